@@ -1,0 +1,157 @@
+"""The error tree. Every error says where, what was expected, what was found and what to do.
+
+    LowbitError
+    ├── FileError               a file from outside, or one we were asked to write
+    │   ├── ModelFormatError    the bytes are not a valid model of that format
+    │   ├── UnsafeFileError     the file tries to leave its folder or to run something
+    │   ├── TooLargeError       a declared or real size is over the limit
+    │   └── WriteError          the output cannot be written
+    ├── DataError               samples or labels do not fit what was asked
+    ├── UnsupportedError        an operator, attribute, rank or data type we do not have
+    ├── GraphError              the graph breaks a rule of the IR
+    ├── SchemeError             a scheme or an encoding with impossible parameters
+    ├── PlanError               a plan that does not fit the network
+    ├── NumericError            NaN, infinity, overflow, a channel that cannot be represented
+    ├── EngineError             the engine cannot run this program here
+    └── MissingExtra            an optional package is needed and not installed
+
+The text reads ``CODE where: message; expected …; found …. Remedy``.
+"""
+
+from typing import ClassVar
+
+
+class LowbitError(Exception):
+    """Base of every error raised on purpose.
+
+    Args:
+        message: what went wrong, one clause.
+        where: the file, node or value, as the user knows it.
+        expected: what would have been right.
+        found: what was there.
+        remedy: what to do next.
+    """
+
+    code: ClassVar[str] = "LOWBIT"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self, message: str, *, where: str = "", expected: str = "", found: str = "", remedy: str = ""
+    ) -> None:
+        self.message, self.where = message, where
+        self.expected, self.found, self.remedy = expected, found, remedy
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        head = f"{self.code} {self.where}:" if self.where else f"{self.code}:"
+        facts = [self.message]
+        facts += [f"expected {self.expected}"] if self.expected else []
+        facts += [f"found {self.found}"] if self.found else []
+        return f"{head} {'; '.join(facts)}." + (f" {self.remedy}" if self.remedy else "")
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the error as JSON-ready strings, for ``--json``."""
+        fields = ("code", "message", "where", "expected", "found", "remedy")
+        return {name: str(getattr(self, name)) for name in fields}
+
+
+class FileError(LowbitError):
+    """A file cannot be used."""
+
+    code = "FILE"
+    exit_code = 3
+
+
+class ModelFormatError(FileError):
+    """The bytes are not a valid model of that format."""
+
+    code = "BAD-FILE"
+
+
+class UnsafeFileError(FileError):
+    """The file tries to leave its folder or to run something."""
+
+    code = "UNSAFE-FILE"
+
+
+class TooLargeError(FileError):
+    """A declared or real size is over the limit."""
+
+    code = "TOO-LARGE"
+
+
+class WriteError(FileError):
+    """The output cannot be written; nothing was left behind."""
+
+    code = "WRITE"
+
+
+class DataError(LowbitError):
+    """Samples or labels do not fit what was asked."""
+
+    code = "DATA"
+    exit_code = 4
+
+
+class UnsupportedError(LowbitError):
+    """An operator, attribute, rank or data type that lowbit does not have."""
+
+    code = "UNSUPPORTED"
+    exit_code = 5
+
+
+class GraphError(LowbitError):
+    """The graph breaks a rule of the IR."""
+
+    code = "GRAPH"
+    exit_code = 5
+
+
+class SchemeError(LowbitError):
+    """A scheme or an encoding with impossible parameters."""
+
+    code = "SCHEME"
+    exit_code = 6
+
+
+class PlanError(LowbitError):
+    """A plan that does not fit the network."""
+
+    code = "PLAN"
+    exit_code = 6
+
+
+class NumericError(LowbitError):
+    """NaN, infinity, overflow, or a channel that cannot be represented."""
+
+    code = "NUMERIC"
+    exit_code = 7
+
+
+class EngineError(LowbitError):
+    """The engine cannot run this program here."""
+
+    code = "ENGINE"
+    exit_code = 8
+
+
+class MissingExtra(LowbitError):
+    """An optional package is needed and not installed.
+
+    Args:
+        package: the package that could not be imported.
+        extra: the extra of ``lowbit`` that brings it.
+    """
+
+    code = "MISSING-EXTRA"
+    exit_code = 9
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"this needs the package {package}, which is not installed",
+            remedy=f"Install it with: pip install 'lowbit[{extra}]'",
+        )
+        self.package, self.extra = package, extra
+
+    def __reduce__(self) -> tuple[type["MissingExtra"], tuple[str, str]]:
+        return MissingExtra, (self.package, self.extra)
