@@ -1,0 +1,230 @@
+"""The tables of a Circle file (and of TFLite, its subset), declared once.
+
+Source: ``circle_schema.fbs`` 0.10 of Samsung/ONE and ``schema.fbs`` of TensorFlow Lite. Only what
+lowbit reads or writes is declared; unknown slots are skipped, unknown option tags read as None.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.formats.tables import array, integers, scalar, string, table, tables, union
+
+Bytes = npt.NDArray[np.uint8]
+
+CIRCLE, TFLITE = b"CIR0", b"TFL3"
+BUFFER_ALIGNMENT = 64
+
+TENSOR_TYPES = {
+    "float32": 0,
+    "float16": 1,
+    "int32": 2,
+    "uint8": 3,
+    "int64": 4,
+    "bool": 6,
+    "int16": 7,
+    "int8": 9,
+    "float64": 10,
+    "uint32": 15,
+}
+
+OPERATORS = {
+    "ADD": 0,
+    "DEQUANTIZE": 6,
+    "FULLY_CONNECTED": 9,
+    "LOGISTIC": 14,
+    "MUL": 18,
+    "RELU": 19,
+    "RESHAPE": 22,
+    "SOFTMAX": 25,
+    "TANH": 28,
+    "CUSTOM": 32,
+    "TRANSPOSE": 39,
+    "SUB": 41,
+    "SQUEEZE": 43,
+    "STRIDED_SLICE": 45,
+    "LOG_SOFTMAX": 50,
+    "EXPAND_DIMS": 70,
+    "SHAPE": 77,
+    "PACK": 83,
+    "QUANTIZE": 114,
+}
+
+ACTIVATIONS = {"none": 0, "relu": 1, "tanh": 4}
+"""The ``ActivationFunctionType`` values that lowbit has, by the name used in the graph."""
+
+THESIS_OPERATOR = 200
+"""Operator code and option tag of LQFullyConnected in the published system (one unsigned byte)."""
+
+
+@dataclass(frozen=True)
+class FullyConnectedOptions:
+    """Options of FULLY_CONNECTED."""
+
+    fused_activation_function: int = scalar("b")
+    weights_format: int = scalar("b")
+    keep_num_dims: bool = scalar("?", False)
+    asymmetric_quantize_inputs: bool = scalar("?", False)
+    quantized_bias_type: int = scalar("b")
+
+
+@dataclass(frozen=True)
+class SoftmaxOptions:
+    """Options of SOFTMAX: ``softmax(beta * x)``."""
+
+    beta: float = scalar("f", 0.0)
+
+
+@dataclass(frozen=True)
+class ElementwiseOptions:
+    """Options of ADD, MUL and SUB, whose first slot is the same."""
+
+    fused_activation_function: int = scalar("b")
+
+
+@dataclass(frozen=True)
+class AddOptions(ElementwiseOptions):
+    """Options of ADD."""
+
+
+@dataclass(frozen=True)
+class MulOptions(ElementwiseOptions):
+    """Options of MUL."""
+
+
+@dataclass(frozen=True)
+class SubOptions(ElementwiseOptions):
+    """Options of SUB."""
+
+
+@dataclass(frozen=True)
+class ReshapeOptions:
+    """Options of RESHAPE; the second input, where there is one, wins."""
+
+    new_shape: tuple[int, ...] = integers()
+
+
+@dataclass(frozen=True)
+class LogSoftmaxOptions:
+    """LOG_SOFTMAX has none."""
+
+
+@dataclass(frozen=True)
+class DequantizeOptions:
+    """DEQUANTIZE has none."""
+
+
+@dataclass(frozen=True)
+class QuantizeOptions:
+    """QUANTIZE has none."""
+
+
+@dataclass(frozen=True)
+class ThesisOptions:
+    """Options of LQFullyConnected in the published system: the slots of BCQFullyConnectedOptions."""
+
+    weights_hidden_size: int = scalar("i")
+    fused_activation_function: int = scalar("b")
+
+
+OPTIONS: dict[int, type] = {
+    8: FullyConnectedOptions,
+    9: SoftmaxOptions,
+    11: AddOptions,
+    17: ReshapeOptions,
+    21: MulOptions,
+    28: SubOptions,
+    36: LogSoftmaxOptions,
+    38: DequantizeOptions,
+    89: QuantizeOptions,
+    THESIS_OPERATOR: ThesisOptions,
+}
+"""Tags of the union ``BuiltinOptions``."""
+
+
+@dataclass(frozen=True)
+class QuantizationParameters:
+    """Affine quantization: ``real = scale * (q - zero_point)``, per tensor or per channel."""
+
+    min: npt.NDArray[np.float32] | None = array("f")
+    max: npt.NDArray[np.float32] | None = array("f")
+    scale: npt.NDArray[np.float32] | None = array("f")
+    zero_point: npt.NDArray[np.int64] | None = array("q", alignment=8)
+    quantized_dimension: int = scalar("i", slot=6)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A value: shape, type, name, and the index of the buffer with its constant data (0 for none)."""
+
+    shape: tuple[int, ...] = integers()
+    type: int = scalar("b")
+    buffer: int = scalar("I")
+    name: str = string()
+    quantization: QuantizationParameters | None = table(QuantizationParameters)
+    shape_signature: tuple[int, ...] = integers(slot=7)
+    has_rank: bool = scalar("?", False)
+
+
+@dataclass(frozen=True)
+class OperatorCode:
+    """Which operator: a code, or a name when the code is CUSTOM."""
+
+    deprecated_builtin_code: int = scalar("b")
+    custom_code: str = string()
+    version: int = scalar("i", 1)
+    builtin_code: int = scalar("i")
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One node: index into the operator codes, tensor indices (-1 for an absent input), options."""
+
+    opcode_index: int = scalar("I")
+    inputs: tuple[int, ...] = integers()
+    outputs: tuple[int, ...] = integers()
+    builtin_options: Any = union(OPTIONS)
+    custom_options: Bytes | None = array("B")
+    custom_options_format: int = scalar("b")
+
+
+@dataclass(frozen=True)
+class SubGraph:
+    """A graph. Operators stand in an order in which they can run."""
+
+    tensors: tuple[Tensor, ...] = tables(Tensor)
+    inputs: tuple[int, ...] = integers()
+    outputs: tuple[int, ...] = integers()
+    operators: tuple[Operator, ...] = tables(Operator)
+    name: str = string()
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Constant data, inline and aligned, or (large files) ``size`` bytes at ``offset`` of the file."""
+
+    data: Bytes | None = array("B", alignment=BUFFER_ALIGNMENT)
+    offset: int = scalar("Q")
+    size: int = scalar("Q")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """A named buffer for tools."""
+
+    name: str = string()
+    buffer: int = scalar("I")
+
+
+@dataclass(frozen=True)
+class Model:
+    """The root table. Buffer 0 is empty by convention."""
+
+    version: int = scalar("I")
+    operator_codes: tuple[OperatorCode, ...] = tables(OperatorCode)
+    subgraphs: tuple[SubGraph, ...] = tables(SubGraph)
+    description: str = string()
+    buffers: tuple[Buffer, ...] = tables(Buffer)
+    metadata: tuple[Metadata, ...] = tables(Metadata, slot=6)
