@@ -1,0 +1,41 @@
+"""lowbit: neural networks of 1 to 8 bits that are small, fast and real.
+
+    import lowbit
+
+    graph = lowbit.read("mlp.onnx")
+    small, report = lowbit.quantize(graph, samples, bits=2)
+    lowbit.write(small, "mlp.circle")
+    probabilities = lowbit.load("mlp.circle").run(images)
+
+Names below are imported on first use, so that ``import lowbit`` stays light.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lowbit.api import evaluate, load, quantize, read, write
+    from lowbit.ir import Graph
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Graph": "lowbit.ir",
+    "evaluate": "lowbit.api",
+    "load": "lowbit.api",
+    "quantize": "lowbit.api",
+    "read": "lowbit.api",
+    "write": "lowbit.api",
+}
+
+__all__ = ["Graph", "__version__", "evaluate", "load", "quantize", "read", "write"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'lowbit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

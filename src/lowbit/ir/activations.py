@@ -1,0 +1,70 @@
+"""Monotone activations that a layer can apply before its output is coded.
+
+Because ``f`` is monotone, coding ``f(a)`` by thresholds ``t_c`` is coding ``a`` by
+
+    u_c = the largest float32 a with f(a) <= t_c
+
+so a hidden layer needs neither ``f`` nor a float: `preimage_thresholds` finds ``u_c`` once, when the
+plan is fixed, and files store it, so that no mathematics library decides a tie.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Floats32 = npt.NDArray[np.float32]
+
+
+def _sigmoid(a: Floats) -> Floats:
+    # Written with tanh so that neither tail overflows.
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * a))
+
+
+ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
+    "none": lambda a: a,
+    "relu": lambda a: np.maximum(a, 0.0),
+    "relu6": lambda a: np.clip(a, 0.0, 6.0),
+    "hardtanh": lambda a: np.clip(a, -1.0, 1.0),
+    "tanh": lambda a: np.asarray(np.tanh(a)),
+    "sigmoid": _sigmoid,
+}
+
+
+def apply_activation(name: str, values: npt.ArrayLike) -> Floats:
+    """Return ``f(values)`` in float64."""
+    return ACTIVATIONS[name](np.asarray(values, np.float64))
+
+
+def preimage_thresholds(thresholds: npt.ArrayLike, activation: str) -> Floats32:
+    """Return ``u_c``, the largest float32 with ``f(u_c) <= t_c``, for every threshold.
+
+    Bisection over the ordered float32 numbers, so it is exact for any non-decreasing ``f``. Where
+    ``f`` stays above ``t_c`` everywhere the result is the lowest float32, where it stays below, the
+    highest.
+
+    Args:
+        thresholds: float32, any shape.
+        activation: a key of `ACTIVATIONS`.
+    """
+    wanted = np.asarray(thresholds, np.float32).astype(np.float64)
+    limit = _order(np.array(np.finfo(np.float32).max, np.float32))
+    low, high = np.full(wanted.shape, -limit), np.full(wanted.shape, limit + 1)
+    while (high - low > 1).any():  # invariant: f(low) <= t or low is the lowest; f(high) > t
+        middle = (low + high) // 2
+        below = apply_activation(activation, _from_order(middle)) <= wanted
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return _from_order(low)
+
+
+def _order(values: Floats32) -> npt.NDArray[np.int64]:
+    """Return integers in the order of the floats: neighbours differ by one."""
+    bits = values.view(np.int32).astype(np.int64)
+    return np.asarray(np.where(bits < 0, -(bits & 0x7FFFFFFF), bits))
+
+
+def _from_order(order: npt.NDArray[np.int64]) -> Floats32:
+    """Return the floats of `_order`."""
+    magnitude = np.abs(order).astype(np.uint32).view(np.float32)
+    return np.asarray(np.where(order < 0, -magnitude, magnitude), np.float32)

@@ -1,0 +1,45 @@
+"""Type and shape inference: every computed value gets what its operator's declaration says."""
+
+from lowbit.errors import GraphError
+from lowbit.ir.graph import Graph, Node, Value
+from lowbit.ir.operators import Call, operator_of
+
+
+def infer(graph: Graph) -> None:
+    """Set dtype and shape of every computed value, in place; encodings stay as they are.
+
+    Raises:
+        UnsupportedError: an operator or attribute that lowbit does not have.
+        GraphError: types or shapes that do not fit, naming the node.
+    """
+    for node in graph.nodes:
+        infer_node(graph, node)
+
+
+def infer_node(graph: Graph, node: Node) -> None:
+    """Set dtype and shape of one node's outputs, in place."""
+    call = call_of(graph, node)
+    types = call.operator.infer(call)
+    for name, found in zip(node.outputs, types, strict=True):
+        known = graph.values.get(name)
+        encoding = known.encoding if known else None
+        graph.values[name] = Value(name, found.dtype, found.shape, None, encoding)
+
+
+def call_of(graph: Graph, node: Node) -> Call:
+    """Return the node as its operator sees it, its inputs and attributes counted and named right."""
+    where = f"{graph.name}/{node.name or node.op}"
+    operator = operator_of(node, where)
+    if not operator.least <= len(node.inputs) <= operator.most or "" in node.inputs[: operator.least]:
+        raise GraphError(
+            "wrong number of inputs", where=where, expected=" ".join(operator.inputs), found=str(node.inputs)
+        )
+    unknown = sorted(node.attributes.keys() - operator.attributes.keys())
+    if unknown:
+        raise GraphError(
+            "unknown attribute",
+            where=where,
+            expected=", ".join(operator.attributes) or "no attribute",
+            found=", ".join(unknown),
+        )
+    return Call(graph, node, operator)

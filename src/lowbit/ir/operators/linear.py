@@ -1,0 +1,53 @@
+"""Matrix products in float: accumulated in float64, rounded once to float32."""
+
+import numpy as np
+
+from lowbit.ir.graph import Array, Shape
+from lowbit.ir.operators.registry import Call, TensorType, broadcast, register
+
+
+def _infer_matmul(call: Call) -> list[TensorType]:
+    left, right = call.input(0), call.input(1)
+    call.require(left.dtype == right.dtype == "float32", "operand types", "float32", (left.dtype, right.dtype))
+    call.require(min(len(left.shape), len(right.shape)) >= 2, "operand ranks", "2 or more", (left.shape, right.shape))
+    _require_inner(call, left.shape[-1], right.shape[-2])
+    batch = broadcast(call, left.shape[:-2], right.shape[:-2])
+    return [TensorType("float32", (*batch, left.shape[-2], right.shape[-1]))]
+
+
+def _matmul(call: Call, left: Array, right: Array) -> list[Array]:
+    return [(left.astype(np.float64) @ right.astype(np.float64)).astype(np.float32)]
+
+
+def _infer_gemm(call: Call) -> list[TensorType]:
+    left, right = (
+        _oriented(call.input(index).shape, call.integer(flag)) for index, flag in ((0, "transA"), (1, "transB"))
+    )
+    call.require(len(left) == len(right) == 2, "operand ranks", "2 and 2", (left, right))
+    _require_inner(call, left[1], right[0])
+    bias = call.optional(2)
+    if bias is not None:
+        full = broadcast(call, (left[0], right[1]), bias.shape)
+        call.require(full == (left[0], right[1]), "bias shape", f"one that broadcasts to {(left[0], right[1])}", bias.shape)
+    return [TensorType("float32", (left[0], right[1]))]
+
+
+def _gemm(call: Call, left: Array, right: Array, bias: Array | None = None) -> list[Array]:
+    a = np.asarray(left, np.float64).T if call.integer("transA") else np.asarray(left, np.float64)
+    b = np.asarray(right, np.float64).T if call.integer("transB") else np.asarray(right, np.float64)
+    result = call.real("alpha") * (a @ b)
+    if bias is not None:
+        result = result + call.real("beta") * np.asarray(bias, np.float64)
+    return [result.astype(np.float32)]
+
+
+def _oriented(shape: Shape, transposed: int) -> Shape:
+    return shape[::-1] if transposed else shape
+
+
+def _require_inner(call: Call, left: int | str, right: int | str) -> None:
+    call.require(left == right, "inner lengths differ", str(right), left)
+
+
+register("MatMul", "A B", infer=_infer_matmul, evaluate=_matmul)
+register("Gemm", "A B C?", infer=_infer_gemm, evaluate=_gemm, alpha=1.0, beta=1.0, transA=0, transB=0)

@@ -1,0 +1,121 @@
+"""The ``lowbit`` domain: values that carry codes, and layers that sum integers.
+
+See `lowbit.ir.deployed` for the arithmetic. A code exists only where a value has an encoding.
+"""
+
+import numpy as np
+
+from lowbit.ir.activations import ACTIVATIONS, apply_activation
+from lowbit.ir.deployed import deployed_layer
+from lowbit.ir.graph import Array, Value
+from lowbit.ir.operators.registry import Call, TensorType, register
+from lowbit.planes import word_count
+from lowbit.schemes import Affine, Encoding, LearnedBasis, rank_encode
+
+
+def _infer_encode(call: Call) -> list[TensorType]:
+    call.require(call.input(0).dtype == "float32", "input type", "float32", call.input(0).dtype)
+    encoding, thresholds = _encoding(call, call.output()), call.optional(1)
+    if thresholds is not None:
+        _require_thresholds(call, thresholds, encoding)
+    return [TensorType("code", call.input(0).shape)]
+
+
+def _encode(call: Call, array: Array, thresholds: Array | None = None) -> list[Array]:
+    encoding = _encoding(call, call.output())
+    if thresholds is None:
+        return [encoding.encode(array)]
+    return [rank_encode(array, np.asarray(thresholds, np.float32)[None], encoding.code_of_rank())]
+
+
+def _infer_decode(call: Call) -> list[TensorType]:
+    _encoding(call, call.input(0))
+    return [TensorType("float32", call.input(0).shape)]
+
+
+def _decode(call: Call, codes: Array) -> list[Array]:
+    return [_encoding(call, call.input(0)).decode(codes)]
+
+
+def _infer_lq(call: Call) -> list[TensorType]:
+    weights, bias, thresholds = call.input(1), call.input(2), call.optional(3)
+    _encoding(call, call.input(0))
+    call.require(weights.dtype == "planes" and weights.data is not None, "weights", "constant planes", weights.dtype)
+    call.require(isinstance(weights.encoding, LearnedBasis), "weight encoding", "a learned basis", weights.encoding)
+    outputs, length = weights.shape
+    assert weights.encoding is not None and weights.data is not None
+    packed = (outputs, weights.encoding.bits, word_count(int(length)))
+    call.require(weights.data.shape == packed, "packed weights", str(packed), weights.data.shape)
+    call.require(weights.encoding.channels == outputs, "weight channels", str(outputs), weights.encoding.channels)
+    _require_rows(call, length)
+    call.require(bias.shape == (outputs,) and bias.dtype == "float32", "bias", f"float32 [{outputs}]", bias.shape)
+    call.require(call.text("activation") in ACTIVATIONS, "activation", ", ".join(ACTIVATIONS), call.text("activation"))
+    if thresholds is not None:
+        _require_thresholds(call, thresholds, _encoding(call, call.output()))
+    return [TensorType("float32" if thresholds is None else "code", (call.input(0).shape[0], outputs))]
+
+
+def _lq(call: Call, codes: Array, weights: Array, bias: Array, thresholds: Array | None = None) -> list[Array]:
+    layer = deployed_layer(_encoding(call, call.input(0)), call.input(1), bias)
+    sums = layer.input_levels.astype(np.int64)[codes.astype(np.intp)] @ layer.weights.T.astype(np.int64)
+    if thresholds is None:
+        real = (layer.scale * sums + layer.bias).astype(np.float32)
+        return [apply_activation(call.text("activation"), real).astype(np.float32)]
+    steps = layer.integer_thresholds(thresholds)
+    ranks = (sums[:, :, None] > steps).sum(axis=2)
+    return [_encoding(call, call.output()).code_of_rank()[0][ranks]]
+
+
+def _infer_affine(call: Call) -> list[TensorType]:
+    weights, bias = call.input(1), call.input(2)
+    outputs, length = weights.shape
+    for value in (call.input(0), weights):
+        encoding = _encoding(call, value)
+        call.require(isinstance(encoding, Affine) and encoding.bits == 8, "encoding", "affine, 8 bits", encoding)
+    assert weights.encoding is not None
+    call.require(weights.data is not None, "weights", "a constant", "a value computed at run time")
+    call.require(weights.encoding.channels in (1, outputs), "weight channels", f"1 or {outputs}", weights.encoding.channels)
+    _require_rows(call, length)
+    call.require(bias.shape == (outputs,) and bias.dtype == "int32", "bias", f"int32 [{outputs}]", (bias.dtype, bias.shape))
+    coded = call.output().encoding is not None if call.node.outputs[0] in call.graph.values else False
+    return [TensorType("code" if coded else "float32", (call.input(0).shape[0], outputs))]
+
+
+def _affine(call: Call, codes: Array, weights: Array, bias: Array) -> list[Array]:
+    """``code = clip(round_half_even(scale_o * acc / scale_y) + z_y)`` in float64."""
+    x, w, y = call.input(0).encoding, call.input(1).encoding, call.output().encoding
+    assert isinstance(x, Affine) and isinstance(w, Affine)
+    centred = codes.astype(np.int64) - x.zero_point[0]
+    sums = centred @ (weights.astype(np.int64) - w.zero_point[:, None]).T + bias
+    real = (x.integer_scale()[0] * w.integer_scale()) * sums
+    return [real.astype(np.float32) if y is None else y.encode(real)]
+
+
+def _encoding(call: Call, value: Value) -> Encoding:
+    call.require(value.encoding is not None, f"{value.name} must be codes", "an encoding", "none")
+    assert value.encoding is not None
+    return value.encoding
+
+
+def _require_rows(call: Call, length: int | str) -> None:
+    shape = call.input(0).shape
+    call.require(len(shape) == 2 and shape[1] == length, "input shape", f"[n, {length}]", shape)
+    encoding = _encoding(call, call.input(0))
+    call.require(encoding.channels == 1, "input encoding", "one set of parameters", encoding.channels)
+
+
+def _require_thresholds(call: Call, thresholds: Value, encoding: Encoding) -> None:
+    steps = ((1 << encoding.bits) - 1,)
+    call.require(thresholds.data is not None, "thresholds", "a constant", "a value computed at run time")
+    call.require(thresholds.shape == steps, "thresholds", f"float32 {steps}", thresholds.shape)
+    ascending = np.asarray(thresholds.data)
+    call.require(bool((ascending[1:] >= ascending[:-1]).all()), "thresholds", "ascending numbers", ascending)
+
+
+register("Encode", "input thresholds?", domain="lowbit", infer=_infer_encode, evaluate=_encode)
+register("Decode", "input", domain="lowbit", infer=_infer_decode, evaluate=_decode)
+register(
+    "LQFullyConnected", "input weights bias thresholds?",
+    domain="lowbit", infer=_infer_lq, evaluate=_lq, activation="none",
+)  # fmt: skip
+register("AffineFullyConnected", "input weights bias", domain="lowbit", infer=_infer_affine, evaluate=_affine)

@@ -1,0 +1,163 @@
+"""The registry: an operator is declared once, here read by inference, checks and evaluation.
+
+An entry says the inputs, the attributes with their defaults, how output types follow from input
+types, and what the operator computes. Formats, engine and RTL are small tables keyed by it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+
+from lowbit.errors import GraphError, UnsupportedError
+from lowbit.ir.graph import Array, Attribute, Graph, Node, Shape, Value
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """What inference says of an output."""
+
+    dtype: str
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Call:
+    """One node in its graph, as an operator's functions see it."""
+
+    graph: Graph
+    node: Node
+    operator: "Operator"
+
+    def input(self, index: int) -> Value:
+        """Return the value of a required input."""
+        return self.graph.value(self.node.inputs[index])
+
+    def optional(self, index: int) -> Value | None:
+        """Return the value of an optional input, or None when it is absent."""
+        name = self.node.inputs[index] if index < len(self.node.inputs) else ""
+        return self.graph.value(name) if name else None
+
+    def output(self, index: int = 0) -> Value:
+        """Return the value of an output."""
+        return self.graph.value(self.node.outputs[index])
+
+    def integer(self, name: str) -> int:
+        """Return an integer attribute or its default."""
+        value = self._attribute(name)
+        return value if isinstance(value, int) else self.refuse(f"attribute {name}", "an integer", repr(value))
+
+    def real(self, name: str) -> float:
+        """Return a float attribute or its default."""
+        value = self._attribute(name)
+        return float(value) if isinstance(value, int | float) else self.refuse(f"attribute {name}", "a number", repr(value))
+
+    def text(self, name: str) -> str:
+        """Return a string attribute or its default."""
+        value = self._attribute(name)
+        return value if isinstance(value, str) else self.refuse(f"attribute {name}", "a string", repr(value))
+
+    def require(self, holds: bool, what: str, expected: str, found: object) -> None:
+        """Raise `GraphError` for this node unless ``holds``."""
+        if not holds:
+            raise GraphError(what, where=self.where, expected=expected, found=str(found))
+
+    def refuse(self, what: str, expected: str, found: str) -> NoReturn:
+        """Raise `UnsupportedError` for this node."""
+        raise UnsupportedError(f"{what} is not supported", where=self.where, expected=expected, found=found)
+
+    @property
+    def where(self) -> str:
+        """The node as messages call it."""
+        return f"{self.graph.name}/{self.node.name or self.node.op} ({self.node.op})"
+
+    def _attribute(self, name: str) -> Attribute:
+        return self.node.attributes.get(name, self.operator.attributes[name])
+
+
+Infer = Callable[[Call], Sequence[TensorType]]
+Evaluate = Callable[..., Sequence[Array]]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator's declaration.
+
+    Attributes:
+        name, domain: as in `Node`.
+        inputs: names in order; a trailing ``?`` marks an optional one, ``*`` a repeated one.
+        attributes: default by name; nothing else is allowed on a node.
+        infer: output types from a `Call`; raises for what is not allowed.
+        evaluate: arrays from a `Call` and its input arrays (None where absent). This is the
+            definition of the operator; every backend is compared with it.
+    """
+
+    name: str
+    domain: str
+    inputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute]
+    infer: Infer
+    evaluate: Evaluate
+
+    @property
+    def least(self) -> int:
+        """How many inputs a node must have."""
+        return sum(not name.endswith("?") for name in self.inputs)
+
+    @property
+    def most(self) -> float:
+        """How many inputs a node may have."""
+        return float("inf") if self.inputs[-1].endswith("*") else len(self.inputs)
+
+
+OPERATORS: dict[tuple[str, str], Operator] = {}
+
+
+def register(
+    name: str, inputs: str, *, infer: Infer, evaluate: Evaluate, domain: str = "", **attributes: Attribute
+) -> Operator:
+    """Declare an operator and return it; ``inputs`` are names separated by spaces."""
+    operator = Operator(name, domain, tuple(inputs.split()), attributes, infer, evaluate)
+    OPERATORS[domain, name] = operator
+    return operator
+
+
+def operator_of(node: Node, where: str = "") -> Operator:
+    """Return the declaration of a node's operator.
+
+    Raises:
+        UnsupportedError: there is none; near names are listed.
+    """
+    found = OPERATORS.get((node.domain, node.op))
+    if found is None:
+        import difflib
+
+        names = sorted({name for _, name in OPERATORS})
+        near = difflib.get_close_matches(node.op, names, n=3)
+        raise UnsupportedError(
+            "operator not supported",
+            where=where or node.name,
+            expected=f"one of {', '.join(near or names)}",
+            found=f"{node.domain + '.' if node.domain else ''}{node.op}",
+            remedy="Export the network without it, or report which network needs it.",
+        )
+    return found
+
+
+def broadcast(call: Call, *shapes: Shape) -> Shape:
+    """Return the shape that NumPy broadcasting gives; named dimensions stay named."""
+    rank = max(map(len, shapes))
+    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    result: list[int | str] = []
+    for axis, lengths in enumerate(zip(*padded, strict=True)):
+        distinct = [length for length in dict.fromkeys(lengths) if length != 1] or [1]
+        call.require(len(distinct) == 1, f"shapes do not broadcast in axis {axis}", "equal lengths or 1", shapes)
+        result.append(distinct[0])
+    return tuple(result)
+
+
+def as_float64(call: Call, index: int, array: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Return an input as reals: codes become levels."""
+    encoding = call.input(index).encoding
+    return np.asarray(array if encoding is None else encoding.decode(array), np.float64)

@@ -1,0 +1,44 @@
+"""Fold constants: a node whose inputs are all constants becomes one; identities disappear."""
+
+from dataclasses import replace
+
+from lowbit.ir.graph import Graph, Node
+from lowbit.ir.passes.infrastructure import Pass
+from lowbit.ir.reference import evaluate_node
+
+_LARGEST = 1 << 28  # elements; a stranger's file must not expand beyond this
+
+
+def _apply(graph: Graph) -> bool:
+    before = len(graph.nodes)
+    graph.nodes = [node for node in graph.nodes if not _fold(graph, node)]
+    for node in list(graph.nodes):
+        _skip_identity(graph, node.name)
+    return len(graph.nodes) != before
+
+
+def _fold(graph: Graph, node: Node) -> bool:
+    inputs = [graph.values[name] for name in node.inputs if name]
+    small = all(value.data is not None and value.data.size <= _LARGEST for value in inputs)
+    if not inputs or not small or node.domain or node.op == "Identity":
+        return False
+    arrays = {value.name: value.data for value in inputs if value.data is not None}
+    for name, array in zip(node.outputs, evaluate_node(graph, node, arrays), strict=True):
+        graph.update(name, data=array)
+    return True
+
+
+def _skip_identity(graph: Graph, name: str) -> None:
+    """Let the readers of an identity read its input; the caller drops what nobody reads."""
+    node = next(node for node in graph.nodes if node.name == name)
+    if node.op != "Identity" or node.outputs[0] in graph.outputs:
+        return
+    source, target = node.inputs[0], node.outputs[0]
+    graph.nodes = [
+        replace(other, inputs=tuple(source if read == target else read for read in other.inputs))
+        for other in graph.nodes
+        if other is not node
+    ]
+
+
+fold_constants = Pass("fold-constants", _apply)

@@ -1,0 +1,60 @@
+"""The reference evaluator: slow, short, exact. It is the definition of what a graph computes."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.errors import DataError
+from lowbit.ir.graph import Array, Graph, Node
+from lowbit.ir.infer import call_of
+
+Observe = Callable[[str, Array], None]
+
+
+def evaluate(graph: Graph, inputs: Mapping[str, npt.ArrayLike], observe: Observe | None = None) -> dict[str, Array]:
+    """Return the outputs of a graph by name.
+
+    Args:
+        graph: verified.
+        inputs: an array per input; named dimensions take any length.
+        observe: called with the name and array of every input and computed value, in order.
+
+    Raises:
+        DataError: an input is missing or has the wrong shape or kind.
+    """
+    arrays: dict[str, Array] = {
+        name: value.data for name, value in graph.values.items() if value.data is not None
+    }
+    for name in graph.inputs:
+        arrays[name] = _checked_input(graph, name, inputs)
+    for name in graph.inputs if observe else ():
+        observe(name, arrays[name])  # type: ignore[misc]
+    for node in graph.nodes:
+        arrays.update(zip(node.outputs, evaluate_node(graph, node, arrays), strict=True))
+        for name in node.outputs if observe else ():
+            observe(name, arrays[name])  # type: ignore[misc]
+    return {name: arrays[name] for name in graph.outputs}
+
+
+def evaluate_node(graph: Graph, node: Node, arrays: Mapping[str, Array]) -> list[Array]:
+    """Return a node's outputs from the arrays of its inputs."""
+    call = call_of(graph, node)
+    return list(call.operator.evaluate(call, *(arrays[name] if name else None for name in node.inputs)))
+
+
+def _checked_input(graph: Graph, name: str, inputs: Mapping[str, npt.ArrayLike]) -> Array:
+    if name not in inputs:
+        raise DataError("an input is missing", where=graph.name, expected=name, found=", ".join(inputs) or "nothing")
+    value, array = graph.value(name), np.asarray(inputs[name])
+    lengths_fit = len(value.shape) == array.ndim and all(
+        isinstance(want, str) or want == have for want, have in zip(value.shape, array.shape, strict=True)
+    )
+    if not lengths_fit or array.dtype.kind not in "fiub":
+        raise DataError(
+            "an input has the wrong shape or kind",
+            where=f"{graph.name}/{name}",
+            expected=f"{value.dtype} {value.shape}",
+            found=f"{array.dtype} {array.shape}",
+        )
+    return array.astype(np.float32) if value.dtype == "float32" else array

@@ -1,0 +1,175 @@
+"""The text form of a graph: one line per thing, stable, read and written.
+
+    lowbit 1
+    graph "mlp"
+    metadata "source" "digits.onnx"
+    input "x"
+    output "y"
+    value "x" float32 ["n", 64]
+    value "x_codes" code ["n", 64] {"scheme": "lq", ...}
+    constant "fc/bias" float32 [2] null [0.5, -1.0]
+    constant "fc/weights" planes [2, 64] {"scheme": "lq", ...} "base64:..."
+    node "fc" lowbit.LQFullyConnected ["x_codes", "fc/weights", "fc/bias"] ["y"] {"activation": "tanh"}
+
+Every field is JSON but for bare words, so nothing needs quoting rules of its own. Small constants are
+lists, large ones base64 of their little-endian bytes; both are exact. For reading by people constants
+can be left out; such text is refused when read back.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from typing import Any
+
+import numpy as np
+
+from lowbit.errors import LowbitError, ModelFormatError
+from lowbit.ir.graph import DTYPES, Array, Attribute, Graph, Node, Value
+from lowbit.planes import word_count
+from lowbit.schemes import Encoding, encoding_from_dict
+
+VERSION = 1
+_LISTED = 64  # constants up to this many elements are printed as lists
+_FIELD = re.compile(r"\s*")
+_WORD = re.compile(r"[A-Za-z_][\w.]*")
+
+
+def to_text(graph: Graph, *, constants: bool = True) -> str:
+    """Return the text form; equal graphs give equal text.
+
+    Args:
+        graph: any graph.
+        constants: whether to print the data of large constants; without it, their hash.
+    """
+    lines = [f"lowbit {VERSION}", f"graph {_json(graph.name)}"]
+    lines += [f"metadata {_json(key)} {_json(text)}" for key, text in sorted(graph.metadata.items())]
+    lines += [f"input {_json(name)}" for name in graph.inputs]
+    lines += [f"output {_json(name)}" for name in graph.outputs]
+    lines += [_value_line(value, constants) for _, value in sorted(graph.values.items())]
+    lines += [_node_line(node) for node in graph.nodes]
+    return "\n".join(lines) + "\n"
+
+
+def from_text(text: str, where: str = "text") -> Graph:
+    """Return the graph of a text form; it is not verified yet.
+
+    Raises:
+        ModelFormatError: names the line that cannot be read and what it should look like.
+    """
+    lines = text.splitlines()
+    if not lines or lines[0].split() != ["lowbit", str(VERSION)]:
+        raise ModelFormatError("not a lowbit text file", where=where, expected=f"'lowbit {VERSION}'", found=repr(lines[:1]))
+    graph = Graph("")
+    for number, line in enumerate(lines[1:], 2):
+        if line.strip() and not line.startswith("#"):
+            try:
+                _read_line(graph, line)
+            except (ValueError, TypeError, KeyError, IndexError, LowbitError) as error:
+                raise ModelFormatError(
+                    f"cannot read the line: {error}", where=f"{where}:{number}", found=repr(line[:80])
+                ) from error
+    return graph
+
+
+def _value_line(value: Value, constants: bool) -> str:
+    head = f"{_json(value.name)} {value.dtype} {_json(list(value.shape))}"
+    encoding = None if value.encoding is None else value.encoding.to_dict()
+    if value.data is None:
+        return f"value {head}" + (f" {_json(encoding)}" if encoding else "")
+    return f"constant {head} {_json(encoding)} {_json(_data_field(value.data, constants))}"
+
+
+def _data_field(data: Array, constants: bool) -> object:
+    if data.size <= _LISTED:
+        return data.tolist()
+    raw = np.ascontiguousarray(data).astype(data.dtype.newbyteorder("<"), copy=False).tobytes()
+    if not constants:
+        return "sha256:" + hashlib.sha256(raw).hexdigest()[:16]
+    return "base64:" + base64.b64encode(raw).decode("ascii")
+
+
+def _node_line(node: Node) -> str:
+    op = f"{node.domain}.{node.op}" if node.domain else node.op
+    attributes = {name: _attribute_field(node.attributes[name]) for name in sorted(node.attributes)}
+    fields = [_json(node.name), op, _json(list(node.inputs)), _json(list(node.outputs)), _json(attributes)]
+    return "node " + " ".join(fields)
+
+
+def _attribute_field(attribute: Attribute) -> object:
+    return list(attribute) if isinstance(attribute, tuple) else attribute
+
+
+def _json(thing: object) -> str:
+    return json.dumps(thing, ensure_ascii=True)
+
+
+def _read_line(graph: Graph, line: str) -> None:
+    kind, *fields = _fields(line)
+    match kind, fields:
+        case "graph", [str(name)]:
+            graph.name = name
+        case "metadata", [str(key), str(value)]:
+            graph.metadata[key] = value
+        case "input", [str(name)]:
+            graph.inputs += (name,)
+        case "output", [str(name)]:
+            graph.outputs += (name,)
+        case "value", [str(name), str(dtype), list(shape), *encoding]:
+            graph.add(_read_value(name, dtype, shape, encoding[0] if encoding else None, None))
+        case "constant", [str(name), str(dtype), list(shape), encoding, data]:
+            graph.add(_read_value(name, dtype, shape, encoding, data))
+        case "node", [str(name), str(op), list(inputs), list(outputs), dict(attributes)]:
+            graph.nodes.append(_read_node(name, op, inputs, outputs, attributes))
+        case _:
+            raise ValueError("unknown kind of line, or fields that do not fit it")
+
+
+def _fields(line: str) -> list[Any]:
+    """Return bare words and JSON values, separated by spaces."""
+    decoder, fields, at = json.JSONDecoder(), [], 0
+    while at < len(line.rstrip()):
+        at = _FIELD.match(line, at).end()  # type: ignore[union-attr]
+        word = _WORD.match(line, at)
+        if word and word.group() not in ("null", "true", "false"):
+            fields.append(word.group())
+            at = word.end()
+        else:
+            field, at = decoder.raw_decode(line, at)
+            fields.append(field)
+    return fields
+
+
+def _read_value(name: str, dtype: str, shape: list[Any], encoding: Any, data: Any) -> Value:
+    if dtype not in DTYPES:
+        raise ValueError(f"unknown dtype {dtype!r}")
+    if not all(isinstance(length, str) or (isinstance(length, int) and length >= 0) for length in shape):
+        raise ValueError(f"bad shape {shape!r}")
+    meaning = None if encoding is None else encoding_from_dict(encoding)
+    array = None if data is None else _read_data(dtype, shape, meaning, data)
+    return Value(name, dtype, tuple(shape), array, meaning)
+
+
+def _read_data(dtype: str, shape: list[Any], encoding: Encoding | None, data: Any) -> Array:
+    kind = DTYPES[dtype]
+    stored = tuple(int(length) for length in shape)
+    if dtype == "planes" and encoding is not None:
+        stored = (*stored[:-1], encoding.bits, word_count(stored[-1]))
+    if isinstance(data, list | int | float):
+        return np.array(data, kind).reshape(stored)
+    if not isinstance(data, str) or not data.startswith("base64:"):
+        raise ValueError("the constant's data was left out of this text")
+    try:
+        raw = base64.b64decode(data.removeprefix("base64:"), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"bad base64: {error}") from error
+    return np.frombuffer(raw, kind.newbyteorder("<")).astype(kind, copy=False).reshape(stored)
+
+
+def _read_node(name: str, op: str, inputs: list[Any], outputs: list[Any], attributes: dict[str, Any]) -> Node:
+    domain, _, short = op.rpartition(".")
+    if not all(isinstance(item, str) for item in (*inputs, *outputs)):
+        raise ValueError("inputs and outputs are names")
+    known = {key: tuple(item) if isinstance(item, list) else item for key, item in attributes.items()}
+    return Node(short, tuple(inputs), tuple(outputs), known, name, domain)

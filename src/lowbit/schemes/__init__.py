@@ -1,0 +1,49 @@
+"""Schemes: how reals become codes. One file per scheme, one protocol, one conformance check."""
+
+from typing import Any
+
+from lowbit.errors import SchemeError
+from lowbit.schemes.affine import Affine
+from lowbit.schemes.check import check_scheme
+from lowbit.schemes.encoding import Encoding, largest_float32_below, rank_encode, table_decode
+from lowbit.schemes.learned_basis import (
+    ACTIVATION_BOUND,
+    WEIGHT_BOUND,
+    LearnedBasis,
+    snap,
+    snap_weights,
+)
+
+SCHEMES: dict[str, type[Encoding]] = {scheme.scheme: scheme for scheme in (Affine, LearnedBasis)}
+
+
+def encoding_from_dict(fields: dict[str, Any]) -> Encoding:
+    """Return the encoding that some scheme's ``to_dict`` described.
+
+    Raises:
+        SchemeError: the scheme is unknown or a field is missing or of the wrong kind.
+    """
+    name = fields.get("scheme")
+    if name not in SCHEMES:
+        raise SchemeError("unknown scheme", expected=" or ".join(SCHEMES), found=repr(name))
+    try:
+        return SCHEMES[name].from_dict(fields)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise SchemeError("an encoding cannot be read", where=str(name), found=repr(error)) from error
+
+
+__all__ = [
+    "ACTIVATION_BOUND",
+    "SCHEMES",
+    "WEIGHT_BOUND",
+    "Affine",
+    "Encoding",
+    "LearnedBasis",
+    "check_scheme",
+    "encoding_from_dict",
+    "largest_float32_below",
+    "rank_encode",
+    "snap",
+    "snap_weights",
+    "table_decode",
+]
