@@ -14,6 +14,7 @@ and, where the output is coded by the thresholds ``u_c`` of the pre-activation,
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -35,15 +36,23 @@ class DeployedLayer:
 
     Attributes:
         input_levels: integer level of every input code, int32 ``[2**bits]``.
-        weights: integer levels with the weight offset, int32 ``[o, n]``.
+        packed: the weights, planes.
         scale: float64 ``[o]``.
         bias: ``bias64``, float64 ``[o]``.
     """
 
     input_levels: Integers
-    weights: Integers
+    packed: Value
     scale: Floats
     bias: Floats
+
+    @cached_property
+    def weights(self) -> Integers:
+        """Integer levels of the weights, the weight offset inside, int32 ``[o, n]``."""
+        encoding = _encoding(self.packed)
+        codes = unpack(self.packed.data, int(self.packed.shape[-1]))  # type: ignore[arg-type]
+        levels = table_decode(codes, encoding.integer_levels())
+        return np.asarray(levels + encoding.integer_weight_offset()[:, None], np.int32)
 
     def accumulator_bound(self) -> int:
         """Return the largest magnitude that an accumulator can reach, exactly."""
@@ -61,36 +70,46 @@ class DeployedLayer:
 
 
 def deployed_layer(input_encoding: Encoding, weights: Value, bias: npt.ArrayLike) -> DeployedLayer:
-    """Return the constants of an ``LQFullyConnected`` layer.
+    """Return the constants of an ``LQFullyConnected`` layer, without unpacking its weights.
 
     Raises:
         NumericError: an accumulator could leave int32.
         SchemeError: a basis is free, or a weight offset is not snapped.
     """
-    levels = weight_integers(weights)
-    encoding = weights.encoding
-    assert isinstance(encoding, LearnedBasis)
-    scale_w = encoding.integer_scale()
+    scale_w = _encoding(weights).integer_scale()
     scale = input_encoding.integer_scale()[0] * scale_w
-    row_sums = levels.sum(axis=1, dtype=np.int64).astype(np.float64)
+    row_sums = _row_sums(weights).astype(np.float64)
     bias64 = np.asarray(bias, np.float32).astype(np.float64) + input_encoding.integer_offset()[0] * (scale_w * row_sums)
-    layer = DeployedLayer(input_encoding.integer_levels()[0], levels, scale, bias64)
-    bound = layer.accumulator_bound()
+    layer = DeployedLayer(input_encoding.integer_levels()[0], weights, scale, bias64)
+    _check_accumulator(layer)
+    return layer
+
+
+def _row_sums(weights: Value) -> npt.NDArray[np.int64]:
+    """Return ``sum_n W_on`` from the planes: ``sum_j m_oj (2 popcount - n) + n P_o``."""
+    encoding, length = _encoding(weights), int(weights.shape[-1])
+    assert weights.data is not None
+    ones = np.bitwise_count(weights.data).sum(axis=-1, dtype=np.int64)
+    signs = (encoding.multipliers * (2 * ones - length)).sum(axis=1)
+    return np.asarray(signs + length * encoding.integer_weight_offset().astype(np.int64))
+
+
+def _check_accumulator(layer: DeployedLayer) -> None:
+    """Refuse a layer whose sums could overflow: a quick bound first, the exact one if that fails."""
+    encoding, length = _encoding(layer.packed), int(layer.packed.shape[-1])
+    level = encoding.multipliers.sum(axis=1, dtype=np.int64) + np.abs(encoding.integer_weight_offset())
+    quick = int(np.abs(layer.input_levels).max()) * length * int(level.max())
+    bound = quick if quick <= INT32_MAX else layer.accumulator_bound()
     if bound > INT32_MAX:
         raise NumericError(
             "an accumulator could overflow",
-            where=weights.name,
+            where=layer.packed.name,
             expected=f"sums up to {INT32_MAX}",
             found=f"{bound}",
             remedy="Use fewer bits or split the layer.",
         )
-    return layer
 
 
-def weight_integers(weights: Value) -> Integers:
-    """Return the integer levels of packed weights, int32 ``[o, n]``, the weight offset inside."""
-    encoding = weights.encoding
-    assert isinstance(encoding, LearnedBasis) and weights.data is not None
-    codes = unpack(weights.data, int(weights.shape[-1]))
-    levels = table_decode(codes, encoding.integer_levels())
-    return np.asarray(levels + encoding.integer_weight_offset()[:, None], np.int32)
+def _encoding(weights: Value) -> LearnedBasis:
+    assert isinstance(weights.encoding, LearnedBasis)
+    return weights.encoding

@@ -113,14 +113,12 @@ class LearnedBasis:
         Raises:
             SchemeError: the basis is free.
         """
-        if not self.snapped:
-            raise SchemeError(
-                "a free basis has no integer levels", remedy="Snap it with lowbit.schemes.snap first."
-            )
+        self._require_snapped()
         return np.asarray(self.multipliers @ _signs(self.bits).astype(np.int32), np.int32)
 
     def integer_scale(self) -> Floats:
-        """Return the scale of `integer_levels`."""
+        """Return the scale of `integer_levels`; raises `SchemeError` for a free basis."""
+        self._require_snapped()
         return self.scale
 
     def integer_offset(self) -> Floats:
@@ -165,6 +163,12 @@ class LearnedBasis:
             return NotImplemented
         mine, theirs = (self.basis, self.offset, self.top), (other.basis, other.offset, other.top)
         return all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
+
+    def _require_snapped(self) -> None:
+        if not self.snapped:
+            raise SchemeError(
+                "a free basis has no integer form", remedy="Snap it with lowbit.schemes.snap first."
+            )
 
     def _check(self) -> None:
         if self.basis.ndim != 2 or not 1 <= self.basis.shape[1] <= MAX_BITS or not len(self.basis):
