@@ -9,9 +9,10 @@ Deployed bases are *snapped* to a scale times small integers:
 
     m_i = round(top * a_i / a_{k-1}),   scale = a_{k-1} / top,   o = scale * integer  (weights)
 
-with the largest ``top`` whose ``sum_i m_i`` stays within a bound (127 for weights, so levels fit
-int8; 21 for activations, so 6-bit look-up tables stay exact), then divided by their common divisor
-so that accumulators are no wider than they must be. ``top = 0`` marks a free, real-valued basis.
+with the ``top`` that comes closest to the ratios ``a_i / a_{k-1}`` among those whose ``sum_i m_i``
+stays within a bound (127 for weights, so levels fit int8; 21 for activations, so 6-bit look-up tables
+stay exact); of equally close ones the smallest, so that accumulators are no wider than they must be.
+``top = 0`` marks a free, real-valued basis.
 """
 
 from dataclasses import dataclass
@@ -190,7 +191,7 @@ class LearnedBasis:
 def snap(encoding: LearnedBasis, bound: int) -> LearnedBasis:
     """Return the encoding with its basis snapped to a scale times small integers.
 
-    The scale is refitted so that the largest coefficient keeps its value. Offsets stay as they are.
+    The largest coefficient keeps its value, and so does the offset.
 
     Args:
         encoding: free or snapped.
@@ -200,11 +201,12 @@ def snap(encoding: LearnedBasis, bound: int) -> LearnedBasis:
         SchemeError: the bound is too small for any integer basis.
     """
     ratio = encoding.basis.astype(np.float64) / encoding.basis[:, -1:]
-    multipliers = np.zeros(ratio.shape, np.int64)
-    for top in range(1, bound + 1):  # ascending, so the largest top that fits is the one that stays
+    multipliers, closest = np.zeros(ratio.shape, np.int64), np.full(len(ratio), np.inf)
+    for top in range(1, bound + 1):
         candidate = np.rint(top * ratio).astype(np.int64)
-        fits = (candidate.sum(axis=1) <= bound) & (candidate[:, 0] > 0)
-        multipliers[fits] = candidate[fits]
+        error = np.abs(candidate / top - ratio).max(axis=1)
+        better = (candidate.sum(axis=1) <= bound) & (candidate[:, 0] > 0) & (error < closest)
+        multipliers[better], closest[better] = candidate[better], error[better]
     if (multipliers[:, -1] == 0).any():
         channel = int(np.argmax(multipliers[:, -1] == 0))
         raise SchemeError(
@@ -214,7 +216,6 @@ def snap(encoding: LearnedBasis, bound: int) -> LearnedBasis:
             found=np.array2string(encoding.basis[channel]),
             remedy="Use fewer bits for this layer.",
         )
-    multipliers //= np.gcd.reduce(multipliers, axis=1)[:, None]
     top = multipliers[:, -1]
     scale = encoding.basis[:, -1].astype(np.float64) / top
     return LearnedBasis((scale[:, None] * multipliers).astype(np.float32), encoding.offset, top.astype(np.int32))

@@ -1,0 +1,93 @@
+"""Latency of a network beside other runtimes, in one run, as ratios."""
+
+import time
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from lowbit.bench.peers import PEERS, Absent, build_peer
+from lowbit.bench.timing import Call, interleaved_medians
+from lowbit.errors import DataError
+
+__all__ = ["PEERS", "compare", "interleaved_medians"]
+
+
+def compare(
+    model: Path, against: Path | None, *, threads: int = 1, batch: int = 1, rounds: int = 5
+) -> dict[str, Any]:
+    """Return latencies of a model in our engine and of the float network in the peers.
+
+    Args:
+        model: what our engine runs.
+        against: the float network as ``.onnx``; without it no peer is measured.
+        threads: for every engine.
+        batch: samples per call.
+        rounds: interleaved rounds; medians are over them.
+
+    Returns:
+        ``threads, batch, latency_us, load_us, kernels, version`` and, by peer,
+        ``version, latency_us, ratio`` (peer over ours); ``absent`` has the reason for each peer that
+        was not measured.
+
+    Raises:
+        DataError: ``against`` is not an ``.onnx`` file.
+    """
+    from lowbit import __version__, api
+
+    program = api.load(model, threads=threads)
+    load_us = median(_load_seconds(model, threads) for _ in range(rounds)) * 1e6
+    sample = _sample(program.input_shape, batch)
+    calls: dict[str, Call] = {"lowbit": partial(program.run, sample)}
+    versions, absent = _add_peers(calls, against, sample, threads)
+    medians = interleaved_medians(calls, rounds)
+    ours = medians.pop("lowbit")
+    peers = {
+        name: {"version": versions[name], "latency_us": latency, "ratio": latency / ours}
+        for name, latency in medians.items()
+    }
+    return {
+        "version": __version__,
+        "threads": threads,
+        "batch": batch,
+        "kernels": program.kernel_level,
+        "latency_us": ours,
+        "load_us": load_us,
+        "peers": peers,
+        "absent": absent,
+    }
+
+
+def _load_seconds(model: Path, threads: int) -> float:
+    from lowbit import api
+
+    start = time.perf_counter()
+    api.load(model, threads=threads)
+    return time.perf_counter() - start
+
+
+def _sample(shape: tuple[int | str, ...], batch: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    lengths = [batch, *(length for length in shape[1:] if isinstance(length, int))]
+    return np.random.default_rng(0).random(lengths, np.float32)
+
+
+def _add_peers(
+    calls: dict[str, Call], against: Path | None, sample: Any, threads: int
+) -> tuple[dict[str, str], dict[str, str]]:
+    versions: dict[str, str] = {}
+    absent: dict[str, str] = {}
+    if against is None:
+        return versions, dict.fromkeys(PEERS, "give the float network with --against FLOAT.onnx")
+    if against.suffix != ".onnx":
+        raise DataError(
+            "the peers run ONNX", where=str(against), expected="an .onnx file", found=against.suffix,
+            remedy=f"Make one with: lowbit convert {against} {against.with_suffix('.onnx')}",
+        )  # fmt: skip
+    for name in PEERS:
+        try:
+            versions[name], calls[name] = build_peer(name, against, sample, threads)
+        except Absent as reason:
+            absent[name] = str(reason)
+    return versions, absent

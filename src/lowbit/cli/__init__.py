@@ -1,0 +1,56 @@
+"""The command line: one thin module per command, each a call of the Python interface."""
+
+import sys
+
+import click
+import typer
+
+from lowbit.cli.bench import bench
+from lowbit.cli.console import report_error
+from lowbit.cli.convert import convert
+from lowbit.cli.data import data
+from lowbit.cli.evaluate import evaluate
+from lowbit.cli.inspect import inspect
+from lowbit.cli.quantize import quantize
+from lowbit.cli.run import run
+from lowbit.errors import LowbitError
+
+app = typer.Typer(
+    name="lowbit",
+    help="Networks of 1 to 8 bits: quantize, run, measure, look inside.",
+    epilog="Exit codes: 0 done, 1 internal, 2 usage, 3 file, 4 data, 5 unsupported network, "
+    "6 plan or scheme, 7 numbers, 8 engine, 9 missing extra.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="markdown",
+)
+app.command()(quantize)
+app.command("eval")(evaluate)
+app.command()(run)
+app.command()(bench)
+app.command()(inspect)
+app.command()(convert)
+app.add_typer(data)
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(guarded(app))
+
+
+def guarded(application: typer.Typer) -> int:
+    """Run an application; errors become messages and exit codes, never tracebacks."""
+    try:
+        result = application(standalone_mode=False)
+    except LowbitError as error:
+        return report_error(error, "--json" in sys.argv)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+        return 130
+    return result if isinstance(result, int) else 0

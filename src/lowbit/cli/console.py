@@ -1,0 +1,68 @@
+"""What every command shares: output for people and for scripts, errors, exit codes.
+
+Exit codes: 0 done · 1 internal error · 2 wrong usage · 3 a file · 4 data · 5 an unsupported network ·
+6 a plan or scheme · 7 numbers · 8 the engine · 9 a missing extra.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lowbit.errors import LowbitError
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+DataOption = Annotated[str, typer.Option("--data", help="A path, or the name of a data set (digits).")]
+SplitOption = Annotated[str | None, typer.Option("--split", help="train or test.")]
+NormalizeOption = Annotated[str | None, typer.Option("--normalize", help="MEAN,STD applied after scaling to [0, 1].")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of the engine.")]
+
+out = Console(highlight=False)
+progress = Console(stderr=True, highlight=False)
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """Print a result for scripts: one JSON object on standard output."""
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows; every column but the first is right-aligned. Names are never read as markup."""
+    table = Table(title=Text(title), title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(Text(column), justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    out.print(table)
+
+
+def report_error(error: LowbitError, as_json: bool) -> int:
+    """Print an error where its readers look and return its exit code."""
+    if as_json:
+        print_json({"error": error.to_dict()})
+    else:
+        progress.print(Text(str(error), style="red"))
+    return error.exit_code
+
+
+def parse_normalize(text: str | None) -> tuple[float, float] | None:
+    """Return (mean, standard deviation) of ``--normalize``."""
+    if text is None:
+        return None
+    try:
+        mean, deviation = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"expected MEAN,STD such as 0.5,0.5, found {text!r}") from None
+    if not deviation > 0:
+        raise typer.BadParameter("the standard deviation must be above 0")
+    return mean, deviation
+
+
+def kilobytes(size: int) -> str:
+    """Return bytes as KB of 1024 bytes."""
+    return f"{size / 1024:.1f} KB"

@@ -1,0 +1,27 @@
+"""``lowbit convert``: the same network in another format."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowbit.cli.console import JsonFlag, kilobytes, out, print_json
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="The network to read.")],
+    target: Annotated[Path, typer.Argument(help="Where to write: .circle, .onnx or .txt.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Convert between .onnx, .circle, .tflite (read only) and the text form.
+
+    Example: `lowbit convert mlp.circle mlp.onnx`
+    """
+    from lowbit import api
+
+    api.write(api.read(source), target)
+    size = target.stat().st_size
+    if as_json:
+        print_json({"output": str(target), "bytes": size})
+        return
+    out.print(f"{target}: {kilobytes(size)}", markup=False)

@@ -1,0 +1,34 @@
+"""``lowbit data``: look at data sets and convert them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowbit.cli.console import JsonFlag, NormalizeOption, SplitOption, out, parse_normalize, print_json
+
+data = typer.Typer(name="data", help="Look at data sets and convert them.", no_args_is_help=True)
+
+
+@data.command("convert")
+def convert(
+    source: Annotated[str, typer.Argument(help="A path, or the name of a data set.")],
+    target: Annotated[Path, typer.Argument(help="The .h5 to write, in the layout of Samsung ONE.")],
+    split: SplitOption = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many samples.")] = None,
+    input_name: Annotated[str, typer.Option("--input-name", help="The network's input.")] = "input",
+    normalize: NormalizeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write samples as HDF5 in ONE's layout: group `value`, then `<record>/<input>`.
+
+    Example: `lowbit data convert digits train.h5 --split train`
+    """
+    from lowbit.data import load, write_one_hdf5
+
+    samples = load(source, split=split or "train", limit=limit, normalize=parse_normalize(normalize))
+    write_one_hdf5(samples, target, input_name)
+    if as_json:
+        print_json({"output": str(target), "samples": len(samples.samples)})
+        return
+    out.print(f"{target}: {len(samples.samples)} samples of shape {samples.samples.shape[1:]}", markup=False)

@@ -1,0 +1,108 @@
+"""``lowbit quantize``: a float network and unlabelled samples in, a low-bit file out."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lowbit.cli.console import (
+    DataOption,
+    JsonFlag,
+    NormalizeOption,
+    SplitOption,
+    kilobytes,
+    out,
+    parse_normalize,
+    print_json,
+    print_table,
+    progress,
+)
+
+
+def quantize(
+    model: Annotated[Path, typer.Argument(help="A float network: .onnx, .circle, .tflite or .txt.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write: .circle, .onnx or .txt.")],
+    data: DataOption,
+    bits: Annotated[int | None, typer.Option("--bits", help="Bits of weights and activations.")] = None,
+    weight_bits: Annotated[int | None, typer.Option("--weight-bits", help="Overrides --bits.")] = None,
+    activation_bits: Annotated[int | None, typer.Option("--activation-bits", help="Overrides --bits.")] = None,
+    scheme: Annotated[str | None, typer.Option("--scheme", help="lq (1-4 bits) or affine (2-8 bits).")] = None,
+    method: Annotated[str | None, typer.Option("--method", help="restore, or plain (the published method).")] = None,
+    samples: Annotated[int | None, typer.Option("--samples", min=1, help="How many samples to calibrate with.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="For the choice of samples and restarts.")] = None,
+    plan: Annotated[Path | None, typer.Option("--plan", help="A TOML plan; options given here win.")] = None,
+    split: SplitOption = None,
+    normalize: NormalizeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Quantize a network from unlabelled samples.
+
+    Example: `lowbit quantize mlp.onnx -o mlp.circle --data digits --bits 2`
+
+    A plan gives the same options by name, and others per layer:
+
+    `bits = 2` then `[layers.fc1]` and `bits = 3`
+    """
+    from lowbit import api
+    from lowbit.quantize import Plan
+
+    given = {
+        "scheme": scheme,
+        "method": method,
+        "weight_bits": bits if weight_bits is None else weight_bits,
+        "activation_bits": bits if activation_bits is None else activation_bits,
+        "samples": samples,
+        "seed": seed,
+    }
+    chosen = Plan.read(plan, **{name: value for name, value in given.items() if value is not None})
+    with _bar(hidden=as_json) as bar:
+        result = api.quantize_file(
+            model,
+            output,
+            data,
+            chosen,
+            split=split or "train",
+            normalize=parse_normalize(normalize),
+            progress=_tracker(bar),
+        )
+    _print(result, output, as_json)
+
+
+def _bar(hidden: bool) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=progress, transient=True, disable=hidden)
+
+
+def _tracker(bar: Progress) -> Any:
+    task = bar.add_task("quantizing", total=None)
+
+    def advance(done: int, total: int, what: str) -> None:
+        bar.update(task, completed=done, total=total, description=what)
+
+    return advance
+
+
+def _print(result: Any, output: Path, as_json: bool) -> None:
+    if as_json:
+        print_json(result.to_dict())
+        return
+    print_table(
+        f"{output}",
+        ("layer", "scheme", "weights", "activations", "weight error", "output error", "seconds"),
+        [
+            (
+                layer.name,
+                layer.scheme,
+                f"{layer.weight_bits} bit",
+                f"{layer.activation_bits} bit",
+                f"{layer.weight_error:.2%}",
+                f"{layer.output_error:.2%}",
+                f"{layer.seconds:.1f}",
+            )
+            for layer in result.layers
+        ],
+    )
+    out.print(f"{result.samples} samples, {result.seconds:.1f} s; {kilobytes(result.bytes_before)} became "
+              f"{kilobytes(result.bytes_after)}.", style="dim")  # fmt: skip
+    out.print(f"Next: lowbit eval {output} --data … · lowbit bench {output}", style="dim")

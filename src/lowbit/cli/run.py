@@ -1,0 +1,42 @@
+"""``lowbit run``: the outputs of a network for samples, as a file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowbit.cli.console import (
+    DataOption,
+    JsonFlag,
+    NormalizeOption,
+    SplitOption,
+    ThreadsOption,
+    out,
+    parse_normalize,
+    print_json,
+)
+
+
+def run(
+    model: Annotated[Path, typer.Argument(help="A network, float or low-bit.")],
+    data: DataOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .npz to write, one array per output.")],
+    split: SplitOption = None,
+    threads: ThreadsOption = 1,
+    normalize: NormalizeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run a network over samples and keep what it says.
+
+    Example: `lowbit run mlp.circle --data digits -o out.npz`
+    """
+    from lowbit import api
+
+    shapes = api.run_file(
+        model, data, output, split=split or "test", threads=threads, normalize=parse_normalize(normalize)
+    )
+    if as_json:
+        print_json({"output": str(output), "arrays": shapes})
+        return
+    for name, shape in shapes.items():
+        out.print(f"{output}: {name} {shape}", markup=False)

@@ -1,0 +1,84 @@
+"""Passes keep the function, hold their contracts, and are stopped when they do not."""
+
+import numpy as np
+import pytest
+
+from lowbit.errors import GraphError
+from lowbit.ir import Graph, Node, Value, evaluate, infer, run_passes, verify
+from lowbit.ir.passes import Pass, fold_constants, fuse_linear, is_linear
+from tests.ir.networks import float_mlp
+
+
+def same_function(before: Graph, after: Graph) -> None:
+    x = np.random.default_rng(1).normal(size=(6, before.value("x").shape[1])).astype(np.float32)
+    np.testing.assert_allclose(evaluate(after, {"x": x})["y"], evaluate(before, {"x": x})["y"], rtol=1e-5, atol=1e-6)
+
+
+def test_matmul_and_add_become_one_layer_named_after_the_product() -> None:
+    graph = float_mlp()
+    result = run_passes(graph, [fuse_linear])
+    assert [node.op for node in result.graph.nodes] == ["Gemm", "Tanh", "Gemm", "Softmax"]
+    assert [node.name for node in result.graph.nodes if is_linear(result.graph, node)] == ["fc1", "fc2"]
+    assert result.modified == ("fuse-linear",)
+    same_function(graph, result.graph)
+    assert len(graph.nodes) == 6, "the original is untouched"
+
+
+@pytest.mark.parametrize("trans", [0, 1])
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 1.0), (0.5, 2.0)])
+@pytest.mark.parametrize("bias", [None, (), (1,), (3,), (1, 3)])
+def test_gemm_in_every_form(trans: int, alpha: float, beta: float, bias: tuple[int, ...] | None) -> None:
+    random = np.random.default_rng(0)
+    graph = Graph("g", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 5))})
+    graph.add_constant("w", random.normal(size=(3, 5) if trans else (5, 3)))
+    names = ["x", "w"] + ([] if bias is None else [graph.add_constant("b", random.normal(size=bias))])
+    attributes = {"alpha": alpha, "beta": beta, "transB": trans}
+    graph.nodes = [Node("Gemm", tuple(names), ("y",), attributes, "fc")]
+    infer(graph)
+    verify(graph)
+    fused = run_passes(graph, [fuse_linear]).graph
+    assert is_linear(fused, fused.nodes[0])
+    same_function(graph, fused)
+
+
+def test_an_add_of_something_else_stays() -> None:
+    graph = float_mlp((5, 3))
+    graph.nodes.insert(1, Node("Tanh", ("m1",), ("t",), {}, "tanh"))
+    graph.nodes.insert(2, Node("Add", ("m1", "t"), ("s",), {}, "sum"))
+    graph.nodes[3] = Node("Add", ("s", "fc1.bias"), ("a1",), {}, "bias")
+    infer(graph)
+    fused = run_passes(graph, [fuse_linear]).graph
+    assert [node.op for node in fused.nodes] == ["Gemm", "Tanh", "Add", "Add", "Softmax"]
+    same_function(graph, fused)
+
+
+def test_constants_fold_and_identities_vanish() -> None:
+    graph = float_mlp((5, 3))
+    graph.nodes.insert(0, Node("Tanh", ("fc1.bias",), ("tb",), {}, "fold-me"))
+    graph.nodes.insert(0, Node("Identity", ("x",), ("xi",), {}, "skip-me"))
+    graph.nodes[2] = Node("MatMul", ("xi", "fc1.weight"), ("m1",), {}, "fc1")
+    graph.nodes[3] = Node("Add", ("m1", "tb"), ("a1",), {}, "add")
+    infer(graph)
+    folded = run_passes(graph, [fold_constants]).graph
+    assert [node.op for node in folded.nodes] == ["MatMul", "Add", "Softmax"]
+    assert folded.value("tb").data is not None and "fc1.bias" not in folded.values
+    same_function(graph, folded)
+
+
+def test_a_broken_contract_names_the_pass() -> None:
+    def never(_: Graph) -> bool:
+        return False
+
+    with pytest.raises(GraphError, match="pass p: its precondition"):
+        run_passes(float_mlp(), [Pass("p", never, requires=never)])
+    with pytest.raises(GraphError, match="pass p: its postcondition"):
+        run_passes(float_mlp(), [Pass("p", never, ensures=never)])
+
+
+def test_a_pass_that_breaks_the_graph_is_stopped() -> None:
+    def drop_the_first_node(graph: Graph) -> bool:
+        del graph.nodes[0]
+        return True
+
+    with pytest.raises(GraphError):
+        run_passes(float_mlp(), [Pass("vandal", drop_the_first_node)])

@@ -1,0 +1,138 @@
+"""Every scheme passes the public conformance check, and breaks it when broken."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowbit.errors import SchemeError
+from lowbit.schemes import (
+    ACTIVATION_BOUND,
+    WEIGHT_BOUND,
+    Affine,
+    Encoding,
+    LearnedBasis,
+    check_scheme,
+    encoding_from_dict,
+    snap,
+    snap_weights,
+)
+
+reals = st.floats(0.0078125, 8.0, width=32)
+
+
+@st.composite
+def bases(draw: st.DrawFn) -> LearnedBasis:
+    bits, channels = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    basis = [sorted(draw(st.lists(reals, min_size=bits, max_size=bits))) for _ in range(channels)]
+    offset = draw(st.lists(st.floats(-4, 4, width=32), min_size=channels, max_size=channels))
+    return LearnedBasis(np.array(basis), np.array(offset), np.zeros(channels))
+
+
+@given(bases())
+def test_free_bases_conform(encoding: LearnedBasis) -> None:
+    check_scheme(encoding)
+
+
+@given(bases(), st.sampled_from([ACTIVATION_BOUND, WEIGHT_BOUND]))
+def test_snapped_bases_conform_and_keep_the_bound(encoding: LearnedBasis, bound: int) -> None:
+    try:
+        snapped = snap(encoding, bound)
+    except SchemeError:  # a coefficient below half a unit of the largest
+        assert (encoding.basis[:, 0] / encoding.basis[:, -1]).min() < 1.0 / (bound / encoding.bits)
+        return
+    check_scheme(snapped)
+    assert snapped.multipliers.sum(axis=1).max() <= bound
+    assert (snapped.multipliers >= 1).all()
+    assert (np.gcd.reduce(snapped.multipliers, axis=1) == 1).all()
+    error = np.abs(snapped.basis / snapped.basis[:, -1:] - encoding.basis / encoding.basis[:, -1:])
+    assert error.max() <= 0.5 * encoding.bits / (bound - encoding.bits)  # half a unit of the coarsest top
+
+
+@given(st.integers(1, 8), st.lists(st.tuples(reals, st.integers(0, 255)), min_size=1, max_size=3))
+def test_affine_conforms_and_equals_its_planes(bits: int, channels: list[tuple[float, int]]) -> None:
+    scale = np.array([scale for scale, _ in channels], np.float32)
+    zero_point = np.array([zero % (1 << bits) for _, zero in channels])
+    encoding = Affine(bits, scale, zero_point)
+    check_scheme(encoding)
+    learned = encoding.to_learned_basis()
+    check_scheme(learned)
+    tolerance = 1e-6 * scale.max() * (1 << bits)
+    assert np.abs(learned.levels() - encoding.levels()).max() <= tolerance
+    offset = learned.integer_weight_offset()
+    assert np.array_equal(learned.integer_levels() + offset[:, None], 2 * encoding.integer_levels())
+
+
+def test_a_tie_takes_the_lower_level_of_a_learned_basis() -> None:
+    encoding = LearnedBasis(np.array([[0.5]]), np.array([0.5]), np.array([1]))  # levels 0 and 1
+    assert encoding.encode(np.float32([0.5, np.nextafter(np.float32(0.5), np.float32(1))])).tolist() == [0, 1]
+
+
+def test_an_affine_tie_goes_to_the_even_integer() -> None:
+    encoding = Affine(4, np.array([1.0]), np.array([8]))
+    assert encoding.encode([-1.5, -0.5, 0.5, 1.5, 2.5]).tolist() == [6, 8, 8, 10, 10]
+
+
+def test_codes_of_a_three_bit_basis_need_not_be_in_order_of_level() -> None:
+    encoding = LearnedBasis(np.array([[1.0, 1.5, 1.8]]), np.zeros(1), np.zeros(1))
+    assert encoding.code_of_rank().tolist() == [[0, 1, 2, 4, 3, 5, 6, 7]]
+    check_scheme(encoding)
+
+
+def test_one_bit_weights_snap_to_one() -> None:
+    snapped = snap(LearnedBasis(np.array([[0.37]]), np.zeros(1), np.zeros(1)), WEIGHT_BOUND)
+    assert snapped.multipliers.tolist() == [[1]]
+    assert snapped.scale[0] == np.float32(0.37)
+
+
+def test_weight_offsets_snap_to_whole_scales() -> None:
+    snapped = snap_weights(LearnedBasis(np.array([[0.1, 0.2]]), np.array([0.13]), np.zeros(1)))
+    assert snapped.integer_weight_offset().tolist() == [1]
+    with pytest.raises(SchemeError, match="not a whole number of scales"):
+        dataclasses.replace(snapped, offset=np.array([0.15], np.float32)).integer_weight_offset()
+
+
+@pytest.mark.parametrize(
+    ("basis", "offset"),
+    [([[0.0]], [0]), ([[-1.0]], [0]), ([[2.0, 1.0]], [0]), ([[np.nan]], [0]), ([[np.inf]], [0]), ([[1.0]], [np.nan])],
+)
+def test_a_row_that_is_no_basis_is_refused(basis: list[list[float]], offset: list[float]) -> None:
+    with pytest.raises(SchemeError, match="channel 0: a basis row is not a basis"):
+        LearnedBasis(np.array(basis), np.array(offset), np.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("bits", "scale", "zero_point", "message"),
+    [(9, 1, 0, "1 to 8 bits"), (0, 1, 0, "1 to 8 bits"), (4, 0, 0, "above 0"), (4, np.nan, 0, "above 0"),
+     (4, 1, 16, "0 to 15"), (4, 1, -1, "0 to 15")],
+)  # fmt: skip
+def test_impossible_affine_parameters_are_refused(bits: int, scale: float, zero_point: int, message: str) -> None:
+    with pytest.raises(SchemeError, match=message):
+        Affine(bits, np.array([scale]), np.array([zero_point]))
+
+
+class _OffByOne(Affine):
+    def encode(self, values: object) -> np.ndarray:  # a broken scheme of a third party
+        return np.minimum(super().encode(values) + 1, 3).astype(np.uint8)
+
+
+def test_check_scheme_finds_a_broken_scheme() -> None:
+    with pytest.raises(SchemeError, match="encoding counts thresholds"):
+        check_scheme(_OffByOne(2, np.array([1.0]), np.array([1])))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"scheme": "x"}, {"scheme": "lq"}, {"scheme": "lq", "basis": [["no"]], "offset": ["0x0p+0"], "top": [0]},
+     {"scheme": "affine", "bits": 2, "scale": ["0x1p+0"], "zero_point": [7]}],
+)  # fmt: skip
+def test_bad_fields_are_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(SchemeError):
+        encoding_from_dict(fields)
+
+
+def test_encodings_satisfy_the_protocol() -> None:
+    assert isinstance(Affine(2, np.ones(1), np.zeros(1)), Encoding)
+    assert isinstance(LearnedBasis(np.ones((1, 1)), np.zeros(1), np.ones(1)), Encoding)
