@@ -1,0 +1,197 @@
+"""What the command line does, as functions: read, quantize, write, load, evaluate, inspect."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.data import Dataset
+from lowbit.data import load as load_data
+from lowbit.engine import Program
+from lowbit.errors import DataError, PlanError
+from lowbit.formats import read_model, write_model
+from lowbit.ir import Graph, verify
+from lowbit.ir import evaluate as evaluate_reference
+from lowbit.quantize import Plan, Report
+from lowbit.quantize import quantize as quantize_graph
+
+Source = str | Path
+Normalize = tuple[float, float] | None
+Progress = Callable[[int, int, str], None]
+
+_BLOCK = 1000  # samples evaluated at a time
+
+
+@dataclass(frozen=True)
+class QuantizedFile:
+    """What `quantize_file` did: the report, and the file sizes in bytes."""
+
+    report: Report
+    seconds: float
+    bytes_before: int
+    bytes_after: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON-ready values."""
+        sizes = {"bytes_before": self.bytes_before, "bytes_after": self.bytes_after, "seconds": self.seconds}
+        return {**self.report.to_dict(), **sizes}
+
+
+def read(path: Source) -> Graph:
+    """Return the network of a file: ``.onnx``, ``.circle``, ``.tflite`` or the text form.
+
+    Raises:
+        FileError: the file is missing, damaged or unsafe.
+        UnsupportedError: it uses what lowbit does not have.
+    """
+    return read_model(Path(path))
+
+
+def write(graph: Graph, path: Source) -> None:
+    """Write a network as ``.circle``, ``.onnx`` or text, whole or not at all."""
+    verify(graph)
+    write_model(graph, Path(path))
+
+
+def quantize(
+    graph: Graph | Source, samples: npt.ArrayLike, *, bits: int | None = None, plan: Plan | None = None
+) -> tuple[Graph, Report]:
+    """Return a low-bit network and a report, from a float network and unlabelled samples.
+
+    Args:
+        graph: the float network, or its file.
+        samples: ``[n, ...]``; integers are divided by their type's maximum.
+        bits: for weights and activations, when there is no plan.
+        plan: everything else; see `lowbit.quantize.Plan`.
+
+    Raises:
+        PlanError: bits and a plan, or neither.
+    """
+    if (bits is None) == (plan is None):
+        raise PlanError("say either bits or a plan", expected="quantize(graph, samples, bits=2)")
+    chosen = Plan(weight_bits=bits, activation_bits=bits) if plan is None and bits is not None else plan
+    assert chosen is not None
+    network = graph if isinstance(graph, Graph) else read(graph)
+    return quantize_graph(network, _fitted(network, load_data(np.asarray(samples))), chosen)
+
+
+def quantize_file(
+    source: Source,
+    target: Source,
+    data: str | npt.ArrayLike,
+    plan: Plan,
+    *,
+    split: str = "train",
+    normalize: Normalize = None,
+    progress: Progress | None = None,
+) -> QuantizedFile:
+    """Quantize a file into a file; see `quantize`."""
+    start = time.perf_counter()
+    graph = read(source)
+    # All samples are read, because which of them calibrate is the plan's choice.
+    samples = _fitted(graph, load_data(data, split=split, normalize=normalize))
+    result, report = quantize_graph(graph, samples, plan, progress)
+    if normalize:
+        result.metadata["normalize"] = f"{normalize[0]!r},{normalize[1]!r}"
+    write(result, target)
+    seconds = time.perf_counter() - start
+    return QuantizedFile(report, seconds, Path(source).stat().st_size, Path(target).stat().st_size)
+
+
+def load(model: Graph | Source, *, threads: int = 1) -> Program:
+    """Return a network ready to run in the engine.
+
+    ``load(path).run(x)`` takes float32 ``[n, ...]`` as the network does and returns its output.
+    """
+    return Program(model if isinstance(model, Graph) else read(model), threads=threads)
+
+
+def evaluate(
+    model: Graph | Source,
+    data: str | npt.ArrayLike | Dataset,
+    *,
+    split: str = "test",
+    backend: str = "engine",
+    threads: int = 1,
+    normalize: Normalize = None,
+) -> dict[str, Any]:
+    """Return ``samples``, ``top1`` and ``top5`` (fractions; top5 is None below six classes).
+
+    Raises:
+        DataError: the data has no labels, or labels that are no classes of the network.
+        PlanError: an unknown backend.
+    """
+    graph = model if isinstance(model, Graph) else read(model)
+    dataset = data if isinstance(data, Dataset) else load_data(data, split=split, normalize=_remembered(graph, normalize))
+    if dataset.labels is None:
+        raise DataError("accuracy needs labels", where=dataset.name, expected="samples with labels", found="none")
+    scores = _scores(graph, _fitted(graph, dataset), backend, threads)
+    labels = np.asarray(dataset.labels)
+    if labels.min() < 0 or labels.max() >= scores.shape[1]:
+        raise DataError(
+            "labels are no classes of the network",
+            where=dataset.name,
+            expected=f"0 to {scores.shape[1] - 1}",
+            found=f"{labels.min()} to {labels.max()}",
+        )
+    # Stable, so that equal scores rank by class and every backend agrees.
+    ranked = np.argsort(-scores, axis=1, kind="stable")[:, :5] == labels[:, None]
+    top5 = float(ranked.any(axis=1).mean()) if scores.shape[1] > 5 else None
+    return {"samples": len(labels), "top1": float(ranked[:, 0].mean()), "top5": top5}
+
+
+def run_file(
+    model: Source, data: str, target: Source, *, split: str = "test", threads: int = 1, normalize: Normalize = None
+) -> dict[str, list[int]]:
+    """Write the network's outputs for samples as ``.npz`` and return the shape of each array."""
+    from lowbit.data import write_npz
+
+    graph = read(model)
+    dataset = load_data(data, split=split, normalize=_remembered(graph, normalize))
+    scores = _scores(graph, _fitted(graph, dataset), "engine", threads)
+    arrays = {graph.outputs[0]: scores}
+    write_npz(arrays, Path(target))
+    return {name: list(array.shape) for name, array in arrays.items()}
+
+
+def inspect(model: Source, *, verify: bool = False) -> dict[str, Any]:
+    """Return layers, encodings and the table of bytes of a file.
+
+    Returns:
+        ``bytes``, ``layers`` (``name, scheme, weight_bits, activation_bits, bytes``) and ``table``
+        (``name, what, bytes``), whose bytes add up to the file's.
+
+    Raises:
+        ModelFormatError: with ``verify``, a hash does not match.
+    """
+    from lowbit.inspection import inspect_file
+
+    return inspect_file(Path(model), verify=verify)
+
+
+def _fitted(graph: Graph, dataset: Dataset) -> npt.NDArray[np.float32]:
+    """Return samples in the shape that the network's input has."""
+    return dataset.fit_to(graph.value(graph.inputs[0]).shape[1:]).samples
+
+
+def _remembered(graph: Graph, normalize: Normalize) -> Normalize:
+    """Return the normalization asked for, else the one that the file remembers."""
+    if normalize is not None or "normalize" not in graph.metadata:
+        return normalize
+    mean, deviation = (float(part) for part in graph.metadata["normalize"].split(","))
+    return mean, deviation
+
+
+def _scores(graph: Graph, samples: npt.NDArray[np.float32], backend: str, threads: int) -> npt.NDArray[np.float32]:
+    if backend == "reference":
+        name, output = graph.inputs[0], graph.outputs[0]
+        blocks = (samples[at : at + _BLOCK] for at in range(0, len(samples), _BLOCK))
+        return np.concatenate([evaluate_reference(graph, {name: block})[output] for block in blocks])
+    if backend != "engine":
+        raise PlanError("unknown backend", expected="engine or reference", found=backend)
+    program = Program(graph, threads=threads)
+    return np.concatenate([program.run(samples[at : at + _BLOCK]) for at in range(0, len(samples), _BLOCK)])
