@@ -3,6 +3,7 @@
 Source: ``circle_schema.fbs`` 0.10 of Samsung/ONE and ``schema.fbs`` of TensorFlow Lite. Only what
 lowbit reads or writes is declared; unknown slots are skipped, unknown option tags read as None.
 """
+# ruff: noqa: RUF009 (the defaults are declarations, made by functions that return dataclass fields)
 
 from dataclasses import dataclass
 from typing import Any
@@ -52,8 +53,10 @@ OPERATORS = {
     "QUANTIZE": 114,
 }
 
-ACTIVATIONS = {"none": 0, "relu": 1, "tanh": 4}
-"""The ``ActivationFunctionType`` values that lowbit has, by the name used in the graph."""
+FUSED_ACTIVATIONS = {0: "", 1: "Relu", 4: "Tanh"}
+"""The values of ``ActivationFunctionType`` that the graph has an operator for."""
+
+CUSTOM_OPERATOR = "LQFullyConnected"
 
 THESIS_OPERATOR = 200
 """Operator code and option tag of LQFullyConnected in the published system (one unsigned byte)."""
@@ -107,6 +110,25 @@ class ReshapeOptions:
 
 
 @dataclass(frozen=True)
+class PackOptions:
+    """Options of PACK."""
+
+    values_count: int = scalar("i")
+    axis: int = scalar("i")
+
+
+@dataclass(frozen=True)
+class StridedSliceOptions:
+    """Options of STRIDED_SLICE: one bit per axis."""
+
+    begin_mask: int = scalar("i")
+    end_mask: int = scalar("i")
+    ellipsis_mask: int = scalar("i")
+    new_axis_mask: int = scalar("i")
+    shrink_axis_mask: int = scalar("i")
+
+
+@dataclass(frozen=True)
 class LogSoftmaxOptions:
     """LOG_SOFTMAX has none."""
 
@@ -136,8 +158,10 @@ OPTIONS: dict[int, type] = {
     17: ReshapeOptions,
     21: MulOptions,
     28: SubOptions,
+    32: StridedSliceOptions,
     36: LogSoftmaxOptions,
     38: DequantizeOptions,
+    59: PackOptions,
     89: QuantizeOptions,
     THESIS_OPERATOR: ThesisOptions,
 }

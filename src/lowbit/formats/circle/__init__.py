@@ -1,0 +1,7 @@
+"""Circle, the native format, and TFLite, its subset."""
+
+from lowbit.formats.circle.manifest import verify_manifest
+from lowbit.formats.circle.reader import read
+from lowbit.formats.circle.writer import write
+
+__all__ = ["read", "verify_manifest", "write"]

@@ -1,0 +1,197 @@
+"""Builtin operators of Circle and TFLite as nodes of the graph: a table of small functions.
+
+Each takes the importer, the operator and its place for messages. 8-bit tensors with quantization
+parameters are codes of an affine encoding; FULLY_CONNECTED on them is ``AffineFullyConnected``.
+"""
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from lowbit.errors import UnsupportedError
+from lowbit.formats.circle.importer import THRESHOLDS, Importer, options_of
+from lowbit.formats.circle.schema import (
+    AddOptions,
+    FullyConnectedOptions,
+    MulOptions,
+    Operator,
+    ReshapeOptions,
+    SoftmaxOptions,
+    SubOptions,
+)
+from lowbit.formats.circle.structure import require
+from lowbit.ir.graph import Dimension, Shape
+
+Import = Callable[[Importer, Operator, str], None]
+
+
+def import_builtin(importer: Importer, name: str, operator: Operator, place: str) -> None:
+    """Append the nodes of a builtin operator.
+
+    Raises:
+        ModelFormatError: it has the wrong number of inputs or outputs, or operands that cannot be.
+        UnsupportedError: lowbit does not have it.
+    """
+    if name not in _IMPORTS:
+        raise UnsupportedError(
+            "operator not supported", where=place, expected=", ".join(sorted(_IMPORTS)), found=name,
+            remedy="Export the network without it, or report which network needs it.",
+        )  # fmt: skip
+    least, most, function = _IMPORTS[name]
+    present = len(operator.inputs)
+    require(least <= present <= most, "wrong number of inputs", place, f"{least} to {most}", present)
+    require(-1 not in operator.inputs[:least], "a required input is absent", place, "a tensor", -1)
+    require(len(operator.outputs) == 1, "wrong number of outputs", place, 1, len(operator.outputs))
+    function(importer, operator, place)
+
+
+def _unary(op: str) -> Import:
+    def run(importer: Importer, operator: Operator, place: str) -> None:
+        importer.node(op, (importer.value(operator.inputs[0]),), importer.value(operator.outputs[0]))
+
+    return run
+
+
+def _binary(op: str, default: object) -> Import:
+    def run(importer: Importer, operator: Operator, place: str) -> None:
+        code = options_of(operator, default).fused_activation_function
+        result = importer.activated(code, operator.outputs[0], place)
+        importer.node(op, tuple(importer.float_constant(index) for index in operator.inputs), result)
+        importer.activate(code, result, operator.outputs[0])
+
+    return run
+
+
+def _softmax(importer: Importer, operator: Operator, place: str) -> None:
+    """``softmax(beta * x)`` along the last axis."""
+    beta = options_of(operator, SoftmaxOptions(1.0)).beta
+    source, output = importer.value(operator.inputs[0]), importer.value(operator.outputs[0])
+    require(bool(np.isfinite(beta)), "the softmax factor is not finite", place, "a number", beta)
+    if beta != 1.0:
+        value = importer.graph.value(source)
+        factor = importer.add_constant(f"{output}_beta", np.float32(beta))
+        scaled = importer.add_computed(f"{output}_scaled", value.dtype, value.shape)
+        importer.node("Mul", (source, factor), scaled)
+        source = scaled
+    importer.node("Softmax", (source,), output)
+
+
+def _reshape(importer: Importer, operator: Operator, place: str) -> None:
+    """The second input says the shape, or, in old files, the options do."""
+    output = operator.outputs[0]
+    index = operator.inputs[1] if len(operator.inputs) > 1 else -1
+    target = importer.constant(index) if index >= 0 else None
+    if target is None:
+        wanted = options_of(operator, ReshapeOptions()).new_shape or _lengths(importer.shape(output))
+        name = importer.add_constant(f"{importer.name(output)}_shape", np.array(wanted, np.int64), "int64")
+    else:
+        require(target.ndim == 1 and target.dtype.kind == "i", "a reshape target is no shape", place, "integers", target.dtype)
+        name = importer.int64(index)
+    importer.node("Reshape", (importer.value(operator.inputs[0]), name), importer.value(output))
+
+
+def _quantize(importer: Importer, operator: Operator, place: str) -> None:
+    encoding = importer.encoding(operator.outputs[0])
+    source = importer.value(operator.inputs[0])
+    if encoding is None or importer.graph.value(source).dtype != "float32":
+        raise UnsupportedError(
+            "only float32 can be quantized, to int8 or uint8", where=place, expected="float32 to an 8-bit tensor",
+            found=importer.graph.value(source).dtype, remedy="Export the network without requantization.",
+        )  # fmt: skip
+    require(encoding.channels == 1, "activations have one scale", place, 1, encoding.channels)
+    output = importer.value(operator.outputs[0])
+    thresholds = importer.add_constant(output + THRESHOLDS, encoding.thresholds()[0])
+    importer.node("Encode", (source, thresholds), output, domain="lowbit")
+
+
+def _dequantize(importer: Importer, operator: Operator, place: str) -> None:
+    source = importer.value(operator.inputs[0])
+    found = importer.graph.value(source)
+    require(found.encoding is not None, "a dequantized tensor has no scale", place, "int8 or uint8 with one", found.dtype)
+    importer.node("Decode", (source,), importer.value(operator.outputs[0]), domain="lowbit")
+
+
+def _fully_connected(importer: Importer, operator: Operator, place: str) -> None:
+    options = options_of(operator, FullyConnectedOptions())
+    require(options.weights_format == 0, "shuffled weights are not supported", place, 0, options.weights_format)
+    weights = importer.tensor(operator.inputs[1])
+    require(len(weights.shape) == 2, "weights have the wrong rank", place, "2 dimensions", weights.shape)
+    if importer.constant(operator.inputs[0]) is None and importer.encoding(operator.inputs[0]) is not None:
+        _affine(importer, operator, options, place)
+    else:
+        _gemm(importer, operator, options, place)
+
+
+def _gemm(importer: Importer, operator: Operator, options: FullyConnectedOptions, place: str) -> None:
+    """``y = x W^T + b`` on rows; what is no matrix is reshaped before, and after where asked."""
+    weights = importer.float_constant(operator.inputs[1])
+    outputs, length = importer.tensor(operator.inputs[1]).shape
+    output = operator.outputs[0]
+    code = options.fused_activation_function
+    result = importer.activated(code, output, place)
+    source = _rows(importer, importer.value(operator.inputs[0]), length, place)
+    bias = operator.inputs[2:3] if operator.inputs[2:3] != (-1,) else ()
+    operands = (source, weights, *(importer.float_constant(index) for index in bias))
+    shape = importer.shape(output)
+    if len(shape) == 2:
+        importer.node("Gemm", operands, result, transB=1)
+    else:
+        flat = importer.add_computed(result + "_rows", "float32", (importer.graph.value(source).shape[0], outputs))
+        importer.node("Gemm", operands, flat, transB=1)
+        target = importer.add_constant(f"{result}_shape", np.array(_lengths(shape), np.int64), "int64")
+        importer.node("Reshape", (flat, target), result)
+    importer.activate(code, result, output)
+
+
+def _rows(importer: Importer, source: str, length: int, place: str) -> str:
+    """Return the value as a matrix with rows of that length."""
+    shape = importer.graph.value(source).shape
+    if len(shape) == 2 and shape[1] == length:
+        return source
+    known = prod(extent for extent in shape if isinstance(extent, int))
+    require(length > 0 and known % length == 0, "rows do not fit the weights", place, f"a multiple of {length}", shape)
+    names = [extent for extent in shape if isinstance(extent, str)]
+    count: Dimension = names[0] if names and known == length else known // length
+    require(not names or known == length, "rows do not fit the weights", place, f"{length} per sample", shape)
+    target = importer.add_constant(f"{source}_rows_shape", np.array([-1, length], np.int64), "int64")
+    rows = importer.add_computed(f"{source}_rows", "float32", (count, length))
+    importer.node("Reshape", (source, target), rows)
+    return rows
+
+
+def _affine(importer: Importer, operator: Operator, options: FullyConnectedOptions, place: str) -> None:
+    """Codes in, codes out. A fused activation works on codes, as a node of its own."""
+    output = operator.outputs[0]
+    code = options.fused_activation_function
+    source, weights = (importer.value(index) for index in operator.inputs[:2])
+    outputs = importer.tensor(operator.inputs[1]).shape[0]
+    require(importer.graph.value(weights).encoding is not None, "weights have no scale", place, "int8 with scales", weights)
+    result = importer.activated(code, output, place)
+    if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+        bias = importer.value(operator.inputs[2])
+    else:
+        bias = importer.add_constant(f"{importer.name(output)}_bias", np.zeros(outputs, np.int32), "int32")
+    importer.node("AffineFullyConnected", (source, weights, bias), result, domain="lowbit")
+    importer.activate(code, result, output)
+
+
+def _lengths(shape: Shape) -> tuple[int, ...]:
+    return tuple(-1 if isinstance(extent, str) else extent for extent in shape)
+
+
+_IMPORTS: dict[str, tuple[int, int, Import]] = {
+    "ADD": (2, 2, _binary("Add", AddOptions())),
+    "DEQUANTIZE": (1, 1, _dequantize),
+    "FULLY_CONNECTED": (2, 3, _fully_connected),
+    "LOGISTIC": (1, 1, _unary("Sigmoid")),
+    "LOG_SOFTMAX": (1, 1, _unary("LogSoftmax")),
+    "MUL": (2, 2, _binary("Mul", MulOptions())),
+    "QUANTIZE": (1, 1, _quantize),
+    "RELU": (1, 1, _unary("Relu")),
+    "RESHAPE": (1, 2, _reshape),
+    "SOFTMAX": (1, 1, _softmax),
+    "SUB": (2, 2, _binary("Sub", SubOptions())),
+    "TANH": (1, 1, _unary("Tanh")),
+}
+"""Least and most inputs, and what reads the operator."""

@@ -1,0 +1,167 @@
+"""The tables under construction while a graph is written."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.errors import GraphError, UnsupportedError
+from lowbit.formats.circle.schema import (
+    OPERATORS,
+    TENSOR_TYPES,
+    Buffer,
+    Operator,
+    OperatorCode,
+    QuantizationParameters,
+    SubGraph,
+    Tensor,
+)
+from lowbit.ir import Graph, Value
+from lowbit.schemes import Affine, LearnedBasis
+
+_VERSIONS = {"DEQUANTIZE": 2, "FULLY_CONNECTED": 5, "LOGISTIC": 2, "RELU": 2, "SOFTMAX": 2, "TANH": 2}
+"""Operator versions that allow int8; floats are allowed in every version."""
+
+
+class Exporter:
+    """Maps values of a graph to tensor indices.
+
+    Attributes:
+        graph: what is written.
+        buffers: data so far; buffer 0 is empty by convention.
+        dimension: the name of the open dimension, or "".
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.buffers = [Buffer()]
+        self.dimension = ""
+        self._tensors: list[Tensor] = []
+        self._operators: list[Operator] = []
+        self._codes: list[str] = []
+        self._indices: dict[str, int] = {}
+        self._operator_outputs: set[int] = set()
+
+    def tensor(self, name: str) -> int:
+        """Return the index of a value's tensor, adding it when it is new."""
+        if name in self._indices:
+            return self._indices[name]
+        value = self.graph.value(name)
+        if value.data is not None:
+            return self._constant_value(value)
+        shape = tuple(1 if isinstance(length, str) else length for length in value.shape)
+        signature = tuple(-1 if isinstance(length, str) else length for length in value.shape)
+        self._note_dimensions(value)
+        dtype, quantization = self._stored_type(value)
+        return self._add(Tensor(shape, dtype, 0, name, quantization, () if -1 not in signature else signature, True))
+
+    def constant(self, name: str, data: npt.NDArray[Any], scale: npt.NDArray[np.float32] | None = None) -> int:
+        """Return the index of a constant tensor, adding it; ``scale`` marks it as quantized around zero.
+
+        Raises:
+            GraphError: the name is that of another value.
+        """
+        if name in self._indices:
+            return self._indices[name]
+        if name in self.graph.values and self.graph.values[name].data is None:
+            raise GraphError(
+                "a name that the file needs is taken", where=name, expected="a free name", found="a computed value",
+                remedy="Rename the value.",
+            )  # fmt: skip
+        quantization = None
+        if scale is not None:
+            quantization = QuantizationParameters(scale=scale, zero_point=np.zeros(len(scale), np.int64))
+        return self._add_constant(name, data, quantization)
+
+    def operator(self, name: str, inputs: tuple[int, ...], outputs: tuple[int, ...], options: object = None) -> None:
+        """Append a builtin operator."""
+        self._operators.append(Operator(self._code(name), inputs, outputs, options))
+
+    def custom(self, name: str, inputs: tuple[int, ...], outputs: tuple[int, ...], options: bytes) -> None:
+        """Append a custom operator with flexbuffer options."""
+        content = np.frombuffer(options, np.uint8)
+        self._operators.append(Operator(self._code(name), inputs, outputs, None, content))
+
+    def buffer(self, data: bytes) -> int:
+        """Add a buffer and return its index."""
+        self.buffers.append(Buffer(np.frombuffer(data, np.uint8)))
+        return len(self.buffers) - 1
+
+    def subgraph(self, inputs: tuple[int, ...]) -> SubGraph:
+        """Return the graph's table."""
+        outputs = tuple(self.tensor(name) for name in self.graph.outputs)
+        return SubGraph(tuple(self._tensors), inputs, outputs, tuple(self._operators), self.graph.name)
+
+    def operator_codes(self) -> tuple[OperatorCode, ...]:
+        """Return the table of the operators in use."""
+        return tuple(
+            OperatorCode(OPERATORS[name], "", _VERSIONS.get(name, 1), OPERATORS[name])
+            if name in OPERATORS
+            else OperatorCode(OPERATORS["CUSTOM"], name, 1, OPERATORS["CUSTOM"])
+            for name in self._codes
+        )
+
+    def _code(self, name: str) -> int:
+        if name not in self._codes:
+            self._codes.append(name)
+        return self._codes.index(name)
+
+    def _add(self, tensor: Tensor) -> int:
+        self._indices[tensor.name] = len(self._tensors)
+        self._tensors.append(tensor)
+        return len(self._tensors) - 1
+
+    def _add_constant(self, name: str, data: npt.NDArray[Any], quantization: QuantizationParameters | None) -> int:
+        self.buffers.append(Buffer(np.ascontiguousarray(data).reshape(-1).view(np.uint8)))
+        dtype = TENSOR_TYPES[data.dtype.name]
+        return self._add(Tensor(data.shape, dtype, len(self.buffers) - 1, name, quantization, (), True))
+
+    def _constant_value(self, value: Value) -> int:
+        assert value.data is not None
+        if isinstance(value.encoding, Affine):
+            data = np.bitwise_xor(np.asarray(value.data, np.uint8), np.uint8(128)).view(np.int8)
+            return self._add_constant(value.name, data, _quantization(value.encoding, value.name))
+        if value.encoding is not None:
+            raise _no_codes(value)
+        return self._add_constant(value.name, value.data, None)
+
+    def _stored_type(self, value: Value) -> tuple[int, QuantizationParameters | None]:
+        """Return type and quantization of a computed value; codes of a learned basis stand as floats."""
+        if isinstance(value.encoding, Affine):
+            return TENSOR_TYPES["int8"], _quantization(value.encoding, value.name)
+        if isinstance(value.encoding, LearnedBasis):
+            producer = self.graph.producer(value.name)
+            readers = self.graph.consumers(value.name)
+            layers_only = all(reader.op == "LQFullyConnected" and reader.inputs[0] == value.name for reader in readers)
+            if producer is None or not layers_only or value.name in self.graph.outputs:
+                raise _no_codes(value)
+            return TENSOR_TYPES["float32"], None
+        return TENSOR_TYPES[value.dtype], None
+
+    def _note_dimensions(self, value: Value) -> None:
+        for length in value.shape:
+            if isinstance(length, str):
+                self.dimension = self.dimension or length
+                if length != self.dimension:
+                    raise UnsupportedError(
+                        "several open dimensions cannot be written", where=value.name, expected=self.dimension,
+                        found=length, remedy="Fix the shapes but for the batch.",
+                    )  # fmt: skip
+
+
+def _quantization(encoding: Affine, name: str) -> QuantizationParameters:
+    """Return the parameters of int8: the zero point is moved by 128 as the codes are."""
+    if encoding.bits != 8:
+        raise UnsupportedError(
+            "affine tensors of fewer than 8 bits have no operator", where=name, expected="8 bits",
+            found=f"{encoding.bits} bits", remedy="Convert the encoding with Affine.to_learned_basis.",
+        )  # fmt: skip
+    return QuantizationParameters(scale=encoding.scale, zero_point=encoding.zero_point.astype(np.int64) - 128)
+
+
+def _no_codes(value: Value) -> GraphError:
+    return GraphError(
+        "codes of a learned basis cannot stand here in a .circle file", where=value.name,
+        expected="codes between LQFullyConnected layers", found="codes that something else makes or reads",
+        remedy="Write .txt instead, or let the layer give floats.",
+    )  # fmt: skip

@@ -1,0 +1,195 @@
+"""The graph under construction while a Circle or TFLite file is read."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.errors import LowbitError, ModelFormatError, UnsupportedError
+from lowbit.formats.circle.schema import FUSED_ACTIVATIONS, TENSOR_TYPES, Operator, Tensor
+from lowbit.formats.circle.structure import Structure, require
+from lowbit.ir import DTYPES, Graph, Node, Value
+from lowbit.ir.graph import Attribute, Shape
+from lowbit.schemes import Affine, Encoding
+
+BATCH = "batch"
+"""How a dimension is called that the file leaves open."""
+
+THRESHOLDS, LINEAR = "_thresholds", "_linear"
+"""Endings of names that files do not carry: thresholds of a value, a value before its fused activation."""
+
+_TYPES = {code: name for name, code in TENSOR_TYPES.items()}
+
+
+class Importer:
+    """Maps tensor indices to values of a graph.
+
+    Attributes:
+        structure: the checked file.
+        graph: what has been built so far.
+        folded: integer tensors worked out while reading (shapes), -1 for an open length.
+    """
+
+    def __init__(self, structure: Structure) -> None:
+        self.structure = structure
+        self.graph = Graph(structure.subgraph.name)
+        self.folded: dict[int, npt.NDArray[Any]] = {}
+        self._values: dict[int, str] = {}
+        self._taken: set[str] = set()
+        self._names = [self.fresh(tensor.name or f"tensor_{i}") for i, tensor in enumerate(structure.subgraph.tensors)]
+
+    def fresh(self, stem: str) -> str:
+        """Reserve and return ``stem``, or ``stem_2``, ``stem_3``, … if it is taken."""
+        name, number = stem, 1
+        while name in self._taken:
+            number = number + 1 if number < 8 else 2 * number  # many equal names stay cheap
+            name = f"{stem}_{number}"
+        self._taken.add(name)
+        return name
+
+    def tensor(self, index: int) -> Tensor:
+        """Return a tensor of the file."""
+        return self.structure.tensor(index)
+
+    def name(self, index: int) -> str:
+        """Return what the tensor's value is or will be called."""
+        return self._names[index]
+
+    def shape(self, index: int) -> Shape:
+        """Return a tensor's shape, open lengths by name."""
+        tensor = self.tensor(index)
+        signature = tensor.shape_signature or tensor.shape
+        return tuple(BATCH if length < 0 else length for length in signature)
+
+    def constant(self, index: int) -> npt.NDArray[Any] | None:
+        """Return a tensor's data, from the file or folded, or None."""
+        return self.folded[index] if index in self.folded else self.structure.constants.get(index)
+
+    def value(self, index: int) -> str:
+        """Return the name of the tensor's value, adding it to the graph when it is new."""
+        if index not in self._values:
+            self._values[index] = self._add(index)
+        return self._values[index]
+
+    def coded_value(self, index: int, encoding: Encoding) -> str:
+        """Add a tensor as codes, where only its readers say so, and return its name."""
+        self._values[index] = self.graph.add(Value(self.name(index), "code", self.shape(index), None, encoding))
+        return self._values[index]
+
+    def float_constant(self, index: int) -> str:
+        """Return a tensor as a float value: a constant that holds codes is decoded."""
+        encoding = self.encoding(index)
+        if encoding is None or self.constant(index) is None or index in self._values:
+            return self.value(index)
+        decoded = encoding.decode(_unsigned(self.structure.constants[index]))
+        self._values[index] = self.graph.add_constant(self.name(index), decoded)
+        return self._values[index]
+
+    def int64(self, index: int) -> str:
+        """Return a constant tensor of integers as int64, which is what shapes are in the graph."""
+        if index not in self._values:
+            data = np.asarray(self.constant(index), np.int64)
+            self._values[index] = self.graph.add_constant(self.name(index), data, "int64")
+        return self._values[index]
+
+    def add_constant(self, stem: str, data: npt.ArrayLike, dtype: str = "float32") -> str:
+        """Add a constant that the file does not have and return its name."""
+        return self.graph.add_constant(self.fresh(stem), data, dtype)
+
+    def add_computed(self, stem: str, dtype: str, shape: Shape, encoding: Encoding | None = None) -> str:
+        """Add a computed value that the file does not have and return its name."""
+        return self.graph.add(Value(self.fresh(stem), dtype, shape, None, encoding))
+
+    def node(self, op: str, inputs: tuple[str, ...], output: str, *, domain: str = "", **attributes: Attribute) -> None:
+        """Append a node, called like its output."""
+        self.graph.nodes.append(Node(op, inputs, (output,), attributes, output, domain))
+
+    def activated(self, code: int, output: int, place: str) -> str:
+        """Return the name for an operator's result before its fused activation, adding the activation later.
+
+        The caller computes into the returned name and then calls `activate`.
+        """
+        if code not in FUSED_ACTIVATIONS:
+            raise UnsupportedError(
+                "the fused activation is not supported", where=place, expected="none, RELU or TANH", found=f"code {code}",
+                remedy="Export the activation as an operator of its own.",
+            )  # fmt: skip
+        name = self.value(output)
+        if not FUSED_ACTIVATIONS[code]:
+            return name
+        value = self.graph.value(name)
+        return self.add_computed(name + LINEAR, value.dtype, value.shape, value.encoding)
+
+    def activate(self, code: int, before: str, output: int) -> None:
+        """Append the fused activation, if there is one, from ``before`` to the output tensor."""
+        if FUSED_ACTIVATIONS[code]:
+            self.node(FUSED_ACTIVATIONS[code], (before,), self.value(output))
+
+    def encoding(self, index: int) -> Affine | None:
+        """Return the affine encoding of an 8-bit tensor, or None for a tensor without one.
+
+        int8 is read as uint8 with everything moved by 128: ``q - z`` stays what it was.
+        """
+        tensor = self.tensor(index)
+        parameters, shift = tensor.quantization, {"int8": 128, "uint8": 0}.get(self.type(index))
+        if parameters is None or parameters.scale is None or shift is None or not len(parameters.scale):
+            return None
+        place = f"{self.structure.where}, tensor {index} ({tensor.name[:80]})"
+        scale = parameters.scale
+        zero = np.zeros(len(scale), np.int64) if parameters.zero_point is None else parameters.zero_point
+        require(len(zero) in (1, len(scale)), "zero points do not match the scales", place, len(scale), len(zero))
+        if len(scale) > 1:
+            fits = parameters.quantized_dimension == 0 and tensor.shape[:1] == (len(scale),)
+            require(fits, "scales do not match axis 0", place, tensor.shape[:1], len(scale))
+        moved = np.clip(zero, -(2**31), 2**31) + shift
+        require(bool(((moved >= 0) & (moved < 256)).all()), "a zero point is out of range", place, "8 bits", zero[:4])
+        return self.checked(lambda: Affine(8, scale, np.broadcast_to(moved, scale.shape)), place)
+
+    def type(self, index: int) -> str:
+        """Return the name of a tensor's type.
+
+        Raises:
+            UnsupportedError: lowbit does not have it.
+        """
+        found = _TYPES.get(self.tensor(index).type)
+        if found is None or (found not in DTYPES and self.constant(index) is None):
+            raise UnsupportedError(
+                "the tensor's type is not supported",
+                where=f"{self.structure.where}, tensor {index} ({self.tensor(index).name[:80]})",
+                expected=", ".join(name for name in TENSOR_TYPES if name in DTYPES),
+                found=found or f"type {self.tensor(index).type}",
+                remedy="Export the network in float32 or int8.",
+            )
+        return found
+
+    def checked(self, make: Any, place: str) -> Any:
+        """Return ``make()``; what is wrong with an encoding is wrong with the file."""
+        try:
+            return make()
+        except ModelFormatError:
+            raise
+        except LowbitError as error:
+            raise ModelFormatError(
+                error.message, where=f"{place}, {error.where}".rstrip(", "), expected=error.expected, found=error.found,
+                remedy="The file is damaged or was written wrongly: write it again.",
+            ) from error  # fmt: skip
+
+    def _add(self, index: int) -> str:
+        dtype, data, encoding = self.type(index), self.constant(index), self.encoding(index)
+        if data is None:
+            return self.graph.add(Value(self.name(index), "code" if encoding else dtype, self.shape(index), None, encoding))
+        if encoding is not None:
+            return self.graph.add(Value(self.name(index), "code", data.shape, _unsigned(data), encoding))
+        if dtype not in DTYPES:
+            dtype = "float32" if data.dtype.kind == "f" else "int64"
+        return self.graph.add(Value(self.name(index), dtype, data.shape, data.astype(DTYPES[dtype], copy=False)))
+
+
+def options_of(operator: Operator, default: Any) -> Any:
+    """Return an operator's options, or ``default`` where they are absent or of another kind."""
+    return operator.builtin_options if isinstance(operator.builtin_options, type(default)) else default
+
+
+def _unsigned(data: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return int8 moved by 128 into uint8; uint8 as it is."""
+    return data if data.dtype == np.uint8 else np.bitwise_xor(data.view(np.uint8), np.uint8(128))

@@ -1,0 +1,219 @@
+"""``LQFullyConnected`` from a file: where values are floats, to the graph: where they are codes.
+
+A file carries the encoding of a layer's input on the layer (``input_scales`` and options). Read back:
+
+- a layer whose output goes only to layers that agree on its encoding emits codes, by their
+  ``input_thresholds``;
+- everything else stays float, with one ``Encode`` per distinct encoding in front of its readers.
+
+Names: the codes value ``v`` has its basis in the tensor ``v_scales``; the weights ``w`` are the tensors
+``w_binary``, ``w_scales`` and ``w_offset``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.formats.circle.importer import THRESHOLDS, Importer
+from lowbit.formats.circle.options import LayerOptions, layer_options
+from lowbit.formats.circle.schema import CUSTOM_OPERATOR, Operator, ThesisOptions
+from lowbit.formats.circle.structure import require
+from lowbit.ir import Value
+from lowbit.ir.activations import preimage_thresholds
+from lowbit.planes import word_count
+from lowbit.schemes import LearnedBasis
+
+SCALES, BINARY, OFFSET, CODES = "_scales", "_binary", "_offset", "_codes"
+THESIS_OPERATOR_NAME = "thesis.LQFullyConnected"
+MAX_BITS = 8
+
+_FUSED_NAMES = {0: "none", 1: "relu", 2: "hardtanh", 3: "relu6", 4: "tanh"}
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer as the file has it.
+
+    Attributes:
+        operator, place: where it stands.
+        options: what the tensors do not say.
+        input_encoding: of the input's codes.
+        weights_encoding: of the weights' codes, one row per output.
+        planes: packed weights, uint32 ``[o, k_w, words]``.
+    """
+
+    operator: Operator
+    place: str
+    options: LayerOptions
+    input_encoding: LearnedBasis
+    weights_encoding: LearnedBasis
+    planes: npt.NDArray[np.uint32]
+
+    def coding(self) -> tuple[bytes, ...]:
+        """Return what readers of one tensor must agree on to share its codes."""
+        thresholds = self.options.input_thresholds
+        encoding = self.input_encoding
+        parts = (encoding.basis, encoding.offset, encoding.top, thresholds)
+        return tuple(b"" if part is None else part.tobytes() for part in parts)
+
+
+def is_layer(name: str) -> bool:
+    """Return whether an operator is this one, in our encoding or in that of the published system."""
+    return name in (CUSTOM_OPERATOR, THESIS_OPERATOR_NAME)
+
+
+class LayerImporter:
+    """Appends the layers of a file to a graph."""
+
+    def __init__(self, importer: Importer) -> None:
+        self.importer = importer
+        names = importer.structure.operators
+        operators = importer.structure.subgraph.operators
+        self.layers = {i: _layer(importer, i) for i, name in enumerate(names) if is_layer(name)}
+        self.readers: dict[int, list[int]] = {}
+        for number, operator in enumerate(operators):
+            for index in operator.inputs:
+                self.readers.setdefault(index, []).append(number)
+        self._encoded: dict[tuple[int, tuple[bytes, ...]], str] = {}
+        self._weights: dict[tuple[int, ...], str] = {}
+
+    def append(self, number: int) -> None:
+        """Append layer ``number`` and what it needs in front of it."""
+        layer = self.layers[number]
+        source, output = layer.operator.inputs[0], layer.operator.outputs[0]
+        operands = [self._codes(source, layer), self._packed(layer), self._bias(layer)]
+        reader = self._agreed_reader(output, number)
+        if reader is None:
+            result = self.importer.value(output)
+        else:
+            result = self.importer.coded_value(output, reader.input_encoding)
+            thresholds = self._pre_activation_thresholds(reader, layer)
+            operands.append(self.importer.add_constant(result + THRESHOLDS, thresholds))
+        activation = layer.options.activation
+        attributes = {} if activation == "none" else {"activation": activation}
+        self.importer.node("LQFullyConnected", tuple(operands), result, domain="lowbit", **attributes)
+
+    def _agreed_reader(self, output: int, number: int) -> Layer | None:
+        """Return a layer that reads the output as codes, if all that read it agree."""
+        readers = self.readers.get(output, [])
+        if output in self.importer.structure.subgraph.outputs or not all(i in self.layers for i in readers):
+            return None
+        layers = [self.layers[i] for i in readers]
+        agreed = len({layer.coding() for layer in layers}) == 1
+        reads_data = all(layer.operator.inputs[0] == output for layer in layers)
+        return layers[0] if agreed and reads_data else None
+
+    def _codes(self, source: int, layer: Layer) -> str:
+        """Return the layer's input as codes, by an ``Encode`` unless its producer makes them."""
+        name = self.importer.value(source)
+        value = self.importer.graph.value(name)
+        if value.encoding is not None:
+            fits = isinstance(value.encoding, LearnedBasis)
+            require(fits, "the input has another encoding", layer.place, "float32", f"{value.encoding.bits} bits affine")
+            return name
+        key = (source, layer.coding())
+        if key not in self._encoded:
+            self._encoded[key] = self._encode(name, value, layer)
+        return self._encoded[key]
+
+    def _encode(self, name: str, value: Value, layer: Layer) -> str:
+        scales = self.importer.name(layer.operator.inputs[1])
+        stem = scales.removesuffix(SCALES) if scales.endswith(SCALES) else name + CODES
+        codes = self.importer.add_computed(stem, "code", value.shape, layer.input_encoding)
+        steps = layer.options.input_thresholds
+        steps = layer.input_encoding.thresholds()[0] if steps is None else steps
+        thresholds = self.importer.add_constant(codes + THRESHOLDS, steps)
+        self.importer.node("Encode", (name, thresholds), codes, domain="lowbit")
+        return codes
+
+    def _pre_activation_thresholds(self, reader: Layer, producer: Layer) -> npt.NDArray[np.float32]:
+        if reader.options.input_thresholds is not None:
+            return reader.options.input_thresholds
+        return preimage_thresholds(reader.input_encoding.thresholds()[0], producer.options.activation)
+
+    def _packed(self, layer: Layer) -> str:
+        """Return the value of the packed weights."""
+        key = (*layer.operator.inputs[2:4], *layer.operator.inputs[5:])
+        if key not in self._weights:
+            name = self.importer.name(layer.operator.inputs[3])
+            stem = name.removesuffix(BINARY) or name
+            shape = (layer.planes.shape[0], layer.options.hidden_size)
+            value = Value(self.importer.fresh(stem), "planes", shape, layer.planes, layer.weights_encoding)
+            self._weights[key] = self.importer.graph.add(value)
+        return self._weights[key]
+
+    def _bias(self, layer: Layer) -> str:
+        return self.importer.value(layer.operator.inputs[4])
+
+
+def _layer(importer: Importer, number: int) -> Layer:
+    """Return layer ``number``, its tensors checked against each other."""
+    structure = importer.structure
+    operator, place = structure.subgraph.operators[number], structure.place(number)
+    count = len(operator.inputs)
+    require(count in (5, 6) and -1 not in operator.inputs, "wrong number of inputs", place, "5 or 6", operator.inputs)
+    require(len(operator.outputs) == 1, "wrong number of outputs", place, 1, len(operator.outputs))
+    options = _options(operator, structure.operators[number], place)
+    input_scales = _constant(importer, operator.inputs[1], "input_scales", "float32", 1, place)
+    weights_scales = _constant(importer, operator.inputs[2], "weights_scales", "float32", 2, place)
+    binary = _constant(importer, operator.inputs[3], "weights_binary", "int32", 3, place)
+    bias = _constant(importer, operator.inputs[4], "bias", "float32", 1, place)
+    outputs, bits = weights_scales.shape
+    _check_bits(len(input_scales), bits, options, place)
+    wanted = (outputs, bits, word_count(options.hidden_size))
+    require(binary.shape == wanted, "packed weights have the wrong shape", place, wanted, binary.shape)
+    require(bias.shape == (outputs,), "the bias has the wrong shape", place, (outputs,), bias.shape)
+    tops = options.weights_top
+    require(len(tops) in (1, outputs), "weights_top has the wrong length", place, f"1 or {outputs}", len(tops))
+    offset = np.zeros(outputs, np.float32)
+    if count == 6:
+        offset = _constant(importer, operator.inputs[5], "weights_offset", "float32", 1, place)
+    planes = binary.view(np.uint32)
+    _check_padding(planes, options.hidden_size, place)
+    input_encoding = importer.checked(
+        lambda: LearnedBasis(input_scales[None], np.float32([options.input_offset]), np.int32([options.input_top])), place
+    )
+    weights_encoding = importer.checked(
+        lambda: LearnedBasis(weights_scales, offset, np.broadcast_to(tops, (outputs,))), place
+    )
+    return Layer(operator, place, options, input_encoding, weights_encoding, planes)
+
+
+def _options(operator: Operator, name: str, place: str) -> LayerOptions:
+    if name == CUSTOM_OPERATOR:
+        content = operator.custom_options
+        return layer_options(b"" if content is None else content.tobytes(), place)
+    # The published system: floats between layers, no offset, a free basis, thresholds at midpoints.
+    old = operator.builtin_options
+    require(isinstance(old, ThesisOptions), "the operator has no options", place, "LQFullyConnectedOptions", type(old).__name__)
+    code = old.fused_activation_function
+    require(code in _FUSED_NAMES, "unknown fused activation", place, "0 to 4", code)
+    require(old.weights_hidden_size > 0, "weights_hidden_size is wrong", place, "1 or more", old.weights_hidden_size)
+    return LayerOptions(old.weights_hidden_size, _FUSED_NAMES[code], 0.0, 0, np.zeros(1, np.int32), None)
+
+
+def _constant(importer: Importer, index: int, name: str, dtype: str, rank: int, place: str) -> npt.NDArray[np.generic]:
+    data = importer.structure.constants.get(index)
+    found = "a value computed at run time" if data is None else f"{data.dtype} {data.shape}"
+    fits = data is not None and data.dtype == dtype and data.ndim == rank and 0 not in data.shape
+    require(fits, f"{name} is wrong", place, f"a constant {dtype} of rank {rank}", found)
+    assert data is not None
+    return data
+
+
+def _check_bits(input_bits: int, weight_bits: int, options: LayerOptions, place: str) -> None:
+    for name, bits in (("input_scales", input_bits), ("weights_scales", weight_bits)):
+        require(1 <= bits <= MAX_BITS, f"{name} has an impossible number of bits", place, f"1 to {MAX_BITS}", bits)
+    steps = options.input_thresholds
+    wanted = (1 << input_bits) - 1
+    found = wanted if steps is None else len(steps)
+    require(found == wanted, "input_thresholds has the wrong length", place, wanted, found)
+
+
+def _check_padding(planes: npt.NDArray[np.uint32], length: int, place: str) -> None:
+    """Padding bits are zero: kernels count on it."""
+    used = length & 31
+    if used:
+        padding = planes[:, :, -1] >> np.uint32(used)
+        require(not padding.any(), "padding bits are set", place, "zeros", f"row {int(np.argmax(padding.any(axis=1)))}")

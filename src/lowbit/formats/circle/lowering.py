@@ -1,0 +1,202 @@
+"""Nodes of the graph as operators of the file: a table of small functions, the mirror of `builtin`."""
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from lowbit.errors import GraphError, UnsupportedError
+from lowbit.formats.circle.exporter import Exporter
+from lowbit.formats.circle.layers import BINARY, OFFSET, SCALES
+from lowbit.formats.circle.options import LayerOptions
+from lowbit.formats.circle.schema import (
+    CUSTOM_OPERATOR,
+    AddOptions,
+    DequantizeOptions,
+    FullyConnectedOptions,
+    LogSoftmaxOptions,
+    MulOptions,
+    QuantizeOptions,
+    ReshapeOptions,
+    SoftmaxOptions,
+    SubOptions,
+)
+from lowbit.ir import Graph, Node
+from lowbit.schemes import Affine, Encoding, LearnedBasis
+
+Lower = Callable[[Exporter, Node], None]
+
+
+def lower(exporter: Exporter, node: Node) -> None:
+    """Append the operators of a node.
+
+    Raises:
+        UnsupportedError: the format has no operator for it.
+        GraphError: codes are used where the format has none.
+    """
+    function = _LOWERINGS.get((node.domain, node.op))
+    if function is None:
+        raise UnsupportedError(
+            "the operator cannot be written to a .circle file", where=node.name,
+            expected=", ".join(sorted(op for _, op in _LOWERINGS)), found=node.op,
+            remedy="Write .onnx or .txt instead.",
+        )  # fmt: skip
+    function(exporter, node)
+
+
+def is_lowered(graph: Graph) -> bool:
+    """Return whether every node has an operator without rewriting the graph first."""
+    return all((node.domain, node.op) in _LOWERINGS and _is_plain(node) for node in graph.nodes)
+
+
+def _is_plain(node: Node) -> bool:
+    """Return whether a Gemm is ``y = x W^T + b``."""
+    attributes = node.attributes
+    plain = attributes.get("transB", 0) == 1 and attributes.get("transA", 0) == 0
+    return node.op != "Gemm" or (plain and attributes.get("alpha", 1.0) == attributes.get("beta", 1.0) == 1.0)
+
+
+def _elementwise(name: str, options: object = None) -> Lower:
+    def run(exporter: Exporter, node: Node) -> None:
+        inputs = tuple(exporter.tensor(value) for value in node.inputs)
+        exporter.operator(name, inputs, (exporter.tensor(node.outputs[0]),), options)
+
+    return run
+
+
+def _last_axis(name: str, options: object) -> Lower:
+    def run(exporter: Exporter, node: Node) -> None:
+        rank = len(exporter.graph.value(node.inputs[0]).shape)
+        axis = node.attributes.get("axis", -1)
+        if axis not in (-1, rank - 1):
+            raise UnsupportedError(
+                f"{node.op} works on the last axis only", where=node.name, expected=f"axis {rank - 1}", found=str(axis),
+                remedy="Transpose before and after it.",
+            )  # fmt: skip
+        exporter.operator(name, (exporter.tensor(node.inputs[0]),), (exporter.tensor(node.outputs[0]),), options)
+
+    return run
+
+
+def _gemm(exporter: Exporter, node: Node) -> None:
+    if not _is_plain(node):
+        raise UnsupportedError(
+            "a product in this form cannot be written", where=node.name, expected="x W^T + b with constant W and b",
+            found=str(dict(node.attributes)), remedy="Make the weights constant.",
+        )  # fmt: skip
+    inputs = tuple(exporter.tensor(value) if value else -1 for value in node.inputs)
+    exporter.operator(
+        "FULLY_CONNECTED", inputs, (exporter.tensor(node.outputs[0]),), FullyConnectedOptions()
+    )
+
+
+def _reshape(exporter: Exporter, node: Node) -> None:
+    lengths = np.asarray(exporter.graph.constant(node.inputs[1]), np.int64)
+    source = exporter.graph.value(node.inputs[0]).shape
+    if 0 in lengths:  # ONNX: copy the input's length; this format has no such thing
+        lengths = np.array([-1 if not n and isinstance(source[i], str) else n or source[i] for i, n in enumerate(lengths)])
+    _write_reshape(exporter, node, node.inputs[1], lengths)
+
+
+def _flatten(exporter: Exporter, node: Node) -> None:
+    shape = exporter.graph.value(node.outputs[0]).shape
+    lengths = np.array([-1 if isinstance(length, str) else length for length in shape])
+    _write_reshape(exporter, node, f"{node.outputs[0]}_shape", lengths)
+
+
+def _write_reshape(exporter: Exporter, node: Node, name: str, lengths: np.ndarray) -> None:
+    target = exporter.constant(name, lengths.astype(np.int32))
+    inputs = (exporter.tensor(node.inputs[0]), target)
+    options = ReshapeOptions(tuple(int(length) for length in lengths))
+    exporter.operator("RESHAPE", inputs, (exporter.tensor(node.outputs[0]),), options)
+
+
+def _encode(exporter: Exporter, node: Node) -> None:
+    """Affine codes are made by QUANTIZE; others exist only in memory, on the layers that read them."""
+    encoding = exporter.graph.value(node.outputs[0]).encoding
+    if isinstance(encoding, Affine):
+        exporter.operator("QUANTIZE", (exporter.tensor(node.inputs[0]),), (exporter.tensor(node.outputs[0]),), QuantizeOptions())
+        return
+    readers = exporter.graph.consumers(node.outputs[0])
+    if node.outputs[0] in exporter.graph.outputs or any(reader.op != "LQFullyConnected" for reader in readers):
+        raise GraphError(
+            "codes can only feed low-bit layers in a .circle file", where=node.name, expected="LQFullyConnected",
+            found=", ".join(reader.op for reader in readers) or "an output", remedy="Write .txt instead.",
+        )  # fmt: skip
+
+
+def _affine_layer(exporter: Exporter, node: Node) -> None:
+    source, weights = (exporter.graph.value(name).encoding for name in node.inputs[:2])
+    assert isinstance(source, Affine) and isinstance(weights, Affine)
+    scale = (source.integer_scale()[0] * weights.integer_scale()).astype(np.float32)
+    bias = exporter.constant(node.inputs[2], exporter.graph.constant(node.inputs[2]), scale)
+    inputs = (exporter.tensor(node.inputs[0]), exporter.tensor(node.inputs[1]), bias)
+    exporter.operator("FULLY_CONNECTED", inputs, (exporter.tensor(node.outputs[0]),), FullyConnectedOptions())
+
+
+def _layer(exporter: Exporter, node: Node) -> None:
+    """``LQFullyConnected``: the input's float tensor, its encoding, and the packed weights."""
+    codes, weights = exporter.graph.value(node.inputs[0]), exporter.graph.value(node.inputs[1])
+    basis = _learned_basis(codes.encoding, codes.name)
+    rows = _learned_basis(weights.encoding, weights.name)
+    source, thresholds = _source(exporter, node)
+    planes = np.asarray(exporter.graph.constant(weights.name), np.uint32)
+    inputs = [
+        exporter.tensor(source),
+        exporter.constant(codes.name + SCALES, basis.basis[0]),
+        exporter.constant(weights.name + SCALES, rows.basis),
+        exporter.constant(weights.name + BINARY, planes.view(np.int32)),
+        exporter.tensor(node.inputs[2]),
+    ]
+    if rows.offset.view(np.uint32).any():
+        inputs.append(exporter.constant(weights.name + OFFSET, rows.offset))
+    options = LayerOptions(
+        hidden_size=int(weights.shape[1]),
+        activation=str(node.attributes.get("activation", "none")),
+        input_offset=float(basis.offset[0]),
+        input_top=int(basis.top[0]),
+        weights_top=rows.top,
+        input_thresholds=np.asarray(exporter.graph.constant(thresholds), np.float32),
+    )
+    exporter.custom(CUSTOM_OPERATOR, tuple(inputs), (exporter.tensor(node.outputs[0]),), options.to_bytes())
+
+
+def _source(exporter: Exporter, node: Node) -> tuple[str, str]:
+    """Return the value that stands in the file as the layer's input, and the thresholds that code it."""
+    producer = exporter.graph.producer(node.inputs[0])
+    if producer is not None and producer.op == "Encode":
+        return producer.inputs[0], producer.inputs[1]
+    if producer is not None and producer.op == "LQFullyConnected" and len(producer.inputs) == 4:
+        return node.inputs[0], producer.inputs[3]
+    raise GraphError(
+        "nothing makes the codes that the layer reads", where=node.name, expected="Encode or LQFullyConnected",
+        found="an input" if producer is None else producer.op, remedy="Feed floats and encode them in the graph.",
+    )  # fmt: skip
+
+
+def _learned_basis(encoding: Encoding | None, name: str) -> LearnedBasis:
+    if not isinstance(encoding, LearnedBasis):
+        raise UnsupportedError(
+            "low-bit layers are written with learned bases", where=name, expected="a learned basis",
+            found="none" if encoding is None else encoding.scheme, remedy="Convert it with Affine.to_learned_basis.",
+        )  # fmt: skip
+    return encoding
+
+
+_LOWERINGS: dict[tuple[str, str], Lower] = {
+    ("", "Add"): _elementwise("ADD", AddOptions()),
+    ("", "Flatten"): _flatten,
+    ("", "Gemm"): _gemm,
+    ("", "LogSoftmax"): _last_axis("LOG_SOFTMAX", LogSoftmaxOptions()),
+    ("", "Mul"): _elementwise("MUL", MulOptions()),
+    ("", "Relu"): _elementwise("RELU"),
+    ("", "Reshape"): _reshape,
+    ("", "Sigmoid"): _elementwise("LOGISTIC"),
+    ("", "Softmax"): _last_axis("SOFTMAX", SoftmaxOptions(1.0)),
+    ("", "Sub"): _elementwise("SUB", SubOptions()),
+    ("", "Tanh"): _elementwise("TANH"),
+    ("lowbit", "AffineFullyConnected"): _affine_layer,
+    ("lowbit", "Decode"): _elementwise("DEQUANTIZE", DequantizeOptions()),
+    ("lowbit", "Encode"): _encode,
+    ("lowbit", "LQFullyConnected"): _layer,
+}

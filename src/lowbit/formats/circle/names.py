@@ -1,0 +1,109 @@
+"""Names and spellings that the tables of a file cannot hold, kept so that a graph is read back as it was.
+
+Operators have no names in the format, ``Encode`` and its thresholds are not written at all, an open
+dimension is just -1, and an axis may be spelled from either end. What differs from what the reader
+would make up is one small JSON text:
+
+    {"dimension": "n", "constants": {made up: real}, "nodes": {output: [name, attributes]}}
+
+It cannot change what a network computes: attributes must mean the same.
+"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from lowbit.errors import ModelFormatError
+from lowbit.formats.circle.importer import BATCH
+from lowbit.ir import Graph, Node, operator_of
+from lowbit.ir.graph import Attribute, Shape
+
+NAMES = "lowbit.names"
+
+
+def names_of(graph: Graph, reread: Graph, dimension: str) -> bytes | None:
+    """Return the JSON text by which ``reread`` gets the names of ``graph``, or None where they agree."""
+    nodes: dict[str, list[object]] = {}
+    constants: dict[str, str] = {}
+    made_up = {node.outputs[0]: node for node in reread.nodes}
+    for node in graph.nodes:
+        other = made_up.get(node.outputs[0])
+        if other is None or other.op != node.op:
+            continue
+        attributes = dict(node.attributes) if _same_meaning(reread, other, dict(node.attributes)) else dict(other.attributes)
+        if (node.name, attributes) != (other.name, dict(other.attributes)):
+            nodes[node.outputs[0]] = [node.name, attributes]
+        for real, name in zip(node.inputs, other.inputs, strict=False):
+            if real != name and real not in reread.values and real not in constants.values():
+                constants[name] = real
+    if not nodes and not constants and dimension == BATCH:
+        return None
+    text = {"dimension": dimension, "constants": constants, "nodes": nodes}
+    return json.dumps(text, sort_keys=True, separators=(",", ":")).encode()
+
+
+def apply_names(graph: Graph, content: bytes, where: str) -> None:
+    """Rename what was made up while reading, in place.
+
+    Raises:
+        ModelFormatError: the text is not what `names_of` makes, or would change the network.
+    """
+    try:
+        text = json.loads(content)
+        dimension, constants, nodes = text["dimension"], text["constants"], text["nodes"]
+        _rename_constants(graph, {str(name): str(real) for name, real in constants.items()})
+        _rename_dimension(graph, str(dimension))
+        graph.nodes = [_renamed(graph, node, nodes) for node in graph.nodes]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelFormatError(
+            "the stored names do not fit the graph", where=f"{where}, metadata {NAMES}",
+            expected="dimension, constants, nodes", found=str(error)[:80], remedy="Write the file again.",
+        ) from error  # fmt: skip
+
+
+def _rename_constants(graph: Graph, real_names: dict[str, str]) -> None:
+    for name, real in real_names.items():
+        value = graph.values[name]
+        if value.data is None or not real or real in graph.values:
+            raise ValueError(f"{name!r} is no constant or {real!r} is taken")
+        del graph.values[name]
+        graph.values[real] = replace(value, name=real)
+    if real_names:
+        graph.nodes = [
+            replace(node, inputs=tuple(real_names.get(name, name) for name in node.inputs)) for node in graph.nodes
+        ]
+
+
+def _rename_dimension(graph: Graph, dimension: str) -> None:
+    if dimension == BATCH:
+        return
+    if not dimension:
+        raise ValueError("a dimension has no name")
+    for name, value in graph.values.items():
+        shape: Shape = tuple(dimension if length == BATCH else length for length in value.shape)
+        graph.values[name] = replace(value, shape=shape)
+
+
+def _renamed(graph: Graph, node: Node, nodes: dict[str, Any]) -> Node:
+    if node.outputs[0] not in nodes:
+        return node
+    name, stored = nodes[node.outputs[0]]
+    attributes = {str(key): tuple(item) if isinstance(item, list) else item for key, item in stored.items()}
+    if not isinstance(name, str) or not name or not _same_meaning(graph, node, attributes):
+        raise ValueError(f"node {node.outputs[0]!r} would be another")
+    return replace(node, name=name, attributes=attributes)
+
+
+def _same_meaning(graph: Graph, node: Node, attributes: dict[str, Any]) -> bool:
+    """Return whether a node with these attributes computes what it computes with its own."""
+    defaults = operator_of(node).attributes
+    rank = len(graph.value(node.inputs[0]).shape)
+    return attributes.keys() <= defaults.keys() and all(
+        _normal(key, attributes.get(key, default), rank) == _normal(key, node.attributes.get(key, default), rank)
+        for key, default in defaults.items()
+    )
+
+
+def _normal(key: str, value: Attribute, rank: int) -> tuple[type, Attribute]:
+    """Return an attribute in one spelling, with its type."""
+    return type(value), value % rank if key == "axis" and isinstance(value, int) and -rank <= value < rank else value

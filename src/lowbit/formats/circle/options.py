@@ -1,0 +1,147 @@
+"""The flexbuffer options of ``LQFullyConnected``, as a map and as a dataclass."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.errors import ModelFormatError
+from lowbit.formats.flexbuffer import Option, read_options, write_options
+
+ACTIVATION_NAMES = {
+    "none": "NONE",
+    "relu": "RELU",
+    "relu6": "RELU6",
+    "hardtanh": "RELU_N1_TO_1",
+    "tanh": "TANH",
+    "sigmoid": "LOGISTIC",
+}
+"""Activation in the graph → ``fused_activation_function``; the names are the format's own."""
+
+MAX_HIDDEN_SIZE = 2**31 - 1
+MAX_TOP = 255
+
+
+@dataclass(frozen=True, eq=False)
+class LayerOptions:
+    """What the tensors of a layer do not say.
+
+    Attributes:
+        hidden_size: length n of a row of weights.
+        activation: a key of `ACTIVATION_NAMES`.
+        input_offset: offset of the input's levels.
+        input_top: largest integer of the input's basis; 0 for a free one.
+        weights_top: the same of the weights, int32 ``[1]`` (equal in all channels) or ``[o]``.
+        input_thresholds: float32 ``[2**k_x - 1]``, or None in files of the published system. They
+            are compared with the input's value; where the input is made by another layer of this
+            kind, with that layer's value before its activation.
+    """
+
+    hidden_size: int
+    activation: str
+    input_offset: float
+    input_top: int
+    weights_top: npt.NDArray[np.int32]
+    input_thresholds: npt.NDArray[np.float32] | None
+
+    def to_bytes(self) -> bytes:
+        """Return the flexbuffer."""
+        assert self.input_thresholds is not None
+        top = self.weights_top
+        same = bool((top == top[0]).all())
+        return write_options(
+            {
+                "weights_hidden_size": self.hidden_size,
+                "fused_activation_function": ACTIVATION_NAMES[self.activation],
+                "input_offset": self.input_offset,
+                "input_top": self.input_top,
+                "weights_top": int(top[0]) if same else top.astype(np.int64),
+                "input_thresholds": self.input_thresholds,
+            }
+        )
+
+
+def layer_options(content: bytes, where: str) -> LayerOptions:
+    """Return the options of a flexbuffer from a file.
+
+    Raises:
+        ModelFormatError: an unknown key, a missing one, a wrong type or a value out of range.
+    """
+    options = read_options(content, where=where)
+    unknown = sorted(options.keys() - _KEYS)
+    if unknown:
+        raise ModelFormatError(
+            "unknown operator option",
+            where=where,
+            expected=", ".join(sorted(_KEYS)),
+            found=unknown[0],
+            remedy="The file may be from a later version of lowbit.",
+        )
+    return LayerOptions(
+        _integer(options, "weights_hidden_size", 1, MAX_HIDDEN_SIZE, None, where),
+        _activation(options, where),
+        _real(options, "input_offset", where),
+        _integer(options, "input_top", 0, MAX_TOP, 0, where),
+        _tops(options.get("weights_top", 0), where),
+        _thresholds(options.get("input_thresholds"), where),
+    )
+
+
+_KEYS = {
+    "weights_hidden_size",
+    "fused_activation_function",
+    "input_offset",
+    "input_top",
+    "weights_top",
+    "input_thresholds",
+}
+
+
+def _integer(
+    options: dict[str, Option], key: str, least: int, most: int, default: int | None, where: str
+) -> int:
+    value = options.get(key, default)
+    if not isinstance(value, int) or not least <= value <= most:
+        raise _bad(key, f"an integer from {least} to {most}", value, where)
+    return value
+
+
+def _real(options: dict[str, Option], key: str, where: str) -> float:
+    value = options.get(key, 0.0)
+    if not isinstance(value, int | float) or not np.isfinite(np.float32(value)):
+        raise _bad(key, "a finite number", value, where)
+    return float(value)
+
+
+def _activation(options: dict[str, Option], where: str) -> str:
+    value = options.get("fused_activation_function", "NONE")
+    for activation, name in ACTIVATION_NAMES.items():
+        if name == value:
+            return activation
+    raise _bad("fused_activation_function", ", ".join(ACTIVATION_NAMES.values()), value, where)
+
+
+def _tops(value: Option, where: str) -> npt.NDArray[np.int32]:
+    tops = np.atleast_1d(np.asarray(value)) if not isinstance(value, str) else np.array([-1])
+    if tops.dtype.kind not in "iu" or not len(tops) or tops.min() < 0 or tops.max() > MAX_TOP:
+        raise _bad("weights_top", f"integers from 0 to {MAX_TOP}", value, where)
+    return tops.astype(np.int32)
+
+
+def _thresholds(value: Option | None, where: str) -> npt.NDArray[np.float32] | None:
+    if value is None:
+        return None
+    ascending = isinstance(value, np.ndarray) and value.dtype == np.float32 and not np.isnan(value).any()
+    if not ascending or bool((np.diff(np.asarray(value)) < 0).any()):
+        raise _bad("input_thresholds", "ascending numbers", value, where)
+    return np.asarray(value, np.float32)
+
+
+def _bad(key: str, expected: str, found: object, where: str) -> ModelFormatError:
+    return ModelFormatError(
+        f"operator option {key} is wrong",
+        where=where,
+        expected=expected,
+        found=repr(found)[:80],
+        remedy="The file is damaged or was written by something else: write it again.",
+    )

@@ -1,0 +1,183 @@
+"""What must hold of a model's tables before anything is built from them.
+
+Every index is in range, every constant has exactly the bytes that its shape asks for, every tensor
+has one producer and is defined before it is read (which excludes cycles), outputs are produced.
+"""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.errors import ModelFormatError, UnsupportedError
+from lowbit.formats.circle.schema import OPERATORS, TENSOR_TYPES, THESIS_OPERATOR, Model, Operator, SubGraph, Tensor
+
+MAX_RANK = 8
+MAX_ELEMENTS = 2**40
+MAX_TENSORS = 20_000
+MAX_OPERATORS = 5_000
+
+_DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in TENSOR_TYPES.items()}
+_NAMES = {code: name for name, code in OPERATORS.items()}
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A model whose structure holds.
+
+    Attributes:
+        where: the file's name.
+        model: its tables.
+        subgraph: its only graph.
+        operators: name of every operator of the graph, in order.
+        constants: data of the constant tensors by index, views of the file.
+    """
+
+    where: str
+    model: Model
+    subgraph: SubGraph
+    operators: tuple[str, ...]
+    constants: dict[int, npt.NDArray[Any]]
+
+    def tensor(self, index: int) -> Tensor:
+        """Return a tensor of the graph."""
+        return self.subgraph.tensors[index]
+
+    def place(self, index: int) -> str:
+        """Return how messages call an operator."""
+        return f"{self.where}, operator {index} ({self.operators[index]})"
+
+
+def check_structure(model: Model, content: Any, where: str) -> Structure:
+    """Return the model with its constants, checked.
+
+    Args:
+        model: tables as read.
+        content: the file, for buffers that lie behind the tables.
+        where: its name.
+
+    Raises:
+        ModelFormatError: a rule does not hold.
+        UnsupportedError: several graphs, or a tensor type that lowbit does not have.
+    """
+    if len(model.subgraphs) != 1:
+        raise UnsupportedError(
+            "the model must have one graph", where=where, expected="1 subgraph", found=str(len(model.subgraphs)),
+            remedy="Export a network without control flow.",
+        )  # fmt: skip
+    subgraph = model.subgraphs[0]
+    _within(len(subgraph.tensors), MAX_TENSORS, "tensors", where)
+    _within(len(subgraph.operators), MAX_OPERATORS, "operators", where)
+    names = tuple(_operator_name(model, operator, where) for operator in subgraph.operators)
+    constants = _constants(model, subgraph, content, where)
+    structure = Structure(where, model, subgraph, names, constants)
+    _check_order(structure)
+    return structure
+
+
+def require(holds: bool, rule: str, where: str, expected: object, found: object) -> None:
+    """Raise `ModelFormatError` unless ``holds``."""
+    if not holds:
+        raise ModelFormatError(
+            rule, where=where, expected=str(expected), found=str(found),
+            remedy="The file is damaged or was written wrongly: write or fetch it again.",
+        )  # fmt: skip
+
+
+def _within(count: int, most: int, what: str, where: str) -> None:
+    require(count <= most, f"there are too many {what}", where, f"at most {most}", count)
+
+
+def _operator_name(model: Model, operator: Operator, where: str) -> str:
+    """Return an operator's name: of a builtin, ``custom_code`` of a custom one, ``#code`` of an unknown one."""
+    index, count = operator.opcode_index, len(model.operator_codes)
+    require(index < count, "an operator code index is out of range", where, f"below {count}", index)
+    entry = model.operator_codes[index]
+    code = entry.deprecated_builtin_code
+    if code in (0, 127):  # files of TFLite 2.4 and later; older ones have no second field
+        code = entry.builtin_code
+    if code == THESIS_OPERATOR - 256:
+        return "thesis.LQFullyConnected"
+    name = _NAMES.get(code, f"#{code}")
+    return entry.custom_code if name == "CUSTOM" else name
+
+
+def _constants(model: Model, subgraph: SubGraph, content: Any, where: str) -> dict[int, npt.NDArray[Any]]:
+    constants = {}
+    for index, tensor in enumerate(subgraph.tensors):
+        place = f"{where}, tensor {index} ({tensor.name[:80]})"
+        _check_shape(tensor, place)
+        count = len(model.buffers)
+        require(tensor.buffer < max(count, 1), "a buffer index is out of range", place, f"below {count}", tensor.buffer)
+        data = _buffer_bytes(model, tensor.buffer, content, place)
+        if data is not None and len(data):
+            constants[index] = _typed(tensor, data, place)
+    return constants
+
+
+def _check_shape(tensor: Tensor, place: str) -> None:
+    rank = len(tensor.shape)
+    require(rank <= MAX_RANK, "a tensor has too many dimensions", place, f"at most {MAX_RANK}", rank)
+    require(min(tensor.shape, default=0) >= 0, "a dimension is negative", place, "0 or more", tensor.shape)
+    elements = prod(tensor.shape)
+    require(elements <= MAX_ELEMENTS, "a tensor is too large", place, f"at most {MAX_ELEMENTS} elements", elements)
+    signature = tensor.shape_signature
+    fits = len(signature) in (0, rank) and all(a in (-1, b) for a, b in zip(signature, tensor.shape, strict=False))
+    require(fits, "a shape signature contradicts the shape", place, tensor.shape, signature)
+
+
+def _buffer_bytes(model: Model, index: int, content: Any, place: str) -> npt.NDArray[np.uint8] | None:
+    if not index:
+        return None
+    buffer = model.buffers[index]
+    if buffer.offset > 1:  # files over 2 GiB keep their data behind the tables
+        end = buffer.offset + buffer.size
+        require(end <= len(content), "a buffer lies outside the file", place, f"at most {len(content)}", end)
+        return np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+    return buffer.data
+
+
+def _typed(tensor: Tensor, data: npt.NDArray[np.uint8], place: str) -> npt.NDArray[Any]:
+    """Return the bytes as an array of the tensor's type and shape."""
+    dtype = _DTYPES.get(tensor.type)
+    if dtype is None:
+        raise UnsupportedError(
+            "the tensor's type is not supported", where=place, expected=", ".join(TENSOR_TYPES),
+            found=f"type {tensor.type}", remedy="Export the network with float32 weights.",
+        )  # fmt: skip
+    wanted = prod(tensor.shape) * dtype.itemsize
+    require(len(data) == wanted, "a constant has the wrong number of bytes", place, wanted, len(data))
+    typed = data.view(dtype).reshape(tensor.shape)
+    return typed if typed.flags.aligned else _aligned_copy(typed)
+
+
+def _aligned_copy(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a read-only copy; foreign writers do not align their buffers."""
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+def _check_order(structure: Structure) -> None:
+    subgraph, where = structure.subgraph, structure.where
+    count = len(subgraph.tensors)
+    for index in (*subgraph.inputs, *subgraph.outputs):
+        require(0 <= index < count, "a tensor index is out of range", where, f"0 to {count - 1}", index)
+    known = set(structure.constants)
+    for index in subgraph.inputs:
+        require(index not in known, "an input is given twice or is a constant", where, "a tensor of its own", index)
+        known.add(index)
+    for number, operator in enumerate(subgraph.operators):
+        place = structure.place(number)
+        for index in operator.inputs:
+            require(-1 <= index < count, "a tensor index is out of range", place, f"-1 to {count - 1}", index)
+            require(index in known or index == -1, "a tensor is read before it is computed", place, "its producer", index)
+        for index in operator.outputs:
+            require(0 <= index < count, "a tensor index is out of range", place, f"0 to {count - 1}", index)
+            require(index not in known, "a tensor is computed twice", place, "one producer", index)
+            known.add(index)
+    for index in subgraph.outputs:
+        require(index in known, "an output is never computed", where, "a producer", index)
+    require(bool(subgraph.outputs), "the graph has no output", where, "at least 1", 0)

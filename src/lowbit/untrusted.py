@@ -1,0 +1,169 @@
+"""The only door to a file from outside, and to a file that we write.
+
+Reading: a regular file, its size checked before a byte is read, mapped read-only. Writing: a temporary
+file in the same folder, flushed to the disk, then renamed over the target, so a reader sees the old
+file or the whole new one, and a failure leaves nothing.
+"""
+
+import mmap
+import os
+import stat
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from lowbit.errors import FileError, ModelFormatError, TooLargeError, UnsafeFileError, WriteError
+
+MAX_BYTES = 2**31 - 1
+"""Default limit for a file from outside."""
+
+
+def map_file(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> mmap.mmap:
+    """Return a read-only map of a regular file.
+
+    Args:
+        path: the file; a symbolic link to a regular file is followed.
+        limit: the most bytes that are accepted.
+
+    Raises:
+        FileError: it cannot be opened.
+        UnsafeFileError: it is a folder, a pipe, a device or a socket.
+        TooLargeError: it has more bytes than ``limit``.
+        ModelFormatError: it is empty.
+    """
+    descriptor = _open(path, limit)
+    try:
+        if not os.fstat(descriptor).st_size:
+            raise ModelFormatError(
+                "the file is empty", where=str(path), expected="a model", found="0 bytes", remedy="Write it again."
+            )
+        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    finally:
+        os.close(descriptor)
+
+
+def read_file(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> bytes:
+    """Return the bytes of a regular file; errors are those of `map_file`, but a file may be empty."""
+    with os.fdopen(_open(path, limit), "rb") as file:
+        return file.read(limit)
+
+
+def read_start(path: str | os.PathLike[str], count: int) -> bytes:
+    """Return the first bytes of a regular file, to tell its format; errors are those of `read_file`."""
+    with os.fdopen(_open(path, MAX_BYTES), "rb", buffering=0) as file:
+        return file.read(count)
+
+
+def write_atomic(path: str | os.PathLike[str], content: bytes | bytearray | Iterable[bytes]) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: the target; it is replaced when it exists.
+        content: bytes, or chunks of bytes.
+
+    Raises:
+        WriteError: the folder is missing or full or may not be written; nothing is left behind.
+    """
+    target = Path(path)
+    chunks = (content,) if isinstance(content, bytes | bytearray) else content
+    temporary = None
+    try:
+        _check_target(target)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, _mode_for(target))
+        os.replace(temporary, target)
+    except OSError as error:
+        raise WriteError(
+            "the file cannot be written",
+            where=str(path),
+            expected="a folder that exists, may be written and has room",
+            found=error.strerror or str(error),
+            remedy="Choose another output path, or make the folder.",
+        ) from error
+    finally:
+        if temporary is not None and os.path.lexists(temporary):
+            os.unlink(temporary)
+    _sync_folder(target.parent)
+
+
+def _open(path: str | os.PathLike[str], limit: int) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise FileError(
+            "the file cannot be opened",
+            where=str(path),
+            expected="a file that may be read",
+            found=getattr(error, "strerror", None) or str(error),
+            remedy="Check the path and its permissions.",
+        ) from error
+    try:
+        _check_kind_and_size(path, os.fstat(descriptor), limit)
+    except Exception:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_kind_and_size(path: str | os.PathLike[str], status: os.stat_result, limit: int) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsafeFileError(
+            "this is not a regular file",
+            where=str(path),
+            expected="a regular file",
+            found=_kind(status.st_mode),
+            remedy="Give the path of the file itself.",
+        )
+    if status.st_size > limit:
+        raise TooLargeError(
+            "the file is too large",
+            where=str(path),
+            expected=f"at most {limit} bytes",
+            found=f"{status.st_size} bytes",
+            remedy="Check that this is the file you meant.",
+        )
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "something else")
+
+
+def _check_target(target: Path) -> None:
+    """Refuse a target that is there and is no regular file: renaming would replace a device or a pipe."""
+    if target.exists() and not target.is_file():
+        raise OSError(0, f"{_kind(target.stat().st_mode)} of that name")
+
+
+def _mode_for(target: Path) -> int:
+    """Return the permissions of the file that is replaced, or what a new file would get."""
+    if target.exists():
+        return stat.S_IMODE(target.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, where the system can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
