@@ -8,7 +8,9 @@ from lowbit import errors
 
 
 def test_text_says_where_expected_found_and_remedy() -> None:
-    error = errors.DataError("wrong shape", where="x.npz", expected="[n, 64]", found="[n, 63]", remedy="Reshape it.")
+    error = errors.DataError(
+        "wrong shape", where="x.npz", expected="[n, 64]", found="[n, 63]", remedy="Reshape it."
+    )
     assert str(error) == "DATA x.npz: wrong shape; expected [n, 64]; found [n, 63]. Reshape it."
 
 
@@ -19,8 +21,13 @@ def test_text_without_facts_is_short() -> None:
 def test_dict_has_all_fields() -> None:
     fields = errors.WriteError("disk full", where="out").to_dict()
     assert fields == {
-        "code": "WRITE", "message": "disk full", "where": "out", "expected": "", "found": "", "remedy": "",
-    }  # fmt: skip
+        "code": "WRITE",
+        "message": "disk full",
+        "where": "out",
+        "expected": "",
+        "found": "",
+        "remedy": "",
+    }
 
 
 def every_error() -> list[type[errors.LowbitError]]:

@@ -126,9 +126,15 @@ def evaluate(
         PlanError: an unknown backend.
     """
     graph = model if isinstance(model, Graph) else read(model)
-    dataset = data if isinstance(data, Dataset) else load_data(data, split=split, normalize=_remembered(graph, normalize))
+    dataset = (
+        data
+        if isinstance(data, Dataset)
+        else load_data(data, split=split, normalize=_remembered(graph, normalize))
+    )
     if dataset.labels is None:
-        raise DataError("accuracy needs labels", where=dataset.name, expected="samples with labels", found="none")
+        raise DataError(
+            "accuracy needs labels", where=dataset.name, expected="samples with labels", found="none"
+        )
     scores = _scores(graph, _fitted(graph, dataset), backend, threads)
     labels = np.asarray(dataset.labels)
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
@@ -145,7 +151,13 @@ def evaluate(
 
 
 def run_file(
-    model: Source, data: str, target: Source, *, split: str = "test", threads: int = 1, normalize: Normalize = None
+    model: Source,
+    data: str,
+    target: Source,
+    *,
+    split: str = "test",
+    threads: int = 1,
+    normalize: Normalize = None,
 ) -> dict[str, list[int]]:
     """Write the network's outputs for samples as ``.npz`` and return the shape of each array."""
     from lowbit.data import write_npz
@@ -186,7 +198,9 @@ def _remembered(graph: Graph, normalize: Normalize) -> Normalize:
     return mean, deviation
 
 
-def _scores(graph: Graph, samples: npt.NDArray[np.float32], backend: str, threads: int) -> npt.NDArray[np.float32]:
+def _scores(
+    graph: Graph, samples: npt.NDArray[np.float32], backend: str, threads: int
+) -> npt.NDArray[np.float32]:
     if backend == "reference":
         name, output = graph.inputs[0], graph.outputs[0]
         blocks = (samples[at : at + _BLOCK] for at in range(0, len(samples), _BLOCK))

@@ -135,7 +135,7 @@ class EngineError(LowbitError):
     exit_code = 8
 
 
-class MissingExtra(LowbitError):
+class MissingExtra(LowbitError):  # noqa: N818 - what is missing is an extra
     """An optional package is needed and not installed.
 
     Args:

@@ -1,5 +1,7 @@
 """Small networks for tests."""
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,14 +16,20 @@ def float_mlp(sizes: tuple[int, ...] = (5, 3, 4), seed: int = 0, activation: str
     random = np.random.default_rng(seed)
     graph = Graph("mlp", ("x",), ("y",), values={"x": Value("x", "float32", ("n", sizes[0]))})
     current = "x"
-    for index, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), 1):
+    for index, (inputs, outputs) in enumerate(pairwise(sizes), 1):
         weights = graph.add_constant(f"fc{index}.weight", random.normal(size=(inputs, outputs)) / inputs**0.5)
         bias = graph.add_constant(f"fc{index}.bias", random.normal(size=outputs))
         last = index == len(sizes) - 1
         graph.nodes += [
             Node("MatMul", (current, weights), (f"m{index}",), {}, f"fc{index}"),
             Node("Add", (f"m{index}", bias), (f"a{index}",), {}, f"fc{index}/add"),
-            Node("Softmax" if last else activation, (f"a{index}",), ("y" if last else f"h{index}",), {}, f"f{index}"),
+            Node(
+                "Softmax" if last else activation,
+                (f"a{index}",),
+                ("y" if last else f"h{index}",),
+                {},
+                f"f{index}",
+            ),
         ]
         current = f"h{index}"
     infer(graph)
@@ -29,7 +37,9 @@ def float_mlp(sizes: tuple[int, ...] = (5, 3, 4), seed: int = 0, activation: str
     return graph
 
 
-def random_basis(random: np.random.Generator, bits: int, channels: int, bound: int, offset: bool) -> LearnedBasis:
+def random_basis(
+    random: np.random.Generator, bits: int, channels: int, bound: int, offset: bool
+) -> LearnedBasis:
     """Return a snapped basis."""
     basis = np.sort(random.uniform(0.2, 1.0, (channels, bits)), axis=1)
     offsets = random.normal(size=channels) * 0.3 if offset else np.zeros(channels)
@@ -53,7 +63,7 @@ def lowbit_mlp(
     encoding = random_basis(random, input_bits, 1, 21, offset=True)
     current = graph.add(Value("x/codes", "code", ("n", sizes[0]), None, encoding))
     graph.nodes.append(Node("Encode", ("x",), (current,), {}, "x/encode", "lowbit"))
-    for index, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), 1):
+    for index, (inputs, outputs) in enumerate(pairwise(sizes), 1):
         last = index == len(sizes) - 1
         weights = _weights(random, (outputs, inputs), weight_bits, weight_offset)
         names = [
@@ -68,7 +78,9 @@ def lowbit_mlp(
             steps = preimage_thresholds(encoding.thresholds()[0], activation)
             names.append(graph.add_constant(f"fc{index}/thresholds", steps))
         attributes = {"activation": "none" if last else activation}
-        graph.nodes.append(Node("LQFullyConnected", tuple(names), (current,), attributes, f"fc{index}", "lowbit"))
+        graph.nodes.append(
+            Node("LQFullyConnected", tuple(names), (current,), attributes, f"fc{index}", "lowbit")
+        )
     if softmax:
         graph.nodes.append(Node("Softmax", ("z",), ("y",), {}, "softmax"))
     infer(graph)

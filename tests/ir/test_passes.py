@@ -11,7 +11,9 @@ from tests.ir.networks import float_mlp
 
 def same_function(before: Graph, after: Graph) -> None:
     x = np.random.default_rng(1).normal(size=(6, before.value("x").shape[1])).astype(np.float32)
-    np.testing.assert_allclose(evaluate(after, {"x": x})["y"], evaluate(before, {"x": x})["y"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        evaluate(after, {"x": x})["y"], evaluate(before, {"x": x})["y"], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_matmul_and_add_become_one_layer_named_after_the_product() -> None:

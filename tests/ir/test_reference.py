@@ -48,7 +48,9 @@ def test_hidden_codes_are_the_codes_of_the_activation() -> None:
 
 def test_integer_thresholds_on_exact_ties() -> None:
     encoding = LearnedBasis(np.array([[0.5]]), np.array([0.5]), np.array([1]))  # levels 0, 1: integers -1, 1
-    weights = Value("w", "planes", (1, 2), pack(np.array([[1, 1]]), 1), LearnedBasis(np.ones((1, 1)), [0], [1]))
+    weights = Value(
+        "w", "planes", (1, 2), pack(np.array([[1, 1]]), 1), LearnedBasis(np.ones((1, 1)), [0], [1])
+    )
     layer = deployed_layer(encoding, weights, np.zeros(1))
     assert layer.weights.tolist() == [[1, 1]] and layer.scale[0] == 0.5 and layer.bias[0] == 1.0
     # y = 0.5 * acc + 1 with acc in -2, 0, 2: the value 1 equals the threshold 1 and stays below it.
@@ -59,14 +61,18 @@ def test_integer_thresholds_on_exact_ties() -> None:
 
 def test_thresholds_saturate() -> None:
     graph = lowbit_mlp()
-    layer = deployed_layer(graph.value("x/codes").encoding, graph.value("fc1/weights"), graph.constant("fc1/bias"))
+    layer = deployed_layer(
+        graph.value("x/codes").encoding, graph.value("fc1/weights"), graph.constant("fc1/bias")
+    )
     ends = layer.integer_thresholds(np.float32([-3e38, 3e38]))
     assert set(ends[:, 0]) == {-(2**31)} and set(ends[:, 1]) == {2**31 - 1}
 
 
 def test_accumulator_bound_is_reached_exactly() -> None:
     graph = lowbit_mlp((33, 7), 2, 3, weight_offset=True, softmax=False)
-    layer = deployed_layer(graph.value("x/codes").encoding, graph.value("fc1/weights"), graph.constant("fc1/bias"))
+    layer = deployed_layer(
+        graph.value("x/codes").encoding, graph.value("fc1/weights"), graph.constant("fc1/bias")
+    )
     low, high = layer.input_levels.min(), layer.input_levels.max()
     worst = max(
         abs(int(np.where(row * sign > 0, high, low).astype(np.int64) @ row))
@@ -92,7 +98,9 @@ def test_a_layer_that_could_overflow_is_refused() -> None:
     source = LearnedBasis(np.array([[1.0, 40.0]]), [0], [1000])  # 1025 * 127 * 17000 > 2**31
     packed = np.full((1, bits, 17000 // 32 + 1), 0xFFFFFFFF, np.uint32)
     packed[..., -1] = (1 << 17000 % 32) - 1
-    with pytest.raises(NumericError, match=r"w: an accumulator could overflow; expected sums up to 2147483647"):
+    with pytest.raises(
+        NumericError, match=r"w: an accumulator could overflow; expected sums up to 2147483647"
+    ):
         deployed_layer(source, Value("w", "planes", (1, 17000), packed, wide), np.zeros(1))
 
 
@@ -110,7 +118,10 @@ def affine_layer(output: Affine | None) -> Graph:
     if output is not None:
         graph.add(Value("a", "code", ("n", 5), None, output))
         graph.add(Value("t", "code", ("n", 5), None, Affine(8, np.array([1 / 128]), np.array([128]))))
-        graph.nodes += [Node("Tanh", ("a",), ("t",), {}, "tanh"), Node("Decode", ("t",), ("y",), {}, "decode", "lowbit")]
+        graph.nodes += [
+            Node("Tanh", ("a",), ("t",), {}, "tanh"),
+            Node("Decode", ("t",), ("y",), {}, "decode", "lowbit"),
+        ]
     infer(graph)
     verify(graph)
     return graph
@@ -121,7 +132,10 @@ def test_affine_layer_equals_real_arithmetic() -> None:
     x = np.random.default_rng(1).normal(size=(6, 7)).astype(np.float32)
     source, weights = graph.value("q").encoding, graph.value("w")
     scale = source.scale[0] * weights.encoding.scale.astype(np.float64)
-    expected = source.decode(source.encode(x)) @ weights.encoding.decode(weights.data).T + graph.constant("b") * scale
+    expected = (
+        source.decode(source.encode(x)) @ weights.encoding.decode(weights.data).T
+        + graph.constant("b") * scale
+    )
     np.testing.assert_allclose(evaluate(graph, {"x": x})["y"], expected, rtol=1e-5, atol=1e-5)
 
 
@@ -139,7 +153,9 @@ def test_affine_codes_are_rounded_half_to_even_and_saturated() -> None:
     assert np.array_equal(seen["t"], table[seen["a"]])
 
 
-@pytest.mark.parametrize("feed", [{}, {"x": np.zeros((2, 6))}, {"x": np.zeros(5)}, {"x": np.array([["a"] * 5])}])
+@pytest.mark.parametrize(
+    "feed", [{}, {"x": np.zeros((2, 6))}, {"x": np.zeros(5)}, {"x": np.array([["a"] * 5])}]
+)
 def test_inputs_that_do_not_fit_are_refused(feed: dict[str, np.ndarray]) -> None:
     with pytest.raises(DataError, match="input"):
         evaluate(float_mlp(), feed)

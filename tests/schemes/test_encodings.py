@@ -96,7 +96,14 @@ def test_weight_offsets_snap_to_whole_scales() -> None:
 
 @pytest.mark.parametrize(
     ("basis", "offset"),
-    [([[0.0]], [0]), ([[-1.0]], [0]), ([[2.0, 1.0]], [0]), ([[np.nan]], [0]), ([[np.inf]], [0]), ([[1.0]], [np.nan])],
+    [
+        ([[0.0]], [0]),
+        ([[-1.0]], [0]),
+        ([[2.0, 1.0]], [0]),
+        ([[np.nan]], [0]),
+        ([[np.inf]], [0]),
+        ([[1.0]], [np.nan]),
+    ],
 )
 def test_a_row_that_is_no_basis_is_refused(basis: list[list[float]], offset: list[float]) -> None:
     with pytest.raises(SchemeError, match="channel 0: a basis row is not a basis"):
@@ -105,10 +112,18 @@ def test_a_row_that_is_no_basis_is_refused(basis: list[list[float]], offset: lis
 
 @pytest.mark.parametrize(
     ("bits", "scale", "zero_point", "message"),
-    [(9, 1, 0, "1 to 8 bits"), (0, 1, 0, "1 to 8 bits"), (4, 0, 0, "above 0"), (4, np.nan, 0, "above 0"),
-     (4, 1, 16, "0 to 15"), (4, 1, -1, "0 to 15")],
-)  # fmt: skip
-def test_impossible_affine_parameters_are_refused(bits: int, scale: float, zero_point: int, message: str) -> None:
+    [
+        (9, 1, 0, "1 to 8 bits"),
+        (0, 1, 0, "1 to 8 bits"),
+        (4, 0, 0, "above 0"),
+        (4, np.nan, 0, "above 0"),
+        (4, 1, 16, "0 to 15"),
+        (4, 1, -1, "0 to 15"),
+    ],
+)
+def test_impossible_affine_parameters_are_refused(
+    bits: int, scale: float, zero_point: int, message: str
+) -> None:
     with pytest.raises(SchemeError, match=message):
         Affine(bits, np.array([scale]), np.array([zero_point]))
 
@@ -125,9 +140,14 @@ def test_check_scheme_finds_a_broken_scheme() -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"scheme": "x"}, {"scheme": "lq"}, {"scheme": "lq", "basis": [["no"]], "offset": ["0x0p+0"], "top": [0]},
-     {"scheme": "affine", "bits": 2, "scale": ["0x1p+0"], "zero_point": [7]}],
-)  # fmt: skip
+    [
+        {},
+        {"scheme": "x"},
+        {"scheme": "lq"},
+        {"scheme": "lq", "basis": [["no"]], "offset": ["0x0p+0"], "top": [0]},
+        {"scheme": "affine", "bits": 2, "scale": ["0x1p+0"], "zero_point": [7]},
+    ],
+)
 def test_bad_fields_are_refused(fields: dict[str, object]) -> None:
     with pytest.raises(SchemeError):
         encoding_from_dict(fields)

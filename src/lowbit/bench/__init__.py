@@ -82,9 +82,12 @@ def _add_peers(
         return versions, dict.fromkeys(PEERS, "give the float network with --against FLOAT.onnx")
     if against.suffix != ".onnx":
         raise DataError(
-            "the peers run ONNX", where=str(against), expected="an .onnx file", found=against.suffix,
+            "the peers run ONNX",
+            where=str(against),
+            expected="an .onnx file",
+            found=against.suffix,
             remedy=f"Make one with: lowbit convert {against} {against.with_suffix('.onnx')}",
-        )  # fmt: skip
+        )
     for name in PEERS:
         try:
             versions[name], calls[name] = build_peer(name, against, sample, threads)

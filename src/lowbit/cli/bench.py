@@ -10,10 +10,14 @@ from lowbit.cli.console import JsonFlag, ThreadsOption, out, print_json, print_t
 
 def bench(
     model: Annotated[Path, typer.Argument(help="A network, float or low-bit.")],
-    against: Annotated[Path | None, typer.Option("--against", help="The float network (.onnx) that the peers run.")] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="The float network (.onnx) that the peers run.")
+    ] = None,
     threads: ThreadsOption = 1,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Samples per call.")] = 1,
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Rounds; medians are taken over them.")] = 5,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, help="Rounds; medians are taken over them.")
+    ] = 5,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure Python call to Python call; a ratio is the peer's time over ours.

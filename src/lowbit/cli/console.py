@@ -19,7 +19,9 @@ from lowbit.errors import LowbitError
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 DataOption = Annotated[str, typer.Option("--data", help="A path, or the name of a data set (digits).")]
 SplitOption = Annotated[str | None, typer.Option("--split", help="train or test.")]
-NormalizeOption = Annotated[str | None, typer.Option("--normalize", help="MEAN,STD applied after scaling to [0, 1].")]
+NormalizeOption = Annotated[
+    str | None, typer.Option("--normalize", help="MEAN,STD applied after scaling to [0, 1].")
+]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of the engine.")]
 
 out = Console(highlight=False)

@@ -33,7 +33,12 @@ def evaluate(
     from lowbit import api
 
     result = api.evaluate(
-        model, data, split=split or "test", backend=backend, threads=threads, normalize=parse_normalize(normalize)
+        model,
+        data,
+        split=split or "test",
+        backend=backend,
+        threads=threads,
+        normalize=parse_normalize(normalize),
     )
     if as_json:
         print_json(result)

@@ -10,7 +10,9 @@ from lowbit.cli.console import JsonFlag, kilobytes, out, print_json, print_table
 
 def inspect(
     model: Annotated[Path, typer.Argument(help="A network, float or low-bit.")],
-    verify: Annotated[bool, typer.Option("--verify", help="Check the file's hashes and every invariant.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check the file's hashes and every invariant.")
+    ] = False,
     graph: Annotated[bool, typer.Option("--graph", help="Print the graph as text too.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -36,4 +38,6 @@ def inspect(
     )
     rows = [(row["name"], row["what"], row["bytes"]) for row in result["table"]]
     print_table("bytes", ("where", "what", "bytes"), [*rows, ("total", "", result["bytes"])])
-    out.print(f"{kilobytes(result['bytes'])}" + ("; hashes and invariants hold" if verify else ""), style="dim")
+    out.print(
+        f"{kilobytes(result['bytes'])}" + ("; hashes and invariants hold" if verify else ""), style="dim"
+    )

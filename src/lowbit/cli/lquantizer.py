@@ -21,7 +21,9 @@ def lquantizer(
     input_model: Annotated[Path, typer.Option("--input_model", help="Float network (.circle).")],
     output_model: Annotated[Path, typer.Option("--output_model", help="Where to write the low-bit network.")],
     input_data: Annotated[Path, typer.Option("--input_data", help="HDF5 in ONE's layout.")],
-    encode_bits: Annotated[int, typer.Option("--encode_bits", help="Bits of weights and inputs, 1 to 4.")] = 3,
+    encode_bits: Annotated[
+        int, typer.Option("--encode_bits", help="Bits of weights and inputs, 1 to 4.")
+    ] = 3,
 ) -> None:
     """Quantize fully connected layers with a learned basis.
 

@@ -26,11 +26,21 @@ def quantize(
     data: DataOption,
     bits: Annotated[int | None, typer.Option("--bits", help="Bits of weights and activations.")] = None,
     weight_bits: Annotated[int | None, typer.Option("--weight-bits", help="Overrides --bits.")] = None,
-    activation_bits: Annotated[int | None, typer.Option("--activation-bits", help="Overrides --bits.")] = None,
-    scheme: Annotated[str | None, typer.Option("--scheme", help="lq (1-4 bits) or affine (2-8 bits).")] = None,
-    method: Annotated[str | None, typer.Option("--method", help="restore, or plain (the published method).")] = None,
-    samples: Annotated[int | None, typer.Option("--samples", min=1, help="How many samples to calibrate with.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="For the choice of samples and restarts.")] = None,
+    activation_bits: Annotated[
+        int | None, typer.Option("--activation-bits", help="Overrides --bits.")
+    ] = None,
+    scheme: Annotated[
+        str | None, typer.Option("--scheme", help="lq (1-4 bits) or affine (2-8 bits).")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", help="restore, or plain (the published method).")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", min=1, help="How many samples to calibrate with.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="For the choice of samples and restarts.")
+    ] = None,
     plan: Annotated[Path | None, typer.Option("--plan", help="A TOML plan; options given here win.")] = None,
     split: SplitOption = None,
     normalize: NormalizeOption = None,
@@ -103,6 +113,9 @@ def _print(result: Any, output: Path, as_json: bool) -> None:
             for layer in result.layers
         ],
     )
-    out.print(f"{result.samples} samples, {result.seconds:.1f} s; {kilobytes(result.bytes_before)} became "
-              f"{kilobytes(result.bytes_after)}.", style="dim")  # fmt: skip
+    out.print(
+        f"{result.samples} samples, {result.seconds:.1f} s; {kilobytes(result.bytes_before)} became "
+        f"{kilobytes(result.bytes_after)}.",
+        style="dim",
+    )
     out.print(f"Next: lowbit eval {output} --data … · lowbit bench {output}", style="dim")

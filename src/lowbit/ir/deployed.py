@@ -79,7 +79,9 @@ def deployed_layer(input_encoding: Encoding, weights: Value, bias: npt.ArrayLike
     scale_w = _encoding(weights).integer_scale()
     scale = input_encoding.integer_scale()[0] * scale_w
     row_sums = _row_sums(weights).astype(np.float64)
-    bias64 = np.asarray(bias, np.float32).astype(np.float64) + input_encoding.integer_offset()[0] * (scale_w * row_sums)
+    bias64 = np.asarray(bias, np.float32).astype(np.float64) + input_encoding.integer_offset()[0] * (
+        scale_w * row_sums
+    )
     layer = DeployedLayer(input_encoding.integer_levels()[0], weights, scale, bias64)
     _check_accumulator(layer)
     return layer

@@ -104,7 +104,9 @@ class Graph:
         try:
             return self.values[name]
         except KeyError:
-            raise GraphError("no such value", where=self.name, expected="a value of the graph", found=repr(name)) from None
+            raise GraphError(
+                "no such value", where=self.name, expected="a value of the graph", found=repr(name)
+            ) from None
 
     def constant(self, name: str) -> Array:
         """Return the data of a constant.

@@ -12,7 +12,9 @@ from lowbit.ir.infer import call_of
 Observe = Callable[[str, Array], None]
 
 
-def evaluate(graph: Graph, inputs: Mapping[str, npt.ArrayLike], observe: Observe | None = None) -> dict[str, Array]:
+def evaluate(
+    graph: Graph, inputs: Mapping[str, npt.ArrayLike], observe: Observe | None = None
+) -> dict[str, Array]:
     """Return the outputs of a graph by name.
 
     Args:
@@ -45,7 +47,9 @@ def evaluate_node(graph: Graph, node: Node, arrays: Mapping[str, Array]) -> list
 
 def _checked_input(graph: Graph, name: str, inputs: Mapping[str, npt.ArrayLike]) -> Array:
     if name not in inputs:
-        raise DataError("an input is missing", where=graph.name, expected=name, found=", ".join(inputs) or "nothing")
+        raise DataError(
+            "an input is missing", where=graph.name, expected=name, found=", ".join(inputs) or "nothing"
+        )
     value, array = graph.value(name), np.asarray(inputs[name])
     lengths_fit = len(value.shape) == array.ndim and all(
         isinstance(want, str) or want == have for want, have in zip(value.shape, array.shape, strict=True)

@@ -60,7 +60,9 @@ def from_text(text: str, where: str = "text") -> Graph:
     """
     lines = text.splitlines()
     if not lines or lines[0].split() != ["lowbit", str(VERSION)]:
-        raise ModelFormatError("not a lowbit text file", where=where, expected=f"'lowbit {VERSION}'", found=repr(lines[:1]))
+        raise ModelFormatError(
+            "not a lowbit text file", where=where, expected=f"'lowbit {VERSION}'", found=repr(lines[:1])
+        )
     graph = Graph("")
     for number, line in enumerate(lines[1:], 2):
         if line.strip() and not line.startswith("#"):

@@ -58,7 +58,9 @@ def _structure(graph: Graph) -> Iterator[Finding]:
         known.update(node.outputs)
     for name in (*graph.inputs, *graph.outputs):
         if name not in graph.values:
-            yield Finding("UNDEFINED-VALUE", f"{graph.name}/{name}", "an input or output is no value of the graph")
+            yield Finding(
+                "UNDEFINED-VALUE", f"{graph.name}/{name}", "an input or output is no value of the graph"
+            )
     for name in graph.outputs:
         if name not in known:
             yield Finding("UNDEFINED-OUTPUT", f"{graph.name}/{name}", "nothing computes this output")
@@ -102,4 +104,6 @@ def _operators(graph: Graph) -> Iterator[Finding]:
         for name, found in zip(node.outputs, types, strict=True):
             value = graph.values[name]
             if (value.dtype, value.shape) != (found.dtype, found.shape):
-                yield Finding("OUTPUT-TYPE", path, f"{name} is {value.dtype} {value.shape}, should be {found}")
+                yield Finding(
+                    "OUTPUT-TYPE", path, f"{name} is {value.dtype} {value.shape}, should be {found}"
+                )

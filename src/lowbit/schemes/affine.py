@@ -90,7 +90,7 @@ class Affine:
     def to_learned_basis(self) -> LearnedBasis:
         """Return the same levels as planes, a basis and an offset.
 
-            scale * (q - z) = scale/2 * sum_i 2**i s_i + scale/2 * (2**bits - 1 - 2 z)
+        scale * (q - z) = scale/2 * sum_i 2**i s_i + scale/2 * (2**bits - 1 - 2 z)
         """
         half = self.integer_scale() / 2
         basis = half[:, None] * (1 << np.arange(self.bits))

@@ -9,7 +9,7 @@ offset, so each encoding also has an integer form:
 with ``integer_level`` a small integer. Deployed sums are sums of integer levels, hence exact.
 """
 
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ Floats = npt.NDArray[np.float64]
 Floats32 = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int32]
 Codes = npt.NDArray[np.uint8]
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 @runtime_checkable
@@ -92,14 +94,14 @@ def rank_encode(values: npt.ArrayLike, thresholds: Floats32, code_of_rank: Codes
     """
     array = np.asarray(values)
     if len(thresholds) == 1:
-        return code_of_rank[0][np.searchsorted(thresholds[0], array, side="left")]
+        return np.asarray(code_of_rank[0][np.searchsorted(thresholds[0], array, side="left")])
     codes = np.empty(array.shape, np.uint8)
     for channel, row in enumerate(array):
         codes[channel] = code_of_rank[channel][np.searchsorted(thresholds[channel], row, side="left")]
     return codes
 
 
-def table_decode(codes: npt.ArrayLike, table: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def table_decode(codes: npt.ArrayLike, table: npt.NDArray[Number]) -> npt.NDArray[Number]:
     """Return ``table[channel, code]`` with the channel along axis 0, or for all when there is one."""
     array = np.asarray(codes, np.intp)
     if len(table) == 1:

@@ -157,7 +157,9 @@ class LearnedBasis:
         """Return the encoding that `to_dict` described."""
         basis = [[float.fromhex(a) for a in row] for row in fields["basis"]]
         offset = [float.fromhex(o) for o in fields["offset"]]
-        return cls(np.array(basis, np.float32), np.array(offset, np.float32), np.array(fields["top"], np.int32))
+        return cls(
+            np.array(basis, np.float32), np.array(offset, np.float32), np.array(fields["top"], np.int32)
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, LearnedBasis):
@@ -202,9 +204,9 @@ def snap(encoding: LearnedBasis, bound: int) -> LearnedBasis:
     """
     ratio = encoding.basis.astype(np.float64) / encoding.basis[:, -1:]
     multipliers, closest = np.zeros(ratio.shape, np.int64), np.full(len(ratio), np.inf)
-    for top in range(1, bound + 1):
-        candidate = np.rint(top * ratio).astype(np.int64)
-        error = np.abs(candidate / top - ratio).max(axis=1)
+    for unit in range(1, bound + 1):
+        candidate = np.rint(unit * ratio).astype(np.int64)
+        error = np.abs(candidate / unit - ratio).max(axis=1)
         better = (candidate.sum(axis=1) <= bound) & (candidate[:, 0] > 0) & (error < closest)
         multipliers[better], closest[better] = candidate[better], error[better]
     if (multipliers[:, -1] == 0).any():
@@ -218,7 +220,9 @@ def snap(encoding: LearnedBasis, bound: int) -> LearnedBasis:
         )
     top = multipliers[:, -1]
     scale = encoding.basis[:, -1].astype(np.float64) / top
-    return LearnedBasis((scale[:, None] * multipliers).astype(np.float32), encoding.offset, top.astype(np.int32))
+    return LearnedBasis(
+        (scale[:, None] * multipliers).astype(np.float32), encoding.offset, top.astype(np.int32)
+    )
 
 
 def snap_weights(encoding: LearnedBasis, bound: int = WEIGHT_BOUND) -> LearnedBasis:
@@ -231,7 +235,7 @@ def snap_weights(encoding: LearnedBasis, bound: int = WEIGHT_BOUND) -> LearnedBa
 def _signs(bits: int) -> Floats:
     """Return ``s_i`` of every code, float64 ``[bits, 2**bits]``."""
     codes = np.arange(1 << bits)
-    return 2.0 * ((codes >> np.arange(bits)[:, None]) & 1) - 1.0
+    return np.asarray(2.0 * ((codes >> np.arange(bits)[:, None]) & 1) - 1.0)
 
 
 def _check_rows(basis: Floats32, offset: Floats32) -> None:

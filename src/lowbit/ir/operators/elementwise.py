@@ -33,7 +33,10 @@ def _infer_unary(call: Call) -> list[TensorType]:
     value, output = call.input(0), call.graph.values.get(call.node.outputs[0])
     if value.encoding is not None:
         call.require(
-            output is not None and output.encoding is not None, "codes in need codes out", "an encoding", "none"
+            output is not None and output.encoding is not None,
+            "codes in need codes out",
+            "an encoding",
+            "none",
         )
     return [TensorType(value.dtype, value.shape)]
 

@@ -8,8 +8,12 @@ from lowbit.ir.operators.registry import Call, TensorType, broadcast, register
 
 def _infer_matmul(call: Call) -> list[TensorType]:
     left, right = call.input(0), call.input(1)
-    call.require(left.dtype == right.dtype == "float32", "operand types", "float32", (left.dtype, right.dtype))
-    call.require(min(len(left.shape), len(right.shape)) >= 2, "operand ranks", "2 or more", (left.shape, right.shape))
+    call.require(
+        left.dtype == right.dtype == "float32", "operand types", "float32", (left.dtype, right.dtype)
+    )
+    call.require(
+        min(len(left.shape), len(right.shape)) >= 2, "operand ranks", "2 or more", (left.shape, right.shape)
+    )
     _require_inner(call, left.shape[-1], right.shape[-2])
     batch = broadcast(call, left.shape[:-2], right.shape[:-2])
     return [TensorType("float32", (*batch, left.shape[-2], right.shape[-1]))]
@@ -21,14 +25,20 @@ def _matmul(call: Call, left: Array, right: Array) -> list[Array]:
 
 def _infer_gemm(call: Call) -> list[TensorType]:
     left, right = (
-        _oriented(call.input(index).shape, call.integer(flag)) for index, flag in ((0, "transA"), (1, "transB"))
+        _oriented(call.input(index).shape, call.integer(flag))
+        for index, flag in ((0, "transA"), (1, "transB"))
     )
     call.require(len(left) == len(right) == 2, "operand ranks", "2 and 2", (left, right))
     _require_inner(call, left[1], right[0])
     bias = call.optional(2)
     if bias is not None:
         full = broadcast(call, (left[0], right[1]), bias.shape)
-        call.require(full == (left[0], right[1]), "bias shape", f"one that broadcasts to {(left[0], right[1])}", bias.shape)
+        call.require(
+            full == (left[0], right[1]),
+            "bias shape",
+            f"one that broadcasts to {(left[0], right[1])}",
+            bias.shape,
+        )
     return [TensorType("float32", (left[0], right[1]))]
 
 

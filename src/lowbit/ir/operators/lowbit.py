@@ -40,22 +40,34 @@ def _decode(call: Call, codes: Array) -> list[Array]:
 def _infer_lq(call: Call) -> list[TensorType]:
     weights, bias, thresholds = call.input(1), call.input(2), call.optional(3)
     _encoding(call, call.input(0))
-    call.require(weights.dtype == "planes" and weights.data is not None, "weights", "constant planes", weights.dtype)
-    call.require(isinstance(weights.encoding, LearnedBasis), "weight encoding", "a learned basis", weights.encoding)
+    call.require(
+        weights.dtype == "planes" and weights.data is not None, "weights", "constant planes", weights.dtype
+    )
+    call.require(
+        isinstance(weights.encoding, LearnedBasis), "weight encoding", "a learned basis", weights.encoding
+    )
     outputs, length = weights.shape
     assert weights.encoding is not None and weights.data is not None
     packed = (outputs, weights.encoding.bits, word_count(int(length)))
     call.require(weights.data.shape == packed, "packed weights", str(packed), weights.data.shape)
-    call.require(weights.encoding.channels == outputs, "weight channels", str(outputs), weights.encoding.channels)
+    call.require(
+        weights.encoding.channels == outputs, "weight channels", str(outputs), weights.encoding.channels
+    )
     _require_rows(call, length)
-    call.require(bias.shape == (outputs,) and bias.dtype == "float32", "bias", f"float32 [{outputs}]", bias.shape)
-    call.require(call.text("activation") in ACTIVATIONS, "activation", ", ".join(ACTIVATIONS), call.text("activation"))
+    call.require(
+        bias.shape == (outputs,) and bias.dtype == "float32", "bias", f"float32 [{outputs}]", bias.shape
+    )
+    call.require(
+        call.text("activation") in ACTIVATIONS, "activation", ", ".join(ACTIVATIONS), call.text("activation")
+    )
     if thresholds is not None:
         _require_thresholds(call, thresholds, _encoding(call, call.output()))
     return [TensorType("float32" if thresholds is None else "code", (call.input(0).shape[0], outputs))]
 
 
-def _lq(call: Call, codes: Array, weights: Array, bias: Array, thresholds: Array | None = None) -> list[Array]:
+def _lq(
+    call: Call, codes: Array, weights: Array, bias: Array, thresholds: Array | None = None
+) -> list[Array]:
     layer = deployed_layer(_encoding(call, call.input(0)), call.input(1), bias)
     sums = layer.input_levels.astype(np.int64)[codes.astype(np.intp)] @ layer.weights.T.astype(np.int64)
     if thresholds is None:
@@ -71,12 +83,24 @@ def _infer_affine(call: Call) -> list[TensorType]:
     outputs, length = weights.shape
     for value in (call.input(0), weights):
         encoding = _encoding(call, value)
-        call.require(isinstance(encoding, Affine) and encoding.bits == 8, "encoding", "affine, 8 bits", encoding)
+        call.require(
+            isinstance(encoding, Affine) and encoding.bits == 8, "encoding", "affine, 8 bits", encoding
+        )
     assert weights.encoding is not None
     call.require(weights.data is not None, "weights", "a constant", "a value computed at run time")
-    call.require(weights.encoding.channels in (1, outputs), "weight channels", f"1 or {outputs}", weights.encoding.channels)
+    call.require(
+        weights.encoding.channels in (1, outputs),
+        "weight channels",
+        f"1 or {outputs}",
+        weights.encoding.channels,
+    )
     _require_rows(call, length)
-    call.require(bias.shape == (outputs,) and bias.dtype == "int32", "bias", f"int32 [{outputs}]", (bias.dtype, bias.shape))
+    call.require(
+        bias.shape == (outputs,) and bias.dtype == "int32",
+        "bias",
+        f"int32 [{outputs}]",
+        (bias.dtype, bias.shape),
+    )
     coded = call.output().encoding is not None if call.node.outputs[0] in call.graph.values else False
     return [TensorType("code" if coded else "float32", (call.input(0).shape[0], outputs))]
 
@@ -115,7 +139,11 @@ def _require_thresholds(call: Call, thresholds: Value, encoding: Encoding) -> No
 register("Encode", "input thresholds?", domain="lowbit", infer=_infer_encode, evaluate=_encode)
 register("Decode", "input", domain="lowbit", infer=_infer_decode, evaluate=_decode)
 register(
-    "LQFullyConnected", "input weights bias thresholds?",
-    domain="lowbit", infer=_infer_lq, evaluate=_lq, activation="none",
-)  # fmt: skip
+    "LQFullyConnected",
+    "input weights bias thresholds?",
+    domain="lowbit",
+    infer=_infer_lq,
+    evaluate=_lq,
+    activation="none",
+)
 register("AffineFullyConnected", "input weights bias", domain="lowbit", infer=_infer_affine, evaluate=_affine)

@@ -46,12 +46,18 @@ class Call:
     def integer(self, name: str) -> int:
         """Return an integer attribute or its default."""
         value = self._attribute(name)
-        return value if isinstance(value, int) else self.refuse(f"attribute {name}", "an integer", repr(value))
+        return (
+            value if isinstance(value, int) else self.refuse(f"attribute {name}", "an integer", repr(value))
+        )
 
     def real(self, name: str) -> float:
         """Return a float attribute or its default."""
         value = self._attribute(name)
-        return float(value) if isinstance(value, int | float) else self.refuse(f"attribute {name}", "a number", repr(value))
+        return (
+            float(value)
+            if isinstance(value, int | float)
+            else self.refuse(f"attribute {name}", "a number", repr(value))
+        )
 
     def text(self, name: str) -> str:
         """Return a string attribute or its default."""
@@ -152,7 +158,9 @@ def broadcast(call: Call, *shapes: Shape) -> Shape:
     result: list[int | str] = []
     for axis, lengths in enumerate(zip(*padded, strict=True)):
         distinct = [length for length in dict.fromkeys(lengths) if length != 1] or [1]
-        call.require(len(distinct) == 1, f"shapes do not broadcast in axis {axis}", "equal lengths or 1", shapes)
+        call.require(
+            len(distinct) == 1, f"shapes do not broadcast in axis {axis}", "equal lengths or 1", shapes
+        )
         result.append(distinct[0])
     return tuple(result)
 

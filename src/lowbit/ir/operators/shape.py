@@ -27,7 +27,7 @@ def _infer_reshape(call: Call) -> list[TensorType]:
     call.require(call.integer("allowzero") == 0 or 0 not in wanted, "a zero in the shape", "no zero", wanted)
     shape: list[Dimension] = []
     for axis, length in enumerate(wanted):
-        call.require(length or axis < len(value.shape), "a copied axis", f"below {len(value.shape)}", axis)
+        call.require(length != 0 or axis < len(value.shape), "a copied axis", f"below {len(value.shape)}", axis)
         shape.append(length or value.shape[axis])
     return [TensorType(value.dtype, _with_inferred(call, value.shape, shape))]
 

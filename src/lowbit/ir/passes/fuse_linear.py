@@ -37,7 +37,12 @@ def _is_open(graph: Graph, node: Node) -> bool:
         return False
     weights = graph.values[node.inputs[1]]
     rank = len(graph.values[node.inputs[0]].shape)
-    return weights.data is not None and weights.data.ndim == 2 and rank == 2 and not node.attributes.get("transA")
+    return (
+        weights.data is not None
+        and weights.data.ndim == 2
+        and rank == 2
+        and not node.attributes.get("transA")
+    )
 
 
 def _rewrite(graph: Graph, node: Node) -> None:
