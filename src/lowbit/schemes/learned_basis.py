@@ -73,6 +73,11 @@ class LearnedBasis:
         """Whether every row is a scale times small integers."""
         return bool((self.top > 0).all())
 
+    @property
+    def is_affine(self) -> bool:
+        """Whether every row is a uniform grid: ``m_i = 2**i``."""
+        return bool((self.multipliers == 1 << np.arange(self.bits)).all())
+
     @cached_property
     def multipliers(self) -> Integers:
         """The integers ``m_i``, int32 ``[channels, bits]``; zero in free rows."""

@@ -1,0 +1,64 @@
+"""What a model file holds: layers, encodings, and where every byte is."""
+
+from pathlib import Path
+from typing import Any
+
+from lowbit.formats import read_model
+from lowbit.ir import Graph
+from lowbit.ir.layers import Layer, layers_of
+
+
+def inspect_file(path: Path, *, verify: bool) -> dict[str, Any]:
+    """Return layers and the table of bytes; see `lowbit.api.inspect`.
+
+    Args:
+        path: any model file.
+        verify: check the file's hash too (``.circle`` only; every invariant is checked anyway).
+
+    Raises:
+        ModelFormatError: the hash does not match.
+    """
+    graph = read_model(path)
+    if verify and path.suffix == ".circle":
+        from lowbit.formats.circle import verify_manifest
+
+        verify_manifest(path)
+    size, layers = path.stat().st_size, layers_of(graph)
+    table = _table(graph, path, size)
+    return {
+        "bytes": size,
+        "layers": [_row(layer, graph) for layer in layers],
+        "table": table,
+    }
+
+
+def _row(layer: Layer, graph: Graph) -> dict[str, Any]:
+    bits = {"weight_bits": layer.weight_bits, "activation_bits": layer.activation_bits}
+    return {"name": layer.name, "scheme": layer.scheme, **bits, "bytes": _constant_bytes(graph, layer)}
+
+
+def _constant_bytes(graph: Graph, layer: Layer) -> int:
+    """Return the bytes of a layer's constants, encodings included: 4 for every scale, offset and bias."""
+    total = 0
+    for name in layer.constants:
+        value = graph.value(name)
+        assert value.data is not None
+        total += value.data.nbytes
+        if value.encoding is not None:
+            total += 4 * value.encoding.channels * (value.encoding.bits if value.dtype == "planes" else 1)
+    return total
+
+
+def _table(graph: Graph, path: Path, size: int) -> list[dict[str, Any]]:
+    """Return rows (name, what, bytes) that add up to the file's size."""
+    if path.suffix in (".circle", ".tflite"):
+        from lowbit.formats.circle import byte_table
+
+        return [{"name": row.layer, "what": row.what, "bytes": row.bytes} for row in byte_table(path)]
+    constants = [
+        {"name": name, "what": value.dtype, "bytes": value.data.nbytes}
+        for name, value in graph.values.items()
+        if value.data is not None
+    ]
+    rest = size - sum(int(str(row["bytes"])) for row in constants)
+    return [*constants, {"name": "", "what": "structure and encoding", "bytes": rest}]

@@ -1,0 +1,51 @@
+"""Layers as people count them: what has weights, by scheme and bits."""
+
+from dataclasses import dataclass
+
+from lowbit.ir.graph import Graph, Node
+from lowbit.schemes import Encoding, LearnedBasis
+
+FLOAT_BITS = 32
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer with weights.
+
+    Attributes:
+        name: the node's.
+        scheme: of the weights; ``float`` where they have none.
+        weight_bits, activation_bits: 32 for float.
+        constants: the names of its constants, weights first.
+    """
+
+    name: str
+    scheme: str
+    weight_bits: int
+    activation_bits: int
+    constants: tuple[str, ...]
+
+
+def layers_of(graph: Graph) -> list[Layer]:
+    """Return the layers of a graph, in order."""
+    return [_layer(graph, node) for node in graph.nodes if _has_weights(graph, node)]
+
+
+def scheme_of(encoding: Encoding | None) -> str:
+    """Return the scheme's name; a basis of doubling coefficients is the affine grid it came from."""
+    if encoding is None:
+        return "float"
+    doubling = isinstance(encoding, LearnedBasis) and encoding.bits > 1 and encoding.is_affine
+    return "affine" if doubling else encoding.scheme
+
+
+def _has_weights(graph: Graph, node: Node) -> bool:
+    weights = graph.values.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    return weights is not None and weights.data is not None and weights.data.ndim >= 2
+
+
+def _layer(graph: Graph, node: Node) -> Layer:
+    source, weights = (graph.value(name).encoding for name in node.inputs[:2])
+    constants = tuple(name for name in node.inputs[1:] if name and graph.value(name).data is not None)
+    bits = [FLOAT_BITS if encoding is None else encoding.bits for encoding in (weights, source)]
+    return Layer(node.name, scheme_of(weights), bits[0], bits[1], constants)
