@@ -35,7 +35,11 @@ def map_file(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> mmap.mm
     try:
         if not os.fstat(descriptor).st_size:
             raise ModelFormatError(
-                "the file is empty", where=str(path), expected="a model", found="0 bytes", remedy="Write it again."
+                "the file is empty",
+                where=str(path),
+                expected="a model",
+                found="0 bytes",
+                remedy="Write it again.",
             )
         return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
     finally:
@@ -66,17 +70,18 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | bytearray | Iter
     """
     target = Path(path)
     chunks = (content,) if isinstance(content, bytes | bytearray) else content
-    temporary = None
+    temporary: Path | None = None
     try:
         _check_target(target)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+        temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             for chunk in chunks:
                 file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, _mode_for(target))
-        os.replace(temporary, target)
+        temporary.chmod(_mode_for(target))
+        temporary.replace(target)
     except OSError as error:
         raise WriteError(
             "the file cannot be written",
@@ -86,8 +91,8 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | bytearray | Iter
             remedy="Choose another output path, or make the folder.",
         ) from error
     finally:
-        if temporary is not None and os.path.lexists(temporary):
-            os.unlink(temporary)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
     _sync_folder(target.parent)
 
 

@@ -1,17 +1,19 @@
 """Makes a static int8 ``.tflite`` of a float fully connected network, for the LiteRT peer.
 
 Weights: symmetric int8 per output channel. Activations: asymmetric int8 per tensor, from the smallest
-and largest value that a few samples reach. Bias: int32 with scale ``s_x * s_w``. Tanh, sigmoid and softmax have the
-output scales that TensorFlow Lite prescribes (1/128, 1/256).
-
-    python benchmarks/litert_int8.py MODEL.onnx OUT.tflite [--int8-io]
+and largest value that a few samples reach. Bias: int32 with scale ``s_x * s_w``. Tanh, sigmoid and
+softmax have the output scales that TensorFlow Lite prescribes (1/128, 1/256). Batch 1.
+Source: the TensorFlow Lite 8-bit quantization specification.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.errors import UnsupportedError
+from lowbit.formats import read_model
 from lowbit.formats.circle.schema import (
     OPERATORS,
     TENSOR_TYPES,
@@ -27,17 +29,24 @@ from lowbit.formats.circle.schema import (
     Tensor,
 )
 from lowbit.formats.flatbuffer_writer import write_flatbuffer
+from lowbit.ir import Graph, run_passes
+from lowbit.ir.activations import apply_activation
+from lowbit.ir.passes import fold_constants, fuse_linear, is_linear
 
 Floats = npt.NDArray[np.float32]
 
-VERSIONS = {"FULLY_CONNECTED": 5, "TANH": 2, "RELU": 2, "LOGISTIC": 2, "SOFTMAX": 2, "QUANTIZE": 1, "DEQUANTIZE": 2}
-FIXED_OUTPUT = {"TANH": (1 / 128, 0), "LOGISTIC": (1 / 256, -128), "SOFTMAX": (1 / 256, -128)}
-FUNCTIONS = {
-    "TANH": np.tanh,
-    "RELU": lambda x: np.maximum(x, 0),
-    "LOGISTIC": lambda x: 1 / (1 + np.exp(-x)),
-    "SOFTMAX": lambda x: np.exp(x - x.max(1, keepdims=True)) / np.exp(x - x.max(1, keepdims=True)).sum(1, keepdims=True),
+VERSIONS = {
+    "FULLY_CONNECTED": 5,
+    "TANH": 2,
+    "RELU": 2,
+    "LOGISTIC": 2,
+    "SOFTMAX": 2,
+    "QUANTIZE": 1,
+    "DEQUANTIZE": 2,
 }
+FIXED_OUTPUT = {"TANH": (1 / 128, 0), "LOGISTIC": (1 / 256, -128), "SOFTMAX": (1 / 256, -128)}
+_OPERATORS = {"Tanh": "TANH", "Relu": "RELU", "Sigmoid": "LOGISTIC", "Softmax": "SOFTMAX"}
+_CALIBRATION_SAMPLES = 256
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,45 @@ class Dense:
     weights: Floats
     bias: Floats
     activation: str = ""
+
+
+def tflite_of(model: Path, *, seed: int = 0, float_io: bool = True) -> bytearray:
+    """Return a static int8 ``.tflite`` file of a float network, ranges from uniform samples in [0, 1).
+
+    Its speed does not depend on the ranges. For accuracy give real samples to `int8_tflite`.
+
+    Raises:
+        UnsupportedError: the network is not a chain of fully connected layers and activations.
+    """
+    layers = dense_layers(read_model(model))
+    samples = np.random.default_rng(seed).random(
+        (_CALIBRATION_SAMPLES, layers[0].weights.shape[1]), np.float32
+    )
+    return int8_tflite(layers, samples, float_io=float_io)
+
+
+def dense_layers(graph: Graph) -> list[Dense]:
+    """Return the layers of a chain of products and activations, in order.
+
+    Raises:
+        UnsupportedError: the graph has other operators.
+    """
+    plain = run_passes(graph, [fold_constants, fuse_linear]).graph
+    layers: list[Dense] = []
+    for node in plain.nodes:
+        if is_linear(plain, node):
+            weights, bias = (np.asarray(plain.constant(name), np.float32) for name in node.inputs[1:])
+            layers.append(Dense(weights, bias))
+        elif node.op in _OPERATORS and layers and not layers[-1].activation:
+            layers[-1] = Dense(layers[-1].weights, layers[-1].bias, _OPERATORS[node.op])
+        elif node.op not in ("Flatten", "Reshape"):
+            raise UnsupportedError(
+                "the int8 peer is made of chains of fully connected layers",
+                where=node.name,
+                expected=", ".join(["Gemm", *_OPERATORS]),
+                found=node.op,
+            )
+    return layers
 
 
 def int8_tflite(layers: list[Dense], samples: Floats, *, float_io: bool = True) -> bytearray:
@@ -86,7 +134,7 @@ def _dense(
     biases = builder.constant(f"fc{index}/bias", bias, bias_scale)
     samples = samples @ layer.weights.T + layer.bias
     fused = layer.activation == "RELU"
-    samples = FUNCTIONS["RELU"](samples) if fused else samples
+    samples = np.maximum(samples, 0) if fused else samples
     scale, zero_point = _asymmetric(samples)
     output = builder.tensor(f"fc{index}", (1, len(codes)), "int8", scale, zero_point)
     builder.operator(
@@ -97,8 +145,15 @@ def _dense(
         activated = builder.tensor(f"fc{index}/activation", (1, len(codes)), "int8", scale, zero_point)
         options = SoftmaxOptions(1.0) if layer.activation == "SOFTMAX" else None
         builder.operator(layer.activation, (output,), (activated,), options)
-        output, samples = activated, FUNCTIONS[layer.activation](samples)
+        output, samples = activated, _activated(layer.activation, samples)
     return output, scale, samples
+
+
+def _activated(operator: str, values: Floats) -> Floats:
+    if operator == "SOFTMAX":
+        powers = np.exp(values - values.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+    return apply_activation({"TANH": "tanh", "LOGISTIC": "sigmoid"}[operator], values).astype(np.float32)
 
 
 def _asymmetric(values: Floats) -> tuple[float, int]:
@@ -117,7 +172,9 @@ class _Builder:
         self.operators: list[Operator] = []
         self.codes: list[str] = []
 
-    def tensor(self, name: str, shape: tuple[int, ...], dtype: str, scale: float = 0, zero_point: int = 0) -> int:
+    def tensor(
+        self, name: str, shape: tuple[int, ...], dtype: str, scale: float = 0, zero_point: int = 0
+    ) -> int:
         quantization = None
         if scale:
             quantization = QuantizationParameters(
@@ -134,14 +191,17 @@ class _Builder:
         self.buffers.append(Buffer(np.frombuffer(values.tobytes(), np.uint8)))
         return len(self.tensors) - 1
 
-    def operator(self, name: str, inputs: tuple[int, ...], outputs: tuple[int, ...], options: object = None) -> None:
+    def operator(
+        self, name: str, inputs: tuple[int, ...], outputs: tuple[int, ...], options: object = None
+    ) -> None:
         if name not in self.codes:
             self.codes.append(name)
         self.operators.append(Operator(self.codes.index(name), inputs, outputs, options))
 
     def file(self, first: int, last: int) -> bytearray:
         codes = tuple(
-            OperatorCode(OPERATORS[name], version=VERSIONS[name], builtin_code=OPERATORS[name]) for name in self.codes
+            OperatorCode(OPERATORS[name], version=VERSIONS[name], builtin_code=OPERATORS[name])
+            for name in self.codes
         )
         graph = SubGraph(tuple(self.tensors), (first,), (last,), tuple(self.operators), "main")
         return write_flatbuffer(Model(3, codes, (graph,), "lowbit int8 peer", tuple(self.buffers)), TFLITE)

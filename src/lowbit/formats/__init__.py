@@ -1,8 +1,8 @@
 """Model files: the format is told by the content, and for what is written by the suffix.
 
-    .circle .tflite   flatbuffers, one bounds-checked reader
-    .onnx             protobuf, needs the package onnx
-    .txt              the graph's text form
+.circle .tflite   flatbuffers, one bounds-checked reader
+.onnx             protobuf, needs the package onnx
+.txt              the graph's text form
 """
 
 import os
@@ -40,9 +40,12 @@ def write_model(graph: Graph, path: str | os.PathLike[str]) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in _WRITERS:
         raise UnsupportedError(
-            "the suffix names no model format", where=os.fspath(path), expected=", ".join(SUFFIXES),
-            found=suffix or "none", remedy="Give the output one of these suffixes.",
-        )  # fmt: skip
+            "the suffix names no model format",
+            where=os.fspath(path),
+            expected=", ".join(SUFFIXES),
+            found=suffix or "none",
+            remedy="Give the output one of these suffixes.",
+        )
     verify(graph)
     _WRITERS[suffix](graph, path)
 
@@ -59,9 +62,12 @@ def _format_of(path: str | os.PathLike[str]) -> str:
     suffix = Path(path).suffix.lower()
     if suffix not in _READERS:
         raise ModelFormatError(
-            "this is no model file that lowbit knows", where=os.fspath(path), expected=", ".join(SUFFIXES),
-            found=f"suffix {suffix!r}, first bytes {start!r}", remedy="Check the path, or convert the model to ONNX.",
-        )  # fmt: skip
+            "this is no model file that lowbit knows",
+            where=os.fspath(path),
+            expected=", ".join(SUFFIXES),
+            found=f"suffix {suffix!r}, first bytes {start!r}",
+            remedy="Check the path, or convert the model to ONNX.",
+        )
     return suffix
 
 
@@ -85,9 +91,12 @@ def _read_text(path: str | os.PathLike[str]) -> Graph:
         text = read_file(path, limit=MAX_TEXT_BYTES).decode()
     except UnicodeDecodeError as error:
         raise ModelFormatError(
-            "the text is not UTF-8", where=os.fspath(path), expected="UTF-8", found=f"byte {error.start}",
+            "the text is not UTF-8",
+            where=os.fspath(path),
+            expected="UTF-8",
+            found=f"byte {error.start}",
             remedy="Write it again.",
-        ) from error  # fmt: skip
+        ) from error
     return from_text(text, os.fspath(path))
 
 

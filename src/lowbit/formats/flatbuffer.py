@@ -55,7 +55,7 @@ def read_flatbuffer(
         ) from None
 
 
-class _Fault(Exception):
+class _Fault(Exception):  # noqa: N818 - a message on its way up, not an error that leaves
     """A broken rule; the field's path is collected on the way up."""
 
     def __init__(self, position: int, rule: str, expected: str, found: str) -> None:
@@ -103,7 +103,9 @@ class _Reader:
         self._inside(place, 4)
         target = place + int(_U32(self.content, place)[0])
         if target == place or target + 4 > self.size:
-            self._fail(place, "an offset leaves the file", f"1 to {self.size - place - 4}", str(target - place))
+            self._fail(
+                place, "an offset leaves the file", f"1 to {self.size - place - 4}", str(target - place)
+            )
         return target
 
     def _vtable(self, position: int) -> tuple[tuple[int, ...], int]:
@@ -148,7 +150,9 @@ class _Reader:
         if not tag_at or not value_at:
             return None
         if min(tag_at, value_at) < 4 or tag_at + 1 > size or value_at + 4 > size:
-            self._fail(position, "a field lies outside its table", f"4 to {size - 4}", f"{tag_at}, {value_at}")
+            self._fail(
+                position, "a field lies outside its table", f"4 to {size - 4}", f"{tag_at}, {value_at}"
+            )
         of = field.stored.of.get(self.content[position + tag_at])
         return None if of is None else self.table(self.follow(position + value_at), of)
 
@@ -156,14 +160,18 @@ class _Reader:
         count = self._vector(position, 1)
         end = position + 4 + count
         if end >= self.size or self.content[end] != 0:
-            self._fail(end, "a string does not end in a zero byte", "0", "another byte or the end of the file")
+            self._fail(
+                end, "a string does not end in a zero byte", "0", "another byte or the end of the file"
+            )
         self._count_bytes(position, count)
         if self.spans is not None:
             self.spans.append((position, end + 1, "string"))
         try:
             return self.content[position + 4 : end].decode()
         except UnicodeDecodeError as error:
-            self._fail(position + 4 + error.start, "a string is not UTF-8", "UTF-8", repr(error.object[error.start]))
+            self._fail(
+                position + 4 + error.start, "a string is not UTF-8", "UTF-8", repr(error.object[error.start])
+            )
 
     def _integers(self, position: int, field: Slot) -> tuple[int, ...]:
         count = self._vector(position, field.dtype.itemsize)
@@ -182,7 +190,9 @@ class _Reader:
     def _tables(self, position: int, of: type) -> tuple[Any, ...]:
         count = self._vector(position, 4)
         if count > MAX_TABLES - self.tables:
-            self._fail(position, "there are too many tables", f"at most {MAX_TABLES}", str(self.tables + count))
+            self._fail(
+                position, "there are too many tables", f"at most {MAX_TABLES}", str(self.tables + count)
+            )
         if self.spans is not None:
             self.spans.append((position, position + 4 + 4 * count, "tables"))
         values = []
@@ -206,7 +216,10 @@ class _Reader:
     def _inside(self, position: int, length: int) -> None:
         if position < 0 or position + length > self.size:
             self._fail(
-                position, "something lies outside the file", f"bytes 0 to {self.size}", f"{position} + {length}"
+                position,
+                "something lies outside the file",
+                f"bytes 0 to {self.size}",
+                f"{position} + {length}",
             )
 
     def _count_table(self, position: int) -> None:
@@ -217,7 +230,9 @@ class _Reader:
     def _count_bytes(self, position: int, count: int) -> None:
         self.decoded += count
         if self.decoded > MAX_DECODED_BYTES:
-            self._fail(position, "strings and shapes take too much", f"at most {MAX_DECODED_BYTES} bytes", "more")
+            self._fail(
+                position, "strings and shapes take too much", f"at most {MAX_DECODED_BYTES} bytes", "more"
+            )
 
     def _fail(self, position: int, rule: str, expected: str, found: str) -> NoReturn:
         raise _Fault(position, rule, expected, found)

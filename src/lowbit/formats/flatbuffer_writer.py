@@ -88,11 +88,11 @@ class _Writer:
             case "string":
                 return self._vector(len(value.encode()), value.encode() + b"\0", 4)
             case "integers":
-                data = np.array(value, field.dtype).tobytes()
-                return self._vector(len(value), data, max(4, field.dtype.itemsize))
+                packed = np.array(value, field.dtype).tobytes()
+                return self._vector(len(value), packed, max(4, field.dtype.itemsize))
             case "array":
-                contiguous = np.ascontiguousarray(value, field.dtype)
-                return self._vector(contiguous.size, memoryview(contiguous).cast("B"), field.stored.alignment)
+                data = np.ascontiguousarray(value, field.dtype).reshape(-1).view(np.uint8).data
+                return self._vector(len(value), data, field.stored.alignment)
             case "tables":
                 return self._tables(value)
             case _:
@@ -115,7 +115,8 @@ class _Writer:
 def _present_fields(value: Any) -> list[tuple[str, int, Any, Slot | None, Any]]:
     """Return (format, slot, number, field of the child or None, child) of each field that is written."""
     present: list[tuple[str, int, Any, Slot | None, Any]] = []
-    for field in layout(type(value)):
+    of: type = type(value)
+    for field in layout(of):
         content = getattr(value, field.name)
         if field.stored.shape == "scalar":
             if content != field.default:
@@ -125,12 +126,12 @@ def _present_fields(value: Any) -> list[tuple[str, int, Any, Slot | None, Any]]:
                 tag = next(tag for tag, of in field.stored.of.items() if of is type(content))
                 present.append(("B", field.slot, tag, None, None))
                 present.append(("I", field.slot + 1, 0, field, content))
-        elif content is not None and len_or_one(content):
+        elif content is not None and _length(content):
             present.append(("I", field.slot, 0, field, content))
     return present
 
 
-def len_or_one(content: Any) -> int:
+def _length(content: Any) -> int:
     """Return the length of a vector or string, 1 for a table."""
     return len(content) if hasattr(content, "__len__") else 1
 

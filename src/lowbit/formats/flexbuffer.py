@@ -1,11 +1,11 @@
-"""Operator options as a flexbuffer map: text keys to numbers, text, or vectors of numbers.
+"""Operator options as a flexbuffer map: text keys to numbers, text, bytes or vectors of numbers.
 
 Written by the ``flatbuffers`` package, read by our own bounded reader, because options come from
 outside. The last byte is the width of the root, the byte before it the root's packed type
 (``type << 2 | log2(width of what it points to)``), and offsets point backwards:
 
     map    = offset of the key vector, width of its entries, length, values, packed types
-    vector = length, elements            string = length, UTF-8, zero byte            key = UTF-8, zero byte
+    vector, blob = length, elements      string = length, UTF-8, zero byte            key = UTF-8, zero byte
 
 Source: https://flatbuffers.dev/flexbuffers/.
 """
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from lowbit.errors import ModelFormatError
 
-Option = int | float | str | npt.NDArray[np.int64] | npt.NDArray[np.float32]
+Option = int | float | str | npt.NDArray[np.int64] | npt.NDArray[np.float32] | npt.NDArray[np.uint8]
 
 MAX_BYTES = 2**18
 """Large enough for one small integer per channel of a wide layer."""
@@ -28,7 +28,7 @@ MAX_KEY_BYTES = 128
 
 _INTEGER, _UNSIGNED, _FLOAT, _STRING = 1, 2, 3, 5
 _INDIRECT = {6: _INTEGER, 7: _UNSIGNED, 8: _FLOAT}
-_MAP, _VECTOR_INTEGER, _VECTOR_UNSIGNED, _VECTOR_FLOAT, _BOOL = 9, 11, 12, 13, 26
+_MAP, _VECTOR_INTEGER, _VECTOR_UNSIGNED, _VECTOR_FLOAT, _BLOB, _BOOL = 9, 11, 12, 13, 25, 26
 _FORMATS = {
     _INTEGER: {1: "<b", 2: "<h", 4: "<i", 8: "<q"},
     _UNSIGNED: {1: "<B", 2: "<H", 4: "<I", 8: "<Q"},
@@ -45,8 +45,9 @@ def write_options(options: Mapping[str, Option]) -> bytes:
         for key in sorted(options):
             value = options[key]
             builder.Key(key)
-            if isinstance(value, np.ndarray):
-                # A one-element list would do; typed vectors keep 4 bytes per float32.
+            if isinstance(value, np.ndarray) and value.dtype == np.uint8:
+                builder.Blob(value.tobytes())
+            elif isinstance(value, np.ndarray):
                 builder.TypedVectorFromElements(value.tolist())
             else:
                 builder.Add(value)
@@ -107,9 +108,13 @@ class _Reader:
             return self._number(self._back(place, width), target_width, _INDIRECT[kind])
         if kind == _STRING:
             return self._string(self._back(place, width), target_width)
+        if kind == _BLOB:
+            return self._blob(self._back(place, width), target_width)
         if kind in (_VECTOR_INTEGER, _VECTOR_UNSIGNED, _VECTOR_FLOAT):
             return self._vector(self._back(place, width), target_width, kind - _VECTOR_INTEGER + _INTEGER)
-        _fail(self.where, f"option {key!r} has a type we do not read", "a number, text, numbers", f"type {kind}")
+        _fail(
+            self.where, f"option {key!r} has a type we do not read", "a number, text, numbers", f"type {kind}"
+        )
 
     def _number(self, place: int, width: int, kind: int) -> int | float:
         format = self._format(kind, width)
@@ -121,7 +126,12 @@ class _Reader:
         count = self._unsigned(position - width, width)
         self._inside(position, count * width)
         elements = np.frombuffer(self.content, self._format(kind, width), count, position)
-        return elements.astype(np.float32 if kind == _FLOAT else np.int64)
+        return elements.astype(np.float32) if kind == _FLOAT else elements.astype(np.int64)
+
+    def _blob(self, position: int, width: int) -> npt.NDArray[np.uint8]:
+        count = self._unsigned(position - width, width)
+        self._inside(position, count)
+        return np.frombuffer(self.content, np.uint8, count, position)
 
     def _string(self, position: int, width: int) -> str:
         count = self._unsigned(position - width, width)
@@ -153,7 +163,12 @@ class _Reader:
 
     def _inside(self, place: int, length: int) -> None:
         if place < 0 or place + length > len(self.content):
-            _fail(self.where, "something lies outside the options", f"{len(self.content)} bytes", f"{place} + {length}")
+            _fail(
+                self.where,
+                "something lies outside the options",
+                f"{len(self.content)} bytes",
+                f"{place} + {length}",
+            )
 
     def _format(self, kind: int, width: int) -> str:
         if width not in _FORMATS[kind]:
@@ -163,5 +178,9 @@ class _Reader:
 
 def _fail(where: str, rule: str, expected: str, found: str) -> NoReturn:
     raise ModelFormatError(
-        rule, where=where, expected=expected, found=found, remedy="The file is damaged: write or fetch it again."
+        rule,
+        where=where,
+        expected=expected,
+        found=found,
+        remedy="The file is damaged: write or fetch it again.",
     )

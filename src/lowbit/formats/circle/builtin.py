@@ -35,9 +35,12 @@ def import_builtin(importer: Importer, name: str, operator: Operator, place: str
     """
     if name not in _IMPORTS:
         raise UnsupportedError(
-            "operator not supported", where=place, expected=", ".join(sorted(_IMPORTS)), found=name,
+            "operator not supported",
+            where=place,
+            expected=", ".join(sorted(_IMPORTS)),
+            found=name,
             remedy="Export the network without it, or report which network needs it.",
-        )  # fmt: skip
+        )
     least, most, function = _IMPORTS[name]
     present = len(operator.inputs)
     require(least <= present <= most, "wrong number of inputs", place, f"{least} to {most}", present)
@@ -86,7 +89,13 @@ def _reshape(importer: Importer, operator: Operator, place: str) -> None:
         wanted = options_of(operator, ReshapeOptions()).new_shape or _lengths(importer.shape(output))
         name = importer.add_constant(f"{importer.name(output)}_shape", np.array(wanted, np.int64), "int64")
     else:
-        require(target.ndim == 1 and target.dtype.kind == "i", "a reshape target is no shape", place, "integers", target.dtype)
+        require(
+            target.ndim == 1 and target.dtype.kind == "i",
+            "a reshape target is no shape",
+            place,
+            "integers",
+            target.dtype,
+        )
         name = importer.int64(index)
     importer.node("Reshape", (importer.value(operator.inputs[0]), name), importer.value(output))
 
@@ -96,9 +105,12 @@ def _quantize(importer: Importer, operator: Operator, place: str) -> None:
     source = importer.value(operator.inputs[0])
     if encoding is None or importer.graph.value(source).dtype != "float32":
         raise UnsupportedError(
-            "only float32 can be quantized, to int8 or uint8", where=place, expected="float32 to an 8-bit tensor",
-            found=importer.graph.value(source).dtype, remedy="Export the network without requantization.",
-        )  # fmt: skip
+            "only float32 can be quantized, to int8 or uint8",
+            where=place,
+            expected="float32 to an 8-bit tensor",
+            found=importer.graph.value(source).dtype,
+            remedy="Export the network without requantization.",
+        )
     require(encoding.channels == 1, "activations have one scale", place, 1, encoding.channels)
     output = importer.value(operator.outputs[0])
     thresholds = importer.add_constant(output + THRESHOLDS, encoding.thresholds()[0])
@@ -108,13 +120,21 @@ def _quantize(importer: Importer, operator: Operator, place: str) -> None:
 def _dequantize(importer: Importer, operator: Operator, place: str) -> None:
     source = importer.value(operator.inputs[0])
     found = importer.graph.value(source)
-    require(found.encoding is not None, "a dequantized tensor has no scale", place, "int8 or uint8 with one", found.dtype)
+    require(
+        found.encoding is not None,
+        "a dequantized tensor has no scale",
+        place,
+        "int8 or uint8 with one",
+        found.dtype,
+    )
     importer.node("Decode", (source,), importer.value(operator.outputs[0]), domain="lowbit")
 
 
 def _fully_connected(importer: Importer, operator: Operator, place: str) -> None:
     options = options_of(operator, FullyConnectedOptions())
-    require(options.weights_format == 0, "shuffled weights are not supported", place, 0, options.weights_format)
+    require(
+        options.weights_format == 0, "shuffled weights are not supported", place, 0, options.weights_format
+    )
     weights = importer.tensor(operator.inputs[1])
     require(len(weights.shape) == 2, "weights have the wrong rank", place, "2 dimensions", weights.shape)
     if importer.constant(operator.inputs[0]) is None and importer.encoding(operator.inputs[0]) is not None:
@@ -137,7 +157,9 @@ def _gemm(importer: Importer, operator: Operator, options: FullyConnectedOptions
     if len(shape) == 2:
         importer.node("Gemm", operands, result, transB=1)
     else:
-        flat = importer.add_computed(result + "_rows", "float32", (importer.graph.value(source).shape[0], outputs))
+        flat = importer.add_computed(
+            result + "_rows", "float32", (importer.graph.value(source).shape[0], outputs)
+        )
         importer.node("Gemm", operands, flat, transB=1)
         target = importer.add_constant(f"{result}_shape", np.array(_lengths(shape), np.int64), "int64")
         importer.node("Reshape", (flat, target), result)
@@ -150,7 +172,13 @@ def _rows(importer: Importer, source: str, length: int, place: str) -> str:
     if len(shape) == 2 and shape[1] == length:
         return source
     known = prod(extent for extent in shape if isinstance(extent, int))
-    require(length > 0 and known % length == 0, "rows do not fit the weights", place, f"a multiple of {length}", shape)
+    require(
+        length > 0 and known % length == 0,
+        "rows do not fit the weights",
+        place,
+        f"a multiple of {length}",
+        shape,
+    )
     names = [extent for extent in shape if isinstance(extent, str)]
     count: Dimension = names[0] if names and known == length else known // length
     require(not names or known == length, "rows do not fit the weights", place, f"{length} per sample", shape)
@@ -166,7 +194,13 @@ def _affine(importer: Importer, operator: Operator, options: FullyConnectedOptio
     code = options.fused_activation_function
     source, weights = (importer.value(index) for index in operator.inputs[:2])
     outputs = importer.tensor(operator.inputs[1]).shape[0]
-    require(importer.graph.value(weights).encoding is not None, "weights have no scale", place, "int8 with scales", weights)
+    require(
+        importer.graph.value(weights).encoding is not None,
+        "weights have no scale",
+        place,
+        "int8 with scales",
+        weights,
+    )
     result = importer.activated(code, output, place)
     if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
         bias = importer.value(operator.inputs[2])

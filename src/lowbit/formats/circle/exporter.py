@@ -53,9 +53,13 @@ class Exporter:
         signature = tuple(-1 if isinstance(length, str) else length for length in value.shape)
         self._note_dimensions(value)
         dtype, quantization = self._stored_type(value)
-        return self._add(Tensor(shape, dtype, 0, name, quantization, () if -1 not in signature else signature, True))
+        return self._add(
+            Tensor(shape, dtype, 0, name, quantization, () if -1 not in signature else signature, True)
+        )
 
-    def constant(self, name: str, data: npt.NDArray[Any], scale: npt.NDArray[np.float32] | None = None) -> int:
+    def constant(
+        self, name: str, data: npt.NDArray[Any], scale: npt.NDArray[np.float32] | None = None
+    ) -> int:
         """Return the index of a constant tensor, adding it; ``scale`` marks it as quantized around zero.
 
         Raises:
@@ -65,15 +69,20 @@ class Exporter:
             return self._indices[name]
         if name in self.graph.values and self.graph.values[name].data is None:
             raise GraphError(
-                "a name that the file needs is taken", where=name, expected="a free name", found="a computed value",
+                "a name that the file needs is taken",
+                where=name,
+                expected="a free name",
+                found="a computed value",
                 remedy="Rename the value.",
-            )  # fmt: skip
+            )
         quantization = None
         if scale is not None:
             quantization = QuantizationParameters(scale=scale, zero_point=np.zeros(len(scale), np.int64))
         return self._add_constant(name, data, quantization)
 
-    def operator(self, name: str, inputs: tuple[int, ...], outputs: tuple[int, ...], options: object = None) -> None:
+    def operator(
+        self, name: str, inputs: tuple[int, ...], outputs: tuple[int, ...], options: object = None
+    ) -> None:
         """Append a builtin operator."""
         self._operators.append(Operator(self._code(name), inputs, outputs, options))
 
@@ -111,7 +120,9 @@ class Exporter:
         self._tensors.append(tensor)
         return len(self._tensors) - 1
 
-    def _add_constant(self, name: str, data: npt.NDArray[Any], quantization: QuantizationParameters | None) -> int:
+    def _add_constant(
+        self, name: str, data: npt.NDArray[Any], quantization: QuantizationParameters | None
+    ) -> int:
         self.buffers.append(Buffer(np.ascontiguousarray(data).reshape(-1).view(np.uint8)))
         dtype = TENSOR_TYPES[data.dtype.name]
         return self._add(Tensor(data.shape, dtype, len(self.buffers) - 1, name, quantization, (), True))
@@ -132,7 +143,9 @@ class Exporter:
         if isinstance(value.encoding, LearnedBasis):
             producer = self.graph.producer(value.name)
             readers = self.graph.consumers(value.name)
-            layers_only = all(reader.op == "LQFullyConnected" and reader.inputs[0] == value.name for reader in readers)
+            layers_only = all(
+                reader.op == "LQFullyConnected" and reader.inputs[0] == value.name for reader in readers
+            )
             if producer is None or not layers_only or value.name in self.graph.outputs:
                 raise _no_codes(value)
             return TENSOR_TYPES["float32"], None
@@ -144,24 +157,32 @@ class Exporter:
                 self.dimension = self.dimension or length
                 if length != self.dimension:
                     raise UnsupportedError(
-                        "several open dimensions cannot be written", where=value.name, expected=self.dimension,
-                        found=length, remedy="Fix the shapes but for the batch.",
-                    )  # fmt: skip
+                        "several open dimensions cannot be written",
+                        where=value.name,
+                        expected=self.dimension,
+                        found=length,
+                        remedy="Fix the shapes but for the batch.",
+                    )
 
 
 def _quantization(encoding: Affine, name: str) -> QuantizationParameters:
     """Return the parameters of int8: the zero point is moved by 128 as the codes are."""
     if encoding.bits != 8:
         raise UnsupportedError(
-            "affine tensors of fewer than 8 bits have no operator", where=name, expected="8 bits",
-            found=f"{encoding.bits} bits", remedy="Convert the encoding with Affine.to_learned_basis.",
-        )  # fmt: skip
+            "affine tensors of fewer than 8 bits have no operator",
+            where=name,
+            expected="8 bits",
+            found=f"{encoding.bits} bits",
+            remedy="Convert the encoding with Affine.to_learned_basis.",
+        )
     return QuantizationParameters(scale=encoding.scale, zero_point=encoding.zero_point.astype(np.int64) - 128)
 
 
 def _no_codes(value: Value) -> GraphError:
     return GraphError(
-        "codes of a learned basis cannot stand here in a .circle file", where=value.name,
-        expected="codes between LQFullyConnected layers", found="codes that something else makes or reads",
+        "codes of a learned basis cannot stand here in a .circle file",
+        where=value.name,
+        expected="codes between LQFullyConnected layers",
+        found="codes that something else makes or reads",
         remedy="Write .txt instead, or let the layer give floats.",
-    )  # fmt: skip
+    )

@@ -1,6 +1,7 @@
 """The graph under construction while a Circle or TFLite file is read."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ BATCH = "batch"
 
 THRESHOLDS, LINEAR = "_thresholds", "_linear"
 """Endings of names that files do not carry: thresholds of a value, a value before its fused activation."""
+
+Made = TypeVar("Made")
 
 _TYPES = {code: name for name, code in TENSOR_TYPES.items()}
 
@@ -36,7 +39,9 @@ class Importer:
         self.folded: dict[int, npt.NDArray[Any]] = {}
         self._values: dict[int, str] = {}
         self._taken: set[str] = set()
-        self._names = [self.fresh(tensor.name or f"tensor_{i}") for i, tensor in enumerate(structure.subgraph.tensors)]
+        self._names = [
+            self.fresh(tensor.name or f"tensor_{i}") for i, tensor in enumerate(structure.subgraph.tensors)
+        ]
 
     def fresh(self, stem: str) -> str:
         """Reserve and return ``stem``, or ``stem_2``, ``stem_3``, … if it is taken."""
@@ -73,7 +78,9 @@ class Importer:
 
     def coded_value(self, index: int, encoding: Encoding) -> str:
         """Add a tensor as codes, where only its readers say so, and return its name."""
-        self._values[index] = self.graph.add(Value(self.name(index), "code", self.shape(index), None, encoding))
+        self._values[index] = self.graph.add(
+            Value(self.name(index), "code", self.shape(index), None, encoding)
+        )
         return self._values[index]
 
     def float_constant(self, index: int) -> str:
@@ -100,7 +107,9 @@ class Importer:
         """Add a computed value that the file does not have and return its name."""
         return self.graph.add(Value(self.fresh(stem), dtype, shape, None, encoding))
 
-    def node(self, op: str, inputs: tuple[str, ...], output: str, *, domain: str = "", **attributes: Attribute) -> None:
+    def node(
+        self, op: str, inputs: tuple[str, ...], output: str, *, domain: str = "", **attributes: Attribute
+    ) -> None:
         """Append a node, called like its output."""
         self.graph.nodes.append(Node(op, inputs, (output,), attributes, output, domain))
 
@@ -111,9 +120,12 @@ class Importer:
         """
         if code not in FUSED_ACTIVATIONS:
             raise UnsupportedError(
-                "the fused activation is not supported", where=place, expected="none, RELU or TANH", found=f"code {code}",
+                "the fused activation is not supported",
+                where=place,
+                expected="none, RELU or TANH",
+                found=f"code {code}",
                 remedy="Export the activation as an operator of its own.",
-            )  # fmt: skip
+            )
         name = self.value(output)
         if not FUSED_ACTIVATIONS[code]:
             return name
@@ -137,13 +149,23 @@ class Importer:
         place = f"{self.structure.where}, tensor {index} ({tensor.name[:80]})"
         scale = parameters.scale
         zero = np.zeros(len(scale), np.int64) if parameters.zero_point is None else parameters.zero_point
-        require(len(zero) in (1, len(scale)), "zero points do not match the scales", place, len(scale), len(zero))
+        require(
+            len(zero) in (1, len(scale)), "zero points do not match the scales", place, len(scale), len(zero)
+        )
         if len(scale) > 1:
             fits = parameters.quantized_dimension == 0 and tensor.shape[:1] == (len(scale),)
             require(fits, "scales do not match axis 0", place, tensor.shape[:1], len(scale))
         moved = np.clip(zero, -(2**31), 2**31) + shift
-        require(bool(((moved >= 0) & (moved < 256)).all()), "a zero point is out of range", place, "8 bits", zero[:4])
-        return self.checked(lambda: Affine(8, scale, np.broadcast_to(moved, scale.shape)), place)
+        require(
+            bool(((moved >= 0) & (moved < 256)).all()),
+            "a zero point is out of range",
+            place,
+            "8 bits",
+            zero[:4],
+        )
+        return self.checked(
+            lambda: Affine(8, scale, np.broadcast_to(moved, scale.shape).astype(np.int32)), place
+        )
 
     def type(self, index: int) -> str:
         """Return the name of a tensor's type.
@@ -162,7 +184,7 @@ class Importer:
             )
         return found
 
-    def checked(self, make: Any, place: str) -> Any:
+    def checked(self, make: Callable[[], Made], place: str) -> Made:
         """Return ``make()``; what is wrong with an encoding is wrong with the file."""
         try:
             return make()
@@ -170,19 +192,26 @@ class Importer:
             raise
         except LowbitError as error:
             raise ModelFormatError(
-                error.message, where=f"{place}, {error.where}".rstrip(", "), expected=error.expected, found=error.found,
+                error.message,
+                where=f"{place}, {error.where}".rstrip(", "),
+                expected=error.expected,
+                found=error.found,
                 remedy="The file is damaged or was written wrongly: write it again.",
-            ) from error  # fmt: skip
+            ) from error
 
     def _add(self, index: int) -> str:
         dtype, data, encoding = self.type(index), self.constant(index), self.encoding(index)
         if data is None:
-            return self.graph.add(Value(self.name(index), "code" if encoding else dtype, self.shape(index), None, encoding))
+            return self.graph.add(
+                Value(self.name(index), "code" if encoding else dtype, self.shape(index), None, encoding)
+            )
         if encoding is not None:
             return self.graph.add(Value(self.name(index), "code", data.shape, _unsigned(data), encoding))
         if dtype not in DTYPES:
             dtype = "float32" if data.dtype.kind == "f" else "int64"
-        return self.graph.add(Value(self.name(index), dtype, data.shape, data.astype(DTYPES[dtype], copy=False)))
+        return self.graph.add(
+            Value(self.name(index), dtype, data.shape, data.astype(DTYPES[dtype], copy=False))
+        )
 
 
 def options_of(operator: Operator, default: Any) -> Any:

@@ -11,6 +11,7 @@ Names: the codes value ``v`` has its basis in the tensor ``v_scales``; the weigh
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -110,7 +111,13 @@ class LayerImporter:
         value = self.importer.graph.value(name)
         if value.encoding is not None:
             fits = isinstance(value.encoding, LearnedBasis)
-            require(fits, "the input has another encoding", layer.place, "float32", f"{value.encoding.bits} bits affine")
+            require(
+                fits,
+                "the input has another encoding",
+                layer.place,
+                "float32",
+                f"{value.encoding.bits} bits affine",
+            )
             return name
         key = (source, layer.coding())
         if key not in self._encoded:
@@ -152,7 +159,13 @@ def _layer(importer: Importer, number: int) -> Layer:
     structure = importer.structure
     operator, place = structure.subgraph.operators[number], structure.place(number)
     count = len(operator.inputs)
-    require(count in (5, 6) and -1 not in operator.inputs, "wrong number of inputs", place, "5 or 6", operator.inputs)
+    require(
+        count in (5, 6) and -1 not in operator.inputs,
+        "wrong number of inputs",
+        place,
+        "5 or 6",
+        operator.inputs,
+    )
     require(len(operator.outputs) == 1, "wrong number of outputs", place, 1, len(operator.outputs))
     options = _options(operator, structure.operators[number], place)
     input_scales = _constant(importer, operator.inputs[1], "input_scales", "float32", 1, place)
@@ -165,14 +178,21 @@ def _layer(importer: Importer, number: int) -> Layer:
     require(binary.shape == wanted, "packed weights have the wrong shape", place, wanted, binary.shape)
     require(bias.shape == (outputs,), "the bias has the wrong shape", place, (outputs,), bias.shape)
     tops = options.weights_top
-    require(len(tops) in (1, outputs), "weights_top has the wrong length", place, f"1 or {outputs}", len(tops))
-    offset = np.zeros(outputs, np.float32)
+    require(
+        len(tops) in (1, outputs), "weights_top has the wrong length", place, f"1 or {outputs}", len(tops)
+    )
+    offset: npt.NDArray[Any] = np.zeros(outputs, np.float32)
     if count == 6:
         offset = _constant(importer, operator.inputs[5], "weights_offset", "float32", 1, place)
     planes = binary.view(np.uint32)
     _check_padding(planes, options.hidden_size, place)
     input_encoding = importer.checked(
-        lambda: LearnedBasis(input_scales[None], np.float32([options.input_offset]), np.int32([options.input_top])), place
+        lambda: LearnedBasis(
+            input_scales[None],
+            np.array([options.input_offset], np.float32),
+            np.array([options.input_top], np.int32),
+        ),
+        place,
     )
     weights_encoding = importer.checked(
         lambda: LearnedBasis(weights_scales, offset, np.broadcast_to(tops, (outputs,))), place
@@ -186,14 +206,28 @@ def _options(operator: Operator, name: str, place: str) -> LayerOptions:
         return layer_options(b"" if content is None else content.tobytes(), place)
     # The published system: floats between layers, no offset, a free basis, thresholds at midpoints.
     old = operator.builtin_options
-    require(isinstance(old, ThesisOptions), "the operator has no options", place, "LQFullyConnectedOptions", type(old).__name__)
+    require(
+        isinstance(old, ThesisOptions),
+        "the operator has no options",
+        place,
+        "LQFullyConnectedOptions",
+        type(old).__name__,
+    )
     code = old.fused_activation_function
     require(code in _FUSED_NAMES, "unknown fused activation", place, "0 to 4", code)
-    require(old.weights_hidden_size > 0, "weights_hidden_size is wrong", place, "1 or more", old.weights_hidden_size)
+    require(
+        old.weights_hidden_size > 0,
+        "weights_hidden_size is wrong",
+        place,
+        "1 or more",
+        old.weights_hidden_size,
+    )
     return LayerOptions(old.weights_hidden_size, _FUSED_NAMES[code], 0.0, 0, np.zeros(1, np.int32), None)
 
 
-def _constant(importer: Importer, index: int, name: str, dtype: str, rank: int, place: str) -> npt.NDArray[np.generic]:
+def _constant(
+    importer: Importer, index: int, name: str, dtype: str, rank: int, place: str
+) -> npt.NDArray[Any]:
     data = importer.structure.constants.get(index)
     found = "a value computed at run time" if data is None else f"{data.dtype} {data.shape}"
     fits = data is not None and data.dtype == dtype and data.ndim == rank and 0 not in data.shape
@@ -204,7 +238,9 @@ def _constant(importer: Importer, index: int, name: str, dtype: str, rank: int, 
 
 def _check_bits(input_bits: int, weight_bits: int, options: LayerOptions, place: str) -> None:
     for name, bits in (("input_scales", input_bits), ("weights_scales", weight_bits)):
-        require(1 <= bits <= MAX_BITS, f"{name} has an impossible number of bits", place, f"1 to {MAX_BITS}", bits)
+        require(
+            1 <= bits <= MAX_BITS, f"{name} has an impossible number of bits", place, f"1 to {MAX_BITS}", bits
+        )
     steps = options.input_thresholds
     wanted = (1 << input_bits) - 1
     found = wanted if steps is None else len(steps)
@@ -216,4 +252,10 @@ def _check_padding(planes: npt.NDArray[np.uint32], length: int, place: str) -> N
     used = length & 31
     if used:
         padding = planes[:, :, -1] >> np.uint32(used)
-        require(not padding.any(), "padding bits are set", place, "zeros", f"row {int(np.argmax(padding.any(axis=1)))}")
+        require(
+            not padding.any(),
+            "padding bits are set",
+            place,
+            "zeros",
+            f"row {int(np.argmax(padding.any(axis=1)))}",
+        )

@@ -1,7 +1,6 @@
 """Nodes of the graph as operators of the file: a table of small functions, the mirror of `builtin`."""
 
 from collections.abc import Callable
-from math import prod
 
 import numpy as np
 
@@ -37,10 +36,12 @@ def lower(exporter: Exporter, node: Node) -> None:
     function = _LOWERINGS.get((node.domain, node.op))
     if function is None:
         raise UnsupportedError(
-            "the operator cannot be written to a .circle file", where=node.name,
-            expected=", ".join(sorted(op for _, op in _LOWERINGS)), found=node.op,
+            "the operator cannot be written to a .circle file",
+            where=node.name,
+            expected=", ".join(sorted(op for _, op in _LOWERINGS)),
+            found=node.op,
             remedy="Write .onnx or .txt instead.",
-        )  # fmt: skip
+        )
     function(exporter, node)
 
 
@@ -70,10 +71,15 @@ def _last_axis(name: str, options: object) -> Lower:
         axis = node.attributes.get("axis", -1)
         if axis not in (-1, rank - 1):
             raise UnsupportedError(
-                f"{node.op} works on the last axis only", where=node.name, expected=f"axis {rank - 1}", found=str(axis),
+                f"{node.op} works on the last axis only",
+                where=node.name,
+                expected=f"axis {rank - 1}",
+                found=str(axis),
                 remedy="Transpose before and after it.",
-            )  # fmt: skip
-        exporter.operator(name, (exporter.tensor(node.inputs[0]),), (exporter.tensor(node.outputs[0]),), options)
+            )
+        exporter.operator(
+            name, (exporter.tensor(node.inputs[0]),), (exporter.tensor(node.outputs[0]),), options
+        )
 
     return run
 
@@ -81,20 +87,23 @@ def _last_axis(name: str, options: object) -> Lower:
 def _gemm(exporter: Exporter, node: Node) -> None:
     if not _is_plain(node):
         raise UnsupportedError(
-            "a product in this form cannot be written", where=node.name, expected="x W^T + b with constant W and b",
-            found=str(dict(node.attributes)), remedy="Make the weights constant.",
-        )  # fmt: skip
+            "a product in this form cannot be written",
+            where=node.name,
+            expected="x W^T + b with constant W and b",
+            found=str(dict(node.attributes)),
+            remedy="Make the weights constant.",
+        )
     inputs = tuple(exporter.tensor(value) if value else -1 for value in node.inputs)
-    exporter.operator(
-        "FULLY_CONNECTED", inputs, (exporter.tensor(node.outputs[0]),), FullyConnectedOptions()
-    )
+    exporter.operator("FULLY_CONNECTED", inputs, (exporter.tensor(node.outputs[0]),), FullyConnectedOptions())
 
 
 def _reshape(exporter: Exporter, node: Node) -> None:
     lengths = np.asarray(exporter.graph.constant(node.inputs[1]), np.int64)
     source = exporter.graph.value(node.inputs[0]).shape
     if 0 in lengths:  # ONNX: copy the input's length; this format has no such thing
-        lengths = np.array([-1 if not n and isinstance(source[i], str) else n or source[i] for i, n in enumerate(lengths)])
+        lengths = np.array(
+            [-1 if not n and isinstance(source[i], str) else n or source[i] for i, n in enumerate(lengths)]
+        )
     _write_reshape(exporter, node, node.inputs[1], lengths)
 
 
@@ -115,14 +124,24 @@ def _encode(exporter: Exporter, node: Node) -> None:
     """Affine codes are made by QUANTIZE; others exist only in memory, on the layers that read them."""
     encoding = exporter.graph.value(node.outputs[0]).encoding
     if isinstance(encoding, Affine):
-        exporter.operator("QUANTIZE", (exporter.tensor(node.inputs[0]),), (exporter.tensor(node.outputs[0]),), QuantizeOptions())
+        exporter.operator(
+            "QUANTIZE",
+            (exporter.tensor(node.inputs[0]),),
+            (exporter.tensor(node.outputs[0]),),
+            QuantizeOptions(),
+        )
         return
     readers = exporter.graph.consumers(node.outputs[0])
-    if node.outputs[0] in exporter.graph.outputs or any(reader.op != "LQFullyConnected" for reader in readers):
+    if node.outputs[0] in exporter.graph.outputs or any(
+        reader.op != "LQFullyConnected" for reader in readers
+    ):
         raise GraphError(
-            "codes can only feed low-bit layers in a .circle file", where=node.name, expected="LQFullyConnected",
-            found=", ".join(reader.op for reader in readers) or "an output", remedy="Write .txt instead.",
-        )  # fmt: skip
+            "codes can only feed low-bit layers in a .circle file",
+            where=node.name,
+            expected="LQFullyConnected",
+            found=", ".join(reader.op for reader in readers) or "an output",
+            remedy="Write .txt instead.",
+        )
 
 
 def _affine_layer(exporter: Exporter, node: Node) -> None:
@@ -169,17 +188,23 @@ def _source(exporter: Exporter, node: Node) -> tuple[str, str]:
     if producer is not None and producer.op == "LQFullyConnected" and len(producer.inputs) == 4:
         return node.inputs[0], producer.inputs[3]
     raise GraphError(
-        "nothing makes the codes that the layer reads", where=node.name, expected="Encode or LQFullyConnected",
-        found="an input" if producer is None else producer.op, remedy="Feed floats and encode them in the graph.",
-    )  # fmt: skip
+        "nothing makes the codes that the layer reads",
+        where=node.name,
+        expected="Encode or LQFullyConnected",
+        found="an input" if producer is None else producer.op,
+        remedy="Feed floats and encode them in the graph.",
+    )
 
 
 def _learned_basis(encoding: Encoding | None, name: str) -> LearnedBasis:
     if not isinstance(encoding, LearnedBasis):
         raise UnsupportedError(
-            "low-bit layers are written with learned bases", where=name, expected="a learned basis",
-            found="none" if encoding is None else encoding.scheme, remedy="Convert it with Affine.to_learned_basis.",
-        )  # fmt: skip
+            "low-bit layers are written with learned bases",
+            where=name,
+            expected="a learned basis",
+            found="none" if encoding is None else encoding.scheme,
+            remedy="Convert it with Affine.to_learned_basis.",
+        )
     return encoding
 
 

@@ -16,7 +16,12 @@ def read_model(content: bytes | mmap.mmap, where: str, spans: list[Span] | None 
     identifier = bytes(content[4:8])
     if identifier not in (CIRCLE, TFLITE):
         raise ModelFormatError(
-            "this is no Circle or TFLite file", where=where, expected=f"the identifier {CIRCLE!r} or {TFLITE!r} at byte 4",
-            found=repr(identifier), remedy="Check the path; the suffix must tell the format.",
-        )  # fmt: skip
+            "this is no Circle or TFLite file",
+            where=where,
+            expected=f"the identifier {CIRCLE!r} or {TFLITE!r} at byte 4",
+            found=repr(identifier),
+            remedy="Check the path; the suffix must tell the format.",
+        )
+    if spans is not None:
+        spans.append((0, 8, "header"))
     return read_flatbuffer(content, Model, where=where, spans=spans)

@@ -30,7 +30,11 @@ def names_of(graph: Graph, reread: Graph, dimension: str) -> bytes | None:
         other = made_up.get(node.outputs[0])
         if other is None or other.op != node.op:
             continue
-        attributes = dict(node.attributes) if _same_meaning(reread, other, dict(node.attributes)) else dict(other.attributes)
+        attributes = (
+            dict(node.attributes)
+            if _same_meaning(reread, other, dict(node.attributes))
+            else dict(other.attributes)
+        )
         if (node.name, attributes) != (other.name, dict(other.attributes)):
             nodes[node.outputs[0]] = [node.name, attributes]
         for real, name in zip(node.inputs, other.inputs, strict=False):
@@ -56,9 +60,12 @@ def apply_names(graph: Graph, content: bytes, where: str) -> None:
         graph.nodes = [_renamed(graph, node, nodes) for node in graph.nodes]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelFormatError(
-            "the stored names do not fit the graph", where=f"{where}, metadata {NAMES}",
-            expected="dimension, constants, nodes", found=str(error)[:80], remedy="Write the file again.",
-        ) from error  # fmt: skip
+            "the stored names do not fit the graph",
+            where=f"{where}, metadata {NAMES}",
+            expected="dimension, constants, nodes",
+            found=str(error)[:80],
+            remedy="Write the file again.",
+        ) from error
 
 
 def _rename_constants(graph: Graph, real_names: dict[str, str]) -> None:
@@ -70,7 +77,8 @@ def _rename_constants(graph: Graph, real_names: dict[str, str]) -> None:
         graph.values[real] = replace(value, name=real)
     if real_names:
         graph.nodes = [
-            replace(node, inputs=tuple(real_names.get(name, name) for name in node.inputs)) for node in graph.nodes
+            replace(node, inputs=tuple(real_names.get(name, name) for name in node.inputs))
+            for node in graph.nodes
         ]
 
 
@@ -99,11 +107,14 @@ def _same_meaning(graph: Graph, node: Node, attributes: dict[str, Any]) -> bool:
     defaults = operator_of(node).attributes
     rank = len(graph.value(node.inputs[0]).shape)
     return attributes.keys() <= defaults.keys() and all(
-        _normal(key, attributes.get(key, default), rank) == _normal(key, node.attributes.get(key, default), rank)
+        _normal(key, attributes.get(key, default), rank)
+        == _normal(key, node.attributes.get(key, default), rank)
         for key, default in defaults.items()
     )
 
 
 def _normal(key: str, value: Attribute, rank: int) -> tuple[type, Attribute]:
     """Return an attribute in one spelling, with its type."""
-    return type(value), value % rank if key == "axis" and isinstance(value, int) and -rank <= value < rank else value
+    return type(value), value % rank if key == "axis" and isinstance(
+        value, int
+    ) and -rank <= value < rank else value

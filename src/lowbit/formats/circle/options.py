@@ -55,7 +55,7 @@ class LayerOptions:
                 "fused_activation_function": ACTIVATION_NAMES[self.activation],
                 "input_offset": self.input_offset,
                 "input_top": self.input_top,
-                "weights_top": int(top[0]) if same else top.astype(np.int64),
+                "weights_top": int(top[0]) if same else top.astype(np.uint8),
                 "input_thresholds": self.input_thresholds,
             }
         )

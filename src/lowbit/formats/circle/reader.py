@@ -7,8 +7,8 @@ from lowbit.formats.circle.builtin import import_builtin
 from lowbit.formats.circle.importer import Importer
 from lowbit.formats.circle.layers import LayerImporter, is_layer
 from lowbit.formats.circle.manifest import MANIFEST
-from lowbit.formats.circle.names import NAMES, apply_names
 from lowbit.formats.circle.model_file import read_model
+from lowbit.formats.circle.names import NAMES, apply_names
 from lowbit.formats.circle.shapes import fold
 from lowbit.formats.circle.structure import Structure, check_structure, require
 from lowbit.ir import Graph
@@ -41,7 +41,9 @@ def graph_of(structure: Structure) -> Graph:
     importer = Importer(structure)
     layers = LayerImporter(importer)
     importer.graph.inputs = tuple(importer.value(index) for index in structure.subgraph.inputs)
-    for number, (name, operator) in enumerate(zip(structure.operators, structure.subgraph.operators, strict=True)):
+    for number, (name, operator) in enumerate(
+        zip(structure.operators, structure.subgraph.operators, strict=True)
+    ):
         if is_layer(name):
             layers.append(number)
         elif not fold(importer, name, operator):
@@ -55,7 +57,13 @@ def _read_metadata(structure: Structure, graph: Graph) -> None:
     buffers, room = structure.model.buffers, MAX_TEXT
     for entry in structure.model.metadata:
         in_range = entry.buffer < len(buffers)
-        require(in_range, "a metadata buffer index is out of range", structure.where, f"below {len(buffers)}", entry.buffer)
+        require(
+            in_range,
+            "a metadata buffer index is out of range",
+            structure.where,
+            f"below {len(buffers)}",
+            entry.buffer,
+        )
         data = buffers[entry.buffer].data
         if entry.name == MANIFEST or data is None or len(data) > room:
             continue

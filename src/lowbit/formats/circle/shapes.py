@@ -24,8 +24,9 @@ def fold(importer: Importer, name: str, operator: Operator) -> bool:
         return True
     if name not in _FOLDERS or len(operator.outputs) != 1 or -1 in operator.inputs:
         return False
-    inputs = [importer.constant(index) for index in operator.inputs]
-    if not inputs or any(data is None for data in inputs):
+    found = [importer.constant(index) for index in operator.inputs]
+    inputs = [data for data in found if data is not None]
+    if not inputs or len(inputs) < len(found):
         return False
     result = _FOLDERS[name](inputs, operator)
     if result is not None:
@@ -58,7 +59,11 @@ def _transpose(inputs: list[npt.NDArray[Any]], _: Operator) -> npt.NDArray[Any] 
     if len(inputs) != 2 or inputs[1].ndim != 1 or len(inputs[1]) > MAX_RANK:
         return None
     order = [int(axis) for axis in inputs[1]]
-    return np.ascontiguousarray(inputs[0].transpose(order)) if sorted(order) == list(range(inputs[0].ndim)) else None
+    return (
+        np.ascontiguousarray(inputs[0].transpose(order))
+        if sorted(order) == list(range(inputs[0].ndim))
+        else None
+    )
 
 
 _FOLDERS = {"STRIDED_SLICE": _slice, "PACK": _pack, "TRANSPOSE": _transpose}

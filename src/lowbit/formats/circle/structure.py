@@ -12,7 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import ModelFormatError, UnsupportedError
-from lowbit.formats.circle.schema import OPERATORS, TENSOR_TYPES, THESIS_OPERATOR, Model, Operator, SubGraph, Tensor
+from lowbit.formats.circle.schema import (
+    OPERATORS,
+    TENSOR_TYPES,
+    THESIS_OPERATOR,
+    Model,
+    Operator,
+    SubGraph,
+    Tensor,
+)
 
 MAX_RANK = 8
 MAX_ELEMENTS = 2**40
@@ -64,9 +72,12 @@ def check_structure(model: Model, content: Any, where: str) -> Structure:
     """
     if len(model.subgraphs) != 1:
         raise UnsupportedError(
-            "the model must have one graph", where=where, expected="1 subgraph", found=str(len(model.subgraphs)),
+            "the model must have one graph",
+            where=where,
+            expected="1 subgraph",
+            found=str(len(model.subgraphs)),
             remedy="Export a network without control flow.",
-        )  # fmt: skip
+        )
     subgraph = model.subgraphs[0]
     _within(len(subgraph.tensors), MAX_TENSORS, "tensors", where)
     _within(len(subgraph.operators), MAX_OPERATORS, "operators", where)
@@ -81,9 +92,12 @@ def require(holds: bool, rule: str, where: str, expected: object, found: object)
     """Raise `ModelFormatError` unless ``holds``."""
     if not holds:
         raise ModelFormatError(
-            rule, where=where, expected=str(expected), found=str(found),
+            rule,
+            where=where,
+            expected=str(expected),
+            found=str(found),
             remedy="The file is damaged or was written wrongly: write or fetch it again.",
-        )  # fmt: skip
+        )
 
 
 def _within(count: int, most: int, what: str, where: str) -> None:
@@ -91,7 +105,7 @@ def _within(count: int, most: int, what: str, where: str) -> None:
 
 
 def _operator_name(model: Model, operator: Operator, where: str) -> str:
-    """Return an operator's name: of a builtin, ``custom_code`` of a custom one, ``#code`` of an unknown one."""
+    """Return an operator's name; ``custom_code`` of a custom one, ``#code`` of an unknown one."""
     index, count = operator.opcode_index, len(model.operator_codes)
     require(index < count, "an operator code index is out of range", where, f"below {count}", index)
     entry = model.operator_codes[index]
@@ -110,7 +124,13 @@ def _constants(model: Model, subgraph: SubGraph, content: Any, where: str) -> di
         place = f"{where}, tensor {index} ({tensor.name[:80]})"
         _check_shape(tensor, place)
         count = len(model.buffers)
-        require(tensor.buffer < max(count, 1), "a buffer index is out of range", place, f"below {count}", tensor.buffer)
+        require(
+            tensor.buffer < max(count, 1),
+            "a buffer index is out of range",
+            place,
+            f"below {count}",
+            tensor.buffer,
+        )
         data = _buffer_bytes(model, tensor.buffer, content, place)
         if data is not None and len(data):
             constants[index] = _typed(tensor, data, place)
@@ -122,9 +142,13 @@ def _check_shape(tensor: Tensor, place: str) -> None:
     require(rank <= MAX_RANK, "a tensor has too many dimensions", place, f"at most {MAX_RANK}", rank)
     require(min(tensor.shape, default=0) >= 0, "a dimension is negative", place, "0 or more", tensor.shape)
     elements = prod(tensor.shape)
-    require(elements <= MAX_ELEMENTS, "a tensor is too large", place, f"at most {MAX_ELEMENTS} elements", elements)
+    require(
+        elements <= MAX_ELEMENTS, "a tensor is too large", place, f"at most {MAX_ELEMENTS} elements", elements
+    )
     signature = tensor.shape_signature
-    fits = len(signature) in (0, rank) and all(a in (-1, b) for a, b in zip(signature, tensor.shape, strict=False))
+    fits = len(signature) in (0, rank) and all(
+        a in (-1, b) for a, b in zip(signature, tensor.shape, strict=False)
+    )
     require(fits, "a shape signature contradicts the shape", place, tensor.shape, signature)
 
 
@@ -144,9 +168,12 @@ def _typed(tensor: Tensor, data: npt.NDArray[np.uint8], place: str) -> npt.NDArr
     dtype = _DTYPES.get(tensor.type)
     if dtype is None:
         raise UnsupportedError(
-            "the tensor's type is not supported", where=place, expected=", ".join(TENSOR_TYPES),
-            found=f"type {tensor.type}", remedy="Export the network with float32 weights.",
-        )  # fmt: skip
+            "the tensor's type is not supported",
+            where=place,
+            expected=", ".join(TENSOR_TYPES),
+            found=f"type {tensor.type}",
+            remedy="Export the network with float32 weights.",
+        )
     wanted = prod(tensor.shape) * dtype.itemsize
     require(len(data) == wanted, "a constant has the wrong number of bytes", place, wanted, len(data))
     typed = data.view(dtype).reshape(tensor.shape)
@@ -167,13 +194,25 @@ def _check_order(structure: Structure) -> None:
         require(0 <= index < count, "a tensor index is out of range", where, f"0 to {count - 1}", index)
     known = set(structure.constants)
     for index in subgraph.inputs:
-        require(index not in known, "an input is given twice or is a constant", where, "a tensor of its own", index)
+        require(
+            index not in known,
+            "an input is given twice or is a constant",
+            where,
+            "a tensor of its own",
+            index,
+        )
         known.add(index)
     for number, operator in enumerate(subgraph.operators):
         place = structure.place(number)
         for index in operator.inputs:
             require(-1 <= index < count, "a tensor index is out of range", place, f"-1 to {count - 1}", index)
-            require(index in known or index == -1, "a tensor is read before it is computed", place, "its producer", index)
+            require(
+                index in known or index == -1,
+                "a tensor is read before it is computed",
+                place,
+                "its producer",
+                index,
+            )
         for index in operator.outputs:
             require(0 <= index < count, "a tensor index is out of range", place, f"0 to {count - 1}", index)
             require(index not in known, "a tensor is computed twice", place, "one producer", index)

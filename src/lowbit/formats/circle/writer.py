@@ -62,13 +62,19 @@ def content_of(graph: Graph, *, tflite: bool = False) -> bytearray:
 def _require_same(graph: Graph, reread: Graph) -> None:
     """Refuse a graph that would be read back as another one, such as floats that would come back as codes."""
     for node, other in zip(_by_output(graph), _by_output(reread), strict=False):
-        same = (node.domain, node.op.replace("Flatten", "Reshape"), node.outputs) == (other.domain, other.op, other.outputs)
+        same = (node.domain, node.op.replace("Flatten", "Reshape"), node.outputs) == (
+            other.domain,
+            other.op,
+            other.outputs,
+        )
         if not same or graph.value(node.outputs[0]).encoding != reread.value(other.outputs[0]).encoding:
             raise GraphError(
-                "the graph cannot be written so that it is read back the same", where=node.name,
-                expected=f"{node.op} of {', '.join(node.outputs)}", found=f"{other.op} of {', '.join(other.outputs)}",
+                "the graph cannot be written so that it is read back the same",
+                where=node.name,
+                expected=f"{node.op} of {', '.join(node.outputs)}",
+                found=f"{other.op} of {', '.join(other.outputs)}",
                 remedy="Let low-bit layers that follow each other pass codes (fuse their thresholds).",
-            )  # fmt: skip
+            )
 
 
 def _by_output(graph: Graph) -> list[Node]:
