@@ -1,0 +1,236 @@
+// lowbit.engine._core: the builder, the program, and what this machine can do.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "../core/builder.h"
+#include "../core/error.h"
+#include "program.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using namespace lowbit;
+
+template <class T, int kRank>
+using Array = nb::ndarray<const T, nb::ndim<kRank>, nb::c_contig, nb::device::cpu>;
+
+template <class T>
+std::span<const T> span(const Array<T, 1>& array) {
+  return {array.data(), array.shape(0)};
+}
+
+template <class T>
+Matrix<T> matrix(const Array<T, 2>& array) {
+  return {array.data(), array.shape(0), array.shape(1)};
+}
+
+// [channels, planes, words] as rows of planes * words.
+Matrix<std::uint32_t> plane_rows(const Array<std::uint32_t, 3>& array) {
+  return {array.data(), array.shape(0), array.shape(1) * array.shape(2)};
+}
+
+// An EpilogueSpec with the arrays that it looks into.
+struct PythonEpilogue {
+  Output output = Output::real;
+  Array<std::int32_t, 2> thresholds;
+  Array<std::uint8_t, 1> table;
+  Array<double, 1> scale, bias;
+  double out_scale = 1, out_zero = 0, out_top = 255;
+
+  EpilogueSpec spec() const {
+    EpilogueSpec spec{output, {}, {}, {}, {}, out_scale, out_zero, out_top};
+    if (output == Output::planes || output == Output::bytes) {
+      spec.thresholds = matrix(thresholds), spec.table = span(table);
+    } else {
+      spec.scale = span(scale);
+    }
+    if (output == Output::real) spec.bias = span(bias);
+    return spec;
+  }
+};
+
+PythonEpilogue threshold_epilogue(Output output, Array<std::int32_t, 2> thresholds, Array<std::uint8_t, 1> table) {
+  PythonEpilogue epilogue;
+  epilogue.output = output;
+  epilogue.thresholds = std::move(thresholds);
+  epilogue.table = std::move(table);
+  return epilogue;
+}
+
+// lowbit.errors.EngineError or DataError with all their facts.
+void translate(const std::exception_ptr& thrown, void*) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const Error& error) {
+    const char* name = error.kind == Error::Kind::data ? "DataError" : "EngineError";
+    const nb::object type = nb::module_::import_("lowbit.errors").attr(name);
+    const nb::object instance = type(error.what(), "where"_a = error.where, "expected"_a = error.expected,
+                                     "found"_a = error.found, "remedy"_a = error.remedy);
+    PyErr_SetObject(type.ptr(), instance.ptr());
+  }
+}
+
+template <class Function>
+double best_rate(Function* peak) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::uint64_t kRepeats = 100'000;
+  double best = 0;
+  for (int attempt = 0; attempt < 20; ++attempt) {
+    const Clock::time_point start = Clock::now();
+    const auto done = static_cast<double>(peak(kRepeats));
+    best = std::max(best, done / std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  return best;
+}
+
+nb::dict measure_peak(const std::string& level) {
+  const KernelSet kernels = select_kernels(level);
+  nb::dict rates;
+  rates["popcount"] = best_rate(kernels.popcount_peak.run);
+  rates["dot"] = best_rate(kernels.dot_peak.run);
+  return rates;
+}
+
+nb::dict kernels(const std::string& level) {
+  const KernelSet set = select_kernels(level);
+  nb::dict names;
+  names["encode"] = set.encode.level;
+  names["encode_affine"] = set.encode_affine.level;
+  names["plane_fully_connected"] = set.plane_fully_connected.level;
+  names["byte_fully_connected"] = set.byte_fully_connected.level;
+  names["float_fully_connected"] = set.float_fully_connected.level;
+  return names;
+}
+
+nb::dict features() {
+  const CpuFeatures cpu = cpu_features();
+  nb::dict out;
+  out["avx2"] = cpu.avx2, out["avx512"] = cpu.avx512;
+  out["avx512_vpopcntdq"] = cpu.vpopcntdq, out["avx512_vnni"] = cpu.vnni;
+  return out;
+}
+
+void bind_builder(nb::module_& module) {
+  nb::class_<PythonEpilogue>(module, "Epilogue", "How a fully connected step ends.")
+      .def_static("planes",
+                  [](Array<std::int32_t, 2> thresholds, Array<std::uint8_t, 1> table) {
+                    return threshold_epilogue(Output::planes, std::move(thresholds), std::move(table));
+                  },
+                  "thresholds"_a, "table"_a, "table[#{acc > thresholds[o]}] as packed codes.")
+      .def_static("bytes",
+                  [](Array<std::int32_t, 2> thresholds, Array<std::uint8_t, 1> table) {
+                    return threshold_epilogue(Output::bytes, std::move(thresholds), std::move(table));
+                  },
+                  "thresholds"_a, "table"_a, "table[#{acc > thresholds[o]}] as bytes.")
+      .def_static("affine",
+                  [](Array<double, 1> scale, double out_scale, double out_zero, double out_top) {
+                    PythonEpilogue epilogue;
+                    epilogue.output = Output::affine;
+                    epilogue.scale = std::move(scale);
+                    epilogue.out_scale = out_scale, epilogue.out_zero = out_zero, epilogue.out_top = out_top;
+                    return epilogue;
+                  },
+                  "scale"_a, "out_scale"_a, "out_zero"_a, "out_top"_a = 255.0,
+                  "clip(rint(scale * acc / out_scale) + out_zero, 0, out_top) as bytes.")
+      .def_static("real",
+                  [](Array<double, 1> scale, Array<double, 1> bias) {
+                    PythonEpilogue epilogue;
+                    epilogue.scale = std::move(scale), epilogue.bias = std::move(bias);
+                    return epilogue;
+                  },
+                  "scale"_a, "bias"_a, "float32(scale * acc + bias), in float64 until the end.");
+
+  nb::enum_<Function>(module, "Function")
+      .value("relu", Function::relu).value("tanh", Function::tanh).value("sigmoid", Function::sigmoid)
+      .value("identity", Function::identity);
+  nb::enum_<Arithmetic>(module, "Arithmetic")
+      .value("add", Arithmetic::add).value("subtract", Arithmetic::subtract)
+      .value("multiply", Arithmetic::multiply);
+
+  nb::class_<Builder>(module, "Builder", "Puts a Program together; each method returns the number of a new value.")
+      .def(nb::init<std::size_t, const std::string&>(), "features"_a, "level"_a = "")
+      .def("encode_planes",
+           [](Builder& b, std::size_t x, const Array<float, 1>& thresholds, const Array<std::uint8_t, 1>& table) {
+             return b.encode_planes(x, span(thresholds), span(table));
+           },
+           "x"_a, "thresholds"_a, "table"_a)
+      .def("encode_bytes",
+           [](Builder& b, std::size_t x, const Array<float, 1>& thresholds, const Array<std::uint8_t, 1>& table) {
+             return b.encode_bytes(x, span(thresholds), span(table));
+           },
+           "x"_a, "thresholds"_a, "table"_a)
+      .def("encode_affine", &Builder::encode_affine, "x"_a, "scale"_a, "zero"_a, "top"_a = 255.0)
+      .def("plane_fully_connected",
+           [](Builder& b, std::size_t x, const Array<std::uint32_t, 3>& planes, const Array<std::int32_t, 2>& factors,
+              const Array<std::int32_t, 1>& offsets, const Array<std::int32_t, 1>& input_factors,
+              const PythonEpilogue& epilogue) {
+             return b.plane_fully_connected(
+                 x, {plane_rows(planes), matrix(factors), span(offsets), span(input_factors)}, epilogue.spec());
+           },
+           "x"_a, "planes"_a, "factors"_a, "offsets"_a, "input_factors"_a, "epilogue"_a)
+      .def("byte_fully_connected",
+           [](Builder& b, std::size_t x, const Array<std::int8_t, 2>& weights, const Array<std::int32_t, 1>& constant,
+              const Array<std::int32_t, 1>& row_factor, const PythonEpilogue& epilogue) {
+             return b.byte_fully_connected(x, {matrix(weights), span(constant), span(row_factor)}, epilogue.spec());
+           },
+           "x"_a, "weights"_a, "constant"_a, "row_factor"_a, "epilogue"_a)
+      .def("float_fully_connected",
+           [](Builder& b, std::size_t x, const Array<float, 2>& weights, const Array<float, 1>& bias) {
+             return b.float_fully_connected(x, matrix(weights), span(bias));
+           },
+           "x"_a, "weights"_a, "bias"_a)
+      .def("look_up",
+           [](Builder& b, std::size_t x, const Array<std::uint8_t, 1>& table) { return b.look_up(x, span(table)); },
+           "x"_a, "table"_a)
+      .def("decode", [](Builder& b, std::size_t x, const Array<float, 1>& table) { return b.decode(x, span(table)); },
+           "x"_a, "table"_a)
+      .def("activate", &Builder::activate, "x"_a, "function"_a)
+      .def("combine", &Builder::combine, "x"_a, "y"_a, "operation"_a)
+      .def("combine_constant",
+           [](Builder& b, std::size_t x, const Array<float, 1>& row, Arithmetic operation) {
+             return b.combine_constant(x, span(row), operation);
+           },
+           "x"_a, "row"_a, "operation"_a)
+      .def("softmax", &Builder::softmax, "x"_a, "logarithm"_a = false)
+      .def("finish",
+           [](Builder& b, std::size_t output, std::vector<Py_ssize_t> input_shape,
+              std::vector<Py_ssize_t> output_shape, std::size_t threads) {
+             return new PythonProgram(b.finish(output, threads), std::move(input_shape), std::move(output_shape));
+           },
+           "output"_a, "input_shape"_a, "output_shape"_a, "threads"_a = 1, nb::rv_policy::take_ownership);
+}
+
+void bind_program(nb::module_& module) {
+  nb::class_<PythonProgram>(module, "Program")
+      .def("run", &PythonProgram::run, "x"_a)
+      .def("run_into", &PythonProgram::run_into, "x"_a, "out"_a)
+      .def("trace", &PythonProgram::trace, "x"_a)
+      .def("profile", &PythonProgram::profile, "x"_a, "repeats"_a = 20)
+      .def_prop_ro("threads", [](const PythonProgram& p) { return p.program().threads(); })
+      .def_prop_ro("arena_bytes", [](const PythonProgram& p) { return p.program().arena_bytes(); })
+      .def_prop_ro("steps", [](const PythonProgram& p) {
+        nb::list steps;
+        for (const auto& step : p.program().steps()) steps.append(nb::make_tuple(step->name, step->kernel));
+        return steps;
+      });
+}
+
+}  // namespace
+
+NB_MODULE(_core, module) {
+  nb::register_exception_translator(translate);
+  bind_builder(module);
+  bind_program(module);
+  module.def("levels", &available_levels, "Kernel levels of this machine, plainest first.");
+  module.def("kernels", &kernels, "level"_a = "", "The level that runs each operation.");
+  module.def("cpu_features", &features);
+  module.def("measure_peak", &measure_peak, "level"_a = "",
+             "Multiply-adds per second of one core: {'popcount': binary, 'dot': bytes}.");
+}

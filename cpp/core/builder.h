@@ -1,0 +1,42 @@
+// Puts a program together, value by value. Every size is checked here, so that running can trust them all.
+#pragma once
+
+#include "elementwise.h"
+#include "layers.h"
+
+namespace lowbit {
+
+class Builder final {
+ public:
+  // `level` bounds the kernels; empty means LOWBIT_KERNELS, or the best. Value 0 is the float32 input.
+  Builder(std::size_t features, const std::string& level);
+  Builder(const Builder&) = delete;
+  Builder& operator=(const Builder&) = delete;
+
+  // Each returns the number of the value that it adds.
+  std::size_t encode_planes(std::size_t x, std::span<const float> thresholds, std::span<const std::uint8_t> table);
+  std::size_t encode_bytes(std::size_t x, std::span<const float> thresholds, std::span<const std::uint8_t> table);
+  std::size_t encode_affine(std::size_t x, double scale, double zero, double top);
+  std::size_t plane_fully_connected(std::size_t x, const PlaneWeights& weights, const EpilogueSpec& epilogue);
+  std::size_t byte_fully_connected(std::size_t x, const ByteWeights& weights, const EpilogueSpec& epilogue);
+  std::size_t float_fully_connected(std::size_t x, Matrix<float> weights, std::span<const float> bias);
+  std::size_t look_up(std::size_t x, std::span<const std::uint8_t> table);
+  std::size_t decode(std::size_t x, std::span<const float> table);
+  std::size_t activate(std::size_t x, Function function);
+  std::size_t combine(std::size_t x, std::size_t y, Arithmetic operation);
+  std::size_t combine_constant(std::size_t x, std::span<const float> row, Arithmetic operation);
+  std::size_t softmax(std::size_t x, bool logarithm);
+
+  // The program whose result is value `output` (float32). The builder is empty afterwards.
+  std::unique_ptr<Program> finish(std::size_t output, std::size_t threads);
+
+ private:
+  const Value& value(std::size_t n) const;
+  std::size_t add(Value result, std::unique_ptr<Step> step);
+
+  KernelSet kernels_;
+  std::vector<Value> values_;
+  std::vector<std::unique_ptr<Step>> steps_;
+};
+
+}  // namespace lowbit

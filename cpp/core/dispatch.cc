@@ -1,0 +1,85 @@
+#include "dispatch.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "error.h"
+
+namespace lowbit {
+namespace {
+
+struct LevelEntry {
+  const char* name;
+  bool available;
+};
+
+std::vector<LevelEntry> all_levels() {
+  [[maybe_unused]] const CpuFeatures cpu = cpu_features();
+  return {
+#define LOWBIT_LEVEL(level, available) LevelEntry{#level, available},
+#include "../kernels/kernels.inc"
+  };
+}
+
+std::string join(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+void check_level(const std::string& level, const std::vector<std::string>& available) {
+  if (std::find(available.begin(), available.end(), level) != available.end()) return;
+  const std::vector<LevelEntry> all = all_levels();
+  const bool known =
+      std::any_of(all.begin(), all.end(), [&](const LevelEntry& entry) { return entry.name == level; });
+  throw Error(Error::Kind::engine,
+              known ? "this machine cannot run that kernel level" : "there is no such kernel level",
+              "LOWBIT_KERNELS", "one of " + join(available), level,
+              "Unset LOWBIT_KERNELS to use the best level.");
+}
+
+}  // namespace
+
+CpuFeatures cpu_features() {
+#if defined(__x86_64__)
+  return {
+      .avx2 = __builtin_cpu_supports("avx2") != 0,
+      .avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"),
+      .vpopcntdq = __builtin_cpu_supports("avx512vpopcntdq") != 0,
+      .vnni = __builtin_cpu_supports("avx512vnni") != 0,
+  };
+#else
+  return {};
+#endif
+}
+
+std::vector<std::string> available_levels() {
+  std::vector<std::string> names;
+  for (const LevelEntry& level : all_levels()) {
+    if (level.available) names.emplace_back(level.name);
+  }
+  return names;
+}
+
+KernelSet select_kernels(std::string level) {
+  const std::vector<std::string> available = available_levels();
+  if (level.empty()) {
+    const char* forced = std::getenv("LOWBIT_KERNELS");
+    level = forced != nullptr && *forced != 0 ? forced : available.back();
+  }
+  check_level(level, available);
+  const auto bound = std::find(available.begin(), available.end(), level) + 1;
+  const auto usable = [&](const char* name) { return std::find(available.begin(), bound, name) != bound; };
+
+  // The list goes from the plainest level up, so the last usable entry of an operation wins.
+  KernelSet set;
+#define LOWBIT_KERNEL(operation, level) \
+  if (usable(#level)) set.operation = {#level, level::operation};
+#define LOWBIT_PLANE_KERNEL(level, Word, lanes) \
+  if (usable(#level)) set.plane_fully_connected = {{#level, level::plane_fully_connected}, 8 * sizeof(Word), lanes};
+#include "../kernels/kernels.inc"
+  return set;
+}
+
+}  // namespace lowbit

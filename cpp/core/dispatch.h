@@ -1,0 +1,45 @@
+// Which kernels run here: the best of each operation, up to a level.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernel.h"
+
+namespace lowbit {
+
+struct CpuFeatures {
+  bool avx2, avx512, vpopcntdq, vnni;
+};
+
+CpuFeatures cpu_features();
+
+template <class Function>
+struct Kernel {
+  const char* level = nullptr;
+  Function* run = nullptr;
+};
+
+struct PlaneKernel : Kernel<plane_fully_connected_kernel> {
+  unsigned word_bits = 0;
+  std::size_t lanes = 0;
+};
+
+struct KernelSet {
+  Kernel<encode_kernel> encode;
+  Kernel<encode_affine_kernel> encode_affine;
+  PlaneKernel plane_fully_connected;
+  Kernel<byte_fully_connected_kernel> byte_fully_connected;
+  Kernel<float_fully_connected_kernel> float_fully_connected;
+  Kernel<popcount_peak_kernel> popcount_peak;
+  Kernel<dot_peak_kernel> dot_peak;
+};
+
+// Levels that this machine can run, plainest first.
+std::vector<std::string> available_levels();
+
+// The best kernels up to `level`; an empty name means LOWBIT_KERNELS, or the best there is.
+// Throws Error for a level that is unknown or that this machine cannot run.
+KernelSet select_kernels(std::string level);
+
+}  // namespace lowbit

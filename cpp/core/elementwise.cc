@@ -1,0 +1,310 @@
+#include "elementwise.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "error.h"
+
+namespace lowbit {
+namespace {
+
+void require_real(const char* where, const Value& value) {
+  require(value.kind == Kind::real, where, "floats", "another kind of value");
+}
+
+Rows rows_of(const Block& block, std::size_t x, std::size_t y) {
+  const Place in = block.place(x), out = block.place(y);
+  return {block.rows, in.at, in.value->row, in.value->plane, nullptr, out.at, out.value->row, out.value->plane};
+}
+
+class EncodeStep final : public Step {
+ public:
+  EncodeStep(const KernelSet& kernels, std::size_t x, const Value& input, Output output,
+             std::span<const float> thresholds, std::span<const std::uint8_t> table)
+      : kernel_(kernels.encode), x_(x) {
+    const std::size_t levels = table.size();
+    require_real(where, input);
+    require(std::has_single_bit(levels) && levels >= 2 && levels <= kMaxLevels, where,
+            "a table of 2, 4, 8 or 16 codes", std::to_string(levels));
+    require(thresholds.size() == levels - 1 && std::is_sorted(thresholds.begin(), thresholds.end()) &&
+                std::none_of(thresholds.begin(), thresholds.end(), [](float t) { return std::isnan(t); }),
+            where, std::to_string(levels - 1) + " rising thresholds", std::to_string(thresholds.size()));
+    require(output == Output::bytes || *std::max_element(table.begin(), table.end()) < levels, where,
+            "codes below " + std::to_string(levels), "a larger one");
+    encoder_ = {output, input.features, static_cast<unsigned>(std::bit_width(levels) - 1), true, {}, {}};
+    std::copy(thresholds.begin(), thresholds.end(), encoder_.thresholds);
+    std::copy(table.begin(), table.end(), encoder_.table);
+    for (std::size_t n = 0; n < levels; ++n) encoder_.rank_is_code &= table[n] == n;
+    name = where;
+    kernel = kernel_.level;
+    cost = static_cast<double>(input.features * levels) / 20;
+  }
+
+  void run(const Block& block) const override { kernel_.run(encoder_, rows_of(block, x_, result)); }
+
+ private:
+  static constexpr const char* where = "encode";
+
+  Kernel<encode_kernel> kernel_;
+  std::size_t x_;
+  Encoder encoder_{};
+};
+
+class AffineEncodeStep final : public Step {
+ public:
+  AffineEncodeStep(const KernelSet& kernels, std::size_t x, const Value& input, double scale, double zero,
+                   double top)
+      : kernel_(kernels.encode_affine), x_(x), encoder_{input.features, scale, zero, top} {
+    require_real(where, input);
+    require(scale > 0 && std::isfinite(scale) && std::isfinite(zero) && top >= 0 && top <= 255, where,
+            "a positive scale and codes within a byte", "others");
+    name = where;
+    kernel = kernel_.level;
+    cost = static_cast<double>(input.features);
+  }
+
+  void run(const Block& block) const override { kernel_.run(encoder_, rows_of(block, x_, result)); }
+
+ private:
+  static constexpr const char* where = "encode_affine";
+
+  Kernel<encode_affine_kernel> kernel_;
+  std::size_t x_;
+  AffineEncoder encoder_;
+};
+
+class LookUpStep final : public Step {
+ public:
+  LookUpStep(std::size_t x, const Value& input, std::span<const std::uint8_t> table)
+      : x_(x), features_(input.features) {
+    require(input.kind == Kind::bytes && table.size() == table_.size(), "look_up", "bytes and a table of 256",
+            std::to_string(table.size()));
+    std::copy(table.begin(), table.end(), table_.begin());
+    name = "look_up";
+    kernel = "portable";
+    cost = static_cast<double>(features_) / 2;
+  }
+
+  void run(const Block& block) const override {
+    const Place in = block.place(x_), out = block.place(result);
+    for (std::size_t row = 0; row < block.rows; ++row) {
+      const std::uint8_t* x = in.bytes(row);
+      std::uint8_t* y = out.bytes(row);
+      for (std::size_t n = 0; n < features_; ++n) y[n] = table_[x[n]];
+    }
+  }
+
+ private:
+  std::size_t x_, features_;
+  std::array<std::uint8_t, 256> table_{};
+};
+
+class DecodeStep final : public Step {
+ public:
+  DecodeStep(std::size_t x, const Value& input, std::span<const float> table) : x_(x) {
+    const std::size_t codes = input.kind == Kind::planes ? std::size_t{1} << input.bits : table_.size();
+    require(input.kind != Kind::real && table.size() == codes, "decode", "codes and their levels",
+            std::to_string(table.size()) + " levels");
+    std::copy(table.begin(), table.end(), table_.begin());
+    name = "decode";
+    kernel = "portable";
+    cost = static_cast<double>(input.features) * 2;
+  }
+
+  void run(const Block& block) const override {
+    const Place in = block.place(x_), out = block.place(result);
+    for (std::size_t row = 0; row < block.rows; ++row) {
+      float* y = out.real(row);
+      for (std::size_t n = 0; n < in.value->features; ++n) y[n] = table_[code(in, row, n)];
+    }
+  }
+
+ private:
+  static unsigned code(const Place& in, std::size_t row, std::size_t n) {
+    const std::uint8_t* x = in.bytes(row);
+    if (in.value->kind == Kind::bytes) return x[n];
+    unsigned bits = 0;
+    for (unsigned i = 0; i < in.value->bits; ++i) bits |= ((x[i * in.value->plane + n / 8] >> (n % 8)) & 1u) << i;
+    return bits;
+  }
+
+  std::size_t x_;
+  std::array<float, 256> table_{};
+};
+
+class ActivateStep final : public Step {
+ public:
+  ActivateStep(std::size_t x, const Value& input, Function function) : x_(x), function_(function) {
+    require_real("activate", input);
+    name = "activate";
+    kernel = "portable";
+    cost = static_cast<double>(input.features) * 8;
+  }
+
+  void run(const Block& block) const override {
+    const Place in = block.place(x_), out = block.place(result);
+    for (std::size_t row = 0; row < block.rows; ++row) {
+      const float* x = in.real(row);
+      float* y = out.real(row);
+      for (std::size_t n = 0; n < in.value->features; ++n) y[n] = apply(x[n]);
+    }
+  }
+
+ private:
+  // In float64, then rounded: the reference's floats up to what its library rounds differently.
+  float apply(float x) const {
+    switch (function_) {
+      case Function::relu: return x > 0 || std::isnan(x) ? x : 0.0f;
+      case Function::tanh: return static_cast<float>(std::tanh(double{x}));
+      case Function::sigmoid: return static_cast<float>(1 / (1 + std::exp(-double{x})));
+      case Function::identity: break;
+    }
+    return x;
+  }
+
+  std::size_t x_;
+  Function function_;
+};
+
+class CombineStep final : public Step {
+ public:
+  CombineStep(std::size_t x, std::size_t y, const Value& input, std::span<const float> row, Arithmetic operation)
+      : x_(x), y_(y), row_(row.begin(), row.end()), operation_(operation) {
+    require_real("combine", input);
+    name = "combine";
+    kernel = "portable";
+    cost = static_cast<double>(input.features);
+  }
+
+  void run(const Block& block) const override {
+    const Place in = block.place(x_), other = block.place(y_), out = block.place(result);
+    for (std::size_t row = 0; row < block.rows; ++row) {
+      const float* second = row_.empty() ? other.real(row) : row_.data();
+      apply(in.real(row), second, out.real(row), in.value->features);
+    }
+  }
+
+ private:
+  void apply(const float* a, const float* b, float* y, std::size_t count) const {
+    for (std::size_t n = 0; n < count; ++n) {
+      switch (operation_) {
+        case Arithmetic::add: y[n] = a[n] + b[n]; break;
+        case Arithmetic::subtract: y[n] = a[n] - b[n]; break;
+        case Arithmetic::multiply: y[n] = a[n] * b[n]; break;
+      }
+    }
+  }
+
+  std::size_t x_, y_;
+  std::vector<float> row_;
+  Arithmetic operation_;
+};
+
+// e^x for x <= 0 (NaN stays NaN), relative error below 2e-7: x = n ln 2 + r, a polynomial in r, times 2^n.
+// Branch-free, so that the compiler makes vectors of it.
+inline float exponential(float x) {
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding and subtracting it rounds to an integer
+  const float clamped = x < -87.0f ? -87.0f : x;
+  const float n = (clamped * 1.44269504f + kRound) - kRound;
+  const float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  const float finite = n >= -127.0f ? n : 0.0f;  // a NaN must not be converted to an integer
+  const auto power = static_cast<std::uint32_t>(static_cast<std::int32_t>(finite) + 127) << 23;
+  return p * std::bit_cast<float>(power);
+}
+
+class SoftmaxStep final : public Step {
+ public:
+  SoftmaxStep(std::size_t x, const Value& input, bool logarithm) : x_(x), logarithm_(logarithm) {
+    require_real("softmax", input);
+    name = "softmax";
+    kernel = "portable";
+    cost = static_cast<double>(input.features) * 2;
+  }
+
+  void run(const Block& block) const override {
+    const Place in = block.place(x_), out = block.place(result);
+    for (std::size_t row = 0; row < block.rows; ++row) {
+      if (logarithm_) {
+        log_softmax(in.real(row), out.real(row), in.value->features);
+      } else {
+        soft_maximum(in.real(row), out.real(row), in.value->features);
+      }
+    }
+  }
+
+ private:
+  static void soft_maximum(const float* x, float* y, std::size_t count) {
+    const float top = *std::max_element(x, x + count);
+    for (std::size_t n = 0; n < count; ++n) y[n] = exponential(x[n] - top);
+    float sum = 0;
+    for (std::size_t n = 0; n < count; ++n) sum += y[n];
+    const float scale = 1 / sum;
+    for (std::size_t n = 0; n < count; ++n) y[n] *= scale;
+  }
+
+  // The sum may be large and the differences small, so this one is done in float64.
+  static void log_softmax(const float* x, float* y, std::size_t count) {
+    const double top = *std::max_element(x, x + count);
+    double sum = 0;
+    for (std::size_t n = 0; n < count; ++n) sum += std::exp(x[n] - top);
+    const double shift = top + std::log(sum);
+    for (std::size_t n = 0; n < count; ++n) y[n] = static_cast<float>(x[n] - shift);
+  }
+
+  std::size_t x_;
+  bool logarithm_;
+};
+
+}  // namespace
+
+std::unique_ptr<Step> encode(const KernelSet& kernels, std::size_t x, const Value& input, Output output,
+                             std::span<const float> thresholds, std::span<const std::uint8_t> table) {
+  return std::make_unique<EncodeStep>(kernels, x, input, output, thresholds, table);
+}
+
+std::unique_ptr<Step> encode_affine(const KernelSet& kernels, std::size_t x, const Value& input, double scale,
+                                    double zero, double top) {
+  return std::make_unique<AffineEncodeStep>(kernels, x, input, scale, zero, top);
+}
+
+std::unique_ptr<Step> look_up(std::size_t x, const Value& input, std::span<const std::uint8_t> table) {
+  return std::make_unique<LookUpStep>(x, input, table);
+}
+
+std::unique_ptr<Step> decode(std::size_t x, const Value& input, std::span<const float> table) {
+  return std::make_unique<DecodeStep>(x, input, table);
+}
+
+std::unique_ptr<Step> activate(std::size_t x, const Value& input, Function function) {
+  return std::make_unique<ActivateStep>(x, input, function);
+}
+
+std::unique_ptr<Step> combine(std::size_t x, std::size_t y, const Value& input, const Value& other,
+                              Arithmetic operation) {
+  require_real("combine", other);
+  require(input.features == other.features, "combine", std::to_string(input.features) + " features",
+          std::to_string(other.features));
+  return std::make_unique<CombineStep>(x, y, input, std::span<const float>{}, operation);
+}
+
+std::unique_ptr<Step> combine_constant(std::size_t x, const Value& input, std::span<const float> row,
+                                       Arithmetic operation) {
+  require(input.features == row.size(), "combine", std::to_string(input.features) + " features",
+          std::to_string(row.size()));
+  return std::make_unique<CombineStep>(x, x, input, row, operation);
+}
+
+std::unique_ptr<Step> softmax(std::size_t x, const Value& input, bool logarithm) {
+  return std::make_unique<SoftmaxStep>(x, input, logarithm);
+}
+
+}  // namespace lowbit

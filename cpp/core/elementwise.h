@@ -1,0 +1,39 @@
+// Steps that touch each element once: encoding, tables, activations, arithmetic, softmax.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+
+#include "dispatch.h"
+#include "program.h"
+
+namespace lowbit {
+
+enum class Function : std::uint8_t { identity, relu, tanh, sigmoid };
+enum class Arithmetic : std::uint8_t { add, subtract, multiply };
+
+std::unique_ptr<Step> encode(const KernelSet& kernels, std::size_t x, const Value& input, Output output,
+                             std::span<const float> thresholds, std::span<const std::uint8_t> table);
+
+std::unique_ptr<Step> encode_affine(const KernelSet& kernels, std::size_t x, const Value& input, double scale,
+                                    double zero, double top);
+
+// bytes -> bytes
+std::unique_ptr<Step> look_up(std::size_t x, const Value& input, std::span<const std::uint8_t> table);
+
+// codes in bytes or planes -> float32
+std::unique_ptr<Step> decode(std::size_t x, const Value& input, std::span<const float> table);
+
+std::unique_ptr<Step> activate(std::size_t x, const Value& input, Function function);
+
+// Row by row; the second operand is a value of the same size, or a constant row.
+std::unique_ptr<Step> combine(std::size_t x, std::size_t y, const Value& input, const Value& other,
+                              Arithmetic operation);
+std::unique_ptr<Step> combine_constant(std::size_t x, const Value& input, std::span<const float> row,
+                                       Arithmetic operation);
+
+// e^(x - max) / sum, or its logarithm, over each row; within 1e-6 of the exact value.
+std::unique_ptr<Step> softmax(std::size_t x, const Value& input, bool logarithm);
+
+}  // namespace lowbit

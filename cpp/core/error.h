@@ -1,0 +1,29 @@
+// The one exception of the core; the binding turns it into lowbit.errors.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace lowbit {
+
+struct Error : std::runtime_error {
+  enum class Kind { engine, data };
+
+  Error(Kind kind_, const std::string& message, std::string where_, std::string expected_,
+        std::string found_, std::string remedy_)
+      : std::runtime_error(message), kind(kind_), where(std::move(where_)),
+        expected(std::move(expected_)), found(std::move(found_)), remedy(std::move(remedy_)) {}
+
+  Kind kind;
+  std::string where, expected, found, remedy;
+};
+
+// A program whose parts do not fit together: a defect of whoever planned it.
+inline void require(bool holds, const char* where, const std::string& expected, const std::string& found) {
+  if (!holds) {
+    throw Error(Error::Kind::engine, "the program does not fit together", where, expected, found,
+                "Plan it again with lowbit.program.");
+  }
+}
+
+}  // namespace lowbit

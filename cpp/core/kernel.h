@@ -1,0 +1,112 @@
+// What a kernel is given: rows of samples, a layer's constants in the kernel's own layout, and how an
+// accumulator becomes an output. Declarations only: this header is compiled with every instruction set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lowbit {
+
+// Output channels that a kernel finishes together: one vector of int32, one 16-bit piece of a plane.
+inline constexpr std::size_t kGroup = 16;
+inline constexpr unsigned kMaxBits = 4;
+inline constexpr std::size_t kMaxLevels = std::size_t{1} << kMaxBits;
+
+enum class Output : std::uint8_t {
+  planes,  // rank among the thresholds -> code -> packed bits
+  bytes,   // rank among the thresholds -> one byte
+  affine,  // clip(rint(scale * acc / out_scale) + out_zero, 0, out_top) -> one byte
+  real,    // float32(scale * acc + bias)
+};
+
+// From the accumulator to the output. Arrays by channel are padded to whole groups.
+//   acc = constant[o] + row_factor[o] * row_sum + (what the kernel summed up)
+struct Epilogue {
+  Output output;
+  std::size_t channels;             // real ones; the last group may be partial
+  const std::int32_t* constant;     // [groups * 16]
+  const std::int32_t* row_factor;   // [groups * 16], or null
+  unsigned bits;                    // planes, bytes: there are 2^bits - 1 thresholds
+  const std::int32_t* thresholds;   // [groups][2^bits - 1][16], rising in each channel; rank = #{acc > T}
+  bool rank_is_code;                // planes: the table is the identity
+  std::uint8_t table[kMaxLevels];   // rank -> code, or byte
+  const double* scale;              // [groups * 16]
+  const double* bias;               // [groups * 16]
+  double out_scale, out_zero, out_top;
+};
+
+// A block of samples. Row r of the input starts at x + r * x_row, its plane i at + i * x_plane (bytes).
+// Input planes are padded with zero bits to whole 64-bit words; input bytes are readable to a multiple of 4.
+struct Rows {
+  std::size_t count;
+  const std::byte* x;
+  std::size_t x_row, x_plane;
+  const std::int32_t* sums;  // [count], where the layer has a row_factor
+  std::byte* y;
+  std::size_t y_row, y_plane;
+};
+
+// Groups [begin, end) of output channels: the unit in which threads share a layer.
+struct Groups {
+  std::size_t begin, end;
+};
+
+// acc = sum_ij mx_i mw_oj (n - 2 popcount(x_i ^ w_oj)); the constant carries the n. The kernel's sum is
+//   sum_j weight_factor[o][j] * sum_i input_factor[i] * (-popcount(x_i ^ w_oj)).
+struct PlaneLayer {
+  unsigned input_planes, weight_planes;
+  std::size_t words;                   // 32-bit words per plane, padded to an even number
+  const void* weights;                 // [channels / lanes][words][weight_planes][lanes] of the kernel's Word
+  const std::int32_t* weight_factor;   // [groups][weight_planes][16]
+  std::int32_t input_factor[kMaxBits];
+  bool bare;                           // one plane each and both factors 1: the sum is -popcount
+  Epilogue epilogue;
+};
+
+// acc = sum_n x_n w_on, x unsigned and w signed bytes.
+struct ByteLayer {
+  std::size_t quads;           // ceil(n / 4)
+  std::size_t narrow_quads;    // so many in a row are sure to fit into 16 bits: two products side by side, summed
+  const std::int8_t* weights;  // [groups][quads][16][4], zero where padded
+  Epilogue epilogue;
+};
+
+// y = x w^T + bias in float32, summed in the order of n.
+struct FloatLayer {
+  std::size_t features, channels;
+  const float* weights;  // [groups][n][16]
+  const float* bias;     // [groups * 16]
+};
+
+// rank = #{x > threshold} -> code in planes, or byte.
+struct Encoder {
+  Output output;  // planes or bytes
+  std::size_t features;
+  unsigned bits;
+  bool rank_is_code;
+  float thresholds[kMaxLevels];  // 2^bits - 1, rising
+  std::uint8_t table[kMaxLevels];
+};
+
+// byte = clip(rint(x / scale) + zero, 0, top), in float64, half to even; NaN gives 0.
+struct AffineEncoder {
+  std::size_t features;
+  double scale, zero, top;
+};
+
+using encode_kernel = void(const Encoder&, const Rows&);
+using encode_affine_kernel = void(const AffineEncoder&, const Rows&);
+using plane_fully_connected_kernel = void(const PlaneLayer&, const Rows&, Groups);
+using byte_fully_connected_kernel = void(const ByteLayer&, const Rows&, Groups);
+using float_fully_connected_kernel = void(const FloatLayer&, const Rows&, Groups);
+// Repeats the innermost step of a kernel in registers alone; returns the multiply-adds done.
+using popcount_peak_kernel = std::uint64_t(std::uint64_t repeats);
+using dot_peak_kernel = std::uint64_t(std::uint64_t repeats);
+
+#define LOWBIT_KERNEL(operation, level) \
+  namespace level {                     \
+  operation##_kernel operation;         \
+  }
+#include "../kernels/kernels.inc"
+
+}  // namespace lowbit

@@ -1,0 +1,100 @@
+// A program: values with their places in one arena, and the steps that fill them in order.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "kernel.h"
+#include "memory.h"
+#include "pool.h"
+
+namespace lowbit {
+
+// Samples run in blocks of this many rows, so that the arena has a fixed size whatever the batch.
+inline constexpr std::size_t kBlockRows = 64;
+// Work below this stays on the calling thread and keeps Python's lock: handing it over costs as much.
+inline constexpr double kWorthSharing = 20'000;  // nanoseconds
+
+enum class Kind : std::uint8_t { real, planes, bytes };
+
+// What passes between steps. A row of planes is `bits` planes of whole 64-bit words; bits after the last
+// feature are zero. A row of bytes is padded to 16, with anything.
+struct Value {
+  Kind kind;
+  std::size_t features;
+  unsigned bits;           // planes: how many; bytes: none is 2^bits or more
+  std::size_t row, plane;  // bytes from row to row, from plane to plane
+  std::size_t offset;      // in the arena; every value keeps its own place, so padding once zero stays zero
+};
+
+struct Place {
+  std::byte* at;
+  const Value* value;
+
+  float* real(std::size_t row) const { return reinterpret_cast<float*>(at + row * value->row); }
+  std::uint8_t* bytes(std::size_t row) const { return reinterpret_cast<std::uint8_t*>(at + row * value->row); }
+};
+
+// What a step works on: some rows, and where their values are.
+struct Block {
+  std::size_t rows;
+  const std::vector<Value>* values;
+  std::byte* arena;
+  std::int32_t* sums;  // [kBlockRows], scratch of the running step
+  std::byte* input;    // the caller's samples: never written
+  std::byte* output;
+  std::size_t output_value;
+  Pool* pool;  // null: do not share
+
+  Place place(std::size_t value) const {
+    const Value& which = (*values)[value];
+    return {value == 0 ? input : value == output_value ? output : arena + which.offset, &which};
+  }
+};
+
+class Step {
+ public:
+  virtual ~Step() = default;
+  virtual void run(const Block& block) const = 0;
+
+  const char* name = "";    // the operation
+  const char* kernel = "";  // the level of the kernel that runs it
+  std::size_t result = 0;   // the value it fills
+  double cost = 0;          // rough nanoseconds per row, to decide what is worth a thread
+};
+
+class Program final {
+ public:
+  Program(std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps, std::size_t output,
+          std::size_t threads);
+
+  const Value& input() const { return values_.front(); }
+  const Value& output() const { return values_[output_]; }
+  const std::vector<Value>& values() const { return values_; }
+  const std::vector<std::unique_ptr<Step>>& steps() const { return steps_; }
+  std::size_t threads() const { return pool_.threads(); }
+  std::size_t arena_bytes() const { return arena_.size(); }
+  double cost(std::size_t rows) const { return static_cast<double>(rows) * row_cost_; }
+
+  // x: float32 [rows, input features]; y: [rows, output features]. Takes the lock of the arena.
+  void run(const std::byte* x, std::byte* y, std::size_t rows);
+
+  // Runs up to kBlockRows rows; all values can then be read until the next run.
+  Block run_block(const std::byte* x, std::byte* y, std::size_t rows, std::size_t lane, Pool* pool);
+
+  // Held by whoever runs. Try it first: waiting while holding Python's lock would stop everybody.
+  std::mutex& lock() { return lock_; }
+
+ private:
+  std::vector<Value> values_;
+  std::vector<std::unique_ptr<Step>> steps_;
+  std::size_t output_, lane_bytes_ = 0;
+  double row_cost_ = 0;
+  Pool pool_;
+  Aligned<std::byte> arena_;  // one lane per thread
+  std::mutex lock_;
+};
+
+}  // namespace lowbit

@@ -1,0 +1,358 @@
+// AVX2: two vectors of eight channels make a group. There is no popcount instruction: nibbles are looked up with
+// pshufb and counted in bytes for as long as those cannot overflow.
+#include <immintrin.h>
+
+#include "../core/kernel.h"
+
+namespace lowbit::avx2 {
+namespace {
+
+// Sixteen int32: one group of channels.
+struct Group {
+  __m256i low, high;
+};
+
+inline __m256i load(const void* at) { return _mm256_loadu_si256(static_cast<const __m256i*>(at)); }
+
+inline Group load_group(const std::int32_t* at) { return {load(at), load(at + 8)}; }
+
+inline Group add(Group a, Group b) { return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)}; }
+
+inline Group multiply(Group a, Group b) {
+  return {_mm256_mullo_epi32(a.low, b.low), _mm256_mullo_epi32(a.high, b.high)};
+}
+
+inline Group same(std::int32_t value) { return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)}; }
+
+// table[rank] in each 32-bit lane.
+inline __m256i look_up(const std::uint8_t* table, __m256i rank) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return _mm256_and_si256(_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), rank), _mm256_set1_epi32(255));
+}
+
+inline unsigned bit_of_lanes(__m256i value, unsigned bit) {
+  const __m256i shifted = _mm256_sll_epi32(value, _mm_cvtsi32_si128(static_cast<int>(31 - bit)));
+  return static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(shifted)));
+}
+
+inline void write_planes(Group code, std::size_t count, unsigned bits, std::byte* y, std::size_t y_plane) {
+  const unsigned valid = count >= kGroup ? 0xffffu : (1u << count) - 1u;
+  for (unsigned bit = 0; bit < bits; ++bit) {
+    const unsigned ones = bit_of_lanes(code.low, bit) | bit_of_lanes(code.high, bit) << 8;
+    const auto piece = static_cast<std::uint16_t>(ones & valid);
+    __builtin_memcpy(y + bit * y_plane, &piece, sizeof piece);
+  }
+}
+
+inline void write_bytes(Group value, std::size_t count, std::byte* y) {
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(value.low, value.high), 0xd8);
+  const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  if (count >= kGroup) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(y), bytes);
+    return;
+  }
+  alignas(16) std::byte all[kGroup];
+  _mm_store_si128(reinterpret_cast<__m128i*>(all), bytes);
+  __builtin_memcpy(y, all, count);
+}
+
+inline Group rank_of(const Epilogue& e, Group acc, std::size_t group) {
+  const std::size_t levels = (std::size_t{1} << e.bits) - 1;
+  const std::int32_t* threshold = e.thresholds + group * levels * kGroup;
+  Group rank = same(0);
+  for (std::size_t c = 0; c < levels; ++c, threshold += kGroup) {
+    const Group t = load_group(threshold);
+    rank.low = _mm256_sub_epi32(rank.low, _mm256_cmpgt_epi32(acc.low, t.low));
+    rank.high = _mm256_sub_epi32(rank.high, _mm256_cmpgt_epi32(acc.high, t.high));
+  }
+  return rank;
+}
+
+// scale * acc for four channels.
+inline __m256d scaled(const Epilogue& e, __m128i acc, std::size_t channel) {
+  return _mm256_mul_pd(_mm256_loadu_pd(e.scale + channel), _mm256_cvtepi32_pd(acc));
+}
+
+inline __m128i requantize(const Epilogue& e, __m128i acc, std::size_t channel) {
+  const __m256d ratio = _mm256_div_pd(scaled(e, acc, channel), _mm256_set1_pd(e.out_scale));
+  const __m256d rounded = _mm256_round_pd(ratio, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m256d code = _mm256_add_pd(rounded, _mm256_set1_pd(e.out_zero));
+  const __m256d clipped = _mm256_min_pd(_mm256_max_pd(code, _mm256_setzero_pd()), _mm256_set1_pd(e.out_top));
+  return _mm256_cvtpd_epi32(clipped);
+}
+
+inline __m256i requantize(const Epilogue& e, __m256i acc, std::size_t channel) {
+  const __m128i low = requantize(e, _mm256_castsi256_si128(acc), channel);
+  return _mm256_setr_m128i(low, requantize(e, _mm256_extracti128_si256(acc, 1), channel + 4));
+}
+
+inline void write_reals(const Epilogue& e, Group acc, std::size_t first, std::size_t count, std::byte* y) {
+  alignas(32) std::int32_t integers[kGroup];
+  alignas(32) float reals[kGroup];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(integers), acc.low);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(integers + 8), acc.high);
+  for (std::size_t n = 0; n < kGroup; n += 4) {
+    const __m128i four = _mm_load_si128(reinterpret_cast<const __m128i*>(integers + n));
+    const __m256d real = _mm256_add_pd(scaled(e, four, first + n), _mm256_loadu_pd(e.bias + first + n));
+    _mm_store_ps(reals + n, _mm256_cvtpd_ps(real));
+  }
+  __builtin_memcpy(y, reals, sizeof(float) * (count < kGroup ? count : kGroup));
+}
+
+// From the accumulators of one group of channels to its outputs in the row at `y`.
+void finish(const Epilogue& e, Group acc, std::size_t group, std::byte* y, std::size_t y_plane) {
+  const std::size_t first = group * kGroup, count = e.channels - first;
+  switch (e.output) {
+    case Output::planes: {
+      const Group rank = rank_of(e, acc, group);
+      const Group code = e.rank_is_code ? rank : Group{look_up(e.table, rank.low), look_up(e.table, rank.high)};
+      write_planes(code, count, e.bits, y + 2 * group, y_plane);
+      break;
+    }
+    case Output::bytes: {
+      const Group rank = rank_of(e, acc, group);
+      write_bytes({look_up(e.table, rank.low), look_up(e.table, rank.high)}, count, y + first);
+      break;
+    }
+    case Output::affine:
+      write_bytes({requantize(e, acc.low, first), requantize(e, acc.high, first + 8)}, count, y + first);
+      break;
+    case Output::real:
+      write_reals(e, acc, first, count, y + 4 * first);
+      break;
+  }
+}
+
+// constant + row_factor * row_sum.
+inline Group constants(const Epilogue& e, const Rows& rows, std::size_t row, std::size_t group) {
+  const Group constant = load_group(e.constant + group * kGroup);
+  if (e.row_factor == nullptr) return constant;
+  return add(constant, multiply(load_group(e.row_factor + group * kGroup), same(rows.sums[row])));
+}
+
+// Bits in each byte.
+inline __m256i count_bytes(__m256i bits) {
+  const __m256i counts = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
+                                          0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+  const __m256i nibble = _mm256_set1_epi8(15);
+  const __m256i low = _mm256_shuffle_epi8(counts, _mm256_and_si256(bits, nibble));
+  const __m256i high = _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi16(bits, 4), nibble));
+  return _mm256_add_epi8(low, high);
+}
+
+// Four unsigned bytes of each lane, summed.
+inline __m256i sum_of_bytes(__m256i bytes) {
+  return _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, _mm256_set1_epi8(1)), _mm256_set1_epi16(1));
+}
+
+// Negated counts of input planes kX with weight plane `j`, for one group of channels. A byte holds the
+// counts of 31 words: 31 * 8 < 256.
+template <std::size_t kX>
+void count_plane(const PlaneLayer& layer, const std::byte* x, std::size_t x_plane, const std::uint32_t* w,
+                 Group* count) {
+  const std::size_t step = layer.weight_planes * kGroup;
+  for (std::size_t i = 0; i < kX; ++i) count[i] = same(0);
+  for (std::size_t k = 0; k < layer.words;) {
+    const std::size_t end = k + 31 < layer.words ? k + 31 : layer.words;
+    __m256i low[kX], high[kX];
+    for (std::size_t i = 0; i < kX; ++i) low[i] = high[i] = _mm256_setzero_si256();
+    for (; k < end; ++k, w += step) {
+      const __m256i w_low = load(w), w_high = load(w + 8);
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < kX; ++i) {
+        std::int32_t word;
+        __builtin_memcpy(&word, x + i * x_plane + 4 * k, sizeof word);
+        const __m256i input = _mm256_set1_epi32(word);
+        low[i] = _mm256_add_epi8(low[i], count_bytes(_mm256_xor_si256(input, w_low)));
+        high[i] = _mm256_add_epi8(high[i], count_bytes(_mm256_xor_si256(input, w_high)));
+      }
+    }
+    for (std::size_t i = 0; i < kX; ++i) {
+      count[i].low = _mm256_sub_epi32(count[i].low, sum_of_bytes(low[i]));
+      count[i].high = _mm256_sub_epi32(count[i].high, sum_of_bytes(high[i]));
+    }
+  }
+}
+
+template <std::size_t kX>
+void fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
+  for (std::size_t group = groups.begin; group < groups.end; ++group) {
+    const auto* w = static_cast<const std::uint32_t*>(layer.weights) +
+                    group * layer.words * layer.weight_planes * kGroup;
+    const std::int32_t* factor = layer.weight_factor + group * layer.weight_planes * kGroup;
+    for (std::size_t row = 0; row < rows.count; ++row) {
+      Group acc = constants(layer.epilogue, rows, row, group);
+      for (unsigned j = 0; j < layer.weight_planes; ++j) {
+        Group count[kX];
+        count_plane<kX>(layer, rows.x + row * rows.x_row, rows.x_plane, w + j * kGroup, count);
+        Group sum = multiply(count[0], same(layer.input_factor[0]));
+        for (std::size_t i = 1; i < kX; ++i) sum = add(sum, multiply(count[i], same(layer.input_factor[i])));
+        acc = add(acc, multiply(sum, load_group(factor + j * kGroup)));
+      }
+      finish(layer.epilogue, acc, group, rows.y + row * rows.y_row, rows.y_plane);
+    }
+  }
+}
+
+inline __m256i broadcast_quad(const std::byte* at) {
+  std::int32_t quad;
+  __builtin_memcpy(&quad, at, sizeof quad);
+  return _mm256_set1_epi32(quad);
+}
+
+// Exact for any bytes: both sides are widened to 16 bits before they are multiplied.
+inline __m256i dot_wide(__m256i sum, __m256i x, __m256i w) {
+  const __m256i x_even = _mm256_and_si256(x, _mm256_set1_epi16(255)), x_odd = _mm256_srli_epi16(x, 8);
+  const __m256i w_even = _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8), w_odd = _mm256_srai_epi16(w, 8);
+  sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x_even, w_even));
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(x_odd, w_odd));
+}
+
+template <std::size_t kRows>
+void wide_tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::size_t group, Group* sum) {
+  const std::int8_t* w = layer.weights + group * layer.quads * kGroup * 4;
+  const std::byte* x = rows.x + row * rows.x_row;
+  for (std::size_t k = 0; k < layer.quads; ++k, w += kGroup * 4) {
+    const __m256i w_low = load(w), w_high = load(w + 32);
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < kRows; ++r) {
+      const __m256i input = broadcast_quad(x + r * rows.x_row + 4 * k);
+      sum[r].low = dot_wide(sum[r].low, input, w_low);
+      sum[r].high = dot_wide(sum[r].high, input, w_high);
+    }
+  }
+}
+
+// maddubs adds two products in 16 bits, which saturate; layer.narrow_quads of them in a row are known to fit.
+template <std::size_t kRows>
+void narrow_tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::size_t group, Group* sum) {
+  const std::int8_t* w = layer.weights + group * layer.quads * kGroup * 4;
+  const std::byte* x = rows.x + row * rows.x_row;
+  const __m256i one = _mm256_set1_epi16(1);
+  for (std::size_t k = 0; k < layer.quads;) {
+    const std::size_t end = k + layer.narrow_quads < layer.quads ? k + layer.narrow_quads : layer.quads;
+    Group narrow[kRows];
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < kRows; ++r) narrow[r] = same(0);
+    for (; k < end; ++k, w += kGroup * 4) {
+      const __m256i w_low = load(w), w_high = load(w + 32);
+#pragma GCC unroll 4
+      for (std::size_t r = 0; r < kRows; ++r) {
+        const __m256i input = broadcast_quad(x + r * rows.x_row + 4 * k);
+        narrow[r].low = _mm256_add_epi16(narrow[r].low, _mm256_maddubs_epi16(input, w_low));
+        narrow[r].high = _mm256_add_epi16(narrow[r].high, _mm256_maddubs_epi16(input, w_high));
+      }
+    }
+    for (std::size_t r = 0; r < kRows; ++r) {
+      sum[r].low = _mm256_add_epi32(sum[r].low, _mm256_madd_epi16(narrow[r].low, one));
+      sum[r].high = _mm256_add_epi32(sum[r].high, _mm256_madd_epi16(narrow[r].high, one));
+    }
+  }
+}
+
+template <std::size_t kRows>
+void byte_tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::size_t group) {
+  Group sum[kRows];
+  for (std::size_t r = 0; r < kRows; ++r) {
+    sum[r] = constants(layer.epilogue, rows, row + r, group);
+  }
+  if (layer.narrow_quads > 0) {
+    narrow_tile<kRows>(layer, rows, row, group, sum);
+  } else {
+    wide_tile<kRows>(layer, rows, row, group, sum);
+  }
+  for (std::size_t r = 0; r < kRows; ++r) {
+    std::byte* y = rows.y + (row + r) * rows.y_row;
+    finish(layer.epilogue, sum[r], group, y, rows.y_plane);
+  }
+}
+
+// Ranks of eight values; the last block of a row reads only what is there.
+inline __m256i rank_values(const Encoder& encoder, __m256 value) {
+  __m256i rank = _mm256_setzero_si256();
+  for (unsigned c = 0; c + 1 < (1u << encoder.bits); ++c) {
+    const __m256 above = _mm256_cmp_ps(value, _mm256_set1_ps(encoder.thresholds[c]), _CMP_GT_OQ);
+    rank = _mm256_sub_epi32(rank, _mm256_castps_si256(above));
+  }
+  return encoder.rank_is_code ? rank : look_up(encoder.table, rank);
+}
+
+inline __m256 load_values(const std::byte* x, std::size_t count) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const __m256i valid = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count < 8 ? count : 8)), lane);
+  return _mm256_maskload_ps(reinterpret_cast<const float*>(x), valid);
+}
+
+}  // namespace
+
+void encode(const Encoder& encoder, const Rows& rows) {
+  for (std::size_t row = 0; row < rows.count; ++row) {
+    const std::byte* x = rows.x + row * rows.x_row;
+    std::byte* y = rows.y + row * rows.y_row;
+    for (std::size_t first = 0; first < encoder.features; first += kGroup) {
+      const std::size_t count = encoder.features - first;
+      const std::byte* at = x + 4 * first;
+      const __m256 low = load_values(at, count);
+      const __m256 high = count > 8 ? load_values(at + 32, count - 8) : _mm256_setzero_ps();
+      const Group code{rank_values(encoder, low), rank_values(encoder, high)};
+      if (encoder.output == Output::planes) {
+        write_planes(code, count, encoder.bits, y + first / 8, rows.y_plane);
+      } else {
+        write_bytes(code, count, y + first);
+      }
+    }
+  }
+}
+
+void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
+  switch (layer.input_planes) {
+    case 1: return fully_connected<1>(layer, rows, groups);
+    case 2: return fully_connected<2>(layer, rows, groups);
+    case 3: return fully_connected<3>(layer, rows, groups);
+    default: return fully_connected<4>(layer, rows, groups);
+  }
+}
+
+void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups groups) {
+  for (std::size_t group = groups.begin; group < groups.end; ++group) {
+    std::size_t row = 0;
+    for (; row + 4 <= rows.count; row += 4) byte_tile<4>(layer, rows, row, group);
+    for (; row < rows.count; ++row) byte_tile<1>(layer, rows, row, group);
+  }
+}
+
+std::uint64_t popcount_peak(std::uint64_t repeats) {
+  constexpr std::size_t kChains = 8;
+  __m256i count[kChains], x = _mm256_set1_epi32(static_cast<int>(repeats));
+  for (std::size_t i = 0; i < kChains; ++i) count[i] = _mm256_setzero_si256();
+  const __m256i w = _mm256_set1_epi32(0x55aa55aa);
+  for (std::uint64_t n = 0; n < repeats; ++n) {
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < kChains; ++i) {
+      asm volatile("" : "+x"(x));  // a new operand each time, as far as the compiler knows
+      count[i] = _mm256_add_epi8(count[i], count_bytes(_mm256_xor_si256(x, w)));
+    }
+  }
+  for (std::size_t i = 0; i < kChains; ++i) asm volatile("" ::"x"(count[i]));
+  return repeats * kChains * 256;
+}
+
+std::uint64_t dot_peak(std::uint64_t repeats) {
+  constexpr std::size_t kChains = 8;
+  __m256i sum[kChains], x = _mm256_set1_epi32(static_cast<int>(repeats));
+  for (std::size_t i = 0; i < kChains; ++i) sum[i] = _mm256_setzero_si256();
+  for (std::uint64_t n = 0; n < repeats; ++n) {
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < kChains; ++i) {
+      asm volatile("" : "+x"(x));  // a new operand each time, as far as the compiler knows
+      sum[i] = dot_wide(sum[i], x, x);
+    }
+  }
+  for (std::size_t i = 0; i < kChains; ++i) asm volatile("" ::"x"(sum[i]));
+  return repeats * kChains * 32;
+}
+
+}  // namespace lowbit::avx2
+
+#define LOWBIT_NAMESPACE avx2
+#include "float_fully_connected.inl"

@@ -1,0 +1,123 @@
+// What the AVX-512 files share: ranks by binary search, planes from masks, and the end of a fully connected layer.
+// Included inside an anonymous namespace, so that each file keeps its own copy for its own instruction set.
+
+// The first `count` of 16 lanes.
+inline __mmask16 first_lanes(std::size_t count) {
+  return static_cast<__mmask16>(count >= kGroup ? 0xffffu : (1u << count) - 1u);
+}
+
+// The bits of rank = #{thresholds below the value}, highest first: each halves the thresholds that are left in `left`,
+// so 2^b - 1 thresholds take b compares. `above(t)` compares with a vector of thresholds, one for each
+// lane; `pick` chooses between the lower and the upper half by a mask.
+template <unsigned kBits, class Vector, class Above, class Pick>
+inline void rank_bits(Vector* left, Above above, Pick pick, __mmask16* bits) {
+  constexpr unsigned kMiddle = (1u << (kBits - 1)) - 1;
+  const __mmask16 up = above(left[kMiddle]);
+  bits[kBits - 1] = up;
+  if constexpr (kBits > 1) {
+    for (unsigned c = 0; c < kMiddle; ++c) left[c] = pick(up, left[c], left[c + kMiddle + 1]);
+    rank_bits<kBits - 1>(left, above, pick, bits);
+  }
+}
+
+inline __m512i rank_from_bits(const __mmask16* bits, unsigned count) {
+  __m512i rank = _mm512_setzero_si512();
+  for (unsigned bit = 0; bit < count; ++bit) {
+    rank = _mm512_mask_or_epi32(rank, bits[bit], rank, _mm512_set1_epi32(1 << bit));
+  }
+  return rank;
+}
+
+// rank -> table[rank], one per 32-bit lane.
+inline __m512i look_up(const std::uint8_t* table, __m512i rank) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return _mm512_permutexvar_epi32(rank, _mm512_cvtepu8_epi32(bytes));
+}
+
+// One group's ranks as 16-bit pieces of planes, or as bytes. Lanes that do not exist give zero bits.
+inline void write_ranks(__mmask16* bits, unsigned count, Output output, bool rank_is_code,
+                        const std::uint8_t* table, __mmask16 valid, std::byte* planes, std::size_t y_plane,
+                        std::byte* bytes) {
+  if (output == Output::bytes) {
+    _mm512_mask_cvtepi32_storeu_epi8(bytes, valid, look_up(table, rank_from_bits(bits, count)));
+    return;
+  }
+  if (!rank_is_code) {
+    const __m512i code = look_up(table, rank_from_bits(bits, count));
+    for (unsigned bit = 0; bit < count; ++bit) {
+      bits[bit] = _mm512_test_epi32_mask(code, _mm512_set1_epi32(1 << bit));
+    }
+  }
+  for (unsigned bit = 0; bit < count; ++bit) {
+    const auto piece = static_cast<std::uint16_t>(bits[bit] & valid);
+    __builtin_memcpy(planes + bit * y_plane, &piece, sizeof piece);
+  }
+}
+
+// clip(rint(scale * acc / out_scale) + out_zero, 0, out_top) for eight channels.
+inline __m256i requantize(const Epilogue& e, __m256i acc, std::size_t channel) {
+  const __m512d product = _mm512_mul_pd(_mm512_loadu_pd(e.scale + channel), _mm512_cvtepi32_pd(acc));
+  const __m512d ratio = _mm512_div_pd(product, _mm512_set1_pd(e.out_scale));
+  const __m512d code = _mm512_add_pd(
+      _mm512_roundscale_pd(ratio, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), _mm512_set1_pd(e.out_zero));
+  const __m512d clipped =
+      _mm512_min_pd(_mm512_max_pd(code, _mm512_setzero_pd()), _mm512_set1_pd(e.out_top));
+  return _mm512_cvtpd_epi32(clipped);
+}
+
+inline __m256 to_real(const Epilogue& e, __m256i acc, std::size_t channel) {
+  const __m512d product = _mm512_mul_pd(_mm512_loadu_pd(e.scale + channel), _mm512_cvtepi32_pd(acc));
+  return _mm512_cvtpd_ps(_mm512_add_pd(product, _mm512_loadu_pd(e.bias + channel)));
+}
+
+inline __m256i low_half(__m512i v) { return _mm512_castsi512_si256(v); }
+inline __m256i high_half(__m512i v) { return _mm512_extracti64x4_epi64(v, 1); }
+
+template <unsigned kBits>
+inline void rank_accumulators(const Epilogue& e, __m512i acc, std::size_t group, __mmask16* bits) {
+  __m512i threshold[1u << kBits];
+  const std::int32_t* at = e.thresholds + group * ((1u << kBits) - 1) * kGroup;
+  for (unsigned c = 0; c + 1 < (1u << kBits); ++c) threshold[c] = _mm512_loadu_si512(at + c * kGroup);
+  rank_bits<kBits>(
+      threshold, [&](__m512i t) { return _mm512_cmpgt_epi32_mask(acc, t); },
+      [](__mmask16 up, __m512i low, __m512i high) { return _mm512_mask_mov_epi32(low, up, high); }, bits);
+}
+
+// From the accumulators of one group of channels to its outputs in the row at `y`.
+inline void finish(const Epilogue& e, __m512i acc, std::size_t group, std::byte* y, std::size_t y_plane) {
+  const std::size_t first = group * kGroup;
+  const __mmask16 valid = first_lanes(e.channels - first);
+  __mmask16 bits[kMaxBits];
+  switch (e.output) {
+    case Output::planes:
+    case Output::bytes:
+      switch (e.bits) {
+        case 1: rank_accumulators<1>(e, acc, group, bits); break;
+        case 2: rank_accumulators<2>(e, acc, group, bits); break;
+        case 3: rank_accumulators<3>(e, acc, group, bits); break;
+        default: rank_accumulators<4>(e, acc, group, bits); break;
+      }
+      write_ranks(bits, e.bits, e.output, e.rank_is_code, e.table, valid, y + 2 * group, y_plane, y + first);
+      break;
+    case Output::affine: {
+      const __m256i low = requantize(e, low_half(acc), first), high = requantize(e, high_half(acc), first + 8);
+      const __m512i code = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+      _mm512_mask_cvtepi32_storeu_epi8(y + first, valid, code);
+      break;
+    }
+    case Output::real: {
+      const __m256 low = to_real(e, low_half(acc), first), high = to_real(e, high_half(acc), first + 8);
+      const __m512 real = _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+      _mm512_mask_storeu_ps(y + 4 * first, valid, real);
+      break;
+    }
+  }
+}
+
+// constant + row_factor * row_sum.
+inline __m512i constants(const Epilogue& e, const Rows& rows, std::size_t row, std::size_t group) {
+  const __m512i constant = _mm512_loadu_si512(e.constant + group * kGroup);
+  if (e.row_factor == nullptr) return constant;
+  const __m512i factor = _mm512_loadu_si512(e.row_factor + group * kGroup);
+  return _mm512_add_epi32(constant, _mm512_mullo_epi32(factor, _mm512_set1_epi32(rows.sums[row])));
+}

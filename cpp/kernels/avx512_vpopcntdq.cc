@@ -1,0 +1,195 @@
+// AVX-512 with VPOPCNTDQ: sixteen channels in the lanes of a vector, so that counts stay in lanes and nothing is
+// summed across. The limit is xor + popcount + subtract, three instructions for 512 binary multiply-adds.
+#include <immintrin.h>
+
+#include "../core/kernel.h"
+
+namespace lowbit::avx512_vpopcntdq {
+namespace {
+
+#include "avx512.inl"
+
+template <unsigned kBits>
+void encode_row(const Encoder& encoder, const std::byte* x, std::byte* y, std::size_t y_plane) {
+  __m512 threshold[1u << kBits];
+  for (unsigned c = 0; c + 1 < (1u << kBits); ++c) threshold[c] = _mm512_set1_ps(encoder.thresholds[c]);
+  for (std::size_t first = 0; first < encoder.features; first += kGroup) {
+    const __mmask16 valid = first_lanes(encoder.features - first);
+    const __m512 value = _mm512_maskz_loadu_ps(valid, x + 4 * first);
+    __m512 left[1u << kBits];
+    for (unsigned c = 0; c + 1 < (1u << kBits); ++c) left[c] = threshold[c];
+    __mmask16 bits[kBits];
+    rank_bits<kBits>(
+        left, [&](__m512 t) { return _mm512_cmp_ps_mask(value, t, _CMP_GT_OQ); },
+        [](__mmask16 up, __m512 low, __m512 high) { return _mm512_mask_mov_ps(low, up, high); }, bits);
+    write_ranks(bits, kBits, encoder.output, encoder.rank_is_code, encoder.table, valid, y + first / 8, y_plane,
+                y + first);
+  }
+}
+
+// The negated counts of every pair of planes, weighted and summed.
+template <std::size_t kX, std::size_t kW>
+inline __m512i combine(const PlaneLayer& layer, std::size_t group, const __m512i (&count)[kX][kW]) {
+  if (layer.bare) return count[0][0];
+  const std::int32_t* factor = layer.weight_factor + group * kW * kGroup;
+  __m512i sum = _mm512_setzero_si512();
+  for (std::size_t j = 0; j < kW; ++j) {
+    __m512i inner = count[0][j];
+    // A single input plane's factor is folded into the weights' by whoever built the layer.
+    if (kX > 1) inner = _mm512_mullo_epi32(inner, _mm512_set1_epi32(layer.input_factor[0]));
+    for (std::size_t i = 1; i < kX; ++i) {
+      inner = _mm512_add_epi32(inner, _mm512_mullo_epi32(count[i][j], _mm512_set1_epi32(layer.input_factor[i])));
+    }
+    sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(inner, _mm512_loadu_si512(factor + j * kGroup)));
+  }
+  return sum;
+}
+
+// kRows samples times kGroups groups of channels: all counts live in registers.
+template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups>
+void tile(const PlaneLayer& layer, const Rows& rows, std::size_t row, std::size_t group) {
+  __m512i count[kRows][kGroups][kX][kW];
+  const std::byte* x[kRows];
+  const auto* w = static_cast<const std::uint32_t*>(layer.weights) + group * layer.words * kW * kGroup;
+  const std::size_t w_step = layer.words * kW * kGroup;
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < kRows; ++r) {
+    x[r] = rows.x + (row + r) * rows.x_row;
+#pragma GCC unroll 16
+    for (std::size_t c = 0; c < kGroups * kX * kW; ++c) (&count[r][0][0][0])[c] = _mm512_setzero_si512();
+  }
+  for (std::size_t k = 0; k < layer.words; ++k, w += kW * kGroup) {
+    __m512i weight[kGroups][kW];
+#pragma GCC unroll 16
+    for (std::size_t g = 0; g < kGroups; ++g) {
+#pragma GCC unroll 16
+      for (std::size_t j = 0; j < kW; ++j) {
+        weight[g][j] = _mm512_load_si512(w + g * w_step + j * kGroup);
+      }
+    }
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+      for (std::size_t i = 0; i < kX; ++i) {
+        std::int32_t word;
+        __builtin_memcpy(&word, x[r] + i * rows.x_plane + 4 * k, sizeof word);
+        const __m512i input = _mm512_set1_epi32(word);
+#pragma GCC unroll 16
+        for (std::size_t g = 0; g < kGroups; ++g) {
+#pragma GCC unroll 16
+          for (std::size_t j = 0; j < kW; ++j) {
+            const __m512i differ = _mm512_popcnt_epi32(_mm512_xor_si512(input, weight[g][j]));
+            count[r][g][i][j] = _mm512_sub_epi32(count[r][g][i][j], differ);
+          }
+        }
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < kRows; ++r) {
+    const std::size_t at = row + r;
+#pragma GCC unroll 16
+    for (std::size_t g = 0; g < kGroups; ++g) {
+      const std::size_t channels = group + g;
+      const __m512i sum = combine<kX, kW>(layer, channels, count[r][g]);
+      const __m512i acc = _mm512_add_epi32(sum, constants(layer.epilogue, rows, at, channels));
+      finish(layer.epilogue, acc, channels, rows.y + at * rows.y_row, rows.y_plane);
+    }
+  }
+}
+
+// Tile sizes that gcc 12 keeps in the 32 registers, by the number of pairs of planes.
+constexpr std::size_t rows_of_tile(std::size_t pairs) { return pairs == 1 ? 8 : pairs <= 4 ? 4 : pairs <= 9 ? 2 : 1; }
+constexpr std::size_t groups_of_tile(std::size_t pairs) { return pairs <= 2 ? 2 : 1; }
+constexpr std::size_t groups_of_single_row(std::size_t pairs) { return pairs <= 4 ? 4 : pairs <= 9 ? 2 : 1; }
+
+template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups>
+std::size_t sweep(const PlaneLayer& layer, const Rows& rows, std::size_t row, Groups groups) {
+  std::size_t group = groups.begin;
+  for (; group + kGroups <= groups.end; group += kGroups) {
+    for (std::size_t r = row; r + kRows <= rows.count; r += kRows) {
+      tile<kX, kW, kRows, kGroups>(layer, rows, r, group);
+    }
+  }
+  for (; group < groups.end; ++group) {
+    for (std::size_t r = row; r + kRows <= rows.count; r += kRows) tile<kX, kW, kRows, 1>(layer, rows, r, group);
+  }
+  return row + (rows.count - row) / kRows * kRows;
+}
+
+template <std::size_t kX, std::size_t kW>
+void fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
+  constexpr std::size_t kPairs = kX * kW, kRows = rows_of_tile(kPairs);
+  std::size_t row = 0;
+  if (rows.count >= kRows) row = sweep<kX, kW, kRows, groups_of_tile(kPairs)>(layer, rows, row, groups);
+  if (row < rows.count) sweep<kX, kW, 1, groups_of_single_row(kPairs)>(layer, rows, row, groups);
+}
+
+template <std::size_t kX>
+constexpr plane_fully_connected_kernel* kByWeightPlanes[kMaxBits] = {
+    fully_connected<kX, 1>, fully_connected<kX, 2>, fully_connected<kX, 3>, fully_connected<kX, 4>};
+
+}  // namespace
+
+void encode(const Encoder& encoder, const Rows& rows) {
+  for (std::size_t row = 0; row < rows.count; ++row) {
+    const std::byte* x = rows.x + row * rows.x_row;
+    std::byte* y = rows.y + row * rows.y_row;
+    switch (encoder.bits) {
+      case 1: encode_row<1>(encoder, x, y, rows.y_plane); break;
+      case 2: encode_row<2>(encoder, x, y, rows.y_plane); break;
+      case 3: encode_row<3>(encoder, x, y, rows.y_plane); break;
+      default: encode_row<4>(encoder, x, y, rows.y_plane); break;
+    }
+  }
+}
+
+void encode_affine(const AffineEncoder& encoder, const Rows& rows) {
+  const __m512d scale = _mm512_set1_pd(encoder.scale), zero = _mm512_set1_pd(encoder.zero);
+  const __m512d top = _mm512_set1_pd(encoder.top);
+  for (std::size_t row = 0; row < rows.count; ++row) {
+    for (std::size_t first = 0; first < encoder.features; first += 8) {
+      const std::size_t left = encoder.features - first;
+      const auto valid = static_cast<__mmask8>(first_lanes(left < 8 ? left : 8));
+      const __m256 x = _mm256_maskz_loadu_ps(valid, rows.x + row * rows.x_row + 4 * first);
+      const __m512d ratio = _mm512_div_pd(_mm512_cvtps_pd(x), scale);
+      const __m512d code =
+          _mm512_add_pd(_mm512_roundscale_pd(ratio, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), zero);
+      // max returns its second operand for a NaN, so it becomes code 0 on every level.
+      const __m512d clipped = _mm512_min_pd(_mm512_max_pd(code, _mm512_setzero_pd()), top);
+      const __m256i bytes = _mm512_cvtpd_epi32(clipped);
+      _mm256_mask_cvtepi32_storeu_epi8(rows.y + row * rows.y_row + first, valid, bytes);
+    }
+  }
+}
+
+void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
+  const unsigned j = layer.weight_planes - 1;
+  switch (layer.input_planes) {
+    case 1: return kByWeightPlanes<1>[j](layer, rows, groups);
+    case 2: return kByWeightPlanes<2>[j](layer, rows, groups);
+    case 3: return kByWeightPlanes<3>[j](layer, rows, groups);
+    default: return kByWeightPlanes<4>[j](layer, rows, groups);
+  }
+}
+
+std::uint64_t popcount_peak(std::uint64_t repeats) {
+  constexpr std::size_t kChains = 16;
+  __m512i count[kChains], x = _mm512_set1_epi32(static_cast<int>(repeats));
+  for (std::size_t i = 0; i < kChains; ++i) count[i] = _mm512_setzero_si512();
+  const __m512i w = _mm512_set1_epi32(0x55aa55aa);
+  for (std::uint64_t n = 0; n < repeats; ++n) {
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < kChains; ++i) {
+      asm volatile("" : "+v"(x));  // a new operand each time, as far as the compiler knows
+      count[i] = _mm512_sub_epi32(count[i], _mm512_popcnt_epi32(_mm512_xor_si512(x, w)));
+    }
+  }
+  for (std::size_t i = 0; i < kChains; ++i) asm volatile("" ::"v"(count[i]));
+  return repeats * kChains * 512;
+}
+
+}  // namespace lowbit::avx512_vpopcntdq
+
+#define LOWBIT_NAMESPACE avx512_vpopcntdq
+#include "float_fully_connected.inl"

@@ -1,0 +1,214 @@
+// Plain C++: the definition that every other level must equal, and what runs where nothing better does.
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "../core/kernel.h"
+
+namespace lowbit::portable {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "planes are packed little-endian");
+
+template <class T>
+T read(const std::byte* at) {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+template <class T>
+void write(std::byte* at, T value) {
+  std::memcpy(at, &value, sizeof value);
+}
+
+// Writes one 16-bit piece of every plane; ranks of channels that do not exist must not be there.
+void write_planes(const unsigned* rank, std::size_t count, unsigned bits, const std::uint8_t* table,
+                  std::byte* y, std::size_t y_plane) {
+  for (unsigned bit = 0; bit < bits; ++bit) {
+    unsigned piece = 0;
+    for (std::size_t lane = 0; lane < count; ++lane) {
+      piece |= ((unsigned{table[rank[lane]]} >> bit) & 1u) << lane;
+    }
+    write(y + bit * y_plane, static_cast<std::uint16_t>(piece));
+  }
+}
+
+void rank_group(const Epilogue& e, const std::int32_t* acc, std::size_t group, std::size_t count,
+                unsigned* rank) {
+  const std::size_t levels = (std::size_t{1} << e.bits) - 1;
+  const std::int32_t* threshold = e.thresholds + group * levels * kGroup;
+  for (std::size_t lane = 0; lane < count; ++lane) {
+    rank[lane] = 0;
+    for (std::size_t c = 0; c < levels; ++c) rank[lane] += acc[lane] > threshold[c * kGroup + lane];
+  }
+}
+
+// From the sums of one group of channels to its outputs in row `y`.
+void finish(const Epilogue& e, const std::int32_t* acc, std::size_t group, std::byte* y,
+            std::size_t y_plane) {
+  const std::size_t first = group * kGroup;
+  const std::size_t count = e.channels - first < kGroup ? e.channels - first : kGroup;
+  unsigned rank[kGroup];
+  switch (e.output) {
+    case Output::planes:
+      rank_group(e, acc, group, count, rank);
+      write_planes(rank, count, e.bits, e.table, y + 2 * group, y_plane);
+      break;
+    case Output::bytes:
+      rank_group(e, acc, group, count, rank);
+      for (std::size_t lane = 0; lane < count; ++lane) write(y + first + lane, e.table[rank[lane]]);
+      break;
+    case Output::affine:
+      for (std::size_t lane = 0; lane < count; ++lane) {
+        const double real = e.scale[first + lane] * acc[lane] / e.out_scale;
+        const double code = std::fmin(std::fmax(std::nearbyint(real) + e.out_zero, 0.0), e.out_top);
+        write(y + first + lane, static_cast<std::uint8_t>(code));
+      }
+      break;
+    case Output::real:
+      for (std::size_t lane = 0; lane < count; ++lane) {
+        const double real = e.scale[first + lane] * acc[lane] + e.bias[first + lane];
+        write(y + 4 * (first + lane), static_cast<float>(real));
+      }
+      break;
+  }
+}
+
+// acc += constant + row_factor * sum. Program building has checked that nothing overflows.
+void add_constants(const Epilogue& e, std::size_t group, const Rows& rows, std::size_t row,
+                   std::int32_t* acc) {
+  for (std::size_t lane = 0; lane < kGroup; ++lane) {
+    const std::size_t channel = group * kGroup + lane;
+    acc[lane] += e.constant[channel];
+    if (e.row_factor != nullptr) acc[lane] += e.row_factor[channel] * rows.sums[row];
+  }
+}
+
+// Popcounts of x ^ w for four channels of one weight plane; four chains keep the adders busy.
+void count_four(const std::byte* x, const std::uint64_t* w, std::size_t words, std::size_t w_step,
+                std::int32_t* count) {
+  std::int32_t c0 = 0, c1 = 0, c2 = 0, c3 = 0;
+  for (std::size_t k = 0; k < words; ++k, w += w_step) {
+    const auto word = read<std::uint64_t>(x + 8 * k);
+    c0 += std::popcount(word ^ w[0]);
+    c1 += std::popcount(word ^ w[1]);
+    c2 += std::popcount(word ^ w[2]);
+    c3 += std::popcount(word ^ w[3]);
+  }
+  count[0] = c0, count[1] = c1, count[2] = c2, count[3] = c3;
+}
+
+// The weighted sum of all pairs of planes for one group of channels.
+void sum_planes(const PlaneLayer& layer, const std::byte* x, std::size_t x_plane, std::size_t group,
+                std::int32_t* acc) {
+  constexpr std::size_t kLanes = 4;
+  const std::size_t words = layer.words / 2, step = layer.weight_planes * kLanes;
+  const std::int32_t* factor = layer.weight_factor + group * layer.weight_planes * kGroup;
+  for (std::size_t lane = 0; lane < kGroup; lane += kLanes) {
+    const auto* weights =
+        static_cast<const std::uint64_t*>(layer.weights) + (group * kGroup + lane) * layer.weight_planes * words;
+    for (unsigned j = 0; j < layer.weight_planes; ++j) {
+      std::int32_t sum[kLanes] = {};
+      for (unsigned i = 0; i < layer.input_planes; ++i) {
+        std::int32_t count[kLanes];
+        count_four(x + i * x_plane, weights + j * kLanes, words, step, count);
+        for (std::size_t n = 0; n < kLanes; ++n) sum[n] -= layer.input_factor[i] * count[n];
+      }
+      for (std::size_t n = 0; n < kLanes; ++n) acc[lane + n] += factor[j * kGroup + lane + n] * sum[n];
+    }
+  }
+}
+
+void sum_bytes(const ByteLayer& layer, const std::byte* x, std::size_t group, std::int32_t* acc) {
+  const std::int8_t* w = layer.weights + group * layer.quads * kGroup * 4;
+  for (std::size_t k = 0; k < layer.quads; ++k, w += kGroup * 4) {
+    const auto quad = read<std::uint32_t>(x + 4 * k);
+    for (std::size_t lane = 0; lane < kGroup; ++lane) {
+      for (unsigned n = 0; n < 4; ++n) {
+        acc[lane] += static_cast<std::int32_t>((quad >> (8 * n)) & 255u) * w[lane * 4 + n];
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void encode(const Encoder& encoder, const Rows& rows) {
+  const std::size_t levels = (std::size_t{1} << encoder.bits) - 1;
+  for (std::size_t row = 0; row < rows.count; ++row) {
+    const std::byte* x = rows.x + row * rows.x_row;
+    std::byte* y = rows.y + row * rows.y_row;
+    for (std::size_t first = 0; first < encoder.features; first += kGroup) {
+      const std::size_t left = encoder.features - first, count = left < kGroup ? left : kGroup;
+      unsigned rank[kGroup] = {};
+      for (std::size_t lane = 0; lane < count; ++lane) {
+        const auto value = read<float>(x + 4 * (first + lane));
+        for (std::size_t c = 0; c < levels; ++c) rank[lane] += value > encoder.thresholds[c];
+        if (encoder.output == Output::bytes) write(y + first + lane, encoder.table[rank[lane]]);
+      }
+      if (encoder.output == Output::planes) {
+        write_planes(rank, count, encoder.bits, encoder.table, y + first / 8, rows.y_plane);
+      }
+    }
+  }
+}
+
+void encode_affine(const AffineEncoder& encoder, const Rows& rows) {
+  for (std::size_t row = 0; row < rows.count; ++row) {
+    for (std::size_t n = 0; n < encoder.features; ++n) {
+      const double value = read<float>(rows.x + row * rows.x_row + 4 * n);
+      const double code = std::nearbyint(value / encoder.scale) + encoder.zero;
+      // fmax drops a NaN, so it becomes code 0 on every level.
+      const double clipped = std::fmin(std::fmax(code, 0.0), encoder.top);
+      write(rows.y + row * rows.y_row + n, static_cast<std::uint8_t>(clipped));
+    }
+  }
+}
+
+void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
+  for (std::size_t group = groups.begin; group < groups.end; ++group) {
+    for (std::size_t row = 0; row < rows.count; ++row) {
+      std::int32_t acc[kGroup] = {};
+      sum_planes(layer, rows.x + row * rows.x_row, rows.x_plane, group, acc);
+      add_constants(layer.epilogue, group, rows, row, acc);
+      finish(layer.epilogue, acc, group, rows.y + row * rows.y_row, rows.y_plane);
+    }
+  }
+}
+
+void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups groups) {
+  for (std::size_t group = groups.begin; group < groups.end; ++group) {
+    for (std::size_t row = 0; row < rows.count; ++row) {
+      std::int32_t acc[kGroup] = {};
+      sum_bytes(layer, rows.x + row * rows.x_row, group, acc);
+      add_constants(layer.epilogue, group, rows, row, acc);
+      finish(layer.epilogue, acc, group, rows.y + row * rows.y_row, rows.y_plane);
+    }
+  }
+}
+
+std::uint64_t popcount_peak(std::uint64_t repeats) {
+  std::uint64_t word[8] = {1, 2, 3, 4, 5, 6, 7, 8}, count[8] = {}, x = repeats;
+  for (std::uint64_t n = 0; n < repeats; ++n) {
+    asm volatile("" : "+r"(x));
+    for (int i = 0; i < 8; ++i) count[i] += static_cast<std::uint64_t>(std::popcount(x ^ word[i]));
+  }
+  asm volatile("" ::"r"(count[0] + count[1] + count[2] + count[3] + count[4] + count[5] + count[6] + count[7]));
+  return repeats * 8 * 64;
+}
+
+std::uint64_t dot_peak(std::uint64_t repeats) {
+  std::int32_t x = 3, w = 5, sum[4] = {};
+  for (std::uint64_t n = 0; n < repeats; ++n) {
+    asm volatile("" : "+r"(x), "+r"(w));
+    for (int i = 0; i < 4; ++i) sum[i] += x * (w + i);
+  }
+  asm volatile("" ::"r"(sum[0] + sum[1] + sum[2] + sum[3]));
+  return repeats * 4;
+}
+
+}  // namespace lowbit::portable
+
+#define LOWBIT_NAMESPACE portable
+#include "float_fully_connected.inl"
