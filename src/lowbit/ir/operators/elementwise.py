@@ -76,6 +76,19 @@ def _infer_axis(call: Call) -> list[TensorType]:
     return _infer_same(call)
 
 
+def _infer_clip(call: Call) -> list[TensorType]:
+    value = call.input(0)
+    call.require(value.dtype == "float32", "input type", "float32", value.dtype)
+    for bound in filter(None, (call.optional(1), call.optional(2))):
+        call.require((bound.dtype, bound.shape) == ("float32", ()), "bound", "one float32", f"{bound.dtype} {bound.shape}")
+    return [TensorType("float32", value.shape)]
+
+
+def _clip(call: Call, array: Array, least: Array | None = None, most: Array | None = None) -> list[Array]:
+    raised = array if least is None else np.maximum(array, least)
+    return [raised if most is None else np.minimum(raised, most)]
+
+
 _register_binary("Add", np.add)
 _register_binary("Sub", np.subtract)
 _register_binary("Mul", np.multiply)
@@ -86,3 +99,4 @@ _register_activation("Sigmoid", "sigmoid")
 register("Identity", "input", infer=_infer_same, evaluate=lambda call, array: [array])
 register("Softmax", "input", infer=_infer_axis, evaluate=_softmax, axis=-1)
 register("LogSoftmax", "input", infer=_infer_axis, evaluate=_log_softmax, axis=-1)
+register("Clip", "input min? max?", infer=_infer_clip, evaluate=_clip)

@@ -37,6 +37,27 @@ def _reshape(call: Call, array: Array, shape: Array) -> list[Array]:
     return [array.reshape(wanted)]
 
 
+def _infer_concat(call: Call) -> list[TensorType]:
+    values = [call.input(index) for index in range(len(call.node.inputs))]
+    first, axis = values[0], call.integer("axis")
+    rank = len(first.shape)
+    call.require(-rank <= axis < rank, "axis out of range", f"{-rank} to {rank - 1}", axis)
+    axis %= rank
+    for value in values:
+        call.require(value.encoding is None, "codes cannot be joined", "float32", value.dtype)
+        call.require(value.dtype == first.dtype, "operand types differ", first.dtype, value.dtype)
+        others = (*value.shape[:axis], *value.shape[axis + 1 :])
+        call.require(others == (*first.shape[:axis], *first.shape[axis + 1 :]), "shapes differ", str(first.shape), value.shape)
+    lengths = [value.shape[axis] for value in values]
+    call.require(all(isinstance(length, int) for length in lengths), "an open length is joined", "fixed lengths", lengths)
+    total = sum(length for length in lengths if isinstance(length, int))
+    return [TensorType(first.dtype, (*first.shape[:axis], total, *first.shape[axis + 1 :]))]
+
+
+def _concat(call: Call, *arrays: Array) -> list[Array]:
+    return [np.concatenate(arrays, axis=call.integer("axis"))]
+
+
 def _with_inferred(call: Call, source: Shape, shape: list[Dimension]) -> Shape:
     """Return ``shape`` with its -1 worked out; one named dimension may stand on both sides."""
     call.require(shape.count(-1) <= 1, "two inferred lengths", "at most one -1", shape)
@@ -65,3 +86,4 @@ def _product(call: Call, shape: Shape) -> Dimension:
 
 register("Flatten", "input", infer=_infer_flatten, evaluate=_flatten, axis=1)
 register("Reshape", "data shape", infer=_infer_reshape, evaluate=_reshape, allowzero=0)
+register("Concat", "inputs*", infer=_infer_concat, evaluate=_concat, axis=0)
