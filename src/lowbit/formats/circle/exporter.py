@@ -29,7 +29,7 @@ class Exporter:
     Attributes:
         graph: what is written.
         buffers: data so far; buffer 0 is empty by convention.
-        dimension: the name of the open dimension, or "".
+        dimension: the name of the open batch, or "" where it is fixed.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -50,12 +50,9 @@ class Exporter:
         if value.data is not None:
             return self._constant_value(value)
         shape = tuple(1 if isinstance(length, str) else length for length in value.shape)
-        signature = tuple(-1 if isinstance(length, str) else length for length in value.shape)
-        self._note_dimensions(value)
+        self._note_dimension(value)
         dtype, quantization = self._stored_type(value)
-        return self._add(
-            Tensor(shape, dtype, 0, name, quantization, () if -1 not in signature else signature, True)
-        )
+        return self._add(Tensor(shape, dtype, 0, name, quantization, has_rank=True))
 
     def constant(
         self, name: str, data: npt.NDArray[Any], scale: npt.NDArray[np.float32] | None = None
@@ -125,7 +122,7 @@ class Exporter:
     ) -> int:
         self.buffers.append(Buffer(np.ascontiguousarray(data).reshape(-1).view(np.uint8)))
         dtype = TENSOR_TYPES[data.dtype.name]
-        return self._add(Tensor(data.shape, dtype, len(self.buffers) - 1, name, quantization, (), True))
+        return self._add(Tensor(data.shape, dtype, len(self.buffers) - 1, name, quantization, has_rank=True))
 
     def _constant_value(self, value: Value) -> int:
         assert value.data is not None
@@ -151,18 +148,18 @@ class Exporter:
             return TENSOR_TYPES["float32"], None
         return TENSOR_TYPES[value.dtype], None
 
-    def _note_dimensions(self, value: Value) -> None:
-        for length in value.shape:
-            if isinstance(length, str):
-                self.dimension = self.dimension or length
-                if length != self.dimension:
-                    raise UnsupportedError(
-                        "several open dimensions cannot be written",
-                        where=value.name,
-                        expected=self.dimension,
-                        found=length,
-                        remedy="Fix the shapes but for the batch.",
-                    )
+    def _note_dimension(self, value: Value) -> None:
+        """Note the name of an open batch. It is written as 1, because few runtimes take an open one."""
+        names = [(axis, length) for axis, length in enumerate(value.shape) if isinstance(length, str)]
+        self.dimension = self.dimension or (names[0][1] if names else "")
+        if names and names != [(0, self.dimension)]:
+            raise UnsupportedError(
+                "only the first dimension can be open in a .circle file",
+                where=value.name,
+                expected=f"[{self.dimension}, ...]",
+                found=str(value.shape),
+                remedy="Fix the other dimensions.",
+            )
 
 
 def _quantization(encoding: Affine, name: str) -> QuantizationParameters:

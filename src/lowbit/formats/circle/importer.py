@@ -7,17 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import LowbitError, ModelFormatError, UnsupportedError
+from lowbit.formats.batch import BATCH
 from lowbit.formats.circle.schema import FUSED_ACTIVATIONS, TENSOR_TYPES, Operator, Tensor
 from lowbit.formats.circle.structure import Structure, require
 from lowbit.ir import DTYPES, Graph, Node, Value
 from lowbit.ir.graph import Attribute, Shape
 from lowbit.schemes import Affine, Encoding
 
-BATCH = "batch"
-"""How a dimension is called that the file leaves open."""
-
-THRESHOLDS, LINEAR = "_thresholds", "_linear"
-"""Endings of names that files do not carry: thresholds of a value, a value before its fused activation."""
+CODES, LINEAR = "/codes", "_linear"
+"""Endings of names that are made up: codes of a value or layer, a value before its fused activation."""
 
 Made = TypeVar("Made")
 
@@ -39,18 +37,14 @@ class Importer:
         self.folded: dict[int, npt.NDArray[Any]] = {}
         self._values: dict[int, str] = {}
         self._taken: set[str] = set()
+        self._node_names: set[str] = set()
         self._names = [
             self.fresh(tensor.name or f"tensor_{i}") for i, tensor in enumerate(structure.subgraph.tensors)
         ]
 
     def fresh(self, stem: str) -> str:
-        """Reserve and return ``stem``, or ``stem_2``, ``stem_3``, … if it is taken."""
-        name, number = stem, 1
-        while name in self._taken:
-            number = number + 1 if number < 8 else 2 * number  # many equal names stay cheap
-            name = f"{stem}_{number}"
-        self._taken.add(name)
-        return name
+        """Reserve a value's name: ``stem``, or ``stem_2``, ``stem_3``, … if it is taken."""
+        return _reserve(stem, self._taken)
 
     def tensor(self, index: int) -> Tensor:
         """Return a tensor of the file."""
@@ -111,7 +105,8 @@ class Importer:
         self, op: str, inputs: tuple[str, ...], output: str, *, domain: str = "", **attributes: Attribute
     ) -> None:
         """Append a node, called like its output."""
-        self.graph.nodes.append(Node(op, inputs, (output,), attributes, output, domain))
+        name = _reserve(output.removesuffix(CODES), self._node_names)
+        self.graph.nodes.append(Node(op, inputs, (output,), attributes, name, domain))
 
     def activated(self, code: int, output: int, place: str) -> str:
         """Return the name for an operator's result before its fused activation, adding the activation later.
@@ -214,9 +209,23 @@ class Importer:
         )
 
 
+def thresholds_name(codes: str) -> str:
+    """Return how the thresholds that make a value of codes are called where the file does not say."""
+    return f"{codes.removesuffix(CODES)}/thresholds"
+
+
 def options_of(operator: Operator, default: Any) -> Any:
     """Return an operator's options, or ``default`` where they are absent or of another kind."""
     return operator.builtin_options if isinstance(operator.builtin_options, type(default)) else default
+
+
+def _reserve(stem: str, taken: set[str]) -> str:
+    name, number = stem, 1
+    while name in taken:
+        number = number + 1 if number < 8 else 2 * number  # many equal names stay cheap
+        name = f"{stem}_{number}"
+    taken.add(name)
+    return name
 
 
 def _unsigned(data: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

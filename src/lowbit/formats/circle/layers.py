@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.formats.circle.importer import THRESHOLDS, Importer
+from lowbit.formats.circle.importer import CODES, Importer, thresholds_name
 from lowbit.formats.circle.options import LayerOptions, layer_options
 from lowbit.formats.circle.schema import CUSTOM_OPERATOR, Operator, ThesisOptions
 from lowbit.formats.circle.structure import require
@@ -25,7 +25,7 @@ from lowbit.ir.activations import preimage_thresholds
 from lowbit.planes import word_count
 from lowbit.schemes import LearnedBasis
 
-SCALES, BINARY, OFFSET, CODES = "_scales", "_binary", "_offset", "_codes"
+SCALES, BINARY, OFFSET = "_scales", "_binary", "_offset"
 THESIS_OPERATOR_NAME = "thesis.LQFullyConnected"
 MAX_BITS = 8
 
@@ -90,7 +90,7 @@ class LayerImporter:
         else:
             result = self.importer.coded_value(output, reader.input_encoding)
             thresholds = self._pre_activation_thresholds(reader, layer)
-            operands.append(self.importer.add_constant(result + THRESHOLDS, thresholds))
+            operands.append(self.importer.add_constant(thresholds_name(result), thresholds))
         activation = layer.options.activation
         attributes = {} if activation == "none" else {"activation": activation}
         self.importer.node("LQFullyConnected", tuple(operands), result, domain="lowbit", **attributes)
@@ -130,7 +130,7 @@ class LayerImporter:
         codes = self.importer.add_computed(stem, "code", value.shape, layer.input_encoding)
         steps = layer.options.input_thresholds
         steps = layer.input_encoding.thresholds()[0] if steps is None else steps
-        thresholds = self.importer.add_constant(codes + THRESHOLDS, steps)
+        thresholds = self.importer.add_constant(thresholds_name(codes), steps)
         self.importer.node("Encode", (name, thresholds), codes, domain="lowbit")
         return codes
 

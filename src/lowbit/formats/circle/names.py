@@ -1,12 +1,13 @@
 """Names and spellings that the tables of a file cannot hold, kept so that a graph is read back as it was.
 
 Operators have no names in the format, ``Encode`` and its thresholds are not written at all, an open
-dimension is just -1, and an axis may be spelled from either end. What differs from what the reader
+batch is written as 1, and an axis may be spelled from either end. What differs from what the reader
 would make up is one small JSON text:
 
     {"dimension": "n", "constants": {made up: real}, "nodes": {output: [name, attributes]}}
 
-It cannot change what a network computes: attributes must mean the same.
+where an empty dimension says that the batch is fixed. It cannot change what a network computes:
+attributes must mean the same.
 """
 
 import json
@@ -14,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from lowbit.errors import ModelFormatError
-from lowbit.formats.circle.importer import BATCH
+from lowbit.formats.batch import BATCH, open_batch
 from lowbit.ir import Graph, Node, operator_of
 from lowbit.ir.graph import Attribute, Shape
 
@@ -23,21 +24,19 @@ NAMES = "lowbit.names"
 
 def names_of(graph: Graph, reread: Graph, dimension: str) -> bytes | None:
     """Return the JSON text by which ``reread`` gets the names of ``graph``, or None where they agree."""
-    nodes: dict[str, list[object]] = {}
+    nodes: dict[str, object] = {}
     constants: dict[str, str] = {}
     made_up = {node.outputs[0]: node for node in reread.nodes}
     for node in graph.nodes:
-        other = made_up.get(node.outputs[0])
-        if other is None or other.op != node.op:
+        other = made_up[node.outputs[0]]
+        if other.op != node.op:  # a Flatten that became a Reshape keeps its name only
+            nodes[node.outputs[0]] = node.name
             continue
-        attributes = (
-            dict(node.attributes)
-            if _same_meaning(reread, other, dict(node.attributes))
-            else dict(other.attributes)
-        )
-        if (node.name, attributes) != (other.name, dict(other.attributes)):
-            nodes[node.outputs[0]] = [node.name, attributes]
-        for real, name in zip(node.inputs, other.inputs, strict=False):
+        if _same_meaning(reread, other, dict(node.attributes)) and node.attributes != other.attributes:
+            nodes[node.outputs[0]] = [node.name, dict(node.attributes)]
+        elif node.name != other.name:
+            nodes[node.outputs[0]] = node.name
+        for real, name in zip(node.inputs, other.inputs, strict=True):
             if real != name and real not in reread.values and real not in constants.values():
                 constants[name] = real
     if not nodes and not constants and dimension == BATCH:
@@ -46,18 +45,26 @@ def names_of(graph: Graph, reread: Graph, dimension: str) -> bytes | None:
     return json.dumps(text, sort_keys=True, separators=(",", ":")).encode()
 
 
-def apply_names(graph: Graph, content: bytes, where: str) -> None:
-    """Rename what was made up while reading, in place.
+def apply_names(graph: Graph, content: bytes | None, where: str) -> Graph:
+    """Return the graph with its batch open, unless the text says it is fixed, and its names as stored.
+
+    Args:
+        graph: as read, with names made up; changed in place.
+        content: the JSON text, or None where the file has none.
+        where: the file's name.
 
     Raises:
         ModelFormatError: the text is not what `names_of` makes, or would change the network.
     """
+    if content is None:
+        return open_batch(graph)
     try:
         text = json.loads(content)
         dimension, constants, nodes = text["dimension"], text["constants"], text["nodes"]
-        _rename_constants(graph, {str(name): str(real) for name, real in constants.items()})
-        _rename_dimension(graph, str(dimension))
-        graph.nodes = [_renamed(graph, node, nodes) for node in graph.nodes]
+        named = open_batch(graph) if dimension else graph
+        _rename_constants(named, {str(name): str(real) for name, real in constants.items()})
+        _rename_dimension(named, str(dimension or BATCH))
+        named.nodes = [_renamed(named, node, nodes) for node in named.nodes]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelFormatError(
             "the stored names do not fit the graph",
@@ -66,6 +73,7 @@ def apply_names(graph: Graph, content: bytes, where: str) -> None:
             found=str(error)[:80],
             remedy="Write the file again.",
         ) from error
+    return named
 
 
 def _rename_constants(graph: Graph, real_names: dict[str, str]) -> None:
@@ -85,8 +93,6 @@ def _rename_constants(graph: Graph, real_names: dict[str, str]) -> None:
 def _rename_dimension(graph: Graph, dimension: str) -> None:
     if dimension == BATCH:
         return
-    if not dimension:
-        raise ValueError("a dimension has no name")
     for name, value in graph.values.items():
         shape: Shape = tuple(dimension if length == BATCH else length for length in value.shape)
         graph.values[name] = replace(value, shape=shape)
@@ -95,7 +101,8 @@ def _rename_dimension(graph: Graph, dimension: str) -> None:
 def _renamed(graph: Graph, node: Node, nodes: dict[str, Any]) -> Node:
     if node.outputs[0] not in nodes:
         return node
-    name, stored = nodes[node.outputs[0]]
+    stored = nodes[node.outputs[0]]
+    name, stored = (stored, node.attributes) if isinstance(stored, str) else stored
     attributes = {str(key): tuple(item) if isinstance(item, list) else item for key, item in stored.items()}
     if not isinstance(name, str) or not name or not _same_meaning(graph, node, attributes):
         raise ValueError(f"node {node.outputs[0]!r} would be another")

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+from contextlib import suppress
 
 from lowbit.formats.circle.builtin import import_builtin
 from lowbit.formats.circle.importer import Importer
@@ -31,8 +32,10 @@ def read(path: str | os.PathLike[str]) -> Graph:
 def read_content(content: bytes | mmap.mmap, where: str) -> Graph:
     """Return the graph of the bytes of a file called ``where``; errors are those of `read`."""
     structure = check_structure(read_model(content, where), content, where)
-    graph = graph_of(structure)
-    _read_metadata(structure, graph)
+    texts = _metadata(structure)
+    texts.pop(MANIFEST, None)
+    graph = apply_names(graph_of(structure), texts.pop(NAMES, None), where)
+    graph.metadata = _decoded(texts)
     return graph
 
 
@@ -52,30 +55,29 @@ def graph_of(structure: Structure) -> Graph:
     return importer.graph
 
 
-def _read_metadata(structure: Structure, graph: Graph) -> None:
-    """Keep metadata that is text; apply the names that the tables cannot hold."""
+def _metadata(structure: Structure) -> dict[str, bytes]:
+    """Return metadata by name, up to `MAX_TEXT` bytes of it."""
     buffers, room = structure.model.buffers, MAX_TEXT
+    found: dict[str, bytes] = {}
     for entry in structure.model.metadata:
-        in_range = entry.buffer < len(buffers)
         require(
-            in_range,
+            entry.buffer < len(buffers),
             "a metadata buffer index is out of range",
             structure.where,
             f"below {len(buffers)}",
             entry.buffer,
         )
         data = buffers[entry.buffer].data
-        if entry.name == MANIFEST or data is None or len(data) > room:
-            continue
-        room -= len(data)
-        if entry.name == NAMES:
-            apply_names(graph, data.tobytes(), structure.where)
-        else:
-            _keep_text(graph, entry.name, data.tobytes())
+        if data is not None and len(data) <= room:
+            room -= len(data)
+            found[entry.name] = data.tobytes()
+    return found
 
 
-def _keep_text(graph: Graph, key: str, data: bytes) -> None:
-    try:
-        graph.metadata[key] = data.decode()
-    except UnicodeDecodeError:
-        return  # some exporters store binary, which says nothing to us
+def _decoded(texts: dict[str, bytes]) -> dict[str, str]:
+    """Return what is UTF-8; some exporters store binary, which says nothing to us."""
+    decoded = {}
+    for key, content in texts.items():
+        with suppress(UnicodeDecodeError):
+            decoded[key] = content.decode()
+    return decoded

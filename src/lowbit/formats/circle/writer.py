@@ -4,8 +4,8 @@ import os
 
 from lowbit import __version__
 from lowbit.errors import GraphError
+from lowbit.formats.batch import open_batch
 from lowbit.formats.circle.exporter import Exporter
-from lowbit.formats.circle.importer import BATCH
 from lowbit.formats.circle.lowering import is_lowered, lower
 from lowbit.formats.circle.manifest import MANIFEST, manifest_of, seal
 from lowbit.formats.circle.names import NAMES, names_of
@@ -45,9 +45,10 @@ def content_of(graph: Graph, *, tflite: bool = False) -> bytearray:
     version = _TFLITE_VERSION if tflite else 0
     model = Model(version, exporter.operator_codes(), (subgraph,), "lowbit", tuple(exporter.buffers))
     reread = graph_of(check_structure(model, b"", plain.name))
+    reread = open_batch(reread) if exporter.dimension else reread
     _require_same(plain, reread)
     entries = [(key, text.encode()) for key, text in sorted(plain.metadata.items())]
-    names = names_of(plain, reread, exporter.dimension or BATCH)
+    names = names_of(plain, reread, exporter.dimension)
     entries += [(NAMES, names)] if names else []
     manifest = manifest_of(plain, __version__)
     metadata = tuple(Metadata(key, exporter.buffer(data)) for key, data in [*entries, (MANIFEST, manifest)])
@@ -61,21 +62,27 @@ def content_of(graph: Graph, *, tflite: bool = False) -> bytearray:
 
 def _require_same(graph: Graph, reread: Graph) -> None:
     """Refuse a graph that would be read back as another one, such as floats that would come back as codes."""
-    for node, other in zip(_by_output(graph), _by_output(reread), strict=False):
-        same = (node.domain, node.op.replace("Flatten", "Reshape"), node.outputs) == (
-            other.domain,
-            other.op,
-            other.outputs,
-        )
-        if not same or graph.value(node.outputs[0]).encoding != reread.value(other.outputs[0]).encoding:
+    found = {node.outputs: node for node in reread.nodes}
+    for node in graph.nodes:
+        other = found.get(node.outputs)
+        if other is None or not _same(graph, node, reread, other) or len(found) != len(graph.nodes):
             raise GraphError(
                 "the graph cannot be written so that it is read back the same",
                 where=node.name,
-                expected=f"{node.op} of {', '.join(node.outputs)}",
-                found=f"{other.op} of {', '.join(other.outputs)}",
-                remedy="Let low-bit layers that follow each other pass codes (fuse their thresholds).",
+                expected=_described(graph, node),
+                found="nothing" if other is None else _described(reread, other),
+                remedy="Let low-bit layers that follow each other pass codes, and keep the batch first.",
             )
 
 
-def _by_output(graph: Graph) -> list[Node]:
-    return sorted(graph.nodes, key=lambda node: node.outputs)
+def _same(graph: Graph, node: Node, reread: Graph, other: Node) -> bool:
+    mine, theirs = graph.value(node.outputs[0]), reread.value(other.outputs[0])
+    operators = (node.domain, node.op.replace("Flatten", "Reshape")) == (other.domain, other.op)
+    lengths = [length if isinstance(length, int) else -1 for length in mine.shape]
+    others = [length if isinstance(length, int) else -1 for length in theirs.shape]
+    return operators and lengths == others and mine.encoding == theirs.encoding
+
+
+def _described(graph: Graph, node: Node) -> str:
+    value = graph.value(node.outputs[0])
+    return f"{node.op} to {value.dtype} {value.shape}"

@@ -1,0 +1,38 @@
+"""Opens the batch of a network that was exported for one sample.
+
+Exporters fix the batch to 1 because the format has no open dimension or because nobody asked. A network
+that treats samples independently computes the same for any number of them; type inference proves it.
+"""
+
+import numpy as np
+
+from lowbit.errors import LowbitError
+from lowbit.ir import Graph, infer
+
+BATCH = "batch"
+"""How an open first dimension is called where a file does not say."""
+
+
+def open_batch(graph: Graph) -> Graph:
+    """Return the graph with its leading dimension of 1 open, or the graph itself where that is impossible."""
+    shapes = [graph.value(name).shape for name in graph.inputs]
+    if not shapes or any(shape[:1] != (1,) or len(shape) < 2 for shape in shapes):
+        return graph
+    opened = graph.copy()
+    for name in graph.inputs:
+        opened.update(name, shape=(BATCH, *graph.value(name).shape[1:]))
+    try:
+        _open_reshapes(opened)
+        infer(opened)
+    except LowbitError:
+        return graph
+    return opened if all(opened.value(name).shape[:1] == (BATCH,) for name in opened.outputs) else graph
+
+
+def _open_reshapes(graph: Graph) -> None:
+    """Let the targets of reshapes that say one row say any number of rows."""
+    for node in graph.nodes:
+        if node.op == "Reshape":
+            target = np.asarray(graph.constant(node.inputs[1]), np.int64)
+            if target.size and target[0] == 1 and -1 not in target:
+                graph.update(node.inputs[1], data=np.array([-1, *target[1:]], np.int64))
