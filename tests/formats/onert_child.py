@@ -61,7 +61,9 @@ def evaluate(parameters, userdata, size) -> None:
     x, input_scales, weights_scales, binary, bias = inputs[:5]
     levels = options["input_offset"] + np.sort(input_scales.astype(np.float64) @ signs(len(input_scales)))
     coded = levels[np.searchsorted((levels[1:] + levels[:-1]) / 2, x.astype(np.float64), side="left")]
-    bits = np.unpackbits(binary.view(np.uint8), axis=2, bitorder="little")[:, :, : options["weights_hidden_size"]]
+    bits = np.unpackbits(binary.view(np.uint8), axis=2, bitorder="little")[
+        :, :, : options["weights_hidden_size"]
+    ]
     weights = (weights_scales[:, :, None] * (2.0 * bits - 1.0)).sum(axis=1)
     if len(inputs) == 6:
         weights = weights + inputs[5][:, None]
@@ -99,8 +101,22 @@ def main(file: str, source: str, target: str) -> None:
         call("nnfw_prepare", session)
         call("nnfw_output_tensorinfo", session, 0, ctypes.byref(info))
         y = np.zeros(tuple(info.dims[: info.rank]), np.float32)
-        call("nnfw_set_input", session, 0, FLOAT32, x.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(x.nbytes))
-        call("nnfw_set_output", session, 0, FLOAT32, y.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(y.nbytes))
+        call(
+            "nnfw_set_input",
+            session,
+            0,
+            FLOAT32,
+            x.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_size_t(x.nbytes),
+        )
+        call(
+            "nnfw_set_output",
+            session,
+            0,
+            FLOAT32,
+            y.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_size_t(y.nbytes),
+        )
         call("nnfw_run", session)
         np.save(target, y)
 

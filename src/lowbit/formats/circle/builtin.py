@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 
 from lowbit.errors import UnsupportedError
-from lowbit.formats.circle.importer import Importer, options_of, thresholds_name
+from lowbit.formats.circle.importer import Importer, options_of
 from lowbit.formats.circle.schema import (
     AddOptions,
     FullyConnectedOptions,
@@ -113,8 +113,7 @@ def _quantize(importer: Importer, operator: Operator, place: str) -> None:
         )
     require(encoding.channels == 1, "activations have one scale", place, 1, encoding.channels)
     output = importer.value(operator.outputs[0])
-    thresholds = importer.add_constant(thresholds_name(output), encoding.thresholds()[0])
-    importer.node("Encode", (source, thresholds), output, domain="lowbit")
+    importer.node("Encode", (source,), output, domain="lowbit")
 
 
 def _dequantize(importer: Importer, operator: Operator, place: str) -> None:

@@ -91,9 +91,9 @@ class LayerImporter:
             result = self.importer.coded_value(output, reader.input_encoding)
             thresholds = self._pre_activation_thresholds(reader, layer)
             operands.append(self.importer.add_constant(thresholds_name(result), thresholds))
-        activation = layer.options.activation
-        attributes = {} if activation == "none" else {"activation": activation}
-        self.importer.node("LQFullyConnected", tuple(operands), result, domain="lowbit", **attributes)
+        self.importer.node(
+            "LQFullyConnected", tuple(operands), result, domain="lowbit", activation=layer.options.activation
+        )
 
     def _agreed_reader(self, output: int, number: int) -> Layer | None:
         """Return a layer that reads the output as codes, if all that read it agree."""
@@ -128,10 +128,11 @@ class LayerImporter:
         scales = self.importer.name(layer.operator.inputs[1])
         stem = scales.removesuffix(SCALES) if scales.endswith(SCALES) else name + CODES
         codes = self.importer.add_computed(stem, "code", value.shape, layer.input_encoding)
-        steps = layer.options.input_thresholds
-        steps = layer.input_encoding.thresholds()[0] if steps is None else steps
-        thresholds = self.importer.add_constant(thresholds_name(codes), steps)
-        self.importer.node("Encode", (name, thresholds), codes, domain="lowbit")
+        steps, own = layer.options.input_thresholds, layer.input_encoding.thresholds()[0]
+        operands = [name]
+        if steps is not None and not np.array_equal(steps, own):
+            operands.append(self.importer.add_constant(thresholds_name(codes), steps))
+        self.importer.node("Encode", tuple(operands), codes, domain="lowbit")
         return codes
 
     def _pre_activation_thresholds(self, reader: Layer, producer: Layer) -> npt.NDArray[np.float32]:

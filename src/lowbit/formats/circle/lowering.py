@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from lowbit.errors import GraphError, UnsupportedError
 from lowbit.formats.circle.exporter import Exporter
@@ -24,6 +25,7 @@ from lowbit.ir import Graph, Node
 from lowbit.schemes import Affine, Encoding, LearnedBasis
 
 Lower = Callable[[Exporter, Node], None]
+Floats32 = npt.NDArray[np.float32]
 
 
 def lower(exporter: Exporter, node: Node) -> None:
@@ -124,12 +126,16 @@ def _encode(exporter: Exporter, node: Node) -> None:
     """Affine codes are made by QUANTIZE; others exist only in memory, on the layers that read them."""
     encoding = exporter.graph.value(node.outputs[0]).encoding
     if isinstance(encoding, Affine):
-        exporter.operator(
-            "QUANTIZE",
-            (exporter.tensor(node.inputs[0]),),
-            (exporter.tensor(node.outputs[0]),),
-            QuantizeOptions(),
-        )
+        if not np.array_equal(_thresholds(exporter, node), encoding.thresholds()[0]):
+            raise UnsupportedError(
+                "QUANTIZE has no thresholds of its own",
+                where=node.name,
+                expected="those of the encoding",
+                found="others",
+                remedy="Leave the thresholds of Encode out.",
+            )
+        inputs = (exporter.tensor(node.inputs[0]),)
+        exporter.operator("QUANTIZE", inputs, (exporter.tensor(node.outputs[0]),), QuantizeOptions())
         return
     readers = exporter.graph.consumers(node.outputs[0])
     if node.outputs[0] in exporter.graph.outputs or any(
@@ -175,18 +181,18 @@ def _layer(exporter: Exporter, node: Node) -> None:
         input_offset=float(basis.offset[0]),
         input_top=int(basis.top[0]),
         weights_top=rows.top,
-        input_thresholds=np.asarray(exporter.graph.constant(thresholds), np.float32),
+        input_thresholds=thresholds,
     )
     exporter.custom(CUSTOM_OPERATOR, tuple(inputs), (exporter.tensor(node.outputs[0]),), options.to_bytes())
 
 
-def _source(exporter: Exporter, node: Node) -> tuple[str, str]:
-    """Return the value that stands in the file as the layer's input, and the thresholds that code it."""
+def _source(exporter: Exporter, node: Node) -> tuple[str, Floats32]:
+    """Return the value that stands in the file as the layer's input, and what thresholds code it."""
     producer = exporter.graph.producer(node.inputs[0])
     if producer is not None and producer.op == "Encode":
-        return producer.inputs[0], producer.inputs[1]
+        return producer.inputs[0], _thresholds(exporter, producer)
     if producer is not None and producer.op == "LQFullyConnected" and len(producer.inputs) == 4:
-        return node.inputs[0], producer.inputs[3]
+        return node.inputs[0], np.asarray(exporter.graph.constant(producer.inputs[3]), np.float32)
     raise GraphError(
         "nothing makes the codes that the layer reads",
         where=node.name,
@@ -194,6 +200,15 @@ def _source(exporter: Exporter, node: Node) -> tuple[str, str]:
         found="an input" if producer is None else producer.op,
         remedy="Feed floats and encode them in the graph.",
     )
+
+
+def _thresholds(exporter: Exporter, encode: Node) -> Floats32:
+    """Return an ``Encode``'s thresholds: given, or those of its encoding."""
+    if len(encode.inputs) > 1:
+        return np.asarray(exporter.graph.constant(encode.inputs[1]), np.float32)
+    encoding = exporter.graph.value(encode.outputs[0]).encoding
+    assert encoding is not None
+    return np.asarray(encoding.thresholds()[0])
 
 
 def _learned_basis(encoding: Encoding | None, name: str) -> LearnedBasis:

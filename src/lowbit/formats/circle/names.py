@@ -36,7 +36,7 @@ def names_of(graph: Graph, reread: Graph, dimension: str) -> bytes | None:
             nodes[node.outputs[0]] = [node.name, dict(node.attributes)]
         elif node.name != other.name:
             nodes[node.outputs[0]] = node.name
-        for real, name in zip(node.inputs, other.inputs, strict=True):
+        for real, name in zip(node.inputs, other.inputs, strict=False):
             if real != name and real not in reread.values and real not in constants.values():
                 constants[name] = real
     if not nodes and not constants and dimension == BATCH:
