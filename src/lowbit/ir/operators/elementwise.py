@@ -80,7 +80,12 @@ def _infer_clip(call: Call) -> list[TensorType]:
     value = call.input(0)
     call.require(value.dtype == "float32", "input type", "float32", value.dtype)
     for bound in filter(None, (call.optional(1), call.optional(2))):
-        call.require((bound.dtype, bound.shape) == ("float32", ()), "bound", "one float32", f"{bound.dtype} {bound.shape}")
+        call.require(
+            (bound.dtype, bound.shape) == ("float32", ()),
+            "bound",
+            "one float32",
+            f"{bound.dtype} {bound.shape}",
+        )
     return [TensorType("float32", value.shape)]
 
 

@@ -27,7 +27,9 @@ def _infer_reshape(call: Call) -> list[TensorType]:
     call.require(call.integer("allowzero") == 0 or 0 not in wanted, "a zero in the shape", "no zero", wanted)
     shape: list[Dimension] = []
     for axis, length in enumerate(wanted):
-        call.require(length != 0 or axis < len(value.shape), "a copied axis", f"below {len(value.shape)}", axis)
+        call.require(
+            length != 0 or axis < len(value.shape), "a copied axis", f"below {len(value.shape)}", axis
+        )
         shape.append(length or value.shape[axis])
     return [TensorType(value.dtype, _with_inferred(call, value.shape, shape))]
 
@@ -47,9 +49,19 @@ def _infer_concat(call: Call) -> list[TensorType]:
         call.require(value.encoding is None, "codes cannot be joined", "float32", value.dtype)
         call.require(value.dtype == first.dtype, "operand types differ", first.dtype, value.dtype)
         others = (*value.shape[:axis], *value.shape[axis + 1 :])
-        call.require(others == (*first.shape[:axis], *first.shape[axis + 1 :]), "shapes differ", str(first.shape), value.shape)
+        call.require(
+            others == (*first.shape[:axis], *first.shape[axis + 1 :]),
+            "shapes differ",
+            str(first.shape),
+            value.shape,
+        )
     lengths = [value.shape[axis] for value in values]
-    call.require(all(isinstance(length, int) for length in lengths), "an open length is joined", "fixed lengths", lengths)
+    call.require(
+        all(isinstance(length, int) for length in lengths),
+        "an open length is joined",
+        "fixed lengths",
+        lengths,
+    )
     total = sum(length for length in lengths if isinstance(length, int))
     return [TensorType(first.dtype, (*first.shape[:axis], total, *first.shape[axis + 1 :]))]
 

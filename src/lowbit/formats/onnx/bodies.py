@@ -1,0 +1,278 @@
+"""The bodies of our functions, in ONNX's own text form.
+
+A body is a few steps that differ and a few calls of shared parts. ``input``, ``weights`` and ``output``
+prefix what belongs to the encoding of each. Types by number: 1 float32, 2 uint8, 6 int32, 11 float64.
+"""
+
+
+def encoding(prefix: str, scheme: str) -> str:
+    """Return steps that give ``p_integers`` by code, ``p_scale64`` and ``p_offset64``, all float64."""
+    return learned_basis(prefix) if scheme == "lq" else affine(prefix)
+
+
+def learned_basis(p: str) -> str:
+    """Return steps of `encoding` for a learned basis."""
+    return f"""
+  {p}_integers, {p}_scale64, {p}_offset64 = lowbit.LearnedBasis<top: int = @{p}_top>({p}_scales, {p}_offset)
+"""
+
+
+def sorted_levels(p: str) -> str:
+    """Return steps that give ``p_sorted``, the levels in order, and ``p_code_of_rank``."""
+    return f"""
+  {p}_sorted, {p}_code_of_rank = lowbit.SortedLevels({p}_integers, {p}_scale64, {p}_offset64)
+"""
+
+
+def affine(p: str) -> str:
+    """Return steps of `encoding`: ``integers[code] = code - zero_point``; 256 entries whatever the bits."""
+    return f"""
+  {p}_scale64 = Cast<to = 11>({p}_scale)
+  {p}_offset64 = Constant<value = double {{0.0}}>()
+  {p}_zero_point64 = Cast<to = 11>({p}_zero_point)
+  {p}_first = Constant<value = double {{0.0}}>()
+  {p}_end = Constant<value = double {{256.0}}>()
+  {p}_one = Constant<value = double {{1.0}}>()
+  {p}_two = Constant<value = double {{2.0}}>()
+  {p}_bit_count_integer = Constant<value_int: int = @{p}_bits>()
+  {p}_bit_count = Cast<to = 11>({p}_bit_count_integer)
+  {p}_code_count = Pow({p}_two, {p}_bit_count)
+  {p}_largest = Sub({p}_code_count, {p}_one)
+  {p}_codes = Range({p}_first, {p}_end, {p}_one)
+  {p}_integers = Sub({p}_codes, {p}_zero_point64)
+"""
+
+
+DECODE = """
+  scaled = Mul(input_scale64, input_integers)
+  levels = Add(scaled, input_offset64)
+  table = Cast<to = 1>(levels)
+  index = Cast<to = 6>(input)
+  output = Gather(table, index)
+"""
+
+# A float32 x is above the largest float32 below a midpoint exactly when it is above the midpoint.
+ENCODE_BY_MIDPOINTS = """
+  exact = Cast<to = 11>(input)
+  from_first = Constant<value_ints = [0]>()
+  from_second = Constant<value_ints = [1]>()
+  to_last_but_one = Constant<value_ints = [-1]>()
+  to_last = Constant<value_ints = [256]>()
+  upper = Slice(output_sorted, from_second, to_last)
+  lower = Slice(output_sorted, from_first, to_last_but_one)
+  twice = Add(upper, lower)
+  two = Constant<value = double {2.0}>()
+  midpoints = Div(twice, two)
+  rank = lowbit.CountSteps(exact, midpoints)
+"""
+
+PICK_CODE = """
+  code = Gather(output_code_of_rank, rank)
+  output = Cast<to = 2>(code)
+"""
+
+ROUND_TO_CODE = """
+  quotient = Div(real, output_scale64)
+  rounded = Round(quotient)
+  shifted = Add(rounded, output_zero_point64)
+  saturated = Clip(shifted, output_first, output_largest)
+  output = Cast<to = 2>(saturated)
+"""
+
+
+def rank_to_code(target: str) -> str:
+    """Return steps from ``rank`` to the code of the output's scheme."""
+    if target == "lq":
+        return learned_basis("output") + sorted_levels("output") + PICK_CODE
+    return "  output = Cast<to = 2>(rank)\n"
+
+
+LQ_SUMS = """
+  sums, scale, bias64 = lowbit.LQSums<weights_top: ints = @weights_top,
+      weights_hidden_size: int = @weights_hidden_size, accumulator_type: int = @accumulator_type>
+    (input, input_integers, input_scale64, input_offset64,
+      weights_scales, weights_offset, weights_binary, bias)
+"""
+
+INTEGER_THRESHOLDS = """
+  axis_0 = Constant<value_ints = [0]>()
+  axis_1 = Constant<value_ints = [1]>()
+  thresholds_double = Cast<to = 11>(thresholds)
+  thresholds_row = Unsqueeze(thresholds_double, axis_0)
+  bias_column = Unsqueeze(bias64, axis_1)
+  scale_column = Unsqueeze(scale, axis_1)
+  distance = Sub(thresholds_row, bias_column)
+  quotient = Div(distance, scale_column)
+  floor = Floor(quotient)
+  smallest = Constant<value = double {-2147483648.0}>()
+  largest = Constant<value = double {2147483647.0}>()
+  steps = Clip(floor, smallest, largest)
+  rank = lowbit.CountSteps(sums, steps)
+"""
+
+# float32(scale * sums + bias64), then the activation in float64, then float32 again.
+_REAL = """
+  scaled_sums = Mul(scale, sums)
+  exact = Add(scaled_sums, bias64)
+  real = Cast<to = 1>(exact)
+"""
+_APPLY = {
+    "none": "  output = Identity(real)\n",
+    "relu": "  value = Relu(argument)\n",
+    "relu6": """
+  least = Constant<value = double {0.0}>()
+  most = Constant<value = double {6.0}>()
+  value = Clip(argument, least, most)
+""",
+    "hardtanh": """
+  least = Constant<value = double {-1.0}>()
+  most = Constant<value = double {1.0}>()
+  value = Clip(argument, least, most)
+""",
+    "tanh": "  value = Tanh(argument)\n",
+    "sigmoid": "  value = Sigmoid(argument)\n",
+}
+
+
+def activated(activation: str) -> str:
+    """Return steps from ``sums`` to floats with the activation applied."""
+    if activation == "none":
+        return _REAL + _APPLY["none"]
+    return (
+        _REAL + "  argument = Cast<to = 11>(real)\n" + _APPLY[activation] + "  output = Cast<to = 1>(value)\n"
+    )
+
+
+AFFINE_SUMS = """
+  input_double = Cast<to = 11>(input)
+  input_centred = Sub(input_double, input_zero_point64)
+  factors = Cast<to: int = @accumulator_type>(input_centred)
+  axis_1 = Constant<value_ints = [1]>()
+  weights_double = Cast<to = 11>(weights)
+  weights_zero_column = Unsqueeze(weights_zero_point64, axis_1)
+  weights_centred = Sub(weights_double, weights_zero_column)
+  weights_typed = Cast<to: int = @accumulator_type>(weights_centred)
+  weights_transposed = Transpose<perm = [1, 0]>(weights_typed)
+  products = MatMul(factors, weights_transposed)
+  sums_without_bias = Cast<to = 11>(products)
+  bias_double = Cast<to = 11>(bias)
+  sums = Add(sums_without_bias, bias_double)
+  scale = Mul(input_scale64, weights_scale64)
+  real = Mul(scale, sums)
+"""
+
+# m_i = round(top * (a_i / a_last));  integers[code] = sum_i m_i s_i(code);  scale = a_last / top
+_LEARNED_BASIS = """
+LearnedBasis <top> (scales, offset) => (integers, scale64, offset64) {
+  basis = Cast<to = 11>(scales)
+  index_of_last = Constant<value_int = -1>()
+  last = Gather(basis, index_of_last)
+  top_integer = Constant<value_int: int = @top>()
+  top64 = Cast<to = 11>(top_integer)
+  ratio = Div(basis, last)
+  scaled_ratio = Mul(top64, ratio)
+  multipliers = Round(scaled_ratio)
+  scale64 = Div(last, top64)
+  offset64 = Cast<to = 11>(offset)
+  zero = Constant<value_int = 0>()
+  one = Constant<value_int = 1>()
+  two = Constant<value_int = 2>()
+  bit_count = Size(scales)
+  code_count = Pow(two, bit_count)
+  bit_numbers = Range(zero, bit_count, one)
+  bit_values = Pow(two, bit_numbers)
+  codes = Range(zero, code_count, one)
+  code_column = Unsqueeze(codes, one)
+  shifted = Div(code_column, bit_values)
+  bits = Mod(shifted, two)
+  doubled = Add(bits, bits)
+  signs_integer = Sub(doubled, one)
+  signs = Cast<to = 11>(signs_integer)
+  integers = MatMul(signs, multipliers)
+}
+"""
+
+# level = scale * integer + offset; of equal levels the lower code comes first, as in a stable sort.
+_SORTED_LEVELS = """
+SortedLevels (integers, scale64, offset64) => (sorted, code_of_rank) {
+  scaled = Mul(scale64, integers)
+  levels = Add(scaled, offset64)
+  count = Shape(levels)
+  sorted, code_of_rank = TopK<axis = 0, largest = 0, sorted = 1>(levels, count)
+}
+"""
+
+# rank = #{c : value > step_c}
+_COUNT_STEPS = """
+CountSteps (values, steps) => (rank) {
+  last_axis = Constant<value_ints = [-1]>()
+  columns = Unsqueeze(values, last_axis)
+  above = Greater(columns, steps)
+  above_integer = Cast<to = 6>(above)
+  rank = ReduceSum<keepdims = 0>(above_integer, last_axis)
+}
+"""
+
+# W = sum_j m_j s_j + P; then sums, scale and bias64 as in lowbit.ir.deployed, in the same order.
+_SUMS = """
+LQSums <weights_top, weights_hidden_size, accumulator_type>
+  (input, input_integers, input_scale64, input_offset64, weights_scales, weights_offset, weights_binary, bias)
+  => (sums, scale, bias64) {
+  axis_0 = Constant<value_ints = [0]>()
+  axis_1 = Constant<value_ints = [1]>()
+  axis_2 = Constant<value_ints = [2]>()
+  axis_3 = Constant<value_ints = [3]>()
+  masks = Constant<value = int32[32] {MASKS}>()
+  words = Unsqueeze(weights_binary, axis_3)
+  masked = BitwiseAnd(words, masks)
+  no_bit = Constant<value = int32 {0}>()
+  is_clear = Equal(masked, no_bit)
+  minus = Constant<value = double {-1.0}>()
+  plus = Constant<value = double {1.0}>()
+  signs_of_words = Where(is_clear, minus, plus)
+  row_shape = Constant<value_ints = [0, 0, -1]>()
+  signs_padded = Reshape(signs_of_words, row_shape)
+  hidden_size_integer = Constant<value_int: int = @weights_hidden_size>()
+  hidden_size = Reshape(hidden_size_integer, axis_1)
+  signs = Slice(signs_padded, axis_0, hidden_size, axis_2)
+  basis = Cast<to = 11>(weights_scales)
+  index_of_last = Constant<value_ints = [-1]>()
+  last = Gather<axis = 1>(basis, index_of_last)
+  top_integer = Constant<value_ints: ints = @weights_top>()
+  top64 = Cast<to = 11>(top_integer)
+  top_column = Unsqueeze(top64, axis_1)
+  ratio = Div(basis, last)
+  scaled_ratio = Mul(top_column, ratio)
+  multipliers = Round(scaled_ratio)
+  scale_column = Div(last, top_column)
+  weights_scale64 = Squeeze(scale_column, axis_1)
+  multiplier_rows = Unsqueeze(multipliers, axis_1)
+  weighted_signs = MatMul(multiplier_rows, signs)
+  without_offset = Squeeze(weighted_signs, axis_1)
+  offset64 = Cast<to = 11>(weights_offset)
+  offset_real = Div(offset64, weights_scale64)
+  offset_integer = Round(offset_real)
+  offset_column = Unsqueeze(offset_integer, axis_1)
+  weights = Add(without_offset, offset_column)
+  row_sums = ReduceSum<keepdims = 0>(weights, axis_1)
+  scaled_row_sums = Mul(weights_scale64, row_sums)
+  offset_share = Mul(input_offset64, scaled_row_sums)
+  bias_double = Cast<to = 11>(bias)
+  bias64 = Add(bias_double, offset_share)
+  scale = Mul(input_scale64, weights_scale64)
+  table = Cast<to: int = @accumulator_type>(input_integers)
+  index = Cast<to = 6>(input)
+  factors = Gather(table, index)
+  weights_typed = Cast<to: int = @accumulator_type>(weights)
+  weights_transposed = Transpose<perm = [1, 0]>(weights_typed)
+  products = MatMul(factors, weights_transposed)
+  sums = Cast<to = 11>(products)
+}
+""".replace("MASKS", ", ".join(str(1 << bit) for bit in range(31)) + f", {-(1 << 31)}")
+
+PARTS = {
+    "LearnedBasis": _LEARNED_BASIS,
+    "SortedLevels": _SORTED_LEVELS,
+    "CountSteps": _COUNT_STEPS,
+    "LQSums": _SUMS,
+}

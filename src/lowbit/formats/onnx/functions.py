@@ -1,0 +1,198 @@
+"""Model-local functions: what lets an unmodified ONNX runtime run a low-bit file.
+
+A low-bit node of the graph becomes a node of domain ``lowbit`` in the file, and the file carries a
+function of standard operators for each kind of node that occurs. A body repeats `lowbit.ir.deployed`
+and the schemes, operation by operation and in float64, so its integers are those of the reference.
+Everything that depends on constants alone is folded by the runtime when it loads the file; what is
+left of a hidden layer is one look-up, one product, one comparison and one sum.
+
+ONNX functions cannot ask whether an optional input is present, nor of what kind an encoding is, so
+each combination is a function of its own, made of a few shared functions (`PARTS`) and named
+
+    op [FromAffine] [ToAffine | ToFloat | ToTanh | …] [ByThresholds]
+
+where learned-basis codes are what is not mentioned. An encoding of ``x`` is written as
+
+    learned basis    inputs x_scales (the basis), x_offset     attribute x_top
+    affine           inputs x_scale, x_zero_point              attribute x_bits
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from lowbit.formats.onnx.bodies import (
+    AFFINE_SUMS,
+    DECODE,
+    ENCODE_BY_MIDPOINTS,
+    INTEGER_THRESHOLDS,
+    LQ_SUMS,
+    PARTS,
+    PICK_CODE,
+    ROUND_TO_CODE,
+    activated,
+    affine,
+    encoding,
+    learned_basis,
+    rank_to_code,
+    sorted_levels,
+)
+from lowbit.ir.activations import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from onnx import FunctionProto
+
+DOMAIN = "lowbit"
+DOMAIN_VERSION = 1
+OPSET = 18
+CODED_ACTIVATIONS = ("Relu", "Tanh", "Sigmoid")
+
+FLOAT, DOUBLE = 1, 11  # TensorProto.DataType, for the attribute accumulator_type
+INPUT_FIELDS = {"lq": ("scales", "offset"), "affine": ("scale", "zero_point")}
+ATTRIBUTE_FIELD = {"lq": "top", "affine": "bits"}
+
+
+@dataclass(frozen=True)
+class Function:
+    """One kind of low-bit node.
+
+    Attributes:
+        name: the node's ``op_type``.
+        op: the operator of the graph that it stands for.
+        source, target: scheme of the codes in and out; "" where there are floats.
+        tensors: inputs besides the encodings, in order; the first is the data.
+        settings: attributes besides those of the encodings.
+        steps: the body.
+        activation: what a layer with float output applies.
+    """
+
+    name: str
+    op: str
+    source: str
+    target: str
+    tensors: tuple[str, ...]
+    settings: tuple[str, ...]
+    steps: str
+    activation: str = "none"
+
+    @property
+    def encodings(self) -> dict[str, str]:
+        """The scheme of every encoding that the node states, by prefix."""
+        layer = {"LQFullyConnected": "lq", "AffineFullyConnected": "affine"}.get(self.op, "")
+        stated = {"input": self.source, "weights": layer, "output": self.target}
+        return {prefix: scheme for prefix, scheme in stated.items() if scheme}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all inputs in order: tensors, then encodings."""
+        fields = (f"{p}_{field}" for p, scheme in self.encodings.items() for field in INPUT_FIELDS[scheme])
+        return (*self.tensors, *fields)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of all attributes."""
+        return (*self.settings, *(f"{p}_{ATTRIBUTE_FIELD[scheme]}" for p, scheme in self.encodings.items()))
+
+    def to_proto(self) -> "FunctionProto":
+        """Return the function as it stands in a file."""
+        attributes = ", ".join((*self.attributes, *_REMARKS.get(self.op, ())))
+        return _parse(f"{self.name} <{attributes}> ({', '.join(self.inputs)}) => (output) {{\n{self.steps}}}")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the functions that the body calls."""
+        return tuple(name for name in PARTS if f" = {DOMAIN}.{name}" in self.steps)
+
+
+# Attributes that only inform the reader of a file; the body does not depend on them.
+_REMARKS = {"LQFullyConnected": ('activation: string = "none"',)}
+
+
+def function_name(
+    op: str, source: str, target: str, *, by_thresholds: bool = False, activation: str = "none"
+) -> str:
+    """Return the name of the function for a node; ``target`` is "" for floats."""
+    origin = "FromAffine" if source == "affine" and op in ("LQFullyConnected", "Decode") else ""
+    result = {"lq": "", "affine": "ToAffine", "": f"To{activation.capitalize()}"}[target]
+    if op in ("Decode", "AffineFullyConnected"):
+        result = "ToFloat" if op == "AffineFullyConnected" and not target else ""
+    elif result == "ToNone":
+        result = "ToFloat"
+    stem = f"{op}OfCodes" if op in CODED_ACTIVATIONS else op
+    return stem + origin + result + ("ByThresholds" if by_thresholds and op == "Encode" else "")
+
+
+def part(name: str) -> "FunctionProto":
+    """Return a function that bodies of others call."""
+    return _parse(PARTS[name])
+
+
+def is_ours(name: str) -> bool:
+    """Return whether a function of that name in our domain is one that we write."""
+    return name in functions() or name in PARTS
+
+
+@cache
+def functions() -> dict[str, Function]:
+    """Return every function by name."""
+    made = [_decode(source) for source in INPUT_FIELDS]
+    made += [_encode(target, by_thresholds) for target in INPUT_FIELDS for by_thresholds in (False, True)]
+    made += [_coded_activation(op, target) for op in CODED_ACTIVATIONS for target in INPUT_FIELDS]
+    made += [_affine_layer(target) for target in ("affine", "")]
+    made += [_layer_to_codes(source, target) for source in INPUT_FIELDS for target in INPUT_FIELDS]
+    made += [_layer_to_floats(source, activation) for source in INPUT_FIELDS for activation in ACTIVATIONS]
+    return {function.name: function for function in made}
+
+
+def _encode(target: str, by_thresholds: bool) -> Function:
+    if by_thresholds:
+        steps = "  rank = lowbit.CountSteps(input, thresholds)\n" + rank_to_code(target)
+    elif target == "lq":
+        steps = learned_basis("output") + sorted_levels("output") + ENCODE_BY_MIDPOINTS + PICK_CODE
+    else:
+        steps = "  real = Cast<to = 11>(input)\n" + affine("output") + ROUND_TO_CODE
+    tensors = ("input", "thresholds") if by_thresholds else ("input",)
+    name = function_name("Encode", "", target, by_thresholds=by_thresholds)
+    return Function(name, "Encode", "", target, tensors, (), steps)
+
+
+def _decode(source: str) -> Function:
+    steps, name = encoding("input", source) + DECODE, function_name("Decode", source, "")
+    return Function(name, "Decode", source, "", ("input",), (), steps)
+
+
+def _coded_activation(op: str, target: str) -> Function:
+    steps = "  index = Cast<to = 6>(input)\n  output = Gather(table, index)\n"
+    return Function(function_name(op, "", target), op, "", target, ("input", "table"), (), steps)
+
+
+def _affine_layer(target: str) -> Function:
+    steps = affine("input") + affine("weights") + AFFINE_SUMS
+    steps += affine("output") + ROUND_TO_CODE if target else "  output = Cast<to = 1>(real)\n"
+    name = function_name("AffineFullyConnected", "affine", target)
+    tensors, settings = ("input", "weights", "bias"), ("accumulator_type",)
+    return Function(name, "AffineFullyConnected", "affine", target, tensors, settings, steps)
+
+
+def _layer_to_codes(source: str, target: str) -> Function:
+    steps = encoding("input", source) + LQ_SUMS + INTEGER_THRESHOLDS + rank_to_code(target)
+    name = function_name("LQFullyConnected", source, target)
+    tensors = ("input", "weights_binary", "bias", "thresholds")
+    return Function(name, "LQFullyConnected", source, target, tensors, _LQ_SETTINGS, steps)
+
+
+def _layer_to_floats(source: str, activation: str) -> Function:
+    steps = encoding("input", source) + LQ_SUMS + activated(activation)
+    name = function_name("LQFullyConnected", source, "", activation=activation)
+    tensors = ("input", "weights_binary", "bias")
+    return Function(name, "LQFullyConnected", source, "", tensors, _LQ_SETTINGS, steps, activation)
+
+
+_LQ_SETTINGS = ("weights_hidden_size", "accumulator_type")
+
+
+def _parse(text: str) -> "FunctionProto":
+    from onnx import parser
+
+    imports = f'opset_import: ["" : {OPSET}, "{DOMAIN}" : {DOMAIN_VERSION}]'
+    return parser.parse_function(f'<domain: "{DOMAIN}", {imports}>\n{text}')

@@ -1,0 +1,201 @@
+"""Low-bit nodes of a file, read back: the inverse of what the writer states about them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lowbit.errors import ModelFormatError
+from lowbit.formats.onnx.functions import ATTRIBUTE_FIELD, CODED_ACTIVATIONS, DOMAIN, INPUT_FIELDS, Function
+from lowbit.formats.onnx.tensors import plain
+from lowbit.formats.onnx.writer import ENCODING_KEY
+from lowbit.ir import Value
+from lowbit.ir.activations import apply_activation
+from lowbit.ir.graph import Array, Attribute
+from lowbit.planes import padding_is_zero, word_count
+from lowbit.schemes import Affine, Encoding, LearnedBasis, encoding_from_dict
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+
+@dataclass(frozen=True)
+class LowbitNode:
+    """A node as the graph has it.
+
+    Attributes:
+        inputs: value names.
+        attributes: those of the graph's operator.
+        domain: of the graph's operator.
+        values: weights and coded output, with their encodings.
+    """
+
+    inputs: tuple[str, ...]
+    attributes: dict[str, Attribute]
+    domain: str
+    values: tuple[Value, ...]
+
+
+def input_encodings(model: "ModelProto") -> dict[str, Encoding]:
+    """Return the encodings of graph inputs that are codes, which metadata keeps.
+
+    Raises:
+        ModelFormatError: an entry that is no encoding.
+    """
+    found: dict[str, Encoding] = {}
+    for item in model.metadata_props:
+        if item.key.startswith(ENCODING_KEY):
+            try:
+                found[item.key.removeprefix(ENCODING_KEY)] = encoding_from_dict(dict(json.loads(item.value)))
+            except (ValueError, TypeError, RecursionError) as error:
+                raise ModelFormatError(
+                    "an encoding cannot be read", where=item.key, found=str(error)[:80]
+                ) from error
+    return found
+
+
+def read_lowbit_node(
+    kind: Function,
+    proto: "NodeProto",
+    attributes: Mapping[str, object],
+    constants: Mapping[str, Array],
+    values: Mapping[str, Value],
+) -> LowbitNode:
+    """Return a low-bit node of the file as the graph has it.
+
+    Raises:
+        ModelFormatError: inputs, attributes or tensors that are not what we write.
+        SchemeError: an encoding with impossible parameters.
+    """
+    node = _Stated(kind, proto, attributes, constants)
+    encodings = {prefix: node.encoding(prefix, scheme) for prefix, scheme in kind.encodings.items()}
+    source = values.get(node.names["input"])
+    _require(source is not None, "the data input", "a computed value", node.names["input"])
+    assert source is not None
+    if "input" in encodings:
+        _require(
+            source.encoding == encodings["input"],
+            "the encoding of the input",
+            "that of its producer",
+            "another",
+        )
+    new = [_weights(kind, node, encodings["weights"])] if "weights" in encodings else []
+    if "output" in encodings:
+        new.append(Value(proto.output[0], "code", _output_shape(source, new), None, encodings["output"]))
+    coded_activation = kind.op in CODED_ACTIVATIONS
+    if coded_activation:
+        _check_table(kind, node.constant("table"), source.encoding, encodings["output"])
+    inputs = tuple(node.names[name] for name in kind.tensors if name != "table")
+    return LowbitNode(
+        inputs, _own_attributes(kind, attributes), "" if coded_activation else DOMAIN, tuple(new)
+    )
+
+
+class _Stated:
+    """What a node of the file states, by the names of its function."""
+
+    def __init__(
+        self,
+        kind: Function,
+        proto: "NodeProto",
+        attributes: Mapping[str, object],
+        constants: Mapping[str, Array],
+    ) -> None:
+        _require(
+            len(proto.input) == len(kind.inputs) and all(proto.input),
+            "inputs",
+            ", ".join(kind.inputs),
+            proto.input,
+        )
+        self.names = dict(zip(kind.inputs, proto.input, strict=True))
+        self.attributes, self.constants = attributes, constants
+
+    def constant(self, name: str, *dtypes: str) -> Array:
+        array = self.constants.get(self.names[name])
+        _require(array is not None, f"input {name}", "a constant", "a computed value")
+        assert array is not None
+        _require(
+            not dtypes or array.dtype.name in dtypes, f"type of {name}", " or ".join(dtypes), array.dtype
+        )
+        return array
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """Return an attribute of one or several integers."""
+        value = self.attributes.get(name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        ok = bool(numbers) and all(isinstance(number, int) and abs(number) < 1 << 31 for number in numbers)
+        _require(ok, f"attribute {name}", "integers", value)
+        return numbers
+
+    def encoding(self, prefix: str, scheme: str) -> Encoding:
+        first, second = (self.constant(f"{prefix}_{field}") for field in INPUT_FIELDS[scheme])
+        setting = self.integers(f"{prefix}_{ATTRIBUTE_FIELD[scheme]}")
+        _require(
+            first.dtype == np.float32 and first.ndim >= 1, f"scales of the {prefix}", "float32", first.dtype
+        )
+        if scheme == "affine":
+            _require(second.dtype == np.uint8, f"zero point of the {prefix}", "uint8", second.dtype)
+            return Affine(setting[0], first.astype(np.float32), second.astype(np.int32))
+        basis = first if prefix == "weights" else first[None]
+        _require(
+            second.dtype == np.float32 and basis.ndim == 2, f"basis of the {prefix}", "float32", basis.shape
+        )
+        channels = len(basis)
+        offset = _each(second, channels).astype(np.float32)
+        return LearnedBasis(
+            basis.astype(np.float32), offset, _each(np.array(setting), channels).astype(np.int32)
+        )
+
+
+def _each(array: Array, channels: int) -> Array:
+    """Return one element per channel; what is equal in all was stored once."""
+    _require(array.shape in ((1,), (channels,)), "parameters per channel", f"1 or {channels}", array.shape)
+    return np.broadcast_to(array, (channels,)).copy()
+
+
+def _weights(kind: Function, node: _Stated, encoding: Encoding) -> Value:
+    if kind.op == "AffineFullyConnected":
+        codes = node.constant("weights", "uint8")
+        _require(codes.ndim == 2, "weights", "[o, n]", codes.shape)
+        return Value(node.names["weights"], "code", codes.shape, codes, encoding)
+    words, (length, *_) = node.constant("weights_binary", "int32"), node.integers("weights_hidden_size")
+    expected = (encoding.channels, encoding.bits, word_count(length))
+    _require(length > 0 and words.shape == expected, "packed weights", str(expected), words.shape)
+    planes = words.view(np.uint32)
+    _require(padding_is_zero(planes, length), "packed weights", "padding bits that are zero", "others")
+    return Value(node.names["weights_binary"], "planes", (encoding.channels, length), planes, encoding)
+
+
+def _output_shape(source: Value, weights: list[Value]) -> tuple[int | str, ...]:
+    return (source.shape[0], weights[0].shape[0]) if weights and source.shape else source.shape
+
+
+def _check_table(kind: Function, table: Array, source: Encoding | None, target: Encoding) -> None:
+    """The table is what a runtime uses; it must say what the operator means."""
+    _require(source is not None, "the input", "codes", "floats")
+    assert source is not None
+    codes = np.arange(1 << source.bits, dtype=np.uint8)
+    meant = target.encode(apply_activation(kind.op.lower(), source.decode(codes)))
+    _require(np.array_equal(table, meant), "the table", f"{kind.op} of every code", "another")
+
+
+def _own_attributes(kind: Function, attributes: Mapping[str, object]) -> dict[str, Attribute]:
+    """Return the attributes that are not the function's; a layer with float output repeats its activation."""
+    own = {name: value for name, value in attributes.items() if name not in kind.attributes}
+    stated = own.get("activation", "none")
+    agrees = kind.op != "LQFullyConnected" or bool(kind.target) or stated == kind.activation
+    _require(agrees, "attribute activation", kind.activation, stated)
+    _require(len(plain(own)) == len(own), "attributes", "numbers or text", "a tensor")
+    return plain(own)
+
+
+def _require(holds: bool, what: str, expected: str, found: object) -> None:
+    if not holds:
+        raise ModelFormatError(
+            f"{what}: not as expected",
+            expected=expected,
+            found=str(found)[:80],
+            remedy="The file is damaged, or was not written by lowbit.",
+        )

@@ -1,0 +1,459 @@
+"""ONNX to graph: float networks of any exporter, and the low-bit networks that we write.
+
+A file is parsed, checked for structure, and translated node by node; types are inferred on the way,
+so an error names the node where the network stops making sense. What is read besides the operators
+of the graph:
+
+* shape arithmetic and transposed or cast constants are worked out (`shape_arithmetic`);
+* Constant and ConstantOfShape become constants; Dropout and casts between floats become Identity;
+* a float cast of an input makes that input float32;
+* outputs that are class labels (integers, text) are left out when there are float outputs beside
+  them, with the nodes that only they need; scikit-learn's ZipMap gives way to what it names;
+* nodes of domain ``lowbit`` become low-bit nodes. Their functions are known by name: the bodies in a
+  file are never run.
+
+Nothing in a file is executed, and data outside the file is refused.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from lowbit.errors import LowbitError, ModelFormatError, NumericError, TooLargeError, UnsupportedError
+from lowbit.formats.onnx.functions import DOMAIN, DOMAIN_VERSION, functions, is_ours
+from lowbit.formats.onnx.lowbit_nodes import LowbitNode, input_encodings, read_lowbit_node
+from lowbit.formats.onnx.rewrites import REWRITES
+from lowbit.formats.onnx.shape_arithmetic import filled, fold, is_folded, shape_array
+from lowbit.formats.onnx.tensors import MAX_RANK, array_of, attribute_of, dtype_of, plain
+from lowbit.formats.onnx.writer import ENCODING_KEY, PRODUCER
+from lowbit.ir import Graph, Node, Value, verify
+from lowbit.ir.graph import Array, Attribute, Dimension
+from lowbit.ir.infer import infer_node
+from lowbit.untrusted import MAX_BYTES, read_file
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, ValueInfoProto
+
+MAX_NODES = 10_000
+MAX_FOLDED = 1 << 28  # elements that folding may make in all
+OLDEST_OPSET = 9
+
+_STANDARD = ("", "ai.onnx")
+_CARRIED = ("Identity", "Flatten", "Reshape")
+_LABEL_TYPES = ("int32", "int64", "bool", "string")
+_LAYER_SUFFIXES = (".weight", ".bias", "/weights", "/kernel", ".kernel")
+
+
+def read(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> Graph:
+    """Return the graph of an ``.onnx`` file, verified.
+
+    Args:
+        path: the file.
+        limit: the most bytes that are accepted.
+
+    Raises:
+        FileError: it cannot be read, is damaged, too large, or asks for another file.
+        UnsupportedError: an operator, attribute, rank or data type that lowbit does not have.
+        GraphError: types or shapes that do not fit.
+        NumericError: NaN or infinity in a constant.
+    """
+    return _parsed(read_file(path, limit=limit), os.fspath(path))
+
+
+def from_proto(model: "ModelProto", where: str = "model") -> Graph:
+    """Return the graph of a parsed model; errors are those of `read` and call it ``where``."""
+    try:
+        graph = _Reader(model).graph()
+        verify(graph)
+    except LowbitError as error:
+        error.where = f"{where}: {error.where}" if error.where else where
+        raise
+    except UnicodeDecodeError as error:
+        raise ModelFormatError("a name is not text", where=where, found=repr(error.object[:40])) from error
+    return graph
+
+
+def _parsed(raw: bytes, where: str) -> Graph:
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from onnx import ModelProto
+
+    try:
+        model = ModelProto.FromString(raw)
+    except DecodeError as error:
+        raise ModelFormatError(
+            "this is not an ONNX file, or it is damaged",
+            where=where,
+            expected="an ONNX model",
+            found=f"{len(raw)} bytes that cannot be parsed",
+            remedy="Export the network again.",
+        ) from error
+    return from_proto(model, where)
+
+
+class _Reader:
+    """Translates one model; what is known of each name is either a constant or a value of the graph."""
+
+    def __init__(self, model: "ModelProto") -> None:
+        _check_model(model)
+        self.model = model
+        self.opset = _opset(model)
+        self.result = Graph(model.graph.name or "graph", metadata=_metadata(model))
+        self.constants: dict[str, Array] = {}
+        self.origin: dict[str, str] = {}  # the initializer that a folded constant came from
+        self.biased = _biased(model)
+        self.budget = MAX_FOLDED
+        self.node_names: set[str] = set()
+        self.numbers: dict[str, int] = {}
+
+    def graph(self) -> Graph:
+        """Return the graph, not verified yet."""
+        self._initializers()
+        self._inputs()
+        producers = self._producers()
+        outputs = self._outputs(producers)
+        for proto in self._needed(producers, outputs):
+            self._node_at(proto)
+        for name in outputs:
+            self.use(name)
+        self.result.outputs = tuple(outputs)
+        self.result.remove_unused()
+        self._check_numbers()
+        return self.result
+
+    def _initializers(self) -> None:
+        if len(self.model.graph.sparse_initializer):
+            raise UnsupportedError("sparse tensors are not supported", found="a sparse initializer")
+        for tensor in self.model.graph.initializer:
+            self._define(tensor.name, array_of(tensor, f"tensor {tensor.name!r}"))
+
+    def _define(self, name: str, array: Array) -> None:
+        if not name or name in self.constants or name in self.result.values:
+            _duplicate(name)
+        self.constants[name] = array
+
+    def _inputs(self) -> None:
+        encodings = input_encodings(self.model)
+        for info in self.model.graph.input:
+            if info.name in self.constants:  # before IR version 4 initializers were inputs too
+                continue
+            if not info.name or info.name in self.result.values:
+                _duplicate(info.name)
+            self.result.add(_input_value(info, encodings.get(info.name)))
+            self.result.inputs += (info.name,)
+
+    def _producers(self) -> dict[str, int]:
+        """Return the index of the node that computes each name; a name is computed once."""
+        producers: dict[str, int] = {}
+        for index, proto in enumerate(self.model.graph.node):
+            for name in filter(None, proto.output):
+                if name in producers or name in self.constants or name in self.result.values:
+                    _duplicate(name)
+                producers[name] = index
+        return producers
+
+    def _outputs(self, producers: dict[str, int]) -> list[str]:
+        """Return the outputs to import: floats and codes; labels only matter to people."""
+        chosen: list[str] = []
+        labels: list[str] = []
+        for info in self.model.graph.output:
+            maker = self.model.graph.node[producers[info.name]] if info.name in producers else None
+            if (
+                maker is not None
+                and (maker.domain, maker.op_type) == ("ai.onnx.ml", "ZipMap")
+                and len(maker.input)
+            ):
+                chosen.append(maker.input[0])
+            elif _is_label(info):
+                labels.append(info.name)
+            else:
+                chosen.append(info.name)
+        if not chosen:
+            raise UnsupportedError(
+                "no output is a float tensor",
+                expected="probabilities or scores",
+                found=", ".join(labels) or "no outputs",
+                remedy="Export the network with its scores.",
+            )
+        return list(dict.fromkeys(chosen))
+
+    def _needed(self, producers: dict[str, int], outputs: list[str]) -> "Iterator[NodeProto]":
+        """Yield the nodes that the outputs depend on, in the order of the file."""
+        nodes = self.model.graph.node
+        needed: set[int] = set()
+        waiting = list(outputs)
+        while waiting:
+            index = producers.get(waiting.pop())
+            if index is not None and index not in needed:
+                needed.add(index)
+                waiting += nodes[index].input
+        return (nodes[index] for index in sorted(needed))
+
+    def _node_at(self, proto: "NodeProto") -> None:
+        """Translate a node; errors say which."""
+        try:
+            self._node(proto)
+        except LowbitError as error:
+            label = f"node {proto.name or proto.output[0]!r} ({proto.op_type})"
+            error.where = (
+                label if proto.name and proto.name in error.where else f"{label} {error.where}".strip()
+            )
+            raise
+
+    def _node(self, proto: "NodeProto") -> None:
+        domain = "" if proto.domain in _STANDARD else proto.domain
+        attributes = {item.name: attribute_of(item, proto.name) for item in proto.attribute}
+        if domain == DOMAIN:
+            return self._lowbit(proto, attributes)
+        for name in filter(None, proto.input):
+            self._require_known(name)
+        if domain == "" and self._constant(proto, attributes):
+            return None
+        if len(plain(attributes)) < len(attributes):
+            raise UnsupportedError("a tensor as an attribute", expected="numbers or text")
+        if domain == "" and proto.op_type in REWRITES:
+            return REWRITES[proto.op_type](self, proto, plain(attributes))
+        return self.add(proto, proto.op_type, list(proto.input), plain(attributes), domain)
+
+    def _constant(self, proto: "NodeProto", attributes: Mapping[str, object]) -> bool:
+        """Work a node out when all it needs is known now; return whether that was done."""
+        inputs = [self.constants[name] for name in proto.input if name in self.constants]
+        array: Array | None = None
+        if proto.op_type == "Constant":
+            array = _constant_node(attributes)
+        elif proto.op_type == "ConstantOfShape" and len(inputs) == 1:
+            value = attributes.get("value")
+            fill = np.zeros(1, np.float32) if value is None else array_of(value, "value")  # type: ignore[arg-type]
+            array = filled(_numbers(inputs[0]), fill)
+        elif proto.op_type == "Shape" and len(proto.input) == 1:
+            array = self._shape(proto.input[0])[attributes.get("start", 0) : attributes.get("end")]
+        elif len(inputs) == len(proto.input) > 0 and is_folded(proto.op_type, inputs):
+            array = fold(proto.op_type, inputs, plain(attributes))
+            self.origin[proto.output[0]] = self.origin.get(proto.input[0], proto.input[0])
+        if array is None:
+            return False
+        self._spend(array.size)
+        self.constants[proto.output[0]] = array
+        return True
+
+    def _shape(self, name: str) -> Array:
+        known = self.constants.get(name)
+        return shape_array(self.result.value(name).shape if known is None else known.shape)
+
+    def _spend(self, elements: int) -> None:
+        self.budget -= elements
+        if self.budget < 0:
+            raise TooLargeError(
+                "the constants that the file makes are too large", expected=f"{MAX_FOLDED} elements"
+            )
+
+    def _require_known(self, name: str) -> None:
+        if name not in self.constants and name not in self.result.values:
+            raise ModelFormatError(
+                "an input is not computed before it is used",
+                expected="nodes in order, no cycle",
+                found=repr(name),
+            )
+
+    def use(self, name: str) -> str:
+        """Make a name a value of the graph, and return it."""
+        self._require_known(name)
+        if name not in self.result.values:
+            array = _numbers(self.constants[name])
+            self.result.add_constant(name, array, array.dtype.name)
+        return name
+
+    def add(
+        self,
+        proto: "NodeProto",
+        op: str,
+        inputs: list[str],
+        attributes: dict[str, Attribute],
+        domain: str = "",
+    ) -> None:
+        """Add a node and infer its outputs."""
+        while inputs and not inputs[-1]:
+            inputs.pop()
+        names = tuple(self.use(name) if name else "" for name in inputs)
+        outputs = tuple(proto.output)
+        source = self.result.values[names[0]] if names and names[0] else None
+        if source is not None and source.encoding is not None and op in _CARRIED:
+            self.result.add(Value(outputs[0], "code", (), None, source.encoding))
+        node = Node(op, names, outputs, attributes, self._node_name(proto, names), domain)
+        self._append(node)
+
+    def _append(self, node: Node) -> None:
+        if len(node.outputs) != 1 or not node.outputs[0]:
+            raise UnsupportedError(
+                "more outputs than one", expected="one output", found=", ".join(node.outputs)
+            )
+        self.result.nodes.append(node)
+        infer_node(self.result, node)
+
+    def _lowbit(self, proto: "NodeProto", attributes: Mapping[str, object]) -> None:
+        for name in filter(None, proto.input):
+            self._require_known(name)
+        kind = functions().get(proto.op_type)
+        if kind is None:
+            raise UnsupportedError("unknown low-bit operator", found=proto.op_type, remedy="Update lowbit.")
+        translated: LowbitNode = read_lowbit_node(kind, proto, attributes, self.constants, self.result.values)
+        for value in translated.values:
+            self._add_value(value)
+        inputs = tuple(self.use(name) for name in translated.inputs)
+        name = self._node_name(proto, inputs)
+        self._append(
+            Node(kind.op, inputs, tuple(proto.output), translated.attributes, name, translated.domain)
+        )
+
+    def _add_value(self, value: Value) -> None:
+        """Add a value, or find that it is there already with the same meaning."""
+        known = self.result.values.get(value.name)
+        if known is None:
+            self.result.add(value)
+        elif (known.dtype, known.shape, known.encoding) != (value.dtype, value.shape, value.encoding):
+            raise ModelFormatError("a tensor is used with two meanings", found=repr(value.name))
+
+    def _node_name(self, proto: "NodeProto", inputs: tuple[str, ...]) -> str:
+        """Return the node's name; a layer is called after its weights where they say what it is."""
+        stem = proto.name or proto.op_type
+        ours = self.model.producer_name == PRODUCER
+        if proto.op_type in ("Gemm", "MatMul") and len(inputs) > 1 and not (ours and proto.name):
+            stem = _layer_of(self.origin.get(inputs[1], inputs[1])) or self.biased.get(proto.output[0], stem)
+        return self._unique(stem)
+
+    def _unique(self, stem: str) -> str:
+        name = stem
+        while name in self.node_names:
+            self.numbers[stem] = self.numbers.get(stem, 1) + 1
+            name = f"{stem}_{self.numbers[stem]}"
+        self.node_names.add(name)
+        return name
+
+    def _check_numbers(self) -> None:
+        for name, value in self.result.values.items():
+            if value.data is not None and value.data.dtype.kind == "f" and not np.isfinite(value.data).all():
+                raise NumericError(
+                    "a constant holds NaN or infinity",
+                    where=f"tensor {name!r}",
+                    expected="finite numbers",
+                    found=f"{int((~np.isfinite(value.data)).sum())} others",
+                    remedy="Train or export the network again.",
+                )
+
+
+def _check_model(model: "ModelProto") -> None:
+    if not model.HasField("graph") or not len(model.graph.node):
+        raise ModelFormatError("the file holds no network", expected="a graph with nodes", found="none")
+    if len(model.graph.node) > MAX_NODES:
+        raise TooLargeError(
+            "too many nodes", expected=f"at most {MAX_NODES}", found=str(len(model.graph.node))
+        )
+    for function in model.functions:
+        if function.domain != DOMAIN or not is_ours(function.name):
+            raise UnsupportedError(
+                "functions in a file are not run",
+                where=f"function {function.domain}.{function.name}",
+                expected="standard operators",
+                remedy="Export the network with its functions inlined.",
+            )
+
+
+def _opset(model: "ModelProto") -> int:
+    """Return the version of the standard operators."""
+    from onnx import defs
+
+    versions = {
+        ("" if item.domain in _STANDARD else item.domain): item.version for item in model.opset_import
+    }
+    found, newest = versions.get("", 0), defs.onnx_opset_version()
+    if not OLDEST_OPSET <= found <= newest:
+        raise UnsupportedError(
+            "this version of ONNX is not supported",
+            expected=f"opset {OLDEST_OPSET} to {newest}",
+            found=f"opset {found}" if found else "none",
+            remedy="Export the network with opset 18.",
+        )
+    if versions.get(DOMAIN, DOMAIN_VERSION) != DOMAIN_VERSION:
+        raise UnsupportedError(
+            "this version of the low-bit operators is not supported",
+            expected=str(DOMAIN_VERSION),
+            found=str(versions[DOMAIN]),
+            remedy="Update lowbit.",
+        )
+    return int(found)
+
+
+def _metadata(model: "ModelProto") -> dict[str, str]:
+    return {item.key: item.value for item in model.metadata_props if not item.key.startswith(ENCODING_KEY)}
+
+
+def _input_value(info: "ValueInfoProto", encoding: object) -> Value:
+    where = f"input {info.name!r}"
+    tensor = info.type.tensor_type
+    if not info.type.HasField("tensor_type") or not tensor.HasField("shape"):
+        raise UnsupportedError("an input without a shape", where=where, expected="a tensor of known rank")
+    if len(tensor.shape.dim) > MAX_RANK:
+        raise UnsupportedError("too many axes", where=where, expected=f"at most {MAX_RANK}")
+    shape: list[Dimension] = []
+    for axis, length in enumerate(tensor.shape.dim):
+        unnamed = "n" if axis == 0 else f"{info.name}_{axis}"
+        shape.append(length.dim_value if length.dim_value > 0 else length.dim_param or unnamed)
+    dtype = dtype_of(tensor.elem_type, where)
+    if encoding is None:
+        return Value(info.name, dtype, tuple(shape))
+    return Value(info.name, "code", tuple(shape), None, encoding)  # type: ignore[arg-type]
+
+
+def _is_label(info: "ValueInfoProto") -> bool:
+    from onnx import TensorProto
+
+    number = info.type.tensor_type.elem_type
+    name = TensorProto.DataType.Name(number).lower() if number in TensorProto.DataType.values() else ""
+    return name in _LABEL_TYPES
+
+
+def _constant_node(attributes: Mapping[str, object]) -> Array:
+    """Return the tensor of a Constant node, however it is written."""
+    match attributes:
+        case {"value": tensor} if not plain({"value": tensor}):
+            return array_of(tensor, "value")  # type: ignore[arg-type]
+        case {"value_int": int(number)}:
+            return np.array(number, np.int64)
+        case {"value_ints": tuple(numbers)}:
+            return np.array(numbers, np.int64)
+        case {"value_float": float(number)}:
+            return np.array(number, np.float32)
+        case {"value_floats": tuple(numbers)}:
+            return np.array(numbers, np.float32)
+    raise UnsupportedError(
+        "a Constant of this kind", expected="numbers", found=", ".join(attributes) or "nothing"
+    )
+
+
+def _numbers(array: Array) -> Array:
+    """Return an array that is known now; one with an open length is not."""
+    if array.dtype == object:
+        raise UnsupportedError(
+            "a shape with an open length is used as numbers", found=str(tuple(array.reshape(-1)))
+        )
+    return array
+
+
+def _layer_of(name: str) -> str:
+    """Return ``fc1`` for ``fc1.weight``, or "" for a name that says no layer."""
+    suffix = next((end for end in _LAYER_SUFFIXES if name.endswith(end)), "")
+    return name.removesuffix(suffix) if suffix else ""
+
+
+def _biased(model: "ModelProto") -> dict[str, str]:
+    """Return the layer of every product to which a tensor called ``layer.bias`` is added."""
+    sums = [node.input for node in model.graph.node if node.op_type == "Add" and len(node.input) == 2]
+    pairs = [pair for left, right in sums for pair in ((left, right), (right, left))]
+    return {product: _layer_of(bias) for product, bias in pairs if _layer_of(bias)}
+
+
+def _duplicate(name: str) -> NoReturn:
+    raise ModelFormatError(
+        "a name is empty or defined twice", expected="one definition of each name", found=repr(name)
+    )

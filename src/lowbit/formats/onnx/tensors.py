@@ -1,0 +1,154 @@
+"""Tensors and attributes of an ONNX file as arrays and plain values, checked before they are made.
+
+Counts are worked out in unbounded integers and compared with the bytes that are there, so a file can
+declare no more than it brings. Data outside the file is refused.
+"""
+
+from collections.abc import Mapping
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lowbit.errors import ModelFormatError, UnsafeFileError, UnsupportedError
+from lowbit.ir.graph import Array, Attribute
+
+if TYPE_CHECKING:
+    from onnx import AttributeProto, TensorProto
+
+MAX_RANK = 8
+
+# TensorProto.DataType: our dtype, and the field that holds elements that are not raw.
+TYPES: dict[int, tuple[str, str]] = {
+    1: ("float32", "float_data"),
+    2: ("uint8", "int32_data"),
+    3: ("int8", "int32_data"),
+    6: ("int32", "int32_data"),
+    7: ("int64", "int64_data"),
+    9: ("bool", "int32_data"),
+    11: ("float64", "double_data"),
+}
+_EXTERNAL = 1  # TensorProto.DataLocation
+
+
+def dtype_of(data_type: int, where: str) -> str:
+    """Return our name of a TensorProto.DataType.
+
+    Raises:
+        UnsupportedError: lowbit does not have it.
+    """
+    if data_type not in TYPES:
+        raise UnsupportedError(
+            "data type not supported",
+            where=where,
+            expected=", ".join(name for name, _ in TYPES.values()),
+            found=_type_name(data_type),
+            remedy="Export the network in float32.",
+        )
+    return TYPES[data_type][0]
+
+
+def array_of(tensor: "TensorProto", where: str) -> Array:
+    """Return a tensor's elements.
+
+    Raises:
+        UnsafeFileError: the elements are in another file.
+        ModelFormatError: the shape asks for another number of elements than there are.
+        UnsupportedError: the data type or the rank.
+    """
+    if tensor.data_location == _EXTERNAL or len(tensor.external_data):
+        raise UnsafeFileError(
+            "the tensor's data is in another file",
+            where=where,
+            expected="all data in the one file",
+            found="external data",
+            remedy="Save the model with its data inside, e.g. onnx.save(onnx.load(path), new_path).",
+        )
+    dtype = np.dtype(dtype_of(tensor.data_type, where))
+    shape = tuple(int(length) for length in tensor.dims)
+    _check_shape(shape, where)
+    if tensor.HasField("raw_data"):
+        raw = tensor.raw_data
+        _check_count(len(raw), prod(shape) * dtype.itemsize, "bytes", where)
+        return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+    field = getattr(tensor, TYPES[tensor.data_type][1])
+    _check_count(len(field), prod(shape), "elements", where)
+    return _from_field(np.array(field, np.float64 if dtype.kind == "f" else np.int64), dtype, where).reshape(
+        shape
+    )
+
+
+def attribute_of(attribute: "AttributeProto", where: str) -> "Attribute | TensorProto":
+    """Return an attribute as a plain value, or the tensor that it is.
+
+    Raises:
+        UnsupportedError: a graph, a sparse tensor, a type, a list of those, or a reference.
+        ModelFormatError: a string that is no text.
+    """
+    kind = attribute.AttributeType.Name(attribute.type) if attribute.type in range(1, 12) else "nothing"
+    if attribute.ref_attr_name or kind not in ("FLOAT", "INT", "STRING", "TENSOR", "FLOATS", "INTS"):
+        raise UnsupportedError(
+            f"attribute {attribute.name} is of a kind that is not supported",
+            where=where,
+            expected="numbers, text or a tensor",
+            found="a reference" if attribute.ref_attr_name else kind,
+        )
+    match kind:
+        case "FLOAT":
+            return float(attribute.f)
+        case "INT":
+            return int(attribute.i)
+        case "STRING":
+            return _text(attribute.s, where)
+        case "TENSOR":
+            return attribute.t
+        case "FLOATS":
+            return tuple(float(number) for number in attribute.floats)
+    return tuple(int(number) for number in attribute.ints)
+
+
+def plain(attributes: Mapping[str, object]) -> dict[str, Attribute]:
+    """Return the attributes that are no tensors."""
+    return {name: value for name, value in attributes.items() if isinstance(value, int | float | str | tuple)}
+
+
+def _check_shape(shape: tuple[int, ...], where: str) -> None:
+    if len(shape) > MAX_RANK:
+        raise UnsupportedError(
+            "too many axes", where=where, expected=f"at most {MAX_RANK}", found=str(len(shape))
+        )
+    if any(length < 0 for length in shape):
+        raise ModelFormatError("a tensor has a negative length", where=where, found=str(shape))
+
+
+def _check_count(found: int, expected: int, unit: str, where: str) -> None:
+    if found != expected:
+        raise ModelFormatError(
+            "a tensor's shape and data do not match",
+            where=where,
+            expected=f"{expected} {unit}",
+            found=f"{found} {unit}",
+            remedy="The file is damaged: write it again.",
+        )
+
+
+def _from_field(wide: Array, dtype: np.dtype[np.generic], where: str) -> Array:
+    """Narrow the elements of a typed field; integers must fit."""
+    narrow = wide.astype(dtype)
+    if dtype.kind != "f" and not np.array_equal(narrow.astype(np.int64), wide):
+        raise ModelFormatError("an element does not fit its type", where=where, expected=dtype.name)
+    return narrow
+
+
+def _text(raw: bytes, where: str) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelFormatError("a string is not text", where=where, found=repr(raw[:40])) from error
+
+
+def _type_name(data_type: int) -> str:
+    from onnx import TensorProto
+
+    names = {number: name for name, number in TensorProto.DataType.items()}
+    return str(names.get(data_type, data_type)).lower()

@@ -1,0 +1,298 @@
+"""Graph to ONNX: plain ONNX for floats, low-bit nodes with the functions that run them.
+
+Codes travel as uint8 tensors. Packed weights stay packed: planes become int32 words ``[o, bits,
+ceil(n / 32)]``. Encodings become small tensors and attributes of the nodes that use them, so a viewer
+shows them and the reader restores them; `lowbit.formats.onnx.functions` says which. Equal graphs give
+equal bytes.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lowbit.errors import TooLargeError, UnsupportedError
+from lowbit.formats.onnx.functions import (
+    CODED_ACTIVATIONS,
+    DOMAIN,
+    DOMAIN_VERSION,
+    DOUBLE,
+    FLOAT,
+    OPSET,
+    Function,
+    function_name,
+    functions,
+    part,
+)
+from lowbit.ir import Graph, Node, Value, verify
+from lowbit.ir.activations import apply_activation
+from lowbit.ir.deployed import deployed_layer
+from lowbit.ir.graph import DTYPES, Array, Attribute
+from lowbit.schemes import Affine, Encoding, LearnedBasis
+from lowbit.untrusted import write_atomic
+
+if TYPE_CHECKING:
+    from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+
+IR_VERSION = 9
+PRODUCER = "lowbit"
+ENCODING_KEY = "lowbit.encoding:"  # metadata that keeps the encoding of a graph input that is codes
+
+_LARGEST_PROTO = 2**31 - 1
+_EXACT_IN_FLOAT32 = 2**24
+_CARRIED = ("Identity", "Flatten", "Reshape")  # standard operators through which codes pass unchanged
+
+
+def write(graph: Graph, path: str | os.PathLike[str]) -> None:
+    """Write a graph as an ``.onnx`` file, whole or not at all.
+
+    Raises:
+        WriteError: the file cannot be written.
+        GraphError: the graph breaks a rule of the IR.
+        UnsupportedError: a value that ONNX cannot carry, naming it.
+        TooLargeError: more bytes than a protobuf file may have.
+    """
+    model = to_proto(graph)
+    if model.ByteSize() > _LARGEST_PROTO:
+        raise TooLargeError(
+            "the network does not fit one file",
+            where=str(path),
+            expected=f"at most {_LARGEST_PROTO} bytes",
+            found=f"{model.ByteSize()} bytes",
+            remedy="Write a .circle file instead.",
+        )
+    write_atomic(path, model.SerializeToString(deterministic=True))
+
+
+def to_proto(graph: Graph) -> "ModelProto":
+    """Return a graph as a model of opset 18, with functions for its low-bit nodes."""
+    verify(graph)
+    return _Writer(graph).model()
+
+
+class _Writer:
+    """Collects what a model needs while nodes are translated in order."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.tensors: dict[str, TensorProto] = {}
+        self.used: dict[str, Function] = {}
+        self.names: dict[tuple[str, str], str] = {}
+
+    def model(self) -> "ModelProto":
+        """Return the model."""
+        from onnx import helper as make
+
+        graph = self.graph
+        nodes = [self._node(node) for node in graph.nodes]
+        for name in graph.outputs:
+            self._constant(graph.value(name))
+        computed = [name for node in graph.nodes for name in node.outputs if name not in graph.outputs]
+        onnx_graph = make.make_graph(
+            nodes,
+            graph.name or "graph",
+            [self._info(name) for name in graph.inputs],
+            [self._info(name) for name in graph.outputs],
+            initializer=[self.tensors[name] for name in sorted(self.tensors)],
+            value_info=[self._info(name) for name in computed],
+        )
+        opsets = [make.make_opsetid("", OPSET)]
+        opsets += [make.make_opsetid(DOMAIN, DOMAIN_VERSION)] if self.used else []
+        model = make.make_model(
+            onnx_graph,
+            functions=self._functions(),
+            opset_imports=opsets,
+            ir_version=IR_VERSION,
+            producer_name=PRODUCER,
+        )
+        make.set_model_props(model, dict(sorted(self._metadata())))
+        return model
+
+    def _functions(self) -> list["FunctionProto"]:
+        parts = {name for kind in self.used.values() for name in kind.parts}
+        return [part(name) for name in sorted(parts)] + [
+            self.used[name].to_proto() for name in sorted(self.used)
+        ]
+
+    def _metadata(self) -> Iterable[tuple[str, str]]:
+        yield from self.graph.metadata.items()
+        for name in self.graph.inputs:
+            encoding = self.graph.value(name).encoding
+            if encoding is not None:
+                yield ENCODING_KEY + name, json.dumps(encoding.to_dict())
+
+    def _info(self, name: str) -> "ValueInfoProto":
+        from onnx import helper
+
+        value = self.graph.value(name)
+        return helper.make_tensor_value_info(name, _data_type(value), list(value.shape))
+
+    def _node(self, node: Node) -> "NodeProto":
+        encodings = [self.graph.value(name).encoding for name in (*node.inputs, *node.outputs) if name]
+        if node.domain == DOMAIN or (any(encodings) and node.op not in _CARRIED):
+            return self._lowbit_node(node)
+        if any(encodings) and encodings[0] != encodings[-1]:
+            raise _unsupported(
+                f"{node.op} that changes the meaning of codes", node.name, "the same encoding in and out"
+            )
+        for name in filter(None, node.inputs):
+            self._constant(self.graph.value(name))
+        return _make_node(node, node.op, node.inputs, node.attributes, "")
+
+    def _lowbit_node(self, node: Node) -> "NodeProto":
+        kind = self._kind(node)
+        self.used[kind.name] = kind
+        tensors, attributes = self._encodings(node, kind)
+        tensors |= self._data_inputs(node, kind)
+        attributes |= self._settings(node, kind) | dict(node.attributes)
+        return _make_node(node, kind.name, [tensors[name] for name in kind.inputs], attributes, DOMAIN)
+
+    def _kind(self, node: Node) -> Function:
+        """Return the function for a node, from the encodings of its data in and out."""
+        source, target = (self._scheme(name, node) for name in (node.inputs[0], node.outputs[0]))
+        thresholds = node.op == "Encode" and len(node.inputs) > 1 and bool(node.inputs[1])
+        activation = str(node.attributes.get("activation", "none"))
+        name = function_name(node.op, source, target, by_thresholds=thresholds, activation=activation)
+        kind = functions().get(name)
+        if kind is None or (kind.op, kind.target) != (node.op, target):
+            raise _unsupported(
+                f"{node.op} from {source or 'floats'} to {target or 'floats'}", node.name, "another scheme"
+            )
+        return kind
+
+    def _scheme(self, name: str, node: Node) -> str:
+        encoding = self.graph.value(name).encoding
+        if encoding is None:
+            return ""
+        if encoding.channels != 1 or not getattr(encoding, "snapped", True):
+            raise _unsupported(
+                "codes per channel or of a free basis",
+                f"{node.name}: {name}",
+                "one snapped set of parameters",
+            )
+        return encoding.scheme
+
+    def _encodings(self, node: Node, kind: Function) -> tuple[dict[str, str], dict[str, Attribute]]:
+        """Return the input names and the attributes that state the encodings of a node."""
+        tensors: dict[str, str] = {}
+        attributes: dict[str, Attribute] = {}
+        owners = {
+            "input": node.inputs[0],
+            "weights": node.inputs[1] if len(node.inputs) > 1 else "",
+            "output": node.outputs[0],
+        }
+        for prefix in kind.encodings:
+            value = self.graph.value(owners[prefix])
+            assert value.encoding is not None
+            arrays, setting = encoding_fields(value.encoding, per_channel=prefix == "weights")
+            field, number = setting
+            attributes[f"{prefix}_{field}"] = number
+            tensors |= {
+                f"{prefix}_{name}": self._extra(value.name, name, array) for name, array in arrays.items()
+            }
+        return tensors, attributes
+
+    def _data_inputs(self, node: Node, kind: Function) -> dict[str, str]:
+        """Return the names of the inputs that are no encodings."""
+        if kind.op in CODED_ACTIVATIONS:
+            table = self._extra(node.outputs[0], "table", self._table(node))
+            return {"input": node.inputs[0], "table": table}
+        for name in filter(None, node.inputs):
+            self._constant(self.graph.value(name))
+        return dict(zip(kind.tensors, node.inputs, strict=False))
+
+    def _settings(self, node: Node, kind: Function) -> dict[str, Attribute]:
+        settings: dict[str, Attribute] = {}
+        if "weights_hidden_size" in kind.settings:
+            settings["weights_hidden_size"] = int(self.graph.value(node.inputs[1]).shape[-1])
+        if "accumulator_type" in kind.settings:
+            settings["accumulator_type"] = FLOAT if self._product_bound(node) < _EXACT_IN_FLOAT32 else DOUBLE
+        return settings
+
+    def _product_bound(self, node: Node) -> int:
+        """Return the largest magnitude that a sum of products can reach."""
+        encoding, weights = self.graph.value(node.inputs[0]).encoding, self.graph.value(node.inputs[1])
+        assert encoding is not None
+        if node.op == "LQFullyConnected":
+            return deployed_layer(encoding, weights, self.graph.constant(node.inputs[2])).accumulator_bound()
+        assert isinstance(weights.encoding, Affine) and weights.data is not None
+        centred = weights.data.astype(np.int64) - weights.encoding.zero_point[:, None]
+        return int(np.abs(encoding.integer_levels()).max()) * int(np.abs(centred).sum(axis=1).max(initial=0))
+
+    def _table(self, node: Node) -> Array:
+        """Return the code out for every code in, as the reference computes it."""
+        source, target = self.graph.value(node.inputs[0]).encoding, self.graph.value(node.outputs[0]).encoding
+        assert source is not None and target is not None
+        codes = np.arange(1 << source.bits, dtype=np.uint8)
+        return target.encode(apply_activation(node.op.lower(), source.decode(codes)))
+
+    def _extra(self, owner: str, field: str, array: Array) -> str:
+        """Add a tensor that is no value of the graph and return its name, which nothing else has."""
+        if (owner, field) not in self.names:
+            stem = f"{owner}.{field}"
+            while stem in self.graph.values or stem in self.tensors:
+                stem += "_"
+            self.names[owner, field] = stem
+            self._tensor(stem, array)
+        return self.names[owner, field]
+
+    def _constant(self, value: Value) -> None:
+        if value.data is not None and value.name not in self.tensors:
+            self._tensor(value.name, value.data.view(np.int32) if value.dtype == "planes" else value.data)
+
+    def _tensor(self, name: str, array: Array) -> None:
+        from onnx import numpy_helper
+
+        self.tensors[name] = numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
+
+
+def encoding_fields(
+    encoding: Encoding, *, per_channel: bool
+) -> tuple[dict[str, Array], tuple[str, Attribute]]:
+    """Return an encoding's tensors by field, and the name and value of its attribute.
+
+    Args:
+        encoding: learned basis or affine.
+        per_channel: whether it may have several channels, as weights do. What is equal in all of
+            them, offsets of zero and the top, is stored once.
+    """
+    if isinstance(encoding, Affine):
+        return {"scale": encoding.scale, "zero_point": encoding.zero_point.astype(np.uint8)}, (
+            "bits",
+            encoding.bits,
+        )
+    assert isinstance(encoding, LearnedBasis)
+    if not per_channel:
+        return {"scales": encoding.basis[0], "offset": encoding.offset}, ("top", int(encoding.top[0]))
+    top = tuple(int(integer) for integer in _once(encoding.top))
+    return {"scales": encoding.basis, "offset": _once(encoding.offset)}, ("top", top)
+
+
+def _once(array: Array) -> Array:
+    """Return one element when all have the same bytes, else all."""
+    return array[:1] if (array.view(np.int32) == array.view(np.int32)[0]).all() else array
+
+
+def _make_node(
+    node: Node, op: str, inputs: Iterable[str], attributes: Mapping[str, Attribute], domain: str
+) -> "NodeProto":
+    from onnx import helper
+
+    made = helper.make_node(op, list(inputs), list(node.outputs), name=node.name, domain=domain)
+    made.attribute.extend(helper.make_attribute(name, attributes[name]) for name in sorted(attributes))
+    return made
+
+
+def _data_type(value: Value) -> int:
+    from onnx import helper
+
+    stored = np.dtype(np.int32) if value.dtype == "planes" else DTYPES[value.dtype]
+    return int(helper.np_dtype_to_tensor_dtype(stored))
+
+
+def _unsupported(what: str, where: str, expected: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"ONNX cannot carry {what}", where=where, expected=expected, remedy="Write a .circle file instead."
+    )
