@@ -64,16 +64,11 @@ PythonEpilogue threshold_epilogue(Output output, Array<std::int32_t, 2> threshol
   return epilogue;
 }
 
-// lowbit.errors.EngineError or DataError with all their facts.
 void translate(const std::exception_ptr& thrown, void*) {
   try {
     std::rethrow_exception(thrown);
   } catch (const Error& error) {
-    const char* name = error.kind == Error::Kind::data ? "DataError" : "EngineError";
-    const nb::object type = nb::module_::import_("lowbit.errors").attr(name);
-    const nb::object instance = type(error.what(), "where"_a = error.where, "expected"_a = error.expected,
-                                     "found"_a = error.found, "remedy"_a = error.remedy);
-    PyErr_SetObject(type.ptr(), instance.ptr());
+    set_python_error(error);
   }
 }
 
@@ -200,17 +195,17 @@ void bind_builder(nb::module_& module) {
            "x"_a, "row"_a, "operation"_a)
       .def("softmax", &Builder::softmax, "x"_a, "logarithm"_a = false)
       .def("finish",
-           [](Builder& b, std::size_t output, std::vector<Py_ssize_t> input_shape,
-              std::vector<Py_ssize_t> output_shape, std::size_t threads) {
-             return new PythonProgram(b.finish(output, threads), std::move(input_shape), std::move(output_shape));
+           [](Builder& b, std::size_t output, const std::vector<Py_ssize_t>& input_shape,
+              const std::vector<Py_ssize_t>& output_shape, std::size_t threads) {
+             return new PythonProgram(b.finish(output, threads), input_shape, output_shape);
            },
            "output"_a, "input_shape"_a, "output_shape"_a, "threads"_a = 1, nb::rv_policy::take_ownership);
 }
 
 void bind_program(nb::module_& module) {
   nb::class_<PythonProgram>(module, "Program")
-      .def("run", &PythonProgram::run, "x"_a)
-      .def("run_into", &PythonProgram::run_into, "x"_a, "out"_a)
+      .def_prop_ro("run", &run_function, "A built-in function; keep it, then a call costs no look-up.")
+      .def_prop_ro("run_into", &run_into_function)
       .def("trace", &PythonProgram::trace, "x"_a)
       .def("profile", &PythonProgram::profile, "x"_a, "repeats"_a = 20)
       .def_prop_ro("threads", [](const PythonProgram& p) { return p.program().threads(); })

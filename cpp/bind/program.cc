@@ -1,5 +1,8 @@
 #include "program.h"
 
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#include <numpy/arrayobject.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -8,71 +11,80 @@
 #include "../core/error.h"
 
 namespace nb = nanobind;
+using namespace nb::literals;
 
 namespace lowbit {
 namespace {
 
-std::string shape_text(const char* rows, const Py_ssize_t* shape, std::size_t count) {
-  std::string text = std::string("float32 [") + rows;
-  for (std::size_t n = 0; n < count; ++n) text += ", " + std::to_string(shape[n]);
+// NumPy is imported with the first program: importing this module must stay cheap.
+void import_numpy() {
+  if (PyArray_API == nullptr && _import_array() < 0) throw nb::python_error();
+}
+
+// `shape` holds the batch and then the sample; `rows` stands for the batch.
+std::string shape_text(const std::string& rows, const std::vector<Py_ssize_t>& shape) {
+  std::string text = "float32 [" + rows;
+  for (std::size_t n = 1; n < shape.size(); ++n) text += ", " + std::to_string(shape[n]);
   return text + "]";
 }
 
 std::string describe(nb::handle object) {
-  const auto text = [&](const char* name) { return nb::cast<std::string>(nb::str(nb::getattr(object, name))); };
-  if (nb::hasattr(object, "dtype") && nb::hasattr(object, "shape") && nb::hasattr(object, "flags")) {
-    const bool dense = nb::cast<bool>(nb::object(object.attr("flags").attr("c_contiguous")));
-    const bool writeable = nb::cast<bool>(nb::object(object.attr("flags").attr("writeable")));
-    return text("dtype") + " " + text("shape") + (dense ? "" : ", not contiguous") + (writeable ? "" : ", read-only");
-  }
-  return nb::cast<std::string>(nb::str(nb::getattr(object.type(), "__name__")));
+  if (!PyArray_Check(object.ptr())) return nb::cast<std::string>(nb::str(object.type().attr("__name__")));
+  auto* array = reinterpret_cast<PyArrayObject*>(object.ptr());
+  std::string text = nb::cast<std::string>(nb::str(object.attr("dtype"))) + " [";
+  for (int n = 0; n < PyArray_NDIM(array); ++n) text += (n ? ", " : "") + std::to_string(PyArray_DIM(array, n));
+  return text + "]" + (PyArray_IS_C_CONTIGUOUS(array) ? "" : ", not contiguous") +
+         (PyArray_ISWRITEABLE(array) ? "" : ", read-only");
 }
 
-// A float32 array of the asked sample shape, borrowed for as long as this lives.
+bool fits(PyArrayObject* array, const std::vector<Py_ssize_t>& shape, bool writable) {
+  const bool dense = writable ? PyArray_ISCARRAY(array) : PyArray_ISCARRAY_RO(array);
+  return PyArray_TYPE(array) == NPY_FLOAT32 && dense && PyArray_NDIM(array) == static_cast<int>(shape.size()) &&
+         std::equal(shape.begin() + 1, shape.end(), PyArray_DIMS(array) + 1);
+}
+
+// A float32 array of samples; the caller keeps it alive.
 class Samples {
  public:
-  Samples(nb::handle array, const char* where, const std::vector<Py_ssize_t>& shape, bool writable) {
-    const int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
-    held_ = PyObject_GetBuffer(array.ptr(), &view_, flags) == 0;
-    if (!held_) PyErr_Clear();
-    if (!held_ || !fits(shape)) {
-      if (held_) PyBuffer_Release(&view_);
-      throw Error(Error::Kind::data, "the array does not fit the network", where,
-                  "contiguous " + shape_text("n", shape.data(), shape.size()), describe(array),
-                  "Convert it with numpy.ascontiguousarray(array, numpy.float32) and reshape it.");
-    }
+  Samples(nb::handle object, const char* where, const std::vector<Py_ssize_t>& shape, bool writable = false)
+      : array_(reinterpret_cast<PyArrayObject*>(object.ptr())) {
+    if (PyArray_Check(object.ptr()) && fits(array_, shape, writable)) return;
+    throw Error(Error::Kind::data, "the array does not fit the network", where,
+                "contiguous " + shape_text("n", shape), describe(object),
+                "Convert it with numpy.ascontiguousarray(array, numpy.float32) and reshape it.");
   }
-  ~Samples() { PyBuffer_Release(&view_); }
-  Samples(const Samples&) = delete;
-  Samples& operator=(const Samples&) = delete;
 
-  Py_ssize_t rows() const { return view_.shape[0]; }
-  std::byte* data() const { return static_cast<std::byte*>(view_.buf); }
+  std::size_t rows() const { return static_cast<std::size_t>(PyArray_DIM(array_, 0)); }
+  std::byte* data() const { return static_cast<std::byte*>(PyArray_DATA(array_)); }
   bool overlaps(const Samples& other) const {
-    return data() < other.data() + other.view_.len && other.data() < data() + view_.len;
+    return data() < other.data() + PyArray_NBYTES(other.array_) && other.data() < data() + PyArray_NBYTES(array_);
   }
 
  private:
-  bool fits(const std::vector<Py_ssize_t>& shape) const {
-    return view_.format != nullptr && std::strcmp(view_.format, "f") == 0 &&
-           view_.ndim == static_cast<int>(shape.size()) + 1 &&
-           std::equal(shape.begin(), shape.end(), view_.shape + 1) &&
-           reinterpret_cast<std::uintptr_t>(view_.buf) % alignof(float) == 0;
-  }
-
-  Py_buffer view_;
-  bool held_;
+  PyArrayObject* array_;
 };
 
-std::size_t product(const std::vector<Py_ssize_t>& shape) {
-  return std::accumulate(shape.begin(), shape.end(), std::size_t{1},
-                         [](std::size_t total, Py_ssize_t n) { return total * static_cast<std::size_t>(n); });
+nb::object new_array(std::size_t rows, std::vector<Py_ssize_t> shape, int type) {
+  shape[0] = static_cast<Py_ssize_t>(rows);
+  PyObject* array = PyArray_SimpleNew(static_cast<int>(shape.size()), shape.data(), type);
+  if (array == nullptr) throw nb::python_error();
+  return nb::steal(array);
 }
 
-void check_shape(const char* where, const std::vector<Py_ssize_t>& shape, std::size_t features) {
-  const bool positive = std::all_of(shape.begin(), shape.end(), [](Py_ssize_t n) { return n > 0; });
-  require(positive && shape.size() < 32 && product(shape) == features, where,
-          "a sample shape of " + std::to_string(features) + " elements", shape_text("n", shape.data(), shape.size()));
+std::byte* data_of(const nb::object& array) {
+  return static_cast<std::byte*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(array.ptr())));
+}
+
+std::vector<Py_ssize_t> with_batch(const char* where, const std::vector<Py_ssize_t>& sample, std::size_t features) {
+  std::vector<Py_ssize_t> shape{0};
+  shape.insert(shape.end(), sample.begin(), sample.end());
+  const bool positive = std::all_of(sample.begin(), sample.end(), [](Py_ssize_t n) { return n > 0; });
+  const auto product = std::accumulate(sample.begin(), sample.end(), std::size_t{1}, [](std::size_t all, Py_ssize_t n) {
+    return all * static_cast<std::size_t>(n);
+  });
+  require(positive && shape.size() <= 32 && product == features, where,
+          "a sample shape of " + std::to_string(features) + " elements", shape_text("n", shape));
+  return shape;
 }
 
 // Codes in planes or bytes -> one byte each; floats as they are. `to` has room for block.rows rows.
@@ -93,35 +105,78 @@ void unpack(const Place& from, std::size_t rows, std::byte* to) {
   }
 }
 
+// A C++ exception must not reach Python's own calling code.
+template <class Function>
+PyObject* guarded(Function call) {
+  try {
+    return call().release().ptr();
+  } catch (const Error& error) {
+    set_python_error(error);
+  } catch (nb::python_error& error) {
+    error.restore();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+  return nullptr;
+}
+
+PyObject* call_run(PyObject* self, PyObject* x) {
+  return guarded([&] { return nb::inst_ptr<PythonProgram>(self)->run(x); });
+}
+
+PyObject* call_run_into(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
+  if (count != 2) {
+    PyErr_SetString(PyExc_TypeError, "run_into(x, out) takes two arrays");
+    return nullptr;
+  }
+  return guarded([&] {
+    nb::inst_ptr<PythonProgram>(self)->run_into(arguments[0], arguments[1]);
+    return nb::none();
+  });
+}
+
+PyMethodDef run_definition{"run", call_run, METH_O, "float32 [n, ...] -> new float32 [n, ...]"};
+PyMethodDef run_into_definition{"run_into", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(call_run_into)),
+                                METH_FASTCALL, "run(x), written into out"};
+
 }  // namespace
 
-PythonProgram::PythonProgram(std::unique_ptr<Program> program, std::vector<Py_ssize_t> input_shape,
-                             std::vector<Py_ssize_t> output_shape)
-    : program_(std::move(program)), input_shape_(std::move(input_shape)), output_shape_(std::move(output_shape)) {
-  check_shape("input", input_shape_, program_->input().features);
-  check_shape("output", output_shape_, program_->output().features);
-  const nb::module_ numpy = nb::module_::import_("numpy");
-  numpy_empty_ = numpy.attr("empty");
-  float32_ = numpy.attr("dtype")("float32");
+nb::object run_function(nb::handle program) { return nb::steal(PyCFunction_New(&run_definition, program.ptr())); }
+
+nb::object run_into_function(nb::handle program) {
+  return nb::steal(PyCFunction_New(&run_into_definition, program.ptr()));
+}
+
+void set_python_error(const Error& error) {
+  const char* name = error.kind == Error::Kind::data ? "DataError" : "EngineError";
+  const nb::object type = nb::module_::import_("lowbit.errors").attr(name);
+  const nb::object instance = type(error.what(), "where"_a = error.where, "expected"_a = error.expected,
+                                   "found"_a = error.found, "remedy"_a = error.remedy);
+  PyErr_SetObject(type.ptr(), instance.ptr());
+}
+
+PythonProgram::PythonProgram(std::unique_ptr<Program> program, const std::vector<Py_ssize_t>& input_shape,
+                             const std::vector<Py_ssize_t>& output_shape)
+    : program_(std::move(program)), input_shape_(with_batch("input", input_shape, program_->input().features)),
+      output_shape_(with_batch("output", output_shape, program_->output().features)) {
+  import_numpy();
 }
 
 nb::object PythonProgram::run(nb::handle x) {
-  const Samples samples(x, "input", input_shape_, false);
-  nb::object out = result(samples.rows());
-  const Samples outputs(out, "output", output_shape_, true);
-  compute(samples.data(), outputs.data(), static_cast<std::size_t>(samples.rows()));
+  const Samples samples(x, "input", input_shape_);
+  nb::object out = new_array(samples.rows(), output_shape_, NPY_FLOAT32);
+  compute(samples.data(), data_of(out), samples.rows());
   return out;
 }
 
 void PythonProgram::run_into(nb::handle x, nb::handle out) {
-  const Samples samples(x, "input", input_shape_, false), outputs(out, "output", output_shape_, true);
+  const Samples samples(x, "input", input_shape_), outputs(out, "output", output_shape_, true);
   if (outputs.rows() != samples.rows() || outputs.overlaps(samples)) {
-    const std::string rows = std::to_string(samples.rows());
     throw Error(Error::Kind::data, "the array for the result cannot be used", "output",
-                shape_text(rows.c_str(), output_shape_.data(), output_shape_.size()) + ", apart from the input",
-                describe(out), "Make it with numpy.empty.");
+                shape_text(std::to_string(samples.rows()), output_shape_) + ", apart from the input", describe(out),
+                "Make it with numpy.empty.");
   }
-  compute(samples.data(), outputs.data(), static_cast<std::size_t>(samples.rows()));
+  compute(samples.data(), outputs.data(), samples.rows());
 }
 
 void PythonProgram::compute(const std::byte* x, std::byte* y, std::size_t rows) {
@@ -136,64 +191,38 @@ void PythonProgram::compute(const std::byte* x, std::byte* y, std::size_t rows) 
   program_->run(x, y, rows);
 }
 
-nb::object PythonProgram::empty(Py_ssize_t rows, const std::vector<Py_ssize_t>& shape, const char* dtype) {
-  nb::list sizes;
-  sizes.append(rows);
-  for (const Py_ssize_t size : shape) sizes.append(size);
-  return numpy_empty_(nb::tuple(sizes), dtype);
-}
-
-// numpy.empty by vectorcall, with the shape kept from call to call: a quarter of what the plain call costs.
-nb::object PythonProgram::result(Py_ssize_t rows) {
-  if (rows != result_rows_) {
-    nb::list sizes;
-    sizes.append(rows);
-    for (const Py_ssize_t size : output_shape_) sizes.append(size);
-    result_shape_ = nb::tuple(sizes);
-    result_rows_ = rows;
-  }
-  PyObject* arguments[] = {result_shape_.ptr(), float32_.ptr()};
-  PyObject* out = PyObject_Vectorcall(numpy_empty_.ptr(), arguments, 2, nullptr);
-  if (out == nullptr) throw nb::python_error();
-  return nb::steal(out);
-}
-
 nb::list PythonProgram::trace(nb::handle x) {
-  const Samples samples(x, "input", input_shape_, false);
-  const auto rows = static_cast<std::size_t>(samples.rows());
-  std::vector<nb::object> arrays;
-  std::vector<Py_buffer> views(program_->steps().size());
+  const Samples samples(x, "input", input_shape_);
+  const std::size_t rows = samples.rows();
+  std::vector<std::byte*> at;
   nb::list out;
   for (const auto& step : program_->steps()) {
     const Value& value = program_->values()[step->result];
     const auto features = static_cast<Py_ssize_t>(value.features);
-    arrays.push_back(empty(samples.rows(), {features}, value.kind == Kind::real ? "float32" : "uint8"));
-    if (PyObject_GetBuffer(arrays.back().ptr(), &views[arrays.size() - 1], PyBUF_C_CONTIGUOUS) != 0) {
-      throw nb::python_error();
-    }
-    out.append(nb::make_tuple(step->name, step->kernel, arrays.back()));
+    const nb::object array = new_array(rows, {0, features}, value.kind == Kind::real ? NPY_FLOAT32 : NPY_UINT8);
+    at.push_back(data_of(array));
+    out.append(nb::make_tuple(step->name, step->kernel, array));
   }
 
   const std::lock_guard guard(program_->lock());
   Aligned<std::byte> result(kBlockRows * program_->output().row);
   for (std::size_t first = 0; first < rows; first += kBlockRows) {
     const std::size_t count = std::min(kBlockRows, rows - first);
-    const std::byte* at = samples.data() + first * program_->input().row;
-    const Block block = program_->run_block(at, result.data(), count, 0, nullptr);
-    for (std::size_t n = 0; n < views.size(); ++n) {
+    const std::byte* input = samples.data() + first * program_->input().row;
+    const Block block = program_->run_block(input, result.data(), count, 0, nullptr);
+    for (std::size_t n = 0; n < at.size(); ++n) {
       const Place place = block.place(program_->steps()[n]->result);
-      const std::size_t row_bytes = (place.value->kind == Kind::real ? 4 : 1) * place.value->features;
-      unpack(place, count, static_cast<std::byte*>(views[n].buf) + first * row_bytes);
+      unpack(place, count, at[n]);
+      at[n] += count * (place.value->kind == Kind::real ? 4 : 1) * place.value->features;
     }
   }
-  for (Py_buffer& view : views) PyBuffer_Release(&view);
   return out;
 }
 
 std::vector<double> PythonProgram::profile(nb::handle x, std::size_t repeats) {
   using Clock = std::chrono::steady_clock;
-  const Samples samples(x, "input", input_shape_, false);
-  const auto rows = static_cast<std::size_t>(samples.rows());
+  const Samples samples(x, "input", input_shape_);
+  const std::size_t rows = samples.rows();
   const auto& steps = program_->steps();
   const std::lock_guard guard(program_->lock());
   Aligned<std::byte> result(kBlockRows * program_->output().row);

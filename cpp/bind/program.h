@@ -1,4 +1,6 @@
-// The Python face of a Program: checks what comes in through the buffer protocol, then runs.
+// The Python face of a Program. At a microsecond a call, the way in counts (measured, this kind of machine): NumPy's
+// own interface 47 ns against 128 ns for the buffer protocol and numpy.empty, a built-in function 12 ns against 50 ns for
+// a nanobind method.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -13,8 +15,8 @@ namespace lowbit {
 class PythonProgram final {
  public:
   // Shapes are those of one sample, without the batch; their products are the program's features.
-  PythonProgram(std::unique_ptr<Program> program, std::vector<Py_ssize_t> input_shape,
-                std::vector<Py_ssize_t> output_shape);
+  PythonProgram(std::unique_ptr<Program> program, const std::vector<Py_ssize_t>& input_shape,
+                const std::vector<Py_ssize_t>& output_shape);
 
   // float32 [n, *input_shape] -> new float32 [n, *output_shape]
   nanobind::object run(nanobind::handle x);
@@ -30,13 +32,16 @@ class PythonProgram final {
 
  private:
   void compute(const std::byte* x, std::byte* y, std::size_t rows);
-  nanobind::object empty(Py_ssize_t rows, const std::vector<Py_ssize_t>& shape, const char* dtype);
-  nanobind::object result(Py_ssize_t rows);
 
   std::unique_ptr<Program> program_;
-  std::vector<Py_ssize_t> input_shape_, output_shape_;
-  nanobind::object numpy_empty_, float32_, result_shape_;  // result_shape_: of the last call
-  Py_ssize_t result_rows_ = -1;
+  std::vector<Py_ssize_t> input_shape_, output_shape_;  // with room for the batch in front
 };
+
+// Built-in functions run(x) and run_into(x, out) that belong to `program`, a PythonProgram.
+nanobind::object run_function(nanobind::handle program);
+nanobind::object run_into_function(nanobind::handle program);
+
+// Raises lowbit.errors.EngineError or DataError with all its facts.
+void set_python_error(const struct Error& error);
 
 }  // namespace lowbit

@@ -27,7 +27,7 @@ struct Epilogue {
   const std::int32_t* constant;     // [groups * 16]
   const std::int32_t* row_factor;   // [groups * 16], or null
   unsigned bits;                    // planes, bytes: there are 2^bits - 1 thresholds
-  const std::int32_t* thresholds;   // [groups][2^bits - 1][16], rising in each channel; rank = #{acc > T}
+  const std::int32_t* thresholds;   // [groups][2^bits - 1][16], rising; rank = #{acc > T}; padding is never exceeded
   bool rank_is_code;                // planes: the table is the identity
   std::uint8_t table[kMaxLevels];   // rank -> code, or byte
   const double* scale;              // [groups * 16]
@@ -59,7 +59,8 @@ struct PlaneLayer {
   const void* weights;                 // [channels / lanes][words][weight_planes][lanes] of the kernel's Word
   const std::int32_t* weight_factor;   // [groups][weight_planes][16]
   std::int32_t input_factor[kMaxBits];
-  bool bare;                           // one plane each and both factors 1: the sum is -popcount
+  bool bare;                           // one plane each, both factors 1, no constant: acc = -popcount
+  bool binary;                         // bare, and its single threshold gives the single plane of the output
   Epilogue epilogue;
 };
 

@@ -93,7 +93,7 @@ class Finish {
       require(*std::max_element(spec.table.begin(), spec.table.end()) < levels, where,
               "codes below " + size_text(levels), "a larger one");
     }
-    thresholds_.resize(groups_of(channels) * count * kGroup);
+    thresholds_.resize(groups_of(channels) * count * kGroup, std::numeric_limits<std::int32_t>::max());
     for (std::size_t o = 0; o < channels; ++o) {
       const std::int32_t* row = spec.thresholds.row(o);
       require(std::is_sorted(row, row + count), where, "rising thresholds",
@@ -241,6 +241,8 @@ class PlaneStep final : public Step {
     for (std::size_t o = 0; o < channels_; ++o) finish_.fold(o, factor_[o]);
     std::fill(factor_.begin(), factor_.end(), 1);
     layer_.bare = true;
+    const Epilogue end = finish_.view();
+    layer_.binary = end.output == Output::planes && end.bits == 1 && end.rank_is_code;
   }
 
   // sum_n X_n = sum_i mx_i (2 popcount(x_i) - n).

@@ -73,44 +73,59 @@ inline __m256 to_real(const Epilogue& e, __m256i acc, std::size_t channel) {
 inline __m256i low_half(__m512i v) { return _mm512_castsi512_si256(v); }
 inline __m256i high_half(__m512i v) { return _mm512_extracti64x4_epi64(v, 1); }
 
+// Where the results of a tile go: one group of channels in several rows.
+struct Target {
+  std::size_t group, rows;
+  std::byte* y;
+  std::size_t y_row, y_plane;
+};
+
 template <unsigned kBits>
-inline void rank_accumulators(const Epilogue& e, __m512i acc, std::size_t group, __mmask16* bits) {
+void finish_ranks(const Epilogue& e, const __m512i* acc, const Target& to) {
   __m512i threshold[1u << kBits];
-  const std::int32_t* at = e.thresholds + group * ((1u << kBits) - 1) * kGroup;
+  const std::int32_t* at = e.thresholds + to.group * ((1u << kBits) - 1) * kGroup;
   for (unsigned c = 0; c + 1 < (1u << kBits); ++c) threshold[c] = _mm512_loadu_si512(at + c * kGroup);
-  rank_bits<kBits>(
-      threshold, [&](__m512i t) { return _mm512_cmpgt_epi32_mask(acc, t); },
-      [](__mmask16 up, __m512i low, __m512i high) { return _mm512_mask_mov_epi32(low, up, high); }, bits);
+  const std::size_t first = to.group * kGroup;
+  const __mmask16 valid = first_lanes(e.channels - first);
+  for (std::size_t r = 0; r < to.rows; ++r) {
+    __m512i left[1u << kBits];
+    for (unsigned c = 0; c + 1 < (1u << kBits); ++c) left[c] = threshold[c];
+    __mmask16 bits[kBits];
+    rank_bits<kBits>(
+        left, [&](__m512i t) { return _mm512_cmpgt_epi32_mask(acc[r], t); },
+        [](__mmask16 up, __m512i low, __m512i high) { return _mm512_mask_mov_epi32(low, up, high); }, bits);
+    std::byte* y = to.y + r * to.y_row;
+    write_ranks(bits, kBits, e.output, e.rank_is_code, e.table, valid, y + first / 8, to.y_plane, y + first);
+  }
 }
 
-// From the accumulators of one group of channels to its outputs in the row at `y`.
-inline void finish(const Epilogue& e, __m512i acc, std::size_t group, std::byte* y, std::size_t y_plane) {
-  const std::size_t first = group * kGroup;
-  const __mmask16 valid = first_lanes(e.channels - first);
-  __mmask16 bits[kMaxBits];
-  switch (e.output) {
-    case Output::planes:
-    case Output::bytes:
-      switch (e.bits) {
-        case 1: rank_accumulators<1>(e, acc, group, bits); break;
-        case 2: rank_accumulators<2>(e, acc, group, bits); break;
-        case 3: rank_accumulators<3>(e, acc, group, bits); break;
-        default: rank_accumulators<4>(e, acc, group, bits); break;
-      }
-      write_ranks(bits, e.bits, e.output, e.rank_is_code, e.table, valid, y + 2 * group, y_plane, y + first);
-      break;
-    case Output::affine: {
-      const __m256i low = requantize(e, low_half(acc), first), high = requantize(e, high_half(acc), first + 8);
-      const __m512i code = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-      _mm512_mask_cvtepi32_storeu_epi8(y + first, valid, code);
-      break;
-    }
-    case Output::real: {
-      const __m256 low = to_real(e, low_half(acc), first), high = to_real(e, high_half(acc), first + 8);
-      const __m512 real = _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
-      _mm512_mask_storeu_ps(y + 4 * first, valid, real);
-      break;
-    }
+void finish_affine(const Epilogue& e, const __m512i* acc, const Target& to) {
+  const std::size_t first = to.group * kGroup;
+  for (std::size_t r = 0; r < to.rows; ++r) {
+    const __m256i low = requantize(e, low_half(acc[r]), first), high = requantize(e, high_half(acc[r]), first + 8);
+    const __m512i code = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    _mm512_mask_cvtepi32_storeu_epi8(to.y + r * to.y_row + first, first_lanes(e.channels - first), code);
+  }
+}
+
+void finish_real(const Epilogue& e, const __m512i* acc, const Target& to) {
+  const std::size_t first = to.group * kGroup;
+  for (std::size_t r = 0; r < to.rows; ++r) {
+    const __m256 low = to_real(e, low_half(acc[r]), first), high = to_real(e, high_half(acc[r]), first + 8);
+    const __m512 real = _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+    _mm512_mask_storeu_ps(to.y + r * to.y_row + 4 * first, first_lanes(e.channels - first), real);
+  }
+}
+
+// From accumulators, one per row, to outputs. Out of line: a tile must not repeat it for each of its rows.
+[[gnu::noinline]] void finish(const Epilogue& e, const __m512i* acc, const Target& to) {
+  if (e.output == Output::affine) return finish_affine(e, acc, to);
+  if (e.output == Output::real) return finish_real(e, acc, to);
+  switch (e.bits) {
+    case 1: return finish_ranks<1>(e, acc, to);
+    case 2: return finish_ranks<2>(e, acc, to);
+    case 3: return finish_ranks<3>(e, acc, to);
+    default: return finish_ranks<4>(e, acc, to);
   }
 }
 

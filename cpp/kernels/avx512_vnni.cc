@@ -10,7 +10,7 @@ namespace {
 
 template <std::size_t kRows, std::size_t kGroups>
 void tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::size_t group) {
-  __m512i sum[kRows][kGroups];
+  __m512i sum[kGroups][kRows];
   const std::byte* x[kRows];
 #pragma GCC unroll 16
   for (std::size_t r = 0; r < kRows; ++r) {
@@ -18,7 +18,7 @@ void tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::size_t
     x[r] = rows.x + at * rows.x_row;
 #pragma GCC unroll 16
     for (std::size_t g = 0; g < kGroups; ++g) {
-      sum[r][g] = constants(layer.epilogue, rows, at, group + g);
+      sum[g][r] = constants(layer.epilogue, rows, at, group + g);
     }
   }
   const std::size_t w_step = layer.quads * kGroup * 4;
@@ -33,17 +33,11 @@ void tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::size_t
       __builtin_memcpy(&quad, x[r] + 4 * k, sizeof quad);
       const __m512i input = _mm512_set1_epi32(quad);
 #pragma GCC unroll 16
-      for (std::size_t g = 0; g < kGroups; ++g) sum[r][g] = _mm512_dpbusd_epi32(sum[r][g], input, weight[g]);
+      for (std::size_t g = 0; g < kGroups; ++g) sum[g][r] = _mm512_dpbusd_epi32(sum[g][r], input, weight[g]);
     }
   }
-#pragma GCC unroll 16
-  for (std::size_t r = 0; r < kRows; ++r) {
-    const std::size_t at = row + r;
-#pragma GCC unroll 16
-    for (std::size_t g = 0; g < kGroups; ++g) {
-      finish(layer.epilogue, sum[r][g], group + g, rows.y + at * rows.y_row,
-             rows.y_plane);
-    }
+  for (std::size_t g = 0; g < kGroups; ++g) {
+    finish(layer.epilogue, sum[g], {group + g, kRows, rows.y + row * rows.y_row, rows.y_row, rows.y_plane});
   }
 }
 

@@ -9,6 +9,8 @@ namespace {
 
 #include "avx512.inl"
 
+constexpr std::size_t kMaxTileRows = 8;
+
 template <unsigned kBits>
 void encode_row(const Encoder& encoder, const std::byte* x, std::byte* y, std::size_t y_plane) {
   __m512 threshold[1u << kBits];
@@ -27,80 +29,98 @@ void encode_row(const Encoder& encoder, const std::byte* x, std::byte* y, std::s
   }
 }
 
-// The negated counts of every pair of planes, weighted and summed.
+// The negated counts of every pair of planes, [kX][kW], weighted and summed in one group of channels.
 template <std::size_t kX, std::size_t kW>
-inline __m512i combine(const PlaneLayer& layer, std::size_t group, const __m512i (&count)[kX][kW]) {
-  if (layer.bare) return count[0][0];
+inline __m512i combine(const PlaneLayer& layer, std::size_t group, const __m512i* count) {
   const std::int32_t* factor = layer.weight_factor + group * kW * kGroup;
   __m512i sum = _mm512_setzero_si512();
   for (std::size_t j = 0; j < kW; ++j) {
-    __m512i inner = count[0][j];
+    __m512i inner = count[j];
     // A single input plane's factor is folded into the weights' by whoever built the layer.
     if (kX > 1) inner = _mm512_mullo_epi32(inner, _mm512_set1_epi32(layer.input_factor[0]));
     for (std::size_t i = 1; i < kX; ++i) {
-      inner = _mm512_add_epi32(inner, _mm512_mullo_epi32(count[i][j], _mm512_set1_epi32(layer.input_factor[i])));
+      const __m512i input_factor = _mm512_set1_epi32(layer.input_factor[i]);
+      inner = _mm512_add_epi32(inner, _mm512_mullo_epi32(count[i * kW + j], input_factor));
     }
     sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(inner, _mm512_loadu_si512(factor + j * kGroup)));
   }
   return sum;
 }
 
-// kRows samples times kGroups groups of channels: all counts live in registers.
-template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups>
-void tile(const PlaneLayer& layer, const Rows& rows, std::size_t row, std::size_t group) {
-  __m512i count[kRows][kGroups][kX][kW];
-  const std::byte* x[kRows];
-  const auto* w = static_cast<const std::uint32_t*>(layer.weights) + group * layer.words * kW * kGroup;
-  const std::size_t w_step = layer.words * kW * kGroup;
-#pragma GCC unroll 16
-  for (std::size_t r = 0; r < kRows; ++r) {
-    x[r] = rows.x + (row + r) * rows.x_row;
-#pragma GCC unroll 16
-    for (std::size_t c = 0; c < kGroups * kX * kW; ++c) (&count[r][0][0][0])[c] = _mm512_setzero_si512();
-  }
-  for (std::size_t k = 0; k < layer.words; ++k, w += kW * kGroup) {
-    __m512i weight[kGroups][kW];
-#pragma GCC unroll 16
-    for (std::size_t g = 0; g < kGroups; ++g) {
-#pragma GCC unroll 16
-      for (std::size_t j = 0; j < kW; ++j) {
-        weight[g][j] = _mm512_load_si512(w + g * w_step + j * kGroup);
-      }
+// From the counts of a tile, [groups][rows][kX][kW], to its outputs. Out of line, and the counts pass through memory:
+// inlined, it makes gcc copy accumulators within the loop that counts.
+template <std::size_t kX, std::size_t kW>
+[[gnu::noinline]] void complete(const PlaneLayer& layer, const Rows& rows, std::size_t row, std::size_t row_count,
+                                std::size_t group, std::size_t group_count, const __m512i* count) {
+  for (std::size_t g = 0; g < group_count; ++g, ++group, count += row_count * kX * kW) {
+    const Target target{group, row_count, rows.y + row * rows.y_row, rows.y_row, rows.y_plane};
+    if (layer.bare) {
+      finish(layer.epilogue, count, target);
+      continue;
     }
-#pragma GCC unroll 16
-    for (std::size_t r = 0; r < kRows; ++r) {
-#pragma GCC unroll 16
-      for (std::size_t i = 0; i < kX; ++i) {
-        std::int32_t word;
-        __builtin_memcpy(&word, x[r] + i * rows.x_plane + 4 * k, sizeof word);
-        const __m512i input = _mm512_set1_epi32(word);
-#pragma GCC unroll 16
-        for (std::size_t g = 0; g < kGroups; ++g) {
-#pragma GCC unroll 16
-          for (std::size_t j = 0; j < kW; ++j) {
-            const __m512i differ = _mm512_popcnt_epi32(_mm512_xor_si512(input, weight[g][j]));
-            count[r][g][i][j] = _mm512_sub_epi32(count[r][g][i][j], differ);
-          }
-        }
-      }
+    __m512i acc[kMaxTileRows];
+    for (std::size_t r = 0; r < row_count; ++r) {
+      const __m512i sum = combine<kX, kW>(layer, group, count + r * kX * kW);
+      acc[r] = _mm512_add_epi32(sum, constants(layer.epilogue, rows, row + r, group));
     }
+    finish(layer.epilogue, acc, target);
   }
+}
+
+// One threshold, one plane, nothing to combine: straight from registers to bits.
+template <std::size_t kRows, std::size_t kGroups>
+inline void write_bits(const Epilogue& e, const Rows& rows, std::size_t row, std::size_t group, const __m512i* count) {
 #pragma GCC unroll 16
-  for (std::size_t r = 0; r < kRows; ++r) {
-    const std::size_t at = row + r;
+  for (std::size_t g = 0; g < kGroups; ++g) {
+    const __m512i threshold = _mm512_loadu_si512(e.thresholds + (group + g) * kGroup);
+    std::byte* y = rows.y + row * rows.y_row + 2 * (group + g);
 #pragma GCC unroll 16
-    for (std::size_t g = 0; g < kGroups; ++g) {
-      const std::size_t channels = group + g;
-      const __m512i sum = combine<kX, kW>(layer, channels, count[r][g]);
-      const __m512i acc = _mm512_add_epi32(sum, constants(layer.epilogue, rows, at, channels));
-      finish(layer.epilogue, acc, channels, rows.y + at * rows.y_row, rows.y_plane);
+    for (std::size_t r = 0; r < kRows; ++r, y += rows.y_row) {
+      const std::uint16_t piece = _mm512_cmpgt_epi32_mask(count[g * kRows + r], threshold);
+      __builtin_memcpy(y, &piece, sizeof piece);
     }
   }
 }
 
+// kRows samples times kGroups groups of channels: all counts live in registers.
+template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups>
+void tile(const PlaneLayer& layer, const Rows& rows, std::size_t row, std::size_t group) {
+  constexpr std::size_t kCounts = kGroups * kRows * kX * kW;
+  __m512i count[kCounts];
+  const std::byte* x[kRows];
+  const auto* w = static_cast<const std::uint32_t*>(layer.weights) + group * layer.words * kW * kGroup;
+  const std::size_t w_step = layer.words * kW * kGroup;
+#pragma GCC unroll 32
+  for (std::size_t c = 0; c < kCounts; ++c) count[c] = _mm512_setzero_si512();
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < kRows; ++r) x[r] = rows.x + (row + r) * rows.x_row;
+  for (std::size_t k = 0; k < layer.words; ++k, w += kW * kGroup) {
+    __m512i weight[kGroups * kW];
+#pragma GCC unroll 16
+    for (std::size_t n = 0; n < kGroups * kW; ++n) weight[n] = _mm512_load_si512(w + n / kW * w_step + n % kW * kGroup);
+#pragma GCC unroll 16
+    for (std::size_t n = 0; n < kRows * kX; ++n) {
+      std::int32_t word;
+      __builtin_memcpy(&word, x[n / kX] + n % kX * rows.x_plane + 4 * k, sizeof word);
+      const __m512i input = _mm512_set1_epi32(word);
+#pragma GCC unroll 16
+      for (std::size_t m = 0; m < kGroups * kW; ++m) {
+        const __m512i differ = _mm512_popcnt_epi32(_mm512_xor_si512(input, weight[m]));
+        // As a statement of its own, so that gcc 12 subtracts in place instead of copying accumulators around.
+        asm("vpsubd %1, %0, %0" : "+v"(count[m / kW * kRows * kX * kW + n * kW + m % kW]) : "v"(differ));
+      }
+    }
+  }
+  if (kX * kW == 1 && layer.binary) return write_bits<kRows, kGroups>(layer.epilogue, rows, row, group, count);
+  __m512i counted[kCounts];
+#pragma GCC unroll 32
+  for (std::size_t c = 0; c < kCounts; ++c) counted[c] = count[c];
+  complete<kX, kW>(layer, rows, row, kRows, group, kGroups, counted);
+}
+
 // Tile sizes that gcc 12 keeps in the 32 registers, by the number of pairs of planes.
-constexpr std::size_t rows_of_tile(std::size_t pairs) { return pairs == 1 ? 8 : pairs <= 4 ? 4 : pairs <= 9 ? 2 : 1; }
-constexpr std::size_t groups_of_tile(std::size_t pairs) { return pairs <= 2 ? 2 : 1; }
+constexpr std::size_t rows_of_tile(std::size_t pairs) { return pairs <= 4 ? 4 : pairs <= 9 ? 2 : 1; }
+constexpr std::size_t groups_of_tile(std::size_t pairs) { return pairs == 1 ? 4 : pairs == 2 ? 2 : 1; }
 constexpr std::size_t groups_of_single_row(std::size_t pairs) { return pairs <= 4 ? 4 : pairs <= 9 ? 2 : 1; }
 
 template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups>
