@@ -1,0 +1,103 @@
+"""Passes that remove floats between quantized layers.
+
+`LQFullyConnected -> activation -> Encode` becomes one layer that counts thresholds; `AffineFullyConnected -> activation
+-> Encode` becomes a layer and an activation on codes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from lowbit.ir import Graph, Node
+from lowbit.ir.activations import preimage_thresholds
+from lowbit.ir.passes import Pass
+from lowbit.schemes import Affine
+
+ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
+
+
+def _fold_activations(graph: Graph) -> bool:
+    """Give every learned-basis layer the activation that alone reads it."""
+    return _fold(graph, "LQFullyConnected", tuple(ACTIVATIONS), _absorb_activation)
+
+
+def _fold_encodes(graph: Graph) -> bool:
+    """Give every learned-basis layer the thresholds of the encoder that alone reads it."""
+    return _fold(graph, "LQFullyConnected", ("Encode",), _absorb_encode)
+
+
+def affine_chain(encodings: Mapping[str, Affine]) -> Pass:
+    """Return the pass that lets affine layers hand on codes; `encodings` holds those before an activation, by layer."""
+    return Pass("fold-affine", partial(_fold_affine, encodings))
+
+
+def _fold_affine(encodings: Mapping[str, Affine], graph: Graph) -> bool:
+    def absorb(graph: Graph, layer: Node, reader: Node) -> bool:
+        if reader.op == "Encode":
+            return _hand_on_codes(graph, layer, reader)
+        encoder = _only_reader(graph, reader, ("Encode",))
+        if encoder is None or layer.name not in encodings or not _is_affine8(graph, encoder):
+            return False
+        graph.update(layer.outputs[0], encoding=encodings[layer.name], dtype="code")
+        return _hand_on_codes(graph, reader, encoder)
+
+    return _fold(graph, "AffineFullyConnected", (*ACTIVATIONS, "Encode"), absorb)
+
+
+def _fold(graph: Graph, op: str, readers: tuple[str, ...], absorb: "Absorb") -> bool:
+    changed = False
+    for layer in [node for node in graph.nodes if node.op == op]:
+        reader = _only_reader(graph, layer, readers)
+        if reader is not None and graph.value(layer.outputs[0]).encoding is None:
+            changed |= absorb(graph, layer, reader)
+    return changed
+
+
+def _absorb_activation(graph: Graph, layer: Node, reader: Node) -> bool:
+    if layer.attributes.get("activation", "none") != "none":
+        return False
+    attributes = {**layer.attributes, "activation": ACTIVATIONS[reader.op]}
+    _replace(graph, layer, replace(layer, outputs=reader.outputs, attributes=attributes), reader)
+    return True
+
+
+def _absorb_encode(graph: Graph, layer: Node, reader: Node) -> bool:
+    encoding = graph.value(reader.outputs[0]).encoding
+    if encoding is None or isinstance(encoding, Affine):
+        return False
+    activation = str(layer.attributes.get("activation", "none"))
+    thresholds = np.asarray(preimage_thresholds(encoding.thresholds()[0], activation))
+    name = graph.add_constant(graph.fresh_name(f"{layer.name}/thresholds"), thresholds)
+    _replace(graph, layer, replace(layer, inputs=(*layer.inputs[:3], name), outputs=reader.outputs), reader)
+    return True
+
+
+def _hand_on_codes(graph: Graph, maker: Node, encoder: Node) -> bool:
+    if not _is_affine8(graph, encoder):
+        return False
+    _replace(graph, maker, replace(maker, outputs=encoder.outputs), encoder)
+    return True
+
+
+def _is_affine8(graph: Graph, encoder: Node) -> bool:
+    encoding = graph.value(encoder.outputs[0]).encoding
+    return isinstance(encoding, Affine) and encoding.bits == 8
+
+
+def _only_reader(graph: Graph, node: Node, ops: tuple[str, ...]) -> Node | None:
+    """Return the node that alone reads the output of `node`, if it is one of `ops`."""
+    readers = graph.consumers(node.outputs[0])
+    alone = len(readers) == 1 and node.outputs[0] not in graph.outputs
+    return readers[0] if alone and readers[0].op in ops else None
+
+
+def _replace(graph: Graph, old: Node, new: Node, absorbed: Node) -> None:
+    """Put `new` where `old` was; `absorbed` disappears."""
+    graph.nodes[graph.nodes.index(old)] = new
+    graph.nodes.remove(absorbed)
+
+
+fold_activations = Pass("fold-activations", _fold_activations)
+fold_encodes = Pass("fold-encodes", _fold_encodes)

@@ -1,0 +1,287 @@
+"""Float network in, low-bit network out: layer after layer, each against the float network.
+
+For every linear layer, in order:
+
+1. what arrives at its input in the network quantized so far, and what arrives in the float network, give the input's
+   encoding (the published system calls this fine-tuning; for the first layer both are the same);
+2. the coded inputs and the layer's float outputs give codes, encoding and bias of its weights;
+3. the layer is replaced, so that the next one sees what this one really gives.
+
+At the end, passes remove the floats between layers.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.calibrate import Histogram, LinearMoments, Run, batches, prefix, watch
+from lowbit.errors import DataError, NumericError, UnsupportedError
+from lowbit.ir import Graph, Node, Value, evaluate, run_passes, verify
+from lowbit.ir.passes import fold_constants, fuse_linear, is_linear
+from lowbit.planes import pack
+from lowbit.quantize.activations import encode_activation
+from lowbit.quantize.affine import encoding_of_range
+from lowbit.quantize.fold import ACTIVATIONS, affine_chain, fold_activations, fold_encodes
+from lowbit.quantize.plan import Plan
+from lowbit.quantize.report import LayerReport, Report
+from lowbit.quantize.restore import Problem
+from lowbit.quantize.weights import CodedWeights, check_weights, nearest, restored
+from lowbit.schemes import Affine, LearnedBasis
+
+Array = npt.NDArray[np.float64]
+Samples = npt.NDArray[np.float32]
+Progress = Callable[[int, int, str], None]
+
+# 8-bit codes of these have fixed ranges (the convention of LiteRT).
+_FIXED = {"Tanh": (1 / 128, 128), "Sigmoid": (1 / 256, 0)}
+
+
+def quantize(
+    graph: Graph, samples: npt.ArrayLike, plan: Plan, progress: Progress | None = None, *, run: Run = evaluate
+) -> tuple[Graph, Report]:
+    """Return a low-bit copy of a float network, and what was done. Equal arguments give equal networks.
+
+    Args:
+        graph: a float network with one input; every linear layer with constant weights is quantized.
+        samples: unlabelled calibration samples `[n, ...]`, in the shape that the network takes.
+        plan: what to do; at most `plan.samples` samples are used, chosen by `plan.seed`.
+        progress: called with layers done, layers in all, and the next layer's name.
+        run: what runs a network.
+
+    Raises:
+        DataError: samples are missing, misshapen or not finite.
+        NumericError: weights or activations that cannot be quantized.
+        PlanError: the plan names a layer that does not exist.
+        UnsupportedError: there is no layer to quantize, or the network has several inputs.
+    """
+    started = time.perf_counter()
+    network = run_passes(graph, [fold_constants, fuse_linear]).graph
+    layers = _layers(network, plan)
+    chosen = _chosen(network, samples, plan)
+    work = _Work(network, chosen, run)
+    reports = []
+    for index, layer in enumerate(layers):
+        if progress:
+            progress(index, len(layers), layer.name)
+        reports.append(work.quantize_layer(layer, plan.for_layer(layer.name)))
+    if progress:
+        progress(len(layers), len(layers), "done")
+    return work.finished(), Report(tuple(reports), len(chosen), time.perf_counter() - started)
+
+
+class _Work:
+    """The float network, the network quantized so far, and the samples that compare them."""
+
+    def __init__(self, network: Graph, samples: Samples, run: Run) -> None:
+        self._float, self._low, self._samples, self._run = network, network.copy(), samples, run
+        self._encoded: dict[tuple[object, ...], str] = {}
+        self._before_activation: dict[str, Affine] = {}
+
+    def quantize_layer(self, layer: Node, plan: Plan) -> LayerReport:
+        """Replace one layer of the low-bit network by its quantized form."""
+        started = time.perf_counter()
+        weights = self._float.constant(layer.inputs[1]).astype(np.float64)
+        check_weights(weights, plan.scheme, f"{self._float.name}/{layer.name}")
+        codes = self._encode_input(layer, plan)
+        moments = self._moments(layer, codes, weights.shape)
+        coded, bias = _weights_and_bias(weights, self._float.constant(layer.inputs[2]), moments, plan)
+        self._replace(layer, codes, coded, bias)
+        return LayerReport(
+            layer.name,
+            plan.scheme,
+            plan.weight_bits,
+            plan.activation_bits,
+            _weight_error(coded.values(), weights),
+            _output_error(coded.values(), bias, moments),
+            time.perf_counter() - started,
+        )
+
+    def finished(self) -> Graph:
+        """Return the low-bit network without floats between its layers."""
+        passes = [fold_activations, fold_encodes, affine_chain(self._before_activation)]
+        result = run_passes(self._low, passes).graph
+        verify(result)
+        return result
+
+    def _encode_input(self, layer: Node, plan: Plan) -> str:
+        """Return the name of the codes of a layer's input; layers with equal settings share them."""
+        source = layer.inputs[0]
+        key = (source, plan.scheme, plan.activation_bits, plan.uses_activation_offset, plan.weight_bits == 8)
+        if key not in self._encoded:
+            encoding = self._input_encoding(source, plan)
+            self._encoded[key] = self._add_encoder(layer, encoding)
+        return self._encoded[key]
+
+    def _input_encoding(self, source: str, plan: Plan) -> LearnedBasis | Affine:
+        producer = self._float.producer(source)
+        if producer and producer.op in _FIXED and (plan.scheme, plan.activation_bits) == ("affine", 8):
+            scale, zero_point = _FIXED[producer.op]
+            return Affine(8, np.array([scale], np.float32), np.array([zero_point], np.int32))
+        histogram = Histogram()
+        for low, target in self._pairs(source, source):
+            histogram.update(low, target)
+        encoding = encode_activation(histogram, plan, source)
+        if isinstance(encoding, Affine) and not _is_int8(plan):
+            return encoding.to_learned_basis()
+        return encoding
+
+    def _add_encoder(self, layer: Node, encoding: LearnedBasis | Affine) -> str:
+        """Insert `Encode` before a layer and return the name of the codes."""
+        graph, source = self._low, layer.inputs[0]
+        name = graph.fresh_name(f"{source}/codes")
+        graph.add(Value(name, "code", graph.value(source).shape, None, encoding))
+        inputs: tuple[str, ...] = (source,)
+        if isinstance(encoding, LearnedBasis):
+            inputs += (graph.add_constant(graph.fresh_name(f"{name}/thresholds"), encoding.thresholds()[0]),)
+        node = Node("Encode", inputs, (name,), {}, graph.fresh_name(f"{layer.name}/encode"), "lowbit")
+        graph.nodes.insert(_position(graph, layer.name), node)
+        return name
+
+    def _moments(self, layer: Node, codes: str, shape: tuple[int, ...]) -> LinearMoments:
+        encoding = self._low.value(codes).encoding
+        assert encoding is not None
+        levels, moments, outputs = encoding.levels()[0], LinearMoments.empty(shape[1], shape[0]), Histogram()
+        for coded, target in self._pairs(codes, layer.outputs[0]):
+            moments.update(levels[coded.astype(np.intp)], target)
+            outputs.update(target)
+        if isinstance(encoding, Affine):
+            range_ = np.array([min(outputs.minimum, 0.0)]), np.array([max(outputs.maximum, 0.0)])
+            self._before_activation[layer.name] = encoding_of_range(*range_, 8, symmetric=False)
+        return moments
+
+    def _pairs(
+        self, low: str, target: str
+    ) -> Iterator[tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]]:
+        """Yield, per batch, a value of the low-bit network and one of the float network."""
+        low_part, float_part = prefix(self._low, [low]), prefix(self._float, [target])
+        for batch in batches(self._samples, self._float.value(self._float.inputs[0]).shape[0]):
+            target_array = watch(self._run, float_part, batch, [target])[target]
+            if not np.isfinite(target_array).all():
+                raise NumericError(
+                    "the float network gives values that are not finite",
+                    where=target,
+                    found="NaN or infinity",
+                    remedy="Check the samples' scale and the network's weights.",
+                )
+            yield watch(self._run, low_part, batch, [low])[low], target_array
+
+    def _replace(self, layer: Node, codes: str, coded: CodedWeights, bias: Array) -> None:
+        """Put the quantized layer in the place of the float one."""
+        graph, name = self._low, graph_name(self._low, layer)
+        source = graph.value(codes).encoding
+        assert source is not None
+        if isinstance(coded.encoding, Affine) and isinstance(source, Affine):
+            op, dtype, data = "AffineFullyConnected", "code", coded.codes
+            encoding: Affine | LearnedBasis = coded.encoding
+            bias_name = graph.add_constant(name("bias"), _integer_bias(bias, source, encoding), "int32")
+        else:
+            op, dtype, data = "LQFullyConnected", "planes", pack(coded.codes, coded.encoding.bits)
+            encoding = _per_output(coded.encoding, len(coded.codes))
+            bias_name = graph.add_constant(name("bias"), bias)
+        weights = graph.add(Value(name("weights"), dtype, coded.codes.shape, data, encoding))
+        position = _position(graph, layer.name)
+        graph.nodes[position] = Node(op, (codes, weights, bias_name), layer.outputs, {}, layer.name, "lowbit")
+
+
+def graph_name(graph: Graph, layer: Node) -> Callable[[str], str]:
+    """Return what names a constant of a layer."""
+    return lambda what: graph.fresh_name(f"{layer.name}/{what}_q")
+
+
+def _weights_and_bias(
+    weights: Array, bias: npt.NDArray[np.generic], moments: LinearMoments, plan: Plan
+) -> tuple[CodedWeights, Array]:
+    if plan.method == "plain":
+        return nearest(weights, plan), bias.astype(np.float64)
+    problem = Problem.of(moments.covariance(), moments.cross(), weights, plan.damping)
+    coded = restored(problem, plan)
+    mean_input, mean_output = moments.means()
+    return coded, mean_output - coded.values() @ mean_input
+
+
+def _weight_error(values: Array, weights: Array) -> float:
+    return float(((values - weights) ** 2).sum() / max(float((weights**2).sum()), 1e-300))
+
+
+def _output_error(values: Array, bias: Array, moments: LinearMoments) -> float:
+    """Return E |W^ x + b^ - y|^2 / Var y, from moments alone."""
+    mean_input, mean_output = moments.means()
+    variance = moments.variance()
+    spread = np.einsum("od,od->o", values @ moments.covariance() - 2 * moments.cross().T, values) + variance
+    shift = values @ mean_input + bias - mean_output
+    return float((np.maximum(spread, 0) + shift**2).sum() / max(float(variance.sum()), 1e-300))
+
+
+def _integer_bias(bias: Array, source: Affine, weights: Affine) -> npt.NDArray[np.int32]:
+    scale = source.integer_scale()[0] * weights.integer_scale()
+    limits = np.iinfo(np.int32)
+    return np.clip(np.rint(bias / scale), limits.min, limits.max).astype(np.int32)
+
+
+def _per_output(encoding: Affine | LearnedBasis, outputs: int) -> LearnedBasis:
+    """Return the encoding as a learned basis with a row per output."""
+    basis = encoding.to_learned_basis() if isinstance(encoding, Affine) else encoding
+    repeats = outputs // basis.channels
+    return LearnedBasis(
+        *(np.repeat(array, repeats, axis=0) for array in (basis.basis, basis.offset, basis.top))
+    )
+
+
+def _is_int8(plan: Plan) -> bool:
+    return (plan.scheme, plan.weight_bits, plan.activation_bits) == ("affine", 8, 8)
+
+
+def _position(graph: Graph, name: str) -> int:
+    return next(index for index, node in enumerate(graph.nodes) if node.name == name)
+
+
+def _layers(network: Graph, plan: Plan) -> list[Node]:
+    """Return the layers to quantize, in order."""
+    linear = [node for node in network.nodes if is_linear(network, node)]
+    plan.check_names([node.name for node in linear])
+    layers = [node for node in linear if plan.for_layer(node.name).scheme != "float"]
+    if not layers:
+        raise UnsupportedError(
+            "there is no layer to quantize",
+            where=network.name,
+            expected="a fully connected layer with constant weights",
+            found=", ".join(sorted({node.op for node in network.nodes})) or "an empty network",
+        )
+    return layers
+
+
+def _chosen(network: Graph, samples: npt.ArrayLike, plan: Plan) -> Samples:
+    """Return checked samples, at most as many as the plan says, in their order."""
+    if len(network.inputs) != 1:
+        raise UnsupportedError(
+            "calibration needs a network with one input", where=network.name, found=", ".join(network.inputs)
+        )
+    array, shape = np.asarray(samples), network.value(network.inputs[0]).shape
+    fits = array.ndim == len(shape) and all(
+        isinstance(want, str) or want == have for want, have in zip(shape[1:], array.shape[1:], strict=True)
+    )
+    if not fits or not len(array) or array.dtype.kind not in "fiub":
+        raise DataError(
+            "calibration samples do not fit the network",
+            where=network.inputs[0],
+            expected=f"at least one sample, shape [n, {', '.join(map(str, shape[1:]))}]",
+            found=f"{array.dtype} {list(array.shape)}",
+        )
+    if len(array) > plan.samples:
+        array = array[
+            np.sort(np.random.default_rng(plan.seed).choice(len(array), plan.samples, replace=False))
+        ]
+    array = array.astype(np.float32)
+    bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    if bad.any():
+        raise DataError(
+            "a calibration sample is not finite",
+            where=f"sample {int(np.argmax(bad))}",
+            expected="finite values",
+            found=f"{int(bad.sum())} samples with NaN or infinity",
+            remedy="Remove these samples.",
+        )
+    return array

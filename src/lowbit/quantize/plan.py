@@ -1,0 +1,217 @@
+"""The plan: which scheme, how many bits and which method, for the network and for single layers.
+
+As a file it is TOML with the same names; `bits` sets both kinds, and a table per layer overrides:
+
+    bits = 2
+    samples = 1024
+
+    [layers.fc2]
+    scheme = "affine"
+    bits = 8
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from lowbit.errors import PlanError
+from lowbit.untrusted import read_file
+
+BITS = {"lq": (1, 4), "affine": (2, 8)}
+_CHOICES = {
+    "scheme": ("lq", "affine", "float"),
+    "method": ("restore", "plain"),
+    "update": ("least-squares", "gradient"),
+    "clip": ("mse", "minmax"),
+}
+_LEAST = {"samples": 1, "seed": 0, "restarts": 0, "rounds": 1}
+_NETWORK_ONLY = ("samples", "seed", "layers")
+_LARGEST_FILE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to quantize a network, or, without `layers`, one layer.
+
+    Attributes:
+        scheme: `lq` (learned basis, 1-4 bits), `affine` (2-8 bits) or `float` (leave as it is).
+        weight_bits: bits of weights.
+        activation_bits: bits of a layer's input.
+        method: `restore` (codes, basis and bias restore the layer's float output) or `plain` (weights as near as
+            possible to the float weights: the published method for `lq`, rounding for `affine`).
+        samples: the most calibration samples that are used.
+        seed: for the choice of samples and for restarts.
+        weight_offset: `lq`: a learned offset per output, which costs popcounts at run time; when None, only for
+            weights of one bit that are restored, which gain from it.
+        activation_offset: `lq`: a learned offset, free at run time; when None, on unless the method is `plain`.
+        update: how QEM updates a basis.
+        restarts: random starts of QEM.
+        rounds: how often basis and codes are refined in turn.
+        damping: how strongly restoration keeps to the float weights, in mean variances of the input.
+        symmetric: `affine`: weights have their zero in the middle.
+        per_channel: `affine`: weights have a scale per output.
+        clip: `affine`: the range of values: all of it, or the one of least squared error.
+        layers: overrides by layer name.
+    """
+
+    scheme: str = "lq"
+    weight_bits: int = 3
+    activation_bits: int = 3
+    method: str = "restore"
+    samples: int = 1024
+    seed: int = 0
+    weight_offset: bool | None = None
+    activation_offset: bool | None = None
+    update: str = "least-squares"
+    restarts: int = 8
+    rounds: int = 3
+    damping: float = 0.5
+    symmetric: bool = True
+    per_channel: bool = True
+    clip: str = "mse"
+    layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        for name in self.layers:
+            self.for_layer(name)
+
+    @property
+    def uses_weight_offset(self) -> bool:
+        """Whether learned weights have an offset."""
+        automatic = self.method == "restore" and self.weight_bits == 1
+        return automatic if self.weight_offset is None else self.weight_offset
+
+    @property
+    def uses_activation_offset(self) -> bool:
+        """Whether learned activations have an offset."""
+        return self.method == "restore" if self.activation_offset is None else self.activation_offset
+
+    def for_layer(self, name: str) -> "Plan":
+        """Return the plan of one layer, its overrides applied.
+
+        Raises:
+            PlanError: an override has an unknown name or an impossible value.
+        """
+        where = f"layers.{name}"
+        given = self.layers.get(name, {})
+        if not isinstance(given, Mapping):
+            raise PlanError(
+                "a layer's settings are no table", where=where, expected=f"[{where}]", found=repr(given)
+            )
+        settings = _settings(given, where)
+        forbidden = sorted(settings.keys() & set(_NETWORK_ONLY))
+        if forbidden:
+            raise PlanError("this is said once for the network", where=where, found=", ".join(forbidden))
+        try:
+            return replace(self, **settings, layers={})
+        except PlanError as error:
+            raise PlanError(error.message, where=where, expected=error.expected, found=error.found) from error
+
+    def check_names(self, known: Collection[str]) -> None:
+        """Check that every layer with overrides exists.
+
+        Raises:
+            PlanError: it does not; near names are listed.
+        """
+        for name in self.layers:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)[:5]
+                raise PlanError(
+                    "the plan names a layer that the network does not have",
+                    where=f"layers.{name}",
+                    expected=" or ".join(near),
+                    found=repr(name),
+                    remedy="Layers are listed by: lowbit inspect MODEL",
+                )
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str] | None, **given: Any) -> "Plan":
+        """Return the plan of a TOML file, or the default plan; `given` settings win.
+
+        Raises:
+            FileError: the file cannot be read.
+            PlanError: it is not TOML, or a setting is unknown or impossible.
+        """
+        if path is None:
+            return cls(**given)
+        return cls.from_toml(read_file(path, limit=_LARGEST_FILE), where=str(path), **given)
+
+    @classmethod
+    def from_toml(cls, text: str | bytes, *, where: str = "plan", **given: Any) -> "Plan":
+        """Return the plan that TOML text describes; `given` settings win.
+
+        Raises:
+            PlanError: it is not TOML, or a setting is unknown or impossible.
+        """
+        try:
+            table = tomllib.loads(text if isinstance(text, str) else text.decode())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise PlanError("the plan is not TOML", where=where, found=str(error)) from error
+        return cls(**{**_settings(table, where), **given})
+
+
+def _settings(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return settings by field name; `bits` becomes both kinds."""
+    settings = dict(table)
+    if "bits" in settings:
+        bits = settings.pop("bits")
+        settings = {"weight_bits": bits, "activation_bits": bits, **settings}
+    known = [entry.name for entry in fields(Plan)]
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(name, [*known, "bits"], n=2) or known
+            raise PlanError("unknown setting", where=where, expected=" or ".join(near), found=repr(name))
+    return settings
+
+
+def _check(plan: Plan) -> None:
+    for entry in fields(Plan):
+        _check_type(entry.name, getattr(plan, entry.name), entry.default)
+    for name, choices in _CHOICES.items():
+        if getattr(plan, name) not in choices:
+            raise PlanError(
+                f"unknown {name}", where=name, expected=" or ".join(choices), found=getattr(plan, name)
+            )
+    for name, least in _LEAST.items():
+        if getattr(plan, name) < least:
+            raise PlanError(
+                f"{name} is too small", where=name, expected=f">= {least}", found=str(getattr(plan, name))
+            )
+    if not 0 < plan.damping < float("inf"):
+        raise PlanError("damping is out of range", where="damping", expected="> 0", found=str(plan.damping))
+    if plan.scheme in BITS:
+        _check_bits(plan)
+
+
+def _check_type(name: str, value: object, default: object) -> None:
+    kinds: dict[type, tuple[type, ...]] = {float: (float, int), bool: (bool,), int: (int,), str: (str,)}
+    if isinstance(default, float | int | str):
+        fits = isinstance(value, kinds[type(default)]) and (
+            isinstance(default, bool) or not isinstance(value, bool)
+        )
+    elif default is None:
+        fits = value is None or isinstance(value, bool)
+    else:
+        fits = isinstance(value, Mapping)
+    if not fits:
+        raise PlanError(
+            "a setting has the wrong type", where=name, expected=f"like {default!r}", found=repr(value)
+        )
+
+
+def _check_bits(plan: Plan) -> None:
+    least, most = BITS[plan.scheme]
+    for name in ("weight_bits", "activation_bits"):
+        bits = getattr(plan, name)
+        if not least <= bits <= most:
+            raise PlanError(
+                "bits out of range",
+                where=name,
+                expected=f"{least} to {most} for {plan.scheme}",
+                found=str(bits),
+                remedy="Choose other bits, or the other scheme: lq has 1 to 4 bits, affine 2 to 8.",
+            )

@@ -1,0 +1,184 @@
+"""Weights on a grid: learned basis or affine, as near as possible to the float weights or restoring the float output."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.errors import NumericError
+from lowbit.quantize import qem
+from lowbit.quantize.affine import weight_encoding
+from lowbit.quantize.plan import Plan
+from lowbit.quantize.restore import Problem, descend, feed_back, refit
+from lowbit.schemes import WEIGHT_BOUND, Affine, LearnedBasis, snap_weights
+
+Array = npt.NDArray[np.float64]
+SWEEPS = 3
+GRID_ROUNDS = 2
+OFFSET_STEPS = 8  # a coefficient alone, of one bit, is this many steps of its offset
+_FLATTEST = 1 / 64  # least ratio of two coefficients: keeps a basis positive where a bit is of no use
+_TINIEST = 1e-30
+
+
+@dataclass(frozen=True, eq=False)
+class CodedWeights:
+    """Codes `[o, n]` and what they mean, per output."""
+
+    encoding: LearnedBasis | Affine
+    codes: npt.NDArray[np.uint8]
+
+    def values(self) -> Array:
+        """Return the levels of the codes, `[o, n]`."""
+        levels = np.broadcast_to(self.encoding.levels(), (len(self.codes), 1 << self.encoding.bits))
+        return np.take_along_axis(levels, self.codes.astype(np.intp), axis=1)
+
+
+def check_weights(weights: Array, scheme: str, where: str) -> None:
+    """Check that weights `[o, n]` can be quantized.
+
+    Raises:
+        NumericError: a weight is NaN or infinite, or an output has only zeros and the scheme needs a scale.
+    """
+    if not np.isfinite(weights).all():
+        output, column = np.argwhere(~np.isfinite(weights))[0]
+        raise NumericError(
+            "a weight is not finite",
+            where=where,
+            expected="finite weights",
+            found=f"{weights[output, column]} at [{output}, {column}]",
+            remedy="Repair or retrain the network.",
+        )
+    empty = np.flatnonzero(np.abs(weights).max(axis=1) < _TINIEST)
+    if scheme == "lq" and len(empty):
+        shown = ", ".join(map(str, empty[:8])) + (", …" if len(empty) > 8 else "")
+        raise NumericError(
+            "outputs have only zero weights, so a learned basis has no positive scale",
+            where=where,
+            expected="a weight other than 0 in every output",
+            found=f"{len(empty)} such outputs: {shown}",
+            remedy='Remove these outputs, or give this layer scheme = "affine" in the plan.',
+        )
+
+
+def nearest(weights: Array, plan: Plan) -> CodedWeights:
+    """Return the codes and encoding nearest to the float weights `[o, n]`."""
+    if plan.scheme == "affine":
+        encoding: LearnedBasis | Affine = weight_encoding(weights, plan)
+    else:
+        offset = plan.uses_weight_offset
+        encoding = _snapped(_fit(qem.Points.of(weights), plan, offset))
+    return CodedWeights(encoding, encoding.encode(weights))
+
+
+def restored(problem: Problem, plan: Plan) -> CodedWeights:
+    """Return the codes and encoding that solve `problem`: the float output restored."""
+    importance = np.diag(problem.metric)
+    if plan.scheme == "affine":
+        encoding: LearnedBasis | Affine = weight_encoding(problem.target.T, plan, importance)
+        values = feed_back(problem, _AffineGrid(encoding))
+    else:
+        encoding, values = _restored_basis(problem, plan, importance)
+    for _ in range(GRID_ROUNDS):
+        values = descend(problem, values, _grid(encoding), SWEEPS)
+        coded = CodedWeights(encoding, encoding.encode(values.T))
+        encoding = _rescaled(problem, coded)
+        coded = replace(coded, encoding=encoding)
+        values = coded.values().T
+    return coded
+
+
+class _LevelGrid:
+    """A grid of few levels `[o, l]`, ascending."""
+
+    def __init__(self, levels: Array) -> None:
+        self._levels = np.ascontiguousarray(levels.T)
+        self._thresholds = np.ascontiguousarray(qem.midpoints(levels).T)
+        self._outputs = np.arange(len(levels))
+
+    def nearest(self, values: Array) -> Array:
+        return np.asarray(self._levels[(values > self._thresholds).sum(axis=0), self._outputs])
+
+
+class _AffineGrid:
+    """A uniform grid: rounding, whatever the number of levels."""
+
+    def __init__(self, encoding: Affine) -> None:
+        self._scale, self._zero, self._most = (
+            encoding.integer_scale(),
+            encoding.zero_point,
+            (1 << encoding.bits) - 1,
+        )
+
+    def nearest(self, values: Array) -> Array:
+        codes = np.clip(np.rint(values / self._scale) + self._zero, 0, self._most)
+        return np.asarray(self._scale * (codes - self._zero))
+
+
+def _grid(encoding: LearnedBasis | Affine) -> _LevelGrid | _AffineGrid:
+    if isinstance(encoding, Affine):
+        return _AffineGrid(encoding)
+    return _LevelGrid(np.sort(encoding.levels(), axis=1))
+
+
+def _fit(points: qem.Points, plan: Plan, offset: bool) -> qem.Fit:
+    update: qem.Update = "gradient" if plan.update == "gradient" else "least-squares"
+    return qem.fit(
+        points, plan.weight_bits, offset=offset, update=update, restarts=plan.restarts, seed=plan.seed
+    )
+
+
+def _restored_basis(problem: Problem, plan: Plan, importance: Array) -> tuple[LearnedBasis, Array]:
+    """Return a snapped basis, and values `[d, o]` near its levels, after error feedback and refinement in turn."""
+    fit = _fit(qem.Points.of(problem.target.T, importance), plan, plan.uses_weight_offset)
+    values = feed_back(problem, _LevelGrid(_sorted_levels(fit)))
+    for _ in range(plan.rounds):
+        fit = _refitted(problem, values, fit, plan.uses_weight_offset)
+        values = descend(problem, values, _LevelGrid(_sorted_levels(fit)), SWEEPS)
+    return _snapped(fit), values
+
+
+def _refitted(problem: Problem, values: Array, fit: qem.Fit, offset: bool) -> qem.Fit:
+    """Return the basis with least error for the codes that `values [d, o]` have under `fit`."""
+    bits = fit.basis.shape[1]
+    levels = qem.levels(fit.basis, fit.offset)
+    order = np.argsort(levels, axis=1)
+    thresholds = qem.midpoints(np.take_along_axis(levels, order, 1))
+    ranks = sum((values > step for step in thresholds.T), np.zeros(values.shape, np.intp))
+    codes = np.take_along_axis(order, ranks.T, axis=1)
+    planes = qem.signs(bits)[codes].transpose(2, 1, 0)
+    if offset:
+        planes = np.concatenate([planes, np.ones((1, *values.shape))])
+    solution = refit(problem, planes)
+    shift = solution[:, bits] if offset else np.zeros(len(solution))
+    return qem.Fit(np.sort(np.abs(solution[:, :bits]), axis=1), shift, fit.error)
+
+
+def _sorted_levels(fit: qem.Fit) -> Array:
+    return np.sort(qem.levels(fit.basis, fit.offset), axis=1)
+
+
+def _snapped(fit: qem.Fit) -> LearnedBasis:
+    basis = np.maximum(fit.basis, np.maximum(fit.basis[:, -1:] * _FLATTEST, _TINIEST)).astype(np.float32)
+    if basis.shape[1] == 1 and fit.offset.any():
+        # Any number is the integer 1 times itself, but then the offset would be coarse.
+        units = np.rint(fit.offset / basis[:, 0] * OFFSET_STEPS)
+        top = np.full(len(basis), OFFSET_STEPS, np.int32)
+        return LearnedBasis(basis, (units * basis[:, 0] / OFFSET_STEPS).astype(np.float32), top)
+    return snap_weights(
+        LearnedBasis(basis, fit.offset.astype(np.float32), np.zeros(len(basis), np.int32)), WEIGHT_BOUND
+    )
+
+
+def _rescaled(problem: Problem, coded: CodedWeights) -> LearnedBasis | Affine:
+    """Return the encoding with the scale of least error for its codes; integers stay as they are."""
+    old = coded.encoding
+    if old.channels != len(coded.codes):
+        return old
+    factor = refit(problem, coded.values().T[None])[:, 0]
+    factor = np.where((factor > 0.1) & (factor < 10), factor, 1.0)
+    if isinstance(old, Affine):
+        return replace(old, scale=(old.scale * factor).astype(np.float32))
+    # From the integers, so that rounding to float32 keeps every ratio.
+    scale = (old.scale * factor)[:, None]
+    offset = scale[:, 0] * old.integer_weight_offset()
+    return LearnedBasis((scale * old.multipliers).astype(np.float32), offset.astype(np.float32), old.top)
