@@ -1,4 +1,4 @@
-"""Runs a .circle file on the onert wheel, ``LQFullyConnected`` as a Python callback; a child process of a test.
+"""Runs a .circle file on the onert wheel, ``LQFullyConnected`` as a Python callback, as a child process.
 
 Usage: python onert_child.py FILE INPUT.npy OUTPUT.npy. Needs numpy, flatbuffers and onert, not lowbit: the
 kernel below is a second reading of the format. It works on floats, as any runtime would:

@@ -132,10 +132,8 @@ def test_one_encode_for_two_readers_and_two_for_two_encodings() -> None:
 def test_thresholds_of_an_encode_round_trip() -> None:
     """They are kept when they are not those of the encoding, as when a monotone activation was folded."""
     graph = lowbit_mlp((9, 4, 3))
-    own = graph.value(graph.nodes[0].outputs[0]).encoding.thresholds()[0]
-    graph.nodes[0] = replace(
-        graph.nodes[0], inputs=("x", graph.add_constant("steps", own + np.float32(0.25)))
-    )
+    steps = graph.value(graph.nodes[0].outputs[0]).encoding.thresholds()[0] + np.float32(0.25)
+    graph.nodes[0] = replace(graph.nodes[0], inputs=("x", graph.add_constant("steps", steps)))
     assert to_text(_again(graph)) == to_text(graph)
 
 
@@ -171,7 +169,7 @@ def test_operator_without_a_place_is_named() -> None:
     graph.add_constant("c", [1.0, 2.0])
     graph.nodes = [Node("Div", ("x", "c"), ("y",), {}, "divide")]
     infer(graph)
-    with pytest.raises(UnsupportedError, match="divide.*Div"):
+    with pytest.raises(UnsupportedError, match=r"divide.*Div"):
         content_of(graph)
 
 

@@ -37,7 +37,7 @@ _FORMATS = {
 
 
 def write_options(options: Mapping[str, Option]) -> bytes:
-    """Return the map as a flexbuffer; keys are sorted, as the format wants."""
+    """Return the map as a flexbuffer; keys are sorted, as the format wants. Reals are float32 numbers."""
     from flatbuffers import flexbuffers
 
     builder = flexbuffers.Builder()

@@ -69,15 +69,39 @@ def _binary(op: str, default: object) -> Import:
 def _softmax(importer: Importer, operator: Operator, place: str) -> None:
     """``softmax(beta * x)`` along the last axis."""
     beta = options_of(operator, SoftmaxOptions(1.0)).beta
-    source, output = importer.value(operator.inputs[0]), importer.value(operator.outputs[0])
     require(bool(np.isfinite(beta)), "the softmax factor is not finite", place, "a number", beta)
+    source, output = _decoded(importer, operator.inputs[0]), importer.name(operator.outputs[0])
     if beta != 1.0:
-        value = importer.graph.value(source)
         factor = importer.add_constant(f"{output}_beta", np.float32(beta))
-        scaled = importer.add_computed(f"{output}_scaled", value.dtype, value.shape)
+        scaled = importer.add_computed(f"{output}_scaled", "float32", importer.shape(operator.inputs[0]))
         importer.node("Mul", (source, factor), scaled)
         source = scaled
-    importer.node("Softmax", (source,), output)
+    _encoded(importer, operator.outputs[0], "Softmax", source)
+
+
+def _log_softmax(importer: Importer, operator: Operator, place: str) -> None:
+    _encoded(importer, operator.outputs[0], "LogSoftmax", _decoded(importer, operator.inputs[0]))
+
+
+def _decoded(importer: Importer, index: int) -> str:
+    """Return a tensor as floats, by a ``Decode`` where it holds codes."""
+    source = importer.value(index)
+    if importer.graph.value(source).encoding is None:
+        return source
+    real = importer.add_computed(f"{source}_real", "float32", importer.shape(index))
+    importer.node("Decode", (source,), real, domain="lowbit")
+    return real
+
+
+def _encoded(importer: Importer, index: int, op: str, source: str) -> None:
+    """Append a float operator whose result is the tensor, by an ``Encode`` where that holds codes."""
+    output = importer.value(index)
+    if importer.graph.value(output).encoding is None:
+        importer.node(op, (source,), output)
+        return
+    real = importer.add_computed(f"{output}_real", "float32", importer.shape(index))
+    importer.node(op, (source,), real)
+    importer.node("Encode", (real,), output, domain="lowbit")
 
 
 def _reshape(importer: Importer, operator: Operator, place: str) -> None:
@@ -218,7 +242,7 @@ _IMPORTS: dict[str, tuple[int, int, Import]] = {
     "DEQUANTIZE": (1, 1, _dequantize),
     "FULLY_CONNECTED": (2, 3, _fully_connected),
     "LOGISTIC": (1, 1, _unary("Sigmoid")),
-    "LOG_SOFTMAX": (1, 1, _unary("LogSoftmax")),
+    "LOG_SOFTMAX": (1, 1, _log_softmax),
     "MUL": (2, 2, _binary("Mul", MulOptions())),
     "QUANTIZE": (1, 1, _quantize),
     "RELU": (1, 1, _unary("Relu")),

@@ -1,0 +1,110 @@
+"""Files are opened carefully and written whole or not at all."""
+
+import os
+import stat
+
+import pytest
+
+from lowbit import untrusted
+from lowbit.errors import FileError, ModelFormatError, TooLargeError, UnsafeFileError, WriteError
+from lowbit.untrusted import map_file, read_file, read_start, write_atomic
+
+
+def _complete(error: pytest.ExceptionInfo[FileError], path) -> bool:
+    facts = (error.value.expected, error.value.found, error.value.remedy)
+    return str(path) in error.value.where and all(facts)
+
+
+def test_map_is_read_only(tmp_path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"abc")
+    content = map_file(path)
+    assert content[:] == b"abc" == read_file(path) and read_start(path, 2) == b"ab"
+    with pytest.raises(TypeError):
+        content[0] = 1
+
+
+@pytest.mark.parametrize("read", [map_file, read_file, lambda path: read_start(path, 4)])
+def test_what_is_no_regular_file_is_refused(tmp_path, read) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # opening it must not wait for a writer
+    for path in (tmp_path, pipe, "/dev/zero"):
+        with pytest.raises(UnsafeFileError) as error:
+            read(path)
+        assert _complete(error, path)
+
+
+@pytest.mark.parametrize("read", [map_file, read_file])
+def test_size_is_checked_before_reading(tmp_path, read) -> None:
+    path = tmp_path / "huge"
+    with path.open("wb") as file:
+        file.truncate(2**40)  # sparse: a terabyte that takes no room
+    with pytest.raises(TooLargeError, match=str(2**40)) as error:
+        read(path)
+    assert _complete(error, path)
+    path.write_bytes(b"12345")
+    assert len(read(path, limit=5)) == 5
+    with pytest.raises(TooLargeError):
+        read(path, limit=4)
+
+
+def test_missing_and_empty_files(tmp_path) -> None:
+    with pytest.raises(FileError, match="No such file") as error:
+        map_file(tmp_path / "absent")
+    assert _complete(error, tmp_path / "absent")
+    with pytest.raises(FileError):
+        map_file("a\0b")
+    (tmp_path / "empty").touch()
+    with pytest.raises(ModelFormatError) as error:
+        map_file(tmp_path / "empty")
+    assert _complete(error, tmp_path / "empty")
+
+
+@pytest.mark.parametrize("content", [b"new", bytearray(b"new"), [b"n", b"e", b"w"]])
+def test_write_replaces_and_leaves_nothing_else(tmp_path, content) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    write_atomic(path, content)
+    assert path.read_bytes() == b"new" and [entry.name for entry in tmp_path.iterdir()] == ["f"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_new_file_has_the_usual_permissions(tmp_path) -> None:
+    (tmp_path / "usual").touch()
+    write_atomic(tmp_path / "f", b"x")
+    assert (tmp_path / "f").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_failure_keeps_the_old_file(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(untrusted.os, "fsync", full)
+    with pytest.raises(WriteError, match="No space left") as error:
+        write_atomic(path, b"new")
+    assert _complete(error, path)
+    assert path.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_generator_that_fails_leaves_nothing(tmp_path) -> None:
+    def chunks():
+        yield b"half"
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write_atomic(tmp_path / "f", chunks())
+    assert not list(tmp_path.iterdir())
+
+
+def test_targets_that_cannot_be(tmp_path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "absent" / "f", tmp_path / "folder", tmp_path / "pipe", tmp_path / ("n" * 300)):
+        with pytest.raises(WriteError) as error:
+            write_atomic(path, b"x")
+        assert _complete(error, path)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["folder", "pipe"]
