@@ -3,11 +3,11 @@
     python recipes/train_mlp.py --data DIR --schedule plain --stop-at 0.972 --out mnist-plain.npz
     python recipes/train_mlp.py --data DIR --schedule cycle --epochs 20 --out mnist-strong.npz
 
-`plain` is Adam at a constant rate that stops at the first check whose *test* accuracy lies within 0.05 points of
-`--stop-at`: the published network had 97.2 %, and only a network of that accuracy can be compared with it. `cycle`
-raises the rate to its top and lets it fall to zero (OneCycle); it never looks at the test set. The cross-entropy loss
-is averaged over a batch. The file holds `weights0 [680, 784]`, `bias0`, `weights1 [10, 680]`, `bias1` (float32) and
-`accuracy`.
+`plain` is Adam at a constant rate that stops at the first check whose *test* accuracy lies within 0.05
+points of `--stop-at`: the published network had 97.2 %, and only a network of that accuracy can be compared
+with it. `cycle` raises the rate to its top and lets it fall to zero (OneCycle); it never looks at the test
+set. The cross-entropy loss is averaged over a batch. The file holds `weights0 [680, 784]`, `bias0`,
+`weights1 [10, 680]`, `bias1` (float32) and `accuracy`.
 """
 
 import argparse
@@ -90,12 +90,16 @@ def _rate(schedule: str, progress: float) -> float:
 def _adam(p: Array, g: Array, m: Array, v: Array, step: int, rate: float) -> None:
     m += np.float32(0.1) * (g - m)
     v += np.float32(0.001) * (g * g - v)
-    p -= np.float32(rate / (1 - 0.9**step)) * m / (np.sqrt(v / np.float32(1 - 0.999**step)) + np.float32(1e-8))
+    p -= (
+        np.float32(rate / (1 - 0.9**step)) * m / (np.sqrt(v / np.float32(1 - 0.999**step)) + np.float32(1e-8))
+    )
 
 
 def main() -> None:
     """Train one network and write it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of idx .gz files")
     parser.add_argument("--schedule", choices=["plain", "cycle"], default="plain")
     parser.add_argument("--stop-at", type=float, help="plain: test accuracy to stop at")
@@ -114,7 +118,9 @@ def main() -> None:
     accuracy = float((logits(parameters, test_images).argmax(1) == test_labels).mean())
     names = ["weights0", "bias0", "weights1", "bias1"]
     np.savez(options.out, accuracy=accuracy, **dict(zip(names, parameters, strict=True)))
-    print(f"{options.out}: step {step}, test accuracy {accuracy:.4f}, {time.process_time() - started:.0f} CPU s")
+    print(
+        f"{options.out}: step {step}, test accuracy {accuracy:.4f}, {time.process_time() - started:.0f} CPU s"
+    )
 
 
 if __name__ == "__main__":

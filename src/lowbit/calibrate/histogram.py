@@ -1,11 +1,12 @@
 """A histogram whose range grows by doubling, so that it needs one pass and merges.
 
-The range is [-2^e, 2^e) in equal bins; their width is a power of two, hence a value's bin is exact, and a range
-twice as wide joins bins in pairs. Counts are therefore the same in whatever order batches arrive or histograms
-merge; sums agree to float64 rounding.
+The range is [-2^e, 2^e) in equal bins; their width is a power of two, hence a value's bin is exact, and a
+range twice as wide joins bins in pairs. Counts are therefore the same in whatever order batches arrive or
+histograms merge; sums agree to float64 rounding.
 
-Each value may come with a *target*, what its level should come near to: the same activation in the float network. A
-bin keeps the sums of values, targets and squared targets, so nothing is lost to binning but the order inside a bin.
+Each value may come with a *target*, what its level should come near to: the same activation in the float
+network. A bin keeps the sums of values, targets and squared targets, so nothing is lost to binning but the
+order inside a bin.
 """
 
 from dataclasses import dataclass, field
@@ -69,7 +70,7 @@ class Histogram:
         self.minimum, self.maximum = min(self.minimum, other.minimum), max(self.maximum, other.maximum)
 
     def occupied(self) -> npt.NDArray[np.float64]:
-        """Return `[4, used bins]`: counts, sums of values, targets and squared targets of bins that hold something."""
+        """Return the sums of the bins that hold something, `[4, used bins]`."""
         return self.sums[:, self.sums[0] > 0]
 
     def _grow_to(self, exponent: int) -> None:

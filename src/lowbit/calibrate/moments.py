@@ -1,6 +1,7 @@
 """First and second moments of a linear layer's inputs and outputs: all that restoring its output needs.
 
-Memory depends on the layer, not on the number of samples: `[d, d]` for the inputs and `[d, o]` for inputs with outputs.
+Memory depends on the layer, not on the number of samples: `[d, d]` for the inputs and `[d, o]` for inputs
+with outputs.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Run a network over samples and hand out the values that were asked for, a batch at a time.
 
-What runs the network is an argument: the reference evaluator, or anything that calls an observer with the name and
-array of every computed value.
+What runs the network is an argument: the reference evaluator, or anything that calls an observer with the
+name and array of every computed value.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping

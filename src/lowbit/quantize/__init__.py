@@ -1,4 +1,4 @@
-"""Post-training quantization: a float network, unlabelled samples and a plan give a low-bit network and a report."""
+"""Post-training quantization: a float network, samples and a plan give a low-bit network and a report."""
 
 from lowbit.quantize.pipeline import quantize
 from lowbit.quantize.plan import Plan

@@ -1,8 +1,8 @@
 """Encodings of activations, one per tensor, from a histogram of what arrives and what should have arrived.
 
-A learned basis is deployed as scale * small integers. With at most 4 bits and sum m_i <= 21 there are few integer
-bases, so all of them are tried: for each, scale and offset come from least squares in turn with the codes, and the
-best one stays. Nothing is lost by snapping afterwards.
+A learned basis is deployed as scale * small integers. With at most 4 bits and sum m_i <= 21 there are few
+integer bases, so all of them are tried: for each, scale and offset come from least squares in turn with the
+codes, and the best one stays. Nothing is lost by snapping afterwards.
 """
 
 from itertools import combinations_with_replacement
@@ -61,13 +61,13 @@ def _integer_basis(points: qem.Points, free: qem.Fit, offset: bool) -> LearnedBa
 
 
 def _integer_bases(bits: int) -> Array:
-    """Return all ascending positive integer bases within the bound and without common divisor, `[c, bits]`."""
+    """Return all ascending integer bases within the bound, without common divisor, `[c, bits]`."""
     candidates = combinations_with_replacement(range(1, ACTIVATION_BOUND + 1), bits)
     return np.array([m for m in candidates if sum(m) <= ACTIVATION_BOUND and gcd(*m) == 1], np.float64)
 
 
 def _line(integers: Array, mass: Array, moment: Array, scale: Array, offset: bool) -> tuple[Array, Array]:
-    """Return scale and shift `[c]` of the weighted line from integer levels to targets; a flat row keeps its scale."""
+    """Return scale and shift `[c]` of the line from integers to targets; a flat row keeps its scale."""
     total, first = mass.sum(axis=1), (mass * integers).sum(axis=1)
     second, goal = (mass * integers**2).sum(axis=1), (moment * integers).sum(axis=1)
     if not offset:

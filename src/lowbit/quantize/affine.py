@@ -2,8 +2,8 @@
 
     scale = (high - low) / (2^b - 1),   zero_point = round(-low / scale),   low <= 0 <= high
 
-Symmetric: scale = max|x| / (2^(b-1) - 1), zero_point = 2^(b-1). For the least squared error the range is shrunk by
-fixed factors and the best factor of each channel is kept (the classic clipping search).
+Symmetric: scale = max|x| / (2^(b-1) - 1), zero_point = 2^(b-1). For the least squared error the range is
+shrunk by fixed factors and the best factor of each channel is kept (the classic clipping search).
 """
 
 import numpy as np
@@ -58,11 +58,8 @@ def activation_encoding(points: Points, low: float, high: float, plan: Plan) -> 
 def encoding_of_range(low: Array, high: Array, bits: int, symmetric: bool) -> Affine:
     """Return the encoding whose levels span `low [c]` to `high [c]`; an empty range gets the scale 1."""
     steps = (1 << bits) - 1
-    if symmetric:
-        scale = np.maximum(-low, high) / ((steps + 1) // 2 - 1 or 1)
-    else:
-        scale = (high - low) / steps
-    scale = np.where(scale > np.finfo(np.float32).tiny, scale, 1.0).astype(np.float32)
+    widest = np.maximum(-low, high) / (steps // 2) if symmetric else (high - low) / steps
+    scale = np.where(widest > np.finfo(np.float32).tiny, widest, 1.0).astype(np.float32)
     middle = np.full(len(scale), (steps + 1) // 2)
     zero_point = middle if symmetric else np.clip(np.rint(-low / scale), 0, steps)
     return Affine(bits, scale, zero_point.astype(np.int32))

@@ -1,10 +1,10 @@
 """Passes that remove floats between quantized layers.
 
-`LQFullyConnected -> activation -> Encode` becomes one layer that counts thresholds; `AffineFullyConnected -> activation
--> Encode` becomes a layer and an activation on codes.
+`LQFullyConnected -> activation -> Encode` becomes one layer that counts thresholds; `AffineFullyConnected
+-> activation -> Encode` becomes a layer and an activation on codes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +14,8 @@ from lowbit.ir import Graph, Node
 from lowbit.ir.activations import preimage_thresholds
 from lowbit.ir.passes import Pass
 from lowbit.schemes import Affine
+
+Absorb = Callable[[Graph, Node, Node], bool]
 
 ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 
@@ -29,7 +31,11 @@ def _fold_encodes(graph: Graph) -> bool:
 
 
 def affine_chain(encodings: Mapping[str, Affine]) -> Pass:
-    """Return the pass that lets affine layers hand on codes; `encodings` holds those before an activation, by layer."""
+    """Return the pass that lets affine layers hand on codes.
+
+    Args:
+        encodings: of each layer's output before its activation, by the layer's name.
+    """
     return Pass("fold-affine", partial(_fold_affine, encodings))
 
 
@@ -46,7 +52,7 @@ def _fold_affine(encodings: Mapping[str, Affine], graph: Graph) -> bool:
     return _fold(graph, "AffineFullyConnected", (*ACTIVATIONS, "Encode"), absorb)
 
 
-def _fold(graph: Graph, op: str, readers: tuple[str, ...], absorb: "Absorb") -> bool:
+def _fold(graph: Graph, op: str, readers: tuple[str, ...], absorb: Absorb) -> bool:
     changed = False
     for layer in [node for node in graph.nodes if node.op == op]:
         reader = _only_reader(graph, layer, readers)

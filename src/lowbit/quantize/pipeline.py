@@ -2,8 +2,9 @@
 
 For every linear layer, in order:
 
-1. what arrives at its input in the network quantized so far, and what arrives in the float network, give the input's
-   encoding (the published system calls this fine-tuning; for the first layer both are the same);
+1. what arrives at its input in the network quantized so far, and what arrives in the float network, give
+   the input's encoding (the published system calls this fine-tuning; for the first layer both are the
+   same);
 2. the coded inputs and the layer's float outputs give codes, encoding and bias of its weights;
 3. the layer is replaced, so that the next one sees what this one really gives.
 
@@ -12,7 +13,6 @@ At the end, passes remove the floats between layers.
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from lowbit.ir.passes import fold_constants, fuse_linear, is_linear
 from lowbit.planes import pack
 from lowbit.quantize.activations import encode_activation
 from lowbit.quantize.affine import encoding_of_range
-from lowbit.quantize.fold import ACTIVATIONS, affine_chain, fold_activations, fold_encodes
+from lowbit.quantize.fold import affine_chain, fold_activations, fold_encodes
 from lowbit.quantize.plan import Plan
 from lowbit.quantize.report import LayerReport, Report
 from lowbit.quantize.restore import Problem
@@ -170,25 +170,23 @@ class _Work:
 
     def _replace(self, layer: Node, codes: str, coded: CodedWeights, bias: Array) -> None:
         """Put the quantized layer in the place of the float one."""
-        graph, name = self._low, graph_name(self._low, layer)
-        source = graph.value(codes).encoding
-        assert source is not None
+        graph, source = self._low, self._low.value(codes).encoding
+
+        def name(what: str) -> str:
+            return graph.fresh_name(f"{layer.name}/{what}_q")
+
         if isinstance(coded.encoding, Affine) and isinstance(source, Affine):
-            op, dtype, data = "AffineFullyConnected", "code", coded.codes
-            encoding: Affine | LearnedBasis = coded.encoding
-            bias_name = graph.add_constant(name("bias"), _integer_bias(bias, source, encoding), "int32")
+            op, integers = "AffineFullyConnected", _integer_bias(bias, source, coded.encoding)
+            weights = Value(name("weights"), "code", coded.codes.shape, coded.codes, coded.encoding)
+            bias_name = graph.add_constant(name("bias"), integers, "int32")
         else:
-            op, dtype, data = "LQFullyConnected", "planes", pack(coded.codes, coded.encoding.bits)
-            encoding = _per_output(coded.encoding, len(coded.codes))
+            op, encoding = "LQFullyConnected", _per_output(coded.encoding, len(coded.codes))
+            planes = pack(coded.codes, encoding.bits)
+            weights = Value(name("weights"), "planes", coded.codes.shape, planes, encoding)
             bias_name = graph.add_constant(name("bias"), bias)
-        weights = graph.add(Value(name("weights"), dtype, coded.codes.shape, data, encoding))
+        inputs = (codes, graph.add(weights), bias_name)
         position = _position(graph, layer.name)
-        graph.nodes[position] = Node(op, (codes, weights, bias_name), layer.outputs, {}, layer.name, "lowbit")
-
-
-def graph_name(graph: Graph, layer: Node) -> Callable[[str], str]:
-    """Return what names a constant of a layer."""
-    return lambda what: graph.fresh_name(f"{layer.name}/{what}_q")
+        graph.nodes[position] = Node(op, inputs, layer.outputs, {}, layer.name, "lowbit")
 
 
 def _weights_and_bias(
@@ -218,7 +216,7 @@ def _output_error(values: Array, bias: Array, moments: LinearMoments) -> float:
 def _integer_bias(bias: Array, source: Affine, weights: Affine) -> npt.NDArray[np.int32]:
     scale = source.integer_scale()[0] * weights.integer_scale()
     limits = np.iinfo(np.int32)
-    return np.clip(np.rint(bias / scale), limits.min, limits.max).astype(np.int32)
+    return np.asarray(np.clip(np.rint(bias / scale), limits.min, limits.max), np.int32)
 
 
 def _per_output(encoding: Affine | LearnedBasis, outputs: int) -> LearnedBasis:
@@ -226,7 +224,9 @@ def _per_output(encoding: Affine | LearnedBasis, outputs: int) -> LearnedBasis:
     basis = encoding.to_learned_basis() if isinstance(encoding, Affine) else encoding
     repeats = outputs // basis.channels
     return LearnedBasis(
-        *(np.repeat(array, repeats, axis=0) for array in (basis.basis, basis.offset, basis.top))
+        np.repeat(basis.basis, repeats, axis=0),
+        np.repeat(basis.offset, repeats),
+        np.repeat(basis.top, repeats),
     )
 
 

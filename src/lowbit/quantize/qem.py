@@ -1,4 +1,4 @@
-"""QEM: the best levels o + sum_i a_i s_i, s_i = -1 or +1, for weighted points (quantization-error minimisation).
+"""QEM, quantization-error minimisation: the best levels o + sum_i a_i s_i for weighted points, s_i = -1 or +1.
 
 Two steps alternate, and each can only lower the error sum_n w_n (t_n - level(x_n))^2:
 
@@ -6,12 +6,14 @@ Two steps alternate, and each can only lower the error sum_n w_n (t_n - level(x_
     update   a = (B W B^T + d I)^-1 (B W t + d a_old), B the signs of the codes    (least squares), or
              a = a - rate (1/N) sum_n [((b_n, a) - t_n) b_n + decay a]             (gradient descent)
 
-The ridge d is relative (1e-5 of the mean diagonal): with two equal coefficients the system is singular. An offset is
-one more coefficient whose sign is always +1. A negative coefficient is flipped and the basis sorted, which leaves the
-set of levels as it is. The optimum is local, so QEM starts several times and keeps the best fit of every row.
+The ridge d is relative (1e-5 of the mean diagonal): with two equal coefficients the system is singular. An
+offset is one more coefficient whose sign is always +1. A negative coefficient is flipped and the basis
+sorted, which leaves the set of levels as it is. The optimum is local, so QEM starts several times and keeps
+the best fit of every row.
 
-Codes never appear: points are sorted once, a code's points are then an interval, and everything the update needs is
-the mass and the moment of an interval, a difference of two prefix sums. One step costs O(2^k log N) per row.
+Codes never appear: points are sorted once, a code's points are then an interval, and everything the update
+needs is the mass and the moment of an interval, a difference of two prefix sums. One step costs O(2^k log
+N) per row.
 
 Sources: Zhang et al., LQ-Nets (ECCV 2018), algorithm 1; gradient descent with regularisation: formula 1.14 of
 Bronnikov's thesis on LQ quantization in ONE.
@@ -66,7 +68,7 @@ class Points:
 
     @classmethod
     def binned(cls, sums: Array) -> "Points":
-        """Return one row of points from `[4, n]`: counts, sums of values, of targets and of squared targets."""
+        """Return one row of points from `[4, n]`: counts, sums of values, targets and squared targets."""
         count, values, targets, squares = sums
         mean = values / count
         order = np.argsort(mean, kind="stable")
@@ -86,7 +88,7 @@ class Points:
     def error(self, ascending: Array) -> Array:
         """Return sum w (t - level)^2 of every row, `[c]`, for ascending levels `[c, l]`."""
         mass, moment = self.intervals(midpoints(ascending))
-        return self.power + (ascending * (ascending * mass - 2 * moment)).sum(axis=1)
+        return np.asarray(self.power + (ascending * (ascending * mass - 2 * moment)).sum(axis=1))
 
     def intervals(self, thresholds: Array) -> tuple[Array, Array]:
         """Return mass and moment of the points between ascending `thresholds [c, t]`, each `[c, t + 1]`.
@@ -99,7 +101,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Fit:
-    """A basis `[c, k]`, ascending and not negative, an offset `[c]`, and the error sum w (t - level)^2 `[c]`."""
+    """A basis `[c, k]`, ascending, not negative; an offset `[c]`; the error sum w (t - level)^2 `[c]`."""
 
     basis: Array
     offset: Array
@@ -118,7 +120,8 @@ def fit(
 ) -> Fit:
     """Return the best of `restarts + 1` runs for every row.
 
-    The first run starts from a geometric basis, the others from random ones. Equal arguments give equal results.
+    The first run starts from a geometric basis, the others from random ones. Equal arguments give equal
+    results.
     """
     random = np.random.default_rng(seed)
     best = _run(points, _first_start(points, bits, offset), offset, update, steps)

@@ -1,25 +1,25 @@
-"""Restore a layer's float output after quantization: codes, basis and bias in the metric of the layer's inputs.
+"""Restore a layer's float output after quantization, in the metric of the inputs that the layer really gets.
 
-The float layer gives Y = W X + b. The quantized one sees coded inputs X~ and has weights W^ on a grid. With centred
-covariances over the samples, H = cov(X~, X~) + d I and d = damping * mean diagonal:
+The float layer gives Y = W X + b. The quantized one sees coded inputs X~ and has weights W^ on a grid. With
+centred covariances over the samples, H = cov(X~, X~) + d I and d = damping * mean diagonal:
 
     target   W* = (cov(Y, X~) + d W) H^-1         the best free weights for inputs as they really arrive
     error    sum_o (w^_o - w*_o) H (w^_o - w*_o)^T
 
 1. QEM on W*, columns weighted by diag(H), gives the first basis of every output.
-2. Codes by error feedback: column by column the nearest level, e = (w_j - w^_j) / U_jj, and the columns still to come
-   take w -= e U_j, with U the upper Cholesky factor of H^-1.
-3. In turn, a few times: the basis that minimises the error for these codes, (S H S^T) a = S H w*, S the signs; and
-   coordinate descent on the codes: with r = (w^ - w*) H the best value of column j is the level nearest to
-   w^_j - r_j / H_jj. Neither can raise the error.
-4. The basis is snapped to scale * integers, then codes and scales are refined again: what is deployed is what was
-   optimised.
+2. Codes by error feedback: column by column the nearest level, e = (w_j - w^_j) / U_jj, and the columns
+   still to come take w -= e U_j, with U the upper Cholesky factor of H^-1.
+3. In turn, a few times: the basis that minimises the error for these codes, (S H S^T) a = S H w*, S the
+   signs; and coordinate descent on the codes: with r = (w^ - w*) H the best value of column j is the level
+   nearest to w^_j - r_j / H_jj. Neither can raise the error.
+4. The basis is snapped to scale * integers, then codes and scales are refined again: what is deployed is
+   what was optimised.
 5. Bias b^ = mean(Y) - W^ mean(X~).
 
 Arrays inside are transposed, `[inputs, outputs]`: one step works on a contiguous column of all outputs.
 
-Sources: error feedback: Frantar et al., GPTQ (ICLR 2023); a target for inputs that are themselves quantized: Li et
-al., GPTAQ (2025); coordinate descent: Behdin et al., QuantEase (2023).
+Sources: error feedback: Frantar et al., GPTQ (ICLR 2023); a target for inputs that are themselves
+quantized: Li et al., GPTAQ (2025); coordinate descent: Behdin et al., QuantEase (2023).
 """
 
 from dataclasses import dataclass
@@ -64,16 +64,16 @@ class Problem:
         """
         ridge = damping * max(float(np.trace(covariance)) / len(covariance), 1e-12)
         metric = covariance + ridge * np.eye(len(covariance))
-        return cls(np.linalg.solve(metric, cross + ridge * weights.T), metric)
+        return cls(np.asarray(np.linalg.solve(metric, cross + ridge * weights.T), np.float64), metric)
 
     def error(self, values: Array) -> Array:
         """Return the error of every output, `[o]`, for weights `values [d, o]`."""
         difference = values - self.target
-        return np.einsum("do,do->o", difference, self.metric @ difference)
+        return np.asarray(np.einsum("do,do->o", difference, self.metric @ difference))
 
 
 def feed_back(problem: Problem, grid: Grid) -> Array:
-    """Return grid values `[d, o]` found column by column, each column's error handed to the columns after it."""
+    """Return grid values `[d, o]`, column by column; each column's error is handed to those after it."""
     factor = _upper_cholesky_of_inverse(problem.metric)
     wanted, values = problem.target.copy(), np.empty_like(problem.target)
     for start in range(0, len(wanted), BLOCK):

@@ -1,4 +1,4 @@
-"""Weights on a grid: learned basis or affine, as near as possible to the float weights or restoring the float output."""
+"""Weights on a grid, learned or affine: nearest to the float weights, or restoring the float output."""
 
 from dataclasses import dataclass, replace
 
@@ -75,7 +75,7 @@ def restored(problem: Problem, plan: Plan) -> CodedWeights:
     importance = np.diag(problem.metric)
     if plan.scheme == "affine":
         encoding: LearnedBasis | Affine = weight_encoding(problem.target.T, plan, importance)
-        values = feed_back(problem, _AffineGrid(encoding))
+        values = feed_back(problem, _grid(encoding))
     else:
         encoding, values = _restored_basis(problem, plan, importance)
     for _ in range(GRID_ROUNDS):
@@ -128,7 +128,7 @@ def _fit(points: qem.Points, plan: Plan, offset: bool) -> qem.Fit:
 
 
 def _restored_basis(problem: Problem, plan: Plan, importance: Array) -> tuple[LearnedBasis, Array]:
-    """Return a snapped basis, and values `[d, o]` near its levels, after error feedback and refinement in turn."""
+    """Return a snapped basis, and values `[d, o]` near its levels, refined in turn."""
     fit = _fit(qem.Points.of(problem.target.T, importance), plan, plan.uses_weight_offset)
     values = feed_back(problem, _LevelGrid(_sorted_levels(fit)))
     for _ in range(plan.rounds):
