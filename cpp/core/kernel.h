@@ -55,7 +55,7 @@ struct Groups {
 //   sum_j weight_factor[o][j] * sum_i input_factor[i] * (-popcount(x_i ^ w_oj)).
 struct PlaneLayer {
   unsigned input_planes, weight_planes;
-  std::size_t words;                   // 32-bit words per plane, padded to an even number
+  std::size_t words;                   // 32-bit words per plane; whole words of the kernel
   const void* weights;                 // [channels / lanes][words][weight_planes][lanes] of the kernel's Word
   const std::int32_t* weight_factor;   // [groups][weight_planes][16]
   std::int32_t input_factor[kMaxBits];

@@ -151,7 +151,7 @@ class PlaneStep final : public Step {
     check(input, weights);
     layer_.input_planes = input.bits;
     layer_.weight_planes = static_cast<unsigned>(weights.factors.columns);
-    layer_.words = input.plane / sizeof(std::uint32_t);
+    layer_.words = round_up(input.features, kernel_.word_bits) / 32;
     std::copy(weights.input_factors.begin(), weights.input_factors.end(), input_factors_.begin());
     pack(weights);
     set_factors(weights);

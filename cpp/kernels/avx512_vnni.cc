@@ -8,21 +8,17 @@ namespace {
 
 #include "avx512.inl"
 
+// kRows samples times kGroups groups of channels: all sums live in registers.
 template <std::size_t kRows, std::size_t kGroups>
 void tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::size_t group) {
-  __m512i sum[kGroups][kRows];
+  __m512i sum[kGroups * kRows];
   const std::byte* x[kRows];
-#pragma GCC unroll 16
-  for (std::size_t r = 0; r < kRows; ++r) {
-    const std::size_t at = row + r;
-    x[r] = rows.x + at * rows.x_row;
-#pragma GCC unroll 16
-    for (std::size_t g = 0; g < kGroups; ++g) {
-      sum[g][r] = constants(layer.epilogue, rows, at, group + g);
-    }
-  }
   const std::size_t w_step = layer.quads * kGroup * 4;
   const std::int8_t* w = layer.weights + group * w_step;
+#pragma GCC unroll 16
+  for (std::size_t n = 0; n < kGroups * kRows; ++n) sum[n] = _mm512_setzero_si512();
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < kRows; ++r) x[r] = rows.x + (row + r) * rows.x_row;
   for (std::size_t k = 0; k < layer.quads; ++k, w += kGroup * 4) {
     __m512i weight[kGroups];
 #pragma GCC unroll 16
@@ -33,11 +29,20 @@ void tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::size_t
       __builtin_memcpy(&quad, x[r] + 4 * k, sizeof quad);
       const __m512i input = _mm512_set1_epi32(quad);
 #pragma GCC unroll 16
-      for (std::size_t g = 0; g < kGroups; ++g) sum[g][r] = _mm512_dpbusd_epi32(sum[g][r], input, weight[g]);
+      for (std::size_t g = 0; g < kGroups; ++g) {
+        // As a statement of its own, so that gcc 12 sums in place instead of copying accumulators around.
+        asm("vpdpbusd %2, %1, %0" : "+v"(sum[g * kRows + r]) : "v"(input), "v"(weight[g]));
+      }
     }
   }
+#pragma GCC unroll 16
   for (std::size_t g = 0; g < kGroups; ++g) {
-    finish(layer.epilogue, sum[g], {group + g, kRows, rows.y + row * rows.y_row, rows.y_row, rows.y_plane});
+    __m512i acc[kRows];
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < kRows; ++r) {
+      acc[r] = _mm512_add_epi32(sum[g * kRows + r], constants(layer.epilogue, rows, row + r, group + g));
+    }
+    finish(layer.epilogue, acc, {group + g, kRows, rows.y + row * rows.y_row, rows.y_row, rows.y_plane});
   }
 }
 
@@ -57,7 +62,7 @@ std::size_t sweep(const ByteLayer& layer, const Rows& rows, std::size_t row, Gro
 
 void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups groups) {
   std::size_t row = 0;
-  if (rows.count >= 8) row = sweep<8, 2>(layer, rows, row, groups);
+  if (rows.count >= 4) row = sweep<4, 4>(layer, rows, row, groups);
   if (row < rows.count) sweep<1, 8>(layer, rows, row, groups);
 }
 

@@ -9,8 +9,6 @@ namespace {
 
 #include "avx512.inl"
 
-constexpr std::size_t kMaxTileRows = 8;
-
 template <unsigned kBits>
 void encode_row(const Encoder& encoder, const std::byte* x, std::byte* y, std::size_t y_plane) {
   __m512 threshold[1u << kBits];
@@ -32,6 +30,7 @@ void encode_row(const Encoder& encoder, const std::byte* x, std::byte* y, std::s
 // The negated counts of every pair of planes, [kX][kW], weighted and summed in one group of channels.
 template <std::size_t kX, std::size_t kW>
 inline __m512i combine(const PlaneLayer& layer, std::size_t group, const __m512i* count) {
+  if (layer.bare) return count[0];
   const std::int32_t* factor = layer.weight_factor + group * kW * kGroup;
   __m512i sum = _mm512_setzero_si512();
   for (std::size_t j = 0; j < kW; ++j) {
@@ -45,26 +44,6 @@ inline __m512i combine(const PlaneLayer& layer, std::size_t group, const __m512i
     sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(inner, _mm512_loadu_si512(factor + j * kGroup)));
   }
   return sum;
-}
-
-// From the counts of a tile, [groups][rows][kX][kW], to its outputs. Out of line, and the counts pass through memory:
-// inlined, it makes gcc copy accumulators within the loop that counts.
-template <std::size_t kX, std::size_t kW>
-[[gnu::noinline]] void complete(const PlaneLayer& layer, const Rows& rows, std::size_t row, std::size_t row_count,
-                                std::size_t group, std::size_t group_count, const __m512i* count) {
-  for (std::size_t g = 0; g < group_count; ++g, ++group, count += row_count * kX * kW) {
-    const Target target{group, row_count, rows.y + row * rows.y_row, rows.y_row, rows.y_plane};
-    if (layer.bare) {
-      finish(layer.epilogue, count, target);
-      continue;
-    }
-    __m512i acc[kMaxTileRows];
-    for (std::size_t r = 0; r < row_count; ++r) {
-      const __m512i sum = combine<kX, kW>(layer, group, count + r * kX * kW);
-      acc[r] = _mm512_add_epi32(sum, constants(layer.epilogue, rows, row + r, group));
-    }
-    finish(layer.epilogue, acc, target);
-  }
 }
 
 // One threshold, one plane, nothing to combine: straight from registers to bits.
@@ -112,10 +91,16 @@ void tile(const PlaneLayer& layer, const Rows& rows, std::size_t row, std::size_
     }
   }
   if (kX * kW == 1 && layer.binary) return write_bits<kRows, kGroups>(layer.epilogue, rows, row, group, count);
-  __m512i counted[kCounts];
-#pragma GCC unroll 32
-  for (std::size_t c = 0; c < kCounts; ++c) counted[c] = count[c];
-  complete<kX, kW>(layer, rows, row, kRows, group, kGroups, counted);
+#pragma GCC unroll 16
+  for (std::size_t g = 0; g < kGroups; ++g) {
+    __m512i acc[kRows];
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < kRows; ++r) {
+      const __m512i sum = combine<kX, kW>(layer, group + g, count + (g * kRows + r) * kX * kW);
+      acc[r] = _mm512_add_epi32(sum, constants(layer.epilogue, rows, row + r, group + g));
+    }
+    finish(layer.epilogue, acc, {group + g, kRows, rows.y + row * rows.y_row, rows.y_row, rows.y_plane});
+  }
 }
 
 // Tile sizes that gcc 12 keeps in the 32 registers, by the number of pairs of planes.
