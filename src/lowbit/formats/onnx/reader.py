@@ -7,6 +7,7 @@ of the graph:
 * shape arithmetic and transposed or cast constants are worked out (`shape_arithmetic`);
 * Constant and ConstantOfShape become constants; Dropout and casts between floats become Identity;
 * a float cast of an input makes that input float32;
+* a batch that the exporter fixed to 1 is opened where type inference agrees;
 * outputs that are class labels (integers, text) are left out when there are float outputs beside
   them, with the nodes that only they need; scikit-learn's ZipMap gives way to what it names;
 * nodes of domain ``lowbit`` become low-bit nodes. Their functions are known by name: the bodies in a
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from lowbit.errors import LowbitError, ModelFormatError, NumericError, TooLargeError, UnsupportedError
+from lowbit.formats.batch import BATCH, open_batch
 from lowbit.formats.onnx.functions import DOMAIN, DOMAIN_VERSION, functions, is_ours
 from lowbit.formats.onnx.lowbit_nodes import LowbitNode, input_encodings, read_lowbit_node
 from lowbit.formats.onnx.rewrites import REWRITES
@@ -66,6 +68,8 @@ def from_proto(model: "ModelProto", where: str = "model") -> Graph:
     """Return the graph of a parsed model; errors are those of `read` and call it ``where``."""
     try:
         graph = _Reader(model).graph()
+        if model.producer_name != PRODUCER:  # what we write means what it says
+            graph = open_batch(graph)
         verify(graph)
     except LowbitError as error:
         error.where = f"{where}: {error.where}" if error.where else where
@@ -397,7 +401,7 @@ def _input_value(info: "ValueInfoProto", encoding: object) -> Value:
         raise UnsupportedError("too many axes", where=where, expected=f"at most {MAX_RANK}")
     shape: list[Dimension] = []
     for axis, length in enumerate(tensor.shape.dim):
-        unnamed = "n" if axis == 0 else f"{info.name}_{axis}"
+        unnamed = BATCH if axis == 0 else f"{info.name}_{axis}"
         shape.append(length.dim_value if length.dim_value > 0 else length.dim_param or unnamed)
     dtype = dtype_of(tensor.elem_type, where)
     if encoding is None:

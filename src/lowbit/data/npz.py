@@ -1,0 +1,155 @@
+"""NumPy's own files, read without NumPy's loader: no pickle, sizes before memory, no bombs.
+
+An ``.npz`` is a zip of ``.npy`` members. A member's header states type and shape; both, and how far it
+was compressed, are checked before anything is decompressed.
+"""
+
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from lowbit.data.dataset import Numbers
+from lowbit.errors import DataError, FileError, TooLargeError, UnsafeFileError
+from lowbit.untrusted import MAX_BYTES, read_file, write_atomic
+
+SMALL = 1 << 26  # bytes that any member may expand to
+MOST_EXPANSION = 200  # times its compressed size, above that
+
+_SAMPLES = ("x", "images", "data", "samples", "input")
+_LABELS = ("y", "labels", "target", "label")
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that zip knows; a fixed date makes equal bytes
+_MAX_HEADER = 10_000
+
+
+def read_npz(
+    path: Path, split: str, input_name: str | None = None
+) -> tuple[Numbers, Numbers | None, tuple[str, ...]]:
+    """Return samples, labels and notes.
+
+    Samples are ``x_train`` or ``x_test`` by the split, else ``x``; ``images``, ``data``, ``samples`` and
+    ``input`` are read the same way, and ``train_images`` too; labels are ``y``, ``labels``, ``target``
+    or ``label``. ``input_name`` names the samples instead.
+
+    Raises:
+        DataError: nothing of these names.
+        FileError: damaged, pickled, too large, or a bomb.
+    """
+    raw = read_file(path)
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+            samples, split_note = _key(members, (input_name,) if input_name else _SAMPLES, split)
+            labels, _ = _key(members, _LABELS, split)
+            if samples is None:
+                raise DataError(
+                    "the file names no samples",
+                    where=str(path),
+                    expected=f"one of {', '.join(_SAMPLES)}, or x_{split}",
+                    found=", ".join(list(members)[:8]) or "nothing",
+                    remedy="Say which array with an input name.",
+                )
+            arrays = [
+                None if key is None else _read_member(archive, members[key], f"{path}:{key}")
+                for key in (samples, labels)
+            ]
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise _damaged(path, "a zip of .npy files", str(error)) from error
+    assert arrays[0] is not None
+    return arrays[0], arrays[1], (split_note,)
+
+
+def read_npy(path: Path) -> tuple[Numbers, None, tuple[str, ...]]:
+    """Return the samples of an ``.npy`` file.
+
+    Raises:
+        FileError: damaged, pickled or too large.
+    """
+    raw = read_file(path)
+    return _parse(io.BytesIO(raw), len(raw), str(path)), None, ("no split: all samples",)
+
+
+def write_npz(arrays: Mapping[str, npt.ArrayLike], path: str | os.PathLike[str]) -> None:
+    """Write arrays as ``.npz``, whole or not at all; equal arrays give equal bytes.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            npy.write_array(member, np.asarray(array), allow_pickle=False)
+            info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, member.getvalue())
+    write_atomic(path, buffer.getvalue())
+
+
+def _key(members: Mapping[str, str], stems: tuple[str, ...], split: str) -> tuple[str | None, str]:
+    """Return the member for some stem, those of the split first, and whether there was a split."""
+    for stem in stems:
+        for name in (f"{stem}_{split}", f"{split}_{stem}"):
+            if name in members:
+                return name, f"{split}: {name}"
+    whole = next((stem for stem in stems if stem in members), None)
+    return whole, "no split: all samples"
+
+
+def _read_member(archive: zipfile.ZipFile, name: str, where: str) -> Numbers:
+    info = archive.getinfo(name)
+    allowed = max(SMALL, MOST_EXPANSION * info.compress_size)
+    if info.file_size > min(allowed, MAX_BYTES):
+        raise TooLargeError(
+            "a member expands too far",
+            where=where,
+            expected=f"at most {min(allowed, MAX_BYTES)} bytes from {info.compress_size}",
+            found=f"{info.file_size} bytes",
+            remedy="Save it without compression if it is what you meant.",
+        )
+    with archive.open(info) as stream:
+        return _parse(stream, info.file_size, where)
+
+
+def _parse(stream: IO[bytes], size: int, where: str) -> Numbers:
+    """Return the array of a stream of ``size`` bytes."""
+    try:
+        version = npy.read_magic(stream)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read_header(stream, max_header_size=_MAX_HEADER)
+    except (ValueError, TypeError, SyntaxError, OverflowError, MemoryError, RecursionError) as error:
+        raise _damaged(where, "an .npy header", str(error)[:120]) from error
+    if dtype.hasobject:
+        raise UnsafeFileError(
+            "the array is pickled Python objects",
+            where=where,
+            expected="numbers",
+            found=str(dtype),
+            remedy="Save it as an array of numbers.",
+        )
+    expected = prod(shape) * dtype.itemsize
+    if dtype.kind not in "fiub" or any(length < 0 for length in shape) or not 0 <= expected <= size:
+        raise _damaged(where, f"numbers, at most {size} bytes", f"{dtype} {shape}")
+    content = stream.read(expected + 1)
+    if len(content) != expected:
+        raise _damaged(where, f"{expected} bytes for shape {shape}", f"{len(content)} bytes or more")
+    array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+    return np.asarray(array.astype(dtype.newbyteorder("=")))
+
+
+def _damaged(where: str | Path, expected: str, found: str) -> FileError:
+    return FileError(
+        "this is not a NumPy file, or it is damaged",
+        where=str(where),
+        expected=expected,
+        found=found,
+        remedy="Save it again.",
+    )
