@@ -42,15 +42,20 @@ class Plan:
         activation_bits: bits of a layer's input.
         method: `restore` (codes, basis and bias restore the layer's float output) or `plain` (weights as
             near as possible to the float weights: the published method for `lq`, rounding for `affine`).
-            samples: the most calibration samples that are used. seed: for the choice of samples and for
-            restarts. weight_offset: `lq`: a learned offset per output, which costs popcounts at run time;
-            when None, only for weights of one bit that are restored, which gain from it. activation_offset:
-            `lq`: a learned offset, free at run time; when None, on unless the method is `plain`. update:
-            how QEM updates a basis. restarts: random starts of QEM. rounds: how often basis and codes are
-            refined in turn. damping: how strongly restoration keeps to the float weights, in mean variances
-            of the input. symmetric: `affine`: weights have their zero in the middle. per_channel: `affine`:
-            weights have a scale per output. clip: `affine`: the range of values: all of it, or the one of
-            least squared error. layers: overrides by layer name.
+        samples: the most calibration samples that are used.
+        seed: for the choice of samples and for restarts.
+        weight_offset: `lq`: a learned offset per output, which costs popcounts at run time; when None, only
+            for weights of one bit that are restored, which gain from it.
+        activation_offset: `lq`: a learned offset, free at run time; when None, on unless the method is
+            `plain`.
+        update: how QEM updates a basis.
+        restarts: random starts of QEM.
+        rounds: how often basis and codes are refined in turn.
+        damping: how strongly restoration keeps to the float weights, in mean variances of the input.
+        symmetric: `affine`: weights have their zero in the middle.
+        per_channel: `affine`: weights have a scale per output.
+        clip: `affine`: the range of values: all of it, or the one of least squared error.
+        layers: overrides by layer name.
     """
 
     scheme: str = "lq"

@@ -1,6 +1,6 @@
-"""QEM, quantization-error minimisation: the best levels o + sum_i a_i s_i for weighted points, s_i = -1 or +1.
+"""QEM, quantization-error minimisation: the best levels o + sum_i a_i s_i of weighted points.
 
-Two steps alternate, and each can only lower the error sum_n w_n (t_n - level(x_n))^2:
+Signs s_i are -1 or +1. Two steps alternate, and each can only lower the error sum_n w_n (t_n - level(x_n))^2:
 
     encode   code_n = the nearest level of x_n (thresholds are midpoints of neighbouring levels)
     update   a = (B W B^T + d I)^-1 (B W t + d a_old), B the signs of the codes    (least squares), or
@@ -12,8 +12,8 @@ sorted, which leaves the set of levels as it is. The optimum is local, so QEM st
 the best fit of every row.
 
 Codes never appear: points are sorted once, a code's points are then an interval, and everything the update
-needs is the mass and the moment of an interval, a difference of two prefix sums. One step costs O(2^k log
-N) per row.
+needs is the mass and the moment of an interval, a difference of two prefix sums. One step costs
+O(2^k log N) per row.
 
 Sources: Zhang et al., LQ-Nets (ECCV 2018), algorithm 1; gradient descent with regularisation: formula 1.14 of
 Bronnikov's thesis on LQ quantization in ONE.

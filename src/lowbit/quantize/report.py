@@ -14,9 +14,10 @@ class LayerReport:
         weight_bits: bits of a weight.
         activation_bits: bits of an input.
         weight_error: squared error of the weights relative to the float weights' squares. Restoring the
-            output makes it larger, not smaller. output_error: squared error of the layer's output before
-            its activation, relative to its variance over the calibration samples; it includes what earlier
-            layers lost. seconds: time taken.
+            output makes it larger, not smaller.
+        output_error: squared error of the layer's output before its activation, relative to its variance
+            over the calibration samples; it includes what earlier layers lost.
+        seconds: time taken.
     """
 
     name: str

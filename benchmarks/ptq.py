@@ -1,0 +1,165 @@
+"""Accuracy after post-training quantization: learned basis at 4 to 1 bits, affine at 8 to 2, three MLPs.
+
+    python benchmarks/ptq.py --mnist DIR --fashion DIR --nets DIR --json results/ptq-mlp.json
+
+The float networks (784-680(tanh)-10) are made by `recipes/train_mlp.py` where `--nets` does not have them
+yet. Every row quantizes weights and activations of both layers to the same bits, from at most 1024
+unlabelled training images, and scores the deployed integer network with the reference evaluator on the
+whole test set, which decides nothing. `--only NAME` takes one network; its rows replace those that the file
+has.
+
+Methods: `restore` is ours; `published` is QEM on weights and activations with fine-tuning of the
+activations (no offset); `published, gradient` is the same with gradient descent; `classic` is affine
+min/max with rounding; `clipped` is affine with the range of least squared error; affine `restore` is our
+restoration on the affine grid.
+"""
+
+import argparse
+import hashlib
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
+from lowbit.quantize import Plan, quantize
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "recipes"))
+from train_mlp import load_idx  # noqa: E402
+
+NETWORKS = {
+    "mnist-97.2": ("mnist", ["--schedule", "plain", "--stop-at", "0.972", "--epochs", "8"]),
+    "mnist-98.2": ("mnist", ["--schedule", "cycle", "--epochs", "20"]),
+    "fashion-88": ("fashion", ["--schedule", "plain", "--stop-at", "0.88", "--epochs", "8"]),
+}
+METHODS: dict[tuple[str, str], dict[str, Any]] = {
+    ("lq", "restore"): {},
+    ("lq", "published"): {"method": "plain"},
+    ("lq", "published, gradient"): {"method": "plain", "update": "gradient"},
+    ("affine", "classic"): {"method": "plain", "clip": "minmax"},
+    ("affine", "clipped"): {"method": "plain"},
+    ("affine", "restore"): {},
+}
+BITS = {"lq": (4, 3, 2, 1), "affine": (8, 7, 6, 5, 4, 3, 2)}
+
+
+def measure(network: str, folder: Path, nets: Path, seeds: int) -> list[dict[str, Any]]:
+    """Return the rows of one network."""
+    path = float_network(network, folder, nets)
+    graph = graph_of(path)
+    images, _ = load_idx(folder, "train")
+    tests, labels = load_idx(folder, "t10k")
+    rows = [{"network": network, "scheme": "float", "method": "", "bits": 32, "top1": top1(graph, tests,
+    labels)}] for (scheme, method), settings in METHODS.items():
+        for bits in BITS[scheme]:
+            plans = [
+                Plan(scheme=scheme, weight_bits=bits, activation_bits=bits, seed=seed, **settings)
+                for seed in range(seeds)
+            ]
+            row = {"network": network, "scheme": scheme, "method": method, "bits": bits}
+            rows.append({**row, **score(graph, images, tests, labels, plans)})
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    return rows
+
+
+def score(graph: Graph, images: Any, tests: Any, labels: Any, plans: list[Plan]) -> dict[str, Any]:
+    """Return the median accuracy over plans that differ in their seed, each accuracy, and CPU seconds."""
+    accuracies, seconds = [], []
+    for plan in plans:
+        started = time.process_time()
+        low, report = quantize(graph, images, plan)
+        seconds.append(time.process_time() - started)
+        accuracies.append(top1(low, tests, labels))
+    return {
+        "top1": statistics.median(accuracies),
+        "top1_by_seed": accuracies,
+        "output_error": [layer.output_error for layer in report.layers],
+        "cpu_seconds": round(statistics.median(seconds), 2),
+        "samples": report.samples,
+    }
+
+
+def top1(graph: Graph, images: Any, labels: Any) -> float:
+    """Return the fraction of right answers."""
+    blocks = (images[start : start + 1000] for start in range(0, len(images), 1000))
+    scores = np.concatenate([evaluate(graph, {"x": block})["probabilities"] for block in blocks])
+    return float((scores.argmax(axis=1) == labels).mean())
+
+
+def graph_of(path: Path) -> Graph:
+    """Return the float network of a recipe's file."""
+    arrays = np.load(path, allow_pickle=False)
+    graph = Graph("mlp", ("x",), ("probabilities",))
+    graph.add(Value("x", "float32", ("n", 784)))
+    source = "x"
+    for index, (activation, output) in enumerate((("Tanh", "hidden"), ("Softmax", "probabilities"))):
+        weights = graph.add_constant(f"fc{index + 1}/weights", arrays[f"weights{index}"])
+        bias = graph.add_constant(f"fc{index + 1}/bias", arrays[f"bias{index}"])
+        inputs = (source, weights, bias)
+        graph.nodes.append(Node("Gemm", inputs, (f"sum{index + 1}",), {"transB": 1}, f"fc{index + 1}"))
+        graph.nodes.append(Node(activation, (f"sum{index + 1}",), (output,), {}, output))
+        source = output
+    infer(graph)
+    verify(graph)
+    return graph
+
+
+def float_network(name: str, folder: Path, nets: Path) -> Path:
+    """Return the file of a float network, trained when it is not there."""
+    path = nets / f"{name}.npz"
+    if not path.exists():
+        nets.mkdir(parents=True, exist_ok=True)
+        recipe = [sys.executable, str(ROOT / "recipes/train_mlp.py"), "--data", str(folder), "--out",
+        str(path)] subprocess.run(recipe + NETWORKS[name][1], check=True)
+    return path
+
+
+def provenance(folders: dict[str, Path], seeds: int) -> dict[str, Any]:
+    """Return what made the figures: command, commit, machine, versions and hashes of the data."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True,
+    check=False) files = {
+        f"{name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, folder in folders.items()
+        for path in sorted(folder.glob("*-ubyte.gz"))
+    }
+    return {
+        "command": "python benchmarks/ptq.py --mnist DIR --fashion DIR --nets DIR --json
+        results/ptq-mlp.json", "seeds": list(range(seeds)), "commit": commit.stdout.strip(), "machine":
+        processor(), "python": platform.python_version(), "numpy": np.__version__, "threads":
+        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1", "data_sha256": files,
+    }
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+    return names[0] if names else platform.processor()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter) parser.add_argument("--mnist", type=Path,
+    help="folder of the MNIST idx .gz files") parser.add_argument("--fashion", type=Path, help="folder of
+    the Fashion-MNIST idx .gz files") parser.add_argument("--nets", type=Path, required=True, help="folder
+    of float networks") parser.add_argument("--only", choices=NETWORKS, help="one network")
+    parser.add_argument("--seeds", type=int, default=3) parser.add_argument("--json", type=Path,
+    required=True, help="where the rows go") options = parser.parse_args() folders = {name: getattr(options,
+    name) for name in ("mnist", "fashion") if getattr(options, name)} names = [options.only] if options.only
+    else [name for name in NETWORKS if NETWORKS[name][0] in folders] known =
+    json.loads(options.json.read_text())["rows"] if options.json.exists() else [] rows = [row for row in
+    known if row["network"] not in names] for name in names:
+        rows += measure(name, folders[NETWORKS[name][0]], options.nets, options.seeds)
+    rows.sort(key=lambda row: list(NETWORKS).index(row["network"]))
+    options.json.write_text(json.dumps({**provenance(folders, options.seeds), "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
