@@ -87,21 +87,15 @@ std::vector<Py_ssize_t> with_batch(const char* where, const std::vector<Py_ssize
   return shape;
 }
 
-// Codes in planes or bytes -> one byte each; floats as they are. `to` has room for block.rows rows.
+// Codes in planes or bytes -> one byte each; floats as they are. `to` has room for all rows.
 void unpack(const Place& from, std::size_t rows, std::byte* to) {
-  const Value& value = *from.value;
-  const std::size_t row_bytes = value.kind == Kind::real ? 4 * value.features : value.features;
-  for (std::size_t row = 0; row < rows; ++row, to += row_bytes) {
-    const std::uint8_t* x = from.bytes(row);
-    if (value.kind != Kind::planes) {
-      std::memcpy(to, x, row_bytes);
+  const std::size_t features = from.value->features;
+  for (std::size_t row = 0; row < rows; ++row) {
+    if (from.value->kind == Kind::real) {
+      std::memcpy(to + 4 * row * features, from.real(row), 4 * features);
       continue;
     }
-    for (std::size_t n = 0; n < value.features; ++n) {
-      unsigned code = 0;
-      for (unsigned i = 0; i < value.bits; ++i) code |= ((x[i * value.plane + n / 8] >> (n % 8)) & 1u) << i;
-      to[n] = static_cast<std::byte>(code);
-    }
+    for (std::size_t n = 0; n < features; ++n) to[row * features + n] = static_cast<std::byte>(from.code(row, n));
   }
 }
 

@@ -117,19 +117,11 @@ class DecodeStep final : public Step {
     const Place in = block.place(x_), out = block.place(result);
     for (std::size_t row = 0; row < block.rows; ++row) {
       float* y = out.real(row);
-      for (std::size_t n = 0; n < in.value->features; ++n) y[n] = table_[code(in, row, n)];
+      for (std::size_t n = 0; n < in.value->features; ++n) y[n] = table_[in.code(row, n)];
     }
   }
 
  private:
-  static unsigned code(const Place& in, std::size_t row, std::size_t n) {
-    const std::uint8_t* x = in.bytes(row);
-    if (in.value->kind == Kind::bytes) return x[n];
-    unsigned bits = 0;
-    for (unsigned i = 0; i < in.value->bits; ++i) bits |= ((x[i * in.value->plane + n / 8] >> (n % 8)) & 1u) << i;
-    return bits;
-  }
-
   std::size_t x_;
   std::array<float, 256> table_{};
 };

@@ -35,6 +35,17 @@ struct Place {
 
   float* real(std::size_t row) const { return reinterpret_cast<float*>(at + row * value->row); }
   std::uint8_t* bytes(std::size_t row) const { return reinterpret_cast<std::uint8_t*>(at + row * value->row); }
+
+  // The code of one element of planes or bytes.
+  unsigned code(std::size_t row, std::size_t n) const {
+    const std::uint8_t* x = bytes(row);
+    if (value->kind == Kind::bytes) return x[n];
+    unsigned code = 0;
+    for (unsigned i = 0; i < value->bits; ++i) {
+      code |= ((unsigned{x[i * value->plane + n / 8]} >> (n % 8)) & 1u) << i;
+    }
+    return code;
+  }
 };
 
 // What a step works on: some rows, and where their values are.

@@ -1,0 +1,37 @@
+#include <exception>
+
+#include "check.h"
+
+namespace lowbit::testing {
+namespace {
+
+int failures = 0;
+constexpr int kShown = 20;
+
+}  // namespace
+
+std::vector<Case>& cases() {
+  static std::vector<Case> all;
+  return all;
+}
+
+void fail(const char* file, int line, const std::string& what) {
+  if (++failures <= kShown) std::printf("  %s:%d: %s\n", file, line, what.c_str());
+}
+
+}  // namespace lowbit::testing
+
+int main() {
+  using namespace lowbit::testing;
+  for (const Case& test : cases()) {
+    const int before = failures;
+    try {
+      test.run();
+    } catch (const std::exception& error) {
+      fail(test.name.c_str(), 0, error.what());
+    }
+    std::printf("%s %s\n", failures == before ? "ok    " : "FAILED", test.name.c_str());
+  }
+  std::printf("%zu cases, %d failures\n", cases().size(), failures);
+  return failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,172 @@
+// Whole programs: any batch, any number of threads, the same integers; and programs that must be refused.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+
+#include "../core/builder.h"
+#include "../core/error.h"
+#include "check.h"
+#include "guarded.h"
+
+namespace lowbit::testing {
+namespace {
+
+constexpr std::size_t kIn = 65, kHidden = 1500, kOut = 37;
+
+struct Parts {
+  std::vector<float> thresholds{-0.5f, 0.0f, 0.5f};
+  std::vector<std::uint8_t> order{0, 1, 2, 3};
+  std::vector<std::uint32_t> first, second;
+  std::vector<std::int32_t> first_factors, second_factors, hidden_thresholds, first_offsets, second_offsets;
+  std::vector<std::int32_t> input_factors{1, 2};
+  std::vector<double> scale, bias;
+
+  Parts() {
+    std::mt19937 random(7);
+    const auto planes = [&](std::size_t channels, std::size_t features) {
+      const std::size_t words = round_up(features, 32) / 32;
+      std::vector<std::uint32_t> out(channels * 2 * words);
+      for (std::size_t n = 0; n < out.size(); ++n) {
+        const bool last = n % words + 1 == words && features % 32 != 0;
+        out[n] = static_cast<std::uint32_t>(random()) & (last ? (1u << (features % 32)) - 1 : ~0u);
+      }
+      return out;
+    };
+    first = planes(kHidden, kIn), second = planes(kOut, kHidden);
+    for (std::size_t n = 0; n < 2 * kHidden; ++n) first_factors.push_back(static_cast<std::int32_t>(1 + n % 2));
+    for (std::size_t n = 0; n < 2 * kOut; ++n) second_factors.push_back(static_cast<std::int32_t>(1 + n % 2));
+    for (std::size_t n = 0; n < kHidden; ++n) {
+      for (const std::int32_t t : {-40, 1, 30}) hidden_thresholds.push_back(t);
+    }
+    first_offsets.assign(kHidden, 1), second_offsets.assign(kOut, 0);
+    scale.assign(kOut, 0.01), bias.assign(kOut, 0.5);
+  }
+
+  EpilogueSpec hidden_end() const {
+    EpilogueSpec spec;
+    spec.output = Output::planes;
+    spec.thresholds = {hidden_thresholds.data(), kHidden, 3};
+    spec.table = order;
+    return spec;
+  }
+
+  EpilogueSpec last_end() const {
+    EpilogueSpec spec;
+    spec.scale = scale, spec.bias = bias;
+    return spec;
+  }
+
+  PlaneWeights first_weights() const {
+    return {{first.data(), kHidden, 2 * 3}, {first_factors.data(), kHidden, 2}, first_offsets, input_factors};
+  }
+
+  std::unique_ptr<Program> build(const std::string& level, std::size_t threads) const {
+    Builder builder(kIn, level);
+    std::size_t value = builder.encode_planes(0, thresholds, order);
+    value = builder.plane_fully_connected(value, first_weights(), hidden_end());
+    value = builder.plane_fully_connected(
+        value, {{second.data(), kOut, 2 * 47}, {second_factors.data(), kOut, 2}, second_offsets, input_factors},
+        last_end());
+    return builder.finish(builder.softmax(value, false), threads);
+  }
+};
+
+std::vector<float> run(Program& program, const std::vector<float>& x) {
+  const std::size_t rows = x.size() / kIn;
+  const Guarded in(4 * x.size(), Against::back), out(4 * rows * kOut, Against::back);
+  std::copy(x.begin(), x.end(), reinterpret_cast<float*>(in.data()));
+  program.run(in.data(), out.data(), rows);
+  const auto* y = reinterpret_cast<const float*>(out.data());
+  return {y, y + rows * kOut};
+}
+
+TEST(any_batch_any_threads_any_level) {
+  const Parts parts;
+  std::mt19937 random(8);
+  std::normal_distribution<float> normal;
+  for (const std::size_t rows : {0u, 1u, 7u, 63u, 64u, 65u, 200u}) {
+    std::vector<float> x(rows * kIn);
+    for (float& value : x) value = normal(random);
+    const std::vector<float> expected = run(*parts.build("portable", 1), x);
+    for (const std::string& level : available_levels()) {
+      for (const std::size_t threads : {1u, 2u, 3u}) {
+        const auto program = parts.build(level, threads);
+        for (int repeat = 0; repeat < 3; ++repeat) CHECK(run(*program, x) == expected, level);
+      }
+    }
+  }
+}
+
+TEST(softmax_is_exact_enough) {
+  Builder builder(5, "");
+  const auto program = builder.finish(builder.softmax(0, false), 1);
+  for (const std::vector<float>& x : {std::vector<float>{0, 1, 2, 3, 4}, {-500, 0, 500, 1, 2}, {-79.9f, -80.1f, 0, -1, 7}}) {
+    std::vector<float> y(5);
+    program->run(reinterpret_cast<const std::byte*>(x.data()), reinterpret_cast<std::byte*>(y.data()), 1);
+    const double top = *std::max_element(x.begin(), x.end());
+    double sum = 0;
+    for (const float value : x) sum += std::exp(value - top);
+    for (std::size_t n = 0; n < 5; ++n) {
+      CHECK(std::abs(y[n] - std::exp(x[n] - top) / sum) < 1e-6, std::to_string(y[n]));
+    }
+  }
+}
+
+template <class Function>
+bool refused(const Function& call) {
+  try {
+    call();
+  } catch (const Error&) {
+    return true;
+  }
+  return false;
+}
+
+TEST(programs_that_do_not_fit_are_refused) {
+  const Parts parts;
+  const auto with = [&](auto change) {
+    return refused([&] {
+      Builder builder(kIn, "");
+      const std::size_t value = builder.encode_planes(0, parts.thresholds, parts.order);
+      PlaneWeights weights = parts.first_weights();
+      EpilogueSpec end = parts.hidden_end();
+      change(weights, end);
+      builder.plane_fully_connected(value, weights, end);
+    });
+  };
+  std::vector<std::uint32_t> padded = parts.first;
+  padded[2] |= 0x80000000u;
+  std::vector<std::int32_t> falling = parts.hidden_thresholds;
+  std::swap(falling[0], falling[2]);
+  const std::vector<std::uint8_t> large{0, 1, 2, 9}, odd{0, 1, 2};
+  const std::vector<std::int32_t> huge(2 * kHidden, 1 << 23), none;
+  CHECK(!with([](PlaneWeights&, EpilogueSpec&) {}), "the good one");
+  CHECK(with([](PlaneWeights& w, EpilogueSpec&) { w.planes.rows -= 1; }), "rows");
+  CHECK(with([](PlaneWeights& w, EpilogueSpec&) { w.planes.columns -= 1; }), "words");
+  CHECK(with([](PlaneWeights& w, EpilogueSpec&) { w.factors.columns = 5; }), "planes");
+  CHECK(with([](PlaneWeights& w, EpilogueSpec&) { w.factors.columns = 0; }), "no planes");
+  CHECK(with([](PlaneWeights& w, EpilogueSpec&) { w.input_factors = w.input_factors.first(1); }), "input factors");
+  CHECK(with([](PlaneWeights& w, EpilogueSpec&) { w.offsets = w.offsets.first(3); }), "offsets");
+  CHECK(with([&](PlaneWeights& w, EpilogueSpec&) { w.factors.data = huge.data(); }), "overflow");
+  CHECK(with([&](PlaneWeights& w, EpilogueSpec&) { w.planes.data = padded.data(); }), "padding");
+  CHECK(with([](PlaneWeights&, EpilogueSpec& e) { e.thresholds.rows -= 1; }), "thresholds");
+  CHECK(with([&](PlaneWeights&, EpilogueSpec& e) { e.thresholds.data = falling.data(); }), "falling");
+  CHECK(with([&](PlaneWeights&, EpilogueSpec& e) { e.table = large; }), "codes");
+  CHECK(with([&](PlaneWeights&, EpilogueSpec& e) { e.table = odd; }), "table");
+  CHECK(with([](PlaneWeights&, EpilogueSpec& e) { e.output = Output::real; }), "no scales");
+
+  Builder builder(kIn, "");
+  CHECK(refused([&] { builder.softmax(1, false); }), "no such value");
+  CHECK(refused([&] { builder.look_up(0, parts.order); }), "floats have no table");
+  CHECK(refused([&] { builder.encode_affine(0, 0.0, 0, 255); }), "scale");
+  CHECK(refused([&] { builder.encode_affine(0, 1.0, 0, 256); }), "top");
+  CHECK(refused([&] { builder.combine_constant(0, std::span(parts.thresholds), Arithmetic::add); }), "size");
+  CHECK(refused([&] { builder.encode_planes(0, std::span(parts.thresholds).first(2), parts.order); }), "thresholds");
+  CHECK(refused([&] { builder.finish(0, 1); }), "no step");
+  CHECK(refused([&] { Builder none_at_all(0, ""); }), "no features");
+  CHECK(refused([&] { Builder unknown(1, "abacus"); }), "level");
+}
+
+}  // namespace
+}  // namespace lowbit::testing
