@@ -7,7 +7,7 @@ prefix what belongs to the encoding of each. Types by number: 1 float32, 2 uint8
 
 def encoding(prefix: str, scheme: str) -> str:
     """Return steps that give ``p_integers`` by code, ``p_scale64`` and ``p_offset64``, all float64."""
-    return learned_basis(prefix) if scheme == "lq" else affine(prefix)
+    return learned_basis(prefix) if scheme == "lq" else _affine_table(prefix)
 
 
 def learned_basis(p: str) -> str:
@@ -25,22 +25,26 @@ def sorted_levels(p: str) -> str:
 
 
 def affine(p: str) -> str:
-    """Return steps of `encoding`: ``integers[code] = code - zero_point``; 256 entries whatever the bits."""
+    """Return steps that give ``p_scale64`` and ``p_zero_point64``, float64."""
     return f"""
   {p}_scale64 = Cast<to = 11>({p}_scale)
-  {p}_offset64 = Constant<value = double {{0.0}}>()
   {p}_zero_point64 = Cast<to = 11>({p}_zero_point)
+"""
+
+
+def _affine_table(p: str) -> str:
+    """``integers[code] = code - zero_point``; 256 entries whatever the bits."""
+    return (
+        affine(p)
+        + f"""
+  {p}_offset64 = Constant<value = double {{0.0}}>()
   {p}_first = Constant<value = double {{0.0}}>()
   {p}_end = Constant<value = double {{256.0}}>()
   {p}_one = Constant<value = double {{1.0}}>()
-  {p}_two = Constant<value = double {{2.0}}>()
-  {p}_bit_count_integer = Constant<value_int: int = @{p}_bits>()
-  {p}_bit_count = Cast<to = 11>({p}_bit_count_integer)
-  {p}_code_count = Pow({p}_two, {p}_bit_count)
-  {p}_largest = Sub({p}_code_count, {p}_one)
   {p}_codes = Range({p}_first, {p}_end, {p}_one)
   {p}_integers = Sub({p}_codes, {p}_zero_point64)
 """
+    )
 
 
 DECODE = """
@@ -72,10 +76,17 @@ PICK_CODE = """
 """
 
 ROUND_TO_CODE = """
+  one = Constant<value = double {1.0}>()
+  two = Constant<value = double {2.0}>()
+  smallest = Constant<value = double {0.0}>()
+  bits_integer = Constant<value_int: int = @output_bits>()
+  bits = Cast<to = 11>(bits_integer)
+  code_count = Pow(two, bits)
+  largest = Sub(code_count, one)
   quotient = Div(real, output_scale64)
   rounded = Round(quotient)
   shifted = Add(rounded, output_zero_point64)
-  saturated = Clip(shifted, output_first, output_largest)
+  saturated = Clip(shifted, smallest, largest)
   output = Cast<to = 2>(saturated)
 """
 
