@@ -1,7 +1,7 @@
 """``lowbit quantize``: a float network and unlabelled samples in, a low-bit file out."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,6 +18,9 @@ from lowbit.cli.console import (
     print_table,
     progress,
 )
+
+if TYPE_CHECKING:
+    from lowbit.api import QuantizedFile
 
 
 def quantize(
@@ -93,7 +96,7 @@ def _tracker(bar: Progress) -> Any:
     return advance
 
 
-def _print(result: Any, output: Path, as_json: bool) -> None:
+def _print(result: "QuantizedFile", output: Path, as_json: bool) -> None:
     if as_json:
         print_json(result.to_dict())
         return
@@ -110,11 +113,11 @@ def _print(result: Any, output: Path, as_json: bool) -> None:
                 f"{layer.output_error:.2%}",
                 f"{layer.seconds:.1f}",
             )
-            for layer in result.layers
+            for layer in result.report.layers
         ],
     )
     out.print(
-        f"{result.samples} samples, {result.seconds:.1f} s; {kilobytes(result.bytes_before)} became "
+        f"{result.report.samples} samples, {result.seconds:.1f} s; {kilobytes(result.bytes_before)} became "
         f"{kilobytes(result.bytes_after)}.",
         style="dim",
     )
