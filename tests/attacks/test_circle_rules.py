@@ -257,12 +257,16 @@ NAMES_RULES = [
     b'{"dimension": "n", "constants": {"x": "b"}, "nodes": {}}',
     b'{"dimension": "n", "constants": {"fc1/bias": "x"}, "nodes": {}}',
     b'{"dimension": "n", "constants": {"fc1/bias": ""}, "nodes": {}}',
-    b'{"dimension": "n", "constants": {}, "nodes": {"y": ""}}',
-    b'{"dimension": "n", "constants": {}, "nodes": {"y": ["a"]}}',
-    b'{"dimension": "n", "constants": {}, "nodes": {"y": ["a", {"axis": 0}]}}',
-    b'{"dimension": "n", "constants": {}, "nodes": {"y": ["a", {"evil": 1}]}}',
-    b'{"dimension": "n", "constants": {}, "nodes": {"fc1/codes": ["a", {"activation": "relu"}]}}',
-    b'{"dimension": "n", "constants": {}, "nodes": {"fc1/codes": ["a", {"activation": {"deep": 1}}]}}',
+    b'{"dimension": "n", "nodes": {"y": ""}}',
+    b'{"dimension": "n", "nodes": {"y": ["a"]}}',
+    b'{"dimension": "n", "nodes": {"y": ["a", {"axis": 0}]}}',
+    b'{"dimension": "n", "nodes": {"y": ["a", {"evil": 1}]}}',
+    b'{"dimension": "n", "nodes": {"z": ["a", {"activation": "tanh"}]}}',
+    b'{"dimension": "n", "nodes": {"fc1/codes": ["a", {"activation": {}}]}}',
+    b'{"dimension": "n", "thresholds": {"y": "t"}}',
+    b'{"dimension": "n", "thresholds": {"absent": "t"}}',
+    b'{"dimension": "n", "thresholds": {"x/codes": "fc1/bias"}}',
+    b'{"dimension": "n", "thresholds": {"x/codes": ""}}',
 ]
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from flatbuffers import flexbuffers
 
 MAX_RANK = 6
-FLOAT32, INT32 = 0, 1
-DTYPES = {FLOAT32: np.float32, INT32: np.int32}
+FLOAT32, INT32, UINT8 = 0, 1, 2
+DTYPES = {FLOAT32: np.float32, INT32: np.int32, UINT8: np.uint8}
 ACTIVATIONS = {"NONE": lambda a: a, "TANH": np.tanh, "RELU": lambda a: np.maximum(a, 0)}
 
 
@@ -66,7 +66,16 @@ def evaluate(parameters, userdata, size) -> None:
     ]
     weights = (weights_scales[:, :, None] * (2.0 * bits - 1.0)).sum(axis=1)
     if len(inputs) == 6:
-        weights = weights + inputs[5][:, None]
+        offset = inputs[5]
+        if offset.dtype == np.uint8:  # whole scales, moved by 128
+            top = np.frombuffer(
+                np.uint8(options["weights_top"])
+                if isinstance(options["weights_top"], int)
+                else options["weights_top"],
+                np.uint8,
+            )
+            offset = (offset.astype(np.float64) - 128) * weights_scales[:, -1] / top
+        weights = weights + offset[:, None]
     activation = ACTIVATIONS[options["fused_activation_function"]]
     array(parameters[0].outputs[0])[...] = activation(coded @ weights.T + bias)
 

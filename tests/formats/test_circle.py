@@ -137,6 +137,13 @@ def test_thresholds_of_an_encode_round_trip() -> None:
     assert to_text(_again(graph)) == to_text(graph)
 
 
+def test_thresholds_that_only_repeat_the_encoding_round_trip() -> None:
+    graph = lowbit_mlp((9, 4, 3))
+    steps = graph.value(graph.nodes[0].outputs[0]).encoding.thresholds()[0]
+    graph.nodes[0] = replace(graph.nodes[0], inputs=("x", graph.add_constant("x/codes/steps", steps)))
+    assert to_text(_again(graph)) == to_text(graph)
+
+
 def test_floats_that_would_come_back_as_codes_are_refused() -> None:
     """A file has no place for ``Encode`` between two low-bit layers that agree."""
     graph = lowbit_mlp((9, 4, 3))

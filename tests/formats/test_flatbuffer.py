@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lowbit.formats.circle import schema
 from lowbit.formats.flatbuffer import read_flatbuffer
-from lowbit.formats.flatbuffer_writer import write_flatbuffer
+from lowbit.formats.flatbuffer_writer import SHORT_BYTES, write_flatbuffer
 from lowbit.formats.tables import array, integers, layout, scalar, string, table, tables, union
 
 TABLES = (
@@ -65,14 +65,14 @@ def test_reading_undoes_writing(root: Root) -> None:
     assert read_flatbuffer(bytes(write_flatbuffer(root, b"TEST")), Root, where="test") == root
 
 
-@given(roots, st.lists(st.floats(width=32), min_size=1, max_size=70))
-def test_vectors_are_aligned_views(root: Root, numbers: list[float]) -> None:
-    data = np.array(numbers, np.float32)
+@given(roots, st.integers(1, 600))
+def test_vectors_are_aligned_views(root: Root, count: int) -> None:
+    data = np.arange(count, dtype=np.float32) + 0.5
     content = np.frombuffer(bytes(write_flatbuffer(Root(shift_of(root), data=data), b"TEST")), np.uint8)
     found = read_flatbuffer(content.tobytes(), Root, where="test").data
     assert np.array_equal(found, data, equal_nan=True) and not found.flags.writeable
-    position = content.tobytes().index(data.tobytes())
-    assert any(at % 64 == 0 for at in _places(content.tobytes(), data.tobytes())), position
+    wanted = 64 if data.nbytes >= SHORT_BYTES else 16  # short ones are not worth more padding
+    assert any(at % wanted == 0 for at in _places(content.tobytes(), data.tobytes()))
 
 
 @given(roots)

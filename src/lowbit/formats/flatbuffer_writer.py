@@ -19,6 +19,9 @@ from lowbit.formats.tables import Slot, layout
 MAX_BYTES = 2**31 - 1
 """Offsets are read as signed 32-bit by some runtimes."""
 
+SHORT_BYTES, SHORT_ALIGNMENT = 1024, 16
+"""Vectors shorter than this are aligned to this at most: padding them further would only cost bytes."""
+
 
 def write_flatbuffer(root: Any, identifier: bytes) -> bytearray:
     """Return the file whose root is a declared table.
@@ -92,7 +95,10 @@ class _Writer:
                 return self._vector(len(value), packed, max(4, field.dtype.itemsize))
             case "array":
                 data = np.ascontiguousarray(value, field.dtype).reshape(-1).view(np.uint8).data
-                return self._vector(len(value), data, field.stored.alignment)
+                wanted = field.stored.alignment
+                return self._vector(
+                    len(value), data, wanted if len(data) >= SHORT_BYTES else min(wanted, SHORT_ALIGNMENT)
+                )
             case "tables":
                 return self._tables(value)
             case _:

@@ -52,12 +52,12 @@ class Exporter:
         shape = tuple(1 if isinstance(length, str) else length for length in value.shape)
         self._note_dimension(value)
         dtype, quantization = self._stored_type(value)
-        return self._add(Tensor(shape, dtype, 0, name, quantization, has_rank=True))
+        return self._add(Tensor(shape, dtype, 0, name, quantization))
 
     def constant(
-        self, name: str, data: npt.NDArray[Any], scale: npt.NDArray[np.float32] | None = None
+        self, name: str, data: npt.NDArray[Any], quantization: QuantizationParameters | None = None
     ) -> int:
-        """Return the index of a constant tensor, adding it; ``scale`` marks it as quantized around zero.
+        """Return the index of a constant tensor, adding it when it is new.
 
         Raises:
             GraphError: the name is that of another value.
@@ -72,9 +72,6 @@ class Exporter:
                 found="a computed value",
                 remedy="Rename the value.",
             )
-        quantization = None
-        if scale is not None:
-            quantization = QuantizationParameters(scale=scale, zero_point=np.zeros(len(scale), np.int64))
         return self._add_constant(name, data, quantization)
 
     def operator(
@@ -122,7 +119,7 @@ class Exporter:
     ) -> int:
         self.buffers.append(Buffer(np.ascontiguousarray(data).reshape(-1).view(np.uint8)))
         dtype = TENSOR_TYPES[data.dtype.name]
-        return self._add(Tensor(data.shape, dtype, len(self.buffers) - 1, name, quantization, has_rank=True))
+        return self._add(Tensor(data.shape, dtype, len(self.buffers) - 1, name, quantization))
 
     def _constant_value(self, value: Value) -> int:
         assert value.data is not None

@@ -6,6 +6,10 @@ A file carries the encoding of a layer's input on the layer (``input_scales`` an
   ``input_thresholds``;
 - everything else stays float, with one ``Encode`` per distinct encoding in front of its readers.
 
+The sixth input, ``weights_offset (o)``, is float32, or, four times smaller, uint8 ``q`` where every offset
+is a whole number of scales: ``offset = float32((q - 128) * scale)``, the tensor's own quantization
+parameters being scale 1 and zero point 128.
+
 Names: the codes value ``v`` has its basis in the tensor ``v_scales``; the weights ``w`` are the tensors
 ``w_binary``, ``w_scales`` and ``w_offset``.
 """
@@ -25,6 +29,7 @@ from lowbit.ir.activations import preimage_thresholds
 from lowbit.planes import word_count
 from lowbit.schemes import LearnedBasis
 
+OFFSET_ZERO = 128
 SCALES, BINARY, OFFSET = "_scales", "_binary", "_offset"
 THESIS_OPERATOR_NAME = "thesis.LQFullyConnected"
 MAX_BITS = 8
@@ -182,9 +187,6 @@ def _layer(importer: Importer, number: int) -> Layer:
     require(
         len(tops) in (1, outputs), "weights_top has the wrong length", place, f"1 or {outputs}", len(tops)
     )
-    offset: npt.NDArray[Any] = np.zeros(outputs, np.float32)
-    if count == 6:
-        offset = _constant(importer, operator.inputs[5], "weights_offset", "float32", 1, place)
     planes = binary.view(np.uint32)
     _check_padding(planes, options.hidden_size, place)
     input_encoding = importer.checked(
@@ -196,7 +198,12 @@ def _layer(importer: Importer, number: int) -> Layer:
         place,
     )
     weights_encoding = importer.checked(
-        lambda: LearnedBasis(weights_scales, offset, np.broadcast_to(tops, (outputs,))), place
+        lambda: LearnedBasis(
+            weights_scales,
+            _weights_offset(importer, operator, options, place),
+            np.broadcast_to(tops, (outputs,)),
+        ),
+        place,
     )
     return Layer(operator, place, options, input_encoding, weights_encoding, planes)
 
@@ -235,6 +242,40 @@ def _constant(
     require(fits, f"{name} is wrong", place, f"a constant {dtype} of rank {rank}", found)
     assert data is not None
     return data
+
+
+def _weights_offset(
+    importer: Importer, operator: Operator, options: LayerOptions, place: str
+) -> npt.NDArray[np.float32]:
+    """Return the weights' offsets, float32 ``[o]``; zeros where there is no sixth input."""
+    basis = importer.structure.constants[operator.inputs[2]]
+    if len(operator.inputs) == 5:
+        return np.zeros(len(basis), np.float32)
+    stored = importer.structure.constants.get(operator.inputs[5])
+    if stored is None or stored.dtype != np.uint8:
+        return _constant(importer, operator.inputs[5], "weights_offset", "float32", 1, place)
+    fits = stored.shape == basis.shape[:1] and bool((options.weights_top > 0).all())
+    require(fits, "weights_offset is wrong", place, f"{len(basis)} offsets of snapped rows", stored.shape)
+    return offsets_of_units(stored, basis, options.weights_top)
+
+
+def units_of_offsets(encoding: LearnedBasis) -> npt.NDArray[np.uint8] | None:
+    """Return offsets as whole scales moved by 128, or None where that would change a bit of them."""
+    if not encoding.snapped:
+        return None
+    units = np.rint(encoding.offset / encoding.scale) + OFFSET_ZERO
+    stored = np.clip(units, 0, 255).astype(np.uint8)
+    again = offsets_of_units(stored, encoding.basis, encoding.top)
+    return stored if np.array_equal(again.view(np.uint32), encoding.offset.view(np.uint32)) else None
+
+
+def offsets_of_units(
+    stored: npt.NDArray[np.uint8], basis: npt.NDArray[np.float32], top: npt.NDArray[np.int32]
+) -> npt.NDArray[np.float32]:
+    """Return ``float32((q - 128) * a_{k-1} / top)`` per row, computed in float64."""
+    return ((stored.astype(np.float64) - OFFSET_ZERO) * (basis[:, -1].astype(np.float64) / top)).astype(
+        np.float32
+    )
 
 
 def _check_bits(input_bits: int, weight_bits: int, options: LayerOptions, place: str) -> None:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from lowbit.errors import GraphError, UnsupportedError
 from lowbit.formats.circle.exporter import Exporter
-from lowbit.formats.circle.layers import BINARY, OFFSET, SCALES
+from lowbit.formats.circle.layers import BINARY, OFFSET, OFFSET_ZERO, SCALES, units_of_offsets
 from lowbit.formats.circle.options import LayerOptions
 from lowbit.formats.circle.schema import (
     CUSTOM_OPERATOR,
@@ -16,6 +16,7 @@ from lowbit.formats.circle.schema import (
     FullyConnectedOptions,
     LogSoftmaxOptions,
     MulOptions,
+    QuantizationParameters,
     QuantizeOptions,
     ReshapeOptions,
     SoftmaxOptions,
@@ -154,7 +155,8 @@ def _affine_layer(exporter: Exporter, node: Node) -> None:
     source, weights = (exporter.graph.value(name).encoding for name in node.inputs[:2])
     assert isinstance(source, Affine) and isinstance(weights, Affine)
     scale = (source.integer_scale()[0] * weights.integer_scale()).astype(np.float32)
-    bias = exporter.constant(node.inputs[2], exporter.graph.constant(node.inputs[2]), scale)
+    parameters = QuantizationParameters(scale=scale, zero_point=np.zeros(len(scale), np.int64))
+    bias = exporter.constant(node.inputs[2], exporter.graph.constant(node.inputs[2]), parameters)
     inputs = (exporter.tensor(node.inputs[0]), exporter.tensor(node.inputs[1]), bias)
     exporter.operator("FULLY_CONNECTED", inputs, (exporter.tensor(node.outputs[0]),), FullyConnectedOptions())
 
@@ -174,7 +176,7 @@ def _layer(exporter: Exporter, node: Node) -> None:
         exporter.tensor(node.inputs[2]),
     ]
     if rows.offset.view(np.uint32).any():
-        inputs.append(exporter.constant(weights.name + OFFSET, rows.offset))
+        inputs.append(_offset(exporter, weights.name + OFFSET, rows))
     options = LayerOptions(
         hidden_size=int(weights.shape[1]),
         activation=str(node.attributes.get("activation", "none")),
@@ -184,6 +186,15 @@ def _layer(exporter: Exporter, node: Node) -> None:
         input_thresholds=thresholds,
     )
     exporter.custom(CUSTOM_OPERATOR, tuple(inputs), (exporter.tensor(node.outputs[0]),), options.to_bytes())
+
+
+def _offset(exporter: Exporter, name: str, rows: LearnedBasis) -> int:
+    """Return the tensor of the weights' offsets, as whole scales where that is exact."""
+    units = units_of_offsets(rows)
+    if units is None:
+        return exporter.constant(name, rows.offset)
+    one = QuantizationParameters(scale=np.ones(1, np.float32), zero_point=np.array([OFFSET_ZERO], np.int64))
+    return exporter.constant(name, units, one)
 
 
 def _source(exporter: Exporter, node: Node) -> tuple[str, Floats32]:

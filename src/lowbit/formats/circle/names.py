@@ -4,9 +4,11 @@ Operators have no names in the format, ``Encode`` and its thresholds are not wri
 batch is written as 1, and an axis may be spelled from either end. What differs from what the reader
 would make up is one small JSON text:
 
-    {"dimension": "n", "constants": {made up: real}, "nodes": {output: [name, attributes]}}
+    {"dimension": "n", "constants": {made up: real}, "nodes": {output: [name, attributes]},
+     "thresholds": {codes: constant}}
 
-where an empty dimension says that the batch is fixed. It cannot change what a network computes:
+where an empty dimension says that the batch is fixed, and ``thresholds`` names constants of ``Encode``
+that only repeat the thresholds of its encoding. It cannot change what a network computes:
 attributes must mean the same.
 """
 
@@ -26,6 +28,7 @@ def names_of(graph: Graph, reread: Graph, dimension: str) -> bytes | None:
     """Return the JSON text by which ``reread`` gets the names of ``graph``, or None where they agree."""
     nodes: dict[str, object] = {}
     constants: dict[str, str] = {}
+    thresholds: dict[str, str] = {}
     made_up = {node.outputs[0]: node for node in reread.nodes}
     for node in graph.nodes:
         other = made_up[node.outputs[0]]
@@ -36,13 +39,16 @@ def names_of(graph: Graph, reread: Graph, dimension: str) -> bytes | None:
             nodes[node.outputs[0]] = [node.name, dict(node.attributes)]
         elif node.name != other.name:
             nodes[node.outputs[0]] = node.name
+        if len(node.inputs) > len(other.inputs):
+            thresholds[node.outputs[0]] = node.inputs[1]
         for real, name in zip(node.inputs, other.inputs, strict=False):
             if real != name and real not in reread.values and real not in constants.values():
                 constants[name] = real
-    if not nodes and not constants and dimension == BATCH:
+    text = {"constants": constants, "nodes": nodes, "thresholds": thresholds}
+    if dimension == BATCH and not any(text.values()):
         return None
-    text = {"dimension": dimension, "constants": constants, "nodes": nodes}
-    return json.dumps(text, sort_keys=True, separators=(",", ":")).encode()
+    text = {key: entries for key, entries in text.items() if entries}
+    return json.dumps({"dimension": dimension, **text}, sort_keys=True, separators=(",", ":")).encode()
 
 
 def apply_names(graph: Graph, content: bytes | None, where: str) -> Graph:
@@ -60,16 +66,19 @@ def apply_names(graph: Graph, content: bytes | None, where: str) -> Graph:
         return open_batch(graph)
     try:
         text = json.loads(content)
-        dimension, constants, nodes = text["dimension"], text["constants"], text["nodes"]
+        dimension, constants, nodes = text["dimension"], text.get("constants", {}), text.get("nodes", {})
         named = open_batch(graph) if dimension else graph
         _rename_constants(named, {str(name): str(real) for name, real in constants.items()})
         _rename_dimension(named, str(dimension or BATCH))
         named.nodes = [_renamed(named, node, nodes) for node in named.nodes]
+        _repeat_thresholds(
+            named, {str(codes): str(name) for codes, name in text.get("thresholds", {}).items()}
+        )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelFormatError(
             "the stored names do not fit the graph",
             where=f"{where}, metadata {NAMES}",
-            expected="dimension, constants, nodes",
+            expected="dimension, constants, nodes, thresholds",
             found=str(error)[:80],
             remedy="Write the file again.",
         ) from error
@@ -107,6 +116,26 @@ def _renamed(graph: Graph, node: Node, nodes: dict[str, Any]) -> Node:
     if not isinstance(name, str) or not name or not _same_meaning(graph, node, attributes):
         raise ValueError(f"node {node.outputs[0]!r} would be another")
     return replace(node, name=name, attributes=attributes)
+
+
+def _repeat_thresholds(graph: Graph, names: dict[str, str]) -> None:
+    """Give each ``Encode`` of these codes its encoding's thresholds as a constant."""
+    for index, node in enumerate(graph.nodes):
+        name = names.pop(node.outputs[0], None)
+        if name is not None:
+            encoding = graph.value(node.outputs[0]).encoding
+            if (
+                node.op != "Encode"
+                or len(node.inputs) > 1
+                or encoding is None
+                or not name
+                or name in graph.values
+            ):
+                raise ValueError(f"{node.outputs[0]!r} has thresholds of its own or {name!r} is taken")
+            graph.add_constant(name, encoding.thresholds()[0])
+            graph.nodes[index] = replace(node, inputs=(*node.inputs, name))
+    if names:
+        raise ValueError(f"nothing makes the codes {', '.join(names)}")
 
 
 def _same_meaning(graph: Graph, node: Node, attributes: dict[str, Any]) -> bool:

@@ -189,7 +189,6 @@ class Tensor:
     name: str = string()
     quantization: QuantizationParameters | None = table(QuantizationParameters)
     shape_signature: tuple[int, ...] = integers(slot=7)
-    has_rank: bool = scalar("?", False)
 
 
 @dataclass(frozen=True)
