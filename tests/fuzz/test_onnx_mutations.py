@@ -35,7 +35,9 @@ def mutate(good: bytes, generator: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "make", [float_mlp, lowbit_mlp, affine_mlp, lambda: mixed_network("tanh")], ids=["float", "lq", "affine", "mixed"]
+    "make",
+    [float_mlp, lowbit_mlp, affine_mlp, lambda: mixed_network("tanh")],
+    ids=["float", "lq", "affine", "mixed"],
 )
 def test_mutations(make: Callable[[], Graph], tmp_path: Path) -> None:
     good = to_proto(make()).SerializeToString(deterministic=True)

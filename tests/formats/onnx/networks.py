@@ -77,9 +77,13 @@ def mixed_network(activation: str, seed: int = 0) -> Graph:
     graph.nodes = [
         Node("Encode", ("x",), ("a",), {}, "encode", "lowbit"),
         Node("Flatten", ("a",), ("b",), {"axis": 1}, "flatten"),
-        Node("LQFullyConnected", ("b", "v", "v/bias", "u"), ("c",), {"activation": "tanh"}, "first", "lowbit"),
+        Node(
+            "LQFullyConnected", ("b", "v", "v/bias", "u"), ("c",), {"activation": "tanh"}, "first", "lowbit"
+        ),
         Node("Sigmoid", ("c",), ("d",), {}, "table"),
-        Node("LQFullyConnected", ("d", "w", "w/bias"), ("e",), {"activation": activation}, "second", "lowbit"),
+        Node(
+            "LQFullyConnected", ("d", "w", "w/bias"), ("e",), {"activation": activation}, "second", "lowbit"
+        ),
         Node("Encode", ("e", "t"), ("f",), {}, "again", "lowbit"),
         Node("Decode", ("f",), ("y",), {}, "decode", "lowbit"),
     ]

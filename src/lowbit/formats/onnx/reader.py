@@ -17,7 +17,7 @@ Nothing in a file is executed, and data outside the file is refused.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -28,7 +28,7 @@ from lowbit.formats.onnx.functions import DOMAIN, DOMAIN_VERSION, functions, is_
 from lowbit.formats.onnx.lowbit_nodes import LowbitNode, input_encodings, read_lowbit_node
 from lowbit.formats.onnx.rewrites import REWRITES
 from lowbit.formats.onnx.shape_arithmetic import filled, fold, is_folded, shape_array
-from lowbit.formats.onnx.tensors import MAX_RANK, array_of, attribute_of, dtype_of, plain
+from lowbit.formats.onnx.tensors import MAX_RANK, array_of, attribute_of, check_text, dtype_of, plain
 from lowbit.formats.onnx.writer import ENCODING_KEY, PRODUCER
 from lowbit.ir import Graph, Node, Value, verify
 from lowbit.ir.graph import Array, Attribute, Dimension
@@ -36,7 +36,7 @@ from lowbit.ir.infer import infer_node
 from lowbit.untrusted import MAX_BYTES, read_file
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto, ValueInfoProto
+    from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 MAX_NODES = 10_000
 MAX_FOLDED = 1 << 28  # elements that folding may make in all
@@ -74,8 +74,6 @@ def from_proto(model: "ModelProto", where: str = "model") -> Graph:
     except LowbitError as error:
         error.where = f"{where}: {error.where}" if error.where else where
         raise
-    except UnicodeDecodeError as error:
-        raise ModelFormatError("a name is not text", where=where, found=repr(error.object[:40])) from error
     return graph
 
 
@@ -104,6 +102,7 @@ class _Reader:
         self.model = model
         self.opset = _opset(model)
         self.result = Graph(model.graph.name or "graph", metadata=_metadata(model))
+        self.declared: dict[str, TensorProto] = {}
         self.constants: dict[str, Array] = {}
         self.origin: dict[str, str] = {}  # the initializer that a folded constant came from
         self.biased = _biased(model)
@@ -113,11 +112,13 @@ class _Reader:
 
     def graph(self) -> Graph:
         """Return the graph, not verified yet."""
-        self._initializers()
+        self._declare()
         self._inputs()
         producers = self._producers()
         outputs = self._outputs(producers)
-        for proto in self._needed(producers, outputs):
+        nodes = self._needed(producers, outputs)
+        self._load({*outputs, *(name for node in nodes for name in node.input)})
+        for proto in nodes:
             self._node_at(proto)
         for name in outputs:
             self.use(name)
@@ -126,21 +127,23 @@ class _Reader:
         self._check_numbers()
         return self.result
 
-    def _initializers(self) -> None:
+    def _declare(self) -> None:
         if len(self.model.graph.sparse_initializer):
             raise UnsupportedError("sparse tensors are not supported", found="a sparse initializer")
         for tensor in self.model.graph.initializer:
-            self._define(tensor.name, array_of(tensor, f"tensor {tensor.name!r}"))
+            if not tensor.name or tensor.name in self.declared:
+                _duplicate(tensor.name)
+            self.declared[tensor.name] = tensor
 
-    def _define(self, name: str, array: Array) -> None:
-        if not name or name in self.constants or name in self.result.values:
-            _duplicate(name)
-        self.constants[name] = array
+    def _load(self, names: set[str]) -> None:
+        """Make constants of the initializers of these names; labels of classes, for one, are not read."""
+        for name in sorted(names & self.declared.keys()):
+            self.constants[name] = array_of(self.declared[name], f"tensor {name!r}")
 
     def _inputs(self) -> None:
         encodings = input_encodings(self.model)
         for info in self.model.graph.input:
-            if info.name in self.constants:  # before IR version 4 initializers were inputs too
+            if info.name in self.declared:  # before IR version 4 initializers were inputs too
                 continue
             if not info.name or info.name in self.result.values:
                 _duplicate(info.name)
@@ -152,7 +155,7 @@ class _Reader:
         producers: dict[str, int] = {}
         for index, proto in enumerate(self.model.graph.node):
             for name in filter(None, proto.output):
-                if name in producers or name in self.constants or name in self.result.values:
+                if name in producers or name in self.declared or name in self.result.values:
                     _duplicate(name)
                 producers[name] = index
         return producers
@@ -182,8 +185,8 @@ class _Reader:
             )
         return list(dict.fromkeys(chosen))
 
-    def _needed(self, producers: dict[str, int], outputs: list[str]) -> "Iterator[NodeProto]":
-        """Yield the nodes that the outputs depend on, in the order of the file."""
+    def _needed(self, producers: dict[str, int], outputs: list[str]) -> "list[NodeProto]":
+        """Return the nodes that the outputs depend on, in the order of the file."""
         nodes = self.model.graph.node
         needed: set[int] = set()
         waiting = list(outputs)
@@ -192,7 +195,7 @@ class _Reader:
             if index is not None and index not in needed:
                 needed.add(index)
                 waiting += nodes[index].input
-        return (nodes[index] for index in sorted(needed))
+        return [nodes[index] for index in sorted(needed)]
 
     def _node_at(self, proto: "NodeProto") -> None:
         """Translate a node; errors say which."""
@@ -216,7 +219,7 @@ class _Reader:
             return None
         if len(plain(attributes)) < len(attributes):
             raise UnsupportedError("a tensor as an attribute", expected="numbers or text")
-        if domain == "" and proto.op_type in REWRITES:
+        if domain == "" and proto.op_type in REWRITES and len(proto.input):
             return REWRITES[proto.op_type](self, proto, plain(attributes))
         return self.add(proto, proto.op_type, list(proto.input), plain(attributes), domain)
 
@@ -347,6 +350,7 @@ class _Reader:
 
 
 def _check_model(model: "ModelProto") -> None:
+    check_text(model)
     if not model.HasField("graph") or not len(model.graph.node):
         raise ModelFormatError("the file holds no network", expected="a graph with nodes", found="none")
     if len(model.graph.node) > MAX_NODES:

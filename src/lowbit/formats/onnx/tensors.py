@@ -14,6 +14,7 @@ from lowbit.errors import ModelFormatError, UnsafeFileError, UnsupportedError
 from lowbit.ir.graph import Array, Attribute
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message  # type: ignore[import-untyped]
     from onnx import AttributeProto, TensorProto
 
 MAX_RANK = 8
@@ -105,6 +106,21 @@ def attribute_of(attribute: "AttributeProto", where: str) -> "Attribute | Tensor
         case "FLOATS":
             return tuple(float(number) for number in attribute.floats)
     return tuple(int(number) for number in attribute.ints)
+
+
+def check_text(message: "Message") -> None:
+    """Refuse a file with a string that is not UTF-8; the parser hands it out as bytes.
+
+    Raises:
+        ModelFormatError: names the field.
+    """
+    for field, value in message.ListFields():
+        items = value if hasattr(value, "__len__") and not isinstance(value, str | bytes) else (value,)
+        if field.type == field.TYPE_MESSAGE:
+            for item in items:
+                check_text(item)
+        elif field.type == field.TYPE_STRING and not all(isinstance(item, str) for item in items):
+            raise ModelFormatError("a name is not text", where=f"field {field.full_name}", expected="UTF-8")
 
 
 def plain(attributes: Mapping[str, object]) -> dict[str, Attribute]:

@@ -23,7 +23,9 @@ def _flatten(call: Call, array: Array) -> list[Array]:
 
 def _infer_reshape(call: Call) -> list[TensorType]:
     value = call.input(0)
-    wanted = [int(length) for length in call.graph.constant(call.node.inputs[1])]
+    target = call.graph.constant(call.node.inputs[1])
+    call.require(target.ndim == 1 and target.dtype.kind == "i", "shape", "integers in a row", target)
+    wanted = [int(length) for length in target]
     call.require(call.integer("allowzero") == 0 or 0 not in wanted, "a zero in the shape", "no zero", wanted)
     shape: list[Dimension] = []
     for axis, length in enumerate(wanted):
