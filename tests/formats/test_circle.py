@@ -51,6 +51,16 @@ def test_affine_round_trip_is_exact() -> None:
     assert np.array_equal(evaluate(again, {"x": x})["y"], evaluate(graph, {"x": x})["y"])
 
 
+def test_affine_layer_that_gives_floats_round_trips() -> None:
+    """Ours alone: other runtimes want int8 out of an int8 layer."""
+    graph = affine_mlp()
+    last = graph.nodes[-3]
+    graph.nodes[-3:-1] = [replace(last, outputs=("z",))]
+    del graph.values[last.outputs[0]]
+    verify(graph)
+    assert to_text(_again(graph)) == to_text(graph)
+
+
 def test_any_names_round_trip() -> None:
     """Names that nobody would make up, for values, nodes, constants and the batch."""
     graph = lowbit_mlp((9, 4, 3))

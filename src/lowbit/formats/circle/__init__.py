@@ -1,4 +1,22 @@
-"""Circle, the native format, and TFLite, its subset."""
+"""Circle, the native format, and TFLite, its subset.
+
+A ``.circle`` file is a flatbuffer (`schema`). Float and 8-bit affine operators are the format's own. A
+low-bit layer is the custom operator ``LQFullyConnected``:
+
+    inputs   input            float32 (batch, n)
+             input_scales     float32 (k_x)          basis of the input, ascending
+             weights_scales   float32 (o, k_w)       basis of each row of weights, ascending
+             weights_binary   int32   (o, k_w, ceil(n/32))   element i is bit i&31 of word i>>5, padding 0
+             bias             float32 (o)            always there
+             weights_offset   float32 (o), or uint8 (o): see `layers`; only where an offset is not zero
+    options  weights_hidden_size, fused_activation_function, input_offset, input_top, weights_top,
+             input_thresholds: see `options`
+
+The tensors between layers are floats, so any runtime can run the operator by itself; codes exist only in
+our graph, made again by `layers`. An open batch is written as 1. Metadata ``lowbit.manifest`` says versions,
+schemes and the file's hash (`manifest`), ``lowbit.names`` what tables cannot hold (`names`). Constants of a
+kilobyte or more are aligned to 64 bytes and used where they are mapped.
+"""
 
 from lowbit.formats.circle.byte_table import ByteRow, byte_table
 from lowbit.formats.circle.manifest import verify_manifest
