@@ -49,7 +49,7 @@ def map_file(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> mmap.mm
 def read_file(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> bytes:
     """Return the bytes of a regular file; errors are those of `map_file`, but a file may be empty."""
     with os.fdopen(_open(path, limit), "rb") as file:
-        return file.read(limit)
+        return file.read(os.fstat(file.fileno()).st_size)  # not limit: Python takes that memory at once
 
 
 def read_start(path: str | os.PathLike[str], count: int) -> bytes:

@@ -12,7 +12,7 @@ from lowbit.data.digits import read_digits
 from lowbit.data.hdf5 import read_one_hdf5
 from lowbit.data.idx import read_idx_folder
 from lowbit.data.npz import read_npy, read_npz
-from lowbit.errors import DataError, MissingExtra
+from lowbit.errors import DataError
 
 Source = str | os.PathLike[str] | npt.ArrayLike
 Read = tuple[Numbers, Numbers | None, tuple[str, ...]]
@@ -83,7 +83,4 @@ def _read(name: str, split: str, input_name: str | None) -> Read:
             expected=f"a folder of idx files, {', '.join(_SUFFIXES)}, or {' or '.join(NAMES)}",
             found="a file of another kind" if path.exists() else "no file of that name",
         )
-    try:
-        return reader(path, split, input_name)
-    except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "h5py", "data") from error
+    return reader(path, split, input_name)
