@@ -2,15 +2,15 @@
 
     python benchmarks/ptq.py --mnist DIR --fashion DIR --nets DIR --json results/ptq-mlp.json
 
-The float networks (784-680(tanh)-10) are made by `recipes/train_mlp.py` where `--nets` does not have them yet.
-Every row quantizes weights and activations of both layers to the same bits, from at most 1024 unlabelled
-training images, and scores the deployed integer network with the reference evaluator on the whole test set,
-which decides nothing. `--only NAME` takes one network; its rows replace those that the file has.
+The float networks (784-680(tanh)-10) are made by `recipes/train_mlp.py` unless `--nets` has them. Every
+row quantizes weights and activations of both layers to the same bits, from at most 1024 unlabelled training
+images, and scores the deployed integer network with the reference evaluator on the whole test set, which
+decides nothing. `--only NAME` takes one network; its rows replace those that the file has.
 
 Methods: `restore` is ours; `published` is QEM on weights and activations with fine-tuning of the activations
-and no offset; `published, gradient` is the same with gradient descent; `classic` is affine min/max with
-rounding; `clipped` is affine with the range of least squared error; affine `restore` is our restoration on the
-affine grid. Learned bases are medians over seeds (which choose the images), affine is one seed.
+and no offset; `published, gradient` is the same with gradient descent; `classic` is affine min/max,
+rounded; `clipped` is affine with the range of least squared error; affine `restore` is our restoration on
+the affine grid. Learned bases are medians over seeds (which choose the images), affine is one seed.
 """
 
 import argparse
@@ -130,14 +130,14 @@ def float_network(name: str, folder: Path, nets: Path) -> Path:
 def provenance(folders: dict[str, Path], seeds: int) -> dict[str, Any]:
     """Return what made the figures: command, commit, machine, versions and hashes of the data."""
     asked = ["git", "rev-parse", "HEAD"]
-    commit = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
+    commit = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
     files = {
         f"{name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
         for name, folder in folders.items()
         for path in sorted(folder.glob("*-ubyte.gz"))
     }
     return {
-        "command": "python benchmarks/ptq.py --mnist DIR --fashion DIR --nets DIR --json results/ptq-mlp.json",
+        "command": "python benchmarks/ptq.py --mnist DIR --fashion DIR --nets DIR --json FILE",
         "seeds": list(range(seeds)),
         "commit": commit.stdout.strip(),
         "machine": processor(),

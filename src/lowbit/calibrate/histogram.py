@@ -74,15 +74,16 @@ class Histogram:
         return self.sums[:, self.sums[0] > 0]
 
     def _grow_to(self, exponent: int) -> None:
-        while self.exponent < exponent:
+        # After as many doublings as there are bins to halve, all lies in the two bins next to zero and stays.
+        for _ in range(min(exponent - self.exponent, BINS.bit_length()) if self.sums[0].any() else 0):
             joined = self.sums.reshape(len(_ROWS), BINS // 2, 2).sum(axis=2)
             self.sums = np.pad(joined, ((0, 0), (BINS // 4, BINS // 4)))
-            self.exponent += 1
+        self.exponent = max(self.exponent, exponent)
 
 
 def _exponent_for(magnitude: float) -> int:
     """Return the least exponent with magnitude < 2^exponent."""
-    return max(int(np.frexp(magnitude)[1]), _SMALLEST)
+    return max(int(np.frexp(magnitude)[1]), _SMALLEST) if magnitude else _SMALLEST
 
 
 def _bin_shift(exponent: int) -> int:

@@ -13,9 +13,11 @@ import numpy as np
 from lowbit.ir import Graph, Node
 from lowbit.ir.activations import preimage_thresholds
 from lowbit.ir.passes import Pass
+from lowbit.quantize.affine import encoding_of_range
 from lowbit.schemes import Affine
 
 Absorb = Callable[[Graph, Node, Node], bool]
+Range = tuple[float, float]
 
 ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 
@@ -30,26 +32,36 @@ def _fold_encodes(graph: Graph) -> bool:
     return _fold(graph, "LQFullyConnected", ("Encode",), _absorb_encode)
 
 
-def affine_chain(encodings: Mapping[str, Affine]) -> Pass:
+def affine_chain(ranges: Mapping[str, Range]) -> Pass:
     """Return the pass that lets affine layers hand on codes.
 
     Args:
-        encodings: of each layer's output before its activation, by the layer's name.
+        ranges: least and largest output before the activation, by the layer's name.
     """
-    return Pass("fold-affine", partial(_fold_affine, encodings))
+    return Pass("fold-affine", partial(_fold_affine, ranges))
 
 
-def _fold_affine(encodings: Mapping[str, Affine], graph: Graph) -> bool:
+def _fold_affine(ranges: Mapping[str, Range], graph: Graph) -> bool:
     def absorb(graph: Graph, layer: Node, reader: Node) -> bool:
         if reader.op == "Encode":
             return _hand_on_codes(graph, layer, reader)
         encoder = _only_reader(graph, reader, ("Encode",))
-        if encoder is None or layer.name not in encodings or not _is_affine8(graph, encoder):
+        if encoder is None or not _is_affine8(graph, encoder):
             return False
-        graph.update(layer.outputs[0], encoding=encodings[layer.name], dtype="code")
+        encoding = graph.value(encoder.outputs[0]).encoding
+        assert isinstance(encoding, Affine)
+        before = _before_activation(ranges[layer.name], ACTIVATIONS[reader.op], encoding)
+        graph.update(layer.outputs[0], encoding=before, dtype="code")
         return _hand_on_codes(graph, reader, encoder)
 
     return _fold(graph, "AffineFullyConnected", (*ACTIVATIONS, "Encode"), absorb)
+
+
+def _before_activation(seen: Range, activation: str, after: Affine) -> Affine:
+    """Return the encoding before an activation: no wider than what changes the code after it."""
+    ends = preimage_thresholds(after.thresholds()[0, [0, -1]], activation).astype(np.float64)
+    low, high = min(max(seen[0], ends[0]), 0.0), max(min(seen[1], ends[1]), 0.0)
+    return encoding_of_range(np.array([low]), np.array([high]), after.bits, symmetric=False)
 
 
 def _fold(graph: Graph, op: str, readers: tuple[str, ...], absorb: Absorb) -> bool:

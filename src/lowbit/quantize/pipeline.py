@@ -23,7 +23,6 @@ from lowbit.ir import Graph, Node, Value, evaluate, run_passes, verify
 from lowbit.ir.passes import fold_constants, fuse_linear, is_linear
 from lowbit.planes import pack
 from lowbit.quantize.activations import encode_activation
-from lowbit.quantize.affine import encoding_of_range
 from lowbit.quantize.fold import affine_chain, fold_activations, fold_encodes
 from lowbit.quantize.plan import Plan
 from lowbit.quantize.report import LayerReport, Report
@@ -78,7 +77,7 @@ class _Work:
     def __init__(self, network: Graph, samples: Samples, run: Run) -> None:
         self._float, self._low, self._samples, self._run = network, network.copy(), samples, run
         self._encoded: dict[tuple[object, ...], str] = {}
-        self._before_activation: dict[str, Affine] = {}
+        self._ranges: dict[str, tuple[float, float]] = {}
 
     def quantize_layer(self, layer: Node, plan: Plan) -> LayerReport:
         """Replace one layer of the low-bit network by its quantized form."""
@@ -101,7 +100,7 @@ class _Work:
 
     def finished(self) -> Graph:
         """Return the low-bit network without floats between its layers."""
-        passes = [fold_activations, fold_encodes, affine_chain(self._before_activation)]
+        passes = [fold_activations, fold_encodes, affine_chain(self._ranges)]
         result = run_passes(self._low, passes).graph
         verify(result)
         return result
@@ -147,9 +146,7 @@ class _Work:
         for coded, target in self._pairs(codes, layer.outputs[0]):
             moments.update(levels[coded.astype(np.intp)], target)
             outputs.update(target)
-        if isinstance(encoding, Affine):
-            range_ = np.array([min(outputs.minimum, 0.0)]), np.array([max(outputs.maximum, 0.0)])
-            self._before_activation[layer.name] = encoding_of_range(*range_, 8, symmetric=False)
+        self._ranges[layer.name] = outputs.minimum, outputs.maximum
         return moments
 
     def _pairs(

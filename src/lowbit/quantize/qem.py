@@ -136,13 +136,6 @@ def fit(
     return best
 
 
-def refine(
-    points: Points, start: Fit, *, offset: bool = False, update: Update = "least-squares", steps: int = 25
-) -> Fit:
-    """Return the fit that `steps` alternations reach from `start`."""
-    return _run(points, np.column_stack([start.basis, start.offset]), offset, update, steps)
-
-
 def signs(bits: int) -> Array:
     """Return the signs of every code, `[2^bits, bits]`: bit i of the code as -1 or +1."""
     return np.where((np.arange(2**bits)[:, None] >> np.arange(bits)) & 1, 1.0, -1.0)

@@ -1,0 +1,68 @@
+"""Encodings of activations: integers within the bound, and near to what a free basis reaches."""
+
+import numpy as np
+import pytest
+
+from lowbit.calibrate import Histogram
+from lowbit.errors import NumericError
+from lowbit.quantize import qem
+from lowbit.quantize.activations import encode_activation
+from lowbit.quantize.plan import Plan
+from lowbit.schemes import ACTIVATION_BOUND, check_scheme
+
+
+def encoded(values, targets=None, **settings):
+    histogram = Histogram()
+    histogram.update(values, targets)
+    return encode_activation(histogram, Plan(**settings), "x")
+
+
+@pytest.mark.parametrize("offset", [True, False])
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+def test_a_learned_basis_is_small_integers_near_the_free_optimum(bits, offset):
+    values = np.tanh(np.random.default_rng(0).normal(0.2, 1, 5000))
+    encoding = encoded(values, activation_bits=bits, activation_offset=offset)
+    check_scheme(encoding)
+    assert encoding.snapped
+    assert encoding.multipliers.sum() <= ACTIVATION_BOUND
+    assert (encoding.offset != 0).all() == offset
+    error = ((encoding.decode(encoding.encode(values)) - values) ** 2).sum()
+    free = qem.fit(qem.Points.of(values[None]), bits, offset=offset, restarts=16)
+    assert error <= free.error[0] * 1.15
+
+
+def test_one_bit_finds_two_clusters():
+    values = np.concatenate([np.full(300, -0.1), np.full(100, 2.0)])
+    encoding = encoded(values, activation_bits=1)
+    assert np.allclose(np.sort(encoding.levels()[0]), [-0.1, 2.0], atol=1e-4)
+
+
+def test_targets_decide_the_levels_and_values_the_thresholds():
+    values = np.repeat([0.0, 1.0], 50)
+    encoding = encoded(values, values * 3 - 1, activation_bits=1)
+    assert np.allclose(np.sort(encoding.levels()[0]), [-1.0, 2.0], atol=1e-5)
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+@pytest.mark.parametrize("clip", ["mse", "minmax"])
+def test_an_affine_range_holds_zero(bits, clip):
+    values = np.random.default_rng(1).gamma(1.0, size=2000)
+    encoding = encoded(values, scheme="affine", weight_bits=8, activation_bits=bits, clip=clip)
+    check_scheme(encoding)
+    assert encoding.levels().min() == 0.0
+    if clip == "minmax":
+        assert np.isclose(encoding.levels().max(), values.max(), rtol=1e-6)
+
+
+def test_clipping_lowers_the_error():
+    values = np.random.default_rng(1).standard_t(3, size=5000)
+    plans = ({"scheme": "affine", "activation_bits": 3, "clip": clip} for clip in ("mse", "minmax"))
+    clipped, whole = (encoded(values, **plan) for plan in plans)
+    errors = [((e.decode(e.encode(values)) - values) ** 2).sum() for e in (clipped, whole)]
+    assert errors[0] < 0.5 * errors[1]
+
+
+@pytest.mark.parametrize("scheme", ["lq", "affine"])
+def test_what_never_changes_cannot_be_coded(scheme):
+    with pytest.raises(NumericError, match=r"x.*0.5 everywhere"):
+        encoded(np.full(10, 0.5), scheme=scheme)

@@ -1,0 +1,287 @@
+"""Float graph in, low-bit graph out: structure, accuracy, determinism and refusals."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from lowbit.errors import DataError, NumericError, PlanError, UnsupportedError
+from lowbit.ir import Graph, Node, Value, evaluate, infer, to_text, verify
+from lowbit.quantize import Plan, quantize
+from lowbit.schemes import Affine, LearnedBasis
+
+WIDTHS = (33, 48, 20, 5)
+
+
+def network(batch="n", activation="Tanh", weights=None, check=True):
+    """Return a float MLP 33-48-20-5 whose layers are called fc1, fc2, fc3."""
+    random = np.random.default_rng(0)
+    graph, source = Graph("mlp", ("x",), ("probabilities",)), "x"
+    graph.add(Value("x", "float32", (batch, WIDTHS[0])))
+    for index, (inputs, outputs) in enumerate(pairwise(WIDTHS), 1):
+        matrix = (
+            random.normal(0, 1.5 / np.sqrt(inputs), (outputs, inputs))
+            if weights is None
+            else weights[index - 1]
+        )
+        names = (
+            graph.add_constant(f"w{index}", matrix),
+            graph.add_constant(f"b{index}", random.normal(0, 0.1, outputs)),
+        )
+        graph.nodes.append(Node("Gemm", (source, *names), (f"y{index}",), {"transB": 1}, f"fc{index}"))
+        last = index == len(WIDTHS) - 1
+        source = "probabilities" if last else f"h{index}"
+        graph.nodes.append(
+            Node("Softmax" if last else activation, (f"y{index}",), (source,), {}, f"act{index}")
+        )
+    infer(graph)
+    if check:
+        verify(graph)
+    return graph
+
+
+@pytest.fixture
+def samples():
+    random = np.random.default_rng(1)
+    return (random.normal(size=(400, 8)) @ random.normal(size=(8, WIDTHS[0]))).astype(np.float32)
+
+
+def output_error(low, graph, samples, name="y3"):
+    """Return the squared error of a value relative to its variance."""
+    exact, found = {}, {}
+    evaluate(graph, {"x": samples}, lambda key, array: exact.update({key: array}))
+    evaluate(low, {"x": samples}, lambda key, array: found.update({key: array}))
+    return ((found[name] - exact[name]) ** 2).mean(0).sum() / exact[name].var(0).sum()
+
+
+def operators(graph):
+    return [node.op for node in graph.nodes]
+
+
+@pytest.mark.parametrize(("bits", "most"), [(1, 0.65), (2, 0.3), (3, 0.14), (4, 0.05)])
+@pytest.mark.parametrize("activation", ["Tanh", "Relu", "Sigmoid"])
+def test_learned_layers_hand_on_codes(samples, bits, most, activation):
+    graph = network(activation=activation)
+    low, report = quantize(graph, samples, Plan(weight_bits=bits, activation_bits=bits))
+    verify(low)
+    assert operators(low) == ["Encode", "LQFullyConnected", "LQFullyConnected", "LQFullyConnected", "Softmax"]
+    inner = [node for node in low.nodes if node.op == "LQFullyConnected"]
+    assert [node.attributes.get("activation") for node in inner] == [activation.lower()] * 2 + [None]
+    assert [len(node.inputs) for node in inner] == [4, 4, 3]
+    assert most / 5 < output_error(low, graph, samples) < most
+    assert [layer.name for layer in report.layers] == ["fc1", "fc2", "fc3"]
+    assert report.samples == 400
+
+
+def test_folding_does_not_change_what_layers_give(samples):
+    """The codes between folded layers are those that an encoder after a float layer would give."""
+    graph = network()
+    low, _ = quantize(graph, samples, Plan(weight_bits=2, activation_bits=2))
+    seen = {}
+    evaluate(low, {"x": samples}, lambda name, array: seen.update({name: array}))
+    layer = next(node for node in low.nodes if node.name == "fc1")
+    unfolded = low.copy()
+    unfolded.add(Value("float", "float32", ("n", WIDTHS[1])))
+    unfolded.nodes = [
+        *unfolded.nodes[:1],
+        Node(layer.op, layer.inputs[:3], ("float",), layer.attributes, "fc1", "lowbit"),
+    ]
+    unfolded.outputs = ("float",)
+    unfolded.remove_unused()
+    infer(unfolded)
+    reals = evaluate(unfolded, {"x": samples})["float"]
+    expected = low.value(layer.outputs[0]).encoding.encode(reals)
+    assert np.mean(expected != seen[layer.outputs[0]]) < 1e-3
+
+
+@pytest.mark.parametrize("method", ["restore", "plain"])
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_affine_layers(samples, bits, method):
+    graph = network()
+    plan = Plan(scheme="affine", weight_bits=bits, activation_bits=bits, method=method)
+    low, report = quantize(graph, samples, plan)
+    verify(low)
+    if bits == 8:
+        chain = ["AffineFullyConnected", "Tanh"] * 2 + ["AffineFullyConnected", "Softmax"]
+        assert operators(low) == ["Encode", *chain]
+        coded = low.value("h1/codes").encoding
+        assert (float(coded.scale[0]), int(coded.zero_point[0])) == (1 / 128, 128)
+        assert low.constant(low.nodes[1].inputs[2]).dtype == np.int32
+    else:
+        assert operators(low) == ["Encode", *["LQFullyConnected"] * 3, "Softmax"]
+        assert all(isinstance(v.encoding, LearnedBasis) for v in low.values.values() if v.encoding)
+    assert output_error(low, graph, samples) < 50 / 4**bits
+    assert report.layers[0].weight_bits == bits
+
+
+def test_restoring_beats_the_nearest_weights(samples):
+    for settings in ({}, {"scheme": "affine"}):
+        errors = {}
+        for method in ("restore", "plain"):
+            plan = Plan(weight_bits=2, activation_bits=2, method=method, activation_offset=True, **settings)
+            errors[method] = [layer.output_error for layer in quantize(network(), samples, plan)[1].layers]
+        assert all(ours < plain for ours, plain in zip(errors["restore"], errors["plain"], strict=True))
+
+
+def test_the_reported_error_is_the_measured_one(samples):
+    graph = network()
+    low, report = quantize(graph, samples, Plan(weight_bits=2, activation_bits=2))
+    assert np.isclose(report.layers[2].output_error, output_error(low, graph, samples), rtol=1e-3)
+
+
+def test_layers_may_differ(samples):
+    overrides = {
+        "fc2": {"scheme": "affine", "weight_bits": 8, "activation_bits": 8},
+        "fc3": {"scheme": "float"},
+    }
+    low, report = quantize(network(), samples, Plan(weight_bits=3, activation_bits=3, layers=overrides))
+    verify(low)
+    names = {node.name: node.op for node in low.nodes}
+    assert (names["fc1"], names["fc2"], names["fc3"]) == ("LQFullyConnected", "AffineFullyConnected", "Gemm")
+    assert [layer.scheme for layer in report.layers] == ["lq", "affine"]
+    assert output_error(low, network(), samples) < 0.14
+
+
+def test_weights_and_activations_may_differ_in_bits(samples):
+    low, _ = quantize(network(), samples, Plan(weight_bits=1, activation_bits=4))
+    layer = next(node for node in low.nodes if node.name == "fc2")
+    assert (low.value(layer.inputs[0]).encoding.bits, low.value(layer.inputs[1]).encoding.bits) == (4, 1)
+
+
+def test_layers_that_read_the_same_value_share_its_codes(samples):
+    graph = network()
+    graph.add_constant("w", np.random.default_rng(5).normal(size=(3, WIDTHS[0])))
+    graph.add_constant("b", np.zeros(3))
+    graph.nodes.append(Node("Gemm", ("x", "w", "b"), ("side",), {"transB": 1}, "side"))
+    graph.outputs += ("side",)
+    infer(graph)
+    low, _ = quantize(graph, samples, Plan(weight_bits=2, activation_bits=2))
+    assert operators(low).count("Encode") == 1
+
+
+def test_a_value_with_a_second_reader_stays_real(samples):
+    graph = network()
+    graph.outputs += ("h1",)
+    low, _ = quantize(graph, samples, Plan(weight_bits=2, activation_bits=2))
+    verify(low)
+    assert low.outputs == ("probabilities", "h1")
+    assert output_error(low, graph, samples, "h1") < 0.3
+
+
+def test_matmul_and_add_are_a_layer(samples):
+    graph = network()
+    gemm = graph.nodes[0]
+    graph.add_constant("w1t", graph.constant("w1").T)
+    graph.add(Value("product", "float32", ("n", WIDTHS[1])))
+    graph.nodes[0:1] = [
+        Node("MatMul", ("x", "w1t"), ("product",), {}, "product"),
+        Node("Add", ("product", "b1"), gemm.outputs, {}, "sum"),
+    ]
+    low, report = quantize(graph, samples, Plan(weight_bits=3, activation_bits=3))
+    assert len(report.layers) == 3
+    assert "MatMul" not in operators(low)
+
+
+def test_a_fixed_batch_is_respected(samples):
+    plan = Plan(weight_bits=3, activation_bits=3)
+    fixed, _ = quantize(network(batch=10), samples[:50], plan)
+    free, _ = quantize(network(), samples[:50], plan)
+    assert fixed.value("x").shape == (10, WIDTHS[0])
+    errors = [
+        output_error(fixed, network(batch=10), samples[:10]),
+        output_error(free, network(), samples[:10]),
+    ]
+    assert max(errors) < 0.3
+    assert quantize(network(batch=10), samples[:55], plan)[1].samples == 55
+
+
+def test_equal_seeds_give_equal_networks_and_others_do_not(samples):
+    plan = Plan(weight_bits=3, activation_bits=3, samples=100)
+    first, second = (to_text(quantize(network(), samples, plan)[0]) for _ in range(2))
+    assert first == second
+    other = Plan(weight_bits=3, activation_bits=3, samples=100, seed=1)
+    assert to_text(quantize(network(), samples, other)[0]) != first
+
+
+def test_the_float_network_stays_as_it_is(samples):
+    graph = network()
+    before = to_text(graph)
+    quantize(graph, samples, Plan(weight_bits=1, activation_bits=1))
+    assert to_text(graph) == before
+
+
+def test_progress_is_told(samples):
+    told = []
+    quantize(network(), samples, Plan(), lambda *args: told.append(args))
+    assert told == [(0, 3, "fc1"), (1, 3, "fc2"), (2, 3, "fc3"), (3, 3, "done")]
+
+
+def test_what_runs_the_network_is_an_argument(samples):
+    runs = []
+
+    def run(graph, inputs, observe):
+        runs.append(len(inputs["x"]))
+        return evaluate(graph, inputs, observe)
+
+    quantize(network(), samples, Plan(samples=300), run=run)
+    assert max(runs) <= 256
+    assert len(runs) == 3 * 2 * 2 * 2  # layers, passes, networks, batches
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda s: s[:0], DataError, "at least one sample"),
+        (lambda s: s[:, :-1], DataError, r"shape \[n, 33\].*400, 32"),
+        (lambda s: s.reshape(-1), DataError, "do not fit"),
+        (lambda s: s.astype(str), DataError, "do not fit"),
+        (
+            lambda s: np.where(np.arange(400)[:, None] == 7, np.nan, s),
+            DataError,
+            "sample 7.*1 samples with NaN",
+        ),
+        (lambda s: np.where(np.arange(400)[:, None] == 9, np.inf, s), DataError, "sample 9"),
+        (lambda s: s * 0, NumericError, "x.*same for all samples"),
+    ],
+)
+def test_bad_samples_are_refused(samples, change, error, message):
+    with pytest.raises(error, match=message):
+        quantize(network(), change(samples), Plan())
+
+
+def test_bad_weights_are_refused(samples):
+    weights = [np.ones((b, a)) for a, b in pairwise(WIDTHS)]
+    weights[1][4] = 0
+    with pytest.raises(NumericError, match=r"mlp/fc2.*1 such outputs: 4"):
+        quantize(network(weights=weights), samples, Plan())
+    weights[1][4, 2] = np.nan
+    with pytest.raises(NumericError, match=r"mlp/fc2.*nan at \[4, 2\]"):
+        quantize(network(weights=weights, check=False), samples, Plan())
+
+
+def test_unknown_layers_and_empty_networks_are_refused(samples):
+    with pytest.raises(PlanError, match="expected fc3 or fc2 or fc1; found 'fc9'"):
+        quantize(network(), samples, Plan(layers={"fc9": {"weight_bits": 2}}))
+    empty = Graph("empty", ("x",), ("y",))
+    empty.add(Value("x", "float32", ("n", 33)))
+    empty.nodes.append(Node("Tanh", ("x",), ("y",), {}, "tanh"))
+    infer(empty)
+    with pytest.raises(UnsupportedError, match="no layer to quantize"):
+        quantize(empty, samples, Plan())
+    nothing = {name: {"scheme": "float"} for name in ("fc1", "fc2", "fc3")}
+    with pytest.raises(UnsupportedError, match="no layer"):
+        quantize(network(), samples, Plan(layers=nothing))
+
+
+def test_8_bit_codes_stand_for_the_right_reals(samples):
+    low, _ = quantize(network(), samples, Plan(scheme="affine", weight_bits=8, activation_bits=8))
+    exact, found = {}, {}
+    evaluate(network(), {"x": samples}, lambda name, array: exact.update({name: array}))
+    evaluate(low, {"x": samples}, lambda name, array: found.update({name: array}))
+    for codes, reals in (("y1", "y1"), ("h1/codes", "h1"), ("h2/codes", "h2")):
+        encoding = low.value(codes).encoding
+        assert isinstance(encoding, Affine)
+        within = np.clip(exact[reals], encoding.levels().min(), encoding.levels().max())
+        assert np.abs(encoding.decode(found[codes]) - within).mean() < 2 * encoding.scale[0]
+    # Beyond this, all sums have the largest code of tanh: the range before it is no wider.
+    assert np.arctanh(127.5 / 128) * 0.99 < low.value("y1").encoding.levels().max() < 3.3
