@@ -58,9 +58,10 @@ def _fold_affine(ranges: Mapping[str, Range], graph: Graph) -> bool:
 
 
 def _before_activation(seen: Range, activation: str, after: Affine) -> Affine:
-    """Return the encoding before an activation: no wider than what changes the code after it."""
+    """Return the encoding before an activation: a step wider than what changes the code after it."""
     ends = preimage_thresholds(after.thresholds()[0, [0, -1]], activation).astype(np.float64)
-    low, high = min(max(seen[0], ends[0]), 0.0), max(min(seen[1], ends[1]), 0.0)
+    step = (ends[1] - ends[0]) / ((1 << after.bits) - 1)
+    low, high = min(max(seen[0], ends[0] - step), 0.0), max(min(seen[1], ends[1] + step), 0.0)
     return encoding_of_range(np.array([low]), np.array([high]), after.bits, symmetric=False)
 
 
