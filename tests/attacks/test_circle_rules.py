@@ -204,6 +204,7 @@ TABLE_RULES: dict[str, tuple[Change, str]] = {
     "too few bytes": (lambda m: with_tensor(m, BIAS, shape=(99,)), "wrong number of bytes"),
     "shape overflow": (lambda m: with_tensor(m, BIAS, shape=(2**31 - 1,) * 4), "too large"),
     "negative dimension": (lambda m: with_tensor(m, BIAS, shape=(-3,)), "dimension is negative"),
+    "output without dimensions": (lambda m: with_tensor(m, "a1", shape=()), "output has no dimensions"),
     "nine dimensions": (lambda m: with_tensor(m, BIAS, shape=(1,) * 9), "too many dimensions"),
     "signature": (lambda m: with_tensor(m, "x", shape_signature=(-1, 7)), "signature contradicts"),
     "unknown type": (lambda m: with_tensor(m, BIAS, type=-3), "type is not supported"),

@@ -111,14 +111,15 @@ def _reshape(importer: Importer, operator: Operator, place: str) -> None:
     target = importer.constant(index) if index >= 0 else None
     if target is None:
         wanted = options_of(operator, ReshapeOptions()).new_shape or _lengths(importer.shape(output))
+        require(len(wanted) > 0, "a reshape has no target", place, "1 dimension or more", wanted)
         name = importer.add_constant(f"{importer.name(output)}_shape", np.array(wanted, np.int64), "int64")
     else:
         require(
-            target.ndim == 1 and target.dtype.kind == "i",
+            target.ndim == 1 and len(target) > 0 and target.dtype.kind == "i",
             "a reshape target is no shape",
             place,
-            "integers",
-            target.dtype,
+            "1 integer or more",
+            f"{target.dtype} {target.shape}",
         )
         name = importer.int64(index)
     importer.node("Reshape", (importer.value(operator.inputs[0]), name), importer.value(output))
@@ -177,6 +178,7 @@ def _gemm(importer: Importer, operator: Operator, options: FullyConnectedOptions
     bias = operator.inputs[2:3] if operator.inputs[2:3] != (-1,) else ()
     operands = (source, weights, *(importer.float_constant(index) for index in bias))
     shape = importer.shape(output)
+    require(len(shape) > 0, "a layer's output has no dimensions", place, "1 or more", shape)
     if len(shape) == 2:
         importer.node("Gemm", operands, result, transB=1)
     else:
