@@ -185,9 +185,9 @@ std::int64_t level_of(unsigned code, const std::int32_t* factors, unsigned bits)
 
 void plane_case(const std::string& level, Random& random, unsigned kx, unsigned kw, std::size_t features,
                 std::size_t channels, std::size_t rows) {
-  // Codes: random, or all equal, which fills or empties whole planes.
-  const int pattern = draw(random, 0, 3);
+  // Codes: random, or all equal, which fills or empties whole planes: then all bits of a row agree, or none does.
   const auto codes_of = [&](std::size_t count, unsigned bits) {
+    const int pattern = draw(random, 0, 3);
     std::vector<unsigned> codes(count);
     for (unsigned& code : codes) {
       code = pattern == 0 ? 0u : pattern == 1 ? (1u << bits) - 1 : static_cast<unsigned>(draw(random, 0, (1 << bits) - 1));
