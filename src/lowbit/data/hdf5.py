@@ -6,7 +6,8 @@
 
 HDF5 can lead anywhere: links into other files, data kept outside, virtual data sets made of others,
 plug-ins for filters, and shapes of any size over no data. All of that is refused, at every component
-of a path, before a byte of data is read.
+of a path, before a byte of data is read. The structure itself is parsed by the HDF5 library, which can
+be made to loop by a damaged index: read a stranger's file in a process of its own, with a time limit.
 """
 
 import io
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 
 SMALL = 1 << 16  # bytes that a data set may show without storing them
 MOST_EXPANSION = 200  # times its stored size, above that
-MAX_RECORDS = 10_000_000
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _FILTERS = (1, 2, 3, 32000)  # deflate, shuffle, fletcher32, lzf: those that need no plug-in
 _LABELS = "label"
+_BYTES_OF_A_NAME = 8  # the least that a name takes in a file
 
 
 def read_one_hdf5(
@@ -96,11 +97,7 @@ def _read(
     file: "h5py.File", where: str, input_name: str | None
 ) -> tuple[Numbers, Numbers | None, tuple[str, ...]]:
     values = _group(file, "value", where)
-    if len(values) > MAX_RECORDS:
-        raise TooLargeError(
-            "too many records", where=where, expected=f"at most {MAX_RECORDS}", found=str(len(values))
-        )
-    names = sorted(values, key=_record_order)
+    names = sorted(_names(values, f"{where}:value"), key=_record_order)
     if not names:
         raise DataError("there are no samples", where=f"{where}:value", expected="records", found="none")
     budget, samples = MAX_BYTES, []
@@ -134,13 +131,28 @@ def _stacked(samples: list[Numbers], names: list[str], where: str) -> Numbers:
     return np.stack([sample[0] for sample in samples] if batched else samples)
 
 
+def _names(group: "h5py.Group", where: str) -> list[str]:
+    """Return the names in a group, no more than the file has room for: a damaged index may be a circle."""
+    most = group.file.id.get_filesize() // _BYTES_OF_A_NAME
+    names: list[str] = []
+
+    def collect(name: bytes) -> bool | None:
+        names.append(name.decode("utf-8", "replace"))
+        return True if len(names) > most else None  # anything but None ends the iteration
+
+    group.id.links.iterate(collect)
+    if len(names) > most:
+        raise _damaged(where, f"at most {most} names in this file", "more")
+    return names
+
+
 def _record_order(name: str) -> tuple[int, int, str]:
     """Order 0, 1, …, 9, 10 by number, then other names."""
     return (0, int(name), name) if name.isascii() and name.isdigit() and len(name) < 19 else (1, 0, name)
 
 
 def _input(record: "h5py.Group", input_name: str | None, where: str) -> str:
-    names = [str(name) for name in record]
+    names = _names(record, where)
     if input_name is None and len(names) == 1:
         return names[0]
     if input_name is None or input_name not in names:
@@ -184,7 +196,7 @@ def _dataset(parent: "h5py.Group", name: str, where: str) -> "h5py.Dataset":
 def _check_link(parent: "h5py.Group", name: str, where: str) -> None:
     link = parent.get(name, getlink=True) if name in parent else None
     if link is None:
-        raise _damaged(where, f"{name} in ONE's layout", ", ".join(list(parent)[:8]) or "nothing")
+        raise _damaged(where, f"{name} in ONE's layout", ", ".join(_names(parent, where)[:8]) or "nothing")
     if not isinstance(link, _h5py().HardLink):
         raise _unsafe(f"{where}/{name}", f"a {type(link).__name__}")
 
