@@ -1,0 +1,135 @@
+"""The engine: a planned network in C++, called from Python.
+
+    program = Program(graph)
+    program.run(x)             # float32 [n, ...] -> float32 [n, ...], a new array
+    program.run_into(x, out)   # the same into an array of yours, without an allocation
+
+``run`` and ``run_into`` are built-in functions and take only contiguous float32 arrays of the network's
+shape: anything else is refused, never misread. Kernels are chosen at load for this machine; the
+environment variable ``LOWBIT_KERNELS``, or ``kernels=``, forces a level as an upper bound.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.engine import _core
+from lowbit.errors import EngineError
+from lowbit.ir import Graph
+from lowbit.program import Epilogue, ProgramPlan, Step, plan
+
+Floats = npt.NDArray[np.float32]
+
+__all__ = ["Program", "kernel_levels", "measure_peak"]
+
+
+def kernel_levels() -> list[str]:
+    """Return the kernel levels that this machine can run, plainest first."""
+    return list(_core.levels())
+
+
+def measure_peak(level: str = "") -> dict[str, float]:
+    """Return multiply-adds per second of one core: ``popcount`` (binary) and ``dot`` (bytes).
+
+    Raises:
+        EngineError: the level is unknown or not available here.
+    """
+    return dict(_core.measure_peak(level))
+
+
+class Program:
+    """A network ready to run. Safe to call from several threads; calls run one after another.
+
+    Attributes:
+        run: ``run(x)`` returns the network's output for float32 ``x [n, ...]``.
+        run_into: ``run_into(x, out)`` writes it into ``out``.
+        input_shape, output_shape: the batch first, a name where it is open.
+    """
+
+    run: Callable[[Floats], Floats]
+    run_into: Callable[[Floats, Floats], None]
+
+    def __init__(self, graph: Graph, *, threads: int = 1, kernels: str = "") -> None:
+        """Plan and load a graph.
+
+        Args:
+            graph: verified, with one input and one output.
+            threads: that share a call; they wait for work by spinning briefly, then sleep.
+            kernels: the highest kernel level to use; the best one when empty.
+
+        Raises:
+            EngineError: the engine does not run this graph, or the level is not available.
+        """
+        planned = plan(graph)
+        self.input_shape, self.output_shape = planned.input_shape, planned.output_shape
+        self._plan = planned
+        self._core = _build(planned, threads, kernels)
+        self.run, self.run_into = self._core.run, self._core.run_into
+
+    @property
+    def threads(self) -> int:
+        """Threads that share a call."""
+        return int(self._core.threads)
+
+    @property
+    def kernels(self) -> list[tuple[str, str, str]]:
+        """Operation, kernel level and reason of every step, in order."""
+        return [
+            (operation, level, step.why)
+            for (operation, level), step in zip(self._core.steps, self._plan.steps, strict=True)
+        ]
+
+    @property
+    def kernel_level(self) -> str:
+        """The level that runs the first matrix product."""
+        matrix = [level for operation, level, _ in self.kernels if operation.endswith("fully_connected")]
+        return matrix[0] if matrix else "portable"
+
+    def trace(self, x: Floats) -> dict[str, npt.NDArray[Any]]:
+        """Return every step's result by the name of the graph's value: codes or floats."""
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for step, (_, _, array) in zip(self._plan.steps, self._core.trace(x), strict=True):
+            table = self._plan.codes.get(step.value)
+            arrays[step.value] = array if table is None else table[array]
+        return arrays
+
+
+def _build(planned: ProgramPlan, threads: int, kernels: str) -> Any:
+    builder = _core.Builder(_elements(planned.input_shape), kernels)
+    for step in planned.steps:
+        getattr(builder, step.operation)(*step.sources, **_constants(step))
+    shapes = (_sample_shape(planned.input_shape), _sample_shape(planned.output_shape))
+    return builder.finish(planned.output, *shapes, threads)
+
+
+def _constants(step: Step) -> dict[str, object]:
+    return {name: _converted(name, value) for name, value in step.constants.items()}
+
+
+def _converted(name: str, value: object) -> object:
+    """Return a constant as the C++ side takes it: epilogues and names become its own types."""
+    if isinstance(value, Epilogue):
+        return getattr(_core.Epilogue, value.kind)(**value.constants)
+    if name == "function":
+        return getattr(_core.Function, str(value))
+    if name == "operation":
+        return getattr(_core.Arithmetic, str(value))
+    return value
+
+
+def _sample_shape(shape: tuple[int | str, ...]) -> list[int]:
+    lengths = [length for length in shape[1:] if isinstance(length, int)]
+    if len(lengths) != len(shape) - 1 or not lengths:
+        raise EngineError(
+            "the engine needs the shape of a sample",
+            expected="[n, …] with every length but the first known",
+            found=str(shape),
+            remedy="Export the network with fixed shapes.",
+        )
+    return lengths
+
+
+def _elements(shape: tuple[int | str, ...]) -> int:
+    return int(np.prod(_sample_shape(shape), dtype=np.int64))

@@ -1,0 +1,101 @@
+"""Constants of low-bit layers for the engine: the popcount path and the int8 path.
+
+Both compute the accumulator of `lowbit.ir.deployed`. The int8 path sums bytes ``u = X - X_min`` with
+weights in int8, so what is left goes into a constant per output:
+
+    sum_n X_n (W_on + P_o) = sum_n u_n W_on + P_o sum_n u_n + X_min (sum_n W_on + n P_o)
+
+with ``P_o`` kept apart (``row_factor``) only where ``W_on + P_o`` does not fit int8.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.ir import Graph, Node
+from lowbit.ir.deployed import DeployedLayer, deployed_layer
+from lowbit.program.representation import byte_of_code, lies_in_planes, lowest_level, runs_on_planes
+from lowbit.program.steps import Epilogue
+from lowbit.schemes import Affine, LearnedBasis
+
+Constants = dict[str, object]
+Integers = npt.NDArray[np.int64]
+
+
+def lq_layer(graph: Graph, node: Node) -> tuple[str, Constants, str]:
+    """Return operation, constants and the reason, for an ``LQFullyConnected``."""
+    source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
+    assert source.encoding is not None
+    layer = deployed_layer(source.encoding, weights, graph.constant(node.inputs[2]))
+    epilogue = _epilogue(graph, node, layer)
+    if runs_on_planes(graph, node) and lies_in_planes(graph, source.name):
+        return "plane_fully_connected", _plane_constants(source.encoding, layer, epilogue), "at most 4 × 4 planes"
+    constants = _byte_constants(lowest_level(source.encoding), layer.weights.astype(np.int64), epilogue)
+    return "byte_fully_connected", constants, "more than 4 planes, or an input shared with such a layer"
+
+
+def affine_layer(graph: Graph, node: Node) -> Constants:
+    """Return the constants of an ``AffineFullyConnected``: acc includes the bias."""
+    x, w = (graph.value(name).encoding for name in node.inputs[:2])
+    y = graph.value(node.outputs[0]).encoding
+    assert isinstance(x, Affine) and isinstance(w, Affine)
+    codes = graph.constant(node.inputs[1]).astype(np.int64)
+    scale = np.broadcast_to(x.integer_scale()[0] * w.integer_scale(), len(codes)).copy()
+    if isinstance(y, Affine):
+        zero, top = float(y.zero_point[0]), float((1 << y.bits) - 1)
+        out = {"out_scale": float(y.scale[0]), "out_zero": zero, "out_top": top}
+        epilogue = Epilogue("affine", {"scale": scale, **out})
+    else:
+        epilogue = Epilogue("real", {"scale": scale, "bias": np.zeros(len(codes))})
+    constants = _byte_constants(lowest_level(x), codes - w.zero_point[:, None], epilogue)
+    constants["constant"] = _int32(constants["constant"] + graph.constant(node.inputs[2]).astype(np.int64))  # type: ignore[operator]
+    return constants
+
+
+def _epilogue(graph: Graph, node: Node, layer: DeployedLayer) -> Epilogue:
+    name = node.outputs[0]
+    encoding = graph.value(name).encoding
+    if encoding is None:
+        return Epilogue("real", {"scale": layer.scale, "bias": layer.bias})
+    thresholds = layer.integer_thresholds(graph.constant(node.inputs[3]))
+    codes = encoding.code_of_rank()[0]
+    if lies_in_planes(graph, name):
+        return Epilogue("planes", {"thresholds": thresholds, "table": codes})
+    return Epilogue("bytes", {"thresholds": thresholds, "table": byte_of_code(encoding, name)[codes]})
+
+
+def _plane_constants(source: Any, layer: DeployedLayer, epilogue: Epilogue) -> Constants:
+    weights = layer.packed.encoding
+    assert isinstance(weights, LearnedBasis) and isinstance(source, LearnedBasis)
+    offsets = weights.integer_weight_offset()
+    return {
+        "planes": np.ascontiguousarray(layer.packed.data),
+        "factors": weights.multipliers,
+        "offsets": offsets if offsets.any() else offsets[:0],
+        "input_factors": source.multipliers[0],
+        "epilogue": epilogue,
+    }
+
+
+def _byte_constants(lowest: int, weights: Integers, epilogue: Epilogue) -> Constants:
+    """Return constants for centred integer weights ``[o, n]`` that may lie outside int8."""
+    row_factor = _row_factor(weights)
+    constant = lowest * weights.sum(axis=1)
+    return {
+        "weights": (weights - row_factor[:, None]).astype(np.int8),
+        "constant": _int32(constant),
+        "row_factor": _int32(row_factor if row_factor.any() else row_factor[:0]),
+        "epilogue": epilogue,
+    }
+
+
+def _row_factor(weights: Integers) -> Integers:
+    """Return the least shift of each row that brings it into int8."""
+    over = np.maximum(weights.max(axis=1) - 127, 0)
+    under = np.minimum(weights.min(axis=1) + 128, 0)
+    return np.asarray(over + under)
+
+
+def _int32(values: Any) -> npt.NDArray[np.int32]:
+    return np.asarray(values, np.int64).astype(np.int32)
