@@ -331,6 +331,24 @@ def test_a_name_that_is_not_text(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.parametrize("path", [(7, 1), (7, 1, 5), (7, 11, 2, 1, 2, 1), (14,), (25, 7)])
+def test_many_tiny_messages(path: tuple[int, ...], tmp_path: Path) -> None:
+    """Millions of empty nodes, attributes, dimensions, properties, functions: two bytes each."""
+    content = bytes([path[-1] << 3 | 2, 0]) if path[-1] < 16 else bytes([path[-1] << 3 & 0x7F | 0x82, 1, 0])
+    content *= 1_500_000
+    for number in reversed(path[:-1]):
+        head = number << 3 | 2
+        tag = bytes([head]) if head < 128 else bytes([head & 0x7F | 0x80, head >> 7])
+        length, size = b"", len(content)
+        while size >= 128:
+            length, size = length + bytes([size & 0x7F | 0x80]), size >> 7
+        content = tag + length + bytes([size]) + content
+    file = tmp_path / "net.onnx"
+    file.write_bytes(content)
+    with pytest.raises(TooLargeError, match="fields"):
+        read(file)
+
+
 def test_size_limit(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     write(float_mlp(), path)

@@ -107,6 +107,25 @@ def test_sums_beyond_float32_are_exact(outputs: int) -> None:
     np.testing.assert_array_equal(run_onnxruntime(to_proto(graph), x)["y"], evaluate(graph, x)["y"])
 
 
+def test_optimizations_of_the_runtime_change_nothing() -> None:
+    for graph in (
+        mixed_network("tanh"),
+        lowbit_mlp((65, 33, 1), 3, 3, softmax=False),
+        affine_mlp((700, 5, 1)),
+    ):
+        model, x = exposed(graph), samples(graph)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        plain = dict(zip(names, session.run(names, x), strict=True))
+        optimized = run_onnxruntime(model, x)
+        assert_equal_to_reference(graph, plain, x)
+        for name in names:
+            np.testing.assert_array_equal(plain[name], optimized[name])
+
+
 def test_a_tie_takes_the_lower_level() -> None:
     encoding = LearnedBasis([[1.0, 2.0]], [0.0], [2])
     graph = Graph("ties", ("x",), ("c",))

@@ -29,6 +29,7 @@ from lowbit.formats.onnx.lowbit_nodes import LowbitNode, input_encodings, read_l
 from lowbit.formats.onnx.rewrites import REWRITES
 from lowbit.formats.onnx.shape_arithmetic import filled, fold, is_folded, shape_array
 from lowbit.formats.onnx.tensors import MAX_RANK, array_of, attribute_of, check_text, dtype_of, plain
+from lowbit.formats.onnx.wire import check_fields
 from lowbit.formats.onnx.writer import ENCODING_KEY, PRODUCER
 from lowbit.ir import Graph, Node, Value, verify
 from lowbit.ir.graph import Array, Attribute, Dimension
@@ -81,6 +82,7 @@ def _parsed(raw: bytes, where: str) -> Graph:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from onnx import ModelProto
 
+    check_fields(raw, ModelProto.DESCRIPTOR, where)
     try:
         model = ModelProto.FromString(raw)
     except DecodeError as error:
