@@ -54,7 +54,11 @@ def _table(graph: Graph, path: Path, size: int) -> list[dict[str, Any]]:
     if path.suffix in (".circle", ".tflite"):
         from lowbit.formats.circle import byte_table
 
-        return [{"name": row.layer, "what": row.what, "bytes": row.bytes} for row in byte_table(path)]
+        nodes = {output: node.name for node in graph.nodes for output in node.outputs}
+        return [
+            {"name": nodes.get(row.layer, row.layer), "what": row.what, "bytes": row.bytes}
+            for row in byte_table(path)
+        ]
     constants = [
         {"name": name, "what": value.dtype, "bytes": value.data.nbytes}
         for name, value in graph.values.items()

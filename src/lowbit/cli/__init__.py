@@ -2,7 +2,6 @@
 
 import sys
 
-import click
 import typer
 
 from lowbit.cli.bench import bench
@@ -42,15 +41,9 @@ def main() -> None:
 def guarded(application: typer.Typer) -> int:
     """Run an application; errors become messages and exit codes, never tracebacks."""
     try:
-        result = application(standalone_mode=False)
+        application()
     except LowbitError as error:
         return report_error(error, "--json" in sys.argv)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        sys.stderr.write("interrupted\n")
-        return 130
-    return result if isinstance(result, int) else 0
+    except SystemExit as done:  # how typer ends, with 2 for wrong usage
+        return done.code if isinstance(done.code, int) else 0
+    return 0

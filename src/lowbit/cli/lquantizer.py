@@ -35,7 +35,9 @@ def lquantizer(
 
     chosen = Plan(weight_bits=encode_bits, activation_bits=encode_bits)
     result = api.quantize_file(input_model, output_model, str(input_data), chosen)
-    out.print(f"{output_model}: {kilobytes(result.bytes_after)}, {result.report.samples} samples", markup=False)
+    out.print(
+        f"{output_model}: {kilobytes(result.bytes_after)}, {result.report.samples} samples", markup=False
+    )
 
 
 def main() -> None:

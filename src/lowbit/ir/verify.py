@@ -5,6 +5,7 @@ shape asks for, codes and encodings go together, every node satisfies its operat
 prove: that two graphs compute the same function.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -43,10 +44,10 @@ def findings(graph: Graph) -> list[Finding]:
 def _structure(graph: Graph) -> Iterator[Finding]:
     known = set(graph.inputs) | {name for name, value in graph.values.items() if value.data is not None}
     produced: set[str] = set()
-    names = [node.name for node in graph.nodes]
+    names = Counter(node.name for node in graph.nodes)
     for node in graph.nodes:
         path = f"{graph.name}/{node.name or node.op}"
-        if not node.name or names.count(node.name) > 1:
+        if not node.name or names[node.name] > 1:
             yield Finding("NODE-NAME", path, "node names must be unique and not empty")
         for name in filter(None, node.inputs):
             if name not in known:

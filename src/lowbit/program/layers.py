@@ -30,7 +30,11 @@ def lq_layer(graph: Graph, node: Node) -> tuple[str, Constants, str]:
     layer = deployed_layer(source.encoding, weights, graph.constant(node.inputs[2]))
     epilogue = _epilogue(graph, node, layer)
     if runs_on_planes(graph, node) and lies_in_planes(graph, source.name):
-        return "plane_fully_connected", _plane_constants(source.encoding, layer, epilogue), "at most 4 × 4 planes"
+        return (
+            "plane_fully_connected",
+            _plane_constants(source.encoding, layer, epilogue),
+            "at most 4 × 4 planes",
+        )
     constants = _byte_constants(lowest_level(source.encoding), layer.weights.astype(np.int64), epilogue)
     return "byte_fully_connected", constants, "more than 4 planes, or an input shared with such a layer"
 

@@ -181,7 +181,9 @@ def _arithmetic(planner: Planner, node: Node) -> None:
     if constant.ndim and constant.shape[0] != 1 and constant.ndim == len(shapes[index]):
         planner.refuse(node, "a constant for each sample")
     row = np.broadcast_to(constant.reshape(constant.shape[-len(length) :]), [int(n) for n in length])
-    planner.add(node, "combine_constant", row=np.ascontiguousarray(row.reshape(-1), np.float32), operation=operation)
+    planner.add(
+        node, "combine_constant", row=np.ascontiguousarray(row.reshape(-1), np.float32), operation=operation
+    )
 
 
 def _softmax(planner: Planner, node: Node) -> None:

@@ -9,8 +9,8 @@ from lowbit.ir.activations import ACTIVATIONS, apply_activation
 from lowbit.ir.deployed import deployed_layer
 from lowbit.ir.graph import Array, Value
 from lowbit.ir.operators.registry import Call, TensorType, register
-from lowbit.planes import word_count
-from lowbit.schemes import Affine, Encoding, LearnedBasis, rank_encode
+from lowbit.planes import unpack, word_count
+from lowbit.schemes import Affine, Encoding, LearnedBasis, rank_encode, table_decode
 
 
 def _infer_encode(call: Call) -> list[TensorType]:
@@ -68,6 +68,8 @@ def _infer_lq(call: Call) -> list[TensorType]:
 def _lq(
     call: Call, codes: Array, weights: Array, bias: Array, thresholds: Array | None = None
 ) -> list[Array]:
+    if not _is_deployed(call):
+        return _free_lq(call, codes, bias, thresholds)
     layer = deployed_layer(_encoding(call, call.input(0)), call.input(1), bias)
     sums = layer.input_levels.astype(np.int64)[codes.astype(np.intp)] @ layer.weights.T.astype(np.int64)
     if thresholds is None:
@@ -76,6 +78,24 @@ def _lq(
     steps = layer.integer_thresholds(thresholds)
     ranks = (sums[:, :, None] > steps).sum(axis=2)
     return [_encoding(call, call.output()).code_of_rank()[0][ranks]]
+
+
+def _is_deployed(call: Call) -> bool:
+    bases = (call.input(0).encoding, call.input(1).encoding)
+    return all(basis.snapped for basis in bases if isinstance(basis, LearnedBasis))
+
+
+def _free_lq(call: Call, codes: Array, bias: Array, thresholds: Array | None) -> list[Array]:
+    """A layer with a free, real-valued basis: the same sum in float64, compared with ``u_c`` itself."""
+    weights = call.input(1)
+    assert weights.encoding is not None and weights.data is not None
+    levels = table_decode(codes, _encoding(call, call.input(0)).levels())
+    matrix = table_decode(unpack(weights.data, int(weights.shape[-1])), weights.encoding.levels())
+    real = (levels @ matrix.T + bias.astype(np.float64)).astype(np.float32)
+    if thresholds is None:
+        return [apply_activation(call.text("activation"), real).astype(np.float32)]
+    order = _encoding(call, call.output()).code_of_rank()
+    return [rank_encode(real, np.asarray(thresholds, np.float32)[None], order)]
 
 
 def _infer_affine(call: Call) -> list[TensorType]:

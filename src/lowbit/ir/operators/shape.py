@@ -82,6 +82,7 @@ def _with_inferred(call: Call, source: Shape, shape: list[Dimension]) -> Shape:
     call.require(len(open_names) <= 1, "several unknown lengths", "at most one", names)
     if open_names and -1 in shape and known == given:
         return tuple(open_names[0] if length == -1 else length for length in shape)
+    call.require(not open_names or bool(shape), "element counts differ", str(source), shape)
     if open_names:  # a fixed batch in the shape of a network whose batch is open: keep it open
         fixed = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else 1
         call.require(-1 not in shape and given == known * fixed, "element counts differ", str(source), shape)
