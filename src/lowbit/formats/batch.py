@@ -34,5 +34,6 @@ def _open_reshapes(graph: Graph) -> None:
     for node in graph.nodes:
         if node.op == "Reshape":
             target = np.asarray(graph.constant(node.inputs[1]), np.int64)
-            if target.size and target[0] == 1 and -1 not in target:
-                graph.update(node.inputs[1], data=np.array([-1, *target[1:]], np.int64))
+            if target.size and target[0] == 1:
+                first = 0 if -1 in target else -1  # 0 copies the length, where -1 is taken
+                graph.update(node.inputs[1], data=np.array([first, *target[1:]], np.int64))

@@ -17,6 +17,7 @@ Nothing in a file is executed, and data outside the file is refused.
 """
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
@@ -108,6 +109,7 @@ class _Reader:
         self.constants: dict[str, Array] = {}
         self.origin: dict[str, str] = {}  # the initializer that a folded constant came from
         self.biased = _biased(model)
+        self.uses = Counter(name for node in model.graph.node for name in node.input)
         self.budget = MAX_FOLDED
         self.node_names: set[str] = set()
         self.numbers: dict[str, int] = {}

@@ -1,5 +1,6 @@
 """Operators that are read as something simpler: casts, Dropout, and older forms of what we have."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,13 +13,13 @@ from lowbit.ir import Graph
 from lowbit.ir.graph import Array, Attribute
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import NodeProto
 
 
 class Importer(Protocol):
     """What a rewrite needs of the reader."""
 
-    model: "ModelProto"
+    uses: Counter[str]
     result: Graph
     opset: int
     constants: dict[str, Array]
@@ -34,8 +35,8 @@ def _cast(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]
     """A cast between floats is an identity; one of an input says that the input may be float32."""
     target = dtype_of(int(attributes.get("to", 0)), proto.name)  # type: ignore[arg-type]
     source = reader.result.value(reader.use(proto.input[0]))
-    alone = sum(source.name in node.input for node in reader.model.graph.node) == 1
-    if source.name in reader.result.inputs and source.encoding is None and alone:
+    is_input = source.name in reader.result.inputs and source.encoding is None
+    if is_input and reader.uses[source.name] == 1:
         reader.result.update(source.name, dtype="float32")
         source = reader.result.value(source.name)
     if (source.dtype, target) != ("float32", "float32"):
