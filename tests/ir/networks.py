@@ -8,7 +8,7 @@ import numpy.typing as npt
 from lowbit.ir import Graph, Node, Value, infer, verify
 from lowbit.ir.activations import preimage_thresholds
 from lowbit.planes import pack
-from lowbit.schemes import LearnedBasis, snap, snap_weights
+from lowbit.schemes import ACTIVATION_BOUND, WEIGHT_BOUND, LearnedBasis, snap, snap_weights
 
 
 def float_mlp(sizes: tuple[int, ...] = (5, 3, 4), seed: int = 0, activation: str = "Tanh") -> Graph:
@@ -44,7 +44,7 @@ def random_basis(
     basis = np.sort(random.uniform(0.2, 1.0, (channels, bits)), axis=1)
     offsets = random.normal(size=channels) * 0.3 if offset else np.zeros(channels)
     free = LearnedBasis(basis, offsets, np.zeros(channels))
-    return snap(free, bound) if channels == 1 else snap_weights(free, bound)
+    return snap_weights(free, bound) if bound == WEIGHT_BOUND else snap(free, bound)
 
 
 def lowbit_mlp(
@@ -60,7 +60,7 @@ def lowbit_mlp(
     random = np.random.default_rng(seed)
     graph = Graph("lowbit-mlp", ("x",), ("y",))
     graph.add(Value("x", "float32", ("n", sizes[0])))
-    encoding = random_basis(random, input_bits, 1, 21, offset=True)
+    encoding = random_basis(random, input_bits, 1, ACTIVATION_BOUND, offset=True)
     current = graph.add(Value("x/codes", "code", ("n", sizes[0]), None, encoding))
     graph.nodes.append(Node("Encode", ("x",), (current,), {}, "x/encode", "lowbit"))
     for index, (inputs, outputs) in enumerate(pairwise(sizes), 1):
@@ -73,7 +73,7 @@ def lowbit_mlp(
         ]
         current = ("z" if softmax else "y") if last else f"fc{index}/codes"
         if not last:
-            encoding = random_basis(random, input_bits, 1, 21, offset=False)
+            encoding = random_basis(random, input_bits, 1, ACTIVATION_BOUND, offset=False)
             graph.add(Value(current, "code", ("n", outputs), None, encoding))
             steps = preimage_thresholds(encoding.thresholds()[0], activation)
             names.append(graph.add_constant(f"fc{index}/thresholds", steps))
@@ -91,5 +91,5 @@ def lowbit_mlp(
 def _weights(
     random: np.random.Generator, shape: tuple[int, int], bits: int, offset: bool
 ) -> tuple[npt.NDArray[np.uint32], LearnedBasis]:
-    encoding = random_basis(random, bits, shape[0], 127, offset)
+    encoding = random_basis(random, bits, shape[0], WEIGHT_BOUND, offset)
     return pack(random.integers(0, 1 << bits, shape), bits), encoding
