@@ -34,6 +34,6 @@ def _open_reshapes(graph: Graph) -> None:
     for node in graph.nodes:
         if node.op == "Reshape":
             target = np.asarray(graph.constant(node.inputs[1]), np.int64)
-            if target.size and target[0] == 1:
-                first = 0 if -1 in target else -1  # 0 copies the length, where -1 is taken
-                graph.update(node.inputs[1], data=np.array([first, *target[1:]], np.int64))
+            shape = graph.value(node.outputs[0]).shape  # as inferred for one sample, so a -1 is worked out
+            if target.size and target[0] == 1 and all(isinstance(length, int) for length in shape):
+                graph.update(node.inputs[1], data=np.array([-1, *shape[1:]], np.int64))
