@@ -143,11 +143,10 @@ void bind_builder(nb::module_& module) {
                   "scale"_a, "bias"_a, "float32(scale * acc + bias), in float64 until the end.");
 
   nb::enum_<Function>(module, "Function")
-      .value("relu", Function::relu).value("tanh", Function::tanh).value("sigmoid", Function::sigmoid)
-      .value("identity", Function::identity);
+      .value("identity", Function::identity).value("tanh", Function::tanh).value("sigmoid", Function::sigmoid);
   nb::enum_<Arithmetic>(module, "Arithmetic")
       .value("add", Arithmetic::add).value("subtract", Arithmetic::subtract)
-      .value("multiply", Arithmetic::multiply);
+      .value("multiply", Arithmetic::multiply).value("divide", Arithmetic::divide);
 
   nb::class_<Builder>(module, "Builder", "Puts a Program together; each method returns the number of a new value.")
       .def(nb::init<std::size_t, const std::string&>(), "features"_a, "level"_a = "")
@@ -187,6 +186,7 @@ void bind_builder(nb::module_& module) {
       .def("decode", [](Builder& b, std::size_t x, const Array<float, 1>& table) { return b.decode(x, span(table)); },
            "x"_a, "table"_a)
       .def("activate", &Builder::activate, "x"_a, "function"_a)
+      .def("clip", &Builder::clip, "x"_a, "low"_a, "high"_a)
       .def("combine", &Builder::combine, "x"_a, "y"_a, "operation"_a)
       .def("combine_constant",
            [](Builder& b, std::size_t x, const Array<float, 1>& row, Arithmetic operation) {

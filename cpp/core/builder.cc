@@ -88,6 +88,10 @@ std::size_t Builder::activate(std::size_t x, Function function) {
   return add(real_value(value(x).features), lowbit::activate(x, value(x), function));
 }
 
+std::size_t Builder::clip(std::size_t x, float low, float high) {
+  return add(real_value(value(x).features), lowbit::clip(x, value(x), low, high));
+}
+
 std::size_t Builder::combine(std::size_t x, std::size_t y, Arithmetic operation) {
   return add(real_value(value(x).features), lowbit::combine(x, y, value(x), value(y), operation));
 }

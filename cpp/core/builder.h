@@ -23,6 +23,7 @@ class Builder final {
   std::size_t look_up(std::size_t x, std::span<const std::uint8_t> table);
   std::size_t decode(std::size_t x, std::span<const float> table);
   std::size_t activate(std::size_t x, Function function);
+  std::size_t clip(std::size_t x, float low, float high);
   std::size_t combine(std::size_t x, std::size_t y, Arithmetic operation);
   std::size_t combine_constant(std::size_t x, std::span<const float> row, Arithmetic operation);
   std::size_t softmax(std::size_t x, bool logarithm);

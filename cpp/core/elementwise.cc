@@ -26,8 +26,9 @@ class EncodeStep final : public Step {
       : kernel_(kernels.encode), x_(x) {
     const std::size_t levels = table.size();
     require_real(where, input);
-    require(std::has_single_bit(levels) && levels >= 2 && levels <= kMaxLevels, where,
-            "a table of 2, 4, 8 or 16 codes", std::to_string(levels));
+    const std::size_t most = output == Output::planes ? std::size_t{1} << kMaxPlanes : kMaxLevels;
+    require(std::has_single_bit(levels) && levels >= 2 && levels <= most, where,
+            "a table of 2, 4, … " + std::to_string(most) + " codes", std::to_string(levels));
     require(thresholds.size() == levels - 1 && std::is_sorted(thresholds.begin(), thresholds.end()) &&
                 std::none_of(thresholds.begin(), thresholds.end(), [](float t) { return std::isnan(t); }),
             where, std::to_string(levels - 1) + " rising thresholds", std::to_string(thresholds.size()));
@@ -148,7 +149,6 @@ class ActivateStep final : public Step {
   // In float64, then rounded: the reference's floats up to what its library rounds differently.
   float apply(float x) const {
     switch (function_) {
-      case Function::relu: return x > 0 || std::isnan(x) ? x : 0.0f;
       case Function::tanh: return static_cast<float>(std::tanh(double{x}));
       case Function::sigmoid: return static_cast<float>(1 / (1 + std::exp(-double{x})));
       case Function::identity: break;
@@ -158,6 +158,30 @@ class ActivateStep final : public Step {
 
   std::size_t x_;
   Function function_;
+};
+
+class ClipStep final : public Step {
+ public:
+  ClipStep(std::size_t x, const Value& input, float low, float high) : x_(x), low_(low), high_(high) {
+    require_real("clip", input);
+    require(low <= high, "clip", "a lower and an upper bound", std::to_string(low) + ", " + std::to_string(high));
+    name = "clip";
+    kernel = "portable";
+    cost = static_cast<double>(input.features);
+  }
+
+  void run(const Block& block) const override {
+    const Place in = block.place(x_), out = block.place(result);
+    for (std::size_t row = 0; row < block.rows; ++row) {
+      const float* x = in.real(row);
+      float* y = out.real(row);
+      for (std::size_t n = 0; n < in.value->features; ++n) y[n] = x[n] < low_ ? low_ : x[n] > high_ ? high_ : x[n];
+    }
+  }
+
+ private:
+  std::size_t x_;
+  float low_, high_;
 };
 
 class CombineStep final : public Step {
@@ -185,6 +209,7 @@ class CombineStep final : public Step {
         case Arithmetic::add: y[n] = a[n] + b[n]; break;
         case Arithmetic::subtract: y[n] = a[n] - b[n]; break;
         case Arithmetic::multiply: y[n] = a[n] * b[n]; break;
+        case Arithmetic::divide: y[n] = a[n] / b[n]; break;
       }
     }
   }
@@ -278,6 +303,10 @@ std::unique_ptr<Step> decode(std::size_t x, const Value& input, std::span<const 
 
 std::unique_ptr<Step> activate(std::size_t x, const Value& input, Function function) {
   return std::make_unique<ActivateStep>(x, input, function);
+}
+
+std::unique_ptr<Step> clip(std::size_t x, const Value& input, float low, float high) {
+  return std::make_unique<ClipStep>(x, input, low, high);
 }
 
 std::unique_ptr<Step> combine(std::size_t x, std::size_t y, const Value& input, const Value& other,

@@ -10,8 +10,8 @@
 
 namespace lowbit {
 
-enum class Function : std::uint8_t { identity, relu, tanh, sigmoid };
-enum class Arithmetic : std::uint8_t { add, subtract, multiply };
+enum class Function : std::uint8_t { identity, tanh, sigmoid };
+enum class Arithmetic : std::uint8_t { add, subtract, multiply, divide };
 
 std::unique_ptr<Step> encode(const KernelSet& kernels, std::size_t x, const Value& input, Output output,
                              std::span<const float> thresholds, std::span<const std::uint8_t> table);
@@ -26,6 +26,9 @@ std::unique_ptr<Step> look_up(std::size_t x, const Value& input, std::span<const
 std::unique_ptr<Step> decode(std::size_t x, const Value& input, std::span<const float> table);
 
 std::unique_ptr<Step> activate(std::size_t x, const Value& input, Function function);
+
+// NaN stays NaN.
+std::unique_ptr<Step> clip(std::size_t x, const Value& input, float low, float high);
 
 // Row by row; the second operand is a value of the same size, or a constant row.
 std::unique_ptr<Step> combine(std::size_t x, std::size_t y, const Value& input, const Value& other,

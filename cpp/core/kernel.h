@@ -9,7 +9,9 @@ namespace lowbit {
 
 // Output channels that a kernel finishes together: one vector of int32, one 16-bit piece of a plane.
 inline constexpr std::size_t kGroup = 16;
-inline constexpr unsigned kMaxBits = 4;
+// Codes in planes have up to 4 bits; codes in bytes up to 8.
+inline constexpr unsigned kMaxPlanes = 4;
+inline constexpr unsigned kMaxBits = 8;
 inline constexpr std::size_t kMaxLevels = std::size_t{1} << kMaxBits;
 
 enum class Output : std::uint8_t {
@@ -58,7 +60,7 @@ struct PlaneLayer {
   std::size_t words;                   // 32-bit words per plane; whole words of the kernel
   const void* weights;                 // [channels / lanes][words][weight_planes][lanes] of the kernel's Word
   const std::int32_t* weight_factor;   // [groups][weight_planes][16]
-  std::int32_t input_factor[kMaxBits];
+  std::int32_t input_factor[kMaxPlanes];
   bool bare;                           // one plane each, both factors 1, no constant: acc = -popcount
   bool binary;                         // bare, and its single threshold gives the single plane of the output
   Epilogue epilogue;
@@ -85,7 +87,7 @@ struct Encoder {
   std::size_t features;
   unsigned bits;
   bool rank_is_code;
-  float thresholds[kMaxLevels];  // 2^bits - 1, rising
+  float thresholds[kMaxLevels];  // 2^bits - 1 of them, rising
   std::uint8_t table[kMaxLevels];
 };
 

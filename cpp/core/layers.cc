@@ -81,8 +81,9 @@ class Finish {
   void set_thresholds(const char* where, std::size_t channels, const EpilogueSpec& spec) {
     const std::size_t levels = spec.table.size(), count = spec.thresholds.columns;
     const auto bits = static_cast<unsigned>(std::bit_width(levels) - 1);
-    require(std::has_single_bit(levels) && bits >= 1 && bits <= kMaxBits, where, "a table of 2, 4, 8 or 16 codes",
-            size_text(levels));
+    const unsigned most = spec.output == Output::planes ? kMaxPlanes : kMaxBits;
+    require(std::has_single_bit(levels) && bits >= 1 && bits <= most, where,
+            "a table of 2, 4, … " + size_text(std::size_t{1} << most) + " codes", size_text(levels));
     require(count == levels - 1 && spec.thresholds.rows == channels, where,
             "thresholds [" + size_text(channels) + ", " + size_text(levels - 1) + "]",
             "[" + size_text(spec.thresholds.rows) + ", " + size_text(count) + "]");
@@ -177,7 +178,7 @@ class PlaneStep final : public Step {
   void check(const Value& input, const PlaneWeights& w) const {
     const std::size_t planes = w.factors.columns, words = round_up(input.features, 32) / 32;
     require(input.kind == Kind::planes, where, "planes", "another kind of value");
-    require(planes >= 1 && planes <= kMaxBits, where, "1 to 4 weight planes", size_text(planes));
+    require(planes >= 1 && planes <= kMaxPlanes, where, "1 to 4 weight planes", size_text(planes));
     require(channels_ >= 1 && w.planes.rows == channels_ && w.planes.columns == planes * words, where,
             "weights [" + size_text(channels_) + ", " + size_text(planes) + ", " + size_text(words) + "]",
             size_text(w.planes.rows) + " rows of " + size_text(w.planes.columns) + " words");
@@ -267,7 +268,7 @@ class PlaneStep final : public Step {
   Finish finish_;
   Aligned<std::uint32_t> packed_;
   Aligned<std::int32_t> factor_;
-  std::array<std::int32_t, kMaxBits> input_factors_{};
+  std::array<std::int32_t, kMaxPlanes> input_factors_{};
   PlaneLayer layer_{};
 };
 

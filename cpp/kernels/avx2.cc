@@ -24,7 +24,7 @@ inline Group multiply(Group a, Group b) {
 
 inline Group same(std::int32_t value) { return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)}; }
 
-// table[rank] in each 32-bit lane.
+// table[rank] in each 32-bit lane, for up to 16 ranks.
 inline __m256i look_up(const std::uint8_t* table, __m256i rank) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
   return _mm256_and_si256(_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), rank), _mm256_set1_epi32(255));
@@ -54,6 +54,16 @@ inline void write_bytes(Group value, std::size_t count, std::byte* y) {
   alignas(16) std::byte all[kGroup];
   _mm_store_si128(reinterpret_cast<__m128i*>(all), bytes);
   __builtin_memcpy(y, all, count);
+}
+
+// Ranks -> codes. Beyond four bits they are looked up one by one.
+inline Group look_up(const std::uint8_t* table, unsigned bits, Group rank) {
+  if (bits <= kMaxPlanes) return {look_up(table, rank.low), look_up(table, rank.high)};
+  alignas(32) std::int32_t all[kGroup];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(all), rank.low);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(all + 8), rank.high);
+  for (std::int32_t& value : all) value = table[value];
+  return load_group(all);
 }
 
 inline Group rank_of(const Epilogue& e, Group acc, std::size_t group) {
@@ -105,13 +115,12 @@ void finish(const Epilogue& e, Group acc, std::size_t group, std::byte* y, std::
   switch (e.output) {
     case Output::planes: {
       const Group rank = rank_of(e, acc, group);
-      const Group code = e.rank_is_code ? rank : Group{look_up(e.table, rank.low), look_up(e.table, rank.high)};
+      const Group code = e.rank_is_code ? rank : look_up(e.table, e.bits, rank);
       write_planes(code, count, e.bits, y + 2 * group, y_plane);
       break;
     }
     case Output::bytes: {
-      const Group rank = rank_of(e, acc, group);
-      write_bytes({look_up(e.table, rank.low), look_up(e.table, rank.high)}, count, y + first);
+      write_bytes(look_up(e.table, e.bits, rank_of(e, acc, group)), count, y + first);
       break;
     }
     case Output::affine:
@@ -274,7 +283,7 @@ inline __m256i rank_values(const Encoder& encoder, __m256 value) {
     const __m256 above = _mm256_cmp_ps(value, _mm256_set1_ps(encoder.thresholds[c]), _CMP_GT_OQ);
     rank = _mm256_sub_epi32(rank, _mm256_castps_si256(above));
   }
-  return encoder.rank_is_code ? rank : look_up(encoder.table, rank);
+  return rank;
 }
 
 inline __m256 load_values(const std::byte* x, std::size_t count) {
@@ -294,7 +303,8 @@ void encode(const Encoder& encoder, const Rows& rows) {
       const std::byte* at = x + 4 * first;
       const __m256 low = load_values(at, count);
       const __m256 high = count > 8 ? load_values(at + 32, count - 8) : _mm256_setzero_ps();
-      const Group code{rank_values(encoder, low), rank_values(encoder, high)};
+      const Group rank{rank_values(encoder, low), rank_values(encoder, high)};
+      const Group code = encoder.rank_is_code ? rank : look_up(encoder.table, encoder.bits, rank);
       if (encoder.output == Output::planes) {
         write_planes(code, count, encoder.bits, y + first / 8, rows.y_plane);
       } else {

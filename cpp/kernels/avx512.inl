@@ -28,7 +28,20 @@ inline __m512i rank_from_bits(const __mmask16* bits, unsigned count) {
   return rank;
 }
 
-// rank -> table[rank], one per 32-bit lane.
+// Beyond four bits the thresholds are simply counted, and the bytes looked up one by one.
+inline void write_bytes(__m512i rank, const std::uint8_t* table, std::size_t count, std::byte* bytes) {
+  alignas(64) std::uint32_t ranks[kGroup];
+  _mm512_store_si512(ranks, rank);
+  for (std::size_t lane = 0; lane < kGroup && lane < count; ++lane) {
+    bytes[lane] = static_cast<std::byte>(table[ranks[lane]]);
+  }
+}
+
+inline __m512i count_if(__m512i rank, __mmask16 above) {
+  return _mm512_mask_add_epi32(rank, above, rank, _mm512_set1_epi32(1));
+}
+
+// rank -> table[rank] for up to 16 ranks, one per 32-bit lane.
 inline __m512i look_up(const std::uint8_t* table, __m512i rank) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
   return _mm512_permutexvar_epi32(rank, _mm512_cvtepu8_epi32(bytes));
@@ -99,6 +112,18 @@ void finish_ranks(const Epilogue& e, const __m512i* acc, const Target& to) {
   }
 }
 
+void finish_many_ranks(const Epilogue& e, const __m512i* acc, const Target& to) {
+  const std::size_t levels = (std::size_t{1} << e.bits) - 1, first = to.group * kGroup;
+  for (std::size_t r = 0; r < to.rows; ++r) {
+    const std::int32_t* threshold = e.thresholds + to.group * levels * kGroup;
+    __m512i rank = _mm512_setzero_si512();
+    for (std::size_t c = 0; c < levels; ++c, threshold += kGroup) {
+      rank = count_if(rank, _mm512_cmpgt_epi32_mask(acc[r], _mm512_loadu_si512(threshold)));
+    }
+    write_bytes(rank, e.table, e.channels - first, to.y + r * to.y_row + first);
+  }
+}
+
 void finish_affine(const Epilogue& e, const __m512i* acc, const Target& to) {
   const std::size_t first = to.group * kGroup;
   for (std::size_t r = 0; r < to.rows; ++r) {
@@ -125,7 +150,8 @@ void finish_real(const Epilogue& e, const __m512i* acc, const Target& to) {
     case 1: return finish_ranks<1>(e, acc, to);
     case 2: return finish_ranks<2>(e, acc, to);
     case 3: return finish_ranks<3>(e, acc, to);
-    default: return finish_ranks<4>(e, acc, to);
+    case 4: return finish_ranks<4>(e, acc, to);
+    default: return finish_many_ranks(e, acc, to);
   }
 }
 

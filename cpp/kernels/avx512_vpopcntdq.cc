@@ -27,6 +27,18 @@ void encode_row(const Encoder& encoder, const std::byte* x, std::byte* y, std::s
   }
 }
 
+void encode_many_ranks(const Encoder& encoder, const std::byte* x, std::byte* y) {
+  for (std::size_t first = 0; first < encoder.features; first += kGroup) {
+    const std::size_t count = encoder.features - first;
+    const __m512 value = _mm512_maskz_loadu_ps(first_lanes(count), x + 4 * first);
+    __m512i rank = _mm512_setzero_si512();
+    for (unsigned c = 0; c + 1 < (1u << encoder.bits); ++c) {
+      rank = count_if(rank, _mm512_cmp_ps_mask(value, _mm512_set1_ps(encoder.thresholds[c]), _CMP_GT_OQ));
+    }
+    write_bytes(rank, encoder.table, count, y + first);
+  }
+}
+
 // The negated counts of every pair of planes, [kX][kW], weighted and summed in one group of channels.
 template <std::size_t kX, std::size_t kW>
 inline __m512i combine(const PlaneLayer& layer, std::size_t group, const __m512i* count) {
@@ -131,7 +143,7 @@ void fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
 }
 
 template <std::size_t kX>
-constexpr plane_fully_connected_kernel* kByWeightPlanes[kMaxBits] = {
+constexpr plane_fully_connected_kernel* kByWeightPlanes[kMaxPlanes] = {
     fully_connected<kX, 1>, fully_connected<kX, 2>, fully_connected<kX, 3>, fully_connected<kX, 4>};
 
 }  // namespace
@@ -144,7 +156,8 @@ void encode(const Encoder& encoder, const Rows& rows) {
       case 1: encode_row<1>(encoder, x, y, rows.y_plane); break;
       case 2: encode_row<2>(encoder, x, y, rows.y_plane); break;
       case 3: encode_row<3>(encoder, x, y, rows.y_plane); break;
-      default: encode_row<4>(encoder, x, y, rows.y_plane); break;
+      case 4: encode_row<4>(encoder, x, y, rows.y_plane); break;
+      default: encode_many_ranks(encoder, x, y); break;
     }
   }
 }

@@ -106,7 +106,7 @@ struct Ending {
 
   // Thresholds at accumulators that occur, so that ties are met, and at both ends of int32.
   void draw_thresholds(Random& random, std::size_t rows, std::size_t channels, const std::vector<std::int64_t>& acc) {
-    bits = static_cast<unsigned>(draw(random, 1, 4));
+    bits = static_cast<unsigned>(draw(random, 1, spec.output == Output::planes || draw(random, 0, 3) ? 4 : 8));
     const std::size_t count = (std::size_t{1} << bits) - 1;
     for (std::size_t o = 0; o < channels; ++o) {
       std::vector<std::int32_t> row(count);
@@ -319,9 +319,10 @@ void test_float_fully_connected(const std::string& level) {
 void test_encode(const std::string& level) {
   Random random(4);
   const float infinity = std::numeric_limits<float>::infinity();
-  for (unsigned bits = 1; bits <= 4; ++bits) {
+  for (unsigned bits = 1; bits <= 8; ++bits) {
     for (const std::size_t features : kFeatures) {
       for (const Output output : {Output::planes, Output::bytes}) {
+        if (output == Output::planes && bits > kMaxPlanes) continue;
         const std::size_t rows = pick(random, kRowCounts), count = (std::size_t{1} << bits) - 1;
         std::vector<float> thresholds(count);
         for (float& t : thresholds) t = static_cast<float>(draw(random, -5, 5));
