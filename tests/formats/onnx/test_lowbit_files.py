@@ -191,6 +191,12 @@ def test_a_free_basis_is_refused() -> None:
     infer(graph)
     with pytest.raises(UnsupportedError, match="free basis"):
         to_proto(graph)
+    layers = lowbit_mlp()
+    basis = layers.value("fc1/weights").encoding
+    assert isinstance(basis, LearnedBasis)
+    layers.update("fc1/weights", encoding=LearnedBasis(basis.basis, basis.offset, 0 * basis.top))
+    with pytest.raises(UnsupportedError, match="fc1/weights"):
+        to_proto(layers)
 
 
 def test_the_body_of_a_function_in_a_file_is_not_believed() -> None:
@@ -224,6 +230,13 @@ def _change(name: str, value: int) -> "object":
     return change
 
 
+def _no_tops(model: "onnx.ModelProto") -> None:
+    for attribute in (
+        item for node in model.graph.node for item in node.attribute if item.name.endswith("_top")
+    ):
+        attribute.i, attribute.ints[:] = 0, [0] * len(attribute.ints)
+
+
 def _external(model: "onnx.ModelProto") -> None:
     tensor = model.graph.initializer[0]
     tensor.data_location = 1
@@ -246,6 +259,7 @@ def _negative_scale(model: "onnx.ModelProto") -> None:
         (_change("weights_hidden_size", 64), LowbitError),
         (_change("weights_hidden_size", 2**40), ModelFormatError),
         (_change("input_top", 0), LowbitError),
+        (_no_tops, ModelFormatError),
         (_external, UnsafeFileError),
         (_twice, ModelFormatError),
         (_negative_scale, LowbitError),

@@ -132,6 +132,7 @@ class _Stated:
     def encoding(self, prefix: str, scheme: str) -> Encoding:
         first, second = (self.constant(f"{prefix}_{field}") for field in INPUT_FIELDS[scheme])
         setting = self.integers(f"{prefix}_{ATTRIBUTE_FIELD[scheme]}")
+        _require(min(setting) > 0, f"{prefix}_{ATTRIBUTE_FIELD[scheme]}", "above 0", min(setting))
         _require(
             first.dtype == np.float32 and first.ndim >= 1, f"scales of the {prefix}", "float32", first.dtype
         )

@@ -166,12 +166,8 @@ class _Writer:
         encoding = self.graph.value(name).encoding
         if encoding is None:
             return ""
-        if encoding.channels != 1 or not getattr(encoding, "snapped", True):
-            raise _unsupported(
-                "codes per channel or of a free basis",
-                f"{node.name}: {name}",
-                "one snapped set of parameters",
-            )
+        if encoding.channels != 1:
+            raise _unsupported("codes per channel", f"{node.name}: {name}", "one set of parameters")
         return encoding.scheme
 
     def _encodings(self, node: Node, kind: Function) -> tuple[dict[str, str], dict[str, Attribute]]:
@@ -186,6 +182,8 @@ class _Writer:
         for prefix in kind.encodings:
             value = self.graph.value(owners[prefix])
             assert value.encoding is not None
+            if not getattr(value.encoding, "snapped", True):
+                raise _unsupported("a free basis", f"{node.name}: {value.name}", "a snapped basis")
             arrays, setting = encoding_fields(value.encoding, per_channel=prefix == "weights")
             field, number = setting
             attributes[f"{prefix}_{field}"] = number
