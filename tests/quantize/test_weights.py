@@ -54,11 +54,9 @@ def test_learned_weights_are_small_integers(problem, plan):
     encoding = restored(problem, plan).encoding
     if isinstance(encoding, LearnedBasis):
         assert encoding.snapped
-        assert (encoding.multipliers.sum(axis=1) <= 127).all()
         offset = encoding.integer_weight_offset()
-        assert np.array_equal(offset * encoding.scale, encoding.offset) or np.allclose(
-            offset * encoding.scale, encoding.offset, rtol=1e-6
-        )
+        assert (encoding.multipliers.sum(axis=1) + np.abs(offset) <= 127).all()
+        assert np.allclose(offset * encoding.scale, encoding.offset, rtol=1e-6)
         assert offset.any() == plan.uses_weight_offset
 
 
@@ -97,6 +95,17 @@ def test_clipping_is_never_worse_than_the_whole_range():
         )
         assert (clipped <= whole + 1e-9).all()
         assert clipped.sum() < 0.9 * whole.sum()
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+def test_an_offset_far_from_the_weights_spread_still_fits_a_byte(bits):
+    random = np.random.default_rng(3)
+    rows = np.stack([random.normal(5, spread, 65) for spread in (1e-4, 0.05, 1.0, 10.0)])
+    coded = nearest(rows, lq(bits, method="plain", weight_offset=True))
+    check_scheme(coded.encoding)
+    integers = coded.encoding.integer_levels() + coded.encoding.integer_weight_offset()[:, None]
+    assert np.abs(integers).max() <= 127
+    assert np.allclose(coded.values()[:2], rows[:2], atol=0.2)
 
 
 @pytest.mark.parametrize("value", [0.5, -0.25])

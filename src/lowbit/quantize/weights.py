@@ -158,15 +158,25 @@ def _sorted_levels(fit: qem.Fit) -> Array:
 
 
 def _snapped(fit: qem.Fit) -> LearnedBasis:
-    basis = np.maximum(fit.basis, np.maximum(fit.basis[:, -1:] * _FLATTEST, _TINIEST)).astype(np.float32)
-    if basis.shape[1] == 1 and fit.offset.any():
-        # Any number is the integer 1 times itself, but then the offset would be coarse.
-        units = np.rint(fit.offset / basis[:, 0] * OFFSET_STEPS)
-        top = np.full(len(basis), OFFSET_STEPS, np.int32)
-        return LearnedBasis(basis, (units * basis[:, 0] / OFFSET_STEPS).astype(np.float32), top)
-    return snap_weights(
-        LearnedBasis(basis, fit.offset.astype(np.float32), np.zeros(len(basis), np.int32)), WEIGHT_BOUND
-    )
+    basis = np.maximum(fit.basis, np.maximum(fit.basis[:, -1:] * _FLATTEST, _TINIEST))
+    if fit.offset.any():
+        return _snapped_with_offset(basis, fit.offset)
+    free = np.zeros(len(basis), np.int32)
+    return snap_weights(LearnedBasis(basis.astype(np.float32), fit.offset.astype(np.float32), free))
+
+
+def _snapped_with_offset(basis: Array, offset: Array) -> LearnedBasis:
+    """Return m_i and P as large as sum_i m_i + |P| <= 127 allows, so that every level fits int8."""
+    bits = basis.shape[1]
+    basis = np.maximum(basis, np.abs(offset)[:, None] / (WEIGHT_BOUND - 2 * bits))
+    integers, units = np.ones_like(basis), np.rint(offset / basis[:, -1])
+    for top in range(1, (OFFSET_STEPS if bits == 1 else WEIGHT_BOUND) + 1):
+        m, shift = np.rint(top * basis / basis[:, -1:]), np.rint(top * offset / basis[:, -1])
+        fits = (m[:, 0] > 0) & (m.sum(axis=1) + np.abs(shift) <= WEIGHT_BOUND)
+        integers, units = np.where(fits[:, None], m, integers), np.where(fits, shift, units)
+    scale = basis[:, -1] / integers[:, -1]
+    snapped = (scale[:, None] * integers).astype(np.float32)
+    return LearnedBasis(snapped, (scale * units).astype(np.float32), integers[:, -1].astype(np.int32))
 
 
 def _rescaled(problem: Problem, coded: CodedWeights) -> LearnedBasis | Affine:
