@@ -56,7 +56,7 @@ def test_learned_weights_are_small_integers(problem, plan):
         assert encoding.snapped
         offset = encoding.integer_weight_offset()
         assert (encoding.multipliers.sum(axis=1) + np.abs(offset) <= 127).all()
-        assert np.allclose(offset * encoding.scale, encoding.offset, rtol=1e-6)
+        assert np.array_equal((offset * encoding.scale).astype(np.float32), encoding.offset)
         assert offset.any() == plan.uses_weight_offset
 
 

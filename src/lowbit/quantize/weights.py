@@ -1,6 +1,7 @@
 """Weights on a grid, learned or affine: nearest to the float weights, or restoring the float output."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -175,8 +176,7 @@ def _snapped_with_offset(basis: Array, offset: Array) -> LearnedBasis:
         fits = (m[:, 0] > 0) & (m.sum(axis=1) + np.abs(shift) <= WEIGHT_BOUND)
         integers, units = np.where(fits[:, None], m, integers), np.where(fits, shift, units)
     scale = basis[:, -1] / integers[:, -1]
-    snapped = (scale[:, None] * integers).astype(np.float32)
-    return LearnedBasis(snapped, (scale * units).astype(np.float32), integers[:, -1].astype(np.int32))
+    return _of_integers(scale, integers, units)
 
 
 def _rescaled(problem: Problem, coded: CodedWeights) -> LearnedBasis | Affine:
@@ -189,6 +189,11 @@ def _rescaled(problem: Problem, coded: CodedWeights) -> LearnedBasis | Affine:
     if isinstance(old, Affine):
         return replace(old, scale=(old.scale * factor).astype(np.float32))
     # From the integers, so that rounding to float32 keeps every ratio.
-    scale = (old.scale * factor)[:, None]
-    offset = scale[:, 0] * old.integer_weight_offset()
-    return LearnedBasis((scale * old.multipliers).astype(np.float32), offset.astype(np.float32), old.top)
+    return _of_integers(old.scale * factor, old.multipliers, old.integer_weight_offset())
+
+
+def _of_integers(scale: Array, integers: npt.NDArray[Any], units: npt.NDArray[Any]) -> LearnedBasis:
+    """Return the encoding of scale * integers, its offset a multiple of the scale as float32 leaves it."""
+    basis, top = (scale[:, None] * integers).astype(np.float32), integers[:, -1].astype(np.int32)
+    offset = units * (basis[:, -1].astype(np.float64) / top)
+    return LearnedBasis(basis, offset.astype(np.float32), top)
