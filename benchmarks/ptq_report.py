@@ -98,9 +98,9 @@ def main() -> None:
     facts = "".join(f"- {name}: {result[name]}\n" for name in ("command", "commit", "machine", "seeds"))
     head = (
         "# Accuracy after post-training quantization\n\n"
-        "Top-1 in per cent over bits of weights and activations. The thesis that published the method reports\n"
-        "95.59, 88.86 and 75.11 at 3, 2 and 1 bits for its network of 97.2; `published` is that method here, on\n"
-        "images in [0, 1], where two levels without an offset cannot serve.\n"
+        "Top-1 in per cent over bits of weights and activations. The thesis that published the method\n"
+        "reports 95.59, 88.86 and 75.11 at 3, 2 and 1 bits for its network of 97.2; `published` is that\n"
+        "method here, on images in [0, 1], where two levels without an offset cannot serve.\n"
     )
     picture_line = f"![curve]({source.with_suffix('.svg').name})\n"
     text = f"{head}\n{table(result['rows'])}\n{picture_line}\n{facts}"
