@@ -1,7 +1,6 @@
 // lowbit.engine._core: the builder, the program, and what this machine can do.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
-#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
@@ -118,12 +117,12 @@ void bind_builder(nb::module_& module) {
                   [](Array<std::int32_t, 2> thresholds, Array<std::uint8_t, 1> table) {
                     return threshold_epilogue(Output::planes, std::move(thresholds), std::move(table));
                   },
-                  "thresholds"_a, "table"_a, "table[#{acc > thresholds[o]}] as packed codes.")
+                  "thresholds"_a.noconvert(), "table"_a.noconvert(), "table[#{acc > thresholds[o]}] as packed codes.")
       .def_static("bytes",
                   [](Array<std::int32_t, 2> thresholds, Array<std::uint8_t, 1> table) {
                     return threshold_epilogue(Output::bytes, std::move(thresholds), std::move(table));
                   },
-                  "thresholds"_a, "table"_a, "table[#{acc > thresholds[o]}] as bytes.")
+                  "thresholds"_a.noconvert(), "table"_a.noconvert(), "table[#{acc > thresholds[o]}] as bytes.")
       .def_static("affine",
                   [](Array<double, 1> scale, double out_scale, double out_zero, double out_top) {
                     PythonEpilogue epilogue;
@@ -132,7 +131,7 @@ void bind_builder(nb::module_& module) {
                     epilogue.out_scale = out_scale, epilogue.out_zero = out_zero, epilogue.out_top = out_top;
                     return epilogue;
                   },
-                  "scale"_a, "out_scale"_a, "out_zero"_a, "out_top"_a = 255.0,
+                  "scale"_a.noconvert(), "out_scale"_a, "out_zero"_a, "out_top"_a = 255.0,
                   "clip(rint(scale * acc / out_scale) + out_zero, 0, out_top) as bytes.")
       .def_static("real",
                   [](Array<double, 1> scale, Array<double, 1> bias) {
@@ -140,7 +139,7 @@ void bind_builder(nb::module_& module) {
                     epilogue.scale = std::move(scale), epilogue.bias = std::move(bias);
                     return epilogue;
                   },
-                  "scale"_a, "bias"_a, "float32(scale * acc + bias), in float64 until the end.");
+                  "scale"_a.noconvert(), "bias"_a.noconvert(), "float32(scale * acc + bias), in float64 until the end.");
 
   nb::enum_<Function>(module, "Function")
       .value("identity", Function::identity).value("tanh", Function::tanh).value("sigmoid", Function::sigmoid);
@@ -154,12 +153,12 @@ void bind_builder(nb::module_& module) {
            [](Builder& b, std::size_t x, const Array<float, 1>& thresholds, const Array<std::uint8_t, 1>& table) {
              return b.encode_planes(x, span(thresholds), span(table));
            },
-           "x"_a, "thresholds"_a, "table"_a)
+           "x"_a, "thresholds"_a.noconvert(), "table"_a.noconvert())
       .def("encode_bytes",
            [](Builder& b, std::size_t x, const Array<float, 1>& thresholds, const Array<std::uint8_t, 1>& table) {
              return b.encode_bytes(x, span(thresholds), span(table));
            },
-           "x"_a, "thresholds"_a, "table"_a)
+           "x"_a, "thresholds"_a.noconvert(), "table"_a.noconvert())
       .def("encode_affine", &Builder::encode_affine, "x"_a, "scale"_a, "zero"_a, "top"_a = 255.0)
       .def("plane_fully_connected",
            [](Builder& b, std::size_t x, const Array<std::uint32_t, 3>& planes, const Array<std::int32_t, 2>& factors,
@@ -168,23 +167,23 @@ void bind_builder(nb::module_& module) {
              return b.plane_fully_connected(
                  x, {plane_rows(planes), matrix(factors), span(offsets), span(input_factors)}, epilogue.spec());
            },
-           "x"_a, "planes"_a, "factors"_a, "offsets"_a, "input_factors"_a, "epilogue"_a)
+           "x"_a, "planes"_a.noconvert(), "factors"_a.noconvert(), "offsets"_a.noconvert(), "input_factors"_a.noconvert(), "epilogue"_a)
       .def("byte_fully_connected",
            [](Builder& b, std::size_t x, const Array<std::int8_t, 2>& weights, const Array<std::int32_t, 1>& constant,
               const Array<std::int32_t, 1>& row_factor, const PythonEpilogue& epilogue) {
              return b.byte_fully_connected(x, {matrix(weights), span(constant), span(row_factor)}, epilogue.spec());
            },
-           "x"_a, "weights"_a, "constant"_a, "row_factor"_a, "epilogue"_a)
+           "x"_a, "weights"_a.noconvert(), "constant"_a.noconvert(), "row_factor"_a.noconvert(), "epilogue"_a)
       .def("float_fully_connected",
            [](Builder& b, std::size_t x, const Array<float, 2>& weights, const Array<float, 1>& bias) {
              return b.float_fully_connected(x, matrix(weights), span(bias));
            },
-           "x"_a, "weights"_a, "bias"_a)
+           "x"_a, "weights"_a.noconvert(), "bias"_a.noconvert())
       .def("look_up",
            [](Builder& b, std::size_t x, const Array<std::uint8_t, 1>& table) { return b.look_up(x, span(table)); },
-           "x"_a, "table"_a)
+           "x"_a, "table"_a.noconvert())
       .def("decode", [](Builder& b, std::size_t x, const Array<float, 1>& table) { return b.decode(x, span(table)); },
-           "x"_a, "table"_a)
+           "x"_a, "table"_a.noconvert())
       .def("activate", &Builder::activate, "x"_a, "function"_a)
       .def("clip", &Builder::clip, "x"_a, "low"_a, "high"_a)
       .def("combine", &Builder::combine, "x"_a, "y"_a, "operation"_a)
@@ -192,7 +191,7 @@ void bind_builder(nb::module_& module) {
            [](Builder& b, std::size_t x, const Array<float, 1>& row, Arithmetic operation) {
              return b.combine_constant(x, span(row), operation);
            },
-           "x"_a, "row"_a, "operation"_a)
+           "x"_a, "row"_a.noconvert(), "operation"_a)
       .def("softmax", &Builder::softmax, "x"_a, "logarithm"_a = false)
       .def("finish",
            [](Builder& b, std::size_t output, const std::vector<Py_ssize_t>& input_shape,

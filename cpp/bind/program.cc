@@ -29,9 +29,10 @@ std::string shape_text(const std::string& rows, const std::vector<Py_ssize_t>& s
 }
 
 std::string describe(nb::handle object) {
-  if (!PyArray_Check(object.ptr())) return nb::cast<std::string>(nb::str(object.type().attr("__name__")));
+  if (!PyArray_Check(object.ptr())) return nb::type_name(object.type()).c_str();
   auto* array = reinterpret_cast<PyArrayObject*>(object.ptr());
-  std::string text = nb::cast<std::string>(nb::str(object.attr("dtype"))) + " [";
+  const nb::object dtype = object.attr("dtype");
+  std::string text = nb::str(nb::handle(dtype)).c_str() + std::string(" [");
   for (int n = 0; n < PyArray_NDIM(array); ++n) text += (n ? ", " : "") + std::to_string(PyArray_DIM(array, n));
   return text + "]" + (PyArray_IS_C_CONTIGUOUS(array) ? "" : ", not contiguous") +
          (PyArray_ISWRITEABLE(array) ? "" : ", read-only");

@@ -97,7 +97,7 @@ def _flip_a_weight(step: Step) -> Step:
     if step.operation != "plane_fully_connected":
         return step
     planes = np.array(step.constants["planes"])
-    planes[0, 0] ^= np.uint32(0x7FFF)
+    planes[0, 0, 0] ^= np.uint32(0x7FFF)
     return replace(step, constants={**step.constants, "planes": planes})
 
 
@@ -115,8 +115,8 @@ def test_a_planted_fault_is_found(monkeypatch: pytest.MonkeyPatch, fault: Callab
 
     whole = module.plan
 
-    def broken(graph: Graph) -> object:
-        planned = whole(graph)
+    def broken(graph: Graph, *options: int) -> object:
+        planned = whole(graph, *options)
         return replace(planned, steps=tuple(fault(step) for step in planned.steps))
 
     graph = lowbit_mlp((65, 33, 10), 2, 2)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lowbit.ir import Graph, Node
 from lowbit.ir.deployed import DeployedLayer, deployed_layer
-from lowbit.program.representation import byte_of_code, lies_in_planes, lowest_level, runs_on_planes
+from lowbit.program.representation import byte_of_code, lowest_level
 from lowbit.program.steps import Epilogue
 from lowbit.schemes import Affine, LearnedBasis
 
@@ -23,20 +23,21 @@ Constants = dict[str, object]
 Integers = npt.NDArray[np.int64]
 
 
-def lq_layer(graph: Graph, node: Node) -> tuple[str, Constants, str]:
-    """Return operation, constants and the reason, for an ``LQFullyConnected``."""
+def lq_layer(graph: Graph, node: Node, planes: frozenset[str]) -> tuple[str, Constants, str]:
+    """Return operation, constants and the reason, for an ``LQFullyConnected``.
+
+    Args:
+        graph, node: the layer.
+        planes: names of the values that lie in planes.
+    """
     source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
     assert source.encoding is not None
     layer = deployed_layer(source.encoding, weights, graph.constant(node.inputs[2]))
-    epilogue = _epilogue(graph, node, layer)
-    if runs_on_planes(graph, node) and lies_in_planes(graph, source.name):
-        return (
-            "plane_fully_connected",
-            _plane_constants(source.encoding, layer, epilogue),
-            "at most 4 × 4 planes",
-        )
+    epilogue = _epilogue(graph, node, layer, planes)
+    if source.name in planes:
+        return "plane_fully_connected", _plane_constants(source.encoding, layer, epilogue), "few planes"
     constants = _byte_constants(lowest_level(source.encoding), layer.weights.astype(np.int64), epilogue)
-    return "byte_fully_connected", constants, "more than 4 planes, or an input shared with such a layer"
+    return "byte_fully_connected", constants, "many planes, or an input shared with such a layer"
 
 
 def affine_layer(graph: Graph, node: Node) -> Constants:
@@ -57,14 +58,14 @@ def affine_layer(graph: Graph, node: Node) -> Constants:
     return constants
 
 
-def _epilogue(graph: Graph, node: Node, layer: DeployedLayer) -> Epilogue:
+def _epilogue(graph: Graph, node: Node, layer: DeployedLayer, planes: frozenset[str]) -> Epilogue:
     name = node.outputs[0]
     encoding = graph.value(name).encoding
     if encoding is None:
         return Epilogue("real", {"scale": layer.scale, "bias": layer.bias})
     thresholds = layer.integer_thresholds(graph.constant(node.inputs[3]))
     codes = encoding.code_of_rank()[0]
-    if lies_in_planes(graph, name):
+    if name in planes:
         return Epilogue("planes", {"thresholds": thresholds, "table": codes})
     return Epilogue("bytes", {"thresholds": thresholds, "table": byte_of_code(encoding, name)[codes]})
 

@@ -5,6 +5,8 @@ the int8 path was chosen.
 """
 
 from collections.abc import Callable
+from math import inf
+from typing import NoReturn
 
 import numpy as np
 
@@ -12,15 +14,20 @@ from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node, Value, run_passes
 from lowbit.ir.passes import fold_constants, fuse_linear, is_linear
 from lowbit.program.layers import affine_layer, lq_layer
-from lowbit.program.representation import byte_of_code, lies_in_planes
+from lowbit.program.representation import MOVES, PLANE_BITS, Bytes, byte_of_code, plane_values
 from lowbit.program.steps import ProgramPlan, Step
 from lowbit.schemes import Affine, Encoding
 
 Lower = Callable[["Planner", Node], None]
 
 
-def plan(graph: Graph) -> ProgramPlan:
+def plan(graph: Graph, plane_pairs: int = PLANE_BITS**2) -> ProgramPlan:
     """Return the program of a verified graph.
+
+    Args:
+        graph: with one input and one output.
+        plane_pairs: layers of up to this many pairs of planes (bits of input times weights) count bits,
+            the others sum bytes; the integers are the same, and kernels decide which is faster.
 
     Raises:
         EngineError: an operator, shape or encoding that the engine does not run, naming the node.
@@ -28,7 +35,7 @@ def plan(graph: Graph) -> ProgramPlan:
     if any(node.op in ("MatMul", "Identity", "Gemm") and not is_linear(graph, node) for node in graph.nodes):
         graph = run_passes(graph, [fold_constants, fuse_linear]).graph
     _require_one(graph)
-    planner = Planner(graph)
+    planner = Planner(graph, plane_values(graph, plane_pairs))
     for node in graph.nodes:
         planner.lower(node)
     source, target = graph.value(graph.inputs[0]), graph.value(graph.outputs[0])
@@ -42,11 +49,11 @@ def plan(graph: Graph) -> ProgramPlan:
 class Planner:
     """The steps so far, and the number of every value that has one."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, planes: frozenset[str]) -> None:
+        self.graph, self.planes = graph, planes
         self.steps: list[Step] = []
         self.numbers = {graph.inputs[0]: 0}
-        self.codes: dict[str, object] = {}
+        self.codes: dict[str, Bytes] = {}
 
     def lower(self, node: Node) -> None:
         """Add the steps of one node."""
@@ -67,7 +74,7 @@ class Planner:
         self.numbers[node.outputs[0]] = self.numbers[node.inputs[0]]
         self._remember_codes(node.outputs[0])
 
-    def refuse(self, node: Node, what: str) -> None:
+    def refuse(self, node: Node, what: str) -> NoReturn:
         """Raise `EngineError` for a node."""
         raise EngineError(
             f"the engine does not run {what}",
@@ -85,7 +92,7 @@ class Planner:
     def _remember_codes(self, name: str) -> None:
         """Note how what lies in memory becomes codes: planes hold them, bytes have a table."""
         encoding = self.graph.value(name).encoding
-        if encoding is None or lies_in_planes(self.graph, name):
+        if encoding is None or name in self.planes:
             return
         byte = byte_of_code(encoding, name)
         table = np.zeros(int(byte.max()) + 1, np.uint8)
@@ -103,7 +110,7 @@ def _encode(planner: Planner, node: Node) -> None:
         return
     thresholds = given[0] if given else encoding.thresholds()[0]
     codes = encoding.code_of_rank()[0]
-    if lies_in_planes(planner.graph, name):
+    if name in planner.planes:
         planner.add(node, "encode_planes", thresholds=thresholds, table=codes)
     else:
         planner.add(node, "encode_bytes", thresholds=thresholds, table=byte_of_code(encoding, name)[codes])
@@ -111,14 +118,17 @@ def _encode(planner: Planner, node: Node) -> None:
 
 def _decode(planner: Planner, node: Node) -> None:
     encoding = planner.encoding(node.inputs[0])
+    if node.inputs[0] in planner.planes:
+        planner.add(node, "decode", table=encoding.decode(np.arange(1 << encoding.bits)))
+        return
     byte = byte_of_code(encoding, node.inputs[0])
-    table = np.zeros(int(byte.max()) + 1, np.float32)
+    table = np.zeros(256, np.float32)
     table[byte] = encoding.decode(np.arange(len(byte)))
     planner.add(node, "decode", table=table)
 
 
 def _lq(planner: Planner, node: Node) -> None:
-    operation, constants, why = lq_layer(planner.graph, node)
+    operation, constants, why = lq_layer(planner.graph, node, planner.planes)
     planner.add(node, operation, why, **constants)
     _activate_output(planner, node)
 
@@ -128,9 +138,8 @@ def _activate_output(planner: Planner, node: Node) -> None:
     activation = str(node.attributes.get("activation", "none"))
     if activation == "none" or planner.graph.value(node.outputs[0]).encoding is not None:
         return
-    if activation not in _FUNCTIONS.values():
-        planner.refuse(node, f"the activation {activation} on floats")
-    step = Step("activate", (len(planner.steps),), {"function": activation}, node.outputs[0])
+    operation, constants = _FUNCTIONS[activation]
+    step = Step(operation, (len(planner.steps),), constants, node.outputs[0])
     planner.steps.append(step)
     planner.numbers[node.outputs[0]] = len(planner.steps)
 
@@ -149,7 +158,8 @@ def _gemm(planner: Planner, node: Node) -> None:
 def _activation(planner: Planner, node: Node) -> None:
     source, target = (planner.graph.value(name) for name in (node.inputs[0], node.outputs[0]))
     if source.encoding is None:
-        planner.add(node, "activate", function=_FUNCTIONS[node.op])
+        operation, constants = _FUNCTIONS[node.op.lower()]
+        planner.add(node, operation, **constants)
         return
     planner.add(node, "look_up", table=_code_table(planner, node, source, target))
 
@@ -166,6 +176,15 @@ def _code_table(planner: Planner, node: Node, source: Value, target: Value) -> o
     return table
 
 
+def _clip(planner: Planner, node: Node) -> None:
+    bounds = [*node.inputs[1:], "", ""][:2]
+    low, high = (
+        float(planner.graph.constant(name)) if name else default
+        for name, default in zip(bounds, (-inf, inf), strict=True)
+    )
+    planner.add(node, "clip", low=low, high=high)
+
+
 def _arithmetic(planner: Planner, node: Node) -> None:
     operation = _ARITHMETIC[node.op]
     shapes = [planner.graph.value(name).shape for name in node.inputs]
@@ -173,7 +192,7 @@ def _arithmetic(planner: Planner, node: Node) -> None:
     if all(computed) and shapes[0] == shapes[1]:
         planner.add(node, "combine", operation=operation)
         return
-    if sum(computed) != 1 or (not computed[0] and node.op == "Sub"):
+    if sum(computed) != 1 or (not computed[0] and node.op in ("Sub", "Div")):
         planner.refuse(node, "this form of arithmetic")
     index = computed.index(True)
     length = shapes[index][1:]
@@ -210,8 +229,15 @@ def _require_one(graph: Graph) -> None:
         )
 
 
-_FUNCTIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
-_ARITHMETIC = {"Add": "add", "Sub": "subtract", "Mul": "multiply"}
+# Activations on floats, by the name that a layer gives them and an operator has in lower case.
+_FUNCTIONS: dict[str, tuple[str, dict[str, object]]] = {
+    "relu": ("clip", {"low": 0.0, "high": inf}),
+    "relu6": ("clip", {"low": 0.0, "high": 6.0}),
+    "hardtanh": ("clip", {"low": -1.0, "high": 1.0}),
+    "tanh": ("activate", {"function": "tanh"}),
+    "sigmoid": ("activate", {"function": "sigmoid"}),
+}
+_ARITHMETIC = {"Add": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide"}
 
 _LOWERINGS: dict[tuple[str, str], Lower] = {
     ("lowbit", "Encode"): _encode,
@@ -219,8 +245,9 @@ _LOWERINGS: dict[tuple[str, str], Lower] = {
     ("lowbit", "LQFullyConnected"): _lq,
     ("lowbit", "AffineFullyConnected"): _affine,
     ("", "Gemm"): _gemm,
-    **dict.fromkeys([("", name) for name in _FUNCTIONS], _activation),
+    ("", "Clip"): _clip,
+    **dict.fromkeys([("", "Relu"), ("", "Tanh"), ("", "Sigmoid")], _activation),
     **dict.fromkeys([("", name) for name in _ARITHMETIC], _arithmetic),
     **dict.fromkeys([("", "Softmax"), ("", "LogSoftmax")], _softmax),
-    **dict.fromkeys([("", "Flatten"), ("", "Reshape"), ("", "Identity")], _move),
+    **dict.fromkeys([("", name) for name in MOVES], _move),
 }

@@ -13,21 +13,45 @@ from lowbit.schemes import Affine, Encoding, LearnedBasis
 
 Bytes = npt.NDArray[np.uint8]
 
-POPCOUNT_BITS = 4
+PLANE_BITS = 4
+
+# Operators that leave every element of a sample where it is.
+MOVES = ("Flatten", "Reshape", "Identity")
 
 
-def runs_on_planes(graph: Graph, node: Node) -> bool:
-    """Return whether a layer is run by popcount: at most four planes on both sides."""
+def plane_values(graph: Graph, plane_pairs: int) -> frozenset[str]:
+    """Return the coded values that lie in planes: those whose every reader takes planes.
+
+    Args:
+        graph: verified.
+        plane_pairs: up to how many pairs of planes (bits of input times weights) a layer counts bits.
+    """
+    wanted: dict[str, bool] = {}
+    for node in reversed(graph.nodes):  # so that what moves no data can pass on what its readers want
+        takes = (
+            wanted.get(node.outputs[0], True) if node.op in MOVES else _takes_planes(graph, node, plane_pairs)
+        )
+        wanted[node.inputs[0]] = wanted.get(node.inputs[0], True) and takes
+    return frozenset(name for name, planes in wanted.items() if planes and _fits_planes(graph, name))
+
+
+def _takes_planes(graph: Graph, node: Node, plane_pairs: int) -> bool:
     if (node.domain, node.op) != ("lowbit", "LQFullyConnected"):
-        return False
-    encodings = [graph.value(name).encoding for name in node.inputs[:2]]
-    return all(isinstance(e, LearnedBasis) and e.bits <= POPCOUNT_BITS for e in encodings)
+        return node.op == "Decode"
+    x, w = (graph.value(name).encoding for name in node.inputs[:2])
+    assert x is not None and w is not None  # verified
+    return w.bits <= PLANE_BITS and (x.bits * w.bits <= plane_pairs or _has_ties(x))
 
 
-def lies_in_planes(graph: Graph, name: str) -> bool:
-    """Return whether a coded value lies in planes: when every reader is run by popcount."""
-    readers = graph.consumers(name)
-    return bool(readers) and all(runs_on_planes(graph, node) for node in readers)
+def _has_ties(encoding: Encoding) -> bool:
+    """Return whether two codes have the same level: only planes tell them apart."""
+    levels = encoding.integer_levels()[0]
+    return len(np.unique(levels)) < len(levels)
+
+
+def _fits_planes(graph: Graph, name: str) -> bool:
+    encoding = graph.value(name).encoding
+    return isinstance(encoding, LearnedBasis) and encoding.bits <= PLANE_BITS
 
 
 def byte_of_code(encoding: Encoding, where: str) -> Bytes:
@@ -48,7 +72,7 @@ def byte_of_code(encoding: Encoding, where: str) -> Bytes:
             found=str(span),
             remedy="Use fewer bits, or run it with the reference evaluator.",
         )
-    return (levels - levels.min()).astype(np.uint8)
+    return np.asarray(levels - levels.min(), np.uint8)
 
 
 def lowest_level(encoding: Encoding) -> int:

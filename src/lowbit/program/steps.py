@@ -7,6 +7,9 @@ reads, and the constants. Its result gets the next number; number 0 is the netwo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 
 @dataclass(frozen=True, eq=False)
 class Epilogue:
@@ -51,4 +54,4 @@ class ProgramPlan:
     output_shape: tuple[int | str, ...]
     steps: tuple[Step, ...]
     output: int
-    codes: Mapping[str, "object"]
+    codes: Mapping[str, npt.NDArray[np.uint8]]
