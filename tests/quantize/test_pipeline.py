@@ -142,6 +142,36 @@ def test_layers_may_differ(samples):
     assert output_error(low, network(), samples) < 0.14
 
 
+@pytest.mark.parametrize(("weight_bits", "activation_bits"), [(4, 8), (8, 4), (2, 7)])
+def test_affine_weights_and_activations_may_differ_in_bits(samples, weight_bits, activation_bits):
+    plan = Plan(scheme="affine", weight_bits=weight_bits, activation_bits=activation_bits)
+    low, _ = quantize(network(), samples, plan)
+    verify(low)
+    assert operators(low) == ["Encode", *["LQFullyConnected"] * 3, "Softmax"]
+    assert output_error(low, network(), samples) < 0.3
+
+
+@pytest.mark.parametrize(
+    "plan", [Plan(weight_bits=1), Plan(scheme="affine", weight_bits=8, activation_bits=8)]
+)
+def test_one_sample_is_enough_to_run(samples, plan):
+    low, report = quantize(network(), samples[:1], plan)
+    assert report.samples == 1
+    assert np.isfinite(evaluate(low, {"x": samples})["probabilities"]).all()
+
+
+@pytest.mark.parametrize("bits", [2, 8])
+def test_outputs_of_zeros_have_affine_codes(samples, bits):
+    weights = [np.random.default_rng(9).normal(size=(b, a)) for a, b in pairwise(WIDTHS)]
+    weights[1][4] = 0
+    graph = network(weights=weights)
+    plan = Plan(scheme="affine", weight_bits=bits, activation_bits=bits)
+    low, _ = quantize(graph, samples, plan)
+    coded = low.value("fc2/weights_q")
+    assert coded.encoding.channels == 20
+    assert np.isfinite(evaluate(low, {"x": samples})["probabilities"]).all()
+
+
 def test_weights_and_activations_may_differ_in_bits(samples):
     low, _ = quantize(network(), samples, Plan(weight_bits=1, activation_bits=4))
     layer = next(node for node in low.nodes if node.name == "fc2")

@@ -108,7 +108,7 @@ class _Work:
     def _encode_input(self, layer: Node, plan: Plan) -> str:
         """Return the name of the codes of a layer's input; layers with equal settings share them."""
         source = layer.inputs[0]
-        key = (source, plan.scheme, plan.activation_bits, plan.uses_activation_offset, plan.weight_bits == 8)
+        key = (source, plan.scheme, plan.activation_bits, plan.uses_activation_offset, _is_int8(plan))
         if key not in self._encoded:
             encoding = self._input_encoding(source, plan)
             self._encoded[key] = self._add_encoder(layer, encoding)
@@ -116,7 +116,7 @@ class _Work:
 
     def _input_encoding(self, source: str, plan: Plan) -> LearnedBasis | Affine:
         producer = self._float.producer(source)
-        if producer and producer.op in _FIXED and (plan.scheme, plan.activation_bits) == ("affine", 8):
+        if producer and producer.op in _FIXED and _is_int8(plan):
             scale, zero_point = _FIXED[producer.op]
             return Affine(8, np.array([scale], np.float32), np.array([zero_point], np.int32))
         histogram = Histogram()

@@ -115,7 +115,8 @@ def refit(problem: Problem, planes: Array) -> Array:
     )
     square = np.einsum("ido,djo->oij", planes, weighted, optimize=True)
     right = np.einsum("dio,do->oi", weighted, problem.target, optimize=True)
-    ridge = RIDGE * np.trace(square, axis1=1, axis2=2) / count
+    # Never quite zero, so that an output of zeros, which affine grids allow, has a solution.
+    ridge = RIDGE * np.trace(square, axis1=1, axis2=2) / count + np.finfo(np.float64).tiny
     square += ridge[:, None, None] * np.eye(count)
     return np.asarray(np.linalg.solve(square, right[:, :, None])[:, :, 0])
 
