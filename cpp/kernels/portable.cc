@@ -198,16 +198,6 @@ std::uint64_t popcount_peak(std::uint64_t repeats) {
   return repeats * 8 * 64;
 }
 
-std::uint64_t dot_peak(std::uint64_t repeats) {
-  std::int32_t x = 3, w = 5, sum[4] = {};
-  for (std::uint64_t n = 0; n < repeats; ++n) {
-    asm volatile("" : "+r"(x), "+r"(w));
-    for (int i = 0; i < 4; ++i) sum[i] += x * (w + i);
-  }
-  asm volatile("" ::"r"(sum[0] + sum[1] + sum[2] + sum[3]));
-  return repeats * 4;
-}
-
 }  // namespace lowbit::portable
 
 #define LOWBIT_NAMESPACE portable

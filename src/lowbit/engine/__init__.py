@@ -31,7 +31,9 @@ def kernel_levels() -> list[str]:
 
 
 def measure_peak(level: str = "") -> dict[str, float]:
-    """Return multiply-adds per second of one core: ``popcount`` (binary) and ``dot`` (bytes).
+    """Return multiply-adds per second of one core, in registers alone.
+
+    ``popcount``: binary; ``dot``: bytes, where the level has an instruction for them.
 
     Raises:
         EngineError: the level is unknown or not available here.

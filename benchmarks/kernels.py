@@ -1,0 +1,113 @@
+"""Kernels against the machine's own limit: how much of the peak a matrix product reaches, level by level.
+
+    python benchmarks/kernels.py [--json] [--level avx2] [--rows 256] [--features 1024] [--channels 1024]
+
+The peak is measured in the same run, in registers alone: xor, popcount and add for planes, multiply and
+add for bytes. The product is timed inside the program: the step alone, the best of many.
+"""
+
+import argparse
+import json
+from typing import Any
+
+import numpy as np
+
+from lowbit.engine import _core, kernel_levels, measure_peak
+
+PLANES = ((1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (4, 4))
+ROUNDS, REPEATS = 5, 20
+
+
+def main() -> None:
+    options = _options()
+    levels = [options.level] if options.level else kernel_levels()
+    results = [result for level in levels for result in measure(level, options)]
+    if options.json:
+        print(json.dumps(results, indent=2))
+        return
+    print(f"{'level':18} {'kernel':10} {'µs':>9} {'10^12 MAC/s':>12} {'of peak':>8}")
+    for result in results:
+        share = "–" if result["share"] is None else f"{result['share']:.1%}"
+        print(
+            f"{result['level']:18} {result['kernel']:10} {result['us']:9.1f}"
+            f" {result['rate'] / 1e12:12.3f} {share:>8}"
+        )
+
+
+def measure(level: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return a row per kernel; peaks and products alternate, so that both see the same machine."""
+    shape = (options.rows, options.features, options.channels)
+    programs: dict[str, tuple[str, int, Any]] = {
+        f"planes {x}x{w}": ("popcount", x * w, _planes(level, shape, x, w)) for x, w in PLANES
+    }
+    programs["bytes"] = ("dot", 1, _bytes(level, shape))
+    x = np.random.default_rng(0).normal(size=shape[:2]).astype(np.float32)
+    seconds, peaks = dict.fromkeys(programs, np.inf), dict[str, float]()
+    for _ in range(ROUNDS):
+        peaks = {name: max(peaks.get(name, 0.0), rate) for name, rate in measure_peak(level).items()}
+        for name, (_, _, program) in programs.items():
+            seconds[name] = min(seconds[name], program.profile(x, REPEATS)[1])
+    return [
+        _row(level, name, seconds[name], pairs * float(np.prod(shape)), peaks.get(peak))
+        for name, (peak, pairs, _) in programs.items()
+    ]
+
+
+def _row(level: str, kernel: str, seconds: float, work: float, peak: float | None) -> dict[str, Any]:
+    rate = work / seconds
+    return {
+        "level": level,
+        "kernel": kernel,
+        "us": seconds * 1e6,
+        "rate": rate,
+        "share": rate / peak if peak else None,
+    }
+
+
+def _planes(level: str, shape: tuple[int, int, int], input_planes: int, weight_planes: int) -> Any:
+    """Return a program of encode, the product with thresholds to as many planes as came in, decode."""
+    _, features, channels = shape
+    random = np.random.default_rng(1)
+    order = np.arange(1 << input_planes, dtype=np.uint8)
+    steps = np.sort(random.integers(-50, 50, (channels, len(order) - 1)), axis=1).astype(np.int32)
+    words = random.integers(0, 1 << 32, (channels, weight_planes, features // 32), dtype=np.uint32)
+    factors = 1 << np.arange(4, dtype=np.int32)
+    builder = _core.Builder(features, level)
+    x = builder.encode_planes(0, np.linspace(-1, 1, len(order) - 1, dtype=np.float32), order)
+    y = builder.plane_fully_connected(
+        x,
+        words,
+        np.tile(factors[:weight_planes], (channels, 1)),
+        np.zeros(0, np.int32),
+        factors[:input_planes],
+        _core.Epilogue.planes(steps, order),
+    )
+    result = builder.decode(y, order.astype(np.float32))
+    return builder.finish(result, [features], [channels])
+
+
+def _bytes(level: str, shape: tuple[int, int, int]) -> Any:
+    _, features, channels = shape
+    weights = np.random.default_rng(2).integers(-128, 128, (channels, features)).astype(np.int8)
+    builder = _core.Builder(features, level)
+    x = builder.encode_affine(0, 0.02, 128.0)
+    end = _core.Epilogue.affine(np.full(channels, 0.01), 1.0, 128.0)
+    y = builder.byte_fully_connected(x, weights, np.zeros(channels, np.int32), np.zeros(0, np.int32), end)
+    result = builder.decode(y, np.arange(256, dtype=np.float32))
+    return builder.finish(result, [features], [channels])
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--level", default="", help="only this kernel level")
+    parser.add_argument("--rows", type=int, default=256)
+    parser.add_argument("--features", type=int, default=1024, help="a multiple of 32")
+    parser.add_argument("--channels", type=int, default=1024)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
