@@ -142,6 +142,26 @@ def test_layers_may_differ(samples):
     assert output_error(low, network(), samples) < 0.14
 
 
+@pytest.mark.parametrize("plan", [Plan(weight_bits=b, activation_bits=b) for b in (1, 2, 3, 4)], ids=str)
+@pytest.mark.parametrize("inputs", [1, 31, 32, 33, 63, 64, 65])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_odd_sizes(plan, inputs, outputs):
+    random = np.random.default_rng(inputs)
+    graph = Graph("one", ("x",), ("y",))
+    graph.add(Value("x", "float32", ("n", inputs)))
+    names = (
+        graph.add_constant("w", random.normal(size=(outputs, inputs))),
+        graph.add_constant("b", np.ones(outputs)),
+    )
+    graph.nodes.append(Node("Gemm", ("x", *names), ("y",), {"transB": 1}, "fc"))
+    infer(graph)
+    samples = random.normal(size=(300, inputs)).astype(np.float32)
+    low, report = quantize(graph, samples, plan)
+    verify(low)
+    assert np.isclose(output_error(low, graph, samples, "y"), report.layers[0].output_error, rtol=1e-2)
+    assert report.layers[0].output_error < (0.75, 0.35, 0.15, 0.05)[plan.weight_bits - 1]
+
+
 @pytest.mark.parametrize(("weight_bits", "activation_bits"), [(4, 8), (8, 4), (2, 7)])
 def test_affine_weights_and_activations_may_differ_in_bits(samples, weight_bits, activation_bits):
     plan = Plan(scheme="affine", weight_bits=weight_bits, activation_bits=activation_bits)
