@@ -43,6 +43,14 @@ def test_targets_decide_the_levels_and_values_the_thresholds():
     assert np.allclose(np.sort(encoding.levels()[0]), [-1.0, 2.0], atol=1e-5)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+def test_rare_ones_among_zeros_are_coded_without_an_offset(bits):
+    values = np.zeros(1000)
+    values[::100] = 1.0
+    encoding = encoded(values, activation_bits=bits, activation_offset=False)
+    check_scheme(encoding)
+
+
 @pytest.mark.parametrize("bits", range(2, 9))
 @pytest.mark.parametrize("clip", ["mse", "minmax"])
 def test_an_affine_range_holds_zero(bits, clip):

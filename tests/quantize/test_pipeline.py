@@ -299,6 +299,12 @@ def test_bad_samples_are_refused(samples, change, error, message):
         quantize(network(), change(samples), Plan())
 
 
+def test_a_float_network_that_overflows_is_refused(samples):
+    weights = [np.full((b, a), 1e30) for a, b in pairwise(WIDTHS)]
+    with pytest.raises(NumericError, match=r"y1: the float network gives values that are not finite"):
+        quantize(network(weights=weights), samples * 1e20, Plan())
+
+
 def test_bad_weights_are_refused(samples):
     weights = [np.ones((b, a)) for a, b in pairwise(WIDTHS)]
     weights[1][4] = 0

@@ -71,7 +71,8 @@ def _line(integers: Array, mass: Array, moment: Array, scale: Array, offset: boo
     total, first = mass.sum(axis=1), (mass * integers).sum(axis=1)
     second, goal = (mass * integers**2).sum(axis=1), (moment * integers).sum(axis=1)
     if not offset:
-        return np.where(goal > 0, goal / second, scale), np.zeros(len(scale))
+        usable = (goal > 0) & (second > 0)
+        return np.where(usable, goal / np.where(usable, second, 1.0), scale), np.zeros(len(scale))
     spread = total * second - first**2
     rise = total * goal - first * moment.sum(axis=1)
     usable = (spread > 1e-9 * total * second) & (rise > 0)
