@@ -22,14 +22,19 @@ void write(std::byte* at, T value) {
   std::memcpy(at, &value, sizeof value);
 }
 
-// Writes one 16-bit piece of every plane; ranks of channels that do not exist must not be there.
+// Bit `bit` of eight bytes, the first byte's lowest: the product moves every bit to the top byte.
+unsigned gather_bits(const std::uint8_t* bytes, unsigned bit) {
+  const auto eight = read<std::uint64_t>(reinterpret_cast<const std::byte*>(bytes));
+  return static_cast<unsigned>((((eight >> bit) & 0x0101010101010101u) * 0x0102040810204080u) >> 56);
+}
+
+// Writes one 16-bit piece of every plane; channels that do not exist give zero bits.
 void write_planes(const unsigned* rank, std::size_t count, unsigned bits, const std::uint8_t* table,
                   std::byte* y, std::size_t y_plane) {
+  std::uint8_t code[kGroup] = {};
+  for (std::size_t lane = 0; lane < count; ++lane) code[lane] = table[rank[lane]];
   for (unsigned bit = 0; bit < bits; ++bit) {
-    unsigned piece = 0;
-    for (std::size_t lane = 0; lane < count; ++lane) {
-      piece |= ((unsigned{table[rank[lane]]} >> bit) & 1u) << lane;
-    }
+    const unsigned piece = gather_bits(code, bit) | gather_bits(code + 8, bit) << 8;
     write(y + bit * y_plane, static_cast<std::uint16_t>(piece));
   }
 }
@@ -85,24 +90,31 @@ void add_constants(const Epilogue& e, std::size_t group, const Rows& rows, std::
   }
 }
 
-// Popcounts of x ^ w for four channels of one weight plane; four chains keep the adders busy.
-void count_four(const std::byte* x, const std::uint64_t* w, std::size_t words, std::size_t w_step,
-                std::int32_t* count) {
-  std::int32_t c0 = 0, c1 = 0, c2 = 0, c3 = 0;
-  for (std::size_t k = 0; k < words; ++k, w += w_step) {
-    const auto word = read<std::uint64_t>(x + 8 * k);
+// Channels counted side by side: as many as the general registers hold.
+constexpr std::size_t kLanes = 8;
+
+// Popcounts of x ^ w for eight channels of one weight plane. Out of line, or gcc runs out of registers.
+[[gnu::noinline]] void count_lanes(const std::byte* x, const std::uint64_t* w, std::size_t words, std::size_t w_step,
+                                   std::int32_t* count) {
+  std::int32_t c0 = 0, c1 = 0, c2 = 0, c3 = 0, c4 = 0, c5 = 0, c6 = 0, c7 = 0;
+  for (const std::byte* end = x + 8 * words; x != end; x += 8, w += w_step) {
+    const auto word = read<std::uint64_t>(x);
     c0 += std::popcount(word ^ w[0]);
     c1 += std::popcount(word ^ w[1]);
     c2 += std::popcount(word ^ w[2]);
     c3 += std::popcount(word ^ w[3]);
+    c4 += std::popcount(word ^ w[4]);
+    c5 += std::popcount(word ^ w[5]);
+    c6 += std::popcount(word ^ w[6]);
+    c7 += std::popcount(word ^ w[7]);
   }
   count[0] = c0, count[1] = c1, count[2] = c2, count[3] = c3;
+  count[4] = c4, count[5] = c5, count[6] = c6, count[7] = c7;
 }
 
 // The weighted sum of all pairs of planes for one group of channels.
 void sum_planes(const PlaneLayer& layer, const std::byte* x, std::size_t x_plane, std::size_t group,
                 std::int32_t* acc) {
-  constexpr std::size_t kLanes = 4;
   const std::size_t words = layer.words / 2, step = layer.weight_planes * kLanes;
   const std::int32_t* factor = layer.weight_factor + group * layer.weight_planes * kGroup;
   for (std::size_t lane = 0; lane < kGroup; lane += kLanes) {
@@ -112,7 +124,7 @@ void sum_planes(const PlaneLayer& layer, const std::byte* x, std::size_t x_plane
       std::int32_t sum[kLanes] = {};
       for (unsigned i = 0; i < layer.input_planes; ++i) {
         std::int32_t count[kLanes];
-        count_four(x + i * x_plane, weights + j * kLanes, words, step, count);
+        count_lanes(x + i * x_plane, weights + j * kLanes, words, step, count);
         for (std::size_t n = 0; n < kLanes; ++n) sum[n] -= layer.input_factor[i] * count[n];
       }
       for (std::size_t n = 0; n < kLanes; ++n) acc[lane + n] += factor[j * kGroup + lane + n] * sum[n];
@@ -142,10 +154,13 @@ void encode(const Encoder& encoder, const Rows& rows) {
     for (std::size_t first = 0; first < encoder.features; first += kGroup) {
       const std::size_t left = encoder.features - first, count = left < kGroup ? left : kGroup;
       unsigned rank[kGroup] = {};
-      for (std::size_t lane = 0; lane < count; ++lane) {
-        const auto value = read<float>(x + 4 * (first + lane));
-        for (std::size_t c = 0; c < levels; ++c) rank[lane] += value > encoder.thresholds[c];
-        if (encoder.output == Output::bytes) write(y + first + lane, encoder.table[rank[lane]]);
+      float value[kGroup] = {};
+      std::memcpy(value, x + 4 * first, 4 * count);
+      for (std::size_t c = 0; c < levels; ++c) {
+        for (std::size_t lane = 0; lane < kGroup; ++lane) rank[lane] += value[lane] > encoder.thresholds[c];
+      }
+      for (std::size_t lane = 0; encoder.output == Output::bytes && lane < count; ++lane) {
+        write(y + first + lane, encoder.table[rank[lane]]);
       }
       if (encoder.output == Output::planes) {
         write_planes(rank, count, encoder.bits, encoder.table, y + first / 8, rows.y_plane);
@@ -189,13 +204,17 @@ void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups group
 }
 
 std::uint64_t popcount_peak(std::uint64_t repeats) {
-  std::uint64_t word[8] = {1, 2, 3, 4, 5, 6, 7, 8}, count[8] = {}, x = repeats;
+  constexpr int kChains = 4;
+  std::uint64_t count[kChains] = {}, x = repeats;
   for (std::uint64_t n = 0; n < repeats; ++n) {
-    asm volatile("" : "+r"(x));
-    for (int i = 0; i < 8; ++i) count[i] += static_cast<std::uint64_t>(std::popcount(x ^ word[i]));
+    for (int i = 0; i < kChains; ++i) {
+      std::uint64_t word = x;
+      asm volatile("" : "+r"(word));  // a new operand each time, as far as the compiler knows
+      count[i] += static_cast<std::uint64_t>(std::popcount(word ^ n));
+    }
   }
-  asm volatile("" ::"r"(count[0] + count[1] + count[2] + count[3] + count[4] + count[5] + count[6] + count[7]));
-  return repeats * 8 * 64;
+  asm volatile("" ::"r"(count[0] + count[1] + count[2] + count[3]));
+  return repeats * kChains * 64;
 }
 
 }  // namespace lowbit::portable
