@@ -33,7 +33,9 @@ PLANS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--keep", type=Path, help="keep the model files in this folder")
     options = parser.parse_args()
@@ -87,7 +89,9 @@ def trained_onnx(samples: np.ndarray, labels: np.ndarray | None) -> bytes:
 
 def show(rows: list[dict[str, Any]]) -> None:
     """Print the rows as a table."""
-    table = Table(title="digits, MLP 64-256-10: one thread, batch 1, Python call to Python call", title_justify="left")
+    table = Table(
+        title="digits, MLP 64-256-10: one thread, batch 1, Python call to Python call", title_justify="left"
+    )
     for column in ("network", "size", "top-1", "µs per call", "ONNX Runtime fp32", "ratio"):
         table.add_column(column, justify="left" if column == "network" else "right")
     for row in rows:
