@@ -69,7 +69,7 @@ struct PlaneLayer {
 // acc = sum_n x_n w_on, x unsigned and w signed bytes.
 struct ByteLayer {
   std::size_t quads;           // ceil(n / 4)
-  std::size_t narrow_quads;    // so many in a row are sure to fit into 16 bits: two products side by side, summed
+  bool pairs_fit;              // the sum of two products always fits 16 bits
   const std::int8_t* weights;  // [groups][quads][16][4], zero where padded
   Epilogue epilogue;
 };

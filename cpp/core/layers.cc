@@ -280,7 +280,7 @@ class ByteStep final : public Step {
         finish_(where, channels_, epilogue) {
     check(input, w);
     layer_.quads = round_up(features_, 4) / 4;
-    layer_.narrow_quads = narrow_quads(input, w.weights);
+    layer_.pairs_fit = pairs_fit(input, w.weights);
     pack(w.weights);
     std::copy(w.constant.begin(), w.constant.end(), finish_.constant().begin());
     finish_.set_row_factor(w.row_factor);
@@ -316,13 +316,12 @@ class ByteStep final : public Step {
     }
   }
 
-  static std::size_t narrow_quads(const Value& input, const Matrix<std::int8_t>& weights) {
-    int largest = 1;
+  static bool pairs_fit(const Value& input, const Matrix<std::int8_t>& weights) {
+    int largest = 0;
     for (std::size_t n = 0; n < weights.rows * weights.columns; ++n) {
       largest = std::max(largest, std::abs(int{weights.data[n]}));
     }
-    const int pair = 2 * ((1 << input.bits) - 1) * largest;
-    return static_cast<std::size_t>(std::numeric_limits<std::int16_t>::max() / std::max(pair, 1));
+    return 2 * ((1 << input.bits) - 1) * largest <= std::numeric_limits<std::int16_t>::max();
   }
 
   void pack(const Matrix<std::int8_t>& weights) {

@@ -217,62 +217,40 @@ inline __m256i dot_wide(__m256i sum, __m256i x, __m256i w) {
   return _mm256_add_epi32(sum, _mm256_madd_epi16(x_odd, w_odd));
 }
 
-template <std::size_t kRows>
-void wide_tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::size_t group, Group* sum) {
+// maddubs adds two products in 16 bits and saturates: for layers where two products always fit.
+inline __m256i dot_narrow(__m256i sum, __m256i x, __m256i w) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)));
+}
+
+template <std::size_t kRows, bool kNarrow>
+void byte_tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::size_t group) {
   const std::int8_t* w = layer.weights + group * layer.quads * kGroup * 4;
   const std::byte* x = rows.x + row * rows.x_row;
+  __m256i low[kRows], high[kRows];  // not Groups: those would live in memory
+#pragma GCC unroll 4
+  for (std::size_t r = 0; r < kRows; ++r) low[r] = high[r] = _mm256_setzero_si256();
   for (std::size_t k = 0; k < layer.quads; ++k, w += kGroup * 4) {
     const __m256i w_low = load(w), w_high = load(w + 32);
 #pragma GCC unroll 4
     for (std::size_t r = 0; r < kRows; ++r) {
       const __m256i input = broadcast_quad(x + r * rows.x_row + 4 * k);
-      sum[r].low = dot_wide(sum[r].low, input, w_low);
-      sum[r].high = dot_wide(sum[r].high, input, w_high);
+      low[r] = kNarrow ? dot_narrow(low[r], input, w_low) : dot_wide(low[r], input, w_low);
+      high[r] = kNarrow ? dot_narrow(high[r], input, w_high) : dot_wide(high[r], input, w_high);
     }
+  }
+#pragma GCC unroll 4
+  for (std::size_t r = 0; r < kRows; ++r) {
+    const Group acc = add({low[r], high[r]}, constants(layer.epilogue, rows, row + r, group));
+    finish(layer.epilogue, acc, group, rows.y + (row + r) * rows.y_row, rows.y_plane);
   }
 }
 
-// maddubs adds two products in 16 bits, which saturate; layer.narrow_quads of them in a row are known to fit.
-template <std::size_t kRows>
-void narrow_tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::size_t group, Group* sum) {
-  const std::int8_t* w = layer.weights + group * layer.quads * kGroup * 4;
-  const std::byte* x = rows.x + row * rows.x_row;
-  const __m256i one = _mm256_set1_epi16(1);
-  for (std::size_t k = 0; k < layer.quads;) {
-    const std::size_t end = k + layer.narrow_quads < layer.quads ? k + layer.narrow_quads : layer.quads;
-    Group narrow[kRows];
-#pragma GCC unroll 4
-    for (std::size_t r = 0; r < kRows; ++r) narrow[r] = same(0);
-    for (; k < end; ++k, w += kGroup * 4) {
-      const __m256i w_low = load(w), w_high = load(w + 32);
-#pragma GCC unroll 4
-      for (std::size_t r = 0; r < kRows; ++r) {
-        const __m256i input = broadcast_quad(x + r * rows.x_row + 4 * k);
-        narrow[r].low = _mm256_add_epi16(narrow[r].low, _mm256_maddubs_epi16(input, w_low));
-        narrow[r].high = _mm256_add_epi16(narrow[r].high, _mm256_maddubs_epi16(input, w_high));
-      }
-    }
-    for (std::size_t r = 0; r < kRows; ++r) {
-      sum[r].low = _mm256_add_epi32(sum[r].low, _mm256_madd_epi16(narrow[r].low, one));
-      sum[r].high = _mm256_add_epi32(sum[r].high, _mm256_madd_epi16(narrow[r].high, one));
-    }
-  }
-}
-
-template <std::size_t kRows>
-void byte_tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::size_t group) {
-  Group sum[kRows];
-  for (std::size_t r = 0; r < kRows; ++r) {
-    sum[r] = constants(layer.epilogue, rows, row + r, group);
-  }
-  if (layer.narrow_quads > 0) {
-    narrow_tile<kRows>(layer, rows, row, group, sum);
-  } else {
-    wide_tile<kRows>(layer, rows, row, group, sum);
-  }
-  for (std::size_t r = 0; r < kRows; ++r) {
-    std::byte* y = rows.y + (row + r) * rows.y_row;
-    finish(layer.epilogue, sum[r], group, y, rows.y_plane);
+template <bool kNarrow>
+void sum_bytes(const ByteLayer& layer, const Rows& rows, Groups groups) {
+  for (std::size_t group = groups.begin; group < groups.end; ++group) {
+    std::size_t row = 0;
+    for (; row + 4 <= rows.count; row += 4) byte_tile<4, kNarrow>(layer, rows, row, group);
+    for (; row < rows.count; ++row) byte_tile<1, kNarrow>(layer, rows, row, group);
   }
 }
 
@@ -324,11 +302,7 @@ void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups gro
 }
 
 void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups groups) {
-  for (std::size_t group = groups.begin; group < groups.end; ++group) {
-    std::size_t row = 0;
-    for (; row + 4 <= rows.count; row += 4) byte_tile<4>(layer, rows, row, group);
-    for (; row < rows.count; ++row) byte_tile<1>(layer, rows, row, group);
-  }
+  layer.pairs_fit ? sum_bytes<true>(layer, rows, groups) : sum_bytes<false>(layer, rows, groups);
 }
 
 std::uint64_t popcount_peak(std::uint64_t repeats) {
