@@ -38,7 +38,7 @@ struct Epilogue {
 };
 
 // A block of samples. Row r of the input starts at x + r * x_row, its plane i at + i * x_plane (bytes).
-// Input planes are padded with zero bits to whole 64-bit words; input bytes are readable to a multiple of 4.
+// Input planes are padded with zero bits to whole 64-bit words; input bytes are readable to a multiple of 8.
 struct Rows {
   std::size_t count;
   const std::byte* x;
@@ -68,8 +68,8 @@ struct PlaneLayer {
 
 // acc = sum_n x_n w_on, x unsigned and w signed bytes.
 struct ByteLayer {
-  std::size_t quads;           // ceil(n / 4)
-  bool pairs_fit;              // the sum of two products always fits 16 bits
+  std::size_t quads;           // ceil(n / 4), padded to an even number
+  bool fours_fit;              // the sum of four products always fits 16 bits
   const std::int8_t* weights;  // [groups][quads][16][4], zero where padded
   Epilogue epilogue;
 };

@@ -279,8 +279,8 @@ class ByteStep final : public Step {
       : kernel_(kernels.byte_fully_connected), x_(x), features_(input.features), channels_(w.weights.rows),
         finish_(where, channels_, epilogue) {
     check(input, w);
-    layer_.quads = round_up(features_, 4) / 4;
-    layer_.pairs_fit = pairs_fit(input, w.weights);
+    layer_.quads = round_up(features_, 8) / 4;
+    layer_.fours_fit = fours_fit(input, w.weights);
     pack(w.weights);
     std::copy(w.constant.begin(), w.constant.end(), finish_.constant().begin());
     finish_.set_row_factor(w.row_factor);
@@ -316,12 +316,12 @@ class ByteStep final : public Step {
     }
   }
 
-  static bool pairs_fit(const Value& input, const Matrix<std::int8_t>& weights) {
+  static bool fours_fit(const Value& input, const Matrix<std::int8_t>& weights) {
     int largest = 0;
     for (std::size_t n = 0; n < weights.rows * weights.columns; ++n) {
       largest = std::max(largest, std::abs(int{weights.data[n]}));
     }
-    return 2 * ((1 << input.bits) - 1) * largest <= std::numeric_limits<std::int16_t>::max();
+    return 4 * ((1 << input.bits) - 1) * largest <= std::numeric_limits<std::int16_t>::max();
   }
 
   void pack(const Matrix<std::int8_t>& weights) {

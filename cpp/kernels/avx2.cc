@@ -217,9 +217,10 @@ inline __m256i dot_wide(__m256i sum, __m256i x, __m256i w) {
   return _mm256_add_epi32(sum, _mm256_madd_epi16(x_odd, w_odd));
 }
 
-// maddubs adds two products in 16 bits and saturates: for layers where two products always fit.
-inline __m256i dot_narrow(__m256i sum, __m256i x, __m256i w) {
-  return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)));
+// Two quads. maddubs adds two products in 16 bits and saturates: for layers where four products always fit.
+inline __m256i dot_narrow(__m256i sum, __m256i x0, __m256i w0, __m256i x1, __m256i w1) {
+  const __m256i fours = _mm256_add_epi16(_mm256_maddubs_epi16(x0, w0), _mm256_maddubs_epi16(x1, w1));
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(fours, _mm256_set1_epi16(1)));
 }
 
 template <std::size_t kRows, bool kNarrow>
@@ -229,13 +230,19 @@ void byte_tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::s
   __m256i low[kRows], high[kRows];  // not Groups: those would live in memory
 #pragma GCC unroll 4
   for (std::size_t r = 0; r < kRows; ++r) low[r] = high[r] = _mm256_setzero_si256();
-  for (std::size_t k = 0; k < layer.quads; ++k, w += kGroup * 4) {
-    const __m256i w_low = load(w), w_high = load(w + 32);
+  for (std::size_t k = 0; k < layer.quads; k += 2, w += 2 * kGroup * 4) {
+    const __m256i low0 = load(w), high0 = load(w + 32), low1 = load(w + 64), high1 = load(w + 96);
 #pragma GCC unroll 4
     for (std::size_t r = 0; r < kRows; ++r) {
-      const __m256i input = broadcast_quad(x + r * rows.x_row + 4 * k);
-      low[r] = kNarrow ? dot_narrow(low[r], input, w_low) : dot_wide(low[r], input, w_low);
-      high[r] = kNarrow ? dot_narrow(high[r], input, w_high) : dot_wide(high[r], input, w_high);
+      const std::byte* at = x + r * rows.x_row + 4 * k;
+      const __m256i x0 = broadcast_quad(at), x1 = broadcast_quad(at + 4);
+      if (kNarrow) {
+        low[r] = dot_narrow(low[r], x0, low0, x1, low1);
+        high[r] = dot_narrow(high[r], x0, high0, x1, high1);
+      } else {
+        low[r] = dot_wide(dot_wide(low[r], x0, low0), x1, low1);
+        high[r] = dot_wide(dot_wide(high[r], x0, high0), x1, high1);
+      }
     }
   }
 #pragma GCC unroll 4
@@ -302,7 +309,7 @@ void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups gro
 }
 
 void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups groups) {
-  layer.pairs_fit ? sum_bytes<true>(layer, rows, groups) : sum_bytes<false>(layer, rows, groups);
+  layer.fours_fit ? sum_bytes<true>(layer, rows, groups) : sum_bytes<false>(layer, rows, groups);
 }
 
 std::uint64_t popcount_peak(std::uint64_t repeats) {
