@@ -24,7 +24,7 @@ import lowbit
 from lowbit.bench import compare
 from lowbit.engine import kernel_levels
 from lowbit.ir import Graph, Node, Value, infer
-from lowbit.quantize import Plan
+from lowbit.quantization import Plan
 
 SIZES = (784, 680, 10)
 PLANS = {

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
-from lowbit.quantize import Plan, quantize
+from lowbit.quantization import Plan, quantize
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "recipes"))

@@ -21,7 +21,7 @@ from rich.table import Table
 import lowbit
 from lowbit.bench import compare
 from lowbit.data import load
-from lowbit.quantize import Plan
+from lowbit.quantization import Plan
 
 HIDDEN = 256
 PLANS = {

@@ -13,11 +13,11 @@ Names below are imported on first use, so that ``import lowbit`` stays light.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lowbit.version import __version__
+
 if TYPE_CHECKING:
     from lowbit.api import evaluate, load, quantize, read, write
     from lowbit.ir import Graph
-
-__version__ = "0.1.0"
 
 _PUBLIC = {
     "Graph": "lowbit.ir",

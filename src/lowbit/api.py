@@ -16,8 +16,8 @@ from lowbit.errors import DataError, PlanError
 from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, verify
 from lowbit.ir import evaluate as evaluate_reference
-from lowbit.quantize import Plan, Report
-from lowbit.quantize import quantize as quantize_graph
+from lowbit.quantization import Plan, Report
+from lowbit.quantization import quantize as quantize_graph
 
 Source = str | Path
 Normalize = tuple[float, float] | None
@@ -66,7 +66,7 @@ def quantize(
         graph: the float network, or its file.
         samples: ``[n, ...]``; integers are divided by their type's maximum.
         bits: for weights and activations, when there is no plan.
-        plan: everything else; see `lowbit.quantize.Plan`.
+        plan: everything else; see `lowbit.quantization.Plan`.
 
     Raises:
         PlanError: bits and a plan, or neither.

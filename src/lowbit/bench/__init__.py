@@ -11,6 +11,7 @@ import numpy as np
 from lowbit.bench.peers import PEERS, Absent, build_peer
 from lowbit.bench.timing import Call, interleaved_medians
 from lowbit.errors import DataError
+from lowbit.version import __version__
 
 __all__ = ["PEERS", "compare", "interleaved_medians"]
 
@@ -35,7 +36,7 @@ def compare(
     Raises:
         DataError: ``against`` is not an ``.onnx`` file.
     """
-    from lowbit import __version__, api
+    from lowbit import api
 
     program = api.load(model, threads=threads)
     load_us = median(_load_seconds(model, threads) for _ in range(rounds)) * 1e6

@@ -31,7 +31,7 @@ def lquantizer(
     --encode_bits 3`
     """
     from lowbit import api
-    from lowbit.quantize import Plan
+    from lowbit.quantization import Plan
 
     chosen = Plan(weight_bits=encode_bits, activation_bits=encode_bits)
     result = api.quantize_file(input_model, output_model, str(input_data), chosen)

@@ -58,7 +58,7 @@ def quantize(
     `bits = 2` then `[layers.fc1]` and `bits = 3`
     """
     from lowbit import api
-    from lowbit.quantize import Plan
+    from lowbit.quantization import Plan
 
     given = {
         "scheme": scheme,

@@ -2,7 +2,6 @@
 
 import os
 
-from lowbit import __version__
 from lowbit.errors import GraphError
 from lowbit.formats.batch import open_batch
 from lowbit.formats.circle.exporter import Exporter
@@ -16,6 +15,7 @@ from lowbit.formats.flatbuffer_writer import write_flatbuffer
 from lowbit.ir import Graph, Node, run_passes
 from lowbit.ir.passes import fold_constants, fuse_linear
 from lowbit.untrusted import write_atomic
+from lowbit.version import __version__
 
 _TFLITE_VERSION = 3
 

@@ -13,7 +13,7 @@ import numpy as np
 from lowbit.ir import Graph, Node
 from lowbit.ir.activations import preimage_thresholds
 from lowbit.ir.passes import Pass
-from lowbit.quantize.affine import encoding_of_range
+from lowbit.quantization.affine import encoding_of_range
 from lowbit.schemes import Affine
 
 Absorb = Callable[[Graph, Node, Node], bool]

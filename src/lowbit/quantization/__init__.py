@@ -1,7 +1,7 @@
 """Post-training quantization: a float network, samples and a plan give a low-bit network and a report."""
 
-from lowbit.quantize.pipeline import quantize
-from lowbit.quantize.plan import Plan
-from lowbit.quantize.report import LayerReport, Report
+from lowbit.quantization.pipeline import quantize
+from lowbit.quantization.plan import Plan
+from lowbit.quantization.report import LayerReport, Report
 
 __all__ = ["LayerReport", "Plan", "Report", "quantize"]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from lowbit.errors import NumericError
-from lowbit.quantize.plan import Plan
-from lowbit.quantize.restore import Problem
-from lowbit.quantize.weights import OFFSET_STEPS, check_weights, nearest, restored
+from lowbit.quantization.plan import Plan
+from lowbit.quantization.restore import Problem
+from lowbit.quantization.weights import OFFSET_STEPS, check_weights, nearest, restored
 from lowbit.schemes import Affine, LearnedBasis, check_scheme
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from lowbit.errors import FileError, PlanError
-from lowbit.quantize import Plan
+from lowbit.quantization import Plan
 
 
 def test_a_file_says_what_arguments_say(tmp_path):

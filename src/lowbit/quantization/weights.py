@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import NumericError
-from lowbit.quantize import qem
-from lowbit.quantize.affine import weight_encoding
-from lowbit.quantize.plan import Plan
-from lowbit.quantize.restore import Problem, descend, feed_back, refit
+from lowbit.quantization import qem
+from lowbit.quantization.affine import weight_encoding
+from lowbit.quantization.plan import Plan
+from lowbit.quantization.restore import Problem, descend, feed_back, refit
 from lowbit.schemes import WEIGHT_BOUND, Affine, LearnedBasis, snap_weights
 
 Array = npt.NDArray[np.float64]

@@ -5,9 +5,9 @@ import pytest
 
 from lowbit.calibrate import Histogram
 from lowbit.errors import NumericError
-from lowbit.quantize import qem
-from lowbit.quantize.activations import encode_activation
-from lowbit.quantize.plan import Plan
+from lowbit.quantization import qem
+from lowbit.quantization.activations import encode_activation
+from lowbit.quantization.plan import Plan
 from lowbit.schemes import ACTIVATION_BOUND, check_scheme
 
 

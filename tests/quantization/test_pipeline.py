@@ -7,7 +7,7 @@ import pytest
 
 from lowbit.errors import DataError, NumericError, PlanError, UnsupportedError
 from lowbit.ir import Graph, Node, Value, evaluate, infer, to_text, verify
-from lowbit.quantize import Plan, quantize
+from lowbit.quantization import Plan, quantize
 from lowbit.schemes import Affine, LearnedBasis
 
 WIDTHS = (33, 48, 20, 5)

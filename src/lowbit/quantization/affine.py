@@ -9,8 +9,8 @@ shrunk by fixed factors and the best factor of each channel is kept (the classic
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.quantize.plan import Plan
-from lowbit.quantize.qem import Points
+from lowbit.quantization.plan import Plan
+from lowbit.quantization.qem import Points
 from lowbit.schemes import Affine
 
 Array = npt.NDArray[np.float64]

@@ -22,12 +22,12 @@ from lowbit.errors import DataError, NumericError, UnsupportedError
 from lowbit.ir import Graph, Node, Value, evaluate, run_passes, verify
 from lowbit.ir.passes import fold_constants, fuse_linear, is_linear
 from lowbit.planes import pack
-from lowbit.quantize.activations import encode_activation
-from lowbit.quantize.fold import affine_chain, fold_activations, fold_encodes
-from lowbit.quantize.plan import Plan
-from lowbit.quantize.report import LayerReport, Report
-from lowbit.quantize.restore import Problem
-from lowbit.quantize.weights import CodedWeights, check_weights, nearest, restored
+from lowbit.quantization.activations import encode_activation
+from lowbit.quantization.fold import affine_chain, fold_activations, fold_encodes
+from lowbit.quantization.plan import Plan
+from lowbit.quantization.report import LayerReport, Report
+from lowbit.quantization.restore import Problem
+from lowbit.quantization.weights import CodedWeights, check_weights, nearest, restored
 from lowbit.schemes import Affine, LearnedBasis
 
 Array = npt.NDArray[np.float64]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lowbit.ir import Graph, Node, Value, evaluate, infer
-from lowbit.quantize import Plan, quantize
+from lowbit.quantization import Plan, quantize
 
 sklearn = pytest.importorskip("sklearn", reason="scikit-learn brings the digits")
 

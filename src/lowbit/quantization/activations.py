@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from lowbit.calibrate import Histogram
 from lowbit.errors import NumericError
-from lowbit.quantize import qem
-from lowbit.quantize.affine import activation_encoding
-from lowbit.quantize.plan import Plan
+from lowbit.quantization import qem
+from lowbit.quantization.affine import activation_encoding
+from lowbit.quantization.plan import Plan
 from lowbit.schemes import ACTIVATION_BOUND, Affine, LearnedBasis
 
 Array = npt.NDArray[np.float64]
