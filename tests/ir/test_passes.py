@@ -67,6 +67,23 @@ def test_constants_fold_and_identities_vanish() -> None:
     same_function(graph, folded)
 
 
+def test_an_identity_at_the_output_leaves_its_name() -> None:
+    graph = float_mlp((5, 3))
+    graph.nodes[-1] = Node("Softmax", ("a1",), ("s",), {}, "softmax")
+    graph.nodes.append(Node("Identity", ("s",), ("y",), {}, "out"))
+    infer(graph)
+    folded = run_passes(graph, [fold_constants]).graph
+    assert folded.nodes[-1].op == "Softmax" and folded.outputs == ("y",)
+    same_function(graph, folded)
+
+
+def test_an_identity_of_the_input_stays() -> None:
+    graph = Graph("g", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 5))})
+    graph.nodes = [Node("Identity", ("x",), ("y",), {}, "out")]
+    infer(graph)
+    assert len(run_passes(graph, [fold_constants]).graph.nodes) == 1
+
+
 def test_a_broken_contract_names_the_pass() -> None:
     def never(_: Graph) -> bool:
         return False

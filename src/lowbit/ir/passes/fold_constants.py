@@ -29,13 +29,19 @@ def _fold(graph: Graph, node: Node) -> bool:
 
 
 def _skip_identity(graph: Graph, name: str) -> None:
-    """Let the readers of an identity read its input; the caller drops what nobody reads."""
+    """Give both ends of an identity one name: the output's where that is the graph's, else the input's."""
     node = next(node for node in graph.nodes if node.name == name)
-    if node.op != "Identity" or node.outputs[0] in graph.outputs:
-        return
     source, target = node.inputs[0], node.outputs[0]
+    is_output = target in graph.outputs
+    if node.op != "Identity" or (is_output and (graph.producer(source) is None or source in graph.outputs)):
+        return
+    old, new = (source, target) if is_output else (target, source)
     graph.nodes = [
-        replace(other, inputs=tuple(source if read == target else read for read in other.inputs))
+        replace(
+            other,
+            inputs=tuple(new if name == old else name for name in other.inputs),
+            outputs=tuple(new if name == old else name for name in other.outputs),
+        )
         for other in graph.nodes
         if other is not node
     ]
