@@ -139,7 +139,7 @@ class LearnedBasis:
         """
         units = self.offset / self.scale
         whole = np.rint(units)
-        if not np.allclose(units, whole, rtol=0, atol=1e-3):
+        if not (np.abs(units - whole) <= 1e-3).all():
             raise SchemeError(
                 "a weight offset is not a whole number of scales",
                 expected="offset = scale * integer",
