@@ -10,7 +10,6 @@ kernel level of this machine, forced by LOWBIT_KERNELS.
 import argparse
 import json
 import os
-import platform
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +21,7 @@ from rich.table import Table
 
 import lowbit
 from lowbit.bench import compare
+from lowbit.bench.provenance import provenance
 from lowbit.engine import kernel_levels
 from lowbit.ir import Graph, Node, Value, infer
 from lowbit.quantization import Plan
@@ -48,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         rows = measure(Path(scratch), options)
     if options.json:
-        facts = {"machine": processor(), "command": "python benchmarks/mlp.py", "rows": rows}
+        facts = {**provenance("python benchmarks/mlp.py --levels --json FILE"), "rows": rows}
         options.json.write_text(json.dumps(facts, indent=1) + "\n")
     show(rows)
 
@@ -87,13 +87,6 @@ def random_network() -> Graph:
     ]
     infer(graph)
     return graph
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]}, {len(names)} cores" if names else platform.processor()
 
 
 def show(rows: list[dict[str, Any]]) -> None:

@@ -16,7 +16,6 @@ the affine grid. Learned bases are medians over seeds (which choose the images),
 import argparse
 import hashlib
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from lowbit.bench.provenance import provenance
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
 from lowbit.quantization import Plan, quantize
 
@@ -127,33 +127,13 @@ def float_network(name: str, folder: Path, nets: Path) -> Path:
     return path
 
 
-def provenance(folders: dict[str, Path], seeds: int) -> dict[str, Any]:
-    """Return what made the figures: command, commit, machine, versions and hashes of the data."""
-    asked = ["git", "rev-parse", "HEAD"]
-    commit = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
-    files = {
+def hashes(folders: dict[str, Path]) -> dict[str, str]:
+    """Return the SHA-256 of every data file."""
+    return {
         f"{name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
         for name, folder in folders.items()
         for path in sorted(folder.glob("*-ubyte.gz"))
     }
-    return {
-        "command": "python benchmarks/ptq.py --mnist DIR --fashion DIR --nets DIR --json FILE",
-        "seeds": list(range(seeds)),
-        "commit": commit.stdout.strip(),
-        "machine": processor(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "environment": "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1",
-        "data_sha256": files,
-    }
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
-    return names[0] if names else platform.processor()
 
 
 def main() -> None:
@@ -169,7 +149,9 @@ def main() -> None:
     options = parser.parse_args()
     folders = {name: getattr(options, name) for name in ("mnist", "fashion") if getattr(options, name)}
     names = [options.only] if options.only else [name for name in NETWORKS if NETWORKS[name][0] in folders]
-    made = provenance(folders, options.seeds)
+    command = "python benchmarks/ptq.py --mnist DIR --fashion DIR --nets DIR --json FILE"
+    facts = {"seeds": list(range(options.seeds)), "data": "exact", "data_sha256": hashes(folders)}
+    made = {**provenance(command), **facts}
     known = json.loads(options.json.read_text())["rows"] if options.json.exists() else []
     rows = [row for row in known if row["network"] not in names]
     for name in names:

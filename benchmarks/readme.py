@@ -1,0 +1,94 @@
+"""Writes README's tables from `results/`: no figure there is typed by hand.
+
+    python benchmarks/readme.py [--check]
+
+``--check`` changes nothing and fails when README and results differ (a test runs it).
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+START, END = "<!-- tables: made by benchmarks/readme.py from results/ -->", "<!-- end of tables -->"
+NETWORKS = {"mnist-97.2": "MNIST", "mnist-98.2": "MNIST", "fashion-88": "Fashion-MNIST"}
+PUBLISHED = {3: 95.59, 2: 88.86, 1: 75.11}  # of the thesis, from a float network of 97.19
+PEERS = ("onnxruntime-fp32", "onnxruntime-int8", "litert-int8")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="only compare")
+    options = parser.parse_args()
+    readme = ROOT / "README.md"
+    text = readme.read_text()
+    before, _, rest = text.partition(START)
+    wanted = f"{before}{START}\n\n{tables()}\n{END}{rest.partition(END)[2]}"
+    if options.check:
+        return int(text != wanted)
+    readme.write_text(wanted)
+    return 0
+
+
+def tables() -> str:
+    """Return both tables with their conditions."""
+    return "\n".join([accuracy(result("ptq-mlp")), "", latency(result("latency-mlp"))])
+
+
+def accuracy(made: dict[str, Any]) -> str:
+    """Return top-1 over bits for the MLPs, output restored from unlabelled samples."""
+    lines = [
+        "Top-1 of MLP 784-680-10 after quantization from 1,024 unlabelled images (weights and activations, both",
+        "layers; median of three seeds; 2-3 CPU seconds):",
+        "",
+        "| network | float | 3 bits | 2 bits | 1 bit | affine, 8 bits |",
+        "|---|---|---|---|---|---|",
+    ]
+    for network, name in NETWORKS.items():
+        found = {
+            (row["scheme"], row["bits"]): f"{100 * row['top1']:.2f} %"
+            for row in made["rows"]
+            if row["network"] == network and row["method"] in ("", "restore")
+        }
+        keys = [("float", 32), ("lq", 3), ("lq", 2), ("lq", 1), ("affine", 8)]
+        lines.append(f"| {name} | {' | '.join(found[key] for key in keys)} |")
+    published = " | ".join(f"{PUBLISHED[bits]:.2f} %" for bits in (3, 2, 1))
+    lines.append(f"| published, MNIST | 97.19 % | {published} | |")
+    lines += [
+        "",
+        f"`{made['command']}`, {made['machine']}; all methods and widths: [results/ptq-mlp.md](results/ptq-mlp.md).",
+    ]
+    return "\n".join(lines)
+
+
+def latency(made: dict[str, Any]) -> str:
+    """Return latency of the same network beside its peers."""
+    rows = [row for row in made["rows"] if row["level"] == "best"]
+    versions = {name: rows[0]["peers"][name]["version"] for name in PEERS}
+    lines = [
+        "The same network, one thread, batch 1, Python call to Python call, all in one interleaved run; ratios are",
+        "the peer's time over ours:",
+        "",
+        f"| network | file | µs | {' | '.join(f'{name} {versions[name]}' for name in PEERS)} |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        ratios = " | ".join(f"{row['peers'][name]['ratio']:.1f} ×" for name in PEERS)
+        lines.append(
+            f"| {row['network']} | {row['bytes'] / 1024:.1f} KB | {row['latency_us']:.2f} | {ratios} |"
+        )
+    lines += ["", f"`{made['command']}`, {made['machine']}. Every kernel level: `results/latency-mlp.json`."]
+    return "\n".join(lines)
+
+
+def result(name: str) -> dict[str, Any]:
+    """Return a file of `results/`."""
+    return dict(json.loads((ROOT / "results" / f"{name}.json").read_text()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
