@@ -4,7 +4,7 @@
 
 The float networks (784-680(tanh)-10) are made by `recipes/train_mlp.py` unless `--nets` has them. Every
 row quantizes weights and activations of both layers to the same bits, from at most 1024 unlabelled training
-images, and scores the deployed integer network with the reference evaluator on the whole test set, which
+images, and scores the deployed integer network in the engine on the whole test set, which
 decides nothing. `--only NAME` takes one network; its rows replace those that the file has.
 
 Methods: `restore` is ours; `published` is QEM on weights and activations with fine-tuning of the activations
@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 
 from lowbit.bench.provenance import provenance
-from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
+from lowbit.engine import Program
+from lowbit.ir import Graph, Node, Value, infer, verify
 from lowbit.quantization import Plan, quantize
 
 ROOT = Path(__file__).parent.parent
@@ -86,9 +87,8 @@ def score(graph: Graph, images: Any, tests: tuple[Any, Any], plans: list[Plan]) 
 
 
 def top1(graph: Graph, images: Any, labels: Any) -> float:
-    """Return the fraction of right answers."""
-    blocks = (images[start : start + 1000] for start in range(0, len(images), 1000))
-    scores = np.concatenate([evaluate(graph, {"x": block})["probabilities"] for block in blocks])
+    """Return the fraction of right answers of the network in the engine."""
+    scores = Program(graph).run(np.ascontiguousarray(images, np.float32))
     return float((scores.argmax(axis=1) == labels).mean())
 
 

@@ -42,8 +42,8 @@ def tables() -> str:
 def accuracy(made: dict[str, Any]) -> str:
     """Return top-1 over bits for the MLPs, output restored from unlabelled samples."""
     lines = [
-        "Top-1 of MLP 784-680-10 after quantization from 1,024 unlabelled images (weights and activations, both",
-        "layers; median of three seeds; 2-3 CPU seconds):",
+        "Top-1 of MLP 784-680-10 after quantization from 1,024 unlabelled images (weights and activations of",
+        "both layers; median of three seeds; 2-3 CPU seconds):",
         "",
         "| network | float | 3 bits | 2 bits | 1 bit | affine, 8 bits |",
         "|---|---|---|---|---|---|",
@@ -70,8 +70,8 @@ def latency(made: dict[str, Any]) -> str:
     rows = [row for row in made["rows"] if row["level"] == "best"]
     versions = {name: rows[0]["peers"][name]["version"] for name in PEERS}
     lines = [
-        "The same network, one thread, batch 1, Python call to Python call, all in one interleaved run; ratios are",
-        "the peer's time over ours:",
+        "The same network, one thread, batch 1, Python call to Python call, all in one interleaved run;",
+        "ratios are the peer's time over ours:",
         "",
         f"| network | file | µs | {' | '.join(f'{name} {versions[name]}' for name in PEERS)} |",
         "|---|---|---|---|---|---|",
