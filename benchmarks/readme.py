@@ -58,10 +58,8 @@ def accuracy(made: dict[str, Any]) -> str:
         lines.append(f"| {name} | {' | '.join(found[key] for key in keys)} |")
     published = " | ".join(f"{PUBLISHED[bits]:.2f} %" for bits in (3, 2, 1))
     lines.append(f"| published, MNIST | 97.19 % | {published} | |")
-    lines += [
-        "",
-        f"`{made['command']}`, {made['machine']}; all methods and widths: [results/ptq-mlp.md](results/ptq-mlp.md).",
-    ]
+    more = "All methods and widths: [results/ptq-mlp.md](results/ptq-mlp.md)."
+    lines += ["", f"`{made['command']}`, {made['machine']}. {more}"]
     return "\n".join(lines)
 
 
