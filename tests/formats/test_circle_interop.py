@@ -84,6 +84,28 @@ def test_a_file_of_tico_loads_and_computes_the_same(tmp_path) -> None:
     np.testing.assert_array_equal(evaluate(again, {graph.inputs[0]: rows})[graph.outputs[0]], y)
 
 
+def test_the_published_command_line_on_a_file_of_tico(tmp_path, monkeypatch) -> None:
+    pytest.importorskip("h5py")
+    from lowbit.cli import guarded
+    from lowbit.cli.lquantizer import app
+    from lowbit.data import Dataset, write_one_hdf5
+
+    source, answer, arrays = tmp_path / "t.circle", tmp_path / "answer.circle", tmp_path / "t.npz"
+    subprocess.run(
+        [python_with("tico"), "-c", TICO_SCRIPT, str(source), str(arrays)], check=True, capture_output=True
+    )
+    shape = np.load(arrays)["x"].shape[1:]
+    samples = np.random.default_rng(0).normal(size=(64, *shape)).astype(np.float32)
+    write_one_hdf5(Dataset(samples, None, "samples"), tmp_path / "train.hdf5", "x")
+    words = ["--input_model", source, "--output_model", answer, "--input_data", tmp_path / "train.hdf5"]
+    monkeypatch.setattr(sys, "argv", ["lquantizer", *map(str, words), "--encode_bits", "3"])
+    assert guarded(app) == 0
+    low, graph = read_model(answer), read_model(source)
+    assert "LQFullyConnected" in {node.op for node in low.nodes}
+    outputs = [evaluate(g, {g.inputs[0]: samples})[g.outputs[0]] for g in (low, graph)]
+    assert np.corrcoef(outputs[0].ravel(), outputs[1].ravel())[0, 1] > 0.9
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
 def test_netron_shows_operator_options_and_names(tmp_path) -> None:
     graph = lowbit_mlp((65, 33, 10), 2, 3)
