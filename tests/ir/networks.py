@@ -1,12 +1,15 @@
 """Small networks for tests."""
 
+from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.ir import Graph, Node, Value, infer, verify
 from lowbit.ir.activations import preimage_thresholds
+from lowbit.ir.graph import Attribute
 from lowbit.planes import pack
 from lowbit.schemes import ACTIVATION_BOUND, WEIGHT_BOUND, LearnedBasis, snap, snap_weights
 
@@ -86,6 +89,92 @@ def lowbit_mlp(
     infer(graph)
     verify(graph)
     return graph
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """The geometry of one low-bit convolution in `lowbit_convnet`."""
+
+    outputs: int
+    kernel: tuple[int, int] = (3, 3)
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (1, 1, 1, 1)
+    dilations: tuple[int, int] = (1, 1)
+    group: int = 1
+    pool: bool = False
+
+    def attributes(self, activation: str) -> dict[str, Attribute]:
+        """Return the node's attributes."""
+        geometry = {name: getattr(self, name) for name in ("strides", "pads", "dilations", "group")}
+        return {"kernel_shape": self.kernel, **geometry, "activation": activation}
+
+
+def lowbit_convnet(
+    shape: tuple[int, int, int] = (3, 8, 8),
+    layers: tuple[Convolution, ...] = (Convolution(33), Convolution(5)),
+    input_bits: int = 2,
+    weight_bits: int = 2,
+    seed: int = 0,
+    activation: str = "relu",
+    weight_offset: bool = False,
+    classes: int = 0,
+) -> Graph:
+    """Return Encode, LQConv…, all but the last with thresholds; codes pooled where a layer says so.
+
+    With `classes`, the last convolution gives codes too, and Flatten and LQFullyConnected follow.
+    """
+    random = np.random.default_rng(seed)
+    graph = Graph("lowbit-convnet", ("x",), ("y",))
+    graph.add(Value("x", "float32", ("n", *shape)))
+    encoding = random_basis(random, input_bits, 1, ACTIVATION_BOUND, offset=True)
+    current = graph.add(Value("x/codes", "code", ("n", *shape), None, encoding))
+    graph.nodes.append(Node("Encode", ("x",), (current,), {}, "x/encode", "lowbit"))
+    channels = shape[0]
+    for index, layer in enumerate(layers, 1):
+        name, last = f"conv{index}", index == len(layers) and not classes
+        rows = (layer.outputs, *layer.kernel, channels // layer.group)
+        inputs = [current, *_constants(graph, random, name, rows, weight_bits, weight_offset)]
+        current = "y" if last else f"{name}/codes"
+        if not last:
+            encoding = random_basis(random, input_bits, 1, ACTIVATION_BOUND, offset=True)
+            graph.add(Value(current, "code", (), None, encoding))
+            steps = preimage_thresholds(encoding.thresholds()[0], activation)
+            inputs.append(graph.add_constant(f"{name}/thresholds", steps))
+        attributes = layer.attributes("none" if last else activation)
+        graph.nodes.append(Node("LQConv", tuple(inputs), (current,), attributes, name, "lowbit"))
+        if layer.pool and not last:
+            pooled = graph.add(Value(f"{name}/pooled", "code", (), None, encoding))
+            sizes = {"kernel_shape": (2, 2), "strides": (2, 2)}
+            graph.nodes.append(Node("MaxPool", (current,), (pooled,), sizes, f"{name}/pool"))
+            current = pooled
+        channels = layer.outputs
+    infer(graph)
+    if classes:
+        _classify(graph, random, current, classes, weight_bits, weight_offset)
+    verify(graph)
+    return graph
+
+
+def _classify(
+    graph: Graph, random: np.random.Generator, codes: str, classes: int, bits: int, offset: bool
+) -> None:
+    """Append Flatten and a fully connected layer with float output ``y``."""
+    value = graph.value(codes)
+    length = prod(int(extent) for extent in value.shape[1:])
+    flat = graph.add(Value("flat", "code", ("n", length), None, value.encoding))
+    graph.nodes.append(Node("Flatten", (codes,), (flat,), {}, "flatten"))
+    inputs = (flat, *_constants(graph, random, "fc", (classes, length), bits, offset))
+    graph.nodes.append(Node("LQFullyConnected", inputs, ("y",), {}, "fc", "lowbit"))
+    infer(graph)
+
+
+def _constants(
+    graph: Graph, random: np.random.Generator, layer: str, shape: tuple[int, ...], bits: int, offset: bool
+) -> tuple[str, str]:
+    """Add a layer's weights of any shape, rows packed, and its bias; return their names."""
+    data, encoding = _weights(random, (shape[0], prod(shape[1:])), bits, offset)
+    weights = graph.add(Value(f"{layer}/weights", "planes", shape, data, encoding))
+    return weights, graph.add_constant(f"{layer}/bias", random.normal(size=shape[0]))
 
 
 def _weights(

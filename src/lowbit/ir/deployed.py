@@ -15,6 +15,7 @@ and, where the output is coded by the thresholds ``u_c`` of the pre-activation,
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,7 @@ class DeployedLayer:
     def weights(self) -> Integers:
         """Integer levels of the weights, the weight offset inside, int32 ``[o, n]``."""
         encoding = _encoding(self.packed)
-        codes = unpack(self.packed.data, int(self.packed.shape[-1]))  # type: ignore[arg-type]
+        codes = unpack(self.packed.data, row_length(self.packed))  # type: ignore[arg-type]
         levels = table_decode(codes, encoding.integer_levels())
         return np.asarray(levels + encoding.integer_weight_offset()[:, None], np.int32)
 
@@ -64,9 +65,28 @@ class DeployedLayer:
 
     def integer_thresholds(self, thresholds: npt.ArrayLike) -> Integers:
         """Return ``T_oc`` for pre-activation thresholds ``u_c``: int32 ``[o, steps]``."""
-        exact = np.asarray(thresholds, np.float32).astype(np.float64)
-        quotient = np.floor((exact[None, :] - self.bias[:, None]) / self.scale[:, None])
-        return np.clip(quotient, -INT32_MAX - 1, INT32_MAX).astype(np.int32)
+        return integer_thresholds(thresholds, self.scale, self.bias)
+
+
+def integer_thresholds(thresholds: npt.ArrayLike, scale: Floats, bias: Floats) -> Integers:
+    """Return ``floor((u_c - bias) / scale)``, saturated to int32.
+
+    Args:
+        thresholds: ``u_c``, float32 ``[steps]``.
+        scale: ``[o]``.
+        bias: ``bias64``, ``[..., o]``.
+
+    Returns:
+        int32 ``[..., o, steps]``.
+    """
+    exact = np.asarray(thresholds, np.float32).astype(np.float64)
+    quotient = np.floor((exact - bias[..., None]) / scale[:, None])
+    return np.clip(quotient, -INT32_MAX - 1, INT32_MAX).astype(np.int32)
+
+
+def row_length(weights: Value) -> int:
+    """Return how many elements a row of packed weights has."""
+    return prod(int(extent) for extent in weights.shape[1:])
 
 
 def deployed_layer(input_encoding: Encoding, weights: Value, bias: npt.ArrayLike) -> DeployedLayer:
@@ -89,7 +109,7 @@ def deployed_layer(input_encoding: Encoding, weights: Value, bias: npt.ArrayLike
 
 def _row_sums(weights: Value) -> npt.NDArray[np.int64]:
     """Return ``sum_n W_on`` from the planes: ``sum_j m_oj (2 popcount - n) + n P_o``."""
-    encoding, length = _encoding(weights), int(weights.shape[-1])
+    encoding, length = _encoding(weights), row_length(weights)
     assert weights.data is not None
     ones = np.bitwise_count(weights.data).sum(axis=-1, dtype=np.int64)
     signs = (encoding.multipliers * (2 * ones - length)).sum(axis=1)
@@ -98,7 +118,7 @@ def _row_sums(weights: Value) -> npt.NDArray[np.int64]:
 
 def _check_accumulator(layer: DeployedLayer) -> None:
     """Refuse a layer whose sums could overflow: a quick bound first, the exact one if that fails."""
-    encoding, length = _encoding(layer.packed), int(layer.packed.shape[-1])
+    encoding, length = _encoding(layer.packed), row_length(layer.packed)
     level = encoding.multipliers.sum(axis=1, dtype=np.int64) + np.abs(encoding.integer_weight_offset())
     quick = int(np.abs(layer.input_levels).max()) * length * int(level.max())
     bound = quick if quick <= INT32_MAX else layer.accumulator_bound()

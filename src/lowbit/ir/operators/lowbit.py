@@ -3,6 +3,8 @@
 See `lowbit.ir.deployed` for the arithmetic. A code exists only where a value has an encoding.
 """
 
+from math import prod
+
 import numpy as np
 
 from lowbit.ir.activations import ACTIVATIONS, apply_activation
@@ -13,47 +15,33 @@ from lowbit.planes import unpack, word_count
 from lowbit.schemes import Affine, Encoding, LearnedBasis, rank_encode, table_decode
 
 
-def _infer_encode(call: Call) -> list[TensorType]:
-    call.require(call.input(0).dtype == "float32", "input type", "float32", call.input(0).dtype)
-    encoding, thresholds = _encoding(call, call.output()), call.optional(1)
-    if thresholds is not None:
-        _require_thresholds(call, thresholds, encoding)
-    return [TensorType("code", call.input(0).shape)]
+def encoding_of(call: Call, value: Value) -> Encoding:
+    """Return the encoding of a value that must be codes."""
+    call.require(value.encoding is not None, f"{value.name} must be codes", "an encoding", "none")
+    assert value.encoding is not None
+    return value.encoding
 
 
-def _encode(call: Call, array: Array, thresholds: Array | None = None) -> list[Array]:
-    encoding = _encoding(call, call.output())
-    if thresholds is None:
-        return [encoding.encode(array)]
-    return [rank_encode(array, np.asarray(thresholds, np.float32)[None], encoding.code_of_rank())]
-
-
-def _infer_decode(call: Call) -> list[TensorType]:
-    _encoding(call, call.input(0))
-    return [TensorType("float32", call.input(0).shape)]
-
-
-def _decode(call: Call, codes: Array) -> list[Array]:
-    return [_encoding(call, call.input(0)).decode(codes)]
-
-
-def _infer_lq(call: Call) -> list[TensorType]:
+def require_planes(call: Call, rank: int) -> None:
+    """Check what every layer with planes has: codes, weights of that rank, bias, activation, thresholds."""
     weights, bias, thresholds = call.input(1), call.input(2), call.optional(3)
-    _encoding(call, call.input(0))
+    encoding = encoding_of(call, call.input(0))
+    call.require(encoding.channels == 1, "input encoding", "one set of parameters", encoding.channels)
     call.require(
         weights.dtype == "planes" and weights.data is not None, "weights", "constant planes", weights.dtype
     )
     call.require(
         isinstance(weights.encoding, LearnedBasis), "weight encoding", "a learned basis", weights.encoding
     )
-    outputs, length = weights.shape
+    fits = len(weights.shape) == rank and all(isinstance(extent, int) for extent in weights.shape)
+    call.require(fits, "weight shape", f"{rank} lengths", weights.shape)
     assert weights.encoding is not None and weights.data is not None
-    packed = (outputs, weights.encoding.bits, word_count(int(length)))
+    outputs, length = weights.shape[0], prod(int(extent) for extent in weights.shape[1:])
+    packed = (outputs, weights.encoding.bits, word_count(length))
     call.require(weights.data.shape == packed, "packed weights", str(packed), weights.data.shape)
     call.require(
         weights.encoding.channels == outputs, "weight channels", str(outputs), weights.encoding.channels
     )
-    _require_rows(call, length)
     call.require(
         bias.shape == (outputs,) and bias.dtype == "float32", "bias", f"float32 [{outputs}]", bias.shape
     )
@@ -61,7 +49,46 @@ def _infer_lq(call: Call) -> list[TensorType]:
         call.text("activation") in ACTIVATIONS, "activation", ", ".join(ACTIVATIONS), call.text("activation")
     )
     if thresholds is not None:
-        _require_thresholds(call, thresholds, _encoding(call, call.output()))
+        require_thresholds(call, thresholds, encoding_of(call, call.output()))
+
+
+def require_thresholds(call: Call, thresholds: Value, encoding: Encoding) -> None:
+    """Check that thresholds are as many ascending constants as the encoding has steps."""
+    steps = ((1 << encoding.bits) - 1,)
+    call.require(thresholds.data is not None, "thresholds", "a constant", "a value computed at run time")
+    call.require(thresholds.shape == steps, "thresholds", f"float32 {steps}", thresholds.shape)
+    ascending = np.asarray(thresholds.data)
+    call.require(bool((ascending[1:] >= ascending[:-1]).all()), "thresholds", "ascending numbers", ascending)
+
+
+def _infer_encode(call: Call) -> list[TensorType]:
+    call.require(call.input(0).dtype == "float32", "input type", "float32", call.input(0).dtype)
+    encoding, thresholds = encoding_of(call, call.output()), call.optional(1)
+    if thresholds is not None:
+        require_thresholds(call, thresholds, encoding)
+    return [TensorType("code", call.input(0).shape)]
+
+
+def _encode(call: Call, array: Array, thresholds: Array | None = None) -> list[Array]:
+    encoding = encoding_of(call, call.output())
+    if thresholds is None:
+        return [encoding.encode(array)]
+    return [rank_encode(array, np.asarray(thresholds, np.float32)[None], encoding.code_of_rank())]
+
+
+def _infer_decode(call: Call) -> list[TensorType]:
+    encoding_of(call, call.input(0))
+    return [TensorType("float32", call.input(0).shape)]
+
+
+def _decode(call: Call, codes: Array) -> list[Array]:
+    return [encoding_of(call, call.input(0)).decode(codes)]
+
+
+def _infer_lq(call: Call) -> list[TensorType]:
+    require_planes(call, rank=2)
+    thresholds, (outputs, length) = call.optional(3), call.input(1).shape
+    _require_rows(call, length)
     return [TensorType("float32" if thresholds is None else "code", (call.input(0).shape[0], outputs))]
 
 
@@ -70,14 +97,14 @@ def _lq(
 ) -> list[Array]:
     if not _is_deployed(call):
         return _free_lq(call, codes, bias, thresholds)
-    layer = deployed_layer(_encoding(call, call.input(0)), call.input(1), bias)
+    layer = deployed_layer(encoding_of(call, call.input(0)), call.input(1), bias)
     sums = layer.input_levels.astype(np.int64)[codes.astype(np.intp)] @ layer.weights.T.astype(np.int64)
     if thresholds is None:
         real = (layer.scale * sums + layer.bias).astype(np.float32)
         return [apply_activation(call.text("activation"), real).astype(np.float32)]
     steps = layer.integer_thresholds(thresholds)
     ranks = (sums[:, :, None] > steps).sum(axis=2)
-    return [_encoding(call, call.output()).code_of_rank()[0][ranks]]
+    return [encoding_of(call, call.output()).code_of_rank()[0][ranks]]
 
 
 def _is_deployed(call: Call) -> bool:
@@ -89,12 +116,12 @@ def _free_lq(call: Call, codes: Array, bias: Array, thresholds: Array | None) ->
     """A layer with a free, real-valued basis: the same sum in float64, compared with ``u_c`` itself."""
     weights = call.input(1)
     assert weights.encoding is not None and weights.data is not None
-    levels = table_decode(codes, _encoding(call, call.input(0)).levels())
+    levels = table_decode(codes, encoding_of(call, call.input(0)).levels())
     matrix = table_decode(unpack(weights.data, int(weights.shape[-1])), weights.encoding.levels())
     real = (levels @ matrix.T + bias.astype(np.float64)).astype(np.float32)
     if thresholds is None:
         return [apply_activation(call.text("activation"), real).astype(np.float32)]
-    order = _encoding(call, call.output()).code_of_rank()
+    order = encoding_of(call, call.output()).code_of_rank()
     return [rank_encode(real, np.asarray(thresholds, np.float32)[None], order)]
 
 
@@ -102,7 +129,7 @@ def _infer_affine(call: Call) -> list[TensorType]:
     weights, bias = call.input(1), call.input(2)
     outputs, length = weights.shape
     for value in (call.input(0), weights):
-        encoding = _encoding(call, value)
+        encoding = encoding_of(call, value)
         call.require(
             isinstance(encoding, Affine) and encoding.bits == 8, "encoding", "affine, 8 bits", encoding
         )
@@ -135,25 +162,11 @@ def _affine(call: Call, codes: Array, weights: Array, bias: Array) -> list[Array
     return [real.astype(np.float32) if y is None else y.encode(real)]
 
 
-def _encoding(call: Call, value: Value) -> Encoding:
-    call.require(value.encoding is not None, f"{value.name} must be codes", "an encoding", "none")
-    assert value.encoding is not None
-    return value.encoding
-
-
 def _require_rows(call: Call, length: int | str) -> None:
     shape = call.input(0).shape
     call.require(len(shape) == 2 and shape[1] == length, "input shape", f"[n, {length}]", shape)
-    encoding = _encoding(call, call.input(0))
+    encoding = encoding_of(call, call.input(0))
     call.require(encoding.channels == 1, "input encoding", "one set of parameters", encoding.channels)
-
-
-def _require_thresholds(call: Call, thresholds: Value, encoding: Encoding) -> None:
-    steps = ((1 << encoding.bits) - 1,)
-    call.require(thresholds.data is not None, "thresholds", "a constant", "a value computed at run time")
-    call.require(thresholds.shape == steps, "thresholds", f"float32 {steps}", thresholds.shape)
-    ascending = np.asarray(thresholds.data)
-    call.require(bool((ascending[1:] >= ascending[:-1]).all()), "thresholds", "ascending numbers", ascending)
 
 
 register("Encode", "input thresholds?", domain="lowbit", infer=_infer_encode, evaluate=_encode)

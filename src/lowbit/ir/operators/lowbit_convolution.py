@@ -1,0 +1,129 @@
+"""``LQConv``: a convolution of codes with planes.
+
+See `lowbit.ir.deployed_convolution` for the arithmetic. Attributes are those of ONNX ``Conv``, with padding
+written out (no ``auto_pad``), and the activation that the layer applies.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.ir.activations import apply_activation
+from lowbit.ir.deployed_convolution import DeployedConvolution, deployed_convolution
+from lowbit.ir.graph import Array
+from lowbit.ir.operators.lowbit import encoding_of, require_planes
+from lowbit.ir.operators.registry import Call, TensorType, register
+from lowbit.ir.operators.windows import map_lengths, output_lengths, windows_of
+from lowbit.ir.window import Axis, Window
+from lowbit.schemes import LearnedBasis
+
+Sums = npt.NDArray[np.float64] | npt.NDArray[np.float32]
+
+_SINGLE_EXACT, _CHUNK = 1 << 24, 1 << 24
+
+
+def window_of(call: Call, kernel: tuple[int, ...]) -> Window:
+    """Return the window of a convolution over the last two axes of its input.
+
+    Raises:
+        GraphError: an attribute is impossible, or the window does not fit into the padded input.
+    """
+    windows = windows_of(call, kernel)
+    stated = call.integers("kernel_shape") or kernel
+    call.require(stated == kernel, "kernel_shape", f"{kernel}, as in the weights", stated)
+    output_lengths(call, windows)
+    geometry = (map_lengths(call), kernel, windows.strides, windows.begin, windows.end, windows.dilations)
+    rows, columns = (Axis(*numbers) for numbers in zip(*geometry, strict=True))
+    return rows, columns
+
+
+def _infer(call: Call) -> list[TensorType]:
+    require_planes(call, rank=4)
+    weights, thresholds, group = call.input(1), call.optional(3), call.integer("group")
+    for value in (call.input(0), weights):
+        encoding = value.encoding
+        free = isinstance(encoding, LearnedBasis) and not encoding.snapped
+        call.require(not free, f"{value.name}: basis", "one of scale * integers", "a free basis")
+    rank = len(call.input(0).shape)
+    call.require(rank == 4, "input rank", "[n, c, h, w]", call.described(0))
+    outputs, height, width, channels = (int(extent) for extent in weights.shape)
+    rows, columns = window_of(call, (height, width))
+    call.require(group >= 1 and outputs % group == 0, "group", f"a divisor of {outputs} outputs", group)
+    if call.input(0).shape[1] != channels * group:
+        wanted = f"{channels * group} channels for weights {weights.shape} in {group} group(s)"
+        call.require(False, "channels differ", wanted, call.described(0))
+    shape = (call.input(0).shape[0], outputs, rows.outputs, columns.outputs)
+    return [TensorType("float32" if thresholds is None else "code", shape)]
+
+
+def _evaluate(
+    call: Call, codes: Array, weights: Array, bias: Array, thresholds: Array | None = None
+) -> list[Array]:
+    window = window_of(call, tuple(int(extent) for extent in call.input(1).shape[1:3]))
+    constants = deployed_convolution(encoding_of(call, call.input(0)), call.input(1), bias, window)
+    sums = convolve(constants, codes, window, call.integer("group"))
+    rows, columns = constants.row_class[:, None], constants.column_class[None, :]
+    if thresholds is None:
+        real = (constants.layer.scale * sums + constants.bias[rows, columns]).astype(np.float32)
+        result = apply_activation(call.text("activation"), real).astype(np.float32)
+    else:
+        steps, ranks = constants.integer_thresholds(thresholds)[rows, columns], np.zeros(sums.shape, np.uint8)
+        for step in range(steps.shape[-1]):
+            ranks += sums > steps[..., step]
+        result = encoding_of(call, call.output()).code_of_rank()[0][ranks]
+    return [np.ascontiguousarray(result.transpose(0, 3, 1, 2))]
+
+
+def convolve(constants: DeployedConvolution, codes: Array, window: Window, group: int) -> Sums:
+    """Return the accumulators ``[n, y, x, o]``: whole numbers, exact in the float type that is chosen."""
+    levels, weights = constants.layer.input_levels, constants.weights
+    largest = int(np.abs(levels).max()) * int(np.abs(weights).reshape(len(weights), -1).sum(axis=1).max())
+    dtype = np.float32 if largest <= _SINGLE_EXACT else np.float64
+    matrix = weights.reshape(group, len(weights) // group, -1).transpose(0, 2, 1).astype(dtype)
+    rows, columns = window
+    result = np.empty((len(codes), rows.outputs, columns.outputs, len(weights)), dtype)
+    size = rows.outputs * columns.outputs * matrix.shape[1] * group
+    for start in range(0, len(codes), max(_CHUNK // size, 1)):
+        part = slice(start, start + max(_CHUNK // size, 1))
+        integers = levels.astype(dtype)[codes[part].astype(np.intp)].transpose(0, 2, 3, 1)
+        patches = patches_of(integers, window, group)
+        sums = [patches[..., g, :] @ matrix[g] for g in range(group)]
+        result[part] = np.concatenate(sums, axis=-1)
+    return result
+
+
+def patches_of(image: npt.NDArray[Any], window: Window, group: int = 1) -> npt.NDArray[Any]:
+    """Return the windows of images ``[n, h, w, c]``, zeros outside.
+
+    Returns:
+        ``[n, y, x, group, kh * kw * c / group]``, elements in the order (kh, kw, c).
+    """
+    rows, columns = window
+    lines = _gathered(image, rows, 1)
+    both = _gathered(lines, columns, 3)  # [n, y, kh, x, kw, c]
+    grouped = both.reshape(*both.shape[:5], group, -1).transpose(0, 1, 3, 5, 2, 4, 6)
+    return grouped.reshape(*grouped.shape[:4], -1)
+
+
+def _gathered(array: npt.NDArray[Any], axis: Axis, where: int) -> npt.NDArray[Any]:
+    """Return windows along one axis of the array, which becomes two: outputs, taps."""
+    # Position -1 is a slice of zeros appended at the end.
+    zeros = np.zeros((*array.shape[:where], 1, *array.shape[where + 1 :]), array.dtype)
+    positions = np.where(axis.valid(), axis.positions(), axis.extent)
+    return np.take(np.concatenate([array, zeros], axis=where), positions, axis=where)
+
+
+register(
+    "LQConv",
+    "input weights bias thresholds?",
+    domain="lowbit",
+    infer=_infer,
+    evaluate=_evaluate,
+    kernel_shape=(),
+    strides=(),
+    pads=(),
+    dilations=(),
+    group=1,
+    activation="none",
+)
