@@ -251,7 +251,7 @@ def _cycle(proto: "onnx.ModelProto") -> None:
 
 
 def _old(proto: "onnx.ModelProto") -> None:
-    proto.opset_import[0].version = 6
+    proto.opset_import[0].version = 5
 
 
 def _many_nodes(proto: "onnx.ModelProto") -> None:
@@ -276,7 +276,7 @@ GROW = "s0 = Constant<value = int64[512] {SHAPE}>()\n".replace("SHAPE", ", ".joi
         (_with(_huge_shape), ModelFormatError, "tensor 'w'"),
         (_with(_many_axes), UnsupportedError, "axes"),
         (_with(_cycle), ModelFormatError, "cycle"),
-        (_with(_old), UnsupportedError, "opset 6"),
+        (_with(_old), UnsupportedError, "opset 5"),
         (_with(_many_nodes), TooLargeError, "nodes"),
         (_with(lambda m: m.graph.node[1].input.pop()), None, ""),
         (_with(lambda m: setattr(m.graph.node[1], "op_type", "Einsum")), UnsupportedError, "Einsum"),

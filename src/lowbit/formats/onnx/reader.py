@@ -31,9 +31,9 @@ from lowbit.formats.onnx.rewrites import REWRITES
 from lowbit.formats.onnx.shape_arithmetic import filled, fold, is_folded, shape_array
 from lowbit.formats.onnx.tensors import MAX_RANK, array_of, attribute_of, check_text, dtype_of, plain
 from lowbit.formats.onnx.wire import check_fields
-from lowbit.formats.onnx.writer import ENCODING_KEY, PRODUCER
+from lowbit.formats.onnx.writer import CARRIED, ENCODING_KEY, PRODUCER
 from lowbit.ir import Graph, Node, Value, verify
-from lowbit.ir.graph import Array, Attribute, Dimension
+from lowbit.ir.graph import Array, Attribute, Dimension, Shape
 from lowbit.ir.infer import infer_node
 from lowbit.untrusted import MAX_BYTES, read_file
 
@@ -42,10 +42,9 @@ if TYPE_CHECKING:
 
 MAX_NODES = 10_000
 MAX_FOLDED = 1 << 28  # elements that folding may make in all
-OLDEST_OPSET = 9
+OLDEST_OPSET = 6
 
 _STANDARD = ("", "ai.onnx")
-_CARRIED = ("Identity", "Flatten", "Reshape")
 _LABEL_TYPES = ("int32", "int64", "bool", "string")
 _LAYER_SUFFIXES = (".weight", ".bias", "/weights", "/kernel", ".kernel")
 
@@ -110,6 +109,9 @@ class _Reader:
         self.origin: dict[str, str] = {}  # the initializer that a folded constant came from
         self.biased = _biased(model)
         self.uses = Counter(name for node in model.graph.node for name in node.input)
+        self.names = {name for node in model.graph.node for name in node.output} | {
+            tensor.name for tensor in (*model.graph.initializer, *model.graph.input)
+        }
         self.budget = MAX_FOLDED
         self.node_names: set[str] = set()
         self.numbers: dict[str, int] = {}
@@ -275,6 +277,25 @@ class _Reader:
             self.result.add_constant(name, array, array.dtype.name)
         return name
 
+    def shape(self, name: str) -> Shape:
+        """Return the shape of a name."""
+        return self.result.value(self.use(name)).shape
+
+    def known(self, name: str) -> Array:
+        """Return the numbers of a constant; anything else is refused."""
+        return self.result.constant(self.use(name))
+
+    def constant(self, stem: str, array: Array) -> str:
+        """Add a constant under a name that is free, and return it."""
+        return self.result.add_constant(self._free_name(stem), array, array.dtype.name)
+
+    def insert(self, op: str, inputs: list[str]) -> str:
+        """Add a node that the file does not have, and return what it computes."""
+        output = self._free_name(f"{inputs[0]}/{op.lower()}")
+        names = tuple(self.use(name) for name in inputs)
+        self._append(Node(op, names, (output,), {}, self._unique(output)))
+        return output
+
     def add(
         self,
         proto: "NodeProto",
@@ -287,9 +308,9 @@ class _Reader:
         while inputs and not inputs[-1]:
             inputs.pop()
         names = tuple(self.use(name) if name else "" for name in inputs)
-        outputs = tuple(proto.output)
+        outputs = tuple(filter(None, proto.output))
         source = self.result.values[names[0]] if names and names[0] else None
-        if source is not None and source.encoding is not None and op in _CARRIED:
+        if source is not None and source.encoding is not None and op in CARRIED:
             self.result.add(Value(outputs[0], "code", (), None, source.encoding))
         node = Node(op, names, outputs, attributes, self._node_name(proto, names), domain)
         self._append(node)
@@ -332,6 +353,12 @@ class _Reader:
         if proto.op_type in ("Gemm", "MatMul") and len(inputs) > 1 and not (ours and proto.name):
             stem = _layer_of(self.origin.get(inputs[1], inputs[1])) or self.biased.get(proto.output[0], stem)
         return self._unique(stem)
+
+    def _free_name(self, stem: str) -> str:
+        """Return a name that neither the file nor the graph has."""
+        while stem in self.names or stem in self.result.values:
+            stem += "_"
+        return stem
 
     def _unique(self, stem: str) -> str:
         name = stem

@@ -1,34 +1,19 @@
 """Operators that are read as something simpler: casts, Dropout, and older forms of what we have."""
 
-from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lowbit.errors import UnsupportedError
+from lowbit.formats.onnx.importer import Importer
 from lowbit.formats.onnx.shape_arithmetic import resolve_shape
 from lowbit.formats.onnx.tensors import dtype_of
-from lowbit.ir import Graph
-from lowbit.ir.graph import Array, Attribute
+from lowbit.formats.onnx.windows import read_average_pool, read_convolution, read_max_pool
+from lowbit.ir.graph import Attribute
 
 if TYPE_CHECKING:
     from onnx import NodeProto
-
-
-class Importer(Protocol):
-    """What a rewrite needs of the reader."""
-
-    uses: Counter[str]
-    result: Graph
-    opset: int
-    constants: dict[str, Array]
-
-    def use(self, name: str) -> str:
-        """Make a name a value of the graph, and return it."""
-
-    def add(self, proto: "NodeProto", op: str, inputs: list[str], attributes: dict[str, Attribute]) -> None:
-        """Add a node and infer its outputs."""
 
 
 def _cast(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
@@ -98,13 +83,88 @@ def _clip(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]
     reader.add(proto, "Clip", inputs, {})
 
 
+def _batch_normalization(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
+    """At inference the momentum has no meaning; statistics per element went with opset 9."""
+    if attributes.get("training_mode", 0) or attributes.get("spatial", 1) != 1:
+        raise UnsupportedError(
+            "BatchNormalization in training mode, or with statistics per element",
+            expected="training_mode = 0, spatial = 1",
+            remedy="Export for inference.",
+        )
+    kept = {name: value for name, value in attributes.items() if name == "epsilon"}
+    reader.add(proto, "BatchNormalization", list(proto.input), kept)
+
+
+def _axes_as_input(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
+    """Before opset 13 the axes of Squeeze and Unsqueeze were an attribute."""
+    inputs, axes = list(proto.input), attributes.pop("axes", None)
+    if axes is not None:
+        inputs.append(reader.constant(f"{proto.output[0]}/axes", np.array(axes, np.int64)))
+    reader.add(proto, proto.op_type, inputs, attributes)
+
+
+def _pad(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
+    """Before opset 11 pads and value were attributes; from 18 on pads may be those of some axes only."""
+    inputs = list(proto.input)
+    if "pads" in attributes:
+        value = np.asarray(attributes.pop("value", 0.0), np.float32)
+        pads = np.array(attributes.pop("pads"), np.int64)
+        inputs += [
+            reader.constant(f"{proto.output[0]}/pads", pads),
+            reader.constant(f"{proto.output[0]}/value", value),
+        ]
+    elif len(inputs) > 3 and inputs[3]:
+        rank, axes, some = (
+            len(reader.shape(inputs[0])),
+            *(reader.known(name) for name in (inputs[3], inputs[1])),
+        )
+        pads = np.zeros((2, rank), np.int64)
+        pads[:, axes.astype(np.int64)] = some.reshape(2, -1)
+        inputs[1] = reader.constant(f"{proto.output[0]}/pads", pads.reshape(-1))
+    reader.add(proto, "Pad", inputs[:3], attributes)
+
+
+def _legacy_broadcast(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
+    """Before opset 7 the second operand of a sum or product was aligned with an axis of the first."""
+    inputs = list(proto.input)
+    axis, _ = attributes.pop("axis", None), attributes.pop("broadcast", 0)
+    if reader.opset < 7 and isinstance(axis, int):
+        behind = len(reader.shape(inputs[0])) - axis - len(reader.shape(inputs[1]))
+        axes = np.arange(-max(behind, 0), 0, dtype=np.int64)
+        inputs[1] = reader.insert("Unsqueeze", [inputs[1], reader.constant(f"{proto.output[0]}/axes", axes)])
+    reader.add(proto, proto.op_type, inputs, attributes)
+
+
+def _prelu(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
+    """Before opset 7 a row of slopes was one slope per channel."""
+    inputs, rank = list(proto.input), len(reader.shape(proto.input[0]))
+    if reader.opset < 7 and len(reader.shape(inputs[1])) == 1 and rank > 2:
+        axes = reader.constant(f"{proto.output[0]}/axes", np.arange(2 - rank, 0, dtype=np.int64))
+        inputs[1] = reader.insert("Unsqueeze", [inputs[1], axes])
+    reader.add(proto, "PRelu", inputs, attributes)
+
+
+def _gemm(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
+    """Before opset 7 broadcasting the bias had to be said."""
+    attributes.pop("broadcast", 0)
+    reader.add(proto, "Gemm", list(proto.input), attributes)
+
+
 Rewrite = Callable[[Importer, "NodeProto", dict[str, Attribute]], None]
 
 REWRITES: dict[str, Rewrite] = {
+    **dict.fromkeys(("Add", "Div", "Mul", "Sub"), _legacy_broadcast),
+    **dict.fromkeys(("LogSoftmax", "Softmax"), _softmax),
+    **dict.fromkeys(("Squeeze", "Unsqueeze"), _axes_as_input),
+    "AveragePool": read_average_pool,
+    "BatchNormalization": _batch_normalization,
     "Cast": _cast,
     "Clip": _clip,
+    "Conv": read_convolution,
     "Dropout": _dropout,
-    "LogSoftmax": _softmax,
+    "Gemm": _gemm,
+    "MaxPool": read_max_pool,
+    "PRelu": _prelu,
+    "Pad": _pad,
     "Reshape": _reshape,
-    "Softmax": _softmax,
 }

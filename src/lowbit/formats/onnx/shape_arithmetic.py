@@ -15,7 +15,7 @@ from lowbit.formats.onnx.tensors import dtype_of
 from lowbit.ir.graph import Array, Attribute, Dimension, Shape
 
 LARGEST_SHAPE = 1024  # elements of an array that counts as a shape
-LARGEST_FILL = 1 << 24  # elements that ConstantOfShape may make
+LARGEST_FILL = 1 << 27  # elements that ConstantOfShape may make
 
 Attributes = Mapping[str, Attribute]
 Fold = Callable[[Sequence[Array], Attributes], Array]

@@ -42,7 +42,8 @@ ENCODING_KEY = "lowbit.encoding:"  # metadata that keeps the encoding of a graph
 
 _LARGEST_PROTO = 2**31 - 1
 _EXACT_IN_FLOAT32 = 2**24
-_CARRIED = ("Identity", "Flatten", "Reshape")  # standard operators through which codes pass unchanged
+# Standard operators through which codes pass unchanged, so that a file needs no function for them.
+CARRIED = ("Concat", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 def write(graph: Graph, path: str | os.PathLike[str]) -> None:
@@ -131,7 +132,7 @@ class _Writer:
 
     def _node(self, node: Node) -> "NodeProto":
         encodings = [self.graph.value(name).encoding for name in (*node.inputs, *node.outputs) if name]
-        if node.domain == DOMAIN or (any(encodings) and node.op not in _CARRIED):
+        if node.domain == DOMAIN or (any(encodings) and node.op not in CARRIED):
             return self._lowbit_node(node)
         if any(encodings) and encodings[0] != encodings[-1]:
             raise _unsupported(

@@ -1,6 +1,15 @@
 """Operators, each declared once; importing this package fills the registry."""
 
-from lowbit.ir.operators import elementwise, linear, lowbit, shape
+from lowbit.ir.operators import (
+    convolution,
+    elementwise,
+    linear,
+    lowbit,
+    lowbit_convolution,
+    normalization,
+    pooling,
+    shape,
+)
 from lowbit.ir.operators.registry import OPERATORS, Call, Operator, TensorType, operator_of, register
 
 __all__ = [
@@ -8,10 +17,14 @@ __all__ = [
     "Call",
     "Operator",
     "TensorType",
+    "convolution",
     "elementwise",
     "linear",
     "lowbit",
+    "lowbit_convolution",
+    "normalization",
     "operator_of",
+    "pooling",
     "register",
     "shape",
 ]

@@ -7,17 +7,27 @@ An activation also maps codes to codes: level, function in float64, code again. 
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from lowbit.ir.activations import apply_activation
 from lowbit.ir.graph import Array
-from lowbit.ir.operators.registry import Call, TensorType, as_float64, broadcast, register
+from lowbit.ir.operators.registry import (
+    Call,
+    TensorType,
+    as_float64,
+    broadcast,
+    passed,
+    register,
+    require_float,
+)
 
 Binary = Callable[[Array, Array], Array]
+Floats = npt.NDArray[np.float64]
 
 
 def _infer_binary(call: Call) -> list[TensorType]:
     left, right = call.input(0), call.input(1)
-    call.require(left.dtype == right.dtype, "operand types differ", left.dtype, right.dtype)
+    call.require(left.dtype == right.dtype, "operand types differ", call.described(0), call.described(1))
     call.require(left.encoding is None, "codes cannot be added", "float32", left.dtype)
     return [TensorType(left.dtype, broadcast(call, left.shape, right.shape))]
 
@@ -31,7 +41,9 @@ def _register_binary(name: str, function: Binary) -> None:
 
 def _infer_unary(call: Call) -> list[TensorType]:
     value, output = call.input(0), call.graph.values.get(call.node.outputs[0])
-    if value.encoding is not None:
+    if value.encoding is None:
+        require_float(call, 0)
+    else:
         call.require(
             output is not None and output.encoding is not None,
             "codes in need codes out",
@@ -51,7 +63,48 @@ def _register_activation(name: str, activation: str) -> None:
 
 
 def _infer_same(call: Call) -> list[TensorType]:
-    return [TensorType(call.input(0).dtype, call.input(0).shape)]
+    return passed(call, call.input(0).shape)
+
+
+def _infer_float(call: Call) -> list[TensorType]:
+    require_float(call, *range(len(call.node.inputs)))
+    return [
+        TensorType("float32", broadcast(call, *(call.graph.value(name).shape for name in call.node.inputs)))
+    ]
+
+
+def _register_function(name: str, function: Callable[[Call, Floats], Floats], **attributes: float) -> None:
+    """Declare a function of one float, computed in float64."""
+
+    def evaluate(call: Call, array: Array) -> list[Array]:
+        return [np.asarray(function(call, np.asarray(array, np.float64))).astype(np.float32)]
+
+    register(name, "X", infer=_infer_float, evaluate=evaluate, domain="", **attributes)
+
+
+def _elu(call: Call, x: Floats) -> Floats:
+    return np.where(x < 0, call.real("alpha") * np.expm1(np.minimum(x, 0)), x)
+
+
+def _leaky(call: Call, x: Floats) -> Floats:
+    return np.where(x < 0, call.real("alpha") * x, x)
+
+
+def _hard_sigmoid(call: Call, x: Floats) -> Floats:
+    return np.clip(call.real("alpha") * x + call.real("beta"), 0, 1)
+
+
+def _hard_swish(_: Call, x: Floats) -> Floats:
+    return x * np.clip(x / 6 + 0.5, 0, 1)
+
+
+def _sum(_: Call, *arrays: Array) -> list[Array]:
+    return [np.asarray(sum(array.astype(np.float64) for array in arrays)).astype(np.float32)]
+
+
+def _prelu(_: Call, array: Array, slope: Array) -> list[Array]:
+    exact = array.astype(np.float64)
+    return [np.where(exact < 0, slope.astype(np.float64) * exact, exact).astype(np.float32)]
 
 
 def _softmax(call: Call, array: Array) -> list[Array]:
@@ -101,6 +154,14 @@ _register_binary("Div", np.divide)
 _register_activation("Relu", "relu")
 _register_activation("Tanh", "tanh")
 _register_activation("Sigmoid", "sigmoid")
+_register_function("Elu", _elu, alpha=1.0)
+_register_function("HardSigmoid", _hard_sigmoid, alpha=0.2, beta=0.5)
+_register_function("HardSwish", _hard_swish)
+_register_function("LeakyRelu", _leaky, alpha=0.01)
+_register_function("Sign", lambda _, x: np.sign(x))
+_register_function("Softplus", lambda _, x: np.logaddexp(0, x))
+register("PRelu", "X slope", infer=_infer_float, evaluate=_prelu)
+register("Sum", "data*", infer=_infer_float, evaluate=_sum)
 register("Identity", "input", infer=_infer_same, evaluate=lambda call, array: [array])
 register("Softmax", "input", infer=_infer_axis, evaluate=_softmax, axis=-1)
 register("LogSoftmax", "input", infer=_infer_axis, evaluate=_log_softmax, axis=-1)

@@ -56,7 +56,13 @@ def _oriented(shape: Shape, transposed: int) -> Shape:
 
 
 def _require_inner(call: Call, left: int | str, right: int | str) -> None:
-    call.require(left == right, "inner lengths differ", str(right), left)
+    if left != right:
+        call.require(
+            False,
+            "inner lengths differ",
+            f"{right} for {call.described(1)}",
+            f"{left} in {call.described(0)}",
+        )
 
 
 register("MatMul", "A B", infer=_infer_matmul, evaluate=_matmul)

@@ -59,6 +59,13 @@ class Call:
             else self.refuse(f"attribute {name}", "a number", repr(value))
         )
 
+    def integers(self, name: str) -> tuple[int, ...]:
+        """Return an attribute that is a row of integers, or its default."""
+        value = self._attribute(name)
+        if isinstance(value, tuple) and all(isinstance(number, int) for number in value):
+            return value  # type: ignore[return-value]
+        return self.refuse(f"attribute {name}", "a row of integers", repr(value))
+
     def text(self, name: str) -> str:
         """Return a string attribute or its default."""
         value = self._attribute(name)
@@ -77,6 +84,14 @@ class Call:
     def where(self) -> str:
         """The node as messages call it."""
         return f"{self.graph.name}/{self.node.name or self.node.op} ({self.node.op})"
+
+    def described(self, index: int) -> str:
+        """Return an input's type and where it comes from, for messages that must name both nodes."""
+        value = self.input(index)
+        producer = self.graph.producer(value.name)
+        constant = "constant" if value.data is not None else "input"
+        source = f"node {producer.name!r} ({producer.op})" if producer else f"{constant} {value.name!r}"
+        return f"{value.dtype} {value.shape} from {source}"
 
     def _attribute(self, name: str) -> Attribute:
         return self.node.attributes.get(name, self.operator.attributes[name])
@@ -159,13 +174,37 @@ def broadcast(call: Call, *shapes: Shape) -> Shape:
     for axis, lengths in enumerate(zip(*padded, strict=True)):
         distinct = [length for length in dict.fromkeys(lengths) if length != 1] or [1]
         call.require(
-            len(distinct) == 1, f"shapes do not broadcast in axis {axis}", "equal lengths or 1", shapes
+            len(distinct) == 1,
+            f"shapes do not broadcast in axis {axis}",
+            "equal lengths or 1",
+            _sources(call),
         )
         result.append(distinct[0])
     return tuple(result)
+
+
+def passed(call: Call, shape: Shape) -> list[TensorType]:
+    """Return the type of an output that holds elements of the first input: codes keep their encoding."""
+    value, output = call.input(0), call.graph.values.get(call.node.outputs[0])
+    if value.encoding is not None:
+        found = output.encoding if output else None
+        call.require(found == value.encoding, "codes must keep their encoding", str(value.encoding), found)
+    return [TensorType(value.dtype, shape)]
+
+
+def require_float(call: Call, *indices: int) -> None:
+    """Raise `GraphError` unless these inputs are float32 where they are given."""
+    for index in indices:
+        value = call.optional(index)
+        if value is not None and value.dtype != "float32":
+            call.require(False, "operand type", "float32", call.described(index))
 
 
 def as_float64(call: Call, index: int, array: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """Return an input as reals: codes become levels."""
     encoding = call.input(index).encoding
     return np.asarray(array if encoding is None else encoding.decode(array), np.float64)
+
+
+def _sources(call: Call) -> str:
+    return "; ".join(call.described(index) for index, name in enumerate(call.node.inputs) if name)

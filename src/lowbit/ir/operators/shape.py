@@ -5,14 +5,14 @@ from math import prod
 import numpy as np
 
 from lowbit.ir.graph import Array, Dimension, Shape
-from lowbit.ir.operators.registry import Call, TensorType, register
+from lowbit.ir.operators.registry import Call, TensorType, passed, register
 
 
 def _infer_flatten(call: Call) -> list[TensorType]:
     shape, axis = call.input(0).shape, call.integer("axis")
     call.require(-len(shape) <= axis <= len(shape), "axis out of range", f"at most {len(shape)}", axis)
     axis += len(shape) if axis < 0 else 0
-    return [TensorType(call.input(0).dtype, (_product(call, shape[:axis]), _product(call, shape[axis:])))]
+    return passed(call, (_product(call, shape[:axis]), _product(call, shape[axis:])))
 
 
 def _flatten(call: Call, array: Array) -> list[Array]:
@@ -33,7 +33,7 @@ def _infer_reshape(call: Call) -> list[TensorType]:
             length != 0 or axis < len(value.shape), "a copied axis", f"below {len(value.shape)}", axis
         )
         shape.append(length or value.shape[axis])
-    return [TensorType(value.dtype, _with_inferred(call, value.shape, shape))]
+    return passed(call, _with_inferred(call, value.shape, shape))
 
 
 def _reshape(call: Call, array: Array, shape: Array) -> list[Array]:
@@ -47,16 +47,11 @@ def _infer_concat(call: Call) -> list[TensorType]:
     rank = len(first.shape)
     call.require(-rank <= axis < rank, "axis out of range", f"{-rank} to {rank - 1}", axis)
     axis %= rank
-    for value in values:
-        call.require(value.encoding is None, "codes cannot be joined", "float32", value.dtype)
-        call.require(value.dtype == first.dtype, "operand types differ", first.dtype, value.dtype)
+    for index, value in enumerate(values):
+        same = value.dtype == first.dtype and value.encoding == first.encoding
         others = (*value.shape[:axis], *value.shape[axis + 1 :])
-        call.require(
-            others == (*first.shape[:axis], *first.shape[axis + 1 :]),
-            "shapes differ",
-            str(first.shape),
-            value.shape,
-        )
+        if not same or others != (*first.shape[:axis], *first.shape[axis + 1 :]):
+            call.require(False, "joined parts differ", call.described(0), call.described(index))
     lengths = [value.shape[axis] for value in values]
     call.require(
         all(isinstance(length, int) for length in lengths),
@@ -65,11 +60,102 @@ def _infer_concat(call: Call) -> list[TensorType]:
         lengths,
     )
     total = sum(length for length in lengths if isinstance(length, int))
-    return [TensorType(first.dtype, (*first.shape[:axis], total, *first.shape[axis + 1 :]))]
+    return passed(call, (*first.shape[:axis], total, *first.shape[axis + 1 :]))
 
 
 def _concat(call: Call, *arrays: Array) -> list[Array]:
     return [np.concatenate(arrays, axis=call.integer("axis"))]
+
+
+def _infer_transpose(call: Call) -> list[TensorType]:
+    shape, order = call.input(0).shape, _order(call)
+    call.require(sorted(order) == list(range(len(shape))), "perm", f"the axes of {shape} once each", order)
+    return passed(call, tuple(shape[axis] for axis in order))
+
+
+def _transpose(call: Call, array: Array) -> list[Array]:
+    return [np.ascontiguousarray(array.transpose(_order(call)))]
+
+
+def _order(call: Call) -> tuple[int, ...]:
+    return call.integers("perm") or tuple(range(len(call.input(0).shape)))[::-1]
+
+
+def _infer_squeeze(call: Call) -> list[TensorType]:
+    shape = call.input(0).shape
+    axes = [axis for axis, length in enumerate(shape) if length == 1] if call.optional(1) is None else None
+    dropped = _axes(call, len(shape)) if axes is None else axes
+    if any(shape[axis] != 1 for axis in dropped):
+        call.require(False, "an axis to drop is not 1", f"1 in axes {dropped}", call.described(0))
+    return passed(call, tuple(length for axis, length in enumerate(shape) if axis not in dropped))
+
+
+def _squeeze(call: Call, array: Array, axes: Array | None = None) -> list[Array]:
+    return [np.squeeze(array, None if axes is None else tuple(int(axis) for axis in np.asarray(axes)))]
+
+
+def _infer_unsqueeze(call: Call) -> list[TensorType]:
+    shape = call.input(0).shape
+    count = len(shape) + call.graph.constant(call.node.inputs[1]).size
+    added, rest = _axes(call, count), iter(shape)
+    return passed(call, tuple(1 if axis in added else next(rest) for axis in range(count)))
+
+
+def _unsqueeze(call: Call, array: Array, axes: Array) -> list[Array]:
+    return [np.expand_dims(array, tuple(int(axis) for axis in np.asarray(axes)))]
+
+
+def _axes(call: Call, rank: int) -> list[int]:
+    """Return the axes of the second input, counted from the front."""
+    given = [int(axis) for axis in call.graph.constant(call.node.inputs[1]).reshape(-1)]
+    axes = [axis + rank if axis < 0 else axis for axis in given]
+    fits = all(0 <= axis < rank for axis in axes) and len(set(axes)) == len(axes)
+    call.require(fits, "axes", f"different ones from {-rank} to {rank - 1}", given)
+    return axes
+
+
+def _infer_pad(call: Call) -> list[TensorType]:
+    value, fill, mode = call.input(0), call.optional(2), call.text("mode")
+    call.require(
+        value.encoding is None, "codes cannot be padded", "float32; pads of the next layer", value.dtype
+    )
+    call.require(mode in _PAD_MODES, "mode", ", ".join(_PAD_MODES), mode)
+    if fill is not None and (fill.dtype != value.dtype or prod(map(int, fill.shape)) != 1):
+        call.require(False, "the value to pad with", f"one {value.dtype}", call.described(2))
+    edges = _edges(call)
+    call.require(
+        mode == "constant" or all(edge >= 0 for pair in edges for edge in pair),
+        "negative pads",
+        "mode constant",
+        mode,
+    )
+    shape: list[Dimension] = []
+    for length, pair in zip(value.shape, edges, strict=True):
+        if any(pair) and not (isinstance(length, int) and length + sum(pair) > 0):
+            call.require(False, f"pads {pair}", "a fixed length with something left", call.described(0))
+        shape.append(length + sum(pair) if isinstance(length, int) else length)
+    return [TensorType(value.dtype, tuple(shape))]
+
+
+def _pad(call: Call, array: Array, pads: Array, fill: Array | None = None) -> list[Array]:
+    """Positive pads add elements, negative ones take them away."""
+    edges = _edges(call)
+    kept = array[
+        tuple(slice(max(-b, 0), n - max(-e, 0)) for (b, e), n in zip(edges, array.shape, strict=True))
+    ]
+    grown = [(max(b, 0), max(e, 0)) for b, e in edges]
+    if call.text("mode") == "constant":
+        return [np.pad(kept, grown, constant_values=0 if fill is None else np.asarray(fill).reshape(-1)[0])]
+    return [np.pad(kept, grown, mode=call.text("mode"))]  # type: ignore[call-overload]
+
+
+def _edges(call: Call) -> list[tuple[int, int]]:
+    rank, pads = (
+        len(call.input(0).shape),
+        [int(n) for n in call.graph.constant(call.node.inputs[1]).reshape(-1)],
+    )
+    call.require(len(pads) == 2 * rank, "pads", f"{2 * rank} numbers", pads)
+    return list(zip(pads[:rank], pads[rank:], strict=True))
 
 
 def _with_inferred(call: Call, source: Shape, shape: list[Dimension]) -> Shape:
@@ -99,6 +185,12 @@ def _product(call: Call, shape: Shape) -> Dimension:
     return names[0] if names else known
 
 
+_PAD_MODES = ("constant", "edge", "reflect", "wrap")
+
 register("Flatten", "input", infer=_infer_flatten, evaluate=_flatten, axis=1)
 register("Reshape", "data shape", infer=_infer_reshape, evaluate=_reshape, allowzero=0)
 register("Concat", "inputs*", infer=_infer_concat, evaluate=_concat, axis=0)
+register("Transpose", "data", infer=_infer_transpose, evaluate=_transpose, perm=())
+register("Squeeze", "data axes?", infer=_infer_squeeze, evaluate=_squeeze)
+register("Unsqueeze", "data axes", infer=_infer_unsqueeze, evaluate=_unsqueeze)
+register("Pad", "data pads constant_value?", infer=_infer_pad, evaluate=_pad, mode="constant")

@@ -1,0 +1,37 @@
+"""What a rewrite needs of the reader."""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+from lowbit.ir import Graph
+from lowbit.ir.graph import Array, Attribute, Shape
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+
+class Importer(Protocol):
+    """The reader, as rewrites see it."""
+
+    uses: Counter[str]
+    result: Graph
+    opset: int
+    constants: dict[str, Array]
+
+    def use(self, name: str) -> str:
+        """Make a name a value of the graph, and return it."""
+
+    def shape(self, name: str) -> Shape:
+        """Return the shape of a name."""
+
+    def known(self, name: str) -> Array:
+        """Return the numbers of a constant; anything else is refused."""
+
+    def constant(self, stem: str, array: Array) -> str:
+        """Add a constant under a name that is free, and return it."""
+
+    def insert(self, op: str, inputs: list[str]) -> str:
+        """Add a node that the file does not have, and return what it computes."""
+
+    def add(self, proto: "NodeProto", op: str, inputs: list[str], attributes: dict[str, Attribute]) -> None:
+        """Add a node and infer its outputs."""

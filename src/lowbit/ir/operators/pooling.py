@@ -1,0 +1,126 @@
+"""Pooling: the largest or the mean of each window, or of the whole map.
+
+MaxPool lets codes through: of the codes in a window it takes the one with the largest level. Padding
+never wins a maximum, and counts in a mean only with ``count_include_pad``. A window that sees padding
+alone has no meaning and is refused.
+"""
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.ir.graph import Array
+from lowbit.ir.operators.registry import Call, TensorType, passed, register, require_float
+from lowbit.ir.operators.windows import Windows, map_lengths, output_lengths, windows_of
+from lowbit.schemes import Encoding
+
+Numbers = npt.NDArray[Any]
+
+
+def _infer_max_pool(call: Call) -> list[TensorType]:
+    return passed(call, (*call.input(0).shape[:2], *_checked_lengths(call)))
+
+
+def _max_pool(call: Call, array: Array) -> list[Array]:
+    values = _ordered(call, array)
+    pooled = reduce(np.maximum, _windows(call).taps(values, _lowest(values)))
+    return [_restored(call, pooled)]
+
+
+def _infer_average_pool(call: Call) -> list[TensorType]:
+    require_float(call, 0)
+    return [TensorType("float32", (*call.input(0).shape[:2], *_checked_lengths(call)))]
+
+
+def _average_pool(call: Call, array: Array) -> list[Array]:
+    windows, inside = _windows(call), np.ones((1, 1, *array.shape[2:]))
+    total = reduce(np.add, windows.taps(array.astype(np.float64), 0.0))
+    count = reduce(np.add, windows.taps(inside, float(call.integer("count_include_pad"))))
+    return [np.asarray(total / count, np.float32)]
+
+
+def _infer_global_max(call: Call) -> list[TensorType]:
+    return passed(call, (*call.input(0).shape[:2], *(1 for _ in map_lengths(call))))
+
+
+def _global_max(call: Call, array: Array) -> list[Array]:
+    axes = tuple(range(2, array.ndim))
+    return [_restored(call, _ordered(call, array).max(axis=axes, keepdims=True))]
+
+
+def _infer_global_average(call: Call) -> list[TensorType]:
+    require_float(call, 0)
+    return _infer_global_max(call)
+
+
+def _global_average(call: Call, array: Array) -> list[Array]:
+    axes = tuple(range(2, array.ndim))
+    return [array.astype(np.float64).mean(axis=axes, keepdims=True).astype(np.float32)]
+
+
+def _checked_lengths(call: Call) -> tuple[int | str, ...]:
+    windows, lengths = _windows(call), map_lengths(call)
+    counts = output_lengths(call, windows)
+    seen = reduce(np.logical_or, windows.taps(np.ones((1, 1, *lengths), np.bool_), False))
+    call.require(
+        bool(np.all(seen)),
+        "a window sees padding alone",
+        "pads smaller than the kernel",
+        call.integers("pads"),
+    )
+    return counts
+
+
+def _windows(call: Call) -> Windows:
+    return windows_of(call, call.integers("kernel_shape"))
+
+
+def _ordered(call: Call, array: Array) -> Numbers:
+    """Return numbers in the order of what the elements mean: codes become ranks."""
+    encoding = call.input(0).encoding
+    if encoding is None:
+        return array
+    ranks = np.empty(1 << encoding.bits, np.int16)
+    ranks[_codes_in_order(call, encoding)] = np.arange(len(ranks))
+    return ranks[np.asarray(array, np.intp)]
+
+
+def _restored(call: Call, ordered: Numbers) -> Array:
+    encoding = call.input(0).encoding
+    return ordered if encoding is None else np.asarray(_codes_in_order(call, encoding)[ordered])
+
+
+def _codes_in_order(call: Call, encoding: Encoding) -> npt.NDArray[np.uint8]:
+    call.require(encoding.channels == 1, "codes per channel", "one set of parameters", encoding.channels)
+    return encoding.code_of_rank()[0]
+
+
+def _lowest(values: Numbers) -> float:
+    return -np.inf if values.dtype.kind == "f" else int(np.iinfo(values.dtype).min)
+
+
+register(
+    "MaxPool",
+    "X",
+    infer=_infer_max_pool,
+    evaluate=_max_pool,
+    kernel_shape=(),
+    strides=(),
+    pads=(),
+    dilations=(),
+)
+register(
+    "AveragePool",
+    "X",
+    infer=_infer_average_pool,
+    evaluate=_average_pool,
+    kernel_shape=(),
+    strides=(),
+    pads=(),
+    dilations=(),
+    count_include_pad=0,
+)
+register("GlobalMaxPool", "X", infer=_infer_global_max, evaluate=_global_max)
+register("GlobalAveragePool", "X", infer=_infer_global_average, evaluate=_global_average)
