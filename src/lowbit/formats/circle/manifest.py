@@ -16,6 +16,7 @@ from lowbit.errors import ModelFormatError
 from lowbit.formats.circle.model_file import read_model
 from lowbit.formats.circle.schema import Model
 from lowbit.ir import Graph
+from lowbit.ir.layers import layers_of
 from lowbit.untrusted import map_file
 
 MANIFEST = "lowbit.manifest"
@@ -97,20 +98,16 @@ def _digest(content: Any, start: int, stop: int) -> str:
 
 
 def _layers(graph: Graph) -> list[dict[str, object]]:
-    layers: list[dict[str, object]] = []
-    for node in graph.nodes:
-        if node.domain == "lowbit" and len(node.inputs) > 2:
-            source, weights = (graph.value(name).encoding for name in node.inputs[:2])
-            assert source is not None and weights is not None
-            layers.append(
-                {
-                    "name": node.name,
-                    "scheme": weights.scheme,
-                    "weight_bits": weights.bits,
-                    "activation_bits": source.bits,
-                }
-            )
-    return layers
+    return [
+        {
+            "name": layer.name,
+            "scheme": layer.scheme,
+            "weight_bits": layer.weight_bits,
+            "activation_bits": layer.activation_bits,
+        }
+        for layer in layers_of(graph)
+        if layer.scheme != "float"
+    ]
 
 
 def _bad(where: str, rule: str, expected: str, found: str) -> ModelFormatError:
