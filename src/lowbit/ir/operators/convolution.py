@@ -2,7 +2,7 @@
 
     y[n, o, p] = bias_o + sum_{c, t} x[n, c, position(p, t)] w[o, c, t]        padding reads zero
 
-with ``position`` as in `windows`; output channel ``o`` of group ``g`` reads the input channels of that
+with ``position`` as in `lowbit.ir.window`; output channel ``o`` of group ``g`` reads the input channels of that
 group. Accumulated in float64, one product of matrices per tap, rounded once to float32.
 """
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from lowbit.ir.graph import Array
 from lowbit.ir.operators.registry import Call, TensorType, register, require_float
-from lowbit.ir.operators.windows import Windows, output_lengths, windows_of
+from lowbit.ir.operators.windows import taps, windows_of
+from lowbit.ir.window import Axis
 
 
 def _infer(call: Call) -> list[TensorType]:
@@ -21,7 +22,7 @@ def _infer(call: Call) -> list[TensorType]:
     call.require(
         len(weights.shape) == len(value.shape), "weights' rank", str(len(value.shape)), call.described(1)
     )
-    windows = _windows(call)
+    axes = _axes(call)
     channels, outputs = weights.shape[1], weights.shape[0]
     assert isinstance(channels, int) and isinstance(outputs, int)
     call.require(group >= 1 and outputs % group == 0, "group", f"a divisor of {outputs}", group)
@@ -30,16 +31,16 @@ def _infer(call: Call) -> list[TensorType]:
         call.require(False, "channels differ", wanted, call.described(0))
     if bias is not None and bias.shape != (outputs,):
         call.require(False, "bias", f"float32 {(outputs,)}", call.described(2))
-    return [TensorType("float32", (value.shape[0], outputs, *output_lengths(call, windows)))]
+    return [TensorType("float32", (value.shape[0], outputs, *(axis.outputs for axis in axes)))]
 
 
 def _evaluate(call: Call, array: Array, weights: Array, bias: Array | None = None) -> list[Array]:
-    windows, group = _windows(call), call.integer("group")
+    axes, group = _axes(call), call.integer("group")
     samples, outputs, inputs = len(array), len(weights), weights.shape[1]
-    counts = windows.counts(array.shape[2:])
+    counts = [axis.outputs for axis in axes]
     matrices = weights.reshape(group, outputs // group, inputs, -1).transpose(3, 0, 1, 2).astype(np.float64)
     total = np.zeros((samples, group, outputs // group, prod(counts)))
-    for matrix, tap in zip(matrices, windows.taps(array, 0.0), strict=True):
+    for matrix, tap in zip(matrices, taps(array, axes, 0.0), strict=True):
         total += matrix @ tap.reshape(samples, group, inputs, -1).astype(np.float64)
     result = total.reshape(samples, outputs, *counts)
     if bias is not None:
@@ -47,13 +48,10 @@ def _evaluate(call: Call, array: Array, weights: Array, bias: Array | None = Non
     return [result.astype(np.float32)]
 
 
-def _windows(call: Call) -> Windows:
-    """Return the windows; their kernel is the weights' and, where the attribute says it too, the same."""
-    kernel = call.input(1).shape[2:]
-    said = call.integers("kernel_shape") or kernel
-    call.require(said == kernel, "kernel_shape", f"{kernel}, as in the weights", said)
-    call.require(all(isinstance(k, int) for k in call.input(1).shape), "weights", "a fixed shape", kernel)
-    return windows_of(call, kernel)  # type: ignore[arg-type]
+def _axes(call: Call) -> tuple[Axis, ...]:
+    shape = call.input(1).shape
+    call.require(all(isinstance(length, int) for length in shape), "weights", "a fixed shape", shape)
+    return windows_of(call, shape[2:])  # type: ignore[arg-type]
 
 
 register(

@@ -14,7 +14,7 @@ from lowbit.ir.deployed_convolution import DeployedConvolution, deployed_convolu
 from lowbit.ir.graph import Array
 from lowbit.ir.operators.lowbit import encoding_of, require_planes
 from lowbit.ir.operators.registry import Call, TensorType, register
-from lowbit.ir.operators.windows import map_lengths, output_lengths, windows_of
+from lowbit.ir.operators.windows import windows_of
 from lowbit.ir.window import Axis, Window
 from lowbit.schemes import LearnedBasis
 
@@ -29,12 +29,7 @@ def window_of(call: Call, kernel: tuple[int, ...]) -> Window:
     Raises:
         GraphError: an attribute is impossible, or the window does not fit into the padded input.
     """
-    windows = windows_of(call, kernel)
-    stated = call.integers("kernel_shape") or kernel
-    call.require(stated == kernel, "kernel_shape", f"{kernel}, as in the weights", stated)
-    output_lengths(call, windows)
-    geometry = (map_lengths(call), kernel, windows.strides, windows.begin, windows.end, windows.dilations)
-    rows, columns = (Axis(*numbers) for numbers in zip(*geometry, strict=True))
+    rows, columns = windows_of(call, kernel)
     return rows, columns
 
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from lowbit.ir.graph import Array
 from lowbit.ir.operators.registry import Call, TensorType, passed, register, require_float
-from lowbit.ir.operators.windows import Windows, map_lengths, output_lengths, windows_of
+from lowbit.ir.operators.windows import map_lengths, taps, windows_of
+from lowbit.ir.window import Axis
 from lowbit.schemes import Encoding
 
 Numbers = npt.NDArray[Any]
@@ -25,7 +26,7 @@ def _infer_max_pool(call: Call) -> list[TensorType]:
 
 def _max_pool(call: Call, array: Array) -> list[Array]:
     values = _ordered(call, array)
-    pooled = reduce(np.maximum, _windows(call).taps(values, _lowest(values)))
+    pooled = reduce(np.maximum, taps(values, _axes(call), _lowest(values)))
     return [_restored(call, pooled)]
 
 
@@ -35,9 +36,9 @@ def _infer_average_pool(call: Call) -> list[TensorType]:
 
 
 def _average_pool(call: Call, array: Array) -> list[Array]:
-    windows, inside = _windows(call), np.ones((1, 1, *array.shape[2:]))
-    total = reduce(np.add, windows.taps(array.astype(np.float64), 0.0))
-    count = reduce(np.add, windows.taps(inside, float(call.integer("count_include_pad"))))
+    axes, inside = _axes(call), np.ones((1, 1, *array.shape[2:]))
+    total = reduce(np.add, taps(array.astype(np.float64), axes, 0.0))
+    count = reduce(np.add, taps(inside, axes, float(call.integer("count_include_pad"))))
     return [np.asarray(total / count, np.float32)]
 
 
@@ -60,20 +61,16 @@ def _global_average(call: Call, array: Array) -> list[Array]:
     return [array.astype(np.float64).mean(axis=axes, keepdims=True).astype(np.float32)]
 
 
-def _checked_lengths(call: Call) -> tuple[int | str, ...]:
-    windows, lengths = _windows(call), map_lengths(call)
-    counts = output_lengths(call, windows)
-    seen = reduce(np.logical_or, windows.taps(np.ones((1, 1, *lengths), np.bool_), False))
+def _checked_lengths(call: Call) -> tuple[int, ...]:
+    axes = _axes(call)
+    sees = all(axis.valid().any(axis=1).all() for axis in axes)
     call.require(
-        bool(np.all(seen)),
-        "a window sees padding alone",
-        "pads smaller than the kernel",
-        call.integers("pads"),
+        sees, "a window sees padding alone", "pads smaller than the kernel", f"pads {call.integers('pads')}"
     )
-    return counts
+    return tuple(axis.outputs for axis in axes)
 
 
-def _windows(call: Call) -> Windows:
+def _axes(call: Call) -> tuple[Axis, ...]:
     return windows_of(call, call.integers("kernel_shape"))
 
 
@@ -94,7 +91,7 @@ def _restored(call: Call, ordered: Numbers) -> Array:
 
 def _codes_in_order(call: Call, encoding: Encoding) -> npt.NDArray[np.uint8]:
     call.require(encoding.channels == 1, "codes per channel", "one set of parameters", encoding.channels)
-    return encoding.code_of_rank()[0]
+    return np.asarray(encoding.code_of_rank()[0])
 
 
 def _lowest(values: Numbers) -> float:

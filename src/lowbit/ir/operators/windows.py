@@ -1,86 +1,48 @@
 """Windows that slide over the spatial axes of ``[n, c, ...]``: what convolution and pooling share.
 
-Along an axis of length ``l`` with pads ``b`` and ``e``, a kernel of ``k`` taps, stride ``s`` and
-dilation ``d``:
-
-    extent  = (k - 1) d + 1
-    windows = floor((l + b + e - extent) / s) + 1
-    tap i of window y reads position  y s + i d - b
-
-Rounding up and automatic padding are no part of the graph: importers turn them into pads.
+The geometry of one axis is `lowbit.ir.window.Axis`. Rounding up and automatic padding are no part of the
+graph: importers turn them into pads.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.ir.graph import Shape
 from lowbit.ir.operators.registry import Call
+from lowbit.ir.window import Axis
 
 Array = npt.NDArray[Any]
 Lengths = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Windows:
-    """The geometry of one node, one number per spatial axis."""
-
-    kernel: Lengths
-    strides: Lengths
-    dilations: Lengths
-    begin: Lengths
-    end: Lengths
-
-    @property
-    def extents(self) -> Lengths:
-        """The positions that a window spans."""
-        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
-
-    def counts(self, lengths: Lengths) -> Lengths:
-        """Return the number of windows along each axis of a map; below 1 where none fits."""
-        axes = zip(lengths, self.begin, self.end, self.extents, self.strides, strict=True)
-        return tuple((length + b + e - extent) // s + 1 for length, b, e, extent, s in axes)
-
-    def taps(self, array: Array, fill: float) -> Iterator[Array]:
-        """Yield ``[n, c, windows...]`` for every tap, last axis fastest; pads hold ``fill``."""
-        counts = self.counts(array.shape[2:])
-        edges = [(0, 0), (0, 0), *zip(self.begin, self.end, strict=True)]
-        padded = np.pad(array, edges, constant_values=fill) if any(map(any, edges)) else array
-        for tap in product(*map(range, self.kernel)):
-            starts = [i * d for i, d in zip(tap, self.dilations, strict=True)]
-            axes = zip(starts, counts, self.strides, strict=True)
-            cuts = tuple(slice(at, at + (n - 1) * s + 1, s) for at, n, s in axes)
-            yield padded[(slice(None), slice(None), *cuts)]
-
-
-def windows_of(call: Call, kernel: Lengths) -> Windows:
-    """Return a node's windows from its attributes.
+def windows_of(call: Call, kernel: Lengths) -> tuple[Axis, ...]:
+    """Return a node's window along each spatial axis, from its attributes and the size of its input.
 
     Raises:
-        GraphError: an attribute of the wrong length or range.
+        GraphError: an attribute of the wrong length or range, an open map, or a kernel that does not fit.
     """
     rank = len(call.input(0).shape) - 2
     call.require(rank >= 1, "a map is needed", "[n, c, ...]", call.described(0))
-    ones = (1,) * rank
+    stated = call.integers("kernel_shape") or kernel
+    call.require(stated == kernel, "kernel_shape", f"{kernel}, as in the weights", stated)
+    call.require(len(kernel) == rank and min(kernel) >= 1, "kernel", f"{rank} numbers above 0", kernel)
     pads = call.integers("pads") or (0,) * 2 * rank
-    windows = Windows(
-        kernel,
-        call.integers("strides") or ones,
-        call.integers("dilations") or ones,
-        pads[:rank],
-        pads[rank:],
-    )
-    call.require(len(pads) == 2 * rank and min(pads) >= 0, "pads", f"{2 * rank} numbers, none negative", pads)
-    for name in ("kernel", "strides", "dilations"):
-        numbers = getattr(windows, name)
+    call.require(len(pads) == 2 * rank and min(pads) >= 0, "pads", f"{2 * rank} numbers, none below 0", pads)
+    strides, dilations = (_steps(call, name, rank) for name in ("strides", "dilations"))
+    geometry = (map_lengths(call), kernel, strides, pads[:rank], pads[rank:], dilations)
+    axes = tuple(Axis(*numbers) for numbers in zip(*geometry, strict=True))
+    if min(axis.outputs for axis in axes) < 1:
+        least = tuple((axis.kernel - 1) * axis.dilation + 1 - axis.before - axis.after for axis in axes)
         call.require(
-            len(numbers) == rank and min(numbers) >= 1, name, f"{rank} numbers, none below 1", numbers
+            False,
+            "the kernel is larger than the padded map",
+            f"a map of at least {least} for kernel {kernel}, dilations {dilations}, pads {pads}",
+            call.described(0),
         )
-    return windows
+    return axes
 
 
 def map_lengths(call: Call) -> Lengths:
@@ -99,19 +61,25 @@ def map_lengths(call: Call) -> Lengths:
     return lengths  # type: ignore[return-value]
 
 
-def output_lengths(call: Call, windows: Windows) -> Shape:
-    """Return the spatial lengths of the output.
+def taps(array: Array, axes: Sequence[Axis], fill: float) -> Iterator[Array]:
+    """Yield what every tap of the windows reads, ``[n, c, outputs...]``, last axis fastest.
 
-    Raises:
-        GraphError: the kernel is larger than the padded map.
+    Args:
+        array: ``[n, c, ...]``.
+        axes: the windows along the spatial axes.
+        fill: what padding reads as.
     """
-    counts = windows.counts(map_lengths(call))
-    if min(counts) < 1:
-        padding = tuple(b + e for b, e in zip(windows.begin, windows.end, strict=True))
-        call.require(
-            False,
-            "the kernel is larger than the padded map",
-            f"a map of at least {windows.extents} with its padding of {padding}",
-            call.described(0),
-        )
-    return counts
+    edges = [(0, 0), (0, 0), *((axis.before, axis.after) for axis in axes)]
+    padded = np.pad(array, edges, constant_values=fill) if any(map(any, edges)) else array
+    for tap in product(*(range(axis.kernel) for axis in axes)):
+        cuts = [slice(None), slice(None)]
+        for index, axis in zip(tap, axes, strict=True):
+            start = index * axis.dilation
+            cuts.append(slice(start, start + (axis.outputs - 1) * axis.stride + 1, axis.stride))
+        yield padded[tuple(cuts)]
+
+
+def _steps(call: Call, name: str, rank: int) -> Lengths:
+    steps = call.integers(name) or (1,) * rank
+    call.require(len(steps) == rank and min(steps) >= 1, name, f"{rank} numbers, none below 1", steps)
+    return steps
