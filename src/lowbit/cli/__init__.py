@@ -12,6 +12,7 @@ from lowbit.cli.evaluate import evaluate
 from lowbit.cli.inspect import inspect
 from lowbit.cli.quantize import quantize
 from lowbit.cli.run import run
+from lowbit.cli.zoo import zoo
 from lowbit.errors import LowbitError
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.command()(run)
 app.command()(bench)
 app.command()(inspect)
 app.command()(convert)
+app.command()(zoo)
 app.add_typer(data)
 
 

@@ -1,0 +1,66 @@
+"""``lowbit zoo``: networks by name, with random weights, to try and to measure."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowbit.cli.console import JsonFlag, kilobytes, out, print_json, print_table
+
+
+class Scheme(StrEnum):
+    """What `--scheme` may say."""
+
+    FLOAT = "float"
+    BINARY = "binary"
+
+
+def zoo(
+    name: Annotated[str | None, typer.Argument(help="A network; without one, the list.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write: .onnx, .circle or .txt.")
+    ] = None,
+    scheme: Annotated[
+        Scheme, typer.Option("--scheme", help="float, or binary: one bit, 8-bit pixels.")
+    ] = Scheme.FLOAT,
+    seed: Annotated[int, typer.Option("--seed", help="Of the random weights.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """List networks, or write one with random weights.
+
+    Example: `lowbit zoo vgg16 -o vgg16.onnx --scheme binary`
+    """
+    if name is None:
+        _list(as_json)
+    elif output is None:
+        raise typer.BadParameter("say where to write it, such as -o net.onnx")
+    else:
+        _write(name, output, scheme, seed, as_json)
+
+
+def _list(as_json: bool) -> None:
+    from lowbit.zoo import NETWORKS, parameter_count
+
+    rows = [(key, parameter_count(item), item.input_shape, item.about) for key, item in NETWORKS.items()]
+    if as_json:
+        names = ("name", "parameters", "input_shape", "about")
+        print_json({"networks": [dict(zip(names, row, strict=True)) for row in rows]})
+        return
+    shown = [(name, f"{count:,}", "×".join(map(str, shape)), about) for name, count, shape, about in rows]
+    print_table("networks", ("name", "parameters", "input", "what"), shown)
+
+
+def _write(name: str, output: Path, scheme: Scheme, seed: int, as_json: bool) -> None:
+    from lowbit import api
+    from lowbit.zoo import binary_graph, float_graph, network
+
+    build = {Scheme.FLOAT: float_graph, Scheme.BINARY: binary_graph}[scheme]
+    graph = build(network(name), seed=seed)
+    api.write(graph, output)
+    size = output.stat().st_size
+    if as_json:
+        print_json({"output": str(output), "network": graph.name, "bytes": size})
+        return
+    out.print(f"{output}: {kilobytes(size)}", markup=False)
+    out.print(f"Next: lowbit inspect {output} · lowbit bench {output}", style="dim", markup=False)
