@@ -2,8 +2,8 @@
 
     y[n, o, p] = bias_o + sum_{c, t} x[n, c, position(p, t)] w[o, c, t]        padding reads zero
 
-with ``position`` as in `lowbit.ir.window`; output channel ``o`` of group ``g`` reads the input channels of that
-group. Accumulated in float64, one product of matrices per tap, rounded once to float32.
+with ``position`` as in `lowbit.ir.window`; output channel ``o`` of group ``g`` reads the input channels of
+that group. Accumulated in float64, one product of matrices per tap, rounded once to float32.
 """
 
 from math import prod
@@ -19,18 +19,17 @@ from lowbit.ir.window import Axis
 def _infer(call: Call) -> list[TensorType]:
     require_float(call, 0, 1, 2)
     value, weights, bias, group = call.input(0), call.input(1), call.optional(2), call.integer("group")
-    call.require(
-        len(weights.shape) == len(value.shape), "weights' rank", str(len(value.shape)), call.described(1)
-    )
+    if len(weights.shape) != len(value.shape):
+        call.fail("weights' rank", str(len(value.shape)), call.described(1))
     axes = _axes(call)
     channels, outputs = weights.shape[1], weights.shape[0]
     assert isinstance(channels, int) and isinstance(outputs, int)
     call.require(group >= 1 and outputs % group == 0, "group", f"a divisor of {outputs}", group)
     if value.shape[1] != channels * group:
         wanted = f"{channels * group} channels for weights {weights.shape} in {group} group(s)"
-        call.require(False, "channels differ", wanted, call.described(0))
+        call.fail("channels differ", wanted, call.described(0))
     if bias is not None and bias.shape != (outputs,):
-        call.require(False, "bias", f"float32 {(outputs,)}", call.described(2))
+        call.fail("bias", f"float32 {(outputs,)}", call.described(2))
     return [TensorType("float32", (value.shape[0], outputs, *(axis.outputs for axis in axes)))]
 
 

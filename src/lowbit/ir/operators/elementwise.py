@@ -27,7 +27,8 @@ Floats = npt.NDArray[np.float64]
 
 def _infer_binary(call: Call) -> list[TensorType]:
     left, right = call.input(0), call.input(1)
-    call.require(left.dtype == right.dtype, "operand types differ", call.described(0), call.described(1))
+    if left.dtype != right.dtype:
+        call.fail("operand types differ", call.described(0), call.described(1))
     call.require(left.encoding is None, "codes cannot be added", "float32", left.dtype)
     return [TensorType(left.dtype, broadcast(call, left.shape, right.shape))]
 

@@ -57,8 +57,7 @@ def _oriented(shape: Shape, transposed: int) -> Shape:
 
 def _require_inner(call: Call, left: int | str, right: int | str) -> None:
     if left != right:
-        call.require(
-            False,
+        call.fail(
             "inner lengths differ",
             f"{right} for {call.described(1)}",
             f"{left} in {call.described(0)}",

@@ -41,13 +41,14 @@ def _infer(call: Call) -> list[TensorType]:
         free = isinstance(encoding, LearnedBasis) and not encoding.snapped
         call.require(not free, f"{value.name}: basis", "one of scale * integers", "a free basis")
     rank = len(call.input(0).shape)
-    call.require(rank == 4, "input rank", "[n, c, h, w]", call.described(0))
+    if rank != 4:
+        call.fail("input rank", "[n, c, h, w]", call.described(0))
     outputs, height, width, channels = (int(extent) for extent in weights.shape)
     rows, columns = window_of(call, (height, width))
     call.require(group >= 1 and outputs % group == 0, "group", f"a divisor of {outputs} outputs", group)
     if call.input(0).shape[1] != channels * group:
         wanted = f"{channels * group} channels for weights {weights.shape} in {group} group(s)"
-        call.require(False, "channels differ", wanted, call.described(0))
+        call.fail("channels differ", wanted, call.described(0))
     shape = (call.input(0).shape[0], outputs, rows.outputs, columns.outputs)
     return [TensorType("float32" if thresholds is None else "code", shape)]
 

@@ -17,7 +17,7 @@ def _infer_batch_normalization(call: Call) -> list[TensorType]:
     shape = _map_shape(call)
     for index, name in enumerate(("scale", "bias", "mean", "variance"), 1):
         if call.input(index).shape != shape[1:2]:
-            call.require(False, f"{name} for {call.described(0)}", f"{shape[1:2]}", call.described(index))
+            call.fail(f"{name} for {call.described(0)}", f"{shape[1:2]}", call.described(index))
     return [TensorType("float32", shape)]
 
 
@@ -50,7 +50,8 @@ def _lrn(call: Call, array: Array) -> list[Array]:
 
 def _map_shape(call: Call) -> tuple[int | str, ...]:
     shape = call.input(0).shape
-    call.require(len(shape) >= 2, "channels are needed", "[n, c, ...]", call.described(0))
+    if len(shape) < 2:
+        call.fail("channels are needed", "[n, c, ...]", call.described(0))
     return shape
 
 

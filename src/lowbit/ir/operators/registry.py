@@ -74,7 +74,11 @@ class Call:
     def require(self, holds: bool, what: str, expected: str, found: object) -> None:
         """Raise `GraphError` for this node unless ``holds``."""
         if not holds:
-            raise GraphError(what, where=self.where, expected=expected, found=str(found))
+            self.fail(what, expected, found)
+
+    def fail(self, what: str, expected: str, found: object) -> NoReturn:
+        """Raise `GraphError` for this node; for facts that are worth working out only then."""
+        raise GraphError(what, where=self.where, expected=expected, found=str(found))
 
     def refuse(self, what: str, expected: str, found: str) -> NoReturn:
         """Raise `UnsupportedError` for this node."""
@@ -173,12 +177,8 @@ def broadcast(call: Call, *shapes: Shape) -> Shape:
     result: list[int | str] = []
     for axis, lengths in enumerate(zip(*padded, strict=True)):
         distinct = [length for length in dict.fromkeys(lengths) if length != 1] or [1]
-        call.require(
-            len(distinct) == 1,
-            f"shapes do not broadcast in axis {axis}",
-            "equal lengths or 1",
-            _sources(call),
-        )
+        if len(distinct) != 1:
+            call.fail(f"shapes do not broadcast in axis {axis}", "equal lengths or 1", _sources(call))
         result.append(distinct[0])
     return tuple(result)
 
@@ -197,7 +197,7 @@ def require_float(call: Call, *indices: int) -> None:
     for index in indices:
         value = call.optional(index)
         if value is not None and value.dtype != "float32":
-            call.require(False, "operand type", "float32", call.described(index))
+            call.fail("operand type", "float32", call.described(index))
 
 
 def as_float64(call: Call, index: int, array: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -51,7 +51,7 @@ def _infer_concat(call: Call) -> list[TensorType]:
         same = value.dtype == first.dtype and value.encoding == first.encoding
         others = (*value.shape[:axis], *value.shape[axis + 1 :])
         if not same or others != (*first.shape[:axis], *first.shape[axis + 1 :]):
-            call.require(False, "joined parts differ", call.described(0), call.described(index))
+            call.fail("joined parts differ", call.described(0), call.described(index))
     lengths = [value.shape[axis] for value in values]
     call.require(
         all(isinstance(length, int) for length in lengths),
@@ -86,7 +86,7 @@ def _infer_squeeze(call: Call) -> list[TensorType]:
     axes = [axis for axis, length in enumerate(shape) if length == 1] if call.optional(1) is None else None
     dropped = _axes(call, len(shape)) if axes is None else axes
     if any(shape[axis] != 1 for axis in dropped):
-        call.require(False, "an axis to drop is not 1", f"1 in axes {dropped}", call.described(0))
+        call.fail("an axis to drop is not 1", f"1 in axes {dropped}", call.described(0))
     return passed(call, tuple(length for axis, length in enumerate(shape) if axis not in dropped))
 
 
@@ -121,7 +121,7 @@ def _infer_pad(call: Call) -> list[TensorType]:
     )
     call.require(mode in _PAD_MODES, "mode", ", ".join(_PAD_MODES), mode)
     if fill is not None and (fill.dtype != value.dtype or prod(map(int, fill.shape)) != 1):
-        call.require(False, "the value to pad with", f"one {value.dtype}", call.described(2))
+        call.fail("the value to pad with", f"one {value.dtype}", call.described(2))
     edges = _edges(call)
     call.require(
         mode == "constant" or all(edge >= 0 for pair in edges for edge in pair),
@@ -132,7 +132,7 @@ def _infer_pad(call: Call) -> list[TensorType]:
     shape: list[Dimension] = []
     for length, pair in zip(value.shape, edges, strict=True):
         if any(pair) and not (isinstance(length, int) and length + sum(pair) > 0):
-            call.require(False, f"pads {pair}", "a fixed length with something left", call.described(0))
+            call.fail(f"pads {pair}", "a fixed length with something left", call.described(0))
         shape.append(length + sum(pair) if isinstance(length, int) else length)
     return [TensorType(value.dtype, tuple(shape))]
 

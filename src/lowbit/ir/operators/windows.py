@@ -25,7 +25,8 @@ def windows_of(call: Call, kernel: Lengths) -> tuple[Axis, ...]:
         GraphError: an attribute of the wrong length or range, an open map, or a kernel that does not fit.
     """
     rank = len(call.input(0).shape) - 2
-    call.require(rank >= 1, "a map is needed", "[n, c, ...]", call.described(0))
+    if rank < 1:
+        call.fail("a map is needed", "[n, c, ...]", call.described(0))
     stated = call.integers("kernel_shape") or kernel
     call.require(stated == kernel, "kernel_shape", f"{kernel}, as in the weights", stated)
     call.require(len(kernel) == rank and min(kernel) >= 1, "kernel", f"{rank} numbers above 0", kernel)
@@ -36,8 +37,7 @@ def windows_of(call: Call, kernel: Lengths) -> tuple[Axis, ...]:
     axes = tuple(Axis(*numbers) for numbers in zip(*geometry, strict=True))
     if min(axis.outputs for axis in axes) < 1:
         least = tuple((axis.kernel - 1) * axis.dilation + 1 - axis.before - axis.after for axis in axes)
-        call.require(
-            False,
+        call.fail(
             "the kernel is larger than the padded map",
             f"a map of at least {least} for kernel {kernel}, dilations {dilations}, pads {pads}",
             call.described(0),
@@ -52,12 +52,8 @@ def map_lengths(call: Call) -> Lengths:
         GraphError: one of them is open.
     """
     lengths = call.input(0).shape[2:]
-    call.require(
-        all(isinstance(length, int) for length in lengths),
-        "the map's size is open",
-        "fixed lengths after the first two axes",
-        call.described(0),
-    )
+    if not all(isinstance(length, int) for length in lengths):
+        call.fail("the map's size is open", "fixed lengths after the first two axes", call.described(0))
     return lengths  # type: ignore[return-value]
 
 
