@@ -1,5 +1,6 @@
 """Float graph in, low-bit graph out: structure, accuracy, determinism and refusals."""
 
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -266,16 +267,19 @@ def test_progress_is_told(samples):
     assert told == [(0, 3, "fc1"), (1, 3, "fc2"), (2, 3, "fc3"), (3, 3, "done")]
 
 
-def test_what_runs_the_network_is_an_argument(samples):
+def test_what_runs_the_network_is_an_argument_and_runs_every_node_once_per_batch(samples):
     runs = []
 
     def run(graph, inputs, observe):
-        runs.append(len(inputs["x"]))
+        assert all(len(array) <= 256 for array in inputs.values())
+        runs.extend((graph.outputs, node.name) for node in graph.nodes)
         return evaluate(graph, inputs, observe)
 
     quantize(network(), samples, Plan(samples=300), run=run)
-    assert max(runs) <= 256
-    assert len(runs) == 3 * 2 * 2 * 2  # layers, passes, networks, batches
+    assert {name for _, name in runs} >= {"fc1", "act1", "fc2", "act2", "fc3", "fc1/encode", "fc2/encode"}
+    counts = Counter(name for _, name in runs)
+    assert counts["fc1"] == counts["act1"] == 4  # two networks, two batches
+    assert counts["fc3"] == counts["fc1/encode"] == 2
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def test_what_is_impossible_is_refused_with_a_reason(text, message):
 def test_a_layer_that_is_not_there_is_named_with_its_likes():
     plan = Plan(layers={"fc_1": {"weight_bits": 2}})
     with pytest.raises(PlanError, match=r"layers\.fc_1.*expected fc1 or fc2"):
-        plan.check_names(["fc1", "fc2", "softmax"])
-    plan.check_names(["fc_1"])
+        plan.resolved(["fc1", "fc2", "softmax"])
+    plan.resolved(["fc_1"])
 
 
 def test_a_missing_file_is_no_plan_error(tmp_path):

@@ -1,7 +1,8 @@
 """Passes that remove floats between quantized layers.
 
-`LQFullyConnected -> activation -> Encode` becomes one layer that counts thresholds; `AffineFullyConnected
--> activation -> Encode` becomes a layer and an activation on codes.
+An encoder moves in front of what only moves elements. `LQFullyConnected` or `LQConv -> activation -> Encode`
+becomes one layer that counts thresholds; `AffineFullyConnected -> activation -> Encode` becomes a layer and
+an activation on codes.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from lowbit.ir import Graph, Node
+from lowbit.ir import Graph, Node, Value
 from lowbit.ir.activations import preimage_thresholds
 from lowbit.ir.passes import Pass
 from lowbit.quantization.affine import encoding_of_range
@@ -19,17 +20,58 @@ from lowbit.schemes import Affine
 Absorb = Callable[[Graph, Node, Node], bool]
 Range = tuple[float, float]
 
+LAYERS = ("LQFullyConnected", "LQConv")
+ORDERLY = ("MaxPool", "GlobalMaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Concat")
 ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
+CLIPS: Mapping[tuple[float, ...], str] = {(0.0, 6.0): "relu6", (-1.0, 1.0): "hardtanh"}
+
+
+def _lift_encodes(graph: Graph) -> bool:
+    """Put every encoder before what moves or compares elements without changing them.
+
+    Encoding is monotone and elementwise, so `encode(max(x)) = max(encode(x))`: pooling and reshaping work on
+    codes, and the encoder comes to stand behind the layer that can absorb it.
+    """
+    changed = False
+    for encoder in list(graph.nodes):
+        while encoder.op == "Encode" and (mover := _mover_before(graph, encoder)):
+            encoder, changed = _swap(graph, mover, encoder), True
+    return changed
+
+
+def _mover_before(graph: Graph, encoder: Node) -> Node | None:
+    """Return the node before an encoder, if it only moves elements and nobody else reads what it gives."""
+    mover = graph.producer(encoder.inputs[0])
+    if mover is None or mover.op not in ORDERLY or mover.domain:
+        return None
+    return mover if _only_reader(graph, mover, ("Encode",)) is encoder else None
+
+
+def _swap(graph: Graph, mover: Node, encoder: Node) -> Node:
+    """Encode what the mover reads, and let it move codes; return the (last) encoder."""
+    encoding, position = graph.value(encoder.outputs[0]).encoding, graph.nodes.index(mover)
+    sources = mover.inputs if mover.op == "Concat" else mover.inputs[:1]
+    encoders = []
+    for source in sources:
+        codes = graph.fresh_name(f"{source}/codes")
+        graph.add(Value(codes, "code", graph.value(source).shape, None, encoding))
+        name = encoder.name if source == sources[-1] else graph.fresh_name(f"{source}/encode")
+        encoders.append(replace(encoder, inputs=(source, *encoder.inputs[1:]), outputs=(codes,), name=name))
+    inputs = (*(node.outputs[0] for node in encoders), *mover.inputs[len(sources) :])
+    graph.nodes[position] = replace(mover, inputs=inputs, outputs=encoder.outputs)
+    graph.nodes.remove(encoder)
+    graph.nodes[position:position] = encoders
+    return encoders[-1]
 
 
 def _fold_activations(graph: Graph) -> bool:
     """Give every learned-basis layer the activation that alone reads it."""
-    return _fold(graph, "LQFullyConnected", tuple(ACTIVATIONS), _absorb_activation)
+    return _fold(graph, LAYERS, (*ACTIVATIONS, "Clip"), _absorb_activation)
 
 
 def _fold_encodes(graph: Graph) -> bool:
     """Give every learned-basis layer the thresholds of the encoder that alone reads it."""
-    return _fold(graph, "LQFullyConnected", ("Encode",), _absorb_encode)
+    return _fold(graph, LAYERS, ("Encode",), _absorb_encode)
 
 
 def affine_chain(ranges: Mapping[str, Range]) -> Pass:
@@ -54,7 +96,7 @@ def _fold_affine(ranges: Mapping[str, Range], graph: Graph) -> bool:
         graph.update(layer.outputs[0], encoding=before, dtype="code")
         return _hand_on_codes(graph, reader, encoder)
 
-    return _fold(graph, "AffineFullyConnected", (*ACTIVATIONS, "Encode"), absorb)
+    return _fold(graph, ("AffineFullyConnected",), (*ACTIVATIONS, "Encode"), absorb)
 
 
 def _before_activation(seen: Range, activation: str, after: Affine) -> Affine:
@@ -65,9 +107,9 @@ def _before_activation(seen: Range, activation: str, after: Affine) -> Affine:
     return encoding_of_range(np.array([low]), np.array([high]), after.bits, symmetric=False)
 
 
-def _fold(graph: Graph, op: str, readers: tuple[str, ...], absorb: Absorb) -> bool:
+def _fold(graph: Graph, ops: tuple[str, ...], readers: tuple[str, ...], absorb: Absorb) -> bool:
     changed = False
-    for layer in [node for node in graph.nodes if node.op == op]:
+    for layer in [node for node in graph.nodes if node.op in ops]:
         reader = _only_reader(graph, layer, readers)
         if reader is not None and graph.value(layer.outputs[0]).encoding is None:
             changed |= absorb(graph, layer, reader)
@@ -75,11 +117,22 @@ def _fold(graph: Graph, op: str, readers: tuple[str, ...], absorb: Absorb) -> bo
 
 
 def _absorb_activation(graph: Graph, layer: Node, reader: Node) -> bool:
-    if layer.attributes.get("activation", "none") != "none":
+    activation = _activation(graph, reader)
+    if activation is None or layer.attributes.get("activation", "none") != "none":
         return False
-    attributes = {**layer.attributes, "activation": ACTIVATIONS[reader.op]}
+    attributes = {**layer.attributes, "activation": activation}
     _replace(graph, layer, replace(layer, outputs=reader.outputs, attributes=attributes), reader)
     return True
+
+
+def _activation(graph: Graph, node: Node) -> str | None:
+    """Return the name of the activation that a node is, or None where layers have no such one."""
+    if node.op != "Clip":
+        return ACTIVATIONS[node.op]
+    bounds = [graph.values[name].data if name else None for name in (*node.inputs[1:], "", "")[:2]]
+    if any(bound is None for bound in bounds):
+        return None
+    return CLIPS.get(tuple(float(np.asarray(bound).item()) for bound in bounds))
 
 
 def _absorb_encode(graph: Graph, layer: Node, reader: Node) -> bool:
@@ -118,5 +171,6 @@ def _replace(graph: Graph, old: Node, new: Node, absorbed: Node) -> None:
     graph.nodes.remove(absorbed)
 
 
+lift_encodes = Pass("lift-encodes", _lift_encodes)
 fold_activations = Pass("fold-activations", _fold_activations)
 fold_encodes = Pass("fold-encodes", _fold_encodes)

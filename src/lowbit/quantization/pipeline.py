@@ -1,33 +1,37 @@
 """Float network in, low-bit network out: layer after layer, each against the float network.
 
-For every linear layer, in order:
+For every layer with constant weights, fully connected or convolution, in order:
 
 1. what arrives at its input in the network quantized so far, and what arrives in the float network, give
    the input's encoding (the published system calls this fine-tuning; for the first layer both are the
    same);
-2. the coded inputs and the layer's float outputs give codes, encoding and bias of its weights;
+2. the coded inputs and the layer's float outputs give codes, encoding and bias of its weights; a
+   convolution is looked at through a sample of its windows;
 3. the layer is replaced, so that the next one sees what this one really gives.
 
-At the end, passes remove the floats between layers.
+Before, batch normalization is folded into the layers; at the end, passes remove the floats between them.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.calibrate import Histogram, LinearMoments, Run, batches, prefix, watch
+from lowbit.calibrate import Histogram, LinearMoments, Run
 from lowbit.errors import DataError, NumericError, UnsupportedError
 from lowbit.ir import Graph, Node, Value, evaluate, run_passes, verify
-from lowbit.ir.passes import fold_constants, fuse_linear, is_linear
+from lowbit.ir.passes import fold_batchnorm, fold_constants, fuse_linear, is_convolution, is_linear
 from lowbit.planes import pack
 from lowbit.quantization.activations import encode_activation
-from lowbit.quantization.fold import affine_chain, fold_activations, fold_encodes
+from lowbit.quantization.fold import affine_chain, fold_activations, fold_encodes, lift_encodes
 from lowbit.quantization.plan import Plan
 from lowbit.quantization.report import LayerReport, Report
 from lowbit.quantization.restore import Problem
-from lowbit.quantization.weights import CodedWeights, check_weights, nearest, restored
+from lowbit.quantization.rows import Rows
+from lowbit.quantization.stream import Stream
+from lowbit.quantization.weights import CodedWeights, check_weights, joined, nearest, restored
 from lowbit.schemes import Affine, LearnedBasis
 
 Array = npt.NDArray[np.float64]
@@ -36,6 +40,7 @@ Progress = Callable[[int, int, str], None]
 
 # 8-bit codes of these have fixed ranges (the convention of LiteRT).
 _FIXED = {"Tanh": (1 / 128, 128), "Sigmoid": (1 / 256, 0)}
+_VALUES = 1 << 21  # of an activation: more say no more about its encoding
 
 
 def quantize(
@@ -57,7 +62,8 @@ def quantize(
         UnsupportedError: there is no layer to quantize, or the network has several inputs.
     """
     started = time.perf_counter()
-    network = run_passes(graph, [fold_constants, fuse_linear]).graph
+    network = run_passes(graph, [fold_constants, fuse_linear, fold_batchnorm]).graph
+    plan = plan.resolved(_names(network))
     layers = _layers(network, plan)
     chosen = _chosen(network, samples, plan)
     work = _Work(network, chosen, run)
@@ -75,32 +81,36 @@ class _Work:
     """The float network, the network quantized so far, and the samples that compare them."""
 
     def __init__(self, network: Graph, samples: Samples, run: Run) -> None:
-        self._float, self._low, self._samples, self._run = network, network.copy(), samples, run
+        self._float, self._low, self._count = network, network.copy(), len(samples)
+        self._exact, self._coded = Stream(self._float, samples, run), Stream(self._low, samples, run)
         self._encoded: dict[tuple[object, ...], str] = {}
         self._ranges: dict[str, tuple[float, float]] = {}
 
     def quantize_layer(self, layer: Node, plan: Plan) -> LayerReport:
         """Replace one layer of the low-bit network by its quantized form."""
         started = time.perf_counter()
-        weights = self._float.constant(layer.inputs[1]).astype(np.float64)
-        check_weights(weights, plan.scheme, f"{self._float.name}/{layer.name}")
+        rows, weights = Rows.of(self._float, layer), self._float.constant(layer.inputs[1])
+        where, matrix = f"{self._float.name}/{layer.name}", rows.matrix(weights)
+        check_weights(matrix.reshape(len(weights), -1), plan.scheme, where)
         codes = self._encode_input(layer, plan)
-        moments = self._moments(layer, codes, weights.shape)
-        coded, bias = _weights_and_bias(weights, self._float.constant(layer.inputs[2]), moments, plan)
-        self._replace(layer, codes, coded, bias)
+        moments = self._moments(layer, codes, rows, matrix.shape, plan)
+        bias = self._float.constant(layer.inputs[2]).astype(np.float64).reshape(rows.groups, -1)
+        parts = [_weights_and_bias(*part, plan) for part in zip(matrix, bias, moments, strict=True)]
+        coded = joined([part for part, _ in parts])
+        self._replace(layer, codes, coded, np.concatenate([shift for _, shift in parts]), rows)
         return LayerReport(
             layer.name,
             plan.scheme,
             plan.weight_bits,
             plan.activation_bits,
-            _weight_error(coded.values(), weights),
-            _output_error(coded.values(), bias, moments),
+            _weight_error(coded.values(), matrix.reshape(len(weights), -1)),
+            _output_error(parts, moments),
             time.perf_counter() - started,
         )
 
     def finished(self) -> Graph:
         """Return the low-bit network without floats between its layers."""
-        passes = [fold_activations, fold_encodes, affine_chain(self._ranges)]
+        passes = [lift_encodes, fold_activations, fold_encodes, affine_chain(self._ranges)]
         result = run_passes(self._low, passes).graph
         verify(result)
         return result
@@ -119,9 +129,12 @@ class _Work:
         if producer and producer.op in _FIXED and _is_int8(plan):
             scale, zero_point = _FIXED[producer.op]
             return Affine(8, np.array([scale], np.float32), np.array([zero_point], np.int32))
-        histogram = Histogram()
-        for low, target in self._pairs(source, source):
-            histogram.update(low, target)
+        histogram, random = Histogram(), np.random.default_rng(plan.seed)
+        share = _VALUES / (self._count * max(_elements(self._float.value(source)), 1))
+        for low, target in zip(self._coded.values(source), self._exact.values(source), strict=True):
+            _require_finite(target, source)
+            chosen = _sampled(target.size, share, random)
+            histogram.update(low.reshape(-1)[chosen], target.reshape(-1)[chosen])
         encoding = encode_activation(histogram, plan, source)
         if isinstance(encoding, Affine) and not _is_int8(plan):
             return encoding.to_learned_basis()
@@ -139,58 +152,54 @@ class _Work:
         graph.nodes.insert(_position(graph, layer.name), node)
         return name
 
-    def _moments(self, layer: Node, codes: str, shape: tuple[int, ...]) -> LinearMoments:
-        encoding = self._low.value(codes).encoding
+    def _moments(
+        self, layer: Node, codes: str, rows: Rows, shape: tuple[int, ...], plan: Plan
+    ) -> list[LinearMoments]:
+        """Return the moments of every group of a layer, `shape` being `[groups, o / groups, d]`."""
+        encoding, random = self._low.value(codes).encoding, np.random.default_rng(plan.seed)
         assert encoding is not None
-        levels, moments, outputs = encoding.levels()[0], LinearMoments.empty(shape[1], shape[0]), Histogram()
-        for coded, target in self._pairs(codes, layer.outputs[0]):
-            moments.update(levels[coded.astype(np.intp)], target)
-            outputs.update(target)
-        self._ranges[layer.name] = outputs.minimum, outputs.maximum
+        levels, output = encoding.levels()[0], layer.outputs[0]
+        moments = [LinearMoments.empty(shape[2], shape[1]) for _ in range(shape[0])]
+        share, lows, highs = plan.patches / (self._count * rows.windows()), [], []
+        for coded, target in zip(self._coded.values(codes), self._exact.values(output), strict=True):
+            _require_finite(target, output)
+            positions = rows.choose(len(coded), share, random)
+            seen = rows.inputs(levels[coded.astype(np.intp)], positions)
+            for part, x, y in zip(moments, seen, rows.outputs(target, positions), strict=True):
+                part.update(x, y)
+            lows.append(float(target.min()))
+            highs.append(float(target.max()))
+        self._ranges[layer.name] = min(lows), max(highs)
         return moments
 
-    def _pairs(
-        self, low: str, target: str
-    ) -> Iterator[tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]]:
-        """Yield, per batch, a value of the low-bit network and one of the float network."""
-        low_part, float_part = prefix(self._low, [low]), prefix(self._float, [target])
-        for batch in batches(self._samples, self._float.value(self._float.inputs[0]).shape[0]):
-            target_array = watch(self._run, float_part, batch, [target])[target]
-            if not np.isfinite(target_array).all():
-                raise NumericError(
-                    "the float network gives values that are not finite",
-                    where=target,
-                    found="NaN or infinity",
-                    remedy="Check the samples' scale and the network's weights.",
-                )
-            yield watch(self._run, low_part, batch, [low])[low], target_array
-
-    def _replace(self, layer: Node, codes: str, coded: CodedWeights, bias: Array) -> None:
+    def _replace(self, layer: Node, codes: str, coded: CodedWeights, bias: Array, rows: Rows) -> None:
         """Put the quantized layer in the place of the float one."""
         graph, source = self._low, self._low.value(codes).encoding
 
         def name(what: str) -> str:
             return graph.fresh_name(f"{layer.name}/{what}_q")
 
+        shape = rows.packed_shape(self._float.constant(layer.inputs[1]))
         if isinstance(coded.encoding, Affine) and isinstance(source, Affine):
             op, integers = "AffineFullyConnected", _integer_bias(bias, source, coded.encoding)
             weights = Value(name("weights"), "code", coded.codes.shape, coded.codes, coded.encoding)
             bias_name = graph.add_constant(name("bias"), integers, "int32")
         else:
-            op, encoding = "LQFullyConnected", _per_output(coded.encoding, len(coded.codes))
-            planes = pack(coded.codes, encoding.bits)
-            weights = Value(name("weights"), "planes", coded.codes.shape, planes, encoding)
+            op = "LQConv" if rows.axes else "LQFullyConnected"
+            encoding = _per_output(coded.encoding, len(coded.codes))
+            weights = Value(name("weights"), "planes", shape, pack(coded.codes, encoding.bits), encoding)
             bias_name = graph.add_constant(name("bias"), bias)
         inputs = (codes, graph.add(weights), bias_name)
         position = _position(graph, layer.name)
-        graph.nodes[position] = Node(op, inputs, layer.outputs, {}, layer.name, "lowbit")
+        attributes = dict(layer.attributes) if rows.axes else {}
+        graph.nodes[position] = Node(op, inputs, layer.outputs, attributes, layer.name, "lowbit")
 
 
 def _weights_and_bias(
-    weights: Array, bias: npt.NDArray[np.generic], moments: LinearMoments, plan: Plan
+    weights: Array, bias: Array, moments: LinearMoments, plan: Plan
 ) -> tuple[CodedWeights, Array]:
     if plan.method == "plain":
-        return nearest(weights, plan), bias.astype(np.float64)
+        return nearest(weights, plan), bias
     problem = Problem.of(moments.covariance(), moments.cross(), weights, plan.damping)
     coded = restored(problem, plan)
     mean_input, mean_output = moments.means()
@@ -201,13 +210,35 @@ def _weight_error(values: Array, weights: Array) -> float:
     return float(((values - weights) ** 2).sum() / max(float((weights**2).sum()), 1e-300))
 
 
-def _output_error(values: Array, bias: Array, moments: LinearMoments) -> float:
-    """Return E |W^ x + b^ - y|^2 / Var y, from moments alone."""
-    mean_input, mean_output = moments.means()
-    variance = moments.variance()
-    spread = np.einsum("od,od->o", values @ moments.covariance() - 2 * moments.cross().T, values) + variance
-    shift = values @ mean_input + bias - mean_output
-    return float((np.maximum(spread, 0) + shift**2).sum() / max(float(variance.sum()), 1e-300))
+def _output_error(parts: list[tuple[CodedWeights, Array]], moments: list[LinearMoments]) -> float:
+    """Return E |W^ x + b^ - y|^2 / Var y over all groups, from moments alone."""
+    error, power = 0.0, 0.0
+    for (coded, bias), part in zip(parts, moments, strict=True):
+        values, (mean_input, mean_output), variance = coded.values(), part.means(), part.variance()
+        spread = np.einsum("od,od->o", values @ part.covariance() - 2 * part.cross().T, values) + variance
+        shift = values @ mean_input + bias - mean_output
+        error, power = error + float((np.maximum(spread, 0) + shift**2).sum()), power + float(variance.sum())
+    return error / max(power, 1e-300)
+
+
+def _require_finite(array: npt.NDArray[np.generic], name: str) -> None:
+    if not np.isfinite(array).all():
+        raise NumericError(
+            "the float network gives values that are not finite",
+            where=name,
+            found="NaN or infinity",
+            remedy="Check the samples' scale and the network's weights.",
+        )
+
+
+def _sampled(count: int, share: float, random: np.random.Generator) -> npt.NDArray[np.intp] | slice:
+    """Return indices of a share of `count` values, or all."""
+    return slice(None) if share >= 1 else random.integers(0, count, max(round(share * count), 1))
+
+
+def _elements(value: Value) -> int:
+    """Return how many elements a value has per sample."""
+    return prod(int(extent) for extent in value.shape[1:])
 
 
 def _integer_bias(bias: Array, source: Affine, weights: Affine) -> npt.NDArray[np.int32]:
@@ -235,16 +266,28 @@ def _position(graph: Graph, name: str) -> int:
     return next(index for index, node in enumerate(graph.nodes) if node.name == name)
 
 
+def _names(network: Graph) -> list[str]:
+    """Return the names of all layers with constant weights, in order."""
+    return [node.name for node in network.nodes if _is_layer(network, node)]
+
+
+def _is_layer(network: Graph, node: Node) -> bool:
+    plane = len(node.inputs) > 1 and len(network.value(node.inputs[1]).shape) == 4
+    return is_linear(network, node) or (plane and is_convolution(network, node))
+
+
 def _layers(network: Graph, plan: Plan) -> list[Node]:
     """Return the layers to quantize, in order."""
-    linear = [node for node in network.nodes if is_linear(network, node)]
-    plan.check_names([node.name for node in linear])
-    layers = [node for node in linear if plan.for_layer(node.name).scheme != "float"]
+    layers = [
+        node
+        for node in network.nodes
+        if _is_layer(network, node) and plan.for_layer(node.name).scheme != "float"
+    ]
     if not layers:
         raise UnsupportedError(
             "there is no layer to quantize",
             where=network.name,
-            expected="a fully connected layer with constant weights",
+            expected="a fully connected layer or convolution with constant weights",
             found=", ".join(sorted({node.op for node in network.nodes})) or "an empty network",
         )
     return layers

@@ -13,7 +13,7 @@ As a file it is TOML with the same names; `bits` sets both kinds, and a table pe
 import difflib
 import os
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -27,7 +27,7 @@ _CHOICES = {
     "update": ("least-squares", "gradient"),
     "clip": ("mse", "minmax"),
 }
-_LEAST = {"samples": 1, "seed": 0, "restarts": 0, "rounds": 1}
+_LEAST = {"samples": 1, "patches": 1, "seed": 0, "restarts": 0, "rounds": 1}
 _NETWORK_ONLY = ("samples", "seed", "layers")
 _LARGEST_FILE = 1 << 20
 
@@ -43,7 +43,8 @@ class Plan:
         method: `restore` (codes, basis and bias restore the layer's float output) or `plain` (weights as
             near as possible to the float weights: the published method for `lq`, rounding for `affine`).
         samples: the most calibration samples that are used.
-        seed: for the choice of samples and for restarts.
+        patches: how many windows of a convolution are looked at, over all samples.
+        seed: for the choice of samples and windows, and for restarts.
         weight_offset: `lq`: a learned offset per output, which costs popcounts at run time; when None, only
             for weights of one bit that are restored, which gain from it.
         activation_offset: `lq`: a learned offset, free at run time; when None, on unless the method is
@@ -55,7 +56,7 @@ class Plan:
         symmetric: `affine`: weights have their zero in the middle.
         per_channel: `affine`: weights have a scale per output.
         clip: `affine`: the range of values: all of it, or the one of least squared error.
-        layers: overrides by layer name.
+        layers: overrides by layer name; `first` and `last` name the ends of any network.
     """
 
     scheme: str = "lq"
@@ -63,6 +64,7 @@ class Plan:
     activation_bits: int = 3
     method: str = "restore"
     samples: int = 1024
+    patches: int = 24576
     seed: int = 0
     weight_offset: bool | None = None
     activation_offset: bool | None = None
@@ -112,15 +114,24 @@ class Plan:
         except PlanError as error:
             raise PlanError(error.message, where=where, expected=error.expected, found=error.found) from error
 
-    def check_names(self, known: Collection[str]) -> None:
-        """Check that every layer with overrides exists.
+    def resolved(self, names: Sequence[str]) -> "Plan":
+        """Return the plan with `first` and `last` replaced by the names of these layers.
+
+        What is said of a layer by its own name wins over what is said of it as the first or last.
+
+        Args:
+            names: of all layers, in order.
 
         Raises:
-            PlanError: it does not; near names are listed.
+            PlanError: a layer with overrides does not exist; near names are listed.
         """
-        for name in self.layers:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)[:5]
+        given, ends = dict(self.layers), {"first": names[:1], "last": names[-1:]}
+        for end, found in ends.items():
+            if end in given and end not in names and found:
+                given[found[0]] = {**given.pop(end), **self.layers.get(found[0], {})}
+        for name in given:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or sorted(names)[:5]
                 raise PlanError(
                     "the plan names a layer that the network does not have",
                     where=f"layers.{name}",
@@ -128,6 +139,7 @@ class Plan:
                     found=repr(name),
                     remedy="Layers are listed by: lowbit inspect MODEL",
                 )
+        return replace(self, layers=given)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str] | None, **given: Any) -> "Plan":

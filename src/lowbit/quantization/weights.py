@@ -88,6 +88,24 @@ def restored(problem: Problem, plan: Plan) -> CodedWeights:
     return coded
 
 
+def joined(parts: list[CodedWeights]) -> CodedWeights:
+    """Return the weights of several groups as one, rows after rows."""
+    if len(parts) == 1:
+        return parts[0]
+    codes, encodings = np.concatenate([part.codes for part in parts]), [part.encoding for part in parts]
+    bases = [encoding for encoding in encodings if isinstance(encoding, LearnedBasis)]
+    if bases:
+        columns = ([getattr(basis, name) for basis in bases] for name in ("basis", "offset", "top"))
+        return CodedWeights(LearnedBasis(*map(np.concatenate, columns)), codes)
+    affine = [encoding for encoding in encodings if isinstance(encoding, Affine)]
+    repeats = [len(part.codes) // encoding.channels for part, encoding in zip(parts, affine, strict=True)]
+    scale, zero_point = (
+        np.concatenate([np.repeat(getattr(e, name), n) for e, n in zip(affine, repeats, strict=True)])
+        for name in ("scale", "zero_point")
+    )
+    return CodedWeights(Affine(affine[0].bits, scale, zero_point), codes)
+
+
 class _LevelGrid:
     """A grid of few levels `[o, l]`, ascending."""
 
