@@ -1,10 +1,11 @@
 """Fold batch normalization into the layer before it; give every convolution a bias.
 
-    f = scale / sqrt(variance + epsilon)
-    W' = f W,   b' = (b - mean) f + shift                    per output channel, in float64
+    y = f x + s,   f = scale / sqrt(variance + epsilon),   s = bias - mean f
+    W' = f W,      b' = f b + s                              per output channel, in float64
 
-Afterwards every convolution with constant weights has a constant bias, and no normalization stands alone
-behind a convolution or a matrix product with constant weights. One that reads anything else stays.
+Sums and products with one constant per channel are folded likewise (`channel_affine`). Afterwards every
+convolution with constant weights has a constant bias, and nothing of the kind stands alone behind a
+convolution or a matrix product with constant weights. What reads anything else stays.
 """
 
 from dataclasses import replace
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.ir.graph import Graph, Node
+from lowbit.ir.passes.channel_affine import channel_affine
 from lowbit.ir.passes.infrastructure import Pass
 
 Floats = npt.NDArray[np.float64]
@@ -60,10 +62,11 @@ def _add_bias(graph: Graph, node: Node) -> None:
 
 def _layer_before(graph: Graph, node: Node) -> Node | None:
     """Return the layer that a normalization can be folded into."""
-    if not _has_constants(graph, node, "BatchNormalization"):
+    affine = channel_affine(graph, node)
+    layer = graph.producer(affine.source) if affine else None
+    if affine is None or layer is None:
         return None
-    layer = graph.producer(node.inputs[0])
-    if layer is None or len(graph.consumers(node.inputs[0])) > 1 or node.inputs[0] in graph.outputs:
+    if len(graph.consumers(affine.source)) > 1 or affine.source in graph.outputs:
         return None
     plain = dict(layer.attributes) == {"transB": 1} and len(layer.inputs) == 3
     folds = is_convolution(graph, layer) or (_has_constants(graph, layer, "Gemm") and plain)
@@ -71,16 +74,13 @@ def _layer_before(graph: Graph, node: Node) -> Node | None:
 
 
 def _fold(graph: Graph, layer: Node, node: Node) -> None:
-    scale, shift, mean, variance = (_constant(graph, name) for name in node.inputs[1:])
-    epsilon = node.attributes.get("epsilon", 1e-5)
-    assert isinstance(epsilon, float | int)
-    factor = scale / np.sqrt(variance + epsilon)
+    affine = channel_affine(graph, node)
+    assert affine is not None
     weights, bias = _constant(graph, layer.inputs[1]), _constant(graph, layer.inputs[2])
+    column = affine.factor.reshape(-1, *[1] * (weights.ndim - 1))
     names = (
-        graph.add_constant(
-            graph.fresh_name(f"{layer.name}/weights"), weights * factor.reshape(-1, *[1] * (weights.ndim - 1))
-        ),
-        graph.add_constant(graph.fresh_name(f"{layer.name}/bias"), (bias - mean) * factor + shift),
+        graph.add_constant(graph.fresh_name(f"{layer.name}/weights"), weights * column),
+        graph.add_constant(graph.fresh_name(f"{layer.name}/bias"), bias * affine.factor + affine.shift),
     )
     position = graph.nodes.index(layer)
     graph.nodes[position] = replace(layer, inputs=(layer.inputs[0], *names), outputs=node.outputs)
