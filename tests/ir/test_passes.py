@@ -43,6 +43,17 @@ def test_gemm_in_every_form(trans: int, alpha: float, beta: float, bias: tuple[i
     same_function(graph, fused)
 
 
+@pytest.mark.parametrize("computed", [False, True])
+def test_a_gemm_whose_bias_is_no_row_stays(computed: bool) -> None:
+    graph = Graph("g", ("x",), ("y",), values={"x": Value("x", "float32", (2, 3))})
+    graph.add_constant("w", np.eye(3))
+    bias = "x" if computed else graph.add_constant("b", np.arange(6).reshape(2, 3))
+    graph.nodes = [Node("Gemm", ("x", "w", bias), ("y",), {}, "fc")]
+    infer(graph)
+    fused = run_passes(graph, [fuse_linear]).graph
+    assert fused.nodes[0].attributes == {} and fused.nodes[0].inputs == ("x", "w", bias)
+
+
 def test_an_add_of_something_else_stays() -> None:
     graph = float_mlp((5, 3))
     graph.nodes.insert(1, Node("Tanh", ("m1",), ("t",), {}, "tanh"))

@@ -11,12 +11,12 @@ def _infer_matmul(call: Call) -> list[TensorType]:
     call.require(
         left.dtype == right.dtype == "float32", "operand types", "float32", (left.dtype, right.dtype)
     )
-    call.require(
-        min(len(left.shape), len(right.shape)) >= 2, "operand ranks", "2 or more", (left.shape, right.shape)
-    )
-    _require_inner(call, left.shape[-1], right.shape[-2])
+    if not (left.shape and right.shape):
+        call.fail("operand ranks", "1 or more", f"{call.described(0)}; {call.described(1)}")
+    _require_inner(call, left.shape[-1], right.shape[-2:][0])
     batch = broadcast(call, left.shape[:-2], right.shape[:-2])
-    return [TensorType("float32", (*batch, left.shape[-2], right.shape[-1]))]
+    columns = right.shape[-1:] if len(right.shape) > 1 else ()  # a vector is a row, then a column
+    return [TensorType("float32", (*batch, *left.shape[-2:-1], *columns))]
 
 
 def _matmul(call: Call, left: Array, right: Array) -> list[Array]:

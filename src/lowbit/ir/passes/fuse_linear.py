@@ -19,8 +19,10 @@ def is_linear(graph: Graph, node: Node) -> bool:
     """Return whether a node is ``y = x W^T + b`` with constant ``W`` and ``b``."""
     if (node.domain, node.op) != ("", "Gemm") or len(node.inputs) != 3:
         return False
-    constant = all(name in graph.values and graph.values[name].data is not None for name in node.inputs[1:])
-    return constant and dict(node.attributes) == {"transB": 1}
+    weights, bias = (graph.values[name].data if name else None for name in node.inputs[1:])
+    if weights is None or bias is None:
+        return False
+    return dict(node.attributes) == {"transB": 1} and bias.shape == weights.shape[:1]
 
 
 def _apply(graph: Graph) -> bool:
@@ -42,7 +44,16 @@ def _is_open(graph: Graph, node: Node) -> bool:
         and weights.data.ndim == 2
         and rank == 2
         and not node.attributes.get("transA")
+        and _has_row_bias(graph, node)
     )
+
+
+def _has_row_bias(graph: Graph, node: Node) -> bool:
+    """Return whether a node's own bias, if it has one, is a constant that is the same for every sample."""
+    if len(node.inputs) < 3 or not node.inputs[2]:
+        return True
+    data = graph.values[node.inputs[2]].data
+    return data is not None and (data.ndim < 2 or data.shape[0] == 1)
 
 
 def _rewrite(graph: Graph, node: Node) -> None:
