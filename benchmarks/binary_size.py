@@ -1,0 +1,77 @@
+"""Where every byte of the binary networks is, beside the published sizes.
+
+    python benchmarks/binary_size.py --json results/binary-size.json
+
+Networks are the zoo's with random weights, which do not change a size, written as `.circle` and counted by
+`lowbit inspect`. A table is written beside the JSON. MB is 1024 * 1024 bytes.
+"""
+
+import argparse
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from lowbit import api
+from lowbit.bench.provenance import provenance
+from lowbit.zoo import NETWORKS, binary_graph, parameter_count
+
+PUBLISHED_MB = {"vgg16": 14.57, "cnv": 1.87}
+KINDS = {"_binary": "planes", "_scales": "scales", ".bias": "biases", "options": "options"}
+FLOAT_BYTES, MB = 4, 1 << 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, required=True, help="where the rows go")
+    options = parser.parse_args()
+    rows = [measure(name) for name in PUBLISHED_MB]
+    made = provenance("python benchmarks/binary_size.py --json FILE")
+    options.json.write_text(json.dumps({**made, "rows": rows}, indent=1) + "\n")
+    options.json.with_suffix(".md").write_text(table(rows))
+
+
+def measure(name: str) -> dict[str, Any]:
+    """Return the bytes of one network by kind, and of every layer."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.circle"
+        api.write(binary_graph(NETWORKS[name]), path)
+        found = api.inspect(path, verify=True)
+    kinds: Counter[str] = Counter()
+    for row in found["table"]:
+        kinds[kind_of(row["what"])] += row["bytes"]
+    return {
+        "network": name,
+        "parameters": parameter_count(NETWORKS[name]),
+        "float_bytes": FLOAT_BYTES * parameter_count(NETWORKS[name]),
+        "published_mb": PUBLISHED_MB[name],
+        "bytes": found["bytes"],
+        "by_kind": dict(kinds),
+        "layers": {layer["name"]: layer["bytes"] for layer in found["layers"]},
+    }
+
+
+def kind_of(what: str) -> str:
+    """Return the kind of a row of the byte table."""
+    return next((kind for end, kind in KINDS.items() if what.endswith(end)), "structure")
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return a Markdown table: a line per network, sizes in MB and bytes by kind."""
+    kinds = [*KINDS.values(), "structure"]
+    columns = ["network", "parameters", "float, MB", "published, MB", "file, MB"]
+    columns += [f"{kind}, bytes" for kind in kinds]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for row in rows:
+        sizes = (row["float_bytes"] / MB, row["published_mb"], row["bytes"] / MB)
+        cells = [row["network"], f"{row['parameters']:,}", *(f"{size:.2f}" for size in sizes)]
+        cells += [f"{row['by_kind'].get(kind, 0):,}" for kind in kinds]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
