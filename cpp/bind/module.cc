@@ -1,6 +1,7 @@
 // lowbit.engine._core: the builder, the program, and what this machine can do.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
@@ -100,6 +101,9 @@ nb::dict kernels(const std::string& level) {
   names["plane_fully_connected"] = set.plane_fully_connected.level;
   names["byte_fully_connected"] = set.byte_fully_connected.level;
   names["float_fully_connected"] = set.float_fully_connected.level;
+  names["plane_convolution"] = set.plane_convolution.level;
+  names["byte_convolution"] = set.byte_convolution.level;
+  names["float_convolution"] = set.float_convolution.level;
   return names;
 }
 
@@ -109,6 +113,61 @@ nb::dict features() {
   out["avx2"] = cpu.avx2, out["avx512"] = cpu.avx512;
   out["avx512_vpopcntdq"] = cpu.vpopcntdq, out["avx512_vnni"] = cpu.vnni;
   return out;
+}
+
+// Rows, then columns: (kernel, stride, before, after, dilation).
+using PythonAxis = std::array<std::size_t, 5>;
+
+WindowSpec window_of(const PythonAxis& rows, const PythonAxis& columns, std::size_t group = 1) {
+  const auto axis = [](const PythonAxis& a) { return AxisSpec{a[0], a[1], a[2], a[3], a[4]}; };
+  return {axis(rows), axis(columns), group};
+}
+
+void bind_maps(nb::class_<Builder>& builder) {
+  builder
+      .def("arrange", &Builder::arrange, "x"_a, "channels"_a, "height"_a, "width"_a)
+      .def("flatten", &Builder::flatten, "x"_a)
+      .def("plane_convolution",
+           [](Builder& b, std::size_t x, const PythonAxis& rows, const PythonAxis& columns, std::size_t group,
+              const Array<std::uint32_t, 3>& planes, const Array<std::int32_t, 2>& factors,
+              const Array<std::int32_t, 1>& offsets, const Array<std::int32_t, 1>& input_factors,
+              const PythonEpilogue& epilogue) {
+             return b.plane_convolution(x, window_of(rows, columns, group),
+                                        {plane_rows(planes), matrix(factors), span(offsets), span(input_factors)},
+                                        epilogue.spec());
+           },
+           "x"_a, "rows"_a, "columns"_a, "group"_a, "planes"_a.noconvert(), "factors"_a.noconvert(),
+           "offsets"_a.noconvert(), "input_factors"_a.noconvert(), "epilogue"_a)
+      .def("byte_convolution",
+           [](Builder& b, std::size_t x, const PythonAxis& rows, const PythonAxis& columns, std::size_t group,
+              const Array<std::int8_t, 2>& weights, const Array<std::int32_t, 1>& constant,
+              const Array<std::int32_t, 1>& row_factor, std::int32_t lowest, const PythonEpilogue& epilogue) {
+             return b.byte_convolution(x, window_of(rows, columns, group),
+                                       {matrix(weights), span(constant), span(row_factor), lowest}, epilogue.spec());
+           },
+           "x"_a, "rows"_a, "columns"_a, "group"_a, "weights"_a.noconvert(), "constant"_a.noconvert(),
+           "row_factor"_a.noconvert(), "lowest"_a, "epilogue"_a)
+      .def("float_convolution",
+           [](Builder& b, std::size_t x, const PythonAxis& rows, const PythonAxis& columns, std::size_t group,
+              const Array<float, 2>& weights, const Array<float, 1>& bias) {
+             return b.float_convolution(x, window_of(rows, columns, group), matrix(weights), span(bias));
+           },
+           "x"_a, "rows"_a, "columns"_a, "group"_a, "weights"_a.noconvert(), "bias"_a.noconvert())
+      .def("max_pool",
+           [](Builder& b, std::size_t x, const PythonAxis& rows, const PythonAxis& columns,
+              const Array<std::uint8_t, 1>& ranks) { return b.max_pool(x, window_of(rows, columns), span(ranks)); },
+           "x"_a, "rows"_a, "columns"_a, "ranks"_a.noconvert())
+      .def("average_pool",
+           [](Builder& b, std::size_t x, const PythonAxis& rows, const PythonAxis& columns, bool count_all) {
+             return b.average_pool(x, window_of(rows, columns), count_all);
+           },
+           "x"_a, "rows"_a, "columns"_a, "count_all"_a)
+      .def("scale_channels",
+           [](Builder& b, std::size_t x, const Array<float, 1>& scale, const Array<float, 1>& shift) {
+             return b.scale_channels(x, span(scale), span(shift));
+           },
+           "x"_a, "scale"_a.noconvert(), "shift"_a.noconvert())
+      .def("concatenate", &Builder::concatenate, "x"_a);
 }
 
 void bind_builder(nb::module_& module) {
@@ -147,7 +206,9 @@ void bind_builder(nb::module_& module) {
       .value("add", Arithmetic::add).value("subtract", Arithmetic::subtract)
       .value("multiply", Arithmetic::multiply).value("divide", Arithmetic::divide);
 
-  nb::class_<Builder>(module, "Builder", "Puts a Program together; each method returns the number of a new value.")
+  nb::class_<Builder> builder(module, "Builder", "Puts a Program together; each method returns the number of a new value.");
+  bind_maps(builder);
+  builder
       .def(nb::init<std::size_t, const std::string&>(), "features"_a, "level"_a = "")
       .def("encode_planes",
            [](Builder& b, std::size_t x, const Array<float, 1>& thresholds, const Array<std::uint8_t, 1>& table) {

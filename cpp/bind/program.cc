@@ -88,15 +88,21 @@ std::vector<Py_ssize_t> with_batch(const char* where, const std::vector<Py_ssize
   return shape;
 }
 
-// Codes in planes or bytes -> one byte each; floats as they are. `to` has room for all rows.
+// Codes in planes or bytes -> one byte each, floats as they are; maps in the order [channel][height][width].
 void unpack(const Place& from, std::size_t rows, std::byte* to) {
-  const std::size_t features = from.value->features;
+  const Value& value = *from.value;
+  const std::size_t pixels = value.pixels(), channels = value.channels();
   for (std::size_t row = 0; row < rows; ++row) {
-    if (from.value->kind == Kind::real) {
-      std::memcpy(to + 4 * row * features, from.real(row), 4 * features);
-      continue;
+    for (std::size_t c = 0; c < channels; ++c) {
+      for (std::size_t p = 0; p < pixels; ++p) {
+        if (value.kind == Kind::real) {
+          std::memcpy(to, from.real(row) + p * channels + c, sizeof(float));
+          to += sizeof(float);
+        } else {
+          *to++ = static_cast<std::byte>(from.code(row, p, c));
+        }
+      }
     }
-    for (std::size_t n = 0; n < features; ++n) to[row * features + n] = static_cast<std::byte>(from.code(row, n));
   }
 }
 
@@ -200,9 +206,10 @@ nb::list PythonProgram::trace(nb::handle x) {
   }
 
   const std::lock_guard guard(program_->lock());
-  Aligned<std::byte> result(kBlockRows * program_->output().row);
-  for (std::size_t first = 0; first < rows; first += kBlockRows) {
-    const std::size_t count = std::min(kBlockRows, rows - first);
+  const std::size_t most = program_->block_rows();
+  Aligned<std::byte> result(most * program_->output().row);
+  for (std::size_t first = 0; first < rows; first += most) {
+    const std::size_t count = std::min(most, rows - first);
     const std::byte* input = samples.data() + first * program_->input().row;
     const Block block = program_->run_block(input, result.data(), count, 0, nullptr);
     for (std::size_t n = 0; n < at.size(); ++n) {
@@ -220,12 +227,13 @@ std::vector<double> PythonProgram::profile(nb::handle x, std::size_t repeats) {
   const std::size_t rows = samples.rows();
   const auto& steps = program_->steps();
   const std::lock_guard guard(program_->lock());
-  Aligned<std::byte> result(kBlockRows * program_->output().row);
+  const std::size_t most = program_->block_rows();
+  Aligned<std::byte> result(most * program_->output().row);
   std::vector<double> best(steps.size(), 1e30);
   for (std::size_t repeat = 0; repeat < repeats; ++repeat) {
     std::vector<double> seconds(steps.size(), 0.0);
-    for (std::size_t first = 0; first < rows; first += kBlockRows) {
-      const std::size_t count = std::min(kBlockRows, rows - first);
+    for (std::size_t first = 0; first < rows; first += most) {
+      const std::size_t count = std::min(most, rows - first);
       const std::byte* at = samples.data() + first * program_->input().row;
       const Block block = program_->run_block(at, result.data(), count, 0, nullptr);  // warms, as in a longer run
       for (std::size_t n = 0; n < steps.size(); ++n) {

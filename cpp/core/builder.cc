@@ -11,30 +11,47 @@ namespace {
 constexpr std::size_t kMaxFeatures = std::size_t{1} << 24;
 constexpr std::size_t kMaxThreads = 256;
 
-Value real_value(std::size_t features) { return {Kind::real, features, 0, 4 * features, 0, 0}; }
-
-Value bytes_value(std::size_t features, unsigned top) {
-  return {Kind::bytes, features, static_cast<unsigned>(std::bit_width(top)), round_up(features, 16), 0, 0};
-}
-
 unsigned largest(std::span<const std::uint8_t> table) {
   return table.empty() ? 0 : *std::max_element(table.begin(), table.end());
 }
 
-Value planes_value(std::size_t features, std::size_t levels) {
-  const auto bits = static_cast<unsigned>(std::bit_width(levels) - 1);
-  const std::size_t plane = round_up(features, 64) / 8;
-  return {Kind::planes, features, bits, bits * plane, plane, 0};
+unsigned bits_of(std::size_t levels) { return static_cast<unsigned>(std::bit_width(levels) - 1); }
+
+unsigned bits_of_bytes(std::span<const std::uint8_t> table) {
+  return static_cast<unsigned>(std::bit_width(largest(table)));
+}
+
+Kind kind_of(const EpilogueSpec& epilogue) {
+  switch (epilogue.output) {
+    case Output::planes: return Kind::planes;
+    case Output::real: return Kind::real;
+    default: return Kind::bytes;
+  }
+}
+
+unsigned bits_of(const EpilogueSpec& epilogue) {
+  switch (epilogue.output) {
+    case Output::planes: return bits_of(epilogue.table.size());
+    case Output::bytes: return bits_of_bytes(epilogue.table);
+    case Output::affine: return 8;
+    default: return 0;
+  }
+}
+
+Value flat_value(Kind kind, unsigned bits, std::size_t features) {
+  return kind == Kind::planes ? planes_value(features, bits)
+         : kind == Kind::bytes ? bytes_value(features, bits)
+                               : real_value(features);
 }
 
 Value epilogue_value(std::size_t channels, const EpilogueSpec& epilogue) {
-  switch (epilogue.output) {
-    case Output::planes: return planes_value(channels, epilogue.table.size());
-    case Output::real: return real_value(channels);
-    case Output::bytes: return bytes_value(channels, largest(epilogue.table));
-    case Output::affine: break;
-  }
-  return bytes_value(channels, 255);
+  return flat_value(kind_of(epilogue), bits_of(epilogue), channels);
+}
+
+// The map that a window makes of another one.
+Value window_value(Kind kind, unsigned bits, std::size_t channels, const Value& input, const WindowSpec& window) {
+  const Axis rows("window", input.height, window.rows), columns("window", input.width, window.columns);
+  return map_value(kind, bits, channels, rows.outputs(), columns.outputs());
 }
 
 }  // namespace
@@ -46,18 +63,19 @@ Builder::Builder(std::size_t features, const std::string& level) : kernels_(sele
 
 std::size_t Builder::encode_planes(std::size_t x, std::span<const float> thresholds,
                                    std::span<const std::uint8_t> table) {
-  return add(planes_value(value(x).features, table.size()),
-             lowbit::encode(kernels_, x, value(x), Output::planes, thresholds, table));
+  const Value result = like(x, Kind::planes, bits_of(table.size()));
+  return add(result, lowbit::encode(kernels_, x, value(x), result, thresholds, table));
 }
 
 std::size_t Builder::encode_bytes(std::size_t x, std::span<const float> thresholds,
                                   std::span<const std::uint8_t> table) {
-  return add(bytes_value(value(x).features, largest(table)),
-             lowbit::encode(kernels_, x, value(x), Output::bytes, thresholds, table));
+  const Value result = like(x, Kind::bytes, bits_of_bytes(table));
+  return add(result, lowbit::encode(kernels_, x, value(x), result, thresholds, table));
 }
 
 std::size_t Builder::encode_affine(std::size_t x, double scale, double zero, double top) {
-  return add(bytes_value(value(x).features, 255), lowbit::encode_affine(kernels_, x, value(x), scale, zero, top));
+  const Value result = like(x, Kind::bytes, 8);
+  return add(result, lowbit::encode_affine(kernels_, x, value(x), result, scale, zero, top));
 }
 
 std::size_t Builder::plane_fully_connected(std::size_t x, const PlaneWeights& weights,
@@ -76,36 +94,90 @@ std::size_t Builder::float_fully_connected(std::size_t x, Matrix<float> weights,
   return add(real_value(weights.rows), lowbit::float_fully_connected(kernels_, x, value(x), weights, bias));
 }
 
+std::size_t Builder::arrange(std::size_t x, std::size_t channels, std::size_t height, std::size_t width) {
+  require(std::max({channels, height, width}) <= kMaxFeatures && std::min({channels, height, width}) >= 1, "arrange",
+          "1 to 2^24 channels, rows and columns", "others");
+  const Value result = map_value(value(x).kind, value(x).bits, channels, height, width);
+  return add(result, lowbit::arrange(x, value(x), result));
+}
+
+std::size_t Builder::flatten(std::size_t x) {
+  const Value& input = value(x);
+  return add(flat_value(input.kind, input.bits, input.features), lowbit::flatten(x, input));
+}
+
+std::size_t Builder::plane_convolution(std::size_t x, const WindowSpec& window, const PlaneWeights& weights,
+                                       const EpilogueSpec& epilogue) {
+  const Value result = window_value(kind_of(epilogue), bits_of(epilogue), weights.factors.rows, value(x), window);
+  return add(result, lowbit::plane_convolution(kernels_, x, value(x), result, window, weights, epilogue));
+}
+
+std::size_t Builder::byte_convolution(std::size_t x, const WindowSpec& window, const ByteConvolutionWeights& weights,
+                                      const EpilogueSpec& epilogue) {
+  const Value result = window_value(kind_of(epilogue), bits_of(epilogue), weights.weights.rows, value(x), window);
+  return add(result, lowbit::byte_convolution(kernels_, x, value(x), result, window, weights, epilogue));
+}
+
+std::size_t Builder::float_convolution(std::size_t x, const WindowSpec& window, Matrix<float> weights,
+                                       std::span<const float> bias) {
+  const Value result = window_value(Kind::real, 0, weights.rows, value(x), window);
+  return add(result, lowbit::float_convolution(kernels_, x, value(x), result, window, weights, bias));
+}
+
+std::size_t Builder::max_pool(std::size_t x, const WindowSpec& window, std::span<const std::uint8_t> ranks) {
+  const Value result = window_value(value(x).kind, value(x).bits, value(x).channels(), value(x), window);
+  return add(result, lowbit::max_pool(x, value(x), result, window, ranks));
+}
+
+std::size_t Builder::average_pool(std::size_t x, const WindowSpec& window, bool count_all) {
+  const Value result = window_value(Kind::real, 0, value(x).channels(), value(x), window);
+  return add(result, lowbit::average_pool(x, value(x), result, window, count_all));
+}
+
+std::size_t Builder::scale_channels(std::size_t x, std::span<const float> scale, std::span<const float> shift) {
+  return add(like(x, Kind::real, 0), lowbit::scale_channels(x, value(x), scale, shift));
+}
+
+std::size_t Builder::concatenate(const std::vector<std::size_t>& x) {
+  require(!x.empty(), "concatenate", "maps", "none");
+  std::vector<Value> inputs;
+  std::size_t channels = 0;
+  for (const std::size_t n : x) inputs.push_back(value(n)), channels += value(n).channels();
+  const Value result = map_value(inputs[0].kind, inputs[0].bits, channels, inputs[0].height, inputs[0].width);
+  return add(result, lowbit::concatenate(x, inputs, result));
+}
+
 std::size_t Builder::look_up(std::size_t x, std::span<const std::uint8_t> table) {
-  return add(bytes_value(value(x).features, largest(table)), lowbit::look_up(x, value(x), table));
+  return add(like(x, Kind::bytes, bits_of_bytes(table)), lowbit::look_up(x, value(x), table));
 }
 
 std::size_t Builder::decode(std::size_t x, std::span<const float> table) {
-  return add(real_value(value(x).features), lowbit::decode(x, value(x), table));
+  return add(like(x, Kind::real, 0), lowbit::decode(x, value(x), table));
 }
 
 std::size_t Builder::activate(std::size_t x, Function function) {
-  return add(real_value(value(x).features), lowbit::activate(x, value(x), function));
+  return add(like(x, Kind::real, 0), lowbit::activate(x, value(x), function));
 }
 
 std::size_t Builder::clip(std::size_t x, float low, float high) {
-  return add(real_value(value(x).features), lowbit::clip(x, value(x), low, high));
+  return add(like(x, Kind::real, 0), lowbit::clip(x, value(x), low, high));
 }
 
 std::size_t Builder::combine(std::size_t x, std::size_t y, Arithmetic operation) {
-  return add(real_value(value(x).features), lowbit::combine(x, y, value(x), value(y), operation));
+  return add(like(x, Kind::real, 0), lowbit::combine(x, y, value(x), value(y), operation));
 }
 
 std::size_t Builder::combine_constant(std::size_t x, std::span<const float> row, Arithmetic operation) {
-  return add(real_value(value(x).features), lowbit::combine_constant(x, value(x), row, operation));
+  return add(like(x, Kind::real, 0), lowbit::combine_constant(x, value(x), row, operation));
 }
 
 std::size_t Builder::softmax(std::size_t x, bool logarithm) {
-  return add(real_value(value(x).features), lowbit::softmax(x, value(x), logarithm));
+  return add(like(x, Kind::real, 0), lowbit::softmax(x, value(x), logarithm));
 }
 
 std::unique_ptr<Program> Builder::finish(std::size_t output, std::size_t threads) {
-  require(value(output).kind == Kind::real && output != 0, "output", "a float value that a step makes",
+  require(value(output).kind == Kind::real && output != 0 && value(output).pixel == 0, "output",
+          "a float value that a step makes, no map",
           "value " + std::to_string(output));
   if (threads < 1 || threads > kMaxThreads) {
     throw Error(Error::Kind::engine, "that many threads cannot be used", "threads",
@@ -117,6 +189,12 @@ std::unique_ptr<Program> Builder::finish(std::size_t output, std::size_t threads
 const Value& Builder::value(std::size_t n) const {
   require(n < values_.size(), "value", "one that exists already", std::to_string(n));
   return values_[n];
+}
+
+Value Builder::like(std::size_t x, Kind kind, unsigned bits) const {
+  const Value& input = value(x);
+  return input.pixel == 0 ? flat_value(kind, bits, input.features)
+                          : map_value(kind, bits, input.channels(), input.height, input.width);
 }
 
 std::size_t Builder::add(Value result, std::unique_ptr<Step> step) {

@@ -1,8 +1,9 @@
 // Puts a program together, value by value. Every size is checked here, so that running can trust them all.
 #pragma once
 
+#include "convolution.h"
 #include "elementwise.h"
-#include "layers.h"
+#include "maps.h"
 
 namespace lowbit {
 
@@ -20,6 +21,19 @@ class Builder final {
   std::size_t plane_fully_connected(std::size_t x, const PlaneWeights& weights, const EpilogueSpec& epilogue);
   std::size_t byte_fully_connected(std::size_t x, const ByteWeights& weights, const EpilogueSpec& epilogue);
   std::size_t float_fully_connected(std::size_t x, Matrix<float> weights, std::span<const float> bias);
+  // Maps: made by arrange, or by an encoding or a layer that reads one.
+  std::size_t arrange(std::size_t x, std::size_t channels, std::size_t height, std::size_t width);
+  std::size_t flatten(std::size_t x);
+  std::size_t plane_convolution(std::size_t x, const WindowSpec& window, const PlaneWeights& weights,
+                                const EpilogueSpec& epilogue);
+  std::size_t byte_convolution(std::size_t x, const WindowSpec& window, const ByteConvolutionWeights& weights,
+                               const EpilogueSpec& epilogue);
+  std::size_t float_convolution(std::size_t x, const WindowSpec& window, Matrix<float> weights,
+                                std::span<const float> bias);
+  std::size_t max_pool(std::size_t x, const WindowSpec& window, std::span<const std::uint8_t> ranks);
+  std::size_t average_pool(std::size_t x, const WindowSpec& window, bool count_all);
+  std::size_t scale_channels(std::size_t x, std::span<const float> scale, std::span<const float> shift);
+  std::size_t concatenate(const std::vector<std::size_t>& x);
   std::size_t look_up(std::size_t x, std::span<const std::uint8_t> table);
   std::size_t decode(std::size_t x, std::span<const float> table);
   std::size_t activate(std::size_t x, Function function);
@@ -33,6 +47,8 @@ class Builder final {
 
  private:
   const Value& value(std::size_t n) const;
+  // A value of value x's shape.
+  Value like(std::size_t x, Kind kind, unsigned bits) const;
   std::size_t add(Value result, std::unique_ptr<Step> step);
 
   KernelSet kernels_;

@@ -14,14 +14,26 @@ void require_real(const char* where, const Value& value) {
   require(value.kind == Kind::real, where, "floats", "another kind of value");
 }
 
-Rows rows_of(const Block& block, std::size_t x, std::size_t y) {
+// Calls encode(rows): of whole samples, or where a map has gaps between its pixels, of the pixels of each sample.
+template <class Encode>
+void each_rows(const Block& block, std::size_t x, std::size_t y, const Encode& encode) {
   const Place in = block.place(x), out = block.place(y);
-  return {block.rows, in.at, in.value->row, in.value->plane, nullptr, out.at, out.value->row, out.value->plane};
+  if (out.value->dense()) {
+    encode({block.rows, in.at, in.value->row, 0, nullptr, out.at, out.value->row, out.value->plane});
+    return;
+  }
+  for (std::size_t row = 0; row < block.rows; ++row) {
+    encode(Rows{out.value->pixels(), in.at + row * in.value->row, 4 * in.value->channels(), 0, nullptr,
+                out.at + row * out.value->row, out.value->pixel, out.value->plane});
+  }
 }
+
+// Features of the rows above.
+std::size_t row_features(const Value& output) { return output.dense() ? output.features : output.channels(); }
 
 class EncodeStep final : public Step {
  public:
-  EncodeStep(const KernelSet& kernels, std::size_t x, const Value& input, Output output,
+  EncodeStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& result_value, Output output,
              std::span<const float> thresholds, std::span<const std::uint8_t> table)
       : kernel_(kernels.encode), x_(x) {
     const std::size_t levels = table.size();
@@ -34,7 +46,7 @@ class EncodeStep final : public Step {
             where, std::to_string(levels - 1) + " rising thresholds", std::to_string(thresholds.size()));
     require(output == Output::bytes || *std::max_element(table.begin(), table.end()) < levels, where,
             "codes below " + std::to_string(levels), "a larger one");
-    encoder_ = {output, input.features, static_cast<unsigned>(std::bit_width(levels) - 1), true, {}, {}};
+    encoder_ = {output, row_features(result_value), static_cast<unsigned>(std::bit_width(levels) - 1), true, {}, {}};
     std::copy(thresholds.begin(), thresholds.end(), encoder_.thresholds);
     std::copy(table.begin(), table.end(), encoder_.table);
     for (std::size_t n = 0; n < levels; ++n) encoder_.rank_is_code &= table[n] == n;
@@ -43,7 +55,9 @@ class EncodeStep final : public Step {
     cost = static_cast<double>(input.features * levels) / 20;
   }
 
-  void run(const Block& block) const override { kernel_.run(encoder_, rows_of(block, x_, result)); }
+  void run(const Block& block) const override {
+    each_rows(block, x_, result, [&](const Rows& rows) { kernel_.run(encoder_, rows); });
+  }
 
  private:
   static constexpr const char* where = "encode";
@@ -55,9 +69,9 @@ class EncodeStep final : public Step {
 
 class AffineEncodeStep final : public Step {
  public:
-  AffineEncodeStep(const KernelSet& kernels, std::size_t x, const Value& input, double scale, double zero,
-                   double top)
-      : kernel_(kernels.encode_affine), x_(x), encoder_{input.features, scale, zero, top} {
+  AffineEncodeStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output, double scale,
+                   double zero, double top)
+      : kernel_(kernels.encode_affine), x_(x), encoder_{row_features(output), scale, zero, top} {
     require_real(where, input);
     require(scale > 0 && std::isfinite(scale) && std::isfinite(zero) && top >= 0 && top <= 255, where,
             "a positive scale and codes within a byte", "others");
@@ -66,7 +80,9 @@ class AffineEncodeStep final : public Step {
     cost = static_cast<double>(input.features);
   }
 
-  void run(const Block& block) const override { kernel_.run(encoder_, rows_of(block, x_, result)); }
+  void run(const Block& block) const override {
+    each_rows(block, x_, result, [&](const Rows& rows) { kernel_.run(encoder_, rows); });
+  }
 
  private:
   static constexpr const char* where = "encode_affine";
@@ -79,7 +95,7 @@ class AffineEncodeStep final : public Step {
 class LookUpStep final : public Step {
  public:
   LookUpStep(std::size_t x, const Value& input, std::span<const std::uint8_t> table)
-      : x_(x), features_(input.features) {
+      : x_(x), features_(input.pixel == 0 ? input.features : input.row) {
     require(input.kind == Kind::bytes && table.size() == table_.size(), "look_up", "bytes and a table of 256",
             std::to_string(table.size()));
     std::copy(table.begin(), table.end(), table_.begin());
@@ -118,7 +134,9 @@ class DecodeStep final : public Step {
     const Place in = block.place(x_), out = block.place(result);
     for (std::size_t row = 0; row < block.rows; ++row) {
       float* y = out.real(row);
-      for (std::size_t n = 0; n < in.value->features; ++n) y[n] = table_[in.code(row, n)];
+      for (std::size_t p = 0; p < in.value->pixels(); ++p) {
+        for (std::size_t n = 0; n < in.value->channels(); ++n) *y++ = table_[in.code(row, p, n)];
+      }
     }
   }
 
@@ -283,14 +301,15 @@ class SoftmaxStep final : public Step {
 
 }  // namespace
 
-std::unique_ptr<Step> encode(const KernelSet& kernels, std::size_t x, const Value& input, Output output,
+std::unique_ptr<Step> encode(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
                              std::span<const float> thresholds, std::span<const std::uint8_t> table) {
-  return std::make_unique<EncodeStep>(kernels, x, input, output, thresholds, table);
+  const Output kind = output.kind == Kind::planes ? Output::planes : Output::bytes;
+  return std::make_unique<EncodeStep>(kernels, x, input, output, kind, thresholds, table);
 }
 
-std::unique_ptr<Step> encode_affine(const KernelSet& kernels, std::size_t x, const Value& input, double scale,
-                                    double zero, double top) {
-  return std::make_unique<AffineEncodeStep>(kernels, x, input, scale, zero, top);
+std::unique_ptr<Step> encode_affine(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
+                                    double scale, double zero, double top) {
+  return std::make_unique<AffineEncodeStep>(kernels, x, input, output, scale, zero, top);
 }
 
 std::unique_ptr<Step> look_up(std::size_t x, const Value& input, std::span<const std::uint8_t> table) {

@@ -13,11 +13,12 @@ namespace lowbit {
 enum class Function : std::uint8_t { identity, tanh, sigmoid };
 enum class Arithmetic : std::uint8_t { add, subtract, multiply, divide };
 
-std::unique_ptr<Step> encode(const KernelSet& kernels, std::size_t x, const Value& input, Output output,
+// Floats -> planes or bytes of the same shape.
+std::unique_ptr<Step> encode(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
                              std::span<const float> thresholds, std::span<const std::uint8_t> table);
 
-std::unique_ptr<Step> encode_affine(const KernelSet& kernels, std::size_t x, const Value& input, double scale,
-                                    double zero, double top);
+std::unique_ptr<Step> encode_affine(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
+                                    double scale, double zero, double top);
 
 // bytes -> bytes
 std::unique_ptr<Step> look_up(std::size_t x, const Value& input, std::span<const std::uint8_t> table);

@@ -43,7 +43,7 @@ struct Rows {
   std::size_t count;
   const std::byte* x;
   std::size_t x_row, x_plane;
-  const std::int32_t* sums;  // [count], where the layer has a row_factor
+  const std::int32_t* sums;  // [count], or one for each output pixel, where the layer has a row_factor
   std::byte* y;
   std::size_t y_row, y_plane;
 };
@@ -81,6 +81,43 @@ struct FloatLayer {
   const float* bias;     // [groups * 16]
 };
 
+// A convolution is the same product with the inputs of a window: for each output pixel, some runs of the input map.
+// Maps lie pixel by pixel, channels innermost, so a row of the kernel is one run. Units are 32-bit words of
+// planes, quads of bytes, or floats.
+struct Run {
+  std::uint32_t x;       // bytes from the window's first tap
+  std::uint32_t weight;  // units into a channel's weights, which lie tap by tap
+  std::uint32_t length;  // units
+};
+
+// Bytes from the start of a sample to the window's first tap, and to the output pixel.
+struct Pixel {
+  std::uint32_t x, y;
+};
+
+// Output pixels whose windows hold the same taps: taps outside the map are skipped, so borders are regions of their own.
+struct Region {
+  const Run* runs;
+  std::size_t run_count;
+  const Pixel* pixels;
+  std::size_t pixel_count;
+  std::size_t first_sum;  // of its pixels' sums
+  Epilogue epilogue;      // instead of the layer's
+};
+
+struct Window {
+  const Region* regions;
+  std::size_t region_count;
+  std::size_t sum_count;       // sums of a sample: one for each output pixel
+  const std::uint32_t* shift;  // [groups]: bytes to the first input channel that a group of channels reads; or null
+};
+
+// The part of a convolution that one thread does: groups of channels, and the n-th of `parts` shares of each region.
+struct Part {
+  Groups groups;
+  std::size_t part, parts;
+};
+
 // rank = #{x > threshold} -> code in planes, or byte.
 struct Encoder {
   Output output;  // planes or bytes
@@ -102,6 +139,10 @@ using encode_affine_kernel = void(const AffineEncoder&, const Rows&);
 using plane_fully_connected_kernel = void(const PlaneLayer&, const Rows&, Groups);
 using byte_fully_connected_kernel = void(const ByteLayer&, const Rows&, Groups);
 using float_fully_connected_kernel = void(const FloatLayer&, const Rows&, Groups);
+// Weights of planes: [groups][words][weight_planes][16] of 32 bits on every level.
+using plane_convolution_kernel = void(const PlaneLayer&, const Window&, const Rows&, const Part&);
+using byte_convolution_kernel = void(const ByteLayer&, const Window&, const Rows&, const Part&);
+using float_convolution_kernel = void(const FloatLayer&, const Window&, const Rows&, const Part&);
 // Repeats the innermost step of a kernel in registers alone; returns the multiply-adds done.
 using popcount_peak_kernel = std::uint64_t(std::uint64_t repeats);
 using dot_peak_kernel = std::uint64_t(std::uint64_t repeats);

@@ -12,8 +12,10 @@
 
 namespace lowbit {
 
-// Samples run in blocks of this many rows, so that the arena has a fixed size whatever the batch.
+// Samples run in blocks of up to this many rows, so that the arena has a fixed size whatever the batch.
 inline constexpr std::size_t kBlockRows = 64;
+// Blocks of large maps have fewer rows: about what the second cache holds.
+inline constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
 // Work below this stays on the calling thread and keeps Python's lock: handing it over costs as much.
 inline constexpr double kWorthSharing = 20'000;  // nanoseconds
 
@@ -21,13 +23,30 @@ enum class Kind : std::uint8_t { real, planes, bytes };
 
 // What passes between steps. A row of planes is `bits` planes of whole 64-bit words; bits after the last
 // feature are zero. A row of bytes is padded to 16, with anything.
+// A map lies pixel by pixel, channels innermost; its pixels are padded to four bytes (planes: with zero bits).
 struct Value {
   Kind kind;
   std::size_t features;
   unsigned bits;           // planes: how many; bytes: none is 2^bits or more
   std::size_t row, plane;  // bytes from row to row, from plane to plane
   std::size_t offset;      // in the arena; every value keeps its own place, so padding once zero stays zero
+  std::size_t height = 1, width = 1;
+  std::size_t pixel = 0;  // bytes from pixel to pixel; not used where there is one
+
+  std::size_t pixels() const { return height * width; }
+  std::size_t channels() const { return features / pixels(); }
+  // Whether the elements of a plane follow each other without padding.
+  bool dense() const {
+    const std::size_t bits_each = kind == Kind::planes ? 1 : kind == Kind::bytes ? 8 : 32;
+    return pixels() == 1 || channels() * bits_each == 8 * pixel;
+  }
 };
+
+Value real_value(std::size_t features);
+Value bytes_value(std::size_t features, unsigned bits);
+Value planes_value(std::size_t features, unsigned bits);
+// The same as a map; `kind` real has no bits.
+Value map_value(Kind kind, unsigned bits, std::size_t channels, std::size_t height, std::size_t width);
 
 struct Place {
   std::byte* at;
@@ -37,8 +56,10 @@ struct Place {
   std::uint8_t* bytes(std::size_t row) const { return reinterpret_cast<std::uint8_t*>(at + row * value->row); }
 
   // The code of one element of planes or bytes.
-  unsigned code(std::size_t row, std::size_t n) const {
-    const std::uint8_t* x = bytes(row);
+  unsigned code(std::size_t row, std::size_t n) const { return code(row, 0, n); }
+
+  unsigned code(std::size_t row, std::size_t pixel, std::size_t n) const {
+    const std::uint8_t* x = bytes(row) + pixel * value->pixel;
     if (value->kind == Kind::bytes) return x[n];
     unsigned code = 0;
     for (unsigned i = 0; i < value->bits; ++i) {
@@ -53,7 +74,7 @@ struct Block {
   std::size_t rows;
   const std::vector<Value>* values;
   std::byte* arena;
-  std::int32_t* sums;  // [kBlockRows], scratch of the running step
+  std::int32_t* sums;  // scratch of the running step, at least one for each row
   std::byte* input;    // the caller's samples: never written
   std::byte* output;
   std::size_t output_value;
@@ -74,6 +95,7 @@ class Step {
   const char* kernel = "";  // the level of the kernel that runs it
   std::size_t result = 0;   // the value it fills
   double cost = 0;          // rough nanoseconds per row, to decide what is worth a thread
+  std::size_t scratch = 1;  // sums that it needs for each row
 };
 
 class Program final {
@@ -87,12 +109,13 @@ class Program final {
   const std::vector<std::unique_ptr<Step>>& steps() const { return steps_; }
   std::size_t threads() const { return pool_.threads(); }
   std::size_t arena_bytes() const { return arena_.size(); }
+  std::size_t block_rows() const { return block_rows_; }
   double cost(std::size_t rows) const { return static_cast<double>(rows) * row_cost_; }
 
   // x: float32 [rows, input features]; y: [rows, output features]. Takes the lock of the arena.
   void run(const std::byte* x, std::byte* y, std::size_t rows);
 
-  // Runs up to kBlockRows rows; all values can then be read until the next run.
+  // Runs up to block_rows() rows; all values can then be read until the next run.
   Block run_block(const std::byte* x, std::byte* y, std::size_t rows, std::size_t lane, Pool* pool);
 
   // Held by whoever runs. Try it first: waiting while holding Python's lock would stop everybody.
@@ -101,7 +124,7 @@ class Program final {
  private:
   std::vector<Value> values_;
   std::vector<std::unique_ptr<Step>> steps_;
-  std::size_t output_, lane_bytes_ = 0;
+  std::size_t output_, block_rows_, lane_bytes_;
   double row_cost_ = 0;
   Pool pool_;
   Aligned<std::byte> arena_;  // one lane per thread

@@ -7,6 +7,8 @@
 namespace lowbit::avx2 {
 namespace {
 
+#include "window.inl"
+
 // Sixteen int32: one group of channels.
 struct Group {
   __m256i low, high;
@@ -133,10 +135,10 @@ void finish(const Epilogue& e, Group acc, std::size_t group, std::byte* y, std::
 }
 
 // constant + row_factor * row_sum.
-inline Group constants(const Epilogue& e, const Rows& rows, std::size_t row, std::size_t group) {
+inline Group constants(const Epilogue& e, std::int32_t sum, std::size_t group) {
   const Group constant = load_group(e.constant + group * kGroup);
   if (e.row_factor == nullptr) return constant;
-  return add(constant, multiply(load_group(e.row_factor + group * kGroup), same(rows.sums[row])));
+  return add(constant, multiply(load_group(e.row_factor + group * kGroup), same(sum)));
 }
 
 // Bits in each byte.
@@ -154,15 +156,13 @@ inline __m256i sum_of_bytes(__m256i bytes) {
   return _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, _mm256_set1_epi8(1)), _mm256_set1_epi16(1));
 }
 
-// Negated counts of input planes kX with weight plane `j`, for one group of channels. A byte holds the
-// counts of 31 words: 31 * 8 < 256.
+// Adds the negated counts of input planes kX with one weight plane, for one group of channels and one run. A byte
+// holds the counts of 31 words: 31 * 8 < 256.
 template <std::size_t kX>
-void count_plane(const PlaneLayer& layer, const std::byte* x, std::size_t x_plane, const std::uint32_t* w,
-                 Group* count) {
-  const std::size_t step = layer.weight_planes * kGroup;
-  for (std::size_t i = 0; i < kX; ++i) count[i] = same(0);
-  for (std::size_t k = 0; k < layer.words;) {
-    const std::size_t end = k + 31 < layer.words ? k + 31 : layer.words;
+void count_run(const std::byte* x, std::size_t x_plane, const std::uint32_t* w, std::size_t step, std::size_t words,
+               Group* count) {
+  for (std::size_t k = 0; k < words;) {
+    const std::size_t end = k + 31 < words ? k + 31 : words;
     __m256i low[kX], high[kX];
     for (std::size_t i = 0; i < kX; ++i) low[i] = high[i] = _mm256_setzero_si256();
     for (; k < end; ++k, w += step) {
@@ -184,22 +184,44 @@ void count_plane(const PlaneLayer& layer, const std::byte* x, std::size_t x_plan
 }
 
 template <std::size_t kX>
-void fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
-  for (std::size_t group = groups.begin; group < groups.end; ++group) {
-    const auto* w = static_cast<const std::uint32_t*>(layer.weights) +
-                    group * layer.words * layer.weight_planes * kGroup;
-    const std::int32_t* factor = layer.weight_factor + group * layer.weight_planes * kGroup;
-    for (std::size_t row = 0; row < rows.count; ++row) {
-      Group acc = constants(layer.epilogue, rows, row, group);
-      for (unsigned j = 0; j < layer.weight_planes; ++j) {
-        Group count[kX];
-        count_plane<kX>(layer, rows.x + row * rows.x_row, rows.x_plane, w + j * kGroup, count);
-        Group sum = multiply(count[0], same(layer.input_factor[0]));
-        for (std::size_t i = 1; i < kX; ++i) sum = add(sum, multiply(count[i], same(layer.input_factor[i])));
-        acc = add(acc, multiply(sum, load_group(factor + j * kGroup)));
-      }
-      finish(layer.epilogue, acc, group, rows.y + row * rows.y_row, rows.y_plane);
+void plane_spot(const PlaneLayer& layer, const Task& task, const Spot& spot, std::size_t group) {
+  const std::size_t step = layer.weight_planes * kGroup;
+  const auto* weights = static_cast<const std::uint32_t*>(layer.weights) + group * layer.words * step;
+  const std::int32_t* factor = layer.weight_factor + group * step;
+  Group acc = constants(*task.epilogue, spot.sum, group);
+  for (unsigned j = 0; j < layer.weight_planes; ++j) {
+    Group count[kX];
+    for (std::size_t i = 0; i < kX; ++i) count[i] = same(0);
+    for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
+      const std::uint32_t* w = weights + j * kGroup + run->weight * step;
+      count_run<kX>(spot.x + run->x, task.x_plane, w, step, run->length, count);
     }
+    Group sum = multiply(count[0], same(layer.input_factor[0]));
+    for (std::size_t i = 1; i < kX; ++i) sum = add(sum, multiply(count[i], same(layer.input_factor[i])));
+    acc = add(acc, multiply(sum, load_group(factor + j * kGroup)));
+  }
+  finish(*task.epilogue, acc, group, spot.y, task.y_plane);
+}
+
+template <std::size_t kX>
+void fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
+  const Run whole{0, 0, static_cast<std::uint32_t>(layer.words)};
+  const Task task{&whole, 1, &layer.epilogue, rows.x_plane, rows.y_plane};
+  for (std::size_t group = groups.begin; group < groups.end; ++group) {
+    for (std::size_t row = 0; row < rows.count; ++row) {
+      Spot spot;
+      spots_of_rows<1>(rows, row, &spot);
+      plane_spot<kX>(layer, task, spot, group);
+    }
+  }
+}
+
+template <std::size_t kX>
+void convolution(const PlaneLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  for (std::size_t group = part.groups.begin; group < part.groups.end; ++group) {
+    visit_regions<1>(window, maps, part, group, [&]<std::size_t>(const Task& task, const Spot* spot) {
+      plane_spot<kX>(layer, task, *spot, group);
+    });
   }
 }
 
@@ -224,40 +246,68 @@ inline __m256i dot_narrow(__m256i sum, __m256i x0, __m256i w0, __m256i x1, __m25
 }
 
 template <std::size_t kRows, bool kNarrow>
-void byte_tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::size_t group) {
-  const std::int8_t* w = layer.weights + group * layer.quads * kGroup * 4;
-  const std::byte* x = rows.x + row * rows.x_row;
+void byte_tile(const ByteLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
+  const std::int8_t* weights = layer.weights + group * layer.quads * kGroup * 4;
   __m256i low[kRows], high[kRows];  // not Groups: those would live in memory
 #pragma GCC unroll 4
   for (std::size_t r = 0; r < kRows; ++r) low[r] = high[r] = _mm256_setzero_si256();
-  for (std::size_t k = 0; k < layer.quads; k += 2, w += 2 * kGroup * 4) {
-    const __m256i low0 = load(w), high0 = load(w + 32), low1 = load(w + 64), high1 = load(w + 96);
+  for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
+    const std::int8_t* w = weights + run->weight * kGroup * 4;
+    std::size_t k = 0;
+    for (; k + 2 <= run->length; k += 2, w += 2 * kGroup * 4) {
+      const __m256i low0 = load(w), high0 = load(w + 32), low1 = load(w + 64), high1 = load(w + 96);
 #pragma GCC unroll 4
-    for (std::size_t r = 0; r < kRows; ++r) {
-      const std::byte* at = x + r * rows.x_row + 4 * k;
-      const __m256i x0 = broadcast_quad(at), x1 = broadcast_quad(at + 4);
-      if (kNarrow) {
-        low[r] = dot_narrow(low[r], x0, low0, x1, low1);
-        high[r] = dot_narrow(high[r], x0, high0, x1, high1);
-      } else {
-        low[r] = dot_wide(dot_wide(low[r], x0, low0), x1, low1);
-        high[r] = dot_wide(dot_wide(high[r], x0, high0), x1, high1);
+      for (std::size_t r = 0; r < kRows; ++r) {
+        const std::byte* at = spots[r].x + run->x + 4 * k;
+        const __m256i x0 = broadcast_quad(at), x1 = broadcast_quad(at + 4);
+        if (kNarrow) {
+          low[r] = dot_narrow(low[r], x0, low0, x1, low1);
+          high[r] = dot_narrow(high[r], x0, high0, x1, high1);
+        } else {
+          low[r] = dot_wide(dot_wide(low[r], x0, low0), x1, low1);
+          high[r] = dot_wide(dot_wide(high[r], x0, high0), x1, high1);
+        }
       }
+    }
+    for (std::size_t r = 0; k < run->length && r < kRows; ++r) {
+      const __m256i last = broadcast_quad(spots[r].x + run->x + 4 * k);
+      low[r] = dot_wide(low[r], last, load(w)), high[r] = dot_wide(high[r], last, load(w + 32));
     }
   }
 #pragma GCC unroll 4
   for (std::size_t r = 0; r < kRows; ++r) {
-    const Group acc = add({low[r], high[r]}, constants(layer.epilogue, rows, row + r, group));
-    finish(layer.epilogue, acc, group, rows.y + (row + r) * rows.y_row, rows.y_plane);
+    const Group acc = add({low[r], high[r]}, constants(*task.epilogue, spots[r].sum, group));
+    finish(*task.epilogue, acc, group, spots[r].y, task.y_plane);
   }
+}
+
+template <std::size_t kRows, bool kNarrow>
+std::size_t sweep_bytes(const ByteLayer& layer, const Task& task, const Rows& rows, std::size_t row,
+                        std::size_t group) {
+  Spot spots[kRows];
+  for (; row + kRows <= rows.count; row += kRows) {
+    spots_of_rows<kRows>(rows, row, spots);
+    byte_tile<kRows, kNarrow>(layer, task, spots, group);
+  }
+  return row;
 }
 
 template <bool kNarrow>
 void sum_bytes(const ByteLayer& layer, const Rows& rows, Groups groups) {
+  const Run whole{0, 0, static_cast<std::uint32_t>(layer.quads)};
+  const Task task{&whole, 1, &layer.epilogue, rows.x_plane, rows.y_plane};
   for (std::size_t group = groups.begin; group < groups.end; ++group) {
-    std::size_t row = 0;
-    for (; row + 4 <= rows.count; row += 4) byte_tile<4, kNarrow>(layer, rows, row, group);
-    for (; row < rows.count; ++row) byte_tile<1, kNarrow>(layer, rows, row, group);
+    const std::size_t row = sweep_bytes<4, kNarrow>(layer, task, rows, 0, group);
+    sweep_bytes<1, kNarrow>(layer, task, rows, row, group);
+  }
+}
+
+template <bool kNarrow>
+void convolve_bytes(const ByteLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  for (std::size_t group = part.groups.begin; group < part.groups.end; ++group) {
+    visit_regions<4>(window, maps, part, group, [&]<std::size_t kSpots>(const Task& task, const Spot* spots) {
+      byte_tile<kSpots, kNarrow>(layer, task, spots, group);
+    });
   }
 }
 
@@ -312,6 +362,19 @@ void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups group
   layer.fours_fit ? sum_bytes<true>(layer, rows, groups) : sum_bytes<false>(layer, rows, groups);
 }
 
+void plane_convolution(const PlaneLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  switch (layer.input_planes) {
+    case 1: return convolution<1>(layer, window, maps, part);
+    case 2: return convolution<2>(layer, window, maps, part);
+    case 3: return convolution<3>(layer, window, maps, part);
+    default: return convolution<4>(layer, window, maps, part);
+  }
+}
+
+void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  layer.fours_fit ? convolve_bytes<true>(layer, window, maps, part) : convolve_bytes<false>(layer, window, maps, part);
+}
+
 std::uint64_t popcount_peak(std::uint64_t repeats) {
   constexpr std::size_t kChains = 8;
   __m256i count[kChains], x = _mm256_set1_epi32(static_cast<int>(repeats));
@@ -346,4 +409,4 @@ std::uint64_t dot_peak(std::uint64_t repeats) {
 }  // namespace lowbit::avx2
 
 #define LOWBIT_NAMESPACE avx2
-#include "float_fully_connected.inl"
+#include "float_layers.inl"

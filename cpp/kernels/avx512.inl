@@ -86,11 +86,11 @@ inline __m256 to_real(const Epilogue& e, __m256i acc, std::size_t channel) {
 inline __m256i low_half(__m512i v) { return _mm512_castsi512_si256(v); }
 inline __m256i high_half(__m512i v) { return _mm512_extracti64x4_epi64(v, 1); }
 
-// Where the results of a tile go: one group of channels in several rows.
+// Where the results of a tile go: one group of channels in several spots.
 struct Target {
   std::size_t group, rows;
-  std::byte* y;
-  std::size_t y_row, y_plane;
+  const Spot* spots;
+  std::size_t y_plane;
 };
 
 template <unsigned kBits>
@@ -107,7 +107,7 @@ void finish_ranks(const Epilogue& e, const __m512i* acc, const Target& to) {
     rank_bits<kBits>(
         left, [&](__m512i t) { return _mm512_cmpgt_epi32_mask(acc[r], t); },
         [](__mmask16 up, __m512i low, __m512i high) { return _mm512_mask_mov_epi32(low, up, high); }, bits);
-    std::byte* y = to.y + r * to.y_row;
+    std::byte* y = to.spots[r].y;
     write_ranks(bits, kBits, e.output, e.rank_is_code, e.table, valid, y + first / 8, to.y_plane, y + first);
   }
 }
@@ -120,7 +120,7 @@ void finish_many_ranks(const Epilogue& e, const __m512i* acc, const Target& to) 
     for (std::size_t c = 0; c < levels; ++c, threshold += kGroup) {
       rank = count_if(rank, _mm512_cmpgt_epi32_mask(acc[r], _mm512_loadu_si512(threshold)));
     }
-    write_bytes(rank, e.table, e.channels - first, to.y + r * to.y_row + first);
+    write_bytes(rank, e.table, e.channels - first, to.spots[r].y + first);
   }
 }
 
@@ -129,7 +129,7 @@ void finish_affine(const Epilogue& e, const __m512i* acc, const Target& to) {
   for (std::size_t r = 0; r < to.rows; ++r) {
     const __m256i low = requantize(e, low_half(acc[r]), first), high = requantize(e, high_half(acc[r]), first + 8);
     const __m512i code = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-    _mm512_mask_cvtepi32_storeu_epi8(to.y + r * to.y_row + first, first_lanes(e.channels - first), code);
+    _mm512_mask_cvtepi32_storeu_epi8(to.spots[r].y + first, first_lanes(e.channels - first), code);
   }
 }
 
@@ -138,7 +138,7 @@ void finish_real(const Epilogue& e, const __m512i* acc, const Target& to) {
   for (std::size_t r = 0; r < to.rows; ++r) {
     const __m256 low = to_real(e, low_half(acc[r]), first), high = to_real(e, high_half(acc[r]), first + 8);
     const __m512 real = _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
-    _mm512_mask_storeu_ps(to.y + r * to.y_row + 4 * first, first_lanes(e.channels - first), real);
+    _mm512_mask_storeu_ps(to.spots[r].y + 4 * first, first_lanes(e.channels - first), real);
   }
 }
 
@@ -156,9 +156,9 @@ void finish_real(const Epilogue& e, const __m512i* acc, const Target& to) {
 }
 
 // constant + row_factor * row_sum.
-inline __m512i constants(const Epilogue& e, const Rows& rows, std::size_t row, std::size_t group) {
+inline __m512i constants(const Epilogue& e, std::int32_t sum, std::size_t group) {
   const __m512i constant = _mm512_loadu_si512(e.constant + group * kGroup);
   if (e.row_factor == nullptr) return constant;
   const __m512i factor = _mm512_loadu_si512(e.row_factor + group * kGroup);
-  return _mm512_add_epi32(constant, _mm512_mullo_epi32(factor, _mm512_set1_epi32(rows.sums[row])));
+  return _mm512_add_epi32(constant, _mm512_mullo_epi32(factor, _mm512_set1_epi32(sum)));
 }

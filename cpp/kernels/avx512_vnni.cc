@@ -6,32 +6,37 @@
 namespace lowbit::avx512_vnni {
 namespace {
 
+#include "window.inl"
+
 #include "avx512.inl"
 
-// kRows samples times kGroups groups of channels: all sums live in registers.
+// kRows spots times kGroups groups of channels: all sums live in registers.
 template <std::size_t kRows, std::size_t kGroups>
-void tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::size_t group) {
+[[gnu::noinline]] void tile(const ByteLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
   __m512i sum[kGroups * kRows];
-  const std::byte* x[kRows];
   const std::size_t w_step = layer.quads * kGroup * 4;
-  const std::int8_t* w = layer.weights + group * w_step;
+  const std::int8_t* weights = layer.weights + group * w_step;
 #pragma GCC unroll 16
   for (std::size_t n = 0; n < kGroups * kRows; ++n) sum[n] = _mm512_setzero_si512();
+  for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
+    const std::int8_t* w = weights + run->weight * kGroup * 4;
+    const std::byte* x[kRows];
 #pragma GCC unroll 16
-  for (std::size_t r = 0; r < kRows; ++r) x[r] = rows.x + (row + r) * rows.x_row;
-  for (std::size_t k = 0; k < layer.quads; ++k, w += kGroup * 4) {
-    __m512i weight[kGroups];
+    for (std::size_t r = 0; r < kRows; ++r) x[r] = spots[r].x + run->x;
+    for (std::size_t k = 0; k < run->length; ++k, w += kGroup * 4) {
+      __m512i weight[kGroups];
 #pragma GCC unroll 16
-    for (std::size_t g = 0; g < kGroups; ++g) weight[g] = _mm512_load_si512(w + g * w_step);
+      for (std::size_t g = 0; g < kGroups; ++g) weight[g] = _mm512_load_si512(w + g * w_step);
 #pragma GCC unroll 16
-    for (std::size_t r = 0; r < kRows; ++r) {
-      std::int32_t quad;
-      __builtin_memcpy(&quad, x[r] + 4 * k, sizeof quad);
-      const __m512i input = _mm512_set1_epi32(quad);
+      for (std::size_t r = 0; r < kRows; ++r) {
+        std::int32_t quad;
+        __builtin_memcpy(&quad, x[r] + 4 * k, sizeof quad);
+        const __m512i input = _mm512_set1_epi32(quad);
 #pragma GCC unroll 16
-      for (std::size_t g = 0; g < kGroups; ++g) {
-        // As a statement of its own, so that gcc 12 sums in place instead of copying accumulators around.
-        asm("vpdpbusd %2, %1, %0" : "+v"(sum[g * kRows + r]) : "v"(input), "v"(weight[g]));
+        for (std::size_t g = 0; g < kGroups; ++g) {
+          // As a statement of its own, so that gcc 12 sums in place instead of copying accumulators around.
+          asm("vpdpbusd %2, %1, %0" : "+v"(sum[g * kRows + r]) : "v"(input), "v"(weight[g]));
+        }
       }
     }
   }
@@ -40,21 +45,30 @@ void tile(const ByteLayer& layer, const Rows& rows, std::size_t row, std::size_t
     __m512i acc[kRows];
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < kRows; ++r) {
-      acc[r] = _mm512_add_epi32(sum[g * kRows + r], constants(layer.epilogue, rows, row + r, group + g));
+      acc[r] = _mm512_add_epi32(sum[g * kRows + r], constants(*task.epilogue, spots[r].sum, group + g));
     }
-    finish(layer.epilogue, acc, {group + g, kRows, rows.y + row * rows.y_row, rows.y_row, rows.y_plane});
+    finish(*task.epilogue, acc, {group + g, kRows, spots, task.y_plane});
+  }
+}
+
+template <std::size_t kRows, std::size_t kGroups>
+void sweep_rows(const ByteLayer& layer, const Task& task, const Rows& rows, std::size_t first, std::size_t group) {
+  Spot spots[kRows];
+  for (std::size_t row = first; row + kRows <= rows.count; row += kRows) {
+    spots_of_rows<kRows>(rows, row, spots);
+    tile<kRows, kGroups>(layer, task, spots, group);
   }
 }
 
 template <std::size_t kRows, std::size_t kGroups>
 std::size_t sweep(const ByteLayer& layer, const Rows& rows, std::size_t row, Groups groups) {
+  const Run whole{0, 0, static_cast<std::uint32_t>(layer.quads)};
+  const Task task{&whole, 1, &layer.epilogue, rows.x_plane, rows.y_plane};
   std::size_t group = groups.begin;
   for (; group + kGroups <= groups.end; group += kGroups) {
-    for (std::size_t r = row; r + kRows <= rows.count; r += kRows) tile<kRows, kGroups>(layer, rows, r, group);
+    sweep_rows<kRows, kGroups>(layer, task, rows, row, group);
   }
-  for (; group < groups.end; ++group) {
-    for (std::size_t r = row; r + kRows <= rows.count; r += kRows) tile<kRows, 1>(layer, rows, r, group);
-  }
+  for (; group < groups.end; ++group) sweep_rows<kRows, 1>(layer, task, rows, row, group);
   return row + (rows.count - row) / kRows * kRows;
 }
 
@@ -64,6 +78,20 @@ void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups group
   std::size_t row = 0;
   if (rows.count >= 4) row = sweep<4, 4>(layer, rows, row, groups);
   if (row < rows.count) sweep<1, 8>(layer, rows, row, groups);
+}
+
+void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  std::size_t group = part.groups.begin;
+  for (; window.shift == nullptr && group + 4 <= part.groups.end; group += 4) {
+    visit_regions<4>(window, maps, part, group, [&]<std::size_t kSpots>(const Task& task, const Spot* spots) {
+      tile<kSpots, 4>(layer, task, spots, group);
+    });
+  }
+  for (; group < part.groups.end; ++group) {
+    visit_regions<4>(window, maps, part, group, [&]<std::size_t kSpots>(const Task& task, const Spot* spots) {
+      tile<kSpots, 1>(layer, task, spots, group);
+    });
+  }
 }
 
 std::uint64_t dot_peak(std::uint64_t repeats) {

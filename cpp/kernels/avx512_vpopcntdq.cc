@@ -7,6 +7,8 @@
 namespace lowbit::avx512_vpopcntdq {
 namespace {
 
+#include "window.inl"
+
 #include "avx512.inl"
 
 template <unsigned kBits>
@@ -60,59 +62,71 @@ inline __m512i combine(const PlaneLayer& layer, std::size_t group, const __m512i
 
 // One threshold, one plane, nothing to combine: straight from registers to bits.
 template <std::size_t kRows, std::size_t kGroups>
-inline void write_bits(const Epilogue& e, const Rows& rows, std::size_t row, std::size_t group, const __m512i* count) {
+inline void write_bits(const Epilogue& e, const Spot* spots, std::size_t group, const __m512i* count) {
 #pragma GCC unroll 16
   for (std::size_t g = 0; g < kGroups; ++g) {
     const __m512i threshold = _mm512_loadu_si512(e.thresholds + (group + g) * kGroup);
-    std::byte* y = rows.y + row * rows.y_row + 2 * (group + g);
 #pragma GCC unroll 16
-    for (std::size_t r = 0; r < kRows; ++r, y += rows.y_row) {
+    for (std::size_t r = 0; r < kRows; ++r) {
       const std::uint16_t piece = _mm512_cmpgt_epi32_mask(count[g * kRows + r], threshold);
-      __builtin_memcpy(y, &piece, sizeof piece);
+      __builtin_memcpy(spots[r].y + 2 * (group + g), &piece, sizeof piece);
     }
   }
 }
 
-// kRows samples times kGroups groups of channels: all counts live in registers.
-template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups>
-void tile(const PlaneLayer& layer, const Rows& rows, std::size_t row, std::size_t group) {
+// kRows spots times kGroups groups of channels: all counts live in registers. kBits: the layer is binary. On its own and
+// without the other endings, gcc 12 has registers enough.
+template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups, bool kBits>
+[[gnu::noinline]] void count_tile(const PlaneLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
   constexpr std::size_t kCounts = kGroups * kRows * kX * kW;
   __m512i count[kCounts];
-  const std::byte* x[kRows];
-  const auto* w = static_cast<const std::uint32_t*>(layer.weights) + group * layer.words * kW * kGroup;
   const std::size_t w_step = layer.words * kW * kGroup;
+  const auto* weights = static_cast<const std::uint32_t*>(layer.weights) + group * w_step;
 #pragma GCC unroll 32
   for (std::size_t c = 0; c < kCounts; ++c) count[c] = _mm512_setzero_si512();
+  for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
+    const std::uint32_t* w = weights + run->weight * kW * kGroup;
+    const std::byte* x[kRows];
 #pragma GCC unroll 16
-  for (std::size_t r = 0; r < kRows; ++r) x[r] = rows.x + (row + r) * rows.x_row;
-  for (std::size_t k = 0; k < layer.words; ++k, w += kW * kGroup) {
-    __m512i weight[kGroups * kW];
+    for (std::size_t r = 0; r < kRows; ++r) x[r] = spots[r].x + run->x;
+    for (std::size_t k = 0; k < run->length; ++k, w += kW * kGroup) {
+      __m512i weight[kGroups * kW];
 #pragma GCC unroll 16
-    for (std::size_t n = 0; n < kGroups * kW; ++n) weight[n] = _mm512_load_si512(w + n / kW * w_step + n % kW * kGroup);
+      for (std::size_t n = 0; n < kGroups * kW; ++n) weight[n] = _mm512_load_si512(w + n / kW * w_step + n % kW * kGroup);
 #pragma GCC unroll 16
-    for (std::size_t n = 0; n < kRows * kX; ++n) {
-      std::int32_t word;
-      __builtin_memcpy(&word, x[n / kX] + n % kX * rows.x_plane + 4 * k, sizeof word);
-      const __m512i input = _mm512_set1_epi32(word);
+      for (std::size_t n = 0; n < kRows * kX; ++n) {
+        std::int32_t word;
+        __builtin_memcpy(&word, x[n / kX] + n % kX * task.x_plane + 4 * k, sizeof word);
+        const __m512i input = _mm512_set1_epi32(word);
 #pragma GCC unroll 16
-      for (std::size_t m = 0; m < kGroups * kW; ++m) {
-        const __m512i differ = _mm512_popcnt_epi32(_mm512_xor_si512(input, weight[m]));
-        // As a statement of its own, so that gcc 12 subtracts in place instead of copying accumulators around.
-        asm("vpsubd %1, %0, %0" : "+v"(count[m / kW * kRows * kX * kW + n * kW + m % kW]) : "v"(differ));
+        for (std::size_t m = 0; m < kGroups * kW; ++m) {
+          const __m512i differ = _mm512_popcnt_epi32(_mm512_xor_si512(input, weight[m]));
+          // As a statement of its own, so that gcc 12 subtracts in place instead of copying accumulators around.
+          asm("vpsubd %1, %0, %0" : "+v"(count[m / kW * kRows * kX * kW + n * kW + m % kW]) : "v"(differ));
+        }
       }
     }
   }
-  if (kX * kW == 1 && layer.binary) return write_bits<kRows, kGroups>(layer.epilogue, rows, row, group, count);
+  const Epilogue& e = *task.epilogue;
+  if constexpr (kBits) return write_bits<kRows, kGroups>(e, spots, group, count);
 #pragma GCC unroll 16
   for (std::size_t g = 0; g < kGroups; ++g) {
     __m512i acc[kRows];
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < kRows; ++r) {
       const __m512i sum = combine<kX, kW>(layer, group + g, count + (g * kRows + r) * kX * kW);
-      acc[r] = _mm512_add_epi32(sum, constants(layer.epilogue, rows, row + r, group + g));
+      acc[r] = _mm512_add_epi32(sum, constants(e, spots[r].sum, group + g));
     }
-    finish(layer.epilogue, acc, {group + g, kRows, rows.y + row * rows.y_row, rows.y_row, rows.y_plane});
+    finish(e, acc, {group + g, kRows, spots, task.y_plane});
   }
+}
+
+template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups>
+inline void tile(const PlaneLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
+  if constexpr (kX * kW == 1) {
+    if (layer.binary) return count_tile<kX, kW, kRows, kGroups, true>(layer, task, spots, group);
+  }
+  count_tile<kX, kW, kRows, kGroups, false>(layer, task, spots, group);
 }
 
 // Tile sizes that gcc 12 keeps in the 32 registers, by the number of pairs of planes.
@@ -121,16 +135,23 @@ constexpr std::size_t groups_of_tile(std::size_t pairs) { return pairs == 1 ? 4 
 constexpr std::size_t groups_of_single_row(std::size_t pairs) { return pairs <= 4 ? 4 : pairs <= 9 ? 2 : 1; }
 
 template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups>
+void sweep_rows(const PlaneLayer& layer, const Task& task, const Rows& rows, std::size_t first, std::size_t group) {
+  Spot spots[kRows];
+  for (std::size_t row = first; row + kRows <= rows.count; row += kRows) {
+    spots_of_rows<kRows>(rows, row, spots);
+    tile<kX, kW, kRows, kGroups>(layer, task, spots, group);
+  }
+}
+
+template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups>
 std::size_t sweep(const PlaneLayer& layer, const Rows& rows, std::size_t row, Groups groups) {
+  const Run whole{0, 0, static_cast<std::uint32_t>(layer.words)};
+  const Task task{&whole, 1, &layer.epilogue, rows.x_plane, rows.y_plane};
   std::size_t group = groups.begin;
   for (; group + kGroups <= groups.end; group += kGroups) {
-    for (std::size_t r = row; r + kRows <= rows.count; r += kRows) {
-      tile<kX, kW, kRows, kGroups>(layer, rows, r, group);
-    }
+    sweep_rows<kX, kW, kRows, kGroups>(layer, task, rows, row, group);
   }
-  for (; group < groups.end; ++group) {
-    for (std::size_t r = row; r + kRows <= rows.count; r += kRows) tile<kX, kW, kRows, 1>(layer, rows, r, group);
-  }
+  for (; group < groups.end; ++group) sweep_rows<kX, kW, kRows, 1>(layer, task, rows, row, group);
   return row + (rows.count - row) / kRows * kRows;
 }
 
@@ -142,9 +163,30 @@ void fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
   if (row < rows.count) sweep<kX, kW, 1, groups_of_single_row(kPairs)>(layer, rows, row, groups);
 }
 
+// Weights of a few groups stay in the first cache while all pixels pass by.
+template <std::size_t kX, std::size_t kW>
+void convolution(const PlaneLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  constexpr std::size_t kRows = rows_of_tile(kX * kW), kGroups = groups_of_tile(kX * kW);
+  std::size_t group = part.groups.begin;
+  for (; window.shift == nullptr && group + kGroups <= part.groups.end; group += kGroups) {
+    visit_regions<kRows>(window, maps, part, group, [&]<std::size_t kSpots>(const Task& task, const Spot* spots) {
+      tile<kX, kW, kSpots, kGroups>(layer, task, spots, group);
+    });
+  }
+  for (; group < part.groups.end; ++group) {
+    visit_regions<kRows>(window, maps, part, group, [&]<std::size_t kSpots>(const Task& task, const Spot* spots) {
+      tile<kX, kW, kSpots, 1>(layer, task, spots, group);
+    });
+  }
+}
+
 template <std::size_t kX>
 constexpr plane_fully_connected_kernel* kByWeightPlanes[kMaxPlanes] = {
     fully_connected<kX, 1>, fully_connected<kX, 2>, fully_connected<kX, 3>, fully_connected<kX, 4>};
+
+template <std::size_t kX>
+constexpr plane_convolution_kernel* kConvolutionByWeightPlanes[kMaxPlanes] = {
+    convolution<kX, 1>, convolution<kX, 2>, convolution<kX, 3>, convolution<kX, 4>};
 
 }  // namespace
 
@@ -191,6 +233,16 @@ void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups gro
   }
 }
 
+void plane_convolution(const PlaneLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  const unsigned j = layer.weight_planes - 1;
+  switch (layer.input_planes) {
+    case 1: return kConvolutionByWeightPlanes<1>[j](layer, window, maps, part);
+    case 2: return kConvolutionByWeightPlanes<2>[j](layer, window, maps, part);
+    case 3: return kConvolutionByWeightPlanes<3>[j](layer, window, maps, part);
+    default: return kConvolutionByWeightPlanes<4>[j](layer, window, maps, part);
+  }
+}
+
 std::uint64_t popcount_peak(std::uint64_t repeats) {
   constexpr std::size_t kChains = 16;
   __m512i count[kChains], x = _mm512_set1_epi32(static_cast<int>(repeats));
@@ -210,4 +262,4 @@ std::uint64_t popcount_peak(std::uint64_t repeats) {
 }  // namespace lowbit::avx512_vpopcntdq
 
 #define LOWBIT_NAMESPACE avx512_vpopcntdq
-#include "float_fully_connected.inl"
+#include "float_layers.inl"

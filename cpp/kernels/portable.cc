@@ -10,6 +10,8 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "planes are packed little-endian");
 
+#include "window.inl"
+
 template <class T>
 T read(const std::byte* at) {
   T value;
@@ -81,12 +83,11 @@ void finish(const Epilogue& e, const std::int32_t* acc, std::size_t group, std::
 }
 
 // acc += constant + row_factor * sum. Program building has checked that nothing overflows.
-void add_constants(const Epilogue& e, std::size_t group, const Rows& rows, std::size_t row,
-                   std::int32_t* acc) {
+void add_constants(const Epilogue& e, std::size_t group, std::int32_t sum, std::int32_t* acc) {
   for (std::size_t lane = 0; lane < kGroup; ++lane) {
     const std::size_t channel = group * kGroup + lane;
     acc[lane] += e.constant[channel];
-    if (e.row_factor != nullptr) acc[lane] += e.row_factor[channel] * rows.sums[row];
+    if (e.row_factor != nullptr) acc[lane] += e.row_factor[channel] * sum;
   }
 }
 
@@ -132,9 +133,36 @@ void sum_planes(const PlaneLayer& layer, const std::byte* x, std::size_t x_plane
   }
 }
 
-void sum_bytes(const ByteLayer& layer, const std::byte* x, std::size_t group, std::int32_t* acc) {
-  const std::int8_t* w = layer.weights + group * layer.quads * kGroup * 4;
-  for (std::size_t k = 0; k < layer.quads; ++k, w += kGroup * 4) {
+// Popcounts of x ^ w for one weight plane of a group, over the runs of a window.
+void count_window(const Task& task, const std::byte* x, const std::uint32_t* w, std::size_t w_step,
+                  std::int32_t* count) {
+  for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
+    for (std::size_t k = 0; k < run->length; ++k) {
+      const auto word = read<std::uint32_t>(x + run->x + 4 * k);
+      const std::uint32_t* weight = w + (run->weight + k) * w_step;
+      for (std::size_t lane = 0; lane < kGroup; ++lane) count[lane] += std::popcount(word ^ weight[lane]);
+    }
+  }
+}
+
+// The weighted sum of all pairs of planes for one group of channels of a convolution.
+void sum_window(const PlaneLayer& layer, const Task& task, const std::byte* x, std::size_t group, std::int32_t* acc) {
+  const std::size_t step = layer.weight_planes * kGroup;
+  const auto* weights = static_cast<const std::uint32_t*>(layer.weights) + group * layer.words * step;
+  const std::int32_t* factor = layer.weight_factor + group * step;
+  for (unsigned j = 0; j < layer.weight_planes; ++j) {
+    std::int32_t sum[kGroup] = {};
+    for (unsigned i = 0; i < layer.input_planes; ++i) {
+      std::int32_t count[kGroup] = {};
+      count_window(task, x + i * task.x_plane, weights + j * kGroup, step, count);
+      for (std::size_t n = 0; n < kGroup; ++n) sum[n] -= layer.input_factor[i] * count[n];
+    }
+    for (std::size_t n = 0; n < kGroup; ++n) acc[n] += factor[j * kGroup + n] * sum[n];
+  }
+}
+
+void sum_bytes(const std::int8_t* w, std::size_t quads, const std::byte* x, std::int32_t* acc) {
+  for (std::size_t k = 0; k < quads; ++k, w += kGroup * 4) {
     const auto quad = read<std::uint32_t>(x + 4 * k);
     for (std::size_t lane = 0; lane < kGroup; ++lane) {
       for (unsigned n = 0; n < 4; ++n) {
@@ -186,7 +214,7 @@ void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups gro
     for (std::size_t row = 0; row < rows.count; ++row) {
       std::int32_t acc[kGroup] = {};
       sum_planes(layer, rows.x + row * rows.x_row, rows.x_plane, group, acc);
-      add_constants(layer.epilogue, group, rows, row, acc);
+      add_constants(layer.epilogue, group, rows.sums == nullptr ? 0 : rows.sums[row], acc);
       finish(layer.epilogue, acc, group, rows.y + row * rows.y_row, rows.y_plane);
     }
   }
@@ -196,10 +224,35 @@ void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups group
   for (std::size_t group = groups.begin; group < groups.end; ++group) {
     for (std::size_t row = 0; row < rows.count; ++row) {
       std::int32_t acc[kGroup] = {};
-      sum_bytes(layer, rows.x + row * rows.x_row, group, acc);
-      add_constants(layer.epilogue, group, rows, row, acc);
+      sum_bytes(layer.weights + group * layer.quads * kGroup * 4, layer.quads, rows.x + row * rows.x_row, acc);
+      add_constants(layer.epilogue, group, rows.sums == nullptr ? 0 : rows.sums[row], acc);
       finish(layer.epilogue, acc, group, rows.y + row * rows.y_row, rows.y_plane);
     }
+  }
+}
+
+void plane_convolution(const PlaneLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  for (std::size_t group = part.groups.begin; group < part.groups.end; ++group) {
+    visit_regions<1>(window, maps, part, group, [&]<std::size_t>(const Task& task, const Spot* spot) {
+      std::int32_t acc[kGroup] = {};
+      sum_window(layer, task, spot->x, group, acc);
+      add_constants(*task.epilogue, group, spot->sum, acc);
+      finish(*task.epilogue, acc, group, spot->y, task.y_plane);
+    });
+  }
+}
+
+void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  for (std::size_t group = part.groups.begin; group < part.groups.end; ++group) {
+    const std::int8_t* weights = layer.weights + group * layer.quads * kGroup * 4;
+    visit_regions<1>(window, maps, part, group, [&]<std::size_t>(const Task& task, const Spot* spot) {
+      std::int32_t acc[kGroup] = {};
+      for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
+        sum_bytes(weights + run->weight * kGroup * 4, run->length, spot->x + run->x, acc);
+      }
+      add_constants(*task.epilogue, group, spot->sum, acc);
+      finish(*task.epilogue, acc, group, spot->y, task.y_plane);
+    });
   }
 }
 
@@ -220,4 +273,4 @@ std::uint64_t popcount_peak(std::uint64_t repeats) {
 }  // namespace lowbit::portable
 
 #define LOWBIT_NAMESPACE portable
-#include "float_fully_connected.inl"
+#include "float_layers.inl"

@@ -1,0 +1,426 @@
+#include "convolution.h"
+
+#include <bit>
+#include <cstring>
+#include <limits>
+
+#include "error.h"
+
+namespace lowbit {
+namespace {
+
+std::string size_text(std::size_t n) { return std::to_string(n); }
+
+// Maps of fewer pixels are shared by channels: every thread then keeps only its own weights in its caches.
+constexpr std::size_t kPixelsWorthSharing = 64;
+
+// What one thread of a block does: `run` is called with its Part.
+template <class Function>
+void share(const Block& block, std::size_t groups, std::size_t pixels, double cost, const Function& run) {
+  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthSharing / 4) {
+    run(Part{{0, groups}, 0, 1});
+    return;
+  }
+  const std::size_t parts = block.pool->threads();
+  block.pool->run([&](std::size_t n) {
+    const bool by_pixels = pixels >= kPixelsWorthSharing || groups < parts;
+    run(by_pixels ? Part{{0, groups}, n, parts} : Part{{groups * n / parts, groups * (n + 1) / parts}, 0, 1});
+  });
+}
+
+Rows maps_of(const Block& block, std::size_t x, std::size_t y, bool sums) {
+  const Place in = block.place(x), out = block.place(y);
+  return {block.rows, in.at,  in.value->row,  in.value->plane,
+          sums ? block.sums : nullptr, out.at, out.value->row, out.value->plane};
+}
+
+void check_shape(const char* where, const Value& input, const Value& output, const WindowSpec& window,
+                 const WindowPlan& plan, std::size_t weights) {
+  const std::size_t group = window.group, channels = output.channels();
+  require(group >= 1 && input.channels() % group == 0 && channels % group == 0, where,
+          "groups that divide the channels", size_text(group));
+  const std::size_t expected = plan.taps() * (input.channels() / group);
+  require(weights == expected, where, size_text(expected) + " weights a channel", size_text(weights));
+  require(output.height == plan.height() && output.width == plan.width() && output.pixel != 0, where,
+          "an output of " + size_text(plan.height()) + " x " + size_text(plan.width()),
+          size_text(output.height) + " x " + size_text(output.width));
+}
+
+// One ending for all regions, or one for each where the specification tells them apart.
+std::vector<Finish> endings_of(const char* where, std::size_t channels, std::size_t regions, const EpilogueSpec& spec,
+                               bool apart) {
+  const bool own_thresholds = spec.thresholds.rows == channels * regions, own_bias = spec.bias.size() == channels * regions;
+  std::vector<Finish> endings;
+  for (std::size_t r = 0; r < regions; ++r) {
+    EpilogueSpec one = spec;
+    if (own_thresholds) one.thresholds.data += r * channels * spec.thresholds.columns, one.thresholds.rows = channels;
+    if (own_bias) one.bias = spec.bias.subspan(r * channels, channels);
+    endings.emplace_back(where, channels, one);
+    if (!apart && !own_thresholds && !own_bias) break;
+  }
+  return endings;
+}
+
+// Words [first, first + count) of bits, low bits first, of a row that has `words` words.
+std::uint32_t bits_at(const std::uint32_t* row, std::size_t words, std::size_t first, std::size_t count) {
+  const std::size_t word = first / 32, shift = first % 32;
+  std::uint64_t both = row[word];
+  if (word + 1 < words) both |= std::uint64_t{row[word + 1]} << 32;
+  const auto bits = static_cast<std::uint32_t>(both >> shift);
+  return count >= 32 ? bits : bits & ((1u << count) - 1);
+}
+
+class PlaneConvolutionStep final : public Step {
+ public:
+  PlaneConvolutionStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
+                       const WindowSpec& window, const PlaneWeights& weights, const EpilogueSpec& epilogue)
+      : kernel_(kernels.plane_convolution), x_(x), channels_(output.channels()),
+        depth_(input.channels() / std::max<std::size_t>(window.group, 1)), plan_(where, input, window),
+        factors_(where, weights, input.bits, plan_.taps() * depth_),
+        endings_(endings_of(where, channels_, plan_.region_count(), epilogue, true)) {
+    check(input, output, window, weights);
+    const std::size_t units = round_up(depth_, 32) / 32;
+    layer_.input_planes = input.bits;
+    layer_.weight_planes = static_cast<unsigned>(weights.factors.columns);
+    layer_.words = plan_.taps() * units;
+    pack(weights, units);
+    for (std::size_t r = 0; r < endings_.size(); ++r) {
+      for (std::size_t o = 0; o < channels_; ++o) {
+        endings_[r].constant()[o] = factors_.constant(o, plan_.taps(r) * depth_);
+      }
+      endings_[r].set_row_factor(weights.offsets);
+    }
+    factors_.place(layer_, endings_);
+    layer_.weights = packed_.data();
+    set_shift(window.group, units);
+    plan_.lay(units, window.group == 1, output.pixel);
+    regions_ = plan_.regions(endings_);
+    window_ = {regions_.data(), regions_.size(), output.pixels(), shift_.empty() ? nullptr : shift_.data()};
+    name = where;
+    kernel = kernel_.level;
+    scratch = needs_sums() ? output.pixels() + input.pixels() : 1;
+    cost = static_cast<double>(output.pixels() * layer_.words * channels_ * layer_.input_planes * layer_.weight_planes) / 60;
+  }
+
+  void run(const Block& block) const override {
+    const Rows maps = maps_of(block, x_, result, needs_sums());
+    if (needs_sums()) sum_windows(block.place(x_), block.rows, block.sums);
+    share(block, groups_of(channels_), window_.sum_count, cost,
+          [&](const Part& part) { kernel_.run(layer_, window_, maps, part); });
+  }
+
+ private:
+  static constexpr const char* where = "plane_convolution";
+
+  bool needs_sums() const { return endings_[0].needs_sums(); }
+
+  void check(const Value& input, const Value& output, const WindowSpec& window, const PlaneWeights& w) const {
+    const std::size_t planes = w.factors.columns, inputs = plan_.taps() * depth_, words = round_up(inputs, 32) / 32;
+    require(input.kind == Kind::planes, where, "planes", "another kind of value");
+    check_shape(where, input, output, window, plan_, inputs);
+    require(w.factors.rows == channels_ && w.planes.rows == channels_ && w.planes.columns == planes * words, where,
+            "weights [" + size_text(channels_) + ", " + size_text(planes) + ", " + size_text(words) + "]",
+            size_text(w.planes.rows) + " rows of " + size_text(w.planes.columns) + " words");
+    const bool aligned = depth_ % 32 == 0 && channels_ / window.group % kGroup == 0 && w.offsets.empty();
+    require(window.group == 1 || aligned, where, "groups of whole words, without weight offsets", "others");
+  }
+
+  // [channels][planes][bits] -> [groups][taps][words][planes][16]
+  void pack(const PlaneWeights& w, std::size_t units) {
+    const std::size_t planes = w.factors.columns, source_words = w.planes.columns / planes;
+    packed_.resize(groups_of(channels_) * kGroup * planes * layer_.words);
+    for (std::size_t o = 0; o < channels_; ++o) {
+      for (std::size_t j = 0; j < planes; ++j) {
+        const std::uint32_t* row = w.planes.row(o) + j * source_words;
+        for (std::size_t k = 0; k < layer_.words; ++k) {
+          const std::size_t channel = k % units * 32, first = k / units * depth_ + channel;
+          packed_[((o / kGroup * layer_.words + k) * planes + j) * kGroup + o % kGroup] =
+              bits_at(row, source_words, first, depth_ - channel);
+        }
+      }
+    }
+  }
+
+  void set_shift(std::size_t group, std::size_t units) {
+    for (std::size_t g = 0; group > 1 && g < groups_of(channels_); ++g) {
+      shift_.push_back(static_cast<std::uint32_t>(g * kGroup / (channels_ / group) * units * 4));
+    }
+  }
+
+  // Sums of the levels in every window: first of every input pixel, sum_i mx_i (2 popcount(x_i) - c), then of its taps.
+  void sum_windows(const Place& in, std::size_t rows, std::int32_t* sums_at) const {
+    const Value& value = *in.value;
+    std::int32_t* pixel_sums = sums_at + rows * window_.sum_count;
+    for (std::size_t row = 0; row < rows; ++row, sums_at += window_.sum_count) {
+      for (std::size_t p = 0; p < value.pixels(); ++p) {
+        pixel_sums[p] = 0;
+        for (unsigned i = 0; i < value.bits; ++i) {
+          const std::byte* at = in.at + row * value.row + i * value.plane + p * value.pixel;
+          std::int32_t ones = 0;
+          for (std::size_t k = 0; k < round_up(depth_, 32) / 32; ++k) {
+            std::uint32_t word;
+            std::memcpy(&word, at + 4 * k, sizeof word);
+            ones += std::popcount(word);
+          }
+          pixel_sums[p] += factors_.input()[i] * (2 * ones - static_cast<std::int32_t>(depth_));
+        }
+      }
+      plan_.each_output([&](const std::vector<std::uint32_t>& taps, std::size_t first, std::size_t, std::size_t sum) {
+        sums_at[sum] = 0;
+        for (const std::uint32_t tap : taps) sums_at[sum] += pixel_sums[first + tap];
+      });
+    }
+  }
+
+  Kernel<plane_convolution_kernel> kernel_;
+  std::size_t x_, channels_, depth_;
+  WindowPlan plan_;
+  PlaneFactors factors_;
+  std::vector<Finish> endings_;
+  Aligned<std::uint32_t> packed_;
+  std::vector<std::uint32_t> shift_;
+  PlaneLayer layer_{};
+  std::vector<Region> regions_;
+  Window window_{};
+};
+
+class ByteConvolutionStep final : public Step {
+ public:
+  ByteConvolutionStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
+                      const WindowSpec& window, const ByteConvolutionWeights& w, const EpilogueSpec& epilogue)
+      : kernel_(kernels.byte_convolution), x_(x), channels_(output.channels()),
+        depth_(input.channels() / std::max<std::size_t>(window.group, 1)), plan_(where, input, window),
+        endings_(endings_of(where, channels_, plan_.region_count(), epilogue, w.lowest != 0)) {
+    check(input, output, window, w);
+    const std::size_t units = set_shift(input, window.group);
+    layer_.quads = plan_.taps() * units;
+    layer_.fours_fit = fours_fit(input, w.weights);
+    pack(w.weights, window.group, units);
+    plan_.lay(units, window.group == 1, output.pixel);
+    for (std::size_t r = 0; r < endings_.size(); ++r) set_constants(endings_[r], r, w);
+    layer_.weights = packed_.data();
+    regions_ = plan_.regions(endings_);
+    window_ = {regions_.data(), regions_.size(), output.pixels(), shift_.empty() ? nullptr : shift_.data()};
+    name = where;
+    kernel = kernel_.level;
+    scratch = needs_sums() ? output.pixels() + input.pixels() : 1;
+    cost = static_cast<double>(output.pixels() * layer_.quads * 4 * channels_) / 200;
+  }
+
+  void run(const Block& block) const override {
+    const Rows maps = maps_of(block, x_, result, needs_sums());
+    if (needs_sums()) sum_windows(block.place(x_), block.rows, block.sums);
+    share(block, groups_of(channels_), window_.sum_count, cost,
+          [&](const Part& part) { kernel_.run(layer_, window_, maps, part); });
+  }
+
+ private:
+  static constexpr const char* where = "byte_convolution";
+
+  bool needs_sums() const { return endings_[0].needs_sums(); }
+
+  void check(const Value& input, const Value& output, const WindowSpec& window, const ByteConvolutionWeights& w) const {
+    require(input.kind == Kind::bytes, where, "bytes", "another kind of value");
+    check_shape(where, input, output, window, plan_, w.weights.columns);
+    require(w.weights.rows == channels_ && w.constant.size() == channels_, where, size_text(channels_) + " channels",
+            size_text(w.weights.rows));
+    require(w.row_factor.empty() || w.row_factor.size() == channels_, where, size_text(channels_) + " row factors",
+            size_text(w.row_factor.size()));
+    require(window.group == 1 || w.row_factor.empty(), where, "groups without row factors", "row factors");
+    const std::int64_t most = std::max<std::int64_t>(255, 255 + std::abs(std::int64_t{w.lowest}));
+    for (std::size_t o = 0; o < channels_; ++o) {
+      std::int64_t reach = std::abs(std::int64_t{w.constant[o]});
+      const std::int64_t factor = w.row_factor.empty() ? 0 : std::abs(std::int64_t{w.row_factor[o]});
+      for (std::size_t n = 0; n < w.weights.columns; ++n) reach += most * (std::abs(int{w.weights.row(o)[n]}) + factor);
+      require(reach < kAccumulatorLimit, where, "accumulators below 2^31", "larger ones in channel " + size_text(o));
+    }
+  }
+
+  static bool fours_fit(const Value& input, const Matrix<std::int8_t>& weights) {
+    int largest = 0;
+    for (std::size_t n = 0; n < weights.rows * weights.columns; ++n) {
+      largest = std::max(largest, std::abs(int{weights.data[n]}));
+    }
+    return 4 * ((1 << input.bits) - 1) * largest <= std::numeric_limits<std::int16_t>::max();
+  }
+
+  // Sixteen channels read the quads that any of them needs; others' weights are zero there. Returns how many quads.
+  std::size_t set_shift(const Value& input, std::size_t group) {
+    const std::size_t all = input.pixel / 4, each = channels_ / group;
+    if (group == 1) return all;
+    std::size_t units = 1;
+    std::vector<std::size_t> firsts;
+    for (std::size_t o = 0; o < channels_; o += kGroup) {
+      const std::size_t last = std::min(o + kGroup, channels_) - 1;
+      const std::size_t first = o / each * depth_ / 4, end = round_up((last / each + 1) * depth_, 4) / 4;
+      firsts.push_back(first), units = std::max(units, end - first);
+    }
+    for (const std::size_t first : firsts) shift_.push_back(static_cast<std::uint32_t>(4 * std::min(first, all - units)));
+    return units;
+  }
+
+  // [channels][taps][depth] -> [groups][taps][units][16][4]
+  void pack(const Matrix<std::int8_t>& weights, std::size_t group, std::size_t units) {
+    packed_.resize(groups_of(channels_) * layer_.quads * kGroup * 4);
+    for (std::size_t o = 0; o < channels_; ++o) {
+      const std::size_t start = group == 1 ? 0 : o / (channels_ / group) * depth_ - shift_[o / kGroup];
+      for (std::size_t n = 0; n < weights.columns; ++n) {
+        const std::size_t at = start + n % depth_, quad = n / depth_ * units + at / 4;
+        packed_[((o / kGroup * layer_.quads + quad) * kGroup + o % kGroup) * 4 + at % 4] = weights.row(o)[n];
+      }
+    }
+  }
+
+  // sum X W over a region's taps = sum u W + lowest * sum W; where the weights have a row factor, W = w + factor.
+  void set_constants(Finish& ending, std::size_t region, const ByteConvolutionWeights& w) {
+    ending.set_row_factor(w.row_factor);
+    for (std::size_t o = 0; o < channels_; ++o) {
+      std::int64_t sum = 0;
+      if (w.lowest != 0) {
+        for (const std::size_t tap : plan_.valid(region)) {
+          for (std::size_t c = 0; c < depth_; ++c) sum += w.weights.row(o)[tap * depth_ + c];
+        }
+        if (!w.row_factor.empty()) sum += std::int64_t{w.row_factor[o]} * static_cast<std::int64_t>(plan_.taps(region) * depth_);
+      }
+      ending.constant()[o] = static_cast<std::int32_t>(w.constant[o] + w.lowest * sum);
+    }
+  }
+
+  void sum_windows(const Place& in, std::size_t rows, std::int32_t* sums_at) const {
+    const Value& value = *in.value;
+    std::int32_t* pixel_sums = sums_at + rows * window_.sum_count;
+    for (std::size_t row = 0; row < rows; ++row, sums_at += window_.sum_count) {
+      for (std::size_t p = 0; p < value.pixels(); ++p) {
+        pixel_sums[p] = 0;
+        for (std::size_t c = 0; c < depth_; ++c) pixel_sums[p] += in.bytes(row)[p * value.pixel + c];
+      }
+      plan_.each_output([&](const std::vector<std::uint32_t>& taps, std::size_t first, std::size_t, std::size_t sum) {
+        sums_at[sum] = 0;
+        for (const std::uint32_t tap : taps) sums_at[sum] += pixel_sums[first + tap];
+      });
+    }
+  }
+
+  Kernel<byte_convolution_kernel> kernel_;
+  std::size_t x_, channels_, depth_;
+  WindowPlan plan_;
+  std::vector<Finish> endings_;
+  Aligned<std::int8_t> packed_;
+  std::vector<std::uint32_t> shift_;
+  ByteLayer layer_{};
+  std::vector<Region> regions_;
+  Window window_{};
+};
+
+class FloatConvolutionStep final : public Step {
+ public:
+  FloatConvolutionStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
+                       const WindowSpec& window, Matrix<float> weights, std::span<const float> bias)
+      : kernel_(kernels.float_convolution), x_(x), plan_(where, input, window), bias_(padded(bias)) {
+    require(input.kind == Kind::real && window.group == 1, where, "floats in one group", "others");
+    check_shape(where, input, output, window, plan_, weights.columns);
+    require(weights.rows == output.channels() && bias.size() == weights.rows, where,
+            size_text(output.channels()) + " channels", size_text(weights.rows));
+    packed_.resize(groups_of(weights.rows) * weights.columns * kGroup);
+    for (std::size_t o = 0; o < weights.rows; ++o) {
+      for (std::size_t n = 0; n < weights.columns; ++n) {
+        packed_[(o / kGroup * weights.columns + n) * kGroup + o % kGroup] = weights.row(o)[n];
+      }
+    }
+    layer_ = {weights.columns, weights.rows, packed_.data(), bias_.data()};
+    plan_.lay(input.channels(), true, output.pixel);
+    regions_ = plan_.regions({});
+    window_ = {regions_.data(), regions_.size(), output.pixels(), nullptr};
+    name = where;
+    kernel = kernel_.level;
+    cost = static_cast<double>(output.pixels() * weights.columns * weights.rows) / 20;
+  }
+
+  void run(const Block& block) const override {
+    const Rows maps = maps_of(block, x_, result, false);
+    share(block, groups_of(layer_.channels), window_.sum_count, cost,
+          [&](const Part& part) { kernel_.run(layer_, window_, maps, part); });
+  }
+
+ private:
+  static constexpr const char* where = "float_convolution";
+
+  Kernel<float_convolution_kernel> kernel_;
+  std::size_t x_;
+  WindowPlan plan_;
+  Aligned<float> packed_, bias_;
+  FloatLayer layer_{};
+  std::vector<Region> regions_;
+  Window window_{};
+};
+
+// Groups of few channels: the sums of one output channel at a time, in the order of the weights.
+class GroupedFloatStep final : public Step {
+ public:
+  GroupedFloatStep(std::size_t x, const Value& input, const Value& output, const WindowSpec& window,
+                   Matrix<float> weights, std::span<const float> bias)
+      : x_(x), depth_(input.channels() / std::max<std::size_t>(window.group, 1)), plan_(where, input, window),
+        weights_(weights.data, weights.data + weights.rows * weights.columns), bias_(bias.begin(), bias.end()) {
+    require(input.kind == Kind::real, where, "floats", "others");
+    check_shape(where, input, output, window, plan_, weights.columns);
+    require(weights.rows == output.channels() && bias.size() == weights.rows, where,
+            size_text(output.channels()) + " channels", size_text(weights.rows));
+    each_ = weights.rows / window.group;
+    name = where;
+    kernel = "portable";
+    cost = static_cast<double>(output.pixels() * weights_.size());
+  }
+
+  void run(const Block& block) const override {
+    const Place in = block.place(x_), out = block.place(result);
+    const std::size_t channels = bias_.size(), count = weights_.size() / channels;
+    for (std::size_t row = 0; row < block.rows; ++row) {
+      for (std::size_t r = 0; r < plan_.region_count(); ++r) {
+        const std::vector<std::size_t> valid = plan_.valid(r);
+        plan_.each_pixel(r, 0, 1, [&](const std::vector<std::uint32_t>& taps, std::size_t first, std::size_t at) {
+          for (std::size_t o = 0; o < channels; ++o) {
+            const float* x = in.real(row) + first * in.value->channels() + o / each_ * depth_;
+            float sum = bias_[o];
+            for (std::size_t t = 0; t < taps.size(); ++t) {
+              const float* w = weights_.data() + o * count + valid[t] * depth_;
+              for (std::size_t c = 0; c < depth_; ++c) sum += x[taps[t] * in.value->channels() + c] * w[c];
+            }
+            out.real(row)[at * channels + o] = sum;
+          }
+        });
+      }
+    }
+  }
+
+ private:
+  static constexpr const char* where = "float_convolution";
+
+  std::size_t x_, depth_, each_ = 1;
+  WindowPlan plan_;
+  std::vector<float> weights_, bias_;
+};
+
+}  // namespace
+
+std::unique_ptr<Step> plane_convolution(const KernelSet& kernels, std::size_t x, const Value& input,
+                                        const Value& output, const WindowSpec& window, const PlaneWeights& weights,
+                                        const EpilogueSpec& epilogue) {
+  return std::make_unique<PlaneConvolutionStep>(kernels, x, input, output, window, weights, epilogue);
+}
+
+std::unique_ptr<Step> byte_convolution(const KernelSet& kernels, std::size_t x, const Value& input,
+                                       const Value& output, const WindowSpec& window,
+                                       const ByteConvolutionWeights& weights, const EpilogueSpec& epilogue) {
+  return std::make_unique<ByteConvolutionStep>(kernels, x, input, output, window, weights, epilogue);
+}
+
+std::unique_ptr<Step> float_convolution(const KernelSet& kernels, std::size_t x, const Value& input,
+                                        const Value& output, const WindowSpec& window, Matrix<float> weights,
+                                        std::span<const float> bias) {
+  if (window.group == 1) {
+    return std::make_unique<FloatConvolutionStep>(kernels, x, input, output, window, weights, bias);
+  }
+  return std::make_unique<GroupedFloatStep>(x, input, output, window, weights, bias);
+}
+
+}  // namespace lowbit

@@ -1,0 +1,106 @@
+#include "finish.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "error.h"
+
+namespace lowbit {
+namespace {
+
+std::string size_text(std::size_t n) { return std::to_string(n); }
+
+bool rank_is_code(std::span<const std::uint8_t> table) {
+  for (std::size_t n = 0; n < table.size(); ++n) {
+    if (table[n] != n) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Finish::Finish(const char* where, std::size_t channels, const EpilogueSpec& spec) : epilogue_{} {
+  epilogue_.output = spec.output;
+  epilogue_.channels = channels;
+  constant_.resize(round_up(channels, kGroup));
+  if (spec.output == Output::planes || spec.output == Output::bytes) {
+    set_thresholds(where, channels, spec);
+  } else {
+    set_scales(where, channels, spec);
+  }
+}
+
+void Finish::set_row_factor(std::span<const std::int32_t> factor) {
+  if (std::any_of(factor.begin(), factor.end(), [](std::int32_t f) { return f != 0; })) {
+    row_factor_ = padded(factor);
+  }
+}
+
+void Finish::fold(std::size_t channel, std::int32_t factor) {
+  const std::size_t count = (std::size_t{1} << epilogue_.bits) - 1;
+  std::int32_t* at = thresholds_.data() + channel / kGroup * count * kGroup + channel % kGroup;
+  for (std::size_t c = 0; c < count; ++c, at += kGroup) {
+    const std::int64_t shifted = std::int64_t{*at} - constant_[channel];
+    const std::int64_t floor = shifted / factor - (shifted % factor < 0 ? 1 : 0);
+    *at = static_cast<std::int32_t>(std::clamp<std::int64_t>(floor, std::numeric_limits<std::int32_t>::min(),
+                                                             std::numeric_limits<std::int32_t>::max()));
+  }
+  constant_[channel] = 0;
+}
+
+Epilogue Finish::view() const {
+  Epilogue view = epilogue_;
+  view.constant = constant_.data();
+  view.row_factor = row_factor_.empty() ? nullptr : row_factor_.data();
+  view.thresholds = thresholds_.data();
+  view.scale = scale_.data();
+  view.bias = bias_.data();
+  return view;
+}
+
+void Finish::set_thresholds(const char* where, std::size_t channels, const EpilogueSpec& spec) {
+  const std::size_t levels = spec.table.size(), count = spec.thresholds.columns;
+  const auto bits = static_cast<unsigned>(std::bit_width(levels) - 1);
+  const unsigned most = spec.output == Output::planes ? kMaxPlanes : kMaxBits;
+  require(std::has_single_bit(levels) && bits >= 1 && bits <= most, where,
+          "a table of 2, 4, … " + size_text(std::size_t{1} << most) + " codes", size_text(levels));
+  require(count == levels - 1 && spec.thresholds.rows == channels, where,
+          "thresholds [" + size_text(channels) + ", " + size_text(levels - 1) + "]",
+          "[" + size_text(spec.thresholds.rows) + ", " + size_text(count) + "]");
+  epilogue_.bits = bits;
+  epilogue_.rank_is_code = rank_is_code(spec.table);
+  std::copy(spec.table.begin(), spec.table.end(), epilogue_.table);
+  if (spec.output == Output::planes) {
+    require(*std::max_element(spec.table.begin(), spec.table.end()) < levels, where,
+            "codes below " + size_text(levels), "a larger one");
+  }
+  thresholds_.resize(groups_of(channels) * count * kGroup, std::numeric_limits<std::int32_t>::max());
+  for (std::size_t o = 0; o < channels; ++o) {
+    const std::int32_t* row = spec.thresholds.row(o);
+    require(std::is_sorted(row, row + count), where, "rising thresholds",
+            "falling ones in channel " + size_text(o));
+    for (std::size_t c = 0; c < count; ++c) {
+      thresholds_[(o / kGroup * count + c) * kGroup + o % kGroup] = row[c];
+    }
+  }
+}
+
+void Finish::set_scales(const char* where, std::size_t channels, const EpilogueSpec& spec) {
+  require(spec.scale.size() == channels, where, size_text(channels) + " scales", size_text(spec.scale.size()));
+  scale_ = padded(spec.scale);
+  if (spec.output == Output::real) {
+    require(spec.bias.size() == channels, where, size_text(channels) + " biases", size_text(spec.bias.size()));
+    bias_ = padded(spec.bias);
+    return;
+  }
+  const bool usable = spec.out_scale > 0 && std::isfinite(spec.out_scale) && spec.out_top >= 0 &&
+                      spec.out_top <= 255 && std::isfinite(spec.out_zero);
+  require(usable, where, "a positive output scale and codes within a byte", "others");
+  epilogue_.out_scale = spec.out_scale;
+  epilogue_.out_zero = spec.out_zero;
+  epilogue_.out_top = spec.out_top;
+}
+
+}  // namespace lowbit

@@ -1,0 +1,64 @@
+// How a layer ends: thresholds, scales and constants in the kernels' layout.
+#pragma once
+
+#include <algorithm>
+#include <span>
+
+#include "kernel.h"
+#include "memory.h"
+
+namespace lowbit {
+
+template <class T>
+struct Matrix {
+  const T* data;
+  std::size_t rows, columns;
+
+  const T* row(std::size_t n) const { return data + n * columns; }
+};
+
+// How a layer ends, as the caller says it; see Epilogue.
+struct EpilogueSpec {
+  Output output = Output::real;
+  Matrix<std::int32_t> thresholds{};       // planes, bytes: [channels, 2^bits - 1]
+  std::span<const std::uint8_t> table{};   // planes, bytes: [2^bits]
+  std::span<const double> scale{}, bias{};  // affine, real: [channels]
+  double out_scale = 1, out_zero = 0, out_top = 255;
+};
+
+inline std::size_t groups_of(std::size_t channels) { return round_up(channels, kGroup) / kGroup; }
+
+// Values for whole groups, zero where there is no channel.
+template <class T>
+Aligned<T> padded(std::span<const T> values) {
+  Aligned<T> out(round_up(values.size(), kGroup));
+  std::copy(values.begin(), values.end(), out.begin());
+  return out;
+}
+
+// The arrays behind an Epilogue.
+class Finish final {
+ public:
+  Finish(const char* where, std::size_t channels, const EpilogueSpec& spec);
+
+  Aligned<std::int32_t>& constant() { return constant_; }
+  void set_row_factor(std::span<const std::int32_t> factor);
+  bool has_thresholds() const { return !thresholds_.empty(); }
+  bool needs_sums() const { return !row_factor_.empty(); }
+
+  // Divides the accumulator out of the comparison: constant + factor * s > T  <=>  s > floor((T - constant) / factor).
+  void fold(std::size_t channel, std::int32_t factor);
+
+  // Points into this object.
+  Epilogue view() const;
+
+ private:
+  void set_thresholds(const char* where, std::size_t channels, const EpilogueSpec& spec);
+  void set_scales(const char* where, std::size_t channels, const EpilogueSpec& spec);
+
+  Epilogue epilogue_;
+  Aligned<std::int32_t> constant_, row_factor_, thresholds_;
+  Aligned<double> scale_, bias_;
+};
+
+}  // namespace lowbit

@@ -1,0 +1,62 @@
+#include "plane_factors.h"
+
+#include <cstdlib>
+
+#include "error.h"
+
+namespace lowbit {
+namespace {
+
+std::string size_text(std::size_t n) { return std::to_string(n); }
+
+}  // namespace
+
+PlaneFactors::PlaneFactors(const char* where, const PlaneWeights& w, unsigned input_planes, std::size_t most)
+    : channels_(w.factors.rows) {
+  const std::size_t planes = w.factors.columns;
+  require(planes >= 1 && planes <= kMaxPlanes, where, "1 to 4 weight planes", size_text(planes));
+  require(w.input_factors.size() == input_planes, where, size_text(input_planes) + " input factors",
+          size_text(w.input_factors.size()));
+  require(w.offsets.empty() || w.offsets.size() == channels_, where, size_text(channels_) + " offsets",
+          size_text(w.offsets.size()));
+  std::copy(w.input_factors.begin(), w.input_factors.end(), input_.begin());
+  std::int64_t input_reach = 0;
+  for (const std::int32_t m : w.input_factors) inputs_ += m, input_reach += std::abs(std::int64_t{m});
+  weight_.resize(groups_of(channels_) * planes * kGroup);
+  for (std::size_t o = 0; o < channels_; ++o) {
+    std::int64_t sum = 0, reach = w.offsets.empty() ? 0 : std::abs(std::int64_t{w.offsets[o]});
+    for (std::size_t j = 0; j < planes; ++j) {
+      const std::int32_t m = w.factors.row(o)[j];
+      require(std::abs(std::int64_t{m}) < (1 << 24), where, "weight factors below 2^24", std::to_string(m));
+      sum += m, reach += std::abs(std::int64_t{m});
+      weight_[(o / kGroup * planes + j) * kGroup + o % kGroup] = 2 * m;
+    }
+    // Three times the largest accumulator bounds every partial sum of the kernel.
+    const auto n = static_cast<std::int64_t>(most);
+    require(input_reach < (1 << 24) && reach < (1 << 30) &&
+                input_reach * reach < kAccumulatorLimit / 3 / std::max<std::int64_t>(n, 1),
+            where, "accumulators below 2^31", "larger ones in channel " + size_text(o));
+    sums_.push_back(sum);
+  }
+}
+
+void PlaneFactors::place(PlaneLayer& layer, std::vector<Finish>& endings) {
+  layer.weight_factor = weight_.data();
+  std::copy(input_.begin(), input_.end(), layer.input_factor);
+  if (layer.input_planes != 1) return;
+  for (std::int32_t& factor : weight_) factor *= input_[0];
+  layer.input_factor[0] = 1;
+  const bool positive = std::all_of(weight_.begin(), weight_.begin() + static_cast<std::ptrdiff_t>(channels_),
+                                    [](std::int32_t factor) { return factor > 0; });
+  const Finish& any = endings.front();
+  if (layer.weight_planes != 1 || !any.has_thresholds() || any.needs_sums() || !positive) return;
+  for (Finish& ending : endings) {
+    for (std::size_t o = 0; o < channels_; ++o) ending.fold(o, weight_[o]);
+  }
+  std::fill(weight_.begin(), weight_.end(), 1);
+  layer.bare = true;
+  const Epilogue end = any.view();
+  layer.binary = end.output == Output::planes && end.bits == 1 && end.rank_is_code;
+}
+
+}  // namespace lowbit

@@ -1,0 +1,46 @@
+// Factors of planes: the level of a code is the sum of factor * sign, for weights plus an integer offset.
+//   sum_n X_n W_n = n sum_i mx_i sum_j mw_j - sum_ij (2 mx_i mw_j) popcount, plus offset * sum_n X_n
+#pragma once
+
+#include <array>
+#include <span>
+#include <vector>
+
+#include "finish.h"
+
+namespace lowbit {
+
+inline constexpr std::int64_t kAccumulatorLimit = std::int64_t{1} << 31;
+
+struct PlaneWeights {
+  Matrix<std::uint32_t> planes;              // [channels, weight planes * words]
+  Matrix<std::int32_t> factors;              // [channels, weight planes]
+  std::span<const std::int32_t> offsets;     // [channels], or empty
+  std::span<const std::int32_t> input_factors;  // [input planes]
+};
+
+class PlaneFactors final {
+ public:
+  // Checks the weights' shape, and that the accumulators of `most` inputs fit.
+  PlaneFactors(const char* where, const PlaneWeights& weights, unsigned input_planes, std::size_t most);
+
+  // n sum_i mx_i sum_j mw_j
+  std::int32_t constant(std::size_t channel, std::size_t n) const {
+    return static_cast<std::int32_t>(static_cast<std::int64_t>(n) * inputs_ * sums_[channel]);
+  }
+
+  // Fills in what the layer has of factors, which stay here. One input plane: its factor joins the weights'.
+  // One weight plane as well, and thresholds: both go into the thresholds of all the endings.
+  void place(PlaneLayer& layer, std::vector<Finish>& endings);
+
+  const std::array<std::int32_t, kMaxPlanes>& input() const { return input_; }
+
+ private:
+  std::size_t channels_;
+  std::int64_t inputs_ = 0;
+  std::vector<std::int64_t> sums_;
+  Aligned<std::int32_t> weight_;
+  std::array<std::int32_t, kMaxPlanes> input_{};
+};
+
+}  // namespace lowbit

@@ -1,0 +1,110 @@
+#include "window.h"
+
+#include <algorithm>
+
+#include "error.h"
+
+namespace lowbit {
+
+Axis::Axis(const char* where, std::size_t extent, const AxisSpec& spec) : spec_(spec) {
+  constexpr std::size_t kMost = std::size_t{1} << 20;
+  require(spec.kernel >= 1 && spec.stride >= 1 && spec.dilation >= 1 &&
+              std::max({spec.kernel, spec.stride, spec.dilation, spec.before, spec.after, extent}) < kMost,
+          where, "a window with positive numbers below 2^20", "others");
+  const std::size_t reach = spec.dilation * (spec.kernel - 1) + 1, padded = extent + spec.before + spec.after;
+  require(reach <= padded, where, "a window within the padded map of " + std::to_string(padded), std::to_string(reach));
+  for (std::size_t start = 0; start + reach <= padded; start += spec.stride) {
+    Taps taps{0, 0};
+    for (std::size_t i = 0; i < spec.kernel; ++i) {
+      const std::size_t at = start + i * spec.dilation;
+      if (at < spec.before || at >= extent + spec.before) continue;
+      if (taps.count++ == 0) taps.first = i;
+    }
+    const auto found = std::find(classes_.begin(), classes_.end(), taps);
+    class_of_.push_back(static_cast<std::size_t>(found - classes_.begin()));
+    if (found == classes_.end()) classes_.push_back(taps);
+  }
+}
+
+std::size_t Axis::position(std::size_t output) const {
+  const Taps& taps = classes_[class_of_[output]];
+  return taps.count == 0 ? 0 : output * spec_.stride + taps.first * spec_.dilation - spec_.before;
+}
+
+WindowPlan::WindowPlan(const char* where, const Value& input, const WindowSpec& spec)
+    : input_width_(input.width), input_pixel_(input.pixel), rows_(where, input.height, spec.rows),
+      columns_(where, input.width, spec.columns) {
+  require(input.pixel != 0, where, "a map", "a value without height and width");
+  for (const Taps& row : rows_.classes()) {
+    for (const Taps& column : columns_.classes()) {
+      std::vector<std::uint32_t>& offsets = offsets_.emplace_back();
+      for (std::size_t i = 0; i < row.count; ++i) {
+        for (std::size_t j = 0; j < column.count; ++j) {
+          const std::size_t offset = i * rows_.dilation() * input.width + j * columns_.dilation();
+          offsets.push_back(static_cast<std::uint32_t>(offset));
+        }
+      }
+    }
+  }
+  pixels_.resize(offsets_.size());
+  for (std::size_t y = 0; y < height(); ++y) {
+    for (std::size_t x = 0; x < width(); ++x) {
+      const std::size_t region = rows_.class_of(y) * columns_.classes().size() + columns_.class_of(x);
+      const std::size_t first = offsets_[region].empty() ? 0 : rows_.position(y) * input.width + columns_.position(x);
+      pixels_[region].push_back({static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(y * width() + x)});
+    }
+  }
+}
+
+std::vector<std::size_t> WindowPlan::valid(std::size_t region) const {
+  const Taps& row = rows_.classes()[region / columns_.classes().size()];
+  const Taps& column = columns_.classes()[region % columns_.classes().size()];
+  std::vector<std::size_t> taps;
+  for (std::size_t i = 0; i < row.count; ++i) {
+    for (std::size_t j = 0; j < column.count; ++j) {
+      taps.push_back((row.first + i) * columns_.kernel() + column.first + j);
+    }
+  }
+  return taps;
+}
+
+void WindowPlan::lay(std::size_t units, bool whole, std::size_t y_pixel) {
+  const bool merge = whole && columns_.dilation() == 1;
+  for (const Taps& row : rows_.classes()) {
+    for (const Taps& column : columns_.classes()) {
+      std::vector<Run>& runs = runs_.emplace_back();
+      const std::size_t steps = column.count == 0 ? 0 : merge ? 1 : column.count, length = merge ? column.count : 1;
+      for (std::size_t i = 0; i < row.count; ++i) {
+        for (std::size_t j = 0; j < steps; ++j) {
+          const std::size_t at = i * rows_.dilation() * input_width_ + j * columns_.dilation();
+          const std::size_t tap = (row.first + i) * columns_.kernel() + column.first + j;
+          runs.push_back({static_cast<std::uint32_t>(at * input_pixel_), static_cast<std::uint32_t>(tap * units),
+                          static_cast<std::uint32_t>(length * units)});
+        }
+      }
+    }
+  }
+  for (const std::vector<Pixel>& pixels : pixels_) {
+    std::vector<Pixel>& places = places_.emplace_back();
+    for (const Pixel& pixel : pixels) {
+      places.push_back({static_cast<std::uint32_t>(pixel.x * input_pixel_), static_cast<std::uint32_t>(pixel.y * y_pixel)});
+    }
+  }
+}
+
+std::vector<Region> WindowPlan::regions(const std::vector<Finish>& endings) const {
+  std::vector<Region> regions;
+  std::size_t first_sum = 0;
+  for (std::size_t r = 0; r < region_count(); ++r) {
+    const Epilogue end = endings.empty() ? Epilogue{} : endings[endings.size() == 1 ? 0 : r].view();
+    regions.push_back({runs_[r].data(), runs_[r].size(), places_[r].data(), places_[r].size(), first_sum, end});
+    first_sum += places_[r].size();
+  }
+  // Weights reach the first cache where they meet the most pixels; small regions then find them there.
+  std::stable_sort(regions.begin(), regions.end(), [](const Region& a, const Region& b) {
+    return a.pixel_count > b.pixel_count || (a.pixel_count == b.pixel_count && a.run_count > b.run_count);
+  });
+  return regions;
+}
+
+}  // namespace lowbit
