@@ -67,6 +67,19 @@ def test_files_keep_the_float_network(name: str, suffix: str, tmp_path: Path) ->
     np.testing.assert_allclose(evaluate(back, {"x": x})["logits"], wanted, atol=1e-6 * np.abs(wanted).max())
 
 
+BINARY_FILES = [(name, suffix) for name in SMALL for suffix in (".txt", ".circle")]
+BINARY_FILES.remove(("densenet-fashion", ".circle"))  # a normalization that stands alone
+
+
+@pytest.mark.parametrize(("name", "suffix"), BINARY_FILES)
+def test_files_keep_the_binary_network_exactly(name: str, suffix: str, tmp_path: Path) -> None:
+    graph, x = binary_graph(NETWORKS[name]), pictures(name)
+    write_model(graph, tmp_path / f"net{suffix}")
+    back = read_model(tmp_path / f"net{suffix}")
+    found = evaluate(back, {back.inputs[0]: x})[back.outputs[0]]
+    np.testing.assert_array_equal(found, evaluate(graph, {"x": x})["logits"])
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_onnxruntime_agrees_on_the_float_network(name: str, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")

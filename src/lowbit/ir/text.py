@@ -21,6 +21,7 @@ import binascii
 import hashlib
 import json
 import re
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -157,7 +158,7 @@ def _read_data(dtype: str, shape: list[Any], encoding: Encoding | None, data: An
     kind = DTYPES[dtype]
     stored = tuple(int(length) for length in shape)
     if dtype == "planes" and encoding is not None:
-        stored = (*stored[:-1], encoding.bits, word_count(stored[-1]))
+        stored = (*stored[:1], encoding.bits, word_count(prod(stored[1:])))
     if isinstance(data, list | int | float):
         return np.array(data, kind).reshape(stored)
     if not isinstance(data, str) or not data.startswith("base64:"):
