@@ -184,9 +184,9 @@ def test_codes_that_a_file_cannot_hold_are_refused() -> None:
 def test_operator_without_a_place_is_named() -> None:
     graph = Graph("g", ("x",), ("y",), values={"x": Value("x", "float32", (1, 2))})
     graph.add_constant("c", [1.0, 2.0])
-    graph.nodes = [Node("Div", ("x", "c"), ("y",), {}, "divide")]
+    graph.nodes = [Node("PRelu", ("x", "c"), ("y",), {}, "slope")]
     infer(graph)
-    with pytest.raises(UnsupportedError, match=r"divide.*Div"):
+    with pytest.raises(UnsupportedError, match=r"slope.*PRelu"):
         content_of(graph)
 
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from lowbit.calibrate import Histogram, LinearMoments, Run
 from lowbit.errors import DataError, NumericError, UnsupportedError
 from lowbit.ir import Graph, Node, Value, evaluate, run_passes, verify
-from lowbit.ir.passes import fold_batchnorm, fold_constants, fuse_linear, is_convolution, is_linear
+from lowbit.ir.passes import NORMAL_FORM, is_convolution, is_linear
 from lowbit.planes import pack
 from lowbit.quantization.activations import encode_activation
 from lowbit.quantization.fold import affine_chain, fold_activations, fold_encodes, lift_encodes
@@ -62,7 +62,7 @@ def quantize(
         UnsupportedError: there is no layer to quantize, or the network has several inputs.
     """
     started = time.perf_counter()
-    network = run_passes(graph, [fold_constants, fuse_linear, fold_batchnorm]).graph
+    network = run_passes(graph, NORMAL_FORM).graph
     plan = plan.resolved(_names(network))
     layers = _layers(network, plan)
     chosen = _chosen(network, samples, plan)

@@ -10,9 +10,11 @@ from math import prod
 import numpy as np
 
 from lowbit.errors import UnsupportedError
+from lowbit.formats.circle import maps
 from lowbit.formats.circle.importer import Importer, options_of
 from lowbit.formats.circle.schema import (
     AddOptions,
+    DivOptions,
     FullyConnectedOptions,
     MulOptions,
     Operator,
@@ -51,6 +53,10 @@ def import_builtin(importer: Importer, name: str, operator: Operator, place: str
 
 def _unary(op: str) -> Import:
     def run(importer: Importer, operator: Operator, place: str) -> None:
+        if importer.is_map(operator.inputs[0]):
+            source = importer.map(operator.inputs[0])
+            importer.node(op, (source,), importer.map_output(operator.outputs[0]))
+            return
         importer.node(op, (importer.value(operator.inputs[0]),), importer.value(operator.outputs[0]))
 
     return run
@@ -59,8 +65,13 @@ def _unary(op: str) -> Import:
 def _binary(op: str, default: object) -> Import:
     def run(importer: Importer, operator: Operator, place: str) -> None:
         code = options_of(operator, default).fused_activation_function
-        result = importer.activated(code, operator.outputs[0], place)
-        importer.node(op, tuple(importer.float_constant(index) for index in operator.inputs), result)
+        as_map = any(importer.is_map(index) for index in operator.inputs)
+        result = importer.activated(code, operator.outputs[0], place, as_map=as_map)
+        operands = (
+            importer.map_operand(index, place) if as_map else importer.float_constant(index)
+            for index in operator.inputs
+        )
+        importer.node(op, tuple(operands), result)
         importer.activate(code, result, operator.outputs[0])
 
     return run
@@ -241,16 +252,26 @@ def _lengths(shape: Shape) -> tuple[int, ...]:
 
 _IMPORTS: dict[str, tuple[int, int, Import]] = {
     "ADD": (2, 2, _binary("Add", AddOptions())),
+    "AVERAGE_POOL_2D": (1, 1, maps.pool("AveragePool")),
+    "CONCATENATION": (1, 4096, maps.concatenation),
+    "CONV_2D": (2, 3, maps.convolution),
+    "DEPTHWISE_CONV_2D": (2, 3, maps.depthwise),
     "DEQUANTIZE": (1, 1, _dequantize),
+    "DIV": (2, 2, _binary("Div", DivOptions())),
     "FULLY_CONNECTED": (2, 3, _fully_connected),
     "LOGISTIC": (1, 1, _unary("Sigmoid")),
     "LOG_SOFTMAX": (1, 1, _log_softmax),
+    "MAX_POOL_2D": (1, 1, maps.pool("MaxPool")),
+    "MEAN": (2, 2, maps.whole_map("GlobalAveragePool")),
     "MUL": (2, 2, _binary("Mul", MulOptions())),
+    "PAD": (2, 2, maps.pad),
     "QUANTIZE": (1, 1, _quantize),
+    "REDUCE_MAX": (2, 2, maps.whole_map("GlobalMaxPool")),
     "RELU": (1, 1, _unary("Relu")),
     "RESHAPE": (1, 2, _reshape),
     "SOFTMAX": (1, 1, _softmax),
     "SUB": (2, 2, _binary("Sub", SubOptions())),
     "TANH": (1, 1, _unary("Tanh")),
+    "TRANSPOSE": (2, 2, maps.transpose),
 }
 """Least and most inputs, and what reads the operator."""

@@ -1,11 +1,13 @@
 """The tables under construction while a graph is written."""
 
+from itertools import count
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import GraphError, UnsupportedError
+from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC
 from lowbit.formats.circle.schema import (
     OPERATORS,
     TENSOR_TYPES,
@@ -15,9 +17,14 @@ from lowbit.formats.circle.schema import (
     QuantizationParameters,
     SubGraph,
     Tensor,
+    TransposeOptions,
 )
 from lowbit.ir import Graph, Value
 from lowbit.schemes import Affine, LearnedBasis
+
+LAYERS = ("LQFullyConnected", "LQConv")
+CODE_MOVERS = ("MaxPool", "GlobalMaxPool", "Flatten", "Reshape", "Concat")
+"""Operators that stand between low-bit layers and let codes through."""
 
 _VERSIONS = {"DEQUANTIZE": 2, "FULLY_CONNECTED": 5, "LOGISTIC": 2, "RELU": 2, "SOFTMAX": 2, "TANH": 2}
 """Operator versions that allow int8; floats are allowed in every version."""
@@ -40,11 +47,15 @@ class Exporter:
         self._operators: list[Operator] = []
         self._codes: list[str] = []
         self._indices: dict[str, int] = {}
+        self._maps: dict[str, int] = {}
         self._operator_outputs: set[int] = set()
 
     def tensor(self, name: str) -> int:
         """Return the index of a value's tensor, adding it when it is new."""
         if name in self._indices:
+            return self._indices[name]
+        if name in self._maps:
+            self._indices[name] = self._moved(self._maps[name], f"{name}_nchw", TO_NCHW)
             return self._indices[name]
         value = self.graph.value(name)
         if value.data is not None:
@@ -52,7 +63,27 @@ class Exporter:
         shape = tuple(1 if isinstance(length, str) else length for length in value.shape)
         self._note_dimension(value)
         dtype, quantization = self._stored_type(value)
-        return self._add(Tensor(shape, dtype, 0, name, quantization))
+        self._indices[name] = self._add(Tensor(shape, dtype, 0, name, quantization))
+        return self._indices[name]
+
+    def is_map(self, name: str) -> bool:
+        """Return whether a value [n, c, h, w] stands in the file as [n, h, w, c]."""
+        return name in self._maps
+
+    def map(self, name: str) -> int:
+        """Return the tensor [n, h, w, c] of a value [n, c, h, w], moving its axes where nobody did yet."""
+        if name not in self._maps:
+            self._maps[name] = self._moved(self.tensor(name), f"{name}_nhwc", TO_NHWC)
+        return self._maps[name]
+
+    def map_output(self, name: str) -> int:
+        """Add the tensor [n, h, w, c] that an operator computes for a value; return its index."""
+        value = self.graph.value(name)
+        shape = tuple(1 if isinstance(value.shape[axis], str) else value.shape[axis] for axis in TO_NHWC)
+        self._note_dimension(value)
+        dtype, quantization = self._stored_type(value)
+        self._maps[name] = self._add(Tensor(shape, dtype, 0, name, quantization))  # type: ignore[arg-type]
+        return self._maps[name]
 
     def constant(
         self, name: str, data: npt.NDArray[Any], quantization: QuantizationParameters | None = None
@@ -72,7 +103,14 @@ class Exporter:
                 found="a computed value",
                 remedy="Rename the value.",
             )
-        return self._add_constant(name, data, quantization)
+        self._indices[name] = self._add_constant(name, data, quantization)
+        return self._indices[name]
+
+    def made_up(self, stem: str, shape: tuple[int, ...], like: int) -> int:
+        """Add a computed tensor that the graph does not have, of the type of another; return its index."""
+        taken, pattern = self.graph.values.keys(), self._tensors[like]
+        name = next(free for free in (stem + "_" * more for more in count()) if free not in taken)
+        return self._add(Tensor(shape, pattern.type, 0, name, pattern.quantization))
 
     def operator(
         self, name: str, inputs: tuple[int, ...], outputs: tuple[int, ...], options: object = None
@@ -110,7 +148,6 @@ class Exporter:
         return self._codes.index(name)
 
     def _add(self, tensor: Tensor) -> int:
-        self._indices[tensor.name] = len(self._tensors)
         self._tensors.append(tensor)
         return len(self._tensors) - 1
 
@@ -121,7 +158,20 @@ class Exporter:
         dtype = TENSOR_TYPES[data.dtype.name]
         return self._add(Tensor(data.shape, dtype, len(self.buffers) - 1, name, quantization))
 
+    def _moved(self, source: int, stem: str, order: tuple[int, ...]) -> int:
+        """Append a TRANSPOSE from one layout of a value to the other."""
+        shape = tuple(self._tensors[source].shape[axis] for axis in order)
+        moved = self.made_up(stem, shape, source)
+        axes = self.constant("to_nchw" if order == TO_NCHW else "to_nhwc", np.array(order, np.int32))
+        self.operator("TRANSPOSE", (source, axes), (moved,), TransposeOptions())
+        return moved
+
     def _constant_value(self, value: Value) -> int:
+        assert value.data is not None
+        self._indices[value.name] = self._added_constant(value)
+        return self._indices[value.name]
+
+    def _added_constant(self, value: Value) -> int:
         assert value.data is not None
         if isinstance(value.encoding, Affine):
             data = np.bitwise_xor(np.asarray(value.data, np.uint8), np.uint8(128)).view(np.int8)
@@ -135,12 +185,9 @@ class Exporter:
         if isinstance(value.encoding, Affine):
             return TENSOR_TYPES["int8"], _quantization(value.encoding, value.name)
         if isinstance(value.encoding, LearnedBasis):
-            producer = self.graph.producer(value.name)
             readers = self.graph.consumers(value.name)
-            layers_only = all(
-                reader.op == "LQFullyConnected" and reader.inputs[0] == value.name for reader in readers
-            )
-            if producer is None or not layers_only or value.name in self.graph.outputs:
+            known = all(reader.op in LAYERS or reader.op in CODE_MOVERS for reader in readers)
+            if self.graph.producer(value.name) is None or not known or value.name in self.graph.outputs:
                 raise _no_codes(value)
             return TENSOR_TYPES["float32"], None
         return TENSOR_TYPES[value.dtype], None
@@ -176,7 +223,7 @@ def _no_codes(value: Value) -> GraphError:
     return GraphError(
         "codes of a learned basis cannot stand here in a .circle file",
         where=value.name,
-        expected="codes between LQFullyConnected layers",
+        expected="codes between low-bit layers",
         found="codes that something else makes or reads",
         remedy="Write .txt instead, or let the layer give floats.",
     )

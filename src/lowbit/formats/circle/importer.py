@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from lowbit.errors import LowbitError, ModelFormatError, UnsupportedError
 from lowbit.formats.batch import BATCH
+from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC
 from lowbit.formats.circle.schema import FUSED_ACTIVATIONS, TENSOR_TYPES, Operator, Tensor
 from lowbit.formats.circle.structure import Structure, require
 from lowbit.ir import DTYPES, Graph, Node, Value
@@ -29,13 +30,18 @@ class Importer:
         structure: the checked file.
         graph: what has been built so far.
         folded: integer tensors worked out while reading (shapes), -1 for an open length.
+        codings: encodings of float tensors that are read as codes.
+        padding: pads of tensors that only add zeros around another, by tensor: that other, pads.
     """
 
     def __init__(self, structure: Structure) -> None:
         self.structure = structure
         self.graph = Graph(structure.subgraph.name)
         self.folded: dict[int, npt.NDArray[Any]] = {}
+        self.codings: dict[int, Encoding] = {}
+        self.padding: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._values: dict[int, str] = {}
+        self._maps: dict[int, str] = {}
         self._taken: set[str] = set()
         self._node_names: set[str] = set()
         self._names = [
@@ -66,16 +72,73 @@ class Importer:
 
     def value(self, index: int) -> str:
         """Return the name of the tensor's value, adding it to the graph when it is new."""
-        if index not in self._values:
+        if index not in self._values and index in self._maps:
+            value = self.graph.value(self._maps[index])
+            shape = tuple(value.shape[axis] for axis in TO_NHWC)
+            taken = self.name(index) in self.graph.values
+            stem = self.fresh(f"{self.name(index)}_nhwc") if taken else self.name(index)
+            self._values[index] = self.graph.add(Value(stem, value.dtype, shape, None, value.encoding))
+            self.node("Transpose", (value.name,), stem, perm=TO_NHWC)
+        elif index not in self._values:
             self._values[index] = self._add(index)
         return self._values[index]
 
-    def coded_value(self, index: int, encoding: Encoding) -> str:
-        """Add a tensor as codes, where only its readers say so, and return its name."""
-        self._values[index] = self.graph.add(
-            Value(self.name(index), "code", self.shape(index), None, encoding)
-        )
-        return self._values[index]
+    def is_map(self, index: int) -> bool:
+        """Return whether a tensor [n, h, w, c] is known as a value [n, c, h, w]."""
+        return index in self._maps
+
+    def map(self, index: int) -> str:
+        """Return the value [n, c, h, w] of a tensor [n, h, w, c], moving its axes where nobody did yet."""
+        if index not in self._maps:
+            source = self.value(index)
+            value = self.graph.value(source)
+            place = f"{self.structure.where}, tensor {index} ({self.tensor(index).name[:80]})"
+            require(len(value.shape) == 4, "a map has the wrong rank", place, "[n, h, w, c]", value.shape)
+            shape = tuple(value.shape[axis] for axis in TO_NCHW)
+            self._maps[index] = self.add_computed(f"{source}_nchw", value.dtype, shape, value.encoding)
+            self.node("Transpose", (source,), self._maps[index], perm=TO_NCHW)
+        return self._maps[index]
+
+    def map_output(self, index: int) -> str:
+        """Add the value [n, c, h, w] of a tensor [n, h, w, c] that an operator computes; return its name."""
+        shape = self.shape(index)
+        place = f"{self.structure.where}, tensor {index} ({self.tensor(index).name[:80]})"
+        require(len(shape) == 4, "a map has the wrong rank", place, "[n, h, w, c]", shape)
+        encoding = self.codings.get(index) or self.encoding(index)
+        dtype = "code" if encoding else self.type(index)
+        moved = tuple(shape[axis] for axis in TO_NCHW)
+        self._maps[index] = self.graph.add(Value(self.name(index), dtype, moved, None, encoding))
+        return self._maps[index]
+
+    def moved_constant(self, index: int, order: tuple[int, ...], place: str) -> str:
+        """Return a float constant with its axes moved, under the name of the tensor."""
+        data, encoding = self.constant(index), self.encoding(index)
+        require(data is not None, "weights are computed", place, "a constant", "a tensor")
+        assert data is not None
+        if index not in self._maps:
+            real = data.astype(np.float32) if encoding is None else encoding.decode(_unsigned(data))
+            moved = np.ascontiguousarray(real.transpose(order))
+            self._maps[index] = self.graph.add_constant(self.name(index), moved)
+        return self._maps[index]
+
+    def map_operand(self, index: int, place: str) -> str:
+        """Return what an operator on maps reads: a map, or a constant with its axes moved."""
+        data = self.constant(index)
+        if data is None:
+            return self.map(index)
+        require(data.ndim <= 4, "an operand has the wrong rank", place, "at most 4", data.ndim)
+        if data.ndim == 0:
+            return self.float_constant(index)
+        if index not in self._maps:
+            encoding = self.encoding(index)
+            real = data.astype(np.float32) if encoding is None else encoding.decode(_unsigned(data))
+            moved = real.reshape((1,) * (4 - data.ndim) + data.shape).transpose(TO_NCHW)
+            self._maps[index] = self.graph.add_constant(self.name(index), np.ascontiguousarray(moved))
+        return self._maps[index]
+
+    def alias(self, index: int, name: str, *, as_map: bool) -> None:
+        """Let a tensor be a value that there is already."""
+        (self._maps if as_map else self._values)[index] = name
 
     def float_constant(self, index: int) -> str:
         """Return a tensor as a float value: a constant that holds codes is decoded."""
@@ -108,7 +171,7 @@ class Importer:
         name = _reserve(output.removesuffix(CODES), self._node_names)
         self.graph.nodes.append(Node(op, inputs, (output,), attributes, name, domain))
 
-    def activated(self, code: int, output: int, place: str) -> str:
+    def activated(self, code: int, output: int, place: str, *, as_map: bool = False) -> str:
         """Return the name for an operator's result before its fused activation, adding the activation later.
 
         The caller computes into the returned name and then calls `activate`.
@@ -121,7 +184,7 @@ class Importer:
                 found=f"code {code}",
                 remedy="Export the activation as an operator of its own.",
             )
-        name = self.value(output)
+        name = self.map_output(output) if as_map else self.value(output)
         if not FUSED_ACTIVATIONS[code]:
             return name
         value = self.graph.value(name)
@@ -130,7 +193,8 @@ class Importer:
     def activate(self, code: int, before: str, output: int) -> None:
         """Append the fused activation, if there is one, from ``before`` to the output tensor."""
         if FUSED_ACTIVATIONS[code]:
-            self.node(FUSED_ACTIVATIONS[code], (before,), self.value(output))
+            after = self.map(output) if self.is_map(output) else self.value(output)
+            self.node(FUSED_ACTIVATIONS[code], (before,), after)
 
     def encoding(self, index: int) -> Affine | None:
         """Return the affine encoding of an 8-bit tensor, or None for a tensor without one.
@@ -195,7 +259,8 @@ class Importer:
             ) from error
 
     def _add(self, index: int) -> str:
-        dtype, data, encoding = self.type(index), self.constant(index), self.encoding(index)
+        dtype, data = self.type(index), self.constant(index)
+        encoding: Encoding | None = self.codings.get(index) or self.encoding(index)
         if data is None:
             return self.graph.add(
                 Value(self.name(index), "code" if encoding else dtype, self.shape(index), None, encoding)

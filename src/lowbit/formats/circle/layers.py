@@ -1,9 +1,9 @@
-"""``LQFullyConnected`` from a file: where values are floats, to the graph: where they are codes.
+"""``LQFullyConnected`` and ``LQConv`` from a file, where values are floats, to a graph, where they are codes.
 
 A file carries the encoding of a layer's input on the layer (``input_scales`` and options). Read back:
 
-- a layer whose output goes only to layers that agree on its encoding emits codes, by their
-  ``input_thresholds``;
+- layers whose outputs go only to layers that agree on their encoding emit codes, by their
+  ``input_thresholds``; in between, codes may be pooled, moved and joined;
 - everything else stays float, with one ``Encode`` per distinct encoding in front of its readers.
 
 The sixth input, ``weights_offset (o)``, is float32, or, four times smaller, uint8 ``q`` where every offset
@@ -14,7 +14,7 @@ Names: the codes value ``v`` has its basis in the tensor ``v_scales``; the weigh
 ``w_binary``, ``w_scales`` and ``w_offset``.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from lowbit.formats.circle.importer import CODES, Importer, thresholds_name
 from lowbit.formats.circle.options import LayerOptions, layer_options
-from lowbit.formats.circle.schema import CUSTOM_OPERATOR, Operator, ThesisOptions
-from lowbit.formats.circle.structure import require
+from lowbit.formats.circle.schema import CONVOLUTION_OPERATOR, CUSTOM_OPERATOR, Operator, ThesisOptions
+from lowbit.formats.circle.structure import Structure, require
 from lowbit.ir import Value
 from lowbit.ir.activations import preimage_thresholds
 from lowbit.planes import word_count
@@ -33,6 +33,8 @@ OFFSET_ZERO = 128
 SCALES, BINARY, OFFSET = "_scales", "_binary", "_offset"
 THESIS_OPERATOR_NAME = "thesis.LQFullyConnected"
 MAX_BITS = 8
+MOVERS = ("MAX_POOL_2D", "REDUCE_MAX", "RESHAPE", "TRANSPOSE", "CONCATENATION")
+"""Operators that let codes through."""
 
 _FUSED_NAMES = {0: "none", 1: "relu", 2: "hardtanh", 3: "relu6", 4: "tanh"}
 
@@ -66,7 +68,7 @@ class Layer:
 
 def is_layer(name: str) -> bool:
     """Return whether an operator is this one, in our encoding or in that of the published system."""
-    return name in (CUSTOM_OPERATOR, THESIS_OPERATOR_NAME)
+    return name in (CUSTOM_OPERATOR, CONVOLUTION_OPERATOR, THESIS_OPERATOR_NAME)
 
 
 class LayerImporter:
@@ -75,44 +77,33 @@ class LayerImporter:
     def __init__(self, importer: Importer) -> None:
         self.importer = importer
         names = importer.structure.operators
-        operators = importer.structure.subgraph.operators
         self.layers = {i: _layer(importer, i) for i, name in enumerate(names) if is_layer(name)}
-        self.readers: dict[int, list[int]] = {}
-        for number, operator in enumerate(operators):
-            for index in operator.inputs:
-                self.readers.setdefault(index, []).append(number)
         self._encoded: dict[tuple[int, tuple[bytes, ...]], str] = {}
         self._weights: dict[tuple[int, ...], str] = {}
+        self._agreed = agreed_readers(importer.structure, self.layers)
+        importer.codings |= {index: layer.input_encoding for index, layer in self._agreed.items()}
 
     def append(self, number: int) -> None:
         """Append layer ``number`` and what it needs in front of it."""
         layer = self.layers[number]
         source, output = layer.operator.inputs[0], layer.operator.outputs[0]
         operands = [self._codes(source, layer), self._packed(layer), self._bias(layer)]
-        reader = self._agreed_reader(output, number)
-        if reader is None:
-            result = self.importer.value(output)
+        geometry, attributes = layer.options.geometry, {}
+        if geometry is None:
+            op, result = CUSTOM_OPERATOR, self.importer.value(output)
         else:
-            result = self.importer.coded_value(output, reader.input_encoding)
+            op, result, attributes = CONVOLUTION_OPERATOR, self.importer.map_output(output), asdict(geometry)
+        reader = self._agreed.get(output)
+        if reader is not None:
             thresholds = self._pre_activation_thresholds(reader, layer)
             operands.append(self.importer.add_constant(thresholds_name(result), thresholds))
-        self.importer.node(
-            "LQFullyConnected", tuple(operands), result, domain="lowbit", activation=layer.options.activation
-        )
-
-    def _agreed_reader(self, output: int, number: int) -> Layer | None:
-        """Return a layer that reads the output as codes, if all that read it agree."""
-        readers = self.readers.get(output, [])
-        if output in self.importer.structure.subgraph.outputs or not all(i in self.layers for i in readers):
-            return None
-        layers = [self.layers[i] for i in readers]
-        agreed = len({layer.coding() for layer in layers}) == 1
-        reads_data = all(layer.operator.inputs[0] == output for layer in layers)
-        return layers[0] if agreed and reads_data else None
+        activation = layer.options.activation
+        self.importer.node(op, tuple(operands), result, domain="lowbit", activation=activation, **attributes)
 
     def _codes(self, source: int, layer: Layer) -> str:
         """Return the layer's input as codes, by an ``Encode`` unless its producer makes them."""
-        name = self.importer.value(source)
+        on_map = layer.options.geometry is not None
+        name = self.importer.map(source) if on_map else self.importer.value(source)
         value = self.importer.graph.value(name)
         if value.encoding is not None:
             fits = isinstance(value.encoding, LearnedBasis)
@@ -151,13 +142,60 @@ class LayerImporter:
         if key not in self._weights:
             name = self.importer.name(layer.operator.inputs[3])
             stem = name.removesuffix(BINARY) or name
-            shape = (layer.planes.shape[0], layer.options.hidden_size)
+            shape = (layer.planes.shape[0], *layer.options.row_shape)
             value = Value(self.importer.fresh(stem), "planes", shape, layer.planes, layer.weights_encoding)
             self._weights[key] = self.importer.graph.add(value)
         return self._weights[key]
 
     def _bias(self, layer: Layer) -> str:
         return self.importer.value(layer.operator.inputs[4])
+
+
+def agreed_readers(structure: Structure, layers: dict[int, Layer]) -> dict[int, Layer]:
+    """Return for each float tensor that is really codes a layer that reads them.
+
+    Operators that only move or compare elements join tensors to a group. A group is codes when layers alone
+    make it, and layers alone read it, as their data and with one coding.
+    """
+    groups = _groups(structure)
+    makers: dict[int, list[Layer | None]] = {}
+    readers: dict[int, list[Layer | None]] = {}
+    for number, operator in enumerate(structure.subgraph.operators):
+        if structure.operators[number] in MOVERS:
+            continue
+        layer = layers.get(number)
+        for index in operator.outputs:
+            makers.setdefault(groups[index], []).append(layer)
+        for place, index in enumerate(operator.inputs):
+            readers.setdefault(groups.get(index, index), []).append(layer if place == 0 else None)
+    for index in (*structure.subgraph.inputs, *structure.subgraph.outputs):
+        readers.setdefault(groups[index], []).append(None)
+    agreed = {}
+    for index, group in groups.items():
+        found = readers.get(group, [])
+        first = found[0] if found else None
+        same = first is not None and all(r is not None and r.coding() == first.coding() for r in found)
+        made = makers.get(group, [])
+        if first is not None and same and made and None not in made and index not in structure.constants:
+            agreed[index] = first
+    return agreed
+
+
+def _groups(structure: Structure) -> dict[int, int]:
+    """Return the group of every tensor: tensors between which elements only move have the same."""
+    parent = {index: index for index in range(-1, len(structure.subgraph.tensors))}
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for name, operator in zip(structure.operators, structure.subgraph.operators, strict=True):
+        data = operator.inputs if name == "CONCATENATION" else operator.inputs[:1]
+        for index in data if name in MOVERS and operator.outputs else ():
+            parent[root(index)] = root(operator.outputs[0])
+    return {index: root(index) for index in parent}
 
 
 def _layer(importer: Importer, number: int) -> Layer:
@@ -209,9 +247,10 @@ def _layer(importer: Importer, number: int) -> Layer:
 
 
 def _options(operator: Operator, name: str, place: str) -> LayerOptions:
-    if name == CUSTOM_OPERATOR:
+    if name in (CUSTOM_OPERATOR, CONVOLUTION_OPERATOR):
         content = operator.custom_options
-        return layer_options(b"" if content is None else content.tobytes(), place)
+        packed = b"" if content is None else content.tobytes()
+        return layer_options(packed, place, convolution=name == CONVOLUTION_OPERATOR)
     # The published system: floats between layers, no offset, a free basis, thresholds at midpoints.
     old = operator.builtin_options
     require(

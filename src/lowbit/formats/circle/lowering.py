@@ -1,18 +1,21 @@
 """Nodes of the graph as operators of the file: a table of small functions, the mirror of `builtin`."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import GraphError, UnsupportedError
-from lowbit.formats.circle.exporter import Exporter
+from lowbit.formats.circle.exporter import CODE_MOVERS, LAYERS, Exporter
 from lowbit.formats.circle.layers import BINARY, OFFSET, OFFSET_ZERO, SCALES, units_of_offsets
-from lowbit.formats.circle.options import LayerOptions
+from lowbit.formats.circle.layout import TO_NHWC
+from lowbit.formats.circle.map_lowering import Lower, concatenation, convolution, pool, whole_map
+from lowbit.formats.circle.options import Geometry, LayerOptions
 from lowbit.formats.circle.schema import (
-    CUSTOM_OPERATOR,
+    CONVOLUTION_OPERATOR,
     AddOptions,
     DequantizeOptions,
+    DivOptions,
     FullyConnectedOptions,
     LogSoftmaxOptions,
     MulOptions,
@@ -23,9 +26,11 @@ from lowbit.formats.circle.schema import (
     SubOptions,
 )
 from lowbit.ir import Graph, Node
+from lowbit.ir.deployed import row_length
+from lowbit.ir.infer import call_of
+from lowbit.ir.operators.windows import windows_of
 from lowbit.schemes import Affine, Encoding, LearnedBasis
 
-Lower = Callable[[Exporter, Node], None]
 Floats32 = npt.NDArray[np.float32]
 
 
@@ -61,11 +66,29 @@ def _is_plain(node: Node) -> bool:
 
 
 def _elementwise(name: str, options: object = None) -> Lower:
+    """Return what lowers an operator on elements; what reads a map stays in the layout of maps."""
+
     def run(exporter: Exporter, node: Node) -> None:
-        inputs = tuple(exporter.tensor(value) for value in node.inputs)
-        exporter.operator(name, inputs, (exporter.tensor(node.outputs[0]),), options)
+        if any(exporter.is_map(value) for value in node.inputs):
+            inputs = tuple(_map_operand(exporter, value) for value in node.inputs)
+            output = exporter.map_output(node.outputs[0])
+        else:
+            inputs = tuple(exporter.tensor(value) for value in node.inputs)
+            output = exporter.tensor(node.outputs[0])
+        exporter.operator(name, inputs, (output,), options)
 
     return run
+
+
+def _map_operand(exporter: Exporter, name: str) -> int:
+    """Return an operand of an operator on maps; constants are moved, which broadcasting then allows."""
+    data = exporter.graph.value(name).data
+    if data is None:
+        return exporter.map(name)
+    moved = data.reshape((1,) * (4 - data.ndim) + data.shape).transpose(TO_NHWC)
+    return (
+        exporter.constant(f"{name}_maps", np.ascontiguousarray(moved)) if data.ndim else exporter.tensor(name)
+    )
 
 
 def _last_axis(name: str, options: object) -> Lower:
@@ -139,13 +162,11 @@ def _encode(exporter: Exporter, node: Node) -> None:
         exporter.operator("QUANTIZE", inputs, (exporter.tensor(node.outputs[0]),), QuantizeOptions())
         return
     readers = exporter.graph.consumers(node.outputs[0])
-    if node.outputs[0] in exporter.graph.outputs or any(
-        reader.op != "LQFullyConnected" for reader in readers
-    ):
+    if node.outputs[0] in exporter.graph.outputs or any(reader.op not in LAYERS for reader in readers):
         raise GraphError(
             "codes can only feed low-bit layers in a .circle file",
             where=node.name,
-            expected="LQFullyConnected",
+            expected=" or ".join(LAYERS),
             found=", ".join(reader.op for reader in readers) or "an output",
             remedy="Write .txt instead.",
         )
@@ -162,14 +183,15 @@ def _affine_layer(exporter: Exporter, node: Node) -> None:
 
 
 def _layer(exporter: Exporter, node: Node) -> None:
-    """``LQFullyConnected``: the input's float tensor, its encoding, and the packed weights."""
+    """A low-bit layer: the input's float tensor, its encoding, and the packed weights."""
     codes, weights = exporter.graph.value(node.inputs[0]), exporter.graph.value(node.inputs[1])
     basis = _learned_basis(codes.encoding, codes.name)
     rows = _learned_basis(weights.encoding, weights.name)
     source, thresholds = _source(exporter, node)
     planes = np.asarray(exporter.graph.constant(weights.name), np.uint32)
+    convolution = node.op == CONVOLUTION_OPERATOR
     inputs = [
-        exporter.tensor(source),
+        exporter.map(source) if convolution else exporter.tensor(source),
         exporter.constant(codes.name + SCALES, basis.basis[0]),
         exporter.constant(weights.name + SCALES, rows.basis),
         exporter.constant(weights.name + BINARY, planes.view(np.int32)),
@@ -178,14 +200,29 @@ def _layer(exporter: Exporter, node: Node) -> None:
     if rows.offset.view(np.uint32).any():
         inputs.append(_offset(exporter, weights.name + OFFSET, rows))
     options = LayerOptions(
-        hidden_size=int(weights.shape[1]),
+        hidden_size=row_length(weights),
         activation=str(node.attributes.get("activation", "none")),
         input_offset=float(basis.offset[0]),
         input_top=int(basis.top[0]),
         weights_top=rows.top,
         input_thresholds=thresholds,
+        geometry=_geometry(exporter, node) if convolution else None,
     )
-    exporter.custom(CUSTOM_OPERATOR, tuple(inputs), (exporter.tensor(node.outputs[0]),), options.to_bytes())
+    output = exporter.map_output(node.outputs[0]) if convolution else exporter.tensor(node.outputs[0])
+    exporter.custom(node.op, tuple(inputs), (output,), options.to_bytes())
+
+
+def _geometry(exporter: Exporter, node: Node) -> Geometry:
+    call = call_of(exporter.graph, node)
+    kernel = tuple(int(extent) for extent in call.input(1).shape[1:3])
+    axes = windows_of(call, kernel)
+    return Geometry(
+        kernel,
+        tuple(axis.stride for axis in axes),
+        (*(axis.before for axis in axes), *(axis.after for axis in axes)),
+        tuple(axis.dilation for axis in axes),
+        call.integer("group"),
+    )
 
 
 def _offset(exporter: Exporter, name: str, rows: LearnedBasis) -> int:
@@ -202,15 +239,30 @@ def _source(exporter: Exporter, node: Node) -> tuple[str, Floats32]:
     producer = exporter.graph.producer(node.inputs[0])
     if producer is not None and producer.op == "Encode":
         return producer.inputs[0], _thresholds(exporter, producer)
-    if producer is not None and producer.op == "LQFullyConnected" and len(producer.inputs) == 4:
-        return node.inputs[0], np.asarray(exporter.graph.constant(producer.inputs[3]), np.float32)
+    makers = list(_makers(exporter.graph, node.inputs[0]))
+    if all(maker is not None and maker.op in LAYERS and len(maker.inputs) == 4 for maker in makers):
+        steps = [
+            np.asarray(exporter.graph.constant(m.inputs[3]), np.float32) for m in makers if m is not None
+        ]
+        if all(np.array_equal(step, steps[0]) for step in steps):
+            return node.inputs[0], steps[0]
     raise GraphError(
-        "nothing makes the codes that the layer reads",
+        "the codes that a layer reads are made in a way that the file cannot say",
         where=node.name,
-        expected="Encode or LQFullyConnected",
-        found="an input" if producer is None else producer.op,
-        remedy="Feed floats and encode them in the graph.",
+        expected=f"Encode, or {' or '.join(LAYERS)} with equal thresholds",
+        found=", ".join("an input" if maker is None else maker.op for maker in makers),
+        remedy="Feed floats and encode them in the graph, in front of the layer.",
     )
+
+
+def _makers(graph: Graph, name: str) -> Iterator[Node | None]:
+    """Yield what makes codes, seen through everything that only moves them."""
+    producer = graph.producer(name)
+    if producer is None or producer.op not in CODE_MOVERS:
+        yield producer
+        return
+    for source in producer.inputs if producer.op == "Concat" else producer.inputs[:1]:
+        yield from _makers(graph, source)
 
 
 def _thresholds(exporter: Exporter, encode: Node) -> Floats32:
@@ -236,9 +288,16 @@ def _learned_basis(encoding: Encoding | None, name: str) -> LearnedBasis:
 
 _LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "Add"): _elementwise("ADD", AddOptions()),
+    ("", "AveragePool"): pool("AVERAGE_POOL_2D", count_include_pad=True),
+    ("", "Concat"): concatenation,
+    ("", "Conv"): convolution,
+    ("", "Div"): _elementwise("DIV", DivOptions()),
     ("", "Flatten"): _flatten,
     ("", "Gemm"): _gemm,
+    ("", "GlobalAveragePool"): whole_map("MEAN"),
+    ("", "GlobalMaxPool"): whole_map("REDUCE_MAX"),
     ("", "LogSoftmax"): _last_axis("LOG_SOFTMAX", LogSoftmaxOptions()),
+    ("", "MaxPool"): pool("MAX_POOL_2D"),
     ("", "Mul"): _elementwise("MUL", MulOptions()),
     ("", "Relu"): _elementwise("RELU"),
     ("", "Reshape"): _reshape,
@@ -249,5 +308,6 @@ _LOWERINGS: dict[tuple[str, str], Lower] = {
     ("lowbit", "AffineFullyConnected"): _affine_layer,
     ("lowbit", "Decode"): _elementwise("DEQUANTIZE", DequantizeOptions()),
     ("lowbit", "Encode"): _encode,
+    ("lowbit", "LQConv"): _layer,
     ("lowbit", "LQFullyConnected"): _layer,
 }

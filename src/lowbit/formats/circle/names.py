@@ -142,8 +142,11 @@ def _same_meaning(graph: Graph, node: Node, attributes: dict[str, Any]) -> bool:
     """Return whether a node with these attributes computes what it computes with its own."""
     defaults = operator_of(node).attributes
     rank = len(graph.value(node.inputs[0]).shape)
+    # A kernel that is not said is that of the weights, which a layer's own must equal anyway.
+    silent = "kernel_shape" in defaults and len(node.inputs) > 1 and "kernel_shape" not in attributes
     return attributes.keys() <= defaults.keys() and all(
-        _normal(key, attributes.get(key, default), rank)
+        (silent and key == "kernel_shape")
+        or _normal(key, attributes.get(key, default), rank)
         == _normal(key, node.attributes.get(key, default), rank)
         for key, default in defaults.items()
     )
@@ -151,6 +154,10 @@ def _same_meaning(graph: Graph, node: Node, attributes: dict[str, Any]) -> bool:
 
 def _normal(key: str, value: Attribute, rank: int) -> tuple[type, Attribute]:
     """Return an attribute in one spelling, with its type."""
-    return type(value), value % rank if key == "axis" and isinstance(
-        value, int
-    ) and -rank <= value < rank else value
+    if key == "axis" and isinstance(value, int) and -rank <= value < rank:
+        value = value % rank
+    if value == () and key in ("strides", "dilations"):
+        value = (1,) * (rank - 2)
+    if value == () and key == "pads":
+        value = (0,) * 2 * (rank - 2)
+    return type(value), value

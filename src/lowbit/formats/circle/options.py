@@ -1,6 +1,7 @@
-"""The flexbuffer options of ``LQFullyConnected``, as a map and as a dataclass."""
+"""The flexbuffer options of ``LQFullyConnected`` and ``LQConv``, as a map and as a dataclass."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,18 @@ ACTIVATION_NAMES = {
 
 MAX_HIDDEN_SIZE = 2**31 - 1
 MAX_TOP = 255
+MAX_LENGTH = 2**16
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a convolution's options say besides those of any layer; the names are those of ONNX."""
+
+    kernel_shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    pads: tuple[int, ...]
+    dilations: tuple[int, ...]
+    group: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +48,7 @@ class LayerOptions:
         input_thresholds: float32 ``[2**k_x - 1]``, or None in files of the published system. They
             are compared with the input's value; where the input is made by another layer of this
             kind, with that layer's value before its activation.
+        geometry: of a convolution.
     """
 
     hidden_size: int
@@ -43,12 +57,22 @@ class LayerOptions:
     input_top: int
     weights_top: npt.NDArray[np.int32]
     input_thresholds: npt.NDArray[np.float32] | None
+    geometry: Geometry | None = None
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of one output's weights: ``(n,)`` or ``(kh, kw, c / group)``."""
+        if self.geometry is None:
+            return (self.hidden_size,)
+        kernel = self.geometry.kernel_shape
+        return (*kernel, self.hidden_size // prod(kernel))
 
     def to_bytes(self) -> bytes:
         """Return the flexbuffer."""
         assert self.input_thresholds is not None
         top = self.weights_top
         same = bool((top == top[0]).all())
+        window = {} if self.geometry is None else asdict(self.geometry)
         return write_options(
             {
                 "weights_hidden_size": self.hidden_size,
@@ -57,23 +81,25 @@ class LayerOptions:
                 "input_top": self.input_top,
                 "weights_top": int(top[0]) if same else top.astype(np.uint8),
                 "input_thresholds": self.input_thresholds,
+                **{key: item if isinstance(item, int) else np.array(item) for key, item in window.items()},
             }
         )
 
 
-def layer_options(content: bytes, where: str) -> LayerOptions:
+def layer_options(content: bytes, where: str, *, convolution: bool) -> LayerOptions:
     """Return the options of a flexbuffer from a file.
 
     Raises:
         ModelFormatError: an unknown key, a missing one, a wrong type or a value out of range.
     """
     options = read_options(content, where=where)
-    unknown = sorted(options.keys() - _KEYS)
+    known = _KEYS | {entry.name for entry in fields(Geometry)} if convolution else _KEYS
+    unknown = sorted(options.keys() - known)
     if unknown:
         raise ModelFormatError(
             "unknown operator option",
             where=where,
-            expected=", ".join(sorted(_KEYS)),
+            expected=", ".join(sorted(known)),
             found=unknown[0],
             remedy="The file may be from a later version of lowbit.",
         )
@@ -84,6 +110,7 @@ def layer_options(content: bytes, where: str) -> LayerOptions:
         _integer(options, "input_top", 0, MAX_TOP, 0, where),
         _tops(options.get("weights_top", 0), where),
         _thresholds(options.get("input_thresholds"), where),
+        _geometry(options, where) if convolution else None,
     )
 
 
@@ -95,6 +122,25 @@ _KEYS = {
     "weights_top",
     "input_thresholds",
 }
+
+
+def _geometry(options: dict[str, Option], where: str) -> Geometry:
+    kernel, strides, dilations = (
+        _lengths(options, key, 2, 1, where) for key in ("kernel_shape", "strides", "dilations")
+    )
+    group = _integer(options, "group", 1, MAX_HIDDEN_SIZE, 1, where)
+    size = _integer(options, "weights_hidden_size", 1, MAX_HIDDEN_SIZE, None, where)
+    if size % prod(kernel):
+        raise _bad("weights_hidden_size", f"a multiple of {prod(kernel)}", size, where)
+    return Geometry(kernel, strides, _lengths(options, "pads", 4, 0, where), dilations, group)
+
+
+def _lengths(options: dict[str, Option], key: str, count: int, least: int, where: str) -> tuple[int, ...]:
+    value = options.get(key)
+    row = value if isinstance(value, np.ndarray) and value.dtype.kind in "iu" else np.array([])
+    if len(row) != count or row.min() < least or row.max() > MAX_LENGTH:
+        raise _bad(key, f"{count} integers from {least} to {MAX_LENGTH}", value, where)
+    return tuple(int(length) for length in row)
 
 
 def _integer(

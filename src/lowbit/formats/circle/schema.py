@@ -33,22 +33,31 @@ TENSOR_TYPES = {
 
 OPERATORS = {
     "ADD": 0,
+    "AVERAGE_POOL_2D": 1,
+    "CONCATENATION": 2,
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 4,
     "DEQUANTIZE": 6,
     "FULLY_CONNECTED": 9,
     "LOGISTIC": 14,
+    "MAX_POOL_2D": 17,
     "MUL": 18,
     "RELU": 19,
     "RESHAPE": 22,
     "SOFTMAX": 25,
     "TANH": 28,
     "CUSTOM": 32,
+    "PAD": 34,
     "TRANSPOSE": 39,
+    "MEAN": 40,
     "SUB": 41,
+    "DIV": 42,
     "SQUEEZE": 43,
     "STRIDED_SLICE": 45,
     "LOG_SOFTMAX": 50,
     "EXPAND_DIMS": 70,
     "SHAPE": 77,
+    "REDUCE_MAX": 82,
     "PACK": 83,
     "QUANTIZE": 114,
 }
@@ -56,7 +65,10 @@ OPERATORS = {
 FUSED_ACTIVATIONS = {0: "", 1: "Relu", 4: "Tanh"}
 """The values of ``ActivationFunctionType`` that the graph has an operator for."""
 
-CUSTOM_OPERATOR = "LQFullyConnected"
+CUSTOM_OPERATOR, CONVOLUTION_OPERATOR = "LQFullyConnected", "LQConv"
+
+SAME, VALID = 0, 1
+"""The values of ``Padding``."""
 
 THESIS_OPERATOR = 200
 """Operator code and option tag of LQFullyConnected in the published system (one unsigned byte)."""
@@ -82,7 +94,7 @@ class SoftmaxOptions:
 
 @dataclass(frozen=True)
 class ElementwiseOptions:
-    """Options of ADD, MUL and SUB, whose first slot is the same."""
+    """Options of ADD, MUL, SUB and DIV, whose first slot is the same."""
 
     fused_activation_function: int = scalar("b")
 
@@ -100,6 +112,73 @@ class MulOptions(ElementwiseOptions):
 @dataclass(frozen=True)
 class SubOptions(ElementwiseOptions):
     """Options of SUB."""
+
+
+@dataclass(frozen=True)
+class DivOptions(ElementwiseOptions):
+    """Options of DIV."""
+
+
+@dataclass(frozen=True)
+class Conv2DOptions:
+    """Options of CONV_2D."""
+
+    padding: int = scalar("b")
+    stride_w: int = scalar("i")
+    stride_h: int = scalar("i")
+    fused_activation_function: int = scalar("b")
+    dilation_w_factor: int = scalar("i", 1)
+    dilation_h_factor: int = scalar("i", 1)
+
+
+@dataclass(frozen=True)
+class DepthwiseConv2DOptions:
+    """Options of DEPTHWISE_CONV_2D."""
+
+    padding: int = scalar("b")
+    stride_w: int = scalar("i")
+    stride_h: int = scalar("i")
+    depth_multiplier: int = scalar("i")
+    fused_activation_function: int = scalar("b")
+    dilation_w_factor: int = scalar("i", 1)
+    dilation_h_factor: int = scalar("i", 1)
+
+
+@dataclass(frozen=True)
+class Pool2DOptions:
+    """Options of MAX_POOL_2D and AVERAGE_POOL_2D."""
+
+    padding: int = scalar("b")
+    stride_w: int = scalar("i")
+    stride_h: int = scalar("i")
+    filter_width: int = scalar("i")
+    filter_height: int = scalar("i")
+    fused_activation_function: int = scalar("b")
+
+
+@dataclass(frozen=True)
+class ConcatenationOptions:
+    """Options of CONCATENATION."""
+
+    axis: int = scalar("i")
+    fused_activation_function: int = scalar("b")
+
+
+@dataclass(frozen=True)
+class ReducerOptions:
+    """Options of MEAN and REDUCE_MAX."""
+
+    keep_dims: bool = scalar("?", False)
+
+
+@dataclass(frozen=True)
+class PadOptions:
+    """PAD has none."""
+
+
+@dataclass(frozen=True)
+class TransposeOptions:
+    """TRANSPOSE has none."""
 
 
 @dataclass(frozen=True)
@@ -152,12 +231,20 @@ class ThesisOptions:
 
 
 OPTIONS: dict[int, type] = {
+    1: Conv2DOptions,
+    2: DepthwiseConv2DOptions,
+    5: Pool2DOptions,
     8: FullyConnectedOptions,
     9: SoftmaxOptions,
+    10: ConcatenationOptions,
     11: AddOptions,
     17: ReshapeOptions,
     21: MulOptions,
+    22: PadOptions,
+    26: TransposeOptions,
+    27: ReducerOptions,
     28: SubOptions,
+    29: DivOptions,
     32: StridedSliceOptions,
     36: LogSoftmaxOptions,
     38: DequantizeOptions,

@@ -13,7 +13,7 @@ from lowbit.formats.circle.schema import CIRCLE, TFLITE, Metadata, Model
 from lowbit.formats.circle.structure import check_structure
 from lowbit.formats.flatbuffer_writer import write_flatbuffer
 from lowbit.ir import Graph, Node, run_passes
-from lowbit.ir.passes import fold_constants, fuse_linear
+from lowbit.ir.passes import NORMAL_FORM
 from lowbit.untrusted import write_atomic
 from lowbit.version import __version__
 
@@ -33,10 +33,10 @@ def write(graph: Graph, path: str | os.PathLike[str]) -> None:
 def content_of(graph: Graph, *, tflite: bool = False) -> bytearray:
     """Return the bytes of the file.
 
-    Float products in other forms (MatMul, Add, transposed weights) are rewritten to one; low-bit
+    Float layers in other forms (MatMul, Add, transposed weights, normalization) are rewritten; low-bit
     graphs are written as they are and read back equal.
     """
-    plain = graph if is_lowered(graph) else run_passes(graph, [fold_constants, fuse_linear]).graph
+    plain = graph if is_lowered(graph) else run_passes(graph, NORMAL_FORM).graph
     exporter = Exporter(plain)
     inputs = tuple(exporter.tensor(name) for name in plain.inputs)
     for node in plain.nodes:
