@@ -2,10 +2,10 @@
 
     python benchmarks/gemv.py [--size 4096] [--threads 1] [--rounds 5] [--json OUT]
 
-Ours codes the float32 vector, multiplies planes, and gives floats: one low-bit layer, weights and activations
-of the same bits. Peers multiply the same float32 vector: ONNX Runtime's MatMulNBits with weights of 2, 4 and 8 bits
-(block 128, int8 arithmetic), its fp32 MatMul, and LiteRT with int8 weights and activations. Random weights; all
-interleaved in one run, one vector per call, Python call to Python call.
+Ours codes the float32 vector, multiplies planes, and gives floats: one low-bit layer, weights and
+activations of the same bits. Peers multiply the same float32 vector: ONNX Runtime's MatMulNBits with weights
+of 2, 4 and 8 bits (block 128, int8 arithmetic), its fp32 MatMul, and LiteRT with int8 weights and
+activations. Random weights; all interleaved in one run, one vector per call, Python call to Python call.
 """
 
 import argparse
