@@ -141,12 +141,12 @@ void bind_maps(nb::class_<Builder>& builder) {
       .def("byte_convolution",
            [](Builder& b, std::size_t x, const PythonAxis& rows, const PythonAxis& columns, std::size_t group,
               const Array<std::int8_t, 2>& weights, const Array<std::int32_t, 1>& constant,
-              const Array<std::int32_t, 1>& row_factor, std::int32_t lowest, const PythonEpilogue& epilogue) {
+              const Array<std::int32_t, 1>& row_factor, const PythonEpilogue& epilogue) {
              return b.byte_convolution(x, window_of(rows, columns, group),
-                                       {matrix(weights), span(constant), span(row_factor), lowest}, epilogue.spec());
+                                       {matrix(weights), span(constant), span(row_factor)}, epilogue.spec());
            },
            "x"_a, "rows"_a, "columns"_a, "group"_a, "weights"_a.noconvert(), "constant"_a.noconvert(),
-           "row_factor"_a.noconvert(), "lowest"_a, "epilogue"_a)
+           "row_factor"_a.noconvert(), "epilogue"_a)
       .def("float_convolution",
            [](Builder& b, std::size_t x, const PythonAxis& rows, const PythonAxis& columns, std::size_t group,
               const Array<float, 2>& weights, const Array<float, 1>& bias) {

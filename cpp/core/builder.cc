@@ -112,7 +112,7 @@ std::size_t Builder::plane_convolution(std::size_t x, const WindowSpec& window, 
   return add(result, lowbit::plane_convolution(kernels_, x, value(x), result, window, weights, epilogue));
 }
 
-std::size_t Builder::byte_convolution(std::size_t x, const WindowSpec& window, const ByteConvolutionWeights& weights,
+std::size_t Builder::byte_convolution(std::size_t x, const WindowSpec& window, const ByteWeights& weights,
                                       const EpilogueSpec& epilogue) {
   const Value result = window_value(kind_of(epilogue), bits_of(epilogue), weights.weights.rows, value(x), window);
   return add(result, lowbit::byte_convolution(kernels_, x, value(x), result, window, weights, epilogue));

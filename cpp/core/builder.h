@@ -26,7 +26,7 @@ class Builder final {
   std::size_t flatten(std::size_t x);
   std::size_t plane_convolution(std::size_t x, const WindowSpec& window, const PlaneWeights& weights,
                                 const EpilogueSpec& epilogue);
-  std::size_t byte_convolution(std::size_t x, const WindowSpec& window, const ByteConvolutionWeights& weights,
+  std::size_t byte_convolution(std::size_t x, const WindowSpec& window, const ByteWeights& weights,
                                const EpilogueSpec& epilogue);
   std::size_t float_convolution(std::size_t x, const WindowSpec& window, Matrix<float> weights,
                                 std::span<const float> bias);

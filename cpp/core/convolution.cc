@@ -187,17 +187,21 @@ class PlaneConvolutionStep final : public Step {
 class ByteConvolutionStep final : public Step {
  public:
   ByteConvolutionStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
-                      const WindowSpec& window, const ByteConvolutionWeights& w, const EpilogueSpec& epilogue)
+                      const WindowSpec& window, const ByteWeights& w, const EpilogueSpec& epilogue)
       : kernel_(kernels.byte_convolution), x_(x), channels_(output.channels()),
         depth_(input.channels() / std::max<std::size_t>(window.group, 1)), plan_(where, input, window),
-        endings_(endings_of(where, channels_, plan_.region_count(), epilogue, w.lowest != 0)) {
+        endings_(endings_of(where, channels_, plan_.region_count(), epilogue, w.constant.size() > channels_)) {
     check(input, output, window, w);
     const std::size_t units = set_shift(input, window.group);
     layer_.quads = plan_.taps() * units;
     layer_.fours_fit = fours_fit(input, w.weights);
     pack(w.weights, window.group, units);
     plan_.lay(units, window.group == 1, output.pixel);
-    for (std::size_t r = 0; r < endings_.size(); ++r) set_constants(endings_[r], r, w);
+    for (std::size_t r = 0; r < endings_.size(); ++r) {
+      const auto* constant = w.constant.data() + (w.constant.size() > channels_ ? r * channels_ : 0);
+      std::copy(constant, constant + channels_, endings_[r].constant().begin());
+      endings_[r].set_row_factor(w.row_factor);
+    }
     layer_.weights = packed_.data();
     regions_ = plan_.regions(endings_);
     window_ = {regions_.data(), regions_.size(), output.pixels(), shift_.empty() ? nullptr : shift_.data()};
@@ -219,20 +223,25 @@ class ByteConvolutionStep final : public Step {
 
   bool needs_sums() const { return endings_[0].needs_sums(); }
 
-  void check(const Value& input, const Value& output, const WindowSpec& window, const ByteConvolutionWeights& w) const {
+  void check(const Value& input, const Value& output, const WindowSpec& window, const ByteWeights& w) const {
     require(input.kind == Kind::bytes, where, "bytes", "another kind of value");
     check_shape(where, input, output, window, plan_, w.weights.columns);
-    require(w.weights.rows == channels_ && w.constant.size() == channels_, where, size_text(channels_) + " channels",
-            size_text(w.weights.rows));
+    require(w.weights.rows == channels_, where, size_text(channels_) + " channels", size_text(w.weights.rows));
+    require(w.constant.size() == channels_ || w.constant.size() == channels_ * plan_.region_count(), where,
+            size_text(channels_) + " constants, or as many for each of " + size_text(plan_.region_count()) + " regions",
+            size_text(w.constant.size()));
     require(w.row_factor.empty() || w.row_factor.size() == channels_, where, size_text(channels_) + " row factors",
             size_text(w.row_factor.size()));
     require(window.group == 1 || w.row_factor.empty(), where, "groups without row factors", "row factors");
-    const std::int64_t most = std::max<std::int64_t>(255, 255 + std::abs(std::int64_t{w.lowest}));
     for (std::size_t o = 0; o < channels_; ++o) {
-      std::int64_t reach = std::abs(std::int64_t{w.constant[o]});
+      std::int64_t reach = 0, constant = 0;
+      for (std::size_t n = o; n < w.constant.size(); n += channels_) {
+        constant = std::max(constant, std::abs(std::int64_t{w.constant[n]}));
+      }
       const std::int64_t factor = w.row_factor.empty() ? 0 : std::abs(std::int64_t{w.row_factor[o]});
-      for (std::size_t n = 0; n < w.weights.columns; ++n) reach += most * (std::abs(int{w.weights.row(o)[n]}) + factor);
-      require(reach < kAccumulatorLimit, where, "accumulators below 2^31", "larger ones in channel " + size_text(o));
+      for (std::size_t n = 0; n < w.weights.columns; ++n) reach += 255 * (std::abs(int{w.weights.row(o)[n]}) + factor);
+      require(reach + constant < kAccumulatorLimit, where, "accumulators below 2^31",
+              "larger ones in channel " + size_text(o));
     }
   }
 
@@ -268,21 +277,6 @@ class ByteConvolutionStep final : public Step {
         const std::size_t at = start + n % depth_, quad = n / depth_ * units + at / 4;
         packed_[((o / kGroup * layer_.quads + quad) * kGroup + o % kGroup) * 4 + at % 4] = weights.row(o)[n];
       }
-    }
-  }
-
-  // sum X W over a region's taps = sum u W + lowest * sum W; where the weights have a row factor, W = w + factor.
-  void set_constants(Finish& ending, std::size_t region, const ByteConvolutionWeights& w) {
-    ending.set_row_factor(w.row_factor);
-    for (std::size_t o = 0; o < channels_; ++o) {
-      std::int64_t sum = 0;
-      if (w.lowest != 0) {
-        for (const std::size_t tap : plan_.valid(region)) {
-          for (std::size_t c = 0; c < depth_; ++c) sum += w.weights.row(o)[tap * depth_ + c];
-        }
-        if (!w.row_factor.empty()) sum += std::int64_t{w.row_factor[o]} * static_cast<std::int64_t>(plan_.taps(region) * depth_);
-      }
-      ending.constant()[o] = static_cast<std::int32_t>(w.constant[o] + w.lowest * sum);
     }
   }
 
@@ -410,7 +404,7 @@ std::unique_ptr<Step> plane_convolution(const KernelSet& kernels, std::size_t x,
 
 std::unique_ptr<Step> byte_convolution(const KernelSet& kernels, std::size_t x, const Value& input,
                                        const Value& output, const WindowSpec& window,
-                                       const ByteConvolutionWeights& weights, const EpilogueSpec& epilogue) {
+                                       const ByteWeights& weights, const EpilogueSpec& epilogue) {
   return std::make_unique<ByteConvolutionStep>(kernels, x, input, output, window, weights, epilogue);
 }
 

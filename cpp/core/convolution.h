@@ -6,7 +6,8 @@
 
 namespace lowbit {
 
-// Thresholds and biases of `epilogue` may be those of all regions in turn: [regions * channels, ...].
+// Thresholds and biases of `epilogue`, and constants of bytes, may be those of all regions in turn:
+// [regions * channels, ...].
 // Weights: rows flattened in the order (kernel row, kernel column, input channel of the group), packed densely.
 // `output` is the map that the step fills.
 
@@ -14,17 +15,9 @@ std::unique_ptr<Step> plane_convolution(const KernelSet& kernels, std::size_t x,
                                         const Value& output, const WindowSpec& window, const PlaneWeights& weights,
                                         const EpilogueSpec& epilogue);
 
-// Bytes are levels less the lowest: X = u + lowest, so that a region's constant is lowest * its weights' sum.
-struct ByteConvolutionWeights {
-  Matrix<std::int8_t> weights;               // [channels, taps * input channels of the group]
-  std::span<const std::int32_t> constant;    // [channels]: added everywhere
-  std::span<const std::int32_t> row_factor;  // [channels], or empty: added to every weight
-  std::int32_t lowest;
-};
-
 std::unique_ptr<Step> byte_convolution(const KernelSet& kernels, std::size_t x, const Value& input,
-                                       const Value& output, const WindowSpec& window,
-                                       const ByteConvolutionWeights& weights, const EpilogueSpec& epilogue);
+                                       const Value& output, const WindowSpec& window, const ByteWeights& weights,
+                                       const EpilogueSpec& epilogue);
 
 std::unique_ptr<Step> float_convolution(const KernelSet& kernels, std::size_t x, const Value& input,
                                         const Value& output, const WindowSpec& window, Matrix<float> weights,

@@ -10,6 +10,24 @@ namespace {
 
 #include "avx512.inl"
 
+// One threshold and one plane: straight from registers to bits.
+template <std::size_t kRows, std::size_t kGroups>
+inline void write_bits(const Epilogue& e, const Spot* spots, std::size_t group, const __m512i* sum) {
+#pragma GCC unroll 16
+  for (std::size_t g = 0; g < kGroups; ++g) {
+    const std::size_t first = (group + g) * kGroup;
+    const __m512i constant = _mm512_loadu_si512(e.constant + first);
+    const __m512i threshold = _mm512_loadu_si512(e.thresholds + first);
+    const __mmask16 valid = first_lanes(e.channels - first);
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < kRows; ++r) {
+      const __m512i acc = _mm512_add_epi32(sum[g * kRows + r], constant);
+      const std::uint16_t piece = _mm512_mask_cmpgt_epi32_mask(valid, acc, threshold);
+      __builtin_memcpy(spots[r].y + first / 8, &piece, sizeof piece);
+    }
+  }
+}
+
 // kRows spots times kGroups groups of channels: all sums live in registers.
 template <std::size_t kRows, std::size_t kGroups>
 [[gnu::noinline]] void tile(const ByteLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
@@ -39,6 +57,10 @@ template <std::size_t kRows, std::size_t kGroups>
         }
       }
     }
+  }
+  if (task.epilogue->output == Output::planes && task.epilogue->bits == 1 && task.epilogue->rank_is_code &&
+      task.epilogue->row_factor == nullptr) {
+    return write_bits<kRows, kGroups>(*task.epilogue, spots, group, sum);
   }
 #pragma GCC unroll 16
   for (std::size_t g = 0; g < kGroups; ++g) {

@@ -171,13 +171,25 @@ void byte_case(const std::string& level, Random& random, const Shape& s) {
       },
       [&](std::size_t o, std::size_t tap, std::size_t c) { return w[o * each + tap * s.depth() + c] + row_factor[o]; });
   for (std::size_t n = 0; n < acc.size(); ++n) acc[n] += constant[n % s.outputs];
+  // X = u + lowest, so that a region's constant has lowest * the sum of its weights.
   const Value in = map_value(Kind::bytes, bits, s.inputs, s.height, s.width);
+  const WindowPlan plan("test", in, s.window);
+  std::vector<std::int32_t> constants;
+  for (std::size_t r = 0; r < (lowest == 0 ? 1 : plan.region_count()); ++r) {
+    for (std::size_t o = 0; o < s.outputs; ++o) {
+      std::int32_t sum = 0;
+      for (const std::size_t tap : plan.valid(r)) {
+        for (std::size_t c = 0; c < s.depth(); ++c) sum += w[o * each + tap * s.depth() + c] + row_factor[o];
+      }
+      constants.push_back(constant[o] + lowest * sum);
+    }
+  }
   const Ending end(random, any_output(random), acc.size() / s.outputs, s.outputs, acc);
   run_map(random, in, x, end, out, s, acc, level + " " + s.text() + " bytes", [&](const Value& result) {
     const std::span<const std::int32_t> some =
         s.window.group == 1 ? std::span(row_factor) : std::span(row_factor).first(0);
     return byte_convolution(select_kernels(level), 0, in, result, s.window,
-                            {{w.data(), s.outputs, each}, constant, some, lowest}, end.spec);
+                            {{w.data(), s.outputs, each}, constants, some}, end.spec);
   });
 }
 
