@@ -5,7 +5,7 @@ becomes one layer that counts thresholds; `AffineFullyConnected -> activation ->
 an activation on codes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -30,25 +30,47 @@ def _lift_encodes(graph: Graph) -> bool:
     """Put every encoder before what moves or compares elements without changing them.
 
     Encoding is monotone and elementwise, so `encode(max(x)) = max(encode(x))`: pooling and reshaping work on
-    codes, and the encoder comes to stand behind the layer that can absorb it.
+    codes, and the encoder comes to stand behind the layer that can absorb it. Where none can, it stays: fewer
+    elements are left to encode behind a pool.
     """
     changed = False
-    for encoder in list(graph.nodes):
-        while encoder.op == "Encode" and (mover := _mover_before(graph, encoder)):
-            encoder, changed = _swap(graph, mover, encoder), True
+    while pair := next(_liftable(graph), None):
+        _swap(graph, *pair)
+        changed = True
     return changed
+
+
+def _liftable(graph: Graph) -> Iterator[tuple[Node, Node]]:
+    for encoder in graph.nodes:
+        mover = _mover_before(graph, encoder)
+        if mover is not None:
+            yield mover, encoder
 
 
 def _mover_before(graph: Graph, encoder: Node) -> Node | None:
     """Return the node before an encoder, if it only moves elements and nobody else reads what it gives."""
-    mover = graph.producer(encoder.inputs[0])
-    if mover is None or mover.op not in ORDERLY or mover.domain:
+    mover = graph.producer(encoder.inputs[0]) if encoder.op == "Encode" else None
+    if mover is None or mover.op not in ORDERLY or mover.domain or not _comes_from_layers(graph, encoder):
         return None
     return mover if _only_reader(graph, mover, ("Encode",)) is encoder else None
 
 
-def _swap(graph: Graph, mover: Node, encoder: Node) -> Node:
-    """Encode what the mover reads, and let it move codes; return the (last) encoder."""
+def _comes_from_layers(graph: Graph, node: Node) -> bool:
+    """Return whether a node reads low-bit layers alone, seen through activations and what moves elements."""
+    sources = node.inputs if node.op == "Concat" else node.inputs[:1]
+    producers = [graph.producer(name) for name in sources]
+    return all(
+        producer is not None
+        and (
+            producer.op in LAYERS
+            or (producer.op in (*ACTIVATIONS, "Clip", *ORDERLY) and _comes_from_layers(graph, producer))
+        )
+        for producer in producers
+    )
+
+
+def _swap(graph: Graph, mover: Node, encoder: Node) -> None:
+    """Encode what the mover reads, and let it move codes."""
     encoding, position = graph.value(encoder.outputs[0]).encoding, graph.nodes.index(mover)
     sources = mover.inputs if mover.op == "Concat" else mover.inputs[:1]
     encoders = []
@@ -61,7 +83,6 @@ def _swap(graph: Graph, mover: Node, encoder: Node) -> Node:
     graph.nodes[position] = replace(mover, inputs=inputs, outputs=encoder.outputs)
     graph.nodes.remove(encoder)
     graph.nodes[position:position] = encoders
-    return encoders[-1]
 
 
 def _fold_activations(graph: Graph) -> bool:

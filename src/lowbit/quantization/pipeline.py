@@ -25,6 +25,7 @@ from lowbit.ir import Graph, Node, Value, evaluate, run_passes, verify
 from lowbit.ir.passes import NORMAL_FORM, is_convolution, is_linear
 from lowbit.planes import pack
 from lowbit.quantization.activations import encode_activation
+from lowbit.quantization.equalize import equalize
 from lowbit.quantization.fold import affine_chain, fold_activations, fold_encodes, lift_encodes
 from lowbit.quantization.plan import Plan
 from lowbit.quantization.report import LayerReport, Report
@@ -65,7 +66,9 @@ def quantize(
     network = run_passes(graph, NORMAL_FORM).graph
     plan = plan.resolved(_names(network))
     layers = _layers(network, plan)
+    names = {layer.name for layer in layers}
     chosen = _chosen(network, samples, plan)
+    network = equalize(network, chosen, run, lambda name: name in names and plan.for_layer(name).equalizes)
     work = _Work(network, chosen, run)
     reports = []
     for index, layer in enumerate(layers):
@@ -95,6 +98,7 @@ class _Work:
         codes = self._encode_input(layer, plan)
         moments = self._moments(layer, codes, rows, matrix.shape, plan)
         bias = self._float.constant(layer.inputs[2]).astype(np.float64).reshape(rows.groups, -1)
+        plan = plan.for_convolution() if rows.axes else plan
         parts = [_weights_and_bias(*part, plan) for part in zip(matrix, bias, moments, strict=True)]
         coded = joined([part for part, _ in parts])
         self._replace(layer, codes, coded, np.concatenate([shift for _, shift in parts]), rows)

@@ -31,6 +31,9 @@ _LEAST = {"samples": 1, "patches": 1, "seed": 0, "restarts": 0, "rounds": 1}
 _NETWORK_ONLY = ("samples", "seed", "layers")
 _LARGEST_FILE = 1 << 20
 
+WINDOW_DAMPING = 0.2
+"""Of `Plan.damping`, for convolutions."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -46,13 +49,16 @@ class Plan:
         patches: how many windows of a convolution are looked at, over all samples.
         seed: for the choice of samples and windows, and for restarts.
         weight_offset: `lq`: a learned offset per output, which costs popcounts at run time; when None, only
-            for weights of one bit that are restored, which gain from it.
+            for weights of one bit of fully connected layers that are restored, which gain from it.
         activation_offset: `lq`: a learned offset, free at run time; when None, on unless the method is
             `plain`.
         update: how QEM updates a basis.
         restarts: random starts of QEM.
         rounds: how often basis and codes are refined in turn.
-        damping: how strongly restoration keeps to the float weights, in mean variances of the input.
+        damping: how strongly restoration keeps to the float weights, in mean variances of the input; less
+            for convolutions, which are seen through many more windows than there are samples.
+        equalize: `lq`: channels are made equally large where that costs nothing; when None, unless the
+            method is `plain`.
         symmetric: `affine`: weights have their zero in the middle.
         per_channel: `affine`: weights have a scale per output.
         clip: `affine`: the range of values: all of it, or the one of least squared error.
@@ -72,6 +78,7 @@ class Plan:
     restarts: int = 8
     rounds: int = 3
     damping: float = 0.5
+    equalize: bool | None = None
     symmetric: bool = True
     per_channel: bool = True
     clip: str = "mse"
@@ -92,6 +99,16 @@ class Plan:
     def uses_activation_offset(self) -> bool:
         """Whether learned activations have an offset."""
         return self.method == "restore" if self.activation_offset is None else self.activation_offset
+
+    @property
+    def equalizes(self) -> bool:
+        """Whether a layer reads equalized channels."""
+        return self.scheme == "lq" and (self.method == "restore" if self.equalize is None else self.equalize)
+
+    def for_convolution(self) -> "Plan":
+        """Return the plan with what is automatic set as convolutions like it best."""
+        offset = False if self.weight_offset is None else self.weight_offset
+        return replace(self, damping=WINDOW_DAMPING * self.damping, weight_offset=offset, layers={})
 
     def for_layer(self, name: str) -> "Plan":
         """Return the plan of one layer, its overrides applied.

@@ -1,0 +1,120 @@
+"""Equalize channels: let all channels of an activation have about the same size before it gets one encoding.
+
+Between two layers with nothing but homogeneous operators, f(r x) = r f(x) for r > 0 (ReLU, pooling), a
+channel may be divided by any r_c > 0 in the first layer and multiplied again in the second:
+
+    W_c <- W_c / r_c,  b_c <- b_c / r_c        V_c <- r_c V_c
+
+so one basis per tensor serves channels as well as a basis per channel would, for nothing at run time. The
+size of a channel is what its values that are not zero have, E x^2 / E x; its square root is taken, which
+leaves half of the difference to the weights of the second layer, and r_c is a power of two, so the float
+network gives bit for bit what it gave.
+
+Source: Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction (ICCV 2019),
+who equalize the ranges of weights instead.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.calibrate import Run, batches, prefix, watch
+from lowbit.ir import Graph, Node
+from lowbit.ir.passes import is_convolution, is_linear
+
+Array = npt.NDArray[np.float64]
+
+SHARE = 0.5
+_CHANNELWISE = (
+    "Relu",
+    "LeakyRelu",
+    "MaxPool",
+    "AveragePool",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "Flatten",
+)
+
+
+def equalize(
+    graph: Graph, samples: npt.NDArray[np.float32], run: Run, chosen: Callable[[str], bool]
+) -> Graph:
+    """Return a float network that computes the same with channels of about equal size.
+
+    Args:
+        graph: the network, batch normalization folded.
+        samples: a batch of them says how large channels are.
+        run: what runs a network.
+        chosen: whether a layer of this name is to read equalized channels.
+    """
+    result = graph.copy()
+    pairs = [(layer, *found) for layer in graph.nodes if (found := _readers(graph, layer))]
+    pairs = [pair for pair in pairs if all(chosen(reader.name) for reader in pair[2])]
+    names = {name for _, name, _ in pairs}
+    if not names:
+        return result
+    batch = next(batches(samples, graph.value(graph.inputs[0]).shape[0]))
+    seen = watch(run, prefix(graph, names), batch, names)
+    for layer, name, readers in pairs:
+        factor = _factor(seen[name].astype(np.float64))
+        for constant in layer.inputs[1:]:
+            weights = result.constant(constant).astype(np.float64)
+            column = factor.reshape(-1, *[1] * (weights.ndim - 1))
+            _set(result, constant, weights / column)
+        for reader in readers:
+            weights = result.constant(reader.inputs[1]).astype(np.float64)
+            _set(result, reader.inputs[1], weights * _columns(weights.shape, factor))
+    return result
+
+
+def _is_layer(graph: Graph, node: Node) -> bool:
+    return is_linear(graph, node) or is_convolution(graph, node)
+
+
+def _readers(graph: Graph, layer: Node) -> tuple[str, list[Node]] | None:
+    """Return what a layer's activation is called and the layers that alone read it, if there are such."""
+    if not _is_layer(graph, layer) or not _owns_constants(graph, layer, layer.inputs[1:]):
+        return None
+    name, activation = layer.outputs[0], ""
+    while name not in graph.outputs:
+        readers = graph.consumers(name)
+        if readers and all(_is_layer(graph, reader) and reader.inputs[0] == name for reader in readers):
+            owned = all(_owns_constants(graph, reader, reader.inputs[1:2]) for reader in readers)
+            return (activation or layer.outputs[0], readers) if owned else None
+        if len(readers) != 1 or readers[0].op not in _CHANNELWISE or readers[0].domain:
+            return None
+        if readers[0].op == "Flatten" and readers[0].attributes.get("axis", 1) != 1:
+            return None
+        name = readers[0].outputs[0]
+        activation = activation or name
+    return None
+
+
+def _owns_constants(graph: Graph, node: Node, names: tuple[str, ...]) -> bool:
+    return all(len(graph.consumers(name)) == 1 for name in names)
+
+
+def _factor(values: Array) -> Array:
+    """Return the power of two by which every channel of `values [n, c, ...]` is divided, `[c]`."""
+    axes = tuple(axis for axis in range(values.ndim) if axis != 1)
+    magnitude, power = np.abs(values).sum(axis=axes), (values * values).sum(axis=axes)
+    alive = magnitude > 0
+    if not alive.any():
+        return np.ones(len(magnitude))
+    size = np.where(alive, power / np.where(alive, magnitude, 1.0), 1.0)
+    middle = np.median(np.log2(size[alive]))
+    return np.where(alive, np.exp2(np.rint(SHARE * (np.log2(size) - middle))), 1.0)
+
+
+def _columns(shape: tuple[int, ...], factor: Array) -> Array:
+    """Return what weights `(o, n)` or `(o, c / group, h, w)` are multiplied by."""
+    if len(shape) == 2:  # a flattened map holds all pixels of a channel next to each other
+        return np.repeat(factor, shape[1] // len(factor))
+    groups = len(factor) // shape[1]
+    per_row = np.repeat(factor.reshape(groups, -1), shape[0] // groups, axis=0)
+    return per_row.reshape(*per_row.shape, *[1] * (len(shape) - 2))
+
+
+def _set(graph: Graph, name: str, values: npt.ArrayLike) -> None:
+    graph.update(name, data=np.asarray(values, np.float32))

@@ -1,0 +1,174 @@
+"""Post-training quantization of convolutional networks."""
+
+import numpy as np
+import pytest
+
+from lowbit.formats.circle.reader import read_content
+from lowbit.formats.circle.writer import content_of
+from lowbit.ir import Graph, Node, Value, evaluate, infer, run_passes, verify
+from lowbit.ir.passes import NORMAL_FORM
+from lowbit.quantization import Plan, quantize
+from lowbit.quantization.equalize import equalize
+from lowbit.quantization.rows import Rows
+from lowbit.quantization.stream import Stream
+
+
+def network(*, pool_first: bool = False, group: int = 1, activation: str = "Relu") -> Graph:
+    """Return conv1, norm, activation, pool, conv2, activation, pool, fc."""
+    random = np.random.default_rng(0)
+    graph = Graph("net", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 2, 8, 8))})
+    for name, shape in (("w1", (8, 2, 3, 3)), ("w2", (6, 8 // group, 3, 3)), ("w3", (4, 24))):
+        graph.add_constant(name, random.normal(size=shape) / np.sqrt(np.prod(shape[1:])))
+    for name, length in (("b2", 6), ("b3", 4), ("scale", 8), ("shift", 8), ("mean", 8)):
+        graph.add_constant(name, random.normal(size=length) + (name == "scale"))
+    graph.add_constant("variance", random.uniform(0.5, 2, 8))
+    size = {"kernel_shape": (2, 2), "strides": (2, 2)}
+    first, second = ("MaxPool", activation) if pool_first else (activation, "MaxPool")
+    graph.nodes = [
+        Node("Conv", ("x", "w1"), ("c1",), {"pads": (1, 1, 1, 1)}, "conv1"),
+        Node("BatchNormalization", ("c1", "scale", "shift", "mean", "variance"), ("n1",), {}, "norm1"),
+        Node(first, ("n1",), ("h1",), size if pool_first else {}, "first1"),
+        Node(second, ("h1",), ("p1",), {} if pool_first else size, "second1"),
+        Node("Conv", ("p1", "w2", "b2"), ("c2",), {"pads": (1, 1, 1, 1), "group": group}, "conv2"),
+        Node(activation, ("c2",), ("h2",), {}, "act2"),
+        Node("MaxPool", ("h2",), ("p2",), size, "pool2"),
+        Node("Flatten", ("p2",), ("f",), {}, "flatten"),
+        Node("Gemm", ("f", "w3", "b3"), ("y",), {"transB": 1}, "fc"),
+    ]
+    infer(graph)
+    verify(graph)
+    return graph
+
+
+@pytest.fixture
+def samples() -> np.ndarray:
+    random = np.random.default_rng(1)
+    smooth = random.normal(size=(300, 2, 8, 8)).cumsum(axis=2).cumsum(axis=3)
+    return (smooth / 5).astype(np.float32)
+
+
+def output_error(low: Graph, graph: Graph, samples: np.ndarray) -> float:
+    exact, found = (evaluate(net, {"x": samples})["y"].astype(np.float64) for net in (graph, low))
+    return float(((found - exact) ** 2).mean(0).sum() / exact.var(0).sum())
+
+
+@pytest.mark.parametrize(("bits", "most"), [(2, 0.35), (3, 0.12), (4, 0.05)])
+@pytest.mark.parametrize("activation", ["Relu", "Tanh"])
+@pytest.mark.parametrize("pool_first", [False, True])
+def test_layers_hand_on_codes(samples, bits, most, activation, pool_first):
+    graph = network(activation=activation, pool_first=pool_first)
+    low, report = quantize(graph, samples, Plan(weight_bits=bits, activation_bits=bits))
+    verify(low)
+    ops = ["Encode", "LQConv", "MaxPool", "LQConv", "MaxPool", "Flatten", "LQFullyConnected"]
+    assert [node.op for node in low.nodes] == ops
+    convolutions = [node for node in low.nodes if node.op == "LQConv"]
+    assert [node.attributes["activation"] for node in convolutions] == [activation.lower()] * 2
+    assert output_error(low, graph, samples) < most
+    assert [layer.name for layer in report.layers] == ["conv1", "conv2", "fc"]
+
+
+@pytest.mark.parametrize("group", [2])
+def test_groups_are_solved_apart(samples, group):
+    graph = network(group=group)
+    low, _ = quantize(graph, samples, Plan(weight_bits=3, activation_bits=3))
+    assert low.value("conv2/weights_q").shape == (6, 3, 3, 4)
+    assert output_error(low, graph, samples) < 0.12
+
+
+def test_depthwise_layers(samples):
+    graph = Graph("deep", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 2, 8, 8))})
+    random = np.random.default_rng(0)
+    graph.add_constant("w", random.normal(size=(4, 1, 3, 3)))
+    graph.nodes = [Node("Conv", ("x", "w"), ("y",), {"group": 2, "strides": (2, 1)}, "conv")]
+    infer(graph)
+    low, report = quantize(graph, samples, Plan(weight_bits=3, activation_bits=4))
+    assert low.nodes[-1].attributes["group"] == 2
+    exact, found = (evaluate(net, {"x": samples})["y"] for net in (graph, low))
+    assert ((found - exact) ** 2).mean() < 0.03 * exact.var()
+    assert report.layers[0].output_error < 0.03
+
+
+def test_the_file_computes_the_same(samples):
+    low, _ = quantize(network(), samples, Plan(weight_bits=2, activation_bits=2))
+    found = read_content(bytes(content_of(low)), "net.circle")
+    assert np.array_equal(evaluate(found, {"x": samples})["y"], evaluate(low, {"x": samples})["y"])
+
+
+def test_the_ends_can_stay_float_or_get_more_bits(samples):
+    ends = {"first": {"scheme": "float"}, "last": {"scheme": "float"}}
+    low, report = quantize(network(), samples, Plan(weight_bits=2, activation_bits=2, layers=ends))
+    assert [layer.name for layer in report.layers] == ["conv2"]
+    ops = ["Conv", "Relu", "MaxPool", "Encode", "LQConv", "Relu", "MaxPool", "Flatten", "Gemm"]
+    assert [node.op for node in low.nodes][:5] == ops[:5]
+    wide = {"first": {"scheme": "affine", "weight_bits": 7, "activation_bits": 8}}
+    low, report = quantize(network(), samples, Plan(weight_bits=2, activation_bits=2, layers=wide))
+    assert low.value("x/codes").encoding.bits == 8
+    assert report.layers[0].output_error < 1e-3
+
+
+def test_equalizing_changes_nothing_in_float(samples):
+    graph = run_passes(network(), NORMAL_FORM).graph
+    equal = equalize(graph, samples, evaluate, lambda name: True)
+    x = {"x": samples}
+    assert np.array_equal(evaluate(graph, x)["y"], evaluate(equal, x)["y"])
+    changed = [name for name, value in graph.values.items() if value.data is not equal.value(name).data]
+    assert len(changed) == 5  # weights and bias of both convolutions, weights of the last layer
+    same = equalize(graph, samples, evaluate, lambda name: False)
+    assert all(value.data is same.value(name).data for name, value in graph.values.items())
+
+
+def test_equalizing_lets_one_basis_serve_all_channels(samples):
+    graph = run_passes(network(), NORMAL_FORM).graph
+    size = np.float32(2.0) ** np.arange(-4, 4)
+    for name, column in (
+        (graph.nodes[0].inputs[1], size.reshape(-1, 1, 1, 1)),
+        (graph.nodes[0].inputs[2], size),
+    ):
+        graph.update(name, data=graph.constant(name) * column)
+    conv2 = next(node for node in graph.nodes if node.name == "conv2")
+    graph.update(conv2.inputs[1], data=graph.constant(conv2.inputs[1]) / size.reshape(1, -1, 1, 1))
+    errors = [
+        output_error(
+            quantize(graph, samples, Plan(weight_bits=3, activation_bits=2, equalize=on))[0], graph, samples
+        )
+        for on in (True, False)
+    ]
+    assert errors[0] < 0.8 * errors[1]
+
+
+def test_windows_are_those_of_the_convolution(samples):
+    graph = run_passes(network(group=2), NORMAL_FORM).graph
+    layer = next(node for node in graph.nodes if node.name == "conv2")
+    seen: dict[str, np.ndarray] = {}
+    evaluate(graph, {"x": samples[:5]}, seen.__setitem__)
+    rows, weights = Rows.of(graph, layer), graph.constant(layer.inputs[1])
+    random = np.random.default_rng(0)
+    positions = rows.choose(5, 0.5, random)
+    assert rows.windows() == 16 and len(positions[0]) == 40
+    inputs, outputs = rows.inputs(seen["p1"], positions), rows.outputs(seen["c2"], positions)
+    bias = graph.constant(layer.inputs[2]).reshape(2, 1, 3)
+    expected = inputs @ rows.matrix(weights).transpose(0, 2, 1) + bias
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+    everything = rows.choose(5, 2.0, random)
+    assert len(everything[0]) == 80
+
+
+def test_a_stream_runs_nothing_twice(samples):
+    graph, runs = run_passes(network(), NORMAL_FORM).graph, []
+
+    def run(part, inputs, observe):
+        runs.extend(node.name for node in part.nodes)
+        return evaluate(part, inputs, observe)
+
+    stream, exact = Stream(graph, samples, run), {}
+    evaluate(graph, {"x": samples}, exact.__setitem__)
+    for name in ("p1", "p1", "h2", "y"):
+        assert np.array_equal(np.concatenate(list(stream.values(name))), exact[name])
+    assert sorted(runs) == sorted(2 * [node.name for node in graph.nodes])
+
+
+def test_equal_seeds_give_equal_networks(samples):
+    plan = Plan(weight_bits=2, activation_bits=2, patches=500)
+    first, second = (quantize(network(), samples, plan)[0] for _ in range(2))
+    data = [net.constant("conv2/weights_q") for net in (first, second)]
+    assert np.array_equal(*data)
