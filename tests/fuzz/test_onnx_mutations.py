@@ -10,9 +10,9 @@ from lowbit.errors import LowbitError
 from lowbit.formats.onnx import read, to_proto
 from lowbit.ir import Graph, verify
 from tests.formats.onnx.networks import affine_mlp, mixed_network
-from tests.ir.networks import float_mlp, lowbit_mlp
+from tests.ir.networks import float_convnet, float_mlp, lowbit_mlp
 
-MUTATIONS = 400
+MUTATIONS = 500
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 pytest.importorskip("onnx")
@@ -36,17 +36,17 @@ def mutate(good: bytes, generator: random.Random) -> bytes:
 
 @pytest.mark.parametrize(
     "make",
-    [float_mlp, lowbit_mlp, affine_mlp, lambda: mixed_network("tanh")],
-    ids=["float", "lq", "affine", "mixed"],
+    [float_mlp, lowbit_mlp, affine_mlp, lambda: mixed_network("tanh"), float_convnet],
+    ids=["float", "lq", "affine", "mixed", "convnet"],
 )
 def test_mutations(make: Callable[[], Graph], tmp_path: Path) -> None:
     good = to_proto(make()).SerializeToString(deterministic=True)
     generator, refused, path = random.Random(20240607), 0, tmp_path / "mutated.onnx"  # noqa: S311
-    for _ in range(MUTATIONS // 4):
+    for _ in range(MUTATIONS // 5):
         path.write_bytes(mutate(good, generator))
         try:
             verify(read(path))
         except LowbitError as error:
             assert str(path) in str(error)
             refused += 1
-    assert 0 < refused < MUTATIONS // 4, "mutations that change nothing, or everything, prove nothing"
+    assert 0 < refused < MUTATIONS // 5, "mutations that change nothing, or everything, prove nothing"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from lowbit.ir import Graph, Node, Value, infer, verify
 from lowbit.ir.activations import preimage_thresholds
 from lowbit.ir.graph import Attribute
+from lowbit.ir.infer import infer_node
 from lowbit.planes import pack
 from lowbit.schemes import ACTIVATION_BOUND, WEIGHT_BOUND, LearnedBasis, snap, snap_weights
 
@@ -36,6 +38,47 @@ def float_mlp(sizes: tuple[int, ...] = (5, 3, 4), seed: int = 0, activation: str
         ]
         current = f"h{index}"
     infer(graph)
+    verify(graph)
+    return graph
+
+
+def float_convnet(channels: int = 6, seed: int = 0) -> Graph:
+    """Return a network of every kind of operator on maps: padding, pools, a residual sum, a branch."""
+    random = np.random.default_rng(seed)
+    graph = Graph("convnet", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 3, 9, 8))})
+
+    def node(op: str, source: str | tuple[str, ...], *constants: npt.ArrayLike, **attributes: Any) -> str:
+        name = graph.fresh_name(op)
+        arrays = [np.asarray(constant) for constant in constants]
+        names = [
+            graph.add_constant(
+                graph.fresh_name(f"{name}/c"), array, "int64" if array.dtype.kind == "i" else "float32"
+            )
+            for array in arrays
+        ]
+        sources = (source,) if isinstance(source, str) else source
+        graph.nodes.append(Node(op, (*sources, *names), (f"{name}/out",), attributes, name))
+        infer_node(graph, graph.nodes[-1])
+        return f"{name}/out"
+
+    def normalized(source: str) -> str:
+        scale, bias, mean, variance = random.uniform(0.5, 1.5, (4, channels))
+        return node("BatchNormalization", source, scale, bias, mean, variance, epsilon=1e-3)
+
+    stem = node("Pad", "x", np.array([0, 0, 1, 1, 0, 0, 1, 1]))
+    stem = node("Conv", stem, random.normal(size=(channels, 3, 3, 3)), random.normal(size=channels))
+    stem = node(
+        "Relu", node("MaxPool", normalized(stem), kernel_shape=(3, 2), strides=(2, 2), pads=(1, 0, 1, 0))
+    )
+    branch = node("Conv", stem, random.normal(size=(channels, 1, 3, 3)), pads=(1, 1, 1, 1), group=channels)
+    total = node("Relu", node("Add", (normalized(branch), stem)))
+    joined = node(
+        "Concat", (total, node("AveragePool", stem, kernel_shape=(3, 3), pads=(1, 1, 1, 1))), axis=1
+    )
+    flat = node("Flatten", node("GlobalAveragePool", node("Transpose", joined, perm=(0, 1, 3, 2))))
+    weights = random.normal(size=(4, 2 * channels)) / channels
+    logits = node("Gemm", flat, weights, random.normal(size=4), transB=1)
+    graph.outputs = (node("Softmax", logits),)
     verify(graph)
     return graph
 

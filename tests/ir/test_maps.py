@@ -274,7 +274,7 @@ W = np.ones((8, 4, 3, 3), np.float32)
         ("Transpose", [], {"perm": (0, 1, 1, 2)}, "perm; expected the axes .* once each"),
         ("Squeeze", [np.array([1])], {}, "an axis to drop is not 1"),
         ("Unsqueeze", [np.array([1, 1])], {}, "axes; expected different ones"),
-        ("LRN", [], {}, "size; expected at least 1"),
+        ("LRN", [], {}, "size; expected 1 to 32768"),
         ("Add", [np.ones((3, 1, 1))], {}, "do not broadcast in axis 1.* from input 'x'.* from constant 'c0'"),
     ],
 )

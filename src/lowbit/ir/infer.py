@@ -42,4 +42,7 @@ def call_of(graph: Graph, node: Node) -> Call:
             expected=", ".join(operator.attributes) or "no attribute",
             found=", ".join(unknown),
         )
-    return Call(graph, node, operator)
+    call = Call(graph, node, operator)
+    for name in node.attributes:
+        call.check_kind(name)
+    return call

@@ -236,9 +236,7 @@ class _Reader:
         if proto.op_type == "Constant":
             array = _constant_node(attributes)
         elif proto.op_type == "ConstantOfShape" and len(inputs) == 1:
-            value = attributes.get("value")
-            fill = np.zeros(1, np.float32) if value is None else array_of(value, "value")  # type: ignore[arg-type]
-            array = filled(_numbers(inputs[0]), fill)
+            array = filled(_numbers(inputs[0]), _fill(attributes))
         elif proto.op_type == "Shape" and len(proto.input) == 1:
             array = self._shape(proto.input[0])[attributes.get("start", 0) : attributes.get("end")]
         elif len(inputs) == len(proto.input) > 0 and is_folded(proto.op_type, inputs):
@@ -450,6 +448,16 @@ def _is_label(info: "ValueInfoProto") -> bool:
     number = info.type.tensor_type.elem_type
     name = TensorProto.DataType.Name(number).lower() if number in TensorProto.DataType.values() else ""
     return name in _LABEL_TYPES
+
+
+def _fill(attributes: Mapping[str, object]) -> Array:
+    """Return the element that ConstantOfShape repeats."""
+    value = attributes.get("value")
+    if value is None:
+        return np.zeros(1, np.float32)
+    if plain({"value": value}):
+        raise ModelFormatError("attribute value is of another kind", expected="a tensor", found=repr(value))
+    return array_of(value, "value")  # type: ignore[arg-type]
 
 
 def _constant_node(attributes: Mapping[str, object]) -> Array:

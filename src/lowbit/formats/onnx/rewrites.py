@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowbit.errors import UnsupportedError
+from lowbit.formats.onnx.attributes import integer, integers, number
 from lowbit.formats.onnx.importer import Importer
 from lowbit.formats.onnx.shape_arithmetic import resolve_shape
 from lowbit.formats.onnx.tensors import dtype_of
 from lowbit.formats.onnx.windows import read_average_pool, read_convolution, read_max_pool
-from lowbit.ir.graph import Attribute
+from lowbit.ir.graph import Array, Attribute
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def _cast(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
     """A cast between floats is an identity; one of an input says that the input may be float32."""
-    target = dtype_of(int(attributes.get("to", 0)), proto.name)  # type: ignore[arg-type]
+    target = dtype_of(integer(attributes, "to", 0), proto.name)
     source = reader.result.value(reader.use(proto.input[0]))
     is_input = source.name in reader.result.inputs and source.encoding is None
     if is_input and reader.uses[source.name] == 1:
@@ -56,8 +57,7 @@ def _softmax(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribu
     """Before opset 13 all axes from ``axis`` (default 1) were one; that is the last axis, or refused."""
     if reader.opset < 13:
         shape = reader.result.value(reader.use(proto.input[0])).shape
-        axis = attributes.get("axis", 1)
-        assert isinstance(axis, int)
+        axis = integer(attributes, "axis", 1)
         together = shape[axis:]
         if len([length for length in together if length != 1]) > 1 or not together:
             raise UnsupportedError(
@@ -77,7 +77,7 @@ def _clip(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]
     for name in ("min", "max"):
         if name in attributes:
             stem = reader.result.fresh_name(f"{proto.output[0]}/{name}")
-            inputs.append(reader.result.add_constant(stem, np.float32(attributes[name])))  # type: ignore[arg-type]
+            inputs.append(reader.result.add_constant(stem, np.float32(number(attributes, name, 0.0))))
         elif reader.opset < 11:
             inputs.append("")
     reader.add(proto, "Clip", inputs, {})
@@ -97,9 +97,11 @@ def _batch_normalization(reader: Importer, proto: "NodeProto", attributes: dict[
 
 def _axes_as_input(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
     """Before opset 13 the axes of Squeeze and Unsqueeze were an attribute."""
-    inputs, axes = list(proto.input), attributes.pop("axes", None)
-    if axes is not None:
-        inputs.append(reader.constant(f"{proto.output[0]}/axes", np.array(axes, np.int64)))
+    inputs = list(proto.input)
+    if "axes" in attributes:
+        axes = np.array(integers(attributes, "axes"), np.int64)
+        inputs.append(reader.constant(f"{proto.output[0]}/axes", axes))
+        del attributes["axes"]
     reader.add(proto, proto.op_type, inputs, attributes)
 
 
@@ -107,30 +109,39 @@ def _pad(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute])
     """Before opset 11 pads and value were attributes; from 18 on pads may be those of some axes only."""
     inputs = list(proto.input)
     if "pads" in attributes:
-        value = np.asarray(attributes.pop("value", 0.0), np.float32)
-        pads = np.array(attributes.pop("pads"), np.int64)
+        value = np.asarray(number(attributes, "value", 0.0), np.float32)
+        pads = np.array(integers(attributes, "pads"), np.int64)
         inputs += [
             reader.constant(f"{proto.output[0]}/pads", pads),
             reader.constant(f"{proto.output[0]}/value", value),
         ]
+        attributes = {name: mode for name, mode in attributes.items() if name == "mode"}
     elif len(inputs) > 3 and inputs[3]:
-        rank, axes, some = (
-            len(reader.shape(inputs[0])),
-            *(reader.known(name) for name in (inputs[3], inputs[1])),
-        )
-        pads = np.zeros((2, rank), np.int64)
-        pads[:, axes.astype(np.int64)] = some.reshape(2, -1)
-        inputs[1] = reader.constant(f"{proto.output[0]}/pads", pads.reshape(-1))
+        every = _all_pads(len(reader.shape(inputs[0])), reader.known(inputs[3]), reader.known(inputs[1]))
+        inputs[1] = reader.constant(f"{proto.output[0]}/pads", every)
     reader.add(proto, "Pad", inputs[:3], attributes)
+
+
+def _all_pads(rank: int, axes: Array, pads: Array) -> Array:
+    """Return the pads of all axes, first those before, from the pads of some axes."""
+    numbers = [int(axis) for axis in axes] if axes.ndim == 1 and axes.dtype.kind == "i" else [rank]
+    if not all(-rank <= axis < rank for axis in numbers) or pads.shape != (2 * len(numbers),):
+        raise UnsupportedError(
+            "pads and axes that do not fit", expected=f"axes below {rank}, two pads for each", found=str(axes)
+        )
+    every = np.zeros((2, rank), np.int64)
+    every[:, numbers] = pads.reshape(2, -1)
+    return every.reshape(-1)
 
 
 def _legacy_broadcast(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
     """Before opset 7 the second operand of a sum or product was aligned with an axis of the first."""
     inputs = list(proto.input)
     axis, _ = attributes.pop("axis", None), attributes.pop("broadcast", 0)
-    if reader.opset < 7 and isinstance(axis, int):
-        behind = len(reader.shape(inputs[0])) - axis - len(reader.shape(inputs[1]))
-        axes = np.arange(-max(behind, 0), 0, dtype=np.int64)
+    if reader.opset < 7 and isinstance(axis, int) and len(inputs) == 2:
+        rank = len(reader.shape(inputs[0]))
+        behind = rank - (axis + rank if axis < 0 else axis) - len(reader.shape(inputs[1]))
+        axes = np.arange(-min(max(behind, 0), rank), 0, dtype=np.int64)
         inputs[1] = reader.insert("Unsqueeze", [inputs[1], reader.constant(f"{proto.output[0]}/axes", axes)])
     reader.add(proto, proto.op_type, inputs, attributes)
 
@@ -138,7 +149,7 @@ def _legacy_broadcast(reader: Importer, proto: "NodeProto", attributes: dict[str
 def _prelu(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
     """Before opset 7 a row of slopes was one slope per channel."""
     inputs, rank = list(proto.input), len(reader.shape(proto.input[0]))
-    if reader.opset < 7 and len(reader.shape(inputs[1])) == 1 and rank > 2:
+    if reader.opset < 7 and len(inputs) == 2 and len(reader.shape(inputs[1])) == 1 and rank > 2:
         axes = reader.constant(f"{proto.output[0]}/axes", np.arange(2 - rank, 0, dtype=np.int64))
         inputs[1] = reader.insert("Unsqueeze", [inputs[1], axes])
     reader.add(proto, "PRelu", inputs, attributes)

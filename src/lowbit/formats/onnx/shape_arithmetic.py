@@ -73,6 +73,10 @@ def filled(shape: Array, value: Array) -> Array:
     Raises:
         TooLargeError: more than `LARGEST_FILL` elements.
     """
+    if shape.ndim != 1 or shape.dtype.kind != "i":
+        raise ModelFormatError(
+            "the shape to fill is no row of integers", found=f"{shape.dtype} {shape.shape}"
+        )
     lengths = [int(length) for length in shape]
     if any(length < 0 for length in lengths) or prod(lengths) > LARGEST_FILL or len(lengths) > 8:
         raise TooLargeError(

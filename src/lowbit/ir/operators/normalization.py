@@ -10,6 +10,7 @@ import numpy as np
 
 from lowbit.ir.graph import Array
 from lowbit.ir.operators.registry import Call, TensorType, register, require_float
+from lowbit.ir.operators.windows import LARGEST
 
 
 def _infer_batch_normalization(call: Call) -> list[TensorType]:
@@ -34,7 +35,7 @@ def _batch_normalization(
 
 def _infer_lrn(call: Call) -> list[TensorType]:
     require_float(call, 0)
-    call.require(call.integer("size") >= 1, "size", "at least 1", call.integer("size"))
+    call.require(1 <= call.integer("size") <= LARGEST, "size", f"1 to {LARGEST}", call.integer("size"))
     return [TensorType("float32", _map_shape(call))]
 
 

@@ -63,11 +63,23 @@ def _global_average(call: Call, array: Array) -> list[Array]:
 
 def _checked_lengths(call: Call) -> tuple[int, ...]:
     axes = _axes(call)
-    sees = all(axis.valid().any(axis=1).all() for axis in axes)
+    sees = all(_all_windows_see(axis) for axis in axes)
     call.require(
         sees, "a window sees padding alone", "pads smaller than the kernel", f"pads {call.integers('pads')}"
     )
     return tuple(axis.outputs for axis in axes)
+
+
+def _all_windows_see(axis: Axis) -> bool:
+    """Return whether every window along an axis has a tap inside the map."""
+    if (axis.outputs - 1) * axis.stride - axis.before >= axis.extent:
+        return False
+    # A window that starts inside sees its first tap; one that starts before, the first tap from 0 on.
+    for start in range(-axis.before, 0, axis.stride)[: axis.outputs]:
+        tap = -(start // axis.dilation)
+        if tap >= axis.kernel or start + tap * axis.dilation >= axis.extent:
+            return False
+    return True
 
 
 def _axes(call: Call) -> tuple[Axis, ...]:

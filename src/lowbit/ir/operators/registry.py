@@ -71,6 +71,11 @@ class Call:
         value = self._attribute(name)
         return value if isinstance(value, str) else self.refuse(f"attribute {name}", "a string", repr(value))
 
+    def check_kind(self, name: str) -> None:
+        """Refuse an attribute of another kind than its default."""
+        readers = {int: self.integer, float: self.real, tuple: self.integers, str: self.text}
+        readers[type(self.operator.attributes[name])](name)
+
     def require(self, holds: bool, what: str, expected: str, found: object) -> None:
         """Raise `GraphError` for this node unless ``holds``."""
         if not holds:

@@ -6,6 +6,7 @@ import numpy as np
 
 from lowbit.ir.graph import Array, Dimension, Shape
 from lowbit.ir.operators.registry import Call, TensorType, passed, register
+from lowbit.ir.operators.windows import LARGEST
 
 
 def _infer_flatten(call: Call) -> list[TensorType]:
@@ -96,7 +97,8 @@ def _squeeze(call: Call, array: Array, axes: Array | None = None) -> list[Array]
 
 def _infer_unsqueeze(call: Call) -> list[TensorType]:
     shape = call.input(0).shape
-    count = len(shape) + call.graph.constant(call.node.inputs[1]).size
+    count = len(shape) + len(_integers(call, 1))
+    call.require(count <= _MOST_AXES, "axes", f"at most {_MOST_AXES}", count)
     added, rest = _axes(call, count), iter(shape)
     return passed(call, tuple(1 if axis in added else next(rest) for axis in range(count)))
 
@@ -107,11 +109,18 @@ def _unsqueeze(call: Call, array: Array, axes: Array) -> list[Array]:
 
 def _axes(call: Call, rank: int) -> list[int]:
     """Return the axes of the second input, counted from the front."""
-    given = [int(axis) for axis in call.graph.constant(call.node.inputs[1]).reshape(-1)]
+    given = _integers(call, 1)
     axes = [axis + rank if axis < 0 else axis for axis in given]
     fits = all(0 <= axis < rank for axis in axes) and len(set(axes)) == len(axes)
     call.require(fits, "axes", f"different ones from {-rank} to {rank - 1}", given)
     return axes
+
+
+def _integers(call: Call, index: int) -> list[int]:
+    """Return an input that is a row of constant integers."""
+    array = call.graph.constant(call.node.inputs[index])
+    call.require(array.ndim <= 1 and array.dtype.kind == "i", "a parameter", "constant integers", array.dtype)
+    return [int(number) for number in array.reshape(-1)]
 
 
 def _infer_pad(call: Call) -> list[TensorType]:
@@ -120,7 +129,7 @@ def _infer_pad(call: Call) -> list[TensorType]:
         value.encoding is None, "codes cannot be padded", "float32; pads of the next layer", value.dtype
     )
     call.require(mode in _PAD_MODES, "mode", ", ".join(_PAD_MODES), mode)
-    if fill is not None and (fill.dtype != value.dtype or prod(map(int, fill.shape)) != 1):
+    if fill is not None and (fill.dtype != value.dtype or fill.shape not in ((), (1,))):
         call.fail("the value to pad with", f"one {value.dtype}", call.described(2))
     edges = _edges(call)
     call.require(
@@ -150,11 +159,9 @@ def _pad(call: Call, array: Array, pads: Array, fill: Array | None = None) -> li
 
 
 def _edges(call: Call) -> list[tuple[int, int]]:
-    rank, pads = (
-        len(call.input(0).shape),
-        [int(n) for n in call.graph.constant(call.node.inputs[1]).reshape(-1)],
-    )
+    rank, pads = len(call.input(0).shape), _integers(call, 1)
     call.require(len(pads) == 2 * rank, "pads", f"{2 * rank} numbers", pads)
+    call.require(max(map(abs, pads), default=0) <= LARGEST, "pads", f"at most {LARGEST}", pads)
     return list(zip(pads[:rank], pads[rank:], strict=True))
 
 
@@ -185,6 +192,7 @@ def _product(call: Call, shape: Shape) -> Dimension:
     return names[0] if names else known
 
 
+_MOST_AXES = 8
 _PAD_MODES = ("constant", "edge", "reflect", "wrap")
 
 register("Flatten", "input", infer=_infer_flatten, evaluate=_flatten, axis=1)

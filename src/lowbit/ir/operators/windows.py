@@ -17,6 +17,8 @@ from lowbit.ir.window import Axis
 Array = npt.NDArray[Any]
 Lengths = tuple[int, ...]
 
+LARGEST = 1 << 15  # of any number that describes a window; a stranger's file must not ask for more
+
 
 def windows_of(call: Call, kernel: Lengths) -> tuple[Axis, ...]:
     """Return a node's window along each spatial axis, from its attributes and the size of its input.
@@ -33,6 +35,8 @@ def windows_of(call: Call, kernel: Lengths) -> tuple[Axis, ...]:
     pads = call.integers("pads") or (0,) * 2 * rank
     call.require(len(pads) == 2 * rank and min(pads) >= 0, "pads", f"{2 * rank} numbers, none below 0", pads)
     strides, dilations = (_steps(call, name, rank) for name in ("strides", "dilations"))
+    for numbers in (kernel, pads, strides, dilations):
+        call.require(max(numbers) <= LARGEST, "kernel, pads and steps", f"at most {LARGEST}", numbers)
     geometry = (map_lengths(call), kernel, strides, pads[:rank], pads[rank:], dilations)
     axes = tuple(Axis(*numbers) for numbers in zip(*geometry, strict=True))
     if min(axis.outputs for axis in axes) < 1:

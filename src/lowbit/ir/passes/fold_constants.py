@@ -1,8 +1,9 @@
 """Fold constants: a node whose inputs are all constants becomes one; identities disappear."""
 
 from dataclasses import replace
+from math import prod
 
-from lowbit.ir.graph import Graph, Node
+from lowbit.ir.graph import Graph, Node, Value
 from lowbit.ir.passes.infrastructure import Pass
 from lowbit.ir.reference import evaluate_node
 
@@ -19,13 +20,19 @@ def _apply(graph: Graph) -> bool:
 
 def _fold(graph: Graph, node: Node) -> bool:
     inputs = [graph.values[name] for name in node.inputs if name]
-    small = all(value.data is not None and value.data.size <= _LARGEST for value in inputs)
+    constant = all(value.data is not None for value in inputs)
+    values = [*inputs, *(graph.values[name] for name in node.outputs)] if constant else []
+    small = constant and all(_size(value) <= _LARGEST for value in values)
     if not inputs or not small or node.domain or node.op == "Identity":
         return False
     arrays = {value.name: value.data for value in inputs if value.data is not None}
     for name, array in zip(node.outputs, evaluate_node(graph, node, arrays), strict=True):
         graph.update(name, data=array)
     return True
+
+
+def _size(value: Value) -> int:
+    return prod(length for length in value.shape if isinstance(length, int))
 
 
 def _skip_identity(graph: Graph, name: str) -> None:
