@@ -75,6 +75,19 @@ def test_an_affine_tie_goes_to_the_even_integer() -> None:
     assert encoding.encode([-1.5, -0.5, 0.5, 1.5, 2.5]).tolist() == [6, 8, 8, 10, 10]
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nan_gets_the_lowest_level(channels: int, dtype: type) -> None:
+    """NaN is above no threshold: an engine that counts thresholds gives it rank 0, and so do we."""
+    values = np.full((channels, 2), [[np.nan, np.inf]], dtype)
+    basis = LearnedBasis(np.tile([1.0, 1.5, 1.8], (channels, 1)), np.ones(channels), np.zeros(channels))
+    affine = Affine(8, np.full(channels, 0.1), np.full(channels, 7))
+    for encoding in (basis, affine):
+        order = encoding.code_of_rank()
+        assert encoding.encode(values).tolist() == order[:, [0, -1]].tolist()
+        assert encoding.encode(values[0]).tolist() == order[0, [0, -1]].tolist() or channels > 1
+
+
 def test_codes_of_a_three_bit_basis_need_not_be_in_order_of_level() -> None:
     encoding = LearnedBasis(np.array([[1.0, 1.5, 1.8]]), np.zeros(1), np.zeros(1))
     assert encoding.code_of_rank().tolist() == [[0, 1, 2, 4, 3, 5, 6, 7]]

@@ -14,7 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import SchemeError
-from lowbit.schemes.encoding import Codes, Floats, Floats32, Integers, largest_float32_below, table_decode
+from lowbit.schemes.encoding import (
+    Codes,
+    Floats,
+    Floats32,
+    Integers,
+    largest_float32_below,
+    nan_as_lowest,
+    table_decode,
+)
 from lowbit.schemes.learned_basis import LearnedBasis
 
 
@@ -65,11 +73,12 @@ class Affine:
         return np.where(upper_is_even & touches, next_lower, excluded).astype(np.float32)
 
     def encode(self, values: npt.ArrayLike) -> Codes:
-        """Return codes by rounding half to even, then saturating."""
-        array = np.asarray(values, np.float64)
+        """Return codes by rounding half to even, then saturating; NaN gets the lowest level."""
+        array = nan_as_lowest(np.asarray(values, np.float64))
         shape = (-1, *[1] * (array.ndim - 1)) if self.channels > 1 else (1,) * array.ndim
         scale, zero_point = self.integer_scale().reshape(shape), self.zero_point.reshape(shape)
-        return np.clip(np.rint(array / scale) + zero_point, 0, (1 << self.bits) - 1).astype(np.uint8)
+        codes = np.clip(np.rint(array / scale) + zero_point, 0, (1 << self.bits) - 1)
+        return np.asarray(codes, np.uint8)
 
     def decode(self, codes: npt.ArrayLike) -> Floats32:
         """Return the levels of codes, float32."""

@@ -9,7 +9,7 @@ offset, so each encoding also has an integer form:
 with ``integer_level`` a small integer. Deployed sums are sums of integer levels, hence exact.
 """
 
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -87,18 +87,27 @@ def rank_encode(values: npt.ArrayLike, thresholds: Floats32, code_of_rank: Codes
 
         code(x) = code_of_rank[#{c : x > t_c}]
 
+    NaN is above no threshold and gets the lowest level.
+
     Args:
         values: reals; axis 0 is the channel when there are several rows of thresholds.
         thresholds: ascending float32 ``[channels, steps]``.
         code_of_rank: uint8 ``[channels, steps + 1]``.
     """
-    array = np.asarray(values)
+    array = nan_as_lowest(values)
     if len(thresholds) == 1:
         return np.asarray(code_of_rank[0][np.searchsorted(thresholds[0], array, side="left")])
     codes = np.empty(array.shape, np.uint8)
     for channel, row in enumerate(array):
         codes[channel] = code_of_rank[channel][np.searchsorted(thresholds[channel], row, side="left")]
     return codes
+
+
+def nan_as_lowest(values: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return the values with minus infinity for NaN, which therefore has rank 0."""
+    array = np.asarray(values)
+    unknown = np.isnan(array)
+    return np.where(unknown, array.dtype.type(-np.inf), array) if unknown.any() else array
 
 
 def table_decode(codes: npt.ArrayLike, table: npt.NDArray[Number]) -> npt.NDArray[Number]:
