@@ -44,10 +44,15 @@ class LowbitError(Exception):
 
     def __str__(self) -> str:
         head = f"{self.code} {self.where}:" if self.where else f"{self.code}:"
+        return f"{head} {self.facts}." + (f" {self.remedy}" if self.remedy else "")
+
+    @property
+    def facts(self) -> str:
+        """What went wrong, what was expected and what was found, in one clause."""
         facts = [self.message]
         facts += [f"expected {self.expected}"] if self.expected else []
         facts += [f"found {self.found}"] if self.found else []
-        return f"{head} {'; '.join(facts)}." + (f" {self.remedy}" if self.remedy else "")
+        return "; ".join(facts)
 
     def to_dict(self) -> dict[str, str]:
         """Return the error as JSON-ready strings, for ``--json``."""

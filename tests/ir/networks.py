@@ -63,7 +63,7 @@ def float_convnet(channels: int = 6, seed: int = 0) -> Graph:
 
     def normalized(source: str) -> str:
         scale, bias, mean, variance = random.uniform(0.5, 1.5, (4, channels))
-        return node("BatchNormalization", source, scale, bias, mean, variance, epsilon=1e-3)
+        return node("BatchNormalization", source, scale, bias, mean, variance, epsilon=2.0**-10)
 
     stem = node("Pad", "x", np.array([0, 0, 1, 1, 0, 0, 1, 1]))
     stem = node("Conv", stem, random.normal(size=(channels, 3, 3, 3)), random.normal(size=channels))

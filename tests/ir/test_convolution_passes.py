@@ -17,6 +17,7 @@ from lowbit.ir.passes import (
     order_pools,
     split_batchnorm,
 )
+from tests.ir.networks import float_convnet
 
 RANDOM = np.random.default_rng(0)
 CHANNELS = 3
@@ -66,7 +67,7 @@ def ops_after(graph: Graph, passes: Sequence[Pass]) -> list[str]:
     """Return the operators after passes that must not change the function."""
     after = run_passes(graph, passes).graph
     x = np.random.default_rng(1).normal(size=(2, *graph.value("x").shape[1:])).astype(np.float32)
-    before, found = (evaluate(one, {"x": x})["y"] for one in (graph, after))
+    before, found = (evaluate(one, {"x": x})[graph.outputs[0]] for one in (graph, after))
     np.testing.assert_allclose(found, before, rtol=1e-5, atol=1e-5)
     return [node.op for node in after.nodes]
 
@@ -183,6 +184,12 @@ def test_a_pool_that_is_read_twice_stays() -> None:
     graph = network(conv(), POOL, RELU)
     graph.outputs = ("y", "v1")
     assert [node.op for node in run_passes(graph, [order_pools]).graph.nodes] == ["Conv", "MaxPool", "Relu"]
+
+
+def test_a_whole_network_in_normal_form() -> None:
+    found = ops_after(float_convnet(), NORMAL_FORM)
+    assert "Pad" not in found and "BatchNormalization" not in found
+    assert found[:3] == ["Conv", "Relu", "MaxPool"]
 
 
 def test_normal_form() -> None:

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from lowbit.errors import GraphError, LowbitError, UnsupportedError
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
 from lowbit.schemes import Affine, LearnedBasis
+from tests.ir.networks import float_convnet
 
 CHANNELS = (1, 31, 33, 63, 65)
+W = np.ones((8, 4, 3, 3), np.float32)
 
 
 def network(op: str, shape: tuple[int, ...], *constants: np.ndarray, **attributes: Any) -> Graph:
@@ -51,7 +53,8 @@ def check_with_runtime(graph: Graph, x: np.ndarray) -> None:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = runtime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     (expected,) = session.run(None, {"x": x})
-    np.testing.assert_allclose(run(graph, x), expected, rtol=1e-4, atol=1e-4)
+    (found,) = evaluate(graph, {"x": x}).values()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     again = from_proto(model)
     assert [(node.op, node.attributes) for node in again.nodes] == [
         (node.op, node.attributes) for node in graph.nodes
@@ -100,6 +103,11 @@ def test_convolution_is_its_formula(size, kernel, strides, pads, dilations, grou
     graph = network("Conv", x.shape[1:], w, b, kernel_shape=kernel, **attributes)
     expected = convolved(x, w, b, strides, pads, dilations, group)
     np.testing.assert_array_max_ulp(run(graph, x), expected, 1)
+
+
+def test_inference_says_what_evaluation_gives() -> None:
+    for graph in (network("Conv", (4, 5, 5), W), network("MaxPool", (4, 5, 5), kernel_shape=(2, 3))):
+        run(graph, random(3, 4, 5, 5))
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
@@ -198,6 +206,10 @@ def test_the_rest_is_onnx_runtimes(op: str, constants: list[np.ndarray], attribu
     check_with_runtime(network(op, (3, 1, 4), *constants, **attributes), random(2, 3, 1, 4))
 
 
+def test_a_whole_network_is_onnx_runtimes() -> None:
+    check_with_runtime(float_convnet(), random(2, 3, 9, 8))
+
+
 BASIS = LearnedBasis(np.array([[1.0, 1.5, 1.8]]), [0.25], [0])  # levels are not in the order of codes
 GRID = Affine(3, np.array([0.5]), np.array([3]))
 
@@ -233,9 +245,6 @@ def test_codes_keep_their_meaning(other: Any) -> None:
     graph.nodes = [Node("MaxPool", ("x",), ("y",), {"kernel_shape": (2, 2)}, "pool")]
     with pytest.raises(GraphError, match="codes must keep their encoding"):
         infer(graph)
-
-
-W = np.ones((8, 4, 3, 3), np.float32)
 
 
 @pytest.mark.parametrize(

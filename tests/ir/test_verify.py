@@ -82,7 +82,9 @@ def test_shapes_that_do_not_fit_name_the_node() -> None:
     graph = float_mlp()
     graph.add_constant("wrong", np.zeros((6, 3)))
     graph.nodes[0] = replace(graph.nodes[0], inputs=("x", "wrong"))
-    with pytest.raises(GraphError, match=r"fc1 \(MatMul\): inner lengths differ; expected 6 for .*wrong.*; found 5 in .*"):
+    with pytest.raises(
+        GraphError, match=r"fc1 \(MatMul\): inner lengths differ; expected 6 for .*wrong.*; found 5 in .*"
+    ):
         verify(graph)
 
 

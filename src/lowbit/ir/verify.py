@@ -33,7 +33,8 @@ def verify(graph: Graph) -> None:
     found = findings(graph)
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise GraphError(f"{found[0].code}: {found[0].message}{more}", where=found[0].path)
+        code = "" if found[0].code == GraphError.code else f"{found[0].code}: "
+        raise GraphError(f"{code}{found[0].message}{more}", where=found[0].path)
 
 
 def findings(graph: Graph) -> list[Finding]:
@@ -100,7 +101,7 @@ def _operators(graph: Graph) -> Iterator[Finding]:
             call = call_of(graph, node)
             types = call.operator.infer(call)
         except LowbitError as error:
-            yield Finding(error.code, path, str(error))
+            yield Finding(error.code, error.where or path, error.facts)
             continue
         for name, found in zip(node.outputs, types, strict=True):
             value = graph.values[name]
