@@ -8,16 +8,21 @@ weights in int8, so what is left goes into a constant per output:
 with ``P_o`` kept apart (``row_factor``) only where ``W_on + P_o`` does not fit int8.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node
 from lowbit.ir.deployed import DeployedLayer, deployed_layer
-from lowbit.program.representation import byte_of_code, lowest_level
+from lowbit.ir.deployed_convolution import deployed_convolution
+from lowbit.ir.window import Window
+from lowbit.program.representation import byte_of_code, level_step, lowest_level
 from lowbit.program.steps import Epilogue
-from lowbit.schemes import Affine, LearnedBasis
+from lowbit.program.windows import by_region, tap_sums_by_region, window_constants
+from lowbit.schemes import Affine, Encoding, LearnedBasis
 
 Constants = dict[str, object]
 Integers = npt.NDArray[np.int64]
@@ -33,11 +38,35 @@ def lq_layer(graph: Graph, node: Node, planes: frozenset[str]) -> tuple[str, Con
     source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
     assert source.encoding is not None
     layer = deployed_layer(source.encoding, weights, graph.constant(node.inputs[2]))
-    epilogue = _epilogue(graph, node, layer, planes)
+    epilogue = _epilogue(graph, node, planes, layer.scale, layer.bias, layer.integer_thresholds)
     if source.name in planes:
         return "plane_fully_connected", _plane_constants(source.encoding, layer, epilogue), "few planes"
-    constants = _byte_constants(lowest_level(source.encoding), layer.weights.astype(np.int64), epilogue)
+    constants = _byte_constants(source.encoding, layer.weights.astype(np.int64), epilogue)
     return "byte_fully_connected", constants, "many planes, or an input shared with such a layer"
+
+
+def lq_convolution(
+    graph: Graph, node: Node, window: Window, planes: frozenset[str]
+) -> tuple[str, Constants, str]:
+    """Return operation, constants and the reason, for an ``LQConv``."""
+    source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
+    assert source.encoding is not None
+    constants = deployed_convolution(source.encoding, weights, graph.constant(node.inputs[2]), window)
+
+    def thresholds(given: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return by_region(constants.integer_thresholds(given), window)
+
+    bias = by_region(constants.bias, window)
+    epilogue = _epilogue(graph, node, planes, constants.layer.scale, bias, thresholds)
+    place = {**window_constants(window), "group": int(node.attributes.get("group", 1))}  # type: ignore[arg-type]
+    if source.name in planes:
+        packed = _plane_constants(source.encoding, constants.layer, epilogue)
+        return "plane_convolution", {**place, **packed}, "few planes"
+    integers = constants.weights.astype(np.int64)
+    rows = _byte_constants(source.encoding, integers.reshape(len(integers), -1), epilogue)
+    sums = tap_sums_by_region(integers.sum(axis=3), window)
+    rows["constant"] = _int32(lowest_level(source.encoding) * sums)
+    return "byte_convolution", {**place, **rows}, "many planes, or an input shared with such a layer"
 
 
 def affine_layer(graph: Graph, node: Node) -> Constants:
@@ -53,17 +82,49 @@ def affine_layer(graph: Graph, node: Node) -> Constants:
         epilogue = Epilogue("affine", {"scale": scale, **out})
     else:
         epilogue = Epilogue("real", {"scale": scale, "bias": np.zeros(len(codes))})
-    constants = _byte_constants(lowest_level(x), codes - w.zero_point[:, None], epilogue)
+    constants = _byte_constants(x, codes - w.zero_point[:, None], epilogue)
     constants["constant"] = _int32(constants["constant"] + graph.constant(node.inputs[2]).astype(np.int64))  # type: ignore[operator]
     return constants
 
 
-def _epilogue(graph: Graph, node: Node, layer: DeployedLayer, planes: frozenset[str]) -> Epilogue:
+def columns_by_pixels(constants: Constants, lengths: tuple[int, int, int]) -> Constants:
+    """Return a fully connected layer's constants with inputs in the order (height, width, channel).
+
+    Args:
+        constants: for inputs in the order (channel, height, width).
+        lengths: channels, height, width.
+    """
+    channels, height, width = lengths
+    if height * width == 1 or channels == 1:
+        return constants
+    order = np.arange(channels * height * width).reshape(lengths).transpose(1, 2, 0).reshape(-1)
+    name = "planes" if "planes" in constants else "weights"
+    array = np.asarray(constants[name])
+    moved = _permuted_bits(array, order) if name == "planes" else np.ascontiguousarray(array[:, order])
+    return {**constants, name: moved}
+
+
+def _permuted_bits(planes: npt.NDArray[Any], order: npt.NDArray[np.intp]) -> npt.NDArray[np.uint32]:
+    words = np.ascontiguousarray(planes, "<u4").view(np.uint8)
+    bits = np.unpackbits(words, axis=-1, count=len(order), bitorder="little")[..., order]
+    padded = np.zeros((*bits.shape[:-1], planes.shape[-1] * 32), np.uint8)
+    padded[..., : len(order)] = bits
+    return np.packbits(padded, axis=-1, bitorder="little").view("<u4").astype(np.uint32, copy=False)
+
+
+def _epilogue(
+    graph: Graph,
+    node: Node,
+    planes: frozenset[str],
+    scale: npt.NDArray[Any],
+    bias: npt.NDArray[Any],
+    integer_thresholds: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
+) -> Epilogue:
     name = node.outputs[0]
     encoding = graph.value(name).encoding
     if encoding is None:
-        return Epilogue("real", {"scale": layer.scale, "bias": layer.bias})
-    thresholds = layer.integer_thresholds(graph.constant(node.inputs[3]))
+        return Epilogue("real", {"scale": scale, "bias": bias})
+    thresholds = integer_thresholds(graph.constant(node.inputs[3]))
     codes = encoding.code_of_rank()[0]
     if name in planes:
         return Epilogue("planes", {"thresholds": thresholds, "table": codes})
@@ -83,13 +144,21 @@ def _plane_constants(source: Any, layer: DeployedLayer, epilogue: Epilogue) -> C
     }
 
 
-def _byte_constants(lowest: int, weights: Integers, epilogue: Epilogue) -> Constants:
+def _byte_constants(source: Encoding, weights: Integers, epilogue: Epilogue) -> Constants:
     """Return constants for centred integer weights ``[o, n]`` that may lie outside int8."""
-    row_factor = _row_factor(weights)
-    constant = lowest * weights.sum(axis=1)
+    stepped = weights * level_step(source)
+    row_factor = _row_factor(stepped)
+    small = stepped - row_factor[:, None]
+    if small.size and max(int(small.max()) - 127, -128 - int(small.min())) > 0:
+        raise EngineError(
+            "weights do not fit bytes",
+            expected="a span of at most 255 for integer weights times the step of the input's levels",
+            found=str(int(np.ptp(small))),
+            remedy="Use fewer bits, or run it with the reference evaluator.",
+        )
     return {
-        "weights": (weights - row_factor[:, None]).astype(np.int8),
-        "constant": _int32(constant),
+        "weights": small.astype(np.int8),
+        "constant": _int32(lowest_level(source) * weights.sum(axis=1)),
         "row_factor": _int32(row_factor if row_factor.any() else row_factor[:0]),
         "epilogue": epilogue,
     }

@@ -4,7 +4,7 @@ One table keyed by operator. Weights of low-bit layers stay packed: nothing here
 the int8 path was chosen.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import NoReturn
 
@@ -13,21 +13,25 @@ import numpy as np
 from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node, Value, run_passes
 from lowbit.ir.passes import fold_constants, fuse_linear, is_linear
-from lowbit.program.layers import affine_layer, lq_layer
+from lowbit.ir.window import Window
+from lowbit.program.layers import Constants, affine_layer, columns_by_pixels, lq_convolution, lq_layer
 from lowbit.program.representation import MOVES, PLANE_BITS, Bytes, byte_of_code, plane_values
 from lowbit.program.steps import ProgramPlan, Step
+from lowbit.program.windows import window_constants, window_of
 from lowbit.schemes import Affine, Encoding
 
 Lower = Callable[["Planner", Node], None]
+Lengths = tuple[int, int, int]
 
 
-def plan(graph: Graph, plane_pairs: int = PLANE_BITS**2) -> ProgramPlan:
+def plan(graph: Graph, plane_pairs: int = PLANE_BITS**2, convolution_pairs: int | None = None) -> ProgramPlan:
     """Return the program of a verified graph.
 
     Args:
         graph: with one input and one output.
         plane_pairs: layers of up to this many pairs of planes (bits of input times weights) count bits,
             the others sum bytes; the integers are the same, and kernels decide which is faster.
+        convolution_pairs: the same for convolutions; as `plane_pairs` when None.
 
     Raises:
         EngineError: an operator, shape or encoding that the engine does not run, naming the node.
@@ -35,24 +39,39 @@ def plan(graph: Graph, plane_pairs: int = PLANE_BITS**2) -> ProgramPlan:
     if any(node.op in ("MatMul", "Identity", "Gemm") and not is_linear(graph, node) for node in graph.nodes):
         graph = run_passes(graph, [fold_constants, fuse_linear]).graph
     _require_one(graph)
-    planner = Planner(graph, plane_values(graph, plane_pairs))
+    most = plane_pairs if convolution_pairs is None else convolution_pairs
+    planner = Planner(graph, plane_values(graph, plane_pairs, most))
     for node in graph.nodes:
         planner.lower(node)
     source, target = graph.value(graph.inputs[0]), graph.value(graph.outputs[0])
     if target.encoding is not None:
         raise EngineError("the output is codes", where=target.name, expected="floats", remedy="Add a Decode.")
-    return ProgramPlan(
-        source.shape, target.shape, tuple(planner.steps), planner.numbers[target.name], planner.codes
-    )
+    output = planner.flat(target.name)
+    return ProgramPlan(source.shape, target.shape, tuple(planner.steps), output, planner.codes)
 
 
 class Planner:
-    """The steps so far, and the number of every value that has one."""
+    """The steps so far, and the number of every value that has one.
+
+    A value lies flat, in the order of its shape, or as a map, channels innermost; either form is made of
+    the other where a step asks for it.
+
+    Attributes:
+        graph: planned.
+        planes: values in planes.
+        steps: in order.
+        numbers: of values that lie flat.
+        maps: of values that lie as maps.
+        lengths: channels, height and width of what lies as a map, though its shape may be flat.
+        codes: see `ProgramPlan`.
+    """
 
     def __init__(self, graph: Graph, planes: frozenset[str]) -> None:
         self.graph, self.planes = graph, planes
         self.steps: list[Step] = []
         self.numbers = {graph.inputs[0]: 0}
+        self.maps: dict[str, int] = {}
+        self.lengths: dict[str, Lengths] = {}
         self.codes: dict[str, Bytes] = {}
 
     def lower(self, node: Node) -> None:
@@ -62,17 +81,119 @@ class Planner:
             self.refuse(node, f"the operator {node.op}")
         lowering(self, node)
 
+    def computed(self, name: str) -> bool:
+        """Return whether a value is made by a step, or is the input."""
+        return name in self.numbers or name in self.maps
+
     def add(self, node: Node, operation: str, why: str = "", /, **constants: object) -> None:
-        """Add a step whose sources are the node's computed inputs and whose result is its output."""
-        sources = tuple(self.numbers[name] for name in node.inputs if name in self.numbers)
-        self.steps.append(Step(operation, sources, constants, node.outputs[0], why))
-        self.numbers[node.outputs[0]] = len(self.steps)
-        self._remember_codes(node.outputs[0])
+        """Add a step on the node's computed inputs, laid flat."""
+        sources = tuple(self.flat(name) for name in node.inputs if self.computed(name))
+        self.numbers[node.outputs[0]] = self._emit(operation, sources, constants, node.outputs[0], why)
+
+    def add_map(self, node: Node, operation: str, why: str = "", /, **constants: object) -> None:
+        """Add a step on the node's first input, as a map."""
+        self.result_map(
+            node, self._emit(operation, (self.map(node.inputs[0]),), constants, node.outputs[0], why)
+        )
+
+    def add_elementwise(self, node: Node, operation: str, why: str = "", /, **constants: object) -> None:
+        """Add a step that leaves every element where it is: on maps where an input lies as one."""
+        names = [name for name in node.inputs if self.computed(name)]
+        first = next((name for name in names if name in self.maps), "")
+        if not first:
+            self.add(node, operation, why, **constants)
+            return
+        sources = tuple(self.map(name, self.lengths[first]) for name in names)
+        self.maps[node.outputs[0]] = self._emit(operation, sources, constants, node.outputs[0], why)
+        self.lengths[node.outputs[0]] = self.lengths[first]
+
+    def append(self, node: Node, operation: str, **constants: object) -> None:
+        """Add a step that replaces the node's output by a function of it."""
+        name = node.outputs[0]
+        where = self.maps if name in self.maps else self.numbers
+        where[name] = self._emit(operation, (where[name],), constants, name, "")
+
+    def add_layer(self, node: Node, operation: str, why: str, constants: Constants) -> None:
+        """Add a fully connected step. A map without gaps is read as it lies, by weights in its order."""
+        name = node.inputs[0]
+        if name not in self.maps or name in self.numbers or not self._dense(name):
+            self.add(node, operation, why, **constants)
+            return
+        ordered = columns_by_pixels(constants, self.lengths[name])
+        self.numbers[node.outputs[0]] = self._emit(
+            operation, (self.maps[name],), ordered, node.outputs[0], why
+        )
+
+    def join(self, node: Node) -> None:
+        """Add the concatenation of the node's inputs, as maps."""
+        sources = tuple(self.map(name) for name in node.inputs)
+        self.result_map(node, self._emit("concatenate", sources, {}, node.outputs[0], ""))
+
+    def result_map(self, node: Node, number: int) -> None:
+        """Note that a step made the node's output as a map."""
+        name = node.outputs[0]
+        self.maps[name], self.lengths[name] = number, self._lengths(name)
 
     def alias(self, node: Node) -> None:
-        """Let the node's output be its input."""
-        self.numbers[node.outputs[0]] = self.numbers[node.inputs[0]]
-        self._remember_codes(node.outputs[0])
+        """Let the node's output be its input, laid flat or as the map that it was."""
+        source, target = node.inputs[0], node.outputs[0]
+        if source not in self.maps:
+            self.numbers[target] = self.flat(source)
+        else:
+            self.maps[target], self.lengths[target] = self.maps[source], self.lengths[source]
+        self._remember_codes(target)
+
+    def flat(self, name: str) -> int:
+        """Return the number of a value laid flat."""
+        if not self.computed(name):
+            raise EngineError(
+                "the engine reads a constant only where it expects one",
+                where=f"{self.graph.name}/{name}",
+                expected="the input, or the result of a node",
+                remedy="Fold constants first, or run it with --backend reference.",
+            )
+        if name not in self.numbers:
+            self.numbers[name] = self._emit("flatten", (self.maps[name],), {}, name, "")
+        return self.numbers[name]
+
+    def map(self, name: str, lengths: Lengths | None = None) -> int:
+        """Return the number of a value as a map, of the given channels, height and width or its own."""
+        lengths = lengths or self._lengths(name)
+        if name not in self.maps or self.lengths[name] != lengths:
+            source = self.flat(name)
+            constants = dict(zip(("channels", "height", "width"), lengths, strict=True))
+            self.maps[name], self.lengths[name] = (
+                self._emit("arrange", (source,), constants, name, ""),
+                lengths,
+            )
+        return self.maps[name]
+
+    def _dense(self, name: str) -> bool:
+        """Return whether a map's pixels follow each other without padding."""
+        channels, height, width = self.lengths[name]
+        unit = 1 if self.graph.value(name).encoding is None else 32 if name in self.planes else 4
+        return channels % unit == 0 or height * width == 1
+
+    def _lengths(self, name: str) -> Lengths:
+        shape = self.graph.value(name).shape
+        if len(shape) != 4 or not all(isinstance(length, int) for length in shape[1:]):
+            raise EngineError(
+                "the engine runs maps of two axes",
+                where=name,
+                expected="[n, channels, height, width]",
+                found=str(shape),
+                remedy="Run it with --backend reference.",
+            )
+        channels, height, width = (int(length) for length in shape[1:])
+        return channels, height, width
+
+    def _emit(
+        self, operation: str, sources: tuple[int, ...], constants: Mapping[str, object], value: str, why: str
+    ) -> int:
+        shape = tuple(int(length) for length in self.graph.value(value).shape[1:])
+        self.steps.append(Step(operation, sources, constants, value, why, shape))
+        self._remember_codes(value)
+        return len(self.steps)
 
     def refuse(self, node: Node, what: str) -> NoReturn:
         """Raise `EngineError` for a node."""
@@ -106,62 +227,65 @@ def _encode(planner: Planner, node: Node) -> None:
     given = [planner.graph.constant(name) for name in node.inputs[1:] if name]
     if isinstance(encoding, Affine) and not given:
         scale, zero = float(encoding.scale[0]), float(encoding.zero_point[0])
-        planner.add(node, "encode_affine", scale=scale, zero=zero, top=float((1 << encoding.bits) - 1))
+        planner.add_elementwise(
+            node, "encode_affine", scale=scale, zero=zero, top=float((1 << encoding.bits) - 1)
+        )
         return
     thresholds = given[0] if given else encoding.thresholds()[0]
     codes = encoding.code_of_rank()[0]
     if name in planner.planes:
-        planner.add(node, "encode_planes", thresholds=thresholds, table=codes)
+        if len(planner.graph.value(name).shape) == 4:
+            planner.map(node.inputs[0])  # planes are never rearranged
+        planner.add_elementwise(node, "encode_planes", thresholds=thresholds, table=codes)
     else:
-        planner.add(node, "encode_bytes", thresholds=thresholds, table=byte_of_code(encoding, name)[codes])
+        table = byte_of_code(encoding, name)[codes]
+        planner.add_elementwise(node, "encode_bytes", thresholds=thresholds, table=table)
 
 
 def _decode(planner: Planner, node: Node) -> None:
     encoding = planner.encoding(node.inputs[0])
     if node.inputs[0] in planner.planes:
-        planner.add(node, "decode", table=encoding.decode(np.arange(1 << encoding.bits)))
+        planner.add_elementwise(node, "decode", table=encoding.decode(np.arange(1 << encoding.bits)))
         return
     byte = byte_of_code(encoding, node.inputs[0])
     table = np.zeros(256, np.float32)
     table[byte] = encoding.decode(np.arange(len(byte)))
-    planner.add(node, "decode", table=table)
+    planner.add_elementwise(node, "decode", table=table)
 
 
 def _lq(planner: Planner, node: Node) -> None:
     operation, constants, why = lq_layer(planner.graph, node, planner.planes)
-    planner.add(node, operation, why, **constants)
-    _activate_output(planner, node)
+    planner.add_layer(node, operation, why, constants)
+    activate_output(planner, node)
 
 
-def _activate_output(planner: Planner, node: Node) -> None:
+def activate_output(planner: Planner, node: Node) -> None:
     """Add the activation of a layer whose output stays float."""
     activation = str(node.attributes.get("activation", "none"))
     if activation == "none" or planner.graph.value(node.outputs[0]).encoding is not None:
         return
     operation, constants = _FUNCTIONS[activation]
-    step = Step(operation, (len(planner.steps),), constants, node.outputs[0])
-    planner.steps.append(step)
-    planner.numbers[node.outputs[0]] = len(planner.steps)
+    planner.append(node, operation, **constants)
 
 
 def _affine(planner: Planner, node: Node) -> None:
-    planner.add(node, "byte_fully_connected", "8-bit codes", **affine_layer(planner.graph, node))
+    planner.add_layer(node, "byte_fully_connected", "8-bit codes", affine_layer(planner.graph, node))
 
 
 def _gemm(planner: Planner, node: Node) -> None:
     if not is_linear(planner.graph, node):
         planner.refuse(node, "a product of two computed values")
     weights, bias = (np.ascontiguousarray(planner.graph.constant(name)) for name in node.inputs[1:])
-    planner.add(node, "float_fully_connected", weights=weights, bias=bias)
+    planner.add_layer(node, "float_fully_connected", "", {"weights": weights, "bias": bias})
 
 
 def _activation(planner: Planner, node: Node) -> None:
     source, target = (planner.graph.value(name) for name in (node.inputs[0], node.outputs[0]))
     if source.encoding is None:
         operation, constants = _FUNCTIONS[node.op.lower()]
-        planner.add(node, operation, **constants)
+        planner.add_elementwise(node, operation, **constants)
         return
-    planner.add(node, "look_up", table=_code_table(planner, node, source, target))
+    planner.add_elementwise(node, "look_up", table=_code_table(planner, node, source, target))
 
 
 def _code_table(planner: Planner, node: Node, source: Value, target: Value) -> object:
@@ -182,15 +306,15 @@ def _clip(planner: Planner, node: Node) -> None:
         float(planner.graph.constant(name)) if name else default
         for name, default in zip(bounds, (-inf, inf), strict=True)
     )
-    planner.add(node, "clip", low=low, high=high)
+    planner.add_elementwise(node, "clip", low=low, high=high)
 
 
 def _arithmetic(planner: Planner, node: Node) -> None:
     operation = _ARITHMETIC[node.op]
     shapes = [planner.graph.value(name).shape for name in node.inputs]
-    computed = [name in planner.numbers for name in node.inputs]
+    computed = [planner.computed(name) for name in node.inputs]
     if all(computed) and shapes[0] == shapes[1]:
-        planner.add(node, "combine", operation=operation)
+        planner.add_elementwise(node, "combine", operation=operation)
         return
     if sum(computed) != 1 or (not computed[0] and node.op in ("Sub", "Div")):
         planner.refuse(node, "this form of arithmetic")
@@ -199,9 +323,13 @@ def _arithmetic(planner: Planner, node: Node) -> None:
     constant = planner.graph.constant(node.inputs[1 - index])
     if constant.ndim and constant.shape[0] != 1 and constant.ndim == len(shapes[index]):
         planner.refuse(node, "a constant for each sample")
-    row = np.broadcast_to(constant.reshape(constant.shape[-len(length) :]), [int(n) for n in length])
-    planner.add(
-        node, "combine_constant", row=np.ascontiguousarray(row.reshape(-1), np.float32), operation=operation
+    row = np.broadcast_to(constant.reshape(constant.shape[-len(length) :]), [int(n) for n in length]).reshape(
+        -1
+    )
+    if node.inputs[index] in planner.maps:
+        row = row.reshape(planner.lengths[node.inputs[index]]).transpose(1, 2, 0).reshape(-1)
+    planner.add_elementwise(
+        node, "combine_constant", row=np.ascontiguousarray(row, np.float32), operation=operation
     )
 
 
@@ -217,6 +345,78 @@ def _move(planner: Planner, node: Node) -> None:
     if before[0] != after[0]:
         planner.refuse(node, "a change of the batch")
     planner.alias(node)
+
+
+def _lq_convolution(planner: Planner, node: Node) -> None:
+    window = _convolution_window(planner, node, planner.graph.value(node.inputs[1]).shape[1:3])
+    operation, constants, why = lq_convolution(planner.graph, node, window, planner.planes)
+    planner.add_map(node, operation, why, **constants)
+    activate_output(planner, node)
+
+
+def _convolution(planner: Planner, node: Node) -> None:
+    graph = planner.graph
+    if any(planner.computed(name) for name in node.inputs[1:]):
+        planner.refuse(node, "a convolution by a computed value")
+    weights = graph.constant(node.inputs[1])
+    if weights.ndim != 4:
+        planner.refuse(node, "a convolution over anything but two axes")
+    window = _convolution_window(planner, node, weights.shape[2:])
+    biased = len(node.inputs) > 2 and node.inputs[2]
+    bias = graph.constant(node.inputs[2]) if biased else np.zeros(len(weights), np.float32)
+    rows = np.ascontiguousarray(weights.transpose(0, 2, 3, 1).reshape(len(weights), -1), np.float32)
+    group = node.attributes.get("group", 1)
+    planner.add_map(
+        node, "float_convolution", **window_constants(window), group=group, weights=rows, bias=bias
+    )
+
+
+def _convolution_window(planner: Planner, node: Node, kernel: tuple[int | str, ...]) -> Window:
+    shape = planner.graph.value(node.inputs[0]).shape
+    return window_of(node, shape, tuple(int(extent) for extent in kernel))
+
+
+def _pool_window(planner: Planner, node: Node) -> Window:
+    shape = planner.graph.value(node.inputs[0]).shape
+    if len(shape) != 4:
+        planner.refuse(node, "pooling over anything but two axes")
+    kernel = shape[2:] if node.op.startswith("Global") else node.attributes["kernel_shape"]
+    return window_of(node, shape, tuple(int(extent) for extent in kernel))  # type: ignore[union-attr]
+
+
+def _max_pool(planner: Planner, node: Node) -> None:
+    encoding = planner.graph.value(node.inputs[0]).encoding
+    ranks = np.zeros(0, np.uint8)
+    if encoding is not None and node.inputs[0] in planner.planes:
+        codes = encoding.code_of_rank()[0]
+        ranks = np.empty(len(codes), np.uint8)
+        ranks[codes] = np.arange(len(codes), dtype=np.uint8)
+    planner.add_map(node, "max_pool", **window_constants(_pool_window(planner, node)), ranks=ranks)
+
+
+def _average_pool(planner: Planner, node: Node) -> None:
+    window = window_constants(_pool_window(planner, node))
+    planner.add_map(
+        node, "average_pool", **window, count_all=bool(node.attributes.get("count_include_pad", 0))
+    )
+
+
+def _batch_normalization(planner: Planner, node: Node) -> None:
+    scale, bias, mean, variance = (
+        planner.graph.constant(name).astype(np.float64) for name in node.inputs[1:]
+    )
+    factor = scale / np.sqrt(variance + float(node.attributes.get("epsilon", 1e-5)))  # type: ignore[arg-type]
+    shift = (bias - mean * factor).astype(np.float32)
+    add = planner.add if len(planner.graph.value(node.inputs[0]).shape) == 2 else planner.add_map
+    add(node, "scale_channels", scale=factor.astype(np.float32), shift=shift)
+
+
+def _concat(planner: Planner, node: Node) -> None:
+    rank = len(planner.graph.value(node.outputs[0]).shape)
+    computed = all(planner.computed(name) for name in node.inputs)
+    if rank != 4 or not computed or int(node.attributes.get("axis", 0)) % rank != 1:  # type: ignore[arg-type]
+        planner.refuse(node, "a concatenation of anything but the channels of computed maps")
+    planner.join(node)
 
 
 def _require_one(graph: Graph) -> None:
@@ -240,6 +440,12 @@ _FUNCTIONS: dict[str, tuple[str, dict[str, object]]] = {
 _ARITHMETIC = {"Add": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide"}
 
 _LOWERINGS: dict[tuple[str, str], Lower] = {
+    ("lowbit", "LQConv"): _lq_convolution,
+    ("", "Conv"): _convolution,
+    ("", "BatchNormalization"): _batch_normalization,
+    ("", "Concat"): _concat,
+    **dict.fromkeys([("", "MaxPool"), ("", "GlobalMaxPool")], _max_pool),
+    **dict.fromkeys([("", "AveragePool"), ("", "GlobalAveragePool")], _average_pool),
     ("lowbit", "Encode"): _encode,
     ("lowbit", "Decode"): _decode,
     ("lowbit", "LQFullyConnected"): _lq,

@@ -1,7 +1,8 @@
 """How codes lie in memory between steps: as bit planes, or as bytes.
 
 Planes hold the bits of codes. A byte holds the integer level less the lowest one (learned basis), so
-that int8 dot products sum levels directly, or the code itself (affine).
+that int8 dot products sum levels directly, or the code itself (affine). Where that does not fit a byte,
+it is divided by what all differences of levels have in common: ``X = X_min + step * u``.
 """
 
 import numpy as np
@@ -14,33 +15,67 @@ from lowbit.schemes import Affine, Encoding, LearnedBasis
 Bytes = npt.NDArray[np.uint8]
 
 PLANE_BITS = 4
+WORD_BITS = 32
+GROUP_CHANNELS = 16
 
 # Operators that leave every element of a sample where it is.
-MOVES = ("Flatten", "Reshape", "Identity")
+MOVES = ("Flatten", "Reshape", "Identity", "Dropout", "Squeeze", "Unsqueeze")
+# Operators whose codes in and out lie alike.
+PASSES = (*MOVES, "MaxPool", "GlobalMaxPool", "Concat")
 
 
-def plane_values(graph: Graph, plane_pairs: int) -> frozenset[str]:
+def plane_values(graph: Graph, fully_connected_pairs: int, convolution_pairs: int) -> frozenset[str]:
     """Return the coded values that lie in planes: those whose every reader takes planes.
+
+    What operators only pass on lies alike before and after them.
 
     Args:
         graph: verified.
-        plane_pairs: up to how many pairs of planes (bits of input times weights) a layer counts bits.
+        fully_connected_pairs, convolution_pairs: up to how many pairs of planes (bits of input times
+            weights) a layer counts bits.
     """
-    wanted: dict[str, bool] = {}
-    for node in reversed(graph.nodes):  # so that what moves no data can pass on what its readers want
-        takes = (
-            wanted.get(node.outputs[0], True) if node.op in MOVES else _takes_planes(graph, node, plane_pairs)
-        )
-        wanted[node.inputs[0]] = wanted.get(node.inputs[0], True) and takes
-    return frozenset(name for name, planes in wanted.items() if planes and _fits_planes(graph, name))
+    pairs = {"LQFullyConnected": fully_connected_pairs, "LQConv": convolution_pairs}
+    same = {name: name for name, value in graph.values.items() if value.encoding is not None}
+    for node in graph.nodes:
+        if node.op in PASSES and node.outputs[0] in same:
+            for name in node.inputs:
+                if name in same:
+                    same[_first(same, name)] = _first(same, node.outputs[0])
+    refused = {_first(same, name) for name in same if not _fits_planes(graph, name)}
+    for node in graph.nodes:
+        if node.inputs and node.inputs[0] in same and not _takes_planes(graph, node, pairs):
+            refused.add(_first(same, node.inputs[0]))
+    return frozenset(name for name in same if _first(same, name) not in refused)
 
 
-def _takes_planes(graph: Graph, node: Node, plane_pairs: int) -> bool:
-    if (node.domain, node.op) != ("lowbit", "LQFullyConnected"):
-        return node.op == "Decode"
+def _first(same: dict[str, str], name: str) -> str:
+    while same[name] != name:
+        name = same[name]
+    return name
+
+
+def _takes_planes(graph: Graph, node: Node, pairs: dict[str, int]) -> bool:
+    if node.op == "Concat":
+        return all(int(graph.value(name).shape[1]) % WORD_BITS == 0 for name in node.inputs)
+    if node.domain != "lowbit" or node.op not in pairs:
+        return node.op == "Decode" or node.op in PASSES
     x, w = (graph.value(name).encoding for name in node.inputs[:2])
     assert x is not None and w is not None  # verified
-    return w.bits <= PLANE_BITS and (x.bits * w.bits <= plane_pairs or _has_ties(x))
+    if not _planes_of_group(graph, node):
+        return False
+    return w.bits <= PLANE_BITS and (x.bits * w.bits <= pairs[node.op] or _has_ties(x))
+
+
+def _planes_of_group(graph: Graph, node: Node) -> bool:
+    """Return whether the groups of a convolution are whole words of channels."""
+    group = node.attributes.get("group", 1)
+    if group == 1:
+        return True
+    outputs, _, _, depth = graph.value(node.inputs[1]).shape
+    encoding = graph.value(node.inputs[1]).encoding
+    assert isinstance(group, int) and isinstance(encoding, LearnedBasis)
+    whole = int(depth) % WORD_BITS == 0 and int(outputs) // group % GROUP_CHANNELS == 0
+    return whole and not encoding.integer_weight_offset().any()
 
 
 def _has_ties(encoding: Encoding) -> bool:
@@ -63,16 +98,25 @@ def byte_of_code(encoding: Encoding, where: str) -> Bytes:
     if isinstance(encoding, Affine):
         return np.arange(1 << encoding.bits, dtype=np.uint8)
     levels = encoding.integer_levels()[0]
-    span = int(levels.max()) - int(levels.min())
-    if span > 255:
+    units = (levels - levels.min()) // level_step(encoding)
+    if int(units.max()) > 255:
         raise EngineError(
             "integer levels do not fit a byte",
             where=where,
-            expected="a span of at most 255",
-            found=str(span),
+            expected="a span of at most 255 steps",
+            found=str(int(units.max())),
             remedy="Use fewer bits, or run it with the reference evaluator.",
         )
-    return np.asarray(levels - levels.min(), np.uint8)
+    return np.asarray(units, np.uint8)
+
+
+def level_step(encoding: Encoding) -> int:
+    """Return how many integer levels one unit of a byte stands for."""
+    if isinstance(encoding, Affine):
+        return 1
+    levels = encoding.integer_levels()[0].astype(np.int64)
+    span = int(levels.max() - levels.min())
+    return 1 if span <= 255 else int(np.gcd.reduce(levels - levels.min()))
 
 
 def lowest_level(encoding: Encoding) -> int:

@@ -29,6 +29,7 @@ class Step:
         constants: further arguments by name.
         value: the graph's value that the result is, for tracing.
         why: why this operation was chosen, where there was a choice.
+        shape: of one sample of that value.
     """
 
     operation: str
@@ -36,6 +37,7 @@ class Step:
     constants: Mapping[str, object] = field(default_factory=dict)
     value: str = ""
     why: str = ""
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
