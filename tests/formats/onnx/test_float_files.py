@@ -354,3 +354,74 @@ def test_size_limit(tmp_path: Path) -> None:
     write(float_mlp(), path)
     with pytest.raises(TooLargeError):
         read(path, limit=100)
+
+
+MAP = "float[batch, 3, 5, 4] x"
+KERNEL = RANDOM.normal(size=(2, 3, 3, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("text", "opset", "ops"),
+    [
+        ("y = ReduceMean<axes = [2, 3], keepdims = 0>(x)", 13, ["GlobalAveragePool", "Flatten"]),
+        ("a = Constant<value = int64[2] {-1, -2}>()\ny = ReduceMean(x, a)", 18, ["GlobalAveragePool"]),
+        ('y = Conv<auto_pad = "SAME_UPPER", strides = [2, 3]>(x, w)', 18, ["Conv"]),
+        ('y = Conv<auto_pad = "SAME_LOWER">(x, w)', 18, ["Conv"]),
+        ('y = Conv<auto_pad = "VALID">(x, w)', 18, ["Conv"]),
+        ("y = MaxPool<kernel_shape = [2, 2], strides = [3, 3], ceil_mode = 1>(x)", 18, ["MaxPool"]),
+        (
+            "y = AveragePool<kernel_shape = [2, 2], strides = [3, 3], pads = [1, 1, 0, 0], ceil_mode = 1>(x)",
+            18,
+            ["AveragePool"],
+        ),
+        ("y = Pad<pads = [0, 0, 1, 2, 0, 0, 0, 1], value = 0.5>(x)", 9, ["Pad"]),
+        ("y = Squeeze<axes = [2]>(z)\n", 11, ["GlobalMaxPool", "Squeeze"]),
+    ],
+)
+def test_maps(text: str, opset: int, ops: list[str]) -> None:
+    if "(z)" in text:
+        text = "z = GlobalMaxPool(x)\n" + text
+    rank = len(ort_shape(text, opset))
+    proto = model(text, {"w": KERNEL}, opset=opset, inputs=MAP, outputs=f"float[{'a, ' * (rank - 1)}b] y")
+    fused = assert_means_the_same(proto, (2, 3, 5, 4))
+    assert [node.op for node in fused.nodes] == ops
+
+
+def test_a_convolution_is_called_after_its_weights() -> None:
+    proto = model("y = Conv(x, w)", {"conv1.weight": KERNEL}, inputs=MAP, outputs="float[a, b, c, d] y")
+    proto.graph.node[0].input[1] = "conv1.weight"
+    assert from_proto(proto).nodes[0].name == "conv1"
+
+
+def ort_shape(text: str, opset: int) -> tuple[int, ...]:
+    """Return the shape that ONNX Runtime gives the output."""
+    proto = model(text, {"w": KERNEL}, opset=opset, inputs=MAP, outputs="y")
+    return ort(proto, {"x": np.zeros((2, 3, 5, 4), np.float32)}, "y").shape
+
+
+def test_a_partial_window_counts_its_pads_as_onnx_says() -> None:
+    text = (
+        "y = AveragePool<kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1], ceil_mode = 1, "
+        "count_include_pad = 1>(x)"
+    )
+    proto = model(text, {}, inputs="float[batch, 1, 4, 4] x", outputs="float[a, b, c, d] y")
+    graph = from_proto(proto)
+    assert [node.op for node in graph.nodes] == ["Pad", "AveragePool"]
+    found = evaluate(graph, {"x": np.ones((1, 1, 4, 4), np.float32)})["y"][0, 0]
+    # Along each axis the last window covers the last element, a pad of the file, and what rounding added.
+    np.testing.assert_allclose(found[2, 2], 1 / 4)
+    np.testing.assert_allclose(found[0, 0], 4 / 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("y = ReduceMean<axes = [1]>(x)", "a mean over these axes; expected all axes after the first two"),
+        ('y = Conv<auto_pad = "SAME">(x, w)', "auto_pad; expected NOTSET, VALID, SAME_UPPER"),
+        ("y, i = MaxPool<kernel_shape = [2, 2]>(x)", "more outputs than one"),
+        ("y = Conv<strides = [1, 1, 1]>(x, w)", "strides; expected 2 numbers"),
+    ],
+)
+def test_maps_that_are_refused(text: str, message: str) -> None:
+    with pytest.raises(LowbitError, match=rf"node 'y'.*{message}"):
+        from_proto(model(text, {"w": KERNEL}, opset=13, inputs=MAP, outputs="float[a, b, c, d] y"))

@@ -6,6 +6,7 @@ of the graph:
 
 * shape arithmetic and transposed or cast constants are worked out (`shape_arithmetic`);
 * Constant and ConstantOfShape become constants; Dropout and casts between floats become Identity;
+* ``auto_pad`` and ``ceil_mode`` become pads (`windows`), a mean over the map global average pooling;
 * a float cast of an input makes that input float32;
 * a batch that the exporter fixed to 1 is opened where type inference agrees;
 * outputs that are class labels (integers, text) are left out when there are float outputs beside
@@ -348,7 +349,7 @@ class _Reader:
         """Return the node's name; a layer is called after its weights where they say what it is."""
         stem = proto.name or proto.op_type
         ours = self.model.producer_name == PRODUCER
-        if proto.op_type in ("Gemm", "MatMul") and len(inputs) > 1 and not (ours and proto.name):
+        if proto.op_type in ("Conv", "Gemm", "MatMul") and len(inputs) > 1 and not (ours and proto.name):
             stem = _layer_of(self.origin.get(inputs[1], inputs[1])) or self.biased.get(proto.output[0], stem)
         return self._unique(stem)
 

@@ -134,6 +134,24 @@ def _all_pads(rank: int, axes: Array, pads: Array) -> Array:
     return every.reshape(-1)
 
 
+def _mean(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
+    """A mean over the whole map is global average pooling, written as exporters like to."""
+    rank, given = len(reader.shape(proto.input[0])), integers(attributes, "axes")
+    if len(proto.input) > 1 and proto.input[1]:
+        given = tuple(int(axis) for axis in reader.known(proto.input[1]).reshape(-1))
+    if sorted(axis + rank if axis < 0 else axis for axis in given) != list(range(2, rank)) or rank < 3:
+        raise UnsupportedError(
+            "a mean over these axes",
+            expected="all axes after the first two",
+            found=f"axes {given} of {rank}",
+            remedy="Use global average pooling.",
+        )
+    if integer(attributes, "keepdims", 1):
+        reader.add(proto, "GlobalAveragePool", [proto.input[0]], {})
+    else:
+        reader.add(proto, "Flatten", [reader.insert("GlobalAveragePool", [proto.input[0]])], {})
+
+
 def _legacy_broadcast(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
     """Before opset 7 the second operand of a sum or product was aligned with an axis of the first."""
     inputs = list(proto.input)
@@ -177,5 +195,6 @@ REWRITES: dict[str, Rewrite] = {
     "MaxPool": read_max_pool,
     "PRelu": _prelu,
     "Pad": _pad,
+    "ReduceMean": _mean,
     "Reshape": _reshape,
 }
