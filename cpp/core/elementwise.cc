@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "error.h"
 
@@ -46,8 +47,14 @@ class EncodeStep final : public Step {
             where, std::to_string(levels - 1) + " rising thresholds", std::to_string(thresholds.size()));
     require(output == Output::bytes || *std::max_element(table.begin(), table.end()) < levels, where,
             "codes below " + std::to_string(levels), "a larger one");
-    encoder_ = {output, row_features(result_value), static_cast<unsigned>(std::bit_width(levels) - 1), true, {}, {}};
+    encoder_ = {};
+    encoder_.output = output;
+    encoder_.features = row_features(result_value);
+    encoder_.bits = static_cast<unsigned>(std::bit_width(levels) - 1);
+    encoder_.rank_is_code = true;
     std::copy(thresholds.begin(), thresholds.end(), encoder_.thresholds);
+    encoder_.thresholds[levels - 1] = std::numeric_limits<float>::infinity();
+    set_grid(thresholds);
     std::copy(table.begin(), table.end(), encoder_.table);
     for (std::size_t n = 0; n < levels; ++n) encoder_.rank_is_code &= table[n] == n;
     name = where;
@@ -61,6 +68,19 @@ class EncodeStep final : public Step {
 
  private:
   static constexpr const char* where = "encode";
+
+  // Half a step, less what rounding in the kernel may add.
+  static constexpr float kNear = 0.4f;
+
+  void set_grid(std::span<const float> thresholds) {
+    encoder_.first = thresholds.front();
+    encoder_.rate = static_cast<float>(thresholds.size() - 1) / (thresholds.back() - thresholds.front());
+    encoder_.grid = thresholds.size() > 1 && std::isfinite(encoder_.rate) && std::isfinite(encoder_.first);
+    for (std::size_t c = 0; c < thresholds.size(); ++c) {
+      const float steps = (thresholds[c] - encoder_.first) * encoder_.rate;
+      encoder_.grid = encoder_.grid && std::abs(steps - static_cast<float>(c)) < kNear;
+    }
+  }
 
   Kernel<encode_kernel> kernel_;
   std::size_t x_;

@@ -124,8 +124,11 @@ struct Encoder {
   std::size_t features;
   unsigned bits;
   bool rank_is_code;
-  float thresholds[kMaxLevels];  // 2^bits - 1 of them, rising
+  float thresholds[kMaxLevels];  // 2^bits - 1 of them, rising; then infinity
   std::uint8_t table[kMaxLevels];
+  // Where the thresholds are almost a grid, t_c within half a step of first + c / rate: a rank to start from.
+  bool grid;
+  float first, rate;
 };
 
 // byte = clip(rint(x / scale) + zero, 0, top), in float64, half to even; NaN gives 0.

@@ -29,6 +29,35 @@ void encode_row(const Encoder& encoder, const std::byte* x, std::byte* y, std::s
   }
 }
 
+// A rank to start from is at most one off: it is compared with its two neighbours.
+void encode_grid(const Encoder& encoder, const std::byte* x, std::byte* y) {
+  const __m512 first_threshold = _mm512_set1_ps(encoder.first), rate = _mm512_set1_ps(encoder.rate);
+  const int last = (1 << encoder.bits) - 1;
+  const __m512 top = _mm512_set1_ps(static_cast<float>(last));
+  for (std::size_t first = 0; first < encoder.features; first += kGroup) {
+    const std::size_t count = encoder.features - first;
+    const __mmask16 valid = first_lanes(count);
+    const __m512 value = _mm512_maskz_loadu_ps(valid, x + 4 * first);
+    const __m512 steps = _mm512_mul_ps(_mm512_sub_ps(value, first_threshold), rate);
+    // min returns its second operand for a NaN, which then becomes the smallest integer.
+    const __m512 bounded = _mm512_min_ps(top, _mm512_add_ps(steps, _mm512_set1_ps(0.5f)));
+    __m512i rank = _mm512_max_epi32(_mm512_cvttps_epi32(bounded), _mm512_setzero_si512());
+    const __m512 above = _mm512_i32gather_ps(rank, encoder.thresholds, 4);
+    const __mmask16 inner = _mm512_test_epi32_mask(rank, rank);
+    const __m512 below = _mm512_mask_i32gather_ps(value, inner, _mm512_sub_epi32(rank, _mm512_set1_epi32(1)),
+                                                  encoder.thresholds, 4);
+    const __mmask16 up = _mm512_cmp_ps_mask(value, above, _CMP_GT_OQ);
+    const __mmask16 down = _mm512_mask_cmp_ps_mask(inner, value, below, _CMP_NGT_UQ);
+    rank = count_if(rank, up);
+    rank = _mm512_mask_sub_epi32(rank, down, rank, _mm512_set1_epi32(1));
+    if (encoder.rank_is_code) {
+      _mm512_mask_cvtepi32_storeu_epi8(y + first, valid, rank);
+    } else {
+      write_bytes(rank, encoder.table, count, y + first);
+    }
+  }
+}
+
 void encode_many_ranks(const Encoder& encoder, const std::byte* x, std::byte* y) {
   for (std::size_t first = 0; first < encoder.features; first += kGroup) {
     const std::size_t count = encoder.features - first;
@@ -199,7 +228,7 @@ void encode(const Encoder& encoder, const Rows& rows) {
       case 2: encode_row<2>(encoder, x, y, rows.y_plane); break;
       case 3: encode_row<3>(encoder, x, y, rows.y_plane); break;
       case 4: encode_row<4>(encoder, x, y, rows.y_plane); break;
-      default: encode_many_ranks(encoder, x, y); break;
+      default: encoder.grid ? encode_grid(encoder, x, y) : encode_many_ranks(encoder, x, y); break;
     }
   }
 }

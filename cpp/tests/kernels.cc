@@ -156,7 +156,11 @@ void test_encode(const std::string& level) {
         if (output == Output::planes && bits > kMaxPlanes) continue;
         const std::size_t rows = pick(random, kRowCounts), count = (std::size_t{1} << bits) - 1;
         std::vector<float> thresholds(count);
-        for (float& t : thresholds) t = static_cast<float>(draw(random, -5, 5));
+        const bool grid = draw(random, 0, 1) == 0;
+        for (std::size_t c = 0; c < count; ++c) {
+          const float even = (static_cast<float>(c) + static_cast<float>(draw(random, -30, 30)) / 99) / 16 - 4;
+          thresholds[c] = grid ? even : static_cast<float>(draw(random, -5, 5));
+        }
         std::sort(thresholds.begin(), thresholds.end());
         std::vector<std::uint8_t> table(count + 1);
         std::iota(table.begin(), table.end(), std::uint8_t{0});
@@ -168,7 +172,11 @@ void test_encode(const std::string& level) {
         const float special[] = {infinity, -infinity, std::numeric_limits<float>::quiet_NaN(), -0.0f};
         for (std::size_t n = 0; n < rows * features; ++n) {
           const int kind = draw(random, 0, 30);
-          input[n] = kind < 4 ? special[kind] : static_cast<float>(draw(random, -12, 12)) / 2;  // ties are frequent
+          const float tie = thresholds[static_cast<std::size_t>(draw(random, 0, static_cast<int>(count) - 1))];
+          input[n] = kind < 4    ? special[kind]
+                     : kind < 9  ? tie
+                     : kind < 12 ? std::nextafter(tie, kind < 10 ? infinity : -infinity)
+                                 : static_cast<float>(draw(random, -70, 70)) / 12;
         }
         const auto step = encode(select_kernels(level), 0, in, out, thresholds, table);
         run_step(*step, in, out, rows, x.data(), y.data());
