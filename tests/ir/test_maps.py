@@ -279,6 +279,8 @@ def test_codes_keep_their_meaning(other: Any) -> None:
         ("Pad", [np.array([1, 1])], {}, "pads; expected 8 numbers"),
         ("Pad", [np.zeros(8, np.int64)], {"mode": "mirror"}, "mode; expected constant, edge, reflect, wrap"),
         ("Pad", [np.array([0, 0, -3, 0, 0, 0, -2, 0])], {}, "something left"),
+        ("Pad", [np.array([0, 0, -6, 0, 0, 0, 9, 0])], {}, "something left"),
+        ("Squeeze", [np.array(2)], {}, "axes.*; expected a row of constant integers"),
         ("Pad", [np.array([1, 0, 0, 0, 0, 0, 0, 0])], {}, "a fixed length"),
         ("Transpose", [], {"perm": (0, 1, 1, 2)}, "perm; expected the axes .* once each"),
         ("Squeeze", [np.array([1])], {}, "an axis to drop is not 1"),
@@ -302,6 +304,10 @@ def test_a_mismatch_names_both_nodes() -> None:
     ]
     with pytest.raises(GraphError, match=r"g/second \(Conv\): channels differ.* from node 'first' \(Conv\)"):
         infer(graph)
+
+
+def test_an_open_batch_of_one_is_not_dropped() -> None:
+    assert run(network("Squeeze", (3, 1, 4)), random(1, 3, 1, 4)).shape == (1, 3, 4)
 
 
 def test_an_open_map_is_refused() -> None:

@@ -26,6 +26,7 @@ import numpy as np
 
 from lowbit.errors import LowbitError, ModelFormatError, NumericError, TooLargeError, UnsupportedError
 from lowbit.formats.batch import BATCH, open_batch
+from lowbit.formats.onnx.constants import constant_of, fill_of
 from lowbit.formats.onnx.functions import DOMAIN, DOMAIN_VERSION, functions, is_ours
 from lowbit.formats.onnx.lowbit_nodes import LowbitNode, input_encodings, read_lowbit_node
 from lowbit.formats.onnx.rewrites import REWRITES
@@ -235,9 +236,9 @@ class _Reader:
         inputs = [self.constants[name] for name in proto.input if name in self.constants]
         array: Array | None = None
         if proto.op_type == "Constant":
-            array = _constant_node(attributes)
+            array = constant_of(attributes)
         elif proto.op_type == "ConstantOfShape" and len(inputs) == 1:
-            array = filled(_numbers(inputs[0]), _fill(attributes))
+            array = filled(_numbers(inputs[0]), fill_of(attributes))
         elif proto.op_type == "Shape" and len(proto.input) == 1:
             array = self._shape(proto.input[0])[attributes.get("start", 0) : attributes.get("end")]
         elif len(inputs) == len(proto.input) > 0 and is_folded(proto.op_type, inputs):
@@ -449,34 +450,6 @@ def _is_label(info: "ValueInfoProto") -> bool:
     number = info.type.tensor_type.elem_type
     name = TensorProto.DataType.Name(number).lower() if number in TensorProto.DataType.values() else ""
     return name in _LABEL_TYPES
-
-
-def _fill(attributes: Mapping[str, object]) -> Array:
-    """Return the element that ConstantOfShape repeats."""
-    value = attributes.get("value")
-    if value is None:
-        return np.zeros(1, np.float32)
-    if plain({"value": value}):
-        raise ModelFormatError("attribute value is of another kind", expected="a tensor", found=repr(value))
-    return array_of(value, "value")  # type: ignore[arg-type]
-
-
-def _constant_node(attributes: Mapping[str, object]) -> Array:
-    """Return the tensor of a Constant node, however it is written."""
-    match attributes:
-        case {"value": tensor} if not plain({"value": tensor}):
-            return array_of(tensor, "value")  # type: ignore[arg-type]
-        case {"value_int": int(number)}:
-            return np.array(number, np.int64)
-        case {"value_ints": tuple(numbers)}:
-            return np.array(numbers, np.int64)
-        case {"value_float": float(number)}:
-            return np.array(number, np.float32)
-        case {"value_floats": tuple(numbers)}:
-            return np.array(numbers, np.float32)
-    raise UnsupportedError(
-        "a Constant of this kind", expected="numbers", found=", ".join(attributes) or "nothing"
-    )
 
 
 def _numbers(array: Array) -> Array:

@@ -83,16 +83,22 @@ def _order(call: Call) -> tuple[int, ...]:
 
 
 def _infer_squeeze(call: Call) -> list[TensorType]:
-    shape = call.input(0).shape
-    axes = [axis for axis, length in enumerate(shape) if length == 1] if call.optional(1) is None else None
-    dropped = _axes(call, len(shape)) if axes is None else axes
+    shape, dropped = call.input(0).shape, _dropped(call)
     if any(shape[axis] != 1 for axis in dropped):
         call.fail("an axis to drop is not 1", f"1 in axes {dropped}", call.described(0))
     return passed(call, tuple(length for axis, length in enumerate(shape) if axis not in dropped))
 
 
 def _squeeze(call: Call, array: Array, axes: Array | None = None) -> list[Array]:
-    return [np.squeeze(array, None if axes is None else tuple(int(axis) for axis in np.asarray(axes)))]
+    return [np.squeeze(array, tuple(_dropped(call)))]
+
+
+def _dropped(call: Call) -> list[int]:
+    """Return the axes to drop: those given, else all that are known to have length 1."""
+    shape = call.input(0).shape
+    if call.optional(1) is None:
+        return [axis for axis, length in enumerate(shape) if length == 1]
+    return _axes(call, len(shape))
 
 
 def _infer_unsqueeze(call: Call) -> list[TensorType]:
@@ -119,8 +125,9 @@ def _axes(call: Call, rank: int) -> list[int]:
 def _integers(call: Call, index: int) -> list[int]:
     """Return an input that is a row of constant integers."""
     array = call.graph.constant(call.node.inputs[index])
-    call.require(array.ndim <= 1 and array.dtype.kind == "i", "a parameter", "constant integers", array.dtype)
-    return [int(number) for number in array.reshape(-1)]
+    integers = array.ndim == 1 and array.dtype.kind == "i"
+    call.require(integers, call.operator.inputs[index], "a row of constant integers", array)
+    return [int(number) for number in array]
 
 
 def _infer_pad(call: Call) -> list[TensorType]:
@@ -140,7 +147,8 @@ def _infer_pad(call: Call) -> list[TensorType]:
     )
     shape: list[Dimension] = []
     for length, pair in zip(value.shape, edges, strict=True):
-        if any(pair) and not (isinstance(length, int) and length + sum(pair) > 0):
+        left = length + min(pair[0], 0) + min(pair[1], 0) if isinstance(length, int) else 0
+        if any(pair) and left < 1:
             call.fail(f"pads {pair}", "a fixed length with something left", call.described(0))
         shape.append(length + sum(pair) if isinstance(length, int) else length)
     return [TensorType(value.dtype, tuple(shape))]
