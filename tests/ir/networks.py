@@ -187,7 +187,7 @@ def lowbit_convnet(
         graph.nodes.append(Node("LQConv", tuple(inputs), (current,), attributes, name, "lowbit"))
         if layer.pool and not last:
             pooled = graph.add(Value(f"{name}/pooled", "code", (), None, encoding))
-            sizes = {"kernel_shape": (2, 2), "strides": (2, 2)}
+            sizes = {"kernel_shape": (2, 2), "strides": (2, 2), "pads": (0,) * 4, "dilations": (1, 1)}
             graph.nodes.append(Node("MaxPool", (current,), (pooled,), sizes, f"{name}/pool"))
             current = pooled
         channels = layer.outputs

@@ -106,6 +106,24 @@ def test_the_ends_can_stay_float_or_get_more_bits(samples):
     assert report.layers[0].output_error < 1e-3
 
 
+def test_float_layers_behind_quantized_ones_adapt(samples):
+    errors = {}
+    for method in ("restore", "plain"):
+        last = {"scheme": "float", "method": method}
+        plan = Plan(weight_bits=2, activation_bits=2, layers={"last": last, "conv2": {"scheme": "float"}})
+        low, report = quantize(network(), samples, plan)
+        assert [layer.name for layer in report.layers] == ["conv1"]
+        errors[method] = output_error(low, network(), samples)
+    assert errors["restore"] < 0.95 * errors["plain"]
+
+
+def test_float_layers_before_quantized_ones_stay(samples):
+    plan = Plan(weight_bits=2, activation_bits=2, equalize=False, layers={"first": {"scheme": "float"}})
+    low, _ = quantize(network(), samples, plan)
+    normal = run_passes(network(), NORMAL_FORM).graph
+    assert np.array_equal(low.constant(low.nodes[0].inputs[1]), normal.constant(normal.nodes[0].inputs[1]))
+
+
 def test_equalizing_changes_nothing_in_float(samples):
     graph = run_passes(network(), NORMAL_FORM).graph
     equal = equalize(graph, samples, evaluate, lambda name: True)

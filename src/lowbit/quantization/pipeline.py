@@ -70,10 +70,13 @@ def quantize(
     chosen = _chosen(network, samples, plan)
     network = equalize(network, chosen, run, lambda name: name in names and plan.for_layer(name).equalizes)
     work = _Work(network, chosen, run)
-    reports = []
-    for index, layer in enumerate(layers):
+    reports: list[LayerReport] = []
+    for layer in (node for node in network.nodes if _is_layer(network, node)):
+        if layer.name not in names:
+            work.adapt_layer(layer, plan.for_layer(layer.name))
+            continue
         if progress:
-            progress(index, len(layers), layer.name)
+            progress(len(reports), len(layers), layer.name)
         reports.append(work.quantize_layer(layer, plan.for_layer(layer.name)))
     if progress:
         progress(len(layers), len(layers), "done")
@@ -111,6 +114,21 @@ class _Work:
             _output_error(parts, moments),
             time.perf_counter() - started,
         )
+
+    def adapt_layer(self, layer: Node, plan: Plan) -> None:
+        """Let a layer that stays float restore its output from the inputs that it really gets."""
+        if plan.method == "plain" or not self._encoded:
+            return
+        rows, weights = Rows.of(self._float, layer), self._float.constant(layer.inputs[1])
+        matrix = rows.matrix(weights)
+        moments = self._moments(layer, layer.inputs[0], rows, matrix.shape, plan)
+        damping, parts, shifts = _damping(rows, plan), [], []
+        for values, part in zip(matrix, moments, strict=True):
+            parts.append(Problem.of(part.covariance(), part.cross(), values, damping).target.T)
+            mean_input, mean_output = part.means()
+            shifts.append(mean_output - parts[-1] @ mean_input)
+        self._low.update(layer.inputs[1], data=rows.weights(np.concatenate(parts), weights.shape))
+        self._low.update(layer.inputs[2], data=np.concatenate(shifts).astype(np.float32))
 
     def finished(self) -> Graph:
         """Return the low-bit network without floats between its layers."""
@@ -161,14 +179,14 @@ class _Work:
     ) -> list[LinearMoments]:
         """Return the moments of every group of a layer, `shape` being `[groups, o / groups, d]`."""
         encoding, random = self._low.value(codes).encoding, np.random.default_rng(plan.seed)
-        assert encoding is not None
-        levels, output = encoding.levels()[0], layer.outputs[0]
+        output = layer.outputs[0]
         moments = [LinearMoments.empty(shape[2], shape[1]) for _ in range(shape[0])]
         share, lows, highs = plan.patches / (self._count * rows.windows()), [], []
         for coded, target in zip(self._coded.values(codes), self._exact.values(output), strict=True):
             _require_finite(target, output)
             positions = rows.choose(len(coded), share, random)
-            seen = rows.inputs(levels[coded.astype(np.intp)], positions)
+            levels = coded if encoding is None else encoding.levels()[0][coded.astype(np.intp)]
+            seen = rows.inputs(levels, positions)
             for part, x, y in zip(moments, seen, rows.outputs(target, positions), strict=True):
                 part.update(x, y)
             lows.append(float(target.min()))
@@ -197,6 +215,10 @@ class _Work:
         position = _position(graph, layer.name)
         attributes = dict(layer.attributes) if rows.axes else {}
         graph.nodes[position] = Node(op, inputs, layer.outputs, attributes, layer.name, "lowbit")
+
+
+def _damping(rows: Rows, plan: Plan) -> float:
+    return (plan.for_convolution() if rows.axes else plan).damping
 
 
 def _weights_and_bias(

@@ -40,7 +40,8 @@ class Plan:
     """How to quantize a network, or, without `layers`, one layer.
 
     Attributes:
-        scheme: `lq` (learned basis, 1-4 bits), `affine` (2-8 bits) or `float` (leave as it is).
+        scheme: `lq` (learned basis, 1-4 bits), `affine` (2-8 bits) or `float`: weights stay float; behind
+            quantized layers they are fitted to what really arrives, unless the method is `plain`.
         weight_bits: bits of weights.
         activation_bits: bits of a layer's input.
         method: `restore` (codes, basis and bias restore the layer's float output) or `plain` (weights as
@@ -70,7 +71,7 @@ class Plan:
     activation_bits: int = 3
     method: str = "restore"
     samples: int = 1024
-    patches: int = 24576
+    patches: int = 65536
     seed: int = 0
     weight_offset: bool | None = None
     activation_offset: bool | None = None

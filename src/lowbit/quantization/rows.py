@@ -47,6 +47,11 @@ class Rows:
         moved = np.moveaxis(weights, 1, -1).astype(np.float64)
         return np.ascontiguousarray(moved.reshape(self.groups, len(weights) // self.groups, -1))
 
+    def weights(self, rows: Array, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """Return weights of that shape from rows `[o, d]`, float32: the inverse of `matrix`."""
+        moved = rows.reshape(shape[0], *shape[2:], shape[1])
+        return np.ascontiguousarray(np.moveaxis(moved, -1, 1), dtype=np.float32)
+
     def packed_shape(self, weights: npt.NDArray[Any]) -> tuple[int, ...]:
         """Return the shape of packed weights: `(o, n)` or `(o, kh, kw, c / group)`."""
         return tuple(np.moveaxis(weights, 1, -1).shape)

@@ -105,14 +105,34 @@ LQ_SUMS = """
       weights_scales, weights_offset, weights_binary, bias)
 """
 
+LQ_WINDOW_SUMS = """
+  sums, scale, bias64 = lowbit.LQWindowSums<weights_top: ints = @weights_top,
+      weights_hidden_size: int = @weights_hidden_size, weights_shape: ints = @weights_shape,
+      strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @group>
+    (input, input_integers, input_scale64, input_offset64,
+      weights_scales, weights_offset, weights_binary, bias)
+"""
+
+# Codes in order of their levels; pooling takes the largest, and pads never win.
+POOL_RANKS = """
+  count = Shape(output_code_of_rank)
+  codes64 = Cast<to = 11>(output_code_of_rank)
+  in_order, rank_of_code = TopK<axis = 0, largest = 0, sorted = 1>(codes64, count)
+  index = Cast<to = 6>(input)
+  ranks = Gather(rank_of_code, index)
+  ranks_float = Cast<to = 1>(ranks)
+  pooled = MaxPool<kernel_shape: ints = @kernel_shape, strides: ints = @strides, pads: ints = @pads,
+      dilations: ints = @dilations>(ranks_float)
+  rank = Cast<to = 6>(pooled)
+"""
+
+# Scale and bias stand for outputs, [o] or [o, 1, 1] and [1, o, y, x]; steps get one axis more.
 INTEGER_THRESHOLDS = """
-  axis_0 = Constant<value_ints = [0]>()
-  axis_1 = Constant<value_ints = [1]>()
+  steps_axis = Constant<value_ints = [-1]>()
   thresholds_double = Cast<to = 11>(thresholds)
-  thresholds_row = Unsqueeze(thresholds_double, axis_0)
-  bias_column = Unsqueeze(bias64, axis_1)
-  scale_column = Unsqueeze(scale, axis_1)
-  distance = Sub(thresholds_row, bias_column)
+  bias_column = Unsqueeze(bias64, steps_axis)
+  scale_column = Unsqueeze(scale, steps_axis)
+  distance = Sub(thresholds_double, bias_column)
   quotient = Div(distance, scale_column)
   floor = Floor(quotient)
   smallest = Constant<value = double {-2147483648.0}>()
@@ -224,11 +244,10 @@ CountSteps (values, steps) => (rank) {
 }
 """
 
-# W = sum_j m_j s_j + P; then sums, scale and bias64 as in lowbit.ir.deployed, in the same order.
-_SUMS = """
-LQSums <weights_top, weights_hidden_size, accumulator_type>
-  (input, input_integers, input_scale64, input_offset64, weights_scales, weights_offset, weights_binary, bias)
-  => (sums, scale, bias64) {
+# W = sum_j m_j s_j + P, as whole numbers in float64, one row per output.
+_WEIGHTS = """
+LQWeights <weights_top, weights_hidden_size>
+  (weights_scales, weights_offset, weights_binary) => (weights, weights_scale64) {
   axis_0 = Constant<value_ints = [0]>()
   axis_1 = Constant<value_ints = [1]>()
   axis_2 = Constant<value_ints = [2]>()
@@ -265,6 +284,17 @@ LQSums <weights_top, weights_hidden_size, accumulator_type>
   offset_integer = Round(offset_real)
   offset_column = Unsqueeze(offset_integer, axis_1)
   weights = Add(without_offset, offset_column)
+}
+""".replace("MASKS", ", ".join(str(1 << bit) for bit in range(31)) + f", {-(1 << 31)}")
+
+# Sums, scale and bias64 as in lowbit.ir.deployed, in the same order.
+_SUMS = """
+LQSums <weights_top, weights_hidden_size, accumulator_type>
+  (input, input_integers, input_scale64, input_offset64, weights_scales, weights_offset, weights_binary, bias)
+  => (sums, scale, bias64) {
+  weights, weights_scale64 = lowbit.LQWeights<weights_top: ints = @weights_top,
+      weights_hidden_size: int = @weights_hidden_size>(weights_scales, weights_offset, weights_binary)
+  axis_1 = Constant<value_ints = [1]>()
   row_sums = ReduceSum<keepdims = 0>(weights, axis_1)
   scaled_row_sums = Mul(weights_scale64, row_sums)
   offset_share = Mul(input_offset64, scaled_row_sums)
@@ -279,11 +309,49 @@ LQSums <weights_top, weights_hidden_size, accumulator_type>
   products = MatMul(factors, weights_transposed)
   sums = Cast<to = 11>(products)
 }
-""".replace("MASKS", ", ".join(str(1 << bit) for bit in range(31)) + f", {-(1 << 31)}")
+"""
+
+# As in lowbit.ir.deployed_convolution. A picture of ones gives the sums of weights over valid taps; whole
+# numbers below 2^24 are exact in float32, the only type that runtimes convolve.
+_WINDOW_SUMS = """
+LQWindowSums <weights_top, weights_hidden_size, weights_shape, strides, pads, dilations, group>
+  (input, input_integers, input_scale64, input_offset64, weights_scales, weights_offset, weights_binary, bias)
+  => (sums, scale, bias64) {
+  rows, weights_scale64 = lowbit.LQWeights<weights_top: ints = @weights_top,
+      weights_hidden_size: int = @weights_hidden_size>(weights_scales, weights_offset, weights_binary)
+  shape = Constant<value_ints: ints = @weights_shape>()
+  windows = Reshape(rows, shape)
+  kernel64 = Transpose<perm = [0, 3, 1, 2]>(windows)
+  kernel = Cast<to = 1>(kernel64)
+  table = Cast<to = 1>(input_integers)
+  index = Cast<to = 6>(input)
+  factors = Gather(table, index)
+  products = Conv<strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations,
+      group: int = @group>(factors, kernel)
+  sums = Cast<to = 11>(products)
+  one = Constant<value_ints = [1]>()
+  picture = Shape<start = 1>(input)
+  picture_shape = Concat<axis = 0>(one, picture)
+  ones = ConstantOfShape<value = float[1] {1.0}>(picture_shape)
+  valid = Conv<strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations,
+      group: int = @group>(ones, kernel)
+  valid64 = Cast<to = 11>(valid)
+  column = Constant<value_ints = [-1, 1, 1]>()
+  weights_scale_column = Reshape(weights_scale64, column)
+  scaled_valid = Mul(weights_scale_column, valid64)
+  offset_share = Mul(input_offset64, scaled_valid)
+  bias_double = Cast<to = 11>(bias)
+  bias_column = Reshape(bias_double, column)
+  bias64 = Add(bias_column, offset_share)
+  scale = Mul(input_scale64, weights_scale_column)
+}
+"""
 
 PARTS = {
     "LearnedBasis": _LEARNED_BASIS,
     "SortedLevels": _SORTED_LEVELS,
     "CountSteps": _COUNT_STEPS,
+    "LQWeights": _WEIGHTS,
     "LQSums": _SUMS,
+    "LQWindowSums": _WINDOW_SUMS,
 }

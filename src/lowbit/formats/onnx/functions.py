@@ -19,6 +19,7 @@ where learned-basis codes are what is not mentioned. An encoding of ``x`` is wri
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from typing import TYPE_CHECKING
 
 from lowbit.formats.onnx.bodies import (
@@ -27,8 +28,10 @@ from lowbit.formats.onnx.bodies import (
     ENCODE_BY_MIDPOINTS,
     INTEGER_THRESHOLDS,
     LQ_SUMS,
+    LQ_WINDOW_SUMS,
     PARTS,
     PICK_CODE,
+    POOL_RANKS,
     ROUND_TO_CODE,
     activated,
     affine,
@@ -78,7 +81,7 @@ class Function:
     @property
     def encodings(self) -> dict[str, str]:
         """The scheme of every encoding that the node states, by prefix."""
-        layer = {"LQFullyConnected": "lq", "AffineFullyConnected": "affine"}.get(self.op, "")
+        layer = {"LQFullyConnected": "lq", "LQConv": "lq", "AffineFullyConnected": "affine"}.get(self.op, "")
         stated = {"input": self.source, "weights": layer, "output": self.target}
         return {prefix: scheme for prefix, scheme in stated.items() if scheme}
 
@@ -100,19 +103,27 @@ class Function:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Names of the functions that the body calls."""
-        return tuple(name for name in PARTS if f" = {DOMAIN}.{name}" in self.steps)
+        """Names of the functions that the body calls, directly or not."""
+        called = _called(self.steps)
+        return tuple(name for name in PARTS if name in called)
 
 
 # Attributes that only inform the reader of a file; the body does not depend on them.
-_REMARKS = {"LQFullyConnected": ('activation: string = "none"',)}
+_REMARKS = dict.fromkeys(("LQFullyConnected", "LQConv"), ('activation: string = "none"',))
+
+
+def _called(steps: str) -> set[str]:
+    found = {name for name in PARTS if f" = {DOMAIN}.{name}" in steps}
+    return found.union(*(_called(PARTS[name]) for name in found))
 
 
 def function_name(
     op: str, source: str, target: str, *, by_thresholds: bool = False, activation: str = "none"
 ) -> str:
     """Return the name of the function for a node; ``target`` is "" for floats."""
-    origin = "FromAffine" if source == "affine" and op in ("LQFullyConnected", "Decode") else ""
+    if op == "MaxPool":
+        return "MaxPoolOfCodes"
+    origin = "FromAffine" if source == "affine" and op in (*LAYERS, "Decode") else ""
     result = {"lq": "", "affine": "ToAffine", "": f"To{activation.capitalize()}"}[target]
     if op in ("Decode", "AffineFullyConnected"):
         result = "ToFloat" if op == "AffineFullyConnected" and not target else ""
@@ -139,8 +150,10 @@ def functions() -> dict[str, Function]:
     made += [_encode(target, by_thresholds) for target in INPUT_FIELDS for by_thresholds in (False, True)]
     made += [_coded_activation(op, target) for op in CODED_ACTIVATIONS for target in INPUT_FIELDS]
     made += [_affine_layer(target) for target in ("affine", "")]
-    made += [_layer_to_codes(source, target) for source in INPUT_FIELDS for target in INPUT_FIELDS]
-    made += [_layer_to_floats(source, activation) for source in INPUT_FIELDS for activation in ACTIVATIONS]
+    made += [_max_pool()]
+    for op, source in product(LAYERS, INPUT_FIELDS):
+        made += [_layer_to_codes(op, source, target) for target in INPUT_FIELDS]
+        made += [_layer_to_floats(op, source, activation) for activation in ACTIVATIONS]
     return {function.name: function for function in made}
 
 
@@ -174,21 +187,35 @@ def _affine_layer(target: str) -> Function:
     return Function(name, "AffineFullyConnected", "affine", target, tensors, settings, steps)
 
 
-def _layer_to_codes(source: str, target: str) -> Function:
-    steps = encoding("input", source) + LQ_SUMS + INTEGER_THRESHOLDS + rank_to_code(target)
-    name = function_name("LQFullyConnected", source, target)
+def _max_pool() -> Function:
+    """A pool of learned-basis codes; its output's encoding is its input's."""
+    steps = learned_basis("output") + sorted_levels("output") + POOL_RANKS + PICK_CODE
+    return Function("MaxPoolOfCodes", "MaxPool", "", "lq", ("input",), POOL_SETTINGS, steps)
+
+
+def _layer_to_codes(op: str, source: str, target: str) -> Function:
+    steps = encoding("input", source) + LAYERS[op] + INTEGER_THRESHOLDS + rank_to_code(target)
+    name = function_name(op, source, target)
     tensors = ("input", "weights_binary", "bias", "thresholds")
-    return Function(name, "LQFullyConnected", source, target, tensors, _LQ_SETTINGS, steps)
+    return Function(name, op, source, target, tensors, _SETTINGS[op], steps)
 
 
-def _layer_to_floats(source: str, activation: str) -> Function:
-    steps = encoding("input", source) + LQ_SUMS + activated(activation)
-    name = function_name("LQFullyConnected", source, "", activation=activation)
+def _layer_to_floats(op: str, source: str, activation: str) -> Function:
+    steps = encoding("input", source) + LAYERS[op] + activated(activation)
+    name = function_name(op, source, "", activation=activation)
     tensors = ("input", "weights_binary", "bias")
-    return Function(name, "LQFullyConnected", source, "", tensors, _LQ_SETTINGS, steps, activation)
+    return Function(name, op, source, "", tensors, _SETTINGS[op], steps, activation)
 
 
-_LQ_SETTINGS = ("weights_hidden_size", "accumulator_type")
+LAYERS = {"LQFullyConnected": LQ_SUMS, "LQConv": LQ_WINDOW_SUMS}
+"""The sums of every layer with planes."""
+
+WINDOW_SETTINGS = ("strides", "pads", "dilations", "group")
+POOL_SETTINGS = ("kernel_shape", "strides", "pads", "dilations")
+_SETTINGS = {
+    "LQFullyConnected": ("weights_hidden_size", "accumulator_type"),
+    "LQConv": ("weights_hidden_size", "weights_shape", "kernel_shape", *WINDOW_SETTINGS),
+}
 
 
 def _parse(text: str) -> "FunctionProto":

@@ -3,12 +3,22 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lowbit.errors import ModelFormatError
-from lowbit.formats.onnx.functions import ATTRIBUTE_FIELD, CODED_ACTIVATIONS, DOMAIN, INPUT_FIELDS, Function
+from lowbit.formats.onnx.functions import (
+    ATTRIBUTE_FIELD,
+    CODED_ACTIVATIONS,
+    DOMAIN,
+    INPUT_FIELDS,
+    LAYERS,
+    POOL_SETTINGS,
+    WINDOW_SETTINGS,
+    Function,
+)
 from lowbit.formats.onnx.tensors import plain
 from lowbit.formats.onnx.writer import ENCODING_KEY
 from lowbit.ir import Value
@@ -87,10 +97,9 @@ def read_lowbit_node(
     coded_activation = kind.op in CODED_ACTIVATIONS
     if coded_activation:
         _check_table(kind, node.constant("table"), source.encoding, encodings["output"])
+    standard = coded_activation or kind.op == "MaxPool"
     inputs = tuple(node.names[name] for name in kind.tensors if name != "table")
-    return LowbitNode(
-        inputs, _own_attributes(kind, attributes), "" if coded_activation else DOMAIN, tuple(new)
-    )
+    return LowbitNode(inputs, _own_attributes(kind, attributes), "" if standard else DOMAIN, tuple(new))
 
 
 class _Stated:
@@ -162,11 +171,16 @@ def _weights(kind: Function, node: _Stated, encoding: Encoding) -> Value:
         _require(codes.ndim == 2, "weights", "[o, n]", codes.shape)
         return Value(node.names["weights"], "code", codes.shape, codes, encoding)
     words, (length, *_) = node.constant("weights_binary", "int32"), node.integers("weights_hidden_size")
+    shape: tuple[int, ...] = (length,)
+    if kind.op == "LQConv":
+        shape = node.integers("weights_shape")[1:]
+        fits = len(shape) == 3 and min(shape) > 0 and prod(shape) == length
+        _require(fits, "attribute weights_shape", f"-1 and 3 lengths, {length} in all", shape)
     expected = (encoding.channels, encoding.bits, word_count(length))
     _require(length > 0 and words.shape == expected, "packed weights", str(expected), words.shape)
     planes = words.view(np.uint32)
     _require(padding_is_zero(planes, length), "packed weights", "padding bits that are zero", "others")
-    return Value(node.names["weights_binary"], "planes", (encoding.channels, length), planes, encoding)
+    return Value(node.names["weights_binary"], "planes", (encoding.channels, *shape), planes, encoding)
 
 
 def _output_shape(source: Value, weights: list[Value]) -> tuple[int | str, ...]:
@@ -184,9 +198,10 @@ def _check_table(kind: Function, table: Array, source: Encoding | None, target: 
 
 def _own_attributes(kind: Function, attributes: Mapping[str, object]) -> dict[str, Attribute]:
     """Return the attributes that are not the function's; a layer with float output repeats its activation."""
-    own = {name: value for name, value in attributes.items() if name not in kind.attributes}
+    taken = set(kind.attributes) - {*WINDOW_SETTINGS, *POOL_SETTINGS}
+    own = {name: value for name, value in attributes.items() if name not in taken}
     stated = own.get("activation", "none")
-    agrees = kind.op != "LQFullyConnected" or bool(kind.target) or stated == kind.activation
+    agrees = kind.op not in LAYERS or bool(kind.target) or stated == kind.activation
     _require(agrees, "attribute activation", kind.activation, stated)
     _require(len(plain(own)) == len(own), "attributes", "numbers or text", "a tensor")
     return plain(own)

@@ -152,6 +152,12 @@ def _mean(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]
         reader.add(proto, "Flatten", [reader.insert("GlobalAveragePool", [proto.input[0]])], {})
 
 
+def _sum(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
+    """A sum of two is an Add."""
+    op = "Add" if len(proto.input) == 2 else "Sum"
+    reader.add(proto, op, list(proto.input), attributes)
+
+
 def _legacy_broadcast(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
     """Before opset 7 the second operand of a sum or product was aligned with an axis of the first."""
     inputs = list(proto.input)
@@ -197,4 +203,5 @@ REWRITES: dict[str, Rewrite] = {
     "Pad": _pad,
     "ReduceMean": _mean,
     "Reshape": _reshape,
+    "Sum": _sum,
 }

@@ -173,14 +173,14 @@ _SHAPES: dict[str, Fold] = {
     "Gather": _gather,
     "Mul": _arithmetic(np.multiply),
     "Slice": _slice,
-    "Squeeze": _squeeze,
     "Sub": _arithmetic(np.subtract),
-    "Unsqueeze": _unsqueeze,
 }
 # Folded for any constant; none makes it larger.
 _WEIGHTS: dict[str, Fold] = {
     "Cast": _cast,
     "Identity": lambda inputs, _: inputs[0],
     "Reshape": _reshape,
+    "Squeeze": _squeeze,
     "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
 }

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowbit.errors import TooLargeError, UnsupportedError
+from lowbit.formats.onnx.bodies import PARTS
 from lowbit.formats.onnx.functions import (
     CODED_ACTIVATIONS,
     DOMAIN,
     DOMAIN_VERSION,
     DOUBLE,
     FLOAT,
+    LAYERS,
     OPSET,
     Function,
     function_name,
@@ -28,8 +30,10 @@ from lowbit.formats.onnx.functions import (
 )
 from lowbit.ir import Graph, Node, Value, verify
 from lowbit.ir.activations import apply_activation
-from lowbit.ir.deployed import deployed_layer
+from lowbit.ir.deployed import deployed_layer, row_length
 from lowbit.ir.graph import DTYPES, Array, Attribute
+from lowbit.ir.infer import call_of
+from lowbit.ir.operators.windows import windows_of
 from lowbit.schemes import Affine, Encoding, LearnedBasis
 from lowbit.untrusted import write_atomic
 
@@ -112,10 +116,9 @@ class _Writer:
         return model
 
     def _functions(self) -> list["FunctionProto"]:
-        parts = {name for kind in self.used.values() for name in kind.parts}
-        return [part(name) for name in sorted(parts)] + [
-            self.used[name].to_proto() for name in sorted(self.used)
-        ]
+        called = {name for kind in self.used.values() for name in kind.parts}
+        parts = [part(name) for name in PARTS if name in called]  # a part stands behind those it calls
+        return parts + [self.used[name].to_proto() for name in sorted(self.used)]
 
     def _metadata(self) -> Iterable[tuple[str, str]]:
         yield from self.graph.metadata.items()
@@ -147,7 +150,7 @@ class _Writer:
         self.used[kind.name] = kind
         tensors, attributes = self._encodings(node, kind)
         tensors |= self._data_inputs(node, kind)
-        attributes |= self._settings(node, kind) | dict(node.attributes)
+        attributes |= dict(node.attributes) | self._settings(node, kind)
         return _make_node(node, kind.name, [tensors[name] for name in kind.inputs], attributes, DOMAIN)
 
     def _kind(self, node: Node) -> Function:
@@ -205,16 +208,38 @@ class _Writer:
     def _settings(self, node: Node, kind: Function) -> dict[str, Attribute]:
         settings: dict[str, Attribute] = {}
         if "weights_hidden_size" in kind.settings:
-            settings["weights_hidden_size"] = int(self.graph.value(node.inputs[1]).shape[-1])
+            settings["weights_hidden_size"] = row_length(self.graph.value(node.inputs[1]))
+        if "weights_shape" in kind.settings:
+            settings["weights_shape"] = (-1, *map(int, self.graph.value(node.inputs[1]).shape[1:]))
+        if "strides" in kind.settings:
+            settings |= self._window(node)
         if "accumulator_type" in kind.settings:
             settings["accumulator_type"] = FLOAT if self._product_bound(node) < _EXACT_IN_FLOAT32 else DOUBLE
         return settings
+
+    def _window(self, node: Node) -> dict[str, Attribute]:
+        """Return the geometry of a convolution or pool, nothing left to defaults.
+
+        Raises:
+            UnsupportedError: sums that a convolution in float32 cannot hold.
+        """
+        call = call_of(self.graph, node)
+        pool = node.op == "MaxPool"
+        kernel = call.integers("kernel_shape") if pool else tuple(map(int, call.input(1).shape[1:3]))
+        axes = windows_of(call, kernel)
+        pads = (*(axis.before for axis in axes), *(axis.after for axis in axes))
+        steps = {"strides": tuple(axis.stride for axis in axes), "dilations": tuple(a.dilation for a in axes)}
+        if pool:
+            return {"kernel_shape": kernel, "pads": pads, **steps}
+        if self._product_bound(node) >= _EXACT_IN_FLOAT32:
+            raise _unsupported("sums beyond 2^24 in a convolution", node.name, "fewer bits")
+        return {"kernel_shape": kernel, "pads": pads, "group": call.integer("group"), **steps}
 
     def _product_bound(self, node: Node) -> int:
         """Return the largest magnitude that a sum of products can reach."""
         encoding, weights = self.graph.value(node.inputs[0]).encoding, self.graph.value(node.inputs[1])
         assert encoding is not None
-        if node.op == "LQFullyConnected":
+        if node.op in LAYERS:
             return deployed_layer(encoding, weights, self.graph.constant(node.inputs[2])).accumulator_bound()
         assert isinstance(weights.encoding, Affine) and weights.data is not None
         centred = weights.data.astype(np.int64) - weights.encoding.zero_point[:, None]

@@ -1,0 +1,83 @@
+"""LQConv as ONNX: any runtime gives the reference's codes, and the file reads back equal."""
+
+import numpy as np
+import pytest
+
+from lowbit.errors import ModelFormatError, UnsupportedError
+from lowbit.formats.onnx import from_proto, to_proto
+from lowbit.ir import evaluate, to_text
+from lowbit.schemes import Affine
+from tests.formats.onnx.test_lowbit_files import assert_runs_and_reads_back, exposed, run_onnxruntime, samples
+from tests.ir.networks import Convolution, lowbit_convnet
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+GEOMETRIES = {
+    "same": Convolution(5),
+    "valid": Convolution(5, pads=(0, 0, 0, 0)),
+    "stride": Convolution(5, strides=(2, 1), pads=(0, 1, 1, 2)),
+    "dilated": Convolution(5, dilations=(2, 1), pads=(2, 1, 2, 1)),
+    "groups": Convolution(6, group=3),
+    "depthwise": Convolution(6, group=6),
+    "pointwise": Convolution(33, kernel=(1, 1), pads=(0, 0, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("case", GEOMETRIES)
+@pytest.mark.parametrize("weight_offset", [False, True])
+def test_every_geometry(case: str, weight_offset: bool) -> None:
+    layers = (GEOMETRIES[case], Convolution(3))
+    assert_runs_and_reads_back(lowbit_convnet((6, 7, 8), layers, 2, 3, weight_offset=weight_offset))
+
+
+@pytest.mark.parametrize("channels", [1, 31, 32, 33, 63, 65])
+def test_every_number_of_channels(channels: int) -> None:
+    layers = (Convolution(channels), Convolution(3))
+    graph = lowbit_convnet((channels, 3, 3), layers, 1, 1)
+    assert_runs_and_reads_back(graph, also_onnx=channels == 33)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3])
+def test_codes_pass_pools_and_reshapes(bits: int) -> None:
+    """With three bits codes are not in the order of their levels."""
+    layers = (Convolution(6, pool=True), Convolution(5, pool=True))
+    graph = lowbit_convnet((2, 8, 8), layers, bits, 2, classes=3, seed=1)
+    assert_runs_and_reads_back(graph, also_onnx=bits == 3)
+
+
+@pytest.mark.parametrize("activation", ["none", "relu", "tanh", "sigmoid", "hardtanh"])
+def test_every_activation(activation: str) -> None:
+    graph = lowbit_convnet((3, 5, 5), (Convolution(4), Convolution(3)), 2, 2, activation=activation)
+    assert_runs_and_reads_back(graph)
+
+
+def test_affine_pixels() -> None:
+    graph = lowbit_convnet((3, 6, 6), (Convolution(4), Convolution(3)), 2, 3)
+    graph.update("x/codes", encoding=Affine(8, [0.02], [100]))
+    assert_runs_and_reads_back(graph)
+
+
+def test_wide_sums_are_refused() -> None:
+    graph = lowbit_convnet((600, 5, 5), (Convolution(1, kernel=(5, 5), pads=(0, 0, 0, 0)),), 2, 4)
+    graph.update("x/codes", encoding=Affine(8, [0.02], [128]))
+    with pytest.raises(UnsupportedError, match=r"conv1.*sums beyond 2\^24"):
+        to_proto(graph)
+
+
+def test_a_damaged_shape_is_refused() -> None:
+    model = to_proto(lowbit_convnet((3, 5, 5), (Convolution(4),)))
+    for attribute in model.graph.node[1].attribute:
+        if attribute.name == "weights_shape":
+            attribute.ints[1] = 2
+    with pytest.raises(ModelFormatError, match="weights_shape"):
+        from_proto(model)
+
+
+def test_an_open_batch_stays_open() -> None:
+    graph = lowbit_convnet((3, 5, 5), (Convolution(4),))
+    again = from_proto(to_proto(graph))
+    assert again.value("x").shape == ("n", 3, 5, 5) and to_text(again) == to_text(graph)
+    x = samples(graph, 3)
+    found = run_onnxruntime(exposed(graph), x)["y"]
+    np.testing.assert_allclose(found, evaluate(graph, x)["y"], rtol=1e-5, atol=1e-5)
