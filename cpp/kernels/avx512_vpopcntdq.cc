@@ -118,6 +118,7 @@ template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups
     const std::byte* x[kRows];
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < kRows; ++r) x[r] = spots[r].x + run->x;
+#pragma GCC unroll 2
     for (std::size_t k = 0; k < run->length; ++k, w += kW * kGroup) {
       __m512i weight[kGroups * kW];
 #pragma GCC unroll 16
