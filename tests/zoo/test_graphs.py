@@ -67,11 +67,8 @@ def test_files_keep_the_float_network(name: str, suffix: str, tmp_path: Path) ->
     np.testing.assert_allclose(evaluate(back, {"x": x})["logits"], wanted, atol=1e-6 * np.abs(wanted).max())
 
 
-BINARY_FILES = [(name, suffix) for name in SMALL for suffix in (".txt", ".circle")]
-BINARY_FILES.remove(("densenet-fashion", ".circle"))  # a normalization that stands alone
-
-
-@pytest.mark.parametrize(("name", "suffix"), BINARY_FILES)
+@pytest.mark.parametrize("suffix", [".txt", ".circle", ".onnx"])
+@pytest.mark.parametrize("name", SMALL)
 def test_files_keep_the_binary_network_exactly(name: str, suffix: str, tmp_path: Path) -> None:
     graph, x = binary_graph(NETWORKS[name]), pictures(name)
     write_model(graph, tmp_path / f"net{suffix}")
@@ -89,6 +86,16 @@ def test_onnxruntime_agrees_on_the_float_network(name: str, tmp_path: Path) -> N
     wanted = evaluate(graph, {"x": x})["logits"]
     found = session.run(None, {"x": x})[0]
     np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_onnxruntime_agrees_on_the_binary_network(name: str, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    graph, x = binary_graph(NETWORKS[name]), pictures(name, count=1)
+    write_model(graph, tmp_path / "net.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    found = session.run(None, {session.get_inputs()[0].name: x})[0]
+    np.testing.assert_allclose(found, evaluate(graph, {"x": x})["logits"], atol=1e-5)
 
 
 def test_weights_are_used_and_checked() -> None:
