@@ -53,6 +53,10 @@ REFUSED: Mapping[str, str] = {
 }
 
 
+# Networks that onnx ships and that the engine runs, too, up to their softmax.
+NETWORKS_ON_ENGINE = ("densenet121", "inception_v2", "resnet50", "squeezenet")
+
+
 @dataclass(frozen=True)
 class Case:
     """One case: a model with its parameters inside, and arrays by name."""
