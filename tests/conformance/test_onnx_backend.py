@@ -77,7 +77,7 @@ def test_networks_with_random_weights(name: str) -> None:
     x = np.random.default_rng(SEED).normal(size=(1, 3, 224, 224)).astype(np.float32)
     (expected,) = session.run(None, {graph.inputs[0]: x})
     size = np.abs(expected).max()
-    assert np.unique(expected).size > 900, "outputs that do not differ prove nothing"
+    assert np.unique(expected).size > 500, "outputs that do not differ prove nothing"
     found = evaluate(graph, {graph.inputs[0]: x})[graph.outputs[0]]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * size)
     program = _planned(graph)
