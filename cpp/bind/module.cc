@@ -270,6 +270,11 @@ void bind_program(nb::module_& module) {
       .def("profile", &PythonProgram::profile, "x"_a, "repeats"_a = 20)
       .def_prop_ro("threads", [](const PythonProgram& p) { return p.program().threads(); })
       .def_prop_ro("arena_bytes", [](const PythonProgram& p) { return p.program().arena_bytes(); })
+      .def_prop_ro("work", [](const PythonProgram& p) {
+        nb::list work;
+        for (const auto& step : p.program().steps()) work.append(nb::make_tuple(step->unit, step->work));
+        return work;
+      }, "By step: the peak that bounds it (popcount, dot, float, or nothing), and multiply-adds of a sample.")
       .def_prop_ro("steps", [](const PythonProgram& p) {
         nb::list steps;
         for (const auto& step : p.program().steps()) steps.append(nb::make_tuple(step->name, step->kernel));

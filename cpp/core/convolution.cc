@@ -98,6 +98,8 @@ class PlaneConvolutionStep final : public Step {
     window_ = {regions_.data(), regions_.size(), output.pixels(), shift_.empty() ? nullptr : shift_.data()};
     name = where;
     kernel = kernel_.level;
+    unit = "popcount";
+    work = static_cast<double>(plan_.all_taps() * depth_ * channels_ * layer_.input_planes * layer_.weight_planes);
     scratch = needs_sums() ? output.pixels() + input.pixels() : 1;
     cost = static_cast<double>(output.pixels() * layer_.words * channels_ * layer_.input_planes * layer_.weight_planes) / 60;
   }
@@ -207,6 +209,8 @@ class ByteConvolutionStep final : public Step {
     window_ = {regions_.data(), regions_.size(), output.pixels(), shift_.empty() ? nullptr : shift_.data()};
     name = where;
     kernel = kernel_.level;
+    unit = "dot";
+    work = static_cast<double>(plan_.all_taps() * depth_ * channels_);
     scratch = needs_sums() ? output.pixels() + input.pixels() : 1;
     cost = static_cast<double>(output.pixels() * layer_.quads * 4 * channels_) / 200;
   }
@@ -327,6 +331,8 @@ class FloatConvolutionStep final : public Step {
     window_ = {regions_.data(), regions_.size(), output.pixels(), nullptr};
     name = where;
     kernel = kernel_.level;
+    unit = "float";
+    work = static_cast<double>(plan_.all_taps() * input.channels() * weights.rows);
     cost = static_cast<double>(output.pixels() * weights.columns * weights.rows) / 20;
   }
 

@@ -49,6 +49,8 @@ class PlaneStep final : public Step {
     layer_.epilogue = finish_[0].view();
     name = where;
     kernel = kernel_.level;
+    unit = "popcount";
+    work = static_cast<double>(features_ * channels_ * layer_.input_planes * layer_.weight_planes);
     cost = static_cast<double>(layer_.words * 32 * channels_ * layer_.input_planes * layer_.weight_planes) / 500;
   }
 
@@ -129,6 +131,8 @@ class ByteStep final : public Step {
     layer_.epilogue = finish_.view();
     name = where;
     kernel = kernel_.level;
+    unit = "dot";
+    work = static_cast<double>(features_ * channels_);
     cost = static_cast<double>(layer_.quads * 4 * channels_) / 100;
   }
 
@@ -207,6 +211,8 @@ class FloatStep final : public Step {
     layer_ = {weights.columns, weights.rows, packed_.data(), bias_.data()};
     name = where;
     kernel = kernel_.level;
+    unit = "float";
+    work = static_cast<double>(weights.rows * weights.columns);
     cost = static_cast<double>(weights.rows * weights.columns) / 20;
   }
 

@@ -95,6 +95,8 @@ class Step {
   const char* kernel = "";  // the level of the kernel that runs it
   std::size_t result = 0;   // the value it fills
   double cost = 0;          // rough nanoseconds per row, to decide what is worth a thread
+  const char* unit = "";    // the peak that bounds its products: popcount, dot, float; or nothing
+  double work = 0;          // multiply-adds of that unit per row
   std::size_t scratch = 1;  // sums that it needs for each row
 };
 

@@ -56,6 +56,12 @@ WindowPlan::WindowPlan(const char* where, const Value& input, const WindowSpec& 
   }
 }
 
+std::size_t WindowPlan::all_taps() const {
+  std::size_t taps = 0;
+  for (std::size_t r = 0; r < region_count(); ++r) taps += pixels_[r].size() * offsets_[r].size();
+  return taps;
+}
+
 std::vector<std::size_t> WindowPlan::valid(std::size_t region) const {
   const Taps& row = rows_.classes()[region / columns_.classes().size()];
   const Taps& column = columns_.classes()[region % columns_.classes().size()];

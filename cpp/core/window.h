@@ -54,6 +54,9 @@ class WindowPlan final {
   std::size_t region_count() const { return pixels_.size(); }
   std::size_t taps(std::size_t region) const { return offsets_[region].size(); }
 
+  // Taps of all outputs together.
+  std::size_t all_taps() const;
+
   // The numbers of its valid taps among all of the kernel's.
   std::vector<std::size_t> valid(std::size_t region) const;
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from lowbit.bench.layers import per_layer
 from lowbit.bench.peers import PEERS, Absent, build_peer
 from lowbit.bench.timing import Call, interleaved_medians
 from lowbit.errors import DataError
 from lowbit.version import __version__
 
-__all__ = ["PEERS", "compare", "interleaved_medians"]
+__all__ = ["PEERS", "compare", "interleaved_medians", "per_layer", "random_sample"]
 
 
 def compare(
@@ -40,7 +41,7 @@ def compare(
 
     program = api.load(model, threads=threads)
     load_us = median(_load_seconds(model, threads) for _ in range(rounds)) * 1e6
-    sample = _sample(program.input_shape, batch)
+    sample = random_sample(program.input_shape, batch)
     calls: dict[str, Call] = {"lowbit": partial(program.run, sample)}
     versions, absent = _add_peers(calls, against, sample, threads)
     medians = interleaved_medians(calls, rounds)
@@ -69,7 +70,8 @@ def _load_seconds(model: Path, threads: int) -> float:
     return time.perf_counter() - start
 
 
-def _sample(shape: tuple[int | str, ...], batch: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def random_sample(shape: tuple[int | str, ...], batch: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return uniform numbers in [0, 1), float32 ``[batch, ...]``."""
     lengths = [batch, *(length for length in shape[1:] if isinstance(length, int))]
     return np.random.default_rng(0).random(lengths, np.float32)
 

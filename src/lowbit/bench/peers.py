@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.bench.timing import Call
+from lowbit.errors import UnsupportedError
 
 Array = npt.NDArray[np.float32]
 
@@ -42,6 +43,23 @@ def onnxruntime_int8(model: Path, sample: Array, threads: int) -> Call:
         return _onnxruntime(small, sample, threads)
 
 
+def onnxruntime_int8_static(model: Path, sample: Array, threads: int) -> Call:
+    """Return a call of ONNX Runtime with int8 weights and statically quantized activations."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _onnxruntime(_static_int8(model, sample, Path(folder)), sample, threads)
+
+
+def openvino_fp32(model: Path, sample: Array, threads: int) -> Call:
+    """Return a call of OpenVINO on the float network."""
+    return _openvino(model, sample, threads)
+
+
+def openvino_int8(model: Path, sample: Array, threads: int) -> Call:
+    """Return a call of OpenVINO on the statically quantized network of ONNX Runtime."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _openvino(_static_int8(model, sample, Path(folder)), sample, threads)
+
+
 def litert_int8(model: Path, sample: Array, threads: int) -> Call:
     """Return set, invoke and get of LiteRT on a static int8 ``.tflite`` that our writer makes."""
     from ai_edge_litert.interpreter import Interpreter
@@ -64,6 +82,54 @@ def litert_int8(model: Path, sample: Array, threads: int) -> Call:
     return call
 
 
+def _static_int8(model: Path, sample: Array, folder: Path) -> Path:
+    """Write the network with quantize and dequantize nodes, ranges from the sample, and return its path.
+
+    Batch normalization is folded first, as every one of these engines asks for.
+    """
+    import onnxruntime
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    plain, small = folder / "plain.onnx", folder / "int8.onnx"
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(plain)
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    feeds = iter([{session.get_inputs()[0].name: sample}])
+
+    class Samples(CalibrationDataReader):  # type: ignore[misc]
+        def get_next(self) -> dict[str, Array] | None:
+            return next(feeds, None)
+
+    logging.disable(logging.WARNING)
+    try:
+        quantize_static(
+            str(plain),
+            str(small),
+            Samples(),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+    return small
+
+
+def _openvino(model: Path, sample: Array, threads: int) -> Call:
+    import openvino
+
+    core = openvino.Core()
+    network = core.read_model(str(model))
+    network.reshape(list(sample.shape))
+    settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
+    settings["INFERENCE_PRECISION_HINT"] = "f32"
+    request = core.compile_model(network, "CPU", settings).create_infer_request()
+    return partial(request.infer, [sample], share_inputs=True, share_outputs=True)
+
+
 def _onnxruntime(model: Path, sample: Array, threads: int) -> Call:
     import onnxruntime
 
@@ -78,8 +144,11 @@ def _onnxruntime(model: Path, sample: Array, threads: int) -> Call:
 
 # name: (package, builder)
 PEERS: dict[str, tuple[str, Callable[[Path, Array, int], Call]]] = {
+    "openvino-fp32": ("openvino", openvino_fp32),
+    "openvino-int8": ("openvino", openvino_int8),
     "onnxruntime-fp32": ("onnxruntime", onnxruntime_fp32),
     "onnxruntime-int8": ("onnxruntime", onnxruntime_int8),
+    "onnxruntime-int8-static": ("onnxruntime", onnxruntime_int8_static),
     "litert-int8": ("ai-edge-litert", litert_int8),
 }
 
@@ -94,5 +163,9 @@ def build_peer(name: str, model: Path, sample: Array, threads: int) -> tuple[str
     try:
         found = version(package)
     except PackageNotFoundError:
-        raise Absent(f"{package} is not installed; pip install 'lowbit[bench]' brings it") from None
-    return found, build(model, sample, threads)
+        extra = "openvino" if package == "openvino" else "bench"
+        raise Absent(f"{package} is not installed; pip install 'lowbit[{extra}]' brings it") from None
+    try:
+        return found, build(model, sample, threads)
+    except UnsupportedError as error:
+        raise Absent(str(error)) from error

@@ -18,6 +18,9 @@ def bench(
     repeats: Annotated[
         int, typer.Option("--repeats", min=1, help="Rounds; medians are taken over them.")
     ] = 5,
+    per_layer: Annotated[
+        bool, typer.Option("--per-layer", help="Every step: its kernel, time and share of the peak.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure Python call to Python call; a ratio is the peer's time over ours.
@@ -26,6 +29,9 @@ def bench(
     """
     from lowbit.bench import compare
 
+    if per_layer:
+        _per_layer(model, batch, as_json)
+        return
     result = compare(model, against, threads=threads, batch=batch, rounds=repeats)
     if as_json:
         print_json(result)
@@ -44,3 +50,34 @@ def _print(result: dict[str, Any], model: Path) -> None:
     for name, reason in result["absent"].items():
         out.print(f"{name} is not measured: {reason}", style="dim", markup=False)
     out.print(f"load {result['load_us'] / 1000:.2f} ms", style="dim")
+
+
+def _per_layer(model: Path, batch: int, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from lowbit import api
+    from lowbit.bench import per_layer, random_sample
+
+    program = api.load(model)
+    result = per_layer(program, random_sample(program.input_shape, batch))
+    if as_json:
+        print_json(asdict(result))
+        return
+    rows = [
+        (
+            layer.step.value,
+            layer.step.operation,
+            layer.step.kernel,
+            f"{layer.step.seconds * 1e6:.2f}",
+            f"{layer.part:.1%}",
+            "" if layer.share is None else f"{layer.share:.0%} of {layer.step.unit}",
+            layer.why_slow or layer.step.why,
+        )
+        for layer in result.layers
+    ]
+    columns = ("value", "operation", "kernel", "µs", "of all", "of the peak", "why")
+    print_table(f"{model}: batch {batch}, one thread, step by step", columns, rows)
+    peaks = ", ".join(f"{name} {rate / 1e12:.2f}" for name, rate in result.peaks.items())
+    total = f"all steps {result.seconds * 1e6:.1f} µs"
+    out.print(f"{total}; products at their peaks would take {result.share:.1%} of it")
+    out.print(f"peaks in 10^12 multiply-adds a second: {peaks}", style="dim")

@@ -10,6 +10,7 @@ environment variable ``LOWBIT_KERNELS``, or ``kernels=``, forces a level as an u
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from lowbit.program import Epilogue, ProgramPlan, Step, plan
 
 Floats = npt.NDArray[np.float32]
 
-__all__ = ["Program", "kernel_levels", "measure_peak"]
+__all__ = ["Program", "StepTime", "kernel_levels", "measure_peak"]
 
 
 def kernel_levels() -> list[str]:
@@ -39,6 +40,29 @@ def measure_peak(level: str = "") -> dict[str, float]:
         EngineError: the level is unknown or not available here.
     """
     return dict(_core.measure_peak(level))
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """One step of a program, measured.
+
+    Attributes:
+        value: the name of the graph's value that it makes.
+        operation: of the engine.
+        kernel: the level of the kernel that ran.
+        why: why this operation was chosen, where there was a choice.
+        seconds: for the whole batch.
+        unit: the peak that bounds its products: ``popcount``, ``dot``, ``float``, or none.
+        work: multiply-adds of that unit for the whole batch.
+    """
+
+    value: str
+    operation: str
+    kernel: str
+    why: str
+    seconds: float
+    unit: str
+    work: float
 
 
 class Program:
@@ -96,6 +120,16 @@ class Program:
         products = ("fully_connected", "convolution")
         matrix = [level for operation, level, _ in self.kernels if operation.endswith(products)]
         return matrix[0] if matrix else "portable"
+
+    def profile(self, x: Floats, repeats: int = 100) -> list[StepTime]:
+        """Return what each step takes on one thread for the whole batch, the best of `repeats`."""
+        seconds = self._core.profile(x, repeats)
+        return [
+            StepTime(step.value, operation, level, step.why, time, unit, work * len(x))
+            for step, (operation, level), (unit, work), time in zip(
+                self._plan.steps, self._core.steps, self._core.work, seconds, strict=True
+            )
+        ]
 
     def trace(self, x: Floats) -> dict[str, npt.NDArray[Any]]:
         """Return every step's result by the name of the graph's value, in its shape: codes or floats."""
