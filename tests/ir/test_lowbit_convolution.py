@@ -11,7 +11,7 @@ from lowbit.ir.activations import apply_activation
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.window import Axis
 from lowbit.planes import pack
-from lowbit.schemes import LearnedBasis
+from lowbit.schemes import Affine, LearnedBasis
 from tests.ir.networks import Convolution, lowbit_convnet
 
 
@@ -243,3 +243,33 @@ def test_a_sum_that_could_overflow_is_refused() -> None:
     weights = Value("w", "planes", (1, 1, 1, channels), pack(np.full((1, channels), 127), bits), wide)
     with pytest.raises(NumericError, match="w: an accumulator could overflow"):
         deployed_convolution(source, weights, np.zeros(1), (Axis(1, 1), Axis(1, 1)))
+
+
+@pytest.mark.parametrize("coded", [False, True])
+@pytest.mark.parametrize("case", ["same", "stride", "dilated", "groups", "depthwise", "65"])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_affine_convolution_skips_padding(case: str, coded: bool, channels: int) -> None:
+    shape, layer = GEOMETRIES[case]
+    random = np.random.default_rng(0)
+    source = Affine(8, [0.02], [100])
+    rows = (layer.outputs, *layer.kernel, shape[0] // layer.group)
+    count = 1 if channels == 1 else layer.outputs
+    weights = Affine(8, random.uniform(0.01, 0.02, count), np.full(count, 120))
+    codes = random.integers(0, 256, rows).astype(np.uint8)
+    graph = Graph("affine", ("q",), ("y",), values={"q": Value("q", "code", ("n", *shape), None, source)})
+    graph.add(Value("w", "code", rows, codes, weights))
+    graph.add_constant("b", random.integers(-5000, 5000, layer.outputs), "int32")
+    output = Affine(8, [2.0], [90])
+    if coded:
+        graph.add(Value("y", "code", (), None, output))
+    attributes = {key: item for key, item in layer.attributes("none").items() if key != "activation"}
+    graph.nodes = [Node("AffineConv", ("q", "w", "b"), ("y",), attributes, "conv", "lowbit")]
+    infer(graph)
+    verify(graph)
+    x = random.integers(0, 256, (2, *shape)).astype(np.uint8)
+    centred = codes.astype(np.int64) - 120
+    sums, _ = naive(x.astype(np.int64) - 100, centred, layer)
+    scale = np.float64(np.float32(0.02)) * weights.scale.astype(np.float64).reshape(-1, 1, 1)
+    real = scale * (sums + graph.constant("b").reshape(-1, 1, 1).astype(np.float64))
+    expected = np.clip(np.rint(real / 2.0) + 90, 0, 255) if coded else real.astype(np.float32)
+    assert np.array_equal(evaluate(graph, {"q": x})["y"], expected)

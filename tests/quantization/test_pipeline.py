@@ -103,7 +103,7 @@ def test_affine_layers(samples, bits, method):
     low, report = quantize(graph, samples, plan)
     verify(low)
     if bits == 8:
-        chain = ["AffineFullyConnected", "Tanh"] * 2 + ["AffineFullyConnected", "Softmax"]
+        chain = ["AffineFullyConnected", "Tanh"] * 2 + ["AffineFullyConnected", "Decode", "Softmax"]
         assert operators(low) == ["Encode", *chain]
         coded = low.value("h1/codes").encoding
         assert (float(coded.scale[0]), int(coded.zero_point[0])) == (1 / 128, 128)

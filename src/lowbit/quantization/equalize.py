@@ -7,8 +7,7 @@ channel may be divided by any r_c > 0 in the first layer and multiplied again in
 
 so one basis per tensor serves channels as well as a basis per channel would, for nothing at run time. The
 size of a channel is what its values that are not zero have, E x^2 / E x; its square root is taken, which
-leaves half of the difference to the weights of the second layer, and r_c is a power of two, so the float
-network gives bit for bit what it gave.
+leaves half of the difference to the weights of the second layer.
 
 Source: Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction (ICCV 2019),
 who equalize the ranges of weights instead.
@@ -40,7 +39,7 @@ _CHANNELWISE = (
 def equalize(
     graph: Graph, samples: npt.NDArray[np.float32], run: Run, chosen: Callable[[str], bool]
 ) -> Graph:
-    """Return a float network that computes the same with channels of about equal size.
+    """Return a float network that computes the same, to rounding, with channels of about equal size.
 
     Args:
         graph: the network, batch normalization folded.
@@ -96,15 +95,14 @@ def _owns_constants(graph: Graph, node: Node, names: tuple[str, ...]) -> bool:
 
 
 def _factor(values: Array) -> Array:
-    """Return the power of two by which every channel of `values [n, c, ...]` is divided, `[c]`."""
+    """Return the number by which every channel of `values [n, c, ...]` is divided, `[c]`."""
     axes = tuple(axis for axis in range(values.ndim) if axis != 1)
     magnitude, power = np.abs(values).sum(axis=axes), (values * values).sum(axis=axes)
     alive = magnitude > 0
     if not alive.any():
         return np.ones(len(magnitude))
     size = np.where(alive, power / np.where(alive, magnitude, 1.0), 1.0)
-    middle = np.median(np.log2(size[alive]))
-    return np.where(alive, np.exp2(np.rint(SHARE * (np.log2(size) - middle))), 1.0)
+    return np.where(alive, (size / np.median(size[alive])) ** SHARE, 1.0)
 
 
 def _columns(shape: tuple[int, ...], factor: Array) -> Array:

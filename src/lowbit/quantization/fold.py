@@ -21,6 +21,7 @@ Absorb = Callable[[Graph, Node, Node], bool]
 Range = tuple[float, float]
 
 LAYERS = ("LQFullyConnected", "LQConv")
+AFFINE_LAYERS = ("AffineFullyConnected", "AffineConv")
 ORDERLY = ("MaxPool", "GlobalMaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Concat")
 ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 CLIPS: Mapping[tuple[float, ...], str] = {(0.0, 6.0): "relu6", (-1.0, 1.0): "hardtanh"}
@@ -50,20 +51,30 @@ def _liftable(graph: Graph) -> Iterator[tuple[Node, Node]]:
 def _mover_before(graph: Graph, encoder: Node) -> Node | None:
     """Return the node before an encoder, if it only moves elements and nobody else reads what it gives."""
     mover = graph.producer(encoder.inputs[0]) if encoder.op == "Encode" else None
-    if mover is None or mover.op not in ORDERLY or mover.domain or not _comes_from_layers(graph, encoder):
+    if (
+        mover is None
+        or mover.op not in ORDERLY
+        or mover.domain
+        or not _comes_from(graph, encoder, _absorbers(graph, encoder))
+    ):
         return None
     return mover if _only_reader(graph, mover, ("Encode",)) is encoder else None
 
 
-def _comes_from_layers(graph: Graph, node: Node) -> bool:
-    """Return whether a node reads low-bit layers alone, seen through activations and what moves elements."""
+def _absorbers(graph: Graph, encoder: Node) -> tuple[str, ...]:
+    """Return the layers that could take over an encoder."""
+    return AFFINE_LAYERS if _is_affine8(graph, encoder) else LAYERS
+
+
+def _comes_from(graph: Graph, node: Node, layers: tuple[str, ...]) -> bool:
+    """Return whether a node reads these layers alone, seen through activations and what moves elements."""
     sources = node.inputs if node.op == "Concat" else node.inputs[:1]
     producers = [graph.producer(name) for name in sources]
     return all(
         producer is not None
         and (
-            producer.op in LAYERS
-            or (producer.op in (*ACTIVATIONS, "Clip", *ORDERLY) and _comes_from_layers(graph, producer))
+            producer.op in layers
+            or (producer.op in (*ACTIVATIONS, "Clip", *ORDERLY) and _comes_from(graph, producer, layers))
         )
         for producer in producers
     )
@@ -104,6 +115,43 @@ def affine_chain(ranges: Mapping[str, Range]) -> Pass:
     return Pass("fold-affine", partial(_fold_affine, ranges))
 
 
+def affine_ends(ranges: Mapping[str, Range]) -> Pass:
+    """Return the pass that lets affine layers at the end of a network give codes, decoded behind them.
+
+    Then a network of 8 bits has no layer of its own kind in a file: every runtime for int8 runs it.
+
+    Args:
+        ranges: least and largest output, by the layer's name.
+    """
+    return Pass("affine-ends", partial(_code_ends, ranges))
+
+
+def _code_ends(ranges: Mapping[str, Range], graph: Graph) -> bool:
+    ends = [node for node in graph.nodes if node.op in AFFINE_LAYERS and _is_end(graph, node)]
+    for layer in ends:
+        low, high = ranges[layer.name]
+        encoding = encoding_of_range(
+            np.array([min(low, 0.0)]), np.array([max(high, 0.0)]), 8, symmetric=False
+        )
+        output = graph.value(layer.outputs[0])
+        codes = graph.fresh_name(f"{output.name}/codes")
+        graph.add(Value(codes, "code", output.shape, None, encoding))
+        decode = Node(
+            "Decode", (codes,), layer.outputs, {}, graph.fresh_name(f"{layer.name}/decode"), "lowbit"
+        )
+        position = graph.nodes.index(layer)
+        graph.nodes[position : position + 1] = [replace(layer, outputs=(codes,)), decode]
+    return bool(ends)
+
+
+def _is_end(graph: Graph, layer: Node) -> bool:
+    """Return whether a layer gives floats that are outputs or become probabilities."""
+    output = graph.value(layer.outputs[0])
+    readers = graph.consumers(output.name)
+    final = all(reader.op in ("Softmax", "LogSoftmax") for reader in readers)
+    return output.encoding is None and final and bool(readers or output.name in graph.outputs)
+
+
 def _fold_affine(ranges: Mapping[str, Range], graph: Graph) -> bool:
     def absorb(graph: Graph, layer: Node, reader: Node) -> bool:
         if reader.op == "Encode":
@@ -117,7 +165,7 @@ def _fold_affine(ranges: Mapping[str, Range], graph: Graph) -> bool:
         graph.update(layer.outputs[0], encoding=before, dtype="code")
         return _hand_on_codes(graph, reader, encoder)
 
-    return _fold(graph, ("AffineFullyConnected",), (*ACTIVATIONS, "Encode"), absorb)
+    return _fold(graph, AFFINE_LAYERS, (*ACTIVATIONS, "Encode"), absorb)
 
 
 def _before_activation(seen: Range, activation: str, after: Affine) -> Affine:

@@ -26,7 +26,7 @@ from lowbit.ir.passes import NORMAL_FORM, is_convolution, is_linear
 from lowbit.planes import pack
 from lowbit.quantization.activations import encode_activation
 from lowbit.quantization.equalize import equalize
-from lowbit.quantization.fold import affine_chain, fold_activations, fold_encodes, lift_encodes
+from lowbit.quantization.fold import affine_chain, affine_ends, fold_activations, fold_encodes, lift_encodes
 from lowbit.quantization.plan import Plan
 from lowbit.quantization.report import LayerReport, Report
 from lowbit.quantization.restore import Problem
@@ -132,7 +132,13 @@ class _Work:
 
     def finished(self) -> Graph:
         """Return the low-bit network without floats between its layers."""
-        passes = [lift_encodes, fold_activations, fold_encodes, affine_chain(self._ranges)]
+        passes = [
+            lift_encodes,
+            fold_activations,
+            fold_encodes,
+            affine_chain(self._ranges),
+            affine_ends(self._ranges),
+        ]
         result = run_passes(self._low, passes).graph
         verify(result)
         return result
@@ -203,8 +209,9 @@ class _Work:
 
         shape = rows.packed_shape(self._float.constant(layer.inputs[1]))
         if isinstance(coded.encoding, Affine) and isinstance(source, Affine):
-            op, integers = "AffineFullyConnected", _integer_bias(bias, source, coded.encoding)
-            weights = Value(name("weights"), "code", coded.codes.shape, coded.codes, coded.encoding)
+            op = "AffineConv" if rows.axes else "AffineFullyConnected"
+            integers = _integer_bias(bias, source, coded.encoding)
+            weights = Value(name("weights"), "code", shape, coded.codes.reshape(shape), coded.encoding)
             bias_name = graph.add_constant(name("bias"), integers, "int32")
         else:
             op = "LQConv" if rows.axes else "LQFullyConnected"

@@ -19,14 +19,15 @@ from lowbit.formats.circle.schema import (
     Tensor,
     TransposeOptions,
 )
-from lowbit.ir import Graph, Value
+from lowbit.ir import Graph, Node, Value
 from lowbit.schemes import Affine, LearnedBasis
 
 LAYERS = ("LQFullyConnected", "LQConv")
 CODE_MOVERS = ("MaxPool", "GlobalMaxPool", "Flatten", "Reshape", "Concat")
 """Operators that stand between low-bit layers and let codes through."""
 
-_VERSIONS = {"DEQUANTIZE": 2, "FULLY_CONNECTED": 5, "LOGISTIC": 2, "RELU": 2, "SOFTMAX": 2, "TANH": 2}
+_TWO = ("ADD", "DEQUANTIZE", "LOGISTIC", "MAX_POOL_2D", "PAD", "RELU", "SOFTMAX", "TANH")
+_VERSIONS = {"CONV_2D": 3, "FULLY_CONNECTED": 5, **dict.fromkeys(_TWO, 2)}
 """Operator versions that allow int8; floats are allowed in every version."""
 
 
@@ -105,6 +106,14 @@ class Exporter:
             )
         self._indices[name] = self._add_constant(name, data, quantization)
         return self._indices[name]
+
+    def affine_bias(self, node: Node) -> int:
+        """Return the tensor of an 8-bit layer's bias, whose scale is that of its products."""
+        source, weights = (self.graph.value(name).encoding for name in node.inputs[:2])
+        assert isinstance(source, Affine) and isinstance(weights, Affine)
+        scale = (source.integer_scale()[0] * weights.integer_scale()).astype(np.float32)
+        parameters = QuantizationParameters(scale=scale, zero_point=np.zeros(len(scale), np.int64))
+        return self.constant(node.inputs[2], self.graph.constant(node.inputs[2]), parameters)
 
     def made_up(self, stem: str, shape: tuple[int, ...], like: int) -> int:
         """Add a computed tensor that the graph does not have, of the type of another; return its index."""

@@ -9,7 +9,14 @@ from lowbit.errors import GraphError, UnsupportedError
 from lowbit.formats.circle.exporter import CODE_MOVERS, LAYERS, Exporter
 from lowbit.formats.circle.layers import BINARY, OFFSET, OFFSET_ZERO, SCALES, units_of_offsets
 from lowbit.formats.circle.layout import TO_NHWC
-from lowbit.formats.circle.map_lowering import Lower, concatenation, convolution, pool, whole_map
+from lowbit.formats.circle.map_lowering import (
+    Lower,
+    affine_convolution,
+    concatenation,
+    convolution,
+    pool,
+    whole_map,
+)
 from lowbit.formats.circle.options import Geometry, LayerOptions
 from lowbit.formats.circle.schema import (
     CONVOLUTION_OPERATOR,
@@ -173,12 +180,7 @@ def _encode(exporter: Exporter, node: Node) -> None:
 
 
 def _affine_layer(exporter: Exporter, node: Node) -> None:
-    source, weights = (exporter.graph.value(name).encoding for name in node.inputs[:2])
-    assert isinstance(source, Affine) and isinstance(weights, Affine)
-    scale = (source.integer_scale()[0] * weights.integer_scale()).astype(np.float32)
-    parameters = QuantizationParameters(scale=scale, zero_point=np.zeros(len(scale), np.int64))
-    bias = exporter.constant(node.inputs[2], exporter.graph.constant(node.inputs[2]), parameters)
-    inputs = (exporter.tensor(node.inputs[0]), exporter.tensor(node.inputs[1]), bias)
+    inputs = (exporter.tensor(node.inputs[0]), exporter.tensor(node.inputs[1]), exporter.affine_bias(node))
     exporter.operator("FULLY_CONNECTED", inputs, (exporter.tensor(node.outputs[0]),), FullyConnectedOptions())
 
 
@@ -305,6 +307,7 @@ _LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "Softmax"): _last_axis("SOFTMAX", SoftmaxOptions(1.0)),
     ("", "Sub"): _elementwise("SUB", SubOptions()),
     ("", "Tanh"): _elementwise("TANH"),
+    ("lowbit", "AffineConv"): affine_convolution,
     ("lowbit", "AffineFullyConnected"): _affine_layer,
     ("lowbit", "Decode"): _elementwise("DEQUANTIZE", DequantizeOptions()),
     ("lowbit", "Encode"): _encode,

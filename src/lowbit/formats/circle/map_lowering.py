@@ -45,6 +45,23 @@ def convolution(exporter: Exporter, node: Node) -> None:
         exporter.operator("CONV_2D", inputs, output, Conv2DOptions(padding, **steps))
 
 
+def affine_convolution(exporter: Exporter, node: Node) -> None:
+    """``AffineConv`` as CONV_2D on int8; weights stand in the graph as they stand in the file."""
+    call = call_of(exporter.graph, node)
+    height, width = (int(extent) for extent in call.input(1).shape[1:3])
+    rows, columns = windows_of(call, (height, width))
+    source, padding = _padded(exporter, node, rows, columns)
+    inputs = (source, exporter.tensor(node.inputs[1]), exporter.affine_bias(node))
+    options = Conv2DOptions(
+        padding,
+        columns.stride,
+        rows.stride,
+        dilation_w_factor=columns.dilation,
+        dilation_h_factor=rows.dilation,
+    )
+    exporter.operator("CONV_2D", inputs, (exporter.map_output(node.outputs[0]),), options)
+
+
 def pool(name: str, count_include_pad: bool = False) -> Lower:
     """Return what lowers a pool; its padding must be one that the format has."""
 

@@ -138,33 +138,31 @@ def _convolution(
     order: tuple[int, ...],
     place: str,
 ) -> None:
-    if importer.encoding(operator.inputs[0]) is not None:
-        raise UnsupportedError(
-            "convolutions of 8-bit tensors are not supported",
-            where=place,
-            expected="float32",
-            found="int8",
-            remedy="Convert the float network with lowbit quantize.",
-        )
     strides, dilations = _steps(options, place), (options.dilation_h_factor, options.dilation_w_factor)
     require(
         min(dilations) >= 1 and max(dilations) <= MAX_STEP, "a dilation is impossible", place, 1, dilations
     )
     source, pads = _padded(importer, operator.inputs[0], options, kernel, strides, dilations, place)
-    weights = importer.moved_constant(operator.inputs[1], order, place)
-    shape = importer.graph.value(weights).shape
-    channels, per_group = importer.graph.value(source).shape[1], shape[1]
+    coded = importer.graph.value(source).encoding is not None
+    if coded:
+        weights, bias_operand = _coded_constants(importer, operator, order, place)
+        per_group: Dimension = importer.graph.value(weights).shape[3]
+    else:
+        weights = importer.moved_constant(operator.inputs[1], order, place)
+        per_group = importer.graph.value(weights).shape[1]
+        bias_operand = [importer.float_constant(i) for i in operator.inputs[2:3] if i >= 0]
+    channels = importer.graph.value(source).shape[1]
     fits = isinstance(channels, int) and isinstance(per_group, int) and channels % per_group == 0
     require(fits, "channels do not fit the weights", place, f"a multiple of {per_group}", channels)
     assert isinstance(channels, int) and isinstance(per_group, int)
-    bias = operator.inputs[2:3] if operator.inputs[2:3] != (-1,) else ()
-    operands = (source, weights, *(importer.float_constant(index) for index in bias))
+    operands = (source, weights, *bias_operand)
     code = options.fused_activation_function
     result = importer.activated(code, operator.outputs[0], place, as_map=True)
     importer.node(
-        "Conv",
+        "AffineConv" if coded else "Conv",
         operands,
         result,
+        domain="lowbit" if coded else "",
         kernel_shape=kernel,
         strides=strides,
         pads=pads,
@@ -172,6 +170,28 @@ def _convolution(
         group=channels // per_group,
     )
     importer.activate(code, result, operator.outputs[0])
+
+
+def _coded_constants(
+    importer: Importer, operator: Operator, order: Pads, place: str
+) -> tuple[str, list[str]]:
+    """Return weights and bias of a convolution of 8-bit codes."""
+    if order != TO_NCHW:
+        raise UnsupportedError(
+            "depthwise convolutions of 8-bit tensors are not supported",
+            where=place,
+            expected="CONV_2D, or float32",
+            found="int8",
+            remedy="Convert the float network with lowbit quantize.",
+        )
+    weights = importer.value(operator.inputs[1])
+    value = importer.graph.value(weights)
+    coded = value.encoding is not None and value.data is not None
+    require(coded, "weights have no scale", place, "constant int8 with scales", value.dtype)
+    if operator.inputs[2:3] and operator.inputs[2] >= 0:
+        return weights, [importer.value(operator.inputs[2])]
+    zeros = np.zeros(int(value.shape[0]), np.int32)
+    return weights, [importer.add_constant(f"{weights}_bias", zeros, "int32")]
 
 
 def _padded(

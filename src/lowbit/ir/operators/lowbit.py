@@ -52,6 +52,24 @@ def require_planes(call: Call, rank: int) -> None:
         require_thresholds(call, thresholds, encoding_of(call, call.output()))
 
 
+def require_affine(call: Call, outputs: int | str) -> None:
+    """Check that input and constant weights are 8-bit affine codes, weights per output or for all."""
+    weights = call.input(1)
+    for value in (call.input(0), weights):
+        encoding = encoding_of(call, value)
+        call.require(
+            isinstance(encoding, Affine) and encoding.bits == 8, "encoding", "affine, 8 bits", encoding
+        )
+    assert weights.encoding is not None
+    call.require(weights.data is not None, "weights", "a constant", "a value computed at run time")
+    call.require(
+        weights.encoding.channels in (1, outputs),
+        "weight channels",
+        f"1 or {outputs}",
+        weights.encoding.channels,
+    )
+
+
 def require_thresholds(call: Call, thresholds: Value, encoding: Encoding) -> None:
     """Check that thresholds are as many ascending constants as the encoding has steps."""
     steps = ((1 << encoding.bits) - 1,)
@@ -128,19 +146,7 @@ def _free_lq(call: Call, codes: Array, bias: Array, thresholds: Array | None) ->
 def _infer_affine(call: Call) -> list[TensorType]:
     weights, bias = call.input(1), call.input(2)
     outputs, length = weights.shape
-    for value in (call.input(0), weights):
-        encoding = encoding_of(call, value)
-        call.require(
-            isinstance(encoding, Affine) and encoding.bits == 8, "encoding", "affine, 8 bits", encoding
-        )
-    assert weights.encoding is not None
-    call.require(weights.data is not None, "weights", "a constant", "a value computed at run time")
-    call.require(
-        weights.encoding.channels in (1, outputs),
-        "weight channels",
-        f"1 or {outputs}",
-        weights.encoding.channels,
-    )
+    require_affine(call, outputs)
     _require_rows(call, length)
     call.require(
         bias.shape == (outputs,) and bias.dtype == "int32",

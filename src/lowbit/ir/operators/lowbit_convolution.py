@@ -1,4 +1,4 @@
-"""``LQConv``: a convolution of codes with planes.
+"""``LQConv``: a convolution of codes with planes. ``AffineConv``: one of 8-bit affine codes.
 
 See `lowbit.ir.deployed_convolution` for the arithmetic. Attributes are those of ONNX ``Conv``, with padding
 written out (no ``auto_pad``), and the activation that the layer applies.
@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.ir.activations import apply_activation
-from lowbit.ir.deployed_convolution import DeployedConvolution, deployed_convolution
+from lowbit.ir.deployed import Integers
+from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.graph import Array
-from lowbit.ir.operators.lowbit import encoding_of, require_planes
+from lowbit.ir.operators.lowbit import encoding_of, require_affine, require_planes
 from lowbit.ir.operators.registry import Call, TensorType, register
 from lowbit.ir.operators.windows import windows_of
 from lowbit.ir.window import Axis, Window
-from lowbit.schemes import LearnedBasis
+from lowbit.schemes import Affine, LearnedBasis
 
 Sums = npt.NDArray[np.float64] | npt.NDArray[np.float32]
 
@@ -58,7 +59,8 @@ def _evaluate(
 ) -> list[Array]:
     window = window_of(call, tuple(int(extent) for extent in call.input(1).shape[1:3]))
     constants = deployed_convolution(encoding_of(call, call.input(0)), call.input(1), bias, window)
-    sums = convolve(constants, codes, window, call.integer("group"))
+    levels, group = constants.layer.input_levels, call.integer("group")
+    sums = convolve(levels, constants.weights, codes, window, group)
     rows, columns = constants.row_class[:, None], constants.column_class[None, :]
     if thresholds is None:
         real = (constants.layer.scale * sums + constants.bias[rows, columns]).astype(np.float32)
@@ -71,9 +73,49 @@ def _evaluate(
     return [np.ascontiguousarray(result.transpose(0, 3, 1, 2))]
 
 
-def convolve(constants: DeployedConvolution, codes: Array, window: Window, group: int) -> Sums:
-    """Return the accumulators ``[n, y, x, o]``: whole numbers, exact in the float type that is chosen."""
-    levels, weights = constants.layer.input_levels, constants.weights
+def _infer_affine(call: Call) -> list[TensorType]:
+    weights, bias, group = call.input(1), call.input(2), call.integer("group")
+    call.require(len(call.input(0).shape) == 4, "input rank", "[n, c, h, w]", call.described(0))
+    fixed = len(weights.shape) == 4 and weights.data is not None
+    call.require(fixed, "weights", "constant [o, kh, kw, c / group]", call.described(1))
+    outputs, height, width, channels = (int(extent) for extent in weights.shape)
+    require_affine(call, outputs)
+    rows, columns = window_of(call, (height, width))
+    call.require(group >= 1 and outputs % group == 0, "group", f"a divisor of {outputs} outputs", group)
+    if call.input(0).shape[1] != channels * group:
+        wanted = f"{channels * group} channels for weights {weights.shape} in {group} group(s)"
+        call.require(False, "channels differ", wanted, call.described(0))
+    call.require((bias.dtype, bias.shape) == ("int32", (outputs,)), "bias", f"int32 [{outputs}]", bias.shape)
+    known = call.graph.values.get(call.node.outputs[0])
+    coded = known is not None and known.encoding is not None
+    shape = (call.input(0).shape[0], outputs, rows.outputs, columns.outputs)
+    return [TensorType("code" if coded else "float32", shape)]
+
+
+def _affine(call: Call, codes: Array, weights: Array, bias: Array) -> list[Array]:
+    """``code = clip(round_half_even(scale_o * acc / scale_y) + z_y)`` in float64, padding skipped."""
+    x, w, y = call.input(0).encoding, call.input(1).encoding, call.output().encoding
+    assert isinstance(x, Affine) and isinstance(w, Affine)
+    window = window_of(call, weights.shape[1:3])
+    centred = weights.astype(np.int32) - w.zero_point[:, None, None, None]
+    sums = convolve(x.integer_levels()[0], centred, codes, window, call.integer("group"))
+    real = (x.integer_scale()[0] * w.integer_scale()) * (
+        sums.astype(np.float64) + np.asarray(bias, np.float64)
+    )
+    result = real.astype(np.float32) if y is None else y.encode(real)
+    return [np.ascontiguousarray(result.transpose(0, 3, 1, 2))]
+
+
+def convolve(levels: Integers, weights: Integers, codes: Array, window: Window, group: int) -> Sums:
+    """Return the accumulators ``[n, y, x, o]``: whole numbers, exact in the float type that is chosen.
+
+    Args:
+        levels: integer of every input code.
+        weights: integers ``[o, kh, kw, c / group]``.
+        codes: ``[n, c, h, w]``.
+        window: rows, then columns.
+        group: how many parts the channels fall into.
+    """
     largest = int(np.abs(levels).max()) * int(np.abs(weights).reshape(len(weights), -1).sum(axis=1).max())
     dtype = np.float32 if largest <= _SINGLE_EXACT else np.float64
     matrix = weights.reshape(group, len(weights) // group, -1).transpose(0, 2, 1).astype(dtype)
@@ -122,4 +164,16 @@ register(
     dilations=(),
     group=1,
     activation="none",
+)
+register(
+    "AffineConv",
+    "input weights bias",
+    domain="lowbit",
+    infer=_infer_affine,
+    evaluate=_affine,
+    kernel_shape=(),
+    strides=(),
+    pads=(),
+    dilations=(),
+    group=1,
 )
