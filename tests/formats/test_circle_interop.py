@@ -145,12 +145,12 @@ def test_onert_runs_it_with_our_kernel(tmp_path, weight_offset: bool) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="LiteRT has wheels for Linux only here")
 def test_litert_runs_our_int8_file_and_gives_our_classes(tmp_path) -> None:
     interpreters = pytest.importorskip("ai_edge_litert.interpreter", reason="pip install ai-edge-litert")
-    from lowbit.bench.litert_int8 import dense_layers, int8_tflite
+    from lowbit.bench.litert_int8 import chain, int8_tflite
 
     graph = float_mlp((64, 32, 10), seed=4)
     samples = np.random.default_rng(0).random((200, 64), np.float32)
     file = tmp_path / "m.tflite"
-    file.write_bytes(int8_tflite(dense_layers(graph), samples))
+    file.write_bytes(int8_tflite(chain(graph), samples))
     wanted = evaluate(graph, {"x": samples})["y"]
     interpreter = interpreters.Interpreter(str(file), num_threads=1)
     interpreter.allocate_tensors()

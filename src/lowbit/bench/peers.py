@@ -73,9 +73,10 @@ def litert_int8(model: Path, sample: Array, threads: int) -> Call:
     interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
     target = interpreter.get_output_details()[0]["index"]
+    given = np.ascontiguousarray(sample.transpose(0, 2, 3, 1)) if sample.ndim == 4 else sample
 
     def call() -> object:
-        interpreter.set_tensor(source, sample)
+        interpreter.set_tensor(source, given)
         interpreter.invoke()
         return interpreter.get_tensor(target)
 
