@@ -49,29 +49,39 @@ def main() -> None:
     for name in [options.only] if options.only else NETWORKS:
         if not (options.nets / f"{name}.onnx").exists():
             continue
-        found = measure(name, options.nets, train, test, options.seeds)
+        kept = [row for row in known if options.missing and row["network"] == name and "failed" not in row]
+        found = measure(name, options.nets, train, test, options.seeds, kept)
         known = [row for row in known if row["network"] != name] + found
         known.sort(key=lambda row: NETWORKS.index(row["network"]))
         options.json.write_text(json.dumps({**made, "rows": known}, indent=1) + "\n")
         options.json.with_suffix(".md").write_text(table(known))
 
 
-def measure(name: str, nets: Path, train: Dataset, test: Dataset, seeds: int) -> list[dict[str, Any]]:
-    """Return the rows of one network, the float one first."""
+def measure(
+    name: str, nets: Path, train: Dataset, test: Dataset, seeds: int, kept: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the rows of one network, the float one first; those that are kept are not measured again."""
     graph = read_model(nets / f"{name}.onnx")
     shape = graph.value(graph.inputs[0]).shape[1:]
     train, test = train.fit_to(shape), test.fit_to(shape)
-    made = json.loads((nets / f"{name}.json").read_text())
-    row = {"network": name, "layers": "", "scheme": "float", "bits": 32, **score(graph, test)}
-    rows = [row | {"trained": {key: made[key] for key in ("top1", "seed", "cpu_s", "commit")}}]
-    for ends, scheme, bits in ROWS:
-        row = {"network": name, "layers": ends, "scheme": scheme, "bits": bits}
-        settings = {"scheme": scheme, "weight_bits": bits, "activation_bits": bits, "layers": ENDS[ends]}
-        rows.append(
-            row | quantized(graph, train, test, [Plan(**settings, seed=seed) for seed in range(seeds)])
-        )
+    known = {(row["layers"], row["scheme"], row["bits"]): row for row in kept}
+    rows = [known.get(("", "float", 32)) or float_row(name, nets, graph, test)]
+    for key in ROWS:
+        layers, scheme, bits = key
+        settings = {"scheme": scheme, "weight_bits": bits, "activation_bits": bits, "layers": ENDS[layers]}
+        plans = [Plan(**settings, seed=seed) for seed in range(seeds)]
+        row = {"network": name, "layers": layers, "scheme": scheme, "bits": bits}
+        rows.append(known.get(key) or row | quantized(graph, train, test, plans))
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     return rows
+
+
+def float_row(name: str, nets: Path, graph: Graph, test: Dataset) -> dict[str, Any]:
+    """Return the row of the float network, and how it was trained."""
+    made = json.loads((nets / f"{name}.json").read_text())
+    trained = {what: made[what] for what in ("top1", "seed", "cpu_s", "commit")}
+    row = {"network": name, "layers": "", "scheme": "float", "bits": 32}
+    return {**row, **score(graph, test), "trained": trained}
 
 
 def quantized(graph: Graph, train: Dataset, test: Dataset, plans: list[Plan]) -> dict[str, Any]:
@@ -92,6 +102,7 @@ def quantized(graph: Graph, train: Dataset, test: Dataset, plans: list[Plan]) ->
         "top1_by_seed": accuracies,
         "cpu_seconds": round(median(seconds), 2),
         "samples": report.samples,
+        "commit": provenance("")["commit"],
     }
 
 
@@ -135,6 +146,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--fashion", type=Path, required=True, help="folder of the idx .gz files")
     parser.add_argument("--nets", type=Path, required=True, help="folder of float networks")
     parser.add_argument("--only", choices=NETWORKS, help="one network")
+    parser.add_argument("--missing", action="store_true", help="keep rows that are there and did not fail")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--test", type=int, default=10_000, help="how many test pictures")
     parser.add_argument("--json", type=Path, required=True, help="where the rows go")
