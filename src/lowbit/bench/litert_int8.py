@@ -65,7 +65,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class Convolution(Dense):
-    """The same with weights ``[o, h, w, c]`` over maps ``[n, h, w, c]``; zeros keep the size, or nothing does."""
+    """The same over maps: weights ``[o, h, w, c]``; padded with zeros to the same size, or not."""
 
     same: bool = True
 
