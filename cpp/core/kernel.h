@@ -90,6 +90,12 @@ struct Run {
   std::uint32_t length;  // units
 };
 
+// One unit of a run, for kernels whose runs are too short for a loop of their own.
+struct Unit {
+  std::uint32_t x;       // bytes from the window's first tap
+  std::uint32_t weight;  // units
+};
+
 // Bytes from the start of a sample to the window's first tap, and to the output pixel.
 struct Pixel {
   std::uint32_t x, y;
@@ -99,6 +105,8 @@ struct Pixel {
 struct Region {
   const Run* runs;
   std::size_t run_count;
+  const Unit* units;  // of all runs; null where runs are long
+  std::size_t unit_count;
   const Pixel* pixels;
   std::size_t pixel_count;
   std::size_t first_sum;  // of its pixels' sums

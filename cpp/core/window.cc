@@ -5,6 +5,12 @@
 #include "error.h"
 
 namespace lowbit {
+namespace {
+
+// From here on a run is worth a loop of its own.
+constexpr std::uint32_t kLongRun = 16;
+
+}  // namespace
 
 Axis::Axis(const char* where, std::size_t extent, const AxisSpec& spec) : spec_(spec) {
   constexpr std::size_t kMost = std::size_t{1} << 20;
@@ -90,6 +96,12 @@ void WindowPlan::lay(std::size_t units, bool whole, std::size_t y_pixel) {
       }
     }
   }
+  for (const std::vector<Run>& runs : runs_) {
+    std::vector<Unit>& all = units_.emplace_back();
+    for (const Run& run : runs) {
+      for (std::uint32_t n = 0; run.length < kLongRun && n < run.length; ++n) all.push_back({run.x + 4 * n, run.weight + n});
+    }
+  }
   for (const std::vector<Pixel>& pixels : pixels_) {
     std::vector<Pixel>& places = places_.emplace_back();
     for (const Pixel& pixel : pixels) {
@@ -103,7 +115,8 @@ std::vector<Region> WindowPlan::regions(const std::vector<Finish>& endings) cons
   std::size_t first_sum = 0;
   for (std::size_t r = 0; r < region_count(); ++r) {
     const Epilogue end = endings.empty() ? Epilogue{} : endings[endings.size() == 1 ? 0 : r].view();
-    regions.push_back({runs_[r].data(), runs_[r].size(), places_[r].data(), places_[r].size(), first_sum, end});
+    const Unit* units = units_[r].empty() ? nullptr : units_[r].data();
+    regions.push_back({runs_[r].data(), runs_[r].size(), units, units_[r].size(), places_[r].data(), places_[r].size(), first_sum, end});
     first_sum += places_[r].size();
   }
   // Weights reach the first cache where they meet the most pixels; small regions then find them there.

@@ -89,6 +89,7 @@ class WindowPlan final {
   std::vector<std::vector<std::uint32_t>> offsets_;  // by region: its taps, in input pixels from the first one
   std::vector<std::vector<Pixel>> pixels_;           // by region: in pixels of input and output
   std::vector<std::vector<Run>> runs_;
+  std::vector<std::vector<Unit>> units_;
   std::vector<std::vector<Pixel>> places_;           // pixels_ in bytes
 };
 

@@ -28,33 +28,50 @@ inline void write_bits(const Epilogue& e, const Spot* spots, std::size_t group, 
   }
 }
 
-// kRows spots times kGroups groups of channels: all sums live in registers.
+// Adds one quad of every spot times the weights of every group, which lie at `w`.
 template <std::size_t kRows, std::size_t kGroups>
-[[gnu::noinline]] void tile(const ByteLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
-  __m512i sum[kGroups * kRows];
+inline void add_quad(const std::byte* const* x, std::size_t at, const __m512i* weight, __m512i* sum) {
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < kRows; ++r) {
+    std::int32_t quad;
+    __builtin_memcpy(&quad, x[r] + at, sizeof quad);
+    const __m512i input = _mm512_set1_epi32(quad);
+#pragma GCC unroll 16
+    for (std::size_t g = 0; g < kGroups; ++g) {
+      // As a statement of its own, so that gcc 12 sums in place instead of copying accumulators around.
+      asm("vpdpbusd %2, %1, %0" : "+v"(sum[g * kRows + r]) : "v"(input), "v"(weight[g]));
+    }
+  }
+}
+
+template <std::size_t kGroups>
+inline void load_weights(const std::int8_t* w, std::size_t w_step, __m512i* weight) {
+#pragma GCC unroll 16
+  for (std::size_t g = 0; g < kGroups; ++g) weight[g] = _mm512_load_si512(w + g * w_step);
+}
+
+// kRows spots times kGroups groups of channels: all sums live in registers. kUnits: runs are short, one loop for all.
+template <std::size_t kRows, std::size_t kGroups, bool kUnits>
+[[gnu::noinline]] void sum_tile(const ByteLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
+  __m512i sum[kGroups * kRows], weight[kGroups];
+  const std::byte* x[kRows];
   const std::size_t w_step = layer.quads * kGroup * 4;
   const std::int8_t* weights = layer.weights + group * w_step;
 #pragma GCC unroll 16
   for (std::size_t n = 0; n < kGroups * kRows; ++n) sum[n] = _mm512_setzero_si512();
-  for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
-    const std::int8_t* w = weights + run->weight * kGroup * 4;
-    const std::byte* x[kRows];
 #pragma GCC unroll 16
-    for (std::size_t r = 0; r < kRows; ++r) x[r] = spots[r].x + run->x;
-    for (std::size_t k = 0; k < run->length; ++k, w += kGroup * 4) {
-      __m512i weight[kGroups];
-#pragma GCC unroll 16
-      for (std::size_t g = 0; g < kGroups; ++g) weight[g] = _mm512_load_si512(w + g * w_step);
-#pragma GCC unroll 16
-      for (std::size_t r = 0; r < kRows; ++r) {
-        std::int32_t quad;
-        __builtin_memcpy(&quad, x[r] + 4 * k, sizeof quad);
-        const __m512i input = _mm512_set1_epi32(quad);
-#pragma GCC unroll 16
-        for (std::size_t g = 0; g < kGroups; ++g) {
-          // As a statement of its own, so that gcc 12 sums in place instead of copying accumulators around.
-          asm("vpdpbusd %2, %1, %0" : "+v"(sum[g * kRows + r]) : "v"(input), "v"(weight[g]));
-        }
+  for (std::size_t r = 0; r < kRows; ++r) x[r] = spots[r].x;
+  if constexpr (kUnits) {
+    for (const Unit* unit = task.units; unit != task.units + task.unit_count; ++unit) {
+      load_weights<kGroups>(weights + std::size_t{unit->weight} * kGroup * 4, w_step, weight);
+      add_quad<kRows, kGroups>(x, unit->x, weight, sum);
+    }
+  } else {
+    for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
+      const std::int8_t* w = weights + run->weight * kGroup * 4;
+      for (std::size_t at = run->x; at < run->x + 4 * std::size_t{run->length}; at += 4, w += kGroup * 4) {
+        load_weights<kGroups>(w, w_step, weight);
+        add_quad<kRows, kGroups>(x, at, weight, sum);
       }
     }
   }
@@ -71,6 +88,12 @@ template <std::size_t kRows, std::size_t kGroups>
     }
     finish(*task.epilogue, acc, {group + g, kRows, spots, task.y_plane});
   }
+}
+
+template <std::size_t kRows, std::size_t kGroups>
+inline void tile(const ByteLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
+  if (task.units != nullptr) return sum_tile<kRows, kGroups, true>(layer, task, spots, group);
+  sum_tile<kRows, kGroups, false>(layer, task, spots, group);
 }
 
 template <std::size_t kRows, std::size_t kGroups>

@@ -151,9 +151,43 @@ template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups
   }
 }
 
+// The same for a binary layer whose runs are short: one loop over all their words.
+template <std::size_t kRows, std::size_t kGroups>
+[[gnu::noinline]] void count_units(const PlaneLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
+  __m512i count[kGroups * kRows];
+  const std::byte *x[kRows], *w[kGroups];
+#pragma GCC unroll 16
+  for (std::size_t n = 0; n < kGroups * kRows; ++n) count[n] = _mm512_setzero_si512();
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < kRows; ++r) x[r] = spots[r].x;
+#pragma GCC unroll 16
+  for (std::size_t g = 0; g < kGroups; ++g) {
+    w[g] = static_cast<const std::byte*>(layer.weights) + (group + g) * layer.words * sizeof(__m512i);
+  }
+  for (const Unit* unit = task.units; unit != task.units + task.unit_count; ++unit) {
+    const std::size_t at = unit->x, w_at = std::size_t{unit->weight} * sizeof(__m512i);
+    __m512i weight[kGroups];
+#pragma GCC unroll 16
+    for (std::size_t g = 0; g < kGroups; ++g) weight[g] = _mm512_load_si512(w[g] + w_at);
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < kRows; ++r) {
+      std::int32_t word;
+      __builtin_memcpy(&word, x[r] + at, sizeof word);
+      const __m512i input = _mm512_set1_epi32(word);
+#pragma GCC unroll 16
+      for (std::size_t g = 0; g < kGroups; ++g) {
+        const __m512i differ = _mm512_popcnt_epi32(_mm512_xor_si512(input, weight[g]));
+        asm("vpsubd %1, %0, %0" : "+v"(count[g * kRows + r]) : "v"(differ));
+      }
+    }
+  }
+  write_bits<kRows, kGroups>(*task.epilogue, spots, group, count);
+}
+
 template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups>
 inline void tile(const PlaneLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
   if constexpr (kX * kW == 1) {
+    if (layer.binary && task.units != nullptr) return count_units<kRows, kGroups>(layer, task, spots, group);
     if (layer.binary) return count_tile<kX, kW, kRows, kGroups, true>(layer, task, spots, group);
   }
   count_tile<kX, kW, kRows, kGroups, false>(layer, task, spots, group);

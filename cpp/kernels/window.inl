@@ -13,6 +13,8 @@ struct Task {
   std::size_t run_count;
   const Epilogue* epilogue;
   std::size_t x_plane, y_plane;
+  const Unit* units = nullptr;
+  std::size_t unit_count = 0;
 };
 
 template <std::size_t kRows>
@@ -69,6 +71,8 @@ inline void visit_regions(const Window& window, const Rows& maps, const Part& pa
   const std::size_t shift = window.shift == nullptr ? 0 : window.shift[group];
   for (const Region* region = window.regions; region != window.regions + window.region_count; ++region) {
     Walk walk(*region, window, maps, part, shift);
-    visit_tiles<kMost>({region->runs, region->run_count, &region->epilogue, maps.x_plane, maps.y_plane}, walk, visit);
+    visit_tiles<kMost>({region->runs, region->run_count, &region->epilogue, maps.x_plane, maps.y_plane, region->units,
+                        region->unit_count},
+                       walk, visit);
   }
 }
