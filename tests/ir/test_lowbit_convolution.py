@@ -11,7 +11,7 @@ from lowbit.ir.activations import apply_activation
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.window import Axis
 from lowbit.planes import pack
-from lowbit.schemes import Affine, LearnedBasis
+from lowbit.schemes import Affine, LearnedBasis, PowerOfTwo
 from tests.ir.networks import Convolution, lowbit_convnet
 
 
@@ -273,3 +273,25 @@ def test_affine_convolution_skips_padding(case: str, coded: bool, channels: int)
     real = scale * (sums + graph.constant("b").reshape(-1, 1, 1).astype(np.float64))
     expected = np.clip(np.rint(real / 2.0) + 90, 0, 255) if coded else real.astype(np.float32)
     assert np.array_equal(evaluate(graph, {"q": x})["y"], expected)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("case", ["same", "stride", "groups", "33"])
+def test_powers_of_two_are_shifted_sums(case: str, bits: int) -> None:
+    shape, layer = GEOMETRIES[case]
+    graph, random = lowbit_convnet(shape, (layer, Convolution(2)), 2, 2), np.random.default_rng(0)
+    rows = tuple(int(extent) for extent in graph.value("conv1/weights").shape)
+    encoding = PowerOfTwo(bits, random.uniform(0.1, 1, rows[0]))
+    codes = random.integers(0, 1 << bits, rows).astype(np.uint8)
+    graph.values["conv1/weights"] = Value("conv1/weights", "code", rows, codes, encoding)
+    node = graph.nodes[1]
+    graph.nodes[1] = Node("Pow2Conv", node.inputs, node.outputs, node.attributes, node.name, node.domain)
+    verify(graph)
+    seen = traced(graph, random.normal(size=(2, *shape)).astype(np.float32))
+    source, hidden = graph.value("x/codes").encoding, graph.value("conv1/codes").encoding
+    levels = encoding.integer_levels()[0][codes]
+    sums, valid = naive(source.integer_levels()[0][seen["x/codes"]], levels, layer)
+    scale_w = encoding.integer_scale()[:, None, None]
+    bias = graph.constant("conv1/bias").astype(np.float64)[:, None, None]
+    real = source.integer_scale()[0] * scale_w * sums + bias + source.integer_offset()[0] * (scale_w * valid)
+    assert np.array_equal(seen["conv1/codes"], hidden.encode(np.maximum(real, 0)))

@@ -6,7 +6,7 @@ import pytest
 from lowbit.formats.circle import write
 from lowbit.formats.circle.reader import read_content
 from lowbit.formats.circle.writer import content_of
-from lowbit.ir import Graph, Node, Value, evaluate, infer, run_passes, verify
+from lowbit.ir import Graph, Node, Value, evaluate, infer, run_passes, to_text, verify
 from lowbit.ir.passes import NORMAL_FORM
 from lowbit.quantization import Plan, quantize
 from lowbit.quantization.equalize import equalize
@@ -187,6 +187,23 @@ def test_a_network_of_8_bits_is_one_of_int8_operators(samples, tmp_path):
     step = low.value(low.nodes[-1].inputs[0]).encoding.scale[0]
     assert np.abs(np.array(found) - evaluate(low, {"x": samples[:50]})["y"]).max() <= 2.01 * step
     assert [layer.scheme for layer in report.layers] == ["affine"] * 3
+
+
+@pytest.mark.parametrize(("bits", "most"), [(2, 0.3), (3, 0.08), (4, 0.06)])
+@pytest.mark.parametrize("activation_bits", [4, 8])
+def test_powers_of_two(samples, bits, most, activation_bits):
+    plan = Plan(scheme="pow2", weight_bits=bits, activation_bits=activation_bits)
+    low, report = quantize(network(), samples, plan)
+    ops = ["Encode", "Pow2Conv", "MaxPool", "Pow2Conv", "MaxPool", "Flatten", "Pow2FullyConnected"]
+    assert [node.op for node in low.nodes] == ops
+    assert low.value("conv2/weights_q").encoding.bits == bits
+    assert low.value("x/codes").encoding.bits == activation_bits
+    assert output_error(low, network(), samples) < most
+    assert {layer.scheme for layer in report.layers} == {"pow2"}
+    assert to_text(read_content(bytes(content_of(low)), "net.circle")).count("Pow2Conv") == 2
+    again = read_content(bytes(content_of(low)), "net.circle")
+    assert again.value("conv2/weights_q").data.tolist() == low.value("conv2/weights_q").data.tolist()
+    assert np.array_equal(evaluate(again, {"x": samples})["y"], evaluate(low, {"x": samples})["y"])
 
 
 def test_ends_of_8_bits(samples):

@@ -14,6 +14,7 @@ from lowbit.schemes import (
     Affine,
     Encoding,
     LearnedBasis,
+    PowerOfTwo,
     check_scheme,
     encoding_from_dict,
     snap,
@@ -63,6 +64,32 @@ def test_affine_conforms_and_equals_its_planes(bits: int, channels: list[tuple[f
     assert np.abs(learned.levels() - encoding.levels()).max() <= tolerance
     offset = learned.integer_weight_offset()
     assert np.array_equal(learned.integer_levels() + offset[:, None], 2 * encoding.integer_levels())
+
+
+@given(st.integers(2, 4), st.lists(reals, min_size=1, max_size=3))
+def test_powers_of_two_conform(bits: int, scales: list[float]) -> None:
+    encoding = PowerOfTwo(bits, np.array(scales))
+    check_scheme(encoding)
+    positive = encoding.levels()[:, 1 : 1 << (bits - 1)]
+    assert np.array_equal(positive[:, 1:], 2 * positive[:, :-1])
+    assert np.array_equal(positive[:, -1], encoding.scale)
+
+
+def test_powers_of_two_round_in_the_linear_domain_and_never_make_a_negative_zero() -> None:
+    encoding = PowerOfTwo(3, [4.0])  # levels 0, 1, 2, 4
+    values = np.array([-9, -3.1, -3, -0.5, -0.4, 0, 0.5, 0.6, 1.5, 1.6, 2.9, 3.1], np.float32)
+    expected = [-4, -4, -4, -1, 0, 0, 0, 1, 1, 2, 2, 4]
+    codes = encoding.encode(values)
+    assert encoding.decode(codes).tolist() == expected and 4 not in codes
+    assert encoding.integer_levels()[0].tolist() == [0, 1, 2, 4, 0, -1, -2, -4]
+
+
+@pytest.mark.parametrize(
+    ("bits", "scale"), [(1, [1.0]), (5, [1.0]), (3, [0.0]), (3, [np.nan]), (3, [-1.0]), (3, [])]
+)
+def test_impossible_powers_of_two_are_refused(bits: int, scale: list[float]) -> None:
+    with pytest.raises(SchemeError):
+        PowerOfTwo(bits, scale)
 
 
 def test_a_tie_takes_the_lower_level_of_a_learned_basis() -> None:

@@ -33,7 +33,7 @@ def quantize(
         int | None, typer.Option("--activation-bits", help="Overrides --bits.")
     ] = None,
     scheme: Annotated[
-        str | None, typer.Option("--scheme", help="lq (1-4 bits) or affine (2-8 bits).")
+        str | None, typer.Option("--scheme", help="lq (1-4 bits), affine (2-8 bits) or pow2 (2-4 bits).")
     ] = None,
     method: Annotated[
         str | None, typer.Option("--method", help="restore, or plain (the published method).")

@@ -50,6 +50,8 @@ class DeployedLayer:
     @cached_property
     def weights(self) -> Integers:
         """Integer levels of the weights, the weight offset inside, int32 ``[o, n]``."""
+        if self.packed.dtype == "code":
+            return _coded_levels(self.packed)
         encoding = _encoding(self.packed)
         codes = unpack(self.packed.data, row_length(self.packed))  # type: ignore[arg-type]
         levels = table_decode(codes, encoding.integer_levels())
@@ -90,13 +92,14 @@ def row_length(weights: Value) -> int:
 
 
 def deployed_layer(input_encoding: Encoding, weights: Value, bias: npt.ArrayLike) -> DeployedLayer:
-    """Return the constants of an ``LQFullyConnected`` layer, without unpacking its weights.
+    """Return the constants of a low-bit layer, without unpacking its weights where they are planes.
 
     Raises:
         NumericError: an accumulator could leave int32.
         SchemeError: a basis is free, or a weight offset is not snapped.
     """
-    scale_w = _encoding(weights).integer_scale()
+    assert weights.encoding is not None
+    scale_w = weights.encoding.integer_scale()
     scale = input_encoding.integer_scale()[0] * scale_w
     row_sums = _row_sums(weights).astype(np.float64)
     bias64 = np.asarray(bias, np.float32).astype(np.float64) + input_encoding.integer_offset()[0] * (
@@ -109,6 +112,8 @@ def deployed_layer(input_encoding: Encoding, weights: Value, bias: npt.ArrayLike
 
 def _row_sums(weights: Value) -> npt.NDArray[np.int64]:
     """Return ``sum_n W_on`` from the planes: ``sum_j m_oj (2 popcount - n) + n P_o``."""
+    if weights.dtype == "code":
+        return np.asarray(_coded_levels(weights).sum(axis=1, dtype=np.int64))
     encoding, length = _encoding(weights), row_length(weights)
     assert weights.data is not None
     ones = np.bitwise_count(weights.data).sum(axis=-1, dtype=np.int64)
@@ -118,9 +123,8 @@ def _row_sums(weights: Value) -> npt.NDArray[np.int64]:
 
 def _check_accumulator(layer: DeployedLayer) -> None:
     """Refuse a layer whose sums could overflow: a quick bound first, the exact one if that fails."""
-    encoding, length = _encoding(layer.packed), row_length(layer.packed)
-    level = encoding.multipliers.sum(axis=1, dtype=np.int64) + np.abs(encoding.integer_weight_offset())
-    quick = int(np.abs(layer.input_levels).max()) * length * int(level.max())
+    largest = _largest_level(layer.packed)
+    quick = int(np.abs(layer.input_levels).max()) * row_length(layer.packed) * largest
     bound = quick if quick <= INT32_MAX else layer.accumulator_bound()
     if bound > INT32_MAX:
         raise NumericError(
@@ -130,6 +134,22 @@ def _check_accumulator(layer: DeployedLayer) -> None:
             found=f"{bound}",
             remedy="Use fewer bits or split the layer.",
         )
+
+
+def _largest_level(weights: Value) -> int:
+    """Return a bound on the magnitude of a weight's integer level."""
+    if weights.dtype == "code":
+        return int(np.abs(_coded_levels(weights)).max(initial=0))
+    encoding = _encoding(weights)
+    level = encoding.multipliers.sum(axis=1, dtype=np.int64) + np.abs(encoding.integer_weight_offset())
+    return int(level.max())
+
+
+def _coded_levels(weights: Value) -> Integers:
+    """Return the integer levels of weights stored as codes, int32 ``[o, n]``."""
+    assert weights.encoding is not None and weights.data is not None
+    codes = weights.data.reshape(len(weights.data), -1)
+    return np.asarray(table_decode(codes, weights.encoding.integer_levels()), np.int32)
 
 
 def _encoding(weights: Value) -> LearnedBasis:

@@ -17,7 +17,7 @@ from lowbit.ir.deployed import DeployedLayer, Floats, Integers, deployed_layer, 
 from lowbit.ir.graph import Value
 from lowbit.ir.window import Window
 from lowbit.planes import WORD_BITS
-from lowbit.schemes import Encoding, LearnedBasis
+from lowbit.schemes import Encoding, LearnedBasis, table_decode
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,10 @@ def _tap_sums(weights: Value) -> npt.NDArray[np.int64]:
     """Return ``sum_c W[o, i, j, c]`` from the planes: ``sum_j m_oj (2 popcount - c) + c P_o``."""
     outputs, height, width, channels = (int(extent) for extent in weights.shape)
     encoding = weights.encoding
+    if weights.dtype == "code":
+        assert encoding is not None and weights.data is not None
+        levels = table_decode(weights.data, encoding.integer_levels())
+        return np.asarray(levels.sum(axis=-1, dtype=np.int64))
     assert isinstance(encoding, LearnedBasis) and weights.data is not None
     if channels % WORD_BITS == 0:
         words = weights.data.reshape(outputs, encoding.bits, height, width, channels // WORD_BITS)

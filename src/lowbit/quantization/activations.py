@@ -37,7 +37,7 @@ def encode_activation(histogram: Histogram, plan: Plan, where: str) -> LearnedBa
             remedy="Give other calibration samples, or remove the layer.",
         )
     points = qem.Points.binned(histogram.occupied())
-    if plan.scheme == "affine":
+    if plan.has_affine_input:
         return activation_encoding(points, histogram.minimum, histogram.maximum, plan)
     update: qem.Update = "gradient" if plan.update == "gradient" else "least-squares"
     offset, bits = plan.uses_activation_offset, plan.activation_bits

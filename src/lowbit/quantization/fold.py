@@ -20,7 +20,7 @@ from lowbit.schemes import Affine
 Absorb = Callable[[Graph, Node, Node], bool]
 Range = tuple[float, float]
 
-LAYERS = ("LQFullyConnected", "LQConv")
+LAYERS = ("LQFullyConnected", "LQConv", "Pow2FullyConnected", "Pow2Conv")
 AFFINE_LAYERS = ("AffineFullyConnected", "AffineConv")
 ORDERLY = ("MaxPool", "GlobalMaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Concat")
 ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}

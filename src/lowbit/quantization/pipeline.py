@@ -33,7 +33,7 @@ from lowbit.quantization.restore import Problem
 from lowbit.quantization.rows import Rows
 from lowbit.quantization.stream import Stream
 from lowbit.quantization.weights import CodedWeights, check_weights, joined, nearest, restored
-from lowbit.schemes import Affine, LearnedBasis
+from lowbit.schemes import Affine, LearnedBasis, PowerOfTwo
 
 Array = npt.NDArray[np.float64]
 Samples = npt.NDArray[np.float32]
@@ -213,8 +213,13 @@ class _Work:
             integers = _integer_bias(bias, source, coded.encoding)
             weights = Value(name("weights"), "code", shape, coded.codes.reshape(shape), coded.encoding)
             bias_name = graph.add_constant(name("bias"), integers, "int32")
+        elif isinstance(coded.encoding, PowerOfTwo):
+            op = "Pow2Conv" if rows.axes else "Pow2FullyConnected"
+            weights = Value(name("weights"), "code", shape, coded.codes.reshape(shape), coded.encoding)
+            bias_name = graph.add_constant(name("bias"), bias)
         else:
             op = "LQConv" if rows.axes else "LQFullyConnected"
+            assert not isinstance(coded.encoding, PowerOfTwo)
             encoding = _per_output(coded.encoding, len(coded.codes))
             weights = Value(name("weights"), "planes", shape, pack(coded.codes, encoding.bits), encoding)
             bias_name = graph.add_constant(name("bias"), bias)

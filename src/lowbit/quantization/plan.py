@@ -20,9 +20,13 @@ from typing import Any
 from lowbit.errors import PlanError
 from lowbit.untrusted import read_file
 
-BITS = {"lq": (1, 4), "affine": (2, 8)}
+BITS = {
+    "lq": {"weight_bits": (1, 4), "activation_bits": (1, 4)},
+    "affine": {"weight_bits": (2, 8), "activation_bits": (2, 8)},
+    "pow2": {"weight_bits": (2, 4), "activation_bits": (1, 8)},
+}
 _CHOICES = {
-    "scheme": ("lq", "affine", "float"),
+    "scheme": ("lq", "affine", "pow2", "float"),
     "method": ("restore", "plain"),
     "update": ("least-squares", "gradient"),
     "clip": ("mse", "minmax"),
@@ -40,8 +44,10 @@ class Plan:
     """How to quantize a network, or, without `layers`, one layer.
 
     Attributes:
-        scheme: `lq` (learned basis, 1-4 bits), `affine` (2-8 bits) or `float`: weights stay float; behind
-            quantized layers they are fitted to what really arrives, unless the method is `plain`.
+        scheme: `lq` (learned basis, 1-4 bits), `affine` (2-8 bits), `pow2` (weights are powers of two, 2-4
+            bits; inputs of up to 4 bits have a learned basis, others are affine) or `float`: weights stay
+            float; behind quantized layers they are fitted to what really arrives, unless the method is
+            `plain`.
         weight_bits: bits of weights.
         activation_bits: bits of a layer's input.
         method: `restore` (codes, basis and bias restore the layer's float output) or `plain` (weights as
@@ -104,7 +110,13 @@ class Plan:
     @property
     def equalizes(self) -> bool:
         """Whether a layer reads equalized channels."""
-        return self.scheme == "lq" and (self.method == "restore" if self.equalize is None else self.equalize)
+        wanted = self.method == "restore" if self.equalize is None else self.equalize
+        return wanted and self.scheme in ("lq", "pow2")
+
+    @property
+    def has_affine_input(self) -> bool:
+        """Whether a layer's input gets a uniform grid."""
+        return self.scheme == "affine" or self.activation_bits > BITS["lq"]["activation_bits"][1]
 
     def for_convolution(self) -> "Plan":
         """Return the plan with what is automatic set as convolutions like it best."""
@@ -235,8 +247,7 @@ def _check_type(name: str, value: object, default: object) -> None:
 
 
 def _check_bits(plan: Plan) -> None:
-    least, most = BITS[plan.scheme]
-    for name in ("weight_bits", "activation_bits"):
+    for name, (least, most) in BITS[plan.scheme].items():
         bits = getattr(plan, name)
         if not least <= bits <= most:
             raise PlanError(
@@ -244,5 +255,5 @@ def _check_bits(plan: Plan) -> None:
                 where=name,
                 expected=f"{least} to {most} for {plan.scheme}",
                 found=str(bits),
-                remedy="Choose other bits, or the other scheme: lq has 1 to 4 bits, affine 2 to 8.",
+                remedy="Choose other bits or another scheme: lq has 1 to 4 bits, affine 2 to 8, pow2 2 to 4.",
             )

@@ -10,8 +10,9 @@ from lowbit.errors import NumericError
 from lowbit.quantization import qem
 from lowbit.quantization.affine import weight_encoding
 from lowbit.quantization.plan import Plan
+from lowbit.quantization.powers import power_of_two_encoding
 from lowbit.quantization.restore import Problem, descend, feed_back, refit
-from lowbit.schemes import WEIGHT_BOUND, Affine, LearnedBasis, snap_weights
+from lowbit.schemes import WEIGHT_BOUND, Affine, LearnedBasis, PowerOfTwo, snap_weights
 
 Array = npt.NDArray[np.float64]
 SWEEPS = 3
@@ -21,11 +22,15 @@ _FLATTEST = 1 / 64  # least ratio of two coefficients: keeps a basis positive wh
 _TINIEST = 1e-30
 
 
+Weights = LearnedBasis | Affine | PowerOfTwo
+"""Encodings of weights."""
+
+
 @dataclass(frozen=True, eq=False)
 class CodedWeights:
     """Codes `[o, n]` and what they mean, per output."""
 
-    encoding: LearnedBasis | Affine
+    encoding: Weights
     codes: npt.NDArray[np.uint8]
 
     def values(self) -> Array:
@@ -50,10 +55,10 @@ def check_weights(weights: Array, scheme: str, where: str) -> None:
             remedy="Repair or retrain the network.",
         )
     empty = np.flatnonzero(np.abs(weights).max(axis=1) < _TINIEST)
-    if scheme == "lq" and len(empty):
+    if scheme in ("lq", "pow2") and len(empty):
         shown = ", ".join(map(str, empty[:8])) + (", …" if len(empty) > 8 else "")
         raise NumericError(
-            "outputs have only zero weights, so a learned basis has no positive scale",
+            "outputs have only zero weights, so there is no positive scale",
             where=where,
             expected="a weight other than 0 in every output",
             found=f"{len(empty)} such outputs: {shown}",
@@ -64,7 +69,9 @@ def check_weights(weights: Array, scheme: str, where: str) -> None:
 def nearest(weights: Array, plan: Plan) -> CodedWeights:
     """Return the codes and encoding nearest to the float weights `[o, n]`."""
     if plan.scheme == "affine":
-        encoding: LearnedBasis | Affine = weight_encoding(weights, plan)
+        encoding: Weights = weight_encoding(weights, plan)
+    elif plan.scheme == "pow2":
+        encoding = power_of_two_encoding(weights, plan.weight_bits)
     else:
         offset = plan.uses_weight_offset
         encoding = _snapped(_fit(qem.Points.of(weights), plan, offset))
@@ -75,7 +82,10 @@ def restored(problem: Problem, plan: Plan) -> CodedWeights:
     """Return the codes and encoding that solve `problem`: the float output restored."""
     importance = np.diag(problem.metric)
     if plan.scheme == "affine":
-        encoding: LearnedBasis | Affine = weight_encoding(problem.target.T, plan, importance)
+        encoding: Weights = weight_encoding(problem.target.T, plan, importance)
+        values = feed_back(problem, _grid(encoding))
+    elif plan.scheme == "pow2":
+        encoding = power_of_two_encoding(problem.target.T, plan.weight_bits, importance)
         values = feed_back(problem, _grid(encoding))
     else:
         encoding, values = _restored_basis(problem, plan, importance)
@@ -97,6 +107,9 @@ def joined(parts: list[CodedWeights]) -> CodedWeights:
     if bases:
         columns = ([getattr(basis, name) for basis in bases] for name in ("basis", "offset", "top"))
         return CodedWeights(LearnedBasis(*map(np.concatenate, columns)), codes)
+    powers = [encoding for encoding in encodings if isinstance(encoding, PowerOfTwo)]
+    if powers:
+        return CodedWeights(PowerOfTwo(powers[0].bits, np.concatenate([p.scale for p in powers])), codes)
     affine = [encoding for encoding in encodings if isinstance(encoding, Affine)]
     repeats = [len(part.codes) // encoding.channels for part, encoding in zip(parts, affine, strict=True)]
     scale, zero_point = (
@@ -133,7 +146,7 @@ class _AffineGrid:
         return np.asarray(self._scale * (codes - self._zero))
 
 
-def _grid(encoding: LearnedBasis | Affine) -> _LevelGrid | _AffineGrid:
+def _grid(encoding: Weights) -> _LevelGrid | _AffineGrid:
     if isinstance(encoding, Affine):
         return _AffineGrid(encoding)
     return _LevelGrid(np.sort(encoding.levels(), axis=1))
@@ -197,14 +210,14 @@ def _snapped_with_offset(basis: Array, offset: Array) -> LearnedBasis:
     return _of_integers(scale, integers, units)
 
 
-def _rescaled(problem: Problem, coded: CodedWeights) -> LearnedBasis | Affine:
+def _rescaled(problem: Problem, coded: CodedWeights) -> Weights:
     """Return the encoding with the scale of least error for its codes; integers stay as they are."""
     old = coded.encoding
     if old.channels != len(coded.codes):
         return old
     factor = refit(problem, coded.values().T[None])[:, 0]
     factor = np.where((factor > 0.1) & (factor < 10), factor, 1.0)
-    if isinstance(old, Affine):
+    if not isinstance(old, LearnedBasis):
         return replace(old, scale=(old.scale * factor).astype(np.float32))
     # From the integers, so that rounding to float32 keeps every ratio.
     return _of_integers(old.scale * factor, old.multipliers, old.integer_weight_offset())

@@ -13,8 +13,9 @@ from lowbit.schemes.learned_basis import (
     snap,
     snap_weights,
 )
+from lowbit.schemes.power_of_two import PowerOfTwo
 
-SCHEMES: dict[str, type[Encoding]] = {scheme.scheme: scheme for scheme in (Affine, LearnedBasis)}
+SCHEMES: dict[str, type[Encoding]] = {scheme.scheme: scheme for scheme in (Affine, LearnedBasis, PowerOfTwo)}
 
 
 def encoding_from_dict(fields: dict[str, Any]) -> Encoding:
@@ -39,6 +40,7 @@ __all__ = [
     "Affine",
     "Encoding",
     "LearnedBasis",
+    "PowerOfTwo",
     "check_scheme",
     "encoding_from_dict",
     "largest_float32_below",

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from lowbit.errors import GraphError, UnsupportedError
 from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC
 from lowbit.formats.circle.schema import (
+    LAYER_OPERATORS,
     OPERATORS,
     TENSOR_TYPES,
     Buffer,
@@ -22,7 +23,6 @@ from lowbit.formats.circle.schema import (
 from lowbit.ir import Graph, Node, Value
 from lowbit.schemes import Affine, LearnedBasis
 
-LAYERS = ("LQFullyConnected", "LQConv")
 CODE_MOVERS = ("MaxPool", "GlobalMaxPool", "Flatten", "Reshape", "Concat")
 """Operators that stand between low-bit layers and let codes through."""
 
@@ -195,7 +195,7 @@ class Exporter:
             return TENSOR_TYPES["int8"], _quantization(value.encoding, value.name)
         if isinstance(value.encoding, LearnedBasis):
             readers = self.graph.consumers(value.name)
-            known = all(reader.op in LAYERS or reader.op in CODE_MOVERS for reader in readers)
+            known = all(reader.op in LAYER_OPERATORS or reader.op in CODE_MOVERS for reader in readers)
             if self.graph.producer(value.name) is None or not known or value.name in self.graph.outputs:
                 raise _no_codes(value)
             return TENSOR_TYPES["float32"], None

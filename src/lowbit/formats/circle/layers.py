@@ -1,4 +1,4 @@
-"""``LQFullyConnected`` and ``LQConv`` from a file, where values are floats, to a graph, where they are codes.
+"""Low-bit layers from a file, where values between them are floats, to a graph, where they are codes.
 
 A file carries the encoding of a layer's input on the layer (``input_scales`` and options). Read back:
 
@@ -22,12 +22,20 @@ import numpy.typing as npt
 
 from lowbit.formats.circle.importer import CODES, Importer, thresholds_name
 from lowbit.formats.circle.options import LayerOptions, layer_options
-from lowbit.formats.circle.schema import CONVOLUTION_OPERATOR, CUSTOM_OPERATOR, Operator, ThesisOptions
+from lowbit.formats.circle.powers import unpack_halves
+from lowbit.formats.circle.schema import (
+    CONVOLUTION_OPERATORS,
+    CUSTOM_OPERATOR,
+    LAYER_OPERATORS,
+    POWER_OPERATORS,
+    Operator,
+    ThesisOptions,
+)
 from lowbit.formats.circle.structure import Structure, require
 from lowbit.ir import Value
 from lowbit.ir.activations import preimage_thresholds
 from lowbit.planes import word_count
-from lowbit.schemes import LearnedBasis
+from lowbit.schemes import LearnedBasis, PowerOfTwo
 
 OFFSET_ZERO = 128
 SCALES, BINARY, OFFSET = "_scales", "_binary", "_offset"
@@ -48,15 +56,15 @@ class Layer:
         options: what the tensors do not say.
         input_encoding: of the input's codes.
         weights_encoding: of the weights' codes, one row per output.
-        planes: packed weights, uint32 ``[o, k_w, words]``.
+        data: planes, uint32 ``[o, k_w, words]``, or codes, uint8 ``[o, n]``.
     """
 
     operator: Operator
     place: str
     options: LayerOptions
     input_encoding: LearnedBasis
-    weights_encoding: LearnedBasis
-    planes: npt.NDArray[np.uint32]
+    weights_encoding: LearnedBasis | PowerOfTwo
+    data: npt.NDArray[np.uint32] | npt.NDArray[np.uint8]
 
     def coding(self) -> tuple[bytes, ...]:
         """Return what readers of one tensor must agree on to share its codes."""
@@ -68,7 +76,7 @@ class Layer:
 
 def is_layer(name: str) -> bool:
     """Return whether an operator is this one, in our encoding or in that of the published system."""
-    return name in (CUSTOM_OPERATOR, CONVOLUTION_OPERATOR, THESIS_OPERATOR_NAME)
+    return name in (*LAYER_OPERATORS, THESIS_OPERATOR_NAME)
 
 
 class LayerImporter:
@@ -89,10 +97,12 @@ class LayerImporter:
         source, output = layer.operator.inputs[0], layer.operator.outputs[0]
         operands = [self._codes(source, layer), self._packed(layer), self._bias(layer)]
         geometry, attributes = layer.options.geometry, {}
+        name = self.importer.structure.operators[number]
+        op = CUSTOM_OPERATOR if name == THESIS_OPERATOR_NAME else name
         if geometry is None:
-            op, result = CUSTOM_OPERATOR, self.importer.value(output)
+            result = self.importer.value(output)
         else:
-            op, result, attributes = CONVOLUTION_OPERATOR, self.importer.map_output(output), asdict(geometry)
+            result, attributes = self.importer.map_output(output), asdict(geometry)
         reader = self._agreed.get(output)
         if reader is not None:
             thresholds = self._pre_activation_thresholds(reader, layer)
@@ -142,8 +152,10 @@ class LayerImporter:
         if key not in self._weights:
             name = self.importer.name(layer.operator.inputs[3])
             stem = name.removesuffix(BINARY) or name
-            shape = (layer.planes.shape[0], *layer.options.row_shape)
-            value = Value(self.importer.fresh(stem), "planes", shape, layer.planes, layer.weights_encoding)
+            shape, data, dtype = (len(layer.data), *layer.options.row_shape), layer.data, "planes"
+            if isinstance(layer.weights_encoding, PowerOfTwo):
+                data, dtype = data.reshape(shape), "code"
+            value = Value(self.importer.fresh(stem), dtype, shape, data, layer.weights_encoding)
             self._weights[key] = self.importer.graph.add(value)
         return self._weights[key]
 
@@ -213,20 +225,8 @@ def _layer(importer: Importer, number: int) -> Layer:
     require(len(operator.outputs) == 1, "wrong number of outputs", place, 1, len(operator.outputs))
     options = _options(operator, structure.operators[number], place)
     input_scales = _constant(importer, operator.inputs[1], "input_scales", "float32", 1, place)
-    weights_scales = _constant(importer, operator.inputs[2], "weights_scales", "float32", 2, place)
-    binary = _constant(importer, operator.inputs[3], "weights_binary", "int32", 3, place)
-    bias = _constant(importer, operator.inputs[4], "bias", "float32", 1, place)
-    outputs, bits = weights_scales.shape
-    _check_bits(len(input_scales), bits, options, place)
-    wanted = (outputs, bits, word_count(options.hidden_size))
-    require(binary.shape == wanted, "packed weights have the wrong shape", place, wanted, binary.shape)
-    require(bias.shape == (outputs,), "the bias has the wrong shape", place, (outputs,), bias.shape)
-    tops = options.weights_top
-    require(
-        len(tops) in (1, outputs), "weights_top has the wrong length", place, f"1 or {outputs}", len(tops)
-    )
-    planes = binary.view(np.uint32)
-    _check_padding(planes, options.hidden_size, place)
+    _check_bits("input_scales", len(input_scales), place)
+    _check_steps(len(input_scales), options, place)
     input_encoding = importer.checked(
         lambda: LearnedBasis(
             input_scales[None],
@@ -235,22 +235,57 @@ def _layer(importer: Importer, number: int) -> Layer:
         ),
         place,
     )
-    weights_encoding = importer.checked(
-        lambda: LearnedBasis(
-            weights_scales,
-            _weights_offset(importer, operator, options, place),
-            np.broadcast_to(tops, (outputs,)),
-        ),
-        place,
-    )
-    return Layer(operator, place, options, input_encoding, weights_encoding, planes)
+    read = _powers if options.weights_bits else _planes
+    weights_encoding, data = read(importer, operator, options, place)
+    bias = _constant(importer, operator.inputs[4], "bias", "float32", 1, place)
+    require(bias.shape == (len(data),), "the bias has the wrong shape", place, (len(data),), bias.shape)
+    return Layer(operator, place, options, input_encoding, weights_encoding, data)
+
+
+def _planes(
+    importer: Importer, operator: Operator, options: LayerOptions, place: str
+) -> tuple[LearnedBasis, npt.NDArray[np.uint32]]:
+    """Return learned-basis weights: their encoding and planes."""
+    scales = _constant(importer, operator.inputs[2], "weights_scales", "float32", 2, place)
+    binary = _constant(importer, operator.inputs[3], "weights_binary", "int32", 3, place)
+    outputs, bits = scales.shape
+    _check_bits("weights_scales", bits, place)
+    wanted, tops = (outputs, bits, word_count(options.hidden_size)), options.weights_top
+    require(binary.shape == wanted, "packed weights have the wrong shape", place, wanted, binary.shape)
+    fits = len(tops) in (1, outputs)
+    require(fits, "weights_top has the wrong length", place, f"1 or {outputs}", len(tops))
+    _check_padding(binary.view(np.uint32), options.hidden_size, place)
+
+    def encoding() -> LearnedBasis:
+        offset = _weights_offset(importer, operator, options, place)
+        return LearnedBasis(scales, offset, np.broadcast_to(tops, (outputs,)))
+
+    return importer.checked(encoding, place), binary.view(np.uint32)
+
+
+def _powers(
+    importer: Importer, operator: Operator, options: LayerOptions, place: str
+) -> tuple[PowerOfTwo, npt.NDArray[np.uint8]]:
+    """Return power-of-two weights: their encoding and codes, one to a byte."""
+    scales = _constant(importer, operator.inputs[2], "weights_scales", "float32", 1, place)
+    packed = _constant(importer, operator.inputs[3], "weights_binary", "uint8", 2, place)
+    wanted, count = (len(scales), -(-options.hidden_size // 2)), len(operator.inputs)
+    require(packed.shape == wanted, "packed weights have the wrong shape", place, wanted, packed.shape)
+    require(count == 5, "powers of two have no offset", place, "5 inputs", count)
+    halves = unpack_halves(packed, 2 * wanted[1])
+    fits = int(halves.max()) < 1 << options.weights_bits and not halves[:, options.hidden_size :].any()
+    require(fits, "a code does not fit its bits, or padding is set", place, options.weights_bits, "others")
+    encoding = importer.checked(lambda: PowerOfTwo(options.weights_bits, scales), place)
+    return encoding, np.ascontiguousarray(halves[:, : options.hidden_size])
 
 
 def _options(operator: Operator, name: str, place: str) -> LayerOptions:
-    if name in (CUSTOM_OPERATOR, CONVOLUTION_OPERATOR):
+    if name in LAYER_OPERATORS:
         content = operator.custom_options
         packed = b"" if content is None else content.tobytes()
-        return layer_options(packed, place, convolution=name == CONVOLUTION_OPERATOR)
+        return layer_options(
+            packed, place, convolution=name in CONVOLUTION_OPERATORS, powers=name in POWER_OPERATORS
+        )
     # The published system: floats between layers, no offset, a free basis, thresholds at midpoints.
     old = operator.builtin_options
     require(
@@ -317,11 +352,12 @@ def offsets_of_units(
     )
 
 
-def _check_bits(input_bits: int, weight_bits: int, options: LayerOptions, place: str) -> None:
-    for name, bits in (("input_scales", input_bits), ("weights_scales", weight_bits)):
-        require(
-            1 <= bits <= MAX_BITS, f"{name} has an impossible number of bits", place, f"1 to {MAX_BITS}", bits
-        )
+def _check_bits(name: str, bits: int, place: str) -> None:
+    fits = 1 <= bits <= MAX_BITS
+    require(fits, f"{name} has an impossible number of bits", place, f"1 to {MAX_BITS}", bits)
+
+
+def _check_steps(input_bits: int, options: LayerOptions, place: str) -> None:
     steps = options.input_thresholds
     wanted = (1 << input_bits) - 1
     found = wanted if steps is None else len(steps)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import GraphError, UnsupportedError
-from lowbit.formats.circle.exporter import CODE_MOVERS, LAYERS, Exporter
+from lowbit.formats.circle.exporter import CODE_MOVERS, Exporter
 from lowbit.formats.circle.layers import BINARY, OFFSET, OFFSET_ZERO, SCALES, units_of_offsets
 from lowbit.formats.circle.layout import TO_NHWC
 from lowbit.formats.circle.map_lowering import (
@@ -18,8 +18,10 @@ from lowbit.formats.circle.map_lowering import (
     whole_map,
 )
 from lowbit.formats.circle.options import Geometry, LayerOptions
+from lowbit.formats.circle.powers import pack_halves
 from lowbit.formats.circle.schema import (
-    CONVOLUTION_OPERATOR,
+    CONVOLUTION_OPERATORS,
+    LAYER_OPERATORS,
     AddOptions,
     DequantizeOptions,
     DivOptions,
@@ -32,11 +34,11 @@ from lowbit.formats.circle.schema import (
     SoftmaxOptions,
     SubOptions,
 )
-from lowbit.ir import Graph, Node
+from lowbit.ir import Graph, Node, Value
 from lowbit.ir.deployed import row_length
 from lowbit.ir.infer import call_of
 from lowbit.ir.operators.windows import windows_of
-from lowbit.schemes import Affine, Encoding, LearnedBasis
+from lowbit.schemes import Affine, Encoding, LearnedBasis, PowerOfTwo
 
 Floats32 = npt.NDArray[np.float32]
 
@@ -169,11 +171,13 @@ def _encode(exporter: Exporter, node: Node) -> None:
         exporter.operator("QUANTIZE", inputs, (exporter.tensor(node.outputs[0]),), QuantizeOptions())
         return
     readers = exporter.graph.consumers(node.outputs[0])
-    if node.outputs[0] in exporter.graph.outputs or any(reader.op not in LAYERS for reader in readers):
+    if node.outputs[0] in exporter.graph.outputs or any(
+        reader.op not in LAYER_OPERATORS for reader in readers
+    ):
         raise GraphError(
             "codes can only feed low-bit layers in a .circle file",
             where=node.name,
-            expected=" or ".join(LAYERS),
+            expected=" or ".join(LAYER_OPERATORS),
             found=", ".join(reader.op for reader in readers) or "an output",
             remedy="Write .txt instead.",
         )
@@ -188,30 +192,44 @@ def _layer(exporter: Exporter, node: Node) -> None:
     """A low-bit layer: the input's float tensor, its encoding, and the packed weights."""
     codes, weights = exporter.graph.value(node.inputs[0]), exporter.graph.value(node.inputs[1])
     basis = _learned_basis(codes.encoding, codes.name)
-    rows = _learned_basis(weights.encoding, weights.name)
     source, thresholds = _source(exporter, node)
-    planes = np.asarray(exporter.graph.constant(weights.name), np.uint32)
-    convolution = node.op == CONVOLUTION_OPERATOR
-    inputs = [
+    convolution = node.op in CONVOLUTION_OPERATORS
+    inputs = (
         exporter.map(source) if convolution else exporter.tensor(source),
         exporter.constant(codes.name + SCALES, basis.basis[0]),
-        exporter.constant(weights.name + SCALES, rows.basis),
-        exporter.constant(weights.name + BINARY, planes.view(np.int32)),
-        exporter.tensor(node.inputs[2]),
-    ]
-    if rows.offset.view(np.uint32).any():
-        inputs.append(_offset(exporter, weights.name + OFFSET, rows))
+        *_weights(exporter, weights, node.inputs[2]),
+    )
+    rows = weights.encoding
     options = LayerOptions(
         hidden_size=row_length(weights),
         activation=str(node.attributes.get("activation", "none")),
         input_offset=float(basis.offset[0]),
         input_top=int(basis.top[0]),
-        weights_top=rows.top,
+        weights_top=rows.top if isinstance(rows, LearnedBasis) else np.zeros(1, np.int32),
         input_thresholds=thresholds,
         geometry=_geometry(exporter, node) if convolution else None,
+        weights_bits=rows.bits if isinstance(rows, PowerOfTwo) else 0,
     )
     output = exporter.map_output(node.outputs[0]) if convolution else exporter.tensor(node.outputs[0])
-    exporter.custom(node.op, tuple(inputs), (output,), options.to_bytes())
+    exporter.custom(node.op, inputs, (output,), options.to_bytes())
+
+
+def _weights(exporter: Exporter, weights: Value, bias: str) -> tuple[int, ...]:
+    """Return the tensors of scales, packed weights, bias and, where there are some, offsets."""
+    data = np.asarray(exporter.graph.constant(weights.name))
+    if isinstance(weights.encoding, PowerOfTwo):
+        scales, packed = weights.encoding.scale, pack_halves(data.astype(np.uint8).reshape(len(data), -1))
+        offsets: tuple[LearnedBasis, ...] = ()
+    else:
+        rows = _learned_basis(weights.encoding, weights.name)
+        scales, packed = rows.basis, data.view(np.int32)
+        offsets = (rows,) if rows.offset.view(np.uint32).any() else ()
+    tensors = (
+        exporter.constant(weights.name + SCALES, scales),
+        exporter.constant(weights.name + BINARY, packed),
+        exporter.tensor(bias),
+    )
+    return (*tensors, *(_offset(exporter, weights.name + OFFSET, rows) for rows in offsets))
 
 
 def _geometry(exporter: Exporter, node: Node) -> Geometry:
@@ -242,7 +260,7 @@ def _source(exporter: Exporter, node: Node) -> tuple[str, Floats32]:
     if producer is not None and producer.op == "Encode":
         return producer.inputs[0], _thresholds(exporter, producer)
     makers = list(_makers(exporter.graph, node.inputs[0]))
-    if all(maker is not None and maker.op in LAYERS and len(maker.inputs) == 4 for maker in makers):
+    if all(maker is not None and maker.op in LAYER_OPERATORS and len(maker.inputs) == 4 for maker in makers):
         steps = [
             np.asarray(exporter.graph.constant(m.inputs[3]), np.float32) for m in makers if m is not None
         ]
@@ -251,7 +269,7 @@ def _source(exporter: Exporter, node: Node) -> tuple[str, Floats32]:
     raise GraphError(
         "the codes that a layer reads are made in a way that the file cannot say",
         where=node.name,
-        expected=f"Encode, or {' or '.join(LAYERS)} with equal thresholds",
+        expected=f"Encode, or {' or '.join(LAYER_OPERATORS)} with equal thresholds",
         found=", ".join("an input" if maker is None else maker.op for maker in makers),
         remedy="Feed floats and encode them in the graph, in front of the layer.",
     )
@@ -313,4 +331,6 @@ _LOWERINGS: dict[tuple[str, str], Lower] = {
     ("lowbit", "Encode"): _encode,
     ("lowbit", "LQConv"): _layer,
     ("lowbit", "LQFullyConnected"): _layer,
+    ("lowbit", "Pow2Conv"): _layer,
+    ("lowbit", "Pow2FullyConnected"): _layer,
 }

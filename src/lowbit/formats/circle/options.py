@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from lowbit.errors import ModelFormatError
 from lowbit.formats.flexbuffer import Option, read_options, write_options
+from lowbit.schemes.power_of_two import LEAST_BITS, MOST_BITS
 
 ACTIVATION_NAMES = {
     "none": "NONE",
@@ -49,6 +50,7 @@ class LayerOptions:
             are compared with the input's value; where the input is made by another layer of this
             kind, with that layer's value before its activation.
         geometry: of a convolution.
+        weights_bits: of powers of two; 0 where planes say it.
     """
 
     hidden_size: int
@@ -58,6 +60,7 @@ class LayerOptions:
     weights_top: npt.NDArray[np.int32]
     input_thresholds: npt.NDArray[np.float32] | None
     geometry: Geometry | None = None
+    weights_bits: int = 0
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -73,27 +76,31 @@ class LayerOptions:
         top = self.weights_top
         same = bool((top == top[0]).all())
         window = {} if self.geometry is None else asdict(self.geometry)
+        weights: dict[str, Option] = {"weights_top": int(top[0]) if same else top.astype(np.uint8)}
+        if self.weights_bits:
+            weights = {"weights_bits": self.weights_bits}
         return write_options(
             {
                 "weights_hidden_size": self.hidden_size,
                 "fused_activation_function": ACTIVATION_NAMES[self.activation],
                 "input_offset": self.input_offset,
                 "input_top": self.input_top,
-                "weights_top": int(top[0]) if same else top.astype(np.uint8),
+                **weights,
                 "input_thresholds": self.input_thresholds,
                 **{key: item if isinstance(item, int) else np.array(item) for key, item in window.items()},
             }
         )
 
 
-def layer_options(content: bytes, where: str, *, convolution: bool) -> LayerOptions:
+def layer_options(content: bytes, where: str, *, convolution: bool, powers: bool) -> LayerOptions:
     """Return the options of a flexbuffer from a file.
 
     Raises:
         ModelFormatError: an unknown key, a missing one, a wrong type or a value out of range.
     """
     options = read_options(content, where=where)
-    known = _KEYS | {entry.name for entry in fields(Geometry)} if convolution else _KEYS
+    known = _KEYS - {"weights_top"} | {"weights_bits"} if powers else _KEYS
+    known = known | {entry.name for entry in fields(Geometry)} if convolution else known
     unknown = sorted(options.keys() - known)
     if unknown:
         raise ModelFormatError(
@@ -111,6 +118,7 @@ def layer_options(content: bytes, where: str, *, convolution: bool) -> LayerOpti
         _tops(options.get("weights_top", 0), where),
         _thresholds(options.get("input_thresholds"), where),
         _geometry(options, where) if convolution else None,
+        _integer(options, "weights_bits", LEAST_BITS, MOST_BITS, None, where) if powers else 0,
     )
 
 

@@ -66,6 +66,9 @@ FUSED_ACTIVATIONS = {0: "", 1: "Relu", 4: "Tanh"}
 """The values of ``ActivationFunctionType`` that the graph has an operator for."""
 
 CUSTOM_OPERATOR, CONVOLUTION_OPERATOR = "LQFullyConnected", "LQConv"
+POWER_OPERATORS = ("Pow2FullyConnected", "Pow2Conv")
+CONVOLUTION_OPERATORS = (CONVOLUTION_OPERATOR, POWER_OPERATORS[1])
+LAYER_OPERATORS = (CUSTOM_OPERATOR, CONVOLUTION_OPERATOR, *POWER_OPERATORS)
 
 SAME, VALID = 0, 1
 """The values of ``Padding``."""

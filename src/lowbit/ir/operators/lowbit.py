@@ -12,7 +12,9 @@ from lowbit.ir.deployed import deployed_layer
 from lowbit.ir.graph import Array, Value
 from lowbit.ir.operators.registry import Call, TensorType, register
 from lowbit.planes import unpack, word_count
-from lowbit.schemes import Affine, Encoding, LearnedBasis, rank_encode, table_decode
+from lowbit.schemes import Affine, Encoding, LearnedBasis, PowerOfTwo, rank_encode, table_decode
+
+POWER_OF_TWO_LAYERS = ("Pow2FullyConnected", "Pow2Conv")
 
 
 def encoding_of(call: Call, value: Value) -> Encoding:
@@ -22,23 +24,19 @@ def encoding_of(call: Call, value: Value) -> Encoding:
     return value.encoding
 
 
-def require_planes(call: Call, rank: int) -> None:
-    """Check what every layer with planes has: codes, weights of that rank, bias, activation, thresholds."""
+def require_layer(call: Call, rank: int) -> None:
+    """Check what every low-bit layer has: codes, weights of that rank, bias, activation, thresholds."""
     weights, bias, thresholds = call.input(1), call.input(2), call.optional(3)
     encoding = encoding_of(call, call.input(0))
     call.require(encoding.channels == 1, "input encoding", "one set of parameters", encoding.channels)
-    call.require(
-        weights.dtype == "planes" and weights.data is not None, "weights", "constant planes", weights.dtype
-    )
-    call.require(
-        isinstance(weights.encoding, LearnedBasis), "weight encoding", "a learned basis", weights.encoding
-    )
     fits = len(weights.shape) == rank and all(isinstance(extent, int) for extent in weights.shape)
     call.require(fits, "weight shape", f"{rank} lengths", weights.shape)
-    assert weights.encoding is not None and weights.data is not None
-    outputs, length = weights.shape[0], prod(int(extent) for extent in weights.shape[1:])
-    packed = (outputs, weights.encoding.bits, word_count(length))
-    call.require(weights.data.shape == packed, "packed weights", str(packed), weights.data.shape)
+    if call.node.op in POWER_OF_TWO_LAYERS:
+        _require_coded(call, weights)
+    else:
+        _require_planes(call, weights)
+    outputs = weights.shape[0]
+    assert weights.encoding is not None
     call.require(
         weights.encoding.channels == outputs, "weight channels", str(outputs), weights.encoding.channels
     )
@@ -50,6 +48,26 @@ def require_planes(call: Call, rank: int) -> None:
     )
     if thresholds is not None:
         require_thresholds(call, thresholds, encoding_of(call, call.output()))
+
+
+def _require_planes(call: Call, weights: Value) -> None:
+    call.require(
+        weights.dtype == "planes" and weights.data is not None, "weights", "constant planes", weights.dtype
+    )
+    call.require(
+        isinstance(weights.encoding, LearnedBasis), "weight encoding", "a learned basis", weights.encoding
+    )
+    assert weights.encoding is not None and weights.data is not None
+    length = prod(int(extent) for extent in weights.shape[1:])
+    packed = (weights.shape[0], weights.encoding.bits, word_count(length))
+    call.require(weights.data.shape == packed, "packed weights", str(packed), weights.data.shape)
+
+
+def _require_coded(call: Call, weights: Value) -> None:
+    constant = weights.dtype == "code" and weights.data is not None
+    call.require(constant, "weights", "constant codes", weights.dtype)
+    coded = isinstance(weights.encoding, PowerOfTwo)
+    call.require(coded, "weight encoding", "powers of two", weights.encoding)
 
 
 def require_affine(call: Call, outputs: int | str) -> None:
@@ -104,7 +122,7 @@ def _decode(call: Call, codes: Array) -> list[Array]:
 
 
 def _infer_lq(call: Call) -> list[TensorType]:
-    require_planes(call, rank=2)
+    require_layer(call, rank=2)
     thresholds, (outputs, length) = call.optional(3), call.input(1).shape
     _require_rows(call, length)
     return [TensorType("float32" if thresholds is None else "code", (call.input(0).shape[0], outputs))]
@@ -179,6 +197,14 @@ register("Encode", "input thresholds?", domain="lowbit", infer=_infer_encode, ev
 register("Decode", "input", domain="lowbit", infer=_infer_decode, evaluate=_decode)
 register(
     "LQFullyConnected",
+    "input weights bias thresholds?",
+    domain="lowbit",
+    infer=_infer_lq,
+    evaluate=_lq,
+    activation="none",
+)
+register(
+    "Pow2FullyConnected",
     "input weights bias thresholds?",
     domain="lowbit",
     infer=_infer_lq,

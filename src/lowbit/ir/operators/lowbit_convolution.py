@@ -1,4 +1,4 @@
-"""``LQConv``: a convolution of codes with planes. ``AffineConv``: one of 8-bit affine codes.
+"""``LQConv``, ``Pow2Conv``: convolutions with planes, with powers of two. ``AffineConv``: one of 8-bit codes.
 
 See `lowbit.ir.deployed_convolution` for the arithmetic. Attributes are those of ONNX ``Conv``, with padding
 written out (no ``auto_pad``), and the activation that the layer applies.
@@ -13,7 +13,7 @@ from lowbit.ir.activations import apply_activation
 from lowbit.ir.deployed import Integers
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.graph import Array
-from lowbit.ir.operators.lowbit import encoding_of, require_affine, require_planes
+from lowbit.ir.operators.lowbit import encoding_of, require_affine, require_layer
 from lowbit.ir.operators.registry import Call, TensorType, register
 from lowbit.ir.operators.windows import windows_of
 from lowbit.ir.window import Axis, Window
@@ -35,7 +35,7 @@ def window_of(call: Call, kernel: tuple[int, ...]) -> Window:
 
 
 def _infer(call: Call) -> list[TensorType]:
-    require_planes(call, rank=4)
+    require_layer(call, rank=4)
     weights, thresholds, group = call.input(1), call.optional(3), call.integer("group")
     for value in (call.input(0), weights):
         encoding = value.encoding
@@ -152,19 +152,20 @@ def _gathered(array: npt.NDArray[Any], axis: Axis, where: int) -> npt.NDArray[An
     return np.take(np.concatenate([array, zeros], axis=where), positions, axis=where)
 
 
-register(
-    "LQConv",
-    "input weights bias thresholds?",
-    domain="lowbit",
-    infer=_infer,
-    evaluate=_evaluate,
-    kernel_shape=(),
-    strides=(),
-    pads=(),
-    dilations=(),
-    group=1,
-    activation="none",
-)
+for _name in ("LQConv", "Pow2Conv"):
+    register(
+        _name,
+        "input weights bias thresholds?",
+        domain="lowbit",
+        infer=_infer,
+        evaluate=_evaluate,
+        kernel_shape=(),
+        strides=(),
+        pads=(),
+        dilations=(),
+        group=1,
+        activation="none",
+    )
 register(
     "AffineConv",
     "input weights bias",

@@ -1,0 +1,32 @@
+"""Powers of two: per output the scale of least squared error, among fixed shares of the largest weight."""
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.schemes import PowerOfTwo
+
+Array = npt.NDArray[np.float64]
+
+_SHARES = np.linspace(1.2, 0.3, 37)
+
+
+def power_of_two_encoding(weights: Array, bits: int, importance: Array | None = None) -> PowerOfTwo:
+    """Return the encoding of weights `[o, n]`, a scale per output.
+
+    Args:
+        weights: the values, not all zero in any output.
+        bits: 2 to 4.
+        importance: how much each column's error counts, `[n]`.
+    """
+    largest = np.maximum(np.abs(weights).max(axis=1), 1e-29)
+    weight = np.ones(weights.shape[1]) if importance is None else importance
+    best, scale = np.full(len(weights), np.inf), largest
+    for share in _SHARES:
+        encoding = PowerOfTwo(bits, (share * largest).astype(np.float32))
+        levels = np.sort(encoding.levels(), axis=1)
+        steps = (levels[:, 1:] + levels[:, :-1]) / 2
+        ranks = sum((weights > step[:, None] for step in steps.T), np.zeros(weights.shape, np.intp))
+        error = ((np.take_along_axis(levels, ranks, axis=1) - weights) ** 2 * weight).sum(axis=1)
+        better = error < best
+        best, scale = np.where(better, error, best), np.where(better, share * largest, scale)
+    return PowerOfTwo(bits, scale.astype(np.float32))
