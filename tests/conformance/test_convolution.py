@@ -6,9 +6,11 @@ from itertools import product
 import numpy as np
 import pytest
 
+from lowbit import quantize
 from lowbit.engine import Program, kernel_levels
 from lowbit.ir import Graph, evaluate
 from lowbit.ir.graph import Array
+from lowbit.quantization import Plan
 from lowbit.zoo import NETWORKS, binary_graph, float_graph
 from tests.conformance.backends import check_backend, engine
 from tests.ir.networks import Convolution, lowbit_convnet
@@ -111,3 +113,19 @@ def test_a_planted_fault_at_a_border_is_found(monkeypatch: pytest.MonkeyPatch) -
     graph = lowbit_convnet((8, 6, 6), (Convolution(33), Convolution(5)), 1, 1)
     with pytest.raises(AssertionError, match="conv1/codes"):
         check(graph, "")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(weight_bits=8, activation_bits=8, scheme="affine", method="plain"),
+        Plan(weight_bits=4, activation_bits=4, scheme="pow2"),
+    ],
+    ids=lambda plan: plan.scheme,
+)
+def test_quantized_networks_of_bytes(plan: Plan, level: str) -> None:
+    graph = float_graph(NETWORKS["lenet"])
+    x = np.random.default_rng(1).random((4, 1, 28, 28), np.float32)
+    small, _ = quantize(graph, x, plan=plan)
+    check_backend(lambda g, rows: engine(g, rows, kernels=level), small, x)

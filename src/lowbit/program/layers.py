@@ -71,20 +71,39 @@ def lq_convolution(
 
 def affine_layer(graph: Graph, node: Node) -> Constants:
     """Return the constants of an ``AffineFullyConnected``: acc includes the bias."""
+    x, codes, scale = _affine_weights(graph, node)
+    constants = _byte_constants(x, codes, _affine_epilogue(graph, node, scale))
+    constants["constant"] = _int32(constants["constant"] + graph.constant(node.inputs[2]).astype(np.int64))  # type: ignore[operator]
+    return constants
+
+
+def affine_convolution(graph: Graph, node: Node, window: Window) -> Constants:
+    """Return the constants of an ``AffineConv``: acc includes the bias, once for every region."""
+    x, codes, scale = _affine_weights(graph, node)
+    rows = _byte_constants(x, codes.reshape(len(codes), -1), _affine_epilogue(graph, node, scale))
+    sums = lowest_level(x) * tap_sums_by_region(codes.sum(axis=3), window)
+    bias = graph.constant(node.inputs[2]).astype(np.int64)
+    rows["constant"] = _int32((sums.reshape(-1, len(bias)) + bias).reshape(-1))
+    return {**window_constants(window), "group": int(node.attributes.get("group", 1)), **rows}  # type: ignore[arg-type]
+
+
+def _affine_weights(graph: Graph, node: Node) -> tuple[Affine, Integers, npt.NDArray[np.float64]]:
+    """Return the input's encoding, centred weights and the scale of every channel."""
     x, w = (graph.value(name).encoding for name in node.inputs[:2])
-    y = graph.value(node.outputs[0]).encoding
     assert isinstance(x, Affine) and isinstance(w, Affine)
     codes = graph.constant(node.inputs[1]).astype(np.int64)
+    zeros = w.zero_point.reshape(-1, *[1] * (codes.ndim - 1))
     scale = np.broadcast_to(x.integer_scale()[0] * w.integer_scale(), len(codes)).copy()
+    return x, codes - zeros, scale
+
+
+def _affine_epilogue(graph: Graph, node: Node, scale: npt.NDArray[np.float64]) -> Epilogue:
+    y = graph.value(node.outputs[0]).encoding
     if isinstance(y, Affine):
         zero, top = float(y.zero_point[0]), float((1 << y.bits) - 1)
         out = {"out_scale": float(y.scale[0]), "out_zero": zero, "out_top": top}
-        epilogue = Epilogue("affine", {"scale": scale, **out})
-    else:
-        epilogue = Epilogue("real", {"scale": scale, "bias": np.zeros(len(codes))})
-    constants = _byte_constants(x, codes - w.zero_point[:, None], epilogue)
-    constants["constant"] = _int32(constants["constant"] + graph.constant(node.inputs[2]).astype(np.int64))  # type: ignore[operator]
-    return constants
+        return Epilogue("affine", {"scale": scale, **out})
+    return Epilogue("real", {"scale": scale, "bias": np.zeros(len(scale))})
 
 
 def columns_by_pixels(constants: Constants, lengths: tuple[int, int, int]) -> Constants:

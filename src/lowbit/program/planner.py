@@ -14,7 +14,14 @@ from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node, Value, run_passes
 from lowbit.ir.passes import fold_constants, fuse_linear, is_linear
 from lowbit.ir.window import Window
-from lowbit.program.layers import Constants, affine_layer, columns_by_pixels, lq_convolution, lq_layer
+from lowbit.program.layers import (
+    Constants,
+    affine_convolution,
+    affine_layer,
+    columns_by_pixels,
+    lq_convolution,
+    lq_layer,
+)
 from lowbit.program.representation import MOVES, PLANE_BITS, Bytes, byte_of_code, plane_values
 from lowbit.program.steps import ProgramPlan, Step
 from lowbit.program.windows import window_constants, window_of
@@ -354,6 +361,12 @@ def _lq_convolution(planner: Planner, node: Node) -> None:
     activate_output(planner, node)
 
 
+def _affine_convolution(planner: Planner, node: Node) -> None:
+    window = _convolution_window(planner, node, planner.graph.value(node.inputs[1]).shape[1:3])
+    constants = affine_convolution(planner.graph, node, window)
+    planner.add_map(node, "byte_convolution", "8-bit codes", **constants)
+
+
 def _convolution(planner: Planner, node: Node) -> None:
     graph = planner.graph
     if any(planner.computed(name) for name in node.inputs[1:]):
@@ -440,7 +453,9 @@ _FUNCTIONS: dict[str, tuple[str, dict[str, object]]] = {
 _ARITHMETIC = {"Add": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide"}
 
 _LOWERINGS: dict[tuple[str, str], Lower] = {
-    ("lowbit", "LQConv"): _lq_convolution,
+    **dict.fromkeys([("lowbit", "LQConv"), ("lowbit", "Pow2Conv")], _lq_convolution),
+    ("lowbit", "Pow2FullyConnected"): _lq,
+    ("lowbit", "AffineConv"): _affine_convolution,
     ("", "Conv"): _convolution,
     ("", "BatchNormalization"): _batch_normalization,
     ("", "Concat"): _concat,
