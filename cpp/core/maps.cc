@@ -11,6 +11,18 @@ namespace {
 
 std::string size_text(std::size_t n) { return std::to_string(n); }
 
+// Visits every channel of every pixel, a few channels side by side: as many streams as the caches follow.
+template <class Visit>
+void each_block(const Value& map, const Visit& visit) {
+  const std::size_t channels = map.channels(), pixels = map.pixels();
+  for (std::size_t first = 0; first < channels; first += kGroup) {
+    const std::size_t end = std::min(first + kGroup, channels);
+    for (std::size_t p = 0; p < pixels; ++p) {
+      for (std::size_t c = first; c < end; ++c) visit(c, p);
+    }
+  }
+}
+
 class ArrangeStep final : public Step {
  public:
   ArrangeStep(std::size_t x, const Value& input, const Value& output) : x_(x) {
@@ -38,9 +50,7 @@ class ArrangeStep final : public Step {
  private:
   template <class T>
   static void interleave(const T* x, T* y, const Value& map, std::size_t step) {
-    for (std::size_t c = 0; c < map.channels(); ++c) {
-      for (std::size_t p = 0; p < map.pixels(); ++p) y[p * step + c] = *x++;
-    }
+    each_block(map, [=, pixels = map.pixels()](std::size_t c, std::size_t p) { y[p * step + c] = x[c * pixels + p]; });
   }
 
   // Images have up to four channels: a pixel is one word.
@@ -68,27 +78,34 @@ class FlattenStep final : public Step {
 
   void run(const Block& block) const override {
     const Place in = block.place(x_), out = block.place(result);
-    const std::size_t channels = in.value->channels(), pixels = in.value->pixels();
+    const Value& map = *in.value;
+    const std::size_t channels = map.channels(), pixels = map.pixels();
     for (std::size_t row = 0; row < block.rows; ++row) {
-      if (in.value->kind == Kind::planes) std::memset(out.bytes(row), 0, out.value->row);
-      for (std::size_t c = 0, n = 0; c < channels; ++c) {
-        for (std::size_t p = 0; p < pixels; ++p, ++n) move(in, out, row, p, c, n);
+      if (map.kind == Kind::real) {
+        const float* x = in.real(row);
+        float* y = out.real(row);
+        each_block(map, [=](std::size_t c, std::size_t p) { y[c * pixels + p] = x[p * channels + c]; });
+      } else if (map.kind == Kind::bytes) {
+        const std::uint8_t* x = in.bytes(row);
+        std::uint8_t* y = out.bytes(row);
+        each_block(map, [=, &map](std::size_t c, std::size_t p) { y[c * pixels + p] = x[p * map.pixel + c]; });
+      } else {
+        planes(in, out, row);
       }
     }
   }
 
  private:
-  static void move(const Place& in, const Place& out, std::size_t row, std::size_t p, std::size_t c, std::size_t n) {
-    switch (in.value->kind) {
-      case Kind::real: out.real(row)[n] = in.real(row)[p * in.value->channels() + c]; break;
-      case Kind::bytes: out.bytes(row)[n] = in.bytes(row)[p * in.value->pixel + c]; break;
-      case Kind::planes:
-        for (unsigned i = 0, code = in.code(row, p, c); i < in.value->bits; ++i) {
-          std::uint8_t& byte = out.bytes(row)[i * out.value->plane + n / 8];
-          byte = static_cast<std::uint8_t>(byte | ((code >> i) & 1u) << (n % 8));
-        }
-        break;
-    }
+  static void planes(const Place& in, const Place& out, std::size_t row) {
+    const std::size_t pixels = in.value->pixels();
+    std::memset(out.bytes(row), 0, out.value->row);
+    each_block(*in.value, [&](std::size_t c, std::size_t p) {
+      const std::size_t n = c * pixels + p;
+      for (unsigned i = 0, code = in.code(row, p, c); i < in.value->bits; ++i) {
+        std::uint8_t& byte = out.bytes(row)[i * out.value->plane + n / 8];
+        byte = static_cast<std::uint8_t>(byte | ((code >> i) & 1u) << (n % 8));
+      }
+    });
   }
 
   std::size_t x_;
