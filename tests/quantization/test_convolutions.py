@@ -125,6 +125,42 @@ def test_float_layers_before_quantized_ones_stay(samples):
     assert np.array_equal(low.constant(low.nodes[0].inputs[1]), normal.constant(normal.nodes[0].inputs[1]))
 
 
+def residual_network() -> Graph:
+    """Return conv1, relu, conv2, its output plus its input, relu, flatten, fc."""
+    random = np.random.default_rng(3)
+    graph = Graph("residual", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 2, 8, 8))})
+    for name, shape in (("w1", (6, 2, 3, 3)), ("w2", (6, 6, 3, 3)), ("w3", (4, 384))):
+        graph.add_constant(name, random.normal(size=shape) / np.sqrt(np.prod(shape[1:])))
+    pads = {"pads": (1, 1, 1, 1)}
+    graph.nodes = [
+        Node("Conv", ("x", "w1"), ("c1",), pads, "conv1"),
+        Node("Relu", ("c1",), ("h1",), {}, "act1"),
+        Node("Conv", ("h1", "w2"), ("c2",), pads, "conv2"),
+        Node("Add", ("c2", "h1"), ("sum",), {}, "sum"),
+        Node("Relu", ("sum",), ("h2",), {}, "act2"),
+        Node("Flatten", ("h2",), ("f",), {}, "flatten"),
+        Node("Gemm", ("f", "w3"), ("y",), {"transB": 1}, "fc"),
+    ]
+    infer(graph)
+    verify(graph)
+    return graph
+
+
+def test_a_residual_layer_makes_up_for_the_error_of_the_other_part(samples, monkeypatch):
+    from lowbit.quantization import pipeline
+
+    graph, errors = residual_network(), []
+    plan = Plan(weight_bits=2, activation_bits=2, layers={"last": {"scheme": "float", "method": "plain"}})
+    for settled in (pipeline._Work._settled_sum, lambda work, layer: None):
+        monkeypatch.setattr(pipeline._Work, "_settled_sum", settled)
+        low, _ = quantize(graph, samples, plan)
+        found, exact = {}, {}
+        evaluate(low, {"x": samples}, found.__setitem__)
+        evaluate(graph, {"x": samples}, exact.__setitem__)
+        errors.append(float(((found["sum"] - exact["sum"]) ** 2).sum()))
+    assert errors[0] < 0.98 * errors[1]
+
+
 def test_equalizing_changes_nothing_in_float(samples):
     graph = run_passes(network(), NORMAL_FORM).graph
     equal = equalize(graph, samples, evaluate, lambda name: True)

@@ -13,18 +13,19 @@ Before, batch normalization is folded into the layers; at the end, passes remove
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.calibrate import Histogram, LinearMoments, Run
-from lowbit.errors import DataError, NumericError, UnsupportedError
+from lowbit.calibrate import Histogram, LinearMoments, Run, prefix
+from lowbit.errors import NumericError
 from lowbit.ir import Graph, Node, Value, evaluate, run_passes, verify
-from lowbit.ir.passes import NORMAL_FORM, is_convolution, is_linear
+from lowbit.ir.passes import NORMAL_FORM
 from lowbit.planes import pack
 from lowbit.quantization.activations import encode_activation
+from lowbit.quantization.choice import chosen_samples, is_layer, layer_names, layers_to_quantize
 from lowbit.quantization.equalize import equalize
 from lowbit.quantization.fold import affine_chain, affine_ends, fold_activations, fold_encodes, lift_encodes
 from lowbit.quantization.plan import Plan
@@ -64,14 +65,14 @@ def quantize(
     """
     started = time.perf_counter()
     network = run_passes(graph, NORMAL_FORM).graph
-    plan = plan.resolved(_names(network))
-    layers = _layers(network, plan)
+    plan = plan.resolved(layer_names(network))
+    layers = layers_to_quantize(network, plan)
     names = {layer.name for layer in layers}
-    chosen = _chosen(network, samples, plan)
+    chosen = chosen_samples(network, samples, plan)
     network = equalize(network, chosen, run, lambda name: name in names and plan.for_layer(name).equalizes)
-    work = _Work(network, chosen, run)
+    work = _Work(network, chosen, run, names)
     reports: list[LayerReport] = []
-    for layer in (node for node in network.nodes if _is_layer(network, node)):
+    for layer in (node for node in network.nodes if is_layer(network, node)):
         if layer.name not in names:
             work.adapt_layer(layer, plan.for_layer(layer.name))
             continue
@@ -86,9 +87,10 @@ def quantize(
 class _Work:
     """The float network, the network quantized so far, and the samples that compare them."""
 
-    def __init__(self, network: Graph, samples: Samples, run: Run) -> None:
+    def __init__(self, network: Graph, samples: Samples, run: Run, pending: Collection[str]) -> None:
         self._float, self._low, self._count = network, network.copy(), len(samples)
         self._exact, self._coded = Stream(self._float, samples, run), Stream(self._low, samples, run)
+        self._pending = set(pending)
         self._encoded: dict[tuple[object, ...], str] = {}
         self._ranges: dict[str, tuple[float, float]] = {}
 
@@ -104,6 +106,7 @@ class _Work:
         plan = plan.for_convolution() if rows.axes else plan
         parts = [_weights_and_bias(*part, plan) for part in zip(matrix, bias, moments, strict=True)]
         coded = joined([part for part, _ in parts])
+        self._pending.discard(layer.name)
         self._replace(layer, codes, coded, np.concatenate([shift for _, shift in parts]), rows)
         return LayerReport(
             layer.name,
@@ -188,7 +191,7 @@ class _Work:
         output = layer.outputs[0]
         moments = [LinearMoments.empty(shape[2], shape[1]) for _ in range(shape[0])]
         share, lows, highs = plan.patches / (self._count * rows.windows()), [], []
-        for coded, target in zip(self._coded.values(codes), self._exact.values(output), strict=True):
+        for coded, target in zip(self._coded.values(codes), self._targets(layer), strict=True):
             _require_finite(target, output)
             positions = rows.choose(len(coded), share, random)
             levels = coded if encoding is None else encoding.levels()[0][coded.astype(np.intp)]
@@ -199,6 +202,31 @@ class _Work:
             highs.append(float(target.max()))
         self._ranges[layer.name] = min(lows), max(highs)
         return moments
+
+    def _targets(self, layer: Node) -> Iterator[npt.NDArray[np.generic]]:
+        """Yield what a layer should give: its float output, or what is missing of the float sum it goes into.
+
+        At a residual sum whose other part is quantized already, the layer makes up for that part's error.
+        """
+        found = self._settled_sum(layer)
+        if found is None:
+            yield from self._exact.values(layer.outputs[0])
+            return
+        total, other = found
+        for exact, rest in zip(self._exact.values(total), self._coded.values(other), strict=True):
+            yield np.asarray(exact, np.float32) - np.asarray(rest, np.float32)
+
+    def _settled_sum(self, layer: Node) -> tuple[str, str] | None:
+        """Return the sum that alone reads a layer and its other part, if that will not change any more."""
+        output = layer.outputs[0]
+        readers = self._low.consumers(output)
+        if len(readers) != 1 or readers[0].op != "Add" or output in self._low.outputs:
+            return None
+        others = [name for name in readers[0].inputs if name != output]
+        if len(others) != 1 or self._low.value(others[0]).shape != self._low.value(output).shape:
+            return None
+        behind = {node.name for node in prefix(self._low, others).nodes}
+        return None if behind & self._pending else (readers[0].outputs[0], others[0])
 
     def _replace(self, layer: Node, codes: str, coded: CodedWeights, bias: Array, rows: Rows) -> None:
         """Put the quantized layer in the place of the float one."""
@@ -302,64 +330,3 @@ def _is_int8(plan: Plan) -> bool:
 
 def _position(graph: Graph, name: str) -> int:
     return next(index for index, node in enumerate(graph.nodes) if node.name == name)
-
-
-def _names(network: Graph) -> list[str]:
-    """Return the names of all layers with constant weights, in order."""
-    return [node.name for node in network.nodes if _is_layer(network, node)]
-
-
-def _is_layer(network: Graph, node: Node) -> bool:
-    plane = len(node.inputs) > 1 and len(network.value(node.inputs[1]).shape) == 4
-    return is_linear(network, node) or (plane and is_convolution(network, node))
-
-
-def _layers(network: Graph, plan: Plan) -> list[Node]:
-    """Return the layers to quantize, in order."""
-    layers = [
-        node
-        for node in network.nodes
-        if _is_layer(network, node) and plan.for_layer(node.name).scheme != "float"
-    ]
-    if not layers:
-        raise UnsupportedError(
-            "there is no layer to quantize",
-            where=network.name,
-            expected="a fully connected layer or convolution with constant weights",
-            found=", ".join(sorted({node.op for node in network.nodes})) or "an empty network",
-        )
-    return layers
-
-
-def _chosen(network: Graph, samples: npt.ArrayLike, plan: Plan) -> Samples:
-    """Return checked samples, at most as many as the plan says, in their order."""
-    if len(network.inputs) != 1:
-        raise UnsupportedError(
-            "calibration needs a network with one input", where=network.name, found=", ".join(network.inputs)
-        )
-    array, shape = np.asarray(samples), network.value(network.inputs[0]).shape
-    fits = array.ndim == len(shape) and all(
-        isinstance(want, str) or want == have for want, have in zip(shape[1:], array.shape[1:], strict=True)
-    )
-    if not fits or not len(array) or array.dtype.kind not in "fiub":
-        raise DataError(
-            "calibration samples do not fit the network",
-            where=network.inputs[0],
-            expected=f"at least one sample, shape [n, {', '.join(map(str, shape[1:]))}]",
-            found=f"{array.dtype} {list(array.shape)}",
-        )
-    if len(array) > plan.samples:
-        array = array[
-            np.sort(np.random.default_rng(plan.seed).choice(len(array), plan.samples, replace=False))
-        ]
-    array = array.astype(np.float32)
-    bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
-    if bad.any():
-        raise DataError(
-            "a calibration sample is not finite",
-            where=f"sample {int(np.argmax(bad))}",
-            expected="finite values",
-            found=f"{int(bad.sum())} samples with NaN or infinity",
-            remedy="Remove these samples.",
-        )
-    return array
