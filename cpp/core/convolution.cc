@@ -17,7 +17,7 @@ constexpr std::size_t kPixelsWorthSharing = 64;
 // What one thread of a block does: `run` is called with its Part.
 template <class Function>
 void share(const Block& block, std::size_t groups, std::size_t pixels, double cost, const Function& run) {
-  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthSharing / 4) {
+  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthSharing / 10) {
     run(Part{{0, groups}, 0, 1});
     return;
   }
