@@ -5,7 +5,7 @@ import pytest
 
 from lowbit.errors import ModelFormatError, UnsupportedError
 from lowbit.formats.onnx import from_proto, to_proto
-from lowbit.ir import evaluate, to_text
+from lowbit.ir import Graph, Node, Value, evaluate, infer, to_text
 from lowbit.schemes import Affine
 from tests.formats.onnx.test_lowbit_files import assert_runs_and_reads_back, exposed, run_onnxruntime, samples
 from tests.ir.networks import Convolution, lowbit_convnet
@@ -81,3 +81,38 @@ def test_an_open_batch_stays_open() -> None:
     x = samples(graph, 3)
     found = run_onnxruntime(exposed(graph), x)["y"]
     np.testing.assert_allclose(found, evaluate(graph, x)["y"], rtol=1e-5, atol=1e-5)
+
+
+def affine_convnet(layer: Convolution, *, coded: bool = True, zero_points: tuple[int, ...] = (128,)) -> Graph:
+    """Return Encode, AffineConv, MaxPool of codes, Decode; or a convolution that gives floats."""
+    random, rows = np.random.default_rng(0), (layer.outputs, *layer.kernel, 6 // layer.group)
+    graph = Graph("affine", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 6, 7, 8))})
+    graph.add(Value("q", "code", (), None, Affine(8, [0.02], [100])))
+    points = np.resize(zero_points, layer.outputs)
+    weights = Affine(8, random.uniform(0.01, 0.02, layer.outputs), points)
+    graph.add(Value("w", "code", rows, random.integers(0, 256, rows).astype(np.uint8), weights))
+    graph.add_constant("b", random.integers(-5000, 5000, layer.outputs), "int32")
+    attributes = {key: item for key, item in layer.attributes("none").items() if key != "activation"}
+    graph.nodes = [
+        Node("Encode", ("x",), ("q",), {}, "encode", "lowbit"),
+        Node("AffineConv", ("q", "w", "b"), ("c" if coded else "y",), attributes, "conv", "lowbit"),
+    ]
+    if coded:
+        for name in ("c", "p"):
+            graph.add(Value(name, "code", (), None, Affine(8, [0.05], [90])))
+        size = {"kernel_shape": (2, 2), "strides": (2, 2)}
+        graph.nodes.append(Node("MaxPool", ("c",), ("p",), size, "pool"))
+        graph.nodes.append(Node("Decode", ("p",), ("y",), {}, "decode", "lowbit"))
+    infer(graph)
+    return graph
+
+
+@pytest.mark.parametrize("case", ["same", "stride", "dilated", "groups", "depthwise"])
+@pytest.mark.parametrize("coded", [False, True])
+def test_8_bit_convolutions(case: str, coded: bool) -> None:
+    assert_runs_and_reads_back(affine_convnet(GEOMETRIES[case], coded=coded))
+
+
+def test_zero_points_per_output_are_refused() -> None:
+    with pytest.raises(UnsupportedError, match=r"conv.*symmetric weights"):
+        to_proto(affine_convnet(Convolution(4), zero_points=(128, 127)))

@@ -192,6 +192,24 @@ AFFINE_SUMS = """
   real = Mul(scale, sums)
 """
 
+# ConvInteger pads with the input's zero point, which is true zero; weights share one zero point.
+AFFINE_WINDOW_SUMS = """
+  kernel = Transpose<perm = [0, 3, 1, 2]>(weights)
+  start = Constant<value_ints = [0]>()
+  stop = Constant<value_ints = [1]>()
+  weights_point = Slice(weights_zero_point, start, stop)
+  products = ConvInteger<strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations,
+      group: int = @group>(input, kernel, input_zero_point, weights_point)
+  sums_without_bias = Cast<to = 11>(products)
+  column = Constant<value_ints = [-1, 1, 1]>()
+  bias_double = Cast<to = 11>(bias)
+  bias_column = Reshape(bias_double, column)
+  sums = Add(sums_without_bias, bias_column)
+  weights_scale_column = Reshape(weights_scale64, column)
+  scale = Mul(input_scale64, weights_scale_column)
+  real = Mul(scale, sums)
+"""
+
 # m_i = round(top * (a_i / a_last));  integers[code] = sum_i m_i s_i(code);  scale = a_last / top
 _LEARNED_BASIS = """
 LearnedBasis <top> (scales, offset) => (integers, scale64, offset64) {

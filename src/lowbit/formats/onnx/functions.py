@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from lowbit.formats.onnx.bodies import (
     AFFINE_SUMS,
+    AFFINE_WINDOW_SUMS,
     DECODE,
     ENCODE_BY_MIDPOINTS,
     INTEGER_THRESHOLDS,
@@ -81,7 +82,7 @@ class Function:
     @property
     def encodings(self) -> dict[str, str]:
         """The scheme of every encoding that the node states, by prefix."""
-        layer = {"LQFullyConnected": "lq", "LQConv": "lq", "AffineFullyConnected": "affine"}.get(self.op, "")
+        layer = "lq" if self.op in LAYERS else "affine" if self.op in AFFINE_LAYERS else ""
         stated = {"input": self.source, "weights": layer, "output": self.target}
         return {prefix: scheme for prefix, scheme in stated.items() if scheme}
 
@@ -125,8 +126,8 @@ def function_name(
         return "MaxPoolOfCodes"
     origin = "FromAffine" if source == "affine" and op in (*LAYERS, "Decode") else ""
     result = {"lq": "", "affine": "ToAffine", "": f"To{activation.capitalize()}"}[target]
-    if op in ("Decode", "AffineFullyConnected"):
-        result = "ToFloat" if op == "AffineFullyConnected" and not target else ""
+    if op in ("Decode", *AFFINE_LAYERS):
+        result = "ToFloat" if op in AFFINE_LAYERS and not target else ""
     elif result == "ToNone":
         result = "ToFloat"
     stem = f"{op}OfCodes" if op in CODED_ACTIVATIONS else op
@@ -149,7 +150,7 @@ def functions() -> dict[str, Function]:
     made = [_decode(source) for source in INPUT_FIELDS]
     made += [_encode(target, by_thresholds) for target in INPUT_FIELDS for by_thresholds in (False, True)]
     made += [_coded_activation(op, target) for op in CODED_ACTIVATIONS for target in INPUT_FIELDS]
-    made += [_affine_layer(target) for target in ("affine", "")]
+    made += [_affine_layer(op, target) for op in AFFINE_LAYERS for target in ("affine", "")]
     made += [_max_pool()]
     for op, source in product(LAYERS, INPUT_FIELDS):
         made += [_layer_to_codes(op, source, target) for target in INPUT_FIELDS]
@@ -179,12 +180,12 @@ def _coded_activation(op: str, target: str) -> Function:
     return Function(function_name(op, "", target), op, "", target, ("input", "table"), (), steps)
 
 
-def _affine_layer(target: str) -> Function:
-    steps = affine("input") + affine("weights") + AFFINE_SUMS
+def _affine_layer(op: str, target: str) -> Function:
+    steps = affine("input") + affine("weights") + AFFINE_LAYERS[op]
     steps += affine("output") + ROUND_TO_CODE if target else "  output = Cast<to = 1>(real)\n"
-    name = function_name("AffineFullyConnected", "affine", target)
-    tensors, settings = ("input", "weights", "bias"), ("accumulator_type",)
-    return Function(name, "AffineFullyConnected", "affine", target, tensors, settings, steps)
+    name = function_name(op, "affine", target)
+    tensors, settings = ("input", "weights", "bias"), _SETTINGS[op]
+    return Function(name, op, "affine", target, tensors, settings, steps)
 
 
 def _max_pool() -> Function:
@@ -210,10 +211,15 @@ def _layer_to_floats(op: str, source: str, activation: str) -> Function:
 LAYERS = {"LQFullyConnected": LQ_SUMS, "LQConv": LQ_WINDOW_SUMS}
 """The sums of every layer with planes."""
 
+AFFINE_LAYERS = {"AffineFullyConnected": AFFINE_SUMS, "AffineConv": AFFINE_WINDOW_SUMS}
+"""The sums of every layer of 8-bit codes."""
+
 WINDOW_SETTINGS = ("strides", "pads", "dilations", "group")
 POOL_SETTINGS = ("kernel_shape", "strides", "pads", "dilations")
 _SETTINGS = {
     "LQFullyConnected": ("weights_hidden_size", "accumulator_type"),
+    "AffineFullyConnected": ("accumulator_type",),
+    "AffineConv": ("kernel_shape", *WINDOW_SETTINGS),
     "LQConv": ("weights_hidden_size", "weights_shape", "kernel_shape", *WINDOW_SETTINGS),
 }
 

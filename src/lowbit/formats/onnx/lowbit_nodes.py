@@ -10,6 +10,7 @@ import numpy as np
 
 from lowbit.errors import ModelFormatError
 from lowbit.formats.onnx.functions import (
+    AFFINE_LAYERS,
     ATTRIBUTE_FIELD,
     CODED_ACTIVATIONS,
     DOMAIN,
@@ -166,9 +167,9 @@ def _each(array: Array, channels: int) -> Array:
 
 
 def _weights(kind: Function, node: _Stated, encoding: Encoding) -> Value:
-    if kind.op == "AffineFullyConnected":
-        codes = node.constant("weights", "uint8")
-        _require(codes.ndim == 2, "weights", "[o, n]", codes.shape)
+    if kind.op in AFFINE_LAYERS:
+        codes, rank = node.constant("weights", "uint8"), 2 if kind.op == "AffineFullyConnected" else 4
+        _require(codes.ndim == rank, "weights", f"{rank} axes", codes.shape)
         return Value(node.names["weights"], "code", codes.shape, codes, encoding)
     words, (length, *_) = node.constant("weights_binary", "int32"), node.integers("weights_hidden_size")
     shape: tuple[int, ...] = (length,)

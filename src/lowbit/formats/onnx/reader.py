@@ -310,7 +310,7 @@ class _Reader:
         names = tuple(self.use(name) if name else "" for name in inputs)
         outputs = tuple(filter(None, proto.output))
         source = self.result.values[names[0]] if names and names[0] else None
-        if source is not None and source.encoding is not None and op in CARRIED:
+        if source is not None and source.encoding is not None and op in (*CARRIED, "MaxPool"):
             self.result.add(Value(outputs[0], "code", (), None, source.encoding))
         node = Node(op, names, outputs, attributes, self._node_name(proto, names), domain)
         self._append(node)

@@ -135,7 +135,8 @@ class _Writer:
 
     def _node(self, node: Node) -> "NodeProto":
         encodings = [self.graph.value(name).encoding for name in (*node.inputs, *node.outputs) if name]
-        if node.domain == DOMAIN or (any(encodings) and node.op not in CARRIED):
+        carried = node.op in CARRIED or (node.op == "MaxPool" and isinstance(encodings[0], Affine))
+        if node.domain == DOMAIN or (any(encodings) and not carried):
             return self._lowbit_node(node)
         if any(encodings) and encodings[0] != encodings[-1]:
             raise _unsupported(
@@ -231,9 +232,17 @@ class _Writer:
         steps = {"strides": tuple(axis.stride for axis in axes), "dilations": tuple(a.dilation for a in axes)}
         if pool:
             return {"kernel_shape": kernel, "pads": pads, **steps}
-        if self._product_bound(node) >= _EXACT_IN_FLOAT32:
+        if node.op == "AffineConv":
+            self._require_one_zero_point(node)
+        elif self._product_bound(node) >= _EXACT_IN_FLOAT32:
             raise _unsupported("sums beyond 2^24 in a convolution", node.name, "fewer bits")
         return {"kernel_shape": kernel, "pads": pads, "group": call.integer("group"), **steps}
+
+    def _require_one_zero_point(self, node: Node) -> None:
+        encoding = self.graph.value(node.inputs[1]).encoding
+        assert isinstance(encoding, Affine)
+        if len(set(encoding.zero_point.tolist())) > 1:
+            raise _unsupported("zero points per output in a convolution", node.name, "symmetric weights")
 
     def _product_bound(self, node: Node) -> int:
         """Return the largest magnitude that a sum of products can reach."""
