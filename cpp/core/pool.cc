@@ -22,9 +22,16 @@ void pause() {
 // About as long as a thread takes to wake up: longer spinning costs others more than it saves us.
 constexpr std::chrono::microseconds kSpin{50};
 
+// Beyond a moment the other thread has no processor: it may have this one.
+void await(const std::atomic<std::uint32_t>& finished, std::uint32_t round) {
+  for (int spins = 0; finished.load(std::memory_order_acquire) != round; ++spins) {
+    spins < 1000 ? pause() : std::this_thread::yield();
+  }
+}
+
 }  // namespace
 
-Pool::Pool(std::size_t threads) : owner_(getpid()) {
+Pool::Pool(std::size_t threads) : turns_(threads), owner_(getpid()) {
   for (std::size_t part = 1; part < threads; ++part) {
     workers_.emplace_back([this, part] { work(part); });
   }
@@ -47,11 +54,18 @@ void Pool::run(const std::function<void(std::size_t)>& part) {
     return;
   }
   part_ = &part;
-  pending_.store(workers_.size(), std::memory_order_relaxed);
-  round_.fetch_add(1, std::memory_order_release);
+  const std::uint32_t round = round_.fetch_add(1, std::memory_order_release) + 1;
   round_.notify_all();
   part(0);
-  while (pending_.load(std::memory_order_acquire) != 0) pause();
+  for (std::size_t n = 1; n < threads(); ++n) do_part(n, round);
+  for (std::size_t n = 1; n < threads(); ++n) await(turns_[n].finished, round);
+}
+
+// Does nothing if the part was taken already.
+void Pool::do_part(std::size_t part, std::uint32_t round) {
+  if (!turns_[part].take(round)) return;
+  (*part_)(part);
+  turns_[part].finished.store(round, std::memory_order_release);
 }
 
 // After a fork the child has the pool but none of its threads; it then does all parts itself.
@@ -65,8 +79,7 @@ void Pool::work(std::size_t part) {
     round_.wait(seen, std::memory_order_acquire);
     seen = round_.load(std::memory_order_acquire);
     if (stop_.load()) return;
-    (*part_)(part);
-    pending_.fetch_sub(1, std::memory_order_release);
+    do_part(part, seen);
   }
 }
 

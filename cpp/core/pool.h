@@ -1,5 +1,6 @@
 // A fork-join pool of our own: OpenMP would clash with torch's, and wakes too slowly for layers of microseconds.
-// Workers spin for a moment after each task, then park in the kernel.
+// Workers spin for a moment after each task, then park in the kernel. A part that its worker has not begun when the
+// caller is done with its own, the caller does too: nobody waits for a thread that has no processor to run on.
 #pragma once
 
 #include <atomic>
@@ -22,19 +23,29 @@ class Pool final {
 
   std::size_t threads() const { return workers_.size() + 1; }
 
-  // Runs part(0) … part(threads - 1) side by side, part(0) on the caller; returns when all are done.
+  // Runs part(0) … part(threads - 1), side by side as far as there are processors; returns when all are done.
   // A part must not throw. One caller at a time.
   void run(const std::function<void(std::size_t)>& part);
 
  private:
+  // Of one part: the rounds in which it was last taken, by its worker or the caller, and last finished.
+  struct alignas(64) Turn {
+    std::atomic<std::uint32_t> taken{0}, finished{0};
+    bool take(std::uint32_t round) {
+      std::uint32_t before = round - 1;
+      return taken.compare_exchange_strong(before, round, std::memory_order_acq_rel);
+    }
+  };
+
   void work(std::size_t part);
+  void do_part(std::size_t part, std::uint32_t round);
   bool orphaned() const;
 
+  std::vector<Turn> turns_;  // by part; that of the caller is not used
   std::vector<std::thread> workers_;
   pid_t owner_;
   const std::function<void(std::size_t)>* part_ = nullptr;
   alignas(64) std::atomic<std::uint32_t> round_{0};
-  alignas(64) std::atomic<std::size_t> pending_{0};
   std::atomic<bool> stop_{false};
 };
 
