@@ -72,7 +72,7 @@ def test_layers_hand_on_codes(samples, bits, most, activation, pool_first):
 def test_groups_are_solved_apart(samples, group):
     graph = network(group=group)
     low, _ = quantize(graph, samples, Plan(weight_bits=3, activation_bits=3))
-    assert low.value("conv2/weights_q").shape == (6, 3, 3, 4)
+    assert low.value("conv2/weights").shape == (6, 3, 3, 4)
     assert output_error(low, graph, samples) < 0.12
 
 
@@ -232,13 +232,13 @@ def test_powers_of_two(samples, bits, most, activation_bits):
     low, report = quantize(network(), samples, plan)
     ops = ["Encode", "Pow2Conv", "MaxPool", "Pow2Conv", "MaxPool", "Flatten", "Pow2FullyConnected"]
     assert [node.op for node in low.nodes] == ops
-    assert low.value("conv2/weights_q").encoding.bits == bits
+    assert low.value("conv2/weights").encoding.bits == bits
     assert low.value("x/codes").encoding.bits == activation_bits
     assert output_error(low, network(), samples) < most
     assert {layer.scheme for layer in report.layers} == {"pow2"}
     assert to_text(read_content(bytes(content_of(low)), "net.circle")).count("Pow2Conv") == 2
     again = read_content(bytes(content_of(low)), "net.circle")
-    assert again.value("conv2/weights_q").data.tolist() == low.value("conv2/weights_q").data.tolist()
+    assert again.value("conv2/weights").data.tolist() == low.value("conv2/weights").data.tolist()
     assert np.array_equal(evaluate(again, {"x": samples})["y"], evaluate(low, {"x": samples})["y"])
 
 
@@ -288,5 +288,5 @@ def test_a_stream_runs_nothing_twice(samples):
 def test_equal_seeds_give_equal_networks(samples):
     plan = Plan(weight_bits=2, activation_bits=2, patches=500)
     first, second = (quantize(network(), samples, plan)[0] for _ in range(2))
-    data = [net.constant("conv2/weights_q") for net in (first, second)]
+    data = [net.constant("conv2/weights") for net in (first, second)]
     assert np.array_equal(*data)

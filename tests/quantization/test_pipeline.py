@@ -188,7 +188,7 @@ def test_outputs_of_zeros_have_affine_codes(samples, bits):
     graph = network(weights=weights)
     plan = Plan(scheme="affine", weight_bits=bits, activation_bits=bits)
     low, _ = quantize(graph, samples, plan)
-    coded = low.value("fc2/weights_q")
+    coded = low.value("fc2/weights")
     assert coded.encoding.channels == 20
     assert np.isfinite(evaluate(low, {"x": samples})["probabilities"]).all()
 

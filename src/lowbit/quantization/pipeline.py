@@ -232,8 +232,12 @@ class _Work:
         """Put the quantized layer in the place of the float one."""
         graph, source = self._low, self._low.value(codes).encoding
 
+        for constant in layer.inputs[1:]:  # so that their names are free for what replaces them
+            if constant in graph.values and len(graph.consumers(constant)) == 1:
+                del graph.values[constant]
+
         def name(what: str) -> str:
-            return graph.fresh_name(f"{layer.name}/{what}_q")
+            return graph.fresh_name(f"{layer.name}/{what}")
 
         shape = rows.packed_shape(self._float.constant(layer.inputs[1]))
         if isinstance(coded.encoding, Affine) and isinstance(source, Affine):
