@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.bench.timing import Call
-from lowbit.errors import UnsupportedError
 
 Array = npt.NDArray[np.float32]
 
@@ -168,5 +167,9 @@ def build_peer(name: str, model: Path, sample: Array, threads: int) -> tuple[str
         raise Absent(f"{package} is not installed; pip install 'lowbit[{extra}]' brings it") from None
     try:
         return found, build(model, sample, threads)
-    except UnsupportedError as error:
-        raise Absent(str(error)) from error
+    except Absent:
+        raise
+    except Exception as error:
+        # Another project's code may raise anything; that it fails is a finding about it, not about us.
+        reason = str(error).splitlines()
+        raise Absent(f"it fails: {type(error).__name__}: {reason[0] if reason else ''}") from error
