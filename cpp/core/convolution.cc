@@ -167,10 +167,7 @@ class PlaneConvolutionStep final : public Step {
           pixel_sums[p] += factors_.input()[i] * (2 * ones - static_cast<std::int32_t>(depth_));
         }
       }
-      plan_.each_output([&](const std::vector<std::uint32_t>& taps, std::size_t first, std::size_t, std::size_t sum) {
-        sums_at[sum] = 0;
-        for (const std::uint32_t tap : taps) sums_at[sum] += pixel_sums[first + tap];
-      });
+      plan_.sum_windows(pixel_sums, sums_at);
     }
   }
 
@@ -292,10 +289,7 @@ class ByteConvolutionStep final : public Step {
         pixel_sums[p] = 0;
         for (std::size_t c = 0; c < depth_; ++c) pixel_sums[p] += in.bytes(row)[p * value.pixel + c];
       }
-      plan_.each_output([&](const std::vector<std::uint32_t>& taps, std::size_t first, std::size_t, std::size_t sum) {
-        sums_at[sum] = 0;
-        for (const std::uint32_t tap : taps) sums_at[sum] += pixel_sums[first + tap];
-      });
+      plan_.sum_windows(pixel_sums, sums_at);
     }
   }
 

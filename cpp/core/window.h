@@ -83,6 +83,14 @@ class WindowPlan final {
     }
   }
 
+  // Of what every input pixel counts for, the sum over each output's valid taps, in the order of each_output.
+  void sum_windows(const std::int32_t* pixels, std::int32_t* sums) const {
+    each_output([&](const std::vector<std::uint32_t>& taps, std::size_t first, std::size_t, std::size_t sum) {
+      sums[sum] = 0;
+      for (const std::uint32_t tap : taps) sums[sum] += pixels[first + tap];
+    });
+  }
+
  private:
   std::size_t input_width_, input_pixel_;
   Axis rows_, columns_;

@@ -12,7 +12,7 @@ import numpy as np
 
 from lowbit.ir.graph import Array
 from lowbit.ir.operators.registry import Call, TensorType, register, require_float
-from lowbit.ir.operators.windows import taps, windows_of
+from lowbit.ir.operators.windows import WINDOW, taps, windows_of
 from lowbit.ir.window import Axis
 
 
@@ -58,9 +58,6 @@ register(
     "X W B?",
     infer=_infer,
     evaluate=_evaluate,
-    kernel_shape=(),
-    strides=(),
-    pads=(),
-    dilations=(),
     group=1,
+    **WINDOW,
 )

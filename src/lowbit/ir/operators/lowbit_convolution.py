@@ -15,7 +15,7 @@ from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.graph import Array
 from lowbit.ir.operators.lowbit import encoding_of, require_affine, require_layer
 from lowbit.ir.operators.registry import Call, TensorType, register
-from lowbit.ir.operators.windows import windows_of
+from lowbit.ir.operators.windows import WINDOW, windows_of
 from lowbit.ir.window import Axis, Window
 from lowbit.schemes import Affine, LearnedBasis
 
@@ -159,12 +159,9 @@ for _name in ("LQConv", "Pow2Conv"):
         domain="lowbit",
         infer=_infer,
         evaluate=_evaluate,
-        kernel_shape=(),
-        strides=(),
-        pads=(),
-        dilations=(),
         group=1,
         activation="none",
+        **WINDOW,
     )
 register(
     "AffineConv",
@@ -172,9 +169,6 @@ register(
     domain="lowbit",
     infer=_infer_affine,
     evaluate=_affine,
-    kernel_shape=(),
-    strides=(),
-    pads=(),
-    dilations=(),
     group=1,
+    **WINDOW,
 )

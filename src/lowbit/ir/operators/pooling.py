@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lowbit.ir.graph import Array
 from lowbit.ir.operators.registry import Call, TensorType, passed, register, require_float
-from lowbit.ir.operators.windows import map_lengths, taps, windows_of
+from lowbit.ir.operators.windows import WINDOW, map_lengths, taps, windows_of
 from lowbit.ir.window import Axis
 from lowbit.schemes import Encoding
 
@@ -115,21 +115,15 @@ register(
     "X",
     infer=_infer_max_pool,
     evaluate=_max_pool,
-    kernel_shape=(),
-    strides=(),
-    pads=(),
-    dilations=(),
+    **WINDOW,
 )
 register(
     "AveragePool",
     "X",
     infer=_infer_average_pool,
     evaluate=_average_pool,
-    kernel_shape=(),
-    strides=(),
-    pads=(),
-    dilations=(),
     count_include_pad=0,
+    **WINDOW,
 )
 register("GlobalMaxPool", "X", infer=_infer_global_max, evaluate=_global_max)
 register("GlobalAveragePool", "X", infer=_infer_global_average, evaluate=_global_average)

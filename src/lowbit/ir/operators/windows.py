@@ -17,6 +17,9 @@ from lowbit.ir.window import Axis
 Array = npt.NDArray[Any]
 Lengths = tuple[int, ...]
 
+# What every operator with a window has; () is ONNX's default.
+WINDOW: dict[str, Any] = {"kernel_shape": (), "strides": (), "pads": (), "dilations": ()}
+
 LARGEST = 1 << 15  # of any number that describes a window; a stranger's file must not ask for more
 
 
