@@ -1,23 +1,24 @@
-"""A trainable torch module from a description of `lowbit.zoo`.
+"""A trainable module from a description of `lowbit.zoo`.
 
 The module's state has the names of `lowbit.zoo.parameters`, so weights go into a graph as they are.
 """
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor, cat, nn
 
 from lowbit.zoo import Architecture, Placed, flat, place
 from lowbit.zoo import architecture as zoo
 
-ACTIVATIONS = {"relu": functional.relu, "tanh": torch.tanh}
-
 
 class Network(nn.Module):
-    """The network of a description."""
+    """The network of a description, from samples `[n, …]` to logits `[n, classes]`.
+
+    Args:
+        architecture: what to build; weights are drawn by torch's own rules.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
+        self.architecture = architecture
         self.placed = place(architecture)
         for item in flat(self.placed):
             module = _module(item)
@@ -38,21 +39,15 @@ class Network(nn.Module):
             case zoo.Residual():
                 return self._run(item.body, x) + self._run(item.shortcut, x)
             case zoo.Dense():
-                return torch.cat([x, self._run(item.body, x)], 1)
-            case zoo.Activation(kind):
-                return ACTIVATIONS[kind](x)
-            case zoo.Pool("max", kernel, stride):
-                return functional.max_pool2d(x, kernel, stride)
-            case zoo.Pool("average", kernel, stride):
-                return functional.avg_pool2d(x, kernel, stride)
+                return cat([x, self._run(item.body, x)], 1)
             case zoo.GlobalAverage():
                 return x.mean((2, 3))
-            case zoo.Flatten():
-                return x.flatten(1)
-        return self.get_submodule(item.name)(x)
+        result: Tensor = self.get_submodule(item.name)(x)
+        return result
 
 
 def _module(item: Placed) -> nn.Module | None:
+    """Return what computes a layer, or None where `Network` itself does."""
     match item.layer:
         case zoo.Convolution(channels, kernel, stride, padding, bias):
             return nn.Conv2d(item.source[0], channels, kernel, stride, padding, bias=bias)
@@ -61,4 +56,14 @@ def _module(item: Placed) -> nn.Module | None:
         case zoo.BatchNormalization(epsilon):
             norm = nn.BatchNorm1d if len(item.source) == 1 else nn.BatchNorm2d
             return norm(item.source[0], epsilon)
+        case zoo.Activation(kind):
+            return _ACTIVATIONS[kind]()
+        case zoo.Pool(kind, kernel, stride):
+            return _POOLS[kind](kernel, stride)
+        case zoo.Flatten():
+            return nn.Flatten()
     return None
+
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
+_POOLS: dict[str, type[nn.MaxPool2d | nn.AvgPool2d]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}

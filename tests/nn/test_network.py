@@ -1,8 +1,5 @@
 """The trainable module of a description gives what the graph gives. Needs torch."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -10,12 +7,11 @@ from lowbit.ir import evaluate
 from lowbit.zoo import NETWORKS, float_graph, parameters, random_weights
 
 torch = pytest.importorskip("torch")
-sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_module_and_graph_agree(name: str) -> None:
-    from torch_network import Network
+    from lowbit.nn import Network
 
     description, weights = NETWORKS[name], random_weights(NETWORKS[name], seed=1)
     module = Network(description).eval()
