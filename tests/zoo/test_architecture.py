@@ -21,6 +21,7 @@ from lowbit.zoo.architecture import (
 # VGG16's convolutions: 9 * (3*64 + 64*64 + 64*128 + ...) = 14,710,464; their normalizations 2 * 4224.
 COUNTS = {
     "vgg16": 14_710_464 + 2 * 4224 + 512 * 1024 + 2 * 1024 + 1024 * 10 + 10,
+    "vgg-small": 4_574_592 + 2 * 2 * (128 + 256 + 512) + 81_920 + 10,  # convolutions as in LQ-Nets: 4.6 M
     "cnv": 1_542_848 + 2 * (2 * 64 + 2 * 128 + 2 * 256 + 2 * 512) + 10,
     "resnet18": 11_173_962,  # as in the widely used CIFAR version
     "resnet20": 272_474,  # with 1x1 shortcuts; He et al. say 0.27 M

@@ -11,11 +11,11 @@ from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, evaluate
 from lowbit.planes import unpack
 from lowbit.schemes import LearnedBasis
-from lowbit.zoo import NETWORKS, binary_graph, float_graph, random_weights
+from lowbit.zoo import NETWORKS, binary_graph, float_graph, parameter_count, random_weights
 from lowbit.zoo.architecture import Activation, Architecture, BatchNormalization, Convolution, Flatten, Linear
 from lowbit.zoo.binary_graph import PIXEL
 
-SMALL = [name for name in NETWORKS if name not in ("vgg16", "resnet18", "alexnet", "densenet")]
+SMALL = [name for name in NETWORKS if parameter_count(NETWORKS[name]) < 600_000 or name == "cnv"]
 
 
 def pictures(name: str, count: int = 2, seed: int = 0) -> npt.NDArray[np.float32]:

@@ -1,12 +1,13 @@
-"""Samples and labels from arrays, `.npy`, `.npz`, idx folders, HDF5 in ONE's layout, and by name.
+"""Samples and labels from arrays, `.npy`, `.npz`, HDF5 in ONE's layout, Parquet, folders, and by name.
 
 Every source is as hostile as a model: sizes are checked before memory is taken, nothing is unpickled,
 and no file leads to another.
 """
 
 from lowbit.data.dataset import Dataset, Normalize
+from lowbit.data.fetch import fetch
 from lowbit.data.hdf5 import write_one_hdf5
 from lowbit.data.npz import write_npz
 from lowbit.data.sources import NAMES, load
 
-__all__ = ["NAMES", "Dataset", "Normalize", "load", "write_npz", "write_one_hdf5"]
+__all__ = ["NAMES", "Dataset", "Normalize", "fetch", "load", "write_npz", "write_one_hdf5"]

@@ -19,6 +19,22 @@ Normalize = tuple[float, float] | None
 
 
 @dataclass(frozen=True, eq=False)
+class Raw:
+    """What a source holds, before the conventions.
+
+    Attributes:
+        samples: integers or floats ``[n, ...]``.
+        labels: n of them, or None.
+        notes, exactness: as in `Dataset`.
+    """
+
+    samples: Numbers
+    labels: Numbers | None = None
+    notes: tuple[str, ...] = ()
+    exactness: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Samples, and labels where there are any.
 
@@ -27,12 +43,15 @@ class Dataset:
         labels: int64 ``[n]``, or None.
         name: how messages call it.
         notes: what was done to the numbers, and which samples these are.
+        exactness: ``exact`` where checksums say that these are the published files, what is lossy about
+            the pictures (``JPEG q75``), or nothing where it is not known.
     """
 
     samples: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64] | None
     name: str
     notes: tuple[str, ...] = ()
+    exactness: str = ""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -66,39 +85,30 @@ class Dataset:
         return replace(self, samples=self.samples.reshape(len(self.samples), *wanted))
 
 
-def make_dataset(
-    samples: Numbers,
-    labels: Numbers | None,
-    name: str,
-    *,
-    limit: int | None = None,
-    normalize: Normalize = None,
-    notes: tuple[str, ...] = (),
-) -> Dataset:
+def make_dataset(raw: Raw, name: str, *, limit: int | None = None, normalize: Normalize = None) -> Dataset:
     """Return a data set of raw numbers, by the conventions above.
 
     Args:
-        samples: integers or floats ``[n, ...]``.
-        labels: whole numbers, n of them, or None.
+        raw: what the source holds.
         name: how messages call it.
         limit: at most so many samples, the first ones.
         normalize: mean and standard deviation.
-        notes: what the source has to say.
 
     Raises:
         DataError: no samples, labels that do not match, or a type that holds no numbers.
         NumericError: NaN or infinity, naming the sample.
     """
-    _check_samples(samples, name)
-    classes = None if labels is None else _classes(labels, len(samples), name)
+    _check_samples(raw.samples, name)
+    classes = None if raw.labels is None else _classes(raw.labels, len(raw.samples), name)
     chosen = slice(None) if limit is None else slice(_checked_limit(limit, name))
-    numbers, remark = _scaled(samples[chosen])
+    numbers, remark = _scaled(raw.samples[chosen])
     if normalize is not None:
         mean, deviation = _checked_normalize(normalize, name)
         numbers = (numbers - np.float32(mean)) / np.float32(deviation)
         remark += f", then normalized with mean {mean!r} and deviation {deviation!r}"
     _check_finite(numbers, name)
-    return Dataset(numbers, None if classes is None else classes[chosen], name, (*notes, remark))
+    labels = None if classes is None else classes[chosen]
+    return Dataset(numbers, labels, name, (*raw.notes, remark), raw.exactness)
 
 
 def _check_samples(samples: Numbers, name: str) -> None:

@@ -6,14 +6,14 @@ first 1,297 and the last 500 of a permutation with a fixed seed, so it is the sa
 
 import numpy as np
 
-from lowbit.data.dataset import Numbers
+from lowbit.data.dataset import Raw
 from lowbit.errors import MissingExtra
 
 TRAIN = 1297
 SEED = 0
 
 
-def read_digits(split: str) -> tuple[Numbers, Numbers, tuple[str, ...]]:
+def read_digits(split: str) -> Raw:
     """Return samples ``[n, 64]`` in [0, 1], labels and notes.
 
     Raises:
@@ -27,4 +27,4 @@ def read_digits(split: str) -> tuple[Numbers, Numbers, tuple[str, ...]]:
     order = np.random.default_rng(SEED).permutation(len(pixels))
     chosen = order[:TRAIN] if split == "train" else order[TRAIN:]
     note = f"{split}: {len(chosen)} of {len(pixels)} by a permutation of seed {SEED}, pixels divided by 16"
-    return (pixels[chosen] / 16).astype(np.float32), classes[chosen], (note,)
+    return Raw((pixels[chosen] / 16).astype(np.float32), classes[chosen], (note,), "exact")

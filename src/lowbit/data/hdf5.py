@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowbit.data.dataset import Dataset, Numbers
+from lowbit.data.dataset import Dataset, Numbers, Raw
 from lowbit.errors import DataError, FileError, MissingExtra, TooLargeError, UnsafeFileError
 from lowbit.untrusted import MAX_BYTES, read_start, write_atomic
 
@@ -34,9 +34,7 @@ _LABELS = "label"
 _BYTES_OF_A_NAME = 8  # the least that a name takes in a file
 
 
-def read_one_hdf5(
-    path: Path, input_name: str | None = None
-) -> tuple[Numbers, Numbers | None, tuple[str, ...]]:
+def read_one_hdf5(path: Path, input_name: str | None = None) -> Raw:
     """Return samples, labels (where we wrote them) and notes.
 
     Args:
@@ -93,9 +91,7 @@ def _h5py() -> Any:
     return h5py
 
 
-def _read(
-    file: "h5py.File", where: str, input_name: str | None
-) -> tuple[Numbers, Numbers | None, tuple[str, ...]]:
+def _read(file: "h5py.File", where: str, input_name: str | None) -> Raw:
     values = _group(file, "value", where)
     names = sorted(_names(values, f"{where}:value"), key=_record_order)
     if not names:
@@ -113,7 +109,7 @@ def _read(
             )
         samples.append(source[()])
     labels = _dataset(file, _LABELS, where)[()] if _LABELS in file else None
-    return _stacked(samples, names, where), labels, (f"no split: all {len(names)} records",)
+    return Raw(_stacked(samples, names, where), labels, (f"no split: all {len(names)} records",))
 
 
 def _stacked(samples: list[Numbers], names: list[str], where: str) -> Numbers:

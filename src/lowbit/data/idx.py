@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lowbit.data.dataset import Numbers
+from lowbit.data.dataset import Numbers, Raw
 from lowbit.errors import DataError, FileError, TooLargeError
 from lowbit.untrusted import MAX_BYTES, read_file
 
@@ -24,7 +24,7 @@ _PREFIXES = {"train": "train", "test": "t10k|test"}
 _CHUNK = 1 << 20
 
 
-def read_idx_folder(folder: Path, split: str) -> tuple[Numbers, Numbers | None, tuple[str, ...]]:
+def read_idx_folder(folder: Path, split: str) -> Raw:
     """Return samples, labels (None where there is no file of them) and notes.
 
     Raises:
@@ -39,7 +39,12 @@ def read_idx_folder(folder: Path, split: str) -> tuple[Numbers, Numbers | None, 
             expected=f"a file like {_PREFIXES[split].split('|')[0]}-images-idx3-ubyte, .gz or not",
             found=", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing",
         )
-    return read_idx(images), None if labels is None else read_idx(labels), (f"{split}: {images.name}",)
+    return Raw(read_idx(images), None if labels is None else read_idx(labels), (f"{split}: {images.name}",))
+
+
+def holds_idx(folder: Path) -> bool:
+    """Whether some file there is called as idx files are."""
+    return any("idx" in path.name for path in folder.iterdir())
 
 
 def read_idx(path: Path, limit: int = MAX_BYTES) -> Numbers:

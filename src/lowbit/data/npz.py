@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from lowbit.data.dataset import Numbers
+from lowbit.data.dataset import Numbers, Raw
 from lowbit.errors import DataError, FileError, TooLargeError, UnsafeFileError
 from lowbit.untrusted import MAX_BYTES, read_file, write_atomic
 
@@ -33,9 +33,7 @@ _MAX_HEADER = 10_000
 _NUMBER = re.compile(r"[<>=|]?(f[248]|[iu][1248]|b1)")
 
 
-def read_npz(
-    path: Path, split: str, input_name: str | None = None
-) -> tuple[Numbers, Numbers | None, tuple[str, ...]]:
+def read_npz(path: Path, split: str, input_name: str | None = None) -> Raw:
     """Return samples, labels and notes.
 
     Samples are ``x_train`` or ``x_test`` by the split, else ``x``; ``images``, ``data``, ``samples`` and
@@ -75,17 +73,17 @@ def read_npz(
     ) as error:
         raise _damaged(path, "a zip of .npy files", str(error)) from error
     assert arrays[0] is not None
-    return arrays[0], arrays[1], (split_note,)
+    return Raw(arrays[0], arrays[1], (split_note,))
 
 
-def read_npy(path: Path) -> tuple[Numbers, None, tuple[str, ...]]:
+def read_npy(path: Path) -> Raw:
     """Return the samples of an ``.npy`` file.
 
     Raises:
         FileError: damaged, pickled or too large.
     """
     raw = read_file(path)
-    return _parse(io.BytesIO(raw), len(raw), str(path)), None, ("no split: all samples",)
+    return Raw(_parse(io.BytesIO(raw), len(raw), str(path)), None, ("no split: all samples",))
 
 
 def write_npz(arrays: Mapping[str, npt.ArrayLike], path: str | os.PathLike[str]) -> None:

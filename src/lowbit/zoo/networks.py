@@ -1,7 +1,8 @@
 """The networks, each declared once.
 
-Sizes are those of 32×32 colour pictures with ten classes; the ``-fashion`` ones take 28×28 grey
-pictures and are narrow enough to train on a CPU. Pixels are in [0, 1]; the output is logits.
+Sizes are those of 32×32 colour pictures with ten classes; the ``-fashion`` ones take 28×28 grey pictures.
+``-half`` and ``-quarter`` have that part of every layer's channels, and ``-fashion`` is narrow too, so that
+a CPU can train them. Pixels are in [0, 1]; the output is logits.
 """
 
 import difflib
@@ -35,9 +36,9 @@ def _fc(features: int) -> tuple[Layer, ...]:
     return (Linear(features, bias=False), BatchNormalization(), Activation())
 
 
-def _plain(plan: str, padding: int = 1) -> tuple[Layer, ...]:
-    """Return 3×3 convolutions by their channels and 2×2 max-pools (``M``)."""
-    steps = [(Pool(),) if step == "M" else _conv(int(step), padding=padding) for step in plan.split()]
+def _plain(plan: str, padding: int = 1, part: int = 1) -> tuple[Layer, ...]:
+    """Return 3×3 convolutions by their channels, divided by ``part``, and 2×2 max-pools (``M``)."""
+    steps = [(Pool(),) if step == "M" else _conv(int(step) // part, padding=padding) for step in plan.split()]
     return sum(steps, ())
 
 
@@ -97,6 +98,7 @@ def _densenet(growth: int, depth: int) -> tuple[Layer, ...]:
 
 
 _VGG16 = "64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M"
+_VGG_SMALL = "128 128 M 256 256 M 512 512 M"  # of LQ-Nets, IR-Net and others; no hidden layer behind
 _CNV = "64 64 M 128 128 M 256 256"
 
 _ALL = (
@@ -104,13 +106,25 @@ _ALL = (
     Architecture("lenet", _GREY, _lenet(), "LeNet-5, 28×28"),
     Architecture("vgg-fashion", _GREY, (*_plain("32 32 M 64 64 M 128 128 M"), *_head()), "plain, 28×28"),
     Architecture("vgg16", _COLOUR, (*_plain(_VGG16), *_head(1024)), "VGG16 for 32×32, head 512-1024-10"),
+    Architecture("vgg16-half", _COLOUR, (*_plain(_VGG16, part=2), *_head(512)), "VGG16, half as wide"),
+    Architecture("vgg-small", _COLOUR, (*_plain(_VGG_SMALL), *_head()), "VGG-small: six convolutions"),
+    Architecture(
+        "vgg-small-half", _COLOUR, (*_plain(_VGG_SMALL, part=2), *_head()), "VGG-small, half as wide"
+    ),
+    Architecture(
+        "vgg-small-quarter", _COLOUR, (*_plain(_VGG_SMALL, part=4), *_head()), "VGG-small, a quarter as wide"
+    ),
     Architecture("cnv", _COLOUR, (*_plain(_CNV, padding=0), *_head(512, 512)), "CNV, head 512-512-10"),
+    Architecture("cnv-half", _COLOUR, (*_plain(_CNV, 0, part=2), *_head(256, 256)), "CNV, half as wide"),
     Architecture("alexnet", _COLOUR, _alexnet(64, 1024), "AlexNet, CIFAR size"),
+    Architecture("alexnet-quarter", _COLOUR, _alexnet(16, 256), "AlexNet, a quarter as wide"),
     Architecture("alexnet-fashion", _GREY, _alexnet(16, 256), "AlexNet, a quarter as wide, 28×28"),
     Architecture("resnet18", _COLOUR, _resnet(64, 4, 2), "ResNet-18, CIFAR size"),
     Architecture("resnet20", _COLOUR, _resnet(16, 3, 3), "ResNet-20"),
+    Architecture("resnet20-half", _COLOUR, _resnet(8, 3, 3), "ResNet-20, half as wide"),
     Architecture("resnet20-fashion", _GREY, _resnet(8, 3, 3), "ResNet-20, half as wide, 28×28"),
     Architecture("densenet", _COLOUR, _densenet(12, 12), "DenseNet-40, growth 12"),
+    Architecture("densenet-22", _COLOUR, _densenet(8, 6), "DenseNet-22, growth 8"),
     Architecture("densenet-fashion", _GREY, _densenet(8, 3), "DenseNet-13, growth 8, 28×28"),
 )
 

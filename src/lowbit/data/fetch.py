@@ -1,0 +1,101 @@
+"""Get a data set by name from an address that the caller gives, and check it before it is kept.
+
+Of MNIST and Fashion-MNIST these are the four idx files, ``train-images-idx3-ubyte.gz`` and so on; of CIFAR-10
+it is ``cifar-10-binary.tar.gz``, of which the six files of pictures are kept.
+"""
+
+import hashlib
+import io
+import tarfile
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from lowbit.data.published import PUBLISHED, check_file
+from lowbit.errors import DataError, FileError, TooLargeError, WriteError
+from lowbit.untrusted import write_atomic
+
+MOST_BYTES = 1 << 28
+"""The most that one file may have; the largest published one has 171 MB."""
+
+_SECONDS = 60
+_ARCHIVE, _ARCHIVE_MD5 = "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
+_MEMBERS = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
+
+
+def fetch(name: str, address: str, target: Path) -> Path:
+    """Write the files of a data set to a folder of their own and return it.
+
+    Args:
+        name: one of `PUBLISHED`.
+        address: of the folder that has the files, ``http`` or ``https``.
+        target: where the data set's folder goes; `load` finds it by that.
+
+    Raises:
+        DataError: no data set of that name, or no such address.
+        FileError: a file has another checksum; nothing of it is kept.
+        TooLargeError: more bytes than any of the files has.
+        WriteError: the target may not be written.
+    """
+    if name not in PUBLISHED:
+        raise DataError("no data set of that name", expected=" or ".join(PUBLISHED), found=repr(name))
+    published = PUBLISHED[name]
+    folder = target / published.folders[0]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError("the folder cannot be made", where=str(folder), found=str(error)) from error
+    if name == "cifar10":
+        _keep_members(_get(address, _ARCHIVE), folder)
+        return folder
+    for checksums in published.checksums.values():
+        for file, checksum in checksums.items():
+            _keep(_get(address, f"{file}.gz"), folder / f"{file}.gz", checksum, published.title)
+    return folder
+
+
+def _get(address: str, file: str) -> bytes:
+    """Return the bytes at an address."""
+    url = f"{address.rstrip('/')}/{file}"
+    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+        raise DataError("the address is none of a server", where=url, expected="http:// or https://…")
+    try:
+        with urllib.request.urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310 - checked above
+            content: bytes = answer.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            "the file cannot be fetched", where=url, found=str(error), remedy="Check the address."
+        ) from error
+    if len(content) > MOST_BYTES:
+        raise TooLargeError("the file is too large", where=url, expected=f"at most {MOST_BYTES} bytes")
+    return content
+
+
+def _keep(content: bytes, path: Path, checksum: str, title: str) -> None:
+    """Write a file if its checksum is right; a wrong one leaves nothing."""
+    new = path.with_name(f".new-{path.name}")
+    write_atomic(new, content)
+    try:
+        check_file(new, checksum, title)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _keep_members(content: bytes, folder: Path) -> None:
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != _ARCHIVE_MD5:
+        raise FileError(
+            "the archive is not that of CIFAR-10, or it is damaged",
+            where=_ARCHIVE,
+            expected=f"MD5 {_ARCHIVE_MD5}",
+            found=found,
+            remedy="Fetch it again.",
+        )
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+        for member in archive:
+            name = Path(member.name).name
+            stream = archive.extractfile(member) if name in _MEMBERS and member.isfile() else None
+            if stream is not None:
+                write_atomic(folder / name, stream.read())

@@ -1,0 +1,60 @@
+"""A folder of picture files in folders of classes: ``[split/]class/picture.png``.
+
+Classes are numbered in the order of their names, over both splits, so that a class missing in one of them
+moves no number.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lowbit.data.dataset import Raw
+from lowbit.data.pictures import SUFFIXES, decode_pictures
+from lowbit.errors import DataError
+from lowbit.untrusted import read_file
+
+MOST_BYTES = 1 << 26
+"""The most that one picture file may have."""
+
+_SPLITS = {"train": ("train",), "test": ("test", "val")}
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Whether some folder of classes holds a picture."""
+    return any(True for root in _roots(folder) for _ in _files(root))
+
+
+def read_picture_folder(folder: Path, split: str) -> Raw:
+    """Return pictures ``[n, c, h, w]``, classes, and the classes' names in the notes.
+
+    Raises:
+        DataError: none in this split, or they differ in size or colours; the file is named.
+        FileError: a file is damaged, too large, or no regular file.
+        MissingExtra: Pillow is not installed.
+    """
+    roots = _roots(folder)
+    root = next((path for path in roots if path.name in _SPLITS[split]), None)
+    if root is None and roots != [folder]:
+        raise DataError(
+            "the folder holds no pictures of this split",
+            where=str(folder),
+            expected=" or ".join(_SPLITS[split]),
+            found=", ".join(path.name for path in roots),
+        )
+    classes = sorted({path.parent.name for each in roots for path in _files(each)})
+    files = sorted(_files(root or folder))
+    pictures, lossy = decode_pictures((str(path), read_file(path, limit=MOST_BYTES)) for path in files)
+    labels = np.array([classes.index(path.parent.name) for path in files])
+    note = f"{split}: {root.name}" if root else "no split: all pictures"
+    return Raw(pictures, labels, (note, f"classes: {', '.join(classes[:100])}"), lossy)
+
+
+def _roots(folder: Path) -> list[Path]:
+    """Return the folders of splits, or the folder itself where there are none."""
+    names = [name for names in _SPLITS.values() for name in names]
+    return [folder / name for name in names if (folder / name).is_dir()] or [folder]
+
+
+def _files(root: Path) -> Iterator[Path]:
+    return (path for path in root.glob("*/*") if path.suffix.lower() in SUFFIXES)

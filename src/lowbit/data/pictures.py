@@ -1,0 +1,143 @@
+"""Picture files as arrays, decoded by Pillow: one format list, one size, sizes before memory.
+
+A picture's header states its size; it is compared with the others' before a pixel is decoded. JPEG is lossy:
+its quality is read from the quantization tables, by comparing them with those that each quality makes.
+"""
+
+import io
+from collections.abc import Iterable
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.errors import DataError, FileError, MissingExtra, TooLargeError
+from lowbit.untrusted import MAX_BYTES
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm")
+MOST_PIXELS = 1 << 24
+"""The most that one picture may have."""
+
+_FORMATS = ("PNG", "JPEG", "BMP", "PPM")
+_CHANNELS = {"L": 1, "RGB": 3}
+
+Pictures = npt.NDArray[np.uint8]
+
+
+def decode_pictures(files: Iterable[tuple[str, bytes]], limit: int = MAX_BYTES) -> tuple[Pictures, str]:
+    """Return pictures ``[n, c, h, w]`` and what is lossy about them: ``JPEG q75``, or nothing.
+
+    Args:
+        files: a name for messages, and the bytes of a picture file.
+        limit: the most bytes that all pixels may take.
+
+    Raises:
+        DataError: no pictures, other sizes or colours than the first, neither grey nor RGB.
+        FileError: a file is damaged, or of another format.
+        TooLargeError: a picture, or all together, have too many pixels.
+        MissingExtra: Pillow is not installed.
+    """
+    pictures: list[Pictures] = []
+    lossy: set[str] = set()
+    for where, content in files:
+        picture, quality = _decode(content, where, pictures[0].shape if pictures else None)
+        pictures.append(picture)
+        lossy.add(quality)
+        if len(pictures) * picture.size > limit:
+            raise _too_large(where, f"{limit} bytes of pixels in all", "more")
+    if not pictures:
+        raise DataError("there are no pictures", expected=f"files of {', '.join(_FORMATS)}", found="none")
+    lossy.discard("")
+    return np.stack(pictures), lossy.pop() if len(lossy) == 1 else "JPEG" if lossy else ""
+
+
+def _decode(content: bytes, where: str, shape: tuple[int, ...] | None) -> tuple[Pictures, str]:
+    """Return a picture ``[c, h, w]`` and ``JPEG q…`` where it is one."""
+    image = _open(content, where)
+    found = (_CHANNELS.get(image.mode, 0), image.height, image.width)
+    if not found[0]:
+        raise DataError(
+            "the picture has other colours",
+            where=where,
+            expected="grey (L) or RGB of eight bits",
+            found=image.mode,
+            remedy="Convert it.",
+        )
+    if shape not in (None, found):
+        raise DataError(
+            "pictures differ in size or colours",
+            where=where,
+            expected=f"{shape} as the first one, channels first",
+            found=f"{found}",
+            remedy="Crop and scale all to one size.",
+        )
+    if found[1] * found[2] > MOST_PIXELS:
+        raise _too_large(where, f"{MOST_PIXELS} pixels", f"{found[2]}x{found[1]}")
+    try:
+        pixels = np.asarray(image)
+    except Exception as error:  # whatever a decoder stumbles over
+        raise _damaged(where, str(error)) from error
+    return np.ascontiguousarray(pixels.reshape(*found[1:], found[0]).transpose(2, 0, 1)), _lossy(image)
+
+
+def _open(content: bytes, where: str) -> "ImageFile":
+    """Return the picture with its header read and no pixel decoded."""
+    pillow = _pillow()
+    try:
+        image: ImageFile = pillow.open(io.BytesIO(content), formats=_FORMATS)
+    except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
+        raise _too_large(where, f"{MOST_PIXELS} pixels", str(error)) from error
+    except Exception as error:
+        raise _damaged(where, str(error)) from error
+    return image
+
+
+def _lossy(image: "ImageFile") -> str:
+    if image.format != "JPEG":
+        return ""
+    quality = _qualities().get(_tables(image))
+    return "JPEG" if quality is None else f"JPEG q{quality}"
+
+
+@cache
+def _qualities() -> dict[tuple[tuple[int, ...], ...], int]:
+    """Return the quality by its tables, those of the JPEG standard scaled."""
+    found = {}
+    for quality in range(1, 101):
+        buffer = io.BytesIO()
+        _pillow().new("RGB", (8, 8)).save(buffer, "JPEG", quality=quality)
+        found[_tables(_open(buffer.getvalue(), "sample"))] = quality
+    return found
+
+
+def _tables(image: "ImageFile") -> tuple[tuple[int, ...], ...]:
+    """Return the quantization tables of luminance and, where there is colour, of chrominance."""
+    tables = getattr(image, "quantization", {})
+    return tuple(tuple(tables[key]) for key in sorted(tables))
+
+
+def _pillow() -> ModuleType:
+    try:
+        from PIL import Image
+    except ModuleNotFoundError as error:
+        raise MissingExtra("pillow", "data") from error
+    return Image
+
+
+def _too_large(where: str, expected: str, found: str) -> TooLargeError:
+    return TooLargeError("pictures are too large", where=where, expected=f"at most {expected}", found=found)
+
+
+def _damaged(where: str, found: str) -> FileError:
+    return FileError(
+        "this is no picture, or it is damaged",
+        where=where,
+        expected=f"a file of {', '.join(_FORMATS)}",
+        found=found[:160],
+        remedy="Fetch it again.",
+    )

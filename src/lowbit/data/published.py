@@ -1,0 +1,183 @@
+"""Data sets known by name: where they are looked for, and what says that they are the published ones.
+
+Places, in this order: the folder that the caller names, those of ``LOWBIT_DATA`` (several with ``:``), and
+Debian's folder of data sets. In each, a data set is a folder of one of its usual names.
+
+Checksums are MD5 of the unpacked files, as their authors and torchvision give them: they find damage and
+files mixed up, no attack. Pictures that were stored again as JPEG have none, and their data set says so.
+"""
+
+import gzip
+import hashlib
+import io
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lowbit.data.dataset import Raw
+from lowbit.errors import DataError, FileError
+from lowbit.untrusted import read_file
+
+VARIABLE = "LOWBIT_DATA"
+DEBIAN = Path("/usr/share/datasets")
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Published:
+    """A data set of the literature.
+
+    Attributes:
+        title: its usual name.
+        folders: what its folder is called; the first when lowbit makes it.
+        counts: samples by split.
+        checksums: MD5 by split and file name, unpacked.
+    """
+
+    title: str
+    folders: tuple[str, ...]
+    counts: Mapping[str, int]
+    checksums: Mapping[str, Mapping[str, str]]
+
+
+def _idx(
+    train_images: str, train_labels: str, test_images: str, test_labels: str
+) -> dict[str, dict[str, str]]:
+    """Return the checksums of four idx files."""
+    return {
+        "train": {"train-images-idx3-ubyte": train_images, "train-labels-idx1-ubyte": train_labels},
+        "test": {"t10k-images-idx3-ubyte": test_images, "t10k-labels-idx1-ubyte": test_labels},
+    }
+
+
+PUBLISHED = {
+    "mnist": Published(
+        "MNIST",
+        ("mnist", "MNIST", "MNIST/raw"),
+        {"train": 60_000, "test": 10_000},
+        _idx(
+            "6bbc9ace898e44ae57da46a324031adb",
+            "a25bea736e30d166cdddb491f175f624",
+            "2646ac647ad5339dbf082846283269ea",
+            "27ae3e4e09519cfbb04c329615203637",
+        ),
+    ),
+    "fashion": Published(
+        "Fashion-MNIST",
+        ("fashion-mnist", "fashion", "FashionMNIST/raw"),
+        {"train": 60_000, "test": 10_000},
+        _idx(
+            "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+            "9018921c3c673c538a1fc5bad174d6f9",
+            "8181f5470baa50b63fa0f6fddb340f0a",
+            "15d484375f8d13e6eb1aabb0c3f46965",
+        ),
+    ),
+    "cifar10": Published(
+        "CIFAR-10",
+        ("cifar-10-batches-bin", "cifar-10-batches-py", "cifar10", "cifar-10", "cifar10-jpeg"),
+        {"train": 50_000, "test": 10_000},
+        {
+            "train": {
+                "data_batch_1": "c99cafc152244af753f735de768cd75f",
+                "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+                "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+                "data_batch_4": "634d18415352ddfa80567beed471001a",
+                "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+            },
+            "test": {"test_batch": "40351d587109b95175f43aff81a1287e"},
+        },
+    ),
+}
+"""By the names that `load` takes."""
+
+
+def find_published(name: str, folder: Path | None = None) -> Path:
+    """Return the folder of a data set.
+
+    Args:
+        name: one of `PUBLISHED`.
+        folder: that of the data set, or one that holds it; else the usual places are searched.
+
+    Raises:
+        DataError: it is in none of them; they are listed.
+    """
+    published = PUBLISHED[name]
+    places = _places() if folder is None else [folder]
+    found = [place / usual for place in places for usual in published.folders if (place / usual).is_dir()]
+    if found:
+        return found[0]
+    if folder is not None and folder.is_dir():
+        return folder
+    raise DataError(
+        f"{published.title} is not here",
+        where=name,
+        expected=f"a folder {' or '.join(published.folders)} in {', '.join(map(str, places))}",
+        found="none",
+        remedy=f"Set {VARIABLE} to the folder that holds it, or get it with lowbit data fetch.",
+    )
+
+
+def checked(name: str, folder: Path, split: str, raw: Raw) -> Raw:
+    """Return what was read, and whether it is exactly what was published.
+
+    Raises:
+        FileError: a file has another checksum, or samples are missing.
+    """
+    published = PUBLISHED[name]
+    if len(raw.samples) != published.counts[split]:
+        raise FileError(
+            f"this is not {published.title}, or a part is missing",
+            where=str(folder),
+            expected=f"{published.counts[split]} samples in the split {split}",
+            found=f"{len(raw.samples)}",
+            remedy="Fetch it again, or load the folder by its path.",
+        )
+    files = {unpacked_name(path): path for path in sorted(folder.iterdir(), reverse=True)}
+    known = published.checksums[split]
+    present = [file for file in known if file in files]
+    for file in present:
+        check_file(files[file], known[file], published.title)
+    return replace(raw, exactness="exact") if len(present) == len(known) else raw
+
+
+def check_file(path: Path, checksum: str, title: str) -> None:
+    """Compare an unpacked file's MD5.
+
+    Raises:
+        FileError: it is another one, or the file cannot be unpacked.
+    """
+    found = _checksum(path)
+    if found != checksum:
+        raise FileError(
+            f"the file is not that of {title}, or it is damaged",
+            where=str(path),
+            expected=f"MD5 {checksum} when unpacked",
+            found=found,
+            remedy="Fetch it again, or load the folder by its path.",
+        )
+
+
+def unpacked_name(path: Path) -> str:
+    """Return a file's name as its authors write it, without ``.gz``."""
+    return path.name.removesuffix(".gz").replace(".idx", "-idx")
+
+
+def _places() -> list[Path]:
+    named = [Path(place) for place in os.environ.get(VARIABLE, "").split(os.pathsep) if place]
+    return [*named, DEBIAN]
+
+
+def _checksum(path: Path) -> str:
+    raw = io.BytesIO(read_file(path))
+    stream = gzip.GzipFile(fileobj=raw) if path.name.endswith(".gz") else raw
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        while piece := stream.read(_CHUNK):
+            digest.update(piece)
+    except (EOFError, OSError, zlib.error) as error:
+        return f"gzip data that cannot be unpacked: {error}"
+    return digest.hexdigest()
