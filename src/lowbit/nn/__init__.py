@@ -7,6 +7,24 @@ try:
 except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
+from lowbit.nn.layers import Conv2d, Linear
 from lowbit.nn.network import Network
+from lowbit.nn.plan import LayerPlan, Plan
+from lowbit.nn.prepare import Prepared, prepare
+from lowbit.nn.specification import Specification, specification
+from lowbit.nn.training import clamp_latents, reestimate_batchnorm, set_progress
 
-__all__ = ["Network"]
+__all__ = [
+    "Conv2d",
+    "LayerPlan",
+    "Linear",
+    "Network",
+    "Plan",
+    "Prepared",
+    "Specification",
+    "clamp_latents",
+    "prepare",
+    "reestimate_batchnorm",
+    "set_progress",
+    "specification",
+]

@@ -5,6 +5,8 @@ The module's state has the names of `lowbit.zoo.parameters`, so weights go into 
 
 from torch import Tensor, cat, nn
 
+from lowbit.nn.plan import Plan
+from lowbit.nn.prepare import prepare
 from lowbit.zoo import Architecture, Placed, flat, place
 from lowbit.zoo import architecture as zoo
 
@@ -14,9 +16,10 @@ class Network(nn.Module):
 
     Args:
         architecture: what to build; weights are drawn by torch's own rules.
+        plan: which layers are trained at low bits; all are float without one.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, plan: Plan | None = None) -> None:
         super().__init__()
         self.architecture = architecture
         self.placed = place(architecture)
@@ -24,6 +27,8 @@ class Network(nn.Module):
             module = _module(item)
             if module is not None:
                 self.add_module(item.name, module)
+        if plan is not None:
+            prepare(self, plan)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `[n, classes]` of samples `[n, …]`."""

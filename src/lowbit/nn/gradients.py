@@ -1,0 +1,89 @@
+"""What stands for the derivative of a sign, which is zero wherever it exists.
+
+With g the gradient that arrives and x what the sign was taken of, a rule gives
+
+    ste         g                             straight through (Bengio et al. 2013, section 4)
+    clip        g 1[|x| < 1]                  saturating (Hubara et al., BinaryNet 2016, eq. 4)
+    quadratic   g max(2 - 2|x|, 0)            of a piecewise quadratic sign (Liu et al., Bi-Real Net 2018)
+    ede         g k t (1 - tanh(t x)^2)       error decay estimator (Qin et al., IR-Net 2020),
+                t = 10^(-3 + 4 p),  k = max(1 / t, 1),  p the progress of training in [0, 1]
+
+The sign is +1 for x >= 0, as everywhere in lowbit.
+"""
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowbit.errors import PlanError
+
+Rule = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""From g, x and the progress of training (a tensor without axes) to the gradient of x."""
+
+
+def ste(gradient: Tensor, x: Tensor, progress: Tensor) -> Tensor:
+    """Return `g`."""
+    return gradient
+
+
+def clip(gradient: Tensor, x: Tensor, progress: Tensor) -> Tensor:
+    """Return `g` where |x| < 1, else 0."""
+    result: Tensor = torch.ops.aten.hardtanh_backward(gradient, x, -1.0, 1.0)
+    return result
+
+
+def quadratic(gradient: Tensor, x: Tensor, progress: Tensor) -> Tensor:
+    """Return `g max(2 - 2|x|, 0)`."""
+    return x.abs().clamp_(max=1).mul_(-2).add_(2).mul_(gradient)
+
+
+def ede(gradient: Tensor, x: Tensor, progress: Tensor) -> Tensor:
+    """Return `g k t (1 - tanh(t x)^2)`."""
+    t = torch.pow(10.0, 4 * progress - 3)
+    k = torch.clamp(1 / t, min=1)
+    return torch.tanh(x * t).square_().neg_().add_(1).mul_((k * t).to(x.dtype)).mul_(gradient)
+
+
+RULES: dict[str, Rule] = {"ste": ste, "clip": clip, "quadratic": quadratic, "ede": ede}
+
+
+def rule(name: str) -> Rule:
+    """Return a rule by name.
+
+    Raises:
+        PlanError: there is none.
+    """
+    if name in RULES:
+        return RULES[name]
+    near = difflib.get_close_matches(name, RULES, n=2) or RULES
+    raise PlanError("unknown gradient rule", expected=" or ".join(near), found=repr(name))
+
+
+def sign(x: Tensor, name: str, progress: Tensor) -> Tensor:
+    """Return +1 where x >= 0, else -1, with the gradient of the rule of that name."""
+    return _Sign.apply(x, progress, name)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Sign(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, progress: Tensor, name: str) -> Tensor:
+        return signs(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, str], output: Tensor) -> None:
+        x, progress, ctx.name = inputs
+        ctx.save_for_backward(x, progress)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        x, progress = ctx.saved_tensors
+        return RULES[ctx.name](gradient, x, progress), None, None
+
+
+def signs(x: Tensor) -> Tensor:
+    """Return +1 where x >= 0, else -1, in the type of x, without a gradient."""
+    # Two passes: 0 and -0 have sign 0 and land on the upper side.
+    return torch.sign(x).add_(0.5).sign_()

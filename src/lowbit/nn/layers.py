@@ -1,0 +1,167 @@
+"""`Linear` and `Conv2d` with a specification for weights and one for the input.
+
+Drop-in for those of `torch.nn`: the same arguments, the same state. While training, the layer multiplies
+levels, padding is true zero. In eval mode it computes what is deployed, with X and W small integers:
+
+    y = float32(scale_x scale_o sum X W + b_o + o_x scale_o sum W)       (`lowbit.ir.deployed`)
+
+where the inner sums are exact and the outer arithmetic is float64; eval mode has no gradient.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer
+from lowbit.nn.quantizers import input_quantizer, weight_quantizer
+from lowbit.nn.specification import FLOAT, Specification, specification
+
+Text = str | Specification
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear` with quantized weights and input.
+
+    Args:
+        in_features: inputs.
+        out_features: outputs.
+        bias: whether there is one.
+        weight: specification of the weights.
+        activation: specification of the input.
+        weight_gradient: rule of the weights; the scheme's own when None.
+        activation_gradient: rule of the input; the scheme's own when None.
+        scale: of binary weights: `mean`, `one` or `learned`.
+    """
+
+    weight_quantizer: WeightQuantizer | None
+    input_quantizer: InputQuantizer | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        weight: Text = FLOAT,
+        activation: Text = FLOAT,
+        weight_gradient: str | None = None,
+        activation_gradient: str | None = None,
+        scale: str = "mean",
+        **place: Any,
+    ) -> None:
+        super().__init__(in_features, out_features, bias, **place)
+        self.weight_specification, self.activation = specification(weight), specification(activation)
+        self.weight_quantizer = weight_quantizer(
+            self.weight_specification, out_features, weight_gradient, scale
+        )
+        self.input_quantizer = input_quantizer(self.activation, activation_gradient)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return outputs `[…, o]` of inputs `[…, n]`."""
+        return _forward(self, input, functional.linear)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return f"{super().extra_repr()}, weight={self.weight_specification}, activation={self.activation}"
+
+
+class Conv2d(nn.Conv2d):
+    """`torch.nn.Conv2d` with quantized weights and input; padding is zeros.
+
+    Args:
+        in_channels: of the input.
+        out_channels: of the output.
+        kernel_size: rows and columns.
+        stride: of the window.
+        padding: zeros around.
+        dilation: of the taps.
+        groups: parts of the channels.
+        bias: whether there is one.
+        weight: specification of the weights.
+        activation: specification of the input.
+        weight_gradient: rule of the weights; the scheme's own when None.
+        activation_gradient: rule of the input; the scheme's own when None.
+        scale: of binary weights: `mean`, `one` or `learned`.
+    """
+
+    weight_quantizer: WeightQuantizer | None
+    input_quantizer: InputQuantizer | None
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        weight: Text = FLOAT,
+        activation: Text = FLOAT,
+        weight_gradient: str | None = None,
+        activation_gradient: str | None = None,
+        scale: str = "mean",
+        **place: Any,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, **place
+        )
+        self.weight_specification, self.activation = specification(weight), specification(activation)
+        self.weight_quantizer = weight_quantizer(
+            self.weight_specification, out_channels, weight_gradient, scale
+        )
+        self.input_quantizer = input_quantizer(self.activation, activation_gradient)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return outputs `[n, o, y, x]` of inputs `[n, c, h, w]`."""
+        return _forward(self, input, self._convolve)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        arguments: str = super().extra_repr()  # type: ignore[no-untyped-call]
+        return f"{arguments}, weight={self.weight_specification}, activation={self.activation}"
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        return functional.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+Layer = Linear | Conv2d
+
+
+def _forward(layer: Layer, x: Tensor, product: Callable[..., Tensor]) -> Tensor:
+    reads, has = layer.input_quantizer, layer.weight_quantizer
+    if not layer.training and reads is not None and has is not None:
+        return _deployed(layer, x, product, reads, has)
+    x = x if reads is None else reads(x)
+    return product(x, layer.weight if has is None else has(layer.weight), layer.bias)
+
+
+@torch.no_grad()
+def _deployed(
+    layer: Layer, x: Tensor, product: Callable[..., Tensor], reads: InputQuantizer, has: WeightQuantizer
+) -> Tensor:
+    """Return what the layer gives once deployed; bfloat16 has no place in it."""
+    with torch.autocast(x.device.type, enabled=False):
+        weights, scale = has.deployed(layer.weight)
+        integers, encoding = reads.integers(x.float()), reads.encoding()
+        exact = torch.float32 if _fits_float32(integers, weights) else torch.float64
+        sums = product(integers.to(exact), weights.to(exact)).double()
+        column = (-1, *[1] * (x.ndim - 2)) if isinstance(layer, Conv2d) else (-1,)
+        bias = layer.weight.new_zeros(len(scale)) if layer.bias is None else layer.bias
+        constant = bias.double().view(column)
+        offset = float(encoding.integer_offset()[0])
+        if offset:
+            ones = torch.ones_like(integers[:1], dtype=torch.float64)
+            constant = constant + offset * (scale.view(column) * product(ones, weights.double()))
+        return (sums.mul_(float(encoding.integer_scale()[0]) * scale.view(column)) + constant).float()
+
+
+def _fits_float32(integers: Tensor, weights: Tensor) -> bool:
+    """Return whether every partial sum is below 2^24, so that float32 adds them without rounding."""
+    largest = integers.abs().max() * weights.abs().flatten(1).sum(1).max()
+    return bool(largest < 1 << 24)

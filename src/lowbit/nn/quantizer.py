@@ -1,0 +1,81 @@
+"""What every quantizer of a layer offers.
+
+While training, a quantizer gives reals with a gradient. In eval mode a layer computes what is deployed: small
+integers, summed exactly, scaled once. Both follow from the same parameters; `Encoding` (from
+`lowbit.schemes`) says what the codes mean.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lowbit.quantization.weights import CodedWeights
+from lowbit.schemes import Encoding
+
+
+class Quantizer(nn.Module, ABC):
+    """A quantizer that may follow the progress of training."""
+
+    progress: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A tensor, so that a compiled step need not be compiled again; the loop sets it, so no state.
+        self.register_buffer("progress", torch.zeros(()), persistent=False)
+
+    def set_progress(self, progress: float) -> None:
+        """Say how much of training is over, in [0, 1]."""
+        self.progress.fill_(progress)
+
+
+class WeightQuantizer(Quantizer):
+    """Quantizes weights `[o, …]`, per output."""
+
+    @abstractmethod
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return levels with a gradient, in the shape and type of `weight`."""
+
+    @abstractmethod
+    def coded(self, weight: Tensor) -> CodedWeights:
+        """Return codes `[o, n]`, in the order of `weight`, and their encoding with a row per output."""
+
+    def deployed(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return small integers, float32 in the shape of `weight`, and their scale, float64 `[o]`."""
+        coded = self.coded(weight)
+        integers = np.take_along_axis(coded.encoding.integer_levels(), coded.codes.astype(np.intp), axis=1)
+        integers = integers + _weight_offset(coded.encoding)[:, None]
+        found = torch.from_numpy(integers.astype(np.float32)).reshape(weight.shape)
+        return found.to(weight.device), torch.from_numpy(coded.encoding.integer_scale()).to(weight.device)
+
+    def clamp(self, weight: Tensor) -> None:
+        """Bring latent weights back to where their gradient lives, in place; most rules need nothing."""
+
+
+class InputQuantizer(Quantizer):
+    """Quantizes the input of a layer, one set of parameters for all of it."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Return levels with a gradient, in the shape and type of `x`."""
+
+    @abstractmethod
+    def encoding(self) -> Encoding:
+        """Return what the codes mean once deployed."""
+
+    def thresholds(self) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        """Return the steps between codes, float32; a value above `c` of them has rank `c`."""
+        return np.asarray(self.encoding().thresholds()[0])
+
+    def integers(self, x: Tensor) -> Tensor:
+        """Return the integer levels of codes of float32 `x`, float32 in its shape."""
+        encoding = self.encoding()
+        levels = encoding.integer_levels()[0][encoding.code_of_rank()[0].astype(np.intp)]
+        steps = torch.from_numpy(self.thresholds()).to(x.device)
+        return torch.from_numpy(levels.astype(np.float32)).to(x.device)[torch.bucketize(x, steps)]
+
+
+def _weight_offset(encoding: Encoding) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+    units = getattr(encoding, "integer_weight_offset", None)
+    return np.zeros(encoding.channels, np.int32) if units is None else units()

@@ -1,0 +1,93 @@
+"""What a tensor is to become, in a word: `binary`, `lq:2:offset`, `pow2:4`, `affine:8`, `fixed:6.7`.
+
+float           stays as it is
+binary          the sign, with a scale per output channel for weights
+lq:K[:offset]   a learned basis of K bits (1 to 4), with a learned offset
+pow2:K          0 and powers of two in K bits (2 to 4); `ternary` is `pow2:2`
+affine:K        a uniform grid of K bits (2 to 8) with a learned step; weights are symmetric
+pixels          codes of 8 bits as they are: level = code / 255
+fixed:M.N[:floor]   fixed point, M bits before the point with the sign among them, N behind it;
+rounded half up, or truncated
+"""
+
+import re
+from dataclasses import dataclass
+
+from lowbit.errors import PlanError
+
+BITS = {"lq": (1, 4), "pow2": (2, 4), "affine": (2, 8)}
+MOST_FIXED_BITS = 16
+
+_FORMS = "float, binary, ternary, lq:K, lq:K:offset, pow2:K, affine:K, pixels, fixed:M.N, fixed:M.N:floor"
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A scheme with its bits.
+
+    Attributes:
+        scheme: `float`, `binary`, `lq`, `pow2`, `affine`, `pixels` or `fixed`.
+        bits: per code; 32 for float.
+        offset: `lq`: whether levels have a learned offset.
+        fraction: `fixed`: bits behind the point.
+        rounding: `fixed`: `nearest` (half up) or `floor`.
+    """
+
+    scheme: str
+    bits: int
+    offset: bool = False
+    fraction: int = 0
+    rounding: str = "nearest"
+
+    @property
+    def is_float(self) -> bool:
+        """Whether nothing is to change."""
+        return self.scheme == "float"
+
+    def __str__(self) -> str:
+        match self.scheme:
+            case "fixed":
+                text = f"fixed:{self.bits - self.fraction}.{self.fraction}"
+                return text if self.rounding == "nearest" else f"{text}:{self.rounding}"
+            case "lq" | "pow2" | "affine":
+                return f"{self.scheme}:{self.bits}" + (":offset" if self.offset else "")
+        return self.scheme
+
+
+FLOAT = Specification("float", 32)
+_PLAIN = {
+    "float": FLOAT,
+    "binary": Specification("binary", 1),
+    "ternary": Specification("pow2", 2),
+    "pixels": Specification("pixels", 8),
+}
+
+
+def specification(text: "str | Specification") -> Specification:
+    """Return the specification that a text means.
+
+    Raises:
+        PlanError: it means none, or has bits that its scheme has not.
+    """
+    if isinstance(text, Specification):
+        return text
+    if text in _PLAIN:
+        return _PLAIN[text]
+    if found := re.fullmatch(r"(lq|pow2|affine):(\d{1,2})(:offset)?", text):
+        scheme, bits, offset = found[1], int(found[2]), bool(found[3])
+        least, most = BITS[scheme]
+        if least <= bits <= most and (scheme == "lq" or not offset):
+            return Specification(scheme, bits, offset)
+        raise PlanError(
+            "a scheme cannot have this",
+            where=text,
+            expected=f"{scheme} of {least} to {most} bits",
+            found=text,
+        )
+    if found := re.fullmatch(r"fixed:(\d{1,2})\.(\d{1,2})(:floor)?", text):
+        bits = int(found[1]) + int(found[2])
+        if 2 <= bits <= MOST_FIXED_BITS and int(found[1]) >= 1:
+            return Specification("fixed", bits, False, int(found[2]), "floor" if found[3] else "nearest")
+        expected = f"M.N with M at least 1 and 2 to {MOST_FIXED_BITS} bits in all"
+        raise PlanError("a fixed-point format is impossible", where=text, expected=expected, found=text)
+    raise PlanError("unknown specification", expected=_FORMS, found=repr(text))
