@@ -16,6 +16,8 @@ from lowbit.zoo.architecture import (
     Linear,
     Pool,
     Residual,
+    SeparableTransform,
+    Transpose,
 )
 
 # VGG16's convolutions: 9 * (3*64 + 64*64 + 64*128 + ...) = 14,710,464; their normalizations 2 * 4224.
@@ -25,6 +27,12 @@ COUNTS = {
     "cnv": 1_542_848 + 2 * (2 * 64 + 2 * 128 + 2 * 256 + 2 * 512) + 10,
     "resnet18": 11_173_962,  # as in the widely used CIFAR version
     "resnet20": 272_474,  # with 1x1 shortcuts; He et al. say 0.27 M
+    "lst1": 9_474,
+    "lst2": 11_098,
+    "reslst": 12_722,
+    "mlp-784-10": 7_850,
+    "mlp-784-12-10": 9_550,
+    "mlp-784-40-10": 31_810,
     "mlp": 784 * 680 + 680 + 680 * 10 + 10,
     "lenet": 61_706,  # LeNet-5 with full connections in its second convolution
 }
@@ -56,6 +64,21 @@ def test_shapes_of_a_window() -> None:
     assert parameters(description) == {"conv1.weight": (7, 3, 5, 5), "conv1.bias": (7,)}
 
 
+def test_a_separable_transform_takes_any_lengths() -> None:
+    (transform,) = place(Architecture("lst", (2, 7, 5), (SeparableTransform(3),)))
+    assert transform.target == (2, 3, 3)
+    assert [item.target for item in transform.body] == [
+        *((2, 7, 3), (2, 7, 3), (2, 3, 7)),
+        *((2, 3, 3), (2, 3, 3), (2, 3, 3)),
+    ]
+    assert parameters(Architecture("lst", (2, 7, 5), (SeparableTransform(3),))) == {
+        "fc1.weight": (3, 5),
+        "fc1.bias": (3,),
+        "fc2.weight": (3, 7),
+        "fc2.bias": (3,),
+    }
+
+
 def test_what_layers_hold_is_named_in_order_of_computation() -> None:
     block = Residual((Convolution(4, padding=1), BatchNormalization()), (Convolution(4, 1),))
     description = Architecture("block", (2, 5, 5), (block, Dense((Convolution(3, padding=1),))))
@@ -77,6 +100,9 @@ def test_what_layers_hold_is_named_in_order_of_computation() -> None:
         ((3, 1, 9), (Pool(),)),
         ((3, 4, 4), (Linear(10),)),
         ((12,), (Convolution(8),)),
+        ((12,), (SeparableTransform(5),)),
+        ((12,), (Transpose(),)),
+        ((12,), (Linear(10, rows=True),)),
         ((3, 4, 4), (Residual((Convolution(8, padding=1),)),)),
         ((3, 4, 4), (Dense((Convolution(8),)),)),
     ],

@@ -6,16 +6,27 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lowbit.errors import GraphError
+from lowbit.errors import GraphError, UnsupportedError
 from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, evaluate
 from lowbit.planes import unpack
 from lowbit.schemes import LearnedBasis
 from lowbit.zoo import NETWORKS, binary_graph, float_graph, parameter_count, random_weights
-from lowbit.zoo.architecture import Activation, Architecture, BatchNormalization, Convolution, Flatten, Linear
+from lowbit.zoo.architecture import (
+    Activation,
+    Architecture,
+    BatchNormalization,
+    Convolution,
+    Flatten,
+    Linear,
+    SeparableTransform,
+)
 from lowbit.zoo.binary_graph import PIXEL
 
 SMALL = [name for name in NETWORKS if parameter_count(NETWORKS[name]) < 600_000 or name == "cnv"]
+
+
+BINARY = [name for name in NETWORKS if "lst" not in name]
 
 
 def pictures(name: str, count: int = 2, seed: int = 0) -> npt.NDArray[np.float32]:
@@ -23,8 +34,9 @@ def pictures(name: str, count: int = 2, seed: int = 0) -> npt.NDArray[np.float32
     return np.random.default_rng(seed).random((count, *NETWORKS[name].input_shape), np.float32)
 
 
-@pytest.mark.parametrize("build", [float_graph, binary_graph])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "build"), [(name, float_graph) for name in NETWORKS] + [(name, binary_graph) for name in BINARY]
+)
 def test_every_network_runs(name: str, build: object) -> None:
     graph = build(NETWORKS[name])  # type: ignore[operator]
     logits = evaluate(graph, {"x": pictures(name)})["logits"]
@@ -33,7 +45,22 @@ def test_every_network_runs(name: str, build: object) -> None:
     assert graph.value("x").shape[0] == "n"
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in BINARY])
+def test_layers_of_rows_have_no_binary_form(name: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"{name}-binary/fc1"):
+        binary_graph(NETWORKS[name])
+
+
+def test_the_separable_transform_is_its_formula() -> None:
+    description = Architecture("lst", (7, 5), (SeparableTransform(3),))
+    weights, x = random_weights(description, seed=4), np.random.default_rng(1).normal(size=(2, 7, 5))
+    found = evaluate(float_graph(description, weights), {"x": x.astype(np.float32)})["logits"]
+    rows = np.tanh(x @ weights["fc1.weight"].T + weights["fc1.bias"])
+    columns = np.tanh(rows.transpose(0, 2, 1) @ weights["fc2.weight"].T + weights["fc2.bias"])
+    np.testing.assert_allclose(found, columns.transpose(0, 2, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", BINARY)
 def test_a_binary_network_has_only_binary_layers(name: str) -> None:
     graph = binary_graph(NETWORKS[name])
     layers = [node for node in graph.nodes if node.op in ("LQConv", "LQFullyConnected")]
@@ -68,7 +95,7 @@ def test_files_keep_the_float_network(name: str, suffix: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".circle", ".onnx"])
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", sorted({*SMALL} & {*BINARY}))
 def test_files_keep_the_binary_network_exactly(name: str, suffix: str, tmp_path: Path) -> None:
     graph, x = binary_graph(NETWORKS[name]), pictures(name)
     write_model(graph, tmp_path / f"net{suffix}")
@@ -88,7 +115,7 @@ def test_onnxruntime_agrees_on_the_float_network(name: str, tmp_path: Path) -> N
     np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", sorted({*SMALL} & {*BINARY}))
 def test_onnxruntime_agrees_on_the_binary_network(name: str, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     graph, x = binary_graph(NETWORKS[name]), pictures(name, count=1)

@@ -41,10 +41,14 @@ class Network(nn.Module):
 
     def _layer(self, item: Placed, x: Tensor) -> Tensor:
         match item.layer:
+            case zoo.SeparableTransform():
+                return self._run(item.body, x)
             case zoo.Residual():
                 return self._run(item.body, x) + self._run(item.shortcut, x)
             case zoo.Dense():
                 return cat([x, self._run(item.body, x)], 1)
+            case zoo.Transpose():
+                return x.mT
             case zoo.GlobalAverage():
                 return x.mean((2, 3))
         result: Tensor = self.get_submodule(item.name)(x)
@@ -57,7 +61,7 @@ def _module(item: Placed) -> nn.Module | None:
         case zoo.Convolution(channels, kernel, stride, padding, bias):
             return nn.Conv2d(item.source[0], channels, kernel, stride, padding, bias=bias)
         case zoo.Linear(features, bias):
-            return nn.Linear(item.source[0], features, bias)
+            return nn.Linear(item.source[-1], features, bias)
         case zoo.BatchNormalization(epsilon):
             norm = nn.BatchNorm1d if len(item.source) == 1 else nn.BatchNorm2d
             return norm(item.source[0], epsilon)

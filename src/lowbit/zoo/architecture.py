@@ -27,10 +27,11 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Linear:
-    """A fully connected layer."""
+    """A fully connected layer of flat samples, or one that all rows of a map share."""
 
     features: int
     bias: bool = True
+    rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,28 @@ class Flatten:
 
 
 @dataclass(frozen=True)
+class Transpose:
+    """Rows become columns: the last two axes change places."""
+
+
+@dataclass(frozen=True)
+class SeparableTransform:
+    """The learned two-dimensional separable transform: ``y = f(W2 f(W1 x^T + b1)^T + b2)``.
+
+    One fully connected layer works on all rows, a second one on all columns of what the first gives; a map
+    ``[h, w]`` becomes ``[features, features]`` (Vashkevich and Krivalcevich 2025).
+    """
+
+    features: int
+    activation: str = "tanh"
+
+    @property
+    def layers(self) -> "tuple[Layer, ...]":
+        """What it is made of."""
+        return (Linear(self.features, rows=True), Activation(self.activation), Transpose()) * 2
+
+
+@dataclass(frozen=True)
 class Residual:
     """``body(x) + shortcut(x)``; an empty shortcut is the identity."""
 
@@ -82,7 +105,17 @@ class Dense:
 
 
 Layer = (
-    Convolution | Linear | BatchNormalization | Activation | Pool | GlobalAverage | Flatten | Residual | Dense
+    Convolution
+    | Linear
+    | BatchNormalization
+    | Activation
+    | Pool
+    | GlobalAverage
+    | Flatten
+    | Transpose
+    | SeparableTransform
+    | Residual
+    | Dense
 )
 
 
@@ -111,7 +144,7 @@ class Placed:
         layer: the description.
         name: unique in the network: ``conv1``, ``norm1``, ``fc1``, …
         source, target: shapes of one sample before and after.
-        body, shortcut: of a residual or dense layer.
+        body, shortcut: of a layer that holds others.
     """
 
     layer: Layer
@@ -163,6 +196,8 @@ _STEMS: dict[type[Layer], str] = {
     Pool: "pool",
     GlobalAverage: "average",
     Flatten: "flatten",
+    Transpose: "transpose",
+    SeparableTransform: "lst",
     Residual: "residual",
     Dense: "dense",
 }
@@ -188,6 +223,9 @@ def _place_one(layer: Layer, name: str, shape: Shape, counts: "Counter[str]", wh
         shortcut, other = _place(layer.shortcut, shape, counts, where)
         _require(target == other, where, f"a shortcut that gives {target}", other)
         return Placed(layer, name, shape, target, body, shortcut)
+    if isinstance(layer, SeparableTransform):
+        body, target = _place(layer.layers, shape, counts, where)
+        return Placed(layer, name, shape, target, body)
     if isinstance(layer, Dense):
         body, target = _place(layer.body, shape, counts, where)
         _require(target[1:] == shape[1:], where, f"a body that keeps {shape[1:]}", target)
@@ -204,8 +242,11 @@ def _target(layer: Layer, shape: Shape, where: str) -> Shape:
         _require(min(lengths) > 0, where, f"at least {layer.kernel - 2 * padding} pixels", shape)
         return (layer.channels if isinstance(layer, Convolution) else shape[0], *lengths)
     if isinstance(layer, Linear):
-        _require(len(shape) == 1, where, "flat samples", shape)
-        return (layer.features,)
+        _require((len(shape) > 1) == layer.rows, where, "maps" if layer.rows else "flat samples", shape)
+        return (*shape[:-1], layer.features)
+    if isinstance(layer, Transpose):
+        _require(len(shape) > 1, where, "maps", shape)
+        return (*shape[:-2], shape[-1], shape[-2])
     if isinstance(layer, GlobalAverage):
         return shape[:1]
     return (prod(shape),) if isinstance(layer, Flatten) else shape
@@ -217,11 +258,11 @@ def _require(holds: bool, where: str, expected: str, found: Shape) -> None:
 
 
 def _parameters(item: Placed) -> dict[str, Shape]:
-    layer, channels = item.layer, item.target[:1]
+    layer, channels = item.layer, item.target[-1:] if isinstance(item.layer, Linear) else item.target[:1]
     if isinstance(layer, Convolution):
         weight: Shape = (*channels, item.source[0], layer.kernel, layer.kernel)
     elif isinstance(layer, Linear):
-        weight = (*channels, *item.source)
+        weight = (*channels, *item.source[-1:])
     elif isinstance(layer, BatchNormalization):
         return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), channels)
     else:

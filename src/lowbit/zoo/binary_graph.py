@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph, Value, infer, verify
 from lowbit.planes import pack
 from lowbit.schemes import LearnedBasis
@@ -32,6 +33,7 @@ from lowbit.zoo.architecture import (
     Placed,
     Pool,
     Residual,
+    SeparableTransform,
     place,
 )
 from lowbit.zoo.float_graph import constants
@@ -64,6 +66,7 @@ def binary_graph(
 
     Raises:
         GraphError: a weight is missing or has another shape.
+        UnsupportedError: a separable transform, which stays float or fixed point.
     """
     graph = start(architecture, f"{architecture.name}-binary")
     _sequence(graph, place(architecture), INPUT, weights_of(architecture, weights, seed))
@@ -100,6 +103,10 @@ def _weighted(
     graph: Graph, item: Placed, norm: Placed | None, source: str, given: Weights, coded: bool
 ) -> str:
     """Append a layer of signs; its output is codes or, for those who need them, reals."""
+    if isinstance(item.layer, Linear) and item.layer.rows:
+        raise UnsupportedError(
+            "layers of rows have no binary form", where=f"{graph.name}/{item.name}", expected="flat samples"
+        )
     signs, scale, bias = _folded(item, norm, given)
     inputs = [_codes(graph, source), *_planes(graph, item, signs, scale)]
     inputs.append(graph.add_constant(f"{item.name}.bias", bias))
@@ -156,9 +163,11 @@ def _layer(graph: Graph, item: Placed, source: str, given: Weights) -> str:
         case GlobalAverage():
             return global_average(graph, item, _reals(graph, source))
         case Flatten():
-            codes = _codes(graph, source)
-            graph.add(Value(f"{item.name}.out", "code", (), None, graph.value(codes).encoding))
-            return append(graph, "Flatten", item.name, codes)
+            if _is_coded(graph, source):
+                graph.add(Value(f"{item.name}.out", "code", (), None, graph.value(source).encoding))
+            return append(graph, "Flatten", item.name, source)
+        case SeparableTransform():
+            return _sequence(graph, item.body, source, given)
         case Residual():
             branches = [_sequence(graph, branch, source, given) for branch in (item.body, item.shortcut)]
             return append(graph, "Add", item.name, *(_reals(graph, branch) for branch in branches))
@@ -173,10 +182,13 @@ def _codes(graph: Graph, source: str) -> str:
     if _is_coded(graph, source):
         return source
     name = f"{source}/encode"
-    codes, encoding = f"{name}.out", PIXEL if source == INPUT else SIGN
+    pixels = source == INPUT or any(
+        (node.op, node.inputs, node.outputs) == ("Flatten", (INPUT,), (source,)) for node in graph.nodes
+    )
+    codes, encoding = f"{name}.out", PIXEL if pixels else SIGN
     if codes not in graph.values:
         graph.add(Value(codes, "code", (), None, encoding))
-        steps = () if source == INPUT else (_sign_threshold(graph),)
+        steps = () if pixels else (_sign_threshold(graph),)
         append(graph, "lowbit.Encode", name, source, *steps)
     return codes
 

@@ -17,6 +17,8 @@ from lowbit.zoo.architecture import (
     Placed,
     Pool,
     Residual,
+    SeparableTransform,
+    Transpose,
     place,
 )
 from lowbit.zoo.nodes import INPUT, append, end, global_average, pool, start, window
@@ -63,6 +65,8 @@ def _layer(graph: Graph, item: Placed, source: str, given: Weights) -> str:
         case Convolution():
             inputs = constants(graph, item, given)
             return append(graph, "Conv", item.name, source, *inputs, **window(item.layer))
+        case Linear(rows=True):
+            return _linear_of_rows(graph, item, source, given)
         case Linear():
             return append(graph, "Gemm", item.name, source, *constants(graph, item, given), transB=1)
         case BatchNormalization(epsilon):
@@ -76,9 +80,25 @@ def _layer(graph: Graph, item: Placed, source: str, given: Weights) -> str:
             return global_average(graph, item, source)
         case Flatten():
             return append(graph, "Flatten", item.name, source)
+        case Transpose():
+            rank = len(item.source) + 1
+            return append(graph, "Transpose", item.name, source, perm=(*range(rank - 2), rank - 1, rank - 2))
+        case SeparableTransform():
+            return _sequence(graph, item.body, source, given)
         case Residual():
             branches = [_sequence(graph, branch, source, given) for branch in (item.body, item.shortcut)]
             return append(graph, "Add", item.name, *branches)
         case Dense():
             body = _sequence(graph, item.body, source, given)
             return append(graph, "Concat", item.name, source, body, axis=1)
+
+
+def _linear_of_rows(graph: Graph, item: Placed, source: str, given: Weights) -> str:
+    """Append a product and a sum: a Gemm takes no maps."""
+    weight = graph.add_constant(f"{item.name}.weight", given[f"{item.name}.weight"].T)
+    if f"{item.name}.bias" not in given:
+        return append(graph, "MatMul", item.name, source, weight)
+    bias = graph.add_constant(f"{item.name}.bias", given[f"{item.name}.bias"])
+    return append(
+        graph, "Add", item.name, append(graph, "MatMul", f"{item.name}/product", source, weight), bias
+    )

@@ -20,6 +20,7 @@ from lowbit.zoo.architecture import (
     Linear,
     Pool,
     Residual,
+    SeparableTransform,
 )
 
 _COLOUR, _GREY, _CLASSES = (3, 32, 32), (1, 28, 28), 10
@@ -45,6 +46,17 @@ def _plain(plan: str, padding: int = 1, part: int = 1) -> tuple[Layer, ...]:
 def _head(*features: int) -> tuple[Layer, ...]:
     """Return flatten, hidden layers, logits."""
     return (Flatten(), *sum(map(_fc, features), ()), Linear(_CLASSES))
+
+
+def _mlp(*hidden: int) -> tuple[Layer, ...]:
+    """Return flatten and fully connected layers with ReLU between."""
+    layers = (part for features in hidden for part in (Linear(features), Activation()))
+    return (Flatten(), *layers, Linear(_CLASSES))
+
+
+def _lst(*blocks: Layer) -> tuple[Layer, ...]:
+    """Return blocks of 28×28 and the classifier."""
+    return (*blocks, Flatten(), Linear(_CLASSES))
 
 
 def _lenet() -> tuple[Layer, ...]:
@@ -101,7 +113,19 @@ _VGG16 = "64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M"
 _VGG_SMALL = "128 128 M 256 256 M 512 512 M"  # of LQ-Nets, IR-Net and others; no hidden layer behind
 _CNV = "64 64 M 128 128 M 256 256"
 
+_LST = SeparableTransform(28)
+
 _ALL = (
+    Architecture("lst1", _GREY, _lst(_LST), "LST-1: one learned separable transform"),
+    Architecture("lst2", _GREY, _lst(_LST, _LST), "LST-2: two"),
+    Architecture("reslst", _GREY, _lst(*(Residual((_LST,)),) * 3), "ResLST-3: three with shortcuts"),
+    Architecture("mlp-784-10", _GREY, _mlp(), "a single layer"),
+    Architecture("mlp-784-12-10", _GREY, _mlp(12), "perceptron of Westby et al. 2021"),
+    Architecture("mlp-784-40-10", _GREY, _mlp(40), "one hidden layer of 40"),
+    Architecture("mlp-784-40-40-40-10", _GREY, _mlp(40, 40, 40), "perceptron of Huynh 2017"),
+    Architecture("mlp-784-126-126-10", _GREY, _mlp(126, 126), "perceptron of Huynh 2017"),
+    Architecture("mlp-784-512-512-10", _GREY, _mlp(512, 512), "perceptron of Samragh et al. 2017"),
+    Architecture("mlp-784-600-600-10", _GREY, _mlp(600, 600), "perceptron of Medus et al. 2019"),
     Architecture("mlp", (784,), (Linear(680), Activation("tanh"), Linear(_CLASSES)), "784-680-10, tanh"),
     Architecture("lenet", _GREY, _lenet(), "LeNet-5, 28×28"),
     Architecture("vgg-fashion", _GREY, (*_plain("32 32 M 64 64 M 128 128 M"), *_head()), "plain, 28×28"),
