@@ -203,3 +203,9 @@ def test_errors_are_json_when_asked(command: Command) -> None:
 def test_help_has_an_example(command: Command, name: str) -> None:
     code, out, _ = command(*name.split(), "--help")
     assert code == 0 and "Example" in out
+
+
+def test_data_fetch_says_what_is_wrong(command: Command, tmp_path: Path) -> None:
+    code, _, err = command("data", "fetch", "mnist", "--from", "file:///etc", "--to", tmp_path)
+    assert code == 4 and "http" in err
+    assert command("data", "fetch", "mnist", "--to", tmp_path)[0] == 2

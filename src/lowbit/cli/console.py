@@ -17,7 +17,9 @@ from rich.text import Text
 from lowbit.errors import LowbitError
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-DataOption = Annotated[str, typer.Option("--data", help="A path, or the name of a data set (digits).")]
+DataOption = Annotated[
+    str, typer.Option("--data", help="A path, or the name of a data set (digits, mnist, fashion, cifar10).")
+]
 SplitOption = Annotated[str | None, typer.Option("--split", help="train or test.")]
 NormalizeOption = Annotated[
     str | None, typer.Option("--normalize", help="MEAN,STD applied after scaling to [0, 1].")

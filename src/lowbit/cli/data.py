@@ -1,4 +1,4 @@
-"""``lowbit data``: look at data sets and convert them."""
+"""``lowbit data``: get data sets and convert them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from lowbit.cli.console import JsonFlag, NormalizeOption, SplitOption, out, parse_normalize, print_json
 
-data = typer.Typer(name="data", help="Look at data sets and convert them.", no_args_is_help=True)
+data = typer.Typer(name="data", help="Get data sets and convert them.", no_args_is_help=True)
 
 
 @data.command("convert")
@@ -32,3 +32,24 @@ def convert(
         print_json({"output": str(target), "samples": len(samples.samples)})
         return
     out.print(f"{target}: {len(samples.samples)} samples of shape {samples.samples.shape[1:]}", markup=False)
+
+
+@data.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(help="mnist, fashion or cifar10.")],
+    address: Annotated[str, typer.Option("--from", help="Of the folder that has the files: http or https.")],
+    target: Annotated[Path, typer.Option("--to", help="Where the data set gets a folder of its own.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Get a data set from an address and check it; other commands find it with --data or LOWBIT_DATA.
+
+    Example: `lowbit data fetch mnist --from https://example.org/mnist --to data`
+    """
+    from lowbit.data import fetch as get
+
+    folder = get(name, address, target)
+    if as_json:
+        print_json({"output": str(folder)})
+        return
+    out.print(f"{folder}: {name}, every checksum right", markup=False)
+    out.print(f"Next: LOWBIT_DATA={target} lowbit eval NETWORK --data {name}", style="dim", markup=False)

@@ -5,7 +5,7 @@ and no file leads to another.
 """
 
 from lowbit.data.dataset import Dataset, Normalize
-from lowbit.data.fetch import fetch
+from lowbit.data.download import fetch
 from lowbit.data.hdf5 import write_one_hdf5
 from lowbit.data.npz import write_npz
 from lowbit.data.sources import NAMES, load

@@ -68,7 +68,7 @@ class _Reader:
     """A stack machine over the opcodes of a batch."""
 
     def __init__(self, content: bytes, where: str) -> None:
-        self.content, self.where, self.at = content, where, 0
+        self.content, self.where, self.at, self.start = content, where, 0, 0
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -76,17 +76,22 @@ class _Reader:
         """Return what the pickle holds."""
         if self.take(2) != b"\x80\x02":
             raise _damaged(self.where, "a pickle of protocol 2", repr(self.content[:2]))
-        while (opcode := self.take(1)) != b".":
+        while (opcode := self.next()) != b".":
             step = _STEPS.get(opcode)
             if step is None:
                 raise self.unsafe(f"opcode {opcode!r}")
             step(self)
         return self.pop()
 
+    def next(self) -> bytes:
+        """Return an opcode and remember where it stands."""
+        self.start = self.at
+        return self.take(1)
+
     def take(self, count: int) -> bytes:
         piece = self.content[self.at : self.at + count]
         if len(piece) != count:
-            raise _damaged(self.where, f"{count} bytes at {self.at}", f"{len(piece)}")
+            raise _damaged(self.where, f"{count} bytes at offset {self.at}", f"{len(piece)}")
         self.at += count
         return piece
 
@@ -101,12 +106,12 @@ class _Reader:
 
     def pop(self) -> Any:
         if not self.stack or self.stack[-1] is _MARK:
-            raise _damaged(self.where, "a value on the stack", f"none at {self.at}")
+            raise _damaged(self.where, "a value on the stack", f"none at offset {self.start}")
         return self.stack.pop()
 
     def top(self, kind: type) -> Any:
         if not self.stack or not isinstance(self.stack[-1], kind):
-            raise _damaged(self.where, f"a {kind.__name__} on the stack", f"another at {self.at}")
+            raise _damaged(self.where, f"a {kind.__name__} on the stack", f"another at offset {self.start}")
         return self.stack[-1]
 
     def pop_mark(self) -> list[Any]:
@@ -115,7 +120,7 @@ class _Reader:
         while self.stack and self.stack[-1] is not _MARK:
             values.append(self.stack.pop())
         if not self.stack:
-            raise _damaged(self.where, "a mark on the stack", f"none at {self.at}")
+            raise _damaged(self.where, "a mark on the stack", f"none at offset {self.start}")
         self.stack.pop()
         return values[::-1]
 
@@ -124,7 +129,7 @@ class _Reader:
             "the batch holds more than pictures and classes",
             where=self.where,
             expected="the opcodes and names of CIFAR-10's own files",
-            found=f"{found} before offset {self.at}",
+            found=f"{found} at offset {self.start}",
             remedy="Do not unpickle it; fetch the data set again.",
         )
 
@@ -148,7 +153,7 @@ def _get(width: int) -> Callable[[_Reader], None]:
     def value(reader: _Reader) -> Any:
         key = reader.integer(width)
         if key not in reader.memo:
-            raise _damaged(reader.where, f"a value remembered as {key}", f"none before {reader.at}")
+            raise _damaged(reader.where, f"a value remembered as {key}", f"none at offset {reader.start}")
         return reader.memo[key]
 
     return _push(value)
@@ -185,7 +190,7 @@ def _numbers(reader: _Reader, state: object) -> Numbers:
         case (1, (int(rows), int(columns)), str(kind), False, bytes(content)) if kind == _BYTES:
             if rows >= 0 and columns >= 0 and rows * columns == len(content):
                 return np.frombuffer(content, np.uint8).reshape(rows, columns)
-    raise _damaged(reader.where, "an array of bytes with two axes", f"another before {reader.at}")
+    raise _damaged(reader.where, "an array of bytes with two axes", f"another at offset {reader.start}")
 
 
 def _append(reader: _Reader) -> None:
@@ -205,7 +210,7 @@ def _set_item(reader: _Reader) -> None:
 
 def _set(reader: _Reader, values: list[Any]) -> None:
     if len(values) % 2 or not all(isinstance(key, bytes) for key in values[::2]):
-        raise _damaged(reader.where, "strings as keys", f"others before {reader.at}")
+        raise _damaged(reader.where, "strings as keys", f"others at offset {reader.start}")
     reader.top(dict).update(zip(values[::2], values[1::2], strict=True))
 
 
@@ -214,7 +219,6 @@ _STEPS: dict[bytes, Callable[[_Reader], None]] = {
     b"}": _push(lambda reader: {}),
     b"]": _push(lambda reader: []),
     b"N": _push(lambda reader: None),
-    b"\x88": _push(lambda reader: True),
     b"\x89": _push(lambda reader: False),
     b"K": _push(lambda reader: reader.integer(1)),
     b"M": _push(lambda reader: reader.integer(2)),

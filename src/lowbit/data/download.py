@@ -7,10 +7,8 @@ it is ``cifar-10-binary.tar.gz``, of which the six files of pictures are kept.
 import hashlib
 import io
 import tarfile
-import urllib.error
-import urllib.parse
-import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lowbit.data.published import PUBLISHED, check_file
 from lowbit.errors import DataError, FileError, TooLargeError, WriteError
@@ -57,11 +55,13 @@ def fetch(name: str, address: str, target: Path) -> Path:
 
 def _get(address: str, file: str) -> bytes:
     """Return the bytes at an address."""
+    from urllib.request import urlopen  # brings half of the network library
+
     url = f"{address.rstrip('/')}/{file}"
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    if urlsplit(url).scheme not in ("http", "https"):
         raise DataError("the address is none of a server", where=url, expected="http:// or https://…")
     try:
-        with urllib.request.urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310 - checked above
+        with urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310 - checked above
             content: bytes = answer.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         raise DataError(
