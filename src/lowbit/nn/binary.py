@@ -1,21 +1,16 @@
 """Binary weights and activations.
 
-    weight       a_o sign(w'),   w' = w, or standardized: (w - mean_o) / deviation_o
-                 a_o = mean |w|, |w - mean_o| where standardized    (Rastegari et al., XNOR-Net 2016, eq. 6)
+    weight       a_o sign(w'),   w' = w, or standardized: z = (w - mean_o) / deviation_o
+                 a_o = mean |w|, or mean |w - mean_o|            (Rastegari et al., XNOR-Net 2016, eq. 6)
     activation   sign(x)
 
-The scale is a constant to the gradient. Weights have two more rules than `lowbit.nn.gradients`, both
-standardized; with G the gradient of w', c = 1 (ede) or 2 sqrt 2 (recu):
+The scale is a constant to the gradient, unless it is learned. Standardized weights (the rules `ede` and
+`recu` of `lowbit.nn.gradients`) have the gradient of the standardization too:
 
-    dL/dw = c / deviation (G - mean G - z sum(G z) / (n - 1)),   z = (w - mean) / deviation
-
-    ede     G = g a k t (1 - tanh(t w')^2)              (Qin et al., IR-Net 2020, section 3)
-    recu    G = g a 1[|w'| <= Q],  Q = -mean|w'| ln(2 - 2 tau)              (Xu et al., ReCU 2021, section 3)
-            tau from 0.85 to 0.99 as A e^p + B, p the progress of training (as in the authors' code)
+    dL/dw = (G - mean G - z mean(G z)) / deviation,   G = dL/dz
 """
 
-from math import e, sqrt
-from typing import Any
+from math import prod
 
 import numpy as np
 import torch
@@ -27,12 +22,11 @@ from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer
 from lowbit.quantization.weights import CodedWeights
 from lowbit.schemes import Encoding, LearnedBasis
 
-STANDARDIZED = {"ede": 1.0, "recu": 2 * sqrt(2)}
-"""The rules that standardize weights, and what they multiply them with."""
+STANDARDIZING = ("ede", "recu")
+"""The rules for standardized weights."""
 
 SCALES = ("mean", "one", "learned")
 
-_TAU = (0.85, 0.99)
 _EPSILON = 1e-5
 _SMALLEST = 1e-30
 
@@ -42,14 +36,13 @@ class BinaryWeight(WeightQuantizer):
 
     Args:
         outputs: how many.
-        gradient: `recu`, `ede`, or a rule of `lowbit.nn.gradients`.
+        gradient: a rule of `lowbit.nn.gradients`.
         scale: `mean` (of magnitudes), `one`, or `learned` from there on.
     """
 
     def __init__(self, outputs: int, gradient: str = "recu", scale: str = "mean") -> None:
         super().__init__()
-        if gradient not in STANDARDIZED:
-            gradients.rule(gradient)
+        gradients.rule(gradient)
         if scale not in SCALES:
             raise PlanError("unknown scale", expected=" or ".join(SCALES), found=repr(scale))
         self.gradient, self.kind = gradient, scale
@@ -57,10 +50,9 @@ class BinaryWeight(WeightQuantizer):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return `a_o sign(w')`."""
-        factor = self._scale(weight)
-        if self.scale is not None:
-            return self._signs(weight, torch.ones_like(factor)) * factor
-        return self._signs(weight, factor)
+        centre, scale = self._centred(weight)
+        signs = gradients.sign(centre, self.gradient, self.progress)
+        return signs.mul_(scale) if self.scale is None else signs * scale
 
     def coded(self, weight: Tensor) -> CodedWeights:
         """Return bits and scales."""
@@ -70,12 +62,11 @@ class BinaryWeight(WeightQuantizer):
         codes = (integers > 0).flatten(1).cpu().numpy().astype(np.uint8)
         return CodedWeights(LearnedBasis(basis, zeros, ones), codes)
 
+    @torch.no_grad()
     def deployed(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return signs and their scale."""
-        weight = weight.detach()
-        centred = weight - _mean(weight) if self._standardizes else weight
-        scale = self._scale(weight).detach().clamp(min=_SMALLEST)
-        return gradients.signs(centred), scale.flatten().double()
+        centre, scale = self._centred(weight)
+        return gradients.signs(centre), scale.clamp(min=_SMALLEST).flatten().double()
 
     def clamp(self, weight: Tensor) -> None:
         """Clamp to [-1, 1] where the gradient is zero outside (BinaryNet)."""
@@ -86,23 +77,20 @@ class BinaryWeight(WeightQuantizer):
         """Return the settings."""
         return f"gradient={self.gradient}, scale={self.kind}"
 
-    @property
-    def _standardizes(self) -> bool:
-        return self.gradient in STANDARDIZED
-
-    def _scale(self, weight: Tensor) -> Tensor:
-        """Return the scale of every output, `[o, 1, …]`."""
+    def _centred(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `w'`, and the scale `[o, 1, …]`."""
+        column = (-1, *[1] * (weight.ndim - 1))
+        if self.gradient in STANDARDIZING:
+            centre, deviation = _standardized(weight)
+        else:
+            centre, deviation = weight, weight.new_ones(len(weight), 1)
         if self.scale is not None:
-            return self.scale.abs().view(-1, *[1] * (weight.ndim - 1))
+            return centre, self.scale.abs().view(column)
         if self.kind == "one":
-            return weight.new_ones(len(weight), *[1] * (weight.ndim - 1))
-        weight = weight.detach()
-        return _mean((weight - _mean(weight)).abs_() if self._standardizes else weight.abs())
-
-    def _signs(self, weight: Tensor, factor: Tensor) -> Tensor:
-        if self._standardizes:
-            return _Standardized.apply(weight, factor, self.progress, self.gradient)  # type: ignore[no-any-return, no-untyped-call]
-        return gradients.sign(weight, self.gradient, self.progress) * factor
+            return centre, weight.new_ones(len(weight)).view(column)
+        axes = tuple(range(1, weight.ndim))
+        total = torch.linalg.vector_norm(centre.detach(), 1, axes)
+        return centre, (total * deviation[:, 0] / prod(weight.shape[1:])).view(column)
 
 
 class BinaryInput(InputQuantizer):
@@ -138,48 +126,14 @@ class BinaryInput(InputQuantizer):
         return f"gradient={self.gradient}"
 
 
-class _Standardized(torch.autograd.Function):
-    """`a sign(w - mean)`, with the gradient through the standardization written out: few passes over w."""
+def _standardized(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `(w - mean) / deviation` per output in the shape of `weight`, and the deviation `[o, 1]`.
 
-    @staticmethod
-    def forward(weight: Tensor, factor: Tensor, progress: Tensor, name: str) -> Tensor:
-        return gradients.signs(weight - _mean(weight)).mul_(factor)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, str], output: Tensor) -> None:
-        weight, factor, progress, ctx.name = inputs
-        ctx.save_for_backward(weight, factor, progress)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        weight, factor, progress = ctx.saved_tensors
-        constant = STANDARDIZED[ctx.name]
-        deviation = torch.sqrt(weight.var(_inner(weight), keepdim=True) + _EPSILON)
-        z = (weight - _mean(weight)).div_(deviation)
-        if ctx.name == "recu":
-            inside = (z.abs() <= _clamp_bound(z, progress)).to(z.dtype)
-            upstream = inside.mul_(gradient)
-        else:
-            upstream = gradients.ede(gradient, z, progress)
-        upstream.mul_(factor * constant / deviation)
-        projection = (upstream * z).sum(_inner(z), keepdim=True) / (z[0].numel() - 1)
-        upstream.sub_(_mean(upstream))
-        return upstream.addcmul_(z, projection, value=-1), None, None, None
-
-
-def _clamp_bound(z: Tensor, progress: Tensor) -> Tensor:
-    """Return ReCU's Q in units of z, which is w' / (2 sqrt 2)."""
-    first, last = _TAU
-    slope = (last - first) / (e - 1)
-    tau = slope * torch.exp(progress) + first - slope
-    return -z.abs().mean() * torch.log(2 - 2 * tau)
-
-
-def _mean(weight: Tensor) -> Tensor:
-    """Return the mean of every output's weights, `[o, 1, …]`."""
-    return weight.mean(_inner(weight), keepdim=True)
-
-
-def _inner(weight: Tensor) -> tuple[int, ...]:
-    """Return the axes of one output: reducing over them needs no copy, whatever the memory format."""
-    return tuple(range(1, weight.ndim))
+    It is torch's layer normalization, whose gradient is one fused pass; the deviation divides by n.
+    """
+    # The last axis innermost: rows are views in either memory format.
+    moved = weight if weight.is_contiguous() else weight.movedim(1, -1)
+    rows = moved.flatten(1)
+    found, _, inverse = torch.native_layer_norm(rows, [rows.shape[1]], None, None, _EPSILON)
+    standardized = found.view(moved.shape)
+    return (standardized if moved is weight else standardized.movedim(-1, 1)), 1 / inverse.detach()

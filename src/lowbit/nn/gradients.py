@@ -7,12 +7,16 @@ With g the gradient that arrives and x what the sign was taken of, a rule gives
     quadratic   g max(2 - 2|x|, 0)            of a piecewise quadratic sign (Liu et al., Bi-Real Net 2018)
     ede         g k t (1 - tanh(t x)^2)       error decay estimator (Qin et al., IR-Net 2020),
                 t = 10^(-3 + 4 p),  k = max(1 / t, 1),  p the progress of training in [0, 1]
+    recu        g 2 sqrt 2 1[|x| < Q],        rectified clamp, for standardized weights (Xu et al., ReCU 2021)
+                Q = -mean|x| ln(2 - 2 tau),  tau = A e^p + B from 0.85 to 0.99 as in the authors' code, who
+                scale x by 2 sqrt 2 before they clamp it
 
 The sign is +1 for x >= 0, as everywhere in lowbit.
 """
 
 import difflib
 from collections.abc import Callable
+from math import e, sqrt
 from typing import Any
 
 import torch
@@ -47,7 +51,18 @@ def ede(gradient: Tensor, x: Tensor, progress: Tensor) -> Tensor:
     return torch.tanh(x * t).square_().neg_().add_(1).mul_((k * t).to(x.dtype)).mul_(gradient)
 
 
-RULES: dict[str, Rule] = {"ste": ste, "clip": clip, "quadratic": quadratic, "ede": ede}
+def recu(gradient: Tensor, x: Tensor, progress: Tensor) -> Tensor:
+    """Return `g 2 sqrt 2` where |x| < Q, else 0."""
+    first, last = _TAU
+    slope = (last - first) / (e - 1)
+    tau = slope * torch.exp(progress) + first - slope
+    bound = -torch.linalg.vector_norm(x, 1) / x.numel() * torch.log(2 - 2 * tau)
+    return clip(gradient, x / bound.to(x.dtype), progress).mul_(2 * sqrt(2))
+
+
+_TAU = (0.85, 0.99)
+
+RULES: dict[str, Rule] = {"ste": ste, "clip": clip, "quadratic": quadratic, "ede": ede, "recu": recu}
 
 
 def rule(name: str) -> Rule:
