@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lowbit import api
-from lowbit.bench.provenance import provenance
+from lowbit.provenance import provenance
 from lowbit.zoo import NETWORKS, binary_graph, parameter_count
 
 PUBLISHED_MB = {"vgg16": 14.57, "cnv": 1.87}

@@ -23,10 +23,10 @@ from rich.table import Table
 import lowbit
 from lowbit.bench import interleaved_medians
 from lowbit.bench.peers import litert_int8, onnxruntime_fp32
-from lowbit.bench.provenance import provenance
 from lowbit.bench.timing import Call
 from lowbit.ir import Graph, Node, Value, infer
 from lowbit.planes import pack
+from lowbit.provenance import provenance
 from lowbit.schemes import LearnedBasis
 
 BLOCK = 128

@@ -21,9 +21,9 @@ from rich.table import Table
 
 import lowbit
 from lowbit.bench import compare
-from lowbit.bench.provenance import provenance
 from lowbit.engine import kernel_levels
 from lowbit.ir import Graph, Node, Value, infer
+from lowbit.provenance import provenance
 from lowbit.quantization import Plan
 
 SIZES = (784, 680, 10)

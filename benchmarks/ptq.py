@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from lowbit.bench.provenance import provenance
 from lowbit.engine import Program
 from lowbit.ir import Graph, Node, Value, infer, verify
+from lowbit.provenance import provenance
 from lowbit.quantization import Plan, quantize
 
 ROOT = Path(__file__).parent.parent

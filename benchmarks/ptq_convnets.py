@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from lowbit.bench.provenance import provenance
 from lowbit.data import Dataset, load
 from lowbit.errors import EngineError, LowbitError
 from lowbit.formats import read_model
 from lowbit.ir import Graph, evaluate
+from lowbit.provenance import provenance
 from lowbit.quantization import Plan, quantize
 
 NETWORKS = ("vgg-fashion", "lenet", "alexnet-fashion", "resnet20-fashion", "densenet-fashion")

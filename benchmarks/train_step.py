@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lowbit.bench.provenance import provenance
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from lowbit.bench.provenance import provenance
 from lowbit.bench.timing import interleaved_medians
 from lowbit.nn import Conv2d, clamp_latents
 

@@ -18,7 +18,7 @@ from rich.table import Table
 
 import lowbit
 from lowbit.bench import compare, per_layer, random_sample
-from lowbit.bench.provenance import provenance
+from lowbit.provenance import provenance
 from lowbit.zoo import binary_graph, float_graph, network
 
 

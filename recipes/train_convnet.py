@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from lowbit.bench.provenance import provenance
 from lowbit.data import load
 from lowbit.formats import write_model
 from lowbit.ir import evaluate
 from lowbit.nn import Network
+from lowbit.provenance import provenance
 from lowbit.zoo import NETWORKS, float_graph, parameters
 
 ROOT = Path(__file__).parent.parent

@@ -12,6 +12,7 @@ from lowbit.cli.evaluate import evaluate
 from lowbit.cli.inspect import inspect
 from lowbit.cli.quantize import quantize
 from lowbit.cli.run import run
+from lowbit.cli.train import train
 from lowbit.cli.zoo import zoo
 from lowbit.errors import LowbitError
 
@@ -31,6 +32,7 @@ app.command()(run)
 app.command()(bench)
 app.command()(inspect)
 app.command()(convert)
+app.command()(train)
 app.command()(zoo)
 app.add_typer(data)
 

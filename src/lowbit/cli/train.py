@@ -1,0 +1,79 @@
+"""``lowbit train``: a recipe in, a folder with a trained network out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from lowbit.cli.console import JsonFlag, out, print_json, progress
+
+if TYPE_CHECKING:
+    from lowbit.train import Result
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A TOML recipe, such as recipes/lenet.toml.")],
+    data: Annotated[
+        str | None, typer.Option("--data", help="The folder of the recipe's data; else it is looked for.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder; runs/RECIPE-seedN when not said.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Go on from the folder's checkpoint, or start again.")
+    ] = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train a network by a recipe.
+
+    Example: `lowbit train recipes/lenet.toml --data /path/to/fashion-mnist`
+    """
+    from lowbit.train import Recipe, Splits
+    from lowbit.train import train as run
+
+    given = {name: value for name, value in (("seed", seed), ("epochs", epochs)) if value is not None}
+    chosen = Recipe.read(recipe, **given)
+    folder = output or Path("runs") / f"{chosen.name}-seed{chosen.seed}"
+    with _bar(hidden=as_json) as bar:
+        task = bar.add_task("reading data", total=None)
+
+        def advance(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+
+        result = run(
+            chosen,
+            Splits.load(chosen.data, data),
+            out=folder,
+            device=device,
+            resume=resume,
+            progress=advance,
+            command=_command(recipe, given),
+        )
+    _print(result, as_json)
+
+
+def _command(recipe: Path, given: dict[str, int]) -> str:
+    words = " ".join(f"--{name} {value}" for name, value in given.items())
+    return f"lowbit train recipes/{recipe.name} --data DIR {words}".strip()
+
+
+def _bar(hidden: bool) -> Progress:
+    columns: tuple[Any, ...] = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=progress, transient=True, disable=hidden)
+
+
+def _print(result: "Result", as_json: bool) -> None:
+    if as_json:
+        print_json(dict(result.facts))
+        return
+    facts = result.facts
+    out.print(
+        f"{result.folder}: top-1 {facts['top1']:.2%}, top-5 {facts['top5']:.2%} of {facts['test_samples']} "
+        f"samples, {facts['cpu_s']:.0f} CPU s",
+        markup=False,
+    )
+    out.print(f"Next: lowbit quantize {result.folder}/model.onnx -o small.circle --data …", style="dim")

@@ -1,0 +1,71 @@
+"""Pictures that differ a little from those of the data set: whole batches of tensors, no loops over pictures.
+
+Order: flip, crop, affine, cutout. Every picture has its own draw. Draws come from a generator on the CPU,
+so that a seed means the same pictures on every device.
+"""
+
+from math import pi
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lowbit.train.recipe import Augmentation
+
+
+def augment(pictures: Tensor, settings: Augmentation, random: torch.Generator) -> Tensor:
+    """Return other pictures, where outside is zero.
+
+    Args:
+        pictures: float32 `[n, c, h, w]`.
+        settings: what may happen.
+        random: on the CPU.
+    """
+    if settings.flip:
+        pictures = _flip(pictures, random)
+    if settings.crop:
+        pictures = _crop(pictures, settings.crop, random)
+    if settings.shift or settings.rotation or settings.scale or settings.shear:
+        pictures = _affine(pictures, settings, random)
+    if settings.cutout:
+        pictures = _cutout(pictures, settings.cutout, random)
+    return pictures
+
+
+def _flip(pictures: Tensor, random: torch.Generator) -> Tensor:
+    chosen = torch.rand(len(pictures), 1, 1, 1, generator=random).to(pictures.device) < 0.5
+    return torch.where(chosen, pictures.flip(3), pictures)
+
+
+def _crop(pictures: Tensor, border: int, random: torch.Generator) -> Tensor:
+    count, _, height, width = pictures.shape
+    start = torch.randint(0, 2 * border + 1, (2, count, 1), generator=random).to(pictures.device)
+    place = torch.arange(max(height, width), device=pictures.device)
+    rows, columns = start[0] + place[:height], start[1] + place[:width]
+    padded = functional.pad(pictures, (border,) * 4)
+    batch = torch.arange(count, device=pictures.device)[:, None, None]
+    return padded[batch, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _affine(pictures: Tensor, settings: Augmentation, random: torch.Generator) -> Tensor:
+    """Turn, scale, shear and move by bilinear interpolation."""
+    count, _, height, width = pictures.shape
+    draw = torch.rand(6, count, generator=random).mul_(2).sub_(1)
+    angle = draw[0] * (settings.rotation * pi / 180)
+    size, lean = 1 + draw[1] * settings.scale, draw[2] * settings.shear
+    right, down = draw[3] * (2 * settings.shift / width), draw[4] * (2 * settings.shift / height)
+    cosine, sine = torch.cos(angle) * size, torch.sin(angle) * size
+    rows = (cosine, lean - sine, right, sine, cosine, down)
+    matrix = torch.stack(rows, 1).view(count, 2, 3).to(pictures.device)
+    grid = functional.affine_grid(matrix, list(pictures.shape), align_corners=False)
+    return functional.grid_sample(pictures, grid, align_corners=False)
+
+
+def _cutout(pictures: Tensor, side: int, random: torch.Generator) -> Tensor:
+    """Zero a square around a random pixel (DeVries & Taylor 2017)."""
+    count, _, height, width = pictures.shape
+    draw = torch.rand(2, count, 1, generator=random).to(pictures.device)
+    place = torch.arange(max(height, width), device=pictures.device)
+    rows = (place[:height] - (draw[0] * height).floor() + side // 2).div(side, rounding_mode="floor") == 0
+    columns = (place[:width] - (draw[1] * width).floor() + side // 2).div(side, rounding_mode="floor") == 0
+    return pictures.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)

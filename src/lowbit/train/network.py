@@ -1,0 +1,67 @@
+"""From a recipe to modules: the one that learns, what it starts with, and its teacher."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lowbit.errors import PlanError
+from lowbit.nn import Network, Plan, prepare
+from lowbit.train.checkpoint import read_tensors
+from lowbit.train.recipe import Recipe
+from lowbit.train.result import WEIGHTS, find_run, recipe_of
+from lowbit.zoo import network
+
+
+def build(recipe: Recipe, folder: Path) -> tuple[nn.Module, list[str]]:
+    """Return the module of a recipe with the weights it starts with, and what of them is new.
+
+    Args:
+        recipe: what to build; torch's generator draws weights that are not given.
+        folder: of the run, beside which others are looked for.
+
+    Raises:
+        PlanError: network, plan or parent do not exist or do not fit.
+    """
+    module = _drawn(recipe)
+    if not recipe.initial:
+        return module, []
+    run = find_run(recipe.initial, folder, "initial")
+    weights, _ = _weights(run)
+    state = module.state_dict()
+    for name, tensor in weights.items():
+        if name not in state or state[name].shape != tensor.shape:
+            raise PlanError(
+                "the initial weights are of another network",
+                where=f"{run}: {name}",
+                expected=str(tuple(state[name].shape)) if name in state else "no such weights",
+                found=str(tuple(tensor.shape)),
+            )
+    module.load_state_dict(weights, strict=False)
+    return module, [name for name in state if name not in weights]
+
+
+def teacher(recipe: Recipe, folder: Path) -> nn.Module | None:
+    """Return the module whose logits are learned, in eval mode, or None.
+
+    Raises:
+        PlanError: its run does not exist or is not finished.
+    """
+    if not recipe.loss.teacher:
+        return None
+    weights, found = _weights(find_run(recipe.loss.teacher, folder, "teacher"))
+    module = _drawn(found)
+    module.load_state_dict(weights)
+    return module.eval().requires_grad_(False)
+
+
+def _drawn(recipe: Recipe) -> nn.Module:
+    """Return the module with weights from torch's generator."""
+    module = Network(network(recipe.network))
+    prepare(module, Plan.of(recipe.plan))
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _weights(run: Path) -> tuple[dict[str, Tensor], Recipe]:
+    weights, facts = read_tensors(run / WEIGHTS)
+    return weights, recipe_of(facts, str(run))

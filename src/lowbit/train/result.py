@@ -1,0 +1,98 @@
+"""What a run leaves in its folder, and how others find it there.
+
+weights.safetensors     by the names of `lowbit.zoo.parameters`, and the recipe
+model.onnx              the network
+metrics.jsonl           a line per point of the learning curve
+result.json             the figures and what made them
+checkpoint.safetensors  what the run goes on from
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lowbit.errors import FileError, PlanError
+from lowbit.train.recipe import Recipe
+from lowbit.untrusted import read_file, write_atomic
+
+WEIGHTS, CHECKPOINT = "weights.safetensors", "checkpoint.safetensors"
+METRICS, RESULT = "metrics.jsonl", "result.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The figures of a finished run.
+
+    Attributes:
+        folder: where everything is.
+        facts: the content of ``result.json``.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+
+    @property
+    def top1(self) -> float:
+        """Fraction of test samples whose class was right, after the last epoch."""
+        return float(self.facts["top1"])
+
+    def write(self) -> None:
+        """Write ``result.json``."""
+        write_atomic(self.folder / RESULT, (json.dumps(self.facts, indent=1) + "\n").encode())
+
+
+class Metrics:
+    """The learning curve: one JSON object per line.
+
+    Args:
+        folder: of the run.
+        before: lines of this epoch and later are dropped, for they will come again.
+    """
+
+    def __init__(self, folder: Path, before: int) -> None:
+        self._path = folder / METRICS
+        lines = read_file(self._path).decode().splitlines() if self._path.exists() else []
+        self.rows = [row for row in map(json.loads, lines) if row["epoch"] <= before]
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append a line; the file is whole at any time."""
+        self.rows.append(dict(row))
+        write_atomic(self._path, "".join(json.dumps(line) + "\n" for line in self.rows).encode())
+
+
+def kept_name(recipe: Recipe) -> str:
+    """Return what a kept result is called: ``lenet-float-seed0.json``."""
+    scheme = recipe.scheme.replace(":", "-").replace("/", "-")
+    return f"{recipe.name}-{scheme}-seed{recipe.seed}.json"
+
+
+def find_run(name: str, beside: Path, what: str) -> Path:
+    """Return the folder of another run: `name` itself, or what lies beside a run by that name.
+
+    Raises:
+        PlanError: there is none, or it has not finished.
+    """
+    places = (Path(name), beside.parent / name, beside.parent / f"{name}-seed0")
+    for folder in places:
+        if (folder / WEIGHTS).is_file():
+            return folder
+    raise PlanError(
+        f"the {what} has not been trained",
+        where=f"recipe, {what}",
+        expected=f"{WEIGHTS} in {' or '.join(map(str, places))}",
+        found="no such file",
+        remedy=f"Train it first: lowbit train recipes/{Path(name).name}.toml --out {places[1]}",
+    )
+
+
+def recipe_of(facts: Mapping[str, Any], where: str) -> Recipe:
+    """Return the recipe that a file of weights was made by.
+
+    Raises:
+        FileError: it names none.
+    """
+    if not isinstance(facts.get("recipe"), dict):
+        raise FileError("the weights do not say their recipe", where=where, remedy="Train them again.")
+    return Recipe.of(facts["recipe"], where)

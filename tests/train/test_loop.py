@@ -1,0 +1,117 @@
+"""The loop: what a run leaves behind, exact resume, several processes, and what goes wrong."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lowbit.data import load
+from lowbit.errors import DataError, NumericError, PlanError
+
+pytest.importorskip("lightning_fabric")
+
+from lowbit.train import Recipe, Splits, train
+
+QUICK = {"network": "lenet", "data": "made", "epochs": 2, "batch": 16, "name": "quick"}
+
+
+def made(count: int = 80, seed: int = 0) -> Splits:
+    """Return pictures whose class is the place of a bright square."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 10, count)
+    pictures = random.integers(0, 60, (count, 28, 28), np.uint8)
+    for picture, label in zip(pictures, labels, strict=True):
+        picture[14 * (label // 5) :, 5 * (label % 5) :][:12, :5] += 190
+    data = load((pictures, labels))
+    return Splits(data, load((pictures[:20], labels[:20])))
+
+
+def recipe(**settings: Any) -> Recipe:
+    return Recipe.of({**QUICK, **settings}, "test")
+
+
+def test_a_run_leaves_weights_network_curve_and_result(tmp_path: Path) -> None:
+    from lowbit.formats import read_model
+    from lowbit.ir import evaluate
+
+    splits = made()
+    result = train(recipe(epochs=12, optimizer={"rate": 0.01}), splits, out=tmp_path / "run")
+    facts = json.loads((tmp_path / "run/result.json").read_text())
+    assert facts == json.loads(json.dumps(result.facts)) and facts["top1"] > 0.8
+    curve = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in curve] == list(range(1, 13)) and curve[-1]["loss"] < curve[0]["loss"] / 2
+    graph = read_model(tmp_path / "run/model.onnx")
+    logits = evaluate(graph, {"x": splits.test.samples.reshape(-1, 1, 28, 28)})["logits"]
+    assert np.mean(logits.argmax(1) == splits.test.labels) == facts["top1"]
+
+
+def test_a_seed_decides_every_number(tmp_path: Path) -> None:
+    results = [
+        train(recipe(seed=seed), made(), out=tmp_path / name) for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    losses = [[row["loss"] for row in result.facts["curve"]] for result in results]
+    assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_run_that_goes_on_gives_the_same_weights(tmp_path: Path, optimizer: str) -> None:
+    settings = recipe(
+        epochs=3,
+        optimizer={"name": optimizer},
+        average=0.9,
+        augmentation={"flip": True, "crop": 2, "rotation": 10},
+        precision="bf16",
+        plan={"conv2": {"weight": "binary", "activation": "binary"}},
+    )
+
+    def stop(done: int, total: int, what: str) -> None:
+        if done == 8:
+            raise KeyboardInterrupt
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(settings, made(), out=whole)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, made(), out=broken, progress=stop)
+    train(settings, made(), out=broken)
+    assert (whole / "weights.safetensors").read_bytes() == (broken / "weights.safetensors").read_bytes()
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    train(recipe(epochs=1), made(), out=tmp_path / "run")
+    with pytest.raises(PlanError, match="epochs was 1, is 2"):
+        train(recipe(epochs=2), made(), out=tmp_path / "run")
+    train(recipe(epochs=2), made(), out=tmp_path / "run", resume=False)
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_step(tmp_path: Path) -> None:
+    splits = made()
+    train(recipe(epochs=1), splits, out=tmp_path / "run")
+    kept = (tmp_path / "run/checkpoint.safetensors").read_bytes()
+    bad = recipe(epochs=1, optimizer={"name": "sgd", "rate": 1e30})
+    with pytest.raises(NumericError, match=r"quick, epoch 1, step \d.*No epoch was finished"):
+        train(bad, splits, out=tmp_path / "run", resume=False)
+    assert (tmp_path / "run/checkpoint.safetensors").read_bytes() == kept
+
+
+def test_a_student_starts_from_its_parent_and_learns_from_it(tmp_path: Path) -> None:
+    train(recipe(epochs=1), made(), out=tmp_path / "parent")
+    plan = {"conv2": {"weight": "binary", "activation": "binary", "before_sign": "prelu"}}
+    loss = {"teacher": "parent", "distillation": 0.7, "temperature": 2}
+    student = recipe(initial="parent", plan=plan, loss=loss, reestimate=2)
+    result = train(student, made(), out=tmp_path / "student")
+    assert result.facts["scheme"] == "binary" and result.facts["new_weights"] == ["act1.weight"]
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=r"teacher has not been trained.*lowbit train recipes/parent\.toml"):
+        train(recipe(loss={"teacher": "parent", "distillation": 0.5}), made(), out=tmp_path / "run")
+    with pytest.raises(PlanError, match="conv2"):
+        train(recipe(plan={"conf2": {"weight": "binary"}}), made(), out=tmp_path / "run")
+    unlabelled = replace(made().train, labels=None)
+    with pytest.raises(DataError, match="no labels"):
+        train(recipe(), replace(made(), train=unlabelled), out=tmp_path / "run")
+    with pytest.raises(PlanError, match="a batch has more samples"):
+        train(recipe(batch=81), made(), out=tmp_path / "run")
