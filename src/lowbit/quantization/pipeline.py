@@ -23,18 +23,18 @@ from lowbit.calibrate import Histogram, LinearMoments, Run, prefix
 from lowbit.errors import NumericError
 from lowbit.ir import Graph, Node, Value, evaluate, run_passes, verify
 from lowbit.ir.passes import NORMAL_FORM
-from lowbit.planes import pack
 from lowbit.quantization.activations import encode_activation
 from lowbit.quantization.choice import chosen_samples, is_layer, layer_names, layers_to_quantize
 from lowbit.quantization.equalize import equalize
 from lowbit.quantization.fold import affine_chain, affine_ends, fold_activations, fold_encodes, lift_encodes
+from lowbit.quantization.node import add_encoder, low_bit_node
 from lowbit.quantization.plan import Plan
 from lowbit.quantization.report import LayerReport, Report
 from lowbit.quantization.restore import Problem
 from lowbit.quantization.rows import Rows
 from lowbit.quantization.stream import Stream
 from lowbit.quantization.weights import CodedWeights, check_weights, joined, nearest, restored
-from lowbit.schemes import Affine, LearnedBasis, PowerOfTwo
+from lowbit.schemes import Affine, LearnedBasis
 
 Array = npt.NDArray[np.float64]
 Samples = npt.NDArray[np.float32]
@@ -173,15 +173,10 @@ class _Work:
 
     def _add_encoder(self, layer: Node, encoding: LearnedBasis | Affine) -> str:
         """Insert `Encode` before a layer and return the name of the codes."""
-        graph, source = self._low, layer.inputs[0]
-        name = graph.fresh_name(f"{source}/codes")
-        graph.add(Value(name, "code", graph.value(source).shape, None, encoding))
-        inputs: tuple[str, ...] = (source,)
-        if isinstance(encoding, LearnedBasis):
-            inputs += (graph.add_constant(graph.fresh_name(f"{name}/thresholds"), encoding.thresholds()[0]),)
-        node = Node("Encode", inputs, (name,), {}, graph.fresh_name(f"{layer.name}/encode"), "lowbit")
+        graph, thresholds = self._low, encoding.thresholds()[0]
+        node = add_encoder(graph, layer.inputs[0], encoding, thresholds, f"{layer.name}/encode")
         graph.nodes.insert(_position(graph, layer.name), node)
-        return name
+        return node.outputs[0]
 
     def _moments(
         self, layer: Node, codes: str, rows: Rows, shape: tuple[int, ...], plan: Plan
@@ -230,35 +225,14 @@ class _Work:
 
     def _replace(self, layer: Node, codes: str, coded: CodedWeights, bias: Array, rows: Rows) -> None:
         """Put the quantized layer in the place of the float one."""
-        graph, source = self._low, self._low.value(codes).encoding
-
+        graph = self._low
         for constant in layer.inputs[1:]:  # so that their names are free for what replaces them
             if constant in graph.values and len(graph.consumers(constant)) == 1:
                 del graph.values[constant]
-
-        def name(what: str) -> str:
-            return graph.fresh_name(f"{layer.name}/{what}")
-
         shape = rows.packed_shape(self._float.constant(layer.inputs[1]))
-        if isinstance(coded.encoding, Affine) and isinstance(source, Affine):
-            op = "AffineConv" if rows.axes else "AffineFullyConnected"
-            integers = _integer_bias(bias, source, coded.encoding)
-            weights = Value(name("weights"), "code", shape, coded.codes.reshape(shape), coded.encoding)
-            bias_name = graph.add_constant(name("bias"), integers, "int32")
-        elif isinstance(coded.encoding, PowerOfTwo):
-            op = "Pow2Conv" if rows.axes else "Pow2FullyConnected"
-            weights = Value(name("weights"), "code", shape, coded.codes.reshape(shape), coded.encoding)
-            bias_name = graph.add_constant(name("bias"), bias)
-        else:
-            op = "LQConv" if rows.axes else "LQFullyConnected"
-            assert not isinstance(coded.encoding, PowerOfTwo)
-            encoding = _per_output(coded.encoding, len(coded.codes))
-            weights = Value(name("weights"), "planes", shape, pack(coded.codes, encoding.bits), encoding)
-            bias_name = graph.add_constant(name("bias"), bias)
-        inputs = (codes, graph.add(weights), bias_name)
+        names = (codes, layer.outputs[0])
         position = _position(graph, layer.name)
-        attributes = dict(layer.attributes) if rows.axes else {}
-        graph.nodes[position] = Node(op, inputs, layer.outputs, attributes, layer.name, "lowbit")
+        graph.nodes[position] = low_bit_node(graph, layer.name, names, coded, bias, shape, layer.attributes)
 
 
 def _damping(rows: Rows, plan: Plan) -> float:
@@ -309,23 +283,6 @@ def _sampled(count: int, share: float, random: np.random.Generator) -> npt.NDArr
 def _elements(value: Value) -> int:
     """Return how many elements a value has per sample."""
     return prod(int(extent) for extent in value.shape[1:])
-
-
-def _integer_bias(bias: Array, source: Affine, weights: Affine) -> npt.NDArray[np.int32]:
-    scale = source.integer_scale()[0] * weights.integer_scale()
-    limits = np.iinfo(np.int32)
-    return np.asarray(np.clip(np.rint(bias / scale), limits.min, limits.max), np.int32)
-
-
-def _per_output(encoding: Affine | LearnedBasis, outputs: int) -> LearnedBasis:
-    """Return the encoding as a learned basis with a row per output."""
-    basis = encoding.to_learned_basis() if isinstance(encoding, Affine) else encoding
-    repeats = outputs // basis.channels
-    return LearnedBasis(
-        np.repeat(basis.basis, repeats, axis=0),
-        np.repeat(basis.offset, repeats),
-        np.repeat(basis.top, repeats),
-    )
 
 
 def _is_int8(plan: Plan) -> bool:
