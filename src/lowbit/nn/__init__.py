@@ -7,6 +7,7 @@ try:
 except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
+from lowbit.nn.export import to_graph
 from lowbit.nn.layers import Conv2d, Linear
 from lowbit.nn.network import Network
 from lowbit.nn.plan import LayerPlan, Plan
@@ -27,4 +28,5 @@ __all__ = [
     "reestimate_batchnorm",
     "set_progress",
     "specification",
+    "to_graph",
 ]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lowbit.errors import PlanError
 from lowbit.nn import gradients
-from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer
+from lowbit.nn.quantizer import Floats32, InputQuantizer, WeightQuantizer
 from lowbit.quantization.weights import CodedWeights
 from lowbit.schemes import Encoding, LearnedBasis
 
@@ -113,11 +113,11 @@ class BinaryInput(InputQuantizer):
         """Return the levels -1 and +1."""
         return LearnedBasis(np.ones((1, 1), np.float32), np.zeros(1, np.float32), np.ones(1, np.int32))
 
-    def thresholds(self) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    def thresholds(self) -> Floats32:
         """Return the largest float32 below zero: zero is +1."""
         return np.nextafter(np.zeros(1, np.float32), np.float32(-1))
 
-    def integers(self, x: Tensor) -> Tensor:
+    def integers(self, x: Tensor, encoding: Encoding) -> Tensor:
         """Return the sign."""
         return gradients.signs(x)
 

@@ -18,6 +18,7 @@ from torch.nn import functional
 from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer
 from lowbit.nn.quantizers import input_quantizer, weight_quantizer
 from lowbit.nn.specification import FLOAT, Specification, specification
+from lowbit.schemes import Affine, Encoding
 
 Text = str | Specification
 
@@ -131,34 +132,59 @@ class Conv2d(nn.Conv2d):
 
 
 Layer = Linear | Conv2d
+Product = Callable[..., Tensor]
 
 
-def _forward(layer: Layer, x: Tensor, product: Callable[..., Tensor]) -> Tensor:
+def input_encoding(layer: Layer) -> Encoding:
+    """Return what the codes of a layer's input mean; affine codes meet others as planes and a basis."""
+    assert layer.input_quantizer is not None
+    encoding = layer.input_quantizer.encoding()
+    if isinstance(encoding, Affine) and not _is_int8(layer):
+        return encoding.to_learned_basis()
+    return encoding
+
+
+def _is_int8(layer: Layer) -> bool:
+    return layer.weight_specification.is_int8 and layer.activation.is_int8
+
+
+def _forward(layer: Layer, x: Tensor, product: Product) -> Tensor:
     reads, has = layer.input_quantizer, layer.weight_quantizer
-    if not layer.training and reads is not None and has is not None:
-        return _deployed(layer, x, product, reads, has)
+    if not layer.training:
+        return _deployed(layer, x, product)
     x = x if reads is None else reads(x)
     return product(x, layer.weight if has is None else has(layer.weight), layer.bias)
 
 
 @torch.no_grad()
-def _deployed(
-    layer: Layer, x: Tensor, product: Callable[..., Tensor], reads: InputQuantizer, has: WeightQuantizer
-) -> Tensor:
-    """Return what the layer gives once deployed; bfloat16 has no place in it."""
-    with torch.autocast(x.device.type, enabled=False):
-        weights, scale = has.deployed(layer.weight)
-        integers, encoding = reads.integers(x.float()), reads.encoding()
-        exact = torch.float32 if _fits_float32(integers, weights) else torch.float64
-        sums = product(integers.to(exact), weights.to(exact)).double()
-        column = (-1, *[1] * (x.ndim - 2)) if isinstance(layer, Conv2d) else (-1,)
-        bias = layer.weight.new_zeros(len(scale)) if layer.bias is None else layer.bias
-        constant = bias.double().view(column)
-        offset = float(encoding.integer_offset()[0])
-        if offset:
-            ones = torch.ones_like(integers[:1], dtype=torch.float64)
-            constant = constant + offset * (scale.view(column) * product(ones, weights.double()))
-        return (sums.mul_(float(encoding.integer_scale()[0]) * scale.view(column)) + constant).float()
+def _deployed(layer: Layer, x: Tensor, product: Product) -> Tensor:
+    """Return what the layer gives once deployed."""
+    reads, has = layer.input_quantizer, layer.weight_quantizer
+    if reads is not None and has is not None:
+        with torch.autocast(x.device.type, enabled=False):
+            return _on_integers(layer, x.float(), product)
+    x = x if reads is None else reads.levels(x.float(), input_encoding(layer))
+    return product(x, layer.weight if has is None else has.levels(layer.weight), layer.bias)
+
+
+def _on_integers(layer: Layer, x: Tensor, product: Product) -> Tensor:
+    """Return `float32(scale sum X W + bias64)`, the sums exact (`lowbit.ir.deployed`)."""
+    assert layer.input_quantizer is not None and layer.weight_quantizer is not None
+    encoding = input_encoding(layer)
+    weights, scale_w = layer.weight_quantizer.deployed(layer.weight)
+    integers = layer.input_quantizer.integers(x, encoding)
+    exact = torch.float32 if _fits_float32(integers, weights) else torch.float64
+    sums = product(integers.to(exact), weights.to(exact)).double()
+    scale = float(encoding.integer_scale()[0]) * scale_w
+    bias = torch.zeros_like(scale) if layer.bias is None else layer.bias.double()
+    column = (-1, *[1] * (x.ndim - 2)) if isinstance(layer, Conv2d) else (-1,)
+    if _is_int8(layer):
+        return (sums.add_((bias / scale).round().view(column)).mul_(scale.view(column))).float()
+    constant, offset = bias.view(column), float(encoding.integer_offset()[0])
+    if offset:
+        ones = torch.ones_like(integers[:1], dtype=torch.float64)
+        constant = constant + offset * (scale_w.view(column) * product(ones, weights.double()))
+    return sums.mul_(scale.view(column)).add_(constant).float()
 
 
 def _fits_float32(integers: Tensor, weights: Tensor) -> bool:

@@ -8,11 +8,14 @@ integers, summed exactly, scaled once. Both follow from the same parameters; `En
 from abc import ABC, abstractmethod
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from lowbit.quantization.weights import CodedWeights
 from lowbit.schemes import Encoding
+
+Floats32 = npt.NDArray[np.float32]
 
 
 class Quantizer(nn.Module, ABC):
@@ -49,6 +52,11 @@ class WeightQuantizer(Quantizer):
         found = torch.from_numpy(integers.astype(np.float32)).reshape(weight.shape)
         return found.to(weight.device), torch.from_numpy(coded.encoding.integer_scale()).to(weight.device)
 
+    def levels(self, weight: Tensor) -> Tensor:
+        """Return the levels of the codes, float32 in the shape of `weight`."""
+        integers, scale = self.deployed(weight.detach())
+        return (integers * scale.view(-1, *[1] * (weight.ndim - 1))).float()
+
     def clamp(self, weight: Tensor) -> None:
         """Bring latent weights back to where their gradient lives, in place; most rules need nothing."""
 
@@ -64,18 +72,24 @@ class InputQuantizer(Quantizer):
     def encoding(self) -> Encoding:
         """Return what the codes mean once deployed."""
 
-    def thresholds(self) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    def thresholds(self) -> Floats32:
         """Return the steps between codes, float32; a value above `c` of them has rank `c`."""
         return np.asarray(self.encoding().thresholds()[0])
 
-    def integers(self, x: Tensor) -> Tensor:
+    def integers(self, x: Tensor, encoding: Encoding) -> Tensor:
         """Return the integer levels of codes of float32 `x`, float32 in its shape."""
-        encoding = self.encoding()
-        levels = encoding.integer_levels()[0][encoding.code_of_rank()[0].astype(np.intp)]
+        return self._of_codes(x, encoding, encoding.integer_levels().astype(np.float32))
+
+    def levels(self, x: Tensor, encoding: Encoding) -> Tensor:
+        """Return the levels of codes of float32 `x`, float32 in its shape."""
+        return self._of_codes(x, encoding, encoding.levels().astype(np.float32))
+
+    def _of_codes(self, x: Tensor, encoding: Encoding, values: Floats32) -> Tensor:
+        ranked = values[0][encoding.code_of_rank()[0].astype(np.intp)]
         steps = torch.from_numpy(self.thresholds()).to(x.device)
-        return torch.from_numpy(levels.astype(np.float32)).to(x.device)[torch.bucketize(x, steps)]
+        return torch.from_numpy(ranked).to(x.device)[torch.bucketize(x, steps)]
 
 
-def _weight_offset(encoding: Encoding) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+def _weight_offset(encoding: Encoding) -> npt.NDArray[np.int32]:
     units = getattr(encoding, "integer_weight_offset", None)
     return np.zeros(encoding.channels, np.int32) if units is None else units()

@@ -44,6 +44,11 @@ class Specification:
         """Whether nothing is to change."""
         return self.scheme == "float"
 
+    @property
+    def is_int8(self) -> bool:
+        """Whether codes are those of the 8-bit layers that every runtime has."""
+        return self.scheme == "pixels" or (self.scheme, self.bits) == ("affine", 8)
+
     def __str__(self) -> str:
         match self.scheme:
             case "fixed":

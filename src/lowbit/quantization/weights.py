@@ -207,7 +207,7 @@ def _snapped_with_offset(basis: Array, offset: Array) -> LearnedBasis:
         fits = (m[:, 0] > 0) & (m.sum(axis=1) + np.abs(shift) <= WEIGHT_BOUND)
         integers, units = np.where(fits[:, None], m, integers), np.where(fits, shift, units)
     scale = basis[:, -1] / integers[:, -1]
-    return _of_integers(scale, integers, units)
+    return of_integers(scale, integers, units)
 
 
 def _rescaled(problem: Problem, coded: CodedWeights) -> Weights:
@@ -220,10 +220,10 @@ def _rescaled(problem: Problem, coded: CodedWeights) -> Weights:
     if not isinstance(old, LearnedBasis):
         return replace(old, scale=(old.scale * factor).astype(np.float32))
     # From the integers, so that rounding to float32 keeps every ratio.
-    return _of_integers(old.scale * factor, old.multipliers, old.integer_weight_offset())
+    return of_integers(old.scale * factor, old.multipliers, old.integer_weight_offset())
 
 
-def _of_integers(scale: Array, integers: npt.NDArray[Any], units: npt.NDArray[Any]) -> LearnedBasis:
+def of_integers(scale: Array, integers: npt.NDArray[Any], units: npt.NDArray[Any]) -> LearnedBasis:
     """Return the encoding of scale * integers, its offset a multiple of the scale as float32 leaves it."""
     basis, top = (scale[:, None] * integers).astype(np.float32), integers[:, -1].astype(np.int32)
     offset = units * (basis[:, -1].astype(np.float64) / top)

@@ -1,0 +1,80 @@
+"""From a trained module to the graph: `to_graph`. A float network stays float; low-bit layers give codes.
+
+The calls that a module makes become nodes (`lowbit.nn.emission`); a low-bit layer becomes an encoder and a
+layer on codes, with exactly the integers and scales that the module multiplies in eval mode. Passes then
+remove the floats between the layers, as they do behind post-training quantization: batch normalization and
+a sign become thresholds.
+"""
+
+from collections.abc import Sequence
+
+from torch import fx, nn
+
+from lowbit.errors import UnsupportedError
+from lowbit.ir import Graph, Value, infer, run_passes, verify
+from lowbit.ir.passes import Pass, fold_batchnorm, fold_constants, order_pools, split_batchnorm
+from lowbit.nn.emission import Emission, emit
+from lowbit.nn.fold_slopes import fold_slopes
+from lowbit.nn.trace import trace
+from lowbit.quantization.fold import fold_activations, fold_encodes, lift_encodes
+from lowbit.quantization.fold_normalization import fold_normalization
+
+INPUT, OUTPUT = "x", "logits"
+
+LOW_BIT_FORM: tuple[Pass, ...] = (
+    fold_constants,
+    fold_slopes,
+    order_pools,
+    fold_normalization,
+    fold_batchnorm,
+    split_batchnorm,
+    lift_encodes,
+    fold_activations,
+    fold_encodes,
+)
+"""The passes that bring a graph with low-bit layers into the form that is deployed."""
+
+
+def to_graph(model: nn.Module, input_shape: Sequence[int], name: str = "") -> Graph:
+    """Return a module as a graph from `x [n, *input_shape]` to `logits`.
+
+    Args:
+        model: what eval mode computes is what the graph computes; it is left as it was.
+        input_shape: of one sample.
+        name: of the graph; the architecture's, or the class's, when empty.
+
+    Raises:
+        UnsupportedError: a call that the graph has no operator for, or a forward that depends on its input.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        graph = _emitted(model, tuple(input_shape), name or _name(model))
+    finally:
+        model.train(was_training)
+    if any(node.domain == "lowbit" for node in graph.nodes):
+        graph = run_passes(graph, LOW_BIT_FORM).graph
+    verify(graph)
+    return graph
+
+
+def _emitted(model: nn.Module, input_shape: tuple[int, ...], name: str) -> Graph:
+    graph = Graph(name, (INPUT,), (OUTPUT,))
+    graph.add(Value(INPUT, "float32", ("n", *input_shape)))
+    emission, names = Emission(graph, model), dict[fx.Node, str]()
+    for call in trace(model).nodes:
+        if call.op == "placeholder":
+            if names:
+                raise UnsupportedError("a network has one input", where=name, found=str(call.target))
+            names[call] = INPUT
+        elif call.op == "output":
+            emission.finish(names.get(call.args[0], ""), OUTPUT)
+        else:
+            names[call] = emit(emission, call, names)
+    infer(graph)
+    return graph
+
+
+def _name(model: nn.Module) -> str:
+    architecture = getattr(model, "architecture", None)
+    return str(architecture.name) if architecture is not None else type(model).__name__.lower()
