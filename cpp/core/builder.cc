@@ -10,16 +10,13 @@ namespace {
 
 constexpr std::size_t kMaxFeatures = std::size_t{1} << 24;
 constexpr std::size_t kMaxThreads = 256;
+constexpr unsigned kLargestByte = 255;
 
 unsigned largest(std::span<const std::uint8_t> table) {
   return table.empty() ? 0 : *std::max_element(table.begin(), table.end());
 }
 
 unsigned bits_of(std::size_t levels) { return static_cast<unsigned>(std::bit_width(levels) - 1); }
-
-unsigned bits_of_bytes(std::span<const std::uint8_t> table) {
-  return static_cast<unsigned>(std::bit_width(largest(table)));
-}
 
 Kind kind_of(const EpilogueSpec& epilogue) {
   switch (epilogue.output) {
@@ -29,29 +26,29 @@ Kind kind_of(const EpilogueSpec& epilogue) {
   }
 }
 
-unsigned bits_of(const EpilogueSpec& epilogue) {
+unsigned range_of(const EpilogueSpec& epilogue) {
   switch (epilogue.output) {
     case Output::planes: return bits_of(epilogue.table.size());
-    case Output::bytes: return bits_of_bytes(epilogue.table);
-    case Output::affine: return 8;
+    case Output::bytes: return largest(epilogue.table);
+    case Output::affine: return kLargestByte;
     default: return 0;
   }
 }
 
-Value flat_value(Kind kind, unsigned bits, std::size_t features) {
-  return kind == Kind::planes ? planes_value(features, bits)
-         : kind == Kind::bytes ? bytes_value(features, bits)
+Value flat_value(Kind kind, unsigned range, std::size_t features) {
+  return kind == Kind::planes ? planes_value(features, range)
+         : kind == Kind::bytes ? bytes_value(features, range)
                                : real_value(features);
 }
 
 Value epilogue_value(std::size_t channels, const EpilogueSpec& epilogue) {
-  return flat_value(kind_of(epilogue), bits_of(epilogue), channels);
+  return flat_value(kind_of(epilogue), range_of(epilogue), channels);
 }
 
 // The map that a window makes of another one.
-Value window_value(Kind kind, unsigned bits, std::size_t channels, const Value& input, const WindowSpec& window) {
+Value window_value(Kind kind, unsigned range, std::size_t channels, const Value& input, const WindowSpec& window) {
   const Axis rows("window", input.height, window.rows), columns("window", input.width, window.columns);
-  return map_value(kind, bits, channels, rows.outputs(), columns.outputs());
+  return map_value(kind, range, channels, rows.outputs(), columns.outputs());
 }
 
 }  // namespace
@@ -69,12 +66,12 @@ std::size_t Builder::encode_planes(std::size_t x, std::span<const float> thresho
 
 std::size_t Builder::encode_bytes(std::size_t x, std::span<const float> thresholds,
                                   std::span<const std::uint8_t> table) {
-  const Value result = like(x, Kind::bytes, bits_of_bytes(table));
+  const Value result = like(x, Kind::bytes, largest(table));
   return add(result, lowbit::encode(kernels_, x, value(x), result, thresholds, table));
 }
 
 std::size_t Builder::encode_affine(std::size_t x, double scale, double zero, double top) {
-  const Value result = like(x, Kind::bytes, 8);
+  const Value result = like(x, Kind::bytes, kLargestByte);
   return add(result, lowbit::encode_affine(kernels_, x, value(x), result, scale, zero, top));
 }
 
@@ -97,24 +94,24 @@ std::size_t Builder::float_fully_connected(std::size_t x, Matrix<float> weights,
 std::size_t Builder::arrange(std::size_t x, std::size_t channels, std::size_t height, std::size_t width) {
   require(std::max({channels, height, width}) <= kMaxFeatures && std::min({channels, height, width}) >= 1, "arrange",
           "1 to 2^24 channels, rows and columns", "others");
-  const Value result = map_value(value(x).kind, value(x).bits, channels, height, width);
+  const Value result = map_value(value(x).kind, value(x).range(), channels, height, width);
   return add(result, lowbit::arrange(x, value(x), result));
 }
 
 std::size_t Builder::flatten(std::size_t x) {
   const Value& input = value(x);
-  return add(flat_value(input.kind, input.bits, input.features), lowbit::flatten(x, input));
+  return add(flat_value(input.kind, input.range(), input.features), lowbit::flatten(x, input));
 }
 
 std::size_t Builder::plane_convolution(std::size_t x, const WindowSpec& window, const PlaneWeights& weights,
                                        const EpilogueSpec& epilogue) {
-  const Value result = window_value(kind_of(epilogue), bits_of(epilogue), weights.factors.rows, value(x), window);
+  const Value result = window_value(kind_of(epilogue), range_of(epilogue), weights.factors.rows, value(x), window);
   return add(result, lowbit::plane_convolution(kernels_, x, value(x), result, window, weights, epilogue));
 }
 
 std::size_t Builder::byte_convolution(std::size_t x, const WindowSpec& window, const ByteWeights& weights,
                                       const EpilogueSpec& epilogue) {
-  const Value result = window_value(kind_of(epilogue), bits_of(epilogue), weights.weights.rows, value(x), window);
+  const Value result = window_value(kind_of(epilogue), range_of(epilogue), weights.weights.rows, value(x), window);
   return add(result, lowbit::byte_convolution(kernels_, x, value(x), result, window, weights, epilogue));
 }
 
@@ -125,7 +122,7 @@ std::size_t Builder::float_convolution(std::size_t x, const WindowSpec& window, 
 }
 
 std::size_t Builder::max_pool(std::size_t x, const WindowSpec& window, std::span<const std::uint8_t> ranks) {
-  const Value result = window_value(value(x).kind, value(x).bits, value(x).channels(), value(x), window);
+  const Value result = window_value(value(x).kind, value(x).range(), value(x).channels(), value(x), window);
   return add(result, lowbit::max_pool(x, value(x), result, window, ranks));
 }
 
@@ -142,13 +139,16 @@ std::size_t Builder::concatenate(const std::vector<std::size_t>& x) {
   require(!x.empty(), "concatenate", "maps", "none");
   std::vector<Value> inputs;
   std::size_t channels = 0;
-  for (const std::size_t n : x) inputs.push_back(value(n)), channels += value(n).channels();
-  const Value result = map_value(inputs[0].kind, inputs[0].bits, channels, inputs[0].height, inputs[0].width);
+  unsigned range = 0;
+  for (const std::size_t n : x) {
+    inputs.push_back(value(n)), channels += value(n).channels(), range = std::max(range, value(n).range());
+  }
+  const Value result = map_value(inputs[0].kind, range, channels, inputs[0].height, inputs[0].width);
   return add(result, lowbit::concatenate(x, inputs, result));
 }
 
 std::size_t Builder::look_up(std::size_t x, std::span<const std::uint8_t> table) {
-  return add(like(x, Kind::bytes, bits_of_bytes(table)), lowbit::look_up(x, value(x), table));
+  return add(like(x, Kind::bytes, largest(table)), lowbit::look_up(x, value(x), table));
 }
 
 std::size_t Builder::decode(std::size_t x, std::span<const float> table) {
@@ -191,10 +191,10 @@ const Value& Builder::value(std::size_t n) const {
   return values_[n];
 }
 
-Value Builder::like(std::size_t x, Kind kind, unsigned bits) const {
+Value Builder::like(std::size_t x, Kind kind, unsigned range) const {
   const Value& input = value(x);
-  return input.pixel == 0 ? flat_value(kind, bits, input.features)
-                          : map_value(kind, bits, input.channels(), input.height, input.width);
+  return input.pixel == 0 ? flat_value(kind, range, input.features)
+                          : map_value(kind, range, input.channels(), input.height, input.width);
 }
 
 std::size_t Builder::add(Value result, std::unique_ptr<Step> step) {

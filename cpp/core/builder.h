@@ -48,7 +48,7 @@ class Builder final {
  private:
   const Value& value(std::size_t n) const;
   // A value of value x's shape.
-  Value like(std::size_t x, Kind kind, unsigned bits) const;
+  Value like(std::size_t x, Kind kind, unsigned range) const;
   std::size_t add(Value result, std::unique_ptr<Step> step);
 
   KernelSet kernels_;

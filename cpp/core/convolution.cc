@@ -234,15 +234,21 @@ class ByteConvolutionStep final : public Step {
     require(w.row_factor.empty() || w.row_factor.size() == channels_, where, size_text(channels_) + " row factors",
             size_text(w.row_factor.size()));
     require(window.group == 1 || w.row_factor.empty(), where, "groups without row factors", "row factors");
-    for (std::size_t o = 0; o < channels_; ++o) {
-      std::int64_t reach = 0, constant = 0;
-      for (std::size_t n = o; n < w.constant.size(); n += channels_) {
-        constant = std::max(constant, std::abs(std::int64_t{w.constant[n]}));
-      }
-      const std::int64_t factor = w.row_factor.empty() ? 0 : std::abs(std::int64_t{w.row_factor[o]});
-      for (std::size_t n = 0; n < w.weights.columns; ++n) reach += 255 * (std::abs(int{w.weights.row(o)[n]}) + factor);
-      require(reach + constant < kAccumulatorLimit, where, "accumulators below 2^31",
-              "larger ones in channel " + size_text(o));
+    for (std::size_t o = 0; o < channels_; ++o) check_sums(o, input.top, w);
+  }
+
+  // Extremes tap by tap, then of every region's own taps with its own constant.
+  void check_sums(std::size_t o, unsigned top, const ByteWeights& w) const {
+    const std::int32_t factor = w.row_factor.empty() ? 0 : w.row_factor[o];
+    std::vector<Extremes> taps(plan_.taps());
+    for (std::size_t n = 0; n < w.weights.columns; ++n) {
+      taps[n / depth_].add(std::int64_t{w.weights.row(o)[n]} + factor, top);
+    }
+    for (std::size_t r = 0; r < plan_.region_count(); ++r) {
+      Extremes sums;
+      for (const std::size_t tap : plan_.valid(r)) sums.low += taps[tap].low, sums.high += taps[tap].high;
+      const std::size_t constant = w.constant.size() > channels_ ? r * channels_ + o : o;
+      require(sums.fit(w.constant[constant]), where, "accumulators below 2^31", "larger ones in channel " + size_text(o));
     }
   }
 
@@ -251,7 +257,7 @@ class ByteConvolutionStep final : public Step {
     for (std::size_t n = 0; n < weights.rows * weights.columns; ++n) {
       largest = std::max(largest, std::abs(int{weights.data[n]}));
     }
-    return 4 * ((1 << input.bits) - 1) * largest <= std::numeric_limits<std::int16_t>::max();
+    return 4 * static_cast<int>(input.top) * largest <= std::numeric_limits<std::int16_t>::max();
   }
 
   // Sixteen channels read the quads that any of them needs; others' weights are zero there. Returns how many quads.

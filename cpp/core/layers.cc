@@ -154,10 +154,10 @@ class ByteStep final : public Step {
     require(w.row_factor.empty() || w.row_factor.size() == channels_, where, size_text(channels_) + " row factors",
             size_text(w.row_factor.size()));
     for (std::size_t o = 0; o < channels_; ++o) {
-      std::int64_t reach = std::abs(std::int64_t{w.constant[o]});
-      const std::int64_t factor = w.row_factor.empty() ? 0 : std::abs(std::int64_t{w.row_factor[o]});
-      for (std::size_t n = 0; n < features_; ++n) reach += 255 * (std::abs(int{w.weights.row(o)[n]}) + factor);
-      require(reach < kAccumulatorLimit, where, "accumulators below 2^31", "larger ones in channel " + size_text(o));
+      Extremes sums;
+      const std::int32_t factor = w.row_factor.empty() ? 0 : w.row_factor[o];
+      for (std::size_t n = 0; n < features_; ++n) sums.add(std::int64_t{w.weights.row(o)[n]} + factor, input.top);
+      require(sums.fit(w.constant[o]), where, "accumulators below 2^31", "larger ones in channel " + size_text(o));
     }
   }
 
@@ -166,7 +166,7 @@ class ByteStep final : public Step {
     for (std::size_t n = 0; n < weights.rows * weights.columns; ++n) {
       largest = std::max(largest, std::abs(int{weights.data[n]}));
     }
-    return 4 * ((1 << input.bits) - 1) * largest <= std::numeric_limits<std::int16_t>::max();
+    return 4 * static_cast<int>(input.top) * largest <= std::numeric_limits<std::int16_t>::max();
   }
 
   void pack(const Matrix<std::int8_t>& weights) {

@@ -16,6 +16,17 @@ struct ByteWeights {
   std::span<const std::int32_t> row_factor;  // [channels], or empty
 };
 
+// The least and the largest sum that weights can give with bytes from 0 to `top`.
+struct Extremes {
+  std::int64_t low = 0, high = 0;
+
+  void add(std::int64_t weight, unsigned top) { (weight < 0 ? low : high) += weight * std::int64_t{top}; }
+  // Whether what it ends as, with a constant, fits an accumulator.
+  bool fit(std::int64_t constant) const {
+    return constant + low > -kAccumulatorLimit && constant + high < kAccumulatorLimit;
+  }
+};
+
 std::unique_ptr<Step> plane_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
                                             const PlaneWeights& weights, const EpilogueSpec& epilogue);
 

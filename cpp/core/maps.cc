@@ -11,14 +11,18 @@ namespace {
 
 std::string size_text(std::size_t n) { return std::to_string(n); }
 
-// Visits every channel of every pixel, a few channels side by side: as many streams as the caches follow.
+// Visits every channel of every pixel, in squares of a few channels and pixels: whole cache lines on either side, even
+// where rows lie a power of two apart and share their place in the cache.
 template <class Visit>
 void each_block(const Value& map, const Visit& visit) {
   const std::size_t channels = map.channels(), pixels = map.pixels();
   for (std::size_t first = 0; first < channels; first += kGroup) {
     const std::size_t end = std::min(first + kGroup, channels);
-    for (std::size_t p = 0; p < pixels; ++p) {
-      for (std::size_t c = first; c < end; ++c) visit(c, p);
+    for (std::size_t start = 0; start < pixels; start += kGroup) {
+      const std::size_t stop = std::min(start + kGroup, pixels);
+      for (std::size_t c = first; c < end; ++c) {
+        for (std::size_t p = start; p < stop; ++p) visit(c, p);
+      }
     }
   }
 }

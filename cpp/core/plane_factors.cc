@@ -31,10 +31,8 @@ PlaneFactors::PlaneFactors(const char* where, const PlaneWeights& w, unsigned in
       sum += m, reach += std::abs(std::int64_t{m});
       weight_[(o / kGroup * planes + j) * kGroup + o % kGroup] = 2 * m;
     }
-    // Three times the largest accumulator bounds every partial sum of the kernel.
-    const auto n = static_cast<std::int64_t>(most);
-    require(input_reach < (1 << 24) && reach < (1 << 30) &&
-                input_reach * reach < kAccumulatorLimit / 3 / std::max<std::int64_t>(n, 1),
+    const auto n = static_cast<std::int64_t>(std::max<std::size_t>(most, 1));
+    require(input_reach < (1 << 24) && reach < (1 << 30) && input_reach * reach <= (kAccumulatorLimit - 1) / n,
             where, "accumulators below 2^31", "larger ones in channel " + size_text(o));
     sums_.push_back(sum);
   }

@@ -10,6 +10,7 @@
 
 namespace lowbit {
 
+// What an accumulator ends as is checked to stay below this. Partial sums may wrap: they are exact modulo 2^32.
 inline constexpr std::int64_t kAccumulatorLimit = std::int64_t{1} << 31;
 
 struct PlaneWeights {

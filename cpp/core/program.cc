@@ -6,8 +6,8 @@ namespace lowbit {
 
 Value real_value(std::size_t features) { return {Kind::real, features, 0, 4 * features, 0, 0}; }
 
-Value bytes_value(std::size_t features, unsigned bits) {
-  return {Kind::bytes, features, bits, round_up(features, 16), 0, 0};
+Value bytes_value(std::size_t features, unsigned top) {
+  return {Kind::bytes, features, 0, round_up(features, 16), 0, 0, 1, 1, 0, top};
 }
 
 Value planes_value(std::size_t features, unsigned bits) {
@@ -15,15 +15,15 @@ Value planes_value(std::size_t features, unsigned bits) {
   return {Kind::planes, features, bits, bits * plane, plane, 0};
 }
 
-Value map_value(Kind kind, unsigned bits, std::size_t channels, std::size_t height, std::size_t width) {
+Value map_value(Kind kind, unsigned range, std::size_t channels, std::size_t height, std::size_t width) {
   const std::size_t pixels = height * width, features = channels * pixels;
   if (kind == Kind::real) return {kind, features, 0, 4 * features, 0, 0, height, width, 4 * channels};
   if (kind == Kind::bytes) {
     const std::size_t pixel = round_up(channels, 4);
-    return {kind, features, bits, round_up(pixels * pixel, 16), 0, 0, height, width, pixel};
+    return {kind, features, 0, round_up(pixels * pixel, 16), 0, 0, height, width, pixel, range};
   }
   const std::size_t pixel = round_up(channels, 32) / 8, plane = round_up(pixels * pixel, 8);
-  return {kind, features, bits, bits * plane, plane, 0, height, width, pixel};
+  return {kind, features, range, range * plane, plane, 0, height, width, pixel};
 }
 
 Program::Program(std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps, std::size_t output,

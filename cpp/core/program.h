@@ -27,14 +27,17 @@ enum class Kind : std::uint8_t { real, planes, bytes };
 struct Value {
   Kind kind;
   std::size_t features;
-  unsigned bits;           // planes: how many; bytes: none is 2^bits or more
+  unsigned bits;           // planes: how many
   std::size_t row, plane;  // bytes from row to row, from plane to plane
   std::size_t offset;      // in the arena; every value keeps its own place, so padding once zero stays zero
   std::size_t height = 1, width = 1;
   std::size_t pixel = 0;  // bytes from pixel to pixel; not used where there is one
+  unsigned top = 0;       // bytes: none is larger
 
   std::size_t pixels() const { return height * width; }
   std::size_t channels() const { return features / pixels(); }
+  // What makes another value of this kind: the number of planes, the largest byte, or nothing.
+  unsigned range() const { return kind == Kind::bytes ? top : bits; }
   // Whether the elements of a plane follow each other without padding.
   bool dense() const {
     const std::size_t bits_each = kind == Kind::planes ? 1 : kind == Kind::bytes ? 8 : 32;
@@ -43,10 +46,10 @@ struct Value {
 };
 
 Value real_value(std::size_t features);
-Value bytes_value(std::size_t features, unsigned bits);
+Value bytes_value(std::size_t features, unsigned top);
 Value planes_value(std::size_t features, unsigned bits);
-// The same as a map; `kind` real has no bits.
-Value map_value(Kind kind, unsigned bits, std::size_t channels, std::size_t height, std::size_t width);
+// The same as a map; `range` as above.
+Value map_value(Kind kind, unsigned range, std::size_t channels, std::size_t height, std::size_t width);
 
 struct Place {
   std::byte* at;

@@ -89,7 +89,7 @@ std::vector<std::int64_t> accumulate(const Shape& s, const Outputs& out, const L
 template <class MakeStep>
 void run_map(Random& random, const Value& in, const std::vector<unsigned>& codes, const Ending& end, const Outputs& out,
              const Shape& s, const std::vector<std::int64_t>& acc, const std::string& what, const MakeStep& make) {
-  const Value result = map_value(end.value.kind, end.value.bits, s.outputs, out.height, out.width);
+  const Value result = map_value(end.value.kind, end.value.range(), s.outputs, out.height, out.width);
   const Against against = draw(random, 0, 1) ? Against::front : Against::back;
   const Guarded x(s.rows * in.row, against), y(s.rows * result.row, against);
   store_codes(in, codes, x.data());
@@ -172,7 +172,7 @@ void byte_case(const std::string& level, Random& random, const Shape& s) {
       [&](std::size_t o, std::size_t tap, std::size_t c) { return w[o * each + tap * s.depth() + c] + row_factor[o]; });
   for (std::size_t n = 0; n < acc.size(); ++n) acc[n] += constant[n % s.outputs];
   // X = u + lowest, so that a region's constant has lowest * the sum of its weights.
-  const Value in = map_value(Kind::bytes, bits, s.inputs, s.height, s.width);
+  const Value in = map_value(Kind::bytes, (1u << bits) - 1, s.inputs, s.height, s.width);
   const WindowPlan plan("test", in, s.window);
   std::vector<std::int32_t> constants;
   for (std::size_t r = 0; r < (lowest == 0 ? 1 : plan.region_count()); ++r) {

@@ -103,7 +103,7 @@ static void byte_case(const std::string& level, Random& random, std::size_t feat
       acc[row * channels + o] = sum;
     }
   }
-  const Value in = bytes_value(features, bits);
+  const Value in = bytes_value(features, (1u << bits) - 1);
   const Ending end(random, any_output(random), rows, channels, acc);
   run_layer(random, in, x, end, acc, rows, channels, describe(level, features, channels, rows, "bytes"), [&] {
     const ByteWeights weights{{w.data(), channels, features}, constant, row_factor};
@@ -166,7 +166,7 @@ void test_encode(const std::string& level) {
         std::iota(table.begin(), table.end(), std::uint8_t{0});
         if (draw(random, 0, 1)) std::shuffle(table.begin(), table.end(), random);
         const Value in = real_value(features);
-        const Value out = output == Output::planes ? planes_value(features, bits) : bytes_value(features, bits);
+        const Value out = output == Output::planes ? planes_value(features, bits) : bytes_value(features, (1u << bits) - 1);
         const Guarded x(rows * in.row, Against::back), y(rows * out.row, Against::back);
         auto* input = reinterpret_cast<float*>(x.data());
         const float special[] = {infinity, -infinity, std::numeric_limits<float>::quiet_NaN(), -0.0f};
@@ -199,7 +199,7 @@ void test_encode_affine(const std::string& level) {
     const std::size_t rows = pick(random, kRowCounts);
     const double scale = draw(random, 0, 1) ? 0.25 : 0.1, zero = draw(random, 0, 255);
     const double top = draw(random, 0, 1) ? 255 : 15;
-    const Value in = real_value(features), out = bytes_value(features, 8);
+    const Value in = real_value(features), out = bytes_value(features, 255);
     const Guarded x(rows * in.row, Against::back), y(rows * out.row, Against::back);
     auto* input = reinterpret_cast<float*>(x.data());
     for (std::size_t n = 0; n < rows * features; ++n) {

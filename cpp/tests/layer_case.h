@@ -97,7 +97,7 @@ struct Ending {
       }
       spec.scale = scale, spec.bias = bias;
       spec.out_scale = 0.5 * draw(random, 1, 300), spec.out_zero = draw(random, 0, 255);
-      value = output == Output::real ? real_value(channels) : bytes_value(channels, 8);
+      value = output == Output::real ? real_value(channels) : bytes_value(channels, 255);
     }
   }
 
@@ -121,7 +121,7 @@ struct Ending {
     if (draw(random, 0, 1) == 0) std::shuffle(table.begin(), table.end(), random);
     spec.thresholds = {thresholds.data(), channels, count};
     spec.table = table;
-    value = spec.output == Output::planes ? planes_value(channels, bits) : bytes_value(channels, bits);
+    value = spec.output == Output::planes ? planes_value(channels, bits) : bytes_value(channels, (1u << bits) - 1);
   }
 
   unsigned expected_code(std::size_t channel, std::int64_t acc) const {

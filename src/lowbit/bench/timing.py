@@ -10,17 +10,20 @@ Call = Callable[[], object]
 _ROUND_SECONDS = 0.05
 
 
-def interleaved_medians(contenders: Mapping[str, Call], rounds: int) -> dict[str, float]:
+def interleaved_medians(
+    contenders: Mapping[str, Call], rounds: int, round_seconds: float = _ROUND_SECONDS
+) -> dict[str, float]:
     """Return the median latency of each call in microseconds.
 
-    In every round each contender runs in turn for about 50 ms and its mean is taken; the median is
-    over rounds. A round before the first warms up and finds how often to call.
+    In every round each contender runs in turn and its mean is taken; the median is over rounds. A round
+    before the first warms up and finds how often to call.
 
     Args:
         contenders: calls by name.
         rounds: how many rounds count.
+        round_seconds: how long each runs in a round; many short rounds are best where others use the machine.
     """
-    counts = {name: _count(call) for name, call in contenders.items()}
+    counts = {name: _count(call, round_seconds) for name, call in contenders.items()}
     means: dict[str, list[float]] = {name: [] for name in contenders}
     collecting = gc.isenabled()
     gc.disable()
@@ -34,11 +37,11 @@ def interleaved_medians(contenders: Mapping[str, Call], rounds: int) -> dict[str
     return {name: median(values) for name, values in means.items()}
 
 
-def _count(call: Call) -> int:
+def _count(call: Call, round_seconds: float) -> int:
     count = 1
-    while (seconds := _mean_seconds(call, count) * count) < _ROUND_SECONDS / 4:
+    while (seconds := _mean_seconds(call, count) * count) < round_seconds / 4:
         count *= 4
-    return max(1, round(count * _ROUND_SECONDS / seconds))
+    return max(1, round(count * round_seconds / seconds))
 
 
 def _mean_seconds(call: Call, count: int) -> float:

@@ -11,6 +11,9 @@ and, where the output is coded by the thresholds ``u_c`` of the pre-activation,
 
     T_oc     = floor((u_c - bias64_o) / scale_o)  saturated to int32
     rank     = #{c : acc_o > T_oc}
+
+An 8-bit affine layer adds its int32 bias to the accumulator itself: y_o = scale_o * (acc_o + bias_o).
+Every accumulator is an int32; a layer that could leave it is refused.
 """
 
 from dataclasses import dataclass
@@ -59,15 +62,61 @@ class DeployedLayer:
 
     def accumulator_bound(self) -> int:
         """Return the largest magnitude that an accumulator can reach, exactly."""
-        low, high = int(self.input_levels.min()), int(self.input_levels.max())
-        positive = np.maximum(self.weights, 0).sum(axis=1, dtype=np.int64)
-        negative = np.minimum(self.weights, 0).sum(axis=1, dtype=np.int64)
-        ends = np.stack([high * positive + low * negative, low * positive + high * negative])
-        return int(np.abs(ends).max(initial=0))
+        return accumulator_bound(self.input_levels, self.weights)
 
     def integer_thresholds(self, thresholds: npt.ArrayLike) -> Integers:
         """Return ``T_oc`` for pre-activation thresholds ``u_c``: int32 ``[o, steps]``."""
         return integer_thresholds(thresholds, self.scale, self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class DeployedAffine:
+    """The constants of one 8-bit affine layer.
+
+    Attributes:
+        input_levels: code less zero point of every input code, int32 ``[256]``.
+        weights: codes less zero points, int32, outputs first.
+        scale: float64 ``[o]``.
+    """
+
+    input_levels: Integers
+    weights: Integers
+    scale: Floats
+
+
+def deployed_affine(input_encoding: Encoding, weights: Value, bias: npt.ArrayLike) -> DeployedAffine:
+    """Return the constants of an 8-bit affine layer.
+
+    Args:
+        input_encoding: of the input.
+        weights: 8-bit affine codes, constant, outputs first.
+        bias: int32 ``[o]``.
+
+    Raises:
+        NumericError: an accumulator could leave int32.
+    """
+    assert weights.encoding is not None and weights.data is not None
+    levels = input_encoding.integer_levels()[0]
+    integers = np.asarray(table_decode(weights.data, weights.encoding.integer_levels()), np.int32)
+    bound = accumulator_bound(levels, integers.reshape(len(integers), -1), np.asarray(bias, np.int64))
+    _require_int32(bound, weights)
+    scale = input_encoding.integer_scale()[0] * weights.encoding.integer_scale()
+    return DeployedAffine(levels, integers, np.broadcast_to(scale, len(integers)).copy())
+
+
+def accumulator_bound(levels: Integers, weights: Integers, bias: npt.NDArray[np.int64] | int = 0) -> int:
+    """Return the largest magnitude of ``bias_o + sum_n X_n W_on`` over all inputs ``X_n`` among the levels.
+
+    Args:
+        levels: integer levels of the input.
+        weights: ``[o, n]``.
+        bias: ``[o]``, or none.
+    """
+    low, high = int(levels.min()), int(levels.max())
+    positive = np.maximum(weights, 0).sum(axis=1, dtype=np.int64)
+    negative = np.minimum(weights, 0).sum(axis=1, dtype=np.int64)
+    ends = np.stack([high * positive + low * negative, low * positive + high * negative]) + bias
+    return int(np.abs(ends).max(initial=0))
 
 
 def integer_thresholds(thresholds: npt.ArrayLike, scale: Floats, bias: Floats) -> Integers:
@@ -126,10 +175,14 @@ def _check_accumulator(layer: DeployedLayer) -> None:
     largest = _largest_level(layer.packed)
     quick = int(np.abs(layer.input_levels).max()) * row_length(layer.packed) * largest
     bound = quick if quick <= INT32_MAX else layer.accumulator_bound()
+    _require_int32(bound, layer.packed)
+
+
+def _require_int32(bound: int, weights: Value) -> None:
     if bound > INT32_MAX:
         raise NumericError(
             "an accumulator could overflow",
-            where=layer.packed.name,
+            where=weights.name,
             expected=f"sums up to {INT32_MAX}",
             found=f"{bound}",
             remedy="Use fewer bits or split the layer.",

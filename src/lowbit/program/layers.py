@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node
-from lowbit.ir.deployed import DeployedLayer, deployed_layer
+from lowbit.ir.deployed import DeployedLayer, deployed_affine, deployed_layer
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.window import Window
 from lowbit.program.representation import byte_of_code, level_step, lowest_level
@@ -87,14 +87,12 @@ def affine_convolution(graph: Graph, node: Node, window: Window) -> Constants:
     return {**window_constants(window), "group": int(node.attributes.get("group", 1)), **rows}  # type: ignore[arg-type]
 
 
-def _affine_weights(graph: Graph, node: Node) -> tuple[Affine, Integers, npt.NDArray[np.float64]]:
+def _affine_weights(graph: Graph, node: Node) -> tuple[Encoding, Integers, npt.NDArray[np.float64]]:
     """Return the input's encoding, centred weights and the scale of every channel."""
-    x, w = (graph.value(name).encoding for name in node.inputs[:2])
-    assert isinstance(x, Affine) and isinstance(w, Affine)
-    codes = graph.constant(node.inputs[1]).astype(np.int64)
-    zeros = w.zero_point.reshape(-1, *[1] * (codes.ndim - 1))
-    scale = np.broadcast_to(x.integer_scale()[0] * w.integer_scale(), len(codes)).copy()
-    return x, codes - zeros, scale
+    x, weights = (graph.value(name) for name in node.inputs[:2])
+    assert x.encoding is not None  # verified
+    layer = deployed_affine(x.encoding, weights, graph.constant(node.inputs[2]))
+    return x.encoding, layer.weights.astype(np.int64), layer.scale
 
 
 def _affine_epilogue(graph: Graph, node: Node, scale: npt.NDArray[np.float64]) -> Epilogue:

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from lowbit.ir.activations import ACTIVATIONS, apply_activation
-from lowbit.ir.deployed import deployed_layer
+from lowbit.ir.deployed import deployed_affine, deployed_layer
 from lowbit.ir.graph import Array, Value
 from lowbit.ir.operators.registry import Call, TensorType, register
 from lowbit.planes import unpack, word_count
@@ -178,11 +178,9 @@ def _infer_affine(call: Call) -> list[TensorType]:
 
 def _affine(call: Call, codes: Array, weights: Array, bias: Array) -> list[Array]:
     """``code = clip(round_half_even(scale_o * acc / scale_y) + z_y)`` in float64."""
-    x, w, y = call.input(0).encoding, call.input(1).encoding, call.output().encoding
-    assert isinstance(x, Affine) and isinstance(w, Affine)
-    centred = codes.astype(np.int64) - x.zero_point[0]
-    sums = centred @ (weights.astype(np.int64) - w.zero_point[:, None]).T + bias
-    real = (x.integer_scale()[0] * w.integer_scale()) * sums
+    layer, y = deployed_affine(encoding_of(call, call.input(0)), call.input(1), bias), call.output().encoding
+    sums = layer.input_levels.astype(np.int64)[codes.astype(np.intp)] @ layer.weights.T.astype(np.int64)
+    real = layer.scale * (sums + np.asarray(bias, np.int64))
     return [real.astype(np.float32) if y is None else y.encode(real)]
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.ir.activations import apply_activation
-from lowbit.ir.deployed import Integers
+from lowbit.ir.deployed import Integers, deployed_affine
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.graph import Array
 from lowbit.ir.operators.lowbit import encoding_of, require_affine, require_layer
 from lowbit.ir.operators.registry import Call, TensorType, register
 from lowbit.ir.operators.windows import WINDOW, windows_of
 from lowbit.ir.window import Axis, Window
-from lowbit.schemes import Affine, LearnedBasis
+from lowbit.schemes import LearnedBasis
 
 Sums = npt.NDArray[np.float64] | npt.NDArray[np.float32]
 
@@ -94,14 +94,10 @@ def _infer_affine(call: Call) -> list[TensorType]:
 
 def _affine(call: Call, codes: Array, weights: Array, bias: Array) -> list[Array]:
     """``code = clip(round_half_even(scale_o * acc / scale_y) + z_y)`` in float64, padding skipped."""
-    x, w, y = call.input(0).encoding, call.input(1).encoding, call.output().encoding
-    assert isinstance(x, Affine) and isinstance(w, Affine)
+    layer, y = deployed_affine(encoding_of(call, call.input(0)), call.input(1), bias), call.output().encoding
     window = window_of(call, weights.shape[1:3])
-    centred = weights.astype(np.int32) - w.zero_point[:, None, None, None]
-    sums = convolve(x.integer_levels()[0], centred, codes, window, call.integer("group"))
-    real = (x.integer_scale()[0] * w.integer_scale()) * (
-        sums.astype(np.float64) + np.asarray(bias, np.float64)
-    )
+    sums = convolve(layer.input_levels, layer.weights, codes, window, call.integer("group"))
+    real = layer.scale * (sums.astype(np.float64) + np.asarray(bias, np.float64))
     result = real.astype(np.float32) if y is None else y.encode(real)
     return [np.ascontiguousarray(result.transpose(0, 3, 1, 2))]
 
