@@ -25,9 +25,9 @@ from rich.table import Table
 import lowbit
 from lowbit.bench import interleaved_medians, random_sample
 from lowbit.bench.peers import Absent, build_peer
-from lowbit.bench.provenance import provenance
 from lowbit.bench.timing import Call
 from lowbit.ir import Graph
+from lowbit.provenance import provenance
 from lowbit.quantization import Plan
 from lowbit.zoo import float_graph
 from lowbit.zoo.architecture import Activation, Architecture, Convolution
