@@ -11,6 +11,7 @@ from lowbit.cli.data import data
 from lowbit.cli.evaluate import evaluate
 from lowbit.cli.inspect import inspect
 from lowbit.cli.quantize import quantize
+from lowbit.cli.reproduce import reproduce
 from lowbit.cli.run import run
 from lowbit.cli.train import train
 from lowbit.cli.zoo import zoo
@@ -34,6 +35,7 @@ app.command()(inspect)
 app.command()(convert)
 app.command()(train)
 app.command()(zoo)
+app.command()(reproduce)
 app.add_typer(data)
 
 

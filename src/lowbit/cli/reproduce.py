@@ -1,0 +1,84 @@
+"""``lowbit reproduce``: published figures beside ours, and how to make ours again."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import Progress
+
+from lowbit.cli.console import JsonFlag, out, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from lowbit.reproduce import Row
+
+
+def reproduce(
+    name: Annotated[str | None, typer.Argument(help="A row, such as L2; without one, the list.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Where data sets are; else they are looked for.")
+    ] = None,
+    runs: Annotated[Path, typer.Option("--runs", help="Where trained networks go.")] = Path("runs"),
+    recipes: Annotated[Path, typer.Option("--recipes", help="The folder of recipes.")] = Path("recipes"),
+    results: Annotated[Path, typer.Option("--results", help="The folder of results.")] = Path("results"),
+    as_json: JsonFlag = False,
+) -> None:
+    """List published figures beside ours, or make one again.
+
+    Example: `lowbit reproduce L2 --data DIR`
+    """
+    from lowbit.reproduce import find_row, read_rows
+
+    rows = read_rows(recipes)
+    if name is None:
+        _list(list(rows.values()), results, as_json)
+    else:
+        _remake(find_row(rows, name), data, runs, recipes, results, as_json)
+
+
+def _list(rows: "list[Row]", results: Path, as_json: bool) -> None:
+    found = [_facts(row, results) for row in rows]
+    if as_json:
+        print_json({"rows": found})
+        return
+    shown = [
+        (row.name, row.what, row.text(row.published), row.text(facts["ours"]), facts["files"], row.source)
+        for row, facts in zip(rows, found, strict=True)
+    ]
+    print_table("rows", ("row", "what", "published", "ours", "in results/", "source"), shown)
+    out.print("Next: lowbit reproduce ROW --data DIR", style="dim")
+
+
+def _facts(row: "Row", results: Path) -> dict:  # type: ignore[type-arg]
+    from lowbit.reproduce import kept
+
+    ours = kept(row, results)
+    files = [path.name for path in ours.files] if ours else []
+    return {
+        "name": row.name,
+        "what": row.what,
+        "published": row.published,
+        "source": row.source,
+        "ours": ours.value if ours else None,
+        "unit": row.unit,
+        "files": ", ".join(files[:1]) + (f" and {len(files) - 1} more" if len(files) > 1 else ""),
+        "command": row.command,
+    }
+
+
+def _remake(row: "Row", data: Path | None, runs: Path, recipes: Path, results: Path, as_json: bool) -> None:
+    from lowbit.reproduce import remake
+
+    with Progress(console=progress, transient=True, disable=as_json) as bar:
+        task = bar.add_task(row.name, total=None)
+
+        def advance(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+
+        value = remake(row, recipes, runs, data, advance)
+    facts = _facts(row, results) | {"remade": value}
+    if as_json:
+        print_json(facts)
+        return
+    shown = [(row.what, row.text(row.published), row.text(facts["ours"]), row.text(value))]
+    print_table(row.name, ("what", "published", "ours, kept", "now"), shown)
+    out.print(f"Published by: {row.source}. Made by: {row.command}", style="dim", markup=False)

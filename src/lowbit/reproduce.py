@@ -1,0 +1,232 @@
+"""Rows of the published systems: what they published, what we kept, and how to make it again.
+
+``recipes/rows.toml`` declares them. A row either names a recipe, which holds the published figure, or a file
+of ``results/`` and the place in it. A figure of several seeds is their median.
+"""
+
+import difflib
+import json
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lowbit.errors import DataError, FileError, PlanError
+from lowbit.untrusted import read_file
+
+if TYPE_CHECKING:
+    from lowbit.train import Progress, Recipe
+
+ROWS = "rows.toml"
+_MOST_BYTES = 1 << 22
+_NETWORKS = "the networks that recipes/train_mlp.py writes"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row.
+
+    Attributes:
+        name: of the row.
+        what: one line.
+        recipe: which makes it; then the following come from there.
+        result: name, or pattern, of files in ``results/``.
+        select: the entry of the file's ``rows`` with these values; empty for the file itself.
+        figure: where it is, dots between names.
+        unit: ``%`` of a fraction, ``KB`` of bytes, or ``×``.
+        published: their figure; None where there is none.
+        source: who published it.
+        command: what makes it.
+    """
+
+    name: str
+    what: str
+    recipe: str = ""
+    result: str = ""
+    select: Mapping[str, Any] = field(default_factory=dict)
+    figure: str = "top1"
+    unit: str = "%"
+    published: float | None = None
+    source: str = ""
+    command: str = ""
+
+    def text(self, value: float | None) -> str:
+        """Return a figure for people; fractions become percents."""
+        if value is None:
+            return ""
+        return f"{100 * value:.2f} %" if self.unit == "%" else f"{value:.1f} {self.unit}"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Our figure.
+
+    Attributes:
+        value: the median.
+        files: what it was taken from.
+        data: what the results say of the data.
+    """
+
+    value: float
+    files: tuple[Path, ...]
+    data: str = ""
+
+
+def read_rows(recipes: Path) -> dict[str, Row]:
+    """Return every row of a folder of recipes, by name.
+
+    Raises:
+        FileError: the folder has no rows.
+        PlanError: a row or a recipe is not as it should be.
+    """
+    known = {entry.name for entry in fields(Row)} - {"name"}
+    rows = {}
+    for name, table in _toml(recipes / ROWS).items():
+        unknown = set(table) - known
+        if unknown or "what" not in table:
+            raise PlanError(
+                "a row is not as it should be",
+                where=f"{recipes / ROWS}, {name}",
+                expected=", ".join(sorted(known)),
+                found=", ".join(sorted(unknown)) or "no what",
+            )
+        rows[name] = Row(name, **(_of_recipe(recipes, table["recipe"]) if "recipe" in table else {}) | table)
+    return rows
+
+
+def find_row(rows: Mapping[str, Row], name: str) -> Row:
+    """Return a row by name.
+
+    Raises:
+        PlanError: there is none; near names are listed.
+    """
+    if name not in rows:
+        near = difflib.get_close_matches(name, rows, n=3, cutoff=0.4) or list(rows)
+        raise PlanError("no such row", expected=" or ".join(near), found=repr(name))
+    return rows[name]
+
+
+def kept(row: Row, results: Path) -> Kept | None:
+    """Return our figure, or None where nothing was kept.
+
+    Raises:
+        FileError: a result is damaged, or has no such place.
+    """
+    files = tuple(sorted(results.glob(f"{row.result}.json")))
+    if not files:
+        return None
+    made = [_json(path) for path in files]
+    values = [_figure(row, each, path) for each, path in zip(made, files, strict=True)]
+    return Kept(
+        statistics.median(values), files, ", ".join(sorted({str(each.get("data", "")) for each in made}))
+    )
+
+
+def remake(
+    row: Row, recipes: Path, runs: Path, data: Path | None = None, progress: "Progress | None" = None
+) -> float:
+    """Make a row again and return its figure.
+
+    Args:
+        row: which.
+        recipes: the folder of recipes.
+        runs: where trained networks go; parents that are there are not trained again.
+        data: where data sets are; else the usual places are searched.
+        progress: called after every training step.
+
+    Raises:
+        PlanError: the command needs something that nobody gave.
+        DataError: data is missing, or the command fails.
+        MissingExtra: a row of a recipe needs torch.
+    """
+    if row.recipe:
+        return _train(recipes, row.recipe, runs, data, progress)
+    return _run(row, data)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_file(path, limit=_MOST_BYTES).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PlanError("this is not TOML", where=str(path), found=str(error)) from error
+
+
+def _of_recipe(recipes: Path, name: str) -> dict[str, Any]:
+    """Return what a recipe says of its row."""
+    published = _toml(recipes / f"{name}.toml").get("published", {})
+    return {
+        "result": f"{name}-*-seed[0-9]*",
+        "published": published.get("top1") or None,
+        "source": published.get("source", ""),
+        "command": f"lowbit train recipes/{name}.toml",
+    }
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(read_file(path, limit=_MOST_BYTES)))
+    except (ValueError, TypeError) as error:
+        raise FileError("the result is damaged", where=str(path), found=str(error)) from error
+
+
+def _figure(row: Row, made: dict[str, Any], path: Path) -> float:
+    entries = [made]
+    if row.select:
+        entries = [each for each in made["rows"] if row.select.items() <= each.items()]
+    value: Any = entries[0] if entries else {}
+    for name in row.figure.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(value, int | float):
+        raise FileError(
+            "the result has no such figure",
+            where=f"{path}, row {row.name}",
+            expected=f"{row.figure} of {dict(row.select) or 'the file'}",
+        )
+    return value / 1024 if row.unit == "KB" else float(value)
+
+
+def _train(recipes: Path, name: str, runs: Path, data: Path | None, progress: "Progress | None") -> float:
+    """Train a recipe, its parents first, and return top-1."""
+    from lowbit.train import Recipe, Splits, train
+
+    recipe = Recipe.read(recipes / f"{name}.toml")
+    for parent in _parents(recipe):
+        if not (runs / f"{parent}-seed0" / "result.json").exists():
+            _train(recipes, parent, runs, data, progress)
+    splits = Splits.load(recipe.data, folder=data)
+    return train(recipe, splits, out=runs / f"{recipe.name}-seed{recipe.seed}", progress=progress).top1
+
+
+def _parents(recipe: "Recipe") -> list[str]:
+    return sorted({recipe.initial, recipe.loss.teacher} - {""})
+
+
+def _run(row: Row, data: Path | None) -> float:
+    """Run a benchmark of the repository and return the figure of the file that it writes."""
+    from lowbit.data.published import find_published
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "result.json"
+        places = {"json": str(file)}
+        for name in ("mnist", "fashion"):
+            if f"{{{name}}}" in row.command:
+                places[name] = str(find_published(name, data))
+        try:
+            words = [word.format_map(places) for word in shlex.split(row.command)]
+        except KeyError as error:
+            raise PlanError(
+                "the row needs something that only you have",
+                where=row.name,
+                expected=f"{error.args[0]}: {_NETWORKS}",
+                remedy=f"Run it by hand: {row.command}",
+            ) from error
+        done = subprocess.run([sys.executable, *words[1:]], check=False)  # noqa: S603 - of our own table
+        if done.returncode or not file.exists():
+            raise DataError("the command failed", where=row.command, found=f"exit code {done.returncode}")
+        return _figure(row, _json(file), file)
