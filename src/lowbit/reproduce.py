@@ -37,7 +37,7 @@ class Row:
         what: one line.
         recipe: which makes it; then the following come from there.
         result: name, or pattern, of files in ``results/``.
-        select: the entry of the file's ``rows`` with these values; empty for the file itself.
+        select: values of the file, or of the one of its ``rows`` that is meant.
         figure: where it is, dots between names.
         unit: ``%`` of a fraction, ``KB`` of bytes, or ``×``.
         published: their figure; None where there is none.
@@ -118,14 +118,13 @@ def kept(row: Row, results: Path) -> Kept | None:
     Raises:
         FileError: a result is damaged, or has no such place.
     """
-    files = tuple(sorted(results.glob(f"{row.result}.json")))
-    if not files:
+    made = {path: _json(path) for path in sorted(results.glob(f"{row.result}.json"))}
+    found = {path: entry for path, content in made.items() if (entry := _entry(row, content)) is not None}
+    if not found:
         return None
-    made = [_json(path) for path in files]
-    values = [_figure(row, each, path) for each, path in zip(made, files, strict=True)]
-    return Kept(
-        statistics.median(values), files, ", ".join(sorted({str(each.get("data", "")) for each in made}))
-    )
+    data = sorted({str(made[path].get("data", "")) for path in found})
+    values = [_figure(row, entry, path) for path, entry in found.items()]
+    return Kept(statistics.median(values), tuple(found), ", ".join(data))
 
 
 def remake(
@@ -159,9 +158,11 @@ def _toml(path: Path) -> dict[str, Any]:
 
 def _of_recipe(recipes: Path, name: str) -> dict[str, Any]:
     """Return what a recipe says of its row."""
-    published = _toml(recipes / f"{name}.toml").get("published", {})
+    recipe = _toml(recipes / f"{name}.toml")
+    published = recipe.get("published", {})
     return {
         "result": f"{name}-*-seed[0-9]*",
+        "select": {"recipe": name} | ({} if "plan" in recipe else {"scheme": "float"}),
         "published": published.get("top1") or None,
         "source": published.get("source", ""),
         "command": f"lowbit train recipes/{name}.toml",
@@ -175,18 +176,21 @@ def _json(path: Path) -> dict[str, Any]:
         raise FileError("the result is damaged", where=str(path), found=str(error)) from error
 
 
-def _figure(row: Row, made: dict[str, Any], path: Path) -> float:
-    entries = [made]
-    if row.select:
-        entries = [each for each in made["rows"] if row.select.items() <= each.items()]
-    value: Any = entries[0] if entries else {}
+def _entry(row: Row, made: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the file, or the one of its rows, that has the row's values."""
+    rows = made.get("rows", [made])
+    return next((each for each in rows if all(each.get(k) == v for k, v in row.select.items())), None)
+
+
+def _figure(row: Row, entry: dict[str, Any], path: Path) -> float:
+    value: Any = entry
     for name in row.figure.split("."):
         value = value.get(name) if isinstance(value, dict) else None
     if not isinstance(value, int | float):
         raise FileError(
             "the result has no such figure",
             where=f"{path}, row {row.name}",
-            expected=f"{row.figure} of {dict(row.select) or 'the file'}",
+            expected=row.figure,
         )
     return value / 1024 if row.unit == "KB" else float(value)
 
@@ -229,4 +233,5 @@ def _run(row: Row, data: Path | None) -> float:
         done = subprocess.run([sys.executable, *words[1:]], check=False)  # noqa: S603 - of our own table
         if done.returncode or not file.exists():
             raise DataError("the command failed", where=row.command, found=f"exit code {done.returncode}")
-        return _figure(row, _json(file), file)
+        made = _json(file)
+        return _figure(row, _entry(row, made) or {}, file)

@@ -1,0 +1,116 @@
+"""Rows: every one that the repository declares is whole; figures are found, and what is wrong is named."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lowbit.errors import DataError, FileError, PlanError
+from lowbit.reproduce import Row, find_row, kept, read_rows, remake
+from lowbit.zoo import NETWORKS
+
+ROOT = Path(__file__).parent.parent
+RECIPES, RESULTS = ROOT / "recipes", ROOT / "results"
+ROWS = read_rows(RECIPES)
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_every_row_is_whole(row: Row) -> None:
+    assert row.command and row.result and row.unit in ("%", "KB", "×")
+    ours = kept(row, RESULTS)
+    if row.recipe:
+        assert tomllib.loads((RECIPES / f"{row.recipe}.toml").read_text())["network"] in NETWORKS
+        assert row.published is None or 0.5 < row.published < 1
+    else:
+        assert ours is not None and row.published and row.source
+
+
+def test_every_recipe_of_a_published_figure_has_a_row() -> None:
+    named = {row.recipe for row in ROWS.values()}
+    for path in RECIPES.glob("*.toml"):
+        if "published" in tomllib.loads(path.read_text()):
+            assert path.stem in named
+
+
+def test_near_names_of_rows() -> None:
+    assert find_row(ROWS, "L2").recipe == "lst1"
+    with pytest.raises(PlanError, match="Q10-3"):
+        find_row(ROWS, "Q10-33")
+
+
+def test_figures_are_for_people() -> None:
+    assert Row("a", "a").text(0.98765) == "98.77 %" and Row("a", "a").text(None) == ""
+    assert Row("a", "a", unit="KB").text(12.34) == "12.3 KB"
+
+
+def write(folder: Path, name: str, content: object) -> None:
+    (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def test_a_figure_of_several_seeds_is_their_median(tmp_path: Path) -> None:
+    row = Row("a", "a", result="net-*-seed[0-9]*", select={"recipe": "net"})
+    assert kept(row, tmp_path) is None
+    for seed, top1 in enumerate((0.9, 0.5, 0.8)):
+        write(tmp_path, f"net-float-seed{seed}", {"recipe": "net", "top1": top1, "data": "mnist"})
+    write(tmp_path, "net-other-float-seed0", {"recipe": "net-other", "top1": 0})
+    found = kept(row, tmp_path)
+    assert found is not None and found.value == 0.8 and len(found.files) == 3 and found.data == "mnist"
+
+
+def test_a_figure_inside_rows(tmp_path: Path) -> None:
+    write(tmp_path, "sizes", {"rows": [{"network": "a", "at": {"b.c": 1, "bytes": 2048}}, {"network": "b"}]})
+    row = Row("a", "a", result="sizes", select={"network": "a"}, figure="at.bytes", unit="KB")
+    found = kept(row, tmp_path)
+    assert found is not None and found.value == 2
+    assert kept(Row("a", "a", result="sizes", select={"network": "c"}), tmp_path) is None
+    with pytest.raises(FileError, match="no such figure"):
+        kept(Row("a", "a", result="sizes", select={"network": "b"}), tmp_path)
+    (tmp_path / "sizes.json").write_text("[1")
+    with pytest.raises(FileError, match="damaged"):
+        kept(row, tmp_path)
+
+
+def test_a_command_makes_its_figure_again(tmp_path: Path) -> None:
+    script = tmp_path / "made.py"
+    script.write_text("import json, sys\njson.dump({'top1': 0.25}, open(sys.argv[2], 'w'))")
+    row = Row("a", "a", command=f"python {script} --json {{json}}")
+    assert remake(row, tmp_path, tmp_path) == 0.25
+    with pytest.raises(DataError, match="exit code 3"):
+        script.write_text("raise SystemExit(3)")
+        remake(row, tmp_path, tmp_path)
+    with pytest.raises(PlanError, match="nets"):
+        remake(Row("a", "a", command="python a.py --nets {nets}"), tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("[a]\nfigure = 'x'", "no what"), ("[a]\nwhat = 'x'\nfigur = 1", "figur"), ("[a", "not TOML")],
+)
+def test_rows_that_are_not_as_they_should_be(text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.toml").write_text(text)
+    with pytest.raises(PlanError, match=says):
+        read_rows(tmp_path)
+    with pytest.raises(FileError):
+        read_rows(tmp_path / "none")
+
+
+def test_a_recipe_is_trained_again_with_its_parents(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("lightning_fabric")
+    small = 'network = "mlp-8x8"\ndata = "digits"\nepochs = 1\n'
+    (tmp_path / "parent.toml").write_text(small)
+    (tmp_path / "child.toml").write_text(small + 'initial = "parent"\n[published]\ntop1 = 0.9\n')
+    (tmp_path / "rows.toml").write_text('[A]\nwhat = "digits"\nrecipe = "child"\n')
+    row = read_rows(tmp_path)["A"]
+    assert row.published == 0.9
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, "mlp-8x8", _small())
+        assert remake(row, tmp_path, tmp_path / "runs") > 0.3
+    assert (tmp_path / "runs" / "parent-seed0" / "result.json").exists()
+
+
+def _small():  # type: ignore[no-untyped-def]
+    from lowbit.zoo.architecture import Activation, Architecture, Linear
+
+    return Architecture("mlp-8x8", (64,), (Linear(32), Activation(), Linear(10)))
