@@ -21,7 +21,8 @@ from lowbit.errors import DataError, FileError, PlanError
 from lowbit.untrusted import read_file
 
 if TYPE_CHECKING:
-    from lowbit.train import Progress, Recipe
+    from lowbit.train import Recipe
+    from lowbit.train.loop import Progress
 
 ROWS = "rows.toml"
 _MOST_BYTES = 1 << 22
