@@ -26,13 +26,6 @@ def test_every_row_is_whole(row: Row) -> None:
         assert ours is not None and row.published and row.source
 
 
-def test_every_recipe_of_a_published_figure_has_a_row() -> None:
-    named = {row.recipe for row in ROWS.values()}
-    for path in RECIPES.glob("*.toml"):
-        if "published" in tomllib.loads(path.read_text()):
-            assert path.stem in named
-
-
 def test_near_names_of_rows() -> None:
     assert find_row(ROWS, "L2").recipe == "lst1"
     with pytest.raises(PlanError, match="Q10-3"):
@@ -98,15 +91,16 @@ def test_rows_that_are_not_as_they_should_be(text: str, says: str, tmp_path: Pat
 def test_a_recipe_is_trained_again_with_its_parents(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("lightning_fabric")
-    small = 'network = "mlp-8x8"\ndata = "digits"\nepochs = 1\n'
-    (tmp_path / "parent.toml").write_text(small)
-    (tmp_path / "child.toml").write_text(small + 'initial = "parent"\n[published]\ntop1 = 0.9\n')
+    small = 'network = "mlp-8x8"\ndata = "digits"\nepochs = 4\n'
+    rate = "[optimizer]\nrate = 0.02\n"
+    (tmp_path / "parent.toml").write_text(small + rate)
+    (tmp_path / "child.toml").write_text(small + f'initial = "parent"\n{rate}[published]\ntop1 = 0.9\n')
     (tmp_path / "rows.toml").write_text('[A]\nwhat = "digits"\nrecipe = "child"\n')
     row = read_rows(tmp_path)["A"]
     assert row.published == 0.9
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(NETWORKS, "mlp-8x8", _small())
-        assert remake(row, tmp_path, tmp_path / "runs") > 0.3
+        assert remake(row, tmp_path, tmp_path / "runs") > 0.8
     assert (tmp_path / "runs" / "parent-seed0" / "result.json").exists()
 
 

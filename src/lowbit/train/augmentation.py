@@ -55,10 +55,17 @@ def _affine(pictures: Tensor, settings: Augmentation, random: torch.Generator) -
     size, lean = 1 + draw[1] * settings.scale, draw[2] * settings.shear
     right, down = draw[3] * (2 * settings.shift / width), draw[4] * (2 * settings.shift / height)
     cosine, sine = torch.cos(angle) * size, torch.sin(angle) * size
-    rows = (cosine, lean - sine, right, sine, cosine, down)
-    matrix = torch.stack(rows, 1).view(count, 2, 3).to(pictures.device)
-    grid = functional.affine_grid(matrix, list(pictures.shape), align_corners=False)
-    return functional.grid_sample(pictures, grid, align_corners=False)
+    rows = torch.stack((cosine, lean - sine, right, sine, cosine, down)).to(pictures.device)
+    matrix = rows.view(2, 3, count, 1, 1)
+    x, y = _middles(width, pictures), _middles(height, pictures)[:, None]
+    # As affine_grid has it, without its product of thin matrices.
+    grid = matrix[:, 0] * x + matrix[:, 1] * y + matrix[:, 2]
+    return functional.grid_sample(pictures, grid.permute(1, 2, 3, 0), align_corners=False)
+
+
+def _middles(length: int, like: Tensor) -> Tensor:
+    """Return the places of pixels, from -1 to 1 over the picture's edges."""
+    return (torch.arange(length, device=like.device) * 2 + 1) / length - 1
 
 
 def _cutout(pictures: Tensor, side: int, random: torch.Generator) -> Tensor:
