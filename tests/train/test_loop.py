@@ -103,6 +103,10 @@ def test_a_student_starts_from_its_parent_and_learns_from_it(tmp_path: Path) -> 
     student = recipe(initial="parent", plan=plan, loss=loss, reestimate=2)
     result = train(student, made(), out=tmp_path / "student")
     assert result.facts["scheme"] == "binary" and result.facts["new_weights"] == ["act1.weight"]
+    found = result.facts["differences"]
+    assert found["codes"] == 20 * 6 * 14 * 14 and found["codes_engine"] == 0 and not found["why_not"]
+    assert found["classes_engine"] == found["classes_onnxruntime"] == 0
+    assert (tmp_path / "student/model.circle").exists() and not result.facts["not_written"]
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -1,20 +1,26 @@
-"""From a trained module to the files that others read."""
+"""From a trained module to the files that others read: ``model.onnx``, and ``model.circle`` if it can be."""
 
 from pathlib import Path
 
 from torch import nn
 
+from lowbit.errors import UnsupportedError
 from lowbit.formats import write_model
-from lowbit.nn import Network
-from lowbit.nn.quantizer import Quantizer
-from lowbit.zoo import float_graph, parameters
+from lowbit.nn import to_graph
 
 
-def write_networks(module: nn.Module, folder: Path) -> None:
-    """Write ``model.onnx`` of a float network."""
-    assert isinstance(module, Network)
-    if any(isinstance(part, Quantizer) for part in module.modules()):
-        return
-    state = module.state_dict()
-    weights = {name: state[name].cpu().numpy() for name in parameters(module.architecture)}
-    write_model(float_graph(module.architecture, weights), folder / "model.onnx")
+def write_networks(module: nn.Module, shape: tuple[int, ...], folder: Path) -> dict[str, str]:
+    """Write the files and return, by format, why one could not be written.
+
+    Args:
+        module: trained, on the CPU.
+        shape: of one sample.
+        folder: of the run.
+    """
+    graph, refused = to_graph(module, shape), {}
+    for suffix in ("onnx", "circle"):
+        try:
+            write_model(graph, folder / f"model.{suffix}")
+        except UnsupportedError as error:
+            refused[suffix] = str(error)
+    return refused

@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from lowbit.errors import NumericError, PlanError
 from lowbit.nn import clamp_latents, reestimate_batchnorm, set_progress
 from lowbit.provenance import provenance
+from lowbit.train.agreement import agreement
 from lowbit.train.augmentation import augment
 from lowbit.train.checkpoint import read_tensors, restore_training, training_state, write_tensors
 from lowbit.train.export import write_networks
@@ -308,14 +309,21 @@ def _finish(run: _Run, metrics: Metrics, clock: _Clock, data: Splits, command: s
         "device": str(run.fabric.device),
         "curve": metrics.rows,
     }
-    result = Result(run.folder, facts)
     if run.fabric.is_global_zero:
-        state = run.judged.state_dict()
-        write_tensors(run.folder / WEIGHTS, state, {"recipe": recipe.to_dict()})
-        write_networks(run.judged, run.folder)
-        result.write()
+        facts |= _export(run)
+        Result(run.folder, facts).write()
     run.fabric.barrier()
-    return result
+    return Result(run.folder, facts)
+
+
+def _export(run: _Run) -> dict[str, Any]:
+    """Write weights and networks; return what differs in them."""
+    module, folder = run.judged.cpu().eval(), run.folder
+    write_tensors(folder / WEIGHTS, module.state_dict(), {"recipe": run.recipe.to_dict()})
+    facts: dict[str, Any] = {"not_written": write_networks(module, run.test.shape, folder)}
+    if (folder / "model.onnx").exists():
+        facts["differences"] = agreement(module, folder / "model.onnx", run.test)
+    return facts
 
 
 def _plain_batches(run: _Run) -> Iterator[Tensor]:

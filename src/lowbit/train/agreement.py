@@ -1,0 +1,115 @@
+"""How often the files of a network differ from the module that was trained, over a whole data set.
+
+Low-bit layers compute small integers, the same everywhere. A layer in floats before them adds in another
+order in every program, so a value that lies within rounding of a threshold can get the neighbouring code:
+such codes are counted here, and classes beside them.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from lowbit.engine import Program
+from lowbit.errors import EngineError
+from lowbit.formats import read_model
+from lowbit.ir import Graph
+from lowbit.nn import Conv2d, Linear
+from lowbit.train.samples import Samples
+
+Floats = npt.NDArray[np.float32]
+Codes = dict[str, npt.NDArray[np.generic]]
+
+_BLOCK = 250
+
+
+def agreement(module: nn.Module, model: Path, samples: Samples) -> dict[str, Any]:
+    """Return how many codes and classes differ from the module's.
+
+    Args:
+        module: in eval mode, on the CPU.
+        model: its ``.onnx``.
+        samples: to compare over.
+
+    Returns:
+        ``samples``; ``codes`` and ``codes_engine`` (in all, and those that differ in the engine);
+        ``classes_engine`` and ``classes_onnxruntime`` (those that differ); ``why_not`` where a program
+        cannot run the network or is not installed.
+    """
+    graph = read_model(model)
+    result: dict[str, Any] = {"samples": len(samples), "why_not": {}}
+    engine, session = _engine(graph, result), _onnxruntime(model, result)
+    for start in range(0, len(samples), _BLOCK):
+        inputs = samples.inputs(samples.pictures(slice(start, start + _BLOCK))).cpu()
+        x = np.ascontiguousarray(inputs.numpy())
+        with _observed(module) as codes, torch.no_grad():
+            classes = module(inputs).argmax(1).numpy()
+        if engine is not None:
+            traced = engine.trace(x)
+            _add(result, "classes_engine", engine.run(x).argmax(1) != classes)
+            for layer, wanted in codes.items():
+                found = traced[_source(graph, layer)]
+                _add(result, "codes_engine", found.reshape(wanted.shape) != wanted)
+                _add(result, "codes", np.ones(wanted.shape, bool))
+        if session is not None:
+            logits = session.run(None, {session.get_inputs()[0].name: x})[0]
+            _add(result, "classes_onnxruntime", logits.argmax(1) != classes)
+    return result
+
+
+def _engine(graph: Graph, result: dict[str, Any]) -> Program | None:
+    try:
+        return Program(graph)
+    except EngineError as error:
+        result["why_not"]["engine"] = str(error)
+        return None
+
+
+def _onnxruntime(model: Path, result: dict[str, Any]) -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        result["why_not"]["onnxruntime"] = "not installed"
+        return None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+@contextmanager
+def _observed(module: nn.Module) -> Iterator[Codes]:
+    """Collect the ranks of what every layer with a quantized input reads."""
+    codes: Codes = {}
+    hooks = []
+    for name, layer in module.named_modules():
+        if isinstance(layer, Conv2d | Linear) and layer.input_quantizer is not None:
+            hooks.append(layer.register_forward_pre_hook(_watch(name, layer, codes)))
+    try:
+        yield codes
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _watch(name: str, layer: Conv2d | Linear, codes: Codes) -> Callable[[nn.Module, tuple[Tensor]], None]:
+    assert layer.input_quantizer is not None
+    steps = torch.from_numpy(layer.input_quantizer.thresholds())
+
+    def watch(module: nn.Module, inputs: tuple[Tensor]) -> None:
+        codes[name] = torch.bucketize(inputs[0].contiguous(), steps).numpy()
+
+    return watch
+
+
+def _source(graph: Graph, layer: str) -> str:
+    """Return the value that a layer reads."""
+    return next(node.inputs[0] for node in graph.nodes if node.name == layer)
+
+
+def _add(result: dict[str, Any], name: str, different: npt.NDArray[np.bool_]) -> None:
+    result[name] = result.get(name, 0) + int(np.count_nonzero(different))
