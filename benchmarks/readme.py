@@ -1,8 +1,8 @@
-"""Writes README's tables from `results/`: no figure there is typed by hand.
+"""Writes README's tables and `results/reproduced.md` from `results/`: no figure there is typed by hand.
 
     python benchmarks/readme.py [--check]
 
-``--check`` changes nothing and fails when README and results differ (a test runs it).
+``--check`` changes nothing and fails when they and the results differ (a test runs it).
 """
 
 import argparse
@@ -10,6 +10,8 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from lowbit.reproduce import Kept, Row, kept, read_rows
 
 ROOT = Path(__file__).parent.parent
 START, END = "<!-- tables: made by benchmarks/readme.py from results/ -->", "<!-- end of tables -->"
@@ -25,12 +27,15 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only compare")
     options = parser.parse_args()
     readme = ROOT / "README.md"
-    text = readme.read_text()
-    before, _, rest = text.partition(START)
-    wanted = f"{before}{START}\n\n{tables()}\n{END}{rest.partition(END)[2]}"
+    before, _, rest = readme.read_text().partition(START)
+    wanted = {
+        readme: f"{before}{START}\n\n{tables()}\n{END}{rest.partition(END)[2]}",
+        ROOT / "results" / "reproduced.md": reproduced(),
+    }
     if options.check:
-        return int(text != wanted)
-    readme.write_text(wanted)
+        return int(any(not path.exists() or path.read_text() != text for path, text in wanted.items()))
+    for path, text in wanted.items():
+        path.write_text(text)
     return 0
 
 
@@ -81,6 +86,29 @@ def latency(made: dict[str, Any]) -> str:
         )
     lines += ["", f"`{made['command']}`, {made['machine']}. Every kernel level: `results/latency-mlp.json`."]
     return "\n".join(lines)
+
+
+def reproduced() -> str:
+    """Return every row that has a result: theirs, ours, and what made ours."""
+    found = [(row, kept(row, ROOT / "results")) for row in read_rows(ROOT / "recipes").values()]
+    lines = [
+        "# Published figures and ours",
+        "",
+        "`lowbit reproduce` lists these rows, `lowbit reproduce ROW` makes one again. Ours is the median of the",
+        "seeds; a word in braces is a path of yours, and `lowbit train` takes the folder of data as `--data DIR`.",
+        "",
+        "| row | what | published | ours | seeds | CPU s | data | source | made by |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [_line(row, ours) for row, ours in found if ours is not None]
+    return "\n".join([*lines, ""])
+
+
+def _line(row: Row, ours: Kept) -> str:
+    seeds = str(len(ours.files)) if row.recipe else ""
+    seconds = "" if ours.cpu_s is None else f"{ours.cpu_s:.0f}"
+    cells = (row.name, row.what, row.text(row.published), row.text(ours.value), seeds, seconds)
+    return f"| {' | '.join((*cells, ours.data, row.source, f'`{row.command}`'))} |"
 
 
 def result(name: str) -> dict[str, Any]:

@@ -72,11 +72,13 @@ class Kept:
         value: the median.
         files: what it was taken from.
         data: what the results say of the data.
+        cpu_s: the median of the seconds that it took, where results say it.
     """
 
     value: float
     files: tuple[Path, ...]
-    data: str = ""
+    data: str
+    cpu_s: float | None
 
 
 def read_rows(recipes: Path) -> dict[str, Row]:
@@ -125,7 +127,9 @@ def kept(row: Row, results: Path) -> Kept | None:
         return None
     data = sorted({str(made[path].get("data", "")) for path in found})
     values = [_figure(row, entry, path) for path, entry in found.items()]
-    return Kept(statistics.median(values), tuple(found), ", ".join(data))
+    seconds = [float(entry["cpu_s"]) for entry in found.values() if "cpu_s" in entry]
+    cpu_s = statistics.median(seconds) if seconds else None
+    return Kept(statistics.median(values), tuple(found), ", ".join(data), cpu_s)
 
 
 def remake(

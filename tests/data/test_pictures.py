@@ -1,6 +1,7 @@
 """Picture files: in Parquet and in folders; lossy ones say so; sizes, colours and bombs."""
 
 import io
+import random
 import struct
 import sys
 import tracemalloc
@@ -14,6 +15,7 @@ import pytest
 from lowbit.data import load
 from lowbit.data.pictures import decode_pictures
 from lowbit.errors import DataError, FileError, LowbitError, MissingExtra, TooLargeError
+from tests.fuzz.test_onnx_mutations import mutate
 
 image = pytest.importorskip("PIL.Image")
 arrow = pytest.importorskip("pyarrow")
@@ -182,17 +184,31 @@ def test_many_pictures_have_a_limit() -> None:
 
 
 def test_mutated_pictures_are_read_or_refused() -> None:
-    random = np.random.default_rng(11)
+    generator = np.random.default_rng(11)
     for kind in ("PNG", "JPEG", "BMP", "PPM"):
         good = encoded(COLOUR[0], kind)
         for _ in range(60):
             content = bytearray(good)
-            for at in random.integers(0, len(good), random.integers(1, 6)):
-                content[at] = random.integers(256)
+            for at in generator.integers(0, len(good), generator.integers(1, 6)):
+                content[at] = generator.integers(256)
             try:
                 assert decode_pictures([("mutated", bytes(content))])[0].ndim == 4
             except LowbitError as error:
                 assert "mutated" in str(error)
+
+
+def test_mutated_parquet_is_read_or_refused(tmp_path: Path) -> None:
+    path, generator, refused = tmp_path / "train.parquet", random.Random(5), 0  # noqa: S311
+    write_parquet(path, [encoded(one) for one in COLOUR], CLASSES)
+    good = path.read_bytes()
+    for _ in range(300):
+        path.write_bytes(mutate(good, generator))
+        try:
+            load(path)
+        except LowbitError as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert 0 < refused < 300
 
 
 @pytest.mark.parametrize(("package", "found"), [("pyarrow", "pyarrow"), ("PIL", "pillow")])
