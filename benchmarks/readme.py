@@ -94,8 +94,8 @@ def reproduced() -> str:
     lines = [
         "# Published figures and ours",
         "",
-        "`lowbit reproduce` lists these rows, `lowbit reproduce ROW` makes one again. Ours is the median of the",
-        "seeds; a word in braces is a path of yours, and `lowbit train` takes the folder of data as `--data DIR`.",
+        "`lowbit reproduce` lists these rows, `lowbit reproduce ROW` makes one again. Ours is the median of",
+        "the seeds; a word in braces is a path of yours, and `lowbit train` takes the data as `--data DIR`.",
         "",
         "| row | what | published | ours | seeds | CPU s | data | source | made by |",
         "|---|---|---|---|---|---|---|---|---|",
