@@ -82,6 +82,16 @@ def sign(x: Tensor, name: str, progress: Tensor) -> Tensor:
     return _Sign.apply(x, progress, name)  # type: ignore[no-any-return, no-untyped-call]
 
 
+def rounded(x: Tensor) -> Tensor:
+    """Return x rounded half to even; its gradient passes straight through."""
+    return x.detach().round() + (x - x.detach())
+
+
+def gradient_scaled(x: Tensor, factor: float) -> Tensor:
+    """Return x; its gradient is multiplied by a factor."""
+    return x.detach() + factor * (x - x.detach())
+
+
 class _Sign(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, progress: Tensor, name: str) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lowbit.errors import PlanError
 from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer
 from lowbit.nn.quantizers import input_quantizer, weight_quantizer
 from lowbit.nn.specification import FLOAT, Specification, specification
@@ -34,7 +35,7 @@ class Linear(nn.Linear):
         activation: specification of the input.
         weight_gradient: rule of the weights; the scheme's own when None.
         activation_gradient: rule of the input; the scheme's own when None.
-        scale: of binary weights: `mean`, `one` or `learned`.
+        scale: of binary weights `mean`, `one` or `learned`, of powers of two `learned` or `power`.
     """
 
     weight_quantizer: WeightQuantizer | None
@@ -50,15 +51,19 @@ class Linear(nn.Linear):
         activation: Text = FLOAT,
         weight_gradient: str | None = None,
         activation_gradient: str | None = None,
-        scale: str = "mean",
+        scale: str | None = None,
         **place: Any,
     ) -> None:
         super().__init__(in_features, out_features, bias, **place)
-        self.weight_specification, self.activation = specification(weight), specification(activation)
+        self.weight_specification, self.activation = _checked(
+            specification(weight), specification(activation)
+        )
         self.weight_quantizer = weight_quantizer(
             self.weight_specification, out_features, weight_gradient, scale
         )
         self.input_quantizer = input_quantizer(self.activation, activation_gradient)
+        if self.weight_quantizer is not None and self.activation.bits in _BYTES:
+            self.weight_quantizer.bound = BOUND_BESIDE_BYTES
 
     def forward(self, input: Tensor) -> Tensor:
         """Return outputs `[…, o]` of inputs `[…, n]`."""
@@ -85,7 +90,7 @@ class Conv2d(nn.Conv2d):
         activation: specification of the input.
         weight_gradient: rule of the weights; the scheme's own when None.
         activation_gradient: rule of the input; the scheme's own when None.
-        scale: of binary weights: `mean`, `one` or `learned`.
+        scale: of binary weights `mean`, `one` or `learned`, of powers of two `learned` or `power`.
     """
 
     weight_quantizer: WeightQuantizer | None
@@ -106,17 +111,21 @@ class Conv2d(nn.Conv2d):
         activation: Text = FLOAT,
         weight_gradient: str | None = None,
         activation_gradient: str | None = None,
-        scale: str = "mean",
+        scale: str | None = None,
         **place: Any,
     ) -> None:
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, **place
         )
-        self.weight_specification, self.activation = specification(weight), specification(activation)
+        self.weight_specification, self.activation = _checked(
+            specification(weight), specification(activation)
+        )
         self.weight_quantizer = weight_quantizer(
             self.weight_specification, out_channels, weight_gradient, scale
         )
         self.input_quantizer = input_quantizer(self.activation, activation_gradient)
+        if self.weight_quantizer is not None and self.activation.bits in _BYTES:
+            self.weight_quantizer.bound = BOUND_BESIDE_BYTES
 
     def forward(self, input: Tensor) -> Tensor:
         """Return outputs `[n, o, y, x]` of inputs `[n, c, h, w]`."""
@@ -133,6 +142,30 @@ class Conv2d(nn.Conv2d):
 
 Layer = Linear | Conv2d
 Product = Callable[..., Tensor]
+
+
+def _checked(weight: Specification, activation: Specification) -> tuple[Specification, Specification]:
+    """Return the two if they go together.
+
+    Bytes hold the products' factors: an input of many bits needs weights of few, or the int8 layer's.
+    """
+    alone, beside_bytes = _MOST_BITS.get(weight.scheme, (MOST_BITS, MOST_BITS))
+    most = beside_bytes if activation.bits in _BYTES else alone
+    both_int8 = weight.is_int8 and activation.is_int8
+    if weight.bits > most and not (both_int8 or activation.is_float or weight.is_float):
+        raise PlanError(
+            "weights of so many bits do not go with this input",
+            expected=f"{weight.scheme}:{most} or less" + (", or 8 bits of both" if most > 4 else ""),
+            found=f"{weight} with {activation}",
+        )
+    return weight, activation
+
+
+MOST_BITS = 8
+BOUND_BESIDE_BYTES = 63
+_MOST_BITS = {"affine": (7, 6), "pow2": (4, 3)}
+"""Bits of weights for an input of few bits, and for one of bytes."""
+_BYTES = range(5, 9)
 
 
 def input_encoding(layer: Layer) -> Encoding:

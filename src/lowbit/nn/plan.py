@@ -27,7 +27,7 @@ class LayerPlan:
         activation: specification of the layer's input.
         weight_gradient: rule of the weights; the scheme's own when empty.
         activation_gradient: rule of the input; the scheme's own when empty.
-        scale: of binary weights: `mean`, `one` or `learned`.
+        scale: of binary weights `mean`, `one` or `learned`, of powers of two `learned` or `power`.
         before_sign: what stands in the place of a ReLU before a binary input, whose sign would always be +1:
             `identity`, `hardtanh`, or `prelu` (a learned slope per channel).
     """
@@ -36,7 +36,7 @@ class LayerPlan:
     activation: str = "float"
     weight_gradient: str = ""
     activation_gradient: str = ""
-    scale: str = "mean"
+    scale: str = ""
     before_sign: str = "identity"
 
     def __post_init__(self) -> None:

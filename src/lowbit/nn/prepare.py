@@ -59,7 +59,7 @@ def _quantized(module: nn.Module, plan: LayerPlan, name: str) -> Layer:
         "activation": plan.activation,
         "weight_gradient": plan.weight_gradient or None,
         "activation_gradient": plan.activation_gradient or None,
-        "scale": plan.scale,
+        "scale": plan.scale or None,
         "device": "meta",  # its own parameters are never drawn
     }
     try:

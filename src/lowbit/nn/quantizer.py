@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lowbit.quantization.weights import CodedWeights
-from lowbit.schemes import Encoding
+from lowbit.schemes import WEIGHT_BOUND, Encoding
 
 Floats32 = npt.NDArray[np.float32]
 
@@ -34,7 +34,13 @@ class Quantizer(nn.Module, ABC):
 
 
 class WeightQuantizer(Quantizer):
-    """Quantizes weights `[o, …]`, per output."""
+    """Quantizes weights `[o, …]`, per output.
+
+    Attributes:
+        bound: the largest integer that a level may be of; the engine multiplies bytes.
+    """
+
+    bound = WEIGHT_BOUND
 
     @abstractmethod
     def forward(self, weight: Tensor) -> Tensor:
@@ -87,7 +93,21 @@ class InputQuantizer(Quantizer):
     def _of_codes(self, x: Tensor, encoding: Encoding, values: Floats32) -> Tensor:
         ranked = values[0][encoding.code_of_rank()[0].astype(np.intp)]
         steps = torch.from_numpy(self.thresholds()).to(x.device)
-        return torch.from_numpy(ranked).to(x.device)[torch.bucketize(x, steps)]
+        return ranked_values(x, steps, torch.from_numpy(ranked).to(x.device))
+
+
+def ranked_values(x: Tensor, steps: Tensor, values: Tensor) -> Tensor:
+    """Return `values[r]` where r is how many of `steps` lie below `x`, in the memory format of `x`.
+
+    Args:
+        x: any shape.
+        steps: ascending, `[s]`.
+        values: `[s + 1]`.
+    """
+    if x.is_contiguous():
+        return values[torch.bucketize(x, steps)]
+    moved = x.movedim(1, -1).contiguous()  # no copy where channels are innermost
+    return values[torch.bucketize(moved, steps)].movedim(-1, 1)
 
 
 def _weight_offset(encoding: Encoding) -> npt.NDArray[np.int32]:

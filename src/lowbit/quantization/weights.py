@@ -74,7 +74,7 @@ def nearest(weights: Array, plan: Plan) -> CodedWeights:
         encoding = power_of_two_encoding(weights, plan.weight_bits)
     else:
         offset = plan.uses_weight_offset
-        encoding = _snapped(_fit(qem.Points.of(weights), plan, offset))
+        encoding = snapped_basis(_fit(qem.Points.of(weights), plan, offset))
     return CodedWeights(encoding, encoding.encode(weights))
 
 
@@ -166,7 +166,7 @@ def _restored_basis(problem: Problem, plan: Plan, importance: Array) -> tuple[Le
     for _ in range(plan.rounds):
         fit = _refitted(problem, values, fit, plan.uses_weight_offset)
         values = descend(problem, values, _LevelGrid(_sorted_levels(fit)), SWEEPS)
-    return _snapped(fit), values
+    return snapped_basis(fit), values
 
 
 def _refitted(problem: Problem, values: Array, fit: qem.Fit, offset: bool) -> qem.Fit:
@@ -189,22 +189,28 @@ def _sorted_levels(fit: qem.Fit) -> Array:
     return np.sort(qem.levels(fit.basis, fit.offset), axis=1)
 
 
-def _snapped(fit: qem.Fit) -> LearnedBasis:
+def snapped_basis(fit: qem.Fit, bound: int = WEIGHT_BOUND) -> LearnedBasis:
+    """Return a basis as weights have it: scales times small integers, the offset a multiple of the scale.
+
+    Args:
+        fit: real basis and offset.
+        bound: the largest integer of a level.
+    """
     basis = np.maximum(fit.basis, np.maximum(fit.basis[:, -1:] * _FLATTEST, _TINIEST))
     if fit.offset.any():
-        return _snapped_with_offset(basis, fit.offset)
+        return _snapped_with_offset(basis, fit.offset, bound)
     free = np.zeros(len(basis), np.int32)
-    return snap_weights(LearnedBasis(basis.astype(np.float32), fit.offset.astype(np.float32), free))
+    return snap_weights(LearnedBasis(basis.astype(np.float32), fit.offset.astype(np.float32), free), bound)
 
 
-def _snapped_with_offset(basis: Array, offset: Array) -> LearnedBasis:
-    """Return m_i and P as large as sum_i m_i + |P| <= 127 allows, so that every level fits int8."""
+def _snapped_with_offset(basis: Array, offset: Array, bound: int) -> LearnedBasis:
+    """Return m_i and P as large as sum_i m_i + |P| <= bound allows, so that every level fits int8."""
     bits = basis.shape[1]
-    basis = np.maximum(basis, np.abs(offset)[:, None] / (WEIGHT_BOUND - 2 * bits))
+    basis = np.maximum(basis, np.abs(offset)[:, None] / (bound - 2 * bits))
     integers, units = np.ones_like(basis), np.rint(offset / basis[:, -1])
-    for top in range(1, (OFFSET_STEPS if bits == 1 else WEIGHT_BOUND) + 1):
+    for top in range(1, (OFFSET_STEPS if bits == 1 else bound) + 1):
         m, shift = np.rint(top * basis / basis[:, -1:]), np.rint(top * offset / basis[:, -1])
-        fits = (m[:, 0] > 0) & (m.sum(axis=1) + np.abs(shift) <= WEIGHT_BOUND)
+        fits = (m[:, 0] > 0) & (m.sum(axis=1) + np.abs(shift) <= bound)
         integers, units = np.where(fits[:, None], m, integers), np.where(fits, shift, units)
     scale = basis[:, -1] / integers[:, -1]
     return of_integers(scale, integers, units)

@@ -1,0 +1,210 @@
+"""Learned bases, trained by running QEM or by their exact gradient (Zhang et al., LQ-Nets 2018, section 3).
+
+    level(code) = o + sum_i a_i s_i(code),   s_i = -1 or +1;   a value takes the nearest level
+
+QEM, once per training step, with the codes of the present basis (eq. 7 and algorithm 1):
+
+    (a, o) <- least squares of x on the signs of its codes, damped towards the old basis
+    basis  <- 0.9 basis + 0.1 (a, o)                               over all processes of the run
+
+The exact gradient, as an option, holds the codes: dL/da_i = sum g s_i, dL/do = sum g. Gradients of the
+values pass straight through; those of activations only between the lowest and the highest level. In eval
+mode the basis is snapped to a scale times small integers, as it is deployed.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lowbit.errors import NumericError, PlanError
+from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer, ranked_values
+from lowbit.nn.statistics import summed
+from lowbit.quantization import qem
+from lowbit.quantization.weights import CodedWeights, snapped_basis
+from lowbit.schemes import ACTIVATION_BOUND, Encoding, LearnedBasis, snap
+
+UPDATES = ("qem", "exact")
+
+MOMENTUM = 0.9
+FIRST_ROUNDS = 20
+SAMPLE = 1 << 16
+"""Values of an activation that decide a step of QEM; more say no more."""
+
+_RIDGE = 1e-5
+_FLATTEST = 1 / 32  # least ratio of a coefficient to the largest: it has to be an integer of at least 1
+_TINIEST = 1e-30
+
+
+class Basis(nn.Module):
+    """A basis and an offset per row, which follow values.
+
+    Args:
+        rows: how many.
+        bits: coefficients per row.
+        offset: whether levels have an offset.
+        update: `qem` or `exact`.
+    """
+
+    basis: Tensor
+    offset: Tensor
+    signs: Tensor
+    ready: Tensor
+
+    def __init__(self, rows: int, bits: int, offset: bool, update: str) -> None:
+        super().__init__()
+        if update not in UPDATES:
+            expected = " or ".join(UPDATES)
+            raise PlanError("unknown update of a learned basis", expected=expected, found=repr(update))
+        self.has_offset, self.update = offset, update
+        start = torch.exp2(torch.arange(bits).float()).repeat(rows, 1)
+        for name, value in (("basis", start), ("offset", torch.zeros(rows))):
+            if update == "exact" and (name == "basis" or offset):
+                self.register_parameter(name, nn.Parameter(value))
+            else:
+                self.register_buffer(name, value)
+        self.register_buffer("signs", torch.from_numpy(qem.signs(bits)).float(), persistent=False)
+        self.register_buffer("ready", torch.zeros((), dtype=torch.bool))
+        self._follows = False
+
+    def follow(self, values: Tensor, shared: bool) -> None:
+        """Take one step of QEM, or, the first time, as many as it takes to begin.
+
+        Args:
+            values: `[rows, n]`.
+            shared: whether other processes have other values.
+        """
+        if not self._follows and not bool(self.ready):
+            self._begin(values, shared)
+        self._follows = True
+        if self.update == "qem":
+            self._step(values, shared, MOMENTUM)
+
+    def grid(self) -> tuple[Tensor, Tensor]:
+        """Return ascending levels `[rows, l]`, with the gradient of the basis, and the midpoints between."""
+        levels = (self.offset[:, None] + self.basis @ self.signs.T).sort(dim=1).values
+        return levels, _midpoints(levels.detach())
+
+    def fit(self) -> qem.Fit:
+        """Return basis and offset, positive and ascending.
+
+        Raises:
+            NumericError: nothing has been seen yet.
+        """
+        if not bool(self.ready):
+            raise NumericError(
+                "a learned basis has seen no values yet",
+                expected="a batch in training mode before eval mode",
+                remedy="Run the model once on a batch of samples in training mode, or load trained weights.",
+            )
+        basis = np.sort(np.abs(self.basis.detach().double().cpu().numpy()), axis=1)
+        return qem.Fit(basis, self.offset.detach().double().cpu().numpy(), np.zeros(len(basis)))
+
+    @torch.no_grad()
+    def _begin(self, values: Tensor, shared: bool) -> None:
+        """Start from 2^i times the mean magnitude (about the mean, where there is an offset)."""
+        count = torch.full((len(values),), float(values.shape[1]), device=values.device)
+        total, count = _all(values.sum(1), shared), _all(count, shared)
+        centre = total / count if self.has_offset else torch.zeros_like(total)
+        magnitude = _all((values - centre[:, None]).abs().sum(1), shared) / count
+        bits = self.basis.shape[1]
+        steps = torch.exp2(torch.arange(bits, device=values.device)) / (1 << (bits - 1))
+        self.basis.copy_(magnitude.clamp(min=_TINIEST)[:, None] * steps)
+        self.offset.copy_(centre)
+        for _ in range(FIRST_ROUNDS):
+            self._step(values, shared, 0.0)
+        self.ready.fill_(True)
+
+    @torch.no_grad()
+    def _step(self, values: Tensor, shared: bool, momentum: float) -> None:
+        """Move the basis towards the least squares of the values on the signs of their codes."""
+        levels = self.offset[:, None] + self.basis @ self.signs.T
+        ranked, order = levels.sort(dim=1)
+        codes = order.gather(1, torch.searchsorted(_midpoints(ranked), values.contiguous()))
+        size = levels.shape[1]
+        counts, sums = torch.zeros_like(levels), torch.zeros_like(levels)
+        counts.scatter_add_(1, codes, torch.ones_like(values))
+        sums.scatter_add_(1, codes, values)
+        moments = _all(torch.stack([counts, sums]), shared).double()
+        signs = self.signs.double()
+        columns = torch.cat([signs, signs.new_ones(size, 1)], 1) if self.has_offset else signs
+        square = torch.einsum("oc,ci,cj->oij", moments[0], columns, columns)
+        right = moments[1] @ columns
+        old = torch.cat([self.basis, self.offset[:, None]], 1)[:, : columns.shape[1]].double()
+        ridge = _RIDGE * square.diagonal(dim1=1, dim2=2).mean(1).clamp(min=_TINIEST)
+        square += ridge[:, None, None] * torch.eye(columns.shape[1], device=square.device)
+        found = torch.linalg.solve(square, right + ridge[:, None] * old)
+        bits = self.basis.shape[1]
+        basis = found[:, :bits].abs().sort(dim=1).values
+        self.basis.mul_(momentum).add_(basis.to(self.basis.dtype), alpha=1 - momentum)
+        if self.has_offset:
+            self.offset.mul_(momentum).add_(found[:, bits].to(self.offset.dtype), alpha=1 - momentum)
+
+
+class LearnedBasisWeight(WeightQuantizer):
+    """Weights on a learned basis, per output.
+
+    Args:
+        outputs: how many.
+        bits: 1 to 4.
+        offset: whether levels have an offset.
+        update: `qem` or `exact`.
+    """
+
+    def __init__(self, outputs: int, bits: int, offset: bool, update: str = "qem") -> None:
+        super().__init__()
+        self.learned = Basis(outputs, bits, offset, update)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the nearest levels; the gradient passes straight through."""
+        rows = weight.flatten(1)
+        if self.training:
+            self.learned.follow(rows.detach(), shared=False)
+        levels, steps = self.learned.grid()
+        found = levels.gather(1, torch.searchsorted(steps, rows.detach()))
+        return (found + (rows - rows.detach())).view(weight.shape)
+
+    def coded(self, weight: Tensor) -> CodedWeights:
+        """Return codes and the snapped encoding."""
+        encoding = snapped_basis(self.learned.fit(), self.bound)
+        return CodedWeights(encoding, encoding.encode(weight.detach().flatten(1).cpu().numpy()))
+
+
+class LearnedBasisInput(InputQuantizer):
+    """Activations on one learned basis.
+
+    Args:
+        bits: 1 to 4.
+        offset: whether levels have an offset.
+        update: `qem` or `exact`.
+    """
+
+    def __init__(self, bits: int, offset: bool, update: str = "qem") -> None:
+        super().__init__()
+        self.learned = Basis(1, bits, offset, update)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the nearest levels; the gradient passes between the lowest and the highest."""
+        if self.training:
+            values = x.detach().flatten()
+            self.learned.follow(values[:: max(1, len(values) // SAMPLE)].float()[None], shared=True)
+        levels, steps = self.learned.grid()
+        found = ranked_values(x.detach().float(), steps[0], levels[0]).to(x.dtype)
+        ends = levels.detach().to(x.dtype)[0, [0, -1]]
+        inside = x.clamp(ends[0], ends[1])
+        return found + (inside - inside.detach())
+
+    def encoding(self) -> Encoding:
+        """Return the snapped basis."""
+        fit = self.learned.fit()
+        basis = np.maximum(fit.basis, np.maximum(fit.basis[:, -1:] * _FLATTEST, _TINIEST)).astype(np.float32)
+        return snap(
+            LearnedBasis(basis, fit.offset.astype(np.float32), np.zeros(1, np.int32)), ACTIVATION_BOUND
+        )
+
+
+def _midpoints(levels: Tensor) -> Tensor:
+    return ((levels[:, 1:] + levels[:, :-1]) / 2).contiguous()
+
+
+def _all(values: Tensor, shared: bool) -> Tensor:
+    return summed(values) if shared else values

@@ -1,0 +1,124 @@
+"""Weights that are powers of two: 0 and +-scale 2^-j, the nearest level in the linear domain.
+
+    ste         q = s l(clamp(w / s, -1, 1)), with the gradient of l straight through, hence
+                dq/dw = 1[|w| <= s],  dq/ds = l - w / s inside, sign(w) outside
+                                                                (the learned clip of Li et al., APoT 2020)
+    blend       W~ = (1 - a) W + a Q(W),  a = 2^(p - 1), p the progress of training in [0, 1]; the gradient is
+                that of this sum, (1 - a) g: the reconstructed gradient (Chen et al., n-BQ-NN 2020)
+    staircase   blend, with the authors' three-bit staircase, M = max|W| of the layer:
+                |w| <= 0.02 M -> 0,  <= 0.07 M -> 1/4,  <= 0.14 M -> 1/2,  else 1
+
+Scales s are per output, 2^e with e learned (`learned`) or learned and rounded (`power`).
+"""
+
+from math import sqrt
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lowbit.errors import PlanError
+from lowbit.nn.gradients import gradient_scaled, rounded
+from lowbit.nn.quantizer import WeightQuantizer, ranked_values
+from lowbit.quantization.powers import power_of_two_encoding
+from lowbit.quantization.weights import CodedWeights
+from lowbit.schemes import PowerOfTwo
+
+GRADIENTS = ("ste", "blend", "staircase")
+SCALES = ("learned", "power")
+
+STAIRS = (0.02, 0.07, 0.14)
+STAIRCASE_BITS = 3
+
+
+class PowerOfTwoWeight(WeightQuantizer):
+    """Weights on powers of two, per output.
+
+    Args:
+        outputs: how many.
+        bits: 2 to 4.
+        gradient: `ste`, `blend` or `staircase`.
+        scale: `learned` or `power`.
+    """
+
+    levels_of_rank: Tensor
+    steps: Tensor
+    ready: Tensor
+
+    def __init__(self, outputs: int, bits: int, gradient: str = "ste", scale: str = "learned") -> None:
+        super().__init__()
+        for what, chosen, choices in (("gradient", gradient, GRADIENTS), ("scale", scale, SCALES)):
+            if chosen not in choices:
+                expected = " or ".join(choices)
+                raise PlanError(f"unknown {what} of powers of two", expected=expected, found=repr(chosen))
+        if gradient == "staircase" and bits != STAIRCASE_BITS:
+            raise PlanError("the staircase has three bits", expected="pow2:3", found=f"pow2:{bits}")
+        self.bits, self.gradient, self.kind = bits, gradient, scale
+        self.exponent = nn.Parameter(torch.zeros(outputs))
+        unit = PowerOfTwo(bits, np.ones(1, np.float32))
+        ranked = unit.levels()[0][unit.code_of_rank()[0].astype(np.intp)].astype(np.float32)
+        self.register_buffer("levels_of_rank", torch.from_numpy(ranked), persistent=False)
+        self.register_buffer("steps", torch.from_numpy(unit.thresholds()[0]), persistent=False)
+        self.register_buffer("ready", torch.zeros((), dtype=torch.bool))
+        self._begun = False
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return levels, or, with `blend`, levels blended with the weights."""
+        self._begin(weight)
+        if self.gradient == "staircase":
+            return self._blended(weight, self._stairs(weight.detach()))
+        scale = self._scale(weight)
+        if self.gradient == "blend":
+            with torch.no_grad():
+                quantized = scale * self._nearest(weight / scale)
+            return self._blended(weight, quantized)
+        scale = gradient_scaled(scale, 1 / sqrt(weight[0].numel()))
+        inside = (weight / scale).clamp(-1, 1)
+        return scale * (self._nearest(inside.detach()) + (inside - inside.detach()))
+
+    @torch.no_grad()
+    def coded(self, weight: Tensor) -> CodedWeights:
+        """Return codes and their encoding."""
+        self._begin(weight)
+        if self.gradient == "staircase":
+            encoding = PowerOfTwo(self.bits, np.ones(len(weight), np.float32))
+            return CodedWeights(encoding, encoding.encode(self._stairs(weight).flatten(1).cpu().numpy()))
+        encoding = PowerOfTwo(self.bits, self._scale(weight).flatten().cpu().numpy())
+        return CodedWeights(encoding, encoding.encode(weight.flatten(1).cpu().numpy()))
+
+    def clamp(self, weight: Tensor) -> None:
+        """Clamp to [-1, 1] where weights are blended, as the authors do."""
+        if self.gradient != "ste":
+            weight.clamp_(-1, 1)
+
+    def extra_repr(self) -> str:
+        """Return the settings."""
+        return f"bits={self.bits}, gradient={self.gradient}, scale={self.kind}"
+
+    def _blended(self, weight: Tensor, quantized: Tensor) -> Tensor:
+        share = torch.exp2(self.progress - 1)
+        return (1 - share) * weight + share * quantized
+
+    @torch.no_grad()
+    def _begin(self, weight: Tensor) -> None:
+        """Give every output the scale of least squared error, once."""
+        if not self._begun and not bool(self.ready):
+            encoding = power_of_two_encoding(weight.detach().flatten(1).double().cpu().numpy(), self.bits)
+            self.exponent.copy_(torch.from_numpy(np.log2(encoding.scale)))
+            self.ready.fill_(True)
+        self._begun = True
+
+    def _scale(self, weight: Tensor) -> Tensor:
+        """Return the scale `[o, 1, …]`."""
+        exponent = rounded(self.exponent) if self.kind == "power" else self.exponent
+        return torch.exp2(exponent).view(-1, *[1] * (weight.ndim - 1))
+
+    def _nearest(self, values: Tensor) -> Tensor:
+        return ranked_values(values, self.steps, self.levels_of_rank)
+
+    def _stairs(self, weight: Tensor) -> Tensor:
+        """Return 0, 1/4, 1/2 or 1 with the sign of the weight."""
+        magnitude = weight.abs() / weight.abs().max()
+        height = torch.tensor([0, 0.25, 0.5, 1.0], device=weight.device)
+        stairs = torch.tensor(STAIRS, device=weight.device)
+        return ranked_values(magnitude, stairs, height) * torch.sign(weight)
