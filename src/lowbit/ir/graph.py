@@ -17,7 +17,8 @@ from lowbit.schemes import Encoding
 Array = npt.NDArray[np.generic]
 Attribute = int | float | str | tuple[int, ...] | tuple[float, ...]
 
-# "code": uint8 codes of an encoding. "planes": a packed constant, uint32 [..., bits, words].
+# "code": uint8 codes of an encoding, "code16": uint16 codes of more than 8 bits.
+# "planes": a packed constant, uint32 [..., bits, words].
 DTYPES: dict[str, np.dtype[np.generic]] = {
     "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64),
@@ -27,6 +28,7 @@ DTYPES: dict[str, np.dtype[np.generic]] = {
     "int64": np.dtype(np.int64),
     "bool": np.dtype(np.bool_),
     "code": np.dtype(np.uint8),
+    "code16": np.dtype(np.uint16),
     "planes": np.dtype(np.uint32),
 }
 
@@ -44,7 +46,7 @@ class Value:
         dtype: a key of `DTYPES`.
         shape: logical shape; planes have the shape of the codes they hold.
         data: the constant's array, or None.
-        encoding: what the codes mean; set exactly when dtype is ``code`` or ``planes``.
+        encoding: what the codes mean; set exactly when dtype is ``code``, ``code16`` or ``planes``.
     """
 
     name: str

@@ -78,7 +78,7 @@ def _values(graph: Graph) -> Iterator[Finding]:
         if value.dtype not in DTYPES:
             yield Finding("VALUE-DTYPE", path, f"unknown dtype {value.dtype!r}")
             continue
-        if (value.encoding is not None) != (value.dtype in ("code", "planes")):
+        if (value.encoding is not None) != (value.dtype in ("code", "code16", "planes")):
             yield Finding("VALUE-ENCODING", path, f"dtype {value.dtype} and encoding do not go together")
         if value.data is not None:
             yield from _constant(path, value)

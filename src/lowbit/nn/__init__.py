@@ -12,12 +12,14 @@ from lowbit.nn.layers import Conv2d, Linear
 from lowbit.nn.network import Network
 from lowbit.nn.plan import LayerPlan, Plan
 from lowbit.nn.prepare import Prepared, prepare
+from lowbit.nn.separable import LearnedSeparableTransform
 from lowbit.nn.specification import Specification, specification
 from lowbit.nn.training import clamp_latents, reestimate_batchnorm, set_progress
 
 __all__ = [
     "Conv2d",
     "LayerPlan",
+    "LearnedSeparableTransform",
     "Linear",
     "Network",
     "Plan",

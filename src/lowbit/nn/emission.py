@@ -18,8 +18,10 @@ from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph, Node, infer
 from lowbit.ir.graph import Attribute
 from lowbit.ir.infer import infer_node
+from lowbit.nn.fixed_point import FixedPointInput, FixedPointWeight, Tabulated
 from lowbit.nn.layers import Conv2d, Layer, Linear, input_encoding
 from lowbit.quantization.node import add_encoder, low_bit_node
+from lowbit.schemes import FixedPoint
 
 Names = Mapping[fx.Node, str]
 
@@ -29,6 +31,7 @@ class Emission:
 
     def __init__(self, graph: Graph, model: nn.Module) -> None:
         self.graph, self.model = graph, model
+        self.formats: dict[str, FixedPoint | None] = {}  # of every layer with weights, None for others
 
     def add(self, operator: str, name: str, *inputs: str, **attributes: Attribute) -> str:
         """Append a node of `operator` or `domain.operator` and return the name of its output."""
@@ -82,6 +85,7 @@ def emit(emission: Emission, call: fx.Node, names: Names) -> str:
 
 
 def _float_linear(emission: Emission, module: nn.Linear, name: str, source: str) -> str:
+    emission.formats[name] = None
     return _linear(emission, name, source, module.weight, module.bias)
 
 
@@ -98,6 +102,7 @@ def _linear(emission: Emission, name: str, source: str, weight: Tensor, bias: Te
 
 
 def _float_convolution(emission: Emission, module: nn.Conv2d, name: str, source: str) -> str:
+    emission.formats[name] = None
     return _convolution(emission, module, name, source, module.weight)
 
 
@@ -122,6 +127,9 @@ def _window(module: nn.Conv2d) -> dict[str, Attribute]:
 def _low_bit(emission: Emission, layer: Layer, name: str, source: str) -> str:
     """Append a layer whose input, weights or both are quantized."""
     reads, has = layer.input_quantizer, layer.weight_quantizer
+    if isinstance(reads, FixedPointInput) and isinstance(has, FixedPointWeight):
+        return _fixed_point(emission, layer, has, name, source)
+    emission.formats[name] = None
     if reads is None or has is None:
         if reads is not None:
             codes = _codes(emission, layer, name, source)
@@ -143,6 +151,15 @@ def _low_bit(emission: Emission, layer: Layer, name: str, source: str) -> str:
     ordered = replace(coded, codes=np.ascontiguousarray(moved))
     names = (codes, f"{name}.out")
     return emission.append(low_bit_node(emission.graph, name, names, ordered, bias, shape, attributes))
+
+
+def _fixed_point(emission: Emission, layer: Layer, has: FixedPointWeight, name: str, source: str) -> str:
+    """Append a layer with rounded constants; the whole network becomes integers at the end."""
+    emission.formats[name] = has.format
+    bias = None if layer.bias is None else has.bias(layer.bias)
+    if isinstance(layer, Conv2d):
+        raise UnsupportedError("convolutions have no fixed-point form yet", where=name)
+    return _linear(emission, name, source, has.levels(layer.weight), bias)
 
 
 def _codes(emission: Emission, layer: Layer, name: str, source: str) -> str:
@@ -215,13 +232,14 @@ _MODULES: dict[type[nn.Module] | tuple[type[nn.Module], ...], Write] = {
     (nn.BatchNorm1d, nn.BatchNorm2d): _normalization,
     nn.PReLU: _prelu,
     nn.Hardtanh: _clip,
+    Tabulated: lambda emission, module, name, source: emission.add(module.name.capitalize(), name, source),
     nn.ReLU: _plain("Relu"),
     nn.Tanh: _plain("Tanh"),
     nn.Sigmoid: _plain("Sigmoid"),
     nn.MaxPool2d: _pool("MaxPool"),
     nn.AvgPool2d: _pool("AveragePool"),
     nn.Flatten: _flatten,
-    (nn.Identity, nn.Dropout, nn.Dropout2d): lambda emission, module, name, source: source,
+    (nn.Identity, nn.Dropout, nn.Dropout2d, FixedPointInput): lambda emission, module, name, source: source,
 }
 
 

@@ -16,6 +16,7 @@ from lowbit.ir.passes import Pass, fold_batchnorm, fold_constants, order_pools, 
 from lowbit.nn.emission import Emission, emit
 from lowbit.nn.fold_slopes import fold_slopes
 from lowbit.nn.trace import trace
+from lowbit.quantization.fixed_point import to_fixed_point
 from lowbit.quantization.fold import fold_activations, fold_encodes, lift_encodes
 from lowbit.quantization.fold_normalization import fold_normalization
 
@@ -49,16 +50,32 @@ def to_graph(model: nn.Module, input_shape: Sequence[int], name: str = "") -> Gr
     was_training = model.training
     model.eval()
     try:
-        graph = _emitted(model, tuple(input_shape), name or _name(model))
+        emission = _emitted(model, tuple(input_shape), name or _name(model))
     finally:
         model.train(was_training)
+    graph = emission.graph
+    if any(emission.formats.values()):
+        return _in_fixed_point(emission)
     if any(node.domain == "lowbit" for node in graph.nodes):
         graph = run_passes(graph, LOW_BIT_FORM).graph
     verify(graph)
     return graph
 
 
-def _emitted(model: nn.Module, input_shape: tuple[int, ...], name: str) -> Graph:
+def _in_fixed_point(emission: Emission) -> Graph:
+    """Return integers of the one format that all layers have."""
+    graph, formats = emission.graph, set(emission.formats.values())
+    chosen = formats.pop()
+    if formats or chosen is None or any(node.op == "BatchNormalization" for node in graph.nodes):
+        raise UnsupportedError(
+            "a fixed-point network has one format in all its layers, and no batch normalization",
+            where=graph.name,
+            found=", ".join(f"{name} {found or 'float'}" for name, found in emission.formats.items()),
+        )
+    return to_fixed_point(graph, chosen.integer_bits, chosen.fraction_bits, chosen.rounding)
+
+
+def _emitted(model: nn.Module, input_shape: tuple[int, ...], name: str) -> Emission:
     graph = Graph(name, (INPUT,), (OUTPUT,))
     graph.add(Value(INPUT, "float32", ("n", *input_shape)))
     emission, names = Emission(graph, model), dict[fx.Node, str]()
@@ -72,7 +89,7 @@ def _emitted(model: nn.Module, input_shape: tuple[int, ...], name: str) -> Graph
         else:
             names[call] = emit(emission, call, names)
     infer(graph)
-    return graph
+    return emission
 
 
 def _name(model: nn.Module) -> str:

@@ -19,7 +19,7 @@ from lowbit.errors import PlanError
 from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer
 from lowbit.nn.quantizers import input_quantizer, weight_quantizer
 from lowbit.nn.specification import FLOAT, Specification, specification
-from lowbit.schemes import Affine, Encoding
+from lowbit.schemes import Affine, Encoding, FixedPoint
 
 Text = str | Specification
 
@@ -149,6 +149,10 @@ def _checked(weight: Specification, activation: Specification) -> tuple[Specific
 
     Bytes hold the products' factors: an input of many bits needs weights of few, or the int8 layer's.
     """
+    if "fixed" in (weight.scheme, activation.scheme):
+        if weight.scheme != activation.scheme and not (weight.is_float or activation.is_float):
+            raise PlanError("fixed point goes with fixed point", found=f"{weight} with {activation}")
+        return weight, activation
     alone, beside_bytes = _MOST_BITS.get(weight.scheme, (MOST_BITS, MOST_BITS))
     most = beside_bytes if activation.bits in _BYTES else alone
     both_int8 = weight.is_int8 and activation.is_int8
@@ -161,7 +165,7 @@ def _checked(weight: Specification, activation: Specification) -> tuple[Specific
     return weight, activation
 
 
-MOST_BITS = 8
+MOST_BITS, FLOAT32_BITS = 8, 24
 BOUND_BESIDE_BYTES = 63
 _MOST_BITS = {"affine": (7, 6), "pow2": (4, 3)}
 """Bits of weights for an input of few bits, and for one of bytes."""
@@ -186,7 +190,9 @@ def _forward(layer: Layer, x: Tensor, product: Product) -> Tensor:
     if not layer.training:
         return _deployed(layer, x, product)
     x = x if reads is None else reads(x)
-    return product(x, layer.weight if has is None else has(layer.weight), layer.bias)
+    if has is None:
+        return product(x, layer.weight, layer.bias)
+    return product(x, has(layer.weight), None if layer.bias is None else has.bias(layer.bias))
 
 
 @torch.no_grad()
@@ -195,9 +201,11 @@ def _deployed(layer: Layer, x: Tensor, product: Product) -> Tensor:
     reads, has = layer.input_quantizer, layer.weight_quantizer
     if reads is not None and has is not None:
         with torch.autocast(x.device.type, enabled=False):
-            return _on_integers(layer, x.float(), product)
+            return _on_integers(layer, x if x.dtype == torch.float64 else x.float(), product)
     x = x if reads is None else reads.levels(x.float(), input_encoding(layer))
-    return product(x, layer.weight if has is None else has.levels(layer.weight), layer.bias)
+    if has is None:
+        return product(x, layer.weight, layer.bias)
+    return product(x, has.levels(layer.weight), None if layer.bias is None else has.bias(layer.bias))
 
 
 def _on_integers(layer: Layer, x: Tensor, product: Product) -> Tensor:
@@ -209,7 +217,8 @@ def _on_integers(layer: Layer, x: Tensor, product: Product) -> Tensor:
     exact = torch.float32 if _fits_float32(integers, weights) else torch.float64
     sums = product(integers.to(exact), weights.to(exact)).double()
     scale = float(encoding.integer_scale()[0]) * scale_w
-    bias = torch.zeros_like(scale) if layer.bias is None else layer.bias.double()
+    has = layer.weight_quantizer
+    bias = torch.zeros_like(scale) if layer.bias is None else has.bias(layer.bias).double()
     column = (-1, *[1] * (x.ndim - 2)) if isinstance(layer, Conv2d) else (-1,)
     if _is_int8(layer):
         return (sums.add_((bias / scale).round().view(column)).mul_(scale.view(column))).float()
@@ -217,7 +226,13 @@ def _on_integers(layer: Layer, x: Tensor, product: Product) -> Tensor:
     if offset:
         ones = torch.ones_like(integers[:1], dtype=torch.float64)
         constant = constant + offset * (scale_w.view(column) * product(ones, weights.double()))
-    return sums.mul_(scale.view(column)).add_(constant).float()
+    result = sums.mul_(scale.view(column)).add_(constant)
+    return result if _needs_float64(encoding) else result.float()
+
+
+def _needs_float64(encoding: Encoding) -> bool:
+    """Return whether float32 would round fixed-point sums before the next layer does."""
+    return isinstance(encoding, FixedPoint) and encoding.bits + encoding.fraction_bits > FLOAT32_BITS
 
 
 def _fits_float32(integers: Tensor, weights: Tensor) -> bool:

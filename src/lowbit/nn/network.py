@@ -23,6 +23,7 @@ class Network(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.placed = place(architecture)
+        self.grid: nn.Module = nn.Identity()  # of a fixed-point network, for its input and residual sums
         for item in flat(self.placed):
             module = _module(item)
             if module is not None:
@@ -32,7 +33,7 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `[n, classes]` of samples `[n, …]`."""
-        return self._run(self.placed, x)
+        return self._run(self.placed, self.grid(x))
 
     def _run(self, placed: tuple[Placed, ...], x: Tensor) -> Tensor:
         for item in placed:
@@ -44,7 +45,8 @@ class Network(nn.Module):
             case zoo.SeparableTransform():
                 return self._run(item.body, x)
             case zoo.Residual():
-                return self._run(item.body, x) + self._run(item.shortcut, x)
+                total: Tensor = self.grid(self._run(item.body, x) + self._run(item.shortcut, x))
+                return total
             case zoo.Dense():
                 return cat([x, self._run(item.body, x)], 1)
             case zoo.Transpose():

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
-from torch import nn
+from torch import fx, nn
 
 from lowbit.errors import PlanError, UnsupportedError
+from lowbit.nn.fixed_point import FixedPointInput, Tabulated
 from lowbit.nn.layers import Conv2d, Layer, Linear
 from lowbit.nn.plan import LayerPlan, Plan
+from lowbit.nn.quantizers import fixed_format
 from lowbit.nn.specification import specification
 from lowbit.nn.trace import modules_before, trace
 
@@ -36,7 +38,7 @@ def prepare(model: nn.Module, plan: Plan) -> Prepared:
     before = set(model.state_dict())
     plans = plan.resolved(name for name, module in model.named_modules() if _is_layer(module))
     wanted = {name: chosen for name, chosen in plans.items() if not chosen.is_float}
-    functions = _functions_before_signs(model, wanted)
+    functions = _functions_before_signs(model, wanted) | _tables(model, wanted)
     for name, chosen in wanted.items():
         model.set_submodule(name, _quantized(model.get_submodule(name), chosen, name))
     for name, function in functions.items():
@@ -109,6 +111,24 @@ def _functions_before_signs(model: nn.Module, plans: dict[str, LayerPlan]) -> di
             result[found[-1]] = _function(
                 plan.before_sign, model.get_submodule(makers[0]) if makers else None
             )
+    return result
+
+
+def _tables(model: nn.Module, plans: dict[str, LayerPlan]) -> dict[str, nn.Module]:
+    """Return what replaces functions behind fixed-point layers, and the grid of a fixed-point network."""
+    formats = {
+        name: fixed_format(specification(plan.weight))
+        for name, plan in plans.items()
+        if specification(plan.weight).scheme == specification(plan.activation).scheme == "fixed"
+    }
+    result: dict[str, nn.Module] = {}
+    for call in trace(model).nodes if formats else ():
+        maker = call.args[0].target if call.args and isinstance(call.args[0], fx.Node) else None
+        module = model.get_submodule(call.target) if call.op == "call_module" else None
+        if maker in formats and isinstance(module, nn.Tanh | nn.Sigmoid):
+            result[call.target] = Tabulated(type(module).__name__.lower(), formats[maker])
+    if formats and isinstance(getattr(model, "grid", None), nn.Identity):
+        result["grid"] = FixedPointInput(next(iter(formats.values())))
     return result
 
 

@@ -63,6 +63,10 @@ class WeightQuantizer(Quantizer):
         integers, scale = self.deployed(weight.detach())
         return (integers * scale.view(-1, *[1] * (weight.ndim - 1))).float()
 
+    def bias(self, bias: Tensor) -> Tensor:
+        """Return the bias that goes with the weights: reals, unless the scheme has a grid for them."""
+        return bias
+
     def clamp(self, weight: Tensor) -> None:
         """Bring latent weights back to where their gradient lives, in place; most rules need nothing."""
 

@@ -3,10 +3,12 @@
 from lowbit.errors import PlanError
 from lowbit.nn.affine import AffineInput, AffineWeight, PixelInput
 from lowbit.nn.binary import BinaryInput, BinaryWeight
+from lowbit.nn.fixed_point import FixedPointInput, FixedPointWeight
 from lowbit.nn.learned_basis import LearnedBasisInput, LearnedBasisWeight
 from lowbit.nn.power_of_two import PowerOfTwoWeight
 from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer
 from lowbit.nn.specification import Specification
+from lowbit.schemes import FixedPoint
 
 
 def weight_quantizer(
@@ -33,6 +35,9 @@ def weight_quantizer(
         case "affine":
             _refuse(form, settings)
             return AffineWeight(outputs, form.bits)
+        case "fixed":
+            _refuse(form, settings)
+            return FixedPointWeight(fixed_format(form))
     raise PlanError("weights cannot have this scheme", expected=_WEIGHTS, found=str(form))
 
 
@@ -56,7 +61,14 @@ def input_quantizer(form: Specification, gradient: str | None) -> InputQuantizer
             return AffineInput(form.bits)
         case "pixels":
             return PixelInput()
+        case "fixed":
+            return FixedPointInput(fixed_format(form))
     raise PlanError("an input cannot have this scheme", expected=_INPUTS, found=str(form))
+
+
+def fixed_format(form: Specification) -> FixedPoint:
+    """Return the format of a fixed-point specification."""
+    return FixedPoint(form.bits - form.fraction, form.fraction, form.rounding)
 
 
 _WEIGHTS = "float, binary, ternary, lq:K, pow2:K, affine:K or fixed:M.N"

@@ -3,14 +3,19 @@
 from torch import fx, nn
 
 from lowbit.errors import UnsupportedError
+from lowbit.nn.fixed_point import Tabulated
+from lowbit.nn.layers import Conv2d, Linear
+from lowbit.nn.quantizer import Quantizer
 
 
 class _Tracer(fx.Tracer):
     """Looks into containers and into modules written by users, not into layers."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        ours = type(m).__module__.startswith("lowbit.nn.") and type(m).__name__ != "Network"
-        return ours or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, _LAYERS) or super().is_leaf_module(m, module_qualified_name)
+
+
+_LAYERS = (Conv2d, Linear, Quantizer, Tabulated)
 
 
 def trace(model: nn.Module) -> fx.Graph:

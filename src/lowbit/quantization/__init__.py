@@ -1,7 +1,8 @@
 """Post-training quantization: a float network, samples and a plan give a low-bit network and a report."""
 
+from lowbit.quantization.fixed_point import to_fixed_point
 from lowbit.quantization.pipeline import quantize
 from lowbit.quantization.plan import Plan
 from lowbit.quantization.report import LayerReport, Report
 
-__all__ = ["LayerReport", "Plan", "Report", "quantize"]
+__all__ = ["LayerReport", "Plan", "Report", "quantize", "to_fixed_point"]

@@ -13,6 +13,7 @@ from lowbit.quantization.plan import Plan
 from lowbit.quantization.powers import power_of_two_encoding
 from lowbit.quantization.restore import Problem, descend, feed_back, refit
 from lowbit.schemes import WEIGHT_BOUND, Affine, LearnedBasis, PowerOfTwo, snap_weights
+from lowbit.schemes.encoding import Codes
 
 Array = npt.NDArray[np.float64]
 SWEEPS = 3
@@ -31,7 +32,7 @@ class CodedWeights:
     """Codes `[o, n]` and what they mean, per output."""
 
     encoding: Weights
-    codes: npt.NDArray[np.uint8]
+    codes: Codes
 
     def values(self) -> Array:
         """Return the levels of the codes, `[o, n]`."""

@@ -6,6 +6,7 @@ from lowbit.errors import SchemeError
 from lowbit.schemes.affine import Affine
 from lowbit.schemes.check import check_scheme
 from lowbit.schemes.encoding import Encoding, largest_float32_below, rank_encode, table_decode
+from lowbit.schemes.fixed_point import FixedPoint
 from lowbit.schemes.learned_basis import (
     ACTIVATION_BOUND,
     WEIGHT_BOUND,
@@ -15,7 +16,9 @@ from lowbit.schemes.learned_basis import (
 )
 from lowbit.schemes.power_of_two import PowerOfTwo
 
-SCHEMES: dict[str, type[Encoding]] = {scheme.scheme: scheme for scheme in (Affine, LearnedBasis, PowerOfTwo)}
+SCHEMES: dict[str, type[Encoding]] = {
+    scheme.scheme: scheme for scheme in (Affine, FixedPoint, LearnedBasis, PowerOfTwo)
+}
 
 
 def encoding_from_dict(fields: dict[str, Any]) -> Encoding:
@@ -39,6 +42,7 @@ __all__ = [
     "WEIGHT_BOUND",
     "Affine",
     "Encoding",
+    "FixedPoint",
     "LearnedBasis",
     "PowerOfTwo",
     "check_scheme",

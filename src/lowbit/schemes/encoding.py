@@ -17,7 +17,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Floats32 = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int32]
-Codes = npt.NDArray[np.uint8]
+Codes = npt.NDArray[np.unsignedinteger[Any]]
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -32,7 +32,7 @@ class Encoding(Protocol):
 
     @property
     def bits(self) -> int:
-        """Bits per code, 1 to 8."""
+        """Bits per code, 1 to 8; fixed point up to 16."""
 
     @property
     def channels(self) -> int:
@@ -49,7 +49,10 @@ class Encoding(Protocol):
         """
 
     def code_of_rank(self) -> Codes:
-        """Return the code with the r-th smallest level, uint8 ``[channels, 2**bits]``."""
+        """Return the code with the r-th smallest level, ``[channels, 2**bits]``.
+
+        uint8, or uint16 above 8 bits.
+        """
 
     def encode(self, values: npt.ArrayLike) -> Codes:
         """Return codes of reals; channels along axis 0 when there are several."""

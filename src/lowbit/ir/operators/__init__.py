@@ -3,6 +3,7 @@
 from lowbit.ir.operators import (
     convolution,
     elementwise,
+    fixed_point,
     linear,
     lowbit,
     lowbit_convolution,
@@ -19,6 +20,7 @@ __all__ = [
     "TensorType",
     "convolution",
     "elementwise",
+    "fixed_point",
     "linear",
     "lowbit",
     "lowbit_convolution",

@@ -10,7 +10,7 @@ import numpy as np
 from lowbit.ir.activations import ACTIVATIONS, apply_activation
 from lowbit.ir.deployed import deployed_affine, deployed_layer
 from lowbit.ir.graph import Array, Value
-from lowbit.ir.operators.registry import Call, TensorType, register
+from lowbit.ir.operators.registry import Call, TensorType, code_dtype, register
 from lowbit.planes import unpack, word_count
 from lowbit.schemes import Affine, Encoding, LearnedBasis, PowerOfTwo, rank_encode, table_decode
 
@@ -102,7 +102,7 @@ def _infer_encode(call: Call) -> list[TensorType]:
     encoding, thresholds = encoding_of(call, call.output()), call.optional(1)
     if thresholds is not None:
         require_thresholds(call, thresholds, encoding)
-    return [TensorType("code", call.input(0).shape)]
+    return [TensorType(code_dtype(encoding), call.input(0).shape)]
 
 
 def _encode(call: Call, array: Array, thresholds: Array | None = None) -> list[Array]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from lowbit.errors import GraphError, UnsupportedError
 from lowbit.ir.graph import Array, Attribute, Graph, Node, Shape, Value
+from lowbit.schemes import Encoding
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,11 @@ def passed(call: Call, shape: Shape) -> list[TensorType]:
         found = output.encoding if output else None
         call.require(found == value.encoding, "codes must keep their encoding", str(value.encoding), found)
     return [TensorType(value.dtype, shape)]
+
+
+def code_dtype(encoding: Encoding) -> str:
+    """Return the dtype that codes of an encoding have."""
+    return "code" if encoding.bits <= 8 else "code16"
 
 
 def require_float(call: Call, *indices: int) -> None:

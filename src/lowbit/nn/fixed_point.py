@@ -1,0 +1,126 @@
+"""Fixed-point weights, inputs and functions, with the gradient straight through the grid.
+
+    q(x) = clip(floor(x 2^n + 1/2), -2^(m+n-1), 2^(m+n-1) - 1) 2^-n     (`floor`: without the half)
+    dq/dx = 1 where q is not saturated, else 0
+
+A layer's sum is exact and is rounded where hardware rounds it: `Tabulated` is a function of the rounded sum,
+rounded again, as a table of codes gives it.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lowbit.errors import UnsupportedError
+from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer
+from lowbit.quantization.fixed_point import function_table
+from lowbit.quantization.weights import CodedWeights
+from lowbit.schemes import Encoding, FixedPoint
+
+
+def on_grid(x: Tensor, encoding: FixedPoint) -> Tensor:
+    """Return `x` on the grid, saturated, with the gradient of saturation."""
+    unit = 2.0**-encoding.fraction_bits
+    least, most = encoding.least * unit, (-encoding.least - 1) * unit
+    scaled = x.detach().double() / unit if x.dtype == torch.float64 else x.detach().float() / unit
+    rounded = torch.floor(scaled + 0.5 if encoding.rounds_to_nearest else scaled) * unit
+    inside = x.clamp(least, most)
+    return rounded.clamp(least, most).to(x.dtype) + (inside - inside.detach())
+
+
+class FixedPointWeight(WeightQuantizer):
+    """Weights, or a bias, on a fixed grid.
+
+    Args:
+        encoding: the format.
+    """
+
+    def __init__(self, encoding: FixedPoint) -> None:
+        super().__init__()
+        self.format = encoding
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return levels."""
+        return on_grid(weight, self.format)
+
+    def bias(self, bias: Tensor) -> Tensor:
+        """Return the bias on the same grid."""
+        return on_grid(bias, self.format)
+
+    def coded(self, weight: Tensor) -> CodedWeights:
+        """Raise: fixed-point networks are exported as a whole."""
+        raise UnsupportedError("fixed-point layers do not mix with others", found=str(self.format))
+
+    @torch.no_grad()
+    def deployed(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the integers and their scale."""
+        unit = 2.0**-self.format.fraction_bits
+        integers = on_grid(weight, self.format) / unit
+        return integers, torch.full((len(weight),), unit, dtype=torch.float64, device=weight.device)
+
+    def extra_repr(self) -> str:
+        """Return the format."""
+        return str(self.format)
+
+
+class FixedPointInput(InputQuantizer):
+    """Activations on a fixed grid.
+
+    Args:
+        encoding: the format.
+    """
+
+    def __init__(self, encoding: FixedPoint) -> None:
+        super().__init__()
+        self.format = encoding
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return levels."""
+        return on_grid(x, self.format)
+
+    def encoding(self) -> Encoding:
+        """Return the format."""
+        return self.format
+
+    def integers(self, x: Tensor, encoding: Encoding) -> Tensor:
+        """Return the integers."""
+        return on_grid(x, self.format) * 2.0**self.format.fraction_bits
+
+    def levels(self, x: Tensor, encoding: Encoding) -> Tensor:
+        """Return levels."""
+        return on_grid(x, self.format)
+
+    def extra_repr(self) -> str:
+        """Return the format."""
+        return str(self.format)
+
+
+class Tabulated(nn.Module):
+    """A function between fixed-point layers: of the rounded sum, and rounded again.
+
+    Args:
+        name: `tanh` or `sigmoid`.
+        encoding: the format before and after.
+    """
+
+    table: Tensor
+
+    def __init__(self, name: str, encoding: FixedPoint) -> None:
+        super().__init__()
+        self.name, self.format = name, encoding
+        self.grid = FixedPointInput(encoding)
+        levels = encoding.decode(function_table(encoding, name))
+        self.register_buffer("table", torch.from_numpy(levels.astype(np.float32)), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return levels of the function, by the table in eval mode."""
+        rounded = self.grid(x)
+        if self.training:
+            function = torch.tanh if self.name == "tanh" else torch.sigmoid
+            return on_grid(function(rounded), self.format)
+        codes = rounded.double() * 2.0**self.format.fraction_bits - self.format.least
+        return self.table[codes.long()]
+
+    def extra_repr(self) -> str:
+        """Return function and format."""
+        return f"{self.name}, {self.format}"

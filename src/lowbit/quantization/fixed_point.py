@@ -1,0 +1,185 @@
+"""A float network in fixed point, by rounding alone: one format for weights, biases and all values between.
+
+Inputs are encoded once. A layer sums integers at full width and rounds once, as said in
+`lowbit.ir.operators.fixed_point`; a function becomes a table; what only moves elements moves codes.
+The last layer's sums are not rounded: they are the logits as they are. No samples are needed, and the same
+network gives the same integers.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from lowbit.errors import NumericError, UnsupportedError
+from lowbit.ir import Graph, Node, Value, infer, run_passes, verify
+from lowbit.ir.activations import apply_activation
+from lowbit.ir.graph import Array
+from lowbit.ir.operators.registry import code_dtype
+from lowbit.ir.passes import NORMAL_FORM
+from lowbit.schemes import FixedPoint
+
+FUNCTIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
+MOVERS = ("Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+
+
+def to_fixed_point(graph: Graph, integer_bits: int, fraction_bits: int, rounding: str = "nearest") -> Graph:
+    """Return a network of fully connected layers in fixed point.
+
+    Args:
+        graph: a float network of layers with constant weights, functions, sums and what moves elements.
+        integer_bits: m of Qm.n, with the sign.
+        fraction_bits: n.
+        rounding: `nearest` (half up) or `floor` (truncation), of constants and of every layer.
+
+    Raises:
+        SchemeError: a format of more than 16 bits, or of none.
+        NumericError: a constant is not finite.
+        UnsupportedError: an operator that has no fixed-point form.
+    """
+    encoding = FixedPoint(integer_bits, fraction_bits, rounding)
+    work = _Work(run_passes(graph, NORMAL_FORM).graph, encoding)
+    for node in work.source.nodes:
+        work.add(node)
+    result = work.finished()
+    infer(result)
+    result.remove_unused()
+    verify(result)
+    return result
+
+
+def function_table(encoding: FixedPoint, name: str) -> Array:
+    """Return the code of f(level) for every code: float64, so one rounding; what hardware tabulates.
+
+    Args:
+        encoding: of the values before and after.
+        name: a key of `lowbit.ir.activations.ACTIVATIONS`.
+    """
+    return encoding.encode(apply_activation(name, encoding.levels()[0]))
+
+
+class _Work:
+    """The float network, and the one in fixed point that is being written."""
+
+    def __init__(self, source: Graph, encoding: FixedPoint) -> None:
+        self.source, self.encoding, self.dtype = source, encoding, code_dtype(encoding)
+        self.graph = Graph(source.name, source.inputs, source.outputs, metadata=dict(source.metadata))
+        self.codes: dict[str, str] = {}  # of values of the float network
+        for name in source.inputs:
+            self.graph.add(source.value(name))
+            self.codes[name] = self._coded(name)
+            self._append("Encode", f"{name}/encode", (name,), self.codes[name])
+        self._biases = dict(_biased_products(source))
+
+    def add(self, node: Node) -> None:
+        """Append the fixed-point form of a node."""
+        forms: dict[str, Callable[[Node], None]] = {
+            "Gemm": self._gemm,
+            "MatMul": self._product,
+            "Add": self._sum,
+            **dict.fromkeys(FUNCTIONS, self._function),
+            **dict.fromkeys(MOVERS, self._mover),
+        }
+        if node.domain or node.op not in forms:
+            raise UnsupportedError(
+                "this operator has no fixed-point form",
+                where=f"{self.source.name}/{node.name}",
+                expected=", ".join(sorted(forms)),
+                found=node.op,
+            )
+        forms[node.op](node)
+
+    def finished(self) -> Graph:
+        """Return the graph, its outputs reals: sums that were not rounded, or codes decoded."""
+        for name in self.graph.outputs:
+            maker = self.graph.producer(self.codes[name])
+            assert maker is not None
+            if maker.op == "FixedLinear" and not self.graph.consumers(self.codes[name]):
+                position = self.graph.nodes.index(maker)
+                self.graph.nodes[position] = Node(maker.op, maker.inputs, (name,), {}, maker.name, "lowbit")
+            else:
+                self._append("Decode", f"{name}/decode", (self.codes[name],), name)
+        return self.graph
+
+    def _gemm(self, node: Node) -> None:
+        attributes = dict(node.attributes)
+        if attributes != {"transB": 1} or not self._is_constant(node.inputs[1]):
+            raise UnsupportedError("a Gemm has to be y = x W^T + b", where=node.name, found=str(attributes))
+        weights = self.source.constant(node.inputs[1])
+        bias = self.source.constant(node.inputs[2]) if len(node.inputs) > 2 else np.zeros(len(weights))
+        self._linear(node.name, node.inputs[0], weights, bias, node.outputs[0])
+
+    def _product(self, node: Node) -> None:
+        if not self._is_constant(node.inputs[1]):
+            raise UnsupportedError("a product has to be with a constant", where=node.name)
+        weights = self.source.constant(node.inputs[1]).T
+        output = node.outputs[0]
+        bias: Array = np.zeros(len(weights))
+        if output in self._biases:
+            total = self._biases[output]
+            bias = next(self.source.constant(name) for name in total.inputs if self._is_constant(name))
+            output = total.outputs[0]
+        self._linear(node.name, node.inputs[0], weights, np.broadcast_to(bias, len(weights)), output)
+
+    def _sum(self, node: Node) -> None:
+        if node.outputs[0] in self.codes:  # a bias, which its product took
+            return
+        if any(self._is_constant(name) for name in node.inputs):
+            raise UnsupportedError("a constant is added to no product", where=node.name)
+        output = self._result(node.outputs[0])
+        self._append("FixedAdd", node.name, tuple(self.codes[name] for name in node.inputs), output)
+
+    def _function(self, node: Node) -> None:
+        name = FUNCTIONS[node.op]
+        table = f"{name}.table"
+        if table not in self.graph.values:
+            data = function_table(self.encoding, name)
+            self.graph.add(Value(table, self.dtype, data.shape, data, self.encoding))
+        inputs = (self.codes[node.inputs[0]], table)
+        self._append("FixedLookup", node.name, inputs, self._result(node.outputs[0]))
+
+    def _mover(self, node: Node) -> None:
+        constants = node.inputs[1:]
+        for name in filter(None, constants):
+            self.graph.values.setdefault(name, self.source.value(name))
+        output = self._result(node.outputs[0])
+        inputs = (self.codes[node.inputs[0]], *constants)
+        self.graph.nodes.append(Node(node.op, inputs, (output,), dict(node.attributes), node.name))
+
+    def _linear(self, name: str, source: str, weights: Array, bias: Array, output: str) -> None:
+        constants = (self._constant(f"{name}/weights", weights), self._constant(f"{name}/bias", bias))
+        self._append("FixedLinear", name, (self.codes[source], *constants), self._result(output))
+
+    def _constant(self, name: str, data: Array) -> str:
+        if not np.isfinite(data).all():
+            raise NumericError("a constant is not finite", where=name, expected="finite weights")
+        codes = self.encoding.encode(np.ascontiguousarray(data))
+        name = self.graph.fresh_name(name)
+        return self.graph.add(Value(name, self.dtype, codes.shape, codes, self.encoding))
+
+    def _result(self, name: str) -> str:
+        self.codes[name] = self._coded(name)
+        return self.codes[name]
+
+    def _coded(self, name: str) -> str:
+        codes = self.graph.fresh_name(f"{name}/codes")
+        return self.graph.add(Value(codes, self.dtype, self.source.value(name).shape, None, self.encoding))
+
+    def _append(self, op: str, name: str, inputs: tuple[str, ...], output: str) -> None:
+        self.graph.nodes.append(Node(op, inputs, (output,), {}, self.graph.fresh_name(name), "lowbit"))
+
+    def _is_constant(self, name: str) -> bool:
+        return self.source.value(name).data is not None
+
+
+def _biased_products(graph: Graph) -> list[tuple[str, Node]]:
+    """Return products whose sum with a constant vector alone reads them, with that sum."""
+    found = []
+    for node in graph.nodes:
+        readers = graph.consumers(node.outputs[0])
+        if node.op != "MatMul" or [reader.op for reader in readers] != ["Add"]:
+            continue
+        other = next(name for name in readers[0].inputs if name != node.outputs[0])
+        data = graph.value(other).data
+        if data is not None and data.size in (1, data.shape[-1] if data.ndim else 1):
+            found.append((node.outputs[0], readers[0]))
+    return found

@@ -1,0 +1,85 @@
+"""Networks in fixed point: integers by hand, formats read again, and what has no such form."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from lowbit.errors import GraphError, UnsupportedError
+from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
+from lowbit.ir.text import from_text, to_text
+from lowbit.quantization import to_fixed_point
+from lowbit.zoo import NETWORKS, float_graph
+
+Floats = npt.NDArray[np.float64]
+
+
+def quantized(x: Floats, m: int, n: int, rounding: str) -> Floats:
+    """Return integers by the formula, in float64."""
+    half = 0.5 if rounding == "nearest" else 0.0
+    return np.clip(np.floor(x * 2.0**n + half), -(2 ** (m + n - 1)), 2 ** (m + n - 1) - 1)
+
+
+def separable_by_hand(graph: Graph, x: Floats, m: int, n: int, rounding: str) -> Floats:
+    """Return the logits of LST-1 as the formula of fixed point says, integer by integer."""
+
+    def constant(name: str) -> Floats:
+        return quantized(graph.constant(name).astype(np.float64), m, n, rounding)
+
+    def table(sums: Floats) -> Floats:
+        once = quantized(sums / 4.0**n, m, n, rounding)
+        return quantized(np.tanh(once / 2.0**n), m, n, rounding)
+
+    rows = quantized(x[:, 0], m, n, rounding)
+    for name in ("fc1", "fc2"):
+        sums = rows @ constant(f"{name}.weight") + constant(f"{name}.bias") * 2.0**n
+        rows = table(sums).transpose(0, 2, 1)
+    flat = rows.reshape(len(x), -1)
+    return (flat @ constant("fc3.weight").T + constant("fc3.bias") * 2.0**n) / 4.0**n
+
+
+@pytest.mark.parametrize("rounding", ["nearest", "floor"])
+@pytest.mark.parametrize(("m", "n"), [(6, 7), (6, 1), (2, 6), (3, 5), (1, 1)])
+def test_integers_are_those_of_the_formula(m: int, n: int, rounding: str) -> None:
+    graph = float_graph(NETWORKS["lst1"], seed=2)
+    low = to_fixed_point(graph, m, n, rounding)
+    x = np.random.default_rng(0).uniform(-1, 1, (9, 1, 28, 28)).astype(np.float32)
+    wanted = separable_by_hand(graph, x.astype(np.float64), m, n, rounding)
+    np.testing.assert_array_equal(evaluate(low, {"x": x})["logits"], wanted.astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["lst2", "reslst", "mlp", "mlp-784-40-40-40-10"])
+def test_many_bits_come_close_to_float(name: str) -> None:
+    graph = float_graph(NETWORKS[name], seed=1)
+    x = np.random.default_rng(0).random((5, *NETWORKS[name].input_shape), np.float32)
+    exact = evaluate(graph, {"x": x})["logits"]
+    found = evaluate(to_fixed_point(graph, 5, 11), {"x": x})["logits"]
+    np.testing.assert_allclose(found, exact, atol=0.05)
+
+
+def test_a_sum_saturates() -> None:
+    graph = Graph("sum", ("x",), ("y",))
+    graph.add(Value("x", "float32", ("n", 3)))
+    graph.nodes = [Node("Add", ("x", "x"), ("y",), {}, "twice")]
+    infer(graph)
+    found = evaluate(to_fixed_point(graph, 2, 2), {"x": [[1.5, -1.75, 0.25]]})["y"]
+    assert found.tolist() == [[1.75, -2, 0.5]]
+
+
+def test_the_text_form_keeps_the_integers() -> None:
+    low = to_fixed_point(float_graph(NETWORKS["lst1"]), 6, 7)
+    again = from_text(to_text(low))
+    x = np.random.default_rng(0).random((2, 1, 28, 28), np.float32)
+    np.testing.assert_array_equal(evaluate(again, {"x": x})["logits"], evaluate(low, {"x": x})["logits"])
+
+
+def test_what_has_no_fixed_point_form_is_named() -> None:
+    with pytest.raises(UnsupportedError, match="conv1"):
+        to_fixed_point(float_graph(NETWORKS["lenet"]), 6, 7)
+
+
+def test_a_bias_of_another_format_is_refused() -> None:
+    low = to_fixed_point(float_graph(NETWORKS["mlp"]), 2, 2)
+    wide = to_fixed_point(float_graph(NETWORKS["mlp"]), 2, 3)
+    low.values["fc1/bias"] = wide.values["fc1/bias"]
+    with pytest.raises(GraphError, match="format of the bias"):
+        verify(low)
