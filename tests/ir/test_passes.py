@@ -1,11 +1,13 @@
 """Passes keep the function, hold their contracts, and are stopped when they do not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lowbit.errors import GraphError
 from lowbit.ir import Graph, Node, Value, evaluate, infer, run_passes, verify
-from lowbit.ir.passes import Pass, fold_constants, fuse_linear, is_linear
+from lowbit.ir.passes import Pass, fold_constants, fuse_linear, is_linear, rows_to_convolution
 from tests.ir.networks import float_mlp
 
 
@@ -112,3 +114,55 @@ def test_a_pass_that_breaks_the_graph_is_stopped() -> None:
 
     with pytest.raises(GraphError):
         run_passes(float_mlp(), [Pass("vandal", drop_the_first_node)])
+
+
+def rows(shape: tuple[int | str, ...] = ("n", 1, 5, 4), perm: tuple[int, ...] = (0, 1, 3, 2)) -> Graph:
+    """Return a layer of rows with tanh and a transposition behind it."""
+    random = np.random.default_rng(3)
+    graph = Graph("g", ("x",), ("y",), values={"x": Value("x", "float32", shape)})
+    graph.add_constant("w", random.normal(size=(4, 3)))
+    graph.add_constant("b", random.normal(size=3))
+    graph.nodes = [
+        Node("MatMul", ("x", "w"), ("p",), {}, "fc"),
+        Node("Add", ("b", "p"), ("s",), {}, "sum"),
+        Node("Tanh", ("s",), ("t",), {}, "tanh"),
+        Node("Transpose", ("t",), ("y",), {"perm": perm}, "swap"),
+    ]
+    infer(graph)
+    return graph
+
+
+@pytest.mark.parametrize("leave_out", [(), ("sum",), ("tanh",), ("sum", "tanh")])
+def test_a_layer_of_rows_becomes_a_convolution(leave_out: tuple[str, ...]) -> None:
+    graph = rows()
+    for name in leave_out:
+        (node,) = (node for node in graph.nodes if node.name == name)
+        graph.nodes.remove(node)
+        source = node.inputs[-1]
+        graph.nodes = [
+            replace(each, inputs=tuple(source if one == node.outputs[0] else one for one in each.inputs))
+            for each in graph.nodes
+        ]
+    infer(graph)
+    found = run_passes(graph, [rows_to_convolution]).graph
+    wanted = ["Conv", "Tanh", "Reshape"] if "tanh" not in leave_out else ["Conv", "Reshape"]
+    assert [node.op for node in found.nodes] == wanted and found.nodes[0].name == "fc"
+    x = np.random.default_rng(1).normal(size=(2, 1, 5, 4)).astype(np.float32)
+    np.testing.assert_allclose(evaluate(found, {"x": x})["y"], evaluate(graph, {"x": x})["y"], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "perm"),
+    [(("n", 2, 5, 4), (0, 1, 3, 2)), (("n", 1, "h", 4), (0, 1, 3, 2)), (("n", 1, 5, 4), (0, 3, 1, 2))],
+)
+def test_other_products_of_maps_stay(shape: tuple[int | str, ...], perm: tuple[int, ...]) -> None:
+    graph = rows(shape, perm)
+    assert run_passes(graph, [rows_to_convolution]).modified == ()
+
+
+def test_a_layer_of_rows_that_others_read_stays() -> None:
+    graph = rows()
+    graph.nodes.append(Node("Relu", ("t",), ("other",), {}, "relu"))
+    graph.outputs = ("y", "other")
+    infer(graph)
+    assert run_passes(graph, [rows_to_convolution]).modified == ()

@@ -12,7 +12,7 @@ import numpy as np
 
 from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node, Value, run_passes
-from lowbit.ir.passes import fold_constants, fuse_linear, is_linear
+from lowbit.ir.passes import fold_constants, fuse_linear, is_linear, rows_to_convolution
 from lowbit.ir.window import Window
 from lowbit.program.layers import (
     Constants,
@@ -44,7 +44,7 @@ def plan(graph: Graph, plane_pairs: int = PLANE_BITS**2, convolution_pairs: int 
         EngineError: an operator, shape or encoding that the engine does not run, naming the node.
     """
     if any(node.op in ("MatMul", "Identity", "Gemm") and not is_linear(graph, node) for node in graph.nodes):
-        graph = run_passes(graph, [fold_constants, fuse_linear]).graph
+        graph = run_passes(graph, [fold_constants, rows_to_convolution, fuse_linear]).graph
     _require_one(graph)
     most = plane_pairs if convolution_pairs is None else convolution_pairs
     planner = Planner(graph, plane_values(graph, plane_pairs, most))

@@ -58,12 +58,18 @@ def _takes_planes(graph: Graph, node: Node, pairs: dict[str, int]) -> bool:
     if node.op == "Concat":
         return all(int(graph.value(name).shape[1]) % WORD_BITS == 0 for name in node.inputs)
     if node.domain != "lowbit" or node.op not in pairs:
-        return node.op == "Decode" or node.op in PASSES
+        return node.op == "Decode" or (node.op in PASSES and _keeps_pixels(graph, node))
     x, w = (graph.value(name).encoding for name in node.inputs[:2])
     assert x is not None and w is not None  # verified
     if not _planes_of_group(graph, node):
         return False
     return w.bits <= PLANE_BITS and (x.bits * w.bits <= pairs[node.op] or _has_ties(x))
+
+
+def _keeps_pixels(graph: Graph, node: Node) -> bool:
+    """Return whether no map becomes one with other pixels: their bits lie in words of their own."""
+    before, after = (graph.value(name).shape for name in (node.inputs[0], node.outputs[0]))
+    return node.op not in MOVES or (len(before), len(after)) != (4, 4) or before == after
 
 
 def _planes_of_group(graph: Graph, node: Node) -> bool:
