@@ -2,8 +2,8 @@
 
     python benchmarks/ptq.py --mnist DIR --fashion DIR --nets DIR --json results/ptq-mlp.json
 
-The float networks (784-680(tanh)-10) are made by `recipes/train_mlp.py` unless `--nets` has them. Every
-row quantizes weights and activations of both layers to the same bits, from at most 1024 unlabelled training
+The float networks (784-680(tanh)-10) are runs in `--nets`, `RECIPE-seed0`, made by `lowbit train` where they
+are not there. Every row quantizes weights and activations of both layers to the same bits, from at most 1024 unlabelled training
 images, and scores the deployed integer network in the engine on the whole test set, which
 decides nothing. `--only NAME` takes one network; its rows replace those that the file has.
 
@@ -25,20 +25,21 @@ from typing import Any
 
 import numpy as np
 
+from lowbit.data import Dataset, load
 from lowbit.engine import Program
-from lowbit.ir import Graph, Node, Value, infer, verify
+from lowbit.formats import read_model
+from lowbit.ir import Graph
 from lowbit.provenance import provenance
 from lowbit.quantization import Plan, quantize
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "recipes"))
-from train_mlp import load_idx  # noqa: E402
-
 NETWORKS = {
-    "mnist-97.2": ("mnist", ["--schedule", "plain", "--stop-at", "0.972", "--epochs", "8"]),
-    "mnist-98.2": ("mnist", ["--schedule", "cycle", "--epochs", "20"]),
-    "fashion-88": ("fashion", ["--schedule", "plain", "--stop-at", "0.88", "--epochs", "8"]),
+    "mnist-97.2": ("mnist", "mlp-784-680-10"),
+    "mnist-98.2": ("mnist", "mlp-784-680-10-long"),
+    "fashion-88": ("fashion", "mlp-784-680-10-fashion"),
 }
+"""Data and recipe of every network."""
+
 METHODS: dict[tuple[str, str], dict[str, Any]] = {
     ("lq", "restore"): {},
     ("lq", "published"): {"method": "plain"},
@@ -52,10 +53,10 @@ BITS = {"lq": (4, 3, 2, 1), "affine": (8, 7, 6, 5, 4, 3, 2)}
 
 def measure(network: str, folder: Path, nets: Path, seeds: int) -> list[dict[str, Any]]:
     """Return the rows of one network."""
-    graph = graph_of(float_network(network, folder, nets))
-    images, _ = load_idx(folder, "train")
-    tests = load_idx(folder, "t10k")
-    rows = [{"network": network, "scheme": "float", "method": "", "bits": 32, "top1": top1(graph, *tests)}]
+    data, recipe = NETWORKS[network]
+    graph = read_model(float_network(recipe, folder, nets))
+    images, tests = (load(data, split, folder=folder).fit_to((784,)) for split in ("train", "test"))
+    rows = [{"network": network, "scheme": "float", "method": "", "bits": 32, "top1": top1(graph, tests)}]
     for (scheme, method), settings in METHODS.items():
         for bits in BITS[scheme]:
             plans = [
@@ -63,19 +64,19 @@ def measure(network: str, folder: Path, nets: Path, seeds: int) -> list[dict[str
                 for seed in range(seeds if scheme == "lq" else 1)
             ]
             row = {"network": network, "scheme": scheme, "method": method, "bits": bits}
-            rows.append({**row, **score(graph, images, tests, plans)})
+            rows.append({**row, **score(graph, images.samples, tests, plans)})
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     return rows
 
 
-def score(graph: Graph, images: Any, tests: tuple[Any, Any], plans: list[Plan]) -> dict[str, Any]:
+def score(graph: Graph, images: Any, tests: Dataset, plans: list[Plan]) -> dict[str, Any]:
     """Return the median accuracy over plans that differ in their seed, each accuracy, and CPU seconds."""
     accuracies, seconds, errors = [], [], []
     for plan in plans:
         started = time.process_time()
         low, report = quantize(graph, images, plan)
         seconds.append(time.process_time() - started)
-        accuracies.append(top1(low, *tests))
+        accuracies.append(top1(low, tests))
         errors.append(report.layers[-1].output_error)
     return {
         "top1": statistics.median(accuracies),
@@ -86,45 +87,20 @@ def score(graph: Graph, images: Any, tests: tuple[Any, Any], plans: list[Plan]) 
     }
 
 
-def top1(graph: Graph, images: Any, labels: Any) -> float:
+def top1(graph: Graph, tests: Dataset) -> float:
     """Return the fraction of right answers of the network in the engine."""
-    scores = Program(graph).run(np.ascontiguousarray(images, np.float32))
-    return float((scores.argmax(axis=1) == labels).mean())
+    scores = Program(graph).run(tests.samples)
+    return float((scores.argmax(axis=1) == tests.labels).mean())
 
 
-def graph_of(path: Path) -> Graph:
-    """Return the float network of a recipe's file."""
-    arrays = np.load(path, allow_pickle=False)
-    graph = Graph("mlp", ("x",), ("probabilities",))
-    graph.add(Value("x", "float32", ("n", 784)))
-    source = "x"
-    for index, (activation, output) in enumerate((("Tanh", "hidden"), ("Softmax", "probabilities"))):
-        name, total = f"fc{index + 1}", f"sum{index + 1}"
-        weights = graph.add_constant(f"{name}/weights", arrays[f"weights{index}"])
-        bias = graph.add_constant(f"{name}/bias", arrays[f"bias{index}"])
-        graph.nodes.append(Node("Gemm", (source, weights, bias), (total,), {"transB": 1}, name))
-        graph.nodes.append(Node(activation, (total,), (output,), {}, f"{output}/{activation}"))
-        source = output
-    infer(graph)
-    verify(graph)
-    return graph
-
-
-def float_network(name: str, folder: Path, nets: Path) -> Path:
+def float_network(recipe: str, folder: Path, nets: Path) -> Path:
     """Return the file of a float network, trained when it is not there."""
-    path = nets / f"{name}.npz"
-    if not path.exists():
-        nets.mkdir(parents=True, exist_ok=True)
-        recipe = [
-            sys.executable,
-            str(ROOT / "recipes/train_mlp.py"),
-            "--data",
-            str(folder),
-            "--out",
-            str(path),
-        ]
-        subprocess.run(recipe + NETWORKS[name][1], check=True)
-    return path
+    run = nets / f"{recipe}-seed0"
+    if not (run / "model.onnx").exists():
+        source = ROOT / "recipes" / f"{recipe}.toml"
+        words = [sys.executable, "-m", "lowbit", "train", source, "--data", folder, "--out", run]
+        subprocess.run(list(map(str, words)), check=True)
+    return run / "model.onnx"
 
 
 def hashes(folders: dict[str, Path]) -> dict[str, str]:

@@ -2,8 +2,7 @@
 
     python benchmarks/ptq_convnets.py --fashion DIR --nets DIR --json results/ptq-convnets.json [--only lenet]
 
-The float networks, one of each family, are `NAME.onnx` in `--nets`, made by `recipes/train_convnet.py`;
-their own records lie beside them. Every row quantizes from at most 1024 unlabelled training pictures and is
+The float networks, one of each family, are the runs `NAME-seed0` in `--nets`, made by `lowbit train`. Every row quantizes from at most 1024 unlabelled training pictures and is
 scored on the first `--test` pictures of the test set, which decides nothing; by the engine where it runs the
 network, else by the reference, which gives the same integers. Rows of a network replace those that the file
 has; a table is written beside it.
@@ -47,7 +46,7 @@ def main() -> None:
     made = provenance(command) | {"data": "Fashion-MNIST, exact", "method": "restore"}
     known = json.loads(options.json.read_text())["rows"] if options.json.exists() else []
     for name in [options.only] if options.only else NETWORKS:
-        if not (options.nets / f"{name}.onnx").exists():
+        if not (options.nets / f"{name}-seed0/model.onnx").exists():
             continue
         kept = [row for row in known if options.missing and row["network"] == name and "failed" not in row]
         found = measure(name, options.nets, train, test, options.seeds, kept)
@@ -61,7 +60,7 @@ def measure(
     name: str, nets: Path, train: Dataset, test: Dataset, seeds: int, kept: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return the rows of one network, the float one first; those that are kept are not measured again."""
-    graph = read_model(nets / f"{name}.onnx")
+    graph = read_model(nets / f"{name}-seed0/model.onnx")
     shape = graph.value(graph.inputs[0]).shape[1:]
     train, test = train.fit_to(shape), test.fit_to(shape)
     known = {(row["layers"], row["scheme"], row["bits"]): row for row in kept}
@@ -78,7 +77,7 @@ def measure(
 
 def float_row(name: str, nets: Path, graph: Graph, test: Dataset) -> dict[str, Any]:
     """Return the row of the float network, and how it was trained."""
-    made = json.loads((nets / f"{name}.json").read_text())
+    made = json.loads((nets / f"{name}-seed0/result.json").read_text())
     trained = {what: made[what] for what in ("top1", "seed", "cpu_s", "commit")}
     row = {"network": name, "layers": "", "scheme": "float", "bits": 32}
     return {**row, **score(graph, test), "trained": trained}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROWS = "rows.toml"
 _MOST_BYTES = 1 << 22
-_NETWORKS = "the networks that recipes/train_mlp.py writes"
+_NETWORKS = "the folder of runs that lowbit train wrote"
 
 
 @dataclass(frozen=True)
