@@ -3,8 +3,8 @@
     python benchmarks/ptq.py --mnist DIR --fashion DIR --nets DIR --json results/ptq-mlp.json
 
 The float networks (784-680(tanh)-10) are runs in `--nets`, `RECIPE-seed0`, made by `lowbit train` where they
-are not there. Every row quantizes weights and activations of both layers to the same bits, from at most 1024 unlabelled training
-images, and scores the deployed integer network in the engine on the whole test set, which
+are not there. Every row quantizes weights and activations of both layers to the same bits, from at most 1024
+unlabelled training images, and scores the deployed integer network in the engine on the whole test set, which
 decides nothing. `--only NAME` takes one network; its rows replace those that the file has.
 
 Methods: `restore` is ours; `published` is QEM on weights and activations with fine-tuning of the activations
@@ -22,8 +22,6 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from lowbit.data import Dataset, load
 from lowbit.engine import Program

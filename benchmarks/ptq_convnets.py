@@ -2,10 +2,10 @@
 
     python benchmarks/ptq_convnets.py --fashion DIR --nets DIR --json results/ptq-convnets.json [--only lenet]
 
-The float networks, one of each family, are the runs `NAME-seed0` in `--nets`, made by `lowbit train`. Every row quantizes from at most 1024 unlabelled training pictures and is
-scored on the first `--test` pictures of the test set, which decides nothing; by the engine where it runs the
-network, else by the reference, which gives the same integers. Rows of a network replace those that the file
-has; a table is written beside it.
+The float networks, one of each family, are the runs `NAME-seed0` in `--nets`, made by `lowbit train`. Every
+row quantizes from at most 1024 unlabelled training pictures and is scored on the first `--test` pictures of
+the test set, which decides nothing; by the engine where it runs the network, else by the reference, which
+gives the same integers. Rows of a network replace those that the file has; a table is written beside it.
 
 Which layers: `all` are at the row's bits; `inner` leaves the first and the last layer in float (what
 published tables do); `ends 8` has them at 8 bits affine.

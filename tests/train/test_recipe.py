@@ -14,8 +14,11 @@ from lowbit.nn import Network, Plan, prepare
 from lowbit.train import Recipe
 from lowbit.zoo import network
 
+NOT_YET = "lst1-fixed"  # wait for fixed point in lowbit.nn
 RECIPES = sorted(
-    path for path in (Path(__file__).parents[2] / "recipes").glob("*.toml") if path.stem != "rows"
+    path
+    for path in (Path(__file__).parents[2] / "recipes").glob("*.toml")
+    if path.stem != "rows" and not path.stem.startswith(NOT_YET)
 )
 LEAST = {"network": "lenet", "data": "fashion", "epochs": 1}
 
