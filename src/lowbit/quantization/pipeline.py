@@ -22,7 +22,7 @@ import numpy.typing as npt
 from lowbit.calibrate import Histogram, LinearMoments, Run, prefix
 from lowbit.errors import NumericError
 from lowbit.ir import Graph, Node, Value, evaluate, run_passes, verify
-from lowbit.ir.passes import NORMAL_FORM
+from lowbit.ir.passes import ENGINE_FORM
 from lowbit.quantization.activations import encode_activation
 from lowbit.quantization.choice import chosen_samples, is_layer, layer_names, layers_to_quantize
 from lowbit.quantization.equalize import equalize
@@ -64,7 +64,7 @@ def quantize(
         UnsupportedError: there is no layer to quantize, or the network has several inputs.
     """
     started = time.perf_counter()
-    network = run_passes(graph, NORMAL_FORM).graph
+    network = run_passes(graph, ENGINE_FORM).graph
     plan = plan.resolved(layer_names(network))
     layers = layers_to_quantize(network, plan)
     names = {layer.name for layer in layers}

@@ -13,7 +13,7 @@ from lowbit.formats.circle.schema import CIRCLE, TFLITE, Metadata, Model
 from lowbit.formats.circle.structure import check_structure
 from lowbit.formats.flatbuffer_writer import write_flatbuffer
 from lowbit.ir import Graph, Node, run_passes
-from lowbit.ir.passes import NORMAL_FORM
+from lowbit.ir.passes import ENGINE_FORM
 from lowbit.untrusted import write_atomic
 from lowbit.version import __version__
 
@@ -36,7 +36,7 @@ def content_of(graph: Graph, *, tflite: bool = False) -> bytearray:
     Float layers in other forms (MatMul, Add, transposed weights, normalization) are rewritten; low-bit
     graphs are written as they are and read back equal.
     """
-    plain = graph if is_lowered(graph) else run_passes(graph, NORMAL_FORM).graph
+    plain = graph if is_lowered(graph) else run_passes(graph, ENGINE_FORM).graph
     exporter = Exporter(plain)
     inputs = tuple(exporter.tensor(name) for name in plain.inputs)
     for node in plain.nodes:

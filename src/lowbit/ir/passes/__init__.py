@@ -9,13 +9,14 @@ from lowbit.ir.passes.order_pools import order_pools
 from lowbit.ir.passes.rows_to_convolution import rows_to_convolution
 from lowbit.ir.passes.split_batchnorm import split_batchnorm
 
-NORMAL_FORM = (
-    *(fold_constants, rows_to_convolution, fuse_linear),
-    *(order_pools, fold_pads, fold_batchnorm, split_batchnorm),
-)
+NORMAL_FORM = (fold_constants, fuse_linear, order_pools, fold_pads, fold_batchnorm, split_batchnorm)
 """The passes, in order, after which layers have weights, bias and pads, then activation, then pooling."""
 
+ENGINE_FORM = (fold_constants, rows_to_convolution, *NORMAL_FORM)
+"""The same for who has no products of maps."""
+
 __all__ = [
+    "ENGINE_FORM",
     "NORMAL_FORM",
     "Pass",
     "PassResult",
