@@ -16,8 +16,10 @@ from lowbit.errors import DataError, PlanError
 from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, verify
 from lowbit.ir import evaluate as evaluate_reference
-from lowbit.quantization import Plan, Report
+from lowbit.ir.layers import layers_of
+from lowbit.quantization import Plan, Report, to_fixed_point
 from lowbit.quantization import quantize as quantize_graph
+from lowbit.schemes import FixedPoint
 
 Source = str | Path
 Normalize = tuple[float, float] | None
@@ -100,6 +102,29 @@ def quantize_file(
     write(result, target)
     seconds = time.perf_counter() - start
     return QuantizedFile(report, seconds, Path(source).stat().st_size, Path(target).stat().st_size)
+
+
+def fixed_point_file(source: Source, target: Source, encoding: FixedPoint) -> dict[str, Any]:
+    """Write a float network of a file in fixed point, by rounding alone; no samples are needed.
+
+    Returns:
+        ``layers`` (``name``, ``scheme``, ``weight_bits``, ``activation_bits``), ``bytes_before``,
+        ``bytes_after`` and ``seconds``.
+    """
+    start = time.perf_counter()
+    result = to_fixed_point(read(source), encoding.integer_bits, encoding.fraction_bits, encoding.rounding)
+    write(result, target)
+    layers = [
+        {
+            "name": layer.name,
+            "scheme": str(encoding),
+            "weight_bits": layer.weight_bits,
+            "activation_bits": layer.activation_bits,
+        }
+        for layer in layers_of(result)
+    ]
+    sizes = {"bytes_before": Path(source).stat().st_size, "bytes_after": Path(target).stat().st_size}
+    return {"layers": layers, **sizes, "seconds": time.perf_counter() - start}
 
 
 def load(model: Graph | Source, *, threads: int = 1) -> Program:

@@ -54,6 +54,16 @@ def test_quantize_reports_layers_and_sizes(model: Path, tmp_path: Path, command:
     assert [layer["weight_bits"] for layer in result["layers"]] == [3, 3]
 
 
+def test_fixed_point_needs_no_samples(model: Path, tmp_path: Path, command: Command) -> None:
+    output = tmp_path / "fixed.txt"
+    status, text = command("quantize", model, "-o", output, "--scheme", "fixed:4.8", "--json")[:2]
+    assert status == 0 and output.exists()
+    assert {(row["scheme"], row["weight_bits"]) for row in json.loads(text)["layers"]} == {("fixed:4.8", 12)}
+    status, text = command("eval", output, "--data", "digits", "--backend", "reference", "--json")[:2]
+    wanted = json.loads(command("eval", model, "--data", "digits", "--json")[1])["top1"]
+    assert status == 0 and abs(json.loads(text)["top1"] - wanted) < 0.01
+
+
 def test_quantize_is_deterministic(model: Path, tmp_path: Path, command: Command) -> None:
     contents = []
     for name in ("a.circle", "b.circle"):

@@ -7,7 +7,6 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lowbit.cli.console import (
-    DataOption,
     JsonFlag,
     NormalizeOption,
     SplitOption,
@@ -26,14 +25,17 @@ if TYPE_CHECKING:
 def quantize(
     model: Annotated[Path, typer.Argument(help="A float network: .onnx, .circle, .tflite or .txt.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write: .circle, .onnx or .txt.")],
-    data: DataOption,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Samples: a path, or the name of a data set; not for fixed.")
+    ] = None,
     bits: Annotated[int | None, typer.Option("--bits", help="Bits of weights and activations.")] = None,
     weight_bits: Annotated[int | None, typer.Option("--weight-bits", help="Overrides --bits.")] = None,
     activation_bits: Annotated[
         int | None, typer.Option("--activation-bits", help="Overrides --bits.")
     ] = None,
     scheme: Annotated[
-        str | None, typer.Option("--scheme", help="lq (1-4 bits), affine (2-8 bits) or pow2 (2-4 bits).")
+        str | None,
+        typer.Option("--scheme", help="lq, affine, pow2, fixed:M.N or fixed:M.N:floor."),
     ] = None,
     method: Annotated[
         str | None, typer.Option("--method", help="restore, or plain (the published method).")
@@ -56,10 +58,17 @@ def quantize(
     A plan gives the same options by name, and others per layer:
 
     `bits = 2` then `[layers.fc1]` and `bits = 3`
+
+    Fixed point is rounding alone: `lowbit quantize lst1.onnx -o lst1.txt --scheme fixed:6.7`
     """
     from lowbit import api
     from lowbit.quantization import Plan
 
+    if scheme and scheme.startswith("fixed:"):
+        _fixed_point(model, output, scheme.removeprefix("fixed:"), as_json)
+        return
+    if data is None:
+        raise typer.BadParameter("quantization needs samples", param_hint="--data")
     given = {
         "scheme": scheme,
         "method": method,
@@ -80,6 +89,23 @@ def quantize(
             progress=_tracker(bar),
         )
     _print(result, output, as_json)
+
+
+def _fixed_point(model: Path, output: Path, text: str, as_json: bool) -> None:
+    """Round a network to fixed point and print what became of it."""
+    from lowbit import api
+    from lowbit.schemes import FixedPoint
+
+    result = api.fixed_point_file(model, output, FixedPoint.from_text(text))
+    if as_json:
+        print_json(result)
+        return
+    columns = ("layer", "scheme", "weights", "activations")
+    rows = [
+        (row["name"], row["scheme"], f"{row['weight_bits']} bit", f"{row['activation_bits']} bit")
+        for row in result["layers"]
+    ]
+    print_table(f"{output}", columns, rows)
 
 
 def _bar(hidden: bool) -> Progress:

@@ -8,7 +8,6 @@ from lowbit.errors import PlanError, UnsupportedError
 from lowbit.nn.fixed_point import FixedPointInput, Tabulated
 from lowbit.nn.layers import Conv2d, Layer, Linear
 from lowbit.nn.plan import LayerPlan, Plan
-from lowbit.nn.quantizers import fixed_format
 from lowbit.nn.specification import specification
 from lowbit.nn.trace import modules_before, trace
 
@@ -117,7 +116,7 @@ def _functions_before_signs(model: nn.Module, plans: dict[str, LayerPlan]) -> di
 def _tables(model: nn.Module, plans: dict[str, LayerPlan]) -> dict[str, nn.Module]:
     """Return what replaces functions behind fixed-point layers, and the grid of a fixed-point network."""
     formats = {
-        name: fixed_format(specification(plan.weight))
+        name: specification(plan.weight).fixed_point
         for name, plan in plans.items()
         if specification(plan.weight).scheme == specification(plan.activation).scheme == "fixed"
     }

@@ -8,7 +8,6 @@ from lowbit.nn.learned_basis import LearnedBasisInput, LearnedBasisWeight
 from lowbit.nn.power_of_two import PowerOfTwoWeight
 from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer
 from lowbit.nn.specification import Specification
-from lowbit.schemes import FixedPoint
 
 
 def weight_quantizer(
@@ -37,7 +36,7 @@ def weight_quantizer(
             return AffineWeight(outputs, form.bits)
         case "fixed":
             _refuse(form, settings)
-            return FixedPointWeight(fixed_format(form))
+            return FixedPointWeight(form.fixed_point)
     raise PlanError("weights cannot have this scheme", expected=_WEIGHTS, found=str(form))
 
 
@@ -62,13 +61,8 @@ def input_quantizer(form: Specification, gradient: str | None) -> InputQuantizer
         case "pixels":
             return PixelInput()
         case "fixed":
-            return FixedPointInput(fixed_format(form))
+            return FixedPointInput(form.fixed_point)
     raise PlanError("an input cannot have this scheme", expected=_INPUTS, found=str(form))
-
-
-def fixed_format(form: Specification) -> FixedPoint:
-    """Return the format of a fixed-point specification."""
-    return FixedPoint(form.bits - form.fraction, form.fraction, form.rounding)
 
 
 _WEIGHTS = "float, binary, ternary, lq:K, pow2:K, affine:K or fixed:M.N"

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from lowbit.nn.fixed_point import Tabulated
 from lowbit.nn.layers import Linear
-from lowbit.nn.quantizers import fixed_format
 
 
 class LearnedSeparableTransform(nn.Module):
@@ -31,7 +30,7 @@ class LearnedSeparableTransform(nn.Module):
         self.columns = Linear(rows, out_features, **settings)
         form = self.rows.activation
         fixed = form.scheme == self.rows.weight_specification.scheme == "fixed"
-        self.function = Tabulated("tanh", fixed_format(form)) if fixed else nn.Tanh()
+        self.function = Tabulated("tanh", form.fixed_point) if fixed else nn.Tanh()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return maps `[…, d, d]` of maps `[…, h, w]`."""

@@ -13,10 +13,10 @@ rounded half up, or truncated
 import re
 from dataclasses import dataclass
 
-from lowbit.errors import PlanError
+from lowbit.errors import PlanError, SchemeError
+from lowbit.schemes import FixedPoint
 
 BITS = {"lq": (1, 4), "pow2": (2, 4), "affine": (2, 8)}
-MOST_FIXED_BITS = 16
 
 _FORMS = "float, binary, ternary, lq:K, lq:K:offset, pow2:K, affine:K, pixels, fixed:M.N, fixed:M.N:floor"
 
@@ -45,6 +45,11 @@ class Specification:
         return self.scheme == "float"
 
     @property
+    def fixed_point(self) -> FixedPoint:
+        """The format of a fixed-point specification."""
+        return FixedPoint(self.bits - self.fraction, self.fraction, self.rounding)
+
+    @property
     def is_int8(self) -> bool:
         """Whether codes are those of the 8-bit layers that every runtime has."""
         return self.scheme == "pixels" or (self.scheme, self.bits) == ("affine", 8)
@@ -52,8 +57,7 @@ class Specification:
     def __str__(self) -> str:
         match self.scheme:
             case "fixed":
-                text = f"fixed:{self.bits - self.fraction}.{self.fraction}"
-                return text if self.rounding == "nearest" else f"{text}:{self.rounding}"
+                return str(self.fixed_point)
             case "lq" | "pow2" | "affine":
                 return f"{self.scheme}:{self.bits}" + (":offset" if self.offset else "")
         return self.scheme
@@ -89,10 +93,10 @@ def specification(text: "str | Specification") -> Specification:
             expected=f"{scheme} of {least} to {most} bits",
             found=text,
         )
-    if found := re.fullmatch(r"fixed:(\d{1,2})\.(\d{1,2})(:floor)?", text):
-        bits = int(found[1]) + int(found[2])
-        if 2 <= bits <= MOST_FIXED_BITS and int(found[1]) >= 1:
-            return Specification("fixed", bits, False, int(found[2]), "floor" if found[3] else "nearest")
-        expected = f"M.N with M at least 1 and 2 to {MOST_FIXED_BITS} bits in all"
-        raise PlanError("a fixed-point format is impossible", where=text, expected=expected, found=text)
+    if text.startswith("fixed:"):
+        try:
+            form = FixedPoint.from_text(text.removeprefix("fixed:"))
+        except SchemeError as error:
+            raise PlanError(error.message, expected=error.expected, found=text) from error
+        return Specification("fixed", form.bits, False, form.fraction_bits, form.rounding)
     raise PlanError("unknown specification", expected=_FORMS, found=repr(text))

@@ -78,6 +78,7 @@ class _Work:
             "Add": self._sum,
             **dict.fromkeys(FUNCTIONS, self._function),
             **dict.fromkeys(MOVERS, self._mover),
+            **dict.fromkeys(("Softmax", "LogSoftmax"), self._probabilities),
         }
         if node.domain or node.op not in forms:
             raise UnsupportedError(
@@ -89,16 +90,31 @@ class _Work:
         forms[node.op](node)
 
     def finished(self) -> Graph:
-        """Return the graph, its outputs reals: sums that were not rounded, or codes decoded."""
+        """Return the graph, its outputs reals."""
         for name in self.graph.outputs:
-            maker = self.graph.producer(self.codes[name])
-            assert maker is not None
-            if maker.op == "FixedLinear" and not self.graph.consumers(self.codes[name]):
-                position = self.graph.nodes.index(maker)
-                self.graph.nodes[position] = Node(maker.op, maker.inputs, (name,), {}, maker.name, "lowbit")
-            else:
-                self._append("Decode", f"{name}/decode", (self.codes[name],), name)
+            if name in self.codes:
+                self._real(name, name)
         return self.graph
+
+    def _real(self, name: str, output: str) -> None:
+        """Give the reals of a value: sums that need not be rounded for others, or codes decoded."""
+        maker = self.graph.producer(self.codes[name])
+        assert maker is not None
+        readers = self.source.consumers(name)
+        alone = len(readers) + (name in self.graph.outputs) == 1
+        if maker.op == "FixedLinear" and alone:
+            position = self.graph.nodes.index(maker)
+            self.graph.nodes[position] = Node(maker.op, maker.inputs, (output,), {}, maker.name, "lowbit")
+        else:
+            self._append("Decode", f"{name}/decode", (self.codes[name],), output)
+
+    def _probabilities(self, node: Node) -> None:
+        """Append what stays float: the end of a classifier."""
+        if self.source.consumers(node.outputs[0]):
+            raise UnsupportedError("probabilities can only be an output", where=node.name, found=node.op)
+        reals = self.graph.fresh_name(f"{node.inputs[0]}/reals")
+        self._real(node.inputs[0], reals)
+        self.graph.nodes.append(Node(node.op, (reals,), node.outputs, dict(node.attributes), node.name))
 
     def _gemm(self, node: Node) -> None:
         attributes = dict(node.attributes)

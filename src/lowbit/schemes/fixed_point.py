@@ -7,6 +7,7 @@
 Up to 16 bits: codes above 8 bits are uint16.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -45,6 +46,22 @@ class FixedPoint:
             )
         if self.rounding not in ROUNDINGS:
             raise SchemeError("unknown rounding", expected=" or ".join(ROUNDINGS), found=repr(self.rounding))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Return the format that `M.N` or `M.N:floor` means, as behind `fixed:`.
+
+        Raises:
+            SchemeError: it means none.
+        """
+        found = re.fullmatch(r"(\d{1,2})\.(\d{1,2})(?::(\w+))?", text)
+        if found is None:
+            raise SchemeError("not a fixed-point format", expected="M.N or M.N:floor", found=repr(text))
+        return cls(int(found[1]), int(found[2]), found[3] or "nearest")
+
+    def __str__(self) -> str:
+        text = f"fixed:{self.integer_bits}.{self.fraction_bits}"
+        return text if self.rounds_to_nearest else f"{text}:{self.rounding}"
 
     @property
     def bits(self) -> int:
