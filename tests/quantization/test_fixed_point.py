@@ -1,10 +1,13 @@
 """Networks in fixed point: integers by hand, formats read again, and what has no such form."""
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from lowbit.errors import GraphError, UnsupportedError
+from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
 from lowbit.ir.text import from_text, to_text
 from lowbit.quantization import to_fixed_point
@@ -83,3 +86,14 @@ def test_a_bias_of_another_format_is_refused() -> None:
     low.values["fc1/bias"] = wide.values["fc1/bias"]
     with pytest.raises(GraphError, match="format of the bias"):
         verify(low)
+
+
+def test_only_the_text_form_carries_it(tmp_path: Path) -> None:
+    graph = to_fixed_point(float_graph(NETWORKS["lst1"]), 6, 4)
+    for suffix in ("onnx", "circle"):
+        with pytest.raises(UnsupportedError, match=r"Write \.txt"):
+            write_model(graph, tmp_path / f"net.{suffix}")
+    write_model(graph, tmp_path / "net.txt")
+    x = np.random.default_rng(0).normal(size=(2, 1, 28, 28)).astype(np.float32)
+    found, wanted = (evaluate(each, {"x": x}) for each in (read_model(tmp_path / "net.txt"), graph))
+    np.testing.assert_array_equal(found["logits"], wanted["logits"])

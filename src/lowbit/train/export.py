@@ -1,4 +1,7 @@
-"""From a trained module to the files that others read: ``model.onnx``, and ``model.circle`` if it can be."""
+"""From a trained module to the files that others read.
+
+``model.onnx``, and ``model.circle`` where its schemes allow; ``model.txt`` where neither can be written.
+"""
 
 from pathlib import Path
 
@@ -23,4 +26,6 @@ def write_networks(module: nn.Module, shape: tuple[int, ...], folder: Path) -> d
             write_model(graph, folder / f"model.{suffix}")
         except UnsupportedError as error:
             refused[suffix] = str(error)
+    if len(refused) == 2:
+        write_model(graph, folder / "model.txt")
     return refused

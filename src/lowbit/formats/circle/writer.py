@@ -2,7 +2,7 @@
 
 import os
 
-from lowbit.errors import GraphError
+from lowbit.errors import GraphError, UnsupportedError
 from lowbit.formats.batch import open_batch
 from lowbit.formats.circle.exporter import Exporter
 from lowbit.formats.circle.lowering import is_lowered, lower
@@ -14,6 +14,7 @@ from lowbit.formats.circle.structure import check_structure
 from lowbit.formats.flatbuffer_writer import write_flatbuffer
 from lowbit.ir import Graph, Node, run_passes
 from lowbit.ir.passes import ENGINE_FORM
+from lowbit.schemes import FixedPoint
 from lowbit.untrusted import write_atomic
 from lowbit.version import __version__
 
@@ -36,6 +37,7 @@ def content_of(graph: Graph, *, tflite: bool = False) -> bytearray:
     Float layers in other forms (MatMul, Add, transposed weights, normalization) are rewritten; low-bit
     graphs are written as they are and read back equal.
     """
+    _refuse_fixed_point(graph)
     plain = graph if is_lowered(graph) else run_passes(graph, ENGINE_FORM).graph
     exporter = Exporter(plain)
     inputs = tuple(exporter.tensor(name) for name in plain.inputs)
@@ -58,6 +60,13 @@ def content_of(graph: Graph, *, tflite: bool = False) -> bytearray:
     )
     seal(content, manifest)
     return content
+
+
+def _refuse_fixed_point(graph: Graph) -> None:
+    for value in graph.values.values():
+        if isinstance(value.encoding, FixedPoint):
+            where, remedy = f"{graph.name}/{value.name}", "Write .txt instead."
+            raise UnsupportedError("a .circle file cannot carry fixed point", where=where, remedy=remedy)
 
 
 def _require_same(graph: Graph, reread: Graph) -> None:

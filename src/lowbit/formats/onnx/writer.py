@@ -171,6 +171,12 @@ class _Writer:
         encoding = self.graph.value(name).encoding
         if encoding is None:
             return ""
+        if encoding.scheme == "fixed":
+            raise UnsupportedError(
+                "ONNX cannot carry fixed-point codes",
+                where=f"{node.name}: {name}",
+                remedy="Write .txt instead.",
+            )
         if encoding.channels != 1:
             raise _unsupported("codes per channel", f"{node.name}: {name}", "one set of parameters")
         return encoding.scheme
