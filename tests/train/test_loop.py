@@ -1,6 +1,7 @@
 """The loop: what a run leaves behind, exact resume, several processes, and what goes wrong."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from lowbit.data import load
-from lowbit.errors import DataError, NumericError, PlanError
+from lowbit.errors import DataError, MissingExtra, NumericError, PlanError
 
 pytest.importorskip("lightning_fabric")
 
@@ -107,6 +108,16 @@ def test_a_student_starts_from_its_parent_and_learns_from_it(tmp_path: Path) -> 
     assert found["codes"] == 20 * 6 * 14 * 14 and found["codes_engine"] == 0 and not found["why_not"]
     assert found["classes_engine"] == found["classes_onnxruntime"] == 0
     assert (tmp_path / "student/model.circle").exists() and not result.facts["not_written"]
+
+
+def test_the_curve_goes_to_tensorboard_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingExtra, match=r"lowbit\[tensorboard\]"):
+        train(recipe(epochs=1), made(), out=tmp_path / "run", tensorboard=True)
+    monkeypatch.undo()
+    pytest.importorskip("tensorboard")
+    train(recipe(epochs=1), made(), out=tmp_path / "run", tensorboard=True)
+    assert list((tmp_path / "run").glob("events.out.tfevents*"))
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

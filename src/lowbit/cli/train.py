@@ -26,6 +26,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on from the folder's checkpoint, or start again.")
     ] = True,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write the curve for TensorBoard too.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a network by a recipe.
@@ -51,6 +54,7 @@ def train(
             device=device,
             resume=resume,
             progress=advance,
+            tensorboard=tensorboard,
             command=_command(recipe, given),
         )
     _print(result, as_json)

@@ -15,7 +15,7 @@ from typing import Any
 
 from lowbit.errors import FileError, PlanError
 from lowbit.train.recipe import Recipe
-from lowbit.untrusted import read_file, write_atomic
+from lowbit.untrusted import write_atomic
 
 WEIGHTS, CHECKPOINT = "weights.safetensors", "checkpoint.safetensors"
 METRICS, RESULT = "metrics.jsonl", "result.json"
@@ -41,25 +41,6 @@ class Result:
     def write(self) -> None:
         """Write ``result.json``."""
         write_atomic(self.folder / RESULT, (json.dumps(self.facts, indent=1) + "\n").encode())
-
-
-class Metrics:
-    """The learning curve: one JSON object per line.
-
-    Args:
-        folder: of the run.
-        before: lines of this epoch and later are dropped, for they will come again.
-    """
-
-    def __init__(self, folder: Path, before: int) -> None:
-        self._path = folder / METRICS
-        lines = read_file(self._path).decode().splitlines() if self._path.exists() else []
-        self.rows = [row for row in map(json.loads, lines) if row["epoch"] <= before]
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Append a line; the file is whole at any time."""
-        self.rows.append(dict(row))
-        write_atomic(self._path, "".join(json.dumps(line) + "\n" for line in self.rows).encode())
 
 
 def kept_name(recipe: Recipe) -> str:

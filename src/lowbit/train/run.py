@@ -1,0 +1,165 @@
+"""A run: everything that a step needs, put together once, and its checkpoint."""
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from lowbit.errors import PlanError
+from lowbit.train.checkpoint import read_tensors, restore_training, training_state, write_tensors
+from lowbit.train.network import build, teacher
+from lowbit.train.recipe import Optimizer, Recipe
+from lowbit.train.result import CHECKPOINT
+from lowbit.train.samples import Samples, Splits, samples_of
+from lowbit.zoo import network
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run is: epochs done, and the seconds they took over all starts."""
+
+    epoch: int = 0
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+
+
+class Clock:
+    """Seconds of a run, over all its starts."""
+
+    def __init__(self, start: Position) -> None:
+        self._cpu = time.process_time() - start.cpu_s
+        self._wall = time.monotonic() - start.wall_s
+
+    def seconds(self) -> dict[str, float]:
+        """Return processor and wall seconds until now."""
+        cpu, wall = time.process_time() - self._cpu, time.monotonic() - self._wall
+        return {"cpu_s": round(cpu, 1), "wall_s": round(wall, 1)}
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """All that a step needs.
+
+    `module` has the weights, `wrapped` is what Fabric makes of it, `new` names weights that a parent had not.
+    """
+
+    recipe: Recipe
+    folder: Path
+    fabric: Fabric
+    module: nn.Module
+    wrapped: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: AveragedModel | None
+    teacher: nn.Module | None
+    train: Samples
+    test: Samples
+    new: list[str]
+
+    @property
+    def judged(self) -> nn.Module:
+        """The module whose accuracy counts: the average of weights where there is one."""
+        return self.module if self.average is None else self.average.module
+
+    @property
+    def steps(self) -> int:
+        """Whole batches in an epoch."""
+        return len(self.train) // self.recipe.batch
+
+    def restore(self) -> Position:
+        """Go to where the checkpoint is, or to the start."""
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return Position()
+        tensors, facts = read_tensors(path)
+        if facts["recipe"] != self.recipe.to_dict():
+            raise PlanError(
+                "the folder holds a run of another recipe",
+                where=str(path),
+                expected="the settings that it began with",
+                found=_differences(facts["recipe"], self.recipe.to_dict()),
+                remedy="Give another --out, or start again with --fresh.",
+            )
+        restore_training(tensors, self.module, self.optimizer, self.average)
+        return Position(**facts["position"])
+
+    def keep(self, position: Position) -> None:
+        """Write the checkpoint."""
+        if self.fabric.is_global_zero:
+            state = training_state(self.module, self.optimizer, self.average)
+            facts = {"recipe": self.recipe.to_dict(), "position": vars(position)}
+            write_tensors(self.folder / CHECKPOINT, state, facts)
+        self.fabric.barrier()
+
+
+def prepare_run(recipe: Recipe, data: Splits, folder: Path, device: str) -> Run:
+    """Return a run at its start; errors are those of `lowbit.train.train`."""
+    fabric = _fabric(device, recipe.precision)
+    fabric.launch()
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    shape = network(recipe.network).input_shape
+    module, new = build(recipe, folder)
+    teaching = teacher(recipe, folder)
+    train_samples = samples_of(data.train, shape, recipe.normalize, fabric.device)
+    test_samples = samples_of(data.test, shape, recipe.normalize, fabric.device)
+    _check_batch(recipe.batch, len(train_samples), fabric.world_size)
+    module.to(fabric.device)
+    optimizer = _optimizer(recipe.optimizer, module)
+    wrapped, optimizer = fabric.setup(module, optimizer)
+    averaging = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
+    average = AveragedModel(module, multi_avg_fn=averaging, use_buffers=True) if recipe.average else None
+    teaching = None if teaching is None else teaching.to(fabric.device)
+    parts = (module, wrapped, optimizer, average, teaching, train_samples, test_samples)
+    return Run(recipe, folder, fabric, *parts, new)
+
+
+def _check_batch(batch: int, samples: int, processes: int) -> None:
+    if batch > samples:
+        raise PlanError("a batch has more samples than there are", where="batch", found=f"{samples} samples")
+    if batch % processes:
+        raise PlanError(
+            "a batch cannot be shared by the processes",
+            where="batch",
+            expected=f"a multiple of {processes}",
+            found=str(batch),
+        )
+
+
+def _fabric(device: str, precision: str) -> Fabric:
+    """Return one device, or, under ``torchrun``, this process's part."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of every precision it sets up
+    torch.backends.cudnn.allow_tf32 = False  # float32 is float32: its ten bits would move thresholds
+    world, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    return Fabric(
+        accelerator=device,
+        devices=local,
+        num_nodes=world // local,
+        strategy="ddp" if world > 1 else "auto",
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+    )
+
+
+def _optimizer(settings: Optimizer, module: nn.Module) -> torch.optim.Optimizer:
+    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},
+    ]
+    match settings.name:
+        case "sgd":
+            return torch.optim.SGD(groups, settings.rate, momentum=settings.momentum, nesterov=True)
+        case "adam":
+            return torch.optim.Adam(groups, settings.rate)
+    return torch.optim.AdamW(groups, settings.rate)
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return ", ".join(f"{name} was {old.get(name)!r}, is {new.get(name)!r}" for name in names)

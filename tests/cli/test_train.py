@@ -1,0 +1,76 @@
+"""``lowbit train``: a recipe on data that is made here, its folder, and what wrong words say."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lowbit.cli import app, guarded
+
+pytest.importorskip("lightning_fabric")
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lowbit", *map(str, words)])
+        code = guarded(app)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    pictures, labels = random.integers(0, 256, (40, 28, 28), np.uint8), random.integers(0, 10, 40)
+    np.savez(tmp_path / "data.npz", x_train=pictures, y_train=labels, x_test=pictures, y_test=labels)
+    path = tmp_path / "made.toml"
+    path.write_text('network = "lenet"\ndata = "data.npz"\nepochs = 2\nbatch = 20\n')
+    return path
+
+
+def test_a_recipe_becomes_a_folder_that_other_commands_read(recipe: Path, command: Command) -> None:
+    code, out, _ = command("train", recipe, "--seed", 3, "--epochs", 1, "--json")
+    facts = json.loads(out)
+    assert code == 0 and facts["seed"] == 3 and facts["settings"]["epochs"] == len(facts["curve"]) == 1
+    assert facts["command"] == "lowbit train recipes/made.toml --data DIR --seed 3 --epochs 1"
+    code, out, _ = command("eval", "runs/made-seed3/model.onnx", "--data", "data.npz", "--json")
+    assert code == 0 and json.loads(out)["top1"] == facts["top1"]
+
+
+def test_people_read_a_line(recipe: Path, command: Command) -> None:
+    code, out, _ = command("train", recipe, "--out", "there")
+    assert code == 0 and "there: top-1" in out and "of 40 samples" in out
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        ("epoch = 3", 6, "expected epochs"),
+        ('plan = { conf1 = { weight = "binary" } }', 6, "expected conv1"),
+        ('plan = { conv1 = { wait = "binary" } }', 6, "expected weight"),
+        ('loss = { teacher = "parent", distillation = 0.5 }', 6, "lowbit train recipes/parent.toml"),
+        ("batch = 41", 6, "a batch has more samples"),
+        ("optimizer = { name = 'sgd', rate = 1e30 }", 7, "the loss is not finite"),
+    ],
+)
+def test_what_is_wrong_is_explained(recipe: Path, command: Command, line: str, code: int, says: str) -> None:
+    lines = [old for old in recipe.read_text().splitlines() if old.split()[0] != line.split()[0]]
+    recipe.write_text("\n".join([*lines, line]))
+    found, _, err = command("train", recipe)
+    assert found == code and says in " ".join(err.split())
+
+
+def test_missing_data_is_named(recipe: Path, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "data.npz").unlink()
+    code, _, err = command("train", recipe)
+    assert code == 3 and "data.npz" in err
