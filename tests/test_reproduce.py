@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lowbit.errors import DataError, FileError, PlanError
-from lowbit.reproduce import Row, find_row, kept, read_rows, remake
+from lowbit.reproduce import Row, find_rows, kept, read_rows, remake
 from lowbit.zoo import NETWORKS
 
 ROOT = Path(__file__).parent.parent
@@ -26,10 +26,11 @@ def test_every_row_is_whole(row: Row) -> None:
         assert ours is not None and row.published and row.source
 
 
-def test_near_names_of_rows() -> None:
-    assert find_row(ROWS, "L2").recipe == "lst1"
+def test_rows_by_name() -> None:
+    assert [row.recipe for row in find_rows(ROWS, "L2")] == ["lst1"]
+    assert [row.name for row in find_rows(ROWS, "L10")] == [name for name in ROWS if name.startswith("L10")]
     with pytest.raises(PlanError, match="Q10-3"):
-        find_row(ROWS, "Q10-33")
+        find_rows(ROWS, "Q10-33")
 
 
 def test_figures_are_for_people() -> None:

@@ -103,16 +103,17 @@ def read_rows(recipes: Path) -> dict[str, Row]:
     return rows
 
 
-def find_row(rows: Mapping[str, Row], name: str) -> Row:
-    """Return a row by name.
+def find_rows(rows: Mapping[str, Row], name: str) -> list[Row]:
+    """Return the row of a name, or all that begin with it: ``L10`` is ``L10-784-10`` and its siblings.
 
     Raises:
         PlanError: there is none; near names are listed.
     """
-    if name not in rows:
+    found = [rows[name]] if name in rows else [row for key, row in rows.items() if key.startswith(f"{name}-")]
+    if not found:
         near = difflib.get_close_matches(name, rows, n=3, cutoff=0.4) or list(rows)
         raise PlanError("no such row", expected=" or ".join(near), found=repr(name))
-    return rows[name]
+    return found
 
 
 def kept(row: Row, results: Path) -> Kept | None:

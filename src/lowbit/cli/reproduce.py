@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from lowbit.cli.console import JsonFlag, out, print_json, print_table, progress
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    name: Annotated[str | None, typer.Argument(help="A row, such as L2; without one, the list.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A row, such as L2, or several, such as L10; without one, the list.")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Where data sets are; else they are looked for.")
     ] = None,
@@ -26,13 +28,13 @@ def reproduce(
 
     Example: `lowbit reproduce L2 --data DIR`
     """
-    from lowbit.reproduce import find_row, read_rows
+    from lowbit.reproduce import find_rows, read_rows
 
     rows = read_rows(recipes)
     if name is None:
         _list(list(rows.values()), results, as_json)
     else:
-        _remake(find_row(rows, name), data, runs, recipes, results, as_json)
+        _remake(find_rows(rows, name), data, runs, recipes, results, as_json)
 
 
 def _list(rows: "list[Row]", results: Path, as_json: bool) -> None:
@@ -65,20 +67,26 @@ def _facts(row: "Row", results: Path) -> dict:  # type: ignore[type-arg]
     }
 
 
-def _remake(row: "Row", data: Path | None, runs: Path, recipes: Path, results: Path, as_json: bool) -> None:
+def _remake(
+    rows: "list[Row]", data: Path | None, runs: Path, recipes: Path, results: Path, as_json: bool
+) -> None:
     from lowbit.reproduce import remake
 
+    found = []
     with Progress(console=progress, transient=True, disable=as_json) as bar:
-        task = bar.add_task(row.name, total=None)
+        for row in rows:
+            task = bar.add_task(row.name, total=None)
 
-        def advance(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
+            def advance(done: int, total: int, what: str, task: TaskID = task) -> None:
+                bar.update(task, completed=done, total=total, description=what)
 
-        value = remake(row, recipes, runs, data, advance)
-    facts = _facts(row, results) | {"remade": value}
+            found.append(_facts(row, results) | {"remade": remake(row, recipes, runs, data, advance)})
+            bar.remove_task(task)
     if as_json:
-        print_json(facts)
+        print_json({"rows": found})
         return
-    shown = [(row.what, row.text(row.published), row.text(facts["ours"]), row.text(value))]
-    print_table(row.name, ("what", "published", "ours, kept", "now"), shown)
-    out.print(f"Published by: {row.source}. Made by: {row.command}", style="dim", markup=False)
+    shown = [
+        (row.name, row.what, *(row.text(facts[key]) for key in ("published", "ours", "remade")), row.source)
+        for row, facts in zip(rows, found, strict=True)
+    ]
+    print_table("made again", ("row", "what", "published", "ours, kept", "now", "source"), shown)

@@ -21,6 +21,7 @@ from lowbit.untrusted import MAX_BYTES, read_file
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _PREFIXES = {"train": "train", "test": "t10k|test"}
+_NAME = re.compile(r"[-_.]idx\d")
 _CHUNK = 1 << 20
 
 
@@ -44,7 +45,7 @@ def read_idx_folder(folder: Path, split: str) -> Raw:
 
 def holds_idx(folder: Path) -> bool:
     """Whether some file there is called as idx files are."""
-    return any("idx" in path.name for path in folder.iterdir())
+    return any(_NAME.search(path.name) for path in folder.iterdir())
 
 
 def read_idx(path: Path, limit: int = MAX_BYTES) -> Numbers:
