@@ -210,24 +210,30 @@ def _deployed(layer: Layer, x: Tensor, product: Product) -> Tensor:
 
 def _on_integers(layer: Layer, x: Tensor, product: Product) -> Tensor:
     """Return `float32(scale sum X W + bias64)`, the sums exact (`lowbit.ir.deployed`)."""
-    assert layer.input_quantizer is not None and layer.weight_quantizer is not None
-    encoding = input_encoding(layer)
-    weights, scale_w = layer.weight_quantizer.deployed(layer.weight)
-    integers = layer.input_quantizer.integers(x, encoding)
+    reads, has = layer.input_quantizer, layer.weight_quantizer
+    assert reads is not None and has is not None
+    encoding, (weights, scale_w) = input_encoding(layer), has.deployed(layer.weight)
+    integers = reads.integers(x, encoding)
     exact = torch.float32 if _fits_float32(integers, weights) else torch.float64
-    sums = product(integers.to(exact), weights.to(exact)).double()
-    scale = float(encoding.integer_scale()[0]) * scale_w
-    has = layer.weight_quantizer
-    bias = torch.zeros_like(scale) if layer.bias is None else has.bias(layer.bias).double()
+    sums = product(integers.to(exact), weights.to(exact))
     column = (-1, *[1] * (x.ndim - 2)) if isinstance(layer, Conv2d) else (-1,)
+    scale, offset = float(encoding.integer_scale()[0]) * scale_w, float(encoding.integer_offset()[0])
+    if layer.bias is None and not offset and _is_single(scale, sums):
+        return sums.mul_(scale.float().view(column))
+    bias = torch.zeros_like(scale) if layer.bias is None else has.bias(layer.bias).double()
     if _is_int8(layer):
-        return (sums.add_((bias / scale).round().view(column)).mul_(scale.view(column))).float()
-    constant, offset = bias.view(column), float(encoding.integer_offset()[0])
+        return sums.double().add_((bias / scale).round().view(column)).mul_(scale.view(column)).float()
+    constant = bias.view(column)
     if offset:
         ones = torch.ones_like(integers[:1], dtype=torch.float64)
         constant = constant + offset * (scale_w.view(column) * product(ones, weights.double()))
-    result = sums.mul_(scale.view(column)).add_(constant)
+    result = sums.double().mul_(scale.view(column)).add_(constant)
     return result if _needs_float64(encoding) else result.float()
+
+
+def _is_single(scale: Tensor, sums: Tensor) -> bool:
+    """Return whether exact sums and scales are float32: then a product is rounded once in float32 as well."""
+    return sums.dtype == torch.float32 and bool((scale.float() == scale).all())
 
 
 def _needs_float64(encoding: Encoding) -> bool:
