@@ -110,6 +110,13 @@ def test_a_student_starts_from_its_parent_and_learns_from_it(tmp_path: Path) -> 
     assert (tmp_path / "student/model.circle").exists() and not result.facts["not_written"]
 
 
+def test_fixed_point_gives_the_reference_s_logits(tmp_path: Path) -> None:
+    plan = {"*": {"weight": "fixed:6.3", "activation": "fixed:6.3"}}
+    facts = train(recipe(network="lst1", normalize=[0.5, 0.5], plan=plan), made(), out=tmp_path / "run").facts
+    assert facts["scheme"] == "fixed:6.3" and set(facts["not_written"]) == {"onnx", "circle"}
+    assert facts["differences"] == {"samples": 20, "logits": 200, "logits_reference": 0}
+
+
 def test_the_curve_goes_to_tensorboard_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingExtra, match=r"lowbit\[tensorboard\]"):

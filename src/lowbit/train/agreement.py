@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lowbit.engine import Program
 from lowbit.errors import EngineError
 from lowbit.formats import read_model
-from lowbit.ir import Graph
+from lowbit.ir import Graph, evaluate
 from lowbit.nn import Conv2d, Linear
 from lowbit.train.samples import Samples
 
@@ -59,6 +59,29 @@ def agreement(module: nn.Module, model: Path, samples: Samples) -> dict[str, Any
         if session is not None:
             logits = session.run(None, {session.get_inputs()[0].name: x})[0]
             _add(result, "classes_onnxruntime", logits.argmax(1) != classes)
+    return result
+
+
+def reference_agreement(module: nn.Module, model: Path, samples: Samples) -> dict[str, Any]:
+    """Return how many logits differ from the integer reference: of fixed point, none should.
+
+    Args:
+        module: in eval mode, on the CPU.
+        model: its ``.txt``, which only the reference runs.
+        samples: to compare over.
+
+    Returns:
+        ``samples``, ``logits`` in all, and ``logits_reference``, those that differ.
+    """
+    graph = read_model(model)
+    result: dict[str, Any] = {"samples": len(samples)}
+    for start in range(0, len(samples), _BLOCK):
+        inputs = samples.inputs(samples.pictures(slice(start, start + _BLOCK))).cpu()
+        wanted = evaluate(graph, {graph.inputs[0]: inputs.numpy()})[graph.outputs[0]]
+        with torch.no_grad():
+            found = module(inputs).numpy()
+        _add(result, "logits", np.ones(wanted.shape, bool))
+        _add(result, "logits_reference", found != wanted)
     return result
 
 

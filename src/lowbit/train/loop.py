@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lowbit.errors import NumericError
 from lowbit.nn import clamp_latents, reestimate_batchnorm, set_progress
 from lowbit.provenance import provenance
-from lowbit.train.agreement import agreement
+from lowbit.train.agreement import agreement, reference_agreement
 from lowbit.train.augmentation import augment
 from lowbit.train.checkpoint import write_tensors
 from lowbit.train.export import write_networks
@@ -189,6 +189,8 @@ def _export(run: Run) -> dict[str, Any]:
     facts: dict[str, Any] = {"not_written": write_networks(module, run.test.shape, folder)}
     if (folder / "model.onnx").exists():
         facts["differences"] = agreement(module, folder / "model.onnx", run.test)
+    if (folder / "model.txt").exists():
+        facts["differences"] = reference_agreement(module, folder / "model.txt", run.test)
     return facts
 
 
