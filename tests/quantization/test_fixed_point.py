@@ -88,12 +88,35 @@ def test_a_bias_of_another_format_is_refused() -> None:
         verify(low)
 
 
-def test_only_the_text_form_carries_it(tmp_path: Path) -> None:
-    graph = to_fixed_point(float_graph(NETWORKS["lst1"]), 6, 4)
-    for suffix in ("onnx", "circle"):
-        with pytest.raises(UnsupportedError, match=r"Write \.txt"):
-            write_model(graph, tmp_path / f"net.{suffix}")
-    write_model(graph, tmp_path / "net.txt")
-    x = np.random.default_rng(0).normal(size=(2, 1, 28, 28)).astype(np.float32)
-    found, wanted = (evaluate(each, {"x": x}) for each in (read_model(tmp_path / "net.txt"), graph))
-    np.testing.assert_array_equal(found["logits"], wanted["logits"])
+@pytest.mark.parametrize("encoding", [(6, 4, "nearest"), (3, 4, "floor"), (8, 8, "nearest")])
+@pytest.mark.parametrize("name", ["lst1", "reslst", "mlp-784-12-10"])
+def test_files_keep_it_and_onnx_runtime_gives_the_integers(
+    name: str, encoding: tuple[int, int, str], tmp_path: Path
+) -> None:
+    import onnxruntime
+
+    graph = to_fixed_point(float_graph(NETWORKS[name], seed=1), *encoding)
+    x = np.random.default_rng(0).normal(size=(3, *NETWORKS[name].input_shape)).astype(np.float32)
+    x[0].flat[:3] = np.nan, np.inf, -np.inf
+    wanted = evaluate(graph, {"x": x})["logits"]
+    for suffix in ("onnx", "txt"):
+        write_model(graph, tmp_path / f"net.{suffix}")
+        assert to_text(read_model(tmp_path / f"net.{suffix}")) == to_text(graph)
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    np.testing.assert_array_equal(session.run(None, {"x": x})[0], wanted)
+
+
+def test_circle_has_no_such_layers(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match=r"Write \.txt"):
+        write_model(to_fixed_point(float_graph(NETWORKS["lst1"]), 6, 4), tmp_path / "net.circle")
+
+
+def test_sums_that_float64_cannot_hold_are_refused_by_onnx(tmp_path: Path) -> None:
+    graph = Graph("wide", ("x",), ("y",))
+    graph.add(Value("x", "float32", ("n", 1 << 22)))
+    graph.nodes = [
+        Node("Gemm", ("x", graph.add_constant("w", np.ones((1, 1 << 22)))), ("y",), {"transB": 1}, "fc")
+    ]
+    infer(graph)
+    with pytest.raises(UnsupportedError, match="so wide"):
+        write_model(to_fixed_point(graph, 8, 8), tmp_path / "net.onnx")

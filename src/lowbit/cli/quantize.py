@@ -59,7 +59,7 @@ def quantize(
 
     `bits = 2` then `[layers.fc1]` and `bits = 3`
 
-    Fixed point is rounding alone: `lowbit quantize lst1.onnx -o lst1.txt --scheme fixed:6.7`
+    Fixed point is rounding alone: `lowbit quantize lst1.onnx -o low.onnx --scheme fixed:6.7`
     """
     from lowbit import api
     from lowbit.quantization import Plan

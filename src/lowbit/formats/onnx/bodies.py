@@ -4,6 +4,8 @@ A body is a few steps that differ and a few calls of shared parts. ``input``, ``
 prefix what belongs to the encoding of each. Types by number: 1 float32, 2 uint8, 6 int32, 11 float64.
 """
 
+from lowbit.formats.onnx import fixed_point
+
 
 def encoding(prefix: str, scheme: str) -> str:
     """Return steps that give ``p_integers`` by code, ``p_scale64`` and ``p_offset64``, all float64."""
@@ -372,4 +374,5 @@ PARTS = {
     "LQWeights": _WEIGHTS,
     "LQSums": _SUMS,
     "LQWindowSums": _WINDOW_SUMS,
+    **fixed_point.PARTS,
 }

@@ -15,6 +15,7 @@ where learned-basis codes are what is not mentioned. An encoding of ``x`` is wri
 
     learned basis    inputs x_scales (the basis), x_offset     attribute x_top
     affine           inputs x_scale, x_zero_point              attribute x_bits
+    fixed point      (`lowbit.formats.onnx.fixed_point`)       attribute x_format
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING
 
+from lowbit.formats.onnx import fixed_point
 from lowbit.formats.onnx.bodies import (
     AFFINE_SUMS,
     AFFINE_WINDOW_SUMS,
@@ -52,8 +54,10 @@ OPSET = 18
 CODED_ACTIVATIONS = ("Relu", "Tanh", "Sigmoid")
 
 FLOAT, DOUBLE = 1, 11  # TensorProto.DataType, for the attribute accumulator_type
-INPUT_FIELDS = {"lq": ("scales", "offset"), "affine": ("scale", "zero_point")}
-ATTRIBUTE_FIELD = {"lq": "top", "affine": "bits"}
+INPUT_FIELDS = {"lq": ("scales", "offset"), "affine": ("scale", "zero_point"), "fixed": ()}
+ATTRIBUTE_FIELD = {"lq": "top", "affine": "bits", "fixed": "format"}
+PLANAR = ("lq", "affine")
+"""The schemes of codes that layers of planes read and give."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ class Function:
     def encodings(self) -> dict[str, str]:
         """The scheme of every encoding that the node states, by prefix."""
         layer = "lq" if self.op in LAYERS else "affine" if self.op in AFFINE_LAYERS else ""
+        layer = "fixed" if self.op == "FixedLinear" else layer
         stated = {"input": self.source, "weights": layer, "output": self.target}
         return {prefix: scheme for prefix, scheme in stated.items() if scheme}
 
@@ -125,6 +130,9 @@ def function_name(
     if op == "MaxPool":
         return "MaxPoolOfCodes"
     origin = "FromAffine" if source == "affine" and op in (*LAYERS, "Decode") else ""
+    if "fixed" in (source, target):
+        suffix = {"Encode": "ToFixed", "Decode": "FromFixed", "FixedLinear": "" if target else "ToFloat"}
+        return op + suffix.get(op, "")
     result = {"lq": "", "affine": "ToAffine", "": f"To{activation.capitalize()}"}[target]
     if op in ("Decode", *AFFINE_LAYERS):
         result = "ToFloat" if op in AFFINE_LAYERS and not target else ""
@@ -147,15 +155,32 @@ def is_ours(name: str) -> bool:
 @cache
 def functions() -> dict[str, Function]:
     """Return every function by name."""
-    made = [_decode(source) for source in INPUT_FIELDS]
-    made += [_encode(target, by_thresholds) for target in INPUT_FIELDS for by_thresholds in (False, True)]
-    made += [_coded_activation(op, target) for op in CODED_ACTIVATIONS for target in INPUT_FIELDS]
+    made = [_decode(source) for source in PLANAR]
+    made += [_encode(target, by_thresholds) for target in PLANAR for by_thresholds in (False, True)]
+    made += [_coded_activation(op, target) for op in CODED_ACTIVATIONS for target in PLANAR]
     made += [_affine_layer(op, target) for op in AFFINE_LAYERS for target in ("affine", "")]
     made += [_max_pool()]
-    for op, source in product(LAYERS, INPUT_FIELDS):
-        made += [_layer_to_codes(op, source, target) for target in INPUT_FIELDS]
+    for op, source in product(LAYERS, PLANAR):
+        made += [_layer_to_codes(op, source, target) for target in PLANAR]
         made += [_layer_to_floats(op, source, activation) for activation in ACTIVATIONS]
+    made += [_fixed(*row) for row in _FIXED]
     return {function.name: function for function in made}
+
+
+_FIXED = (
+    ("Encode", "", "fixed", ("input",), fixed_point.ENCODE),
+    ("Decode", "fixed", "", ("input",), fixed_point.DECODE),
+    ("FixedLinear", "fixed", "fixed", ("input", "weights", "bias"), fixed_point.LINEAR_TO_CODES),
+    ("FixedLinear", "fixed", "", ("input", "weights", "bias"), fixed_point.LINEAR_TO_FLOATS),
+    ("FixedAdd", "fixed", "fixed", ("input", "other"), fixed_point.ADD),
+    ("FixedLookup", "fixed", "fixed", ("input", "table"), fixed_point.LOOKUP),
+)
+"""Operator, scheme in and out, tensors, steps."""
+
+
+def _fixed(op: str, source: str, target: str, tensors: tuple[str, ...], steps: str) -> Function:
+    settings = ("code_type",) if target else ()
+    return Function(function_name(op, source, target), op, source, target, tensors, settings, steps)
 
 
 def _encode(target: str, by_thresholds: bool) -> Function:

@@ -24,9 +24,9 @@ from lowbit.formats.onnx.tensors import plain
 from lowbit.formats.onnx.writer import ENCODING_KEY
 from lowbit.ir import Value
 from lowbit.ir.activations import apply_activation
-from lowbit.ir.graph import Array, Attribute
+from lowbit.ir.graph import DTYPES, Array, Attribute
 from lowbit.planes import padding_is_zero, word_count
-from lowbit.schemes import Affine, Encoding, LearnedBasis, encoding_from_dict
+from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis, encoding_from_dict
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -92,14 +92,14 @@ def read_lowbit_node(
             "that of its producer",
             "another",
         )
-    new = [_weights(kind, node, encodings["weights"])] if "weights" in encodings else []
+    new = _constants(kind, node, encodings)
     if "output" in encodings:
         new.append(Value(proto.output[0], "code", _output_shape(source, new), None, encodings["output"]))
     coded_activation = kind.op in CODED_ACTIVATIONS
     if coded_activation:
         _check_table(kind, node.constant("table"), source.encoding, encodings["output"])
     standard = coded_activation or kind.op == "MaxPool"
-    inputs = tuple(node.names[name] for name in kind.tensors if name != "table")
+    inputs = tuple(node.names[name] for name in kind.tensors if name != "table" or kind.op == "FixedLookup")
     return LowbitNode(inputs, _own_attributes(kind, attributes), "" if standard else DOMAIN, tuple(new))
 
 
@@ -139,7 +139,18 @@ class _Stated:
         _require(ok, f"attribute {name}", "integers", value)
         return numbers
 
+    def fixed_codes(self, name: str, encoding: Encoding) -> Value:
+        """Return a constant of fixed-point codes, as wide as its format asks for."""
+        dtype = "code" if encoding.bits <= 8 else "code16"
+        codes = self.constant(name, DTYPES[dtype].name)
+        _require(not codes.size or int(codes.max()) >> encoding.bits == 0, name, "codes", int(codes.max()))
+        return Value(self.names[name], dtype, codes.shape, codes, encoding)
+
     def encoding(self, prefix: str, scheme: str) -> Encoding:
+        if scheme == "fixed":
+            fields = self.integers(f"{prefix}_{ATTRIBUTE_FIELD[scheme]}")
+            _require(len(fields) == 3, f"{prefix}_{ATTRIBUTE_FIELD[scheme]}", "three integers", fields)
+            return FixedPoint(fields[0], fields[1], "nearest" if fields[2] else "floor")
         first, second = (self.constant(f"{prefix}_{field}") for field in INPUT_FIELDS[scheme])
         setting = self.integers(f"{prefix}_{ATTRIBUTE_FIELD[scheme]}")
         _require(min(setting) > 0, f"{prefix}_{ATTRIBUTE_FIELD[scheme]}", "above 0", min(setting))
@@ -164,6 +175,15 @@ def _each(array: Array, channels: int) -> Array:
     """Return one element per channel; what is equal in all was stored once."""
     _require(array.shape in ((1,), (channels,)), "parameters per channel", f"1 or {channels}", array.shape)
     return np.broadcast_to(array, (channels,)).copy()
+
+
+def _constants(kind: Function, node: _Stated, encodings: Mapping[str, Encoding]) -> list[Value]:
+    """Return the constants that are codes, weights first."""
+    if kind.op == "FixedLinear":
+        return [node.fixed_codes(name, encodings["weights"]) for name in ("weights", "bias")]
+    if kind.op == "FixedLookup":
+        return [node.fixed_codes("table", encodings["output"])]
+    return [_weights(kind, node, encodings["weights"])] if "weights" in encodings else []
 
 
 def _weights(kind: Function, node: _Stated, encoding: Encoding) -> Value:

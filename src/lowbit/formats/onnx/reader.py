@@ -35,7 +35,7 @@ from lowbit.formats.onnx.tensors import MAX_RANK, array_of, attribute_of, check_
 from lowbit.formats.onnx.wire import check_fields
 from lowbit.formats.onnx.writer import CARRIED, ENCODING_KEY, PRODUCER
 from lowbit.ir import Graph, Node, Value, verify
-from lowbit.ir.graph import Array, Attribute, Dimension, Shape
+from lowbit.ir.graph import DTYPES, Array, Attribute, Dimension, Shape
 from lowbit.ir.infer import infer_node
 from lowbit.untrusted import MAX_BYTES, read_file
 
@@ -274,6 +274,8 @@ class _Reader:
         self._require_known(name)
         if name not in self.result.values:
             array = _numbers(self.constants[name])
+            if array.dtype.name not in DTYPES:
+                raise UnsupportedError("data type not supported", where=name, found=array.dtype.name)
             self.result.add_constant(name, array, array.dtype.name)
         return name
 

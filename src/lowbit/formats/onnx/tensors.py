@@ -29,16 +29,19 @@ TYPES: dict[int, tuple[str, str]] = {
     9: ("bool", "int32_data"),
     11: ("float64", "double_data"),
 }
+STORED: dict[int, tuple[str, str]] = {**TYPES, 4: ("uint16", "int32_data")}
+"""What a constant may be: our codes of more than 8 bits besides."""
+
 _EXTERNAL = 1  # TensorProto.DataLocation
 
 
-def dtype_of(data_type: int, where: str) -> str:
+def dtype_of(data_type: int, where: str, known: Mapping[int, tuple[str, str]] = TYPES) -> str:
     """Return our name of a TensorProto.DataType.
 
     Raises:
         UnsupportedError: lowbit does not have it.
     """
-    if data_type not in TYPES:
+    if data_type not in known:
         raise UnsupportedError(
             "data type not supported",
             where=where,
@@ -46,7 +49,7 @@ def dtype_of(data_type: int, where: str) -> str:
             found=_type_name(data_type),
             remedy="Export the network in float32.",
         )
-    return TYPES[data_type][0]
+    return known[data_type][0]
 
 
 def array_of(tensor: "TensorProto", where: str) -> Array:
@@ -65,14 +68,14 @@ def array_of(tensor: "TensorProto", where: str) -> Array:
             found="external data",
             remedy="Save the model with its data inside, e.g. onnx.save(onnx.load(path), new_path).",
         )
-    dtype = np.dtype(dtype_of(tensor.data_type, where))
+    dtype = np.dtype(dtype_of(tensor.data_type, where, STORED))
     shape = tuple(int(length) for length in tensor.dims)
     _check_shape(shape, where)
     if tensor.HasField("raw_data"):
         raw = tensor.raw_data
         _check_count(len(raw), prod(shape) * dtype.itemsize, "bytes", where)
         return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
-    field = getattr(tensor, TYPES[tensor.data_type][1])
+    field = getattr(tensor, STORED[tensor.data_type][1])
     _check_count(len(field), prod(shape), "elements", where)
     return _from_field(np.array(field, np.float64 if dtype.kind == "f" else np.int64), dtype, where).reshape(
         shape

@@ -1,9 +1,9 @@
 """Graph to ONNX: plain ONNX for floats, low-bit nodes with the functions that run them.
 
-Codes travel as uint8 tensors. Packed weights stay packed: planes become int32 words ``[o, bits,
-ceil(n / 32)]``. Encodings become small tensors and attributes of the nodes that use them, so a viewer
-shows them and the reader restores them; `lowbit.formats.onnx.functions` says which. Equal graphs give
-equal bytes.
+Codes travel as uint8 tensors, above 8 bits as uint16. Packed weights stay packed: planes become int32 words
+``[o, bits, ceil(n / 32)]``. Encodings become small tensors and attributes of the nodes that use them, so a
+viewer shows them and the reader restores them; `lowbit.formats.onnx.functions` says which. Equal graphs
+give equal bytes.
 """
 
 import json
@@ -15,6 +15,7 @@ import numpy as np
 
 from lowbit.errors import TooLargeError, UnsupportedError
 from lowbit.formats.onnx.bodies import PARTS
+from lowbit.formats.onnx.fixed_point import code_type, format_field, require_exact
 from lowbit.formats.onnx.functions import (
     CODED_ACTIVATIONS,
     DOMAIN,
@@ -34,7 +35,7 @@ from lowbit.ir.deployed import deployed_layer, row_length
 from lowbit.ir.graph import DTYPES, Array, Attribute
 from lowbit.ir.infer import call_of
 from lowbit.ir.operators.windows import windows_of
-from lowbit.schemes import Affine, Encoding, LearnedBasis
+from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis
 from lowbit.untrusted import write_atomic
 
 if TYPE_CHECKING:
@@ -171,12 +172,6 @@ class _Writer:
         encoding = self.graph.value(name).encoding
         if encoding is None:
             return ""
-        if encoding.scheme == "fixed":
-            raise UnsupportedError(
-                "ONNX cannot carry fixed-point codes",
-                where=f"{node.name}: {name}",
-                remedy="Write .txt instead.",
-            )
         if encoding.channels != 1:
             raise _unsupported("codes per channel", f"{node.name}: {name}", "one set of parameters")
         return encoding.scheme
@@ -220,6 +215,13 @@ class _Writer:
             settings["weights_shape"] = (-1, *map(int, self.graph.value(node.inputs[1]).shape[1:]))
         if "strides" in kind.settings:
             settings |= self._window(node)
+        if kind.op == "FixedLinear":
+            source, weights = (self.graph.value(name) for name in node.inputs[:2])
+            require_exact(source, weights, node.name)
+        if "code_type" in kind.settings:
+            encoding = self.graph.value(node.outputs[0]).encoding
+            assert isinstance(encoding, FixedPoint)
+            settings["code_type"] = code_type(encoding)
         if "accumulator_type" in kind.settings:
             settings["accumulator_type"] = FLOAT if self._product_bound(node) < _EXACT_IN_FLOAT32 else DOUBLE
         return settings
@@ -293,7 +295,7 @@ def encoding_fields(
     """Return an encoding's tensors by field, and the name and value of its attribute.
 
     Args:
-        encoding: learned basis or affine.
+        encoding: learned basis, affine or fixed point.
         per_channel: whether it may have several channels, as weights do. What is equal in all of
             them, offsets of zero and the top, is stored once.
     """
@@ -302,6 +304,8 @@ def encoding_fields(
             "bits",
             encoding.bits,
         )
+    if isinstance(encoding, FixedPoint):
+        return {}, ("format", format_field(encoding))
     assert isinstance(encoding, LearnedBasis)
     if not per_channel:
         return {"scales": encoding.basis[0], "offset": encoding.offset}, ("top", int(encoding.top[0]))
