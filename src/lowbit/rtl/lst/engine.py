@@ -1,0 +1,169 @@
+"""The LST engine: picture in, scores and class out, as AXI-Streams.
+
+    s_axis_0   one byte per pixel, rows first; TLAST on the last pixel is not needed
+    m_axis_0   the scores, Qm.n in 16 bits, then the class with TLAST
+
+One clock enable stops everything: while a pixel is due and none is there, and while a score is not taken.
+Between pictures the engine runs on, so results never wait for the next picture.
+"""
+
+from typing import Any
+
+from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal, signed
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from lowbit.rtl.lst.output_layer import OutputLayer
+from lowbit.rtl.lst.pixel import PixelCode
+from lowbit.rtl.lst.plan import SUM_DELAY, TABLE_DELAY, LstPlan
+from lowbit.rtl.lst.sequencer import PipelinedSequencer, SharedSequencer, delay, follow
+from lowbit.rtl.lst.transform import ActivationTable, Transform
+from lowbit.rtl.primitives import Target
+
+
+class LstCore(wiring.Component):
+    """The engine without its streams.
+
+    It moves while ``enable``. ``wanted``: it needs a pixel in this clock; ``start``: it would take one, and begin.
+    """
+
+    def __init__(self, plan: LstPlan, target: Target) -> None:
+        self._plan, self._target = plan, target
+        super().__init__(
+            {
+                "pixel": In(8),
+                "waiting": In(1),
+                "start": Out(1),
+                "wanted": Out(1),
+                "score": Out(signed(plan.network.bits)),
+                "score_valid": Out(1),
+                "is_class": Out(1),
+                "enable": In(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        """Return sequencer, chains, the memory that transposes, and the output layer."""
+        m, plan, network = Module(), self._plan, self._plan.network
+        shared = plan.variant == "shared"
+        m.submodules.sequencer = at = (SharedSequencer if shared else PipelinedSequencer)(plan)
+        inside = at.slot < network.columns if network.columns < plan.period else 1
+        m.d.comb += [at.waiting.eq(self.waiting), self.start.eq(at.start)]
+        m.d.comb += self.wanted.eq(at.first.by_rows & inside)
+
+        x_pixel = self._pixel(m)
+        bits, hidden_bits = len(at.slot), plan.output.inputs.bits
+        m.submodules.hidden = hidden = memory.Memory(
+            shape=signed(hidden_bits), depth=1 << (2 * bits + (not shared)), init=[],
+            attrs={"ram_style": "block"},
+        )
+        write, read = hidden.write_port(), hidden.read_port()
+        read_half = [] if shared else [at.second.half]
+        m.d.comb += [read.addr.eq(Cat(at.second.index[:bits], at.slot, *read_half)), read.en.eq(1)]
+
+        if shared:
+            x = Signal(signed(plan.transforms[0].inputs.bits), reset_less=True)
+            m.d.sync += x.eq(Mux(delay(m, "by_columns", at.second.by_columns, 1), read.data, x_pixel))
+            y, slot, row = self._transform(m, 0, at, at.first, x)
+            y_of_columns, column_slot, column_row = y, slot, row
+        else:
+            x, x_of_columns = Signal(signed(len(x_pixel)), reset_less=True), Signal(signed(hidden_bits), reset_less=True)
+            m.d.sync += [x.eq(x_pixel), x_of_columns.eq(read.data)]
+            y, slot, row = self._transform(m, 0, at, at.first, x)
+            y_of_columns, column_slot, column_row = self._transform(m, 1, at, at.second, x_of_columns)
+
+        write_half = [] if shared else [row.half]
+        m.d.comb += [
+            write.addr.eq(delay(m, "write_address", Cat(slot, row.index[:bits], *write_half), TABLE_DELAY)),
+            write.en.eq(delay(m, "write", row.by_rows & (slot < network.by_rows.outputs), TABLE_DELAY)),
+            write.data.eq(y),
+        ]
+        self._output(m, y_of_columns, column_slot, column_row)
+        return m
+
+    def _pixel(self, m: Module) -> Signal:
+        """Return the code of the pixel that was taken a clock ago."""
+        m.submodules.pixel_code = code = PixelCode(self._plan.network)
+        pixel = Signal(8, reset_less=True)
+        m.d.sync += pixel.eq(self.pixel)
+        m.d.comb += code.pixel.eq(pixel)
+        return code.code
+
+    def _transform(self, m: Module, which: int, at: Any, row: Any, x: Signal) -> tuple[Any, Any, Any]:
+        """Return the activations of a chain, and slot and row of its sums, two clocks ahead of them."""
+        plan = self._plan.transforms[which]
+        chain = Transform(plan, self._target)
+        table = ActivationTable(self._plan.network, self._plan.table, plan.sums[-1].bits)
+        m.submodules[plan.name], m.submodules[f"{plan.name}_activation"] = chain, table
+        if len(plan.layers) == 2:
+            before = Signal(name="by_columns_before")
+            with m.If(at.slot == plan.period - 1):
+                m.d.sync += before.eq(row.by_columns)
+            m.d.comb += [chain.bank.eq(row.by_columns), chain.bank_before.eq(before)]
+        m.d.comb += [
+            chain.slot.eq(at.slot),
+            chain.x.eq(x),
+            chain.enable.eq(self.enable),
+            table.total.eq(chain.total),
+        ]
+        slot, row = follow(m, f"{plan.name}_sum", at.slot, row, plan.period, plan.length + SUM_DELAY)
+        return table.y, slot, row
+
+    def _output(self, m: Module, y: Any, slot: Any, row: Any) -> None:
+        plan = self._plan.output
+        m.submodules.output = output = OutputLayer(plan, self._plan.network.bits, self._target)
+        m.d.comb += [
+            output.address.eq(Cat(slot, row.index)),
+            output.valid.eq(row.by_columns & (slot < plan.b)),
+            output.first.eq((slot == 0) & (row.index == 0)),
+            output.last.eq((slot == plan.b - 1) & (row.index == plan.a - 1)),
+            output.y.eq(y),
+            output.enable.eq(self.enable),
+            self.score.eq(output.score),
+            self.score_valid.eq(output.score_valid),
+            self.is_class.eq(output.is_class),
+        ]
+
+
+class LstEngine(wiring.Component):
+    """The core behind AXI-Streams."""
+
+    def __init__(self, plan: LstPlan, target: Target = "xc7") -> None:
+        self._plan, self._target = plan, target
+        super().__init__(
+            {
+                "s_axis_0_tdata": In(8),
+                "s_axis_0_tvalid": In(1),
+                "s_axis_0_tlast": In(1),
+                "s_axis_0_tready": Out(1),
+                "m_axis_0_tdata": Out(16),
+                "m_axis_0_tvalid": Out(1),
+                "m_axis_0_tlast": Out(1),
+                "m_axis_0_tready": In(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        """Return the core and the enable."""
+        m, enable, blocked, taken = Module(), Signal(), Signal(), Signal()
+        core = LstCore(self._plan, self._target)
+        m.submodules.core = EnableInserter(enable)(core)
+        m.d.comb += [
+            blocked.eq(self.m_axis_0_tvalid & ~self.m_axis_0_tready),
+            enable.eq(~blocked & (self.s_axis_0_tvalid | ~core.wanted)),
+            self.s_axis_0_tready.eq((core.wanted | core.start) & ~blocked),
+            core.enable.eq(enable),
+            core.pixel.eq(self.s_axis_0_tdata),
+            core.waiting.eq(self.s_axis_0_tvalid),
+        ]
+        # A score that was taken while the core stood still must not be offered again.
+        with m.If(enable):
+            m.d.sync += taken.eq(0)
+        with m.Elif(self.m_axis_0_tready):
+            m.d.sync += taken.eq(1)
+        m.d.comb += [
+            self.m_axis_0_tvalid.eq(core.score_valid & ~taken),
+            self.m_axis_0_tdata.eq(core.score),
+            self.m_axis_0_tlast.eq(core.is_class),
+        ]
+        return m

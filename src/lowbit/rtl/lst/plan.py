@@ -1,0 +1,317 @@
+"""The plan of an LST engine: schedule, widths and memory contents, all computed from the network.
+
+A *transform* is a chain of multipliers. Multiplier c keeps element c of the current row; sums move down
+the chain, so one sum leaves per clock. A row takes `period` clocks, and output o of a row that starts
+at clock 0 leaves the last adder at clock ``length + 4 + o``. In clock s of a row, multiplier c works on
+output (s − c) mod period: of this row if s ≥ c, else still of the previous one. So all multipliers read
+one memory word per clock, whose content is rotated here, once.
+
+``shared``     one chain: rows of the picture, then columns of H.      (rows + a) · period clocks
+``pipelined``  two chains, a picture in each.                          max(rows, a) · period clocks
+
+Sums cannot overflow: their widths come from the codes of the weights and the range of the inputs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from typing import Literal
+
+import numpy as np
+
+from lowbit.errors import PlanError
+from lowbit.rtl.lst.network import Integers, Layer, LstNetwork
+
+Variant = Literal["shared", "pipelined"]
+
+WIDEST_SUM = 48
+"""Bits of the adder behind a multiplier in 7-series devices; ECP5 adders are made of logic."""
+
+SUM_DELAY = 4
+"""Clocks from a row's slot to its sum, besides the length of the chain: memory, its register, input
+register, product; see `lowbit.rtl.lst.transform`."""
+
+TABLE_DELAY = 2
+"""Clocks from a sum to its activation: memory and its register."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """All integers from ``low`` to ``high``."""
+
+    low: int
+    high: int
+
+    @property
+    def bits(self) -> int:
+        """Bits of the narrowest two's complement number that holds them."""
+        return max((self.high).bit_length(), (~self.low).bit_length() if self.low < 0 else 0) + 1
+
+    def __or__(self, other: "Range") -> "Range":
+        return Range(min(self.low, other.low), max(self.high, other.high))
+
+    def __str__(self) -> str:
+        return f"[{self.low}, {self.high}]"
+
+    @staticmethod
+    def of(codes: Integers) -> "Range":
+        """Return the range of an array."""
+        return Range(int(codes.min()), int(codes.max()))
+
+
+@dataclass(frozen=True, eq=False)
+class TransformPlan:
+    """One chain and what it is used for.
+
+    Attributes:
+        name: in messages and in Verilog.
+        layers: what it computes, one after the other (`bank` in the memory).
+        ranges: of the inputs of each layer.
+        period: clocks per row.
+        fraction_bits: n of Qm.n.
+        half: what is added to a sum so that cutting its fraction rounds it.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    ranges: tuple[Range, ...]
+    period: int
+    fraction_bits: int
+    half: int
+
+    @property
+    def length(self) -> int:
+        """How many multipliers it has."""
+        return max(layer.inputs for layer in self.layers)
+
+    @property
+    def inputs(self) -> Range:
+        """The range of everything that goes in."""
+        return reduce(Range.__or__, self.ranges)
+
+    @cached_property
+    def lanes(self) -> tuple[Range, ...]:
+        """The range of the weights of each multiplier."""
+        columns = (
+            [layer.weights[:, lane] for layer in self.layers if lane < layer.inputs]
+            for lane in range(self.length)
+        )
+        return tuple(Range.of(np.concatenate(found)) | Range(0, 0) for found in columns)
+
+    @cached_property
+    def bias(self) -> Range:
+        """The range of the biases."""
+        return Range.of(np.concatenate([layer.bias for layer in self.layers])) | Range(0, 0)
+
+    @cached_property
+    def sums(self) -> tuple[Range, ...]:
+        """The exact range of the sum behind each multiplier, over all inputs in range."""
+        per_layer = [
+            partial_sums(layer, inputs, self.fraction_bits, self.half)
+            for layer, inputs in zip(self.layers, self.ranges, strict=True)
+        ]
+        joined = []
+        for lane in range(self.length):
+            known = [sums[min(lane, len(sums) - 1)] for sums in per_layer]
+            joined.append(Range(min(r.low for r in known), max(r.high for r in known)))
+        return tuple(joined)
+
+    @cached_property
+    def words(self) -> list[int]:
+        """The memory: bias and weights of all multipliers for address {previous bank, bank, slot}."""
+        slots = 1 << (self.period - 1).bit_length()
+        banks = range(len(self.layers))
+        return [
+            self._word(self.layers[before], self.layers[now], slot)
+            for before in banks
+            for now in banks
+            for slot in range(slots)
+        ]
+
+    def _word(self, before: Layer, now: Layer, slot: int) -> int:
+        word, at = 0, 0
+        for lane, held in enumerate(self.lanes):
+            layer, output = (now, slot - lane) if slot >= lane else (before, slot - lane + self.period)
+            used = output < layer.outputs and lane < layer.inputs and slot < self.period
+            word |= (int(layer.weights[output, lane]) if used else 0) % (1 << held.bits) << at
+            at += held.bits
+        # The bias meets the product of the first multiplier, which is two registers behind the memory.
+        layer, output = (now, slot - 2) if slot >= 2 else (before, slot - 2 + self.period)
+        used = 0 <= output < layer.outputs and slot < self.period
+        return word | (int(layer.bias[output]) if used else 0) % (1 << self.bias.bits) << at
+
+
+@dataclass(frozen=True, eq=False)
+class OutputPlan:
+    """The output layer: one multiplier with accumulator per class.
+
+    Attributes:
+        layer: its inputs in the order in which the chain delivers them.
+        word_slots: addresses per row.
+        skew: 1 where each class starts a clock after the one before, 0 where all start together.
+    """
+
+    layer: Layer
+    inputs: Range
+    a: int
+    b: int
+    period: int
+    skew: int
+    fraction_bits: int
+    half: int
+
+    @cached_property
+    def lanes(self) -> tuple[Range, ...]:
+        """The range of the weights of each class."""
+        return tuple(Range.of(row) | Range(0, 0) for row in self.layer.weights)
+
+    @cached_property
+    def sums(self) -> Range:
+        """The exact range of every partial sum of every class, over all inputs in range."""
+        ranges = partial_sums(self.layer, self.inputs, self.fraction_bits, self.half)
+        return Range(min(r.low for r in ranges), max(r.high for r in ranges))
+
+    @cached_property
+    def words(self) -> list[int]:
+        """The memory: the weights of all classes for address {row, slot}."""
+        slots = 1 << (self.period - 1).bit_length()
+        return [self._word(row, slot) for row in range(self.a) for slot in range(slots)]
+
+    def _word(self, row: int, slot: int) -> int:
+        word, at = 0, 0
+        for lane, held in enumerate(self.lanes):
+            clock = (row * self.period + slot - lane * self.skew) % (self.a * self.period)
+            from_row, output = divmod(clock, self.period)
+            used = slot < self.period and output < self.b
+            weight = int(self.layer.weights[lane, output * self.a + from_row]) if used else 0
+            word |= weight % (1 << held.bits) << at
+            at += held.bits
+        return word
+
+
+@dataclass(frozen=True, eq=False)
+class LstPlan:
+    """Everything that the generator needs to know; make one with `plan_lst`."""
+
+    network: LstNetwork
+    variant: Variant
+    period: int
+    gap: int
+    transforms: tuple[TransformPlan, ...]
+    output: OutputPlan
+    table: Range
+
+    @property
+    def image_rows(self) -> int:
+        """Rows of `period` clocks from one picture to the next."""
+        first = self.network.rows + self.gap
+        second = self.network.by_rows.outputs
+        return first + second if self.variant == "shared" else max(first, second)
+
+    @property
+    def cycles_per_image(self) -> int:
+        """Clocks from one picture to the next, when pixels come and scores go without a pause."""
+        return self.image_rows * self.period
+
+    @property
+    def multipliers(self) -> int:
+        """How many there are."""
+        return sum(transform.length for transform in self.transforms) + self.network.classes
+
+    @property
+    def proof(self) -> list[tuple[str, str, int, int]]:
+        """What is stored and summed: name, range, bits it takes, bits of the number format or adder."""
+        bits = self.network.bits
+        rows = []
+        for transform in self.transforms:
+            lanes = transform.lanes
+            widest = max(lanes, key=lambda lane: lane.bits)
+            total = sum(lane.bits for lane in lanes)
+            rows.append((f"{transform.name}: weights, widest of {len(lanes)} lanes", str(widest), widest.bits, bits))
+            rows.append((f"{transform.name}: weights, one word", "", total, bits * len(lanes)))
+            rows.append((f"{transform.name}: bias", str(transform.bias), transform.bias.bits, bits))
+            rows.append((f"{transform.name}: inputs", str(transform.inputs), transform.inputs.bits, bits))
+            rows.append((f"{transform.name}: sum", str(transform.sums[-1]), transform.sums[-1].bits, WIDEST_SUM))
+        lanes = self.output.lanes
+        widest = max(lanes, key=lambda lane: lane.bits)
+        rows.append((f"output: weights, widest of {len(lanes)} lanes", str(widest), widest.bits, bits))
+        rows.append(("output: weights, one word", "", sum(lane.bits for lane in lanes), bits * len(lanes)))
+        rows.append(("output: sum", str(self.output.sums), self.output.sums.bits, WIDEST_SUM))
+        rows.append(("activation table: index", str(self.table), self.table.bits, bits))
+        return rows
+
+
+def plan_lst(network: LstNetwork, variant: Variant = "shared") -> LstPlan:
+    """Return the plan of an engine.
+
+    Raises:
+        PlanError: a sum wider than the adders, or more classes than a pipelined schedule can read out.
+    """
+    network.check()
+    first, second = network.by_rows, network.by_columns
+    a, b = first.outputs, second.outputs
+    period = max(network.rows, network.columns, a, b, 2)
+    half = (1 << network.fraction_bits >> 1) if network.rounding == "half_up" else 0
+    pixels, hidden = Range.of(network.pixels), Range.of(network.activation)
+    common = (period, network.fraction_bits, half)
+    if variant == "shared":
+        transforms = (TransformPlan("transform", (first, second), (pixels, hidden), *common),)
+    else:
+        transforms = (
+            TransformPlan("by_rows", (first,), (pixels,), *common),
+            TransformPlan("by_columns", (second,), (hidden,), *common),
+        )
+    output = OutputPlan(
+        network.output, hidden, a, b, period, int(variant == "pipelined"), network.fraction_bits, half
+    )
+    # H[rows − 1][o] is written length + 6 + o clocks after its row began and read o · period + rows − 1 clocks
+    # after the second pass began; `gap` rows between the passes keep the write first.
+    late = transforms[0].length + SUM_DELAY + TABLE_DELAY + 2 - network.rows - period
+    plan = LstPlan(network, variant, period, max(0, -(-late // period)), transforms, output, _used_table(network))
+    _check_plan(plan)
+    return plan
+
+
+def partial_sums(layer: Layer, inputs: Range, fraction_bits: int, half: int) -> list[Range]:
+    """Return the exact range of bias + w0 x0 + … + wc xc over all outputs, for every c."""
+    low = np.minimum(layer.weights * inputs.low, layer.weights * inputs.high)
+    high = np.maximum(layer.weights * inputs.low, layer.weights * inputs.high)
+    bias = (layer.bias[:, None] << fraction_bits) + half
+    lows, highs = bias + np.cumsum(low, axis=1), bias + np.cumsum(high, axis=1)
+    return [
+        Range(int(lo), int(hi)) for lo, hi in zip(lows.min(axis=0), highs.max(axis=0), strict=True)
+    ]
+
+
+def _used_table(network: LstNetwork) -> Range:
+    """Return the codes outside of which the activation table is constant."""
+    table, bound = network.activation, 1 << (network.bits - 1)
+    changes = np.flatnonzero(np.diff(table))
+    if not len(changes):
+        return Range(0, 0)
+    return Range(int(changes[0]) - bound, int(changes[-1]) + 1 - bound)
+
+
+def _check_plan(plan: LstPlan) -> None:
+    sums: Sequence[tuple[str, Range]] = [
+        *((transform.name, transform.sums[-1]) for transform in plan.transforms),
+        ("output", plan.output.sums),
+    ]
+    for name, found in sums:
+        if found.bits > WIDEST_SUM:
+            raise PlanError(
+                "a sum would overflow its adder",
+                where=name,
+                expected=f"at most {WIDEST_SUM} bits",
+                found=f"{found.bits} bits, for sums in {found}",
+                remedy="Use fewer fraction bits or smaller weights.",
+            )
+    room = plan.period if plan.variant == "pipelined" else plan.cycles_per_image - 2
+    if plan.network.classes > room:
+        raise PlanError(
+            "there are more classes than clocks to read them out",
+            where=plan.network.output.name,
+            expected=f"at most {room} classes for {plan.variant}",
+            found=str(plan.network.classes),
+            remedy="Use the shared variant." if plan.variant == "pipelined" else "Use fewer classes.",
+        )

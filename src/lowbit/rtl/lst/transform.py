@@ -1,0 +1,102 @@
+"""The systolic chain: one row in per `period` clocks, one sum out per clock, through the activation table.
+
+    slot t:      address of the memory
+    t + 2:       the word; x arrives at the multipliers, and multiplier c keeps it if t is slot c
+    t + 3:       both input registers
+    t + 4:       product
+    t + 5:       sum of multiplier 0 (bias included); multiplier c has its sum c clocks later
+"""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from lowbit.rtl.lst.plan import Range, TransformPlan
+from lowbit.rtl.lst.network import LstNetwork
+from lowbit.rtl.primitives import Rom, Target, multiply
+
+X_DELAY = 2
+"""Clocks from a slot to its x."""
+
+
+class Transform(wiring.Component):
+    """A chain of multipliers with its weights.
+
+    Ports: ``slot``; ``bank_before`` and ``bank``, the layer of the previous and of this row (where there are two);
+    ``x``, two clocks after its slot; ``total``, the unrounded sum, ``length + 4`` clocks after.
+    ``enable`` is the clock enable of the domain.
+    """
+
+    def __init__(self, plan: TransformPlan, target: Target) -> None:
+        self._plan, self._target = plan, target
+        super().__init__(
+            {
+                "slot": In((plan.period - 1).bit_length()),
+                "bank_before": In(1),
+                "bank": In(1),
+                "x": In(signed(plan.inputs.bits)),
+                "total": Out(signed(plan.sums[-1].bits)),
+                "enable": In(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        """Return memory, multipliers and adders."""
+        m, plan = Module(), self._plan
+        widths = [lane.bits for lane in plan.lanes]
+        m.submodules.weights = weights = Rom(plan.words, sum(widths) + plan.bias.bits)
+        banks = [self.bank, self.bank_before] if len(plan.layers) == 2 else []
+        m.d.comb += weights.address.eq(Cat(self.slot, *banks))
+        total, at = self._bias(weights.word[sum(widths) :]), 0
+        for lane, width in enumerate(widths):
+            weight = weights.word[at : at + width].as_signed()
+            at += width
+            mine = self.slot == (lane + X_DELAY) % plan.period
+            product = multiply(m, f"pe{lane:02}", self.x, mine, weight, self.enable, self._target)
+            above, total = total, Signal(signed(plan.sums[lane].bits), name=f"pe{lane:02}_sum", reset_less=True)
+            m.d.sync += total.eq(above + product)
+        m.d.comb += self.total.eq(total)
+        return m
+
+    def _bias(self, code: Value) -> Value:
+        """Return the bias as a sum has it: twice the fraction bits, and half a step where sums are rounded."""
+        fraction = self._plan.fraction_bits
+        return Cat(Const(self._plan.half, fraction), code).as_signed() if fraction else code.as_signed()
+
+
+class ActivationTable(wiring.Component):
+    """Rounds a sum, and looks the activation up two clocks later."""
+
+    def __init__(self, network: LstNetwork, used: Range, total_bits: int) -> None:
+        self._network, self._used = network, used
+        self._index_bits = used.bits
+        bound = 1 << (network.bits - 1)
+        order = [code if code < 1 << (self._index_bits - 1) else code - (1 << self._index_bits)
+                 for code in range(1 << self._index_bits)]
+        self._codes = [int(network.activation[min(max(code, -bound), bound - 1) + bound]) for code in order]
+        width = Range.of(network.activation).bits
+        super().__init__({"total": In(signed(total_bits)), "y": Out(signed(width))})
+
+    def elaborate(self, platform: Any) -> Module:
+        """Return the memory; its index is the rounded sum, saturated to where the activation still changes."""
+        m, width = Module(), len(self.y)
+        words = [code % (1 << width) for code in self._codes]
+        m.submodules.codes = codes = Rom(words, width)
+        m.d.comb += [
+            codes.address.eq(saturate(m, "index", self.total >> self._network.fraction_bits, self._index_bits)),
+            self.y.eq(codes.word.as_signed()),
+        ]
+        return m
+
+
+def saturate(m: Module, name: str, value: Value, bits: int) -> Value:
+    """Return a signed value as a signed one of at most so many bits."""
+    if len(value) <= bits:
+        return value.as_signed()
+    sign, above = value[-1], value[bits - 1 : -1]
+    inside = Signal(name=f"{name}_inside")
+    m.d.comb += inside.eq(Mux(sign, above.all(), ~above.any()))
+    kept = Mux(inside, value[: bits - 1], sign.replicate(bits - 1) ^ ((1 << (bits - 1)) - 1))
+    return Cat(kept, sign).as_signed()
