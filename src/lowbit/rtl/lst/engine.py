@@ -90,7 +90,7 @@ class LstCore(wiring.Component):
         return code.code
 
     def _transform(self, m: Module, which: int, at: Any, row: Any, x: Signal) -> tuple[Any, Any, Any]:
-        """Return the activations of a chain, and slot and row of its sums, two clocks ahead of them."""
+        """Return the activations of a chain, and slot and row of its sums, a clock ahead."""
         plan = self._plan.transforms[which]
         chain = Transform(plan, self._target)
         table = ActivationTable(self._plan.network, self._plan.table, plan.sums[-1].bits)

@@ -17,7 +17,7 @@ from lowbit.rtl.primitives import Rom, Target, multiply
 
 
 class OutputLayer(wiring.Component):
-    """Ports: ``address``, ``valid``, ``first`` and ``last`` two clocks before their ``y``; then, one per clock,
+    """Ports: ``address``, ``valid``, ``first`` and ``last`` a clock before their ``y``; then, one per clock,
     ``score`` while ``score_valid``, and after the scores the class, while ``class_valid`` too.
     """
 
@@ -49,9 +49,9 @@ class OutputLayer(wiring.Component):
         widths = [lane.bits for lane in plan.lanes]
         m.submodules.weights = weights = Rom(plan.words, sum(widths))
         m.d.comb += weights.address.eq(self.address)
-        valid = delay(m, "valid", self.valid, 4, reset_less=False)
-        first = delay(m, "first", self.first, 4)
-        done = delay(m, "last", self.last & self.valid, 5, reset_less=False)
+        valid = delay(m, "valid", self.valid, 3, reset_less=False)
+        first = delay(m, "first", self.first, 3)
+        done = delay(m, "last", self.last & self.valid, 4, reset_less=False)
         y, totals, at = self.y, [], 0
         for lane, width in enumerate(widths):
             weight = weights.word[at : at + width].as_signed()

@@ -3,7 +3,7 @@
 A *transform* is a chain of multipliers. Multiplier c keeps element c of the current row; sums move down
 the chain, so one sum leaves per clock. A row takes `period` clocks, and output o of a row that starts
 at clock 0 leaves the last adder at clock ``length + 4 + o``. In clock s of a row, multiplier c works on
-output (s − c) mod period: of this row if s ≥ c, else still of the previous one. So all multipliers read
+output s − 1 − c: of this row, or if that is negative, still of the previous one. So all multipliers read
 one memory word per clock, whose content is rotated here, once.
 
 ``shared``     one chain: rows of the picture, then columns of H.      (rows + a) · period clocks
@@ -28,11 +28,13 @@ WIDEST_SUM = 48
 """Bits of the adder behind a multiplier in 7-series devices; ECP5 adders are made of logic."""
 
 SUM_DELAY = 4
-"""Clocks from a row's slot to its sum, besides the length of the chain: memory, its register, input
-register, product; see `lowbit.rtl.lst.transform`."""
+"""Clocks from a row's first slot to its first sum, besides the length of the chain; see `lowbit.rtl.lst.transform`."""
 
-TABLE_DELAY = 2
-"""Clocks from a sum to its activation: memory and its register."""
+TABLE_DELAY = 1
+"""Clocks from a sum to its activation."""
+
+WEIGHT_LAG, BIAS_LAG = 1, 3
+"""Clocks from a slot to the address of its first weight, and of its bias."""
 
 
 @dataclass(frozen=True)
@@ -129,16 +131,18 @@ class TransformPlan:
         ]
 
     def _word(self, before: Layer, now: Layer, slot: int) -> int:
-        word, at = 0, 0
-        for lane, held in enumerate(self.lanes):
-            layer, output = (now, slot - lane) if slot >= lane else (before, slot - lane + self.period)
-            used = output < layer.outputs and lane < layer.inputs and slot < self.period
-            word |= (int(layer.weights[output, lane]) if used else 0) % (1 << held.bits) << at
-            at += held.bits
-        # The bias meets the product of the first multiplier, which is two registers behind the memory.
-        layer, output = (now, slot - 2) if slot >= 2 else (before, slot - 2 + self.period)
-        used = 0 <= output < layer.outputs and slot < self.period
-        return word | (int(layer.bias[output]) if used else 0) % (1 << self.bias.bits) << at
+        fields = [self._weight(before, now, slot - WEIGHT_LAG - lane, lane) for lane in range(self.length)]
+        layer, output = self._at(before, now, slot - BIAS_LAG)
+        fields.append(int(layer.bias[output]) if output < layer.outputs else 0)
+        return pack(fields, [lane.bits for lane in (*self.lanes, self.bias)])
+
+    def _weight(self, before: Layer, now: Layer, clock: int, lane: int) -> int:
+        layer, output = self._at(before, now, clock)
+        return int(layer.weights[output, lane]) if output < layer.outputs and lane < layer.inputs else 0
+
+    def _at(self, before: Layer, now: Layer, clock: int) -> tuple[Layer, int]:
+        """Return layer and output that a clock of this row belongs to; a negative one to the row before."""
+        return (now, clock) if clock >= 0 else (before, clock + self.period)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,15 +182,12 @@ class OutputPlan:
         return [self._word(row, slot) for row in range(self.a) for slot in range(slots)]
 
     def _word(self, row: int, slot: int) -> int:
-        word, at = 0, 0
-        for lane, held in enumerate(self.lanes):
-            clock = (row * self.period + slot - lane * self.skew) % (self.a * self.period)
-            from_row, output = divmod(clock, self.period)
-            used = slot < self.period and output < self.b
-            weight = int(self.layer.weights[lane, output * self.a + from_row]) if used else 0
-            word |= weight % (1 << held.bits) << at
-            at += held.bits
-        return word
+        fields = [self._weight(row * self.period + slot - lane * self.skew, lane) for lane in range(len(self.lanes))]
+        return pack(fields, [lane.bits for lane in self.lanes])
+
+    def _weight(self, clock: int, lane: int) -> int:
+        row, output = divmod(clock % (self.a * self.period), self.period)
+        return int(self.layer.weights[lane, output * self.a + row]) if output < self.b else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +251,7 @@ def plan_lst(network: LstNetwork, variant: Variant = "shared") -> LstPlan:
     network.check()
     first, second = network.by_rows, network.by_columns
     a, b = first.outputs, second.outputs
-    period = max(network.rows, network.columns, a, b, 2)
+    period = max(network.rows, network.columns, a, b, BIAS_LAG)
     half = (1 << network.fraction_bits >> 1) if network.rounding == "half_up" else 0
     pixels, hidden = Range.of(network.pixels), Range.of(network.activation)
     common = (period, network.fraction_bits, half)
@@ -270,6 +271,15 @@ def plan_lst(network: LstNetwork, variant: Variant = "shared") -> LstPlan:
     plan = LstPlan(network, variant, period, max(0, -(-late // period)), transforms, output, _used_table(network))
     _check_plan(plan)
     return plan
+
+
+def pack(fields: Sequence[int], widths: Sequence[int]) -> int:
+    """Return signed fields as one word, the first in the lowest bits."""
+    word, at = 0, 0
+    for value, width in zip(fields, widths, strict=True):
+        word |= value % (1 << width) << at
+        at += width
+    return word
 
 
 def partial_sums(layer: Layer, inputs: Range, fraction_bits: int, half: int) -> list[Range]:

@@ -1,8 +1,8 @@
 """The systolic chain: one row in per `period` clocks, one sum out per clock, through the activation table.
 
-    slot t:      address of the memory
+    slot t + 1:  address of the memory
     t + 2:       the word; x arrives at the multipliers, and multiplier c keeps it if t is slot c
-    t + 3:       both input registers
+    t + 3:       both are in the input registers
     t + 4:       product
     t + 5:       sum of multiplier 0 (bias included); multiplier c has its sum c clocks later
 """
@@ -67,7 +67,7 @@ class Transform(wiring.Component):
 
 
 class ActivationTable(wiring.Component):
-    """Rounds a sum, and looks the activation up two clocks later."""
+    """Rounds a sum, and looks the activation up, a clock later."""
 
     def __init__(self, network: LstNetwork, used: Range, total_bits: int) -> None:
         self._network, self._used = network, used
