@@ -67,7 +67,8 @@ class LstCore(wiring.Component):
             y, slot, row = self._transform(m, 0, at, at.first, x)
             y_of_columns, column_slot, column_row = y, slot, row
         else:
-            x, x_of_columns = Signal(signed(len(x_pixel)), reset_less=True), Signal(signed(hidden_bits), reset_less=True)
+            x = Signal(signed(len(x_pixel)), reset_less=True)
+            x_of_columns = Signal(signed(hidden_bits), reset_less=True)
             m.d.sync += [x.eq(x_pixel), x_of_columns.eq(read.data)]
             y, slot, row = self._transform(m, 0, at, at.first, x)
             y_of_columns, column_slot, column_row = self._transform(m, 1, at, at.second, x_of_columns)
@@ -111,7 +112,7 @@ class LstCore(wiring.Component):
 
     def _output(self, m: Module, y: Any, slot: Any, row: Any) -> None:
         plan = self._plan.output
-        m.submodules.output = output = OutputLayer(plan, self._plan.network.bits, self._target)
+        m.submodules.scores = output = OutputLayer(plan, self._plan.network.bits, self._target)
         m.d.comb += [
             output.address.eq(Cat(slot, row.index)),
             output.valid.eq(row.by_columns & (slot < plan.b)),
@@ -145,7 +146,8 @@ class LstEngine(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         """Return the core and the enable."""
-        m, enable, blocked, taken = Module(), Signal(), Signal(), Signal()
+        m, enable = Module(), Signal(name="enable")
+        blocked, taken = Signal(name="blocked"), Signal(name="taken")
         core = LstCore(self._plan, self._target)
         m.submodules.core = EnableInserter(enable)(core)
         m.d.comb += [

@@ -74,7 +74,7 @@ class OutputLayer(wiring.Component):
         ``done`` is 1 in the clock in which the sum of class 0 is complete.
         """
         classes = len(totals)
-        index, reading = Signal(range(max(2, classes))), Signal()
+        index, reading = Signal(range(max(2, classes)), name="read_index"), Signal(name="reading")
         last = index == classes - 1
         with m.If(reading | done):
             m.d.sync += [index.eq(Mux(last, 0, index + 1)), reading.eq(~last)]
@@ -84,7 +84,8 @@ class OutputLayer(wiring.Component):
         # A clock later the score is in its register; a clock after the last one, the class.
         at_score = delay(m, "score_index", index, 1)
         was_last = delay(m, "was_last", last & (reading | done), 1, reset_less=False)
-        best, best_index = Signal(signed(self._bits), reset_less=True), Signal(index.shape(), reset_less=True)
+        best = Signal(signed(self._bits), reset_less=True)
+        best_index = Signal(index.shape(), reset_less=True)
         with m.If((at_score == 0) | (self.score > best)):
             m.d.sync += [best.eq(self.score), best_index.eq(at_score)]
         class_next = delay(m, "class_next", was_last, 1, reset_less=False)

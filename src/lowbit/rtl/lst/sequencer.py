@@ -46,8 +46,9 @@ class SharedSequencer(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         """Return the counters."""
-        m, plan, row = Module(), self._plan, Signal(row_layout(self._plan), name="row")
-        gap, may_start = Signal(), Signal()
+        m, plan = Module(), self._plan
+        row = Signal(row_layout(plan), name="row")
+        gap, may_start = Signal(name="gap"), Signal(name="may_start")
         m.d.comb += [self.first.eq(row), self.second.eq(row), self.start.eq(may_start)]
         with m.If(may_start):
             m.d.sync += [may_start.eq(0), row.by_rows.eq(self.waiting)]

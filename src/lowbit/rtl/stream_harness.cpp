@@ -1,0 +1,98 @@
+// Drives a design with a byte stream in and a 16-bit stream out, clock by clock, for ctypes.
+// Compiled together with the classes that Verilator makes from the design (prefix Vdesign).
+#include <cstdint>
+#include <memory>
+
+#include "Vdesign.h"
+#include "verilated.h"
+#if VM_TRACE
+#include "verilated_vcd_c.h"
+#endif
+
+namespace {
+
+struct Random {  // xorshift64*
+  uint64_t state;
+  bool happens(double probability) {
+    state ^= state >> 12, state ^= state << 25, state ^= state >> 27;
+    return double((state * 0x2545F4914F6CDD1DULL) >> 11) * 0x1p-53 < probability;
+  }
+};
+
+}  // namespace
+
+extern "C" {
+
+struct Request {
+  const uint8_t* pixels;
+  int64_t pixel_count, pixels_per_picture;
+  int64_t beats_wanted;
+  double gap, stall;     // probability, per clock, that no pixel is offered and that no score is taken
+  uint64_t seed;
+  int64_t reset_after;   // pixels, after which it is reset and everything starts again; -1 for never
+  int64_t most_cycles;
+  const char* waveform;  // a VCD file, or null
+};
+
+struct Answer {
+  int16_t* beats;
+  uint8_t* lasts;
+  int64_t* cycles;     // when each beat was taken
+  int64_t* started;    // when the first pixel of each picture was taken
+  int64_t beat_count, cycle_count;
+};
+
+int run(const Request* request, Answer* answer) {
+  const auto context = std::make_unique<VerilatedContext>();
+  const auto design = std::make_unique<Vdesign>(context.get());
+#if VM_TRACE
+  VerilatedVcdC waveform;
+  if (request->waveform) {
+    context->traceEverOn(true);
+    design->trace(&waveform, 99);
+    waveform.open(request->waveform);
+  }
+#endif
+  Random random{request->seed * 2 + 1};
+  int64_t at = 0, beats = 0, cycle = 0, reset = 4, reset_after = request->reset_after;
+  bool offered = false;
+  const auto half_clock = [&](int level) {
+    design->ap_clk = level;
+    design->eval();
+#if VM_TRACE
+    if (request->waveform) waveform.dump(uint64_t(2 * cycle + level));
+#endif
+  };
+  for (; cycle < request->most_cycles && beats < request->beats_wanted; ++cycle) {
+    design->ap_rst_n = reset == 0;
+    // A stream that offers something keeps offering it until it is taken.
+    offered = offered || (at < request->pixel_count && !random.happens(request->gap));
+    design->s_axis_0_tvalid = offered && reset == 0;
+    design->s_axis_0_tdata = offered ? request->pixels[at] : 0xAA;
+    design->s_axis_0_tlast = offered && (at + 1) % request->pixels_per_picture == 0;
+    design->m_axis_0_tready = !random.happens(request->stall);
+    half_clock(0);
+    const bool taken = design->s_axis_0_tvalid && design->s_axis_0_tready;
+    const bool given = reset == 0 && design->m_axis_0_tvalid && design->m_axis_0_tready;
+    if (given) {
+      answer->beats[beats] = int16_t(design->m_axis_0_tdata);
+      answer->lasts[beats] = design->m_axis_0_tlast;
+      answer->cycles[beats++] = cycle;
+    }
+    if (taken) {
+      if (at % request->pixels_per_picture == 0) answer->started[at / request->pixels_per_picture] = cycle;
+      ++at, offered = false;
+    }
+    half_clock(1);
+    if (reset > 0) --reset;
+    if (at == reset_after) at = beats = 0, reset = 3, reset_after = -1, offered = false;
+  }
+#if VM_TRACE
+  if (request->waveform) waveform.close();
+#endif
+  design->final();
+  answer->beat_count = beats, answer->cycle_count = cycle;
+  return beats == request->beats_wanted ? 0 : 1;
+}
+
+}  // extern "C"

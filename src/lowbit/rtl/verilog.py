@@ -1,0 +1,76 @@
+"""From Amaranth to plain Verilog that can be read: one file, whole names, a header that says what it is."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from amaranth.back import rtlil
+from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from lowbit.rtl.tools import run_tool
+
+_PASSES = "proc; opt -full; opt_clean -purge; memory_collect"
+
+
+class Clocked(wiring.Component):
+    """A component with the vendor's names for clock and reset (active low), all other ports as they are."""
+
+    def __init__(self, inner: wiring.Component) -> None:
+        self._inner = inner
+        super().__init__({"ap_clk": In(1), "ap_rst_n": In(1), **dict(inner.signature.members)})
+
+    def elaborate(self, platform: Any) -> Module:
+        """Return the component in a domain of its own."""
+        m = Module()
+        m.domains.sync = ClockDomain(local=True)
+        m.d.comb += [ClockSignal().eq(self.ap_clk), ResetSignal().eq(~self.ap_rst_n)]
+        m.submodules.engine = self._inner
+        for name, member in self._inner.signature.members.items():
+            outer, inner = getattr(self, name), getattr(self._inner, name)
+            m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
+        return m
+
+
+def to_verilog(component: wiring.Component, name: str, header: Sequence[str]) -> str:
+    """Return a component, clock and reset added, as Verilog.
+
+    Args:
+        component: an Amaranth component in the domain ``sync``.
+        name: of the top module; the modules below are called ``name_part``.
+        header: lines of the comment at the top; a hash of what follows is added.
+    """
+    intermediate = _plain_names(rtlil.convert(Clocked(component), name=name, emit_src=False))
+    with TemporaryDirectory() as folder:
+        Path(folder, "design.il").write_text(intermediate)
+        script = f"read_rtlil design.il; {_PASSES}; write_verilog -norename -noattr design.v"
+        run_tool("yosys", ["-q", "-p", script], Path(folder))
+        text = Path(folder, "design.v").read_text()
+    body = _tidy(text)
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    comment = "\n".join(f"// {line}".rstrip() for line in (*header, f"SHA-256 of what follows: {digest}"))
+    return f"{comment}\n\n{body}"
+
+
+def _plain_names(text: str) -> str:
+    """Return RTLIL whose public names need no escape: ``engine.core`` and ``pixel$7`` become words."""
+
+    def plain(match: re.Match[str]) -> str:
+        return match[0] if match[0].startswith("\\$") else re.sub(r"[^A-Za-z0-9_\\]+", "_", match[0])
+
+    strings_apart = re.split(r'("(?:[^"\\]|\\.)*")', text)
+    strings_apart[::2] = [re.sub(r"\\[A-Za-z_][^\s]*", plain, part) for part in strings_apart[::2]]
+    return "".join(strings_apart)
+
+
+def _tidy(text: str) -> str:
+    """Return Verilog without the tool's banner, with short names for what has none, and no empty memory."""
+    text = text[text.index("\nmodule ") + 1 :]
+    text = re.sub(r"^ +hidden\[\d+\] = \d+'h0+;\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^ +initial begin\n +end\n", "", text, flags=re.MULTILINE)
+    numbers: dict[str, str] = {}
+    return re.sub(r"\\\$\S+ ", lambda match: numbers.setdefault(match[0], f"n{len(numbers)}"), text)
