@@ -1,8 +1,8 @@
-"""Networks for hardware tests: random weights in the trained range, and the integers they give."""
+"""Networks for hardware tests, with random weights in the trained range."""
 
 import numpy as np
 
-from lowbit.rtl.lst.network import Layer, LstNetwork, pixel_codes, tanh_codes
+from lowbit.rtl.lst.network import Layer, LstNetwork, pixel_codes, table_codes
 
 
 def random_network(
@@ -23,20 +23,6 @@ def random_network(
         layer("rows", a, columns),
         layer("columns", b, rows),
         layer("output", classes, a * b),
-        tanh_codes(m, n),
+        table_codes(np.tanh, m, n),
         pixel_codes(m, n),
     ).check()
-
-
-def scores(network: LstNetwork, pictures: np.ndarray) -> np.ndarray:
-    """Return the score codes [n, classes] of byte pictures [n, rows, columns]."""
-    bound, n = 1 << (network.bits - 1), network.fraction_bits
-    half = (1 << n >> 1) if network.rounding == "half_up" else 0
-
-    def linear(x, layer):
-        total = x @ layer.weights.T + (layer.bias << n)
-        return np.clip((total + half) >> n, -bound, bound - 1)
-
-    hidden = network.activation[linear(network.pixels[pictures], network.by_rows) + bound]
-    both = network.activation[linear(hidden.transpose(0, 2, 1), network.by_columns) + bound]
-    return linear(both.transpose(0, 2, 1).reshape(len(pictures), -1), network.output)

@@ -9,6 +9,7 @@ from lowbit.cli.console import report_error
 from lowbit.cli.convert import convert
 from lowbit.cli.data import data
 from lowbit.cli.evaluate import evaluate
+from lowbit.cli.hdl import hdl
 from lowbit.cli.inspect import inspect
 from lowbit.cli.quantize import quantize
 from lowbit.cli.reproduce import reproduce
@@ -34,6 +35,7 @@ app.command()(bench)
 app.command()(inspect)
 app.command()(convert)
 app.command()(train)
+app.command()(hdl)
 app.command()(zoo)
 app.command()(reproduce)
 app.add_typer(data)

@@ -6,9 +6,10 @@
 
 All numbers are Qm.n: q · 2^−n, q of m + n bits. Each layer adds full-width products (2n fraction bits)
 to the bias, rounds once to n, saturates to m + n bits; f is a table over all codes. The class is the
-first of the largest scores. Source: Learned Separable Transform, see ``docs/rtl.md``.
+first of the largest scores. Source: Vashkevich and Krivalcevich 2025.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,6 +88,31 @@ class LstNetwork:
         """How many scores there are."""
         return self.output.outputs
 
+    @property
+    def number_format(self) -> str:
+        """The name of the format, such as Q6.7."""
+        return f"Q{self.integer_bits}.{self.fraction_bits}"
+
+    @property
+    def half(self) -> int:
+        """What is added to a sum so that cutting its lower half rounds it."""
+        return (1 << self.fraction_bits >> 1) if self.rounding == "half_up" else 0
+
+    def scores(self, pictures: npt.NDArray[np.uint8]) -> Integers:
+        """Return what the hardware has to compute: codes ``[n, classes]`` of pictures ``[n, rows, columns]``."""
+        hidden = self._activated(self._linear(self.pixels[pictures], self.by_rows))
+        both = self._activated(self._linear(hidden.transpose(0, 2, 1), self.by_columns))
+        return self._linear(both.transpose(0, 2, 1).reshape(len(pictures), -1), self.output)
+
+    def _linear(self, x: Integers, layer: Layer) -> Integers:
+        # float64 is exact here: every sum is below 2^48, see `lowbit.rtl.lst.plan`; and it is ten times faster.
+        products = (x.astype(np.float64) @ layer.weights.T.astype(np.float64)).astype(np.int64)
+        total = (products + (layer.bias << self.fraction_bits) + self.half) >> self.fraction_bits
+        return np.clip(total, -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1)
+
+    def _activated(self, codes: Integers) -> Integers:
+        return self.activation[codes + (1 << (self.bits - 1))]
+
     def check(self) -> "LstNetwork":
         """Return the network.
 
@@ -97,7 +123,7 @@ class LstNetwork:
             raise PlanError(
                 "the number format has no hardware",
                 expected=f"Qm.n with m ≥ 1, n ≥ 0 and at most {MOST_BITS} bits",
-                found=f"Q{self.integer_bits}.{self.fraction_bits}",
+                found=self.number_format,
                 remedy="Use fewer bits.",
             )
         features = self.by_rows.outputs * self.by_columns.outputs
@@ -123,7 +149,7 @@ class LstNetwork:
             raise PlanError(
                 "a code is outside its format",
                 where=where,
-                expected=f"{-bound} to {bound - 1} (Q{self.integer_bits}.{self.fraction_bits})",
+                expected=f"{-bound} to {bound - 1} ({self.number_format})",
                 found=f"{codes.min()} to {codes.max()}",
             )
 
@@ -135,10 +161,13 @@ def quantize_codes(values: npt.ArrayLike, integer_bits: int, fraction_bits: int)
     return np.clip(scaled, -bound, bound - 1).astype(np.int64)
 
 
-def tanh_codes(integer_bits: int, fraction_bits: int) -> Integers:
-    """Return the code of tanh for every Qm.n code, in order, rounded half up."""
+def table_codes(
+    function: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]], integer_bits: int, fraction_bits: int
+) -> Integers:
+    """Return the code of a function's value for every Qm.n code, in order."""
     bound = 1 << (integer_bits + fraction_bits - 1)
-    return quantize_codes(np.tanh(np.arange(-bound, bound) / 2**fraction_bits), integer_bits, fraction_bits)
+    reals = np.arange(-bound, bound) / 2**fraction_bits
+    return quantize_codes(function(reals), integer_bits, fraction_bits)
 
 
 def pixel_codes(integer_bits: int, fraction_bits: int, mean: float = 0.5, deviation: float = 0.5) -> Integers:

@@ -252,9 +252,8 @@ def plan_lst(network: LstNetwork, variant: Variant = "shared") -> LstPlan:
     first, second = network.by_rows, network.by_columns
     a, b = first.outputs, second.outputs
     period = max(network.rows, network.columns, a, b, BIAS_LAG)
-    half = (1 << network.fraction_bits >> 1) if network.rounding == "half_up" else 0
     pixels, hidden = Range.of(network.pixels), Range.of(network.activation)
-    common = (period, network.fraction_bits, half)
+    common = (period, network.fraction_bits, network.half)
     if variant == "shared":
         transforms = (TransformPlan("transform", (first, second), (pixels, hidden), *common),)
     else:
@@ -263,7 +262,7 @@ def plan_lst(network: LstNetwork, variant: Variant = "shared") -> LstPlan:
             TransformPlan("by_columns", (second,), (hidden,), *common),
         )
     output = OutputPlan(
-        network.output, hidden, a, b, period, int(variant == "pipelined"), network.fraction_bits, half
+        network.output, hidden, a, b, period, int(variant == "pipelined"), network.fraction_bits, network.half
     )
     # H[rows − 1][o] is written length + 6 + o clocks after its row began and read o · period + rows − 1 clocks
     # after the second pass began; `gap` rows between the passes keep the write first.

@@ -1,0 +1,136 @@
+"""``lowbit hdl``: a network becomes Verilog, simulated, synthesized, placed."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lowbit.cli.console import (
+    JsonFlag,
+    NormalizeOption,
+    SplitOption,
+    out,
+    parse_normalize,
+    print_json,
+    print_table,
+    progress,
+)
+
+if TYPE_CHECKING:
+    from lowbit.rtl.project import HardwareReport
+
+
+class Engine(StrEnum):
+    """What `--engine` may say."""
+
+    LST = "lst"
+
+
+class Variant(StrEnum):
+    """What `--variant` may say."""
+
+    SHARED = "shared"
+    PIPELINED = "pipelined"
+
+
+class Family(StrEnum):
+    """What `--target` may say."""
+
+    XC7 = "xc7"
+    ECP5 = "ecp5"
+
+
+class Rounding(StrEnum):
+    """What `--rounding` may say."""
+
+    HALF_UP = "half_up"
+    FLOOR = "floor"
+
+
+PUBLISHED = {"cycles_per_image": 4934, "lut": 914, "ff": 302, "dsp": 57, "ramb18": 67, "fmax_mhz": 48.8}
+"""LST-1 in 13 bits on XC7Z010, by the vendor's tool (Vashkevich and Krivalcevich 2025)."""
+
+_ROWS = (
+    ("cycles per image", "cycles_per_image"),
+    ("latency, cycles", "latency_cycles"),
+    ("LUT", "lut"),
+    ("FF", "ff"),
+    ("DSP", "dsp"),
+    ("RAMB18", "ramb18"),
+    ("clock, MHz", "fmax_mhz"),
+    ("images simulated", "images"),
+    ("mismatches", "mismatches"),
+)
+
+
+def hdl(
+    model: Annotated[Path, typer.Argument(help="A network of one learned separable transform.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the project.")],
+    engine: Annotated[Engine, typer.Option("--engine", help="lst.")] = Engine.LST,
+    variant: Annotated[
+        Variant, typer.Option("--variant", help="shared: one chain of multipliers; pipelined: two.")
+    ] = Variant.SHARED,
+    target: Annotated[Family, typer.Option("--target", help="xc7 or ecp5.")] = Family.XC7,
+    number_format: Annotated[str, typer.Option("--format", help="Qm.n, m with the sign.")] = "Q6.7",
+    rounding: Annotated[Rounding, typer.Option("--rounding", help="half_up or floor.")] = Rounding.HALF_UP,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Compare every picture of --data.")] = False,
+    data: Annotated[str | None, typer.Option("--data", help="A path, or the name of a data set.")] = None,
+    split: SplitOption = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many pictures.")] = None,
+    waveform: Annotated[bool, typer.Option("--waveform", help="VCD of the first differing picture.")] = False,
+    synthesize: Annotated[bool, typer.Option("--synthesize", help="Count resources.")] = False,
+    bitstream: Annotated[bool, typer.Option("--bitstream", help="Place and route (ecp5).")] = False,
+    normalize: NormalizeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make hardware of a network: Verilog, and what simulation and synthesis find.
+
+    Example: `lowbit hdl lst1.onnx -o lst1 --simulate --data mnist --synthesize`
+    """
+    from lowbit import api
+    from lowbit.rtl.lst.from_graph import from_graph
+    from lowbit.rtl.pictures import remembered_normalize, to_bytes
+    from lowbit.rtl.project import Options, generate
+
+    if simulate != (data is not None):
+        raise typer.BadParameter("--simulate and --data go together")
+    graph = api.read(model)
+    chosen = parse_normalize(normalize) or remembered_normalize(graph)
+    network = from_graph(graph, number_format, rounding.value, chosen)
+    pictures = None
+    if data is not None:
+        from lowbit.data import load
+
+        pictures = to_bytes(load(data, split=split or "test", limit=limit), network.rows, network.columns)
+    options = Options(variant.value, target.value, synthesize or bitstream, bitstream, waveform)
+    with progress.status("plan") as status:
+        report = generate(network, output, options, pictures, lambda step: status.update(step))
+    if as_json:
+        print_json({"output": str(output), **_json(report)})
+        return
+    _print(report, output)
+
+
+def _json(report: "HardwareReport") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(report)
+
+
+def _print(report: "HardwareReport", output: Path) -> None:
+    proof = [(name, found, taken, bits) for name, found, taken, bits in report.proof]
+    print_table("what is stored and summed", ("", "range", "bits", "of"), proof)
+    if report.blocks:
+        rows = [(name, *(found[key] for key in ("lut", "ff", "dsp", "ramb18"))) for name, found in report.blocks.items()]
+        print_table("blocks, each for itself", ("module", "LUT", "FF", "DSP", "RAMB18"), rows)
+    values = [(label, getattr(report, key), PUBLISHED.get(key)) for label, key in _ROWS]
+    title = f"{report.variant}, {report.number_format}, {report.target}"
+    shown = [(label, value, published) for label, value, published in values if value is not None or published]
+    print_table(title, ("", "this", "published LST-1"), shown)
+    out.print(
+        "The published row is Q6.7 on XC7Z010 by the vendor's tool; this is Yosys, out of context. RAMs and DSPs "
+        "compare, LUTs and clocks only roughly.",
+        style="dim",
+    )
+    out.print(f"{output}", markup=False)

@@ -1,0 +1,38 @@
+"""Samples as the bytes that an engine takes."""
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.data import Dataset
+from lowbit.errors import DataError
+from lowbit.ir import Graph
+
+NORMALIZE = (0.5, 0.5)
+"""Of networks that do not remember theirs: pixels from −1 to 1."""
+
+
+def remembered_normalize(graph: Graph) -> tuple[float, float]:
+    """Return mean and deviation that a network was trained with, where its file says so."""
+    if "normalize" not in graph.metadata:
+        return NORMALIZE
+    mean, deviation = (float(part) for part in graph.metadata["normalize"].split(","))
+    return mean, deviation
+
+
+def to_bytes(dataset: Dataset, rows: int, columns: int) -> npt.NDArray[np.uint8]:
+    """Return samples in [0, 1] as pictures ``[n, rows, columns]`` of bytes.
+
+    Raises:
+        DataError: another shape, or numbers that are no multiples of 1/255.
+    """
+    samples = dataset.fit_to((rows, columns)).samples
+    pictures = np.rint(samples * 255)
+    if not (0 <= pictures.min() and pictures.max() <= 255 and np.abs(samples * 255 - pictures).max() < 1e-3):
+        raise DataError(
+            "the engine takes bytes",
+            where=dataset.name,
+            expected="pixels of 0 to 255, or multiples of 1/255 in [0, 1]",
+            found=f"numbers from {samples.min():g} to {samples.max():g}",
+            remedy="Give the pictures as they are; the network's own normalization happens in hardware.",
+        )
+    return pictures.astype(np.uint8)
