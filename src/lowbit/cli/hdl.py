@@ -122,15 +122,20 @@ def _print(report: "HardwareReport", output: Path) -> None:
     proof = [(name, found, taken, bits) for name, found, taken, bits in report.proof]
     print_table("what is stored and summed", ("", "range", "bits", "of"), proof)
     if report.blocks:
-        rows = [(name, *(found[key] for key in ("lut", "ff", "dsp", "ramb18"))) for name, found in report.blocks.items()]
+        rows = [
+            (name, *(found[key] for key in ("lut", "ff", "dsp", "ramb18")))
+            for name, found in report.blocks.items()
+        ]
         print_table("blocks, each for itself", ("module", "LUT", "FF", "DSP", "RAMB18"), rows)
     values = [(label, getattr(report, key), PUBLISHED.get(key)) for label, key in _ROWS]
     title = f"{report.variant}, {report.number_format}, {report.target}"
-    shown = [(label, value, published) for label, value, published in values if value is not None or published]
+    shown = [
+        (label, value, published) for label, value, published in values if value is not None or published
+    ]
     print_table(title, ("", "this", "published LST-1"), shown)
     out.print(
-        "The published row is Q6.7 on XC7Z010 by the vendor's tool; this is Yosys, out of context. RAMs and DSPs "
-        "compare, LUTs and clocks only roughly.",
+        "The published row is Q6.7 on XC7Z010 by the vendor's tool; this is Yosys, out of context. "
+        "RAMs and DSPs compare, LUTs and clocks only roughly.",
         style="dim",
     )
     out.print(f"{output}", markup=False)

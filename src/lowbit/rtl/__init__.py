@@ -1,0 +1,1 @@
+"""Hardware: a network becomes Verilog, simulated cycle by cycle, synthesized, placed and packaged."""

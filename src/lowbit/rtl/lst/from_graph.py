@@ -1,7 +1,7 @@
 """From a graph to the integers of an LST engine.
 
-The graph is a chain: product with the weights of the rows, bias, activation, transpose; the same for the columns;
-flatten, fully connected layer. Reshapes that only add or drop axes of length one are passed over.
+The graph is a chain: product with the weights of the rows, bias, activation, transpose; the same for the
+columns; flatten, fully connected layer. Reshapes that only add or drop axes of length one are passed over.
 """
 
 import re
@@ -40,7 +40,10 @@ def parse_number_format(text: str) -> tuple[int, int]:
 
 
 def from_graph(
-    graph: Graph, number_format: str, rounding: Rounding = "half_up", normalize: tuple[float, float] = (0.5, 0.5)
+    graph: Graph,
+    number_format: str,
+    rounding: Rounding = "half_up",
+    normalize: tuple[float, float] = (0.5, 0.5),
 ) -> LstNetwork:
     """Return a float network as an LST network in fixed point.
 
@@ -66,13 +69,18 @@ def from_graph(
         raise _not_lst(graph, steps[len(_NEEDED)][1], "the end of the network", kinds[len(_NEEDED)])
     functions = {steps[1][1].op, steps[4][1].op}
     if len(functions) > 1:
-        raise _not_lst(graph, steps[4][1], f"the activation of the first transform, {steps[1][1].op}", steps[4][1].op)
+        raise _not_lst(
+            graph, steps[4][1], f"the activation of the first transform, {steps[1][1].op}", steps[4][1].op
+        )
     linear = [_linear(graph, node) for kind, node in steps if kind == "product"]
     layers = [
-        Layer(name, quantize_codes(weights, m, n), quantize_codes(bias, m, n)) for name, weights, bias in linear
+        Layer(name, quantize_codes(weights, m, n), quantize_codes(bias, m, n))
+        for name, weights, bias in linear
     ]
     table = table_codes(ACTIVATIONS[functions.pop()], m, n)
-    network = LstNetwork(m, n, rounding, layers[0], layers[1], layers[2], table, pixel_codes(m, n, *normalize))
+    network = LstNetwork(
+        m, n, rounding, layers[0], layers[1], layers[2], table, pixel_codes(m, n, *normalize)
+    )
     return network.check()
 
 
@@ -82,7 +90,9 @@ def _steps(graph: Graph) -> Iterator[tuple[str, Node]]:
     while name not in graph.outputs:
         nodes = graph.consumers(name)
         if len(nodes) != 1:
-            raise _not_lst(graph, nodes[0] if nodes else None, "one chain of layers", f"{len(nodes)} readers of {name}")
+            raise _not_lst(
+                graph, nodes[0] if nodes else None, "one chain of layers", f"{len(nodes)} readers of {name}"
+            )
         node = nodes[0]
         name = node.outputs[0]
         if node.op == "MatMul":
@@ -124,5 +134,5 @@ def _not_lst(graph: Graph, node: Node | None, expected: str, found: str) -> Unsu
         where=(node.name or node.op) if node else graph.name,
         expected=expected,
         found=found,
-        remedy="The engine runs one learned separable transform and a fully connected layer, as `lowbit zoo lst1`.",
+        remedy="It runs one learned separable transform and a fully connected layer, as `lowbit zoo lst1`.",
     )

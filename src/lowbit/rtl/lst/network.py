@@ -99,19 +99,21 @@ class LstNetwork:
         return (1 << self.fraction_bits >> 1) if self.rounding == "half_up" else 0
 
     def scores(self, pictures: npt.NDArray[np.uint8]) -> Integers:
-        """Return what the hardware has to compute: codes ``[n, classes]`` of pictures ``[n, rows, columns]``."""
+        """Return what hardware must compute: codes ``[n, classes]`` of pictures ``[n, rows, columns]``."""
         hidden = self._activated(self._linear(self.pixels[pictures], self.by_rows))
         both = self._activated(self._linear(hidden.transpose(0, 2, 1), self.by_columns))
         return self._linear(both.transpose(0, 2, 1).reshape(len(pictures), -1), self.output)
 
     def _linear(self, x: Integers, layer: Layer) -> Integers:
-        # float64 is exact here: every sum is below 2^48, see `lowbit.rtl.lst.plan`; and it is ten times faster.
+        # float64 is exact: every sum is below 2^48, see `lowbit.rtl.lst.plan`. It is ten times faster.
         products = (x.astype(np.float64) @ layer.weights.T.astype(np.float64)).astype(np.int64)
         total = (products + (layer.bias << self.fraction_bits) + self.half) >> self.fraction_bits
-        return np.clip(total, -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1)
+        bound = 1 << (self.bits - 1)
+        codes: Integers = np.minimum(np.maximum(total, -bound), bound - 1)
+        return codes
 
     def _activated(self, codes: Integers) -> Integers:
-        return self.activation[codes + (1 << (self.bits - 1))]
+        return np.take(self.activation, codes + (1 << (self.bits - 1)))
 
     def check(self) -> "LstNetwork":
         """Return the network.
@@ -143,7 +145,9 @@ class LstNetwork:
 
     def _check_codes(self, where: str, codes: Integers, count: int | None = None) -> None:
         if count is not None and codes.shape != (count,):
-            raise PlanError("a wrong number of codes", where=where, expected=str(count), found=str(codes.shape))
+            raise PlanError(
+                "a wrong number of codes", where=where, expected=str(count), found=str(codes.shape)
+            )
         bound = 1 << (self.bits - 1)
         if codes.min() < -bound or codes.max() >= bound:
             raise PlanError(
@@ -157,12 +161,15 @@ class LstNetwork:
 def quantize_codes(values: npt.ArrayLike, integer_bits: int, fraction_bits: int) -> Integers:
     """Return Qm.n codes of reals: ⌊x · 2^n + ½⌋, saturated."""
     bound = 1 << (integer_bits + fraction_bits - 1)
-    scaled = np.floor(np.asarray(values, np.float64) * 2**fraction_bits + 0.5)
-    return np.clip(scaled, -bound, bound - 1).astype(np.int64)
+    rounded = np.floor(np.asarray(values, np.float64) * 2**fraction_bits + 0.5)
+    codes: Integers = np.minimum(np.maximum(rounded, -bound), bound - 1).astype(np.int64)
+    return codes
 
 
 def table_codes(
-    function: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]], integer_bits: int, fraction_bits: int
+    function: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+    integer_bits: int,
+    fraction_bits: int,
 ) -> Integers:
     """Return the code of a function's value for every Qm.n code, in order."""
     bound = 1 << (integer_bits + fraction_bits - 1)

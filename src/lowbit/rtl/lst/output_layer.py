@@ -6,7 +6,7 @@ its first product replaces a sum in the very clock in which the sum is read. Wit
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,8 +17,10 @@ from lowbit.rtl.primitives import Rom, Target, multiply
 
 
 class OutputLayer(wiring.Component):
-    """Ports: ``address``, ``valid``, ``first`` and ``last`` a clock before their ``y``; then, one per clock,
-    ``score`` while ``score_valid``, and after the scores the class, while ``class_valid`` too.
+    """The layer with its weights.
+
+    Ports: ``address``, ``valid``, ``first`` and ``last``, a clock before their ``y``. Then, one per clock
+    while ``score_valid``, ``score``: the scores, and at last, while ``is_class``, the class.
     """
 
     def __init__(self, plan: OutputPlan, bits: int, target: Target) -> None:

@@ -1,7 +1,7 @@
 """From a byte to the code that goes into the first layer.
 
-Where the table is a byte, shifted and rounded, as (p / 255 − ½) / ½ is for up to seven fraction bits, an adder
-does it: code = (p + c + [p ≥ t]) >> s − o. Any other table is a memory in logic.
+Where the table is a byte, shifted and rounded, as (p / 255 − ½) / ½ is for up to seven fraction bits, an
+adder does it: code = (p + c + [p ≥ t]) >> s − o. Any other table is a memory in logic.
 """
 
 from dataclasses import dataclass

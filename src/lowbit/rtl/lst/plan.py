@@ -28,7 +28,7 @@ WIDEST_SUM = 48
 """Bits of the adder behind a multiplier in 7-series devices; ECP5 adders are made of logic."""
 
 SUM_DELAY = 4
-"""Clocks from a row's first slot to its first sum, besides the length of the chain; see `lowbit.rtl.lst.transform`."""
+"""Clocks from a row's first slot to its first sum, besides the length of the chain; see the transform."""
 
 TABLE_DELAY = 1
 """Clocks from a sum to its activation."""
@@ -47,7 +47,7 @@ class Range:
     @property
     def bits(self) -> int:
         """Bits of the narrowest two's complement number that holds them."""
-        return max((self.high).bit_length(), (~self.low).bit_length() if self.low < 0 else 0) + 1
+        return max((end if end >= 0 else ~end).bit_length() for end in (self.low, self.high)) + 1
 
     def __or__(self, other: "Range") -> "Range":
         return Range(min(self.low, other.low), max(self.high, other.high))
@@ -182,7 +182,9 @@ class OutputPlan:
         return [self._word(row, slot) for row in range(self.a) for slot in range(slots)]
 
     def _word(self, row: int, slot: int) -> int:
-        fields = [self._weight(row * self.period + slot - lane * self.skew, lane) for lane in range(len(self.lanes))]
+        fields = [
+            self._weight(row * self.period + slot - lane * self.skew, lane) for lane in range(len(self.lanes))
+        ]
         return pack(fields, [lane.bits for lane in self.lanes])
 
     def _weight(self, clock: int, lane: int) -> int:
@@ -228,11 +230,15 @@ class LstPlan:
             lanes = transform.lanes
             widest = max(lanes, key=lambda lane: lane.bits)
             total = sum(lane.bits for lane in lanes)
-            rows.append((f"{transform.name}: weights, widest of {len(lanes)} lanes", str(widest), widest.bits, bits))
+            rows.append(
+                (f"{transform.name}: weights, widest of {len(lanes)} lanes", str(widest), widest.bits, bits)
+            )
             rows.append((f"{transform.name}: weights, one word", "", total, bits * len(lanes)))
             rows.append((f"{transform.name}: bias", str(transform.bias), transform.bias.bits, bits))
             rows.append((f"{transform.name}: inputs", str(transform.inputs), transform.inputs.bits, bits))
-            rows.append((f"{transform.name}: sum", str(transform.sums[-1]), transform.sums[-1].bits, WIDEST_SUM))
+            rows.append(
+                (f"{transform.name}: sum", str(transform.sums[-1]), transform.sums[-1].bits, WIDEST_SUM)
+            )
         lanes = self.output.lanes
         widest = max(lanes, key=lambda lane: lane.bits)
         rows.append((f"output: weights, widest of {len(lanes)} lanes", str(widest), widest.bits, bits))
@@ -254,6 +260,7 @@ def plan_lst(network: LstNetwork, variant: Variant = "shared") -> LstPlan:
     period = max(network.rows, network.columns, a, b, BIAS_LAG)
     pixels, hidden = Range.of(network.pixels), Range.of(network.activation)
     common = (period, network.fraction_bits, network.half)
+    transforms: tuple[TransformPlan, ...]
     if variant == "shared":
         transforms = (TransformPlan("transform", (first, second), (pixels, hidden), *common),)
     else:
@@ -264,10 +271,12 @@ def plan_lst(network: LstNetwork, variant: Variant = "shared") -> LstPlan:
     output = OutputPlan(
         network.output, hidden, a, b, period, int(variant == "pipelined"), network.fraction_bits, network.half
     )
-    # H[rows − 1][o] is written length + 6 + o clocks after its row began and read o · period + rows − 1 clocks
-    # after the second pass began; `gap` rows between the passes keep the write first.
+    # H[rows − 1][o] is written length + 5 + o clocks after its row began, and read o · period + rows − 1
+    # clocks after the second pass began; `gap` rows between the passes keep the write first.
     late = transforms[0].length + SUM_DELAY + TABLE_DELAY + 2 - network.rows - period
-    plan = LstPlan(network, variant, period, max(0, -(-late // period)), transforms, output, _used_table(network))
+    plan = LstPlan(
+        network, variant, period, max(0, -(-late // period)), transforms, output, _used_table(network)
+    )
     _check_plan(plan)
     return plan
 
@@ -287,9 +296,7 @@ def partial_sums(layer: Layer, inputs: Range, fraction_bits: int, half: int) -> 
     high = np.maximum(layer.weights * inputs.low, layer.weights * inputs.high)
     bias = (layer.bias[:, None] << fraction_bits) + half
     lows, highs = bias + np.cumsum(low, axis=1), bias + np.cumsum(high, axis=1)
-    return [
-        Range(int(lo), int(hi)) for lo, hi in zip(lows.min(axis=0), highs.max(axis=0), strict=True)
-    ]
+    return [Range(int(lo), int(hi)) for lo, hi in zip(lows.min(axis=0), highs.max(axis=0), strict=True)]
 
 
 def _used_table(network: LstNetwork) -> Range:

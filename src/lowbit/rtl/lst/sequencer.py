@@ -1,9 +1,9 @@
 """Where everything is in time: slots, rows, and the two passes over a picture.
 
 Time is counted in slots; `period` slots are a row. The slot counter never waits for a picture: where one may
-start, the first slot of the row takes a pixel if there is one, and otherwise the row stays empty. So the tail of
-the picture before leaves the chain undisturbed. A row record says what a row is for; `follow` gives slot and
-record as they were some clocks ago, without delaying their bits.
+start, the first slot of the row takes a pixel if there is one, and otherwise the row stays empty. So the tail
+of the picture before leaves the chain undisturbed. A row record says what a row is for; `follow` gives slot
+and record as they were some clocks ago, without delaying their bits.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from lowbit.rtl.lst.plan import LstPlan
 
 
 def row_layout(plan: LstPlan) -> data.StructLayout:
-    """Return what is known of a row: which pass it belongs to, if any, its number, and the half of the memory."""
+    """Return what is known of a row: its pass, if any, its number, and its half of the memory."""
     rows = max(plan.image_rows if plan.variant == "pipelined" else plan.gap, plan.network.rows, plan.output.a)
     return data.StructLayout(
         {"by_rows": 1, "by_columns": 1, "index": max(1, (rows - 1).bit_length()), "half": 1}
@@ -88,11 +88,19 @@ class PipelinedSequencer(wiring.Component):
         m, plan, layout = Module(), self._plan, row_layout(self._plan)
         first, second = Signal(layout, name="row_of_rows"), Signal(layout, name="row_of_columns")
         real = first.index < plan.network.rows if plan.network.rows < plan.image_rows else Const(1)
-        m.d.comb += [self.first.eq(first), self.first.by_rows.eq(first.by_rows & real), self.second.eq(second)]
+        m.d.comb += [
+            self.first.eq(first),
+            self.first.by_rows.eq(first.by_rows & real),
+            self.second.eq(second),
+        ]
         may_start = Signal()
         m.d.comb += self.start.eq(may_start)
         with m.If(may_start):
-            m.d.sync += [may_start.eq(0), first.by_rows.eq(self.waiting), first.half.eq(first.half ^ self.waiting)]
+            m.d.sync += [
+                may_start.eq(0),
+                first.by_rows.eq(self.waiting),
+                first.half.eq(first.half ^ self.waiting),
+            ]
         row_end = count(m, self.slot, plan.period)
         with m.If(row_end):
             m.d.sync += [first.index.eq(first.index + 1), second.index.eq(second.index + 1)]

@@ -1,10 +1,10 @@
 """The systolic chain: one row in per `period` clocks, one sum out per clock, through the activation table.
 
-    slot t + 1:  address of the memory
-    t + 2:       the word; x arrives at the multipliers, and multiplier c keeps it if t is slot c
-    t + 3:       both are in the input registers
-    t + 4:       product
-    t + 5:       sum of multiplier 0 (bias included); multiplier c has its sum c clocks later
+slot t + 1:  address of the memory
+t + 2:       the word; x arrives at the multipliers, and multiplier c keeps it if t is slot c
+t + 3:       both are in the input registers
+t + 4:       product
+t + 5:       sum of multiplier 0 (bias included); multiplier c has its sum c clocks later
 """
 
 from typing import Any
@@ -13,8 +13,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from lowbit.rtl.lst.plan import Range, TransformPlan
 from lowbit.rtl.lst.network import LstNetwork
+from lowbit.rtl.lst.plan import Range, TransformPlan
 from lowbit.rtl.primitives import Rom, Target, multiply
 
 X_DELAY = 2
@@ -24,8 +24,8 @@ X_DELAY = 2
 class Transform(wiring.Component):
     """A chain of multipliers with its weights.
 
-    Ports: ``slot``; ``bank_before`` and ``bank``, the layer of the previous and of this row (where there are two);
-    ``x``, two clocks after its slot; ``total``, the unrounded sum, ``length + 4`` clocks after.
+    Ports: ``slot``; ``bank_before`` and ``bank``, the layer of the previous and of this row (where there are
+    two); ``x``, two clocks after its slot; ``total``, the unrounded sum, ``length + 4`` clocks after.
     ``enable`` is the clock enable of the domain.
     """
 
@@ -55,13 +55,16 @@ class Transform(wiring.Component):
             at += width
             mine = self.slot == (lane + X_DELAY) % plan.period
             product = multiply(m, f"pe{lane:02}", self.x, mine, weight, self.enable, self._target)
-            above, total = total, Signal(signed(plan.sums[lane].bits), name=f"pe{lane:02}_sum", reset_less=True)
+            above, total = (
+                total,
+                Signal(signed(plan.sums[lane].bits), name=f"pe{lane:02}_sum", reset_less=True),
+            )
             m.d.sync += total.eq(above + product)
         m.d.comb += self.total.eq(total)
         return m
 
     def _bias(self, code: Value) -> Value:
-        """Return the bias as a sum has it: twice the fraction bits, and half a step where sums are rounded."""
+        """Return the bias as a sum has it: with twice the fraction bits, and half a step for rounding."""
         fraction = self._plan.fraction_bits
         return Cat(Const(self._plan.half, fraction), code).as_signed() if fraction else code.as_signed()
 
@@ -73,19 +76,23 @@ class ActivationTable(wiring.Component):
         self._network, self._used = network, used
         self._index_bits = used.bits
         bound = 1 << (network.bits - 1)
-        order = [code if code < 1 << (self._index_bits - 1) else code - (1 << self._index_bits)
-                 for code in range(1 << self._index_bits)]
+        order = [
+            code if code < 1 << (self._index_bits - 1) else code - (1 << self._index_bits)
+            for code in range(1 << self._index_bits)
+        ]
         self._codes = [int(network.activation[min(max(code, -bound), bound - 1) + bound]) for code in order]
         width = Range.of(network.activation).bits
         super().__init__({"total": In(signed(total_bits)), "y": Out(signed(width))})
 
     def elaborate(self, platform: Any) -> Module:
-        """Return the memory; its index is the rounded sum, saturated to where the activation still changes."""
+        """Return the memory; its index is the rounded sum, saturated to where the activation changes."""
         m, width = Module(), len(self.y)
         words = [code % (1 << width) for code in self._codes]
         m.submodules.codes = codes = Rom(words, width)
         m.d.comb += [
-            codes.address.eq(saturate(m, "index", self.total >> self._network.fraction_bits, self._index_bits)),
+            codes.address.eq(
+                saturate(m, "index", self.total >> self._network.fraction_bits, self._index_bits)
+            ),
             self.y.eq(codes.word.as_signed()),
         ]
         return m

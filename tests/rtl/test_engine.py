@@ -1,0 +1,132 @@
+"""LST engines in Amaranth's simulator: small shapes, both variants, streams with gaps and stalls, resets."""
+
+from random import Random
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+pytest.importorskip("amaranth")
+from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.sim import Simulator
+
+from lowbit.rtl.lst.engine import LstEngine
+from lowbit.rtl.lst.network import LstNetwork
+from lowbit.rtl.lst.plan import Variant, plan_lst
+from tests.rtl.networks import random_network, random_pictures
+
+VARIANTS: tuple[Variant, ...] = ("shared", "pipelined")
+
+
+def stream(
+    network: LstNetwork,
+    variant: Variant,
+    pictures: npt.NDArray[np.uint8],
+    *,
+    gap: float = 0.0,
+    stall: float = 0.0,
+    reset_after: int | None = None,
+) -> tuple[list[list[int]], list[int]]:
+    """Return scores and class of each picture, and the clock in which each was complete."""
+    plan, random = plan_lst(network, variant), Random(1)  # noqa: S311
+    engine, reset, m = LstEngine(plan), Signal(), Module()
+    m.submodules.engine = ResetInserter(reset)(engine)
+    results: list[list[int]] = []
+    finished: list[int] = []
+
+    async def send(context):  # type: ignore[no-untyped-def]
+        pixels = pictures.ravel().tolist()
+        if reset_after is not None:
+            await feed(context, pixels[:reset_after])
+            context.set(reset, 1)
+            await context.tick()
+            context.set(reset, 0)
+            results.clear(), finished.clear(), beats.clear()
+        await feed(context, pixels)
+
+    async def feed(context, pixels):  # type: ignore[no-untyped-def]
+        for pixel in pixels:
+            while random.random() < gap:
+                await context.tick()
+            context.set(engine.s_axis_0_tdata, pixel)
+            context.set(engine.s_axis_0_tvalid, 1)
+            await context.tick().until(engine.s_axis_0_tready)
+            context.set(engine.s_axis_0_tvalid, 0)
+
+    beats: list[int] = []
+
+    async def receive(context):  # type: ignore[no-untyped-def]
+        sampled = (reset, engine.m_axis_0_tvalid, engine.m_axis_0_tdata, engine.m_axis_0_tlast)
+        for clock in range(60 * (len(pictures) + 3) * plan.cycles_per_image):
+            ready = random.random() >= stall
+            context.set(engine.m_axis_0_tready, ready)
+            _, _, in_reset, valid, beat, last = await context.tick().sample(*sampled)
+            if valid and ready and not in_reset:
+                beats.append(beat - (1 << 16) if beat >> 15 else beat)
+            if valid and ready and last and not in_reset:
+                results.append(beats.copy()), finished.append(clock), beats.clear()
+            if len(results) == len(pictures):
+                return
+
+    simulator = Simulator(m)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(send, background=True)
+    simulator.add_testbench(receive)
+    simulator.run()
+    return results, finished
+
+
+def expected(network: LstNetwork, pictures: npt.NDArray[np.uint8]) -> list[list[int]]:
+    scores = network.scores(pictures)
+    return np.column_stack([scores, scores.argmax(axis=1)]).tolist()
+
+
+SHAPES = [
+    {"rows": 1, "columns": 1, "a": 1, "b": 1, "classes": 1},
+    {"rows": 1, "columns": 3, "a": 2, "b": 1, "classes": 2},
+    {"rows": 4, "columns": 4, "a": 4, "b": 4, "classes": 4},
+    {"rows": 5, "columns": 7, "a": 3, "b": 6, "classes": 4},
+    {"rows": 9, "columns": 2, "a": 4, "b": 11, "classes": 10, "n": 2, "reach": 3.0},
+    {"rows": 3, "columns": 4, "a": 8, "b": 5, "classes": 2, "n": 9, "rounding": "floor"},
+    {"rows": 8, "columns": 8, "a": 8, "b": 8, "classes": 8},
+]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_back_to_back_pictures(shape: dict, variant: Variant) -> None:  # type: ignore[type-arg]
+    network = random_network(**shape)
+    pictures = random_pictures(network, 3)
+    results, finished = stream(network, variant, pictures)
+    assert results == expected(network, pictures)
+    assert set(np.diff(finished).tolist()) == {plan_lst(network, variant).cycles_per_image}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("gap_and_stall", [(0.4, 0.0), (0.0, 0.7), (0.3, 0.3), (0.9, 0.0)])
+def test_gaps_and_stalls(gap_and_stall: tuple[float, float], variant: Variant) -> None:
+    network = random_network(5, 4, 4, 5, 3)
+    pictures = random_pictures(network, 5)
+    gap, stall = gap_and_stall
+    assert stream(network, variant, pictures, gap=gap, stall=stall)[0] == expected(network, pictures)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("reset_after", [1, 15, 16, 17, 40, 55])
+def test_reset_in_mid_picture(reset_after: int, variant: Variant) -> None:
+    network = random_network()
+    pictures = random_pictures(network, 4)
+    results, _ = stream(network, variant, pictures, gap=0.1, stall=0.1, reset_after=reset_after)
+    assert results == expected(network, pictures)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_of_equal_scores_the_first_wins(variant: Variant) -> None:
+    network = random_network(classes=4)
+    network.output.weights[:], network.output.bias[:] = 0, [5, 7, 7, 7]
+    assert stream(network, variant, random_pictures(network, 2))[0] == [[5, 7, 7, 7, 1]] * 2
+
+
+def test_no_result_waits_for_the_next_picture() -> None:
+    network = random_network()
+    assert len(stream(network, "shared", random_pictures(network, 1))[0]) == 1

