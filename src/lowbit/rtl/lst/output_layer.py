@@ -13,7 +13,9 @@ from amaranth.lib.wiring import In, Out
 from lowbit.rtl.lst.plan import OutputPlan
 from lowbit.rtl.lst.sequencer import delay
 from lowbit.rtl.lst.transform import saturate
-from lowbit.rtl.primitives import Rom, Target, multiply
+from lowbit.rtl.primitives.multiplier import multiply
+from lowbit.rtl.primitives.rom import Rom
+from lowbit.rtl.primitives.target import Target
 
 
 class OutputLayer(wiring.Component):

@@ -15,7 +15,9 @@ from amaranth.lib.wiring import In, Out
 
 from lowbit.rtl.lst.network import LstNetwork
 from lowbit.rtl.lst.plan import Range, TransformPlan
-from lowbit.rtl.primitives import Rom, Target, multiply
+from lowbit.rtl.primitives.multiplier import multiply
+from lowbit.rtl.primitives.rom import Rom
+from lowbit.rtl.primitives.target import Target
 
 X_DELAY = 2
 """Clocks from a slot to its x."""

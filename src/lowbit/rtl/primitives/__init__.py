@@ -3,9 +3,3 @@
 A behavioural model each, and a mapping where the synthesizer would not find the family's own block, or its
 registers, by itself.
 """
-
-from lowbit.rtl.primitives.multiplier import multiply
-from lowbit.rtl.primitives.rom import Rom
-from lowbit.rtl.primitives.target import Target
-
-__all__ = ["Rom", "Target", "multiply"]
