@@ -77,6 +77,11 @@ def test_layers_that_cannot_be_quantized_are_named(layer: nn.Module) -> None:
         prepare(nn.ModuleDict({"strange": layer}), Plan({"strange": LayerPlan("binary")}))
 
 
+def test_convolutions_in_fixed_point_are_named_before_training() -> None:
+    with pytest.raises(UnsupportedError, match="conv1"):
+        Network(NETWORKS["lenet"], Plan({"*": LayerPlan("fixed:4.4", "fixed:4.4")}))
+
+
 def test_batch_statistics_are_those_of_the_deployed_layers() -> None:
     torch.manual_seed(0)
     model = Network(NETWORKS["lenet"])

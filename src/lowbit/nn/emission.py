@@ -157,8 +157,6 @@ def _fixed_point(emission: Emission, layer: Layer, has: FixedPointWeight, name: 
     """Append a layer with rounded constants; the whole network becomes integers at the end."""
     emission.formats[name] = has.format
     bias = None if layer.bias is None else has.bias(layer.bias)
-    if isinstance(layer, Conv2d):
-        raise UnsupportedError("convolutions have no fixed-point form yet", where=name)
     return _linear(emission, name, source, has.levels(layer.weight), bias)
 
 
@@ -284,7 +282,7 @@ def _transposed(emission: Emission, call: fx.Node, names: Names) -> str:
 Call = Callable[[Emission, fx.Node, Names], str]
 
 _CALLS: dict[object, Call] = {
-    **dict.fromkeys((operator.add, torch.add, "add"), _call("Add")),
+    **dict.fromkeys((operator.add, operator.iadd, torch.add, "add"), _call("Add")),
     **dict.fromkeys((torch.relu, functional.relu, "relu"), _call("Relu")),
     **dict.fromkeys((torch.tanh, functional.tanh, "tanh"), _call("Tanh")),
     **dict.fromkeys((torch.sigmoid, functional.sigmoid, "sigmoid"), _call("Sigmoid")),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lowbit.errors import PlanError
+from lowbit.errors import PlanError, UnsupportedError
 from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer
 from lowbit.nn.quantizers import input_quantizer, weight_quantizer
 from lowbit.nn.specification import FLOAT, Specification, specification
@@ -38,6 +38,8 @@ class Linear(nn.Linear):
         scale: of binary weights `mean`, `one` or `learned`, of powers of two `learned` or `power`.
     """
 
+    weight_specification: Specification
+    activation: Specification
     weight_quantizer: WeightQuantizer | None
     input_quantizer: InputQuantizer | None
 
@@ -55,15 +57,7 @@ class Linear(nn.Linear):
         **place: Any,
     ) -> None:
         super().__init__(in_features, out_features, bias, **place)
-        self.weight_specification, self.activation = _checked(
-            specification(weight), specification(activation)
-        )
-        self.weight_quantizer = weight_quantizer(
-            self.weight_specification, out_features, weight_gradient, scale
-        )
-        self.input_quantizer = input_quantizer(self.activation, activation_gradient)
-        if self.weight_quantizer is not None and self.activation.bits in _BYTES:
-            self.weight_quantizer.bound = BOUND_BESIDE_BYTES
+        _quantize(self, weight, activation, weight_gradient, activation_gradient, scale)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return outputs `[…, o]` of inputs `[…, n]`."""
@@ -93,6 +87,8 @@ class Conv2d(nn.Conv2d):
         scale: of binary weights `mean`, `one` or `learned`, of powers of two `learned` or `power`.
     """
 
+    weight_specification: Specification
+    activation: Specification
     weight_quantizer: WeightQuantizer | None
     input_quantizer: InputQuantizer | None
 
@@ -117,15 +113,7 @@ class Conv2d(nn.Conv2d):
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, **place
         )
-        self.weight_specification, self.activation = _checked(
-            specification(weight), specification(activation)
-        )
-        self.weight_quantizer = weight_quantizer(
-            self.weight_specification, out_channels, weight_gradient, scale
-        )
-        self.input_quantizer = input_quantizer(self.activation, activation_gradient)
-        if self.weight_quantizer is not None and self.activation.bits in _BYTES:
-            self.weight_quantizer.bound = BOUND_BESIDE_BYTES
+        _quantize(self, weight, activation, weight_gradient, activation_gradient, scale)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return outputs `[n, o, y, x]` of inputs `[n, c, h, w]`."""
@@ -142,6 +130,30 @@ class Conv2d(nn.Conv2d):
 
 Layer = Linear | Conv2d
 Product = Callable[..., Tensor]
+
+
+def _quantize(
+    layer: Layer,
+    weight: Text,
+    activation: Text,
+    weight_gradient: str | None,
+    activation_gradient: str | None,
+    scale: str | None,
+) -> None:
+    """Give a layer what its constructor was told.
+
+    Raises:
+        PlanError: what does not exist, or does not go together.
+        UnsupportedError: a convolution in fixed point.
+    """
+    forms = _checked(specification(weight), specification(activation))
+    if isinstance(layer, Conv2d) and {form.scheme for form in forms} == {"fixed"}:
+        raise UnsupportedError("convolutions have no fixed-point form yet", expected="another scheme")
+    layer.weight_specification, layer.activation = forms
+    layer.weight_quantizer = weight_quantizer(forms[0], len(layer.weight), weight_gradient, scale)
+    layer.input_quantizer = input_quantizer(forms[1], activation_gradient)
+    if layer.weight_quantizer is not None and layer.activation.bits in _BYTES:
+        layer.weight_quantizer.bound = BOUND_BESIDE_BYTES
 
 
 def _checked(weight: Specification, activation: Specification) -> tuple[Specification, Specification]:

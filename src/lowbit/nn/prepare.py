@@ -65,8 +65,9 @@ def _quantized(module: nn.Module, plan: LayerPlan, name: str) -> Layer:
     }
     try:
         layer = _empty(module, settings, name)
-    except PlanError as error:
-        raise PlanError(error.message, where=name, expected=error.expected, found=error.found) from error
+    except (PlanError, UnsupportedError) as error:
+        facts = {"expected": error.expected, "found": error.found, "remedy": error.remedy}
+        raise type(error)(error.message, where=name, **facts) from error
     assert isinstance(module, nn.Linear | nn.Conv2d)
     layer.weight, layer.bias = module.weight, module.bias
     return layer.to(module.weight.device).train(module.training)

@@ -9,7 +9,7 @@ from lowbit.ir import Graph, Node, Value
 from lowbit.ir.graph import Attribute
 from lowbit.planes import pack
 from lowbit.quantization.weights import CodedWeights
-from lowbit.schemes import Affine, Encoding, LearnedBasis, PowerOfTwo
+from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis, PowerOfTwo
 
 Array = npt.NDArray[np.float64]
 
@@ -61,13 +61,13 @@ def add_encoder(graph: Graph, source: str, encoding: Encoding, thresholds: npt.A
         graph: gets the codes.
         source: the value.
         encoding: of the codes.
-        thresholds: what separates codes; affine codes of 8 bits are rounded instead.
+        thresholds: what separates codes; affine and fixed-point codes are rounded instead.
         name: of the node.
     """
     codes = graph.fresh_name(f"{source}/codes")
     graph.add(Value(codes, "code", graph.value(source).shape, None, encoding))
     inputs: tuple[str, ...] = (source,)
-    if not isinstance(encoding, Affine):
+    if not isinstance(encoding, Affine | FixedPoint):
         inputs += (graph.add_constant(graph.fresh_name(f"{codes}/thresholds"), thresholds),)
     return Node("Encode", inputs, (codes,), {}, graph.fresh_name(name), "lowbit")
 
