@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lowbit.errors import NumericError, PlanError
-from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer, ranked_values
+from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer, ranked_values, ranks
 from lowbit.nn.statistics import summed
 from lowbit.quantization import qem
 from lowbit.quantization.weights import CodedWeights, snapped_basis
@@ -119,7 +119,7 @@ class Basis(nn.Module):
         """Move the basis towards the least squares of the values on the signs of their codes."""
         levels = self.offset[:, None] + self.basis @ self.signs.T
         ranked, order = levels.sort(dim=1)
-        codes = order.gather(1, torch.searchsorted(_midpoints(ranked), values.contiguous()))
+        codes = order.gather(1, ranks(values.contiguous(), _midpoints(ranked)))
         size = levels.shape[1]
         counts, sums = torch.zeros_like(levels), torch.zeros_like(levels)
         counts.scatter_add_(1, codes, torch.ones_like(values))
@@ -160,7 +160,7 @@ class LearnedBasisWeight(WeightQuantizer):
         if self.training:
             self.learned.follow(rows.detach(), shared=False)
         levels, steps = self.learned.grid()
-        found = levels.gather(1, torch.searchsorted(steps, rows.detach()))
+        found = levels.gather(1, ranks(rows.detach(), steps))
         return (found + (rows - rows.detach())).view(weight.shape)
 
     def coded(self, weight: Tensor) -> CodedWeights:

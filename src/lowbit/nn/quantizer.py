@@ -109,9 +109,23 @@ def ranked_values(x: Tensor, steps: Tensor, values: Tensor) -> Tensor:
         values: `[s + 1]`.
     """
     if x.is_contiguous():
-        return values[torch.bucketize(x, steps)]
+        return values[ranks(x, steps)]
     moved = x.movedim(1, -1).contiguous()  # no copy where channels are innermost
-    return values[torch.bucketize(moved, steps)].movedim(-1, 1)
+    return values[ranks(moved, steps)].movedim(-1, 1)
+
+
+def ranks(x: Tensor, steps: Tensor) -> Tensor:
+    """Return how many steps lie below each value: of one row `[s]`, or a row for each of `x [rows, n]`."""
+    if steps.shape[-1] > FEW_STEPS:
+        return torch.searchsorted(steps, x)
+    # Comparisons are vectorized, a search is not.
+    found = (x > steps[..., :1]).long()
+    for step in range(1, steps.shape[-1]):
+        found += x > steps[..., step : step + 1]
+    return found
+
+
+FEW_STEPS = 7
 
 
 def _weight_offset(encoding: Encoding) -> npt.NDArray[np.int32]:
