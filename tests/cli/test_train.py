@@ -47,9 +47,11 @@ def test_a_recipe_becomes_a_folder_that_other_commands_read(recipe: Path, comman
     assert code == 0 and json.loads(out)["top1"] == facts["top1"]
 
 
-def test_people_read_a_line(recipe: Path, command: Command) -> None:
-    code, out, _ = command("train", recipe, "--out", "there")
+def test_people_read_a_line_and_figures_are_kept(recipe: Path, command: Command, tmp_path: Path) -> None:
+    code, out, _ = command("train", recipe, "--out", "there", "--keep", tmp_path)
     assert code == 0 and "there: top-1" in out and "of 40 samples" in out
+    kept = (tmp_path / "made-float-seed0.json").read_bytes()
+    assert kept == (tmp_path / "there/result.json").read_bytes()
 
 
 @pytest.mark.parametrize(

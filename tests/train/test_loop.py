@@ -99,13 +99,18 @@ def test_a_loss_that_is_not_finite_stops_with_its_step(tmp_path: Path) -> None:
 
 def test_a_student_starts_from_its_parent_and_learns_from_it(tmp_path: Path) -> None:
     train(recipe(epochs=1), made(), out=tmp_path / "parent")
-    plan = {"conv2": {"weight": "binary", "activation": "binary", "before_sign": "prelu"}}
+    binary = {"weight": "binary", "activation": "binary"}
+    plan = {"conv2": {**binary, "before_sign": "prelu"}, "fc1": binary}
     loss = {"teacher": "parent", "distillation": 0.7, "temperature": 2}
     student = recipe(initial="parent", plan=plan, loss=loss, reestimate=2)
     result = train(student, made(), out=tmp_path / "student")
     assert result.facts["scheme"] == "binary" and result.facts["new_weights"] == ["act1.weight"]
     found = result.facts["differences"]
-    assert found["codes"] == 20 * 6 * 14 * 14 and found["codes_engine"] == 0 and not found["why_not"]
+    assert (
+        found["codes"] == 20 * (6 * 14 * 14 + 16 * 5 * 5)
+        and found["codes_engine"] == 0
+        and not found["why_not"]
+    )
     assert found["classes_engine"] == found["classes_onnxruntime"] == 0
     assert (tmp_path / "student/model.circle").exists() and not result.facts["not_written"]
 

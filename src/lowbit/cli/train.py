@@ -26,6 +26,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on from the folder's checkpoint, or start again.")
     ] = True,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="A folder of results to keep the figures in too.")
+    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write the curve for TensorBoard too.")
     ] = False,
@@ -57,6 +60,8 @@ def train(
             tensorboard=tensorboard,
             command=_command(recipe, given),
         )
+    if keep is not None:
+        result.keep(keep)
     _print(result, as_json)
 
 

@@ -53,7 +53,7 @@ def agreement(module: nn.Module, model: Path, samples: Samples) -> dict[str, Any
             traced = engine.trace(x)
             _add(result, "classes_engine", engine.run(x).argmax(1) != classes)
             for layer, wanted in codes.items():
-                found = traced[_source(graph, layer)]
+                found = traced[_source(graph, layer, traced)]
                 _add(result, "codes_engine", found.reshape(wanted.shape) != wanted)
                 _add(result, "codes", np.ones(wanted.shape, bool))
         if session is not None:
@@ -129,9 +129,12 @@ def _watch(name: str, layer: Conv2d | Linear, codes: Codes) -> Callable[[nn.Modu
     return watch
 
 
-def _source(graph: Graph, layer: str) -> str:
-    """Return the value that a layer reads."""
-    return next(node.inputs[0] for node in graph.nodes if node.name == layer)
+def _source(graph: Graph, layer: str, traced: Codes) -> str:
+    """Return the value that a layer reads, as the engine has it: for it, another shape is the same value."""
+    value = next(node.inputs[0] for node in graph.nodes if node.name == layer)
+    while value not in traced:
+        value = next(node.inputs[0] for node in graph.nodes if value in node.outputs)
+    return value
 
 
 def _add(result: dict[str, Any], name: str, different: npt.NDArray[np.bool_]) -> None:

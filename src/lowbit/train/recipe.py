@@ -4,7 +4,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -228,10 +228,6 @@ class Recipe(_Table):
         if missing:
             raise PlanError("the recipe does not say enough", where=where, expected=" and ".join(missing))
         return super().of(table, where)
-
-    def with_settings(self, **given: Any) -> "Recipe":
-        """Return the recipe with other settings."""
-        return replace(self, **given)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready values that `of` reads."""

@@ -1,10 +1,12 @@
-"""What a run leaves in its folder, and how others find it there.
+"""What a run leaves in its folder, and how others find it.
 
-weights.safetensors     by the names of `lowbit.zoo.parameters`, and the recipe
-model.onnx              the network
-metrics.jsonl           a line per point of the learning curve
-result.json             the figures and what made them
-checkpoint.safetensors  what the run goes on from
+    weights.safetensors     by the names of `lowbit.zoo.parameters`, and the recipe
+    model.onnx              the network; model.circle too where its schemes allow
+    metrics.jsonl           a line per epoch
+    result.json             the figures and what made them
+    checkpoint.safetensors  what the run goes on from
+
+Files of others have the same names in their folders.
 """
 
 import json
@@ -40,13 +42,17 @@ class Result:
 
     def write(self) -> None:
         """Write ``result.json``."""
-        write_atomic(self.folder / RESULT, (json.dumps(self.facts, indent=1) + "\n").encode())
+        self._write(self.folder / RESULT)
 
+    def keep(self, folder: Path) -> Path:
+        """Write the figures into a folder of results, ``lenet-float-seed0.json``; return that file."""
+        scheme = str(self.facts["scheme"]).replace(":", "-").replace("/", "-")
+        path = folder / f"{self.facts['recipe']}-{scheme}-seed{self.facts['seed']}.json"
+        self._write(path)
+        return path
 
-def kept_name(recipe: Recipe) -> str:
-    """Return what a kept result is called: ``lenet-float-seed0.json``."""
-    scheme = recipe.scheme.replace(":", "-").replace("/", "-")
-    return f"{recipe.name}-{scheme}-seed{recipe.seed}.json"
+    def _write(self, path: Path) -> None:
+        write_atomic(path, (json.dumps(self.facts, indent=1) + "\n").encode())
 
 
 def find_run(name: str, beside: Path, what: str) -> Path:
