@@ -148,7 +148,7 @@ std::size_t Builder::concatenate(const std::vector<std::size_t>& x) {
 }
 
 std::size_t Builder::look_up(std::size_t x, std::span<const std::uint8_t> table) {
-  return add(like(x, Kind::bytes, largest(table)), lowbit::look_up(x, value(x), table));
+  return add(like(x, Kind::bytes, largest(table)), lowbit::look_up(kernels_, x, value(x), table));
 }
 
 std::size_t Builder::decode(std::size_t x, std::span<const float> table) {

@@ -28,6 +28,7 @@ struct PlaneKernel : Kernel<plane_fully_connected_kernel> {
 struct KernelSet {
   Kernel<encode_kernel> encode;
   Kernel<encode_affine_kernel> encode_affine;
+  Kernel<look_up_kernel> look_up;
   PlaneKernel plane_fully_connected;
   Kernel<byte_fully_connected_kernel> byte_fully_connected;
   Kernel<float_fully_connected_kernel> float_fully_connected;

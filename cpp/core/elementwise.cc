@@ -114,26 +114,25 @@ class AffineEncodeStep final : public Step {
 
 class LookUpStep final : public Step {
  public:
-  LookUpStep(std::size_t x, const Value& input, std::span<const std::uint8_t> table)
-      : x_(x), features_(input.pixel == 0 ? input.features : input.row) {
+  LookUpStep(const KernelSet& kernels, std::size_t x, const Value& input, std::span<const std::uint8_t> table)
+      : kernel_(kernels.look_up), x_(x), features_(input.pixel == 0 ? input.features : input.row) {
     require(input.kind == Kind::bytes && table.size() == table_.size(), "look_up", "bytes and a table of 256",
             std::to_string(table.size()));
     std::copy(table.begin(), table.end(), table_.begin());
     name = "look_up";
-    kernel = "portable";
+    kernel = kernel_.level;
     cost = static_cast<double>(features_) / 2;
   }
 
   void run(const Block& block) const override {
     const Place in = block.place(x_), out = block.place(result);
     for (std::size_t row = 0; row < block.rows; ++row) {
-      const std::uint8_t* x = in.bytes(row);
-      std::uint8_t* y = out.bytes(row);
-      for (std::size_t n = 0; n < features_; ++n) y[n] = table_[x[n]];
+      kernel_.run(table_.data(), in.bytes(row), out.bytes(row), features_);
     }
   }
 
  private:
+  Kernel<look_up_kernel> kernel_;
   std::size_t x_, features_;
   std::array<std::uint8_t, 256> table_{};
 };
@@ -153,14 +152,23 @@ class DecodeStep final : public Step {
   void run(const Block& block) const override {
     const Place in = block.place(x_), out = block.place(result);
     for (std::size_t row = 0; row < block.rows; ++row) {
-      float* y = out.real(row);
       for (std::size_t p = 0; p < in.value->pixels(); ++p) {
-        for (std::size_t n = 0; n < in.value->channels(); ++n) *y++ = table_[in.code(row, p, n)];
+        pixel(in, row, p, out.real(row) + p * in.value->channels());
       }
     }
   }
 
  private:
+  void pixel(const Place& in, std::size_t row, std::size_t p, float* y) const {
+    const std::size_t channels = in.value->channels();
+    if (in.value->kind == Kind::bytes) {
+      const std::uint8_t* x = in.bytes(row) + p * in.value->pixel;
+      for (std::size_t n = 0; n < channels; ++n) y[n] = table_[x[n]];
+    } else {
+      for (std::size_t n = 0; n < channels; ++n) y[n] = table_[in.code(row, p, n)];
+    }
+  }
+
   std::size_t x_;
   std::array<float, 256> table_{};
 };
@@ -332,8 +340,9 @@ std::unique_ptr<Step> encode_affine(const KernelSet& kernels, std::size_t x, con
   return std::make_unique<AffineEncodeStep>(kernels, x, input, output, scale, zero, top);
 }
 
-std::unique_ptr<Step> look_up(std::size_t x, const Value& input, std::span<const std::uint8_t> table) {
-  return std::make_unique<LookUpStep>(x, input, table);
+std::unique_ptr<Step> look_up(const KernelSet& kernels, std::size_t x, const Value& input,
+                              std::span<const std::uint8_t> table) {
+  return std::make_unique<LookUpStep>(kernels, x, input, table);
 }
 
 std::unique_ptr<Step> decode(std::size_t x, const Value& input, std::span<const float> table) {

@@ -21,7 +21,8 @@ std::unique_ptr<Step> encode_affine(const KernelSet& kernels, std::size_t x, con
                                     double scale, double zero, double top);
 
 // bytes -> bytes
-std::unique_ptr<Step> look_up(std::size_t x, const Value& input, std::span<const std::uint8_t> table);
+std::unique_ptr<Step> look_up(const KernelSet& kernels, std::size_t x, const Value& input,
+                              std::span<const std::uint8_t> table);
 
 // codes in bytes or planes -> float32
 std::unique_ptr<Step> decode(std::size_t x, const Value& input, std::span<const float> table);

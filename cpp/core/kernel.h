@@ -147,6 +147,8 @@ struct AffineEncoder {
 
 using encode_kernel = void(const Encoder&, const Rows&);
 using encode_affine_kernel = void(const AffineEncoder&, const Rows&);
+// y[n] = table[x[n]], a table of 256. Exactly `count` bytes are read and written.
+using look_up_kernel = void(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, std::size_t count);
 using plane_fully_connected_kernel = void(const PlaneLayer&, const Rows&, Groups);
 using byte_fully_connected_kernel = void(const ByteLayer&, const Rows&, Groups);
 using float_fully_connected_kernel = void(const FloatLayer&, const Rows&, Groups);

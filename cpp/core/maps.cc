@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "error.h"
+#include "transpose.h"
 
 namespace lowbit {
 namespace {
@@ -41,22 +42,18 @@ class ArrangeStep final : public Step {
   void run(const Block& block) const override {
     const Place in = block.place(x_), out = block.place(result);
     for (std::size_t row = 0; row < block.rows; ++row) {
+      const std::size_t channels = out.value->channels(), pixels = out.value->pixels();
       if (out.value->kind == Kind::real) {
-        interleave(in.real(row), out.real(row), *out.value, out.value->channels());
+        transpose(in.real(row), channels, pixels, pixels, out.real(row), channels);
       } else if (out.value->pixel == 4) {
         interleave_quads(in.bytes(row), out.bytes(row), *out.value);
       } else {
-        interleave(in.bytes(row), out.bytes(row), *out.value, out.value->pixel);
+        transpose<std::uint8_t>(in.bytes(row), channels, pixels, pixels, out.bytes(row), out.value->pixel);
       }
     }
   }
 
  private:
-  template <class T>
-  static void interleave(const T* x, T* y, const Value& map, std::size_t step) {
-    each_block(map, [=, pixels = map.pixels()](std::size_t c, std::size_t p) { y[p * step + c] = x[c * pixels + p]; });
-  }
-
   // Images have up to four channels: a pixel is one word.
   static void interleave_quads(const std::uint8_t* x, std::uint8_t* y, const Value& map) {
     const std::size_t channels = map.channels(), count = map.pixels();
@@ -86,13 +83,9 @@ class FlattenStep final : public Step {
     const std::size_t channels = map.channels(), pixels = map.pixels();
     for (std::size_t row = 0; row < block.rows; ++row) {
       if (map.kind == Kind::real) {
-        const float* x = in.real(row);
-        float* y = out.real(row);
-        each_block(map, [=](std::size_t c, std::size_t p) { y[c * pixels + p] = x[p * channels + c]; });
+        transpose(in.real(row), pixels, channels, channels, out.real(row), pixels);
       } else if (map.kind == Kind::bytes) {
-        const std::uint8_t* x = in.bytes(row);
-        std::uint8_t* y = out.bytes(row);
-        each_block(map, [=, &map](std::size_t c, std::size_t p) { y[c * pixels + p] = x[p * map.pixel + c]; });
+        transpose<std::uint8_t>(in.bytes(row), pixels, channels, map.pixel, out.bytes(row), pixels);
       } else {
         planes(in, out, row);
       }

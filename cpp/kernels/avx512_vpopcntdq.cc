@@ -287,6 +287,31 @@ void encode_affine(const AffineEncoder& encoder, const Rows& rows) {
   }
 }
 
+// The high half of a byte says which sixteen entries, the low half which of them.
+void look_up(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, std::size_t count) {
+  constexpr std::size_t kPart = 16, kBytes = 64;
+  __m512i parts[kPart];
+  for (std::size_t n = 0; n < kPart; ++n) {
+    const __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table + n * kPart));
+    parts[n] = _mm512_maskz_broadcast_i32x4(0xffff, part);  // unmasked, gcc 12 calls its own operand uninitialized
+  }
+  const __m512i low = _mm512_set1_epi8(kPart - 1);
+  for (std::size_t first = 0; first < count; first += kBytes) {
+    const std::size_t left = count - first;
+    const __mmask64 valid = left >= kBytes ? ~__mmask64{0} : (__mmask64{1} << left) - 1;
+    const __m512i code = _mm512_maskz_loadu_epi8(valid, x + first);
+    const __m512i entry = _mm512_and_si512(code, low);
+    const __m512i part = _mm512_and_si512(_mm512_srli_epi16(code, 4), low);
+    __m512i found = _mm512_shuffle_epi8(parts[0], entry);
+#pragma GCC unroll 16
+    for (std::size_t n = 1; n < kPart; ++n) {
+      const __mmask64 here = _mm512_cmpeq_epi8_mask(part, _mm512_set1_epi8(static_cast<char>(n)));
+      found = _mm512_mask_shuffle_epi8(found, here, parts[n], entry);
+    }
+    _mm512_mask_storeu_epi8(y + first, valid, found);
+  }
+}
+
 void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
   const unsigned j = layer.weight_planes - 1;
   switch (layer.input_planes) {

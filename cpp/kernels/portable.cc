@@ -209,6 +209,10 @@ void encode_affine(const AffineEncoder& encoder, const Rows& rows) {
   }
 }
 
+void look_up(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, std::size_t count) {
+  for (std::size_t n = 0; n < count; ++n) y[n] = table[x[n]];
+}
+
 void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
   for (std::size_t group = groups.begin; group < groups.end; ++group) {
     for (std::size_t row = 0; row < rows.count; ++row) {

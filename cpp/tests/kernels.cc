@@ -1,5 +1,6 @@
 // Every kernel of the list against a scalar reference that knows nothing of planes or lanes: codes, levels, int64.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -216,6 +217,23 @@ void test_encode_affine(const std::string& level) {
       equal &= load_code(out, y.data(), n / features, n % features) == expected;
     }
     CHECK(equal, describe(level, features, 0, rows, "affine"));
+  }
+}
+
+void test_look_up(const std::string& level) {
+  Random random(6);
+  std::array<std::uint8_t, 256> table;
+  for (std::uint8_t& entry : table) entry = static_cast<std::uint8_t>(draw(random, 0, 255));
+  for (const std::size_t features : {1, 63, 64, 65, 256, 1000}) {
+    const Value value = bytes_value(features, 255);
+    const Guarded x(value.row, Against::back), y(value.row, Against::back);
+    auto* codes = reinterpret_cast<std::uint8_t*>(x.data());
+    for (std::size_t n = 0; n < value.row; ++n) codes[n] = static_cast<std::uint8_t>(n % 256);
+    const auto step = look_up(select_kernels(level), 0, value, table);
+    run_step(*step, value, value, 1, x.data(), y.data());
+    bool equal = true;
+    for (std::size_t n = 0; n < features; ++n) equal &= y.data()[n] == static_cast<std::byte>(table[n % 256]);
+    CHECK(equal, describe(level, features, 0, 1, "look_up"));
   }
 }
 
