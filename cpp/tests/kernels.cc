@@ -224,7 +224,7 @@ void test_look_up(const std::string& level) {
   Random random(6);
   std::array<std::uint8_t, 256> table;
   for (std::uint8_t& entry : table) entry = static_cast<std::uint8_t>(draw(random, 0, 255));
-  for (const std::size_t features : {1, 63, 64, 65, 256, 1000}) {
+  for (const std::size_t features : {1u, 63u, 64u, 65u, 256u, 1000u}) {
     const Value value = bytes_value(features, 255);
     const Guarded x(value.row, Against::back), y(value.row, Against::back);
     auto* codes = reinterpret_cast<std::uint8_t*>(x.data());
