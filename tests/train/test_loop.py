@@ -106,11 +106,8 @@ def test_a_student_starts_from_its_parent_and_learns_from_it(tmp_path: Path) -> 
     result = train(student, made(), out=tmp_path / "student")
     assert result.facts["scheme"] == "binary" and result.facts["new_weights"] == ["act1.weight"]
     found = result.facts["differences"]
-    assert (
-        found["codes"] == 20 * (6 * 14 * 14 + 16 * 5 * 5)
-        and found["codes_engine"] == 0
-        and not found["why_not"]
-    )
+    assert found["codes"] == 20 * (6 * 14 * 14 + 16 * 5 * 5) and not found["why_not"]
+    assert found["codes_engine"] == 0
     assert found["classes_engine"] == found["classes_onnxruntime"] == 0
     assert (tmp_path / "student/model.circle").exists() and not result.facts["not_written"]
 
@@ -118,8 +115,9 @@ def test_a_student_starts_from_its_parent_and_learns_from_it(tmp_path: Path) -> 
 def test_fixed_point_gives_the_reference_s_logits(tmp_path: Path) -> None:
     plan = {"*": {"weight": "fixed:6.3", "activation": "fixed:6.3"}}
     facts = train(recipe(network="lst1", normalize=[0.5, 0.5], plan=plan), made(), out=tmp_path / "run").facts
-    assert facts["scheme"] == "fixed:6.3" and set(facts["not_written"]) == {"onnx", "circle"}
-    assert facts["differences"] == {"samples": 20, "logits": 200, "logits_reference": 0}
+    assert facts["scheme"] == "fixed:6.3" and set(facts["not_written"]) == {"circle"}
+    found = facts["differences"]
+    assert (found["logits"], found["logits_reference"], found["classes_onnxruntime"]) == (200, 0, 0)
 
 
 def test_the_curve_goes_to_tensorboard_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

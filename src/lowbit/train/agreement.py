@@ -33,13 +33,13 @@ def agreement(module: nn.Module, model: Path, samples: Samples) -> dict[str, Any
 
     Args:
         module: in eval mode, on the CPU.
-        model: its ``.onnx``.
+        model: its ``.onnx``, or ``.txt`` where that cannot be written.
         samples: to compare over.
 
     Returns:
-        ``samples``; ``codes`` and ``codes_engine`` (in all, and those that differ in the engine);
-        ``classes_engine`` and ``classes_onnxruntime`` (those that differ); ``why_not`` where a program
-        cannot run the network or is not installed.
+        ``samples``; ``codes`` and ``codes_engine`` (in all, and those that differ in the engine), or, where
+        the engine does not run the network, ``logits`` and ``logits_reference``; ``classes_engine`` and
+        ``classes_onnxruntime`` (those that differ); ``why_not`` where a program does not run it.
     """
     graph = read_model(model)
     result: dict[str, Any] = {"samples": len(samples), "why_not": {}}
@@ -48,41 +48,27 @@ def agreement(module: nn.Module, model: Path, samples: Samples) -> dict[str, Any
         inputs = samples.inputs(samples.pictures(slice(start, start + _BLOCK))).cpu()
         x = np.ascontiguousarray(inputs.numpy())
         with _observed(module) as codes, torch.no_grad():
-            classes = module(inputs).argmax(1).numpy()
+            logits = module(inputs).numpy()
         if engine is not None:
-            traced = engine.trace(x)
-            _add(result, "classes_engine", engine.run(x).argmax(1) != classes)
-            for layer, wanted in codes.items():
-                found = traced[_source(graph, layer, traced)]
-                _add(result, "codes_engine", found.reshape(wanted.shape) != wanted)
-                _add(result, "codes", np.ones(wanted.shape, bool))
+            _add_engine(result, engine, graph, x, codes)
+            _add(result, "classes_engine", engine.run(x).argmax(1) != logits.argmax(1))
+        else:
+            _add(
+                result, "logits_reference", evaluate(graph, {graph.inputs[0]: x})[graph.outputs[0]] != logits
+            )
+            _add(result, "logits", np.ones(logits.shape, bool))
         if session is not None:
-            logits = session.run(None, {session.get_inputs()[0].name: x})[0]
-            _add(result, "classes_onnxruntime", logits.argmax(1) != classes)
+            found = session.run(None, {session.get_inputs()[0].name: x})[0]
+            _add(result, "classes_onnxruntime", found.argmax(1) != logits.argmax(1))
     return result
 
 
-def reference_agreement(module: nn.Module, model: Path, samples: Samples) -> dict[str, Any]:
-    """Return how many logits differ from the integer reference: of fixed point, none should.
-
-    Args:
-        module: in eval mode, on the CPU.
-        model: its ``.txt``, which only the reference runs.
-        samples: to compare over.
-
-    Returns:
-        ``samples``, ``logits`` in all, and ``logits_reference``, those that differ.
-    """
-    graph = read_model(model)
-    result: dict[str, Any] = {"samples": len(samples)}
-    for start in range(0, len(samples), _BLOCK):
-        inputs = samples.inputs(samples.pictures(slice(start, start + _BLOCK))).cpu()
-        wanted = evaluate(graph, {graph.inputs[0]: inputs.numpy()})[graph.outputs[0]]
-        with torch.no_grad():
-            found = module(inputs).numpy()
-        _add(result, "logits", np.ones(wanted.shape, bool))
-        _add(result, "logits_reference", found != wanted)
-    return result
+def _add_engine(result: dict[str, Any], engine: Program, graph: Graph, x: Floats, codes: Codes) -> None:
+    traced = engine.trace(x)
+    for layer, wanted in codes.items():
+        found = traced[_source(graph, layer, traced)]
+        _add(result, "codes_engine", found.reshape(wanted.shape) != wanted)
+        _add(result, "codes", np.ones(wanted.shape, bool))
 
 
 def _engine(graph: Graph, result: dict[str, Any]) -> Program | None:
@@ -94,6 +80,8 @@ def _engine(graph: Graph, result: dict[str, Any]) -> Program | None:
 
 
 def _onnxruntime(model: Path, result: dict[str, Any]) -> Any:
+    if model.suffix != ".onnx":
+        return None
     try:
         import onnxruntime
     except ImportError:

@@ -1,6 +1,6 @@
 """From a trained module to the files that others read.
 
-``model.onnx``, and ``model.circle`` where its schemes allow; ``model.txt`` where neither can be written.
+``model.onnx``, and ``model.circle`` where its schemes allow; ``model.txt`` where ONNX cannot say it.
 """
 
 from pathlib import Path
@@ -26,6 +26,6 @@ def write_networks(module: nn.Module, shape: tuple[int, ...], folder: Path) -> d
             write_model(graph, folder / f"model.{suffix}")
         except UnsupportedError as error:
             refused[suffix] = str(error)
-    if len(refused) == 2:
+    if "onnx" in refused:
         write_model(graph, folder / "model.txt")
     return refused

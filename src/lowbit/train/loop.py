@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lowbit.errors import NumericError
 from lowbit.nn import clamp_latents, reestimate_batchnorm, set_progress
 from lowbit.provenance import provenance
-from lowbit.train.agreement import agreement, reference_agreement
+from lowbit.train.agreement import agreement
 from lowbit.train.augmentation import augment
 from lowbit.train.checkpoint import write_tensors
 from lowbit.train.export import write_networks
@@ -187,10 +187,8 @@ def _export(run: Run) -> dict[str, Any]:
     module, folder = run.judged.cpu().eval(), run.folder
     write_tensors(folder / WEIGHTS, module.state_dict(), {"recipe": run.recipe.to_dict()})
     facts: dict[str, Any] = {"not_written": write_networks(module, run.test.shape, folder)}
-    if (folder / "model.onnx").exists():
-        facts["differences"] = agreement(module, folder / "model.onnx", run.test)
-    if (folder / "model.txt").exists():
-        facts["differences"] = reference_agreement(module, folder / "model.txt", run.test)
+    model = folder / ("model.onnx" if "onnx" not in facts["not_written"] else "model.txt")
+    facts["differences"] = agreement(module, model, run.test)
     return facts
 
 
