@@ -1,8 +1,8 @@
 """Accuracy in fixed point by rounding alone, over bits behind the point, rounded and truncated.
 
-    python benchmarks/fixed_point.py --data DIR --json results/fixed-point.json runs/lst1-seed*
+    python benchmarks/fixed_point.py --data DIR --runs runs --json results/fixed-point.json
 
-Takes the folders of `lowbit train` (float networks of one recipe), rounds weights, biases, inputs and what
+Takes what `lowbit train recipes/lst1.toml` left, seed by seed, rounds weights, biases, inputs and what
 lies between layers to Qm.n, without training, and counts right answers of the integer reference over all test
 samples. A table is written beside the JSON. KL is that of the histograms of all weights before and after (64
 bins, each with 1e-3 added), a diagnostic only: it depends on the grid as much as on the error.
@@ -23,7 +23,7 @@ from lowbit.ir import Graph, evaluate
 from lowbit.provenance import provenance
 from lowbit.quantization import to_fixed_point
 
-INTEGER_BITS = 6
+RECIPE, INTEGER_BITS = "lst1", 6
 FRACTION_BITS = (7, 6, 5, 4, 3, 2, 1)
 ROUNDINGS = {"nearest": "rounded", "floor": "truncated"}
 BATCH, BINS = 1000, 64
@@ -33,23 +33,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", type=Path, nargs="+", help="folders of lowbit train")
+    parser.add_argument(
+        "--runs", type=Path, required=True, help="the folder that holds lst1-seed0 and others"
+    )
     parser.add_argument("--data", type=Path, help="where data sets are; else they are looked for")
     parser.add_argument("--json", type=Path, required=True, help="where the rows go")
     options = parser.parse_args()
-    results = [json.loads((run / "result.json").read_text()) for run in options.runs]
+    runs = sorted(path.parent for path in options.runs.glob(f"{RECIPE}-seed*/result.json"))
+    results = [json.loads((run / "result.json").read_text()) for run in runs]
     samples = load(
         results[0]["settings"]["data"],
         "test",
         normalize=tuple(results[0]["settings"]["normalize"]) or None,
         folder=options.data,
     )
-    graphs = [api.read(run / "model.onnx") for run in options.runs]
+    graphs = [api.read(run / "model.onnx") for run in runs]
     floats = [accuracy(graph, samples) for graph in graphs]
     rows = [row(graphs, n, rounding, samples) for n in FRACTION_BITS for rounding in ROUNDINGS]
     made = {
-        **provenance("python benchmarks/fixed_point.py --data DIR --json FILE runs/lst1-seed*"),
-        "recipe": results[0]["recipe"],
+        **provenance("python benchmarks/fixed_point.py --data DIR --runs DIR --json FILE"),
+        "recipe": RECIPE,
         "seeds": [each["seed"] for each in results],
         "data": results[0]["data"],
         "float": {"top1": median(floats), "top1_by_seed": floats},

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROWS = "rows.toml"
 _MOST_BYTES = 1 << 22
-_NETWORKS = "the folder of runs that lowbit train wrote"
+_YOURS = {"data": "--data DIR", "nets": "the folder of runs that lowbit train wrote"}
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def remake(
     """
     if row.recipe:
         return _train(recipes, row.recipe, runs, data, progress)
-    return _run(row, data)
+    return _run(row, runs, data)
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -217,13 +217,13 @@ def _parents(recipe: "Recipe") -> list[str]:
     return sorted({recipe.initial, recipe.loss.teacher} - {""})
 
 
-def _run(row: Row, data: Path | None) -> float:
+def _run(row: Row, runs: Path, data: Path | None) -> float:
     """Run a benchmark of the repository and return the figure of the file that it writes."""
     from lowbit.data.published import find_published
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "result.json"
-        places = {"json": str(file)}
+        places = {"json": str(file), "runs": str(runs)} | ({} if data is None else {"data": str(data)})
         for name in ("mnist", "fashion"):
             if f"{{{name}}}" in row.command:
                 places[name] = str(find_published(name, data))
@@ -233,7 +233,7 @@ def _run(row: Row, data: Path | None) -> float:
             raise PlanError(
                 "the row needs something that only you have",
                 where=row.name,
-                expected=f"{error.args[0]}: {_NETWORKS}",
+                expected=_YOURS.get(error.args[0], error.args[0]),
                 remedy=f"Run it by hand: {row.command}",
             ) from error
         done = subprocess.run([sys.executable, *words[1:]], check=False)  # noqa: S603 - of our own table
