@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 
 from lowbit.data import load
-from lowbit.errors import DataError, MissingExtra, NumericError, PlanError
+from lowbit.errors import DataError, FileError, MissingExtra, NumericError, PlanError
 
 pytest.importorskip("lightning_fabric")
 
+import torch
+from safetensors.torch import save
+
 from lowbit.train import Recipe, Splits, train
+from lowbit.train.checkpoint import read_tensors, write_tensors
 
 QUICK = {"network": "lenet", "data": "made", "epochs": 2, "batch": 16, "name": "quick"}
 
@@ -87,6 +91,24 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     train(recipe(epochs=2), made(), out=tmp_path / "run", resume=False)
 
 
+@pytest.mark.parametrize("damage", ["cut", "empty", "of another tool", "of another network"])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: str) -> None:
+    train(recipe(epochs=1), made(), out=tmp_path)
+    path = tmp_path / "checkpoint.safetensors"
+    content = path.read_bytes()
+    if damage == "of another network":
+        write_tensors(
+            path, {"module.conv1.weight": torch.zeros(3)}, read_tensors(path, ("recipe", "position"))[1]
+        )
+    else:
+        other = save({"weight": torch.zeros(3)}, {"format": "pt"})
+        path.write_bytes(
+            {"cut": content[: len(content) // 2], "empty": b"", "of another tool": other}[damage]
+        )
+    with pytest.raises(FileError, match="--fresh"):
+        train(recipe(epochs=1), made(), out=tmp_path)
+
+
 def test_a_loss_that_is_not_finite_stops_with_its_step(tmp_path: Path) -> None:
     splits = made()
     train(recipe(epochs=1), splits, out=tmp_path / "run")
@@ -138,5 +160,10 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     unlabelled = replace(made().train, labels=None)
     with pytest.raises(DataError, match="no labels"):
         train(recipe(), replace(made(), train=unlabelled), out=tmp_path / "run")
+    with pytest.raises(PlanError, match="no such device; expected auto or cpu"):
+        train(recipe(), made(), out=tmp_path / "run", device="cuda:9")
+    train(recipe(epochs=1), made(), out=tmp_path / "parent")
+    with pytest.raises(PlanError, match="of another network; expected no such weights"):
+        train(recipe(network="mlp", initial="parent"), made(), out=tmp_path / "run")
     with pytest.raises(PlanError, match="a batch has more samples"):
         train(recipe(batch=81), made(), out=tmp_path / "run")

@@ -33,8 +33,10 @@ def write_tensors(
     write_atomic(path, save(plain, {_FACTS: json.dumps(facts)}))
 
 
-def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return tensors by name and facts.
+def read_tensors(
+    path: str | os.PathLike[str], needed: tuple[str, ...] = ("recipe",)
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return tensors by name and facts, among them those that are needed.
 
     Raises:
         FileError: the file is missing, damaged, or none of ours.
@@ -43,8 +45,9 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     try:
         tensors = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        return tensors, json.loads(header["__metadata__"][_FACTS])
-    except (SafetensorError, ValueError, KeyError) as error:
+        facts = json.loads(header["__metadata__"][_FACTS])
+        return tensors, {name: facts[name] for name in needed}
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelFormatError(
             "this is no file of tensors that a training run wrote",
             where=str(path),
@@ -77,14 +80,25 @@ def restore_training(
     optimizer: torch.optim.Optimizer,
     average: nn.Module | None,
 ) -> None:
-    """Put back what `training_state` returned."""
-    module.load_state_dict(_below(tensors, "module."))
-    _restore_optimizer(_below(tensors, "optimizer."), optimizer)
-    if average is not None:
-        average.load_state_dict(_below(tensors, "average."))
-    torch.set_rng_state(tensors["random.cpu"])
-    if torch.cuda.is_available() and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"])
+    """Put back what `training_state` returned.
+
+    Raises:
+        ModelFormatError: it is not what these modules have.
+    """
+    try:
+        module.load_state_dict(_below(tensors, "module."))
+        _restore_optimizer(_below(tensors, "optimizer."), optimizer)
+        if average is not None:
+            average.load_state_dict(_below(tensors, "average."))
+        torch.set_rng_state(tensors["random.cpu"])
+        if torch.cuda.is_available() and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"])
+    except (RuntimeError, KeyError, ValueError, IndexError) as error:
+        raise ModelFormatError(
+            "the checkpoint does not fit the network",
+            found=str(error).splitlines()[0],
+            remedy="Start the run again with --fresh.",
+        ) from error
 
 
 def _restore_optimizer(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:

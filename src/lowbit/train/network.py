@@ -9,7 +9,7 @@ from lowbit.errors import PlanError
 from lowbit.nn import Network, Plan, prepare
 from lowbit.train.checkpoint import read_tensors
 from lowbit.train.recipe import Recipe
-from lowbit.train.result import WEIGHTS, find_run, recipe_of
+from lowbit.train.result import WEIGHTS, find_run
 from lowbit.zoo import network
 
 
@@ -28,17 +28,7 @@ def build(recipe: Recipe, folder: Path) -> tuple[nn.Module, list[str]]:
         return module, []
     run = find_run(recipe.initial, folder, "initial")
     weights, _ = _weights(run)
-    state = module.state_dict()
-    for name, tensor in weights.items():
-        if name not in state or state[name].shape != tensor.shape:
-            raise PlanError(
-                "the initial weights are of another network",
-                where=f"{run}: {name}",
-                expected=str(tuple(state[name].shape)) if name in state else "no such weights",
-                found=str(tuple(tensor.shape)),
-            )
-    module.load_state_dict(weights, strict=False)
-    return module, [name for name in state if name not in weights]
+    return module, _load(module, weights, str(run))
 
 
 def teacher(recipe: Recipe, folder: Path) -> nn.Module | None:
@@ -49,10 +39,26 @@ def teacher(recipe: Recipe, folder: Path) -> nn.Module | None:
     """
     if not recipe.loss.teacher:
         return None
-    weights, found = _weights(find_run(recipe.loss.teacher, folder, "teacher"))
+    run = find_run(recipe.loss.teacher, folder, "teacher")
+    weights, found = _weights(run)
     module = _drawn(found)
-    module.load_state_dict(weights)
+    _load(module, weights, str(run))
     return module.eval().requires_grad_(False)
+
+
+def _load(module: nn.Module, weights: dict[str, Tensor], where: str) -> list[str]:
+    """Load weights; return what of the module they do not have."""
+    state = module.state_dict()
+    for name, tensor in weights.items():
+        if name not in state or state[name].shape != tensor.shape:
+            raise PlanError(
+                "the weights are of another network",
+                where=f"{where}: {name}",
+                expected=str(tuple(state[name].shape)) if name in state else "no such weights",
+                found=str(tuple(tensor.shape)),
+            )
+    module.load_state_dict(weights, strict=False)
+    return [name for name in state if name not in weights]
 
 
 def _drawn(recipe: Recipe) -> nn.Module:
@@ -64,4 +70,4 @@ def _drawn(recipe: Recipe) -> nn.Module:
 
 def _weights(run: Path) -> tuple[dict[str, Tensor], Recipe]:
     weights, facts = read_tensors(run / WEIGHTS)
-    return weights, recipe_of(facts, str(run))
+    return weights, Recipe.of(facts["recipe"], str(run))

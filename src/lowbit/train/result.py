@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lowbit.errors import FileError, PlanError
-from lowbit.train.recipe import Recipe
+from lowbit.errors import PlanError
 from lowbit.untrusted import write_atomic
 
 WEIGHTS, CHECKPOINT = "weights.safetensors", "checkpoint.safetensors"
@@ -72,14 +71,3 @@ def find_run(name: str, beside: Path, what: str) -> Path:
         found="no such file",
         remedy=f"Train it first: lowbit train recipes/{Path(name).name}.toml --out {places[1]}",
     )
-
-
-def recipe_of(facts: Mapping[str, Any], where: str) -> Recipe:
-    """Return the recipe that a file of weights was made by.
-
-    Raises:
-        FileError: it names none.
-    """
-    if not isinstance(facts.get("recipe"), dict):
-        raise FileError("the weights do not say their recipe", where=where, remedy="Train them again.")
-    return Recipe.of(facts["recipe"], where)

@@ -77,7 +77,7 @@ class Run:
         path = self.folder / CHECKPOINT
         if not path.exists():
             return Position()
-        tensors, facts = read_tensors(path)
+        tensors, facts = read_tensors(path, ("recipe", "position"))
         if facts["recipe"] != self.recipe.to_dict():
             raise PlanError(
                 "the folder holds a run of another recipe",
@@ -136,6 +136,10 @@ def _fabric(device: str, precision: str) -> Fabric:
     """Return one device, or, under ``torchrun``, this process's part."""
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of every precision it sets up
     torch.backends.cudnn.allow_tf32 = False  # float32 is float32: its ten bits would move thresholds
+    devices = ("auto", "cpu", "cuda") if torch.cuda.is_available() else ("auto", "cpu")
+    if device not in devices:
+        expected = " or ".join(devices)
+        raise PlanError("there is no such device", where="device", expected=expected, found=repr(device))
     world, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     return Fabric(
         accelerator=device,
