@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROWS = "rows.toml"
 _MOST_BYTES = 1 << 22
-_YOURS = {"data": "--data DIR", "nets": "the folder of runs that lowbit train wrote"}
+_YOURS = {"data": "--data DIR"}
 
 
 @dataclass(frozen=True)
