@@ -40,8 +40,9 @@ def main() -> int:
 
 
 def tables() -> str:
-    """Return both tables with their conditions."""
-    return "\n".join([accuracy(result("ptq-mlp")), "", latency(result("latency-mlp"))])
+    """Return the tables with their conditions."""
+    parts = [accuracy(result("ptq-mlp")), latency(result("latency-mlp")), training(result("train-step"))]
+    return "\n\n".join(parts)
 
 
 def accuracy(made: dict[str, Any]) -> str:
@@ -85,6 +86,25 @@ def latency(made: dict[str, Any]) -> str:
             f"| {row['network']} | {row['bytes'] / 1024:.1f} KB | {row['latency_us']:.2f} | {ratios} |"
         )
     lines += ["", f"`{made['command']}`, {made['machine']}. Every kernel level: `results/latency-mlp.json`."]
+    return "\n".join(lines)
+
+
+def training(made: dict[str, Any]) -> str:
+    """Return how long Brevitas takes for a training step of a binary block, in our times."""
+    ours = {"the same estimator": "lowbit, as Brevitas", "ours (ReCU, quadratic)": "lowbit"}
+    lines = [
+        "One training step of a 1W1A block (sign, 3×3 convolution, batch normalization; forward, backward,",
+        "SGD), one thread: the time of Brevitas over ours, by our estimator, and that of the float block:",
+        "",
+        f"| channels, picture, batch | {' | '.join(ours)} | float over ours |",
+        f"|---|{'---|' * (len(ours) + 1)}",
+    ]
+    for row in made["rows"]:
+        shape, ms = f"{row['channels']}, {row['side']}×{row['side']}, {row['batch']}", row["ms"]
+        ratios = [ms["brevitas"] / ms[name] for name in ours.values()] + [ms["torch, float"] / ms["lowbit"]]
+        cells = " | ".join(f"{ratio:.2f} ×" for ratio in ratios)
+        lines.append(f"| {shape}{', bfloat16' if row['bf16'] else ''} | {cells} |")
+    lines += ["", f"`{made['command']}`, {made['machine']}, torch {made['torch']}."]
     return "\n".join(lines)
 
 

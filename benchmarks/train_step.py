@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lowbit.bench.provenance import provenance
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
 from lowbit.bench.timing import interleaved_medians
 from lowbit.nn import Conv2d, clamp_latents
+from lowbit.provenance import provenance
 
 SHAPES = ((32, 64, 32), (32, 128, 16), (32, 256, 8), (64, 512, 4))
 """Batch, channels, rows and columns: the stages of a VGG."""
