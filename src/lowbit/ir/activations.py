@@ -37,6 +37,11 @@ def apply_activation(name: str, values: npt.ArrayLike) -> Floats:
     return ACTIVATIONS[name](np.asarray(values, np.float64))
 
 
+def real_output(exact: npt.ArrayLike, activation: str) -> Floats32:
+    """Return ``float32(f(float32(exact)))``: how a layer ends whose output is real."""
+    return apply_activation(activation, np.asarray(exact).astype(np.float32)).astype(np.float32)
+
+
 def preimage_thresholds(thresholds: npt.ArrayLike, activation: str) -> Floats32:
     """Return ``u_c``, the largest float32 with ``f(u_c) <= t_c``, for every threshold.
 

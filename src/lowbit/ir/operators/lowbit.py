@@ -1,16 +1,18 @@
 """The ``lowbit`` domain: values that carry codes, and layers that sum integers.
 
-See `lowbit.ir.deployed` for the arithmetic. A code exists only where a value has an encoding.
+See `lowbit.ir.deployed` for the arithmetic, and `lowbit.ir.weight_only` for that of ``LQFullyConnected`` and
+``LQConv`` on floats. A code exists only where a value has an encoding.
 """
 
 from math import prod
 
 import numpy as np
 
-from lowbit.ir.activations import ACTIVATIONS, apply_activation
+from lowbit.ir.activations import ACTIVATIONS, real_output
 from lowbit.ir.deployed import deployed_affine, deployed_layer
 from lowbit.ir.graph import Array, Value
-from lowbit.ir.operators.registry import Call, TensorType, code_dtype, register
+from lowbit.ir.operators.registry import Call, TensorType, code_dtype, register, require_float
+from lowbit.ir.weight_only import weight_levels
 from lowbit.planes import unpack, word_count
 from lowbit.schemes import Affine, Encoding, LearnedBasis, PowerOfTwo, rank_encode, table_decode
 
@@ -24,11 +26,20 @@ def encoding_of(call: Call, value: Value) -> Encoding:
     return value.encoding
 
 
+def is_weight_only(call: Call) -> bool:
+    """Return whether a layer with planes reads floats."""
+    return call.input(0).encoding is None and call.node.op not in POWER_OF_TWO_LAYERS
+
+
 def require_layer(call: Call, rank: int) -> None:
-    """Check what every low-bit layer has: codes, weights of that rank, bias, activation, thresholds."""
+    """Check what every low-bit layer has: its input, weights of that rank, bias, activation, thresholds."""
     weights, bias, thresholds = call.input(1), call.input(2), call.optional(3)
-    encoding = encoding_of(call, call.input(0))
-    call.require(encoding.channels == 1, "input encoding", "one set of parameters", encoding.channels)
+    if is_weight_only(call):
+        require_float(call, 0)
+        call.require(thresholds is None, "thresholds of a layer that reads floats", "none", "an input")
+    else:
+        encoding = encoding_of(call, call.input(0))
+        call.require(encoding.channels == 1, "input encoding", "one set of parameters", encoding.channels)
     fits = len(weights.shape) == rank and all(isinstance(extent, int) for extent in weights.shape)
     call.require(fits, "weight shape", f"{rank} lengths", weights.shape)
     if call.node.op in POWER_OF_TWO_LAYERS:
@@ -124,20 +135,23 @@ def _decode(call: Call, codes: Array) -> list[Array]:
 def _infer_lq(call: Call) -> list[TensorType]:
     require_layer(call, rank=2)
     thresholds, (outputs, length) = call.optional(3), call.input(1).shape
-    _require_rows(call, length)
+    shape = call.input(0).shape
+    call.require(len(shape) == 2 and shape[1] == length, "input shape", f"[n, {length}]", shape)
     return [TensorType("float32" if thresholds is None else "code", (call.input(0).shape[0], outputs))]
 
 
 def _lq(
     call: Call, codes: Array, weights: Array, bias: Array, thresholds: Array | None = None
 ) -> list[Array]:
+    if is_weight_only(call):
+        sums = codes.astype(np.float64) @ weight_levels(call.input(1)).T
+        return [real_output(sums + bias.astype(np.float64), call.text("activation"))]
     if not _is_deployed(call):
         return _free_lq(call, codes, bias, thresholds)
     layer = deployed_layer(encoding_of(call, call.input(0)), call.input(1), bias)
     sums = layer.input_levels.astype(np.int64)[codes.astype(np.intp)] @ layer.weights.T.astype(np.int64)
     if thresholds is None:
-        real = (layer.scale * sums + layer.bias).astype(np.float32)
-        return [apply_activation(call.text("activation"), real).astype(np.float32)]
+        return [real_output(layer.scale * sums + layer.bias, call.text("activation"))]
     steps = layer.integer_thresholds(thresholds)
     ranks = (sums[:, :, None] > steps).sum(axis=2)
     return [encoding_of(call, call.output()).code_of_rank()[0][ranks]]
@@ -154,11 +168,11 @@ def _free_lq(call: Call, codes: Array, bias: Array, thresholds: Array | None) ->
     assert weights.encoding is not None and weights.data is not None
     levels = table_decode(codes, encoding_of(call, call.input(0)).levels())
     matrix = table_decode(unpack(weights.data, int(weights.shape[-1])), weights.encoding.levels())
-    real = (levels @ matrix.T + bias.astype(np.float64)).astype(np.float32)
+    exact = levels @ matrix.T + bias.astype(np.float64)
     if thresholds is None:
-        return [apply_activation(call.text("activation"), real).astype(np.float32)]
+        return [real_output(exact, call.text("activation"))]
     order = encoding_of(call, call.output()).code_of_rank()
-    return [rank_encode(real, np.asarray(thresholds, np.float32)[None], order)]
+    return [rank_encode(exact.astype(np.float32), np.asarray(thresholds, np.float32)[None], order)]
 
 
 def _infer_affine(call: Call) -> list[TensorType]:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.ir.activations import apply_activation
+from lowbit.ir.activations import real_output
 from lowbit.ir.deployed import Integers, deployed_affine
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.graph import Array
-from lowbit.ir.operators.lowbit import encoding_of, require_affine, require_layer
+from lowbit.ir.operators.lowbit import encoding_of, is_weight_only, require_affine, require_layer
 from lowbit.ir.operators.registry import Call, TensorType, register
 from lowbit.ir.operators.windows import WINDOW, windows_of
+from lowbit.ir.weight_only import weight_levels
 from lowbit.ir.window import Axis, Window
 from lowbit.schemes import LearnedBasis
 
@@ -38,7 +39,7 @@ def _infer(call: Call) -> list[TensorType]:
     require_layer(call, rank=4)
     weights, thresholds, group = call.input(1), call.optional(3), call.integer("group")
     for value in (call.input(0), weights):
-        encoding = value.encoding
+        encoding = value.encoding  # none where the layer reads floats
         free = isinstance(encoding, LearnedBasis) and not encoding.snapped
         call.require(not free, f"{value.name}: basis", "one of scale * integers", "a free basis")
     rank = len(call.input(0).shape)
@@ -58,19 +59,30 @@ def _evaluate(
     call: Call, codes: Array, weights: Array, bias: Array, thresholds: Array | None = None
 ) -> list[Array]:
     window = window_of(call, tuple(int(extent) for extent in call.input(1).shape[1:3]))
+    if is_weight_only(call):
+        return [_weight_only(call, codes, bias, window)]
     constants = deployed_convolution(encoding_of(call, call.input(0)), call.input(1), bias, window)
     levels, group = constants.layer.input_levels, call.integer("group")
     sums = convolve(levels, constants.weights, codes, window, group)
     rows, columns = constants.row_class[:, None], constants.column_class[None, :]
     if thresholds is None:
-        real = (constants.layer.scale * sums + constants.bias[rows, columns]).astype(np.float32)
-        result = apply_activation(call.text("activation"), real).astype(np.float32)
+        result = real_output(
+            constants.layer.scale * sums + constants.bias[rows, columns], call.text("activation")
+        )
     else:
         steps, ranks = constants.integer_thresholds(thresholds)[rows, columns], np.zeros(sums.shape, np.uint8)
         for step in range(steps.shape[-1]):
             ranks += sums > steps[..., step]
         result = encoding_of(call, call.output()).code_of_rank()[0][ranks]
     return [np.ascontiguousarray(result.transpose(0, 3, 1, 2))]
+
+
+def _weight_only(call: Call, maps: Array, bias: Array, window: Window) -> Array:
+    """``y = f(float32(sum over valid taps of w x + bias))``, summed in float64."""
+    rows = weight_levels(call.input(1)).reshape([int(extent) for extent in call.input(1).shape])
+    sums = sum_windows(maps, rows, window, call.integer("group"))
+    real = real_output(sums + bias.astype(np.float64), call.text("activation"))
+    return np.ascontiguousarray(real.transpose(0, 3, 1, 2))
 
 
 def _infer_affine(call: Call) -> list[TensorType]:
@@ -114,14 +126,33 @@ def convolve(levels: Integers, weights: Integers, codes: Array, window: Window, 
     """
     largest = int(np.abs(levels).max()) * int(np.abs(weights).reshape(len(weights), -1).sum(axis=1).max())
     dtype = np.float32 if largest <= _SINGLE_EXACT else np.float64
-    matrix = weights.reshape(group, len(weights) // group, -1).transpose(0, 2, 1).astype(dtype)
+    return sum_windows(codes, weights.astype(dtype), window, group, levels.astype(dtype))
+
+
+def sum_windows(
+    values: npt.NDArray[Any],
+    weights: Sums,
+    window: Window,
+    group: int,
+    levels: Sums | None = None,
+) -> Sums:
+    """Return the sums of weighted windows ``[n, y, x, o]`` in the type of the weights.
+
+    Args:
+        values: maps ``[n, c, h, w]``: reals, or codes with `levels`.
+        weights: ``[o, kh, kw, c / group]``.
+        window: rows, then columns.
+        group: how many parts the channels fall into.
+        levels: by code.
+    """
+    matrix = weights.reshape(group, len(weights) // group, -1).transpose(0, 2, 1)
     rows, columns = window
-    result = np.empty((len(codes), rows.outputs, columns.outputs, len(weights)), dtype)
+    result = np.empty((len(values), rows.outputs, columns.outputs, len(weights)), weights.dtype)
     size = rows.outputs * columns.outputs * matrix.shape[1] * group
-    for start in range(0, len(codes), max(_CHUNK // size, 1)):
+    for start in range(0, len(values), max(_CHUNK // size, 1)):
         part = slice(start, start + max(_CHUNK // size, 1))
-        integers = levels.astype(dtype)[codes[part].astype(np.intp)].transpose(0, 2, 3, 1)
-        patches = patches_of(integers, window, group)
+        reals = values[part] if levels is None else levels[values[part].astype(np.intp)]
+        patches = patches_of(reals.astype(weights.dtype).transpose(0, 2, 3, 1), window, group)
         sums = [patches[..., g, :] @ matrix[g] for g in range(group)]
         result[part] = np.concatenate(sums, axis=-1)
     return result
