@@ -1,11 +1,13 @@
-"""Matrix-vector products of 4096 × 4096 at 1 and 2 bits beside other runtimes.
+"""Matrix-vector products of 4096 × 4096 with few weight bits beside other runtimes.
 
-    python benchmarks/gemv.py [--size 4096] [--threads 1] [--rounds 5] [--json OUT]
+    python benchmarks/gemv.py [--size 4096] [--threads 1] [--rounds 31] [--json OUT]
 
-Ours codes the float32 vector, multiplies planes, and gives floats: one low-bit layer, weights and
-activations of the same bits. Peers multiply the same float32 vector: ONNX Runtime's MatMulNBits with weights
-of 2, 4 and 8 bits (block 128, int8 arithmetic), its fp32 MatMul, and LiteRT with int8 weights and
-activations. Random weights; all interleaved in one run, one vector per call, Python call to Python call.
+Ours, one low-bit layer that takes a float32 vector and gives floats: `WkAk` codes the vector and counts bits,
+`Wk` is weight-only, floats times planes of k bits, summed in float32. Peers multiply the same vector: ONNX
+Runtime's MatMulNBits with weights of 2, 4 and 8 bits (block 128; it codes the vector to int8), its fp32
+MatMul, LiteRT with int8 weights and activations, and LiteRT with int8 weights that codes the vector at run
+time. Random weights; all interleaved in one run, one vector per call, Python call to Python call.
+`weight_bytes` is what a call must read of weights and scales.
 """
 
 import argparse
@@ -22,7 +24,8 @@ from rich.table import Table
 
 import lowbit
 from lowbit.bench import interleaved_medians
-from lowbit.bench.peers import litert_int8, onnxruntime_fp32
+from lowbit.bench.litert_int8 import Dense, dynamic_range_tflite
+from lowbit.bench.peers import litert, litert_int8, onnxruntime_fp32
 from lowbit.bench.timing import Call
 from lowbit.ir import Graph, Node, Value, infer
 from lowbit.planes import pack
@@ -30,6 +33,7 @@ from lowbit.provenance import provenance
 from lowbit.schemes import LearnedBasis
 
 BLOCK = 128
+ROUND_SECONDS = 0.01
 
 
 def main() -> None:
@@ -38,19 +42,22 @@ def main() -> None:
     )
     parser.add_argument("--size", type=int, default=4096)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         latencies = measure(Path(folder), options.size, options.threads, options.rounds)
+    moved = weight_bytes(options.size)
     ours = {name: time for name, time in latencies.items() if name.startswith("lowbit")}
     best = min(time for name, time in latencies.items() if name not in ours)
     facts = {
-        **provenance("python benchmarks/gemv.py --json FILE"),
+        **provenance(f"python benchmarks/gemv.py --threads {options.threads} --json FILE"),
         "size": options.size,
         "engine_threads": options.threads,
         "peers": {package: version(package) for package in ("onnxruntime", "ai-edge-litert")},
         "latency_us": latencies,
+        "weight_bytes": moved,
+        "gigabytes_per_second": {name: moved[name] / time / 1e3 for name, time in latencies.items()},
         "best_peer_over_ours": {
             name: best / time for name, time in latencies.items() if name.startswith("lowbit")
         },
@@ -67,16 +74,31 @@ def measure(folder: Path, size: int, threads: int, rounds: int) -> dict[str, flo
     lowbit.write(float_layer(size), source)
     calls: dict[str, Call] = {}
     for bits in (1, 2):
-        calls[f"lowbit W{bits}A{bits}"] = partial(
-            lowbit.load(lowbit_layer(size, bits), threads=threads).run, x
-        )
+        program = lowbit.load(lowbit_layer(size, bits), threads=threads)
+        calls[f"lowbit W{bits}A{bits}"] = partial(program.run, x)
+    for bits in (1, 2, 3, 4):
+        program = lowbit.load(weight_only_layer(size, bits), threads=threads)
+        calls[f"lowbit W{bits}"] = partial(program.run, x)
     calls["onnxruntime fp32"] = onnxruntime_fp32(source, x, threads)
     for bits in (2, 4, 8):
         path = folder / f"nbits{bits}.onnx"
         path.write_bytes(matmul_nbits(size, bits))
         calls[f"onnxruntime MatMulNBits W{bits}"] = onnxruntime_fp32(path, x, threads)
     calls["litert int8"] = litert_int8(source, x, threads)
-    return interleaved_medians(calls, rounds)
+    graph = float_layer(size)
+    dense = Dense(graph.constant("w").astype(np.float32), graph.constant("b").astype(np.float32))
+    calls["litert int8 dynamic"] = litert(dynamic_range_tflite(dense), x, threads)
+    return interleaved_medians(calls, rounds, ROUND_SECONDS)
+
+
+def weight_bytes(size: int) -> dict[str, int]:
+    """Return how many bytes of weights, scales and offsets each contender reads."""
+    ours = {name: bits for bits in (1, 2, 3, 4) for name in (f"lowbit W{bits}A{bits}", f"lowbit W{bits}")}
+    moved = {name: bits * (size * size // 8 + 4 * size) for name, bits in ours.items()}
+    for bits in (2, 4, 8):
+        moved[f"onnxruntime MatMulNBits W{bits}"] = size * size * bits // 8 + 4 * size * (size // BLOCK)
+    moved |= dict.fromkeys(("litert int8", "litert int8 dynamic"), size * size + 4 * size)
+    return moved | {"onnxruntime fp32": 4 * size * size}
 
 
 def float_layer(size: int) -> Graph:
@@ -92,21 +114,34 @@ def float_layer(size: int) -> Graph:
 
 def lowbit_layer(size: int, bits: int) -> Graph:
     """Return Encode and one low-bit layer with random codes."""
-    random = np.random.default_rng(0)
-    basis = 0.25 * 2.0 ** np.arange(bits)[None]
-    top = np.array([1 << (bits - 1)])
     graph = Graph("layer", ("x",), ("y",), values={"x": Value("x", "float32", ("n", size))})
+    basis, top = grid(bits)
     graph.add(Value("codes", "code", ("n", size), None, LearnedBasis(basis, np.array([0.5]), top)))
-    planes = pack(random.integers(0, 1 << bits, (size, size)), bits)
+    graph.nodes = [Node("Encode", ("x",), ("codes",), {}, "encode", "lowbit")]
+    return with_layer(graph, "codes", size, bits)
+
+
+def weight_only_layer(size: int, bits: int) -> Graph:
+    """Return one layer of floats times random codes."""
+    graph = Graph("layer", ("x",), ("y",), values={"x": Value("x", "float32", ("n", size))})
+    return with_layer(graph, "x", size, bits)
+
+
+def with_layer(graph: Graph, source: str, size: int, bits: int) -> Graph:
+    """Return the graph with one layer of random codes at its end."""
+    basis, top = grid(bits)
+    planes = pack(np.random.default_rng(0).integers(0, 1 << bits, (size, size)), bits)
     weights = LearnedBasis(np.repeat(basis, size, axis=0), np.zeros(size), np.repeat(top, size))
     graph.add(Value("w", "planes", (size, size), planes, weights))
     graph.add_constant("b", np.zeros(size))
-    graph.nodes = [
-        Node("Encode", ("x",), ("codes",), {}, "encode", "lowbit"),
-        Node("LQFullyConnected", ("codes", "w", "b"), ("y",), {}, "fc", "lowbit"),
-    ]
+    graph.nodes.append(Node("LQFullyConnected", (source, "w", "b"), ("y",), {}, "fc", "lowbit"))
     infer(graph)
     return graph
+
+
+def grid(bits: int) -> tuple[Any, Any]:
+    """Return basis and largest integer of a uniform grid."""
+    return 0.25 * 2.0 ** np.arange(bits)[None], np.array([1 << (bits - 1)])
 
 
 def matmul_nbits(size: int, bits: int) -> bytes:

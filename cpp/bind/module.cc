@@ -101,6 +101,7 @@ nb::dict kernels(const std::string& level) {
   names["plane_fully_connected"] = set.plane_fully_connected.level;
   names["byte_fully_connected"] = set.byte_fully_connected.level;
   names["float_fully_connected"] = set.float_fully_connected.level;
+  names["weight_only_fully_connected"] = set.weight_only_fully_connected.level;
   names["plane_convolution"] = set.plane_convolution.level;
   names["byte_convolution"] = set.byte_convolution.level;
   names["float_convolution"] = set.float_convolution.level;
@@ -240,6 +241,12 @@ void bind_builder(nb::module_& module) {
              return b.float_fully_connected(x, matrix(weights), span(bias));
            },
            "x"_a, "weights"_a.noconvert(), "bias"_a.noconvert())
+      .def("weight_only_fully_connected",
+           [](Builder& b, std::size_t x, const Array<std::uint32_t, 3>& planes, const Array<float, 2>& factors,
+              const Array<float, 1>& offsets, const Array<float, 1>& bias) {
+             return b.weight_only_fully_connected(x, {plane_rows(planes), matrix(factors), span(offsets)}, span(bias));
+           },
+           "x"_a, "planes"_a.noconvert(), "factors"_a.noconvert(), "offsets"_a.noconvert(), "bias"_a.noconvert())
       .def("look_up",
            [](Builder& b, std::size_t x, const Array<std::uint8_t, 1>& table) { return b.look_up(x, span(table)); },
            "x"_a, "table"_a.noconvert())

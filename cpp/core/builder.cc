@@ -91,6 +91,12 @@ std::size_t Builder::float_fully_connected(std::size_t x, Matrix<float> weights,
   return add(real_value(weights.rows), lowbit::float_fully_connected(kernels_, x, value(x), weights, bias));
 }
 
+std::size_t Builder::weight_only_fully_connected(std::size_t x, const WeightOnlyWeights& weights,
+                                                 std::span<const float> bias) {
+  return add(real_value(weights.factors.rows),
+             lowbit::weight_only_fully_connected(kernels_, x, value(x), weights, bias));
+}
+
 std::size_t Builder::arrange(std::size_t x, std::size_t channels, std::size_t height, std::size_t width) {
   require(std::max({channels, height, width}) <= kMaxFeatures && std::min({channels, height, width}) >= 1, "arrange",
           "1 to 2^24 channels, rows and columns", "others");

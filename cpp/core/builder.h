@@ -21,6 +21,7 @@ class Builder final {
   std::size_t plane_fully_connected(std::size_t x, const PlaneWeights& weights, const EpilogueSpec& epilogue);
   std::size_t byte_fully_connected(std::size_t x, const ByteWeights& weights, const EpilogueSpec& epilogue);
   std::size_t float_fully_connected(std::size_t x, Matrix<float> weights, std::span<const float> bias);
+  std::size_t weight_only_fully_connected(std::size_t x, const WeightOnlyWeights& weights, std::span<const float> bias);
   // Maps: made by arrange, or by an encoding or a layer that reads one.
   std::size_t arrange(std::size_t x, std::size_t channels, std::size_t height, std::size_t width);
   std::size_t flatten(std::size_t x);

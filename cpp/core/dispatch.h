@@ -32,6 +32,7 @@ struct KernelSet {
   PlaneKernel plane_fully_connected;
   Kernel<byte_fully_connected_kernel> byte_fully_connected;
   Kernel<float_fully_connected_kernel> float_fully_connected;
+  Kernel<weight_only_fully_connected_kernel> weight_only_fully_connected;
   Kernel<plane_convolution_kernel> plane_convolution;
   Kernel<byte_convolution_kernel> byte_convolution;
   Kernel<float_convolution_kernel> float_convolution;

@@ -81,6 +81,20 @@ struct FloatLayer {
   const float* bias;     // [groups * 16]
 };
 
+// y = sum_j factor_oj (sum_n s_jon x_n) + offset_o sum_n x_n + bias_o in float32, s = +-1: weights alone are coded.
+// Words lie in chunks that keep the tables of their inputs in the first cache.
+inline constexpr std::size_t kChunkWords = 16;
+
+struct WeightOnlyLayer {
+  std::size_t features, channels;
+  unsigned planes;
+  std::size_t words;             // 32-bit words per plane
+  const std::uint32_t* weights;  // [chunks][groups][planes][words of the chunk][16], and a word that may be read
+  const float* factor;           // [groups][planes][16]
+  const float* offset;           // [groups * 16], or null
+  const float* bias;             // [groups * 16]
+};
+
 // A convolution is the same product with the inputs of a window: for each output pixel, some runs of the input map.
 // Maps lie pixel by pixel, channels innermost, so a row of the kernel is one run. Units are 32-bit words of
 // planes, quads of bytes, or floats.
@@ -152,6 +166,7 @@ using look_up_kernel = void(const std::uint8_t* table, const std::uint8_t* x, st
 using plane_fully_connected_kernel = void(const PlaneLayer&, const Rows&, Groups);
 using byte_fully_connected_kernel = void(const ByteLayer&, const Rows&, Groups);
 using float_fully_connected_kernel = void(const FloatLayer&, const Rows&, Groups);
+using weight_only_fully_connected_kernel = void(const WeightOnlyLayer&, const Rows&, Groups);
 // Weights of planes: [groups][words][weight_planes][16] of 32 bits on every level.
 using plane_convolution_kernel = void(const PlaneLayer&, const Window&, const Rows&, const Part&);
 using byte_convolution_kernel = void(const ByteLayer&, const Window&, const Rows&, const Part&);

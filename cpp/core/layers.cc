@@ -230,7 +230,68 @@ class FloatStep final : public Step {
   FloatLayer layer_{};
 };
 
+class WeightOnlyStep final : public Step {
+ public:
+  WeightOnlyStep(const KernelSet& kernels, std::size_t x, const Value& input, const WeightOnlyWeights& weights,
+                 std::span<const float> bias)
+      : kernel_(kernels.weight_only_fully_connected), x_(x), offset_(padded(weights.offsets)), bias_(padded(bias)) {
+    const std::size_t channels = weights.factors.rows, planes = weights.factors.columns;
+    const std::size_t words = round_up(input.features, 32) / 32;
+    require(input.kind == Kind::real, where, "floats", "another kind of value");
+    require(planes >= 1 && planes <= kMaxBits, where, "1 to 8 planes", size_text(planes));
+    require(channels >= 1 && weights.planes.rows == channels && weights.planes.columns == planes * words, where,
+            "weights [" + size_text(channels) + ", " + size_text(planes) + ", " + size_text(words) + "]",
+            size_text(weights.planes.rows) + " rows of " + size_text(weights.planes.columns) + " words");
+    require(bias.size() == channels && (weights.offsets.empty() || weights.offsets.size() == channels), where,
+            size_text(channels) + " biases and offsets", size_text(bias.size()));
+    pack(weights, planes, words);
+    layer_ = {input.features, channels,       static_cast<unsigned>(planes),                    words,
+              packed_.data(), factor_.data(), offset_.empty() ? nullptr : offset_.data(), bias_.data()};
+    name = where;
+    kernel = kernel_.level;
+    unit = "float";
+    work = static_cast<double>(input.features * channels * planes);
+    cost = work / 100;
+  }
+
+  void run(const Block& block) const override {
+    const Rows rows = rows_of(block, x_, result);
+    share(block, groups_of(layer_.channels), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
+  }
+
+ private:
+  static constexpr const char* where = "weight_only_fully_connected";
+
+  // [channels][planes][words] -> [chunks][groups][planes][words of the chunk][16]; factors [groups][planes][16].
+  void pack(const WeightOnlyWeights& w, std::size_t planes, std::size_t words) {
+    const std::size_t groups = groups_of(w.factors.rows);
+    packed_.resize(groups * planes * words * kGroup + 1);
+    factor_.resize(groups * planes * kGroup);
+    for (std::size_t o = 0; o < w.factors.rows; ++o) {
+      for (std::size_t j = 0; j < planes; ++j) {
+        factor_[(o / kGroup * planes + j) * kGroup + o % kGroup] = w.factors.row(o)[j];
+        for (std::size_t k = 0; k < words; ++k) {
+          const std::size_t first = k / kChunkWords * kChunkWords, chunk = std::min(words - first, kChunkWords);
+          const std::size_t before = (first * groups + o / kGroup * chunk) * planes + j * chunk + k - first;
+          packed_[before * kGroup + o % kGroup] = w.planes.row(o)[j * words + k];
+        }
+      }
+    }
+  }
+
+  Kernel<weight_only_fully_connected_kernel> kernel_;
+  std::size_t x_;
+  Aligned<std::uint32_t> packed_;
+  Aligned<float> factor_, offset_, bias_;
+  WeightOnlyLayer layer_{};
+};
+
 }  // namespace
+
+std::unique_ptr<Step> weight_only_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
+                                                  const WeightOnlyWeights& weights, std::span<const float> bias) {
+  return std::make_unique<WeightOnlyStep>(kernels, x, input, weights, bias);
+}
 
 std::unique_ptr<Step> plane_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
                                             const PlaneWeights& weights, const EpilogueSpec& epilogue) {

@@ -16,6 +16,12 @@ struct ByteWeights {
   std::span<const std::int32_t> row_factor;  // [channels], or empty
 };
 
+struct WeightOnlyWeights {
+  Matrix<std::uint32_t> planes;    // [channels, planes * words]
+  Matrix<float> factors;           // [channels, planes]
+  std::span<const float> offsets;  // [channels], or empty
+};
+
 // The least and the largest sum that weights can give with bytes from 0 to `top`.
 struct Extremes {
   std::int64_t low = 0, high = 0;
@@ -35,5 +41,8 @@ std::unique_ptr<Step> byte_fully_connected(const KernelSet& kernels, std::size_t
 
 std::unique_ptr<Step> float_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
                                             Matrix<float> weights, std::span<const float> bias);
+
+std::unique_ptr<Step> weight_only_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
+                                                  const WeightOnlyWeights& weights, std::span<const float> bias);
 
 }  // namespace lowbit

@@ -408,5 +408,38 @@ std::uint64_t dot_peak(std::uint64_t repeats) {
 
 }  // namespace lowbit::avx2
 
+namespace lowbit::avx2 {
+namespace {
+
+// A permutation reaches eight numbers: both halves of a table, chosen by the highest of the four bits.
+inline __m256 look_up_eight(__m256i word, int q, __m256 low, __m256 high) {
+  const __m256i index = _mm256_srli_epi32(word, 4 * q);
+  const __m256 choose = _mm256_castsi256_ps(_mm256_slli_epi32(word, 28 - 4 * q));
+  return _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, index), _mm256_permutevar8x32_ps(high, index), choose);
+}
+
+template <std::size_t kGroups>
+void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const float* tables, float* sums) {
+  __m256 sum[2 * kGroups];
+#pragma GCC unroll 16
+  for (std::size_t n = 0; n < 2 * kGroups; ++n) sum[n] = _mm256_setzero_ps();
+  for (std::size_t k = 0; k < words; ++k, w += kGroup, tables += 8 * 16) {
+#pragma GCC unroll 8
+    for (int q = 0; q < 8; ++q) {
+      const __m256 low = _mm256_load_ps(tables + q * 16), high = _mm256_load_ps(tables + q * 16 + 8);
+#pragma GCC unroll 16
+      for (std::size_t n = 0; n < 2 * kGroups; ++n) {
+        sum[n] = _mm256_add_ps(sum[n], look_up_eight(load(w + n / 2 * step + n % 2 * 8), q, low, high));
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (std::size_t n = 0; n < 2 * kGroups; ++n) _mm256_store_ps(sums + n * 8, sum[n]);
+}
+
+}  // namespace
+}  // namespace lowbit::avx2
+
 #define LOWBIT_NAMESPACE avx2
 #include "float_layers.inl"
+#include "weight_only.inl"

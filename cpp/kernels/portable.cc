@@ -276,5 +276,25 @@ std::uint64_t popcount_peak(std::uint64_t repeats) {
 
 }  // namespace lowbit::portable
 
+namespace lowbit::portable {
+namespace {
+
+template <std::size_t kGroups>
+void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const float* tables, float* sums) {
+  for (std::size_t g = 0; g < kGroups; ++g, w += step, sums += kGroup) {
+    for (std::size_t lane = 0; lane < kGroup; ++lane) sums[lane] = 0;
+    for (std::size_t k = 0; k < words; ++k) {
+      for (std::size_t q = 0; q < 8; ++q) {
+        const float* table = tables + (8 * k + q) * 16;
+        for (std::size_t lane = 0; lane < kGroup; ++lane) sums[lane] += table[(w[k * kGroup + lane] >> (4 * q)) & 15u];
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lowbit::portable
+
 #define LOWBIT_NAMESPACE portable
 #include "float_layers.inl"
+#include "weight_only.inl"

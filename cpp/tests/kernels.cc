@@ -148,6 +148,58 @@ void test_float_fully_connected(const std::string& level) {
   }
 }
 
+// Small multiples of powers of two: every order of summation gives the same floats.
+static void weight_only_case(const std::string& level, Random& random, unsigned bits, std::size_t features,
+                             std::size_t channels, std::size_t rows) {
+  const std::size_t words = round_up(features, 32) / 32;
+  std::vector<std::uint32_t> planes(channels * bits * words, 0);
+  std::vector<unsigned> codes(channels * features);
+  for (std::size_t n = 0; n < codes.size(); ++n) {
+    codes[n] = static_cast<unsigned>(draw(random, 0, (1 << bits) - 1));
+    for (unsigned j = 0; j < bits; ++j) {
+      planes[(n / features * bits + j) * words + n % features / 32] |= ((codes[n] >> j) & 1u) << (n % features % 32);
+    }
+  }
+  std::vector<float> factors(channels * bits), offsets(draw(random, 0, 1) ? channels : 0), bias(channels);
+  for (float& factor : factors) factor = static_cast<float>(draw(random, 1, 9));
+  for (float& offset : offsets) offset = static_cast<float>(draw(random, -9, 9));
+  for (float& value : bias) value = static_cast<float>(draw(random, -9, 9));
+  const Value in = real_value(features), out = real_value(channels);
+  const Guarded x(rows * in.row, Against::back), y(rows * out.row, Against::back);
+  auto* input = reinterpret_cast<float*>(x.data());
+  for (std::size_t n = 0; n < rows * features; ++n) input[n] = static_cast<float>(draw(random, -99, 99)) / 8;
+  const auto step = weight_only_fully_connected(
+      select_kernels(level), 0, in, {{planes.data(), channels, bits * words}, {factors.data(), channels, bits}, offsets},
+      bias);
+  run_step(*step, in, out, rows, x.data(), y.data());
+  bool equal = true;
+  for (std::size_t row = 0; row < rows; ++row) {
+    for (std::size_t o = 0; o < channels; ++o) {
+      double sum = bias[o];
+      for (std::size_t n = 0; n < features; ++n) {
+        double level_of_code = offsets.empty() ? 0 : offsets[o];
+        for (unsigned j = 0; j < bits; ++j) {
+          level_of_code += (codes[o * features + n] >> j) & 1u ? factors[o * bits + j] : -factors[o * bits + j];
+        }
+        sum += level_of_code * input[row * features + n];
+      }
+      equal &= reinterpret_cast<const float*>(y.data())[row * channels + o] == static_cast<float>(sum);
+    }
+  }
+  CHECK(equal, describe(level, features, channels, rows, "weight-only bits=" + std::to_string(bits)));
+}
+
+void test_weight_only_fully_connected(const std::string& level) {
+  Random random(6);
+  for (unsigned bits = 1; bits <= 8; ++bits) {
+    for (const std::size_t features : kFeatures) {
+      for (const std::size_t channels : kChannels) {
+        weight_only_case(level, random, bits, features, channels, pick(random, kRowCounts));
+      }
+    }
+  }
+}
+
 void test_encode(const std::string& level) {
   Random random(4);
   const float infinity = std::numeric_limits<float>::infinity();

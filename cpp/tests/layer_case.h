@@ -206,6 +206,7 @@ void test_encode_affine(const std::string& level);
 void test_plane_fully_connected(const std::string& level);
 void test_byte_fully_connected(const std::string& level);
 void test_float_fully_connected(const std::string& level);
+void test_weight_only_fully_connected(const std::string& level);
 void test_plane_convolution(const std::string& level);
 void test_byte_convolution(const std::string& level);
 void test_float_convolution(const std::string& level);

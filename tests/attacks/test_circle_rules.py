@@ -135,6 +135,10 @@ LAYER_RULES: dict[str, tuple[Change, str]] = {
     ),
     "four inputs": (_operator_inputs(lambda i: i[:4]), "wrong number of inputs"),
     "seven inputs": (_operator_inputs(lambda i: (*i, i[4], i[4])), "wrong number of inputs"),
+    "floats with thresholds": (
+        _operator_inputs(lambda i: (i[0], -1, *i[2:])),
+        "a layer that reads floats",
+    ),
     "absent bias": (_operator_inputs(lambda i: (*i[:4], -1)), "wrong number of inputs"),
     "bias computed at run time": (_operator_inputs(lambda i: (*i[:4], i[0])), "bias is wrong"),
     "weights are the bias": (_operator_inputs(lambda i: (*i[:3], i[4], i[4])), "weights_binary is wrong"),

@@ -64,6 +64,29 @@ def test_fixed_point_needs_no_samples(model: Path, tmp_path: Path, command: Comm
     assert status == 0 and abs(json.loads(text)["top1"] - wanted) < 0.01
 
 
+def test_weight_only_leaves_activations_float(model: Path, tmp_path: Path, command: Command) -> None:
+    output = tmp_path / "q.circle"
+    words = (
+        "quantize",
+        model,
+        "-o",
+        output,
+        "--data",
+        "digits",
+        "--bits",
+        4,
+        "--weight-only",
+        "--samples",
+        50,
+    )
+    assert command(*words)[0] == 0
+    layers = [layer for layer in layers_of(lowbit.read(output)) if layer.scheme == "lq"]
+    assert [(layer.weight_bits, layer.activation_bits) for layer in layers] == [(4, 32), (4, 32)]
+    code, out, _ = command("eval", output, "--data", "digits", "--json")
+    assert code == 0 and json.loads(out)["samples"] > 0
+    assert "float" in command(*words)[1]
+
+
 def test_quantize_is_deterministic(model: Path, tmp_path: Path, command: Command) -> None:
     contents = []
     for name in ("a.circle", "b.circle"):

@@ -134,6 +134,42 @@ def lowbit_mlp(
     return graph
 
 
+def weight_only_mlp(
+    sizes: tuple[int, ...] = (65, 33, 10), bits: int = 2, seed: int = 0, activation: str = "none"
+) -> Graph:
+    """Return LQFullyConnected… on floats, with random codes; every second layer has a weight offset."""
+    random = np.random.default_rng(seed)
+    graph = Graph("weight-only", ("x",), ("y",), values={"x": Value("x", "float32", ("n", sizes[0]))})
+    current = "x"
+    for index, shape in enumerate(pairwise(sizes), 1):
+        inputs = (current, *_constants(graph, random, f"fc{index}", shape[::-1], bits, index % 2 == 1))
+        current = "y" if index == len(sizes) - 1 else f"h{index}"
+        attributes = {"activation": activation}
+        graph.nodes.append(Node("LQFullyConnected", inputs, (current,), attributes, f"fc{index}", "lowbit"))
+    infer(graph)
+    verify(graph)
+    return graph
+
+
+def weight_only_convnet(
+    shape: tuple[int, int, int], layers: "tuple[Convolution, ...]", bits: int = 2, seed: int = 0
+) -> Graph:
+    """Return LQConv… on floats, with random codes."""
+    random = np.random.default_rng(seed)
+    graph = Graph("weight-only", ("x",), ("y",), values={"x": Value("x", "float32", ("n", *shape))})
+    current, channels = "x", shape[0]
+    for index, layer in enumerate(layers, 1):
+        rows = (layer.outputs, *layer.kernel, channels // layer.group)
+        inputs = (current, *_constants(graph, random, f"conv{index}", rows, bits, index % 2 == 1))
+        current = "y" if index == len(layers) else f"h{index}"
+        attributes = layer.attributes("relu" if current != "y" else "none")
+        graph.nodes.append(Node("LQConv", inputs, (current,), attributes, f"conv{index}", "lowbit"))
+        channels = layer.outputs
+    infer(graph)
+    verify(graph)
+    return graph
+
+
 @dataclass(frozen=True)
 class Convolution:
     """The geometry of one low-bit convolution in `lowbit_convnet`."""

@@ -185,6 +185,18 @@ def int8_tflite(layers: Sequence[Layer], samples: Floats, *, float_io: bool = Tr
     return builder.file(first, value)
 
 
+def dynamic_range_tflite(layer: Dense) -> bytearray:
+    """Return a ``.tflite`` of one layer with int8 weights and float32 input, which is coded at run time."""
+    builder, scale = _Builder(), (np.abs(layer.weights).max(axis=1) / 127).astype(np.float32)
+    codes = np.rint(layer.weights / scale[:, None]).astype(np.int8)
+    first = builder.tensor("input", (1, codes.shape[1]), "float32")
+    last = builder.tensor("output", (1, codes.shape[0]), "float32")
+    constants = (builder.constant("weights", codes, scale), builder.constant("bias", layer.bias))
+    options = FullyConnectedOptions(asymmetric_quantize_inputs=True)
+    builder.operator("FULLY_CONNECTED", (first, *constants), (last,), options)
+    return builder.file(first, last)
+
+
 def _dense(
     builder: "_Builder", index: int, layer: Dense, value: int, scale: float, samples: Floats
 ) -> tuple[int, float, Floats]:
@@ -285,8 +297,10 @@ class _Builder:
         self.tensors.append(Tensor(shape, TENSOR_TYPES[dtype], 0, name, quantization))
         return len(self.tensors) - 1
 
-    def constant(self, name: str, values: npt.NDArray[np.generic], scale: Floats) -> int:
-        quantization = QuantizationParameters(scale=scale, zero_point=np.zeros(len(scale), np.int64))
+    def constant(self, name: str, values: npt.NDArray[np.generic], scale: Floats | None = None) -> int:
+        quantization = None
+        if scale is not None:
+            quantization = QuantizationParameters(scale=scale, zero_point=np.zeros(len(scale), np.int64))
         self.tensors.append(
             Tensor(values.shape, TENSOR_TYPES[values.dtype.name], len(self.buffers), name, quantization)
         )

@@ -61,13 +61,17 @@ def openvino_int8(model: Path, sample: Array, threads: int) -> Call:
 
 def litert_int8(model: Path, sample: Array, threads: int) -> Call:
     """Return set, invoke and get of LiteRT on a static int8 ``.tflite`` that our writer makes."""
-    from ai_edge_litert.interpreter import Interpreter
-
     from lowbit.bench.litert_int8 import tflite_of
 
     if len(sample) != 1:
         raise Absent("its file has batch 1")
-    content = tflite_of(model, seed=0)
+    return litert(tflite_of(model, seed=0), sample, threads)
+
+
+def litert(content: bytearray, sample: Array, threads: int) -> Call:
+    """Return set, invoke and get of LiteRT on the content of a ``.tflite``."""
+    from ai_edge_litert.interpreter import Interpreter
+
     interpreter = Interpreter(model_content=bytes(content), num_threads=threads)
     interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]

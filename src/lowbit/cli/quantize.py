@@ -17,6 +17,7 @@ from lowbit.cli.console import (
     print_table,
     progress,
 )
+from lowbit.ir.layers import FLOAT_BITS
 
 if TYPE_CHECKING:
     from lowbit.api import QuantizedFile
@@ -33,6 +34,9 @@ def quantize(
     activation_bits: Annotated[
         int | None, typer.Option("--activation-bits", help="Overrides --bits.")
     ] = None,
+    weight_only: Annotated[
+        bool, typer.Option("--weight-only", help="Activations stay float: --activation-bits 32.")
+    ] = False,
     scheme: Annotated[
         str | None,
         typer.Option("--scheme", help="lq, affine, pow2, fixed:M.N or fixed:M.N:floor."),
@@ -69,6 +73,8 @@ def quantize(
         return
     if data is None:
         raise typer.BadParameter("quantization needs samples", param_hint="--data")
+    if weight_only:
+        activation_bits = FLOAT_BITS
     given = {
         "scheme": scheme,
         "method": method,
@@ -134,7 +140,7 @@ def _print(result: "QuantizedFile", output: Path, as_json: bool) -> None:
                 layer.name,
                 layer.scheme,
                 f"{layer.weight_bits} bit",
-                f"{layer.activation_bits} bit",
+                "float" if layer.activation_bits == FLOAT_BITS else f"{layer.activation_bits} bit",
                 f"{layer.weight_error:.2%}",
                 f"{layer.output_error:.2%}",
                 f"{layer.seconds:.1f}",

@@ -6,8 +6,8 @@ With levels w_on = P_o + sum_j a_oj s_jon of the weights, a_oj = scale_o * m_oj,
         = f(float32(sum_j a_oj (sum_n s_jon x_n) + P_o sum_n x_n + bias_o))
 
 The reference sums in float64. Floats have no exact sums, so a backend that sums in float32, in any order and
-in either of these forms, agrees before f up to the classic bound (Higham, Accuracy and Stability of Numerical
-Algorithms, 2002, eq. 4.4), with a few units more for the roundings of a_oj and of the end:
+in either form, agrees for finite x and before f up to the classic bound (Higham, Accuracy and Stability of
+Numerical Algorithms, 2002, eq. 4.4), with a few units more for the roundings of a_oj and of the end:
 
     |y - y_reference| <= (n + 16) 2^-24 (A_o sum_n |x_n| + |bias_o|),    A_o = |P_o| + sum_j a_oj
 

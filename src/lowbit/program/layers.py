@@ -18,6 +18,7 @@ from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node
 from lowbit.ir.deployed import DeployedLayer, deployed_affine, deployed_layer
 from lowbit.ir.deployed_convolution import deployed_convolution
+from lowbit.ir.weight_only import weight_levels
 from lowbit.ir.window import Window
 from lowbit.program.representation import byte_of_code, level_step, lowest_level
 from lowbit.program.steps import Epilogue
@@ -67,6 +68,35 @@ def lq_convolution(
     sums = tap_sums_by_region(integers.sum(axis=3), window)
     rows["constant"] = _int32(lowest_level(source.encoding) * sums)
     return "byte_convolution", {**place, **rows}, "many planes, or an input shared with such a layer"
+
+
+def is_weight_only(graph: Graph, node: Node) -> bool:
+    """Return whether a layer with planes reads floats."""
+    return graph.value(node.inputs[0]).encoding is None
+
+
+def weight_only_layer(graph: Graph, node: Node) -> Constants:
+    """Return the constants of an ``LQFullyConnected`` on floats; see `lowbit.ir.weight_only`."""
+    weights = graph.value(node.inputs[1])
+    assert isinstance(weights.encoding, LearnedBasis) and weights.data is not None
+    encoding = weights.encoding
+    return {
+        "planes": np.ascontiguousarray(weights.data),
+        "factors": encoding.basis,
+        "offsets": encoding.offset if encoding.offset.any() else encoding.offset[:0],
+        "bias": np.ascontiguousarray(graph.constant(node.inputs[2]), np.float32),
+    }
+
+
+def weight_only_convolution(graph: Graph, node: Node, window: Window) -> Constants:
+    """Return the constants of an ``LQConv`` on floats, as a convolution of floats."""
+    rows = weight_levels(graph.value(node.inputs[1])).astype(np.float32)
+    place = {**window_constants(window), "group": int(node.attributes.get("group", 1))}  # type: ignore[arg-type]
+    return {
+        **place,
+        "weights": rows,
+        "bias": np.ascontiguousarray(graph.constant(node.inputs[2]), np.float32),
+    }
 
 
 def affine_layer(graph: Graph, node: Node) -> Constants:

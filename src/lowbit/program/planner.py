@@ -19,8 +19,11 @@ from lowbit.program.layers import (
     affine_convolution,
     affine_layer,
     columns_by_pixels,
+    is_weight_only,
     lq_convolution,
     lq_layer,
+    weight_only_convolution,
+    weight_only_layer,
 )
 from lowbit.program.representation import MOVES, PLANE_BITS, Bytes, byte_of_code, plane_values
 from lowbit.program.steps import ProgramPlan, Step
@@ -261,6 +264,11 @@ def _decode(planner: Planner, node: Node) -> None:
 
 
 def _lq(planner: Planner, node: Node) -> None:
+    if is_weight_only(planner.graph, node):
+        constants = weight_only_layer(planner.graph, node)
+        planner.add_layer(node, "weight_only_fully_connected", "float input", constants)
+        activate_output(planner, node)
+        return
     operation, constants, why = lq_layer(planner.graph, node, planner.planes)
     planner.add_layer(node, operation, why, constants)
     activate_output(planner, node)
@@ -356,6 +364,11 @@ def _move(planner: Planner, node: Node) -> None:
 
 def _lq_convolution(planner: Planner, node: Node) -> None:
     window = _convolution_window(planner, node, planner.graph.value(node.inputs[1]).shape[1:3])
+    if is_weight_only(planner.graph, node):
+        constants = weight_only_convolution(planner.graph, node, window)
+        planner.add_map(node, "float_convolution", "float input: weights are decoded at load", **constants)
+        activate_output(planner, node)
+        return
     operation, constants, why = lq_convolution(planner.graph, node, window, planner.planes)
     planner.add_map(node, operation, why, **constants)
     activate_output(planner, node)

@@ -206,7 +206,8 @@ def _activation(graph: Graph, node: Node) -> str | None:
 
 def _absorb_encode(graph: Graph, layer: Node, reader: Node) -> bool:
     encoding = graph.value(reader.outputs[0]).encoding
-    if encoding is None or isinstance(encoding, Affine):
+    reads_floats = graph.value(layer.inputs[0]).encoding is None
+    if encoding is None or isinstance(encoding, Affine) or reads_floats:
         return False
     activation = str(layer.attributes.get("activation", "none"))
     given = graph.constant(reader.inputs[1]) if len(reader.inputs) > 1 else encoding.thresholds()[0]

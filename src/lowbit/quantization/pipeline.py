@@ -147,10 +147,15 @@ class _Work:
         return result
 
     def _encode_input(self, layer: Node, plan: Plan) -> str:
-        """Return the name of the codes of a layer's input; layers with equal settings share them."""
+        """Return the name of the codes of a layer's input; layers with equal settings share them.
+
+        With float activations it is the input itself.
+        """
         source = layer.inputs[0]
         key = (source, plan.scheme, plan.activation_bits, plan.uses_activation_offset, _is_int8(plan))
-        if key not in self._encoded:
+        if key not in self._encoded and plan.is_weight_only:
+            self._encoded[key] = source
+        elif key not in self._encoded:
             encoding = self._input_encoding(source, plan)
             self._encoded[key] = self._add_encoder(layer, encoding)
         return self._encoded[key]

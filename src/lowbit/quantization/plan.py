@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from lowbit.errors import PlanError
+from lowbit.ir.layers import FLOAT_BITS
 from lowbit.untrusted import read_file
 
 BITS = {
@@ -49,7 +50,8 @@ class Plan:
             float; behind quantized layers they are fitted to what really arrives, unless the method is
             `plain`.
         weight_bits: bits of weights.
-        activation_bits: bits of a layer's input.
+        activation_bits: bits of a layer's input; 32 leaves it float, and only the weights are quantized
+            (`lq` and `affine`).
         method: `restore` (codes, basis and bias restore the layer's float output) or `plain` (weights as
             near as possible to the float weights: the published method for `lq`, rounding for `affine`).
         samples: the most calibration samples that are used.
@@ -97,6 +99,11 @@ class Plan:
             self.for_layer(name)
 
     @property
+    def is_weight_only(self) -> bool:
+        """Whether inputs stay float."""
+        return self.activation_bits == FLOAT_BITS
+
+    @property
     def uses_weight_offset(self) -> bool:
         """Whether learned weights have an offset."""
         automatic = self.method == "restore" and self.weight_bits == 1
@@ -111,7 +118,7 @@ class Plan:
     def equalizes(self) -> bool:
         """Whether a layer reads equalized channels."""
         wanted = self.method == "restore" if self.equalize is None else self.equalize
-        return wanted and self.scheme in ("lq", "pow2")
+        return wanted and self.scheme in ("lq", "pow2") and not self.is_weight_only
 
     @property
     def has_affine_input(self) -> bool:
@@ -249,11 +256,14 @@ def _check_type(name: str, value: object, default: object) -> None:
 def _check_bits(plan: Plan) -> None:
     for name, (least, most) in BITS[plan.scheme].items():
         bits = getattr(plan, name)
+        if name == "activation_bits" and plan.is_weight_only and plan.scheme != "pow2":
+            continue
         if not least <= bits <= most:
             raise PlanError(
                 "bits out of range",
                 where=name,
                 expected=f"{least} to {most} for {plan.scheme}",
                 found=str(bits),
-                remedy="Choose other bits or another scheme: lq has 1 to 4 bits, affine 2 to 8, pow2 2 to 4.",
+                remedy="Choose other bits or another scheme: lq has 1 to 4 bits, affine 2 to 8, pow2 2 to 4; "
+                "activation_bits = 32 leaves activations float, with lq and affine.",
             )

@@ -6,6 +6,8 @@ A file carries the encoding of a layer's input on the layer (``input_scales`` an
   ``input_thresholds``; in between, codes may be pooled, moved and joined;
 - everything else stays float, with one ``Encode`` per distinct encoding in front of its readers.
 
+A layer that reads floats has no second input (index -1) and no options of the input.
+
 The sixth input, ``weights_offset (o)``, is float32, or, four times smaller, uint8 ``q`` where every offset
 is a whole number of scales: ``offset = float32((q - 128) * scale)``, the tensor's own quantization
 parameters being scale 1 and zero point 128.
@@ -54,7 +56,7 @@ class Layer:
     Attributes:
         operator, place: where it stands.
         options: what the tensors do not say.
-        input_encoding: of the input's codes.
+        input_encoding: of the input's codes; None where the layer reads floats.
         weights_encoding: of the weights' codes, one row per output.
         data: planes, uint32 ``[o, k_w, words]``, or codes, uint8 ``[o, n]``.
     """
@@ -62,7 +64,7 @@ class Layer:
     operator: Operator
     place: str
     options: LayerOptions
-    input_encoding: LearnedBasis
+    input_encoding: LearnedBasis | None
     weights_encoding: LearnedBasis | PowerOfTwo
     data: npt.NDArray[np.uint32] | npt.NDArray[np.uint8]
 
@@ -70,6 +72,7 @@ class Layer:
         """Return what readers of one tensor must agree on to share its codes."""
         thresholds = self.options.input_thresholds
         encoding = self.input_encoding
+        assert encoding is not None
         parts = (encoding.basis, encoding.offset, encoding.top, thresholds)
         return tuple(b"" if part is None else part.tobytes() for part in parts)
 
@@ -88,14 +91,17 @@ class LayerImporter:
         self.layers = {i: _layer(importer, i) for i, name in enumerate(names) if is_layer(name)}
         self._encoded: dict[tuple[int, tuple[bytes, ...]], str] = {}
         self._weights: dict[tuple[int, ...], str] = {}
-        self._agreed = agreed_readers(importer.structure, self.layers)
-        importer.codings |= {index: layer.input_encoding for index, layer in self._agreed.items()}
+        coded = {number: layer for number, layer in self.layers.items() if layer.input_encoding is not None}
+        self._agreed = agreed_readers(importer.structure, coded)
+        for index, layer in self._agreed.items():
+            assert layer.input_encoding is not None
+            importer.codings[index] = layer.input_encoding
 
     def append(self, number: int) -> None:
         """Append layer ``number`` and what it needs in front of it."""
         layer = self.layers[number]
         source, output = layer.operator.inputs[0], layer.operator.outputs[0]
-        operands = [self._codes(source, layer), self._packed(layer), self._bias(layer)]
+        operands = [self._input(source, layer), self._packed(layer), self._bias(layer)]
         geometry, attributes = layer.options.geometry, {}
         name = self.importer.structure.operators[number]
         op = CUSTOM_OPERATOR if name == THESIS_OPERATOR_NAME else name
@@ -110,11 +116,14 @@ class LayerImporter:
         activation = layer.options.activation
         self.importer.node(op, tuple(operands), result, domain="lowbit", activation=activation, **attributes)
 
-    def _codes(self, source: int, layer: Layer) -> str:
-        """Return the layer's input as codes, by an ``Encode`` unless its producer makes them."""
+    def _input(self, source: int, layer: Layer) -> str:
+        """Return the layer's input: floats, or codes, by an ``Encode`` unless its producer makes them."""
         on_map = layer.options.geometry is not None
         name = self.importer.map(source) if on_map else self.importer.value(source)
         value = self.importer.graph.value(name)
+        if layer.input_encoding is None:
+            require(value.encoding is None, "the input is codes", layer.place, "float32", value.dtype)
+            return name
         if value.encoding is not None:
             fits = isinstance(value.encoding, LearnedBasis)
             require(
@@ -134,6 +143,7 @@ class LayerImporter:
         scales = self.importer.name(layer.operator.inputs[1])
         stem = scales.removesuffix(SCALES) if scales.endswith(SCALES) else name + CODES
         codes = self.importer.add_computed(stem, "code", value.shape, layer.input_encoding)
+        assert layer.input_encoding is not None
         steps, own = layer.options.input_thresholds, layer.input_encoding.thresholds()[0]
         operands = [name]
         if steps is not None and not np.array_equal(steps, own):
@@ -144,6 +154,7 @@ class LayerImporter:
     def _pre_activation_thresholds(self, reader: Layer, producer: Layer) -> npt.NDArray[np.float32]:
         if reader.options.input_thresholds is not None:
             return reader.options.input_thresholds
+        assert reader.input_encoding is not None
         return preimage_thresholds(reader.input_encoding.thresholds()[0], producer.options.activation)
 
     def _packed(self, layer: Layer) -> str:
@@ -214,32 +225,31 @@ def _layer(importer: Importer, number: int) -> Layer:
     """Return layer ``number``, its tensors checked against each other."""
     structure = importer.structure
     operator, place = structure.subgraph.operators[number], structure.place(number)
-    count = len(operator.inputs)
-    require(
-        count in (5, 6) and -1 not in operator.inputs,
-        "wrong number of inputs",
-        place,
-        "5 or 6",
-        operator.inputs,
-    )
+    count, given = len(operator.inputs), (operator.inputs[0], *operator.inputs[2:])
+    require(count in (5, 6) and -1 not in given, "wrong number of inputs", place, "5 or 6", operator.inputs)
     require(len(operator.outputs) == 1, "wrong number of outputs", place, 1, len(operator.outputs))
     options = _options(operator, structure.operators[number], place)
-    input_scales = _constant(importer, operator.inputs[1], "input_scales", "float32", 1, place)
-    _check_bits("input_scales", len(input_scales), place)
-    _check_steps(len(input_scales), options, place)
-    input_encoding = importer.checked(
-        lambda: LearnedBasis(
-            input_scales[None],
-            np.array([options.input_offset], np.float32),
-            np.array([options.input_top], np.int32),
-        ),
-        place,
-    )
+    input_encoding = _input_encoding(importer, operator, options, place)
     read = _powers if options.weights_bits else _planes
     weights_encoding, data = read(importer, operator, options, place)
     bias = _constant(importer, operator.inputs[4], "bias", "float32", 1, place)
     require(bias.shape == (len(data),), "the bias has the wrong shape", place, (len(data),), bias.shape)
     return Layer(operator, place, options, input_encoding, weights_encoding, data)
+
+
+def _input_encoding(
+    importer: Importer, operator: Operator, options: LayerOptions, place: str
+) -> LearnedBasis | None:
+    """Return the encoding of a layer's input, or None where there are no scales: it reads floats."""
+    if operator.inputs[1] == -1:
+        plain = not options.weights_bits and options.input_thresholds is None
+        require(plain, "a layer that reads floats", place, "planes and no input_thresholds", "others")
+        return None
+    scales = _constant(importer, operator.inputs[1], "input_scales", "float32", 1, place)
+    _check_bits("input_scales", len(scales), place)
+    _check_steps(len(scales), options, place)
+    offset, top = np.array([options.input_offset], np.float32), np.array([options.input_top], np.int32)
+    return importer.checked(lambda: LearnedBasis(scales[None], offset, top), place)
 
 
 def _planes(

@@ -189,22 +189,21 @@ def _affine_layer(exporter: Exporter, node: Node) -> None:
 
 
 def _layer(exporter: Exporter, node: Node) -> None:
-    """A low-bit layer: the input's float tensor, its encoding, and the packed weights."""
+    """A low-bit layer: the input's float tensor, its encoding if it has one, and the packed weights."""
     codes, weights = exporter.graph.value(node.inputs[0]), exporter.graph.value(node.inputs[1])
-    basis = _learned_basis(codes.encoding, codes.name)
-    source, thresholds = _source(exporter, node)
-    convolution = node.op in CONVOLUTION_OPERATORS
+    convolution, rows = node.op in CONVOLUTION_OPERATORS, weights.encoding
+    basis = None if codes.encoding is None else _learned_basis(codes.encoding, codes.name)
+    source, thresholds = (codes.name, None) if basis is None else _source(exporter, node)
     inputs = (
         exporter.map(source) if convolution else exporter.tensor(source),
-        exporter.constant(codes.name + SCALES, basis.basis[0]),
+        -1 if basis is None else exporter.constant(codes.name + SCALES, basis.basis[0]),
         *_weights(exporter, weights, node.inputs[2]),
     )
-    rows = weights.encoding
     options = LayerOptions(
         hidden_size=row_length(weights),
         activation=str(node.attributes.get("activation", "none")),
-        input_offset=float(basis.offset[0]),
-        input_top=int(basis.top[0]),
+        input_offset=0.0 if basis is None else float(basis.offset[0]),
+        input_top=0 if basis is None else int(basis.top[0]),
         weights_top=rows.top if isinstance(rows, LearnedBasis) else np.zeros(1, np.int32),
         input_thresholds=thresholds,
         geometry=_geometry(exporter, node) if convolution else None,

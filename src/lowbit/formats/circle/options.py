@@ -46,9 +46,9 @@ class LayerOptions:
         input_offset: offset of the input's levels.
         input_top: largest integer of the input's basis; 0 for a free one.
         weights_top: the same of the weights, int32 ``[1]`` (equal in all channels) or ``[o]``.
-        input_thresholds: float32 ``[2**k_x - 1]``, or None in files of the published system. They
-            are compared with the input's value; where the input is made by another layer of this
-            kind, with that layer's value before its activation.
+        input_thresholds: float32 ``[2**k_x - 1]``, or None in files of the published system and where
+            the layer reads floats. They are compared with the input's value; where the input is made by
+            another layer of this kind, with that layer's value before its activation.
         geometry: of a convolution.
         weights_bits: of powers of two; 0 where planes say it.
     """
@@ -71,22 +71,22 @@ class LayerOptions:
         return (*kernel, self.hidden_size // prod(kernel))
 
     def to_bytes(self) -> bytes:
-        """Return the flexbuffer."""
-        assert self.input_thresholds is not None
+        """Return the flexbuffer; without thresholds, of a layer that reads floats."""
         top = self.weights_top
         same = bool((top == top[0]).all())
         window = {} if self.geometry is None else asdict(self.geometry)
         weights: dict[str, Option] = {"weights_top": int(top[0]) if same else top.astype(np.uint8)}
         if self.weights_bits:
             weights = {"weights_bits": self.weights_bits}
+        coded: dict[str, Option] = {"input_offset": self.input_offset, "input_top": self.input_top}
+        steps = self.input_thresholds
         return write_options(
             {
                 "weights_hidden_size": self.hidden_size,
                 "fused_activation_function": ACTIVATION_NAMES[self.activation],
-                "input_offset": self.input_offset,
-                "input_top": self.input_top,
+                **({} if steps is None else coded),
                 **weights,
-                "input_thresholds": self.input_thresholds,
+                **({} if steps is None else {"input_thresholds": steps}),
                 **{key: item if isinstance(item, int) else np.array(item) for key, item in window.items()},
             }
         )

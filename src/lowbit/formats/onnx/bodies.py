@@ -115,6 +115,32 @@ LQ_WINDOW_SUMS = """
       weights_scales, weights_offset, weights_binary, bias)
 """
 
+LQ_FLOAT_SUMS = """
+  weights, scale = lowbit.LQWeights<weights_top: ints = @weights_top,
+      weights_hidden_size: int = @weights_hidden_size>(weights_scales, weights_offset, weights_binary)
+  factors = Cast<to = 1>(weights)
+  transposed = Transpose<perm = [1, 0]>(factors)
+  products = MatMul(input, transposed)
+  sums = Cast<to = 11>(products)
+  bias64 = Cast<to = 11>(bias)
+"""
+
+LQ_FLOAT_WINDOW_SUMS = """
+  rows, weights_scale64 = lowbit.LQWeights<weights_top: ints = @weights_top,
+      weights_hidden_size: int = @weights_hidden_size>(weights_scales, weights_offset, weights_binary)
+  shape = Constant<value_ints: ints = @weights_shape>()
+  windows = Reshape(rows, shape)
+  kernel64 = Transpose<perm = [0, 3, 1, 2]>(windows)
+  kernel = Cast<to = 1>(kernel64)
+  products = Conv<strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations,
+      group: int = @group>(input, kernel)
+  sums = Cast<to = 11>(products)
+  column = Constant<value_ints = [-1, 1, 1]>()
+  scale = Reshape(weights_scale64, column)
+  bias_double = Cast<to = 11>(bias)
+  bias64 = Reshape(bias_double, column)
+"""
+
 # Codes in order of their levels; pooling takes the largest, and pads never win.
 POOL_RANKS = """
   count = Shape(output_code_of_rank)

@@ -9,7 +9,7 @@ left of a hidden layer is one look-up, one product, one comparison and one sum.
 ONNX functions cannot ask whether an optional input is present, nor of what kind an encoding is, so
 each combination is a function of its own, made of a few shared functions (`PARTS`) and named
 
-    op [FromAffine] [ToAffine | ToFloat | ToTanh | …] [ByThresholds]
+    op [FromAffine | FromFloat] [ToAffine | ToFloat | ToTanh | …] [ByThresholds]
 
 where learned-basis codes are what is not mentioned. An encoding of ``x`` is written as
 
@@ -30,6 +30,8 @@ from lowbit.formats.onnx.bodies import (
     DECODE,
     ENCODE_BY_MIDPOINTS,
     INTEGER_THRESHOLDS,
+    LQ_FLOAT_SUMS,
+    LQ_FLOAT_WINDOW_SUMS,
     LQ_SUMS,
     LQ_WINDOW_SUMS,
     PARTS,
@@ -129,7 +131,7 @@ def function_name(
     """Return the name of the function for a node; ``target`` is "" for floats."""
     if op == "MaxPool":
         return "MaxPoolOfCodes"
-    origin = "FromAffine" if source == "affine" and op in (*LAYERS, "Decode") else ""
+    origin = _ORIGINS.get(source, "") if op in LAYERS or (op == "Decode" and source == "affine") else ""
     if "fixed" in (source, target):
         suffix = {"Encode": "ToFixed", "Decode": "FromFixed", "FixedLinear": "" if target else "ToFloat"}
         return op + suffix.get(op, "")
@@ -164,6 +166,7 @@ def functions() -> dict[str, Function]:
         made += [_layer_to_codes(op, source, target) for target in PLANAR]
         made += [_layer_to_floats(op, source, activation) for activation in ACTIVATIONS]
     made += [_fixed(*row) for row in _FIXED]
+    made += [_weight_only_layer(op, activation) for op, activation in product(LAYERS, ACTIVATIONS)]
     return {function.name: function for function in made}
 
 
@@ -233,12 +236,22 @@ def _layer_to_floats(op: str, source: str, activation: str) -> Function:
     return Function(name, op, source, "", tensors, _SETTINGS[op], steps, activation)
 
 
+def _weight_only_layer(op: str, activation: str) -> Function:
+    steps, name = WEIGHT_ONLY[op] + activated(activation), function_name(op, "", "", activation=activation)
+    settings = tuple(setting for setting in _SETTINGS[op] if setting != "accumulator_type")
+    return Function(name, op, "", "", ("input", "weights_binary", "bias"), settings, steps, activation)
+
+
 LAYERS = {"LQFullyConnected": LQ_SUMS, "LQConv": LQ_WINDOW_SUMS}
 """The sums of every layer with planes."""
+
+WEIGHT_ONLY = {"LQFullyConnected": LQ_FLOAT_SUMS, "LQConv": LQ_FLOAT_WINDOW_SUMS}
+"""The same where the input is floats; see `lowbit.ir.weight_only`."""
 
 AFFINE_LAYERS = {"AffineFullyConnected": AFFINE_SUMS, "AffineConv": AFFINE_WINDOW_SUMS}
 """The sums of every layer of 8-bit codes."""
 
+_ORIGINS = {"lq": "", "affine": "FromAffine", "": "FromFloat"}
 WINDOW_SETTINGS = ("strides", "pads", "dilations", "group")
 POOL_SETTINGS = ("kernel_shape", "strides", "pads", "dilations")
 _SETTINGS = {

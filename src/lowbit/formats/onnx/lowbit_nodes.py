@@ -92,6 +92,8 @@ def read_lowbit_node(
             "that of its producer",
             "another",
         )
+    floats = kind.source or kind.op not in LAYERS or source.encoding is None
+    _require(bool(floats), "the input", "floats", "codes")
     new = _constants(kind, node, encodings)
     if "output" in encodings:
         new.append(Value(proto.output[0], "code", _output_shape(source, new), None, encodings["output"]))

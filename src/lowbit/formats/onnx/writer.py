@@ -242,9 +242,12 @@ class _Writer:
             return {"kernel_shape": kernel, "pads": pads, **steps}
         if node.op == "AffineConv":
             self._require_one_zero_point(node)
-        elif self._product_bound(node) >= _EXACT_IN_FLOAT32:
+        elif self._has_codes(node) and self._product_bound(node) >= _EXACT_IN_FLOAT32:
             raise _unsupported("sums beyond 2^24 in a convolution", node.name, "fewer bits")
         return {"kernel_shape": kernel, "pads": pads, "group": call.integer("group"), **steps}
+
+    def _has_codes(self, node: Node) -> bool:
+        return self.graph.value(node.inputs[0]).encoding is not None
 
     def _require_one_zero_point(self, node: Node) -> None:
         encoding = self.graph.value(node.inputs[1]).encoding

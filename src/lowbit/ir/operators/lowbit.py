@@ -144,8 +144,8 @@ def _lq(
     call: Call, codes: Array, weights: Array, bias: Array, thresholds: Array | None = None
 ) -> list[Array]:
     if is_weight_only(call):
-        sums = codes.astype(np.float64) @ weight_levels(call.input(1)).T
-        return [real_output(sums + bias.astype(np.float64), call.text("activation"))]
+        exact = codes.astype(np.float64) @ weight_levels(call.input(1)).T + bias.astype(np.float64)
+        return [real_output(exact, call.text("activation"))]
     if not _is_deployed(call):
         return _free_lq(call, codes, bias, thresholds)
     layer = deployed_layer(encoding_of(call, call.input(0)), call.input(1), bias)

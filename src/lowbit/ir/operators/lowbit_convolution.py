@@ -126,7 +126,8 @@ def convolve(levels: Integers, weights: Integers, codes: Array, window: Window, 
     """
     largest = int(np.abs(levels).max()) * int(np.abs(weights).reshape(len(weights), -1).sum(axis=1).max())
     dtype = np.float32 if largest <= _SINGLE_EXACT else np.float64
-    return sum_windows(codes, weights.astype(dtype), window, group, levels.astype(dtype))
+    exact: Sums = weights.astype(dtype)  # type: ignore[assignment]
+    return sum_windows(codes, exact, window, group, levels)
 
 
 def sum_windows(
@@ -134,7 +135,7 @@ def sum_windows(
     weights: Sums,
     window: Window,
     group: int,
-    levels: Sums | None = None,
+    levels: Integers | None = None,
 ) -> Sums:
     """Return the sums of weighted windows ``[n, y, x, o]`` in the type of the weights.
 
