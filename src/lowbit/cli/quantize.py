@@ -17,7 +17,6 @@ from lowbit.cli.console import (
     print_table,
     progress,
 )
-from lowbit.ir.layers import FLOAT_BITS
 
 if TYPE_CHECKING:
     from lowbit.api import QuantizedFile
@@ -66,6 +65,7 @@ def quantize(
     Fixed point is rounding alone: `lowbit quantize lst1.onnx -o low.onnx --scheme fixed:6.7`
     """
     from lowbit import api
+    from lowbit.ir.layers import FLOAT_BITS
     from lowbit.quantization import Plan
 
     if scheme and scheme.startswith("fixed:"):
@@ -132,6 +132,8 @@ def _print(result: "QuantizedFile", output: Path, as_json: bool) -> None:
     if as_json:
         print_json(result.to_dict())
         return
+    from lowbit.ir.layers import FLOAT_BITS
+
     print_table(
         f"{output}",
         ("layer", "scheme", "weights", "activations", "weight error", "output error", "seconds"),
