@@ -57,7 +57,14 @@ def test_pictures_are_simulated_and_the_published_row_is_beside(
     pictures = np.random.default_rng(0).integers(0, 256, (20, 28, 28)).astype(np.uint8)
     np.save(tmp_path / "pictures.npy", pictures)
     code, out, _ = hdl(
-        lst1, "-o", tmp_path / "lst1", "--simulate", "--data", tmp_path / "pictures.npy", "--format", "Q6.2"
+        lst1,
+        "-o",
+        tmp_path / "lst1",
+        "--simulate",
+        "--data",
+        tmp_path / "pictures.npy",
+        "--scheme",
+        "fixed:6.2",
     )
     rows = {line.split("│")[1].strip(): line.split("│")[2:4] for line in out.splitlines() if "│" in line}
     assert code == 0 and [cell.strip() for cell in rows["cycles per image"]] == ["1568", "4934"]

@@ -1,12 +1,18 @@
-"""Networks for hardware tests, with random weights, and their integers by plain loops over Python's own."""
+"""Networks for hardware tests: graphs with random weights, made fixed point, and what the reference says."""
 
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.rtl.lst.network import Layer, LstNetwork, Rounding, pixel_codes, table_codes
+from lowbit.ir import Graph, Node, Value
+from lowbit.quantization.fixed_point import to_fixed_point
+from lowbit.rtl.lst.from_graph import from_graph, reference_scores
+from lowbit.rtl.lst.network import LstNetwork
+from lowbit.rtl.project import Bench
+
+NORMALIZE = (0.5, 0.5)
 
 
-def random_network(
+def random_graph(
     rows: int = 4,
     columns: int = 4,
     a: int = 4,
@@ -16,27 +22,42 @@ def random_network(
     n: int = 7,
     *,
     reach: float = 0.88,
-    rounding: Rounding = "half_up",
+    rounding: str = "nearest",
+    function: str = "Tanh",
     seed: int = 0,
-) -> LstNetwork:
-    """Return a network with weights in [-reach, reach] that the format holds."""
-    random = np.random.default_rng(seed)
-    bound = min(int(reach * 2**n), (1 << (m + n - 1)) - 1)
+) -> Graph:
+    """Return a fixed-point graph of one separable transform with weights in [-reach, reach]."""
+    random, graph = np.random.default_rng(seed), Graph("lst", ("x",), ("scores",))
+    graph.add(Value("x", "float32", ("n", rows, columns)))
 
-    def layer(name: str, outputs: int, inputs: int) -> Layer:
-        codes = random.integers(-bound, bound + 1, (outputs, inputs))
-        return Layer(name, codes, random.integers(-bound, bound + 1, outputs))
+    def constant(name: str, *shape: int) -> str:
+        return graph.add_constant(name, random.uniform(-reach, reach, shape))
 
-    return LstNetwork(
-        m,
-        n,
-        rounding,
-        layer("rows", a, columns),
-        layer("columns", b, rows),
-        layer("output", classes, a * b),
-        table_codes(np.tanh, m, n),
-        pixel_codes(m, n),
-    ).check()
+    def add(
+        op: str, inputs: tuple[str, ...], output: str, shape: tuple[int, ...], **attributes: object
+    ) -> str:
+        graph.add(Value(output, "float32", ("n", *shape)))
+        graph.nodes.append(Node(op, inputs, (output,), attributes, output))  # type: ignore[arg-type]
+        return output
+
+    source, height, width = "x", rows, columns
+    for name, features in (("rows", a), ("columns", b)):
+        source = add(
+            "MatMul", (source, constant(f"{name}.w", width, features)), f"{name}/p", (height, features)
+        )
+        source = add("Add", (source, constant(f"{name}.b", features)), name, (height, features))
+        source = add(function, (source,), f"{name}/f", (height, features))
+        source = add("Transpose", (source,), f"{name}/t", (features, height), perm=(0, 2, 1))
+        height, width = features, height
+    source = add("Flatten", (source,), "flat", (a * b,))
+    weights = (constant("output.w", classes, a * b), constant("output.b", classes))
+    add("Gemm", (source, *weights), "scores", (classes,), transB=1)
+    return to_fixed_point(graph, m, n, rounding)
+
+
+def random_network(*arguments: int, **changes: object) -> LstNetwork:
+    """Return the integers of `random_graph`."""
+    return from_graph(random_graph(*arguments, **changes), NORMALIZE)  # type: ignore[arg-type]
 
 
 def random_pictures(network: LstNetwork, count: int, seed: int = 1) -> npt.NDArray[np.uint8]:
@@ -47,22 +68,16 @@ def random_pictures(network: LstNetwork, count: int, seed: int = 1) -> npt.NDArr
     return pictures
 
 
-def scores_by_loops(network: LstNetwork, picture: npt.NDArray[np.uint8]) -> list[int]:
-    """Return the scores of one picture, from the formulas alone."""
-    m, n = network.integer_bits, network.fraction_bits
-    low, high = -(1 << (m + n - 1)), (1 << (m + n - 1)) - 1
+def network_and_bench(count: int, *arguments: int, **changes: object) -> tuple[LstNetwork, Bench]:
+    """Return a network, and pictures with their scores by the reference evaluator."""
+    graph = random_graph(*arguments, **changes)  # type: ignore[arg-type]
+    network = from_graph(graph, NORMALIZE)
+    pictures = random_pictures(network, count)
+    return network, Bench(pictures, reference_scores(graph, pictures, NORMALIZE))
 
-    def linear(x: list[int], layer: Layer) -> list[int]:
-        totals = []
-        for weights, bias in zip(layer.weights.tolist(), layer.bias.tolist(), strict=True):
-            total = bias * 2**n + sum(w * v for w, v in zip(weights, x, strict=True))
-            total += 2**n // 2 if network.rounding == "half_up" else 0
-            totals.append(min(max(total // 2**n, low), high))
-        return totals
 
-    def activated(x: list[int]) -> list[int]:
-        return [int(network.activation[code - low]) for code in x]
-
-    by_rows = [activated(linear([int(network.pixels[p]) for p in row], network.by_rows)) for row in picture]
-    both = [activated(linear(list(column), network.by_columns)) for column in zip(*by_rows, strict=True)]
-    return linear([value for row in zip(*both, strict=True) for value in row], network.output)
+def expected_beats(network: LstNetwork, bench: Bench) -> list[list[int]]:
+    """Return what the engine has to send for each picture: scores as integers, and the class."""
+    sums = np.ldexp(bench.scores.astype(np.float64), 2 * network.encoding.fraction_bits)
+    assert np.abs(sums).max() < 1 << 24  # so that float32 has lost nothing
+    return np.column_stack([sums, sums.argmax(axis=1)]).astype(int).tolist()

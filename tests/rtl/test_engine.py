@@ -13,7 +13,7 @@ from amaranth.sim import Simulator
 from lowbit.rtl.lst.engine import LstEngine
 from lowbit.rtl.lst.network import LstNetwork
 from lowbit.rtl.lst.plan import Variant, plan_lst
-from tests.rtl.networks import random_network, random_pictures
+from tests.rtl.networks import expected_beats, network_and_bench, random_network, random_pictures
 
 VARIANTS: tuple[Variant, ...] = ("shared", "pipelined")
 
@@ -62,7 +62,7 @@ def stream(
             context.set(engine.m_axis_0_tready, ready)
             _, _, in_reset, valid, beat, last = await context.tick().sample(*sampled)
             if valid and ready and not in_reset:
-                beats.append(beat - (1 << 16) if beat >> 15 else beat)
+                beats.append(beat - (1 << 32) if beat >> 31 else beat)
             if valid and ready and last and not in_reset:
                 results.append(beats.copy()), finished.append(clock), beats.clear()
             if len(results) == len(pictures):
@@ -76,18 +76,13 @@ def stream(
     return results, finished
 
 
-def expected(network: LstNetwork, pictures: npt.NDArray[np.uint8]) -> list[list[int]]:
-    scores = network.scores(pictures)
-    return np.column_stack([scores, scores.argmax(axis=1)]).tolist()
-
-
 SHAPES = [
     {"rows": 1, "columns": 1, "a": 1, "b": 1, "classes": 1},
     {"rows": 1, "columns": 3, "a": 2, "b": 1, "classes": 2},
     {"rows": 4, "columns": 4, "a": 4, "b": 4, "classes": 4},
     {"rows": 5, "columns": 7, "a": 3, "b": 6, "classes": 4},
     {"rows": 9, "columns": 2, "a": 4, "b": 11, "classes": 10, "n": 2, "reach": 3.0},
-    {"rows": 3, "columns": 4, "a": 8, "b": 5, "classes": 2, "n": 9, "rounding": "floor"},
+    {"rows": 3, "columns": 4, "a": 8, "b": 5, "classes": 2, "n": 9, "rounding": "floor", "function": "Relu"},
     {"rows": 8, "columns": 8, "a": 8, "b": 8, "classes": 8},
 ]
 
@@ -95,36 +90,33 @@ SHAPES = [
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_back_to_back_pictures(shape: dict, variant: Variant) -> None:  # type: ignore[type-arg]
-    network = random_network(**shape)
-    pictures = random_pictures(network, 3)
-    results, finished = stream(network, variant, pictures)
-    assert results == expected(network, pictures)
+    network, bench = network_and_bench(3, **shape)
+    results, finished = stream(network, variant, bench.pictures)
+    assert results == expected_beats(network, bench)
     assert set(np.diff(finished).tolist()) == {plan_lst(network, variant).cycles_per_image}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("gap_and_stall", [(0.4, 0.0), (0.0, 0.7), (0.3, 0.3), (0.9, 0.0)])
 def test_gaps_and_stalls(gap_and_stall: tuple[float, float], variant: Variant) -> None:
-    network = random_network(5, 4, 4, 5, 3)
-    pictures = random_pictures(network, 5)
+    network, bench = network_and_bench(5, 5, 4, 4, 5, 3)
     gap, stall = gap_and_stall
-    assert stream(network, variant, pictures, gap=gap, stall=stall)[0] == expected(network, pictures)
+    assert stream(network, variant, bench.pictures, gap=gap, stall=stall)[0] == expected_beats(network, bench)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("reset_after", [1, 15, 16, 17, 40, 55])
 def test_reset_in_mid_picture(reset_after: int, variant: Variant) -> None:
-    network = random_network()
-    pictures = random_pictures(network, 4)
-    results, _ = stream(network, variant, pictures, gap=0.1, stall=0.1, reset_after=reset_after)
-    assert results == expected(network, pictures)
+    network, bench = network_and_bench(4)
+    results, _ = stream(network, variant, bench.pictures, gap=0.1, stall=0.1, reset_after=reset_after)
+    assert results == expected_beats(network, bench)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_of_equal_scores_the_first_wins(variant: Variant) -> None:
     network = random_network(classes=4)
     network.output.weights[:], network.output.bias[:] = 0, [5, 7, 7, 7]
-    assert stream(network, variant, random_pictures(network, 2))[0] == [[5, 7, 7, 7, 1]] * 2
+    assert stream(network, variant, random_pictures(network, 2))[0] == [[640, 896, 896, 896, 1]] * 2
 
 
 def test_no_result_waits_for_the_next_picture() -> None:

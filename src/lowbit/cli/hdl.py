@@ -41,13 +41,6 @@ class Family(StrEnum):
     ECP5 = "ecp5"
 
 
-class Rounding(StrEnum):
-    """What `--rounding` may say."""
-
-    HALF_UP = "half_up"
-    FLOOR = "floor"
-
-
 PUBLISHED = {"cycles_per_image": 4934, "lut": 914, "ff": 302, "dsp": 57, "ramb18": 67, "fmax_mhz": 48.8}
 """LST-1 in 13 bits on XC7Z010, by the vendor's tool (Vashkevich and Krivalcevich 2025)."""
 
@@ -72,8 +65,9 @@ def hdl(
         Variant, typer.Option("--variant", help="shared: one chain of multipliers; pipelined: two.")
     ] = Variant.SHARED,
     target: Annotated[Family, typer.Option("--target", help="xc7 or ecp5.")] = Family.XC7,
-    number_format: Annotated[str, typer.Option("--format", help="Qm.n, m with the sign.")] = "Q6.7",
-    rounding: Annotated[Rounding, typer.Option("--rounding", help="half_up or floor.")] = Rounding.HALF_UP,
+    scheme: Annotated[
+        str | None, typer.Option("--scheme", help="fixed:M.N or fixed:M.N:floor, of a float network.")
+    ] = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="Compare every picture of --data.")] = False,
     data: Annotated[str | None, typer.Option("--data", help="A path, or the name of a data set.")] = None,
     split: SplitOption = None,
@@ -89,23 +83,25 @@ def hdl(
     Example: `lowbit hdl lst1.onnx -o lst1 --simulate --data mnist --synthesize`
     """
     from lowbit import api
-    from lowbit.rtl.lst.from_graph import from_graph
+    from lowbit.rtl.lst.from_graph import from_graph, in_fixed_point, reference_scores
     from lowbit.rtl.pictures import remembered_normalize, to_bytes
-    from lowbit.rtl.project import Options, generate
+    from lowbit.rtl.project import Bench, Options, generate
+    from lowbit.schemes import FixedPoint
 
     if simulate != (data is not None):
         raise typer.BadParameter("--simulate and --data go together")
-    graph = api.read(model)
+    encoding = FixedPoint.from_text(scheme.removeprefix("fixed:")) if scheme else None
+    graph = in_fixed_point(api.read(model), encoding)
     chosen = parse_normalize(normalize) or remembered_normalize(graph)
-    network = from_graph(graph, number_format, rounding.value, chosen)
-    pictures = None
+    network, bench = from_graph(graph, chosen), None
     if data is not None:
         from lowbit.data import load
 
         pictures = to_bytes(load(data, split=split or "test", limit=limit), network.rows, network.columns)
+        bench = Bench(pictures, reference_scores(graph, pictures, chosen))
     options = Options(variant.value, target.value, synthesize or bitstream, bitstream, waveform)
     with progress.status("plan") as status:
-        report = generate(network, output, options, pictures, lambda step: status.update(step))
+        report = generate(network, output, options, bench, lambda step: status.update(step))
     if as_json:
         print_json({"output": str(output), **_json(report)})
         return

@@ -49,13 +49,21 @@ class Options:
     waveform: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """Pictures ``[n, rows, columns]``, and the scores ``[n, classes]`` that the reference evaluator gives."""
+
+    pictures: npt.NDArray[np.uint8]
+    scores: npt.NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class HardwareReport:
     """What a project is; None where it was not asked for.
 
     Attributes:
         images: pictures simulated.
-        mismatches: pictures of which a score or the class differs from the integers of the network.
+        mismatches: pictures of which a score or the class differs from the reference evaluator's.
         cycles_per_image: clocks from picture to picture.
         latency_cycles: clocks from the first pixel to the class.
         lut: resources, as `lowbit.rtl.synthesize` counts them; also ``ff``, ``dsp``, ``ramb18``.
@@ -85,7 +93,7 @@ def generate(
     network: LstNetwork,
     folder: Path,
     options: Options,
-    pictures: npt.NDArray[np.uint8] | None = None,
+    bench: Bench | None = None,
     progress: Progress = lambda step: None,
 ) -> HardwareReport:
     """Write a project and return what it is.
@@ -94,7 +102,7 @@ def generate(
         network: the integers.
         folder: where to; an older project of that name is replaced.
         options: what is wanted.
-        pictures: bytes ``[n, rows, columns]`` to simulate, or None.
+        bench: pictures to simulate, or None.
         progress: called with the name of each step.
 
     Raises:
@@ -103,16 +111,16 @@ def generate(
         WriteError: the folder is there and is no project, or cannot be written.
     """
     plan = plan_lst(network, options.variant)
-    _check_tools(options, pictures is not None)
+    _check_tools(options, bench is not None)
     report = HardwareReport(
         options.variant, options.target, network.number_format, plan.cycles_per_image, plan.proof
     )
     with _new_folder(folder) as made:
         progress("Verilog")
         _write_verilog(plan, options.target, made)
-        if pictures is not None:
+        if bench is not None:
             progress("simulation")
-            report = _simulated(report, plan, made, pictures, options)
+            report = _simulated(report, plan, made, bench, options)
         if options.synthesize or options.bitstream:
             progress("synthesis")
             report = _synthesized(report, made, options)
@@ -131,7 +139,7 @@ def header(plan: LstPlan, target: Target) -> list[str]:
         "",
         f"Picture {network.rows} x {network.columns}, transforms to {network.by_rows.outputs} and "
         f"{network.by_columns.outputs}, {network.classes} classes.",
-        f"{network.number_format}, rounding {network.rounding}; {plan.multipliers} multipliers.",
+        f"{network.number_format}, rounding {network.encoding.rounding}; {plan.multipliers} multipliers.",
         f"{plan.period} clocks per row, {plan.cycles_per_image} clocks per picture.",
         "s_axis_0: one byte per pixel, row by row. m_axis_0: the scores, then the class with TLAST.",
         "",
@@ -191,20 +199,20 @@ def _write_verilog(plan: LstPlan, target: Target, folder: Path) -> None:
 
 
 def _simulated(
-    report: HardwareReport, plan: LstPlan, folder: Path, pictures: npt.NDArray[np.uint8], options: Options
+    report: HardwareReport, plan: LstPlan, folder: Path, bench: Bench, options: Options
 ) -> HardwareReport:
     """Simulate: all pictures undisturbed, then the first ones with gaps, stalls and a reset."""
-    network, disturbed = plan.network, pictures[:200]
-    want = network.scores(pictures)
+    network, pictures, disturbed = plan.network, bench.pictures, bench.pictures[:200]
+    unit = -2 * network.encoding.fraction_bits
     sources = [folder / f"{TOP}.v", *MODELS[options.target]]
     with TemporaryDirectory() as build:
         simulation = Simulation(compile_design(sources, TOP, Path(build), available_simulator()))
         clean = simulation.run(pictures, network.classes, plan.cycles_per_image)
-        bad = _differ(clean, want)
+        bad = _differ(clean, bench.scores, unit)
         for number, reset_after in enumerate((None, pictures[0].size * 3 // 2)):
             disturbance = Disturbance(0.05, 0.05, reset_after if len(disturbed) > 1 else None, seed=number)
             run = simulation.run(disturbed, network.classes, plan.cycles_per_image, disturbance)
-            bad[: len(disturbed)] |= _differ(run, want[: len(disturbed)])
+            bad[: len(disturbed)] |= _differ(run, bench.scores[: len(disturbed)], unit)
         first = int(bad.argmax()) if bad.any() else None
         if options.waveform:
             with TemporaryDirectory() as traced:
@@ -224,8 +232,10 @@ def _simulated(
     )
 
 
-def _differ(run: SimulatedRun, want: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    return np.asarray((run.scores != want).any(axis=1) | (run.classes != want.argmax(axis=1)))
+def _differ(run: SimulatedRun, want: npt.NDArray[np.float32], unit: int) -> npt.NDArray[np.bool_]:
+    """Return for each picture whether a score, as the reference gives it, or the class is another."""
+    scores = np.ldexp(run.scores.astype(np.float64), unit).astype(np.float32)
+    return np.asarray((scores != want).any(axis=1) | (run.classes != run.scores.argmax(axis=1)))
 
 
 def _synthesized(report: HardwareReport, folder: Path, options: Options) -> HardwareReport:

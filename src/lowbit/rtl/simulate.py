@@ -40,7 +40,7 @@ class SimulatedRun:
     """What came out.
 
     Attributes:
-        scores: codes ``[n, classes]``.
+        scores: sums ``[n, classes]``.
         classes: ``[n]``.
         finished: clock in which the last beat of each picture was taken ``[n]``.
         started: clock in which its first pixel was taken ``[n]``.
@@ -93,7 +93,7 @@ class Simulation:
             EngineError: the design gave too few results, or results out of step.
         """
         count, disturbance = len(pictures), disturbance or Disturbance()
-        beats = np.zeros(count * (classes + 1), np.int16)
+        beats = np.zeros(count * (classes + 1), np.int64)
         lasts, cycles = np.zeros(len(beats), np.uint8), np.zeros(len(beats), np.int64)
         started, pixels = np.zeros(count, np.int64), np.ascontiguousarray(pictures, np.uint8)
         request = _Request(
@@ -118,7 +118,7 @@ class Simulation:
                 found=f"{answer.beat_count} beats after {answer.cycle_count} clocks",
                 remedy="This is a defect of the generator; please report it with the network.",
             )
-        table = beats.astype(np.int64).reshape(count, classes + 1)
+        table = beats.reshape(count, classes + 1)
         return SimulatedRun(table[:, :-1], table[:, -1], cycles.reshape(count, -1)[:, -1], started)
 
 

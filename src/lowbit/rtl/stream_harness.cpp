@@ -1,7 +1,8 @@
-// Drives a design with a byte stream in and a 16-bit stream out, clock by clock, for ctypes.
+// Drives a design with a byte stream in and a stream of scores out, clock by clock, for ctypes.
 // Compiled together with the classes that Verilator makes from the design (prefix Vdesign).
 #include <cstdint>
 #include <memory>
+#include <type_traits>
 
 #include "Vdesign.h"
 #include "verilated.h"
@@ -35,7 +36,7 @@ struct Request {
 };
 
 struct Answer {
-  int16_t* beats;
+  int64_t* beats;
   uint8_t* lasts;
   int64_t* cycles;     // when each beat was taken
   int64_t* started;    // when the first pixel of each picture was taken
@@ -53,6 +54,7 @@ int run(const Request* request, Answer* answer) {
     waveform.open(request->waveform);
   }
 #endif
+  using Data = std::remove_reference_t<decltype(design->m_axis_0_tdata)>;
   Random random{request->seed * 2 + 1};
   int64_t at = 0, beats = 0, cycle = 0, reset = 4, reset_after = request->reset_after;
   bool offered = false;
@@ -75,7 +77,7 @@ int run(const Request* request, Answer* answer) {
     const bool taken = design->s_axis_0_tvalid && design->s_axis_0_tready;
     const bool given = reset == 0 && design->m_axis_0_tvalid && design->m_axis_0_tready;
     if (given) {
-      answer->beats[beats] = int16_t(design->m_axis_0_tdata);
+      answer->beats[beats] = std::make_signed_t<Data>(design->m_axis_0_tdata);
       answer->lasts[beats] = design->m_axis_0_tlast;
       answer->cycles[beats++] = cycle;
     }

@@ -1,6 +1,7 @@
 // The face of a Verilator class on a CXXRTL design, so that one harness drives both.
 #pragma once
 #include <cstdint>
+#include <type_traits>
 
 #include "design.cc"
 #include "verilated.h"
@@ -8,7 +9,8 @@
 struct Vdesign {
   uint8_t ap_clk = 0, ap_rst_n = 0, s_axis_0_tdata = 0, s_axis_0_tvalid = 0, s_axis_0_tlast = 0;
   uint8_t s_axis_0_tready = 0, m_axis_0_tvalid = 0, m_axis_0_tlast = 0, m_axis_0_tready = 0;
-  uint16_t m_axis_0_tdata = 0;
+  std::conditional_t<decltype(cxxrtl_design::DESIGN::p_m__axis__0__tdata)::bits <= 32, uint32_t, uint64_t>
+      m_axis_0_tdata = 0;
 
   explicit Vdesign(VerilatedContext*) {}
 
@@ -23,7 +25,7 @@ struct Vdesign {
     s_axis_0_tready = design.p_s__axis__0__tready.get<uint8_t>();
     m_axis_0_tvalid = design.p_m__axis__0__tvalid.get<uint8_t>();
     m_axis_0_tlast = design.p_m__axis__0__tlast.get<uint8_t>();
-    m_axis_0_tdata = design.p_m__axis__0__tdata.get<uint16_t>();
+    m_axis_0_tdata = design.p_m__axis__0__tdata.get<decltype(m_axis_0_tdata)>();
   }
 
   void final() {}

@@ -1,7 +1,7 @@
 """The LST engine: picture in, scores and class out, as AXI-Streams.
 
     s_axis_0   one byte per pixel, rows first; TLAST on the last pixel is not needed
-    m_axis_0   the scores, Qm.n in 16 bits, then the class with TLAST
+    m_axis_0   the scores, with 2n bits behind the point, then the class with TLAST; 32 bits, or 64
 
 One clock enable stops everything: while a pixel is due and none is there, and while a score is not taken.
 Between pictures the engine runs on, so results never wait for the next picture.
@@ -36,7 +36,7 @@ class LstCore(wiring.Component):
                 "waiting": In(1),
                 "start": Out(1),
                 "wanted": Out(1),
-                "score": Out(signed(plan.network.bits)),
+                "score": Out(signed(plan.output.sums.bits)),
                 "score_valid": Out(1),
                 "is_class": Out(1),
                 "enable": In(1),
@@ -115,7 +115,7 @@ class LstCore(wiring.Component):
 
     def _output(self, m: Module, y: Any, slot: Any, row: Any) -> None:
         plan = self._plan.output
-        m.submodules.scores = output = OutputLayer(plan, self._plan.network.bits, self._target)
+        m.submodules.scores = output = OutputLayer(plan, self._target)
         m.d.comb += [
             output.address.eq(Cat(slot, row.index)),
             output.valid.eq(row.by_columns & (slot < plan.b)),
@@ -140,7 +140,7 @@ class LstEngine(wiring.Component):
                 "s_axis_0_tvalid": In(1),
                 "s_axis_0_tlast": In(1),
                 "s_axis_0_tready": Out(1),
-                "m_axis_0_tdata": Out(16),
+                "m_axis_0_tdata": Out(32 if plan.output.sums.bits <= 32 else 64),
                 "m_axis_0_tvalid": Out(1),
                 "m_axis_0_tlast": Out(1),
                 "m_axis_0_tready": In(1),

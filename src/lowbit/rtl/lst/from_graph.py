@@ -1,131 +1,123 @@
-"""From a graph to the integers of an LST engine.
+"""From a fixed-point graph to the integers of an LST engine, and what the graph says of a picture.
 
-The graph is a chain: product with the weights of the rows, bias, activation, transpose; the same for the
-columns; flatten, fully connected layer. Reshapes that only add or drop axes of length one are passed over.
+The graph is a chain: encoder; layer of the rows, table, transpose; the same for the columns; flatten, output
+layer. Reshapes that only add or drop axes of length one are passed over.
 """
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.errors import PlanError, UnsupportedError
-from lowbit.ir import Graph, Node
-from lowbit.rtl.lst.network import Layer, LstNetwork, Rounding, pixel_codes, quantize_codes, table_codes
-
-ACTIVATIONS: dict[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]] = {
-    "Tanh": np.tanh,
-    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "Relu": lambda x: np.maximum(x, 0.0),
-}
-"""Operators that become a table."""
+from lowbit.data import Normalize, load
+from lowbit.errors import UnsupportedError
+from lowbit.ir import Graph, Node, evaluate
+from lowbit.ir.operators.fixed_point import integers_of
+from lowbit.quantization.fixed_point import to_fixed_point
+from lowbit.rtl.lst.network import Layer, LstNetwork
+from lowbit.schemes import FixedPoint
 
 _PASSED = ("Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
-_NEEDED = ("product", "activation", "Transpose", "product", "activation", "Transpose", "product")
+_TRANSFORM = ("FixedLinear", "FixedLookup", "Transpose")
+_NEEDED = ("Encode", *_TRANSFORM, *_TRANSFORM, "FixedLinear")
+_BLOCK = 1000
 
-_Linear = tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
-
-def parse_number_format(text: str) -> tuple[int, int]:
-    """Return m and n of ``Qm.n``.
+def in_fixed_point(graph: Graph, encoding: FixedPoint | None) -> Graph:
+    """Return a network in fixed point: as it is, or a float one rounded (to Q6.7, if nothing is said).
 
     Raises:
-        PlanError: it is not of that form.
+        UnsupportedError: it is in fixed point and a format is wanted, or an operator has no such form.
+        NumericError: a constant is not finite.
     """
-    found = re.fullmatch(r"[Qq](\d{1,2})\.(\d{1,2})", text)
-    if found is None:
-        raise PlanError("a number format cannot be read", expected="Qm.n such as Q6.7", found=repr(text))
-    return int(found[1]), int(found[2])
+    if not any(node.op.startswith("Fixed") for node in graph.nodes):
+        chosen = encoding or FixedPoint(6, 7)
+        return to_fixed_point(graph, chosen.integer_bits, chosen.fraction_bits, chosen.rounding)
+    if encoding is not None:
+        raise UnsupportedError(
+            "the network is in fixed point already",
+            where=graph.name,
+            found=str(encoding),
+            remedy="Leave --scheme out.",
+        )
+    return graph
 
 
-def from_graph(
-    graph: Graph,
-    number_format: str,
-    rounding: Rounding = "half_up",
-    normalize: tuple[float, float] = (0.5, 0.5),
-) -> LstNetwork:
-    """Return a float network as an LST network in fixed point.
+def from_graph(graph: Graph, normalize: Normalize) -> LstNetwork:
+    """Return the integers of a fixed-point graph with one input, ``[n, (1,) rows, columns]``.
 
     Args:
-        graph: one input, ``[n, (1,) rows, columns]``.
-        number_format: of weights, biases, activations and scores, ``Qm.n``.
-        rounding: of sums; weights are always rounded half up.
+        graph: the network.
         normalize: mean and deviation of pixels in [0, 1], as in training.
 
     Raises:
-        UnsupportedError: the graph is not one learned separable transform and a fully connected layer.
-        PlanError: the number format is unknown or too wide.
+        UnsupportedError: it is not one learned separable transform and a fully connected layer.
     """
-    m, n = parse_number_format(number_format)
-    steps = list(_steps(graph))
-    kinds = [kind for kind, _ in steps]
-    for node_number, needed in enumerate(_NEEDED):
-        found = kinds[node_number] if node_number < len(kinds) else "the end of the network"
-        if found != needed:
-            node = steps[min(node_number, len(steps) - 1)][1]
-            raise _not_lst(graph, node, needed, found)
-    if len(kinds) > len(_NEEDED):
-        raise _not_lst(graph, steps[len(_NEEDED)][1], "the end of the network", kinds[len(_NEEDED)])
-    functions = {steps[1][1].op, steps[4][1].op}
-    if len(functions) > 1:
-        raise _not_lst(
-            graph, steps[4][1], f"the activation of the first transform, {steps[1][1].op}", steps[4][1].op
-        )
-    linear = [_linear(graph, node) for kind, node in steps if kind == "product"]
-    layers = [
-        Layer(name, quantize_codes(weights, m, n), quantize_codes(bias, m, n))
-        for name, weights, bias in linear
-    ]
-    table = table_codes(ACTIVATIONS[functions.pop()], m, n)
-    network = LstNetwork(
-        m, n, rounding, layers[0], layers[1], layers[2], table, pixel_codes(m, n, *normalize)
-    )
-    return network.check()
+    nodes = list(_chain(graph))
+    for node, needed in zip(nodes, _NEEDED, strict=False):
+        if node.op != needed:
+            raise _not_lst(graph, node, needed, node.op)
+    if len(nodes) != len(_NEEDED):
+        raise _not_lst(graph, nodes[-1] if nodes else None, f"{len(_NEEDED)} layers", str(len(nodes)))
+    _, first, table, _, second, second_table, _, output = nodes
+    encoding = _encoding(graph, nodes)
+    if second_table.inputs[1] != table.inputs[1]:
+        same = np.array_equal(graph.constant(table.inputs[1]), graph.constant(second_table.inputs[1]))
+        if not same:
+            raise _not_lst(graph, second_table, f"the function of {table.name}", "another one")
+    rows, columns, scores = (_layer(graph, node, encoding) for node in (first, second, output))
+    activation = integers_of(encoding, graph.constant(table.inputs[1]))
+    pixels = encoding.quantize(_pixel_values(normalize))
+    return LstNetwork(encoding, rows, columns, scores, activation, pixels).check()
 
 
-def _steps(graph: Graph) -> Iterator[tuple[str, Node]]:
-    """Yield what the nodes do, from input to output; a bias is part of its product."""
+def reference_scores(
+    graph: Graph, pictures: npt.NDArray[np.uint8], normalize: Normalize
+) -> npt.NDArray[np.float32]:
+    """Return the reference evaluator's scores ``[n, classes]`` of pictures ``[n, rows, columns]``."""
+    shape = tuple(length for length in graph.value(graph.inputs[0]).shape[1:] if isinstance(length, int))
+    values, scores = _pixel_values(normalize), []
+    for at in range(0, len(pictures), _BLOCK):
+        x = values[pictures[at : at + _BLOCK]].reshape(-1, *shape)
+        scores.append(evaluate(graph, {graph.inputs[0]: x})[graph.outputs[0]])
+    return np.concatenate(scores).astype(np.float32)
+
+
+def _pixel_values(normalize: Normalize) -> npt.NDArray[np.float32]:
+    """Return the sample for every byte, by the conventions of data."""
+    every = np.arange(256, dtype=np.uint8).reshape(-1, 1)
+    return load(every, normalize=normalize).samples.reshape(256)
+
+
+def _chain(graph: Graph) -> Iterator[Node]:
+    """Yield the nodes that do something, from input to output."""
     name = graph.inputs[0]
     while name not in graph.outputs:
-        nodes = graph.consumers(name)
-        if len(nodes) != 1:
-            raise _not_lst(
-                graph, nodes[0] if nodes else None, "one chain of layers", f"{len(nodes)} readers of {name}"
-            )
-        node = nodes[0]
-        name = node.outputs[0]
-        if node.op == "MatMul":
-            follower = graph.consumers(name)
-            if len(follower) == 1 and follower[0].op == "Add" and _constant_input(graph, follower[0]):
-                name = follower[0].outputs[0]
-        if node.op in ("MatMul", "Gemm"):
-            yield "product", node
-        elif node.op in ACTIVATIONS:
-            yield "activation", node
-        elif node.op not in _PASSED:
-            yield node.op, node
+        readers = graph.consumers(name)
+        if len(readers) != 1:
+            found = f"{len(readers)} readers of {name}"
+            raise _not_lst(graph, readers[0] if readers else None, "one chain of layers", found)
+        name = readers[0].outputs[0]
+        if readers[0].op not in _PASSED:
+            yield readers[0]
 
 
-def _linear(graph: Graph, node: Node) -> _Linear:
-    """Return a layer's name, its weights ``[outputs, inputs]`` and its bias."""
-    weights = _constant_input(graph, node)
-    if not weights:
-        raise _not_lst(graph, node, "constant weights", "weights computed at run time")
-    matrix = graph.constant(weights).astype(np.float64)
-    matrix = matrix if node.op == "Gemm" and node.attributes.get("transB") else matrix.T
-    if node.op == "Gemm":
-        bias_name, name = (node.inputs[2] if len(node.inputs) > 2 else ""), node.name
-    else:
-        adds = [add for add in graph.consumers(node.outputs[0]) if add.op == "Add"]
-        bias_name, name = (_constant_input(graph, adds[0]), adds[0].name) if adds else ("", node.name)
-    bias = graph.constant(bias_name).astype(np.float64) if bias_name else np.zeros(len(matrix))
-    return name, matrix, np.broadcast_to(bias.reshape(-1), (len(matrix),))
+def _encoding(graph: Graph, nodes: list[Node]) -> FixedPoint:
+    """Return the one encoding of all values."""
+    encoding = graph.value(nodes[0].outputs[0]).encoding
+    if not isinstance(encoding, FixedPoint):
+        raise _not_lst(graph, nodes[0], "fixed point", str(encoding))
+    for node in nodes:
+        for name in (*node.inputs, *node.outputs):
+            found = graph.value(name).encoding if name else None
+            if found is not None and found != encoding:
+                raise _not_lst(graph, node, f"{encoding} everywhere", str(found))
+    return encoding
 
 
-def _constant_input(graph: Graph, node: Node) -> str:
-    """Return the name of the first constant that a node reads, or nothing."""
-    return next((name for name in node.inputs if name and graph.value(name).data is not None), "")
+def _layer(graph: Graph, node: Node, encoding: FixedPoint) -> Layer:
+    weights, bias = (integers_of(encoding, graph.constant(name)) for name in node.inputs[1:3])
+    return Layer(node.name, weights, bias)
 
 
 def _not_lst(graph: Graph, node: Node | None, expected: str, found: str) -> UnsupportedError:

@@ -12,7 +12,6 @@ from amaranth.lib.wiring import In, Out
 
 from lowbit.rtl.lst.plan import OutputPlan
 from lowbit.rtl.lst.sequencer import delay
-from lowbit.rtl.lst.transform import saturate
 from lowbit.rtl.primitives.multiplier import multiply
 from lowbit.rtl.primitives.rom import Rom
 from lowbit.rtl.primitives.target import Target
@@ -25,8 +24,8 @@ class OutputLayer(wiring.Component):
     while ``score_valid``, ``score``: the scores, and at last, while ``is_class``, the class.
     """
 
-    def __init__(self, plan: OutputPlan, bits: int, target: Target) -> None:
-        self._plan, self._bits, self._target = plan, bits, target
+    def __init__(self, plan: OutputPlan, target: Target) -> None:
+        self._plan, self._target = plan, target
         super().__init__(
             {
                 "address": In((len(plan.words) - 1).bit_length()),
@@ -34,7 +33,7 @@ class OutputLayer(wiring.Component):
                 "first": In(1),
                 "last": In(1),
                 "y": In(signed(plan.inputs.bits)),
-                "score": Out(signed(bits)),
+                "score": Out(signed(plan.sums.bits)),
                 "score_valid": Out(1),
                 "is_class": Out(1),
                 "enable": In(1),
@@ -62,7 +61,7 @@ class OutputLayer(wiring.Component):
             at += width
             product = multiply(m, f"class{lane:02}", y, 1, weight, self.enable, self._target)
             total = Signal(signed(plan.sums.bits), name=f"class{lane:02}_sum", reset_less=True)
-            bias = (int(plan.layer.bias[lane]) << plan.fraction_bits) + plan.half
+            bias = int(plan.layer.bias[lane]) << plan.fraction_bits
             with m.If(valid):
                 m.d.sync += total.eq(Mux(first, bias, total) + product)
             totals.append(total)
@@ -73,7 +72,7 @@ class OutputLayer(wiring.Component):
         return totals, done
 
     def _read_out(self, m: Module, totals: list[Signal], done: Signal) -> None:
-        """Round and saturate a sum per clock, and keep the first of the largest.
+        """Give a sum per clock, and keep the first of the largest.
 
         ``done`` is 1 in the clock in which the sum of class 0 is complete.
         """
@@ -83,18 +82,17 @@ class OutputLayer(wiring.Component):
         with m.If(reading | done):
             m.d.sync += [index.eq(Mux(last, 0, index + 1)), reading.eq(~last)]
         total = Cat(*totals).word_select(index, len(totals[0])).as_signed()
-        rounded = saturate(m, "score", total >> self._plan.fraction_bits, self._bits)
 
         # A clock later the score is in its register; a clock after the last one, the class.
         at_score = delay(m, "score_index", index, 1)
         was_last = delay(m, "was_last", last & (reading | done), 1, reset_less=False)
-        best = Signal(signed(self._bits), reset_less=True)
+        best = Signal(signed(self._plan.sums.bits), reset_less=True)
         best_index = Signal(index.shape(), reset_less=True)
         with m.If((at_score == 0) | (self.score > best)):
             m.d.sync += [best.eq(self.score), best_index.eq(at_score)]
         class_next = delay(m, "class_next", was_last, 1, reset_less=False)
         m.d.sync += [
-            self.score.eq(Mux(class_next, Cat(best_index, 0), rounded)),
+            self.score.eq(Mux(class_next, Cat(best_index, 0), total)),
             self.score_valid.eq(reading | done | class_next),
             self.is_class.eq(class_next),
         ]

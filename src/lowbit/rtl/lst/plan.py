@@ -162,7 +162,6 @@ class OutputPlan:
     period: int
     skew: int
     fraction_bits: int
-    half: int
 
     @cached_property
     def lanes(self) -> tuple[Range, ...]:
@@ -172,7 +171,7 @@ class OutputPlan:
     @cached_property
     def sums(self) -> Range:
         """The exact range of every partial sum of every class, over all inputs in range."""
-        ranges = partial_sums(self.layer, self.inputs, self.fraction_bits, self.half)
+        ranges = partial_sums(self.layer, self.inputs, self.fraction_bits, half=0)
         return Range(min(r.low for r in ranges), max(r.high for r in ranges))
 
     @cached_property
@@ -224,7 +223,7 @@ class LstPlan:
     @property
     def proof(self) -> list[tuple[str, str, int, int]]:
         """What is stored and summed: name, range, bits it takes, bits of the number format or adder."""
-        bits = self.network.bits
+        bits = self.network.encoding.bits
         rows = []
         for transform in self.transforms:
             lanes = transform.lanes
@@ -259,7 +258,8 @@ def plan_lst(network: LstNetwork, variant: Variant = "shared") -> LstPlan:
     a, b = first.outputs, second.outputs
     period = max(network.rows, network.columns, a, b, BIAS_LAG)
     pixels, hidden = Range.of(network.pixels), Range.of(network.activation)
-    common = (period, network.fraction_bits, network.half)
+    fraction = network.encoding.fraction_bits
+    common = (period, fraction, network.half)
     transforms: tuple[TransformPlan, ...]
     if variant == "shared":
         transforms = (TransformPlan("transform", (first, second), (pixels, hidden), *common),)
@@ -268,9 +268,8 @@ def plan_lst(network: LstNetwork, variant: Variant = "shared") -> LstPlan:
             TransformPlan("by_rows", (first,), (pixels,), *common),
             TransformPlan("by_columns", (second,), (hidden,), *common),
         )
-    output = OutputPlan(
-        network.output, hidden, a, b, period, int(variant == "pipelined"), network.fraction_bits, network.half
-    )
+    skew = int(variant == "pipelined")
+    output = OutputPlan(network.output, hidden, a, b, period, skew, fraction)
     # H[rows − 1][o] is written length + 5 + o clocks after its row began, and read o · period + rows − 1
     # clocks after the second pass began; `gap` rows between the passes keep the write first.
     late = transforms[0].length + SUM_DELAY + TABLE_DELAY + 2 - network.rows - period
@@ -301,11 +300,11 @@ def partial_sums(layer: Layer, inputs: Range, fraction_bits: int, half: int) -> 
 
 def _used_table(network: LstNetwork) -> Range:
     """Return the codes outside of which the activation table is constant."""
-    table, bound = network.activation, 1 << (network.bits - 1)
+    table, least = network.activation, network.encoding.least
     changes = np.flatnonzero(np.diff(table))
     if not len(changes):
         return Range(0, 0)
-    return Range(int(changes[0]) - bound, int(changes[-1]) + 1 - bound)
+    return Range(int(changes[0]) + least, int(changes[-1]) + 1 + least)
 
 
 def _check_plan(plan: LstPlan) -> None:

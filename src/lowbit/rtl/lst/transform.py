@@ -75,14 +75,10 @@ class ActivationTable(wiring.Component):
     """Rounds a sum, and looks the activation up, a clock later."""
 
     def __init__(self, network: LstNetwork, used: Range, total_bits: int) -> None:
-        self._network, self._used = network, used
-        self._index_bits = used.bits
-        bound = 1 << (network.bits - 1)
-        order = [
-            code if code < 1 << (self._index_bits - 1) else code - (1 << self._index_bits)
-            for code in range(1 << self._index_bits)
-        ]
-        self._codes = [int(network.activation[min(max(code, -bound), bound - 1) + bound]) for code in order]
+        self._fraction_bits, self._index_bits = network.encoding.fraction_bits, used.bits
+        least, count = network.encoding.least, 1 << used.bits
+        order = (index if index < count // 2 else index - count for index in range(count))
+        self._codes = [int(network.activation[min(max(index, least), -least - 1) - least]) for index in order]
         width = Range.of(network.activation).bits
         super().__init__({"total": In(signed(total_bits)), "y": Out(signed(width))})
 
@@ -91,12 +87,9 @@ class ActivationTable(wiring.Component):
         m, width = Module(), len(self.y)
         words = [code % (1 << width) for code in self._codes]
         m.submodules.codes = codes = Rom(words, width)
-        m.d.comb += [
-            codes.address.eq(
-                saturate(m, "index", self.total >> self._network.fraction_bits, self._index_bits)
-            ),
-            self.y.eq(codes.word.as_signed()),
-        ]
+        rounded = self.total >> self._fraction_bits
+        m.d.comb += codes.address.eq(saturate(m, "index", rounded, self._index_bits))
+        m.d.comb += self.y.eq(codes.word.as_signed())
         return m
 
 
