@@ -91,3 +91,11 @@ def test_fixed_point_is_the_whole_network_s() -> None:
         to_graph(mixed, (4,))
     with pytest.raises(PlanError, match="goes with"):
         Linear(4, 4, weight="fixed:2.2", activation="binary")
+
+
+def test_the_float_just_below_a_half_goes_down_in_eval_mode() -> None:
+    encoding = FixedPoint(4, 4)
+    x = torch.tensor([np.nextafter(np.float32(0.5), np.float32(0)) / 16])  # plus a half, float32 rounds to 1
+    layer = Linear(1, 1, bias=False, weight="fixed:4.4", activation="fixed:4.4").eval()
+    assert encoding.decode(encoding.encode(x.numpy())).item() == 0
+    assert layer.input_quantizer.levels(x, encoding).item() == 0

@@ -1,11 +1,13 @@
 """Fixed-point weights, inputs and functions, with the gradient straight through the grid.
 
     q(x) = clip(floor(x 2^n + 1/2), -2^(m+n-1), 2^(m+n-1) - 1) 2^-n     (`floor`: without the half)
-    dq/dx = 1 where q is not saturated, else 0
+    dq/dx = 1 where q is not saturated (by more than half a unit), else 0
 
 A layer's sum is exact and is rounded where hardware rounds it: `Tabulated` is a function of the rounded sum,
 rounded again, as a table of codes gives it.
 """
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,13 +21,29 @@ from lowbit.schemes import Encoding, FixedPoint
 
 
 def on_grid(x: Tensor, encoding: FixedPoint) -> Tensor:
-    """Return `x` on the grid, saturated, with the gradient of saturation."""
-    unit = 2.0**-encoding.fraction_bits
-    least, most = encoding.least * unit, (-encoding.least - 1) * unit
-    scaled = x.detach().double() / unit if x.dtype == torch.float64 else x.detach().float() / unit
-    rounded = torch.floor(scaled + 0.5 if encoding.rounds_to_nearest else scaled) * unit
-    inside = x.clamp(least, most)
-    return rounded.clamp(least, most).to(x.dtype) + (inside - inside.detach())
+    """Return `x` on the grid, saturated, with the gradient of saturation; exactly so for float64."""
+    return _OnGrid.apply(x, encoding)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _OnGrid(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, encoding: FixedPoint) -> Tensor:
+        units = x * 2.0**encoding.fraction_bits
+        if encoding.rounds_to_nearest:
+            units.add_(0.5)
+        return units.floor_().clamp_(encoding.least, -encoding.least - 1).mul_(2.0**-encoding.fraction_bits)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, FixedPoint], output: Tensor) -> None:
+        x, ctx.encoding = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        encoding, unit = ctx.encoding, 2.0**-ctx.encoding.fraction_bits
+        least, most = (encoding.least - 0.5) * unit, (-encoding.least - 0.5) * unit
+        return torch.ops.aten.hardtanh_backward(gradient, x, least, most), None
 
 
 class FixedPointWeight(WeightQuantizer):
@@ -45,7 +63,7 @@ class FixedPointWeight(WeightQuantizer):
 
     def bias(self, bias: Tensor) -> Tensor:
         """Return the bias on the same grid."""
-        return on_grid(bias, self.format)
+        return on_grid(bias if self.training else bias.double(), self.format).to(bias.dtype)
 
     def coded(self, weight: Tensor) -> CodedWeights:
         """Raise: fixed-point networks are exported as a whole."""
@@ -55,7 +73,7 @@ class FixedPointWeight(WeightQuantizer):
     def deployed(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return the integers and their scale."""
         unit = 2.0**-self.format.fraction_bits
-        integers = on_grid(weight, self.format) / unit
+        integers = (on_grid(weight.double(), self.format) / unit).float()
         return integers, torch.full((len(weight),), unit, dtype=torch.float64, device=weight.device)
 
     def extra_repr(self) -> str:
@@ -76,7 +94,7 @@ class FixedPointInput(InputQuantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return levels."""
-        return on_grid(x, self.format)
+        return on_grid(x if self.training else x.double(), self.format).to(x.dtype)
 
     def encoding(self) -> Encoding:
         """Return the format."""
@@ -84,11 +102,11 @@ class FixedPointInput(InputQuantizer):
 
     def integers(self, x: Tensor, encoding: Encoding) -> Tensor:
         """Return the integers."""
-        return on_grid(x, self.format) * 2.0**self.format.fraction_bits
+        return (on_grid(x.double(), self.format) * 2.0**self.format.fraction_bits).float()
 
     def levels(self, x: Tensor, encoding: Encoding) -> Tensor:
         """Return levels."""
-        return on_grid(x, self.format)
+        return on_grid(x.double(), self.format).float()
 
     def extra_repr(self) -> str:
         """Return the format."""
@@ -108,17 +126,15 @@ class Tabulated(nn.Module):
     def __init__(self, name: str, encoding: FixedPoint) -> None:
         super().__init__()
         self.name, self.format = name, encoding
-        self.grid = FixedPointInput(encoding)
         levels = encoding.decode(function_table(encoding, name))
         self.register_buffer("table", torch.from_numpy(levels.astype(np.float32)), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return levels of the function, by the table in eval mode."""
-        rounded = self.grid(x)
         if self.training:
             function = torch.tanh if self.name == "tanh" else torch.sigmoid
-            return on_grid(function(rounded), self.format)
-        codes = rounded.double() * 2.0**self.format.fraction_bits - self.format.least
+            return on_grid(function(on_grid(x, self.format)), self.format)
+        codes = on_grid(x.double(), self.format) * 2.0**self.format.fraction_bits - self.format.least
         return self.table[codes.long()]
 
     def extra_repr(self) -> str:
