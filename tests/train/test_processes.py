@@ -76,4 +76,5 @@ def test_two_processes_do_what_one_does(tmp_path: Path, network: str, plan: str,
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run([*launch, *words, "--out", two], check=False, capture_output=True, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr.decode()[-2000:]
+    assert json.loads(done.stdout)["settings"]["batch"] == 32  # one of them speaks
     np.testing.assert_allclose(losses(two), losses(one), rtol=tolerance)

@@ -1,5 +1,6 @@
 """``lowbit train``: a recipe in, a folder with a trained network out."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +45,8 @@ def train(
     given = {name: value for name, value in (("seed", seed), ("epochs", epochs)) if value is not None}
     chosen = Recipe.read(recipe, **given)
     folder = output or Path("runs") / f"{chosen.name}-seed{chosen.seed}"
-    with _bar(hidden=as_json) as bar:
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks
+    with _bar(hidden=as_json or not first) as bar:
         task = bar.add_task("reading data", total=None)
 
         def advance(done: int, total: int, what: str) -> None:
@@ -60,9 +62,10 @@ def train(
             tensorboard=tensorboard,
             command=_command(recipe, given),
         )
-    if keep is not None:
+    if first and keep is not None:
         result.keep(keep)
-    _print(result, as_json)
+    if first:
+        _print(result, as_json)
 
 
 def _command(recipe: Path, given: dict[str, int]) -> str:
