@@ -1,6 +1,6 @@
 """Small networks for tests."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -13,7 +13,7 @@ from lowbit.ir.activations import preimage_thresholds
 from lowbit.ir.graph import Attribute
 from lowbit.ir.infer import infer_node
 from lowbit.planes import pack
-from lowbit.schemes import ACTIVATION_BOUND, WEIGHT_BOUND, LearnedBasis, snap, snap_weights
+from lowbit.schemes import ACTIVATION_BOUND, WEIGHT_BOUND, LearnedBasis, PowerOfTwo, snap, snap_weights
 
 
 def float_mlp(sizes: tuple[int, ...] = (5, 3, 4), seed: int = 0, activation: str = "Tanh") -> Graph:
@@ -168,6 +168,21 @@ def weight_only_convnet(
     infer(graph)
     verify(graph)
     return graph
+
+
+def with_powers(graph: Graph, bits: int, seed: int = 0) -> Graph:
+    """Return a low-bit network with random powers of two in the place of the planes."""
+    random, result = np.random.default_rng(seed), graph.copy()
+    for index, node in enumerate(result.nodes):
+        if node.op not in ("LQFullyConnected", "LQConv"):
+            continue
+        shape = tuple(int(extent) for extent in result.value(node.inputs[1]).shape)
+        codes = random.integers(0, 1 << bits, shape).astype(np.uint8)
+        encoding = PowerOfTwo(bits, random.uniform(0.1, 1, shape[0]))
+        result.values[node.inputs[1]] = Value(node.inputs[1], "code", shape, codes, encoding)
+        result.nodes[index] = replace(node, op=node.op.replace("LQ", "Pow2"))
+    verify(result)
+    return result
 
 
 @dataclass(frozen=True)

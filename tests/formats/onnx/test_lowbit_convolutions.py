@@ -113,6 +113,8 @@ def test_8_bit_convolutions(case: str, coded: bool) -> None:
     assert_runs_and_reads_back(affine_convnet(GEOMETRIES[case], coded=coded))
 
 
-def test_zero_points_per_output_are_refused() -> None:
-    with pytest.raises(UnsupportedError, match=r"conv.*symmetric weights"):
-        to_proto(affine_convnet(Convolution(4), zero_points=(128, 127)))
+@pytest.mark.parametrize("case", ["same", "stride", "groups"])
+@pytest.mark.parametrize("coded", [False, True])
+def test_zero_points_may_differ_by_output(case: str, coded: bool) -> None:
+    graph = affine_convnet(GEOMETRIES[case], coded=coded, zero_points=(128, 127, 0, 255))
+    assert_runs_and_reads_back(graph)

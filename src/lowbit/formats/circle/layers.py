@@ -24,7 +24,6 @@ import numpy.typing as npt
 
 from lowbit.formats.circle.importer import CODES, Importer, thresholds_name
 from lowbit.formats.circle.options import LayerOptions, layer_options
-from lowbit.formats.circle.powers import unpack_halves
 from lowbit.formats.circle.schema import (
     CONVOLUTION_OPERATORS,
     CUSTOM_OPERATOR,
@@ -34,6 +33,7 @@ from lowbit.formats.circle.schema import (
     ThesisOptions,
 )
 from lowbit.formats.circle.structure import Structure, require
+from lowbit.formats.powers import unpack_halves
 from lowbit.ir import Value
 from lowbit.ir.activations import preimage_thresholds
 from lowbit.planes import word_count

@@ -18,7 +18,6 @@ from lowbit.formats.circle.map_lowering import (
     whole_map,
 )
 from lowbit.formats.circle.options import Geometry, LayerOptions
-from lowbit.formats.circle.powers import pack_halves
 from lowbit.formats.circle.schema import (
     CONVOLUTION_OPERATORS,
     LAYER_OPERATORS,
@@ -34,6 +33,7 @@ from lowbit.formats.circle.schema import (
     SoftmaxOptions,
     SubOptions,
 )
+from lowbit.formats.powers import pack_halves
 from lowbit.ir import Graph, Node, Value
 from lowbit.ir.deployed import row_length
 from lowbit.ir.infer import call_of

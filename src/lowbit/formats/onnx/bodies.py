@@ -115,6 +115,21 @@ LQ_WINDOW_SUMS = """
       weights_scales, weights_offset, weights_binary, bias)
 """
 
+POW2_SUMS = """
+  weights, weights_scale64 = lowbit.Pow2Weights<weights_bits: int = @weights_bits,
+      weights_hidden_size: int = @weights_hidden_size>(weights_scale, weights_packed)
+  sums, scale, bias64 = lowbit.IntegerSums<accumulator_type: int = @accumulator_type>
+    (input, input_integers, input_scale64, input_offset64, weights, weights_scale64, bias)
+"""
+
+POW2_WINDOW_SUMS = """
+  weights, weights_scale64 = lowbit.Pow2Weights<weights_bits: int = @weights_bits,
+      weights_hidden_size: int = @weights_hidden_size>(weights_scale, weights_packed)
+  sums, scale, bias64 = lowbit.IntegerWindowSums<weights_shape: ints = @weights_shape,
+      strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @group>
+    (input, input_integers, input_scale64, input_offset64, weights, weights_scale64, bias)
+"""
+
 LQ_FLOAT_SUMS = """
   weights, scale = lowbit.LQWeights<weights_top: ints = @weights_top,
       weights_hidden_size: int = @weights_hidden_size>(weights_scales, weights_offset, weights_binary)
@@ -220,16 +235,37 @@ AFFINE_SUMS = """
   real = Mul(scale, sums)
 """
 
-# ConvInteger pads with the input's zero point, which is true zero; weights share one zero point.
-AFFINE_WINDOW_SUMS = """
-  kernel = Transpose<perm = [0, 3, 1, 2]>(weights)
+# ConvInteger pads with the input's zero point, which is true zero; runtimes take one for all weights.
+_AFFINE_PRODUCTS = """
   start = Constant<value_ints = [0]>()
   stop = Constant<value_ints = [1]>()
   weights_point = Slice(weights_zero_point, start, stop)
   products = ConvInteger<strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations,
       group: int = @group>(input, kernel, input_zero_point, weights_point)
-  sums_without_bias = Cast<to = 11>(products)
+"""
+
+# A zero point for each output is taken away afterwards, times what the window sums up to.
+_AFFINE_PRODUCTS_BY_OUTPUT = """
+  plain = ConvInteger<strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations,
+      group: int = @group>(input, kernel, input_zero_point)
+  kernel_shape_of_ones = Shape(kernel)
+  ones = ConstantOfShape<value = uint8[1] {1}>(kernel_shape_of_ones)
+  windows = ConvInteger<strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations,
+      group: int = @group>(input, ones, input_zero_point)
+  points = Cast<to = 6>(weights_zero_point)
+  points_column = Reshape(points, column)
+  shares = Mul(points_column, windows)
+  products = Sub(plain, shares)
+"""
+
+
+def affine_window_sums(by_output: bool) -> str:
+    """Return steps that give ``real``; `by_output` where weights have a zero point for each output."""
+    return f"""
+  kernel = Transpose<perm = [0, 3, 1, 2]>(weights)
   column = Constant<value_ints = [-1, 1, 1]>()
+{_AFFINE_PRODUCTS_BY_OUTPUT if by_output else _AFFINE_PRODUCTS}
+  sums_without_bias = Cast<to = 11>(products)
   bias_double = Cast<to = 11>(bias)
   bias_column = Reshape(bias_double, column)
   sums = Add(sums_without_bias, bias_column)
@@ -237,6 +273,7 @@ AFFINE_WINDOW_SUMS = """
   scale = Mul(input_scale64, weights_scale_column)
   real = Mul(scale, sums)
 """
+
 
 # m_i = round(top * (a_i / a_last));  integers[code] = sum_i m_i s_i(code);  scale = a_last / top
 _LEARNED_BASIS = """
@@ -333,13 +370,62 @@ LQWeights <weights_top, weights_hidden_size>
 }
 """.replace("MASKS", ", ".join(str(1 << bit) for bit in range(31)) + f", {-(1 << 31)}")
 
-# Sums, scale and bias64 as in lowbit.ir.deployed, in the same order.
-_SUMS = """
+# Two codes to a byte, the even ones in the low halves; W = 0 or +-2^(k - 1), k the code without its sign.
+_POW2_WEIGHTS = """
+Pow2Weights <weights_bits, weights_hidden_size>
+  (weights_scale, weights_packed) => (weights, weights_scale64) {
+  axis_0 = Constant<value_ints = [0]>()
+  axis_1 = Constant<value_ints = [1]>()
+  last_axis = Constant<value_ints = [-1]>()
+  sixteen = Constant<value = int32 {16}>()
+  bytes = Cast<to = 6>(weights_packed)
+  low = Mod(bytes, sixteen)
+  high = Div(bytes, sixteen)
+  low_column = Unsqueeze(low, last_axis)
+  high_column = Unsqueeze(high, last_axis)
+  pairs = Concat<axis = -1>(low_column, high_column)
+  row_shape = Constant<value_ints = [0, -1]>()
+  codes_padded = Reshape(pairs, row_shape)
+  hidden_size_integer = Constant<value_int: int = @weights_hidden_size>()
+  hidden_size = Reshape(hidden_size_integer, axis_1)
+  codes = Slice(codes_padded, axis_0, hidden_size, axis_1)
+  none = Constant<value = double {0.0}>()
+  one = Constant<value = double {1.0}>()
+  two = Constant<value = double {2.0}>()
+  bits_integer = Constant<value_int: int = @weights_bits>()
+  bits = Cast<to = 11>(bits_integer)
+  bits_of_power = Sub(bits, one)
+  half = Pow(two, bits_of_power)
+  powers = Range(none, half, one)
+  exponents = Sub(powers, one)
+  halves_and_powers = Pow(two, exponents)
+  positive = Floor(halves_and_powers)
+  negative = Neg(positive)
+  table = Concat<axis = 0>(positive, negative)
+  weights = Gather(table, codes)
+  scale_exponent = Sub(two, half)
+  factor = Pow(two, scale_exponent)
+  largest = Cast<to = 11>(weights_scale)
+  weights_scale64 = Mul(largest, factor)
+}
+"""
+
+_LQ_SUMS = """
 LQSums <weights_top, weights_hidden_size, accumulator_type>
   (input, input_integers, input_scale64, input_offset64, weights_scales, weights_offset, weights_binary, bias)
   => (sums, scale, bias64) {
   weights, weights_scale64 = lowbit.LQWeights<weights_top: ints = @weights_top,
       weights_hidden_size: int = @weights_hidden_size>(weights_scales, weights_offset, weights_binary)
+  sums, scale, bias64 = lowbit.IntegerSums<accumulator_type: int = @accumulator_type>
+    (input, input_integers, input_scale64, input_offset64, weights, weights_scale64, bias)
+}
+"""
+
+# Sums, scale and bias64 as in lowbit.ir.deployed, in the same order.
+_SUMS = """
+IntegerSums <accumulator_type>
+  (input, input_integers, input_scale64, input_offset64, weights, weights_scale64, bias)
+  => (sums, scale, bias64) {
   axis_1 = Constant<value_ints = [1]>()
   row_sums = ReduceSum<keepdims = 0>(weights, axis_1)
   scaled_row_sums = Mul(weights_scale64, row_sums)
@@ -357,14 +443,24 @@ LQSums <weights_top, weights_hidden_size, accumulator_type>
 }
 """
 
-# As in lowbit.ir.deployed_convolution. A picture of ones gives the sums of weights over valid taps; whole
-# numbers below 2^24 are exact in float32, the only type that runtimes convolve.
-_WINDOW_SUMS = """
+_LQ_WINDOW_SUMS = """
 LQWindowSums <weights_top, weights_hidden_size, weights_shape, strides, pads, dilations, group>
   (input, input_integers, input_scale64, input_offset64, weights_scales, weights_offset, weights_binary, bias)
   => (sums, scale, bias64) {
-  rows, weights_scale64 = lowbit.LQWeights<weights_top: ints = @weights_top,
+  weights, weights_scale64 = lowbit.LQWeights<weights_top: ints = @weights_top,
       weights_hidden_size: int = @weights_hidden_size>(weights_scales, weights_offset, weights_binary)
+  sums, scale, bias64 = lowbit.IntegerWindowSums<weights_shape: ints = @weights_shape,
+      strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @group>
+    (input, input_integers, input_scale64, input_offset64, weights, weights_scale64, bias)
+}
+"""
+
+# As in lowbit.ir.deployed_convolution. A picture of ones gives the sums of weights over valid taps; whole
+# numbers below 2^24 are exact in float32, the only type that runtimes convolve.
+_WINDOW_SUMS = """
+IntegerWindowSums <weights_shape, strides, pads, dilations, group>
+  (input, input_integers, input_scale64, input_offset64, rows, weights_scale64, bias)
+  => (sums, scale, bias64) {
   shape = Constant<value_ints: ints = @weights_shape>()
   windows = Reshape(rows, shape)
   kernel64 = Transpose<perm = [0, 3, 1, 2]>(windows)
@@ -398,7 +494,10 @@ PARTS = {
     "SortedLevels": _SORTED_LEVELS,
     "CountSteps": _COUNT_STEPS,
     "LQWeights": _WEIGHTS,
-    "LQSums": _SUMS,
-    "LQWindowSums": _WINDOW_SUMS,
+    "Pow2Weights": _POW2_WEIGHTS,
+    "IntegerSums": _SUMS,
+    "IntegerWindowSums": _WINDOW_SUMS,
+    "LQSums": _LQ_SUMS,
+    "LQWindowSums": _LQ_WINDOW_SUMS,
     **fixed_point.PARTS,
 }

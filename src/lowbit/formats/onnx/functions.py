@@ -9,12 +9,13 @@ left of a hidden layer is one look-up, one product, one comparison and one sum.
 ONNX functions cannot ask whether an optional input is present, nor of what kind an encoding is, so
 each combination is a function of its own, made of a few shared functions (`PARTS`) and named
 
-    op [FromAffine | FromFloat] [ToAffine | ToFloat | ToTanh | …] [ByThresholds]
+    op [FromAffine | FromFloat] [ToAffine | ToFloat | ToTanh | …] [ByThresholds | ByOutput]
 
 where learned-basis codes are what is not mentioned. An encoding of ``x`` is written as
 
     learned basis    inputs x_scales (the basis), x_offset     attribute x_top
     affine           inputs x_scale, x_zero_point              attribute x_bits
+    powers of two    input  x_scale                            attribute x_bits
     fixed point      (`lowbit.formats.onnx.fixed_point`)       attribute x_format
 """
 
@@ -26,7 +27,6 @@ from typing import TYPE_CHECKING
 from lowbit.formats.onnx import fixed_point
 from lowbit.formats.onnx.bodies import (
     AFFINE_SUMS,
-    AFFINE_WINDOW_SUMS,
     DECODE,
     ENCODE_BY_MIDPOINTS,
     INTEGER_THRESHOLDS,
@@ -37,9 +37,12 @@ from lowbit.formats.onnx.bodies import (
     PARTS,
     PICK_CODE,
     POOL_RANKS,
+    POW2_SUMS,
+    POW2_WINDOW_SUMS,
     ROUND_TO_CODE,
     activated,
     affine,
+    affine_window_sums,
     encoding,
     learned_basis,
     rank_to_code,
@@ -56,8 +59,13 @@ OPSET = 18
 CODED_ACTIVATIONS = ("Relu", "Tanh", "Sigmoid")
 
 FLOAT, DOUBLE = 1, 11  # TensorProto.DataType, for the attribute accumulator_type
-INPUT_FIELDS = {"lq": ("scales", "offset"), "affine": ("scale", "zero_point"), "fixed": ()}
-ATTRIBUTE_FIELD = {"lq": "top", "affine": "bits", "fixed": "format"}
+INPUT_FIELDS = {
+    "lq": ("scales", "offset"),
+    "affine": ("scale", "zero_point"),
+    "pow2": ("scale",),
+    "fixed": (),
+}
+ATTRIBUTE_FIELD = {"lq": "top", "affine": "bits", "pow2": "bits", "fixed": "format"}
 PLANAR = ("lq", "affine")
 """The schemes of codes that layers of planes read and give."""
 
@@ -88,9 +96,7 @@ class Function:
     @property
     def encodings(self) -> dict[str, str]:
         """The scheme of every encoding that the node states, by prefix."""
-        layer = "lq" if self.op in LAYERS else "affine" if self.op in AFFINE_LAYERS else ""
-        layer = "fixed" if self.op == "FixedLinear" else layer
-        stated = {"input": self.source, "weights": layer, "output": self.target}
+        stated = {"input": self.source, "weights": _WEIGHT_SCHEMES.get(self.op, ""), "output": self.target}
         return {prefix: scheme for prefix, scheme in stated.items() if scheme}
 
     @property
@@ -117,7 +123,8 @@ class Function:
 
 
 # Attributes that only inform the reader of a file; the body does not depend on them.
-_REMARKS = dict.fromkeys(("LQFullyConnected", "LQConv"), ('activation: string = "none"',))
+_LAYER_REMARKS = ('activation: string = "none"',)
+_REMARKS = dict.fromkeys(("LQFullyConnected", "LQConv", "Pow2FullyConnected", "Pow2Conv"), _LAYER_REMARKS)
 
 
 def _called(steps: str) -> set[str]:
@@ -126,7 +133,13 @@ def _called(steps: str) -> set[str]:
 
 
 def function_name(
-    op: str, source: str, target: str, *, by_thresholds: bool = False, activation: str = "none"
+    op: str,
+    source: str,
+    target: str,
+    *,
+    by_thresholds: bool = False,
+    by_output: bool = False,
+    activation: str = "none",
 ) -> str:
     """Return the name of the function for a node; ``target`` is "" for floats."""
     if op == "MaxPool":
@@ -141,7 +154,8 @@ def function_name(
     elif result == "ToNone":
         result = "ToFloat"
     stem = f"{op}OfCodes" if op in CODED_ACTIVATIONS else op
-    return stem + origin + result + ("ByThresholds" if by_thresholds and op == "Encode" else "")
+    ending = "ByThresholds" if by_thresholds and op == "Encode" else "ByOutput" if by_output else ""
+    return stem + origin + result + ending
 
 
 def part(name: str) -> "FunctionProto":
@@ -161,12 +175,13 @@ def functions() -> dict[str, Function]:
     made += [_encode(target, by_thresholds) for target in PLANAR for by_thresholds in (False, True)]
     made += [_coded_activation(op, target) for op in CODED_ACTIVATIONS for target in PLANAR]
     made += [_affine_layer(op, target) for op in AFFINE_LAYERS for target in ("affine", "")]
+    made += [_affine_layer("AffineConv", target, by_output=True) for target in ("affine", "")]
     made += [_max_pool()]
     for op, source in product(LAYERS, PLANAR):
         made += [_layer_to_codes(op, source, target) for target in PLANAR]
         made += [_layer_to_floats(op, source, activation) for activation in ACTIVATIONS]
     made += [_fixed(*row) for row in _FIXED]
-    made += [_weight_only_layer(op, activation) for op, activation in product(LAYERS, ACTIVATIONS)]
+    made += [_weight_only_layer(op, activation) for op, activation in product(WEIGHT_ONLY, ACTIVATIONS)]
     return {function.name: function for function in made}
 
 
@@ -208,10 +223,11 @@ def _coded_activation(op: str, target: str) -> Function:
     return Function(function_name(op, "", target), op, "", target, ("input", "table"), (), steps)
 
 
-def _affine_layer(op: str, target: str) -> Function:
-    steps = affine("input") + affine("weights") + AFFINE_LAYERS[op]
+def _affine_layer(op: str, target: str, by_output: bool = False) -> Function:
+    sums = affine_window_sums(by_output=True) if by_output else AFFINE_LAYERS[op]
+    steps = affine("input") + affine("weights") + sums
     steps += affine("output") + ROUND_TO_CODE if target else "  output = Cast<to = 1>(real)\n"
-    name = function_name(op, "affine", target)
+    name = function_name(op, "affine", target, by_output=by_output)
     tensors, settings = ("input", "weights", "bias"), _SETTINGS[op]
     return Function(name, op, "affine", target, tensors, settings, steps)
 
@@ -225,15 +241,19 @@ def _max_pool() -> Function:
 def _layer_to_codes(op: str, source: str, target: str) -> Function:
     steps = encoding("input", source) + LAYERS[op] + INTEGER_THRESHOLDS + rank_to_code(target)
     name = function_name(op, source, target)
-    tensors = ("input", "weights_binary", "bias", "thresholds")
+    tensors = ("input", _weights_tensor(op), "bias", "thresholds")
     return Function(name, op, source, target, tensors, _SETTINGS[op], steps)
 
 
 def _layer_to_floats(op: str, source: str, activation: str) -> Function:
     steps = encoding("input", source) + LAYERS[op] + activated(activation)
     name = function_name(op, source, "", activation=activation)
-    tensors = ("input", "weights_binary", "bias")
+    tensors = ("input", _weights_tensor(op), "bias")
     return Function(name, op, source, "", tensors, _SETTINGS[op], steps, activation)
+
+
+def _weights_tensor(op: str) -> str:
+    return "weights_packed" if _WEIGHT_SCHEMES[op] == "pow2" else "weights_binary"
 
 
 def _weight_only_layer(op: str, activation: str) -> Function:
@@ -242,15 +262,29 @@ def _weight_only_layer(op: str, activation: str) -> Function:
     return Function(name, op, "", "", ("input", "weights_binary", "bias"), settings, steps, activation)
 
 
-LAYERS = {"LQFullyConnected": LQ_SUMS, "LQConv": LQ_WINDOW_SUMS}
-"""The sums of every layer with planes."""
+LAYERS = {
+    "LQFullyConnected": LQ_SUMS,
+    "LQConv": LQ_WINDOW_SUMS,
+    "Pow2FullyConnected": POW2_SUMS,
+    "Pow2Conv": POW2_WINDOW_SUMS,
+}
+"""The sums of every layer with planes or powers of two."""
 
 WEIGHT_ONLY = {"LQFullyConnected": LQ_FLOAT_SUMS, "LQConv": LQ_FLOAT_WINDOW_SUMS}
 """The same where the input is floats; see `lowbit.ir.weight_only`."""
 
-AFFINE_LAYERS = {"AffineFullyConnected": AFFINE_SUMS, "AffineConv": AFFINE_WINDOW_SUMS}
+AFFINE_LAYERS = {"AffineFullyConnected": AFFINE_SUMS, "AffineConv": affine_window_sums(by_output=False)}
 """The sums of every layer of 8-bit codes."""
 
+_WEIGHT_SCHEMES = {
+    "LQFullyConnected": "lq",
+    "LQConv": "lq",
+    "Pow2FullyConnected": "pow2",
+    "Pow2Conv": "pow2",
+    "AffineFullyConnected": "affine",
+    "AffineConv": "affine",
+    "FixedLinear": "fixed",
+}
 _ORIGINS = {"lq": "", "affine": "FromAffine", "": "FromFloat"}
 WINDOW_SETTINGS = ("strides", "pads", "dilations", "group")
 POOL_SETTINGS = ("kernel_shape", "strides", "pads", "dilations")
@@ -259,6 +293,8 @@ _SETTINGS = {
     "AffineFullyConnected": ("accumulator_type",),
     "AffineConv": ("kernel_shape", *WINDOW_SETTINGS),
     "LQConv": ("weights_hidden_size", "weights_shape", "kernel_shape", *WINDOW_SETTINGS),
+    "Pow2FullyConnected": ("weights_hidden_size", "accumulator_type"),
+    "Pow2Conv": ("weights_hidden_size", "weights_shape", "kernel_shape", *WINDOW_SETTINGS),
 }
 
 

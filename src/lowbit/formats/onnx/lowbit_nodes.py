@@ -22,11 +22,12 @@ from lowbit.formats.onnx.functions import (
 )
 from lowbit.formats.onnx.tensors import plain
 from lowbit.formats.onnx.writer import ENCODING_KEY
+from lowbit.formats.powers import unpack_halves
 from lowbit.ir import Value
 from lowbit.ir.activations import apply_activation
 from lowbit.ir.graph import DTYPES, Array, Attribute
 from lowbit.planes import padding_is_zero, word_count
-from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis, encoding_from_dict
+from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis, PowerOfTwo, encoding_from_dict
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -153,6 +154,11 @@ class _Stated:
             fields = self.integers(f"{prefix}_{ATTRIBUTE_FIELD[scheme]}")
             _require(len(fields) == 3, f"{prefix}_{ATTRIBUTE_FIELD[scheme]}", "three integers", fields)
             return FixedPoint(fields[0], fields[1], "nearest" if fields[2] else "floor")
+        if scheme == "pow2":
+            scale = self.constant(f"{prefix}_scale", "float32")
+            _require(scale.ndim == 1, f"scales of the {prefix}", "one axis", scale.shape)
+            (bits, *_) = self.integers(f"{prefix}_bits")
+            return PowerOfTwo(bits, scale.astype(np.float32))
         first, second = (self.constant(f"{prefix}_{field}") for field in INPUT_FIELDS[scheme])
         setting = self.integers(f"{prefix}_{ATTRIBUTE_FIELD[scheme]}")
         _require(min(setting) > 0, f"{prefix}_{ATTRIBUTE_FIELD[scheme]}", "above 0", min(setting))
@@ -193,17 +199,29 @@ def _weights(kind: Function, node: _Stated, encoding: Encoding) -> Value:
         codes, rank = node.constant("weights", "uint8"), 2 if kind.op == "AffineFullyConnected" else 4
         _require(codes.ndim == rank, "weights", f"{rank} axes", codes.shape)
         return Value(node.names["weights"], "code", codes.shape, codes, encoding)
-    words, (length, *_) = node.constant("weights_binary", "int32"), node.integers("weights_hidden_size")
-    shape: tuple[int, ...] = (length,)
-    if kind.op == "LQConv":
+    (length, *_), shape = node.integers("weights_hidden_size"), node.integers("weights_hidden_size")[:1]
+    if "weights_shape" in kind.settings:
         shape = node.integers("weights_shape")[1:]
         fits = len(shape) == 3 and min(shape) > 0 and prod(shape) == length
         _require(fits, "attribute weights_shape", f"-1 and 3 lengths, {length} in all", shape)
+    if isinstance(encoding, PowerOfTwo):
+        return _powers(node, encoding, length, shape)
+    words = node.constant("weights_binary", "int32")
     expected = (encoding.channels, encoding.bits, word_count(length))
     _require(length > 0 and words.shape == expected, "packed weights", str(expected), words.shape)
     planes = words.view(np.uint32)
     _require(padding_is_zero(planes, length), "packed weights", "padding bits that are zero", "others")
     return Value(node.names["weights_binary"], "planes", (encoding.channels, *shape), planes, encoding)
+
+
+def _powers(node: _Stated, encoding: PowerOfTwo, length: int, shape: tuple[int, ...]) -> Value:
+    packed, expected = node.constant("weights_packed", "uint8"), (encoding.channels, -(-length // 2))
+    _require(length > 0 and packed.shape == expected, "packed weights", str(expected), packed.shape)
+    halves = unpack_halves(packed.astype(np.uint8), 2 * expected[1])
+    fits = int(halves.max()) < 1 << encoding.bits and not halves[:, length:].any()
+    _require(fits, "packed weights", f"codes of {encoding.bits} bits, zeros behind them", "others")
+    codes = np.ascontiguousarray(halves[:, :length]).reshape(encoding.channels, *shape)
+    return Value(node.names["weights_packed"], "code", codes.shape, codes, encoding)
 
 
 def _output_shape(source: Value, weights: list[Value]) -> tuple[int | str, ...]:

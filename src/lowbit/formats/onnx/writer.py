@@ -1,9 +1,9 @@
 """Graph to ONNX: plain ONNX for floats, low-bit nodes with the functions that run them.
 
 Codes travel as uint8 tensors, above 8 bits as uint16. Packed weights stay packed: planes become int32 words
-``[o, bits, ceil(n / 32)]``. Encodings become small tensors and attributes of the nodes that use them, so a
-viewer shows them and the reader restores them; `lowbit.formats.onnx.functions` says which. Equal graphs
-give equal bytes.
+``[o, bits, ceil(n / 32)]``, powers of two go two to a byte. Encodings become small tensors and attributes of
+the nodes that use them, so a viewer shows them and the reader restores them; `lowbit.formats.onnx.functions`
+says which. Equal graphs give equal bytes.
 """
 
 import json
@@ -29,13 +29,14 @@ from lowbit.formats.onnx.functions import (
     functions,
     part,
 )
+from lowbit.formats.powers import pack_halves
 from lowbit.ir import Graph, Node, Value, verify
 from lowbit.ir.activations import apply_activation
 from lowbit.ir.deployed import deployed_layer, row_length
 from lowbit.ir.graph import DTYPES, Array, Attribute
 from lowbit.ir.infer import call_of
 from lowbit.ir.operators.windows import windows_of
-from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis
+from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis, PowerOfTwo
 from lowbit.untrusted import write_atomic
 
 if TYPE_CHECKING:
@@ -160,7 +161,10 @@ class _Writer:
         source, target = (self._scheme(name, node) for name in (node.inputs[0], node.outputs[0]))
         thresholds = node.op == "Encode" and len(node.inputs) > 1 and bool(node.inputs[1])
         activation = str(node.attributes.get("activation", "none"))
-        name = function_name(node.op, source, target, by_thresholds=thresholds, activation=activation)
+        by_output = self._differs_by_output(node)
+        name = function_name(
+            node.op, source, target, by_thresholds=thresholds, by_output=by_output, activation=activation
+        )
         kind = functions().get(name)
         if kind is None or (kind.op, kind.target) != (node.op, target):
             raise _unsupported(
@@ -240,20 +244,18 @@ class _Writer:
         steps = {"strides": tuple(axis.stride for axis in axes), "dilations": tuple(a.dilation for a in axes)}
         if pool:
             return {"kernel_shape": kernel, "pads": pads, **steps}
-        if node.op == "AffineConv":
-            self._require_one_zero_point(node)
-        elif self._has_codes(node) and self._product_bound(node) >= _EXACT_IN_FLOAT32:
+        coded_sums = node.op != "AffineConv" and self._has_codes(node)
+        if coded_sums and self._product_bound(node) >= _EXACT_IN_FLOAT32:
             raise _unsupported("sums beyond 2^24 in a convolution", node.name, "fewer bits")
         return {"kernel_shape": kernel, "pads": pads, "group": call.integer("group"), **steps}
 
     def _has_codes(self, node: Node) -> bool:
         return self.graph.value(node.inputs[0]).encoding is not None
 
-    def _require_one_zero_point(self, node: Node) -> None:
-        encoding = self.graph.value(node.inputs[1]).encoding
-        assert isinstance(encoding, Affine)
-        if len(set(encoding.zero_point.tolist())) > 1:
-            raise _unsupported("zero points per output in a convolution", node.name, "symmetric weights")
+    def _differs_by_output(self, node: Node) -> bool:
+        """Return whether an 8-bit convolution has different zero points of weights."""
+        encoding = self.graph.value(node.inputs[1]).encoding if node.op == "AffineConv" else None
+        return isinstance(encoding, Affine) and len(set(encoding.zero_point.tolist())) > 1
 
     def _product_bound(self, node: Node) -> int:
         """Return the largest magnitude that a sum of products can reach."""
@@ -284,7 +286,7 @@ class _Writer:
 
     def _constant(self, value: Value) -> None:
         if value.data is not None and value.name not in self.tensors:
-            self._tensor(value.name, value.data.view(np.int32) if value.dtype == "planes" else value.data)
+            self._tensor(value.name, _stored(value))
 
     def _tensor(self, name: str, array: Array) -> None:
         from onnx import numpy_helper
@@ -298,7 +300,7 @@ def encoding_fields(
     """Return an encoding's tensors by field, and the name and value of its attribute.
 
     Args:
-        encoding: learned basis, affine or fixed point.
+        encoding: of any scheme.
         per_channel: whether it may have several channels, as weights do. What is equal in all of
             them, offsets of zero and the top, is stored once.
     """
@@ -307,6 +309,8 @@ def encoding_fields(
             "bits",
             encoding.bits,
         )
+    if isinstance(encoding, PowerOfTwo):
+        return {"scale": encoding.scale}, ("bits", encoding.bits)
     if isinstance(encoding, FixedPoint):
         return {}, ("format", format_field(encoding))
     assert isinstance(encoding, LearnedBasis)
@@ -314,6 +318,14 @@ def encoding_fields(
         return {"scales": encoding.basis[0], "offset": encoding.offset}, ("top", int(encoding.top[0]))
     top = tuple(int(integer) for integer in _once(encoding.top))
     return {"scales": encoding.basis, "offset": _once(encoding.offset)}, ("top", top)
+
+
+def _stored(value: Value) -> Array:
+    """Return a constant as it stands in the file: planes as int32 words, powers of two two to a byte."""
+    assert value.data is not None
+    if isinstance(value.encoding, PowerOfTwo):
+        return pack_halves(value.data.astype(np.uint8).reshape(len(value.data), -1))
+    return value.data.view(np.int32) if value.dtype == "planes" else value.data
 
 
 def _once(array: Array) -> Array:
