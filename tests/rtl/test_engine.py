@@ -26,6 +26,7 @@ def stream(
     gap: float = 0.0,
     stall: float = 0.0,
     reset_after: int | None = None,
+    packet: int = 1,
 ) -> tuple[list[list[int]], list[int]]:
     """Return scores and class of each picture, and the clock in which each was complete."""
     plan, random = plan_lst(network, variant), Random(1)  # noqa: S311
@@ -37,7 +38,7 @@ def stream(
     async def send(context):  # type: ignore[no-untyped-def]
         pixels = pictures.ravel().tolist()
         if reset_after is not None:
-            await feed(context, pixels[:reset_after])
+            await feed(context, pixels[:reset_after])  # the reset forgets the packet, too
             context.set(reset, 1)
             await context.tick()
             context.set(reset, 0)
@@ -45,10 +46,11 @@ def stream(
         await feed(context, pixels)
 
     async def feed(context, pixels):  # type: ignore[no-untyped-def]
-        for pixel in pixels:
+        for number, pixel in enumerate(pixels, 1):
             while random.random() < gap:
                 await context.tick()
             context.set(engine.s_axis_0_tdata, pixel)
+            context.set(engine.s_axis_0_tlast, number % (packet * pictures[0].size) == 0)
             context.set(engine.s_axis_0_tvalid, 1)
             await context.tick().until(engine.s_axis_0_tready)
             context.set(engine.s_axis_0_tvalid, 0)
@@ -61,10 +63,15 @@ def stream(
             ready = random.random() >= stall
             context.set(engine.m_axis_0_tready, ready)
             _, _, in_reset, valid, beat, last = await context.tick().sample(*sampled)
-            if valid and ready and not in_reset:
+            if in_reset:
+                continue
+            if valid and ready:
                 beats.append(beat - (1 << 32) if beat >> 31 else beat)
-            if valid and ready and last and not in_reset:
+            if len(beats) > network.classes:
+                assert last == (len(results) % packet == packet - 1)
                 results.append(beats.copy()), finished.append(clock), beats.clear()
+            else:
+                assert not (valid and ready and last)
             if len(results) == len(pictures):
                 return
 
@@ -117,6 +124,14 @@ def test_of_equal_scores_the_first_wins(variant: Variant) -> None:
     network = random_network(classes=4)
     network.output.weights[:], network.output.bias[:] = 0, [5, 7, 7, 7]
     assert stream(network, variant, random_pictures(network, 2))[0] == [[640, 896, 896, 896, 1]] * 2
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("packet", [2, 3])
+def test_a_packet_ends_where_it_ended(packet: int, variant: Variant) -> None:
+    network, bench = network_and_bench(6)
+    results, _ = stream(network, variant, bench.pictures, gap=0.1, stall=0.1, packet=packet)
+    assert results == expected_beats(network, bench)
 
 
 def test_no_result_waits_for_the_next_picture() -> None:

@@ -209,8 +209,8 @@ def _simulated(
         simulation = Simulation(compile_design(sources, TOP, Path(build), available_simulator()))
         clean = simulation.run(pictures, network.classes, plan.cycles_per_image)
         bad = _differ(clean, bench.scores, unit)
-        for number, reset_after in enumerate((None, pictures[0].size * 3 // 2)):
-            disturbance = Disturbance(0.05, 0.05, reset_after if len(disturbed) > 1 else None, seed=number)
+        for packet, reset_after in ((7, None), (3, pictures[0].size * 3 // 2)):
+            disturbance = Disturbance(0.05, 0.05, reset_after if len(disturbed) > 1 else None, packet)
             run = simulation.run(disturbed, network.classes, plan.cycles_per_image, disturbance)
             bad[: len(disturbed)] |= _differ(run, bench.scores[: len(disturbed)], unit)
         first = int(bad.argmax()) if bad.any() else None

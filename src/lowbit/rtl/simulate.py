@@ -26,12 +26,14 @@ class Disturbance:
         gap: chance that no pixel is offered.
         stall: chance that no score is taken.
         reset_after: pixels, after which the design is reset and all pictures are sent from the first.
+        packet: pictures per packet, that is, per TLAST.
         seed: of the chances.
     """
 
     gap: float = 0.0
     stall: float = 0.0
     reset_after: int | None = None
+    packet: int = 1
     seed: int = 1
 
 
@@ -106,16 +108,18 @@ class Simulation:
             seed=disturbance.seed,
             reset_after=-1 if disturbance.reset_after is None else disturbance.reset_after,
             most_cycles=_SLOWEST * (count + 4) * cycles_per_image,
+            pictures_per_packet=disturbance.packet,
             waveform=str(waveform).encode() if waveform else None,
         )
         answer = _Answer(beats.ctypes.data, lasts.ctypes.data, cycles.ctypes.data, started.ctypes.data, 0, 0)
         failed = self._library.run(ctypes.byref(request), ctypes.byref(answer))
-        ends = lasts.reshape(count, classes + 1)
-        if failed or not (ends[:, -1].all() and not ends[:, :-1].any()):
+        right = np.zeros((count, classes + 1), np.uint8)
+        right[disturbance.packet - 1 :: disturbance.packet, -1] = 1
+        if failed or not np.array_equal(lasts, right.ravel()):
             raise EngineError(
                 "the simulated design does not keep to its protocol",
-                expected=f"{len(beats)} beats, every {classes + 1}th the last of a picture",
-                found=f"{answer.beat_count} beats after {answer.cycle_count} clocks",
+                expected=f"{len(beats)} beats, TLAST with every {disturbance.packet * (classes + 1)}th",
+                found=f"{answer.beat_count} beats and {lasts.sum()} TLAST in {answer.cycle_count} clocks",
                 remedy="This is a defect of the generator; please report it with the network.",
             )
         table = beats.reshape(count, classes + 1)
@@ -135,6 +139,7 @@ class _Request(ctypes.Structure):
         ("seed", ctypes.c_uint64),
         ("reset_after", ctypes.c_int64),
         ("most_cycles", ctypes.c_int64),
+        ("pictures_per_packet", ctypes.c_int64),
         ("waveform", ctypes.c_char_p),
     ]
 

@@ -32,6 +32,7 @@ struct Request {
   uint64_t seed;
   int64_t reset_after;   // pixels, after which it is reset and everything starts again; -1 for never
   int64_t most_cycles;
+  int64_t pictures_per_packet;
   const char* waveform;  // a VCD file, or null
 };
 
@@ -55,6 +56,7 @@ int run(const Request* request, Answer* answer) {
   }
 #endif
   using Data = std::remove_reference_t<decltype(design->m_axis_0_tdata)>;
+  const int64_t packet = request->pixels_per_picture * request->pictures_per_packet;
   Random random{request->seed * 2 + 1};
   int64_t at = 0, beats = 0, cycle = 0, reset = 4, reset_after = request->reset_after;
   bool offered = false;
@@ -71,7 +73,7 @@ int run(const Request* request, Answer* answer) {
     offered = offered || (at < request->pixel_count && !random.happens(request->gap));
     design->s_axis_0_tvalid = offered && reset == 0;
     design->s_axis_0_tdata = offered ? request->pixels[at] : 0xAA;
-    design->s_axis_0_tlast = offered && (at + 1) % request->pixels_per_picture == 0;
+    design->s_axis_0_tlast = offered && (at + 1) % packet == 0;
     design->m_axis_0_tready = !random.happens(request->stall);
     half_clock(0);
     const bool taken = design->s_axis_0_tvalid && design->s_axis_0_tready;

@@ -1,7 +1,8 @@
 """The LST engine: picture in, scores and class out, as AXI-Streams.
 
-    s_axis_0   one byte per pixel, rows first; TLAST on the last pixel is not needed
-    m_axis_0   the scores, with 2n bits behind the point, then the class with TLAST; 32 bits, or 64
+    s_axis_0   one byte per pixel, row by row; TLAST with the last pixel of a packet of pictures
+    m_axis_0   the scores, with 2n bits behind the point, then the class; 32 bits, or 64; TLAST with the class
+               of the packet's last picture
 
 One clock enable stops everything: while a pixel is due and none is there, and while a score is not taken.
 Between pictures the engine runs on, so results never wait for the next picture.
@@ -34,11 +35,12 @@ class LstCore(wiring.Component):
             {
                 "pixel": In(8),
                 "waiting": In(1),
+                "ends": In(1),
                 "start": Out(1),
                 "wanted": Out(1),
                 "score": Out(signed(plan.output.sums.bits)),
                 "score_valid": Out(1),
-                "is_class": Out(1),
+                "last": Out(1),
                 "enable": In(1),
             }
         )
@@ -50,6 +52,8 @@ class LstCore(wiring.Component):
         m.submodules.sequencer = at = (SharedSequencer if shared else PipelinedSequencer)(plan)
         inside = at.slot < network.columns if network.columns < plan.period else 1
         m.d.comb += [at.waiting.eq(self.waiting), self.start.eq(at.start)]
+        with m.If(self.waiting & (self.wanted | self.start)):
+            m.d.sync += at.ends.eq(self.ends)
         m.d.comb += self.wanted.eq(at.first.by_rows & inside)
 
         x_pixel = self._pixel(m)
@@ -120,12 +124,13 @@ class LstCore(wiring.Component):
             output.address.eq(Cat(slot, row.index)),
             output.valid.eq(row.by_columns & (slot < plan.b)),
             output.first.eq((slot == 0) & (row.index == 0)),
+            output.ends.eq(row.ends),
             output.last.eq((slot == plan.b - 1) & (row.index == plan.a - 1)),
             output.y.eq(y),
             output.enable.eq(self.enable),
             self.score.eq(output.score),
             self.score_valid.eq(output.score_valid),
-            self.is_class.eq(output.is_class),
+            self.last.eq(output.is_class & output.ended),
         ]
 
 
@@ -160,6 +165,7 @@ class LstEngine(wiring.Component):
             core.enable.eq(enable),
             core.pixel.eq(self.s_axis_0_tdata),
             core.waiting.eq(self.s_axis_0_tvalid),
+            core.ends.eq(self.s_axis_0_tlast),
         ]
         # A score that was taken while the core stood still must not be offered again.
         with m.If(enable):
@@ -169,6 +175,6 @@ class LstEngine(wiring.Component):
         m.d.comb += [
             self.m_axis_0_tvalid.eq(core.score_valid & ~taken),
             self.m_axis_0_tdata.eq(core.score),
-            self.m_axis_0_tlast.eq(core.is_class),
+            self.m_axis_0_tlast.eq(core.last),
         ]
         return m

@@ -16,10 +16,10 @@ from lowbit.rtl.lst.plan import LstPlan
 
 
 def row_layout(plan: LstPlan) -> data.StructLayout:
-    """Return what is known of a row: its pass, if any, its number, and its half of the memory."""
+    """Return what is known of a row: pass, number, half of the memory, and whether a packet ends."""
     rows = max(plan.image_rows if plan.variant == "pipelined" else plan.gap, plan.network.rows, plan.output.a)
     return data.StructLayout(
-        {"by_rows": 1, "by_columns": 1, "index": max(1, (rows - 1).bit_length()), "half": 1}
+        {"by_rows": 1, "by_columns": 1, "index": max(1, (rows - 1).bit_length()), "half": 1, "ends": 1}
     )
 
 
@@ -29,7 +29,11 @@ def slot_bits(plan: LstPlan) -> int:
 
 
 class SharedSequencer(wiring.Component):
-    """Rows of the picture, `gap` empty rows, then columns, in the same chain."""
+    """Rows of the picture, `gap` empty rows, then columns, in the same chain.
+
+    ``waiting``: a pixel is there; ``ends``: the pixel taken last had TLAST; ``start``: a picture may start
+    now; ``first`` and ``second``: what this row is to the pass by rows and to the one by columns.
+    """
 
     def __init__(self, plan: LstPlan) -> None:
         self._plan = plan
@@ -37,6 +41,7 @@ class SharedSequencer(wiring.Component):
         super().__init__(
             {
                 "waiting": In(1),
+                "ends": In(1),
                 "start": Out(1),
                 "slot": Out(slot_bits(plan), init=plan.period - 1),
                 "first": Out(layout),
@@ -53,6 +58,8 @@ class SharedSequencer(wiring.Component):
         with m.If(may_start):
             m.d.sync += [may_start.eq(0), row.by_rows.eq(self.waiting)]
         row_end = count(m, self.slot, plan.period)
+        with m.If((self.slot == 0) & row.by_columns & (row.index == 0)):
+            m.d.sync += row.ends.eq(self.ends)
         picture_end = row.by_columns & (row.index == plan.output.a - 1)
         with m.If(row_end):
             m.d.sync += row.index.eq(row.index + 1)
@@ -68,7 +75,10 @@ class SharedSequencer(wiring.Component):
 
 
 class PipelinedSequencer(wiring.Component):
-    """Rows of a picture in the first chain while the second has the columns of the one before."""
+    """Rows of a picture in the first chain while the second has the columns of the one before.
+
+    The ports are those of `SharedSequencer`.
+    """
 
     def __init__(self, plan: LstPlan) -> None:
         self._plan = plan
@@ -76,6 +86,7 @@ class PipelinedSequencer(wiring.Component):
         super().__init__(
             {
                 "waiting": In(1),
+                "ends": In(1),
                 "start": Out(1),
                 "slot": Out(slot_bits(plan), init=plan.period - 1),
                 "first": Out(layout),
@@ -102,6 +113,8 @@ class PipelinedSequencer(wiring.Component):
                 first.half.eq(first.half ^ self.waiting),
             ]
         row_end = count(m, self.slot, plan.period)
+        with m.If((self.slot == 0) & second.by_columns & (second.index == 0)):
+            m.d.sync += second.ends.eq(self.ends)
         with m.If(row_end):
             m.d.sync += [first.index.eq(first.index + 1), second.index.eq(second.index + 1)]
             with m.If(~first.by_rows | (first.index == plan.image_rows - 1)):

@@ -1,0 +1,140 @@
+"""LST-1 as hardware: every test picture through the RTL, resources, a bitstream, beside the published engine.
+
+    python benchmarks/hdl.py lst1.onnx --data mnist --json results/hdl-lst1.json
+
+`lst1.onnx` is the float network that `lowbit train recipes/lst1.toml` makes; it is rounded to each format.
+The last rows have random weights that fill the words of the memories: the most that an engine of this shape
+can take. CPU seconds are those of generator, Verilator, compiler and simulation together. A table is written
+beside the JSON.
+"""
+
+import argparse
+import json
+import resource
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowbit import api
+from lowbit.data import load
+from lowbit.ir import Graph
+from lowbit.provenance import provenance
+from lowbit.rtl.lst.from_graph import from_graph, in_fixed_point, reference_scores
+from lowbit.rtl.lst.plan import Variant
+from lowbit.rtl.pictures import NORMALIZE, to_bytes
+from lowbit.rtl.primitives.target import Target
+from lowbit.rtl.project import Bench, Options, generate
+from lowbit.schemes import FixedPoint
+
+PUBLISHED = {"cycles_per_image": 4934, "lut": 914, "ff": 302, "dsp": 57, "ramb18": 67, "fmax_mhz": 48.8}
+COLUMNS = (
+    "cycles_per_image",
+    "latency_cycles",
+    "lut",
+    "ff",
+    "dsp",
+    "ramb18",
+    "fmax_mhz",
+    "images",
+    "mismatches",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is measured: an engine of the trained network, or of weights that fill so many bits."""
+
+    variant: Variant
+    scheme: str
+    target: Target = "xc7"
+    filled_bits: int = 0
+
+
+ROWS = (
+    Row("shared", "6.7"),
+    Row("pipelined", "6.7"),
+    Row("shared", "6.2"),
+    Row("shared", "6.7", "ecp5"),
+    Row("shared", "6.4"),
+    Row("shared", "6.7", filled_bits=13),
+    Row("shared", "6.4", filled_bits=8),
+    Row("pipelined", "6.7", filled_bits=13),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path, help="LST-1 in float")
+    parser.add_argument("--data", default="mnist", help="pictures and labels")
+    parser.add_argument("--json", type=Path, required=True, help="where the rows go")
+    options = parser.parse_args()
+    dataset = load(options.data, split="test")
+    made = provenance("python benchmarks/hdl.py lst1.onnx --data DIR --json FILE")
+    rows: list[dict[str, Any]] = []
+    for row in ROWS:  # written after each: a row takes minutes
+        rows.append(measure(row, api.read(options.model), to_bytes(dataset, 28, 28), dataset.labels))
+        options.json.write_text(json.dumps({**made, "published": PUBLISHED, "rows": rows}, indent=1) + "\n")
+        options.json.with_suffix(".md").write_text(table(rows))
+
+
+def measure(row: Row, graph: Graph, pictures: np.ndarray, labels: np.ndarray | None) -> dict[str, Any]:
+    """Return the figures of one row."""
+    if row.filled_bits:
+        fill(graph, FixedPoint.from_text(row.scheme), row.filled_bits)
+    fixed = in_fixed_point(graph, FixedPoint.from_text(row.scheme))
+    network, result = from_graph(fixed, NORMALIZE), asdict(row)
+    with tempfile.TemporaryDirectory() as folder:
+        if not row.filled_bits:
+            scores, start = reference_scores(fixed, pictures, NORMALIZE), cpu_seconds()
+            simulated = asdict(
+                generate(
+                    network, Path(folder) / "a", Options(row.variant, row.target), Bench(pictures, scores)
+                )
+            )
+            result |= {key: simulated[key] for key in ("images", "mismatches", "latency_cycles")}
+            result["simulation_cpu_s"] = round(cpu_seconds() - start, 1)
+            result["top1"] = float((scores.argmax(axis=1) == labels).mean())
+        wanted = Options(row.variant, row.target, synthesize=True, bitstream=row.target == "ecp5")
+        counted = asdict(generate(network, Path(folder) / "b", wanted))
+    keys = ("cycles_per_image", "lut", "ff", "dsp", "ramb18", "fmax_mhz", "blocks", "proof")
+    return result | {key: counted[key] for key in keys}
+
+
+def fill(graph: Graph, encoding: FixedPoint, bits: int) -> None:
+    """Replace weights by random ones that need so many bits in that format."""
+    random, reach = np.random.default_rng(0), (2 ** (bits - 1) - 1) / 2**encoding.fraction_bits
+    for name, value in graph.values.items():
+        if value.data is not None:
+            graph.update(name, data=random.uniform(-reach, reach, value.data.shape).astype(np.float32))
+
+
+def cpu_seconds() -> float:
+    """Return the processor time of this process and of those it has waited for."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as Markdown."""
+    heads = ("engine", "weights", "top-1", *(column.replace("_", " ") for column in COLUMNS), "CPU s")
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for row in rows:
+        weights = f"random, {row['filled_bits']} bits" if row["filled_bits"] else "trained"
+        name = f"{row['variant']}, Q{row['scheme']}, {row['target']}"
+        top1 = f"{row['top1']:.2%}" if "top1" in row else None
+        cells = (name, weights, top1, *(row.get(column) for column in COLUMNS), row.get("simulation_cpu_s"))
+        lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
+    published = (PUBLISHED.get(column, "") for column in COLUMNS)
+    lines.append(
+        "| published, Q6.7, XC7Z010 | trained | 98.28% | " + " | ".join(map(str, published)) + " | |"
+    )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
