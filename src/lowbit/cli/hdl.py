@@ -41,6 +41,12 @@ class Family(StrEnum):
     ECP5 = "ecp5"
 
 
+class Package(StrEnum):
+    """What `--package` may say."""
+
+    PYNQ = "pynq"
+
+
 PUBLISHED = {"cycles_per_image": 4934, "lut": 914, "ff": 302, "dsp": 57, "ramb18": 67, "fmax_mhz": 48.8}
 """LST-1 in 13 bits on XC7Z010, by the vendor's tool (Vashkevich and Krivalcevich 2025)."""
 
@@ -75,6 +81,9 @@ def hdl(
     waveform: Annotated[bool, typer.Option("--waveform", help="VCD of the first differing picture.")] = False,
     synthesize: Annotated[bool, typer.Option("--synthesize", help="Count resources.")] = False,
     bitstream: Annotated[bool, typer.Option("--bitstream", help="Place and route (ecp5).")] = False,
+    package: Annotated[
+        Package | None, typer.Option("--package", help="pynq: scripts for the vendor's tool, and a driver.")
+    ] = None,
     normalize: NormalizeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -99,7 +108,9 @@ def hdl(
 
         pictures = to_bytes(load(data, split=split or "test", limit=limit), network.rows, network.columns)
         bench = Bench(pictures, reference_scores(graph, pictures, chosen))
-    options = Options(variant.value, target.value, synthesize or bitstream, bitstream, waveform)
+    options = Options(
+        variant.value, target.value, synthesize or bitstream, bitstream, waveform, package is not None
+    )
     with progress.status("plan") as status:
         report = generate(network, output, options, bench, lambda step: status.update(step))
     if as_json:

@@ -18,6 +18,7 @@ from lowbit.errors import MissingExtra, PlanError, WriteError
 from lowbit.rtl.compiled import available_simulator, compile_design
 from lowbit.rtl.lst.network import LstNetwork
 from lowbit.rtl.lst.plan import LstPlan, Variant, plan_lst
+from lowbit.rtl.package import write_pynq
 from lowbit.rtl.primitives.target import MODELS, Target
 from lowbit.rtl.simulate import Disturbance, SimulatedRun, Simulation
 from lowbit.rtl.synthesize import place_and_route, synthesize
@@ -40,6 +41,7 @@ class Options:
         synthesize: count resources.
         bitstream: place and route, ECP5 only.
         waveform: write the waveform of the first picture that differs (of the first, if none does).
+        pynq: write scripts for the vendor's tool, and a driver.
     """
 
     variant: Variant = "shared"
@@ -47,6 +49,7 @@ class Options:
     synthesize: bool = False
     bitstream: bool = False
     waveform: bool = False
+    pynq: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +121,8 @@ def generate(
     with _new_folder(folder) as made:
         progress("Verilog")
         _write_verilog(plan, options.target, made)
+        if options.pynq:
+            write_pynq(plan, TOP, made)
         if bench is not None:
             progress("simulation")
             report = _simulated(report, plan, made, bench, options)
@@ -127,6 +132,7 @@ def generate(
         if options.bitstream:
             progress("place and route")
             report = replace(report, fmax_mhz=place_and_route(made, TOP))
+        (made / "synthesis.json").unlink(missing_ok=True)
         (made / REPORT).write_text(json.dumps(asdict(report), indent=1) + "\n")
     return report
 

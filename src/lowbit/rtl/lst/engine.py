@@ -16,7 +16,7 @@ from amaranth.lib.wiring import In, Out
 
 from lowbit.rtl.lst.output_layer import OutputLayer
 from lowbit.rtl.lst.pixel import PixelCode
-from lowbit.rtl.lst.plan import SUM_DELAY, TABLE_DELAY, LstPlan
+from lowbit.rtl.lst.plan import SUM_DELAY, TABLE_DELAY, LstPlan, score_bits
 from lowbit.rtl.lst.sequencer import PipelinedSequencer, SharedSequencer, delay, follow
 from lowbit.rtl.lst.transform import ActivationTable, Transform
 from lowbit.rtl.primitives.target import Target
@@ -145,7 +145,7 @@ class LstEngine(wiring.Component):
                 "s_axis_0_tvalid": In(1),
                 "s_axis_0_tlast": In(1),
                 "s_axis_0_tready": Out(1),
-                "m_axis_0_tdata": Out(32 if plan.output.sums.bits <= 32 else 64),
+                "m_axis_0_tdata": Out(score_bits(plan)),
                 "m_axis_0_tvalid": Out(1),
                 "m_axis_0_tlast": Out(1),
                 "m_axis_0_tready": In(1),

@@ -247,6 +247,11 @@ class LstPlan:
         return rows
 
 
+def score_bits(plan: LstPlan) -> int:
+    """Return the width of a score in a stream: 32, or 64 where sums are wider."""
+    return 32 if plan.output.sums.bits <= 32 else 64
+
+
 def plan_lst(network: LstNetwork, variant: Variant = "shared") -> LstPlan:
     """Return the plan of an engine.
 

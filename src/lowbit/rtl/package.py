@@ -1,0 +1,45 @@
+"""What a vendor's tool and a board need beside the Verilog: two Tcl scripts and a driver.
+
+None of it was tested with the vendor's tool or on a board; the files say so. The driver is tested against an
+imitation of the DMA that runs the simulated engine.
+"""
+
+from pathlib import Path
+
+from lowbit.rtl.lst.plan import LstPlan, score_bits
+
+CLOCK_MHZ = 100
+"""Clock of the block design: a judgement of what the smallest Zynq holds, not a measurement."""
+
+_TEMPLATES = Path(__file__).parent / "pynq"
+_FILES = {
+    "package_ip.tcl": "package_ip.tcl",
+    "block_design.tcl": "block_design.tcl",
+    "driver.py.template": "driver.py",
+}
+
+
+def write_pynq(plan: LstPlan, top: str, folder: Path) -> None:
+    """Write the scripts and the driver of an engine into its project.
+
+    Args:
+        plan: of the engine.
+        top: its top module.
+        folder: of the project.
+    """
+    network, bits = plan.network, score_bits(plan)
+    words = {
+        "TOP": top,
+        "PLAN": f"{plan.variant}, {network.number_format}",
+        "CLOCK_MHZ": str(CLOCK_MHZ),
+        "SCORE_BITS": str(bits),
+        "SHAPE": repr((network.rows, network.columns)),
+        "CLASSES": str(network.classes),
+        "SCORE_DTYPE": f"<i{bits // 8}",
+        "FRACTION_BITS": str(2 * network.encoding.fraction_bits),
+    }
+    for template, name in _FILES.items():
+        text = (_TEMPLATES / template).read_text()
+        for word, value in words.items():
+            text = text.replace(f"@{word}@", value)
+        (folder / name).write_text(text)
