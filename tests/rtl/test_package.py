@@ -96,9 +96,20 @@ def test_other_pictures_are_refused(
         driver.execute(dma, allocate, pictures)
 
 
+def test_counters_are_read_and_cleared(case: tuple[ModuleType, Bench, Dma]) -> None:
+    driver, registers, writes = case[0], {0: 0x4C424954, 4: 7, 8: 10976, 12: 1568}, []
+    engine = SimpleNamespace(read=registers.__getitem__, write=lambda *word: writes.append(word))
+    assert driver.read_counters(engine) == {"pictures": 7, "clocks": 10976, "planned": 1568}
+    assert writes == [(0, 0)]
+    registers[0] = 0
+    with pytest.raises(RuntimeError, match="no engine"):
+        driver.read_counters(engine)
+
+
 def test_scripts_are_filled_and_say_that_they_are_untested(tmp_path: Path) -> None:
     network, _ = network_and_bench(1)
-    write_pynq(plan_lst(network, "pipelined"), "lst_engine", tmp_path)
+    write_pynq(plan_lst(network, "pipelined"), "lst_engine", tmp_path, counters=True)
+    assert "engine/s_axi_0" in (tmp_path / "block_design.tcl").read_text()
     for name in ("package_ip.tcl", "block_design.tcl", "driver.py"):
         text = (tmp_path / name).read_text()
         assert "@" not in text and ("not tested" in text or "not on a board" in text)

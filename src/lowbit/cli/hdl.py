@@ -84,6 +84,7 @@ def hdl(
     package: Annotated[
         Package | None, typer.Option("--package", help="pynq: scripts for the vendor's tool, and a driver.")
     ] = None,
+    counters: Annotated[bool, typer.Option("--counters", help="Counters behind AXI-Lite.")] = False,
     normalize: NormalizeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -109,7 +110,13 @@ def hdl(
         pictures = to_bytes(load(data, split=split or "test", limit=limit), network.rows, network.columns)
         bench = Bench(pictures, reference_scores(graph, pictures, chosen))
     options = Options(
-        variant.value, target.value, synthesize or bitstream, bitstream, waveform, package is not None
+        variant.value,
+        target.value,
+        synthesize=synthesize or bitstream,
+        bitstream=bitstream,
+        waveform=waveform,
+        pynq=package is not None,
+        counters=counters,
     )
     with progress.status("plan") as status:
         report = generate(network, output, options, bench, lambda step: status.update(step))

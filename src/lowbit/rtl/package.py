@@ -17,20 +17,26 @@ _FILES = {
     "block_design.tcl": "block_design.tcl",
     "driver.py.template": "driver.py",
 }
+_CONNECT_COUNTERS = """\
+apply_bd_automation -rule xilinx.com:bd_rule:axi4 -config {Master /ps/M_AXI_GP0 Clk Auto} \\
+  [get_bd_intf_pins engine/s_axi_0]
+"""
 
 
-def write_pynq(plan: LstPlan, top: str, folder: Path) -> None:
+def write_pynq(plan: LstPlan, top: str, folder: Path, *, counters: bool = False) -> None:
     """Write the scripts and the driver of an engine into its project.
 
     Args:
         plan: of the engine.
         top: its top module.
         folder: of the project.
+        counters: whether it has counters behind AXI-Lite.
     """
     network, bits = plan.network, score_bits(plan)
     words = {
         "TOP": top,
         "PLAN": f"{plan.variant}, {network.number_format}",
+        "CONNECT_COUNTERS": _CONNECT_COUNTERS if counters else "",
         "CLOCK_MHZ": str(CLOCK_MHZ),
         "SCORE_BITS": str(bits),
         "SHAPE": repr((network.rows, network.columns)),

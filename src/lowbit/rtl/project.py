@@ -42,6 +42,7 @@ class Options:
         bitstream: place and route, ECP5 only.
         waveform: write the waveform of the first picture that differs (of the first, if none does).
         pynq: write scripts for the vendor's tool, and a driver.
+        counters: add counters behind AXI-Lite.
     """
 
     variant: Variant = "shared"
@@ -50,6 +51,7 @@ class Options:
     bitstream: bool = False
     waveform: bool = False
     pynq: bool = False
+    counters: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +122,9 @@ def generate(
     )
     with _new_folder(folder) as made:
         progress("Verilog")
-        _write_verilog(plan, options.target, made)
+        _write_verilog(plan, options, made)
         if options.pynq:
-            write_pynq(plan, TOP, made)
+            write_pynq(plan, TOP, made, counters=options.counters)
         if bench is not None:
             progress("simulation")
             report = _simulated(report, plan, made, bench, options)
@@ -197,11 +199,12 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _write_verilog(plan: LstPlan, target: Target, folder: Path) -> None:
+def _write_verilog(plan: LstPlan, options: Options, folder: Path) -> None:
     from lowbit.rtl.lst.engine import LstEngine
     from lowbit.rtl.verilog import to_verilog
 
-    (folder / f"{TOP}.v").write_text(to_verilog(LstEngine(plan, target), TOP, header(plan, target)))
+    engine = LstEngine(plan, options.target, counters=options.counters)
+    (folder / f"{TOP}.v").write_text(to_verilog(engine, TOP, header(plan, options.target)))
 
 
 def _simulated(

@@ -14,6 +14,7 @@ from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from lowbit.rtl.counters import AXI_LITE, Counters
 from lowbit.rtl.lst.output_layer import OutputLayer
 from lowbit.rtl.lst.pixel import PixelCode
 from lowbit.rtl.lst.plan import SUM_DELAY, TABLE_DELAY, LstPlan, score_bits
@@ -40,6 +41,7 @@ class LstCore(wiring.Component):
                 "wanted": Out(1),
                 "score": Out(signed(plan.output.sums.bits)),
                 "score_valid": Out(1),
+                "is_class": Out(1),
                 "last": Out(1),
                 "enable": In(1),
             }
@@ -130,17 +132,19 @@ class LstCore(wiring.Component):
             output.enable.eq(self.enable),
             self.score.eq(output.score),
             self.score_valid.eq(output.score_valid),
+            self.is_class.eq(output.is_class),
             self.last.eq(output.is_class & output.ended),
         ]
 
 
 class LstEngine(wiring.Component):
-    """The core behind AXI-Streams."""
+    """The core behind AXI-Streams, and counters behind AXI-Lite where they are wanted."""
 
-    def __init__(self, plan: LstPlan, target: Target = "xc7") -> None:
-        self._plan, self._target = plan, target
+    def __init__(self, plan: LstPlan, target: Target = "xc7", *, counters: bool = False) -> None:
+        self._plan, self._target, self._counters = plan, target, counters
         super().__init__(
             {
+                **(AXI_LITE if counters else {}),
                 "s_axis_0_tdata": In(8),
                 "s_axis_0_tvalid": In(1),
                 "s_axis_0_tlast": In(1),
@@ -177,4 +181,16 @@ class LstEngine(wiring.Component):
             self.m_axis_0_tdata.eq(core.score),
             self.m_axis_0_tlast.eq(core.last),
         ]
+        if self._counters:
+            self._count(m, core)
         return m
+
+    def _count(self, m: Module, core: LstCore) -> None:
+        m.submodules.counters = counters = Counters(self._plan.cycles_per_image)
+        m.d.comb += [
+            counters.started.eq(core.start & self.s_axis_0_tvalid & self.s_axis_0_tready),
+            counters.finished.eq(core.is_class & self.m_axis_0_tvalid & self.m_axis_0_tready),
+        ]
+        for name, member in AXI_LITE.items():
+            outer, inner = getattr(self, name), getattr(counters, name)
+            m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)

@@ -26,7 +26,7 @@ connect_bd_intf_net [get_bd_intf_pins engine/m_axis_0] [get_bd_intf_pins dma/S_A
 
 apply_bd_automation -rule xilinx.com:bd_rule:axi4 -config {Master /ps/M_AXI_GP0 Clk Auto} \
   [get_bd_intf_pins dma/S_AXI_LITE]
-foreach port {M_AXI_MM2S M_AXI_S2MM} {
+@CONNECT_COUNTERS@foreach port {M_AXI_MM2S M_AXI_S2MM} {
   apply_bd_automation -rule xilinx.com:bd_rule:axi4 -config "Master /dma/$port Slave /ps/S_AXI_HP0 Clk Auto" \
     [expr {$port eq "M_AXI_MM2S" ? [get_bd_intf_pins ps/S_AXI_HP0] : [get_bd_intf_pins dma/$port]}]
 }
