@@ -82,6 +82,19 @@ def test_convolutions_in_fixed_point_are_named_before_training() -> None:
         Network(NETWORKS["lenet"], Plan({"*": LayerPlan("fixed:4.4", "fixed:4.4")}))
 
 
+@pytest.mark.filterwarnings("ignore:.*autograd.function.Function.*:DeprecationWarning")  # torch's own
+@pytest.mark.parametrize(
+    ("name", "form"), [("lenet", "binary"), ("lenet", "lq:2"), ("lenet", "affine:4"), ("lst1", "fixed:6.3")]
+)
+def test_a_training_step_compiles(name: str, form: str) -> None:
+    torch.manual_seed(0)
+    model = Network(NETWORKS[name], Plan({"*": LayerPlan(form, form)}))
+    x = torch.rand(2, 1, 28, 28)
+    model(x)  # what follows the data has seen some
+    torch.compile(model, backend="aot_eager", fullgraph=True)(x).square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
 def test_batch_statistics_are_those_of_the_deployed_layers() -> None:
     torch.manual_seed(0)
     model = Network(NETWORKS["lenet"])

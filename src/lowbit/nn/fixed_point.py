@@ -43,7 +43,9 @@ class _OnGrid(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         encoding, unit = ctx.encoding, 2.0**-ctx.encoding.fraction_bits
         least, most = (encoding.least - 0.5) * unit, (-encoding.least - 0.5) * unit
-        return torch.ops.aten.hardtanh_backward(gradient, x, least, most), None
+        # Both contiguous, so that a compiled step finds the strides that it was promised.
+        inside = torch.ops.aten.hardtanh_backward(gradient.contiguous(), x.contiguous(), least, most)
+        return inside, None
 
 
 class FixedPointWeight(WeightQuantizer):
