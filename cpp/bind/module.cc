@@ -202,7 +202,8 @@ void bind_builder(nb::module_& module) {
                   "scale"_a.noconvert(), "bias"_a.noconvert(), "float32(scale * acc + bias), in float64 until the end.");
 
   nb::enum_<Function>(module, "Function")
-      .value("identity", Function::identity).value("tanh", Function::tanh).value("sigmoid", Function::sigmoid);
+      .value("identity", Function::identity).value("tanh", Function::tanh).value("sigmoid", Function::sigmoid)
+      .value("exponential_minus_one", Function::exponential_minus_one);
   nb::enum_<Arithmetic>(module, "Arithmetic")
       .value("add", Arithmetic::add).value("subtract", Arithmetic::subtract)
       .value("multiply", Arithmetic::multiply).value("divide", Arithmetic::divide);

@@ -197,6 +197,7 @@ class ActivateStep final : public Step {
     switch (function_) {
       case Function::tanh: return static_cast<float>(std::tanh(double{x}));
       case Function::sigmoid: return static_cast<float>(1 / (1 + std::exp(-double{x})));
+      case Function::exponential_minus_one: return static_cast<float>(std::expm1(double{x}));
       case Function::identity: break;
     }
     return x;

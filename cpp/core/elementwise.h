@@ -10,7 +10,7 @@
 
 namespace lowbit {
 
-enum class Function : std::uint8_t { identity, tanh, sigmoid };
+enum class Function : std::uint8_t { identity, tanh, sigmoid, exponential_minus_one };
 enum class Arithmetic : std::uint8_t { add, subtract, multiply, divide };
 
 // Floats -> planes or bytes of the same shape.

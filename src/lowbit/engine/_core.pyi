@@ -21,6 +21,7 @@ class Function(Enum):
     identity = 0
     tanh = 1
     sigmoid = 2
+    exponential_minus_one = 3
 
 class Arithmetic(Enum):
     add = 0

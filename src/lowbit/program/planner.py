@@ -9,11 +9,20 @@ from math import inf
 from typing import NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
 from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node, Value, run_passes
 from lowbit.ir.passes import fold_constants, fuse_linear, is_linear, rows_to_convolution
 from lowbit.ir.window import Window
+from lowbit.program.elementwise import (
+    ARITHMETIC,
+    FUNCTIONS,
+    Emit,
+    lower_arithmetic,
+    lower_clip,
+    lower_function,
+)
 from lowbit.program.layers import (
     Constants,
     affine_convolution,
@@ -122,6 +131,35 @@ class Planner:
         name = node.outputs[0]
         where = self.maps if name in self.maps else self.numbers
         where[name] = self._emit(operation, (where[name],), constants, name, "")
+
+    def compose(self, node: Node, build: Callable[[int, Emit], int]) -> None:
+        """Let steps on the node's first input, as it lies, make its output.
+
+        Args:
+            node: elementwise.
+            build: gets the input's number and what adds a step; returns the output's number.
+        """
+        source, name = node.inputs[0], node.outputs[0]
+        on_map = source in self.maps
+        number = self.maps[source] if on_map else self.flat(source)
+
+        def emit(operation: str, sources: tuple[int, ...], constants: Mapping[str, object]) -> int:
+            return self._emit(operation, sources, constants, name, "")
+
+        (self.maps if on_map else self.numbers)[name] = build(number, emit)
+        if on_map:
+            self.lengths[name] = self.lengths[source]
+
+    def row(self, node: Node, name: str, constant: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Return a node's constant spread over one sample of a value, in the order in which that lies."""
+        lengths, array = self.graph.value(name).shape[1:], np.asarray(constant)
+        if array.ndim == len(lengths) + 1 and array.shape[0] != 1:
+            self.refuse(node, "a constant for each sample")
+        shaped = array.reshape(array.shape[-len(lengths) :])
+        row = np.broadcast_to(shaped, [int(length) for length in lengths])
+        if name in self.maps:
+            row = row.reshape(self.lengths[name]).transpose(1, 2, 0)
+        return np.ascontiguousarray(row.reshape(-1), np.float32)
 
     def add_layer(self, node: Node, operation: str, why: str, constants: Constants) -> None:
         """Add a fully connected step. A map without gaps is read as it lies, by weights in its order."""
@@ -315,39 +353,6 @@ def _code_table(planner: Planner, node: Node, source: Value, target: Value) -> o
     return table
 
 
-def _clip(planner: Planner, node: Node) -> None:
-    bounds = [*node.inputs[1:], "", ""][:2]
-    low, high = (
-        float(planner.graph.constant(name)) if name else default
-        for name, default in zip(bounds, (-inf, inf), strict=True)
-    )
-    planner.add_elementwise(node, "clip", low=low, high=high)
-
-
-def _arithmetic(planner: Planner, node: Node) -> None:
-    operation = _ARITHMETIC[node.op]
-    shapes = [planner.graph.value(name).shape for name in node.inputs]
-    computed = [planner.computed(name) for name in node.inputs]
-    if all(computed) and shapes[0] == shapes[1]:
-        planner.add_elementwise(node, "combine", operation=operation)
-        return
-    if sum(computed) != 1 or (not computed[0] and node.op in ("Sub", "Div")):
-        planner.refuse(node, "this form of arithmetic")
-    index = computed.index(True)
-    length = shapes[index][1:]
-    constant = planner.graph.constant(node.inputs[1 - index])
-    if constant.ndim and constant.shape[0] != 1 and constant.ndim == len(shapes[index]):
-        planner.refuse(node, "a constant for each sample")
-    row = np.broadcast_to(constant.reshape(constant.shape[-len(length) :]), [int(n) for n in length]).reshape(
-        -1
-    )
-    if node.inputs[index] in planner.maps:
-        row = row.reshape(planner.lengths[node.inputs[index]]).transpose(1, 2, 0).reshape(-1)
-    planner.add_elementwise(
-        node, "combine_constant", row=np.ascontiguousarray(row, np.float32), operation=operation
-    )
-
-
 def _softmax(planner: Planner, node: Node) -> None:
     shape, axis = planner.graph.value(node.inputs[0]).shape, node.attributes.get("axis", -1)
     if len(shape) != 2 or axis not in (-1, 1):
@@ -463,7 +468,6 @@ _FUNCTIONS: dict[str, tuple[str, dict[str, object]]] = {
     "tanh": ("activate", {"function": "tanh"}),
     "sigmoid": ("activate", {"function": "sigmoid"}),
 }
-_ARITHMETIC = {"Add": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide"}
 
 _LOWERINGS: dict[tuple[str, str], Lower] = {
     **dict.fromkeys([("lowbit", "LQConv"), ("lowbit", "Pow2Conv")], _lq_convolution),
@@ -479,9 +483,10 @@ _LOWERINGS: dict[tuple[str, str], Lower] = {
     ("lowbit", "LQFullyConnected"): _lq,
     ("lowbit", "AffineFullyConnected"): _affine,
     ("", "Gemm"): _gemm,
-    ("", "Clip"): _clip,
+    ("", "Clip"): lower_clip,
     **dict.fromkeys([("", "Relu"), ("", "Tanh"), ("", "Sigmoid")], _activation),
-    **dict.fromkeys([("", name) for name in _ARITHMETIC], _arithmetic),
+    **dict.fromkeys([("", name) for name in ARITHMETIC], lower_arithmetic),
     **dict.fromkeys([("", "Softmax"), ("", "LogSoftmax")], _softmax),
     **dict.fromkeys([("", name) for name in MOVES], _move),
+    **dict.fromkeys([("", name) for name in FUNCTIONS], lower_function),
 }
