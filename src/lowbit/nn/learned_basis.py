@@ -120,24 +120,18 @@ class Basis(nn.Module):
         levels = self.offset[:, None] + self.basis @ self.signs.T
         ranked, order = levels.sort(dim=1)
         codes = order.gather(1, ranks(values.contiguous(), _midpoints(ranked)))
-        size = levels.shape[1]
         counts, sums = torch.zeros_like(levels), torch.zeros_like(levels)
         counts.scatter_add_(1, codes, torch.ones_like(values))
         sums.scatter_add_(1, codes, values)
         moments = _all(torch.stack([counts, sums]), shared).double()
-        signs = self.signs.double()
-        columns = torch.cat([signs, signs.new_ones(size, 1)], 1) if self.has_offset else signs
-        square = torch.einsum("oc,ci,cj->oij", moments[0], columns, columns)
-        right = moments[1] @ columns
-        old = torch.cat([self.basis, self.offset[:, None]], 1)[:, : columns.shape[1]].double()
-        ridge = _RIDGE * square.diagonal(dim1=1, dim2=2).mean(1).clamp(min=_TINIEST)
-        square += ridge[:, None, None] * torch.eye(columns.shape[1], device=square.device)
-        found = torch.linalg.solve(square, right + ridge[:, None] * old)
-        bits = self.basis.shape[1]
+        bits, signs = self.basis.shape[1], self.signs.double()
+        columns = torch.cat([signs, torch.ones_like(signs[:, :1])], 1) if self.has_offset else signs
+        old = torch.cat([self.basis, self.offset[:, None]], 1)[:, : columns.shape[1]]
+        found = _least_squares(moments[0], moments[1], columns, old.double()).to(self.basis.dtype)
         basis = found[:, :bits].abs().sort(dim=1).values
-        self.basis.mul_(momentum).add_(basis.to(self.basis.dtype), alpha=1 - momentum)
+        self.basis.mul_(momentum).add_(basis, alpha=1 - momentum)
         if self.has_offset:
-            self.offset.mul_(momentum).add_(found[:, bits].to(self.offset.dtype), alpha=1 - momentum)
+            self.offset.mul_(momentum).add_(found[:, bits], alpha=1 - momentum)
 
 
 class LearnedBasisWeight(WeightQuantizer):
@@ -200,6 +194,22 @@ class LearnedBasisInput(InputQuantizer):
         return snap(
             LearnedBasis(basis, fit.offset.astype(np.float32), np.zeros(1, np.int32)), ACTIVATION_BOUND
         )
+
+
+def _least_squares(counts: Tensor, sums: Tensor, columns: Tensor, old: Tensor) -> Tensor:
+    """Return coefficients `[rows, k]` of least squared error, damped towards `old`.
+
+    Args:
+        counts: how many values have each code, `[rows, codes]`.
+        sums: their sums, `[rows, codes]`.
+        columns: what the coefficients of each code are multiplied by, `[codes, k]`.
+        old: `[rows, k]`.
+    """
+    square = torch.einsum("oc,ci,cj->oij", counts, columns, columns)
+    ridge = _RIDGE * square.diagonal(dim1=1, dim2=2).mean(1).clamp(min=_TINIEST)
+    damped = square + ridge[:, None, None] * torch.eye(len(old[0]), dtype=old.dtype, device=old.device)
+    found: Tensor = torch.linalg.solve(damped, sums @ columns + ridge[:, None] * old)
+    return found
 
 
 def _midpoints(levels: Tensor) -> Tensor:
