@@ -1,0 +1,1 @@
+"""Processing elements: what multiplies and adds, one file each."""
