@@ -23,8 +23,8 @@ void share(const Block& block, std::size_t groups, std::size_t pixels, double co
   }
   const std::size_t parts = block.pool->threads();
   block.pool->run([&](std::size_t n) {
-    const bool by_pixels = pixels >= kPixelsWorthSharing || groups < parts;
-    run(by_pixels ? Part{{0, groups}, n, parts} : Part{{groups * n / parts, groups * (n + 1) / parts}, 0, 1});
+    const bool by_pixels = pixels >= kPixelsWorthSharing || groups < parts * kBlock;
+    run(by_pixels ? Part{{0, groups}, n, parts} : Part{groups_of_part(groups, n, parts), 0, 1});
   });
 }
 
@@ -83,6 +83,7 @@ class PlaneConvolutionStep final : public Step {
     layer_.input_planes = input.bits;
     layer_.weight_planes = static_cast<unsigned>(weights.factors.columns);
     layer_.words = plan_.taps() * units;
+    layer_.groups = groups_of(channels_);
     pack(weights, units);
     for (std::size_t r = 0; r < endings_.size(); ++r) {
       for (std::size_t o = 0; o < channels_; ++o) {
@@ -95,7 +96,9 @@ class PlaneConvolutionStep final : public Step {
     set_shift(window.group, units);
     plan_.lay(units, window.group == 1, output.pixel);
     regions_ = plan_.regions(endings_);
-    window_ = {regions_.data(), regions_.size(), output.pixels(), shift_.empty() ? nullptr : shift_.data()};
+    if (layer_.binary) strips_ = plan_.strips(units, output.pixel, endings_);
+    window_ = {regions_.data(), regions_.size(), output.pixels(), shift_.empty() ? nullptr : shift_.data(), strips_.data(),
+               strips_.size()};
     name = where;
     kernel = kernel_.level;
     unit = "popcount";
@@ -127,17 +130,17 @@ class PlaneConvolutionStep final : public Step {
     require(window.group == 1 || aligned, where, "groups of whole words, without weight offsets", "others");
   }
 
-  // [channels][planes][bits] -> [groups][taps][words][planes][16]
+  // [channels][planes][bits] -> the kernel's layout; words by tap
   void pack(const PlaneWeights& w, std::size_t units) {
     const std::size_t planes = w.factors.columns, source_words = w.planes.columns / planes;
-    packed_.resize(groups_of(channels_) * kGroup * planes * layer_.words);
+    const PlaneLayout layout{channels_, layer_.words, planes, kernel_.lanes};
+    packed_.resize(layout.size());
     for (std::size_t o = 0; o < channels_; ++o) {
       for (std::size_t j = 0; j < planes; ++j) {
         const std::uint32_t* row = w.planes.row(o) + j * source_words;
         for (std::size_t k = 0; k < layer_.words; ++k) {
           const std::size_t channel = k % units * 32, first = k / units * depth_ + channel;
-          packed_[((o / kGroup * layer_.words + k) * planes + j) * kGroup + o % kGroup] =
-              bits_at(row, source_words, first, depth_ - channel);
+          packed_[layout.at(o, k, j)] = bits_at(row, source_words, first, depth_ - channel);
         }
       }
     }
@@ -171,7 +174,7 @@ class PlaneConvolutionStep final : public Step {
     }
   }
 
-  Kernel<plane_convolution_kernel> kernel_;
+  PlaneKernel<plane_convolution_kernel> kernel_;
   std::size_t x_, channels_, depth_;
   WindowPlan plan_;
   PlaneFactors factors_;
@@ -180,6 +183,7 @@ class PlaneConvolutionStep final : public Step {
   std::vector<std::uint32_t> shift_;
   PlaneLayer layer_{};
   std::vector<Region> regions_;
+  std::vector<Strips> strips_;
   Window window_{};
 };
 
@@ -203,7 +207,7 @@ class ByteConvolutionStep final : public Step {
     }
     layer_.weights = packed_.data();
     regions_ = plan_.regions(endings_);
-    window_ = {regions_.data(), regions_.size(), output.pixels(), shift_.empty() ? nullptr : shift_.data()};
+    window_ = {regions_.data(), regions_.size(), output.pixels(), shift_.empty() ? nullptr : shift_.data(), nullptr, 0};
     name = where;
     kernel = kernel_.level;
     unit = "dot";
@@ -328,7 +332,7 @@ class FloatConvolutionStep final : public Step {
     layer_ = {weights.columns, weights.rows, packed_.data(), bias_.data()};
     plan_.lay(input.channels(), true, output.pixel);
     regions_ = plan_.regions({});
-    window_ = {regions_.data(), regions_.size(), output.pixels(), nullptr};
+    window_ = {regions_.data(), regions_.size(), output.pixels(), nullptr, nullptr, 0};
     name = where;
     kernel = kernel_.level;
     unit = "float";

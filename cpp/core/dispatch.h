@@ -20,7 +20,8 @@ struct Kernel {
   Function* run = nullptr;
 };
 
-struct PlaneKernel : Kernel<plane_fully_connected_kernel> {
+template <class Function>
+struct PlaneKernel : Kernel<Function> {
   unsigned word_bits = 0;
   std::size_t lanes = 0;
 };
@@ -29,11 +30,11 @@ struct KernelSet {
   Kernel<encode_kernel> encode;
   Kernel<encode_affine_kernel> encode_affine;
   Kernel<look_up_kernel> look_up;
-  PlaneKernel plane_fully_connected;
+  PlaneKernel<plane_fully_connected_kernel> plane_fully_connected;
   Kernel<byte_fully_connected_kernel> byte_fully_connected;
   Kernel<float_fully_connected_kernel> float_fully_connected;
   Kernel<weight_only_fully_connected_kernel> weight_only_fully_connected;
-  Kernel<plane_convolution_kernel> plane_convolution;
+  PlaneKernel<plane_convolution_kernel> plane_convolution;
   Kernel<byte_convolution_kernel> byte_convolution;
   Kernel<float_convolution_kernel> float_convolution;
   Kernel<popcount_peak_kernel> popcount_peak;

@@ -69,16 +69,33 @@ class EncodeStep final : public Step {
  private:
   static constexpr const char* where = "encode";
 
-  // Half a step, less what rounding in the kernel may add.
-  static constexpr float kNear = 0.4f;
-
+  // A line a + c step with t_c <= a + c step < next(t_c) for all c: it exists where the steps that any two thresholds
+  // allow have one in common. Its middle leaves room for the kernel's rounding. The kernel's rank rises with x, so if it is
+  // right at every threshold and at the next float, it is right everywhere.
   void set_grid(std::span<const float> thresholds) {
-    encoder_.first = thresholds.front();
-    encoder_.rate = static_cast<float>(thresholds.size() - 1) / (thresholds.back() - thresholds.front());
-    encoder_.grid = thresholds.size() > 1 && std::isfinite(encoder_.rate) && std::isfinite(encoder_.first);
-    for (std::size_t c = 0; c < thresholds.size(); ++c) {
-      const float steps = (thresholds[c] - encoder_.first) * encoder_.rate;
-      encoder_.grid = encoder_.grid && std::abs(steps - static_cast<float>(c)) < kNear;
+    const std::size_t count = thresholds.size();
+    const auto low = [&](std::size_t c) { return double{thresholds[c]}; };
+    const auto high = [&](std::size_t c) { return double{std::nextafter(thresholds[c], HUGE_VALF)}; };
+    double least = 0, most = HUGE_VAL, first_low = -HUGE_VAL, first_high = HUGE_VAL;
+    for (std::size_t c = 1; c < count; ++c) {
+      for (std::size_t b = 0; b < c; ++b) {
+        const auto apart = static_cast<double>(c - b);
+        least = std::max(least, (low(c) - high(b)) / apart), most = std::min(most, (high(c) - low(b)) / apart);
+      }
+    }
+    const double step = (least + most) / 2;
+    for (std::size_t c = 0; c < count; ++c) {
+      const double before = static_cast<double>(c) * step;
+      first_low = std::max(first_low, low(c) - before), first_high = std::min(first_high, high(c) - before);
+    }
+    encoder_.rate = 1 / step, encoder_.first = (first_low + first_high) / 2 / step;
+    encoder_.grid = std::isfinite(encoder_.rate) && std::isfinite(encoder_.first);
+    encoder_.exact = encoder_.grid;
+    for (std::size_t c = 0; c < count && encoder_.grid; ++c) {
+      const double at = low(c) * encoder_.rate - encoder_.first, above = high(c) * encoder_.rate - encoder_.first;
+      const auto rank = static_cast<double>(c);
+      encoder_.exact = encoder_.exact && at <= rank && above > rank;
+      encoder_.grid = std::abs(at - rank) < 0.5;
     }
   }
 

@@ -28,6 +28,12 @@ struct EpilogueSpec {
 
 inline std::size_t groups_of(std::size_t channels) { return round_up(channels, kGroup) / kGroup; }
 
+// One of `parts` shares of all groups, in whole blocks.
+inline Groups groups_of_part(std::size_t groups, std::size_t part, std::size_t parts) {
+  const std::size_t blocks = round_up(groups, kBlock) / kBlock;
+  return {std::min(blocks * part / parts * kBlock, groups), std::min(blocks * (part + 1) / parts * kBlock, groups)};
+}
+
 // Values for whole groups, zero where there is no channel.
 template <class T>
 Aligned<T> padded(std::span<const T> values) {

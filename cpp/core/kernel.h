@@ -48,7 +48,10 @@ struct Rows {
   std::size_t y_row, y_plane;
 };
 
-// Groups [begin, end) of output channels: the unit in which threads share a layer.
+// Threads share a layer in blocks of so many groups: their weights may lie side by side.
+inline constexpr std::size_t kBlock = 4;
+
+// Groups [begin, end) of output channels; begin is that of a block.
 struct Groups {
   std::size_t begin, end;
 };
@@ -58,7 +61,8 @@ struct Groups {
 struct PlaneLayer {
   unsigned input_planes, weight_planes;
   std::size_t words;                   // 32-bit words per plane; whole words of the kernel
-  const void* weights;                 // [channels / lanes][words][weight_planes][lanes] of the kernel's Word
+  std::size_t groups;                  // of channels
+  const void* weights;                 // [channels / lanes][words][weight_planes][lanes] of the kernel's Word; see PlaneLayout
   const std::int32_t* weight_factor;   // [groups][weight_planes][16]
   std::int32_t input_factor[kMaxPlanes];
   bool bare;                           // one plane each, both factors 1, no constant: acc = -popcount
@@ -127,11 +131,36 @@ struct Region {
   Epilogue epilogue;      // instead of the layer's
 };
 
+// A strip is four output pixels that follow each other, or what is left of a map. Its pixels stay in registers together,
+// borders included: every word of the window goes to those pixels of the strip whose window holds it.
+inline constexpr std::size_t kStrip = 4;
+
+// Words that the same pixels of a strip read.
+struct Reads {
+  unsigned pixels;    // bit r: pixel r reads them
+  const Unit* units;  // x from the window's first tap, inside the map or not
+  std::size_t unit_count;
+};
+
+// Strips that read alike.
+struct Strips {
+  const Reads* reads;
+  std::size_t read_count;
+  std::size_t pixel_count, y_pixel;
+  std::ptrdiff_t x[kStrip];  // bytes from the window of the first pixel to that of each
+  const std::int32_t* thresholds[kStrip];
+  const std::ptrdiff_t* starts;  // of each strip: bytes from the start of a sample to the first pixel's window
+  const std::uint32_t* y;        // and to the output pixel
+  std::size_t count;
+};
+
 struct Window {
   const Region* regions;
   std::size_t region_count;
   std::size_t sum_count;       // sums of a sample: one for each output pixel
   const std::uint32_t* shift;  // [groups]: bytes to the first input channel that a group of channels reads; or null
+  const Strips* strips;        // instead of regions, for binary layers
+  std::size_t strips_count;
 };
 
 // The part of a convolution that one thread does: groups of channels, and the n-th of `parts` shares of each region.
@@ -148,9 +177,10 @@ struct Encoder {
   bool rank_is_code;
   float thresholds[kMaxLevels];  // 2^bits - 1 of them, rising; then infinity
   std::uint8_t table[kMaxLevels];
-  // Where the thresholds are almost a grid, t_c within half a step of first + c / rate: a rank to start from.
-  bool grid;
-  float first, rate;
+  // rank = clip(ceil(x * rate - first), 0, 2^bits - 1) in float64. On a grid this is at most one off; where it is exact,
+  // it is right for every float32.
+  bool grid, exact;
+  double first, rate;
 };
 
 // byte = clip(rint(x / scale) + zero, 0, top), in float64, half to even; NaN gives 0.
@@ -167,7 +197,6 @@ using plane_fully_connected_kernel = void(const PlaneLayer&, const Rows&, Groups
 using byte_fully_connected_kernel = void(const ByteLayer&, const Rows&, Groups);
 using float_fully_connected_kernel = void(const FloatLayer&, const Rows&, Groups);
 using weight_only_fully_connected_kernel = void(const WeightOnlyLayer&, const Rows&, Groups);
-// Weights of planes: [groups][words][weight_planes][16] of 32 bits on every level.
 using plane_convolution_kernel = void(const PlaneLayer&, const Window&, const Rows&, const Part&);
 using byte_convolution_kernel = void(const ByteLayer&, const Window&, const Rows&, const Part&);
 using float_convolution_kernel = void(const FloatLayer&, const Window&, const Rows&, const Part&);

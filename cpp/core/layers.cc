@@ -21,7 +21,7 @@ void share(const Block& block, std::size_t groups, double cost, const Function& 
     return;
   }
   const std::size_t parts = block.pool->threads();
-  block.pool->run([&](std::size_t part) { run(Groups{groups * part / parts, groups * (part + 1) / parts}); });
+  block.pool->run([&](std::size_t part) { run(groups_of_part(groups, part, parts)); });
 }
 
 Rows rows_of(const Block& block, std::size_t x, std::size_t y) {
@@ -41,6 +41,7 @@ class PlaneStep final : public Step {
     layer_.input_planes = input.bits;
     layer_.weight_planes = static_cast<unsigned>(weights.factors.columns);
     layer_.words = round_up(input.features, kernel_.word_bits) / 32;
+    layer_.groups = groups_of(channels_);
     pack(weights);
     for (std::size_t o = 0; o < channels_; ++o) finish_[0].constant()[o] = factors_.constant(o, features_);
     finish_[0].set_row_factor(weights.offsets);
@@ -75,16 +76,16 @@ class PlaneStep final : public Step {
     }
   }
 
-  // [channels][planes][words of 32] -> [channels / lanes][words][planes][lanes] of the kernel's words.
+  // [channels][planes][words of 32] -> the kernel's layout, of its words.
   void pack(const PlaneWeights& w) {
     const std::size_t planes = w.factors.columns, source_words = w.planes.columns / planes;
-    const std::size_t lanes = kernel_.lanes, per_word = kernel_.word_bits / 32, words = layer_.words / per_word;
-    packed_.resize(groups_of(channels_) * kGroup * planes * layer_.words);
+    const std::size_t per_word = kernel_.word_bits / 32;
+    const PlaneLayout layout{channels_, layer_.words / per_word, planes, kernel_.lanes};
+    packed_.resize(layout.size() * per_word);
     for (std::size_t o = 0; o < channels_; ++o) {
       for (std::size_t j = 0; j < planes; ++j) {
         for (std::size_t k = 0; k < source_words; ++k) {
-          const std::size_t word = ((o / lanes * words + k / per_word) * planes + j) * lanes + o % lanes;
-          packed_[word * per_word + k % per_word] = w.planes.row(o)[j * source_words + k];
+          packed_[layout.at(o, k / per_word, j) * per_word + k % per_word] = w.planes.row(o)[j * source_words + k];
         }
       }
     }
@@ -107,7 +108,7 @@ class PlaneStep final : public Step {
     }
   }
 
-  PlaneKernel kernel_;
+  PlaneKernel<plane_fully_connected_kernel> kernel_;
   std::size_t x_, features_, channels_;
   PlaneFactors factors_;
   std::vector<Finish> finish_;  // one

@@ -20,6 +20,19 @@ struct PlaneWeights {
   std::span<const std::int32_t> input_factors;  // [input planes]
 };
 
+// Weights for a kernel: blocks of `lanes` channels, the last one of as many groups as are left; in a block
+// [words][planes][channels].
+struct PlaneLayout {
+  std::size_t channels, words, planes, lanes;
+
+  std::size_t size() const { return round_up(channels, kGroup) * words * planes; }
+  // Where the word of a channel and a plane is.
+  std::size_t at(std::size_t channel, std::size_t word, std::size_t plane) const {
+    const std::size_t block = channel / lanes * lanes, width = std::min(lanes, round_up(channels, kGroup) - block);
+    return block * words * planes + (word * planes + plane) * width + channel - block;
+  }
+};
+
 class PlaneFactors final {
  public:
   // Checks the weights' shape, and that the accumulators of `most` inputs fit.

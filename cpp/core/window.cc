@@ -126,4 +126,54 @@ std::vector<Region> WindowPlan::regions(const std::vector<Finish>& endings) cons
   return regions;
 }
 
+std::vector<Strips> WindowPlan::strips(std::size_t units, std::size_t y_pixel, const std::vector<Finish>& endings) {
+  const std::size_t outputs = height() * width(), region_columns = columns_.classes().size();
+  for (std::size_t first = 0; first < outputs; first += kStrip) {
+    StripPlan one;
+    for (std::size_t p = first; p < std::min(first + kStrip, outputs); ++p) {
+      one.regions.push_back(rows_.class_of(p / width()) * region_columns + columns_.class_of(p % width()));
+      one.x.push_back((rows_.start(p / width()) * static_cast<std::ptrdiff_t>(input_width_) + columns_.start(p % width())) *
+                      static_cast<std::ptrdiff_t>(input_pixel_));
+    }
+    const std::ptrdiff_t start = one.x[0];
+    for (std::ptrdiff_t& x : one.x) x -= start;
+    auto alike = std::find_if(strips_.begin(), strips_.end(), [&](const std::unique_ptr<StripPlan>& other) {
+      return other->regions == one.regions && other->x == one.x;
+    });
+    if (alike == strips_.end()) alike = strips_.insert(alike, std::make_unique<StripPlan>(std::move(one)));
+    (*alike)->starts.push_back(start);
+    (*alike)->y.push_back(static_cast<std::uint32_t>(first * y_pixel));
+  }
+  // Weights reach the first cache where they meet the most pixels; other strips then find them there.
+  std::stable_sort(strips_.begin(), strips_.end(), [](const auto& a, const auto& b) { return a->y.size() > b->y.size(); });
+  std::vector<Strips> all;
+  for (const std::unique_ptr<StripPlan>& plan : strips_) all.push_back(lay_strips(*plan, units, y_pixel, endings));
+  return all;
+}
+
+Strips WindowPlan::lay_strips(StripPlan& plan, std::size_t units, std::size_t y_pixel, const std::vector<Finish>& endings) const {
+  plan.units.resize(std::size_t{1} << kStrip);
+  std::vector<std::size_t> readers(taps());
+  for (std::size_t r = 0; r < plan.regions.size(); ++r) {
+    for (const std::size_t tap : valid(plan.regions[r])) readers[tap] |= std::size_t{1} << r;
+  }
+  for (std::size_t tap = 0; tap < taps(); ++tap) {
+    const std::size_t row = tap / columns_.kernel() * rows_.dilation(), column = tap % columns_.kernel() * columns_.dilation();
+    const std::size_t x = (row * input_width_ + column) * input_pixel_;
+    for (std::size_t n = 0; n < units && readers[tap] != 0; ++n) {
+      plan.units[readers[tap]].push_back({static_cast<std::uint32_t>(x + 4 * n), static_cast<std::uint32_t>(tap * units + n)});
+    }
+  }
+  for (std::size_t pixels = plan.units.size(); pixels-- > 1;) {
+    const std::vector<Unit>& list = plan.units[pixels];
+    if (!list.empty()) plan.reads.push_back({static_cast<unsigned>(pixels), list.data(), list.size()});
+  }
+  Strips strips{plan.reads.data(), plan.reads.size(), plan.x.size(), y_pixel, {}, {}, plan.starts.data(), plan.y.data(), plan.y.size()};
+  for (std::size_t r = 0; r < plan.x.size(); ++r) {
+    strips.x[r] = plan.x[r];
+    strips.thresholds[r] = endings[endings.size() == 1 ? 0 : plan.regions[r]].view().thresholds;
+  }
+  return strips;
+}
+
 }  // namespace lowbit

@@ -4,6 +4,7 @@
 // Outputs with the same taps form a region; regions are numbered rows first, in the order in which they appear.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "finish.h"
@@ -35,6 +36,10 @@ class Axis final {
   const std::vector<Taps>& classes() const { return classes_; }
   // Where the first tap of an output is; of an output without taps, 0.
   std::size_t position(std::size_t output) const;
+  // Where its tap 0 is, which may be outside the map.
+  std::ptrdiff_t start(std::size_t output) const {
+    return static_cast<std::ptrdiff_t>(output * spec_.stride) - static_cast<std::ptrdiff_t>(spec_.before);
+  }
   std::size_t dilation() const { return spec_.dilation; }
   std::size_t kernel() const { return spec_.kernel; }
 
@@ -42,6 +47,16 @@ class Axis final {
   AxisSpec spec_;
   std::vector<std::size_t> class_of_;
   std::vector<Taps> classes_;
+};
+
+// The arrays behind Strips.
+struct StripPlan {
+  std::vector<std::size_t> regions;     // of its pixels
+  std::vector<std::ptrdiff_t> x;
+  std::vector<std::vector<Unit>> units;  // by the pixels that read them
+  std::vector<Reads> reads;
+  std::vector<std::ptrdiff_t> starts;
+  std::vector<std::uint32_t> y;
 };
 
 class WindowPlan final {
@@ -64,6 +79,9 @@ class WindowPlan final {
   void lay(std::size_t units, bool whole, std::size_t y_pixel);
   // The regions, each with its ending (one for all, or one each). Points into this object.
   std::vector<Region> regions(const std::vector<Finish>& endings) const;
+
+  // The same outputs as strips, for a binary layer: an ending for every region.
+  std::vector<Strips> strips(std::size_t units, std::size_t y_pixel, const std::vector<Finish>& endings);
 
   // Calls visit(taps: input pixels from the first one, the first one's input pixel, output pixel) for one of `parts`
   // shares of a region.
@@ -92,6 +110,8 @@ class WindowPlan final {
   }
 
  private:
+  Strips lay_strips(StripPlan& plan, std::size_t units, std::size_t y_pixel, const std::vector<Finish>& endings) const;
+
   std::size_t input_width_, input_pixel_;
   Axis rows_, columns_;
   std::vector<std::vector<std::uint32_t>> offsets_;  // by region: its taps, in input pixels from the first one
@@ -99,6 +119,7 @@ class WindowPlan final {
   std::vector<std::vector<Run>> runs_;
   std::vector<std::vector<Unit>> units_;
   std::vector<std::vector<Pixel>> places_;           // pixels_ in bytes
+  std::vector<std::unique_ptr<StripPlan>> strips_;
 };
 
 }  // namespace lowbit

@@ -29,29 +29,36 @@ void encode_row(const Encoder& encoder, const std::byte* x, std::byte* y, std::s
   }
 }
 
-// A rank to start from is at most one off: it is compared with its two neighbours.
+// Eight ranks; a NaN is not above anything.
+inline __m256i grid_ranks(const Encoder& encoder, __m256 value) {
+  const __m512d steps = _mm512_mul_pd(_mm512_cvtps_pd(value), _mm512_set1_pd(encoder.rate));
+  const __m512d above = _mm512_sub_pd(steps, _mm512_set1_pd(encoder.first));
+  // max returns its second operand for a NaN.
+  const __m512d top = _mm512_set1_pd((1 << encoder.bits) - 1);
+  const __m512d bounded = _mm512_min_pd(_mm512_max_pd(above, _mm512_setzero_pd()), top);
+  return _mm512_cvt_roundpd_epi32(bounded, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+}
+
+// Compares with the thresholds above and below a rank that is at most one off.
+inline __m512i corrected(const Encoder& encoder, __m512 value, __m512i rank) {
+  const __m512 above = _mm512_i32gather_ps(rank, encoder.thresholds, 4);
+  const __mmask16 inner = _mm512_test_epi32_mask(rank, rank);
+  const __m512i lower = _mm512_sub_epi32(rank, _mm512_set1_epi32(1));
+  const __m512 below = _mm512_mask_i32gather_ps(value, inner, lower, encoder.thresholds, 4);
+  const __mmask16 down = _mm512_mask_cmp_ps_mask(inner, value, below, _CMP_NGT_UQ);
+  return _mm512_mask_mov_epi32(count_if(rank, _mm512_cmp_ps_mask(value, above, _CMP_GT_OQ)), down, lower);
+}
+
 void encode_grid(const Encoder& encoder, const std::byte* x, std::byte* y) {
-  const __m512 first_threshold = _mm512_set1_ps(encoder.first), rate = _mm512_set1_ps(encoder.rate);
-  const int last = (1 << encoder.bits) - 1;
-  const __m512 top = _mm512_set1_ps(static_cast<float>(last));
   for (std::size_t first = 0; first < encoder.features; first += kGroup) {
     const std::size_t count = encoder.features - first;
-    const __mmask16 valid = first_lanes(count);
-    const __m512 value = _mm512_maskz_loadu_ps(valid, x + 4 * first);
-    const __m512 steps = _mm512_mul_ps(_mm512_sub_ps(value, first_threshold), rate);
-    // min returns its second operand for a NaN, which then becomes the smallest integer.
-    const __m512 bounded = _mm512_min_ps(top, _mm512_add_ps(steps, _mm512_set1_ps(0.5f)));
-    __m512i rank = _mm512_max_epi32(_mm512_cvttps_epi32(bounded), _mm512_setzero_si512());
-    const __m512 above = _mm512_i32gather_ps(rank, encoder.thresholds, 4);
-    const __mmask16 inner = _mm512_test_epi32_mask(rank, rank);
-    const __m512 below = _mm512_mask_i32gather_ps(value, inner, _mm512_sub_epi32(rank, _mm512_set1_epi32(1)),
-                                                  encoder.thresholds, 4);
-    const __mmask16 up = _mm512_cmp_ps_mask(value, above, _CMP_GT_OQ);
-    const __mmask16 down = _mm512_mask_cmp_ps_mask(inner, value, below, _CMP_NGT_UQ);
-    rank = count_if(rank, up);
-    rank = _mm512_mask_sub_epi32(rank, down, rank, _mm512_set1_epi32(1));
+    const __m512 value = _mm512_maskz_loadu_ps(first_lanes(count), x + 4 * first);
+    const __m256i low = grid_ranks(encoder, _mm512_castps512_ps256(value));
+    const __m256i high = grid_ranks(encoder, _mm512_extractf32x8_ps(value, 1));
+    __m512i rank = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    if (!encoder.exact) rank = corrected(encoder, value, rank);
     if (encoder.rank_is_code) {
-      _mm512_mask_cvtepi32_storeu_epi8(y + first, valid, rank);
+      _mm512_mask_cvtepi32_storeu_epi8(y + first, first_lanes(count), rank);
     } else {
       write_bytes(rank, encoder.table, count, y + first);
     }
@@ -89,6 +96,19 @@ inline __m512i combine(const PlaneLayer& layer, std::size_t group, const __m512i
   return sum;
 }
 
+// Where the weights of a group start, and how many words of 32 bits the groups of its block have side by side.
+struct BlockWeights {
+  const std::uint32_t* at;
+  std::size_t width;
+
+  BlockWeights(const PlaneLayer& layer, std::size_t group) {
+    const std::size_t first = group / kBlock * kBlock, left = layer.groups - first;
+    width = (left < kBlock ? left : kBlock) * kGroup;
+    at = static_cast<const std::uint32_t*>(layer.weights) + first * kGroup * layer.words * layer.weight_planes +
+         (group - first) * kGroup;
+  }
+};
+
 // One threshold, one plane, nothing to combine: straight from registers to bits.
 template <std::size_t kRows, std::size_t kGroups>
 inline void write_bits(const Epilogue& e, const Spot* spots, std::size_t group, const __m512i* count) {
@@ -103,26 +123,38 @@ inline void write_bits(const Epilogue& e, const Spot* spots, std::size_t group, 
   }
 }
 
+// A single row reads every weight once, so the memory is the limit: ask for what comes a little later. Measured: more than
+// the processor asks for by itself, and best from 1 to 2 KB ahead.
+template <std::size_t kVectors>
+inline void prefetch(const std::uint32_t* w) {
+  constexpr std::size_t kAhead = 2048;
+#pragma GCC unroll 16
+  for (std::size_t n = 0; n < kVectors; ++n) {
+    _mm_prefetch(reinterpret_cast<const char*>(w) + kAhead + n * sizeof(__m512i), _MM_HINT_T0);
+  }
+}
+
 // kRows spots times kGroups groups of channels: all counts live in registers. kBits: the layer is binary. On its own and
 // without the other endings, gcc 12 has registers enough.
 template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups, bool kBits>
 [[gnu::noinline]] void count_tile(const PlaneLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
   constexpr std::size_t kCounts = kGroups * kRows * kX * kW;
   __m512i count[kCounts];
-  const std::size_t w_step = layer.words * kW * kGroup;
-  const auto* weights = static_cast<const std::uint32_t*>(layer.weights) + group * w_step;
+  const BlockWeights block(layer, group);
+  const std::size_t w_step = kW * block.width;
 #pragma GCC unroll 32
   for (std::size_t c = 0; c < kCounts; ++c) count[c] = _mm512_setzero_si512();
   for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
-    const std::uint32_t* w = weights + run->weight * kW * kGroup;
+    const std::uint32_t* w = block.at + run->weight * w_step;
     const std::byte* x[kRows];
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < kRows; ++r) x[r] = spots[r].x + run->x;
 #pragma GCC unroll 2
-    for (std::size_t k = 0; k < run->length; ++k, w += kW * kGroup) {
+    for (std::size_t k = 0; k < run->length; ++k, w += w_step) {
       __m512i weight[kGroups * kW];
+      if constexpr (kRows == 1) prefetch<kGroups * kW>(w);
 #pragma GCC unroll 16
-      for (std::size_t n = 0; n < kGroups * kW; ++n) weight[n] = _mm512_load_si512(w + n / kW * w_step + n % kW * kGroup);
+      for (std::size_t n = 0; n < kGroups * kW; ++n) weight[n] = _mm512_load_si512(w + n / kW * kGroup + n % kW * block.width);
 #pragma GCC unroll 16
       for (std::size_t n = 0; n < kRows * kX; ++n) {
         std::int32_t word;
@@ -151,43 +183,128 @@ template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups
   }
 }
 
-// The same for a binary layer whose runs are short: one loop over all their words.
-template <std::size_t kRows, std::size_t kGroups>
-[[gnu::noinline]] void count_units(const PlaneLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
-  __m512i count[kGroups * kRows];
-  const std::byte *x[kRows], *w[kGroups];
-#pragma GCC unroll 16
-  for (std::size_t n = 0; n < kGroups * kRows; ++n) count[n] = _mm512_setzero_si512();
-#pragma GCC unroll 16
-  for (std::size_t r = 0; r < kRows; ++r) x[r] = spots[r].x;
-#pragma GCC unroll 16
-  for (std::size_t g = 0; g < kGroups; ++g) {
-    w[g] = static_cast<const std::byte*>(layer.weights) + (group + g) * layer.words * sizeof(__m512i);
+// One word of a pixel against the weights of kGroups groups. A whole block in the processor's own words: gcc 12 would copy
+// counts from register to register.
+template <std::size_t kGroups>
+inline void count_word(const std::byte* x, const __m512i* weight, __m512i* count) {
+  if constexpr (kGroups == kBlock) {
+    __m512i input, differ;
+    asm("vpbroadcastd %[word], %[input]\n\t"
+        "vpxord %[w0], %[input], %[differ]\n\tvpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c0], %[c0]\n\t"
+        "vpxord %[w1], %[input], %[differ]\n\tvpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c1], %[c1]\n\t"
+        "vpxord %[w2], %[input], %[differ]\n\tvpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c2], %[c2]\n\t"
+        "vpxord %[w3], %[input], %[differ]\n\tvpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c3], %[c3]"
+        : [input] "=&v"(input), [differ] "=&v"(differ), [c0] "+v"(count[0]), [c1] "+v"(count[kStrip]),
+          [c2] "+v"(count[2 * kStrip]), [c3] "+v"(count[3 * kStrip])
+        : [word] "m"(*reinterpret_cast<const std::int32_t*>(x)), [w0] "v"(weight[0]), [w1] "v"(weight[1]),
+          [w2] "v"(weight[2]), [w3] "v"(weight[3]));
+  } else {
+    std::int32_t word;
+    __builtin_memcpy(&word, x, sizeof word);
+    const __m512i input = _mm512_set1_epi32(word);
+    for (std::size_t g = 0; g < kGroups; ++g) {
+      count[g * kStrip] = _mm512_sub_epi32(count[g * kStrip], _mm512_popcnt_epi32(_mm512_xor_si512(input, weight[g])));
+    }
   }
-  for (const Unit* unit = task.units; unit != task.units + task.unit_count; ++unit) {
-    const std::size_t at = unit->x, w_at = std::size_t{unit->weight} * sizeof(__m512i);
+}
+
+// Words of the window for those pixels of a strip that read them.
+template <unsigned kPixels, std::size_t kGroups>
+inline void count_reads(const Reads& reads, const std::byte* const* x, const BlockWeights& block, __m512i* count) {
+  for (const Unit* unit = reads.units; unit != reads.units + reads.unit_count; ++unit) {
+    const std::uint32_t* w = block.at + unit->weight * (kGroups == kBlock ? kBlock * kGroup : block.width);
     __m512i weight[kGroups];
 #pragma GCC unroll 16
-    for (std::size_t g = 0; g < kGroups; ++g) weight[g] = _mm512_load_si512(w[g] + w_at);
+    for (std::size_t g = 0; g < kGroups; ++g) weight[g] = _mm512_load_si512(w + g * kGroup);
 #pragma GCC unroll 16
-    for (std::size_t r = 0; r < kRows; ++r) {
-      std::int32_t word;
-      __builtin_memcpy(&word, x[r] + at, sizeof word);
-      const __m512i input = _mm512_set1_epi32(word);
+    for (std::size_t r = 0; r < kStrip; ++r) {
+      if ((kPixels >> r & 1u) != 0) count_word<kGroups>(x[r] + unit->x, weight, count + r);
+    }
+  }
+}
+
+// The bits of kGroups groups in one pixel, whose counts are kStrip apart.
+template <std::size_t kGroups>
+inline void write_pixel(const std::int32_t* threshold, const __m512i* count, std::byte* y) {
+  __mmask16 piece[kGroups];
 #pragma GCC unroll 16
-      for (std::size_t g = 0; g < kGroups; ++g) {
-        const __m512i differ = _mm512_popcnt_epi32(_mm512_xor_si512(input, weight[g]));
-        asm("vpsubd %1, %0, %0" : "+v"(count[g * kRows + r]) : "v"(differ));
+  for (std::size_t g = 0; g < kGroups; ++g) {
+    piece[g] = _mm512_cmpgt_epi32_mask(count[g * kStrip], _mm512_loadu_si512(threshold + g * kGroup));
+  }
+  if constexpr (kGroups == kBlock) {
+    const __mmask32 low = _mm512_kunpackw(piece[1], piece[0]), high = _mm512_kunpackw(piece[3], piece[2]);
+    const std::uint64_t pieces = _mm512_kunpackd(high, low);
+    __builtin_memcpy(y, &pieces, sizeof pieces);
+  } else {
+    __builtin_memcpy(y, piece, sizeof piece);
+  }
+}
+
+// All counts of a strip live in registers, whichever pixels read a word.
+template <std::size_t kGroups>
+[[gnu::noinline]] void count_strip(const Strips& strips, const BlockWeights& block, const std::byte* start, std::byte* y,
+                                   std::size_t first_channel) {
+  const std::byte* x[kStrip];
+  __m512i count[kGroups * kStrip];
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < kStrip; ++r) x[r] = start + strips.x[r];
+#pragma GCC unroll 16
+  for (std::size_t n = 0; n < kGroups * kStrip; ++n) count[n] = _mm512_setzero_si512();
+  for (const Reads* reads = strips.reads; reads != strips.reads + strips.read_count; ++reads) {
+    switch (reads->pixels) {
+      case 1: count_reads<1, kGroups>(*reads, x, block, count); break;
+      case 2: count_reads<2, kGroups>(*reads, x, block, count); break;
+      case 3: count_reads<3, kGroups>(*reads, x, block, count); break;
+      case 4: count_reads<4, kGroups>(*reads, x, block, count); break;
+      case 5: count_reads<5, kGroups>(*reads, x, block, count); break;
+      case 6: count_reads<6, kGroups>(*reads, x, block, count); break;
+      case 7: count_reads<7, kGroups>(*reads, x, block, count); break;
+      case 8: count_reads<8, kGroups>(*reads, x, block, count); break;
+      case 9: count_reads<9, kGroups>(*reads, x, block, count); break;
+      case 10: count_reads<10, kGroups>(*reads, x, block, count); break;
+      case 11: count_reads<11, kGroups>(*reads, x, block, count); break;
+      case 12: count_reads<12, kGroups>(*reads, x, block, count); break;
+      case 13: count_reads<13, kGroups>(*reads, x, block, count); break;
+      case 14: count_reads<14, kGroups>(*reads, x, block, count); break;
+      default: count_reads<15, kGroups>(*reads, x, block, count); break;
+    }
+  }
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < kStrip; ++r) {
+    if (r < strips.pixel_count) {
+      write_pixel<kGroups>(strips.thresholds[r] + first_channel, count + r, y + r * strips.y_pixel);
+    }
+  }
+}
+
+// One thread's strips for kGroups groups of channels that start at `group`.
+template <std::size_t kGroups>
+void visit_strips(const PlaneLayer& layer, const Window& window, const Rows& maps, const Part& part, std::size_t group) {
+  const BlockWeights block(layer, group);
+  const std::size_t shift = window.shift == nullptr ? 0 : window.shift[group];
+  for (const Strips* strips = window.strips; strips != window.strips + window.strips_count; ++strips) {
+    const std::size_t begin = strips->count * part.part / part.parts, end = strips->count * (part.part + 1) / part.parts;
+    for (std::size_t sample = 0; sample < maps.count; ++sample) {
+      const std::byte* x = maps.x + sample * maps.x_row + shift;
+      std::byte* y = maps.y + sample * maps.y_row + 2 * group;
+      for (std::size_t n = begin; n < end; ++n) {
+        count_strip<kGroups>(*strips, block, x + strips->starts[n], y + strips->y[n], group * kGroup);
       }
     }
   }
-  write_bits<kRows, kGroups>(*task.epilogue, spots, group, count);
+}
+
+void binary_convolution(const PlaneLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  std::size_t group = part.groups.begin;
+  for (; window.shift == nullptr && group + kBlock <= part.groups.end; group += kBlock) {
+    visit_strips<kBlock>(layer, window, maps, part, group);
+  }
+  for (; group < part.groups.end; ++group) visit_strips<1>(layer, window, maps, part, group);
 }
 
 template <std::size_t kX, std::size_t kW, std::size_t kRows, std::size_t kGroups>
 inline void tile(const PlaneLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
   if constexpr (kX * kW == 1) {
-    if (layer.binary && task.units != nullptr) return count_units<kRows, kGroups>(layer, task, spots, group);
     if (layer.binary) return count_tile<kX, kW, kRows, kGroups, true>(layer, task, spots, group);
   }
   count_tile<kX, kW, kRows, kGroups, false>(layer, task, spots, group);
@@ -323,6 +440,7 @@ void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups gro
 }
 
 void plane_convolution(const PlaneLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  if (layer.binary) return binary_convolution(layer, window, maps, part);
   const unsigned j = layer.weight_planes - 1;
   switch (layer.input_planes) {
     case 1: return kConvolutionByWeightPlanes<1>[j](layer, window, maps, part);

@@ -30,33 +30,54 @@ inline void spots_of_rows(const Rows& rows, std::size_t row, Spot* spots) {
 class Walk final {
  public:
   Walk(const Region& region, const Window& window, const Rows& maps, const Part& part, std::size_t shift)
-      : region_(region), maps_(maps), sum_count_(window.sum_count), shift_(shift),
-        begin_(region.pixel_count * part.part / part.parts), end_(region.pixel_count * (part.part + 1) / part.parts),
-        pixel_(begin_), left_((end_ - begin_) * maps.count) {}
+      : maps_(maps), sum_count_(window.sum_count), begin_(region.pixels + region.pixel_count * part.part / part.parts),
+        end_(region.pixels + region.pixel_count * (part.part + 1) / part.parts), pixel_(begin_), x_(maps.x + shift),
+        y_(maps.y), sums_(maps.sums == nullptr ? nullptr : maps.sums + region.first_sum + (begin_ - region.pixels)),
+        left_(static_cast<std::size_t>(end_ - begin_) * maps.count) {}
 
   std::size_t left() const { return left_; }
 
   template <std::size_t kRows>
   void next(Spot* spots) {
-    for (std::size_t r = 0; r < kRows; ++r) {
-      const Pixel& pixel = region_.pixels[pixel_];
-      spots[r] = {maps_.x + sample_ * maps_.x_row + pixel.x + shift_, maps_.y + sample_ * maps_.y_row + pixel.y,
-                  maps_.sums == nullptr ? 0 : maps_.sums[sample_ * sum_count_ + region_.first_sum + pixel_]};
-      if (++pixel_ == end_) pixel_ = begin_, ++sample_;
+    if (static_cast<std::size_t>(end_ - pixel_) > kRows) {
+#pragma GCC unroll 16
+      for (std::size_t r = 0; r < kRows; ++r) take(spots[r]);
+    } else {
+      for (std::size_t r = 0; r < kRows; ++r) {
+        take(spots[r]);
+        if (pixel_ == end_) next_sample();
+      }
     }
     left_ -= kRows;
   }
 
  private:
-  const Region& region_;
+  void take(Spot& spot) {
+    spot.x = x_ + pixel_->x;
+    spot.y = y_ + pixel_->y;
+    if (sums_ != nullptr) spot.sum = *sums_++;
+    ++pixel_;
+  }
+
+  void next_sample() {
+    pixel_ = begin_;
+    x_ += maps_.x_row, y_ += maps_.y_row;
+    if (sums_ != nullptr) sums_ += sum_count_ - static_cast<std::size_t>(end_ - begin_);
+  }
+
   const Rows& maps_;
-  std::size_t sum_count_, shift_, begin_, end_, pixel_, sample_ = 0, left_;
+  std::size_t sum_count_;
+  const Pixel *begin_, *end_, *pixel_;
+  const std::byte* x_;
+  std::byte* y_;
+  const std::int32_t* sums_;
+  std::size_t left_;
 };
 
 // Calls visit.operator()<n>(task, spots) with tiles of kMost spots, then of half as many, … then of one.
 template <std::size_t kMost, class Visit>
 inline void visit_tiles(const Task& task, Walk& walk, const Visit& visit) {
-  Spot spots[kMost];
+  Spot spots[kMost] = {};
   while (walk.left() >= kMost) {
     walk.next<kMost>(spots);
     visit.template operator()<kMost>(task, spots);

@@ -5,7 +5,7 @@
 namespace lowbit::testing {
 namespace {
 
-constexpr std::size_t kChannels[] = {1, 3, 15, 16, 31, 32, 33, 63, 64, 65, 97};
+constexpr std::size_t kChannels[] = {1, 3, 15, 16, 31, 32, 33, 63, 64, 65, 97, 130};
 
 struct Shape {
   std::size_t inputs, outputs, height, width, rows;
@@ -111,7 +111,8 @@ void run_map(Random& random, const Value& in, const std::vector<unsigned>& codes
   if (result.kind == Kind::planes) CHECK(padding_is_zero(result, y.data(), s.rows), what);
 }
 
-void plane_case(const std::string& level, Random& random, unsigned kx, unsigned kw, const Shape& s) {
+// `binary`: one plane each, and from one threshold straight to one plane.
+void plane_case(const std::string& level, Random& random, unsigned kx, unsigned kw, const Shape& s, bool binary = false) {
   const Outputs out(s);
   const std::size_t each = s.taps() * s.depth();
   std::vector<unsigned> x(s.rows * s.height * s.width * s.inputs), w(s.outputs * each);
@@ -119,8 +120,8 @@ void plane_case(const std::string& level, Random& random, unsigned kx, unsigned 
   for (unsigned& code : w) code = static_cast<unsigned>(draw(random, 0, (1 << kw) - 1));
   std::vector<std::int32_t> input_factors(kx), factors(s.outputs * kw), offsets(s.outputs, 0);
   for (std::int32_t& factor : input_factors) factor = draw(random, 1, 9);
-  for (std::int32_t& factor : factors) factor = draw(random, draw(random, 0, 9) ? 1 : -40, 40);
-  if (s.window.group == 1 && draw(random, 0, 1)) {
+  for (std::int32_t& factor : factors) factor = draw(random, binary || draw(random, 0, 9) ? 1 : -40, 40);
+  if (!binary && s.window.group == 1 && draw(random, 0, 1)) {
     for (std::int32_t& offset : offsets) offset = draw(random, -9, 9);
   }
   const auto acc = accumulate(
@@ -139,7 +140,8 @@ void plane_case(const std::string& level, Random& random, unsigned kx, unsigned 
     }
   }
   const Value in = map_value(Kind::planes, kx, s.inputs, s.height, s.width);
-  const Ending end(random, any_output(random), acc.size() / s.outputs, s.outputs, acc);
+  const Output output = binary ? Output::planes : any_output(random);
+  const Ending end(random, output, acc.size() / s.outputs, s.outputs, acc, binary);
   const std::string what = level + " " + s.text() + " kx=" + std::to_string(kx) + " kw=" + std::to_string(kw);
   run_map(random, in, x, end, out, s, acc, what, [&](const Value& result) {
     const std::span<const std::int32_t> some = s.window.group == 1 ? std::span(offsets) : std::span(offsets).first(0);
@@ -240,7 +242,9 @@ void test_plane_convolution(const std::string& level) {
       for (int repeat = 0; repeat < (kx * kw == 1 ? 60 : 8); ++repeat) plane_case(level, random, kx, kw, any_shape(random));
     }
   }
+  for (int repeat = 0; repeat < 80; ++repeat) plane_case(level, random, 1, 1, any_shape(random), true);
   for (int repeat = 0; repeat < 10; ++repeat) {
+    plane_case(level, random, 1, 1, grouped(random, 2, 32, 16), true);
     plane_case(level, random, 1 + static_cast<unsigned>(repeat) % 2, 1, grouped(random, 2, 32, 16));
   }
 }

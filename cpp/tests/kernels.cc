@@ -209,10 +209,13 @@ void test_encode(const std::string& level) {
         if (output == Output::planes && bits > kMaxPlanes) continue;
         const std::size_t rows = pick(random, kRowCounts), count = (std::size_t{1} << bits) - 1;
         std::vector<float> thresholds(count);
-        const bool grid = draw(random, 0, 1) == 0;
+        const int kind_of_grid = draw(random, 0, 2);  // even to the last bit, almost even, or none
+        const double spacing = std::exp(draw(random, -40, 40) / 10.0);
         for (std::size_t c = 0; c < count; ++c) {
           const float even = (static_cast<float>(c) + static_cast<float>(draw(random, -30, 30)) / 99) / 16 - 4;
-          thresholds[c] = grid ? even : static_cast<float>(draw(random, -5, 5));
+          thresholds[c] = kind_of_grid == 0   ? static_cast<float>((static_cast<double>(c) - 7.5) * spacing)
+                          : kind_of_grid == 1 ? even
+                                              : static_cast<float>(draw(random, -5, 5));
         }
         std::sort(thresholds.begin(), thresholds.end());
         std::vector<std::uint8_t> table(count + 1);

@@ -86,10 +86,10 @@ struct Ending {
   Value value{};
 
   Ending(Random& random, Output output, std::size_t rows, std::size_t channels,
-         const std::vector<std::int64_t>& acc) {
+         const std::vector<std::int64_t>& acc, bool binary = false) {
     spec.output = output;
     if (output == Output::planes || output == Output::bytes) {
-      draw_thresholds(random, rows, channels, acc);
+      draw_thresholds(random, rows, channels, acc, binary);
     } else {
       for (std::size_t o = 0; o < channels; ++o) {
         scale.push_back(std::ldexp(draw(random, 1, 4000), -9));
@@ -102,8 +102,9 @@ struct Ending {
   }
 
   // Thresholds at accumulators that occur, so that ties are met, and at both ends of int32.
-  void draw_thresholds(Random& random, std::size_t rows, std::size_t channels, const std::vector<std::int64_t>& acc) {
-    bits = static_cast<unsigned>(draw(random, 1, spec.output == Output::planes || draw(random, 0, 3) ? 4 : 8));
+  void draw_thresholds(Random& random, std::size_t rows, std::size_t channels, const std::vector<std::int64_t>& acc,
+                       bool binary) {
+    bits = static_cast<unsigned>(draw(random, 1, binary ? 1 : spec.output == Output::planes || draw(random, 0, 3) ? 4 : 8));
     const std::size_t count = (std::size_t{1} << bits) - 1;
     for (std::size_t o = 0; o < channels; ++o) {
       std::vector<std::int32_t> row(count);
@@ -118,7 +119,7 @@ struct Ending {
     }
     table.resize(count + 1);
     std::iota(table.begin(), table.end(), std::uint8_t{0});
-    if (draw(random, 0, 1) == 0) std::shuffle(table.begin(), table.end(), random);
+    if (!binary && draw(random, 0, 1) == 0) std::shuffle(table.begin(), table.end(), random);
     spec.thresholds = {thresholds.data(), channels, count};
     spec.table = table;
     value = spec.output == Output::planes ? planes_value(channels, bits) : bytes_value(channels, (1u << bits) - 1);
