@@ -17,12 +17,11 @@ COLUMNS = ("epoch", "loss", "top-1", "top-5", "CPU s")
 def page(result: dict[str, Any]) -> str:
     """Return the figures, what made them, and the curve."""
     accuracy = f"top-1 {result['top1']:.2%}, top-5 {result['top5']:.2%} of {result['test_samples']}"
+    named = ("data", "scheme", "seed", "command", "commit", "machine", "cpu_s", "note")
     facts = {
         "after the last epoch": accuracy,
         "codes and classes that differ": json.dumps(result["differences"]),
-        **{
-            name: result[name] for name in ("data", "scheme", "seed", "command", "commit", "machine", "cpu_s")
-        },
+        **{name: result[name] for name in named if name in result},
     }
     lines = [
         f"# {result['recipe']}",
