@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lowbit.errors import PlanError
-from lowbit.rtl.lst.pixel import find_line
+from lowbit.rtl.lst.pixel_line import find_line
 from lowbit.schemes import FixedPoint
 from tests.rtl.networks import random_network
 
