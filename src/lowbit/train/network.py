@@ -49,7 +49,7 @@ def teacher(recipe: Recipe, folder: Path) -> nn.Module | None:
 def _load(module: nn.Module, weights: dict[str, Tensor], where: str) -> list[str]:
     """Load weights; return what of the module they do not have."""
     state = module.state_dict()
-    for name, tensor in weights.items():
+    for name, tensor in sorted(weights.items()):
         if name not in state or state[name].shape != tensor.shape:
             raise PlanError(
                 "the weights are of another network",
