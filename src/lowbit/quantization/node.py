@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.ir import Graph, Node, Value
+from lowbit.ir.deployed import INT32_MAX, accumulator_bound
 from lowbit.ir.graph import Attribute
 from lowbit.planes import pack
 from lowbit.quantization.weights import CodedWeights
-from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis, PowerOfTwo
+from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis, PowerOfTwo, table_decode
 
 Array = npt.NDArray[np.float64]
 
@@ -40,7 +41,7 @@ def low_bit_node(
     bias_dtype = "float32"
     if isinstance(encoding, Affine) and isinstance(source, Affine):
         op, stored = "Affine", Value("", "code", shape, coded.codes.reshape(shape), encoding)
-        bias, bias_dtype = np.asarray(integer_bias(bias, source, encoding)), "int32"
+        bias, bias_dtype = np.asarray(integer_bias(bias, source, coded)), "int32"
     elif isinstance(encoding, PowerOfTwo):
         op, stored = "Pow2", Value("", "code", shape, coded.codes.reshape(shape), encoding)
     else:
@@ -72,11 +73,15 @@ def add_encoder(graph: Graph, source: str, encoding: Encoding, thresholds: npt.A
     return Node("Encode", inputs, (codes,), {}, graph.fresh_name(name), "lowbit")
 
 
-def integer_bias(bias: Array, source: Affine, weights: Affine) -> npt.NDArray[np.int32]:
-    """Return the bias in units of the accumulator, rounded half to even and saturated."""
-    scale = source.integer_scale()[0] * weights.integer_scale()
-    limits = np.iinfo(np.int32)
-    return np.asarray(np.clip(np.rint(bias / scale), limits.min, limits.max), np.int32)
+def integer_bias(bias: Array, source: Affine, coded: CodedWeights) -> npt.NDArray[np.int32]:
+    """Return the bias in units of the accumulator, rounded half to even.
+
+    Where weights next to nothing have next to no scale, it saturates as far out as the products leave room.
+    """
+    integers = np.asarray(table_decode(coded.codes, coded.encoding.integer_levels()), np.int32)
+    room = INT32_MAX - accumulator_bound(source.integer_levels()[0], integers)
+    scale = source.integer_scale()[0] * coded.encoding.integer_scale()
+    return np.asarray(np.clip(np.rint(bias / scale), -room, room), np.int32)
 
 
 def _per_output(encoding: Affine | LearnedBasis, outputs: int) -> LearnedBasis:
