@@ -37,17 +37,7 @@ class SharedSequencer(wiring.Component):
 
     def __init__(self, plan: LstPlan) -> None:
         self._plan = plan
-        layout = row_layout(plan)
-        super().__init__(
-            {
-                "waiting": In(1),
-                "ends": In(1),
-                "start": Out(1),
-                "slot": Out(slot_bits(plan), init=plan.period - 1),
-                "first": Out(layout),
-                "second": Out(layout),
-            }
-        )
+        super().__init__(_ports(plan))
 
     def elaborate(self, platform: Any) -> Module:
         """Return the counters."""
@@ -82,17 +72,7 @@ class PipelinedSequencer(wiring.Component):
 
     def __init__(self, plan: LstPlan) -> None:
         self._plan = plan
-        layout = row_layout(plan)
-        super().__init__(
-            {
-                "waiting": In(1),
-                "ends": In(1),
-                "start": Out(1),
-                "slot": Out(slot_bits(plan), init=plan.period - 1),
-                "first": Out(layout),
-                "second": Out(layout),
-            }
-        )
+        super().__init__(_ports(plan))
 
     def elaborate(self, platform: Any) -> Module:
         """Return the counters."""
@@ -163,3 +143,15 @@ def delay(m: Module, name: str, value: Value, clocks: int, *, reset_less: bool =
         m.d.sync += later.eq(value)
         value = later
     return value
+
+
+def _ports(plan: LstPlan) -> dict[str, wiring.Member]:
+    """Return what a sequencer is told and tells; `SharedSequencer` says what each port means."""
+    return {
+        "waiting": In(1),
+        "ends": In(1),
+        "start": Out(1),
+        "slot": Out(slot_bits(plan), init=plan.period - 1),
+        "first": Out(row_layout(plan)),
+        "second": Out(row_layout(plan)),
+    }
