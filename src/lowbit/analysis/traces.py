@@ -1,0 +1,78 @@
+"""Everything that runs a graph, as a function from samples to every value that it computes, by name.
+
+Codes are codes in every backend. A backend gives the values that it has: what the engine fused into one step
+has no name of its own there.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.engine import Program
+from lowbit.errors import MissingExtra, PlanError
+from lowbit.ir import Graph, evaluate
+from lowbit.ir.graph import Array
+
+Samples = npt.NDArray[np.float32]
+Values = dict[str, Array]
+Trace = Callable[[Samples], Values]
+
+
+def trace(graph: Graph, backend: str = "reference") -> Trace:
+    """Return what runs a graph and gives its values.
+
+    Args:
+        graph: verified, with one input.
+        backend: a key of `BACKENDS`.
+
+    Raises:
+        PlanError: an unknown backend.
+        EngineError: the engine does not run this graph.
+        MissingExtra: the backend is not installed.
+    """
+    if backend not in BACKENDS:
+        raise PlanError("unknown backend", expected=" or ".join(BACKENDS), found=repr(backend))
+    return BACKENDS[backend](graph)
+
+
+def _reference(graph: Graph) -> Trace:
+    def run(samples: Samples) -> Values:
+        values: Values = {}
+        evaluate(graph, {graph.inputs[0]: samples}, values.__setitem__)
+        return values
+
+    return run
+
+
+def _engine(graph: Graph) -> Trace:
+    program, source = Program(graph), graph.inputs[0]
+    return lambda samples: {source: samples, **program.trace(np.ascontiguousarray(samples, np.float32))}
+
+
+def _onnxruntime(graph: Graph) -> Trace:
+    """Run the exported model; what it only declares inside becomes an output as well."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtra("onnxruntime", "bench") from error
+    from lowbit.formats.onnx import to_proto
+
+    model: Any = to_proto(graph)
+    model.graph.output.extend(model.graph.value_info)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    names, source = [output.name for output in session.get_outputs()], graph.inputs[0]
+    return lambda samples: {
+        source: samples,
+        **dict(zip(names, session.run(names, {source: samples}), strict=True)),
+    }
+
+
+BACKENDS: dict[str, Callable[[Graph], Trace]] = {
+    "reference": _reference,
+    "engine": _engine,
+    "onnxruntime": _onnxruntime,
+}

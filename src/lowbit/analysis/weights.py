@@ -1,0 +1,100 @@
+"""The weights of a layer as people look at them: reals and codes, one row per output."""
+
+import difflib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.errors import PlanError
+from lowbit.ir import Graph, Node, Value
+from lowbit.ir.layers import layers_of
+from lowbit.planes import unpack
+from lowbit.schemes import Encoding, table_decode
+
+Floats = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerWeights:
+    """Weights of one layer.
+
+    Attributes:
+        layer: the node's name.
+        values: reals, float32 ``[o, n]``.
+        codes: ``[o, n]``, or None for floats.
+        encoding: of the codes, or None.
+    """
+
+    layer: str
+    values: Floats
+    codes: Codes | None
+    encoding: Encoding | None
+
+    def levels(self, output: int) -> npt.NDArray[np.float64]:
+        """Return the levels of one output's codes, ascending; none for floats."""
+        if self.encoding is None:
+            return np.zeros(0)
+        rows = self.encoding.levels()
+        return np.unique(rows[output % len(rows)])
+
+
+def layer_weights(graph: Graph, layer: str) -> LayerWeights:
+    """Return the weights of a layer.
+
+    Raises:
+        PlanError: there is no such layer; near names are listed.
+    """
+    return _weights(graph, find_layer(graph, layer))
+
+
+def all_weights(graph: Graph) -> tuple[LayerWeights, ...]:
+    """Return the weights of every layer, in order."""
+    names = {layer.name for layer in layers_of(graph)}
+    return tuple(_weights(graph, node) for node in graph.nodes if node.name in names)
+
+
+def find_layer(graph: Graph, layer: str) -> Node:
+    """Return the node of a layer with weights.
+
+    Raises:
+        PlanError: there is no such layer; near names are listed.
+    """
+    names = [each.name for each in layers_of(graph)]
+    if layer not in names:
+        raise unknown_name("layer", layer, names, graph)
+    return next(node for node in graph.nodes if node.name == layer)
+
+
+def unknown_name(what: str, name: str, known: list[str], graph: Graph) -> PlanError:
+    """Return the error of a name that is not there, with near names."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:8]
+    return PlanError(
+        f"the network has no {what} of that name",
+        where=graph.name,
+        expected=" or ".join(near) or f"a network with a {what}",
+        found=repr(name),
+        remedy="Layers are listed by: lowbit inspect MODEL",
+    )
+
+
+def _weights(graph: Graph, node: Node) -> LayerWeights:
+    value = graph.value(node.inputs[1])
+    codes = None if value.encoding is None else _codes(value)
+    if codes is not None:
+        assert value.encoding is not None
+        reals = table_decode(codes, value.encoding.levels()).astype(np.float32)
+        return LayerWeights(node.name, reals, codes, value.encoding)
+    data = np.asarray(value.data, np.float32)
+    outputs_last = node.op == "MatMul" or (node.op == "Gemm" and not node.attributes.get("transB"))
+    rows = np.moveaxis(data, -1, 0) if outputs_last else data
+    return LayerWeights(node.name, np.ascontiguousarray(rows.reshape(len(rows), -1)), None, None)
+
+
+def _codes(value: Value) -> Codes:
+    assert value.data is not None
+    if value.dtype == "planes":
+        length = int(np.prod([int(extent) for extent in value.shape[1:]]))
+        return unpack(value.data, length)
+    return value.data.reshape(len(value.data), -1)
