@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from lowbit.errors import PlanError
+from lowbit.rtl.integers import Range
 from lowbit.rtl.lst.network import Layer
-from lowbit.rtl.lst.plan import Range, partial_sums, plan_lst
+from lowbit.rtl.lst.plan import partial_sums, plan_lst
 from tests.rtl.networks import random_network
 
 

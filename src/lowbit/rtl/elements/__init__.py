@@ -1,1 +1,15 @@
-"""Processing elements: what multiplies and adds, one file each."""
+"""Processing elements: what multiplies and adds, one description each; `hardware` draws them."""
+
+from collections.abc import Mapping
+
+from lowbit.rtl.elements.element import Element
+from lowbit.rtl.elements.multiply import MultiplyElement
+from lowbit.rtl.elements.shift import ShiftElement
+from lowbit.rtl.elements.xnor import XnorElement
+
+__all__ = ["ELEMENTS", "Element", "MultiplyElement", "ShiftElement", "XnorElement"]
+
+ELEMENTS: Mapping[str, type[Element]] = {
+    kind.kind: kind for kind in (MultiplyElement, ShiftElement, XnorElement)
+}
+"""Every element, by name."""

@@ -1,44 +1,50 @@
-"""XNOR, popcount, threshold: a binary neuron, `lanes` products per clock.
+"""XNOR and popcount: the element of binary activations and weights.
 
-    2 · agreeing − lanes, summed over the clocks of a vector, is the sum of products of signs;
-    bit = agreeing bits of the whole vector > threshold
+    A, W ∈ {−1, +1}, code 1 is +1        sum = 2 · (bits that agree) − lanes · beats
 
-Both words are registered, so a result leaves three clocks after the last word of its vector came in.
+The accumulator counts agreeing bits and begins at minus half of all, so that the sum is what it holds,
+shifted.
 """
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+import numpy as np
 
-from lowbit.rtl.primitives.popcount import agreeing_bits
-from lowbit.rtl.primitives.target import Target
+from lowbit.rtl.elements.element import Element, Integers
 
-LATENCY = 3
+if TYPE_CHECKING:
+    from amaranth.lib import wiring
 
 
-class XnorElement(wiring.Component):
-    """Ports: words ``x`` and ``w``, ``first`` with the first of a vector, ``threshold``; ``bit``."""
+@dataclass(frozen=True)
+class XnorElement(Element):
+    """See the module; both operands have one bit."""
 
-    def __init__(self, lanes: int, longest: int, target: Target) -> None:
-        self._target = target
-        self._width = longest.bit_length()
-        members = {
-            "x": In(lanes),
-            "w": In(lanes),
-            "first": In(1),
-            "threshold": In(self._width),
-            "bit": Out(1),
-        }
-        super().__init__(members)
+    activation_bits: int = 1
+    weight_bits: int = 1
+    kind: ClassVar[str] = "xnor"
 
-    def elaborate(self, platform: Any) -> Module:
-        """Return registers, count, accumulator and comparison."""
-        m = Module()
-        x, w = Signal(len(self.x), reset_less=True), Signal(len(self.w), reset_less=True)
-        first, total = Signal(), Signal(self._width, reset_less=True)
-        m.d.sync += [x.eq(self.x), w.eq(self.w), first.eq(self.first)]
-        count = agreeing_bits(m, x, w, self._target)
-        m.d.sync += [total.eq(Mux(first, 0, total) + count), self.bit.eq(total > self.threshold)]
-        return m
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("activation bits", self.activation_bits, 1, 1)
+        self.require("weight bits", self.weight_bits, 1, 1)
+
+    @property
+    def latency(self) -> int:
+        """Registers at the inputs, the accumulator."""
+        return 2
+
+    def activation_values(self) -> Integers:
+        """Return −1 and +1."""
+        return np.array([-1, 1])
+
+    def weight_values(self, coefficients: Integers | None = None) -> Integers:
+        """Return −1 and +1."""
+        return np.array([-1, 1])
+
+    def draw(self) -> "wiring.Component":
+        """Return the hardware."""
+        from lowbit.rtl.elements.hardware.counts import XnorHardware
+
+        return XnorHardware(self)

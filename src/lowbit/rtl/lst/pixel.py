@@ -10,9 +10,9 @@ from amaranth.hdl import Array, Const, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from lowbit.rtl.integers import Range
 from lowbit.rtl.lst.network import LstNetwork
 from lowbit.rtl.lst.pixel_line import find_line
-from lowbit.rtl.lst.plan import Range
 
 
 class PixelCode(wiring.Component):

@@ -20,7 +20,8 @@ from typing import Literal
 import numpy as np
 
 from lowbit.errors import PlanError
-from lowbit.rtl.lst.network import Integers, Layer, LstNetwork
+from lowbit.rtl.integers import Range, pack
+from lowbit.rtl.lst.network import Layer, LstNetwork
 
 Variant = Literal["shared", "pipelined"]
 
@@ -35,30 +36,6 @@ TABLE_DELAY = 1
 
 WEIGHT_LAG, BIAS_LAG = 1, 3
 """Clocks from a slot to the address of its first weight, and of its bias."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """All integers from ``low`` to ``high``."""
-
-    low: int
-    high: int
-
-    @property
-    def bits(self) -> int:
-        """Bits of the narrowest two's complement number that holds them."""
-        return max((end if end >= 0 else ~end).bit_length() for end in (self.low, self.high)) + 1
-
-    def __or__(self, other: "Range") -> "Range":
-        return Range(min(self.low, other.low), max(self.high, other.high))
-
-    def __str__(self) -> str:
-        return f"[{self.low}, {self.high}]"
-
-    @staticmethod
-    def of(codes: Integers) -> "Range":
-        """Return the range of an array."""
-        return Range(int(codes.min()), int(codes.max()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,15 +260,6 @@ def plan_lst(network: LstNetwork, variant: Variant = "shared") -> LstPlan:
     )
     _check_plan(plan)
     return plan
-
-
-def pack(fields: Sequence[int], widths: Sequence[int]) -> int:
-    """Return signed fields as one word, the first in the lowest bits."""
-    word, at = 0, 0
-    for value, width in zip(fields, widths, strict=True):
-        word |= value % (1 << width) << at
-        at += width
-    return word
 
 
 def partial_sums(layer: Layer, inputs: Range, fraction_bits: int, half: int) -> list[Range]:

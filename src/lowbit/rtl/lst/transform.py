@@ -13,8 +13,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from lowbit.rtl.integers import Range
 from lowbit.rtl.lst.network import LstNetwork
-from lowbit.rtl.lst.plan import Range, TransformPlan
+from lowbit.rtl.lst.plan import TransformPlan
 from lowbit.rtl.primitives.multiplier import multiply
 from lowbit.rtl.primitives.rom import Rom
 from lowbit.rtl.primitives.target import Target

@@ -1,0 +1,62 @@
+"""Multiply-accumulate: the element of fixed point and affine codes.
+
+    A(a) = a, unsigned or two's complement        W(w) = w, two's complement
+
+A multiplier per lane (DSP blocks, or look-up tables where synthesis is told to use none), a tree of adders
+with a register per level, an accumulator.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from lowbit.rtl.elements.element import Element, Integers
+
+if TYPE_CHECKING:
+    from amaranth.lib import wiring
+
+PRODUCT_LATENCY = 2
+"""Clocks from the ports to a product."""
+
+
+@dataclass(frozen=True)
+class MultiplyElement(Element):
+    """See the module.
+
+    Attributes:
+        signed_activations: whether activation codes are two's complement.
+    """
+
+    signed_activations: bool = False
+    kind: ClassVar[str] = "multiply"
+
+    @property
+    def latency(self) -> int:
+        """Registers at the inputs and the product, the levels of the tree, the accumulator."""
+        return PRODUCT_LATENCY + tree_levels(self.lanes) + 1
+
+    def activation_values(self) -> Integers:
+        """Return the codes themselves."""
+        return plain_values(self.activation_bits, signed=self.signed_activations)
+
+    def weight_values(self, coefficients: Integers | None = None) -> Integers:
+        """Return the codes as two's complement."""
+        return plain_values(self.weight_bits, signed=True)
+
+    def draw(self) -> "wiring.Component":
+        """Return the hardware."""
+        from lowbit.rtl.elements.hardware.products import MultiplyHardware
+
+        return MultiplyHardware(self)
+
+
+def tree_levels(lanes: int) -> int:
+    """Return how many levels of adders join so many lanes."""
+    return (lanes - 1).bit_length()
+
+
+def plain_values(bits: int, *, signed: bool) -> Integers:
+    """Return the integer that every code of so many bits is, unsigned or two's complement."""
+    codes = np.arange(1 << bits, dtype=np.int64)
+    return np.where(codes >> (bits - 1) & 1, codes - (1 << bits), codes) if signed else codes
