@@ -1,10 +1,10 @@
-"""What the command line does, as functions: read, quantize, write, load, evaluate, inspect."""
+"""What the command line does, as functions: read, quantize, write, load, evaluate, predict, inspect."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,17 +15,18 @@ from lowbit.engine import Program
 from lowbit.errors import DataError, PlanError
 from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, verify
-from lowbit.ir import evaluate as evaluate_reference
 from lowbit.ir.layers import layers_of
 from lowbit.quantization import Plan, Report, to_fixed_point
 from lowbit.quantization import quantize as quantize_graph
 from lowbit.schemes import FixedPoint
+from lowbit.scores import checked_labels, score, top
+
+if TYPE_CHECKING:
+    from lowbit.prediction import Prediction
 
 Source = str | Path
 Normalize = tuple[float, float] | None
 Progress = Callable[[int, int, str], None]
-
-_BLOCK = 1000  # samples evaluated at a time
 
 
 @dataclass(frozen=True)
@@ -156,23 +157,52 @@ def evaluate(
         if isinstance(data, Dataset)
         else load_data(data, split=split, normalize=_remembered(graph, normalize))
     )
-    if dataset.labels is None:
-        raise DataError(
-            "accuracy needs labels", where=dataset.name, expected="samples with labels", found="none"
-        )
-    scores = _scores(graph, _fitted(graph, dataset), backend, threads)
-    labels = np.asarray(dataset.labels)
-    if labels.min() < 0 or labels.max() >= scores.shape[1]:
-        raise DataError(
-            "labels are no classes of the network",
-            where=dataset.name,
-            expected=f"0 to {scores.shape[1] - 1}",
-            found=f"{labels.min()} to {labels.max()}",
-        )
-    # Stable, so that equal scores rank by class and every backend agrees.
-    ranked = np.argsort(-scores, axis=1, kind="stable")[:, :5] == labels[:, None]
-    top5 = float(ranked.any(axis=1).mean()) if scores.shape[1] > 5 else None
-    return {"samples": len(labels), "top1": float(ranked[:, 0].mean()), "top5": top5}
+    labels = checked_labels(dataset, graph)
+    scores = score(graph, _fitted(graph, dataset), backend, threads).values
+    top5 = float(top(scores, labels, 5).mean()) if scores.shape[1] > 5 else None
+    return {"samples": len(labels), "top1": float(top(scores, labels, 1).mean()), "top5": top5}
+
+
+def predict(
+    model: Source,
+    *,
+    picture: Source | None = None,
+    data: str | None = None,
+    index: int = 0,
+    against: Source | None = None,
+    classes: tuple[str, ...] = (),
+    invert: bool = False,
+    split: str = "test",
+    normalize: Normalize = None,
+) -> "Prediction":
+    """Return the class probabilities of a photograph, or of a sample of a data set.
+
+    Args:
+        model: the network's file.
+        picture: a photograph, cropped to its middle and made as small as the network takes it; or
+        data, index, split: a sample of a data set.
+        against: the float network, to set beside it.
+        classes: names; those of the data set, or numbers, when not given.
+        invert: make black of a photograph white.
+        normalize: else what the file remembers.
+
+    Raises:
+        FileError: a file is no picture or no network, damaged or too large.
+        DataError: a picture and data, or neither; samples or classes that do not match.
+    """
+    from lowbit.prediction import predict as predict_sample
+    from lowbit.prediction import sample_of_data, sample_of_picture
+
+    graph = read(model)
+    chosen = _remembered(graph, normalize)
+    if picture is not None and data is None:
+        sample = sample_of_picture(Path(picture), graph, normalize=chosen, invert=invert)
+    elif data is not None and picture is None:
+        sample = sample_of_data(data, index, graph, split=split, normalize=chosen)
+    else:
+        raise DataError("say either a picture or data", expected="predict(model, picture=…)")
+    beside = None if against is None else read(against)
+    return predict_sample(graph, sample, against=beside, classes=classes)
 
 
 def run_file(
@@ -189,8 +219,7 @@ def run_file(
 
     graph = read(model)
     dataset = load_data(data, split=split, normalize=_remembered(graph, normalize))
-    scores = _scores(graph, _fitted(graph, dataset), "engine", threads)
-    arrays = {graph.outputs[0]: scores}
+    arrays = {graph.outputs[0]: score(graph, _fitted(graph, dataset), "engine", threads).values}
     write_npz(arrays, Path(target))
     return {name: list(array.shape) for name, array in arrays.items()}
 
@@ -221,16 +250,3 @@ def _remembered(graph: Graph, normalize: Normalize) -> Normalize:
         return normalize
     mean, deviation = (float(part) for part in graph.metadata["normalize"].split(","))
     return mean, deviation
-
-
-def _scores(
-    graph: Graph, samples: npt.NDArray[np.float32], backend: str, threads: int
-) -> npt.NDArray[np.float32]:
-    if backend == "reference":
-        name, output = graph.inputs[0], graph.outputs[0]
-        blocks = (samples[at : at + _BLOCK] for at in range(0, len(samples), _BLOCK))
-        return np.concatenate([evaluate_reference(graph, {name: block})[output] for block in blocks])
-    if backend != "engine":
-        raise PlanError("unknown backend", expected="engine or reference", found=backend)
-    program = Program(graph, threads=threads)
-    return np.concatenate([program.run(samples[at : at + _BLOCK]) for at in range(0, len(samples), _BLOCK)])

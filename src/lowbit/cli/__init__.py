@@ -11,6 +11,7 @@ from lowbit.cli.data import data
 from lowbit.cli.evaluate import evaluate
 from lowbit.cli.hdl import hdl
 from lowbit.cli.inspect import inspect
+from lowbit.cli.predict import predict
 from lowbit.cli.quantize import quantize
 from lowbit.cli.reproduce import reproduce
 from lowbit.cli.run import run
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command()(quantize)
 app.command("eval")(evaluate)
 app.command()(run)
+app.command()(predict)
 app.command()(bench)
 app.command()(inspect)
 app.command()(convert)

@@ -25,13 +25,14 @@ class Raw:
     Attributes:
         samples: integers or floats ``[n, ...]``.
         labels: n of them, or None.
-        notes, exactness: as in `Dataset`.
+        notes, exactness, classes: as in `Dataset`.
     """
 
     samples: Numbers
     labels: Numbers | None = None
     notes: tuple[str, ...] = ()
     exactness: str = ""
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,7 @@ class Dataset:
         notes: what was done to the numbers, and which samples these are.
         exactness: ``exact`` where checksums say that these are the published files, what is lossy about
             the pictures (``JPEG q75``), or nothing where it is not known.
+        classes: their names by number, or none where they are not known.
     """
 
     samples: npt.NDArray[np.float32]
@@ -52,6 +54,7 @@ class Dataset:
     name: str
     notes: tuple[str, ...] = ()
     exactness: str = ""
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -108,7 +111,7 @@ def make_dataset(raw: Raw, name: str, *, limit: int | None = None, normalize: No
         remark += f", then normalized with mean {mean!r} and deviation {deviation!r}"
     _check_finite(numbers, name)
     labels = None if classes is None else classes[chosen]
-    return Dataset(numbers, labels, name, (*raw.notes, remark), raw.exactness)
+    return Dataset(numbers, labels, name, (*raw.notes, remark), raw.exactness, raw.classes)
 
 
 def _check_samples(samples: Numbers, name: str) -> None:

@@ -11,6 +11,7 @@ from lowbit.errors import MissingExtra
 
 TRAIN = 1297
 SEED = 0
+CLASSES = tuple("0123456789")
 
 
 def read_digits(split: str) -> Raw:
@@ -27,4 +28,4 @@ def read_digits(split: str) -> Raw:
     order = np.random.default_rng(SEED).permutation(len(pixels))
     chosen = order[:TRAIN] if split == "train" else order[TRAIN:]
     note = f"{split}: {len(chosen)} of {len(pixels)} by a permutation of seed {SEED}, pixels divided by 16"
-    return Raw((pixels[chosen] / 16).astype(np.float32), classes[chosen], (note,), "exact")
+    return Raw((pixels[chosen] / 16).astype(np.float32), classes[chosen], (note,), "exact", CLASSES)

@@ -26,7 +26,7 @@ def holds_pictures(folder: Path) -> bool:
 
 
 def read_picture_folder(folder: Path, split: str) -> Raw:
-    """Return pictures ``[n, c, h, w]``, classes, and the classes' names in the notes.
+    """Return pictures ``[n, c, h, w]``, classes, and the classes' names.
 
     Raises:
         DataError: none in this split, or they differ in size or colours; the file is named.
@@ -47,7 +47,7 @@ def read_picture_folder(folder: Path, split: str) -> Raw:
     pictures, lossy = decode_pictures((str(path), read_file(path, limit=MOST_BYTES)) for path in files)
     labels = np.array([classes.index(path.parent.name) for path in files])
     note = f"{split}: {root.name}" if root else "no split: all pictures"
-    return Raw(pictures, labels, (note, f"classes: {', '.join(classes[:100])}"), lossy)
+    return Raw(pictures, labels, (note,), lossy, tuple(classes))
 
 
 def _roots(folder: Path) -> list[Path]:

@@ -29,6 +29,42 @@ _CHANNELS = {"L": 1, "RGB": 3}
 Pictures = npt.NDArray[np.uint8]
 
 
+def open_picture(content: bytes, where: str, most_pixels: int = MOST_PIXELS) -> "ImageFile":
+    """Return a picture with its header read and no pixel decoded.
+
+    Args:
+        content: of the file.
+        where: the file, for messages.
+        most_pixels: that it may have.
+
+    Raises:
+        FileError: it is damaged, or of another format.
+        TooLargeError: it says that it has more pixels.
+        MissingExtra: Pillow is not installed.
+    """
+    pillow = _pillow()
+    try:
+        image: ImageFile = pillow.open(io.BytesIO(content), formats=_FORMATS)
+    except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
+        raise _too_large(where, f"{most_pixels} pixels", str(error)) from error
+    except Exception as error:
+        raise damaged_picture(where, str(error)) from error
+    if image.width * image.height > most_pixels:
+        raise _too_large(where, f"{most_pixels} pixels", f"{image.width}x{image.height}")
+    return image
+
+
+def damaged_picture(where: str, found: str) -> FileError:
+    """Return the error of a file that is no picture; `found` is what the decoder says."""
+    return FileError(
+        "this is no picture, or it is damaged",
+        where=where,
+        expected=f"a file of {', '.join(_FORMATS)}",
+        found=found[:160],
+        remedy="Fetch it again.",
+    )
+
+
 def decode_pictures(files: Iterable[tuple[str, bytes]], limit: int = MAX_BYTES) -> tuple[Pictures, str]:
     """Return pictures ``[n, c, h, w]`` and what is lossy about them: ``JPEG q75``, or nothing.
 
@@ -58,7 +94,7 @@ def decode_pictures(files: Iterable[tuple[str, bytes]], limit: int = MAX_BYTES) 
 
 def _decode(content: bytes, where: str, shape: tuple[int, ...] | None) -> tuple[Pictures, str]:
     """Return a picture ``[c, h, w]`` and ``JPEG q…`` where it is one."""
-    image = _open(content, where)
+    image = open_picture(content, where)
     found = (_CHANNELS.get(image.mode, 0), image.height, image.width)
     if not found[0]:
         raise DataError(
@@ -76,25 +112,11 @@ def _decode(content: bytes, where: str, shape: tuple[int, ...] | None) -> tuple[
             found=f"{found}",
             remedy="Crop and scale all to one size.",
         )
-    if found[1] * found[2] > MOST_PIXELS:
-        raise _too_large(where, f"{MOST_PIXELS} pixels", f"{found[2]}x{found[1]}")
     try:
         pixels = np.asarray(image)
     except Exception as error:  # whatever a decoder stumbles over
-        raise _damaged(where, str(error)) from error
+        raise damaged_picture(where, str(error)) from error
     return np.ascontiguousarray(pixels.reshape(*found[1:], found[0]).transpose(2, 0, 1)), _lossy(image)
-
-
-def _open(content: bytes, where: str) -> "ImageFile":
-    """Return the picture with its header read and no pixel decoded."""
-    pillow = _pillow()
-    try:
-        image: ImageFile = pillow.open(io.BytesIO(content), formats=_FORMATS)
-    except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
-        raise _too_large(where, f"{MOST_PIXELS} pixels", str(error)) from error
-    except Exception as error:
-        raise _damaged(where, str(error)) from error
-    return image
 
 
 def _lossy(image: "ImageFile") -> str:
@@ -111,7 +133,7 @@ def _qualities() -> dict[tuple[tuple[int, ...], ...], int]:
     for quality in range(1, 101):
         buffer = io.BytesIO()
         _pillow().new("RGB", (8, 8)).save(buffer, "JPEG", quality=quality)
-        found[_tables(_open(buffer.getvalue(), "sample"))] = quality
+        found[_tables(open_picture(buffer.getvalue(), "sample"))] = quality
     return found
 
 
@@ -131,13 +153,3 @@ def _pillow() -> ModuleType:
 
 def _too_large(where: str, expected: str, found: str) -> TooLargeError:
     return TooLargeError("pictures are too large", where=where, expected=f"at most {expected}", found=found)
-
-
-def _damaged(where: str, found: str) -> FileError:
-    return FileError(
-        "this is no picture, or it is damaged",
-        where=where,
-        expected=f"a file of {', '.join(_FORMATS)}",
-        found=found[:160],
-        remedy="Fetch it again.",
-    )

@@ -35,12 +35,14 @@ class Published:
         folders: what its folder is called; the first when lowbit makes it.
         counts: samples by split.
         checksums: MD5 by split and file name, unpacked.
+        classes: their names by number.
     """
 
     title: str
     folders: tuple[str, ...]
     counts: Mapping[str, int]
     checksums: Mapping[str, Mapping[str, str]]
+    classes: tuple[str, ...] = ()
 
 
 def _idx(
@@ -51,6 +53,10 @@ def _idx(
         "train": {"train-images-idx3-ubyte": train_images, "train-labels-idx1-ubyte": train_labels},
         "test": {"t10k-images-idx3-ubyte": test_images, "t10k-labels-idx1-ubyte": test_labels},
     }
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(", "))
 
 
 PUBLISHED = {
@@ -64,6 +70,7 @@ PUBLISHED = {
             "2646ac647ad5339dbf082846283269ea",
             "27ae3e4e09519cfbb04c329615203637",
         ),
+        tuple("0123456789"),
     ),
     "fashion": Published(
         "Fashion-MNIST",
@@ -75,6 +82,7 @@ PUBLISHED = {
             "8181f5470baa50b63fa0f6fddb340f0a",
             "15d484375f8d13e6eb1aabb0c3f46965",
         ),
+        _names("T-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot"),
     ),
     "cifar10": Published(
         "CIFAR-10",
@@ -90,6 +98,7 @@ PUBLISHED = {
             },
             "test": {"test_batch": "40351d587109b95175f43aff81a1287e"},
         },
+        _names("airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"),
     ),
 }
 """By the names that `load` takes."""
@@ -141,7 +150,8 @@ def checked(name: str, folder: Path, split: str, raw: Raw) -> Raw:
     present = [file for file in known if file in files]
     for file in present:
         check_file(files[file], known[file], published.title)
-    return replace(raw, exactness="exact") if len(present) == len(known) else raw
+    exactness = "exact" if len(present) == len(known) else raw.exactness
+    return replace(raw, exactness=exactness, classes=published.classes)
 
 
 def check_file(path: Path, checksum: str, title: str) -> None:

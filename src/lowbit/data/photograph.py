@@ -1,0 +1,105 @@
+"""A photograph of any size as a network takes it: turned upright, cropped to the middle, made small.
+
+turn        as the camera noted
+flatten     what is transparent becomes white
+crop        the largest middle part of the network's proportions
+resize      by Lanczos' filter over all pixels of the crop
+"""
+
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowbit.data.pictures import Pictures, damaged_picture, open_picture
+from lowbit.errors import DataError
+from lowbit.ir.graph import Shape
+from lowbit.untrusted import read_file
+
+MOST_PIXELS = 1 << 26
+"""The most that a photograph may have; decoded, it takes 200 MB."""
+
+_MOST_BYTES = 1 << 28
+
+
+def read_photograph(path: Path, shape: tuple[int, int, int], *, invert: bool = False) -> Pictures:
+    """Return a photograph as ``uint8 [channels, height, width]``.
+
+    Args:
+        path: a PNG, JPEG, BMP or PPM file.
+        shape: channels (1 is grey, 3 is RGB), height and width.
+        invert: make black white, for networks that know white digits on black alone.
+
+    Raises:
+        FileError: it is no picture, or damaged.
+        TooLargeError: it is larger than `MOST_PIXELS`, or says so.
+        MissingExtra: Pillow is not installed.
+    """
+    channels, height, width = shape
+    image = open_picture(read_file(path, limit=_MOST_BYTES), str(path), MOST_PIXELS)
+    from PIL import Image, ImageOps
+
+    try:
+        image.draft(
+            "RGB" if channels == 3 else "L", (2 * width, 2 * height)
+        )  # JPEG: decode no more than needed
+        upright = ImageOps.exif_transpose(image)
+        small = ImageOps.fit(
+            _flat(upright, "RGB" if channels == 3 else "L"), (width, height), Image.Resampling.LANCZOS
+        )
+    except Exception as error:  # whatever a decoder stumbles over
+        raise damaged_picture(str(path), str(error)) from error
+    pixels = np.asarray(small, np.uint8).reshape(height, width, channels).transpose(2, 0, 1)
+    return np.ascontiguousarray(255 - pixels if invert else pixels)
+
+
+def picture_shape(shape: Shape) -> tuple[int, int, int] | None:
+    """Return channels, height and width of a network's sample, or None where it is no picture.
+
+    ``[c, h, w]`` and ``[h, w]`` are what they say; a vector is a square picture, grey or RGB, where its
+    length allows.
+    """
+    lengths = [length for length in shape if isinstance(length, int)]
+    if len(lengths) != len(shape):
+        return None
+    if len(lengths) == 3 and lengths[0] in (1, 3):
+        return lengths[0], lengths[1], lengths[2]
+    if len(lengths) == 2:
+        return 1, lengths[0], lengths[1]
+    if len(lengths) == 1:
+        for channels in (1, 3):
+            side = isqrt(lengths[0] // channels)
+            if side > 1 and channels * side * side == lengths[0]:
+                return channels, side, side
+    return None
+
+
+def required_picture_shape(shape: Shape, where: str) -> tuple[int, int, int]:
+    """Return the same.
+
+    Raises:
+        DataError: the network takes no pictures.
+    """
+    found = picture_shape(shape)
+    if found is None:
+        raise DataError(
+            "the network takes no pictures",
+            where=where,
+            expected="samples [1 or 3, height, width], or a square of them in a row",
+            found=f"samples {tuple(shape)}",
+            remedy="Use --data and --index instead of a picture.",
+        )
+    return found
+
+
+def _flat(image: Any, mode: str) -> Any:
+    """Return a picture without transparency, in a mode."""
+    from PIL import Image
+
+    if image.mode.startswith("I;16") or image.mode == "I":
+        image = Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        ground = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(ground, image.convert("RGBA"))
+    return image.convert(mode)

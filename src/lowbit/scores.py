@@ -1,0 +1,134 @@
+"""What a network says of samples: its scores, by the engine where that runs it, and as probabilities."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.data import Dataset
+from lowbit.engine import Program
+from lowbit.errors import DataError, EngineError, PlanError, UnsupportedError
+from lowbit.ir import Graph, evaluate
+
+Floats = npt.NDArray[np.float32]
+
+_BLOCK = 1000  # samples at a time
+_NEAR = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of samples.
+
+    Attributes:
+        values: float32 ``[n, classes]``.
+        backend: ``engine`` or ``reference``.
+        why: why it was not the engine, where it was not asked for.
+    """
+
+    values: Floats
+    backend: str
+    why: str = ""
+
+    @property
+    def classes(self) -> npt.NDArray[np.intp]:
+        """The class of the highest score of every sample; of equal ones the first."""
+        return np.asarray(self.values.argmax(axis=1))
+
+
+def score(graph: Graph, samples: Floats, backend: str = "auto", threads: int = 1) -> Scores:
+    """Return the network's scores, or whatever else its first output is.
+
+    Args:
+        graph: with one input.
+        samples: as the network takes them.
+        backend: ``engine``, ``reference``, or ``auto``: the reference only where the engine cannot.
+        threads: of the engine.
+
+    Raises:
+        EngineError: the engine was asked for and does not run it.
+        PlanError: another backend.
+    """
+    if backend not in ("auto", "engine", "reference"):
+        raise PlanError("unknown backend", expected="auto, engine or reference", found=repr(backend))
+    why = ""
+    if backend != "reference":
+        try:
+            return Scores(_by_engine(graph, samples, threads), "engine")
+        except (EngineError, UnsupportedError) as error:
+            if backend == "engine":
+                raise
+            why = error.facts
+    return Scores(_by_reference(graph, samples), "reference", why)
+
+
+def probabilities(scores: Floats) -> npt.NDArray[np.float64]:
+    """Return scores as probabilities: as they are where they are that already, else softmax.
+
+    Softmax takes logits and their logarithms of probabilities alike.
+    """
+    values = np.asarray(scores, np.float64)
+    if (values >= 0).all() and (np.abs(values.sum(axis=1) - 1) < _NEAR).all():
+        return values
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def class_count(graph: Graph) -> int:
+    """Return how many classes a network tells apart.
+
+    Raises:
+        DataError: its output is not ``[n, classes]``.
+    """
+    shape = graph.value(graph.outputs[0]).shape
+    if len(shape) != 2 or not isinstance(shape[1], int):
+        raise DataError(
+            "the network gives no scores of classes",
+            where=f"{graph.name}/{graph.outputs[0]}",
+            expected="an output [n, classes]",
+            found=str(list(shape)),
+        )
+    return shape[1]
+
+
+def checked_labels(dataset: Dataset, graph: Graph) -> npt.NDArray[np.int64]:
+    """Return the labels of a data set, which the network must have as classes.
+
+    Raises:
+        DataError: it has none, or other ones, or the network has no classes.
+    """
+    classes = class_count(graph)
+    if dataset.labels is None:
+        raise DataError(
+            "accuracy needs labels", where=dataset.name, expected="samples with labels", found="none"
+        )
+    labels = np.asarray(dataset.labels)
+    if labels.min() < 0 or labels.max() >= classes:
+        raise DataError(
+            "labels are no classes of the network",
+            where=dataset.name,
+            expected=f"0 to {classes - 1}",
+            found=f"{labels.min()} to {labels.max()}",
+        )
+    return labels
+
+
+def top(scores: Floats, labels: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.bool_]:
+    """Return for each sample whether its class is among the `most` highest scores.
+
+    Equal scores rank by class, so that every backend agrees.
+    """
+    ranked = np.argsort(-scores, axis=1, kind="stable")[:, :most]
+    return np.asarray((ranked == labels[:, None]).any(axis=1))
+
+
+def _by_engine(graph: Graph, samples: Floats, threads: int) -> Floats:
+    program = Program(graph, threads=threads)
+    blocks = (samples[at : at + _BLOCK] for at in range(0, len(samples), _BLOCK))
+    return np.concatenate([program.run(np.ascontiguousarray(block)) for block in blocks])
+
+
+def _by_reference(graph: Graph, samples: Floats) -> Floats:
+    name, output = graph.inputs[0], graph.outputs[0]
+    blocks = (samples[at : at + _BLOCK] for at in range(0, len(samples), _BLOCK))
+    return np.concatenate([np.asarray(evaluate(graph, {name: block})[output]) for block in blocks])
