@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from lowbit.errors import PlanError
 from lowbit.ir import Graph, Node, Value
+from lowbit.ir.deployed import row_length
 from lowbit.ir.layers import layers_of
 from lowbit.planes import unpack
 from lowbit.schemes import Encoding, table_decode
@@ -22,7 +23,7 @@ class LayerWeights:
 
     Attributes:
         layer: the node's name.
-        values: reals, float32 ``[o, n]``.
+        values: reals, float32 ``[o, n]``; rows of a convolution in the order (c, kh, kw).
         codes: ``[o, n]``, or None for floats.
         encoding: of the codes, or None.
     """
@@ -95,6 +96,10 @@ def _weights(graph: Graph, node: Node) -> LayerWeights:
 def _codes(value: Value) -> Codes:
     assert value.data is not None
     if value.dtype == "planes":
-        length = int(np.prod([int(extent) for extent in value.shape[1:]]))
-        return unpack(value.data, length)
-    return value.data.reshape(len(value.data), -1)
+        codes: Codes = unpack(value.data, row_length(value))
+    else:
+        codes = value.data.reshape(len(value.data), -1)
+    if len(value.shape) < 4:
+        return codes
+    maps = codes.reshape([int(extent) for extent in value.shape])  # (o, kh, kw, c), as convolutions pack them
+    return np.moveaxis(maps, -1, 1).reshape(codes.shape)
