@@ -1,6 +1,7 @@
 """Resources and clock, by open tools.
 
 ``xc7``   Yosys ``synth_xilinx``, out of context: no vendor tool, no placement, no clock frequency
+``xcup``  the same for UltraScale+
 ``ecp5``  Yosys ``synth_ecp5``, then nextpnr-ecp5 for LFE5U-45F, speed grade 6: frequency and bitstream
 
 LUTs are the sum of LUT1 … LUT6 (an upper bound on sites) and of look-up tables used as memory or shift
@@ -20,6 +21,7 @@ from lowbit.rtl.tools import run_tool
 
 _SYNTHESIS: Mapping[Target, str] = {
     "xc7": "synth_xilinx -family xc7 -noiopad -noclkbuf",
+    "xcup": "synth_xilinx -family xcup -noiopad -noclkbuf",
     "ecp5": "synth_ecp5",
 }
 
@@ -72,7 +74,7 @@ def synthesize(folder: Path, verilog: str, top: str, target: Target) -> Synthesi
         target: the family.
     """
     whole, parts = f"{_SYNTHESIS[target]} -top {top}", f"{_SYNTHESIS[target]} -noflatten -top {top}"
-    if target == "xc7":
+    if target != "ecp5":
         whole, parts = f"{whole} -flatten", f"{_SYNTHESIS[target]} -top {top}"
     for script, result in ((whole, "synthesis.json"), (parts, "blocks.json")):
         # By way of RTLIL: Yosys would read the Verilog again for named blocks, after it has flattened it.

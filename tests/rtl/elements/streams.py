@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from amaranth.sim import Simulator
 
-from lowbit.rtl.elements import Element
+from lowbit.rtl.elements import Element, PlanesElement
 
 Integers = npt.NDArray[np.int64]
 
@@ -34,8 +34,8 @@ def extreme_codes(values: Integers) -> list[int]:
 def coefficients(element: Element, channels: int, seed: int = 0) -> Integers:
     """Return coefficients of so many output channels, the largest first; of no width where there are none."""
     random, planes = np.random.default_rng(seed), element.weight_bits
-    largest = (1 << (element.coefficient_bits // planes)) - 1 if element.coefficient_bits else 1
-    found = random.integers(1, largest + 1, (channels, planes))
+    largest = element.largest_coefficient if isinstance(element, PlanesElement) else 1
+    found = random.integers(int(largest == 1), largest + 1, (channels, planes))
     found[0] = largest
     return found
 

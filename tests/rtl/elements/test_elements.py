@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("amaranth")
 from lowbit.errors import NumericError, PlanError
-from lowbit.rtl.elements import ELEMENTS, Element, MultiplyElement, ShiftElement, XnorElement
+from lowbit.rtl.elements import ELEMENTS, Element, MultiplyElement, PlanesElement, ShiftElement, XnorElement
 from lowbit.rtl.elements.element import Integers
 from lowbit.schemes import PowerOfTwo
-from tests.rtl.elements.streams import codes, models, stream
+from tests.rtl.elements.streams import codes, coefficients, models, stream
 
 ALL_PAIRS = [
     *(
@@ -25,14 +25,27 @@ ALL_PAIRS = [
         for w in (2, 3, 4)
         for s in (False, True)
     ),
-    XnorElement(1, 1, target="ecp5"),
+    XnorElement(1, 1, target="generic"),
 ]
 LONG = [
     *(MultiplyElement(lanes, 3, 8, 8, signed_activations=True) for lanes in (2, 3, 5, 8)),
     *(MultiplyElement(4, 2, 16, 16, signed_activations=s) for s in (False, True)),
     *(ShiftElement(lanes, 3, 8, 4, signed_activations=True) for lanes in (2, 3, 5, 8)),
     *(ShiftElement(4, 5, 16, 4, signed_activations=s) for s in (False, True)),
-    *(XnorElement(lanes, beats, target="ecp5") for lanes in (1, 2, 3, 7, 31, 64) for beats in (1, 3)),
+    *(XnorElement(lanes, beats, target="generic") for lanes in (1, 2, 3, 7, 31, 64) for beats in (1, 3)),
+]
+
+
+PLANES = [
+    *(
+        PlanesElement(1, 1, 2, w, activation_multipliers=(1, 2), largest_coefficient=3, target="generic")
+        for w in (1, 2)
+    ),
+    PlanesElement(3, 2, 1, 1, target="generic"),
+    PlanesElement(5, 2, 1, 3, largest_coefficient=127, target="generic"),
+    PlanesElement(7, 3, 3, 1, activation_multipliers=(1, 2, 4), target="generic"),
+    PlanesElement(33, 3, 2, 2, activation_multipliers=(3, 8), largest_coefficient=88, target="generic"),
+    PlanesElement(4, 1, 4, 4, activation_multipliers=(1, 5, 6, 9), largest_coefficient=64, target="generic"),
 ]
 
 
@@ -52,6 +65,25 @@ def test_sums_of_several_beats(element: Element, stall: float) -> None:
     """The accumulator is as narrow as the weights allow, and the first sums reach its ends."""
     a, w = codes(element, 16)
     assert stream(fitted(element, w), a, w, stall=stall) == models(element, a, w)
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+@pytest.mark.parametrize("element", PLANES, ids=str)
+def test_planes_with_coefficients_of_each_channel(element: PlanesElement, stall: float) -> None:
+    (a, w), channels = codes(element, 24), coefficients(element, 24)
+    element = element.fitted(w.reshape(len(w), -1), channels)
+    assert stream(element, a, w, channels, stall=stall) == models(element, a, w, channels)
+
+
+def test_planes_of_two_bits_for_all_pairs_and_coefficients() -> None:
+    shape = (4, 4, 4, 4)
+    a, w, low, high = np.indices(shape).reshape(4, -1)
+    element = PlanesElement(
+        1, 1, 2, 2, activation_multipliers=(1, 2), largest_coefficient=3, target="generic"
+    )
+    channels, a, w = np.stack([low, high], axis=1), a.reshape(-1, 1, 1), w.reshape(-1, 1, 1)
+    element = element.fitted(w.reshape(len(w), -1), channels)
+    assert stream(element, a, w, channels) == models(element, a, w, channels)
 
 
 @pytest.mark.parametrize("element", LONG, ids=str)
@@ -81,6 +113,11 @@ def test_every_element_is_listed_by_its_name() -> None:
         (lambda: ShiftElement(1, 1, 8, 5), "weight bits"),
         (lambda: XnorElement(1, 1, 2, 1), "activation bits"),
         (lambda: XnorElement(1, 1, 1, 2), "weight bits"),
+        (lambda: PlanesElement(1, 1, 2, 1), "activation multipliers"),
+        (lambda: PlanesElement(1, 1, 2, 1, activation_multipliers=(0, 1)), "activation multiplier"),
+        (lambda: PlanesElement(1, 1, 1, 1, largest_coefficient=0), "largest coefficient"),
+        (lambda: PlanesElement(1, 1, 1, 2, largest_coefficient=3).pack_coefficients([4, 1]), "coefficient"),
+        (lambda: PlanesElement(1 << 9, 1 << 8, 1, 2, target="ecp5"), "bits of a total"),
         (lambda: replace(XnorElement(1, 1), accumulator_bits=49), "accumulator bits"),
     ],
 )

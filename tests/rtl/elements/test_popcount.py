@@ -22,7 +22,7 @@ from lowbit.rtl.verilog import to_verilog
 def counts(width: int, pairs: list[tuple[int, int]]) -> list[int]:
     """Return what the logic counts."""
     m, x, w, count, found = Module(), Signal(width), Signal(width), Signal(range(width + 1)), []
-    m.d.comb += count.eq(agreeing_bits(m, x, w, "ecp5"))
+    m.d.comb += count.eq(agreeing_bits(m, x, w, "generic"))
 
     async def bench(context):  # type: ignore[no-untyped-def]
         for left, right in pairs:

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from lowbit.rtl.elements.element import Element
 from lowbit.rtl.elements.multiply import MultiplyElement
+from lowbit.rtl.elements.planes import PlanesElement
 from lowbit.rtl.elements.shift import ShiftElement
 from lowbit.rtl.elements.xnor import XnorElement
 
-__all__ = ["ELEMENTS", "Element", "MultiplyElement", "ShiftElement", "XnorElement"]
+__all__ = ["ELEMENTS", "Element", "MultiplyElement", "PlanesElement", "ShiftElement", "XnorElement"]
 
 ELEMENTS: Mapping[str, type[Element]] = {
-    kind.kind: kind for kind in (MultiplyElement, ShiftElement, XnorElement)
+    kind.kind: kind for kind in (MultiplyElement, ShiftElement, XnorElement, PlanesElement)
 }
 """Every element, by name."""

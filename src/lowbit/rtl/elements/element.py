@@ -14,7 +14,7 @@ Ports of what is drawn; it moves while ``enable`` is 1, and begins with a regist
     coefficients  what a sum's output channel adds (planes only, else no bits): the same in all beats of a sum
     sum           signed; of the beats up to the one that was there `latency` clocks ago
 
-A sum stays for as many clocks as the next one has beats. A lane or a tap that a layer does not use is fed
+A sum is there for one clock, then the next one begins. A lane or a tap that a layer does not use is fed
 activation code 0 and weight code 0, and adds ``A(0) · W(0)``, which whoever plans the layer takes off its
 thresholds. Sums may wrap on the way; `sum_range` says what must fit at the end.
 """

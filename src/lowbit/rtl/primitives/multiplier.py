@@ -1,17 +1,14 @@
 """Signed multiplier with registers: at both inputs and at the product, which appears two clocks after.
 
-7-series: the synthesizer packs the registers into the DSP48E1. ECP5: it does not, so the MULT18X18D is
-named with its registers (67 MHz become more than 100).
+7-series and UltraScale+: the synthesizer packs the registers into the DSP48. ECP5: it does not, so the
+MULT18X18D is named with its registers (67 MHz become more than 100).
 """
 
 from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal, Value, signed
 
-from lowbit.rtl.primitives.target import Target
+from lowbit.rtl.primitives.target import ECP5_MULTIPLIER_BITS, Target
 
 LATENCY = 2
-
-ECP5_BITS = 18
-"""Width of an input of MULT18X18D."""
 
 
 def multiply(
@@ -42,13 +39,13 @@ def multiply(
 def _mult18x18d(
     m: Module, name: str, x: Value, x_enable: Value, weight: Value, enable: Value, product: Signal
 ) -> Signal:
-    wide = Signal(signed(2 * ECP5_BITS), name=f"{name}_wide")
-    wide_x, wide_weight = Signal(signed(ECP5_BITS)), Signal(signed(ECP5_BITS))
+    wide = Signal(signed(2 * ECP5_MULTIPLIER_BITS), name=f"{name}_wide")
+    wide_x, wide_weight = Signal(signed(ECP5_MULTIPLIER_BITS)), Signal(signed(ECP5_MULTIPLIER_BITS))
     m.d.comb += [wide_x.eq(x), wide_weight.eq(weight), product.eq(wide)]
     bits = {}
-    for bit in range(ECP5_BITS):
+    for bit in range(ECP5_MULTIPLIER_BITS):
         bits[f"i_A{bit}"], bits[f"i_B{bit}"] = wide_x[bit], wide_weight[bit]
-    for bit in range(2 * ECP5_BITS):
+    for bit in range(2 * ECP5_MULTIPLIER_BITS):
         bits[f"o_P{bit}"] = wide[bit]
     registers = {
         "p_REG_INPUTA_CLK": "CLK0", "p_REG_INPUTA_CE": "CE0",

@@ -4,15 +4,15 @@
 
 The first level takes three pairs of bits and gives their count in two bits: two tables for three products.
 Then six bits of the same weight become a count of three bits, in three tables, until two numbers are left.
-7-series: tables by name, because synthesizers take the structure apart again. Others: the same functions, as
-logic.
+7-series and UltraScale+: tables by name, because synthesizers take the structure apart again. Others: the
+same functions, as logic.
 """
 
 from collections.abc import Callable, Sequence
 
 from amaranth.hdl import Cat, Const, Instance, Module, Signal, Value
 
-from lowbit.rtl.primitives.target import Target
+from lowbit.rtl.primitives.target import NAMED_TABLES, Target
 
 LUT_INPUTS = 6
 
@@ -73,7 +73,7 @@ class _Tables:
     def _table(self, inputs: Sequence[Value], content: int) -> Value:
         output = Signal(name=f"table{self._made}")
         self._made += 1
-        if self._target == "xc7":
+        if self._target in NAMED_TABLES:
             size = len(inputs)
             pins = {f"i_I{number}": bit for number, bit in enumerate(inputs)}
             self._m.submodules[f"lut{self._made}"] = Instance(
