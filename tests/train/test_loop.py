@@ -61,6 +61,33 @@ def test_a_seed_decides_every_number(tmp_path: Path) -> None:
     assert losses[0] == losses[1] != losses[2]
 
 
+def test_samples_kept_out_judge_in_place_of_the_test_samples(tmp_path: Path) -> None:
+    splits, settings = made(), recipe(epochs=1, validation=30)
+    result = train(settings, splits, out=tmp_path / "held")
+    assert result.facts["test_samples"] == 30
+    cut = [
+        load((data.samples, data.labels))
+        for data in (splits.held_out(30).train, splits.held_out(30).test)
+        if data.labels is not None
+    ]
+    assert [len(data) for data in cut] == [50, 30]
+    np.testing.assert_array_equal(cut[1].samples, splits.train.samples[50:])
+    same = train(replace(settings, validation=0), Splits(*cut), out=tmp_path / "cut")
+    assert [row["loss"] for row in same.facts["curve"]] == [row["loss"] for row in result.facts["curve"]]
+    assert same.top1 == result.top1
+    with pytest.raises(PlanError, match="too many samples are kept out"):
+        train(recipe(validation=80), splits, out=tmp_path / "all")
+
+
+def test_a_checkpoint_from_before_a_setting_existed_is_gone_on_from(tmp_path: Path) -> None:
+    train(recipe(epochs=1), made(), out=tmp_path)
+    path = tmp_path / "checkpoint.safetensors"
+    tensors, facts = read_tensors(path, ("recipe", "position"))
+    del facts["recipe"]["validation"]
+    write_tensors(path, tensors, facts)
+    assert train(recipe(epochs=1), made(), out=tmp_path).facts["curve"]
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_a_run_that_goes_on_gives_the_same_weights(tmp_path: Path, optimizer: str) -> None:
     settings = recipe(

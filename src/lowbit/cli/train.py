@@ -24,6 +24,10 @@ def train(
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")] = None,
+    validation: Annotated[
+        int | None,
+        typer.Option("--validation", min=1, help="Training samples to judge by, not the test samples."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on from the folder's checkpoint, or start again.")
     ] = True,
@@ -42,7 +46,8 @@ def train(
     from lowbit.train import Recipe, Splits
     from lowbit.train import train as run
 
-    given = {name: value for name, value in (("seed", seed), ("epochs", epochs)) if value is not None}
+    named = {"seed": seed, "epochs": epochs, "validation": validation}
+    given = {name: value for name, value in named.items() if value is not None}
     chosen = Recipe.read(recipe, **given)
     folder = output or Path("runs") / f"{chosen.name}-seed{chosen.seed}"
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks

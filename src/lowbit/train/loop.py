@@ -51,7 +51,7 @@ def train(
 
     Args:
         recipe: what to do.
-        data: samples in [0, 1] with labels.
+        data: samples in [0, 1] with labels; with `Recipe.validation` the test samples are not looked at.
         out: the folder; made where it is missing.
         device: ``auto``, ``cpu`` or ``cuda``; under ``torchrun`` every process takes part.
         resume: go on from the folder's checkpoint, where there is one.
@@ -60,11 +60,13 @@ def train(
         command: what the result says it was made by.
 
     Raises:
-        PlanError: the recipe does not fit the network, or a checkpoint not the recipe.
+        PlanError: the recipe does not fit the network or the samples, or a checkpoint not the recipe.
         DataError: samples do not fit the network, or are fewer than a batch.
         NumericError: a loss that is not finite; the last good checkpoint stays.
         MissingExtra: ``tensorboard`` is not installed.
     """
+    if recipe.validation:
+        data = data.held_out(recipe.validation)
     run = prepare_run(recipe, data, Path(out), device)
     start = run.restore() if resume else Position()
     metrics = Metrics(run.folder, start.epoch, tensorboard and run.fabric.is_global_zero)

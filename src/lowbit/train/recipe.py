@@ -171,6 +171,8 @@ class Recipe(_Table):
         average: decay per step of the moving average of weights; 0 for none.
         reestimate: batches by which statistics of batch normalization are taken again at the end.
         evaluate_every: epochs between two points of the learning curve.
+        validation: training samples kept out, the last ones, by which the network is judged instead of by the
+            test samples: to choose settings by.
         optimizer, schedule, augmentation, loss: see there.
         plan: by layer-name pattern, the arguments of `lowbit.nn.LayerPlan`; empty for a float network.
         published: see there.
@@ -188,6 +190,7 @@ class Recipe(_Table):
     average: float = 0.0
     reestimate: int = 0
     evaluate_every: int = 1
+    validation: int = 0
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -201,6 +204,7 @@ class Recipe(_Table):
             _within(getattr(self, name), name, above=0)
         _within(self.seed, "seed")
         _within(self.reestimate, "reestimate")
+        _within(self.validation, "validation")
         _within(self.average, "average", most=1.0)
         if len(self.normalize) not in (0, 2) or (self.normalize and not self.normalize[1] > 0):
             found = str(list(self.normalize))

@@ -78,7 +78,7 @@ class Run:
         if not path.exists():
             return Position()
         tensors, facts = read_tensors(path, ("recipe", "position"))
-        if facts["recipe"] != self.recipe.to_dict():
+        if Recipe.of(facts["recipe"], str(path)) != self.recipe:  # new settings have their defaults there
             raise PlanError(
                 "the folder holds a run of another recipe",
                 where=str(path),
