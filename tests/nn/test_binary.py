@@ -79,6 +79,16 @@ def test_codes_mean_what_training_multiplies(length: int, rule: str, scale: str)
     np.testing.assert_allclose(coded.values()[~known], 0, atol=1e-29)
 
 
+@pytest.mark.parametrize("length", [32, 512, 4096])
+def test_a_learned_scale_begins_with_sums_of_spread_one(length: int) -> None:
+    torch.manual_seed(0)
+    layer = Linear(length, 50, bias=False, weight="binary", activation="binary", scale="learned")
+    sums = layer(torch.randn(40, length))
+    assert 0.9 < sums.std() < 1.1
+    sums.square().mean().backward()
+    assert layer.weight_quantizer.scale.grad.abs().min() > 0
+
+
 def test_one_bit_of_mean_magnitude_is_the_least_squares_scale() -> None:
     weight = torch.randn(5, 33)
     found = BinaryWeight(5, "clip").coded(weight).encoding.levels()[:, 1]

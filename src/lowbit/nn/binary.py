@@ -2,15 +2,17 @@
 
     weight       a_o sign(w'),   w' = w, or standardized: z = (w - mean_o) / deviation_o
                  a_o = mean |w|, or mean |w - mean_o|            (Rastegari et al., XNOR-Net 2016, eq. 6)
+                 a_o = |s_o| / sqrt n, s learned, n weights per output
     activation   sign(x)
 
-The scale is a constant to the gradient, unless it is learned. Standardized weights (the rules `ede` and
-`recu` of `lowbit.nn.gradients`) have the gradient of the standardization too:
+The scale is a constant to the gradient, unless it is learned: s = 1 at first, so that sums of n signs spread
+as one does, and a classifier begins with logits of that size whatever it reads. Standardized weights (the
+rules `ede` and `recu` of `lowbit.nn.gradients`) have the gradient of the standardization too:
 
     dL/dw = (G - mean G - z mean(G z)) / deviation,   G = dL/dz
 """
 
-from math import prod
+from math import prod, sqrt
 
 import numpy as np
 import torch
@@ -37,7 +39,7 @@ class BinaryWeight(WeightQuantizer):
     Args:
         outputs: how many.
         gradient: a rule of `lowbit.nn.gradients`.
-        scale: `mean` (of magnitudes), `one`, or `learned` from there on.
+        scale: `mean` (of magnitudes), `one`, or `learned`.
     """
 
     def __init__(self, outputs: int, gradient: str = "recu", scale: str = "mean") -> None:
@@ -85,7 +87,7 @@ class BinaryWeight(WeightQuantizer):
         else:
             centre, deviation = weight, weight.new_ones(len(weight), 1)
         if self.scale is not None:
-            return centre, self.scale.abs().view(column)
+            return centre, self.scale.abs().div(sqrt(prod(weight.shape[1:]))).view(column)
         if self.kind == "one":
             return centre, weight.new_ones(len(weight)).view(column)
         axes = tuple(range(1, weight.ndim))
