@@ -1,9 +1,7 @@
-"""Write `results/power-of-two.md`: weights that are powers of two, beside float, ternary and binary ones.
+"""The page of weights that are powers of two, beside float, ternary and binary ones (`benchmarks/readme.py`).
 
-    python benchmarks/power_of_two.py
-
-Takes what was kept of `recipes/*-fashion*.toml`; an empty cell was not trained. A cell of several seeds is
-their median.
+From what was kept of `recipes/*-fashion*.toml`: an empty cell was not trained, one of several seeds is their
+median.
 """
 
 import json
@@ -39,9 +37,11 @@ network teaches all others; recipes: `recipes/*-fashion*.toml`. The bar, for Res
 {100 * BARS[4]:.1f} points below float at 4 and 3 bits, {100 * BARS[2]:.0f} at 2."""
 
 
-def main() -> None:
+def page() -> str:
+    """Return the tables of all networks, and what made them."""
     found = kept()
-    (RESULTS / "power-of-two.md").write_text(page(found))
+    parts = [HEAD, *(table(name, found) for name in NETWORKS if name in found), conditions(found)]
+    return "\n\n".join(parts) + "\n"
 
 
 def kept() -> Found:
@@ -51,12 +51,6 @@ def kept() -> Found:
         result = json.loads(path.read_text())
         found[result["recipe"]].append(result)
     return found
-
-
-def page(found: Found) -> str:
-    """Return the tables of all networks, and what made them."""
-    parts = [HEAD, *(table(name, found) for name in NETWORKS if name in found), conditions(found)]
-    return "\n\n".join(parts) + "\n"
 
 
 def table(name: str, found: Found) -> str:
@@ -102,7 +96,3 @@ def conditions(found: Found) -> str:
     return "\n".join(
         [*lines, "", f"`lowbit train recipes/RECIPE.toml --data DIR`; {'; '.join(sorted(machines))}."]
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Writes README's tables and `results/reproduced.md` from `results/`: no figure there is typed by hand.
+"""Writes README's tables and two pages of `results/` from `results/`: no figure there is typed by hand.
 
     python benchmarks/readme.py [--check]
 
@@ -10,6 +10,8 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+
+import power_of_two
 
 from lowbit.reproduce import Kept, Row, kept, read_rows
 
@@ -31,6 +33,7 @@ def main() -> int:
     wanted = {
         readme: f"{before}{START}\n\n{tables()}\n{END}{rest.partition(END)[2]}",
         ROOT / "results" / "reproduced.md": reproduced(),
+        ROOT / "results" / "power-of-two.md": power_of_two.page(),
     }
     if options.check:
         return int(any(not path.exists() or path.read_text() != text for path, text in wanted.items()))
