@@ -92,24 +92,27 @@ class PlaneConvolutionStep final : public Step {
       endings_[r].set_row_factor(weights.offsets);
     }
     factors_.place(layer_, endings_);
+    layer_.pairs = layer_.binary && kernel_.pairs && units % 2 == 0;
+    if (layer_.pairs) pair_weights(units);
     layer_.weights = packed_.data();
     set_shift(window.group, units);
     plan_.lay(units, window.group == 1, output.pixel);
     regions_ = plan_.regions(endings_);
-    if (layer_.binary) strips_ = plan_.strips(units, output.pixel, endings_);
+    if (layer_.binary) strips_ = plan_.strips(units, layer_.pairs ? 2 : 1, output.pixel, endings_);
     window_ = {regions_.data(), regions_.size(), output.pixels(), shift_.empty() ? nullptr : shift_.data(), strips_.data(),
                strips_.size()};
     name = where;
     kernel = kernel_.level;
     unit = "popcount";
     work = static_cast<double>(plan_.all_taps() * depth_ * channels_ * layer_.input_planes * layer_.weight_planes);
-    scratch = needs_sums() ? output.pixels() + input.pixels() : 1;
+    scratch = needs_sums() ? output.pixels() + input.pixels() : layer_.pairs ? input.row / sizeof(std::int32_t) : 1;
     cost = static_cast<double>(output.pixels() * layer_.words * channels_ * layer_.input_planes * layer_.weight_planes) / 60;
   }
 
   void run(const Block& block) const override {
-    const Rows maps = maps_of(block, x_, result, needs_sums());
+    Rows maps = maps_of(block, x_, result, needs_sums());
     if (needs_sums()) sum_windows(block.place(x_), block.rows, block.sums);
+    if (layer_.pairs) maps.x = pair_inputs(block.place(x_), block.rows, block.sums);
     share(block, groups_of(channels_), window_.sum_count, cost,
           [&](const Part& part) { kernel_.run(layer_, window_, maps, part); });
   }
@@ -144,6 +147,38 @@ class PlaneConvolutionStep final : public Step {
         }
       }
     }
+  }
+
+  // (w1, w2) -> (w1, w1 ^ w2), whose bits each ending counts.
+  void pair_weights(std::size_t units) {
+    const PlaneLayout layout{channels_, layer_.words, 1, kernel_.lanes};
+    std::vector<std::int32_t> ones(plan_.taps());
+    for (std::size_t o = 0; o < channels_; ++o) {
+      std::fill(ones.begin(), ones.end(), 0);
+      for (std::size_t k = 0; k < layer_.words; k += 2) {
+        std::uint32_t& second = packed_[layout.at(o, k + 1, 0)];
+        second ^= packed_[layout.at(o, k, 0)];
+        ones[k / units] += std::popcount(second);
+      }
+      for (std::size_t r = 0; r < endings_.size(); ++r) {
+        std::int32_t sum = 0;
+        for (const std::size_t tap : plan_.valid(r)) sum += ones[tap];
+        endings_[r].pair(o, sum);
+      }
+    }
+  }
+
+  // (x1, x2) -> (x1, x1 ^ x2), in the step's scratch.
+  static const std::byte* pair_inputs(const Place& in, std::size_t rows, std::int32_t* scratch) {
+    const std::size_t count = rows * in.value->row / sizeof(std::uint64_t);
+    auto* pairs = reinterpret_cast<std::byte*>(scratch);
+    for (std::size_t n = 0; n < count; ++n) {
+      std::uint64_t pair;
+      std::memcpy(&pair, in.at + n * sizeof pair, sizeof pair);
+      pair ^= pair << 32;
+      std::memcpy(pairs + n * sizeof pair, &pair, sizeof pair);
+    }
+    return pairs;
   }
 
   void set_shift(std::size_t group, std::size_t units) {

@@ -24,6 +24,7 @@ template <class Function>
 struct PlaneKernel : Kernel<Function> {
   unsigned word_bits = 0;
   std::size_t lanes = 0;
+  bool pairs = false;
 };
 
 struct KernelSet {
@@ -38,6 +39,7 @@ struct KernelSet {
   Kernel<byte_convolution_kernel> byte_convolution;
   Kernel<float_convolution_kernel> float_convolution;
   Kernel<popcount_peak_kernel> popcount_peak;
+  Kernel<pair_peak_kernel> pair_peak;
   Kernel<dot_peak_kernel> dot_peak;
 };
 

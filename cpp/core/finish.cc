@@ -50,6 +50,14 @@ void Finish::fold(std::size_t channel, std::int32_t factor) {
   constant_[channel] = 0;
 }
 
+void Finish::pair(std::size_t channel, std::int32_t ones) {
+  const std::size_t count = constant_.size();
+  thresholds_.resize(2 * count, std::numeric_limits<std::int32_t>::max());
+  const std::int64_t shifted = std::int64_t{thresholds_[channel]} + ones;
+  thresholds_[channel] = static_cast<std::int32_t>(shifted >> 1);
+  thresholds_[count + channel] = static_cast<std::int32_t>((shifted - 1) >> 1);
+}
+
 Epilogue Finish::view() const {
   Epilogue view = epilogue_;
   view.constant = constant_.data();

@@ -55,6 +55,9 @@ class Finish final {
   // Divides the accumulator out of the comparison: constant + factor * s > T  <=>  s > floor((T - constant) / factor).
   void fold(std::size_t channel, std::int32_t factor);
 
+  // Thresholds of one layer in pairs, whose weights have `ones` bits W: see PlaneLayer.
+  void pair(std::size_t channel, std::int32_t ones);
+
   // Points into this object.
   Epilogue view() const;
 

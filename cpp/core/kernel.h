@@ -67,8 +67,17 @@ struct PlaneLayer {
   std::int32_t input_factor[kMaxPlanes];
   bool bare;                           // one plane each, both factors 1, no constant: acc = -popcount
   bool binary;                         // bare, and its single threshold gives the single plane of the output
+  bool pairs;                          // binary, words in pairs: see below
   Epilogue epilogue;
 };
+
+// Two words for one popcount, as Winograd's inner product of 1968 has two products for one multiplication. With
+// p = x1 ^ w1, q = x2 ^ w2, X = x1 ^ x2 and W = w1 ^ w2, a full adder of X, p and q has the sum bit X ^ p ^ q = W, so
+//   p + q = 2 majority(p, X, ~W) + W - X,   bit by bit.
+// Of X and W there is one for all channels and one for all pixels: a layer in pairs is given inputs (x1, X) and weights
+// (w1, W), and has popcount(W) in its thresholds. Twice what is compared is odd or even with the sum of popcount(X):
+//   S - 2 P > T  <=>  floor(S / 2) - P > floor((T - S mod 2) / 2),
+// S = sum popcount(X), P = sum popcount(majority): its thresholds are those for an even S, [groups * 16], then for an odd S.
 
 // acc = sum_n x_n w_on, x unsigned and w signed bytes.
 struct ByteLayer {
@@ -135,7 +144,7 @@ struct Region {
 // borders included: every word of the window goes to those pixels of the strip whose window holds it.
 inline constexpr std::size_t kStrip = 4;
 
-// Words that the same pixels of a strip read.
+// Words, or pairs of words, that the same pixels of a strip read.
 struct Reads {
   unsigned pixels;    // bit r: pixel r reads them
   const Unit* units;  // x from the window's first tap, inside the map or not
@@ -202,6 +211,7 @@ using byte_convolution_kernel = void(const ByteLayer&, const Window&, const Rows
 using float_convolution_kernel = void(const FloatLayer&, const Window&, const Rows&, const Part&);
 // Repeats the innermost step of a kernel in registers alone; returns the multiply-adds done.
 using popcount_peak_kernel = std::uint64_t(std::uint64_t repeats);
+using pair_peak_kernel = std::uint64_t(std::uint64_t repeats);
 using dot_peak_kernel = std::uint64_t(std::uint64_t repeats);
 
 #define LOWBIT_KERNEL(operation, level) \

@@ -126,7 +126,8 @@ std::vector<Region> WindowPlan::regions(const std::vector<Finish>& endings) cons
   return regions;
 }
 
-std::vector<Strips> WindowPlan::strips(std::size_t units, std::size_t y_pixel, const std::vector<Finish>& endings) {
+std::vector<Strips> WindowPlan::strips(std::size_t units, std::size_t each, std::size_t y_pixel,
+                                       const std::vector<Finish>& endings) {
   const std::size_t outputs = height() * width(), region_columns = columns_.classes().size();
   for (std::size_t first = 0; first < outputs; first += kStrip) {
     StripPlan one;
@@ -147,11 +148,12 @@ std::vector<Strips> WindowPlan::strips(std::size_t units, std::size_t y_pixel, c
   // Weights reach the first cache where they meet the most pixels; other strips then find them there.
   std::stable_sort(strips_.begin(), strips_.end(), [](const auto& a, const auto& b) { return a->y.size() > b->y.size(); });
   std::vector<Strips> all;
-  for (const std::unique_ptr<StripPlan>& plan : strips_) all.push_back(lay_strips(*plan, units, y_pixel, endings));
+  for (const std::unique_ptr<StripPlan>& plan : strips_) all.push_back(lay_strips(*plan, units, each, y_pixel, endings));
   return all;
 }
 
-Strips WindowPlan::lay_strips(StripPlan& plan, std::size_t units, std::size_t y_pixel, const std::vector<Finish>& endings) const {
+Strips WindowPlan::lay_strips(StripPlan& plan, std::size_t units, std::size_t each, std::size_t y_pixel,
+                              const std::vector<Finish>& endings) const {
   plan.units.resize(std::size_t{1} << kStrip);
   std::vector<std::size_t> readers(taps());
   for (std::size_t r = 0; r < plan.regions.size(); ++r) {
@@ -160,7 +162,7 @@ Strips WindowPlan::lay_strips(StripPlan& plan, std::size_t units, std::size_t y_
   for (std::size_t tap = 0; tap < taps(); ++tap) {
     const std::size_t row = tap / columns_.kernel() * rows_.dilation(), column = tap % columns_.kernel() * columns_.dilation();
     const std::size_t x = (row * input_width_ + column) * input_pixel_;
-    for (std::size_t n = 0; n < units && readers[tap] != 0; ++n) {
+    for (std::size_t n = 0; n < units && readers[tap] != 0; n += each) {
       plan.units[readers[tap]].push_back({static_cast<std::uint32_t>(x + 4 * n), static_cast<std::uint32_t>(tap * units + n)});
     }
   }

@@ -80,8 +80,8 @@ class WindowPlan final {
   // The regions, each with its ending (one for all, or one each). Points into this object.
   std::vector<Region> regions(const std::vector<Finish>& endings) const;
 
-  // The same outputs as strips, for a binary layer: an ending for every region.
-  std::vector<Strips> strips(std::size_t units, std::size_t y_pixel, const std::vector<Finish>& endings);
+  // The same outputs as strips, for a binary layer: an ending for every region. A tap is `units` words, read `each` at a time.
+  std::vector<Strips> strips(std::size_t units, std::size_t each, std::size_t y_pixel, const std::vector<Finish>& endings);
 
   // Calls visit(taps: input pixels from the first one, the first one's input pixel, output pixel) for one of `parts`
   // shares of a region.
@@ -110,7 +110,8 @@ class WindowPlan final {
   }
 
  private:
-  Strips lay_strips(StripPlan& plan, std::size_t units, std::size_t y_pixel, const std::vector<Finish>& endings) const;
+  Strips lay_strips(StripPlan& plan, std::size_t units, std::size_t each, std::size_t y_pixel,
+                    const std::vector<Finish>& endings) const;
 
   std::size_t input_width_, input_pixel_;
   Axis rows_, columns_;

@@ -245,6 +245,7 @@ void test_plane_convolution(const std::string& level) {
   for (int repeat = 0; repeat < 80; ++repeat) plane_case(level, random, 1, 1, any_shape(random), true);
   for (int repeat = 0; repeat < 10; ++repeat) {
     plane_case(level, random, 1, 1, grouped(random, 2, 32, 16), true);
+    plane_case(level, random, 1, 1, grouped(random, 2, 64, 16), true);
     plane_case(level, random, 1 + static_cast<unsigned>(repeat) % 2, 1, grouped(random, 2, 32, 16));
   }
 }

@@ -294,6 +294,8 @@ void test_look_up(const std::string& level) {
 
 void test_popcount_peak(const std::string& level) { CHECK(select_kernels(level).popcount_peak.run(10) > 0, level); }
 
+void test_pair_peak(const std::string& level) { CHECK(select_kernels(level).pair_peak.run(10) > 0, level); }
+
 void test_dot_peak(const std::string& level) { CHECK(select_kernels(level).dot_peak.run(10) > 0, level); }
 
 #define LOWBIT_KERNEL(operation, level)                         \

@@ -212,6 +212,7 @@ void test_plane_convolution(const std::string& level);
 void test_byte_convolution(const std::string& level);
 void test_float_convolution(const std::string& level);
 void test_popcount_peak(const std::string& level);
+void test_pair_peak(const std::string& level);
 void test_dot_peak(const std::string& level);
 
 }  // namespace lowbit::testing

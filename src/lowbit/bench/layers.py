@@ -1,9 +1,11 @@
 """A network step by step: the kernel that ran, its time, its share of the peak, and why it is not more.
 
-The peak is measured in the same run, in registers alone: binary multiply-adds by xor, popcount and subtract,
-or products of bytes.
+Peaks are measured in the same run, in registers alone: binary multiply-adds by xor, popcount and subtract
+(`popcount`), or products of bytes (`dot`). Where kernels take binary words in pairs, one popcount for two, a
+share of `popcount` can be above 1; the peak of that loop is `pairs`.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,12 +43,14 @@ class PerLayer:
         seconds: of all steps together.
         peaks: multiply-adds per second of one core, by unit.
         share: the time that all products would take at their peaks, over the time of the network.
+        share_of_pairs: the same with the peak of pairs for all binary products; None where there are none.
     """
 
     layers: tuple[LayerTime, ...]
     seconds: float
     peaks: dict[str, float]
     share: float
+    share_of_pairs: float | None
 
 
 def per_layer(program: Program, sample: npt.NDArray[np.float32]) -> PerLayer:
@@ -58,9 +62,16 @@ def per_layer(program: Program, sample: npt.NDArray[np.float32]) -> PerLayer:
         steps = program.profile(sample, _REPEATS)
         best = [min(pair, key=lambda step: step.seconds) for pair in zip(best or steps, steps, strict=True)]
     total = sum(step.seconds for step in best)
-    ideal = sum(step.work / peaks[step.unit] for step in best if step.unit in peaks)
     layers = tuple(_layer(step, peaks, total, len(sample)) for step in best)
-    return PerLayer(layers, total, peaks, ideal / total)
+    in_pairs = {**peaks, "popcount": peaks["pairs"]} if "pairs" in peaks else None
+    return PerLayer(
+        layers, total, peaks, _ideal(best, peaks) / total, in_pairs and _ideal(best, in_pairs) / total
+    )
+
+
+def _ideal(steps: Sequence[StepTime], peaks: Mapping[str, float]) -> float:
+    """Return the seconds of all products at their peaks."""
+    return sum(step.work / peaks[step.unit] for step in steps if step.unit in peaks)
 
 
 def _layer(step: StepTime, peaks: dict[str, float], total: float, batch: int) -> LayerTime:

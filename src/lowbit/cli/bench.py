@@ -79,5 +79,6 @@ def _per_layer(model: Path, batch: int, as_json: bool) -> None:
     print_table(f"{model}: batch {batch}, one thread, step by step", columns, rows)
     peaks = ", ".join(f"{name} {rate / 1e12:.2f}" for name, rate in result.peaks.items())
     total = f"all steps {result.seconds * 1e6:.1f} µs"
-    out.print(f"{total}; products at their peaks would take {result.share:.1%} of it")
+    pairs = "" if result.share_of_pairs is None else f" ({result.share_of_pairs:.1%} with pairs of words)"
+    out.print(f"{total}; products at their peaks would take {result.share:.1%} of it{pairs}")
     out.print(f"peaks in 10^12 multiply-adds a second: {peaks}", style="dim")

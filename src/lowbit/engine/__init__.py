@@ -34,7 +34,8 @@ def kernel_levels() -> list[str]:
 def measure_peak(level: str = "") -> dict[str, float]:
     """Return multiply-adds per second of one core, in registers alone.
 
-    ``popcount``: binary; ``dot``: bytes, where the level has an instruction for them.
+    ``popcount``: binary, word by word; ``pairs``: binary, one popcount for two words, where kernels do that;
+    ``dot``: bytes, where the level has an instruction for them.
 
     Raises:
         EngineError: the level is unknown or not available here.

@@ -1,0 +1,131 @@
+// Floats and bytes to codes, in AVX-512. Included by the file of a level, behind avx512.inl.
+namespace lowbit::avx512_vpopcntdq {
+namespace {
+
+template <unsigned kBits>
+void encode_row(const Encoder& encoder, const std::byte* x, std::byte* y, std::size_t y_plane) {
+  __m512 threshold[1u << kBits];
+  for (unsigned c = 0; c + 1 < (1u << kBits); ++c) threshold[c] = _mm512_set1_ps(encoder.thresholds[c]);
+  for (std::size_t first = 0; first < encoder.features; first += kGroup) {
+    const __mmask16 valid = first_lanes(encoder.features - first);
+    const __m512 value = _mm512_maskz_loadu_ps(valid, x + 4 * first);
+    __m512 left[1u << kBits];
+    for (unsigned c = 0; c + 1 < (1u << kBits); ++c) left[c] = threshold[c];
+    __mmask16 bits[kBits];
+    rank_bits<kBits>(
+        left, [&](__m512 t) { return _mm512_cmp_ps_mask(value, t, _CMP_GT_OQ); },
+        [](__mmask16 up, __m512 low, __m512 high) { return _mm512_mask_mov_ps(low, up, high); }, bits);
+    write_ranks(bits, kBits, encoder.output, encoder.rank_is_code, encoder.table, valid, y + first / 8, y_plane,
+                y + first);
+  }
+}
+
+// Eight ranks; a NaN is not above anything.
+inline __m256i grid_ranks(const Encoder& encoder, __m256 value) {
+  const __m512d steps = _mm512_mul_pd(_mm512_cvtps_pd(value), _mm512_set1_pd(encoder.rate));
+  const __m512d above = _mm512_sub_pd(steps, _mm512_set1_pd(encoder.first));
+  // max returns its second operand for a NaN.
+  const __m512d top = _mm512_set1_pd((1 << encoder.bits) - 1);
+  const __m512d bounded = _mm512_min_pd(_mm512_max_pd(above, _mm512_setzero_pd()), top);
+  return _mm512_cvt_roundpd_epi32(bounded, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+}
+
+// Compares with the thresholds above and below a rank that is at most one off.
+inline __m512i corrected(const Encoder& encoder, __m512 value, __m512i rank) {
+  const __m512 above = _mm512_i32gather_ps(rank, encoder.thresholds, 4);
+  const __mmask16 inner = _mm512_test_epi32_mask(rank, rank);
+  const __m512i lower = _mm512_sub_epi32(rank, _mm512_set1_epi32(1));
+  const __m512 below = _mm512_mask_i32gather_ps(value, inner, lower, encoder.thresholds, 4);
+  const __mmask16 down = _mm512_mask_cmp_ps_mask(inner, value, below, _CMP_NGT_UQ);
+  return _mm512_mask_mov_epi32(count_if(rank, _mm512_cmp_ps_mask(value, above, _CMP_GT_OQ)), down, lower);
+}
+
+void encode_grid(const Encoder& encoder, const std::byte* x, std::byte* y) {
+  for (std::size_t first = 0; first < encoder.features; first += kGroup) {
+    const std::size_t count = encoder.features - first;
+    const __m512 value = _mm512_maskz_loadu_ps(first_lanes(count), x + 4 * first);
+    const __m256i low = grid_ranks(encoder, _mm512_castps512_ps256(value));
+    const __m256i high = grid_ranks(encoder, _mm512_extractf32x8_ps(value, 1));
+    __m512i rank = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    if (!encoder.exact) rank = corrected(encoder, value, rank);
+    if (encoder.rank_is_code) {
+      _mm512_mask_cvtepi32_storeu_epi8(y + first, first_lanes(count), rank);
+    } else {
+      write_bytes(rank, encoder.table, count, y + first);
+    }
+  }
+}
+
+void encode_many_ranks(const Encoder& encoder, const std::byte* x, std::byte* y) {
+  for (std::size_t first = 0; first < encoder.features; first += kGroup) {
+    const std::size_t count = encoder.features - first;
+    const __m512 value = _mm512_maskz_loadu_ps(first_lanes(count), x + 4 * first);
+    __m512i rank = _mm512_setzero_si512();
+    for (unsigned c = 0; c + 1 < (1u << encoder.bits); ++c) {
+      rank = count_if(rank, _mm512_cmp_ps_mask(value, _mm512_set1_ps(encoder.thresholds[c]), _CMP_GT_OQ));
+    }
+    write_bytes(rank, encoder.table, count, y + first);
+  }
+}
+
+}  // namespace
+
+void encode(const Encoder& encoder, const Rows& rows) {
+  for (std::size_t row = 0; row < rows.count; ++row) {
+    const std::byte* x = rows.x + row * rows.x_row;
+    std::byte* y = rows.y + row * rows.y_row;
+    switch (encoder.bits) {
+      case 1: encode_row<1>(encoder, x, y, rows.y_plane); break;
+      case 2: encode_row<2>(encoder, x, y, rows.y_plane); break;
+      case 3: encode_row<3>(encoder, x, y, rows.y_plane); break;
+      case 4: encode_row<4>(encoder, x, y, rows.y_plane); break;
+      default: encoder.grid ? encode_grid(encoder, x, y) : encode_many_ranks(encoder, x, y); break;
+    }
+  }
+}
+
+void encode_affine(const AffineEncoder& encoder, const Rows& rows) {
+  const __m512d scale = _mm512_set1_pd(encoder.scale), zero = _mm512_set1_pd(encoder.zero);
+  const __m512d top = _mm512_set1_pd(encoder.top);
+  for (std::size_t row = 0; row < rows.count; ++row) {
+    for (std::size_t first = 0; first < encoder.features; first += 8) {
+      const std::size_t left = encoder.features - first;
+      const auto valid = static_cast<__mmask8>(first_lanes(left < 8 ? left : 8));
+      const __m256 x = _mm256_maskz_loadu_ps(valid, rows.x + row * rows.x_row + 4 * first);
+      const __m512d ratio = _mm512_div_pd(_mm512_cvtps_pd(x), scale);
+      const __m512d code =
+          _mm512_add_pd(_mm512_roundscale_pd(ratio, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), zero);
+      // max returns its second operand for a NaN, so it becomes code 0 on every level.
+      const __m512d clipped = _mm512_min_pd(_mm512_max_pd(code, _mm512_setzero_pd()), top);
+      const __m256i bytes = _mm512_cvtpd_epi32(clipped);
+      _mm256_mask_cvtepi32_storeu_epi8(rows.y + row * rows.y_row + first, valid, bytes);
+    }
+  }
+}
+
+// The high half of a byte says which sixteen entries, the low half which of them.
+void look_up(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, std::size_t count) {
+  constexpr std::size_t kPart = 16, kBytes = 64;
+  __m512i parts[kPart];
+  for (std::size_t n = 0; n < kPart; ++n) {
+    const __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table + n * kPart));
+    parts[n] = _mm512_maskz_broadcast_i32x4(0xffff, part);  // unmasked, gcc 12 calls its own operand uninitialized
+  }
+  const __m512i low = _mm512_set1_epi8(kPart - 1);
+  for (std::size_t first = 0; first < count; first += kBytes) {
+    const std::size_t left = count - first;
+    const __mmask64 valid = left >= kBytes ? ~__mmask64{0} : (__mmask64{1} << left) - 1;
+    const __m512i code = _mm512_maskz_loadu_epi8(valid, x + first);
+    const __m512i entry = _mm512_and_si512(code, low);
+    const __m512i part = _mm512_and_si512(_mm512_srli_epi16(code, 4), low);
+    __m512i found = _mm512_shuffle_epi8(parts[0], entry);
+#pragma GCC unroll 16
+    for (std::size_t n = 1; n < kPart; ++n) {
+      const __mmask64 here = _mm512_cmpeq_epi8_mask(part, _mm512_set1_epi8(static_cast<char>(n)));
+      found = _mm512_mask_shuffle_epi8(found, here, parts[n], entry);
+    }
+    _mm512_mask_storeu_epi8(y + first, valid, found);
+  }
+}
+
+}  // namespace lowbit::avx512_vpopcntdq
