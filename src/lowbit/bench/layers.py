@@ -63,10 +63,8 @@ def per_layer(program: Program, sample: npt.NDArray[np.float32]) -> PerLayer:
         best = [min(pair, key=lambda step: step.seconds) for pair in zip(best or steps, steps, strict=True)]
     total = sum(step.seconds for step in best)
     layers = tuple(_layer(step, peaks, total, len(sample)) for step in best)
-    in_pairs = {**peaks, "popcount": peaks["pairs"]} if "pairs" in peaks else None
-    return PerLayer(
-        layers, total, peaks, _ideal(best, peaks) / total, in_pairs and _ideal(best, in_pairs) / total
-    )
+    in_pairs = _ideal(best, {**peaks, "popcount": peaks["pairs"]}) / total if "pairs" in peaks else None
+    return PerLayer(layers, total, peaks, _ideal(best, peaks) / total, in_pairs)
 
 
 def _ideal(steps: Sequence[StepTime], peaks: Mapping[str, float]) -> float:
