@@ -125,7 +125,8 @@ def top(scores: Floats, labels: npt.NDArray[np.int64], most: int) -> npt.NDArray
 def _by_engine(graph: Graph, samples: Floats, threads: int) -> Floats:
     program = Program(graph, threads=threads)
     blocks = (samples[at : at + _BLOCK] for at in range(0, len(samples), _BLOCK))
-    return np.concatenate([program.run(np.ascontiguousarray(block)) for block in blocks])
+    # Aligned too: what a cluster's worker receives may begin anywhere.
+    return np.concatenate([program.run(np.require(block, np.float32, ("C", "A"))) for block in blocks])
 
 
 def _by_reference(graph: Graph, samples: Floats) -> Floats:

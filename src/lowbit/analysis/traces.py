@@ -48,7 +48,7 @@ def _reference(graph: Graph) -> Trace:
 
 def _engine(graph: Graph) -> Trace:
     program, source = Program(graph), graph.inputs[0]
-    return lambda samples: {source: samples, **program.trace(np.ascontiguousarray(samples, np.float32))}
+    return lambda samples: {source: samples, **program.trace(np.require(samples, np.float32, ("C", "A")))}
 
 
 def _onnxruntime(graph: Graph) -> Trace:

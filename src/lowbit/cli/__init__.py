@@ -15,6 +15,7 @@ from lowbit.cli.predict import predict
 from lowbit.cli.quantize import quantize
 from lowbit.cli.reproduce import reproduce
 from lowbit.cli.run import run
+from lowbit.cli.sweep import sweep
 from lowbit.cli.train import train
 from lowbit.cli.zoo import zoo
 from lowbit.errors import LowbitError
@@ -35,6 +36,7 @@ app.command()(run)
 app.command()(predict)
 app.command()(bench)
 app.command()(inspect)
+app.command()(sweep)
 app.command()(convert)
 app.command()(train)
 app.command()(hdl)

@@ -1,0 +1,183 @@
+"""``lowbit sweep``: many settings of a network, side by side."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from lowbit.cli.console import (
+    DataOption,
+    JsonFlag,
+    NormalizeOption,
+    SplitOption,
+    kilobytes,
+    out,
+    parse_normalize,
+    print_json,
+    print_table,
+    progress,
+)
+
+if TYPE_CHECKING:
+    from lowbit.sweep import Sweep
+
+_CALIBRATION = "train"  # the split that calibrated schemes look at
+
+
+def sweep(
+    models: Annotated[
+        list[Path], typer.Argument(help="Float networks; several are one experiment, repeated.")
+    ],
+    data: DataOption,
+    schemes: Annotated[
+        str, typer.Option("--schemes", help="Of lq, affine, pow2, fixed:M; commas between.")
+    ] = "lq,affine",
+    bits: Annotated[
+        str | None,
+        typer.Option("--bits", help="8-1, or 7,5,3; of fixed point those behind the point."),
+    ] = None,
+    rounding: Annotated[
+        str | None,
+        typer.Option("--rounding", help="Of nearest, floor (fixed point) and restore, plain (the others)."),
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="Of calibration: 0, or 0,1,2.")] = "0",
+    samples: Annotated[int, typer.Option("--samples", min=1, help="How many samples calibrate.")] = 1024,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Count over at most so many.")] = None,
+    latency: Annotated[bool, typer.Option("--latency", help="Measure latencies too, at the end.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="How many settings at a time.")] = 1,
+    backend: Annotated[str, typer.Option("--backend", help="loky, dask or ray.")] = "loky",
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of Dask's or Ray's scheduler; else workers start here.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Where results are kept; else in the user's cache folder.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the JSON.")] = None,
+    split: SplitOption = None,
+    normalize: NormalizeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Quantize a network in every setting and count what each gets right.
+
+    What was measured is kept, so a sweep that was stopped goes on where it was.
+
+    Example: `lowbit sweep lst1.onnx --data mnist --schemes fixed:6 --bits 7-1 -o sweep.json`
+    """
+    from lowbit import api
+    from lowbit.data import load
+    from lowbit.sweep import Workers, grid
+    from lowbit.sweep import sweep as run
+    from lowbit.sweep.cache import default_folder
+
+    settings = grid(_words(schemes), _numbers(bits), _words(rounding) or None, _numbers(seeds) or [0])
+    graphs = dict(zip(_names(models), map(api.read, models), strict=True))
+    chosen = parse_normalize(normalize)
+    dataset = load(data, split=split or "test", limit=limit, normalize=chosen)
+    calibrated = any(setting.seed is not None for setting in settings)
+    calibration = load(data, split=_CALIBRATION, normalize=chosen) if calibrated else None
+    with _bar(hidden=as_json) as bar:
+        task = bar.add_task("", total=len(settings) * len(graphs))
+
+        def advance(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+
+        result = run(
+            graphs,
+            settings,
+            dataset,
+            calibration,
+            samples=samples,
+            workers=Workers(backend, jobs, address),
+            cache=cache or default_folder(),
+            latency=latency,
+            command=_command(len(models), data, schemes, bits, rounding, seeds, normalize),
+            progress=advance,
+        )
+    if output is not None:
+        result.write(output)
+    if as_json:
+        print_json({"data": result.data, "rows": result.table(), "output": str(output) if output else None})
+        return
+    _print(result, output)
+
+
+def _print(result: "Sweep", output: Path | None) -> None:
+    from lowbit.sweep import points
+
+    found = points(result.rows)
+    repeated, timed = len(result.rows) > len(found), any(point.latency_us is not None for point in found)
+    rows = [
+        (
+            point.label,
+            point.rounding,
+            f"{point.top1:.2%}",
+            *([f"{point.least:.2%}", f"{point.most:.2%}"] if repeated else []),
+            f"{point.divergence:.3f}",
+            kilobytes(round(point.bytes)),
+            *(["" if point.latency_us is None else f"{point.latency_us:.2f}"] if timed else []),
+        )
+        for point in found
+    ]
+    floats = ", ".join(f"{model.name} {model.top1:.2%}, {kilobytes(model.bytes)}" for model in result.models)
+    spread, times = (["least", "most"] if repeated else []), (["µs"] if timed else [])
+    columns = ("setting", "rounding", "top-1", *spread, "KL of weights", "layers", *times)
+    print_table(f"{result.data}; float: {floats}", columns, rows)
+    for row in result.rows:
+        if row.error:
+            out.print(f"{row.model} {row.setting.label}: {row.error}", style="yellow", markup=False)
+    if output is not None:
+        out.print(f"Next: lowbit plot sweep {output} -o sweep.png", style="dim", markup=False)
+
+
+def _bar(hidden: bool) -> Progress:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=progress, transient=True, disable=hidden)
+
+
+def _words(text: str | None) -> list[str]:
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    """Return the numbers of ``8-1`` or ``7,5,3``."""
+    numbers: list[int] = []
+    for word in _words(text):
+        first, dash, last = word.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()) or len(word) > 9:
+            raise typer.BadParameter(f"expected numbers such as 8-1 or 7,5,3, found {word!r}")
+        ends = int(first), int(last if dash else first)
+        if abs(ends[0] - ends[1]) > 64:
+            raise typer.BadParameter(f"a range of that many is not meant, found {word!r}")
+        numbers += range(min(ends), max(ends) + 1)
+    return numbers or None
+
+
+def _names(models: list[Path]) -> list[str]:
+    """Return a name for every model: its file's, or its folder's where files are all called alike."""
+    stems = Counter(path.stem for path in models)
+    names = [path.stem if stems[path.stem] == 1 else path.parent.name for path in models]
+    return names if len(set(names)) == len(names) else [str(path) for path in models]
+
+
+def _command(models: int, data: str, *options: str | None) -> str:
+    """Return what remakes the result, paths of the reader's own written as names."""
+    names = ("--schemes", "--bits", "--rounding", "--seeds", "--normalize")
+    said = [f"{name} {value}" for name, value in zip(names, options, strict=True) if value]
+    known = data if "/" not in data else "DATA"
+    return " ".join(["lowbit sweep", " ".join(["MODEL"] * models), f"--data {known}", *said])

@@ -1,0 +1,82 @@
+"""Results kept by content: the same network, data, setting and program are measured once.
+
+An entry is a JSON file named after the hash of everything that went into it. It carries a hash of itself, so
+an entry that was cut short, or changed, is no entry: it is measured again and replaced.
+"""
+
+import hashlib
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import lowbit
+from lowbit.errors import FileError, WriteError
+from lowbit.untrusted import read_file, write_atomic
+
+_LARGEST_ENTRY = 1 << 26
+
+
+class Cache:
+    """A folder of entries.
+
+    Args:
+        folder: it is made when something is kept.
+
+    Raises:
+        WriteError: it cannot be made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(
+                "the cache folder cannot be made", where=str(folder), found=error.strerror or str(error)
+            ) from error
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """Return what was kept, or None where there is nothing whole."""
+        try:
+            entry = json.loads(read_file(self._path(key), limit=_LARGEST_ENTRY))
+            result = entry["result"]
+            return dict(result) if entry["sha256"] == digest(key, result) else None
+        except (FileError, ValueError, TypeError, KeyError):
+            return None
+
+    def put(self, key: str, result: dict[str, Any]) -> None:
+        """Keep a JSON-ready result, whole or not at all."""
+        entry = {"sha256": digest(key, result), "result": result}
+        write_atomic(self._path(key), json.dumps(entry).encode())
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.json"
+
+
+def default_folder() -> Path:
+    """Return the user's cache folder for sweeps."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lowbit" / "sweep"
+
+
+def digest(*parts: object) -> str:
+    """Return a hash of bytes and JSON-ready values, in order."""
+    total = hashlib.sha256()
+    for part in parts:
+        content = (
+            bytes(part) if isinstance(part, bytes | memoryview) else json.dumps(part, sort_keys=True).encode()
+        )
+        total.update(len(content).to_bytes(8, "little") + content)
+    return total.hexdigest()
+
+
+@cache
+def program_digest() -> str:
+    """Return a hash of lowbit itself: every source file, and the compiled engine."""
+    from lowbit.engine import _core
+
+    root = Path(lowbit.__file__).parent
+    sources = [part for file in sorted(root.rglob("*.py")) for part in (str(file.relative_to(root)), file)]
+    files = [*sources, Path(_core.__file__)]
+    return digest(*(part.read_bytes() if isinstance(part, Path) else part for part in files))
