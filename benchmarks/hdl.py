@@ -22,6 +22,7 @@ from lowbit import api
 from lowbit.data import load
 from lowbit.ir import Graph
 from lowbit.provenance import provenance
+from lowbit.rtl.lst.design import lst_design
 from lowbit.rtl.lst.from_graph import from_graph, in_fixed_point, reference_scores
 from lowbit.rtl.lst.plan import Variant
 from lowbit.rtl.pictures import NORMALIZE, to_bytes
@@ -90,20 +91,17 @@ def measure(row: Row, graph: Graph, pictures: np.ndarray, labels: np.ndarray | N
     if row.filled_bits:
         fill(graph, FixedPoint.from_text(row.scheme), row.filled_bits)
     fixed = in_fixed_point(graph, FixedPoint.from_text(row.scheme))
-    network, result = from_graph(fixed, NORMALIZE), asdict(row)
+    design = lst_design(from_graph(fixed, NORMALIZE), row.variant, row.target)
+    result = asdict(row)
     with tempfile.TemporaryDirectory() as folder:
         if not row.filled_bits:
             scores, start = reference_scores(fixed, pictures, NORMALIZE), cpu_seconds()
-            simulated = asdict(
-                generate(
-                    network, Path(folder) / "a", Options(row.variant, row.target), Bench(pictures, scores)
-                )
-            )
+            simulated = asdict(generate(design, Path(folder) / "a", Options(), Bench(pictures, scores)))
             result |= {key: simulated[key] for key in ("images", "mismatches", "latency_cycles")}
             result["simulation_cpu_s"] = round(cpu_seconds() - start, 1)
             result["top1"] = float((scores.argmax(axis=1) == labels).mean())
-        wanted = Options(row.variant, row.target, synthesize=True, bitstream=row.target == "ecp5")
-        counted = asdict(generate(network, Path(folder) / "b", wanted))
+        wanted = Options(synthesize=True, bitstream=row.target == "ecp5")
+        counted = asdict(generate(design, Path(folder) / "b", wanted))
     keys = ("cycles_per_image", "lut", "ff", "dsp", "ramb18", "fmax_mhz", "blocks", "proof")
     return result | {key: counted[key] for key in keys}
 

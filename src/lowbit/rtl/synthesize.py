@@ -11,8 +11,8 @@ registers; carry chains of ECP5 count two each. RAMB18 equivalents: a RAMB36 is 
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from lowbit.errors import PlanError
@@ -85,6 +85,35 @@ def synthesize(folder: Path, verilog: str, top: str, target: Target) -> Synthesi
     (folder / "blocks.json").unlink()
     (folder / "design.il").unlink()
     return Synthesis(target, total, {name: found for name, found in blocks.items() if found != NOTHING})
+
+
+def synthesize_parts(folder: Path, verilog: str, top: str, parts: Sequence[str], target: Target) -> Synthesis:
+    """Return what a large design takes: parts each for itself, flattened, then what is around them.
+
+    Memory and time of synthesis are those of the largest part. The total is the sum.
+
+    Args:
+        folder: where the design is.
+        verilog: its file name there.
+        top: its top module.
+        parts: modules below it.
+        target: the family.
+    """
+    flatten = "" if target == "ecp5" else " -flatten"
+    cut = "; ".join(
+        f"design -load whole; hierarchy -top {part}; write_rtlil part{at}.il" for at, part in enumerate(parts)
+    )
+    around = f"design -load whole; blackbox {' '.join(parts)}; hierarchy -top {top}; write_rtlil around.il"
+    run_tool("yosys", ["-q", "-p", f"read_verilog {verilog}; design -save whole; {cut}; {around}"], folder)
+    found = {}
+    for name, source in ((top, "around.il"), *((part, f"part{at}.il") for at, part in enumerate(parts))):
+        script = f"read_rtlil {source}; {_SYNTHESIS[target]}{flatten} -top {name}; write_json part.json"
+        run_tool("yosys", ["-q", "-p", script], folder)
+        found[name] = _count(folder / "part.json")[name]
+        (folder / source).unlink()
+    (folder / "part.json").unlink()
+    total = Resources(*(sum(counts) for counts in zip(*map(astuple, found.values()), strict=True)))
+    return Synthesis(target, total, found)
 
 
 def place_and_route(folder: Path, name: str, *, seed: int = 1) -> float:

@@ -78,6 +78,11 @@ class Element(ABC):
         """Bits of the coefficients of an output channel; 0 if there are none."""
         return 0
 
+    @property
+    def skipped_beat(self) -> int:
+        """What a sum gains for every beat that it is short of."""
+        return 0
+
     @abstractmethod
     def activation_values(self) -> Integers:
         """Return ``A``: the integer of every activation code, int64 ``[2**activation_bits]``."""

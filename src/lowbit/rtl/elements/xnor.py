@@ -35,6 +35,11 @@ class XnorElement(Element):
         """Registers at the inputs, the accumulator."""
         return 2
 
+    @property
+    def skipped_beat(self) -> int:
+        """As if no bit had agreed: the accumulator begins with all beats of a sum."""
+        return -self.lanes
+
     def activation_values(self) -> Integers:
         """Return −1 and +1."""
         return np.array([-1, 1])

@@ -18,10 +18,16 @@ FEW_BITS = 2048
 
 
 class Rom(wiring.Component):
-    """Words of ``width`` bits; an address beyond the last word reads anything."""
+    """Words of ``width`` bits; an address beyond the last word reads anything.
 
-    def __init__(self, words: Sequence[int], width: int) -> None:
-        self._words, self._width = list(words), width
+    Args:
+        words: the content.
+        width: of a word.
+        tables: whether it is made of look-up tables, whatever its size.
+    """
+
+    def __init__(self, words: Sequence[int], width: int, *, tables: bool = False) -> None:
+        self._words, self._width, self._tables = list(words), width, tables
         depth = max(2, len(words))
         super().__init__({"address": In((depth - 1).bit_length()), "word": Out(width)})
 
@@ -29,13 +35,14 @@ class Rom(wiring.Component):
         """Return a memory with one port."""
         m = Module()
         large = len(self._words) * self._width > FEW_BITS
+        style = "logic" if self._tables else "block"
         depth = 1 << len(self.address)  # a power of two: no address is beyond the end
         words = self._words + [0] * (depth - len(self._words))
         m.submodules.words = words_memory = memory.Memory(
             shape=unsigned(self._width),
             depth=depth,
             init=words,
-            attrs={"ram_style": "block", "rom_style": "block"} if large else {},
+            attrs={"ram_style": style, "rom_style": style} if large or self._tables else {},
         )
         port = words_memory.read_port()
         m.d.comb += [port.addr.eq(self.address), port.en.eq(1), self.word.eq(port.data)]

@@ -13,10 +13,12 @@ NAMED_TABLES = frozenset({"xc7", "xcup"})
 ECP5_MULTIPLIER_BITS = 18
 """Width of an input of MULT18X18D."""
 
+_MODELS = Path(__file__).parents[1] / "models"
+
 MODELS: Mapping[Target, tuple[Path, ...]] = {
-    "xc7": (),
-    "xcup": (),
+    "xc7": (_MODELS / "look_up_tables.v",),
+    "xcup": (_MODELS / "look_up_tables.v",),
     "generic": (),
-    "ecp5": (Path(__file__).parents[1] / "models" / "mult18x18d.v",),
+    "ecp5": (_MODELS / "mult18x18d.v",),
 }
 """Simulation models of the blocks that a family's Verilog names."""

@@ -1,0 +1,276 @@
+"""Which folding: the cheapest for so many clocks per picture, or the fastest that fits a device.
+
+Units work side by side, so the slowest decides, and every other one is folded as small as it may be without
+being slower. What a folding costs is estimated here, from counts of synthesized units; what it really takes,
+synthesis tells (`lowbit.rtl.synthesize`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from math import ceil
+
+from lowbit.errors import PlanError
+from lowbit.rtl.array.memory import blocks, is_shallow, tables
+from lowbit.rtl.array.network import ArrayNetwork, Layer
+from lowbit.rtl.array.operands import Kind, Operands, operands
+from lowbit.rtl.array.plan import Folding, address_bits
+from lowbit.rtl.array.schedule import Schedule, schedule
+from lowbit.rtl.primitives.target import Target
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a device has, or a design takes."""
+
+    lut: int
+    dsp: int
+    ramb18: int
+
+    def __add__(self, other: "Budget") -> "Budget":
+        return Budget(self.lut + other.lut, self.dsp + other.dsp, self.ramb18 + other.ramb18)
+
+    def exceeded(self, limit: "Budget") -> str:
+        """Return the first resource of which there is more than the limit, or nothing."""
+        names = (field.name for field in fields(self))
+        return next((name for name in names if getattr(self, name) > getattr(limit, name)), "")
+
+
+DEVICES: Mapping[str, Budget] = {
+    "xc7z010": Budget(17_600, 80, 120),
+    "xc7z020": Budget(53_200, 220, 280),
+    "xc7z045": Budget(218_600, 900, 1090),
+    "ecp5-45k": Budget(43_848, 72, 108),
+    "ecp5-85k": Budget(83_640, 156, 208),
+}
+"""Resources of devices, of their data sheets (of ECP5, LUT4 and memories of 18 Kbit)."""
+
+_XNOR_LUT, _SHIFT_LUT = 1.45, 1.6
+"""Look-up tables per product; of a shifter per bit of the activation and lane, its adder included."""
+
+_ELEMENT_LUT = 20
+"""Per element: accumulator, comparison."""
+
+_UNIT_LUT = 120
+"""Per unit: sequencer, ring, streams."""
+
+_FILL = 0.8
+"""Part of a device's look-up tables that is planned for: a full device is not placed."""
+
+
+def device(name: str) -> Budget:
+    """Return the budget of a device, or one written as ``lut=20000,dsp=0,ramb18=100``.
+
+    Raises:
+        PlanError: no such device or resource; names those there are.
+    """
+    if name in DEVICES:
+        found = DEVICES[name]
+        return Budget(int(found.lut * _FILL), found.dsp, found.ramb18)
+    given = dict(part.partition("=")[::2] for part in name.split(","))
+    allowed = {field.name for field in fields(Budget)}
+    if not set(given) <= allowed or not all(value.isdigit() for value in given.values()):
+        raise PlanError(
+            "no such budget",
+            where="--budget",
+            expected=", ".join(DEVICES) + ", or numbers as in lut=20000,dsp=0,ramb18=100",
+            found=name,
+        )
+    most = DEVICES["xc7z045"]
+    return Budget(**{key: int(given[key]) if key in given else getattr(most, key) for key in allowed})
+
+
+def folding_of(network: ArrayNetwork, words: Sequence[str]) -> dict[str, Folding]:
+    """Return foldings written as ``conv1=16x3``.
+
+    Raises:
+        PlanError: no such layer, or no such form.
+    """
+    layers = [stage.name for stage in network.stages if isinstance(stage, Layer)]
+    found = {}
+    for word in words:
+        name, _, sizes = word.partition("=")
+        parts = sizes.split("x")
+        if name not in layers or len(parts) != 2 or not all(part.isdigit() for part in parts):
+            raise PlanError(
+                "no such folding",
+                where="--fold",
+                expected=f"LAYER=ELEMENTSxLANES for {', '.join(layers)}",
+                found=word,
+            )
+        found[name] = Folding(int(parts[0]), int(parts[1]))
+    return found
+
+
+def fold_for_cycles(
+    network: ArrayNetwork, cycles: int, target: Target = "xc7", kind: Kind | None = None
+) -> dict[str, Folding]:
+    """Return the cheapest folding of every layer with which a picture takes at most so many clocks.
+
+    Raises:
+        PlanError: a layer cannot be that fast; names it.
+    """
+    return _Search(network, target, kind).folding(cycles)
+
+
+def fold_for_budget(
+    network: ArrayNetwork, budget: Budget, target: Target = "xc7", kind: Kind | None = None
+) -> dict[str, Folding]:
+    """Return the folding of every layer with which a picture takes the fewest clocks within a budget.
+
+    Raises:
+        PlanError: the smallest engine does not fit; names the layer that needs most, and what it needs.
+    """
+    search = _Search(network, target, kind)
+    found = search.slowest()
+    search.require(found, budget)
+    low, high = search.fastest_cycles, search.cycles(found)
+    while low <= high:
+        middle = (low + high) // 2
+        folding = search.folding(middle)
+        if search.total(folding).exceeded(budget):
+            low = middle + 1
+        else:
+            found, high = folding, min(middle, search.cycles(folding)) - 1
+    return found
+
+
+def estimate(layer: Layer, chosen: Operands, folding: Folding) -> Budget:
+    """Return what a layer takes, roughly.
+
+    Args:
+        layer: the layer.
+        chosen: its operands.
+        folding: how it is laid out.
+    """
+    element, products = chosen.element, folding.elements * folding.lanes
+    folds, order = layer.outputs // folding.elements, _schedule(layer, folding)
+    lut, dsp = folding.elements * _ELEMENT_LUT + _UNIT_LUT, 0
+    if chosen.kind == "xnor":
+        lut += ceil(products * _XNOR_LUT)
+    elif chosen.kind == "shift":
+        lut += ceil(products * element.activation_bits * _SHIFT_LUT)
+    else:
+        dsp = products
+    found = Budget(lut, dsp, 0) + _ring(order, folding.lanes * layer.bits)
+    found += _read_only(folds * order.window_words, products * element.weight_bits)
+    if layer.thresholds is not None:
+        rows, columns, *_ = layer.thresholds.shape
+        places = folds << address_bits(rows) + address_bits(columns)
+        width = folding.elements * element.accumulator_bits
+        for stage in range(layer.output_bits):
+            found += _read_only(places << stage, width)
+    return found
+
+
+def _read_only(depth: int, width: int) -> Budget:
+    if is_shallow(depth, width):
+        return Budget(tables(depth, width), 0, 0)
+    return Budget(0, 0, blocks(depth, width))
+
+
+def _ring(order: Schedule, width: int) -> Budget:
+    return Budget(0, 0, blocks(order.ring << address_bits(order.row_words), width))
+
+
+def _schedule(layer: Layer, folding: Folding) -> Schedule:
+    words, folds = layer.channels // folding.lanes, layer.outputs // folding.elements
+    return schedule(layer.window, words, folds, layer.name)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A folding of a layer, what it takes, and its clocks per picture."""
+
+    folding: Folding
+    cost: Budget
+    cycles: int
+
+
+class _Search:
+    """All foldings of all layers."""
+
+    def __init__(self, network: ArrayNetwork, target: Target, kind: Kind | None) -> None:
+        self._choices: dict[str, list[_Choice]] = {}
+        for layer in network.stages:
+            if isinstance(layer, Layer):
+                self._choices[layer.name] = list(_choices(layer, target, kind))
+        self._fixed = Budget(2 * _UNIT_LUT, 0, 0)
+        channels, rows, columns = network.shape
+        self._least = channels * rows * columns
+
+    @property
+    def fastest_cycles(self) -> int:
+        """Clocks per picture that no folding goes below: a byte comes in per clock."""
+        fastest = (min(choice.cycles for choice in choices) for choices in self._choices.values())
+        return max(self._least, *fastest)
+
+    def slowest(self) -> dict[str, Folding]:
+        """Return the smallest engine."""
+        return {name: min(found, key=_size).folding for name, found in self._choices.items()}
+
+    def folding(self, cycles: int) -> dict[str, Folding]:
+        """Return the cheapest folding of each layer; see `fold_for_cycles`."""
+        return {name: self._cheapest(name, cycles).folding for name in self._choices}
+
+    def _cheapest(self, name: str, cycles: int) -> _Choice:
+        fast = [choice for choice in self._choices[name] if choice.cycles <= cycles]
+        if not fast:
+            least = min(choice.cycles for choice in self._choices[name])
+            raise PlanError(
+                "the layer cannot be that fast",
+                where=name,
+                expected=f"at most {cycles} clocks per picture",
+                found=f"{least} clocks with all its outputs and channels side by side",
+                remedy=f"Allow {least} clocks with --cycles.",
+            )
+        return min(fast, key=lambda choice: (_size(choice), choice.cycles))
+
+    def cycles(self, folding: Mapping[str, Folding]) -> int:
+        """Return the clocks per picture of the slowest layer."""
+        return max(self._least, *(choice.cycles for choice in self._chosen(folding)))
+
+    def total(self, folding: Mapping[str, Folding]) -> Budget:
+        """Return what the engine takes."""
+        return sum((choice.cost for choice in self._chosen(folding)), self._fixed)
+
+    def require(self, folding: Mapping[str, Folding], budget: Budget) -> None:
+        """Refuse what does not fit."""
+        total = self.total(folding)
+        if name := total.exceeded(budget):
+            most = max(folding, key=lambda layer: getattr(self._cost(layer, folding), name))
+            need = getattr(self._cost(most, folding), name)
+            raise PlanError(
+                "the network does not fit the budget",
+                where=most,
+                expected=f"at most {getattr(budget, name)} {name}",
+                found=f"{getattr(total, name)} {name} for the smallest engine, {need} of them for this layer",
+                remedy="Choose a larger device, or a smaller network.",
+            )
+
+    def _chosen(self, folding: Mapping[str, Folding]) -> Iterator[_Choice]:
+        for name, found in folding.items():
+            yield next(choice for choice in self._choices[name] if choice.folding == found)
+
+    def _cost(self, name: str, folding: Mapping[str, Folding]) -> Budget:
+        return next(choice.cost for choice in self._choices[name] if choice.folding == folding[name])
+
+
+def _choices(layer: Layer, target: Target, kind: Kind | None) -> Iterator[_Choice]:
+    chosen = operands(layer, target, kind)
+    beats = layer.weights[0].size
+    chosen = replace(chosen, element=chosen.fitted(1, beats, layer.name))
+    for elements in _divisors(layer.outputs):
+        for lanes in _divisors(layer.channels):
+            folding = Folding(elements, lanes)
+            yield _Choice(folding, estimate(layer, chosen, folding), _schedule(layer, folding).cycles)
+
+
+def _size(choice: _Choice) -> float:
+    """Return the part of a middling device that a choice takes."""
+    device = DEVICES["xc7z020"]
+    cost = choice.cost
+    return cost.lut / device.lut + cost.dsp / device.dsp + cost.ramb18 / device.ramb18
+
+
+def _divisors(number: int) -> list[int]:
+    return [divisor for divisor in range(1, number + 1) if number % divisor == 0]

@@ -1,0 +1,145 @@
+"""The array engine as a design."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import gcd
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.errors import UnsupportedError
+from lowbit.rtl.array.plan import ArrayPlan, LayerPlan
+from lowbit.rtl.design import Design, Proof
+from lowbit.rtl.elements.element import WIDEST_SUM
+from lowbit.rtl.integers import Range
+from lowbit.rtl.primitives.target import Target
+from lowbit.version import __version__
+
+if TYPE_CHECKING:
+    from amaranth.lib import wiring
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayDesign(Design):
+    """A planned array engine."""
+
+    plan: ArrayPlan
+    top: ClassVar[str] = "array_engine"
+
+    @property
+    def target(self) -> Target:  # type: ignore[override]
+        """The family."""
+        return self.plan.target
+
+    @property
+    def variant(self) -> str:
+        """Always the same."""
+        return "array"
+
+    @property
+    def number_format(self) -> str:
+        """The elements that there are."""
+        kinds = (unit.operands.kind for unit in self.plan.units if isinstance(unit, LayerPlan))
+        return ", ".join(dict.fromkeys(kinds))
+
+    @property
+    def classes(self) -> int:
+        """Scores per picture."""
+        return self.plan.network.classes
+
+    @property
+    def cycles_per_image(self) -> int:
+        """Those of the slowest part."""
+        return self.plan.cycles_per_image
+
+    @property
+    def proof(self) -> Proof:
+        """The sums of every layer, and the ranks of the scores."""
+        rows: Proof = []
+        for unit in self.plan.units:
+            if isinstance(unit, LayerPlan):
+                found = Range(min(r.low for r in unit.sums), max(r.high for r in unit.sums))
+                rows.append((f"{unit.name}: sum", str(found), unit.element.accumulator_bits, WIDEST_SUM))
+        rank = self.plan.scores.rank
+        rows.append(("scores: rank", str(rank), rank.bits, WIDEST_SUM))
+        return rows
+
+    @property
+    def header(self) -> list[str]:
+        """What the Verilog says about itself."""
+        plan, shape = self.plan, " x ".join(map(str, self.plan.network.shape))
+        return [
+            f"Array engine of {plan.network.name}, for {plan.target}; made by lowbit {__version__}.",
+            "",
+            f"Picture {shape} (channels, rows, columns), {self.classes} classes; "
+            f"{self.cycles_per_image} clocks per picture.",
+            "s_axis_0: one byte per element, pixel by pixel, channels together. "
+            "m_axis_0: the sums of the last layer, then the class with TLAST.",
+            "",
+            "Units: elements x lanes, clocks per picture",
+            *(
+                f"  {unit['name']:16} {unit['element']:10} {unit['folding']:10} {unit['cycles']:8}"
+                for unit in self.units
+            ),
+            "",
+            "What is summed: range, bits taken, bits of the widest adder",
+            *(f"  {name:32} {found:24} {taken:4} of {bits}" for name, found, taken, bits in self.proof),
+            "",
+        ]
+
+    @property
+    def units(self) -> Sequence[Mapping[str, Any]]:
+        """Name, element, folding, clocks per picture, and products per picture, of every unit."""
+        return [
+            {
+                "name": unit.name,
+                "element": unit.operands.kind if isinstance(unit, LayerPlan) else "largest",
+                "folding": str(unit.folding) if isinstance(unit, LayerPlan) else f"1x{unit.lanes}",
+                "cycles": unit.schedule.cycles,
+                "products": _products(unit) if isinstance(unit, LayerPlan) else 0,
+            }
+            for unit in self.plan.units
+        ]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Every module below the engine."""
+        names, lanes = ["pixels", "ends"], 1
+        for name, after in (*((unit.name, unit.in_lanes) for unit in self.plan.units), ("scores", 1)):
+            common = gcd(lanes, after)
+            names += [f"split_{name}"] if common < lanes else []
+            names += [f"gather_{name}"] if common < after else []
+            names.append(name)
+            lanes = next((unit.out_lanes for unit in self.plan.units if unit.name == name), 1)
+        return tuple(f"{self.top}_engine_{name}" for name in names)
+
+    def draw(self, *, counters: bool) -> "wiring.Component":
+        """Return the engine."""
+        from lowbit.rtl.array.hardware.engine import ArrayEngine
+
+        return ArrayEngine(self.plan)
+
+    def real_scores(self, scores: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return last sums as reals."""
+        return self.plan.network.real_scores(scores)
+
+    def real_class(self, scores: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the first of the largest, as reals."""
+        return np.asarray(self.real_scores(scores).argmax(axis=1))
+
+    def write_package(self, folder: Path, *, counters: bool) -> None:
+        """Refuse: there is a package of the LST engine only."""
+        raise UnsupportedError(
+            "no package of this engine is written",
+            where=self.top,
+            expected="the LST engine",
+            found="the array engine",
+            remedy="Leave --package out, and use the Verilog.",
+        )
+
+
+def _products(unit: LayerPlan) -> int:
+    """Return the products of a picture, those of the padding left out."""
+    return unit.schedule.beats * unit.folding.elements * unit.folding.lanes

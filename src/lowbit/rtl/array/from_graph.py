@@ -1,0 +1,220 @@
+"""From a deployed graph to the integers of an array engine.
+
+The graph is a chain: encoder of pixels; convolutions, fully connected layers and max-pools on codes; a last
+layer whose output is real. Reshapes to ``[n, features]`` and nodes that do nothing are passed over.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.data import Dataset, Normalize, load
+from lowbit.errors import UnsupportedError
+from lowbit.ir import Graph, Node, evaluate
+from lowbit.ir.deployed import deployed_layer
+from lowbit.ir.deployed_convolution import deployed_convolution
+from lowbit.ir.window import Axis, Window
+from lowbit.rtl.array.network import ArrayNetwork, Integers, Layer, Pool
+from lowbit.rtl.pictures import to_bytes
+from lowbit.schemes import Encoding, LearnedBasis, rank_encode
+
+_PASSED = ("Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
+_BLOCK = 100
+_POINT: Window = (Axis(1, 1), Axis(1, 1))
+_REMEDY = (
+    "It runs chains of low-bit layers and max-pools behind 8-bit pixels, as `lowbit zoo cnv --scheme binary`."
+)
+
+Shape = tuple[int, int, int]
+
+
+def from_graph(graph: Graph, normalize: Normalize) -> ArrayNetwork:
+    """Return the integers of a deployed graph with one input, ``[n, c, h, w]`` or ``[n, features]``.
+
+    Args:
+        graph: the network.
+        normalize: mean and deviation of pixels in [0, 1], as in training, or None.
+
+    Raises:
+        UnsupportedError: an operator, or a shape, that the engine does not run; names the node.
+    """
+    encoder, *nodes = _chain(graph)
+    if encoder.op != "Encode":
+        raise _unsupported(graph, encoder, "an encoder of pixels first", encoder.op)
+    shape = picture_shape(graph)
+    stages: list[Layer | Pool] = []
+    for node, following in zip(nodes, [*nodes[1:], None], strict=True):
+        if node.op not in _STAGES:
+            raise _unsupported(graph, node, ", ".join(_STAGES), node.op)
+        stage = _STAGES[node.op](graph, node, shape)
+        real = isinstance(stage, Layer) and stage.thresholds is None
+        if real != (following is None):
+            found = "a real output" if real else "codes at the end"
+            raise _unsupported(
+                graph, node, "codes between layers, and a last layer with a real output", found
+            )
+        shape = (stage.outputs, stage.window[0].outputs, stage.window[1].outputs)
+        stages.append(stage)
+    if not stages or shape[1:] != (1, 1):
+        raise _unsupported(graph, nodes[-1] if nodes else encoder, "one score per class", f"maps {shape}")
+    scale, bias = _score_constants(graph, nodes[-1])
+    pixels = _pixel_ranks(graph, encoder, normalize)
+    return ArrayNetwork(graph.name, picture_shape(graph), pixels, tuple(stages), scale, bias)
+
+
+def picture_shape(graph: Graph) -> Shape:
+    """Return the shape ``(c, h, w)`` of a sample; features are channels of a single pixel."""
+    lengths = graph.value(graph.inputs[0]).shape[1:]
+    if len(lengths) not in (1, 3) or not all(isinstance(length, int) for length in lengths):
+        raise _unsupported(graph, None, "one input [n, c, h, w] or [n, features]", str(lengths))
+    return cast(Shape, tuple(lengths) if len(lengths) == 3 else (lengths[0], 1, 1))
+
+
+def to_pictures(dataset: Dataset, graph: Graph) -> npt.NDArray[np.uint8]:
+    """Return samples as the stream has them, bytes ``[n, rows, columns, channels]``.
+
+    Raises:
+        DataError: another shape, or numbers that are no multiples of 1/255.
+    """
+    lengths = (cast(int, length) for length in graph.value(graph.inputs[0]).shape[1:])
+    pictures = to_bytes(dataset, *lengths)
+    return pictures.reshape(-1, *picture_shape(graph)).transpose(0, 2, 3, 1)
+
+
+def reference_scores(
+    graph: Graph, pictures: npt.NDArray[np.uint8], normalize: Normalize
+) -> npt.NDArray[np.float32]:
+    """Return the reference evaluator's scores ``[n, classes]`` of pictures as `to_pictures` gives them."""
+    shape = tuple(cast(int, length) for length in graph.value(graph.inputs[0]).shape[1:])
+    values, scores = _pixel_values(normalize), []
+    for at in range(0, len(pictures), _BLOCK):
+        x = values[pictures[at : at + _BLOCK]].transpose(0, 3, 1, 2).reshape(-1, *shape)
+        scores.append(evaluate(graph, {graph.inputs[0]: np.ascontiguousarray(x)})[graph.outputs[0]])
+    return np.concatenate(scores).astype(np.float32)
+
+
+def _chain(graph: Graph) -> Iterator[Node]:
+    """Yield the nodes that do something, from input to output."""
+    name, seen = graph.inputs[0], 0
+    while name not in graph.outputs:
+        readers = graph.consumers(name)
+        if len(readers) != 1:
+            found = f"{len(readers)} readers of {name}"
+            raise _unsupported(graph, readers[0] if readers else None, "one chain of layers", found)
+        name = readers[0].outputs[0]
+        if readers[0].op not in _PASSED:
+            seen += 1
+            yield readers[0]
+    if not seen:
+        raise _unsupported(graph, None, "layers", "none")
+
+
+def _convolution(graph: Graph, node: Node, shape: Shape) -> Layer:
+    group, window = node.attributes.get("group", 1), _window(graph, node, shape)
+    if group != 1:
+        raise _unsupported(graph, node, "a convolution in one group", f"{group} groups")
+    encoding = _encoding(graph, node, node.inputs[0])
+    weights, bias = graph.value(node.inputs[1]), graph.constant(node.inputs[2])
+    constants = deployed_convolution(encoding, weights, bias, window)
+    thresholds = _thresholds(graph, node)
+    steps = None if thresholds is None else constants.integer_thresholds(thresholds).astype(np.int64)
+    return Layer(node.name, _levels(encoding), constants.weights.astype(np.int64), window, steps)
+
+
+def _fully_connected(graph: Graph, node: Node, shape: Shape) -> Layer:
+    encoding = _encoding(graph, node, node.inputs[0])
+    constants = deployed_layer(encoding, graph.value(node.inputs[1]), graph.constant(node.inputs[2]))
+    # The graph flattens [c, h, w], the stream is [h, w, c].
+    weights = constants.weights.astype(np.int64).reshape(-1, *shape).transpose(0, 2, 3, 1)
+    thresholds, steps = _thresholds(graph, node), None
+    if thresholds is not None:
+        steps = constants.integer_thresholds(thresholds).astype(np.int64)[None, None]
+    return Layer(node.name, _levels(encoding), weights.reshape(len(weights), 1, 1, -1), _POINT, steps)
+
+
+def _pool(graph: Graph, node: Node, shape: Shape) -> Pool:
+    bits = _encoding(graph, node, node.inputs[0]).bits
+    return Pool(node.name, shape[0], bits, _window(graph, node, shape))
+
+
+_STAGES: Mapping[str, Callable[[Graph, Node, Shape], Layer | Pool]] = {
+    "LQConv": _convolution,
+    "LQFullyConnected": _fully_connected,
+    "Pow2Conv": _convolution,
+    "Pow2FullyConnected": _fully_connected,
+    "MaxPool": _pool,
+}
+
+
+def _window(graph: Graph, node: Node, shape: Shape) -> Window:
+    def pair(name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        return cast(tuple[int, ...], node.attributes.get(name) or default)
+
+    kernel = pair("kernel_shape", tuple(int(extent) for extent in graph.value(node.inputs[-1]).shape[1:3]))
+    if node.op != "MaxPool":
+        kernel = cast(tuple[int, ...], graph.value(node.inputs[1]).shape[1:3])
+    pads, strides, dilations = pair("pads", (0,) * 4), pair("strides", (1, 1)), pair("dilations", (1, 1))
+    axes = zip(shape[1:], kernel, strides, pads[:2], pads[2:], dilations, strict=True)
+    rows, columns = (Axis(*numbers) for numbers in axes)
+    return rows, columns
+
+
+def _thresholds(graph: Graph, node: Node) -> npt.NDArray[np.generic] | None:
+    return graph.constant(node.inputs[3]) if len(node.inputs) > 3 and node.inputs[3] else None
+
+
+def _encoding(graph: Graph, node: Node, name: str) -> Encoding:
+    encoding = graph.value(name).encoding
+    free = isinstance(encoding, LearnedBasis) and not encoding.snapped
+    if encoding is None or encoding.bits > 8 or encoding.channels != 1 or free:
+        raise _unsupported(graph, node, "codes of 1 to 8 bits with integer levels", str(encoding or "floats"))
+    return encoding
+
+
+def _levels(encoding: Encoding) -> Integers:
+    """Return the integer levels by rank."""
+    return np.asarray(encoding.integer_levels()[0][encoding.code_of_rank()[0]], np.int64)
+
+
+def _score_constants(graph: Graph, node: Node) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    activation = node.attributes.get("activation", "none")
+    if activation != "none":
+        raise _unsupported(graph, node, "scores without an activation", str(activation))
+    encoding, weights, bias = _encoding(graph, node, node.inputs[0]), node.inputs[1], node.inputs[2]
+    if node.op.endswith("Conv"):
+        window: Window = _window(graph, node, _map_of(graph, node))
+        constants = deployed_convolution(encoding, graph.value(weights), graph.constant(bias), window)
+        return constants.layer.scale, constants.bias[0, 0]
+    layer = deployed_layer(encoding, graph.value(weights), graph.constant(bias))
+    return layer.scale, layer.bias
+
+
+def _map_of(graph: Graph, node: Node) -> Shape:
+    return cast(Shape, graph.value(node.inputs[0]).shape[1:])
+
+
+def _pixel_ranks(graph: Graph, encoder: Node, normalize: Normalize) -> Integers:
+    """Return the rank of every byte."""
+    encoding = _encoding(graph, encoder, encoder.outputs[0])
+    own = graph.constant(encoder.inputs[1])[None] if len(encoder.inputs) > 1 and encoder.inputs[1] else None
+    thresholds = encoding.thresholds() if own is None else np.asarray(own, np.float32)
+    ranks = np.arange(1 << encoding.bits, dtype=np.uint8)[None]
+    return np.asarray(rank_encode(_pixel_values(normalize), thresholds, ranks), np.int64)
+
+
+def _pixel_values(normalize: Normalize) -> npt.NDArray[np.float32]:
+    """Return the sample for every byte, by the conventions of data."""
+    every = np.arange(256, dtype=np.uint8).reshape(-1, 1)
+    return load(every, normalize=normalize).samples.reshape(256)
+
+
+def _unsupported(graph: Graph, node: Node | None, expected: str, found: str) -> UnsupportedError:
+    return UnsupportedError(
+        "the array engine does not run this network",
+        where=(node.name or node.op) if node else graph.name,
+        expected=expected,
+        found=found,
+        remedy=_REMEDY,
+    )

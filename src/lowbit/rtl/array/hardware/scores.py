@@ -1,0 +1,70 @@
+"""Scores and class of a picture, one number after the other; see `lowbit.rtl.array.scores`."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from lowbit.rtl.array.hardware.streams import words
+from lowbit.rtl.array.plan import address_bits
+from lowbit.rtl.array.scores import SCORE_BITS, ScorePlan
+from lowbit.rtl.integers import Range, pack
+from lowbit.rtl.primitives.rom import Rom
+
+
+class Scores(wiring.Component):
+    """Ports: ``input``, sums; ``output``, the scores of a picture, then, while ``is_class``, its class."""
+
+    def __init__(self, plan: ScorePlan, sum_bits: int) -> None:
+        self._plan, self._sum_bits = plan, sum_bits
+        super().__init__({"input": In(words(sum_bits)), "output": Out(words(SCORE_BITS)), "is_class": Out(1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        """Return a machine of four states per score: take, multiply, compare, send."""
+        m, plan = Module(), self._plan
+        number = Signal(address_bits(plan.classes), name="number")
+        best_number = Signal(address_bits(plan.classes), name="best_number")
+        total = Signal(signed(self._sum_bits), name="total", reset_less=True)
+        rank, best = (Signal(signed(plan.rank.bits), name=name, reset_less=True) for name in ("rank", "best"))
+        score = Signal(signed(SCORE_BITS), name="score", reset_less=True)
+        gain, offset, multiplier, constant = self._constants(m, number)
+        m.d.comb += self.output.payload.eq(Mux(self.is_class, best_number, score))
+        with m.FSM():
+            with m.State("take"):
+                m.d.comb += self.input.ready.eq(1)
+                m.d.sync += total.eq(self.input.payload)
+                with m.If(self.input.valid):
+                    m.next = "multiply"
+            with m.State("multiply"):
+                m.d.sync += [score.eq(total * gain + offset), rank.eq(total * multiplier + constant)]
+                m.next = "send"
+            with m.State("send"):
+                m.d.comb += self.output.valid.eq(1)
+                with m.If(self.output.ready):
+                    with m.If((number == 0) | (rank > best)):
+                        m.d.sync += [best.eq(rank), best_number.eq(number)]
+                    m.d.sync += number.eq(number + 1)
+                    m.next = "take"
+                    with m.If(number == plan.classes - 1):
+                        m.d.sync += number.eq(0)
+                        m.next = "class"
+            with m.State("class"):
+                m.d.comb += [self.output.valid.eq(1), self.is_class.eq(1)]
+                with m.If(self.output.ready):
+                    m.next = "take"
+        return m
+
+    def _constants(self, m: Module, number: Signal) -> list[Any]:
+        """Return gain, offset, multiplier and constant of a class, a clock after its number."""
+        plan = self._plan
+        tables = (plan.gains, plan.offsets, plan.multipliers, plan.constants)
+        widths = [Range.of(table).bits for table in tables]
+        rows = zip(*(table.tolist() for table in tables), strict=True)
+        m.submodules.constants = rom = Rom([pack(row, widths) for row in rows], sum(widths), tables=True)
+        m.d.comb += rom.address.eq(number)
+        fields, at = [], 0
+        for width in widths:
+            fields.append(rom.word[at : at + width].as_signed())
+            at += width
+        return fields

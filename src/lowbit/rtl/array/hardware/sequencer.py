@@ -1,0 +1,181 @@
+"""Walks through a schedule, a beat per clock; see `lowbit.rtl.array.schedule` for the order."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from lowbit.rtl.array.hardware.streams import choose
+from lowbit.rtl.array.plan import address_bits
+from lowbit.rtl.array.schedule import Reach, Schedule
+
+
+class Sequencer(wiring.Component):
+    """The counters of a unit.
+
+    Ports: ``stored``, rows that are there; ``released``, rows given back in this clock; of this beat, if
+    ``valid``: ``row`` of the ring, ``word`` of the row, ``weight``, whether it is ``first`` or ``last`` of
+    its sum, and ``place``: fold, column class and row class side by side.
+    """
+
+    def __init__(self, plan: Schedule) -> None:
+        self._plan = plan
+        super().__init__(
+            {
+                **ring_ports(plan),
+                "valid": Out(1),
+                "weight": Out(address_bits(plan.folds * plan.window_words)),
+                "first": Out(1),
+                "last": Out(1),
+                "place": Out(sum(place_bits(plan))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        """Return counters for tap, fold, column and row, the innermost first."""
+        m, plan = Module(), self._plan
+        y, x = Signal(address_bits(len(plan.rows))), Signal(address_bits(len(plan.columns)))
+        x_next, base = Signal(len(x)), Signal(len(self.row))
+        fold, tap = Signal(address_bits(plan.folds)), Signal(address_bits(plan.kernel[0]))
+        step = 1 if plan.by_channel else plan.words
+        lengths = [reach.taps * step - 1 for reach in plan.columns]
+        run = Signal(max(lengths).bit_length())
+
+        run_end, sum_end, pixel_end, row_end = (
+            Signal(name=f"{name}_end") for name in ("run", "sum", "pixel", "row")
+        )
+        m.d.comb += [
+            run_end.eq(run == choose(lengths, x)),
+            sum_end.eq(run_end & (tap == choose([reach.taps - 1 for reach in plan.rows], y))),
+            pixel_end.eq(sum_end & (fold == plan.folds - 1)),
+            row_end.eq(pixel_end & (x == len(plan.columns) - 1)),
+            x_next.eq(Mux(x == len(plan.columns) - 1, 0, x + 1)),
+            self.last.eq(sum_end),
+            self.place.eq(self._place(fold, x, y)),
+        ]
+        with m.If(self.valid):
+            m.d.sync += [run.eq(Mux(run_end, 0, run + 1)), self.first.eq(sum_end)]
+            with m.If(run_end):
+                m.d.sync += tap.eq(Mux(sum_end, 0, tap + 1))
+            with m.If(sum_end):
+                m.d.sync += fold.eq(Mux(pixel_end, 0, fold + 1))
+            with m.If(pixel_end):
+                m.d.sync += x.eq(x_next)
+        self._row(m, base, run_end, sum_end)
+        self._word(m, x, x_next, fold, run_end, sum_end, pixel_end)
+        if not plan.by_channel:
+            self._weight(m, y, x, x_next, run_end, sum_end, pixel_end)
+        self._start(m, y, base, row_end)
+        return m
+
+    def _place(self, fold: Signal, x: Signal, y: Signal) -> Value:
+        """Return where in the memory of thresholds a sum belongs."""
+        _, column_bits, row_bits = place_bits(self._plan)
+        parts: list[Value] = [fold]
+        for reaches, index, bits in ((self._plan.columns, x, column_bits), (self._plan.rows, y, row_bits)):
+            if bits:
+                category = choose([reach.category for reach in reaches], index)
+                parts.append(Cat(category, Const(0, bits))[:bits])
+        return Cat(*parts)
+
+    def _row(self, m: Module, base: Signal, run_end: Signal, sum_end: Signal) -> None:
+        """A row of the ring per row of the window."""
+        with m.If(self.valid & run_end):
+            m.d.sync += self.row.eq(Mux(sum_end, base, wrapped(self.row + 1, self._plan.ring)))
+
+    def _word(
+        self,
+        m: Module,
+        x: Signal,
+        x_next: Signal,
+        fold: Signal,
+        run_end: Signal,
+        sum_end: Signal,
+        pixel_end: Signal,
+    ) -> None:
+        """Side by side in a run; a layer reads the same words for every fold, a pool the next ones."""
+        plan = self._plan
+        starts, own = [reach.position * plan.words for reach in plan.columns], int(plan.by_channel)
+        start = Signal(len(self.word), name="run_start")
+        following = Mux(pixel_end, choose(starts, x_next), start + own)
+        with m.If(self.valid):
+            m.d.sync += self.word.eq(
+                Mux(
+                    ~run_end,
+                    self.word + (plan.words if own else 1),
+                    Mux(sum_end, following, start),
+                )
+            )
+            with m.If(sum_end):
+                m.d.sync += start.eq(following)
+
+    def _weight(
+        self,
+        m: Module,
+        y: Signal,
+        x: Signal,
+        x_next: Signal,
+        run_end: Signal,
+        sum_end: Signal,
+        pixel_end: Signal,
+    ) -> None:
+        """One after the other; the weights of taps in the padding are passed over."""
+        plan, tap_words = self._plan, self._plan.kernel[1] * self._plan.words
+        skipped = [(plan.kernel[1] - reach.taps) * plan.words + 1 for reach in plan.columns]
+        above = [reach.tap * tap_words for reach in plan.rows]
+        left = [reach.tap * plan.words for reach in plan.columns]
+        fold_start = Signal(len(self.weight))
+        next_fold = Mux(pixel_end, 0, fold_start + plan.window_words)
+        with m.If(self.valid):
+            m.d.sync += self.weight.eq(self.weight + Mux(run_end, choose(skipped, x), 1))
+            with m.If(sum_end):
+                column = Mux(pixel_end, choose(left, x_next), choose(left, x))
+                m.d.sync += [fold_start.eq(next_fold), self.weight.eq(next_fold + choose(above, y) + column)]
+
+    def _start(self, m: Module, y: Signal, base: Signal, row_end: Signal) -> None:
+        """A row of outputs ends, and the next begins when its rows are there."""
+        plan = self._plan
+        tap_words, left = plan.kernel[1] * plan.words, plan.columns[0].tap * plan.words
+        above = [reach.tap * tap_words + left for reach in plan.rows]
+        released = choose(plan.released, y)
+        with m.If(self.valid & row_end):
+            m.d.comb += self.released.eq(released)
+            m.d.sync += [
+                self.valid.eq(0),
+                y.eq(Mux(y == len(plan.rows) - 1, 0, y + 1)),
+                base.eq(wrapped(base + released, plan.ring)),
+            ]
+        with m.If(~self.valid):
+            m.d.sync += [
+                self.valid.eq(self.stored >= choose(plan.needed, y)),
+                self.first.eq(1),
+                self.row.eq(base),
+            ]
+            if not plan.by_channel:
+                m.d.sync += self.weight.eq(choose(above, y))
+
+
+def ring_ports(plan: Schedule) -> dict[str, wiring.Member]:
+    """Return what a sequencer and its ring tell each other."""
+    return {
+        "stored": In(range(plan.ring + 1)),
+        "released": Out(range(plan.ring + 1)),
+        "row": Out(address_bits(plan.ring)),
+        "word": Out(address_bits(plan.row_words)),
+    }
+
+
+def place_bits(plan: Schedule) -> tuple[int, int, int]:
+    """Return the bits of fold, column class and row class."""
+    categories = (_categories(plan.columns), _categories(plan.rows))
+    return (address_bits(plan.folds), *(address_bits(count) for count in categories))  # type: ignore[return-value]
+
+
+def wrapped(value: Value, length: int) -> Value:
+    """Return a position, at most twice the length, in a ring."""
+    return Mux(value >= length, value - length, value)
+
+
+def _categories(reaches: tuple[Reach, ...]) -> int:
+    return max(reach.category for reach in reaches) + 1

@@ -1,0 +1,152 @@
+"""A unit: its rows in a ring, its sequencer, and what it makes of the words that it reads.
+
+clock 0                 the sequencer's beat: an address in the ring, and one in the memory of weights
+clock 1                 both words
+1 + element's latency   sums, of which `place` was known a clock before
+then                    ranks
+
+One clock enable stops all of it while a word that is ready is not taken. Only the ring goes on.
+"""
+
+from typing import Any
+
+from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from lowbit.rtl.array.hardware import thresholds
+from lowbit.rtl.array.hardware.row_ring import RowRing
+from lowbit.rtl.array.hardware.sequencer import Sequencer, ring_ports
+from lowbit.rtl.array.hardware.streams import connect, recoded, words
+from lowbit.rtl.array.memory import is_shallow
+from lowbit.rtl.array.plan import LayerPlan, PoolPlan
+from lowbit.rtl.elements.hardware.component import delayed
+from lowbit.rtl.primitives.rom import Rom
+
+
+class Unit(wiring.Component):
+    """Ring, core, streams. Ports: ``input``, words of ranks; ``output``, words of ranks, or of sums."""
+
+    def __init__(self, plan: LayerPlan | PoolPlan) -> None:
+        self._plan = plan
+        super().__init__(
+            {
+                "input": In(words(plan.in_lanes * plan.in_bits)),
+                "output": Out(words(plan.out_lanes * plan.out_bits)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        """Return the parts, joined."""
+        m, plan, enable = Module(), self._plan, Signal(name="enable")
+        core = LayerCore(plan) if isinstance(plan, LayerPlan) else PoolCore(plan)
+        m.submodules.ring = ring = RowRing(plan.schedule, plan.in_lanes * plan.in_bits)
+        m.submodules.core = EnableInserter(enable)(core)
+        connect(m, self.input, ring.input)
+        m.d.comb += [
+            enable.eq(~self.output.valid | self.output.ready),
+            core.enable.eq(enable),
+            core.stored.eq(ring.stored),
+            ring.released.eq(Mux(enable, core.released, 0)),
+            ring.read.eq(enable),
+            ring.row.eq(core.row),
+            ring.word.eq(core.word),
+            core.data.eq(ring.data),
+            self.output.valid.eq(core.ready),
+            self.output.payload.eq(core.result),
+        ]
+        return m
+
+
+class _Core(wiring.Component):
+    """What moves while ``enable`` is 1. ``ready``: there is a result."""
+
+    def __init__(self, plan: LayerPlan | PoolPlan) -> None:
+        self._schedule = plan.schedule
+        super().__init__(
+            {
+                **ring_ports(plan.schedule),
+                "enable": In(1),
+                "data": In(plan.in_lanes * plan.in_bits),
+                "ready": Out(1),
+                "result": Out(plan.out_lanes * plan.out_bits),
+            }
+        )
+
+    def _sequence(self, m: Module) -> Sequencer:
+        m.submodules.sequencer = at = Sequencer(self._schedule)
+        m.d.comb += [
+            at.stored.eq(self.stored),
+            self.released.eq(at.released),
+            self.row.eq(at.row),
+            self.word.eq(at.word),
+        ]
+        return at
+
+
+class LayerCore(_Core):
+    """Weights, elements, thresholds."""
+
+    def __init__(self, plan: LayerPlan) -> None:
+        self._plan = plan
+        super().__init__(plan)
+
+    def elaborate(self, platform: Any) -> Module:
+        """Return the pipeline."""
+        m, plan = Module(), self._plan
+        at = self._sequence(m)
+        sums = self._sums(m, at)
+        done = delayed(m, "done", at.valid & at.last, 1 + plan.element.latency)
+        if plan.layer.thresholds is None:
+            m.d.comb += [self.ready.eq(done), self.result.eq(sums)]
+            return m
+        m.submodules.thresholds = stage = thresholds.Thresholds(plan)
+        m.d.comb += [
+            stage.place.eq(delayed(m, "place", at.place, plan.element.latency)),
+            stage.sums.eq(sums),
+            self.ready.eq(delayed(m, "ranked", done, thresholds.latency(plan))),
+            self.result.eq(stage.ranks),
+        ]
+        return m
+
+    def _sums(self, m: Module, at: Sequencer) -> Any:
+        plan, element = self._plan, self._plan.element
+        depth, width = len(plan.weight_words), plan.weight_bits
+        m.submodules.weights = weights = Rom(plan.weight_words, width, tables=is_shallow(depth, width))
+        m.d.comb += weights.address.eq(at.weight)
+        codes = plan.operands.activations
+        table = None if codes is None else codes.tolist()
+        activations = recoded(m, "activations", self.data, table, plan.in_bits, element.activation_bits)
+        first, sums = delayed(m, "first", at.first, 1), []
+        for number in range(plan.folding.elements):
+            m.submodules[f"pe{number}"] = pe = element.draw()
+            m.d.comb += [
+                pe.enable.eq(self.enable),
+                pe.first.eq(first),
+                pe.activations.eq(activations),
+                pe.weights.eq(weights.word.word_select(number, len(pe.weights))),
+            ]
+            sums.append(pe.sum)
+        return Cat(*sums)
+
+
+class PoolCore(_Core):
+    """The largest rank of every lane."""
+
+    def __init__(self, plan: PoolPlan) -> None:
+        self._plan = plan
+        super().__init__(plan)
+
+    def elaborate(self, platform: Any) -> Module:
+        """Return a comparison per lane; of one bit, it is an OR."""
+        m, bits = Module(), self._plan.in_bits
+        at = self._sequence(m)
+        first = delayed(m, "first", at.first, 1)
+        m.d.comb += self.ready.eq(delayed(m, "done", at.valid & at.last, 2))
+        for lane in range(self._plan.lanes):
+            rank, best = self.data.word_select(lane, bits), self.result.word_select(lane, bits)
+            largest = Signal(bits, name=f"largest{lane}", reset_less=True)
+            with m.If(first | (rank > largest)):
+                m.d.sync += largest.eq(rank)
+            m.d.comb += best.eq(largest)
+        return m

@@ -1,0 +1,179 @@
+"""When a unit reads what: a window slides over rows that stand in a ring, in integers.
+
+A unit writes its input into a memory of `ring` rows, word by word. For every output pixel it reads the valid
+taps of the window, as often as it has folds (groups of outputs that are computed together). Taps in the
+padding are not read: what is skipped costs no clock and adds nothing.
+
+    for y, x, fold, tap row, then in one run: tap column and word of the pixel           a layer
+    for y, x, fold = word of the pixel, tap row, then in one run: tap column             a pool
+
+A row of outputs starts when the rows that it reads are there, and gives those back that no later one needs.
+With as many rows as `ring` says, a row can be computed while all that the next one needs arrives.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from lowbit.errors import PlanError
+from lowbit.ir.window import Axis, Window
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What one output reads along an axis.
+
+    Attributes:
+        position: the first position it reads.
+        tap: the tap that does.
+        taps: how many there are, side by side.
+        category: its border class.
+    """
+
+    position: int
+    tap: int
+    taps: int
+    category: int
+
+
+@dataclass(frozen=True)
+class Beat:
+    """One clock of a unit: what it reads, and where in its sum it is."""
+
+    row: int
+    word: int
+    weight: int
+    first: bool
+    last: bool
+    fold: int
+    row_category: int
+    column_category: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The order of a unit's work; make one with `schedule`.
+
+    Attributes:
+        rows, columns: by output.
+        height, width: of the map that comes in.
+        kernel: taps of the window, rows and columns.
+        words: of a pixel.
+        folds: how often a window is read.
+        by_channel: a pool's order, see the module; then folds and words are equal.
+    """
+
+    rows: tuple[Reach, ...]
+    columns: tuple[Reach, ...]
+    height: int
+    width: int
+    kernel: tuple[int, int]
+    words: int
+    folds: int
+    by_channel: bool = False
+
+    @property
+    def row_words(self) -> int:
+        """Words of a row of the map."""
+        return self.width * self.words
+
+    @property
+    def window_words(self) -> int:
+        """Words of a window without border: the beats of a layer's sum."""
+        return self.kernel[0] * self.kernel[1] * self.words
+
+    @property
+    def released(self) -> tuple[int, ...]:
+        """How many rows of the map each row of outputs gives back."""
+        starts = [reach.position for reach in self.rows]
+        return tuple(after - start for start, after in zip(starts, (*starts[1:], self.height), strict=True))
+
+    @property
+    def needed(self) -> tuple[int, ...]:
+        """How many rows, from its first on, must be there before each row of outputs starts."""
+        return tuple(max(reach.taps, gone) for reach, gone in zip(self.rows, self.released, strict=True))
+
+    @cached_property
+    def ring(self) -> int:
+        """Rows in the memory."""
+        ahead = (*self.needed[1:], self.needed[0])
+        both = (gone + more for gone, more in zip(self.released, ahead, strict=True))
+        return max(*both, *self.needed)
+
+    @property
+    def beats(self) -> int:
+        """Clocks per picture in which something is read."""
+        taps = sum(row.taps for row in self.rows) * sum(column.taps for column in self.columns)
+        return taps * (self.folds if self.by_channel else self.folds * self.words)
+
+    @property
+    def cycles(self) -> int:
+        """Clocks per picture: a row of outputs takes one to start."""
+        return self.beats + len(self.rows)
+
+    def order(self) -> Iterator[Beat]:
+        """Yield every beat of a picture; rows count from the picture's first."""
+        for row in self.rows:
+            for column in self.columns:
+                for fold in range(self.folds):
+                    yield from self._sum(row, column, fold)
+
+    def _sum(self, row: Reach, column: Reach, fold: int) -> Iterator[Beat]:
+        run = column.taps if self.by_channel else column.taps * self.words
+        for tap in range(row.taps):
+            for at in range(run):
+                word = at * self.words + fold if self.by_channel else at
+                weight = ((row.tap + tap) * self.kernel[1] + column.tap) * self.words + at
+                yield Beat(
+                    row=row.position + tap,
+                    word=column.position * self.words + word,
+                    weight=fold * self.window_words + weight,
+                    first=tap == at == 0,
+                    last=(tap, at) == (row.taps - 1, run - 1),
+                    fold=fold,
+                    row_category=row.category,
+                    column_category=column.category,
+                )
+
+
+def schedule(window: Window, words: int, folds: int, where: str, *, by_channel: bool = False) -> Schedule:
+    """Return the schedule of a window over a map.
+
+    Args:
+        window: rows, then columns.
+        words: of a pixel.
+        folds: how often a window is read.
+        where: the node, for messages.
+        by_channel: a pool's order.
+
+    Raises:
+        PlanError: a window with dilation, or one that sees padding alone.
+    """
+    rows, columns = window
+    return Schedule(
+        _reaches(rows, where),
+        _reaches(columns, where),
+        rows.extent,
+        columns.extent,
+        (rows.kernel, columns.kernel),
+        words,
+        folds,
+        by_channel,
+    )
+
+
+def _reaches(axis: Axis, where: str) -> tuple[Reach, ...]:
+    categories, _ = axis.classes()
+    found = []
+    for valid, positions, category in zip(axis.valid(), axis.positions(), categories, strict=True):
+        if axis.dilation != 1 or not valid.any():
+            raise PlanError(
+                "the array engine does not read such a window",
+                where=where,
+                expected="dilation 1, and no window that sees padding alone",
+                found=str(axis),
+                remedy="Give the window a kernel of its full size, with zeros, or less padding.",
+            )
+        tap = int(valid.argmax())
+        found.append(Reach(int(positions[tap]), tap, int(valid.sum()), int(category)))
+    return tuple(found)

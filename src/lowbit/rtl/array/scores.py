@@ -1,0 +1,111 @@
+"""The scores of the last layer, and the class: the first of the largest.
+
+The reference compares real scores, ``float32(scale_o · acc_o + bias_o)``, which have a scale per class. The
+hardware compares integers,
+
+    rank_o = multiplier_o · sum_o + constant_o
+
+with the fewest bits for which the order of any two of them is that of the real scores, for all sums that
+there can be. That is checked here, sum by sum, and is the proof. (Where two real scores round to the same
+float32, the class may be either of the two.)
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.errors import PlanError
+from lowbit.rtl.array.network import Floats, Integers
+from lowbit.rtl.integers import Range
+
+SCORE_BITS = 32
+
+_PRECISIONS = (1, 2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 36)
+_MOST_SUMS = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class ScorePlan:
+    """What follows the last sums.
+
+    Attributes:
+        sums: range of the sums of each class.
+        gains, offsets: the score is ``gain_o · sum_o + offset_o``, int64 ``[classes]``.
+        multipliers, constants: of the rank.
+        rank: the range of ranks.
+    """
+
+    sums: tuple[Range, ...]
+    gains: Integers
+    offsets: Integers
+    multipliers: Integers
+    constants: Integers
+    rank: Range
+
+    @property
+    def classes(self) -> int:
+        """How many scores there are."""
+        return len(self.gains)
+
+
+def plan_scores(
+    sums: tuple[Range, ...], gains: Integers, offsets: Integers, scale: Floats, bias: Floats, where: str
+) -> ScorePlan:
+    """Return the plan of the scores.
+
+    Args:
+        sums: range of the sums of each class.
+        gains, offsets: the accumulator of the graph is ``gain_o · sum_o + offset_o``.
+        scale, bias: the real score is ``float32(scale_o · accumulator_o + bias_o)``.
+        where: the last layer, for messages.
+
+    Raises:
+        PlanError: no precision keeps the order of the scores.
+    """
+    every = [np.arange(found.low, found.high + 1) for found in sums]
+    if sum(map(len, every)) <= _MOST_SUMS:
+        real = list(_real_scores(every, gains, offsets, scale, bias))
+        slope, start = scale * gains, scale * offsets + bias
+        for bits in _PRECISIONS:
+            unit = float(slope.max()) / (1 << (bits - 1))
+            multipliers = np.rint(slope / unit).astype(np.int64)
+            constants = np.rint(start / unit).astype(np.int64)
+            ranks = [m * h + c for m, h, c in zip(multipliers, every, constants, strict=True)]
+            if _keeps_order(real, ranks):
+                rank = Range(min(int(r[0]) for r in ranks), max(int(r[-1]) for r in ranks))
+                return ScorePlan(sums, gains, offsets, multipliers, constants, rank)
+    raise PlanError(
+        "the class cannot be told from integers",
+        where=where,
+        expected=f"scores of different classes apart by 2^-{_PRECISIONS[-1]}, "
+        f"and at most {_MOST_SUMS} different sums",
+        found=f"{sum(map(len, every))} sums in {len(every)} classes",
+        remedy="Give the last layer fewer bits, or one scale for all classes.",
+    )
+
+
+def _real_scores(
+    every: list[Integers], gains: Integers, offsets: Integers, scale: Floats, bias: Floats
+) -> Iterator[npt.NDArray[np.float32]]:
+    for sums, gain, offset, factor, constant in zip(every, gains, offsets, scale, bias, strict=True):
+        yield (factor * (gain * sums + offset) + constant).astype(np.float32)
+
+
+def _keeps_order(real: list[npt.NDArray[np.float32]], ranks: list[Integers]) -> bool:
+    """Return whether of any two scores of two classes the larger has the larger rank; both ascend."""
+    return all(
+        _orders(real[i], real[j], ranks[i], ranks[j])
+        for i in range(len(real))
+        for j in range(len(real))
+        if i != j
+    )
+
+
+def _orders(
+    real: npt.NDArray[np.float32], other: npt.NDArray[np.float32], rank: Integers, other_rank: Integers
+) -> bool:
+    below = np.searchsorted(other, real, side="left")
+    any_below = below > 0
+    return bool((other_rank[below[any_below] - 1] < rank[any_below]).all())

@@ -1,0 +1,84 @@
+"""What a project is made of, whatever the engine."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.rtl.primitives.target import Target
+
+if TYPE_CHECKING:
+    from amaranth.lib import wiring
+
+Proof = list[tuple[str, str, int, int]]
+
+
+class Design(ABC):
+    """An engine, planned: a byte stream in; out, for each picture, its scores and then its class.
+
+    Attributes:
+        top: name of the top module.
+        target: the family.
+    """
+
+    top: ClassVar[str]
+    target: Target
+
+    @property
+    @abstractmethod
+    def variant(self) -> str:
+        """What kind of engine it is."""
+
+    @property
+    @abstractmethod
+    def number_format(self) -> str:
+        """How numbers are represented."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> int:
+        """Scores per picture."""
+
+    @property
+    @abstractmethod
+    def cycles_per_image(self) -> int:
+        """Clocks from picture to picture, as planned."""
+
+    @property
+    @abstractmethod
+    def proof(self) -> Proof:
+        """What is stored and summed: name, range, bits it takes, bits of the number format or adder."""
+
+    @property
+    @abstractmethod
+    def header(self) -> list[str]:
+        """What the Verilog says about itself."""
+
+    @property
+    def units(self) -> Sequence[Mapping[str, Any]]:
+        """The parts that work side by side, in the order of the stream; none where one part does all."""
+        return ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Modules that are synthesized each for itself; none where the whole is."""
+        return ()
+
+    @abstractmethod
+    def draw(self, *, counters: bool) -> "wiring.Component":
+        """Return the hardware, with counters behind AXI-Lite where they are wanted."""
+
+    @abstractmethod
+    def real_scores(self, scores: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return scores ``[n, classes]`` of the hardware as the reference evaluator gives them."""
+
+    @abstractmethod
+    def real_class(self, scores: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the class ``[n]`` that belongs to scores of the hardware."""
+
+    @abstractmethod
+    def write_package(self, folder: Path, *, counters: bool) -> None:
+        """Write scripts for the vendor's tool, and a driver."""
