@@ -33,9 +33,9 @@ _COUNTED_AS: tuple[tuple[str, str, int], ...] = (
     (r"TRELLIS_DPR16X4", "lut", 6),
     (r"CCU2C", "lut", 2),
     (r"FD[RSCP]E.*|TRELLIS_FF", "ff", 1),
-    (r"DSP48E1|MULT18X18D", "dsp", 1),
-    (r"RAMB18E1|DP16KD", "ramb18", 1),
-    (r"RAMB36E1", "ramb18", 2),
+    (r"DSP48E[12]|MULT18X18D", "dsp", 1),
+    (r"RAMB18E[12]|DP16KD", "ramb18", 1),
+    (r"RAMB36E[12]", "ramb18", 2),
 )
 """Cells by name, what they are, and how many."""
 
@@ -64,7 +64,9 @@ class Synthesis:
     blocks: Mapping[str, Resources]
 
 
-def synthesize(folder: Path, verilog: str, top: str, target: Target) -> Synthesis:
+def synthesize(
+    folder: Path, verilog: str, top: str, target: Target, *, dsp: bool = True, by_block: bool = True
+) -> Synthesis:
     """Return what a design takes; leaves ``synthesis.json`` (the netlist) in the folder.
 
     Args:
@@ -72,17 +74,21 @@ def synthesize(folder: Path, verilog: str, top: str, target: Target) -> Synthesi
         verilog: its file name there.
         top: its top module.
         target: the family.
+        dsp: whether multipliers may become DSP blocks.
+        by_block: whether blocks are counted as well, which takes as long again.
     """
-    whole, parts = f"{_SYNTHESIS[target]} -top {top}", f"{_SYNTHESIS[target]} -noflatten -top {top}"
-    if target != "ecp5":
-        whole, parts = f"{whole} -flatten", f"{_SYNTHESIS[target]} -top {top}"
-    for script, result in ((whole, "synthesis.json"), (parts, "blocks.json")):
+    command = f"{_SYNTHESIS[target]} -top {top}" + ("" if dsp else " -nodsp")
+    whole, parts = (
+        (command, f"{command} -noflatten") if target == "ecp5" else (f"{command} -flatten", command)
+    )
+    wanted = [(whole, "synthesis.json"), (parts, "blocks.json")]
+    for script, result in wanted if by_block else wanted[:1]:
         # By way of RTLIL: Yosys would read the Verilog again for named blocks, after it has flattened it.
         read = f"read_verilog {verilog}; write_rtlil design.il; design -reset; read_rtlil design.il"
         run_tool("yosys", ["-q", "-p", f"{read}; {script}; write_json {result}"], folder)
     total = _count(folder / "synthesis.json")[top]
-    blocks = _count(folder / "blocks.json")
-    (folder / "blocks.json").unlink()
+    blocks = _count(folder / "blocks.json") if by_block else {}
+    (folder / "blocks.json").unlink(missing_ok=True)
     (folder / "design.il").unlink()
     return Synthesis(target, total, {name: found for name, found in blocks.items() if found != NOTHING})
 

@@ -67,6 +67,10 @@ def _plain_names(text: str) -> str:
 
     strings_apart = re.split(r'("(?:[^"\\]|\\.)*")', text)
     strings_apart[::2] = [re.sub(r"\\[A-Za-z_][^\s]*", plain, part) for part in strings_apart[::2]]
+    # A string that is a name is that of a memory.
+    strings_apart[1::2] = [
+        re.sub(r"\$+", "_", part) if part.startswith('"\\\\') else part for part in strings_apart[1::2]
+    ]
     return "".join(strings_apart)
 
 

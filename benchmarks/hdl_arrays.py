@@ -1,0 +1,223 @@
+"""Shift against multiply: the same vector array with both elements, on a real layer with real pictures.
+
+    python benchmarks/hdl_arrays.py lenet.onnx --data fashion --json results/hdl-arrays.json
+
+`lenet.onnx` is the float network that `lowbit train recipes/lenet.toml` makes. Its second convolution,
+windows of 150 activations times 16 channels, runs in the array: activations rounded to fixed point, weights
+to fixed point (multiply) or to powers of two (shift). Clocks are counted in the simulation of gates, whose
+sums are compared with the integers; LUTs and DSPs by Yosys, memories included; toggles as `lowbit.rtl.gates`
+says, over two windows per stream, words of the memories included. A table is written beside the JSON.
+"""
+
+import argparse
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowbit import api
+from lowbit.data import load
+from lowbit.ir.reference import evaluate
+from lowbit.provenance import provenance
+from lowbit.quantization.powers import power_of_two_encoding
+from lowbit.rtl.elements import ELEMENTS
+from lowbit.rtl.elements.hardware.vector import VectorArray, VectorCore
+from lowbit.rtl.elements.vector import VectorPlan
+from lowbit.rtl.gates import to_bits, to_gates
+from lowbit.rtl.synthesize import synthesize
+from lowbit.rtl.verilog import to_verilog
+
+PUBLISHED = {
+    "source": "Chen et al. 2021, n-BQ-NN, ZCU102",
+    "throughput_ratio": 2.9,
+    "energy_ratio": 0.687,
+    "what": "inference, the shift array against the array of 16-bit multipliers in DSP blocks, on a board",
+}
+WINDOWS_PER_STREAM, STREAMS, PICTURES = 2, 64, 32
+
+
+@dataclass(frozen=True)
+class Row:
+    """An array: kind of element, bits of both operands, geometry, whether synthesis may use DSP blocks."""
+
+    kind: str
+    activation_bits: int
+    weight_bits: int
+    elements: int = 4
+    lanes: int = 4
+    dsp_allowed: bool = False
+    target: str = "xc7"
+    toggles: bool = True
+
+
+ROWS = (
+    Row("shift", 16, 4),
+    Row("multiply", 16, 16),
+    Row("multiply", 16, 16, dsp_allowed=True, toggles=False),
+    Row("multiply", 16, 8),
+    Row("multiply", 16, 4),
+    Row("shift", 8, 4),
+    Row("multiply", 8, 8),
+    Row("shift", 16, 4, 16, 8, toggles=False),
+    Row("shift", 16, 4, target="xcup", toggles=False),
+    Row("multiply", 16, 16, target="xcup", toggles=False),
+    Row("multiply", 16, 16, dsp_allowed=True, target="xcup", toggles=False),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path, help="LeNet in float")
+    parser.add_argument("--data", default="fashion", help="pictures")
+    parser.add_argument("--json", type=Path, required=True, help="where the rows go; those there are kept")
+    parser.add_argument("--row", type=int, nargs="*", choices=range(len(ROWS)), help="only these")
+    options = parser.parse_args()
+    windows, weights = layer(options.model, options.data)
+    made = provenance("python benchmarks/hdl_arrays.py lenet.onnx --data DIR --json FILE")
+    rows: list[dict[str, Any]] = json.loads(options.json.read_text())["rows"] if options.json.exists() else []
+    for number in options.row or range(len(ROWS)):  # written after each: a row takes minutes
+        rows = [row for row in rows if row["row"] != number]
+        rows = sorted(
+            [*rows, {"row": number, **measure(ROWS[number], windows, weights)}], key=lambda r: r["row"]
+        )
+        written = {**made, "published": PUBLISHED, "ratios": ratios(rows), "rows": rows}
+        options.json.write_text(json.dumps(written, indent=1) + "\n")
+        options.json.with_suffix(".md").write_text(table(rows))
+
+
+def layer(model: Path, data: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return windows ``[n, 150]`` of the second convolution's input, in random order, and its weights."""
+    graph, seen = api.read(model), {}
+    pictures = load(data, split="test", limit=PICTURES).fit_to((1, 28, 28)).samples
+    evaluate(graph, {graph.inputs[0]: pictures}, lambda name, array: seen.__setitem__(name, array))
+    node = [node for node in graph.nodes if node.op == "Conv"][1]
+    maps, weights = seen[node.inputs[0]], np.asarray(graph.value(node.inputs[1]).data)
+    size = weights.shape[-1]
+    windows = np.lib.stride_tricks.sliding_window_view(maps, (size, size), axis=(2, 3))  # n, c, y, x, i, j
+    rows = windows.transpose(0, 2, 3, 4, 5, 1).reshape(-1, size * size * maps.shape[1])
+    flat = weights.transpose(0, 2, 3, 1).reshape(len(weights), -1)
+    return np.random.default_rng(0).permutation(rows), flat
+
+
+def measure(row: Row, windows: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+    """Return the figures of one row."""
+    plan, codes = planned(row, windows, weights)
+    result: dict[str, Any] = {
+        **asdict(row),
+        "accumulator_bits": plan.element.accumulator_bits,
+        "products_per_clock": row.elements * row.lanes,
+        "clocks_per_window": plan.cycles,
+        "weight_bits_read_per_product": row.weight_bits,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "array.v").write_text(to_verilog(VectorArray(plan), "array", []))
+        found = synthesize(Path(folder), "array.v", "array", row.target, dsp=row.dsp_allowed, by_block=False)
+        result |= asdict(found.total)
+    if row.toggles:
+        result |= toggled(plan, codes)
+    return result
+
+
+def planned(row: Row, windows: np.ndarray, weights: np.ndarray) -> tuple[VectorPlan, np.ndarray]:
+    """Return the array, and the codes of all windows."""
+    limit = 2 ** (row.activation_bits - 1)
+    codes = np.clip(np.rint(windows / np.abs(windows).max() * (limit - 1)), -limit, limit - 1).astype(
+        np.int64
+    )
+    if row.kind == "shift":
+        operands = power_of_two_encoding(weights, row.weight_bits).encode(weights).astype(np.int64)
+    else:
+        most = 2 ** (row.weight_bits - 1) - 1
+        operands = np.rint(weights / np.abs(weights).max() * most).astype(np.int64)
+    make, beats = ELEMENTS[row.kind], -(-weights.shape[1] // row.lanes)
+    element = make(row.lanes, beats, row.activation_bits, row.weight_bits, signed_activations=True)
+    return VectorPlan(element.fitted(operands), row.elements, operands), codes
+
+
+def toggled(plan: VectorPlan, codes: np.ndarray) -> dict[str, Any]:
+    """Run windows through the gates, compare every sum, and return the toggles."""
+    element, gates = plan.element, to_gates(to_verilog(VectorCore(plan), "core", []), "core")
+    vectors = codes[: WINDOWS_PER_STREAM * STREAMS].reshape(STREAMS, WINDOWS_PER_STREAM, -1)
+    lead = 1 + plan.element.latency  # reset, then the first words
+    clocks = lead + WINDOWS_PER_STREAM * plan.cycles + element.latency
+    at = (np.arange(clocks) - 2) % (
+        WINDOWS_PER_STREAM * plan.cycles
+    )  # a word comes a clock after its address
+    words = np.array(
+        [[plan.activation_words(vector) for vector in stream] for stream in vectors], dtype=object
+    )
+    activations = words[:, at // plan.cycles, at % element.beats].T
+    one = np.ones((clocks, STREAMS, 1), np.uint8)
+    weights = to_bits(np.array(plan.words, dtype=object)[at % plan.cycles], plan.elements * plan.word_bits)
+    inputs = {
+        "ap_rst_n": one * (np.arange(clocks) > 0)[:, None, None],
+        "enable": one,
+        "waiting": one,
+        "activations": to_bits(activations, element.lanes * element.activation_bits),
+        "weights": np.repeat(weights[:, None], STREAMS, axis=1),
+    }
+    toggles, seen = gates.run(inputs, ("sums", "valid"), warm_up=lead)
+    check(plan, vectors, seen["sums"][seen["valid"][:, 0, 0] == 1])
+    return {
+        "gates": toggles.gates,
+        "registers": toggles.registers,
+        "toggles_per_clock": round(toggles.per_clock, 1),
+        "settled_toggles_per_clock": round(toggles.settled_per_clock, 1),
+        "windows": STREAMS * WINDOWS_PER_STREAM,
+    }
+
+
+def check(plan: VectorPlan, vectors: np.ndarray, sums: np.ndarray) -> None:
+    """Compare sums ``[folds, streams, bits]`` with the integers."""
+    bits = plan.element.accumulator_bits
+    fields = sums.reshape(len(sums), STREAMS, plan.elements, bits).astype(np.int64)
+    values = fields @ np.append(1 << np.arange(bits - 1), -(1 << bits - 1))
+    got = values.transpose(1, 0, 2).reshape(STREAMS, -1, plan.folds * plan.elements)[..., : len(plan.weights)]
+    table = plan.element.weight_values()[plan.weights]
+    want = vectors[:, : got.shape[1]] @ table.T
+    if not len(sums) or not np.array_equal(got, want):
+        raise SystemExit("the gates do not compute the layer")
+
+
+def ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Return shift against multiply, where both rows are there."""
+    by = {row["row"]: row for row in rows}
+    found = {}
+    if {0, 1} <= set(by):
+        shift, multiply = by[0], by[1]
+        found["throughput_at_equal_luts"] = multiply["lut"] / shift["lut"]
+        found["activity_16_bits"] = shift["toggles_per_clock"] / multiply["toggles_per_clock"]
+        found["settled_activity_16_bits"] = (
+            shift["settled_toggles_per_clock"] / multiply["settled_toggles_per_clock"]
+        )
+    if {1, 7} <= set(by) and by[7]["lut"] <= by[1]["lut"]:
+        found["clocks_saved_in_no_more_luts"] = by[1]["clocks_per_window"] / by[7]["clocks_per_window"]
+    return {name: round(value, 3) for name, value in found.items()}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as Markdown, and what they mean."""
+    heads = ("array", "family", "products per clock", "clocks per window", "LUT", "FF", "DSP", "RAMB18")
+    heads = (*heads, "toggles per clock", "without glitches")
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for row in rows:
+        where = ", in DSP blocks" if row["dsp_allowed"] else ""
+        name = f"{row['kind']} {row['activation_bits']} × {row['weight_bits']} bits{where}"
+        keys = ("target", "products_per_clock", "clocks_per_window", "lut", "ff", "dsp", "ramb18")
+        cells = (name, *(row[key] for key in keys))
+        cells = (*cells, row.get("toggles_per_clock"), row.get("settled_toggles_per_clock"))
+        lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
+    found = ratios(rows)
+    return (
+        "\n".join([*lines, "", *(f"* {name.replace('_', ' ')}: {value}" for name, value in found.items())])
+        + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
