@@ -98,6 +98,7 @@ def quantize_file(
     # All samples are read, because which of them calibrate is the plan's choice.
     samples = _fitted(graph, load_data(data, split=split, normalize=normalize))
     result, report = quantize_graph(graph, samples, plan, progress)
+    result.metadata["quantization"] = str(plan)
     if normalize:
         result.metadata["normalize"] = f"{normalize[0]!r},{normalize[1]!r}"
     write(result, target)
@@ -152,15 +153,30 @@ def evaluate(
         PlanError: an unknown backend.
     """
     graph = model if isinstance(model, Graph) else read(model)
-    dataset = (
-        data
-        if isinstance(data, Dataset)
-        else load_data(data, split=split, normalize=_remembered(graph, normalize))
-    )
+    dataset = load_samples(graph, data, split, normalize)
     labels = checked_labels(dataset, graph)
-    scores = score(graph, _fitted(graph, dataset), backend, threads).values
+    scores = score(graph, dataset.samples, backend, threads).values
     top5 = float(top(scores, labels, 5).mean()) if scores.shape[1] > 5 else None
     return {"samples": len(labels), "top1": float(top(scores, labels, 1).mean()), "top5": top5}
+
+
+def load_samples(
+    graph: Graph, data: str | npt.ArrayLike | Dataset, split: str = "test", normalize: Normalize = None
+) -> Dataset:
+    """Return data in the shape that a network takes, normalized as its file remembers.
+
+    Args:
+        graph: the network.
+        data: a name, a path, an array, or a data set, which is taken as it is.
+        split: train or test.
+        normalize: instead of what the file remembers.
+
+    Raises:
+        DataError: samples do not fit the network.
+    """
+    if not isinstance(data, Dataset):
+        data = load_data(data, split=split, normalize=_remembered(graph, normalize))
+    return data.fit_to(graph.value(graph.inputs[0]).shape[1:])
 
 
 def predict(
@@ -218,8 +234,8 @@ def run_file(
     from lowbit.data import write_npz
 
     graph = read(model)
-    dataset = load_data(data, split=split, normalize=_remembered(graph, normalize))
-    arrays = {graph.outputs[0]: score(graph, _fitted(graph, dataset), "engine", threads).values}
+    dataset = load_samples(graph, data, split, normalize)
+    arrays = {graph.outputs[0]: score(graph, dataset.samples, "engine", threads).values}
     write_npz(arrays, Path(target))
     return {name: list(array.shape) for name, array in arrays.items()}
 

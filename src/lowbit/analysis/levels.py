@@ -41,23 +41,26 @@ class LevelUse:
     entropy: float
 
 
-def level_use(graph: Graph, samples: Samples | None = None) -> tuple[LevelUse, ...]:
+def level_use(
+    graph: Graph, samples: Samples | None = None, *, backend: str = "reference"
+) -> tuple[LevelUse, ...]:
     """Return the use of levels of all coded weights, and with samples of all codes between layers.
 
     Args:
         graph: a low-bit network; what is float is left out.
         samples: ``[n, ...]``, or None.
+        backend: that runs them; only values that it shows are counted.
     """
     found = []
     for weights in all_weights(graph):
         if weights.codes is not None and weights.encoding is not None:
             counts = _ranks_by_channel(weights.codes, weights.encoding)
             found.append(_use(weights.layer, "weights", weights.encoding, counts))
-    return (*found, *(() if samples is None else _activations(graph, samples)))
+    return (*found, *(() if samples is None else _activations(graph, samples, backend)))
 
 
-def _activations(graph: Graph, samples: Samples) -> list[LevelUse]:
-    run = trace(graph)
+def _activations(graph: Graph, samples: Samples, backend: str) -> list[LevelUse]:
+    run = trace(graph, backend)
     counts: dict[str, Counts] = {}
     for batch in batches(samples, graph.value(graph.inputs[0]).shape[0]):
         for name, array in run(batch).items():

@@ -13,6 +13,7 @@ from lowbit.cli.hdl import hdl
 from lowbit.cli.inspect import inspect
 from lowbit.cli.predict import predict
 from lowbit.cli.quantize import quantize
+from lowbit.cli.report import report
 from lowbit.cli.reproduce import reproduce
 from lowbit.cli.run import run
 from lowbit.cli.sweep import sweep
@@ -37,6 +38,7 @@ app.command()(predict)
 app.command()(bench)
 app.command()(inspect)
 app.command()(sweep)
+app.command()(report)
 app.command()(convert)
 app.command()(train)
 app.command()(hdl)

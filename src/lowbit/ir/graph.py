@@ -175,6 +175,11 @@ class Graph:
 
         return to_text(self, constants=False)
 
+    def _repr_html_(self) -> str:
+        from lowbit.ir.notebook import to_html
+
+        return to_html(self)
+
 
 def topological(nodes: Iterable[Node], known: Iterable[str]) -> list[Node]:
     """Return nodes in an order in which every input is known before it is read; stable.

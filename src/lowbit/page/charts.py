@@ -3,7 +3,8 @@
 All are 340 units wide, which is about the width of a telephone: letters keep their size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,48 +16,41 @@ MOST_CLASSES = 40
 """More than this a confusion matrix of this width cannot show."""
 
 _NUMBERED = 12  # classes up to which cells have their counts written in
+_HEIGHT, _TOP, _FOOT, _EDGE = 120, 8, 18, 4
 _MOST_MARKS = 64  # lines of levels or thresholds, beyond which they are a grey area
 
 Numbers = npt.NDArray[np.floating] | Sequence[float]
 
 
 def histogram(
-    counts: Numbers, edges: Numbers, levels: Numbers = (), thresholds: Numbers = (), *, about: str
+    counts: Numbers,
+    edges: Numbers,
+    levels: Numbers = (),
+    thresholds: Numbers = (),
+    use: Numbers = (),
+    *,
+    about: str,
 ) -> Markup:
     """Return a histogram with the levels and thresholds of an encoding over it.
 
     Args:
-        counts: n of them.
+        counts: n of them; none draws levels alone.
         edges: n + 1, ascending, equally wide.
         levels: reals that codes stand for.
         thresholds: where a code ends and the next begins.
+        use: how often each level is used, which becomes the height of its line; all are equal without it.
         about: what it shows, for those who do not see it.
     """
-    height, foot, top = 130, 18, 14
-    counts, edges = np.asarray(counts, float), np.asarray(edges, float)
-    low, high = _range(edges, levels, thresholds)
-
-    def across(value: float) -> float:
-        return 4 + (WIDTH - 8) * (value - low) / (high - low)
-
-    tallest = max(counts.max(initial=0), 1e-300)
-    outline = [f"M{across(edges[0]):.1f} {height}"]
-    for count, left, right in zip(counts, edges, edges[1:], strict=False):
-        y = height - (height - top) * count / tallest
-        outline.append(f"L{across(left):.1f} {y:.1f}L{across(right):.1f} {y:.1f}")
-    outline.append(f"L{across(edges[-1]):.1f} {height}Z")
-    parts = [element("path", d="".join(outline), class_="mass")]
-    for value in thresholds if len(thresholds) <= _MOST_MARKS else ():
-        parts.append(_upright(across(float(value)), top, height, "threshold"))
-    for value in levels if len(levels) <= _MOST_MARKS else ():
-        x = across(float(value))
-        parts.append(_upright(x, 6, height, "level"))
-        parts.append(
-            element("rect", x=f"{x - 2.5:.1f}", y="3.5", width="5", height="5", rx="2.5", class_="head")
-        )
-    parts.append(element("line", x1="4", x2=WIDTH - 4, y1=height, y2=height, class_="axis"))
-    parts += _ticks(low, high, across, height + foot - 4)
-    return _drawing(parts, height + foot, about)
+    frame = _Frame(*_range(edges, levels, thresholds))
+    parts = [frame.mass(np.asarray(counts, float), np.asarray(edges, float))] if len(counts) else []
+    if len(thresholds) <= _MOST_MARKS:
+        parts += [frame.upright(float(value), 1, "threshold") for value in thresholds]
+    if len(levels) <= _MOST_MARKS:
+        most = max(max(use, default=1), 1e-300)
+        heights = [share / most for share in use] or [1] * len(levels)
+        for value, height in zip(levels, heights, strict=True):
+            parts += [frame.upright(float(value), height, "level"), frame.head(float(value), height)]
+    return _drawing([*parts, *frame.axis()], _HEIGHT + _FOOT, about)
 
 
 def confusion(counts: npt.NDArray[np.integer], classes: Sequence[str], *, about: str) -> Markup:
@@ -101,24 +95,57 @@ def _drawing(parts: Sequence[Markup], height: float, about: str) -> Markup:
     return element("svg", *parts, viewBox=f"0 0 {WIDTH} {height}", role="img", aria_label=about)
 
 
-def _range(edges: npt.NDArray[np.floating], *marks: Numbers) -> tuple[float, float]:
-    ends = np.concatenate([edges[[0, -1]], *(np.asarray(mark, float) for mark in marks if len(mark))])
+@dataclass(frozen=True)
+class _Frame:
+    """The place of a histogram: reals from left to right, shares of the largest from the bottom up."""
+
+    low: float
+    high: float
+
+    def mass(self, counts: npt.NDArray[np.floating], edges: npt.NDArray[np.floating]) -> Markup:
+        tallest = max(counts.max(initial=0), 1e-300)
+        steps = [f"M{self._x(edges[0])} {_HEIGHT}"]
+        for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
+            y = self._y(count / tallest)
+            steps.append(f"L{self._x(left)} {y}L{self._x(right)} {y}")
+        return element("path", d="".join([*steps, f"L{self._x(edges[-1])} {_HEIGHT}Z"]), class_="mass")
+
+    def upright(self, value: float, share: float, kind: str) -> Markup:
+        x = self._x(value)
+        return element("line", x1=x, x2=x, y1=self._y(share), y2=_HEIGHT, class_=kind)
+
+    def head(self, value: float, share: float) -> Markup:
+        place = {"cx": self._x(value), "cy": self._y(share), "r": "2.5"}
+        return element("circle", class_="head", **place)
+
+    def axis(self) -> list[Markup]:
+        places = [(self.low, "start"), (self.high, "end")]
+        width = self.high - self.low
+        if min(-self.low, self.high) > 0.2 * width:  # far enough from both ends
+            places.append((0.0, "middle"))
+        line = element("line", x1=_EDGE, x2=WIDTH - _EDGE, y1=_HEIGHT, y2=_HEIGHT, class_="axis")
+        return [line] + [
+            element(
+                "text",
+                f"{value:.3g}".replace("-", "−"),
+                x=self._x(value),
+                y=_HEIGHT + _FOOT - 4,
+                class_=f"{where} soft",
+            )
+            for value, where in places
+        ]
+
+    def _x(self, value: float) -> str:
+        return f"{_EDGE + (WIDTH - 2 * _EDGE) * (value - self.low) / (self.high - self.low):.1f}"
+
+    def _y(self, share: float) -> str:
+        return f"{_HEIGHT - (_HEIGHT - _TOP) * share:.1f}"
+
+
+def _range(*marks: Numbers) -> tuple[float, float]:
+    ends = np.concatenate([np.asarray(mark, float) for mark in marks])
     low, high = float(ends.min()), float(ends.max())
     return (low, high) if high > low else (low - 0.5, high + 0.5)
-
-
-def _upright(x: float, top: float, bottom: float, kind: str) -> Markup:
-    return element("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=top, y2=bottom, class_=kind)
-
-
-def _ticks(low: float, high: float, across: Callable[[float], float], y: float) -> list[Markup]:
-    places = [(low, "start"), (high, "end")] + (
-        [(0.0, "middle")] if low < 0.2 * low + 0.8 * high and low < 0 < high else []
-    )
-    return [
-        element("text", f"{value:.3g}", x=f"{across(value):.1f}", y=y, class_=f"{where} soft")
-        for value, where in places
-    ]
 
 
 def _short(text: str) -> str:

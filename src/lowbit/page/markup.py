@@ -10,7 +10,8 @@ import html
 import re
 from collections.abc import Iterable
 
-_VOID = frozenset({"meta", "rect", "line", "path", "img", "br", "col"})
+_VOID = frozenset({"meta", "br"})
+_EMPTY = frozenset({"rect", "line", "path", "circle"})  # of SVG
 # What no document may hold: control characters, halves of surrogate pairs, noncharacters.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -44,8 +45,8 @@ def element(tag: str, *children: Content, **attributes: Content) -> Markup:
         for name, value in attributes.items()
         if value is not None
     )
-    if tag in _VOID:
-        return Markup(f"<{tag}{facts}>" if tag in ("meta", "img", "br", "col") else f"<{tag}{facts}/>")
+    if tag in _VOID | _EMPTY:
+        return Markup(f"<{tag}{facts}{'/' if tag in _EMPTY else ''}>")
     return Markup(f"<{tag}{facts}>{joined(children)}</{tag}>")
 
 

@@ -125,6 +125,15 @@ class Plan:
         """Whether a layer's input gets a uniform grid."""
         return self.scheme == "affine" or self.activation_bits > BITS["lq"]["activation_bits"][1]
 
+    def __str__(self) -> str:
+        """What a person would have to ask for: scheme, bits, method, samples, and what is not as usual."""
+        said = ("scheme", "weight_bits", "activation_bits", "method", "samples", "seed")
+        given = [(entry.name, getattr(self, entry.name), entry.default) for entry in fields(self)]
+        other = [(name, value) for name, value, usual in given if name != "layers" and value != usual]
+        chosen = {**{name: getattr(self, name) for name in said}, **dict(other)}
+        layers = [f"layers.{layer}={dict(settings)}" for layer, settings in self.layers.items()]
+        return " ".join([*(f"{name}={value}" for name, value in chosen.items()), *layers])
+
     def for_convolution(self) -> "Plan":
         """Return the plan with what is automatic set as convolutions like it best."""
         offset = False if self.weight_offset is None else self.weight_offset
