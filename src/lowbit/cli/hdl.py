@@ -38,6 +38,7 @@ class Element(StrEnum):
 
     XNOR = "xnor"
     SHIFT = "shift"
+    PLANES = "planes"
     MULTIPLY = "multiply"
 
 
@@ -93,7 +94,7 @@ def hdl(
     ] = Variant.SHARED,
     pe: Annotated[
         Element | None,
-        typer.Option("--pe", help="array: xnor, shift or multiply, for layers that it can run."),
+        typer.Option("--pe", help="array: xnor, shift, planes or multiply, for layers that it can run."),
     ] = None,
     budget: Annotated[
         str | None,

@@ -3,7 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.api import quantize
 from lowbit.ir import Graph
+from lowbit.quantization import Plan
 from lowbit.rtl.array.from_graph import from_graph, picture_shape, reference_scores
 from lowbit.rtl.array.network import ArrayNetwork
 from lowbit.rtl.project import Bench
@@ -18,6 +20,7 @@ from lowbit.zoo.architecture import (
     Pool,
 )
 from lowbit.zoo.binary_graph import binary_graph
+from lowbit.zoo.float_graph import float_graph
 
 
 def conv(channels: int, kernel: int = 3, stride: int = 1, padding: int = 0) -> tuple[Layer, ...]:
@@ -45,6 +48,14 @@ def small(seed: int = 0) -> Graph:
     layers = (*conv(4, padding=1), *conv(6), Pool(), Flatten(), *dense(5))
     parts = (*layers, Linear(3))
     return binary_graph(Architecture("small", (3, 8, 7), parts, ""), seed=seed)
+
+
+def quantized(plan: Plan, seed: int = 0) -> Graph:
+    """Return two convolutions, one with padding, a pool, and two fully connected layers, at a few bits."""
+    layers = (*conv(3, padding=1), *conv(4), Pool(), Flatten(), Linear(5), Activation(), Linear(3))
+    graph = float_graph(Architecture("quantized", (2, 6, 5), layers, ""), seed=seed)
+    samples = np.random.default_rng(seed).random((64, 2, 6, 5)).astype(np.float32)
+    return quantize(graph, samples, plan=plan)[0]
 
 
 def random_pictures(graph: Graph, count: int, seed: int = 1) -> npt.NDArray[np.uint8]:

@@ -11,12 +11,14 @@ pytest.importorskip("amaranth")
 from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.sim import Simulator
 
+from lowbit.quantization import Plan
 from lowbit.rtl.array.hardware.engine import ArrayEngine
 from lowbit.rtl.array.network import ArrayNetwork, Layer
-from lowbit.rtl.array.plan import ArrayPlan, Folding, plan_array
+from lowbit.rtl.array.operands import Kind
+from lowbit.rtl.array.plan import ArrayPlan, Folding, LayerPlan, plan_array
 from lowbit.rtl.project import Bench
 from lowbit.zoo.architecture import Pool
-from tests.rtl.array.networks import conv, convolutional, network_and_bench, perceptron, small
+from tests.rtl.array.networks import conv, convolutional, network_and_bench, perceptron, quantized, small
 
 # No shrinking: it takes minutes.
 ANY = settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.generate))
@@ -118,6 +120,29 @@ def test_convolutions_of_any_window_and_folding(data: st.DataObject, seed: int) 
         layers = (*layers, Pool("max", 2, data.draw(st.integers(1, 2))))
     network, bench = network_and_bench(convolutional((channels, rows, columns), *layers, seed=seed), 3)
     stream(plan_array(network, foldings(network, Random(seed)), "generic"), bench)  # noqa: S311
+
+
+@pytest.mark.parametrize(
+    ("plan", "kind", "expected"),
+    [
+        (Plan(weight_bits=2, activation_bits=2), None, {"planes"}),
+        (Plan(weight_bits=1, activation_bits=3), "planes", {"planes"}),
+        (Plan(weight_bits=3, activation_bits=2), "multiply", {"multiply"}),
+        (Plan(weight_bits=3, activation_bits=3, scheme="affine"), None, {"planes"}),
+        (Plan(weight_bits=4, activation_bits=4, scheme="pow2"), None, {"shift"}),
+        (Plan(weight_bits=2, activation_bits=8, scheme="pow2"), "multiply", {"multiply"}),
+    ],
+    ids=lambda value: (
+        f"{value.scheme}-{value.weight_bits}-{value.activation_bits}" if isinstance(value, Plan) else ""
+    ),
+)
+def test_quantized_networks_on_the_elements_meant_for_them(
+    plan: Plan, kind: Kind | None, expected: set[str]
+) -> None:
+    network, bench = network_and_bench(quantized(plan), 3)
+    array = plan_array(network, foldings(network, Random(2)), "generic", kind)  # noqa: S311
+    assert {unit.operands.kind for unit in array.units if isinstance(unit, LayerPlan)} == expected
+    stream(array, bench, gap=0.1, stall=0.2)
 
 
 def test_pictures_follow_each_other_as_planned() -> None:

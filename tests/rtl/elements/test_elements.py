@@ -9,6 +9,7 @@ pytest.importorskip("amaranth")
 from lowbit.errors import NumericError, PlanError
 from lowbit.rtl.elements import ELEMENTS, Element, MultiplyElement, PlanesElement, ShiftElement, XnorElement
 from lowbit.rtl.elements.element import Integers
+from lowbit.rtl.integers import Range
 from lowbit.schemes import PowerOfTwo
 from tests.rtl.elements.streams import codes, coefficients, models, stream
 
@@ -91,6 +92,15 @@ def test_the_range_of_sums_is_exact(element: Element) -> None:
     a, w = codes(element, 4)
     found, sums = element.sum_range(w.reshape(4, -1)), models(element, a, w)
     assert (found.low, found.high) == (min(sums), max(sums))
+
+
+def test_a_sum_that_is_short_of_beats_fits_as_well() -> None:
+    """Planes of opposite signs: a product is at least -3, what is skipped adds -21."""
+    element = PlanesElement(1, 4, 2, 2, activation_multipliers=(1, 2), largest_coefficient=4)
+    weights, own = np.full((1, 4), 2), np.array([[3, 4]])
+    assert element.sum_range(weights, own) == Range(-12, 12)
+    assert element.sum_range(weights, own, short=True) == Range(-84, 12)
+    assert element.skipped_beat(own).tolist() == [-21]
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])

@@ -149,6 +149,10 @@ def estimate(layer: Layer, chosen: Operands, folding: Folding) -> Budget:
         lut += ceil(products * _XNOR_LUT)
     elif chosen.kind == "shift":
         lut += ceil(products * element.activation_bits * _SHIFT_LUT)
+    elif chosen.kind == "planes":
+        pairs = element.activation_bits * element.weight_bits
+        lut += ceil(products * pairs * _XNOR_LUT) + folding.elements * pairs * _ELEMENT_LUT
+        dsp = folding.elements * element.weight_bits if element.coefficient_bits else 0
     else:
         dsp = products
     found = Budget(lut, dsp, 0) + _ring(order, folding.lanes * layer.bits)

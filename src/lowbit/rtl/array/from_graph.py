@@ -5,6 +5,7 @@ layer whose output is real. Reshapes to ``[n, features]`` and nodes that do noth
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -12,11 +13,12 @@ import numpy.typing as npt
 
 from lowbit.data import Dataset, Normalize, load
 from lowbit.errors import UnsupportedError
-from lowbit.ir import Graph, Node, evaluate
-from lowbit.ir.deployed import deployed_layer
+from lowbit.ir import Graph, Node, Value, evaluate
+from lowbit.ir.deployed import deployed_layer, row_length
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.window import Axis, Window
-from lowbit.rtl.array.network import ArrayNetwork, Integers, Layer, Pool
+from lowbit.planes import unpack
+from lowbit.rtl.array.network import ArrayNetwork, Basis, Integers, Layer, Pool
 from lowbit.rtl.pictures import to_bytes
 from lowbit.schemes import Encoding, LearnedBasis, rank_encode
 
@@ -120,18 +122,26 @@ def _convolution(graph: Graph, node: Node, shape: Shape) -> Layer:
     constants = deployed_convolution(encoding, weights, bias, window)
     thresholds = _thresholds(graph, node)
     steps = None if thresholds is None else constants.integer_thresholds(thresholds).astype(np.int64)
-    return Layer(node.name, _levels(encoding), constants.weights.astype(np.int64), window, steps)
+    integers, basis = constants.weights.astype(np.int64), _basis(encoding, weights)
+    return Layer(node.name, _levels(encoding), integers, window, steps, basis)
 
 
 def _fully_connected(graph: Graph, node: Node, shape: Shape) -> Layer:
     encoding = _encoding(graph, node, node.inputs[0])
-    constants = deployed_layer(encoding, graph.value(node.inputs[1]), graph.constant(node.inputs[2]))
-    # The graph flattens [c, h, w], the stream is [h, w, c].
-    weights = constants.weights.astype(np.int64).reshape(-1, *shape).transpose(0, 2, 3, 1)
+    weights = graph.value(node.inputs[1])
+    constants = deployed_layer(encoding, weights, graph.constant(node.inputs[2]))
     thresholds, steps = _thresholds(graph, node), None
     if thresholds is not None:
         steps = constants.integer_thresholds(thresholds).astype(np.int64)[None, None]
-    return Layer(node.name, _levels(encoding), weights.reshape(len(weights), 1, 1, -1), _POINT, steps)
+
+    def streamed(integers: Integers) -> Integers:
+        """The graph flattens [c, h, w], the stream is [h, w, c]."""
+        return integers.reshape(-1, *shape).transpose(0, 2, 3, 1).reshape(len(integers), 1, 1, -1)
+
+    basis = _basis(encoding, weights)
+    basis = None if basis is None else replace(basis, codes=streamed(basis.codes))
+    integers = streamed(constants.weights.astype(np.int64))
+    return Layer(node.name, _levels(encoding), integers, _POINT, steps, basis)
 
 
 def _pool(graph: Graph, node: Node, shape: Shape) -> Pool:
@@ -176,6 +186,22 @@ def _encoding(graph: Graph, node: Node, name: str) -> Encoding:
 def _levels(encoding: Encoding) -> Integers:
     """Return the integer levels by rank."""
     return np.asarray(encoding.integer_levels()[0][encoding.code_of_rank()[0]], np.int64)
+
+
+def _basis(encoding: Encoding, weights: Value) -> Basis | None:
+    """Return both bases; a weight offset is one more bit, that of its sign."""
+    own = weights.encoding
+    if not (isinstance(encoding, LearnedBasis) and isinstance(own, LearnedBasis)):
+        return None
+    assert weights.data is not None
+    codes = unpack(weights.data, row_length(weights)).astype(np.int64)
+    coefficients, offsets = own.multipliers.astype(np.int64), own.integer_weight_offset().astype(np.int64)
+    if offsets.any():
+        codes |= ((offsets > 0).astype(np.int64) << own.bits)[:, None]
+        coefficients = np.column_stack([coefficients, np.abs(offsets)])
+    ranks = encoding.code_of_rank()[0].astype(np.int64)
+    shape = [int(extent) for extent in weights.shape]
+    return Basis(ranks, tuple(encoding.multipliers[0].tolist()), codes.reshape(shape), coefficients)
 
 
 def _score_constants(graph: Graph, node: Node) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -24,6 +24,23 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
+class Basis:
+    """A layer of learned bases, as sums of signs: ``level = Σ_i m_i s_i`` of the bits of a code.
+
+    Attributes:
+        code_of_rank: of the input, ``[2**bits]``.
+        multipliers: ``m_i`` of the input's bits.
+        codes: of the weights, ``[o, kh, kw, c]``.
+        coefficients: ``m_oj`` of the weights' bits, ``[o, bits]``.
+    """
+
+    code_of_rank: Integers
+    multipliers: tuple[int, ...]
+    codes: Integers
+    coefficients: Integers
+
+
+@dataclass(frozen=True, eq=False)
 class Layer:
     """A convolution, or a fully connected layer.
 
@@ -33,6 +50,7 @@ class Layer:
         weights: integer levels ``[o, kh, kw, c]``.
         window: rows, then columns.
         thresholds: ``[row classes, column classes, o, steps]``, or None for the last layer.
+        basis: of the input and the weights, where both have one.
     """
 
     name: str
@@ -40,6 +58,7 @@ class Layer:
     weights: Integers
     window: Window
     thresholds: Integers | None
+    basis: Basis | None = None
 
     @property
     def channels(self) -> int:
@@ -50,6 +69,11 @@ class Layer:
     def outputs(self) -> int:
         """Channels of a pixel that goes out."""
         return int(self.weights.shape[0])
+
+    @property
+    def has_border(self) -> bool:
+        """Whether there are windows that lack taps."""
+        return not all(axis.classes()[1].all() for axis in self.window)
 
     @property
     def bits(self) -> int:

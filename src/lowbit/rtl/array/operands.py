@@ -21,10 +21,10 @@ import numpy as np
 
 from lowbit.errors import PlanError
 from lowbit.rtl.array.network import Integers, Layer
-from lowbit.rtl.elements import Element, MultiplyElement, ShiftElement, XnorElement
+from lowbit.rtl.elements import Element, MultiplyElement, PlanesElement, ShiftElement, XnorElement
 from lowbit.rtl.primitives.target import Target
 
-Kind = Literal["xnor", "shift", "multiply"]
+Kind = Literal["xnor", "shift", "planes", "multiply"]
 """Elements that the engine chooses from, the cheapest first."""
 
 _WIDEST_SHIFT = 6
@@ -42,6 +42,8 @@ class Operands:
         scale: of the weights, ``[o]``.
         step, base: of the levels.
         element: with one lane and one beat; `fitted` makes the real one.
+        short: whether windows lack taps at the border.
+        coefficients: of the output channels, ``[o, weight_bits]``, where the element has them.
     """
 
     kind: Kind
@@ -52,11 +54,14 @@ class Operands:
     step: int
     base: int
     element: Element
+    short: bool = False
+    coefficients: Integers | None = None
 
     def fitted(self, lanes: int, beats: int, where: str) -> Element:
         """Return the element for so many lanes, its accumulator as wide as the sums are."""
         element = replace(self.element, lanes=lanes, beats=beats)
-        return element.fitted(self.weights.reshape(len(self.weights), -1), where=where)
+        rows = self.weights.reshape(len(self.weights), -1)
+        return element.fitted(rows, self.coefficients, short=self.short, where=where)
 
 
 def operands(layer: Layer, target: Target, kind: Kind | None = None) -> Operands:
@@ -106,6 +111,25 @@ def _shift(layer: Layer, target: Target) -> Operands | None:
     return Operands("shift", activations, codes, values, scale, step, base, element)
 
 
+def _planes(layer: Layer, target: Target) -> Operands | None:
+    basis = layer.basis
+    if basis is None:
+        return None
+    element = PlanesElement(
+        1,
+        1,
+        len(basis.multipliers),
+        basis.coefficients.shape[1],
+        target=target,
+        activation_multipliers=basis.multipliers,
+        largest_coefficient=int(basis.coefficients.max()),
+    )
+    ranked = None if (np.diff(basis.code_of_rank) == 1).all() else basis.code_of_rank
+    ones = np.ones(layer.outputs, np.int64)
+    own = (layer.has_border, basis.coefficients)
+    return Operands("planes", ranked, basis.codes, layer.weights, ones, 1, 0, element, *own)
+
+
 def _multiply(layer: Layer, target: Target) -> Operands | None:
     scale, values = _reduced(layer.weights)
     activations, step, base, width, signed = _number(layer.levels)
@@ -117,11 +141,13 @@ def _multiply(layer: Layer, target: Target) -> Operands | None:
 _CHOICES: Mapping[Kind, Callable[[Layer, Target], Operands | None]] = {
     "xnor": _xnor,
     "shift": _shift,
+    "planes": _planes,
     "multiply": _multiply,
 }
 _NEEDS: Mapping[Kind, str] = {
     "xnor": "levels and weights of one bit, of opposite signs",
     "shift": f"weights of zero or a scale times ±1 … ±2^{_WIDEST_SHIFT}",
+    "planes": "learned bases of activations and weights",
     "multiply": "integers",
 }
 

@@ -22,7 +22,7 @@ from lowbit.rtl.array.operands import Kind, Operands, operands
 from lowbit.rtl.array.schedule import Schedule, schedule
 from lowbit.rtl.array.scores import ScorePlan, plan_scores
 from lowbit.rtl.elements import Element
-from lowbit.rtl.integers import Range
+from lowbit.rtl.integers import Range, pack
 from lowbit.rtl.primitives.target import Target
 
 SCORE_CYCLES = 3
@@ -97,11 +97,24 @@ class LayerPlan:
         planes = (rows[:, :, None] >> np.arange(bits) & 1).astype(np.uint8).reshape(len(rows), -1)
         return [int.from_bytes(row, "little") for row in np.packbits(planes, axis=1, bitorder="little")]
 
+    @property
+    def coefficient_words(self) -> list[int]:
+        """The memory of the coefficients, by fold; element e in the e-th part of a word."""
+        if self.operands.coefficients is None or not self.element.coefficient_bits:
+            return []
+        fields = [self.element.pack_coefficients(row) for row in self.operands.coefficients]
+        elements, bits = self.folding.elements, self.element.coefficient_bits
+        return [pack(fields[at : at + elements], [bits] * elements) for at in range(0, len(fields), elements)]
+
     @cached_property
     def sums(self) -> tuple[Range, ...]:
         """The exact range of the element's sums, by output."""
-        rows = self.operands.weights.reshape(self.layer.outputs, -1)
-        return tuple(self.element.sum_range(row) for row in rows)
+        rows, own = self.operands.weights.reshape(self.layer.outputs, 1, -1), self.operands.coefficients
+        coefficients = [None] * len(rows) if own is None else own[:, None]
+        return tuple(
+            self.element.sum_range(*pair, short=self.operands.short)
+            for pair in zip(rows, coefficients, strict=True)
+        )
 
     @cached_property
     def offsets(self) -> Integers:
@@ -113,8 +126,9 @@ class LayerPlan:
         patterns = [axis.classes()[1].astype(np.int64) for axis in self.layer.window]
         valid = np.einsum("oij,ri,cj->rco", taps, *patterns)
         missing = taps[0].size - np.einsum("ri,cj->rc", *patterns)
-        skipped = missing * self.schedule.words * self.element.skipped_beat
-        return np.asarray(self.operands.base * valid - self.operands.step * skipped[..., None])
+        skipped_beat = self.element.skipped_beat(self.operands.coefficients)
+        skipped = missing[..., None] * self.schedule.words * skipped_beat
+        return np.asarray(self.operands.base * valid - self.operands.step * skipped)
 
     @cached_property
     def thresholds(self) -> Integers:

@@ -78,10 +78,9 @@ class Element(ABC):
         """Bits of the coefficients of an output channel; 0 if there are none."""
         return 0
 
-    @property
-    def skipped_beat(self) -> int:
-        """What a sum gains for every beat that it is short of."""
-        return 0
+    def skipped_beat(self, coefficients: Integers | None = None) -> Integers:
+        """Return what a sum gains, at most 0, for every beat that it is short of, by output channel."""
+        return np.zeros(1, np.int64)
 
     @abstractmethod
     def activation_values(self) -> Integers:
@@ -119,12 +118,15 @@ class Element(ABC):
         a = self.activation_values()[np.asarray(activations) % (1 << self.activation_bits)]
         return int((a * table[np.asarray(weights) % (1 << self.weight_bits)]).sum())
 
-    def sum_range(self, weights: npt.ArrayLike, coefficients: npt.ArrayLike | None = None) -> Range:
+    def sum_range(
+        self, weights: npt.ArrayLike, coefficients: npt.ArrayLike | None = None, *, short: bool = False
+    ) -> Range:
         """Return the exact range of the sums of output channels over all activations.
 
         Args:
             weights: codes ``[o, lanes · beats]``.
             coefficients: ``[o, weight_bits]`` where the element has them.
+            short: whether sums may be short of beats, which then add `skipped_beat`.
         """
         values = self.activation_values()
         least, most = int(values.min()), int(values.max())
@@ -132,19 +134,26 @@ class Element(ABC):
         for channel, row in enumerate(np.atleast_2d(np.asarray(weights))):
             own = None if coefficients is None else np.asarray(coefficients, np.int64)[channel]
             w = self.weight_values(own)[row % (1 << self.weight_bits)]
-            low, high = np.minimum(w * least, w * most).sum(), np.maximum(w * least, w * most).sum()
-            found |= Range(int(low), int(high))
+            low, high = np.minimum(w * least, w * most), np.maximum(w * least, w * most).sum()
+            if short:
+                low = np.minimum(low, self.skipped_beat(None if own is None else own[None])[0] // self.lanes)
+            found |= Range(int(low.sum()), int(high))
         return found
 
     def fitted(
-        self, weights: npt.ArrayLike, coefficients: npt.ArrayLike | None = None, *, where: str = ""
+        self,
+        weights: npt.ArrayLike,
+        coefficients: npt.ArrayLike | None = None,
+        *,
+        short: bool = False,
+        where: str = "",
     ) -> Self:
         """Return the element with an accumulator as wide as the sums of these weights need.
 
         Raises:
             NumericError: wider than any adder; names ``where``, the node.
         """
-        found = self.sum_range(weights, coefficients)
+        found = self.sum_range(weights, coefficients, short=short)
         if found.bits > WIDEST_SUM:
             raise NumericError(
                 "a sum would overflow its adder",

@@ -83,6 +83,11 @@ class PlanesElement(Element):
             coefficients = np.ones(1, np.int64)
         return _plane_sums(coefficients)
 
+    def skipped_beat(self, coefficients: Integers | None = None) -> Integers:
+        """Return a beat of which no bit agrees: the totals begin with all beats of a sum."""
+        own = np.ones((1, 1), np.int64) if coefficients is None else coefficients
+        return np.asarray(-self.lanes * sum(self.activation_multipliers) * own.sum(axis=1))
+
     def pack_coefficients(self, coefficients: npt.ArrayLike) -> int:
         """Return ``c_oj`` of a channel as a word, plane 0 in the lowest bits."""
         if not self.coefficient_bits:

@@ -35,10 +35,9 @@ class XnorElement(Element):
         """Registers at the inputs, the accumulator."""
         return 2
 
-    @property
-    def skipped_beat(self) -> int:
-        """As if no bit had agreed: the accumulator begins with all beats of a sum."""
-        return -self.lanes
+    def skipped_beat(self, coefficients: Integers | None = None) -> Integers:
+        """Return a beat of which no bit agrees: the accumulator begins with all beats of a sum."""
+        return np.array([-self.lanes])
 
     def activation_values(self) -> Integers:
         """Return −1 and +1."""

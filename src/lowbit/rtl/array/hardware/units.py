@@ -10,7 +10,7 @@ One clock enable stops all of it while a word that is ready is not taken. Only t
 
 from typing import Any
 
-from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, EnableInserter, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,7 +19,7 @@ from lowbit.rtl.array.hardware.row_ring import RowRing
 from lowbit.rtl.array.hardware.sequencer import Sequencer, ring_ports
 from lowbit.rtl.array.hardware.streams import connect, recoded, words
 from lowbit.rtl.array.memory import is_shallow
-from lowbit.rtl.array.plan import LayerPlan, PoolPlan
+from lowbit.rtl.array.plan import LayerPlan, PoolPlan, address_bits
 from lowbit.rtl.elements.hardware.component import delayed
 from lowbit.rtl.primitives.rom import Rom
 
@@ -117,6 +117,7 @@ class LayerCore(_Core):
         codes = plan.operands.activations
         table = None if codes is None else codes.tolist()
         activations = recoded(m, "activations", self.data, table, plan.in_bits, element.activation_bits)
+        coefficients = self._coefficients(m, at)
         first, sums = delayed(m, "first", at.first, 1), []
         for number in range(plan.folding.elements):
             m.submodules[f"pe{number}"] = pe = element.draw()
@@ -125,9 +126,21 @@ class LayerCore(_Core):
                 pe.first.eq(first),
                 pe.activations.eq(activations),
                 pe.weights.eq(weights.word.word_select(number, len(pe.weights))),
+                pe.coefficients.eq(coefficients.word_select(number, len(pe.coefficients))),
             ]
             sums.append(pe.sum)
         return Cat(*sums)
+
+    def _coefficients(self, m: Module, at: Sequencer) -> Value:
+        """Return the coefficients of all elements, a clock after their fold."""
+        plan = self._plan
+        if not plan.coefficient_words:
+            return Const(0, 0)
+        width, depth = plan.folding.elements * plan.element.coefficient_bits, len(plan.coefficient_words)
+        shallow = is_shallow(depth, width)
+        m.submodules.coefficients = coefficients = Rom(plan.coefficient_words, width, tables=shallow)
+        m.d.comb += coefficients.address.eq(at.place[: address_bits(plan.schedule.folds)])
+        return coefficients.word
 
 
 class PoolCore(_Core):
