@@ -16,9 +16,9 @@ import power_of_two
 from lowbit.reproduce import Kept, Row, kept, read_rows
 
 ROOT = Path(__file__).parent.parent
+ROWS = read_rows(ROOT / "recipes")
 START, END = "<!-- tables: made by benchmarks/readme.py from results/ -->", "<!-- end of tables -->"
 NETWORKS = {"mnist-97.2": "MNIST", "mnist-98.2": "MNIST", "fashion-88": "Fashion-MNIST"}
-PUBLISHED = {3: 95.59, 2: 88.86, 1: 75.11}  # of the thesis, from a float network of 97.19
 PEERS = ("onnxruntime-fp32", "onnxruntime-int8", "litert-int8")
 
 
@@ -44,9 +44,30 @@ def main() -> int:
 
 def tables() -> str:
     """Return the tables with their conditions."""
-    parts = [accuracy(result("ptq-mlp")), latency(result("latency-mlp")), training(result("train-step"))]
+    parts = [
+        headlines(),
+        accuracy(result("ptq-mlp")),
+        latency(result("latency-mlp")),
+        training(result("train-step")),
+    ]
     parts.append(hardware(result("hdl-lst1")))
     return "\n\n".join(parts)
+
+
+def headlines() -> str:
+    """Return the rows of `recipes/rows.toml` that are meant for README: theirs and ours."""
+    lines = [
+        "Published by four systems, and ours; all rows, with data, seeds and commands, are in",
+        "[results/reproduced.md](results/reproduced.md), and `lowbit reproduce` prints them:",
+        "",
+        "| row | what | published | ours |",
+        "|---|---|---|---|",
+    ]
+    for row in ROWS.values():
+        ours = kept(row, ROOT / "results")
+        if row.headline and ours is not None:
+            lines.append(f"| {row.name} | {row.what} | {row.text(row.published)} | {row.text(ours.value)} |")
+    return "\n".join(lines)
 
 
 def accuracy(made: dict[str, Any]) -> str:
@@ -66,8 +87,9 @@ def accuracy(made: dict[str, Any]) -> str:
         }
         keys = [("float", 32), ("lq", 3), ("lq", 2), ("lq", 1), ("affine", 8)]
         lines.append(f"| {name} | {' | '.join(found[key] for key in keys)} |")
-    published = " | ".join(f"{PUBLISHED[bits]:.2f} %" for bits in (3, 2, 1))
-    lines.append(f"| published, MNIST | 97.19 % | {published} | |")
+    rows = [ROWS[f"Q10-{name}"] for name in ("float", "3", "2", "1")]
+    published = " | ".join(row.text(row.published) for row in rows)
+    lines.append(f"| published, MNIST | {published} | |")
     more = "All methods and widths: [results/ptq-mlp.md](results/ptq-mlp.md)."
     lines += ["", f"`{made['command']}`, {made['machine']}. {more}"]
     return "\n".join(lines)
@@ -149,26 +171,37 @@ def hardware(made: dict[str, Any]) -> str:
 
 
 def reproduced() -> str:
-    """Return every row that has a result: theirs, ours, and what made ours."""
-    found = [(row, kept(row, ROOT / "results")) for row in read_rows(ROOT / "recipes").values()]
+    """Return every row: theirs, ours where it is made, the file that says so, and what makes it."""
+    found = [(row, kept(row, ROOT / "results")) for row in ROWS.values()]
     lines = [
         "# Published figures and ours",
         "",
         "`lowbit reproduce` lists these rows, `lowbit reproduce ROW` makes one again. Ours is the median of",
         "the seeds; a word in braces is a path of yours, and `lowbit train` takes the data as `--data DIR`.",
+        "Where ours is empty, the row is declared and not made yet.",
         "",
-        "| row | what | published | ours | seeds | CPU s | data | source | made by |",
+        "| row | what | published | ours | results | CPU s | data | source | made by |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    lines += [_line(row, ours) for row, ours in found if ours is not None]
+    lines += [_line(row, ours) for row, ours in found]
     return "\n".join([*lines, ""])
 
 
-def _line(row: Row, ours: Kept) -> str:
-    seeds = str(len(ours.files)) if row.recipe else ""
-    seconds = "" if ours.cpu_s is None else f"{ours.cpu_s:.0f}"
-    cells = (row.name, row.what, row.text(row.published), row.text(ours.value), seeds, seconds)
-    return f"| {' | '.join((*cells, ours.data, row.source, f'`{row.command}`'))} |"
+def _line(row: Row, ours: Kept | None) -> str:
+    cells = [row.name, row.what, row.text(row.published)]
+    if ours is None:
+        cells += ["", "", "", ""]
+    else:
+        seconds = "" if ours.cpu_s is None else f"{ours.cpu_s:.0f}"
+        cells += [row.text(ours.value), _links(ours.files), seconds, ours.data]
+    return f"| {' | '.join((*cells, row.source, f'`{row.command}`'))} |"
+
+
+def _links(files: tuple[Path, ...]) -> str:
+    """Return a link for each file: its name for one, numbers for several."""
+    if len(files) == 1:
+        return f"[{files[0].stem}]({files[0].name})"
+    return ", ".join(f"[{number}]({path.name})" for number, path in enumerate(files, 1))
 
 
 def result(name: str) -> dict[str, Any]:

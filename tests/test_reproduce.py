@@ -1,11 +1,13 @@
 """Rows: every one that the repository declares is whole; figures are found, and what is wrong is named."""
 
 import json
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from lowbit.cli.hdl import PUBLISHED
 from lowbit.errors import DataError, FileError, PlanError
 from lowbit.reproduce import Row, find_rows, kept, read_rows, remake
 from lowbit.zoo import NETWORKS
@@ -17,13 +19,71 @@ ROWS = read_rows(RECIPES)
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_every_row_is_whole(row: Row) -> None:
-    assert row.command and row.result and row.unit in ("%", "KB", "×")
+    assert row.command and row.result and row.unit in ("%", "KB", "×", "clocks", "DSP", "RAMB18", "LUT", "FF")
     ours = kept(row, RESULTS)
     if row.recipe:
         assert tomllib.loads((RECIPES / f"{row.recipe}.toml").read_text())["network"] in NETWORKS
         assert row.published is None or 0.5 < row.published < 1
     else:
         assert ours is not None and row.published and row.source
+
+
+def test_no_row_says_ours_without_a_result(tmp_path: Path) -> None:
+    """Every figure of ours, in the list and in both tables, is in a file that the repository keeps."""
+    for row in ROWS.values():
+        assert kept(row, tmp_path) is None
+        ours = kept(row, RESULTS)
+        if ours is not None:
+            assert ours.files and all(path.parent == RESULTS and path.is_file() for path in ours.files)
+            assert row.text(ours.value) in said_by(ours.files, row)
+    for name, published, figure in table(RESULTS / "reproduced.md") + table(ROOT / "README.md"):
+        ours = kept(ROWS[name], RESULTS)
+        assert figure == ("" if ours is None else ROWS[name].text(ours.value))
+        assert published == ROWS[name].text(ROWS[name].published)
+
+
+def test_results_are_kept_by_git() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "results"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("needs a checkout")
+    files = {path for row in ROWS.values() if (ours := kept(row, RESULTS)) for path in ours.files}
+    assert {f"results/{path.name}" for path in files} <= set(listed.stdout.split())
+
+
+def said_by(files: tuple[Path, ...], row: Row) -> set[str]:
+    """Return every number of that name in these files, and the mean of any two, as the row writes it."""
+    found: list[float] = []
+
+    def walk(value: object, name: str) -> None:
+        for key, each in value.items() if isinstance(value, dict) else ():
+            walk(each, key)
+        for each in value if isinstance(value, list) else ():
+            walk(each, name)
+        if isinstance(value, int | float) and name == row.figure.split(".")[-1]:
+            found.append(value / 1024 if row.unit == "KB" else value)
+
+    for path in files:
+        walk(json.loads(path.read_text()), "")
+    return {row.text((one + other) / 2) for one in found for other in found}
+
+
+def table(path: Path) -> list[tuple[str, str, str]]:
+    """Return name, published and ours of every row in a page's table."""
+    lines = [
+        line.strip("| \n").split(" | ") for line in path.read_text().splitlines() if line.startswith("| ")
+    ]
+    rows = [line for line in lines if line[0] in ROWS]
+    assert rows
+    return [(line[0], line[2].strip(), line[3].strip()) for line in rows]
+
+
+def test_published_hardware_is_said_once() -> None:
+    for key, value in PUBLISHED.items():
+        for row in ROWS.values():
+            if row.result == "hdl-lst1" and row.figure == key:
+                assert row.published == value
 
 
 def test_rows_by_name() -> None:
@@ -36,6 +96,7 @@ def test_rows_by_name() -> None:
 def test_figures_are_for_people() -> None:
     assert Row("a", "a").text(0.98765) == "98.77 %" and Row("a", "a").text(None) == ""
     assert Row("a", "a", unit="KB").text(12.34) == "12.3 KB"
+    assert Row("a", "a", unit="clocks").text(1568) == "1,568 clocks"
 
 
 def write(folder: Path, name: str, content: object) -> None:

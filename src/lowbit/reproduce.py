@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from lowbit.train.loop import Progress
 
 ROWS = "rows.toml"
+_RUN = "result.json"  # of a run's folder
 _MOST_BYTES = 1 << 22
+_MEASURED = ("KB", "×")  # other units are counted
 _YOURS = {"data": "--data DIR"}
 
 
@@ -40,10 +42,11 @@ class Row:
         result: name, or pattern, of files in ``results/``.
         select: values of the file, or of the one of its ``rows`` that is meant.
         figure: where it is, dots between names.
-        unit: ``%`` of a fraction, ``KB`` of bytes, or ``×``.
+        unit: ``%`` of a fraction, ``KB`` of bytes, ``×``, or what is counted.
         published: their figure; None where there is none.
         source: who published it.
         command: what makes it.
+        headline: whether README shows it.
     """
 
     name: str
@@ -56,12 +59,15 @@ class Row:
     published: float | None = None
     source: str = ""
     command: str = ""
+    headline: bool = False
 
     def text(self, value: float | None) -> str:
         """Return a figure for people; fractions become percents."""
         if value is None:
             return ""
-        return f"{100 * value:.2f} %" if self.unit == "%" else f"{value:.1f} {self.unit}"
+        if self.unit == "%":
+            return f"{100 * value:.2f} %"
+        return f"{value:,.1f} {self.unit}" if self.unit in _MEASURED else f"{value:,.0f} {self.unit}"
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,8 @@ def remake(
         MissingExtra: a row of a recipe needs torch.
     """
     if row.recipe:
-        return _train(recipes, row.recipe, runs, data, progress)
+        folder = _train(recipes, row.recipe, runs, data, progress)
+        return _figure(row, _json(folder / _RUN), folder / _RUN)
     return _run(row, runs, data)
 
 
@@ -201,16 +208,16 @@ def _figure(row: Row, entry: dict[str, Any], path: Path) -> float:
     return value / 1024 if row.unit == "KB" else float(value)
 
 
-def _train(recipes: Path, name: str, runs: Path, data: Path | None, progress: "Progress | None") -> float:
-    """Train a recipe, its parents first, and return top-1."""
+def _train(recipes: Path, name: str, runs: Path, data: Path | None, progress: "Progress | None") -> Path:
+    """Train a recipe, its parents first, and return the run's folder."""
     from lowbit.train import Recipe, Splits, train
 
     recipe = Recipe.read(recipes / f"{name}.toml")
     for parent in _parents(recipe):
-        if not (runs / f"{parent}-seed0" / "result.json").exists():
+        if not (runs / f"{parent}-seed0" / _RUN).exists():
             _train(recipes, parent, runs, data, progress)
     splits = Splits.load(recipe.data, folder=data)
-    return train(recipe, splits, out=runs / f"{recipe.name}-seed{recipe.seed}", progress=progress).top1
+    return train(recipe, splits, out=runs / f"{recipe.name}-seed{recipe.seed}", progress=progress).folder
 
 
 def _parents(recipe: "Recipe") -> list[str]:

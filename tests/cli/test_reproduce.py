@@ -22,9 +22,26 @@ def test_the_list(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
     assert rows["L2"]["published"] == 0.9837 and rows["L2"]["command"] == "lowbit train recipes/lst1.toml"
     assert rows["Q10-2"]["ours"] > rows["Q10-2"]["published"]
+    assert all((row["ours"] is None) == (not row["files"]) for row in rows.values())
     monkeypatch.setenv("COLUMNS", "200")
     assert run(monkeypatch) == 0
-    assert "98.37 %" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "98.37 %" in text and "results/fixed-point.json · python benchmarks/fixed_point.py" in text
+    assert all(row["name"] in text for row in rows.values())
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(monkeypatch) == 0
+    assert all(len(line) <= 80 for line in capsys.readouterr().out.splitlines())
+
+
+def test_what_is_not_made_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--recipes", ROOT / "recipes", "--results", tmp_path, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert all(row["ours"] is None and row["files"] == [] for row in rows)
+    assert run(monkeypatch, "--recipes", ROOT / "recipes", "--results", tmp_path) == 0
+    text = capsys.readouterr().out
+    assert f"0 of {len(rows)} rows" in text and text.count("not made yet") == len(rows)
 
 
 def test_rows_made_again(

@@ -1,10 +1,12 @@
 """``lowbit reproduce``: published figures beside ours, and how to make ours again."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress, TaskID
+from rich.table import Table
+from rich.text import Text
 
 from lowbit.cli.console import JsonFlag, out, print_json, print_table, progress
 
@@ -42,19 +44,33 @@ def _list(rows: "list[Row]", results: Path, as_json: bool) -> None:
     if as_json:
         print_json({"rows": found})
         return
-    shown = [
-        (row.name, row.what, row.text(row.published), row.text(facts["ours"]), facts["files"], row.source)
-        for row, facts in zip(rows, found, strict=True)
-    ]
-    print_table("rows", ("row", "what", "published", "ours", "in results/", "source"), shown)
-    out.print("Next: lowbit reproduce ROW --data DIR", style="dim")
+    table = Table(
+        title=Text("rows"), title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0)
+    )
+    for heading in ("row", "what · where ours is · what makes it"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("published", "ours"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row, facts in zip(rows, found, strict=True):
+        about = Text(f"{row.what}\n")
+        about.append(f"{_where(facts)} · {row.command}", style="dim")
+        table.add_row(Text(row.name), about, row.text(row.published), row.text(facts["ours"]))
+    out.print(table)
+    made = sum(facts["ours"] is not None for facts in found)
+    out.print(f"{made} of {len(rows)} rows are made. Next: lowbit reproduce ROW --data DIR", style="dim")
 
 
-def _facts(row: "Row", results: Path) -> dict:  # type: ignore[type-arg]
+def _where(facts: dict[str, Any]) -> str:
+    """Return the first file of a row's results, and how many more there are."""
+    files = facts["files"]
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return f"{files[0]}{more}" if files else "not made yet"
+
+
+def _facts(row: "Row", results: Path) -> dict[str, Any]:
     from lowbit.reproduce import kept
 
     ours = kept(row, results)
-    files = [path.name for path in ours.files] if ours else []
     return {
         "name": row.name,
         "what": row.what,
@@ -62,7 +78,7 @@ def _facts(row: "Row", results: Path) -> dict:  # type: ignore[type-arg]
         "source": row.source,
         "ours": ours.value if ours else None,
         "unit": row.unit,
-        "files": ", ".join(files[:1]) + (f" and {len(files) - 1} more" if len(files) > 1 else ""),
+        "files": [str(path) for path in ours.files] if ours else [],
         "command": row.command,
     }
 
