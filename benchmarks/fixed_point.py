@@ -15,9 +15,9 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lowbit import api
+from lowbit.analysis import weight_divergence
 from lowbit.data import Dataset, load
 from lowbit.ir import Graph, evaluate
 from lowbit.provenance import provenance
@@ -26,7 +26,7 @@ from lowbit.quantization import to_fixed_point
 RECIPE, INTEGER_BITS = "lst1", 6
 FRACTION_BITS = (7, 6, 5, 4, 3, 2, 1)
 ROUNDINGS = {"nearest": "rounded", "floor": "truncated"}
-BATCH, BINS = 1000, 64
+BATCH = 1000
 
 
 def main() -> None:
@@ -71,7 +71,7 @@ def row(graphs: list[Graph], fraction_bits: int, rounding: str, samples: Dataset
         "rounding": rounding,
         "top1": median(found),
         "top1_by_seed": found,
-        "kl": median(divergence(*pair) for pair in zip(graphs, rounded, strict=True)),
+        "kl": median(weight_divergence(*pair)[0].divergence for pair in zip(graphs, rounded, strict=True)),
     }
 
 
@@ -83,26 +83,6 @@ def accuracy(graph: Graph, samples: Dataset) -> float:
         logits = evaluate(graph, {graph.inputs[0]: x[start : start + BATCH]})[graph.outputs[0]]
         right += int((logits.argmax(1) == labels[start : start + BATCH]).sum())
     return right / len(x)
-
-
-def divergence(before: Graph, after: Graph) -> float:
-    """Return KL(p || q) of the histograms of all matrices of weights."""
-    one, other = _weights(before), _weights(after)
-    edges = np.linspace(one.min(), one.max(), BINS + 1)
-    p, q = (
-        np.histogram(weights.clip(edges[0], edges[-1]), edges)[0] / len(weights) + 1e-3
-        for weights in (one, other)
-    )
-    p, q = p / p.sum(), q / q.sum()
-    return float((p * np.log(p / q)).sum())
-
-
-def _weights(graph: Graph) -> npt.NDArray[np.float64]:
-    constants = [value for value in graph.values.values() if value.data is not None and value.data.ndim == 2]
-    reals = [
-        value.encoding.decode(value.data) if value.encoding is not None else value.data for value in constants
-    ]
-    return np.concatenate([np.ravel(each) for each in reals]).astype(np.float64)
 
 
 def table(made: dict[str, Any]) -> str:

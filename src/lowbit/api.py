@@ -96,6 +96,7 @@ def quantize_file(
     start = time.perf_counter()
     graph = read(source)
     # All samples are read, because which of them calibrate is the plan's choice.
+    normalize = remembered(graph, normalize)
     samples = _fitted(graph, load_data(data, split=split, normalize=normalize))
     result, report = quantize_graph(graph, samples, plan, progress)
     result.metadata["quantization"] = str(plan)
@@ -175,8 +176,16 @@ def load_samples(
         DataError: samples do not fit the network.
     """
     if not isinstance(data, Dataset):
-        data = load_data(data, split=split, normalize=_remembered(graph, normalize))
+        data = load_data(data, split=split, normalize=remembered(graph, normalize))
     return data.fit_to(graph.value(graph.inputs[0]).shape[1:])
+
+
+def remembered(graph: Graph, normalize: Normalize) -> Normalize:
+    """Return the normalization asked for, else the one that the network's file remembers."""
+    if normalize is not None or "normalize" not in graph.metadata:
+        return normalize
+    mean, deviation = (float(part) for part in graph.metadata["normalize"].split(","))
+    return mean, deviation
 
 
 def predict(
@@ -210,7 +219,7 @@ def predict(
     from lowbit.prediction import sample_of_data, sample_of_picture
 
     graph = read(model)
-    chosen = _remembered(graph, normalize)
+    chosen = remembered(graph, normalize)
     if picture is not None and data is None:
         sample = sample_of_picture(Path(picture), graph, normalize=chosen, invert=invert)
     elif data is not None and picture is None:
@@ -258,11 +267,3 @@ def inspect(model: Source, *, verify: bool = False) -> dict[str, Any]:
 def _fitted(graph: Graph, dataset: Dataset) -> npt.NDArray[np.float32]:
     """Return samples in the shape that the network's input has."""
     return dataset.fit_to(graph.value(graph.inputs[0]).shape[1:]).samples
-
-
-def _remembered(graph: Graph, normalize: Normalize) -> Normalize:
-    """Return the normalization asked for, else the one that the file remembers."""
-    if normalize is not None or "normalize" not in graph.metadata:
-        return normalize
-    mean, deviation = (float(part) for part in graph.metadata["normalize"].split(","))
-    return mean, deviation

@@ -19,6 +19,7 @@ from lowbit.analysis.layer_error import LayerError, layer_errors
 from lowbit.analysis.layer_sensitivity import LayerSensitivity, sensitivity
 from lowbit.analysis.levels import LevelUse, level_use
 from lowbit.analysis.neuron import NeuronLevels, neuron_levels
+from lowbit.analysis.summary import LayerSummary, summarize
 from lowbit.analysis.traces import BACKENDS, trace
 from lowbit.analysis.traffic import LayerBytes, layer_bytes
 from lowbit.analysis.weights import LayerWeights, all_weights, layer_weights
@@ -32,6 +33,7 @@ __all__ = [
     "LayerBytes",
     "LayerError",
     "LayerSensitivity",
+    "LayerSummary",
     "LayerWeights",
     "LevelUse",
     "NeuronLevels",
@@ -47,6 +49,7 @@ __all__ = [
     "level_use",
     "neuron_levels",
     "sensitivity",
+    "summarize",
     "trace",
     "tsne",
     "weight_divergence",

@@ -1,7 +1,8 @@
 """The weights of one neuron before quantization, and the levels that it got.
 
-Equalization and restoration give a neuron's weights another scale. For the comparison the levels are given
-the positive factor that brings the coded weights q nearest to the float weights w:
+Equalization and restoration give a neuron's weights another scale. For the comparison the levels of learned
+bases and powers of two are given the positive factor that brings the coded weights q nearest to the float
+weights w:
 
     g = sum_n w_n q_n / sum_n q_n^2
 """
@@ -15,6 +16,7 @@ from lowbit.analysis.weights import all_weights, layer_weights
 from lowbit.errors import PlanError
 from lowbit.ir import Graph, run_passes
 from lowbit.ir.passes import ENGINE_FORM, NORMAL_FORM
+from lowbit.schemes import LearnedBasis, PowerOfTwo
 
 Floats = npt.NDArray[np.float64]
 
@@ -76,7 +78,8 @@ def neuron_levels(after: Graph, layer: str, neuron: int = 0, before: Graph | Non
     values = coded.values[neuron].astype(np.float64)
     weights = values if before is None else _row(before, layer, neuron, values)
     above, below = float(weights @ values), float(values @ values)
-    factor = above / below if above > 0 else 1.0
+    rescaled = isinstance(coded.encoding, LearnedBasis | PowerOfTwo) and above > 0
+    factor = above / below if rescaled else 1.0
     levels = factor * coded.levels(neuron)
     nearest = np.abs(factor * values[:, None] - levels).argmin(axis=1)
     return NeuronLevels(

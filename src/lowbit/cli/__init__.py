@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from lowbit.cli.analyze import analyze
 from lowbit.cli.bench import bench
 from lowbit.cli.console import report_error
 from lowbit.cli.convert import convert
@@ -11,6 +12,7 @@ from lowbit.cli.data import data
 from lowbit.cli.evaluate import evaluate
 from lowbit.cli.hdl import hdl
 from lowbit.cli.inspect import inspect
+from lowbit.cli.plot import plot
 from lowbit.cli.predict import predict
 from lowbit.cli.quantize import quantize
 from lowbit.cli.report import report
@@ -37,6 +39,7 @@ app.command()(run)
 app.command()(predict)
 app.command()(bench)
 app.command()(inspect)
+app.command()(analyze)
 app.command()(sweep)
 app.command()(report)
 app.command()(convert)
@@ -44,6 +47,7 @@ app.command()(train)
 app.command()(hdl)
 app.command()(zoo)
 app.command()(reproduce)
+app.add_typer(plot)
 app.add_typer(data)
 
 

@@ -26,6 +26,7 @@ from lowbit.cli.console import (
     print_table,
     progress,
 )
+from lowbit.cli.plot import KindOption, PublishedOption, draw_sweep
 
 if TYPE_CHECKING:
     from lowbit.sweep import Sweep
@@ -62,6 +63,9 @@ def sweep(
         Path | None, typer.Option("--cache", help="Where results are kept; else in the user's cache folder.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the JSON.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Where to draw it: .png, .svg or .pdf.")] = None,
+    kind: KindOption = None,
+    published: PublishedOption = None,
     split: SplitOption = None,
     normalize: NormalizeOption = None,
     as_json: JsonFlag = False,
@@ -70,17 +74,20 @@ def sweep(
 
     What was measured is kept, so a sweep that was stopped goes on where it was.
 
-    Example: `lowbit sweep lst1.onnx --data mnist --schemes fixed:6 --bits 7-1 -o sweep.json`
+    Example: `lowbit sweep lst1.onnx --data mnist --schemes fixed:6 --bits 7-1 --plot sweep.png`
     """
     from lowbit import api
     from lowbit.data import load
+    from lowbit.drawing import check_suffix
     from lowbit.sweep import Workers, grid
     from lowbit.sweep import sweep as run
     from lowbit.sweep.cache import default_folder
 
+    if plot is not None:
+        check_suffix(plot)
     settings = grid(_words(schemes), _numbers(bits), _words(rounding) or None, _numbers(seeds) or [0])
     graphs = dict(zip(_names(models), map(api.read, models), strict=True))
-    chosen = parse_normalize(normalize)
+    chosen = api.remembered(next(iter(graphs.values())), parse_normalize(normalize))
     dataset = load(data, split=split or "test", limit=limit, normalize=chosen)
     calibrated = any(setting.seed is not None for setting in settings)
     calibration = load(data, split=_CALIBRATION, normalize=chosen) if calibrated else None
@@ -104,6 +111,8 @@ def sweep(
         )
     if output is not None:
         result.write(output)
+    if plot is not None:
+        draw_sweep(result, plot, kind, published)
     if as_json:
         print_json({"data": result.data, "rows": result.table(), "output": str(output) if output else None})
         return

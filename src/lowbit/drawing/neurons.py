@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BINS = 60
+_BINS, _WEIGHTS_PER_BIN = (12, 60), 8
 _MOST_LABELLED = 16
 _MOST_LEVELS = 300
 
@@ -22,14 +22,18 @@ def draw_levels(neuron: NeuronLevels) -> "Figure":
     A level's line is as high as its share of the weights; below eight levels, shares stand there as numbers.
     """
     with styled():
+        from matplotlib.ticker import MaxNLocator
+
         figure = new_figure(7.2, 3.4)
         axes = figure.subplots()
         low, high = _ends(neuron)
-        counts, edges = np.histogram(neuron.weights, _BINS, (low, high))
+        bins = int(np.clip(len(neuron.weights) // _WEIGHTS_PER_BIN, *_BINS))
+        counts, edges = np.histogram(neuron.weights, bins, (low, high))
         axes.bar(
             edges[:-1], counts, np.diff(edges), align="edge", color=PALE, ec="white", label="weights before"
         )
         axes.set_ylabel("weights per bin")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlim(low, high)
         axes.set_xlabel("weight")
         _draw_codes(axes.twinx(), neuron, low, high)
@@ -43,6 +47,7 @@ def _draw_codes(axes: "Axes", neuron: NeuronLevels, low: float, high: float) -> 
     shares = neuron.counts / max(neuron.counts.sum(), 1)
     inside = (neuron.levels >= low) & (neuron.levels <= high)
     few = inside.sum() <= _MOST_LABELLED
+    inside &= few | (shares > 0)
     if few:
         for index, threshold in enumerate(neuron.thresholds):
             label = "" if index else "threshold between levels"

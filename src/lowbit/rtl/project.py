@@ -147,6 +147,25 @@ def generate(
     return report
 
 
+def simulate_pictures(design: Design, pictures: npt.NDArray[np.uint8]) -> SimulatedRun:
+    """Return what a design makes of pictures, clock by clock and undisturbed.
+
+    Args:
+        design: the engine.
+        pictures: as in `Bench`.
+
+    Raises:
+        MissingExtra: a tool is missing.
+    """
+    options = Options()
+    _check_tools(design, options, simulate=True)
+    with TemporaryDirectory() as folder:
+        _write_verilog(design, options, Path(folder))
+        sources = [Path(folder) / f"{design.top}.v", *MODELS[design.target]]
+        simulation = Simulation(compile_design(sources, design.top, Path(folder), available_simulator()))
+        return simulation.run(pictures, design.classes, design.cycles_per_image)
+
+
 def _check_tools(design: Design, options: Options, simulate: bool) -> None:
     if options.bitstream and design.target != "ecp5":
         raise PlanError(

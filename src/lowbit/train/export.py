@@ -12,15 +12,20 @@ from lowbit.formats import write_model
 from lowbit.nn import to_graph
 
 
-def write_networks(module: nn.Module, shape: tuple[int, ...], folder: Path) -> dict[str, str]:
+def write_networks(
+    module: nn.Module, shape: tuple[int, ...], folder: Path, normalize: tuple[float, ...] = ()
+) -> dict[str, str]:
     """Write the files and return, by format, why one could not be written.
 
     Args:
         module: trained, on the CPU.
         shape: of one sample.
         folder: of the run.
+        normalize: mean and deviation of its inputs, which the files remember; nothing for none.
     """
     graph, refused = to_graph(module, shape), {}
+    if normalize:
+        graph.metadata["normalize"] = ",".join(map(repr, normalize))
     for suffix in ("onnx", "circle"):
         try:
             write_model(graph, folder / f"model.{suffix}")

@@ -188,7 +188,8 @@ def _export(run: Run) -> dict[str, Any]:
     """Write weights and networks; return what differs in them."""
     module, folder = run.judged.cpu().eval(), run.folder
     write_tensors(folder / WEIGHTS, module.state_dict(), {"recipe": run.recipe.to_dict()})
-    facts: dict[str, Any] = {"not_written": write_networks(module, run.test.shape, folder)}
+    refused = write_networks(module, run.test.shape, folder, run.recipe.normalize)
+    facts: dict[str, Any] = {"not_written": refused}
     model = folder / ("model.onnx" if "onnx" not in facts["not_written"] else "model.txt")
     facts["differences"] = agreement(module, model, run.test)
     return facts

@@ -1,0 +1,109 @@
+"""``lowbit analyze``: what every layer holds, moves, uses and loses, and where two backends part."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lowbit.cli.console import (
+    JsonFlag,
+    NormalizeOption,
+    SplitOption,
+    kilobytes,
+    out,
+    parse_normalize,
+    print_json,
+    print_table,
+)
+from lowbit.ir.layers import FLOAT_BITS
+
+if TYPE_CHECKING:
+    from lowbit.analysis import Divergence, LayerSummary
+
+
+def analyze(
+    model: Annotated[Path, typer.Argument(help="A network, float or low-bit.")],
+    against: Annotated[
+        Path | None, typer.Option("--against", help="The float network that it was made of.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Samples to compare over: a path or a name.")
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="How many of them.")] = 500,
+    backend: Annotated[
+        str | None,
+        typer.Option("--backend", help="engine or onnxruntime: where it leaves the reference."),
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Samples per call, for the bytes moved.")] = 1,
+    split: SplitOption = None,
+    normalize: NormalizeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show layer by layer what a network is, and what it lost.
+
+    Example: `lowbit analyze mlp.circle --against mlp.onnx --data digits --backend engine`
+    """
+    if backend is not None and data is None:
+        raise typer.BadParameter("backends are compared over samples", param_hint="--data")
+    from lowbit import api
+    from lowbit.analysis import first_divergence, summarize
+    from lowbit.data import load
+
+    graph = api.read(model)
+    x = None
+    if data is not None:
+        chosen = api.remembered(graph, parse_normalize(normalize))
+        dataset = load(data, split=split or "test", limit=samples, normalize=chosen)
+        x = dataset.fit_to(graph.value(graph.inputs[0]).shape[1:]).samples
+    rows = summarize(graph, None if against is None else api.read(against), x, batch=batch)
+    parting = first_divergence(graph, x, "reference", backend) if backend and x is not None else None
+    if as_json:
+        found = {"layers": [row.to_dict() for row in rows]}
+        compared = {"divergence": None if parting is None else asdict(parting)} if backend else {}
+        print_json(found | compared)
+        return
+    _print(rows, model, batch)
+    if backend is not None:
+        _print_parting(parting, backend, 0 if x is None else len(x))
+
+
+def _print(rows: "tuple[LayerSummary, ...]", model: Path, batch: int) -> None:
+    cells = {
+        "layer": [row.held.layer for row in rows],
+        "weights": [_bits(row.held.scheme, row.held.weight_bits) for row in rows],
+        "in": [_bits("", row.held.activation_bits) for row in rows],
+        "KB": [f"{row.held.bytes / 1024:.1f}" for row in rows],
+        "moved": [f"{row.held.traffic / 1024:.1f}" for row in rows],
+        "less": [f"{row.held.float_traffic / max(row.held.traffic, 1):.1f} ×" for row in rows],
+        "used": [_number(row.entropy, 2) for row in rows],
+        "KL": [_number(row.divergence, 3) for row in rows],
+        "dB": [_number(row.snr_db, 1) for row in rows],
+        "cos": [_number(row.cosine, 3) for row in rows],
+    }
+    known = {name: column for name, column in cells.items() if any(column)}
+    print_table(f"{model}: batch {batch}", list(known), zip(*known.values(), strict=True))
+    held, moved = (sum(getattr(row.held, name) for row in rows) for name in ("bytes", "traffic"))
+    plain = sum(row.held.float_traffic for row in rows)
+    less = f"{plain / max(moved, 1):.1f} times less than in float32"
+    out.print(f"{kilobytes(held)} of layers; {kilobytes(moved)} moved at least, {less}", style="dim")
+    out.print("used: bits that a weight's code carries. KL: of weights. dB, cos: of outputs.", style="dim")
+
+
+def _print_parting(parting: "Divergence | None", backend: str, samples: int) -> None:
+    if parting is None:
+        out.print(f"reference and {backend} agree on all {samples} samples", markup=False)
+        return
+    fault = " and ".join(parting.at_fault) or "nobody: floats were rounded another way"
+    where = f"{parting.node} ({parting.operator}), input {parting.sample}, channel {parting.channel}"
+    values = f"{parting.expected:g} against {parting.found:g}"
+    said = f"reference and {backend} part at {where}: {values}; at fault: {fault}"
+    out.print(said, style="yellow", markup=False)
+
+
+def _bits(scheme: str, bits: int) -> str:
+    return "float" if bits == FLOAT_BITS else f"{scheme} {bits}".strip()
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

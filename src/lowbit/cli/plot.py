@@ -1,0 +1,295 @@
+"""``lowbit plot``: one picture per command, as PNG, SVG or PDF."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lowbit.cli.console import (
+    DataOption,
+    JsonFlag,
+    NormalizeOption,
+    SplitOption,
+    out,
+    parse_normalize,
+    print_json,
+    progress,
+)
+
+if TYPE_CHECKING:
+    from lowbit.data import Dataset
+    from lowbit.ir import Graph
+    from lowbit.sweep import Sweep
+
+plot = typer.Typer(name="plot", help="Draw what is inside, cost and lost.", no_args_is_help=True)
+
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Where to draw: .png, .svg or .pdf.")]
+ModelArgument = Annotated[Path, typer.Argument(help="A network, float or low-bit.")]
+LayerOption = Annotated[
+    str | None, typer.Option("--layer", help="A node or value; what the last layer reads when not said.")
+]
+SchemeOption = Annotated[
+    str | None, typer.Option("--scheme", help="fixed:M.N or fixed:M.N:floor, of a float network.")
+]
+
+
+class Published(StrEnum):
+    """What `--published` may say."""
+
+    LST1 = "lst1"
+
+
+class Kind(StrEnum):
+    """What `--kind` may say."""
+
+    FRACTION = "fraction"
+    BITS = "bits"
+    FRONT = "front"
+
+
+PublishedOption = Annotated[
+    Published | None, typer.Option("--published", help="Draw published points too: lst1.")
+]
+KindOption = Annotated[
+    Kind | None, typer.Option("--kind", help="fraction, bits or front; what fits when not said.")
+]
+
+
+@plot.command("levels")
+def levels(
+    model: Annotated[Path, typer.Argument(help="A low-bit network; or a float one, with --scheme.")],
+    output: OutputOption,
+    layer: Annotated[str | None, typer.Option("--layer", help="Which; the first low-bit one else.")] = None,
+    neuron: Annotated[int, typer.Option("--neuron", min=0, help="Which output of the layer.")] = 0,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="The float network, for its weights.")
+    ] = None,
+    scheme: SchemeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Draw a neuron's levels over the histogram of its weights.
+
+    Example: `lowbit plot levels mlp.circle --against mlp.onnx --layer fc1 --neuron 3 -o levels.png`
+    """
+    from lowbit import api
+    from lowbit.analysis import neuron_levels
+    from lowbit.drawing import check_suffix, draw_levels, save
+    from lowbit.ir.layers import layers_of
+
+    check_suffix(output)
+    before = api.read(against or model)
+    graph = _in_scheme(api.read(model), scheme)
+    low_bit = [each.name for each in layers_of(graph) if each.scheme != "float"]
+    name = layer or (low_bit or [each.name for each in layers_of(graph)] or [""])[0]
+    save(draw_levels(neuron_levels(graph, name, neuron, before if against or scheme else None)), output)
+    _say(output, as_json)
+
+
+@plot.command("sweep")
+def sweep(
+    source: Annotated[Path, typer.Argument(help="The JSON that `lowbit sweep -o` wrote.")],
+    output: OutputOption,
+    kind: KindOption = None,
+    published: PublishedOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Draw a sweep: over bits behind the point, over bits, or against size and latency.
+
+    Example: `lowbit plot sweep sweep.json --published lst1 -o sweep.png`
+    """
+    from lowbit.drawing import check_suffix
+    from lowbit.sweep import Sweep
+
+    check_suffix(output)
+    draw_sweep(Sweep.read(source), output, kind, published)
+    _say(output, as_json)
+
+
+@plot.command("hidden")
+def hidden(
+    model: ModelArgument,
+    data: DataOption,
+    output: OutputOption,
+    layer: LayerOption = None,
+    scheme: SchemeOption = None,
+    split: SplitOption = None,
+    normalize: NormalizeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Draw hidden codes under the pictures that make them, one of every class.
+
+    Example: `lowbit plot hidden lst1.onnx --data mnist --scheme fixed:6.7 -o hidden.png`
+    """
+    from lowbit import api
+    from lowbit.analysis import hidden as find
+    from lowbit.drawing import check_suffix, draw_hidden, save
+
+    check_suffix(output)
+    graph = _in_scheme(api.read(model), scheme)
+    dataset = _samples(graph, data, split, normalize, limit=1000)
+    found = find(graph, dataset.samples, layer, labels=dataset.labels)
+    save(draw_hidden(_pictures(dataset), found, dataset.classes), output)
+    _say(output, as_json)
+
+
+@plot.command("tsne")
+def tsne(
+    model: ModelArgument,
+    data: DataOption,
+    output: OutputOption,
+    layer: LayerOption = None,
+    scheme: SchemeOption = None,
+    samples: Annotated[int, typer.Option("--samples", min=2, help="How many samples.")] = 2000,
+    perplexity: Annotated[float, typer.Option("--perplexity", min=1, help="Neighbours that count.")] = 30,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the start.")] = 0,
+    split: SplitOption = None,
+    normalize: NormalizeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Draw samples in the plane by what a layer makes of them.
+
+    Example: `lowbit plot tsne lst1.onnx --data mnist -o tsne.png`
+    """
+    from lowbit import api
+    from lowbit.analysis import hidden as find
+    from lowbit.analysis import tsne as embed
+    from lowbit.drawing import check_suffix, draw_embedding, save
+
+    check_suffix(output)
+    graph = _in_scheme(api.read(model), scheme)
+    dataset = _samples(graph, data, split, normalize, limit=samples)
+    found = find(graph, dataset.samples, layer, labels=dataset.labels)
+    with progress.status("t-SNE"):
+        embedding = embed(found, perplexity=perplexity, seed=seed)
+    save(draw_embedding(embedding, dataset.classes), output)
+    _say(output, as_json)
+
+
+@plot.command("confusion")
+def confusion(
+    models: Annotated[list[Path], typer.Argument(help="Networks, a matrix for each.")],
+    data: DataOption,
+    output: OutputOption,
+    scheme: Annotated[
+        str | None, typer.Option("--scheme", help="fixed:M.N: the first network in fixed point too.")
+    ] = None,
+    hardware: Annotated[
+        bool, typer.Option("--hardware", help="And its hardware, simulated clock by clock (LST engines).")
+    ] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many samples.")] = None,
+    split: SplitOption = None,
+    normalize: NormalizeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Draw confusion matrices side by side.
+
+    Example: `lowbit plot confusion lst1.onnx --data mnist --scheme fixed:6.7 --hardware -o confusion.png`
+    """
+    from lowbit import api
+    from lowbit.analysis import confusion as count
+    from lowbit.drawing import check_suffix, draw_confusions, save
+    from lowbit.scores import checked_labels, score
+
+    check_suffix(output)
+    graphs = {path.stem: api.read(path) for path in models}
+    first = next(iter(graphs.values()))
+    if scheme is not None:
+        graphs[_label(scheme)] = _in_scheme(first, scheme)
+    found = []
+    for name, graph in graphs.items():
+        dataset = _samples(graph, data, split, normalize, limit)
+        labels = checked_labels(dataset, graph)
+        scores = score(graph, dataset.samples).values
+        found.append(count(labels, scores, name=name, classes=dataset.classes or None))
+    if hardware:
+        with progress.status("simulation"):
+            classes = _simulated(_in_scheme(first, scheme), data, split, normalize, limit)
+        found.append(count(labels, classes, name="hardware", classes=found[-1].classes))
+    save(draw_confusions(found), output)
+    if as_json:
+        print_json({"output": str(output), "matrices": [matrix.to_dict() for matrix in found]})
+        return
+    for matrix in found:
+        out.print(f"{matrix.name}: {matrix.top1:.2%} of {matrix.samples}", markup=False)
+    _say(output, as_json)
+
+
+def draw_sweep(result: "Sweep", output: Path, kind: Kind | None, published: Published | None) -> None:
+    """Write the curve of a sweep that is meant, or that fits: over fraction bits where there are such."""
+    from lowbit.drawing import LST1, draw_bits, draw_fraction_bits, draw_front, save
+
+    fixed = any(row.setting.integer_bits is not None for row in result.rows)
+    if kind is Kind.FRONT:
+        save(draw_front(result), output)
+    elif kind is Kind.FRACTION or (kind is None and fixed):
+        save(draw_fraction_bits(result, LST1 if published else ()), output)
+    else:
+        save(draw_bits(result), output)
+
+
+def _simulated(graph: "Graph", data: str, split: str | None, normalize: str | None, limit: int | None) -> Any:
+    """Return the classes that simulated hardware finds."""
+    from lowbit import api
+    from lowbit.data import load
+    from lowbit.rtl.lst.design import lst_design
+    from lowbit.rtl.lst.from_graph import from_graph, in_fixed_point
+    from lowbit.rtl.pictures import to_bytes
+    from lowbit.rtl.project import simulate_pictures
+
+    network = from_graph(in_fixed_point(graph, None), api.remembered(graph, parse_normalize(normalize)))
+    dataset = load(data, split=split or "test", limit=limit)
+    pictures = to_bytes(dataset, network.rows, network.columns)
+    return simulate_pictures(lst_design(network), pictures).classes
+
+
+def _samples(
+    graph: "Graph", data: str, split: str | None, normalize: str | None, limit: int | None
+) -> "Dataset":
+    from lowbit import api
+    from lowbit.data import load
+
+    chosen = api.remembered(graph, parse_normalize(normalize))
+    dataset = load(data, split=split or "test", limit=limit, normalize=chosen)
+    return dataset.fit_to(graph.value(graph.inputs[0]).shape[1:])
+
+
+def _in_scheme(graph: "Graph", scheme: str | None) -> "Graph":
+    """Return the network, in fixed point where that is said."""
+    if scheme is None:
+        return graph
+    from lowbit.quantization import to_fixed_point
+    from lowbit.schemes import FixedPoint
+
+    encoding = FixedPoint.from_text(scheme.removeprefix("fixed:"))
+    return to_fixed_point(graph, encoding.integer_bits, encoding.fraction_bits, encoding.rounding)
+
+
+def _label(scheme: str) -> str:
+    from lowbit.schemes import FixedPoint
+
+    encoding = FixedPoint.from_text(scheme.removeprefix("fixed:"))
+    truncated = "" if encoding.rounds_to_nearest else ", truncated"
+    return f"Q{encoding.integer_bits}.{encoding.fraction_bits}{truncated}"
+
+
+def _pictures(dataset: "Dataset") -> Any:
+    """Return samples as pictures ``[n, rows, columns]`` or with three colours last, in [0, 1]."""
+    import numpy as np
+
+    x = dataset.samples
+    if x.ndim == 4 and x.shape[1] in (1, 3):
+        x = np.moveaxis(x, 1, -1).squeeze(-1) if x.shape[1] == 1 else np.moveaxis(x, 1, -1)
+    elif x.ndim != 3:
+        from lowbit.analysis import Hidden
+
+        x = Hidden("", None, x, None).pictures()
+    low, high = float(x.min()), float(x.max())
+    return (x - low) / ((high - low) or 1)
+
+
+def _say(output: Path, as_json: bool) -> None:
+    if as_json:
+        print_json({"output": str(output)})
+    else:
+        out.print(f"{output}", style="dim", markup=False)
