@@ -103,6 +103,14 @@ def test_a_sum_that_is_short_of_beats_fits_as_well() -> None:
     assert element.skipped_beat(own).tolist() == [-21]
 
 
+@pytest.mark.parametrize("element", [*LONG, *PLANES], ids=str)
+def test_differences_of_sums_are_multiples_of_their_step(element: Element) -> None:
+    (a, _), w = codes(element, 40), codes(element, 1, seed=3)[1]
+    own = coefficients(element, 1)[0] if element.coefficient_bits else None
+    sums, step = [element.model(one, w[0], own) for one in a], element.sum_step(w.ravel(), own)
+    assert np.gcd.reduce(np.diff(sums)) % step == 0
+
+
 @pytest.mark.parametrize("bits", [2, 3, 4])
 def test_shifts_are_the_powers_of_two_of_the_scheme(bits: int) -> None:
     scheme = PowerOfTwo(bits, np.ones(1, np.float32))

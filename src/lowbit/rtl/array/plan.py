@@ -116,6 +116,13 @@ class LayerPlan:
             for pair in zip(rows, coefficients, strict=True)
         )
 
+    @property
+    def sum_steps(self) -> tuple[int, ...]:
+        """What all differences of the sums of an output are multiples of."""
+        rows, own = self.operands.weights.reshape(self.layer.outputs, -1), self.operands.coefficients
+        coefficients = [None] * len(rows) if own is None else own
+        return tuple(self.element.sum_step(*pair) for pair in zip(rows, coefficients, strict=True))
+
     @cached_property
     def offsets(self) -> Integers:
         """``[row classes, column classes, o]``: acc = scale · (step · sum + offset).
@@ -288,6 +295,7 @@ def plan_array(
     scale = last.operands.scale
     scores = plan_scores(
         last.sums,
+        last.sum_steps,
         scale * last.operands.step,
         scale * last.offsets[0, 0],
         network.scale,

@@ -23,7 +23,7 @@ from lowbit.rtl.integers import Range
 SCORE_BITS = 32
 
 _PRECISIONS = (1, 2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 36)
-_MOST_SUMS = 1 << 22
+_MOST_SUMS = 1 << 23
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +51,19 @@ class ScorePlan:
 
 
 def plan_scores(
-    sums: tuple[Range, ...], gains: Integers, offsets: Integers, scale: Floats, bias: Floats, where: str
+    sums: tuple[Range, ...],
+    steps: tuple[int, ...],
+    gains: Integers,
+    offsets: Integers,
+    scale: Floats,
+    bias: Floats,
+    where: str,
 ) -> ScorePlan:
     """Return the plan of the scores.
 
     Args:
         sums: range of the sums of each class.
+        steps: what differences of sums are multiples of.
         gains, offsets: the accumulator of the graph is ``gain_o · sum_o + offset_o``.
         scale, bias: the real score is ``float32(scale_o · accumulator_o + bias_o)``.
         where: the last layer, for messages.
@@ -64,7 +71,7 @@ def plan_scores(
     Raises:
         PlanError: no precision keeps the order of the scores.
     """
-    every = [np.arange(found.low, found.high + 1) for found in sums]
+    every = [np.arange(found.low, found.high + 1, step) for found, step in zip(sums, steps, strict=True)]
     if sum(map(len, every)) <= _MOST_SUMS:
         real = list(_real_scores(every, gains, offsets, scale, bias))
         slope, start = scale * gains, scale * offsets + bias

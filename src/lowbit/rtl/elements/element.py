@@ -140,6 +140,17 @@ class Element(ABC):
             found |= Range(int(low.sum()), int(high))
         return found
 
+    def sum_step(self, weights: npt.ArrayLike, coefficients: npt.ArrayLike | None = None) -> int:
+        """Return what all differences of sums of an output channel are multiples of.
+
+        Args:
+            weights: codes ``[lanes · beats]``.
+            coefficients: ``[weight_bits]`` where the element has them.
+        """
+        own = None if coefficients is None else np.asarray(coefficients, np.int64)
+        values = self.weight_values(own)[np.asarray(weights) % (1 << self.weight_bits)]
+        return int(np.gcd.reduce(np.diff(self.activation_values())) * np.gcd.reduce(values)) or 1
+
     def fitted(
         self,
         weights: npt.ArrayLike,
