@@ -59,6 +59,17 @@ def test_analyze_has_every_layer(models: tuple[Path, Path], command: Command) ->
     assert command("analyze", low, "--data", "digits", "--backend", "fpga")[0] == 6
 
 
+def test_sensitivity_has_a_row_for_every_layer(models: tuple[Path, Path], command: Command) -> None:
+    words = ("analyze", models[0], "--data", "digits", "--sensitivity", "4,2")
+    code, out, _ = command(*words, "--json")
+    found = json.loads(out)["sensitivity"]
+    assert code == 0 and [(row["layer"], row["bits"]) for row in found] == [
+        *(("fc1", bits) for bits in (4, 2)),
+        *(("fc2", bits) for bits in (4, 2)),
+    ]
+    assert command("analyze", models[0], "--sensitivity", "4")[0] == 2
+
+
 def test_every_picture_from_one_command(models: tuple[Path, Path], tmp_path: Path, command: Command) -> None:
     full, low = models
     data = ("--data", "digits")

@@ -13,13 +13,18 @@ from lowbit.cli.console import (
     kilobytes,
     out,
     parse_normalize,
+    parse_numbers,
     print_json,
     print_table,
+    progress,
 )
 from lowbit.ir.layers import FLOAT_BITS
 
 if TYPE_CHECKING:
-    from lowbit.analysis import Divergence, LayerSummary
+    from lowbit.analysis import Divergence, LayerSensitivity, LayerSummary
+    from lowbit.ir import Graph
+
+_CALIBRATION = "train"  # the split that calibrates
 
 
 def analyze(
@@ -35,6 +40,9 @@ def analyze(
         str | None,
         typer.Option("--backend", help="engine or onnxruntime: where it leaves the reference."),
     ] = None,
+    sensitivity: Annotated[
+        str | None, typer.Option("--sensitivity", help="4,2,1: accuracy with one layer at so many bits.")
+    ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Samples per call, for the bytes moved.")] = 1,
     split: SplitOption = None,
     normalize: NormalizeOption = None,
@@ -46,24 +54,26 @@ def analyze(
     """
     if backend is not None and data is None:
         raise typer.BadParameter("backends are compared over samples", param_hint="--data")
+    if sensitivity is not None and data is None:
+        raise typer.BadParameter("accuracy needs samples", param_hint="--data")
     from lowbit import api
     from lowbit.analysis import first_divergence, summarize
-    from lowbit.data import load
 
-    graph = api.read(model)
-    x = None
+    graph, x = api.read(model), None
     if data is not None:
-        chosen = api.remembered(graph, parse_normalize(normalize))
-        dataset = load(data, split=split or "test", limit=samples, normalize=chosen)
-        x = dataset.fit_to(graph.value(graph.inputs[0]).shape[1:]).samples
+        x = api.load_samples(graph, data, split or "test", parse_normalize(normalize)).samples[:samples]
     rows = summarize(graph, None if against is None else api.read(against), x, batch=batch)
     parting = first_divergence(graph, x, "reference", backend) if backend and x is not None else None
+    hurts = _sensitivity(graph, data, split, normalize, sensitivity) if sensitivity and data else ()
     if as_json:
         found = {"layers": [row.to_dict() for row in rows]}
         compared = {"divergence": None if parting is None else asdict(parting)} if backend else {}
-        print_json(found | compared)
+        losses = {"sensitivity": [asdict(row) for row in hurts]} if hurts else {}
+        print_json(found | compared | losses)
         return
     _print(rows, model, batch)
+    if hurts:
+        _print_sensitivity(hurts)
     if backend is not None:
         _print_parting(parting, backend, 0 if x is None else len(x))
 
@@ -88,6 +98,37 @@ def _print(rows: "tuple[LayerSummary, ...]", model: Path, batch: int) -> None:
     less = f"{plain / max(moved, 1):.1f} times less than in float32"
     out.print(f"{kilobytes(held)} of layers; {kilobytes(moved)} moved at least, {less}", style="dim")
     out.print("used: bits that a weight's code carries. KL: of weights. dB, cos: of outputs.", style="dim")
+
+
+def _sensitivity(
+    graph: "Graph", data: str, split: str | None, normalize: str | None, bits: str
+) -> "tuple[LayerSensitivity, ...]":
+    """Return what each layer's bits cost, calibrated with the training split."""
+    from rich.progress import Progress
+
+    from lowbit import api
+    from lowbit.analysis import sensitivity
+
+    wanted = parse_normalize(normalize)
+    calibration = api.load_samples(graph, data, _CALIBRATION, wanted).samples
+    dataset = api.load_samples(graph, data, split or "test", wanted)
+    with Progress(console=progress, transient=True) as bar:
+        task = bar.add_task("layers")
+
+        def advance(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+
+        counts = parse_numbers(bits) or ()
+        return sensitivity(graph, calibration, dataset, bits=counts, progress=advance)
+
+
+def _print_sensitivity(rows: "tuple[LayerSensitivity, ...]") -> None:
+    bits = list(dict.fromkeys(row.bits for row in rows))
+    drops = {(row.layer, row.bits): f"{-100 * row.drop:+.2f}" for row in rows}
+    layers = dict.fromkeys(row.layer for row in rows)
+    cells = [(layer, *(drops[layer, count] for count in bits)) for layer in layers]
+    columns = ("only this layer at", *(f"{count} bit" for count in bits))
+    print_table("top-1 against float, in points", columns, cells)
 
 
 def _print_parting(parting: "Divergence | None", backend: str, samples: int) -> None:

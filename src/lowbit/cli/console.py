@@ -67,6 +67,25 @@ def parse_normalize(text: str | None) -> tuple[float, float] | None:
     return mean, deviation
 
 
+def parse_words(text: str | None) -> list[str]:
+    """Return the words of ``lq,affine``."""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def parse_numbers(text: str | None) -> list[int] | None:
+    """Return the numbers of ``8-1`` or ``7,5,3``."""
+    numbers: list[int] = []
+    for word in parse_words(text):
+        first, dash, last = word.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()) or len(word) > 9:
+            raise typer.BadParameter(f"expected numbers such as 8-1 or 7,5,3, found {word!r}")
+        ends = int(first), int(last if dash else first)
+        if abs(ends[0] - ends[1]) > 64:
+            raise typer.BadParameter(f"a range of that many is not meant, found {word!r}")
+        numbers += range(min(ends), max(ends) + 1)
+    return numbers or None
+
+
 def kilobytes(size: int) -> str:
     """Return bytes as KB of 1024 bytes."""
     return f"{size / 1024:.1f} KB"

@@ -1,5 +1,6 @@
 """``lowbit plot``: one picture per command, as PNG, SVG or PDF."""
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -247,11 +248,13 @@ def _samples(
     graph: "Graph", data: str, split: str | None, normalize: str | None, limit: int | None
 ) -> "Dataset":
     from lowbit import api
-    from lowbit.data import load
 
-    chosen = api.remembered(graph, parse_normalize(normalize))
-    dataset = load(data, split=split or "test", limit=limit, normalize=chosen)
-    return dataset.fit_to(graph.value(graph.inputs[0]).shape[1:])
+    dataset = api.load_samples(graph, data, split or "test", parse_normalize(normalize))
+    return replace(
+        dataset,
+        samples=dataset.samples[:limit],
+        labels=None if dataset.labels is None else dataset.labels[:limit],
+    )
 
 
 def _in_scheme(graph: "Graph", scheme: str | None) -> "Graph":

@@ -22,6 +22,8 @@ from lowbit.cli.console import (
     kilobytes,
     out,
     parse_normalize,
+    parse_numbers,
+    parse_words,
     print_json,
     print_table,
     progress,
@@ -85,7 +87,9 @@ def sweep(
 
     if plot is not None:
         check_suffix(plot)
-    settings = grid(_words(schemes), _numbers(bits), _words(rounding) or None, _numbers(seeds) or [0])
+    settings = grid(
+        parse_words(schemes), parse_numbers(bits), parse_words(rounding) or None, parse_numbers(seeds) or [0]
+    )
     graphs = dict(zip(_names(models), map(api.read, models), strict=True))
     chosen = api.remembered(next(iter(graphs.values())), parse_normalize(normalize))
     dataset = load(data, split=split or "test", limit=limit, normalize=chosen)
@@ -157,24 +161,6 @@ def _bar(hidden: bool) -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=progress, transient=True, disable=hidden)
-
-
-def _words(text: str | None) -> list[str]:
-    return [word.strip() for word in (text or "").split(",") if word.strip()]
-
-
-def _numbers(text: str | None) -> list[int] | None:
-    """Return the numbers of ``8-1`` or ``7,5,3``."""
-    numbers: list[int] = []
-    for word in _words(text):
-        first, dash, last = word.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or len(word) > 9:
-            raise typer.BadParameter(f"expected numbers such as 8-1 or 7,5,3, found {word!r}")
-        ends = int(first), int(last if dash else first)
-        if abs(ends[0] - ends[1]) > 64:
-            raise typer.BadParameter(f"a range of that many is not meant, found {word!r}")
-        numbers += range(min(ends), max(ends) + 1)
-    return numbers or None
 
 
 def _names(models: list[Path]) -> list[str]:
