@@ -1,6 +1,7 @@
 """Counts of agreeing bits: small words exhaustively, long ones at the extremes; tables by name; size."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from lowbit.rtl.elements import XnorElement
+from lowbit.rtl.elements import Element, PlanesElement, XnorElement
 from lowbit.rtl.primitives.popcount import agreeing_bits
 from lowbit.rtl.synthesize import synthesize
 from lowbit.rtl.tools import run_tool
@@ -61,10 +62,17 @@ needs_yosys = pytest.mark.skipif(
 
 
 @needs_yosys
-def test_named_tables_are_proven_equal_to_logic(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "element",
+    [
+        XnorElement(10, 3, accumulator_bits=6),
+        PlanesElement(7, 2, 2, 1, accumulator_bits=9, activation_multipliers=(3, 8)),
+    ],
+)
+def test_named_tables_are_proven_equal_to_logic(tmp_path: Path, element: Element) -> None:
     """For all words and resets of six clocks: a bounded proof by Yosys, with its models of the tables."""
     for target in ("xc7", "ecp5"):
-        text = to_verilog(XnorElement(10, 3, accumulator_bits=6, target=target).draw(), f"xnor_{target}", [])
+        text = to_verilog(replace(element, target=target).draw(), f"xnor_{target}", [])
         (tmp_path / f"{target}.v").write_text(text)
     proof = "sat -verify -seq 6 -set-init-zero -prove trigger 0 miter"
     script = (

@@ -19,9 +19,16 @@ LUT_INPUTS = 6
 _Columns = list[list[Value]]
 
 
-def agreeing_bits(m: Module, x: Value, w: Value, target: Target) -> Value:
-    """Return the count of equal bits of two words of the same width, as an unsigned value."""
-    tables = _Tables(m, target)
+def agreeing_bits(m: Module, x: Value, w: Value, target: Target, name: str = "") -> Value:
+    """Return the count of equal bits of two words of the same width, as an unsigned value.
+
+    Args:
+        m: where it is built.
+        x, w: the words.
+        target: the family.
+        name: that of its tables begin with, where there are several in a module.
+    """
+    tables = _Tables(m, target, name)
     columns: _Columns = [[], []]
     for at in range(0, len(x), 3):
         pairs = [bit for lane in range(at, min(at + 3, len(x))) for bit in (x[lane], w[lane])]
@@ -57,8 +64,8 @@ def _agreeing(pairs: int) -> int:
 class _Tables:
     """Makes look-up tables."""
 
-    def __init__(self, m: Module, target: Target) -> None:
-        self._m, self._target, self._made = m, target, 0
+    def __init__(self, m: Module, target: Target, name: str) -> None:
+        self._m, self._target, self._name, self._made = m, target, name, 0
 
     def bits_of(self, inputs: Sequence[Value], function: Callable[[int], int], bits: int) -> list[Value]:
         """Return the bits of a function of up to six bits; inputs that are missing count for nothing."""
@@ -71,12 +78,12 @@ class _Tables:
         return [self._table(inputs, content) for content in contents]
 
     def _table(self, inputs: Sequence[Value], content: int) -> Value:
-        output = Signal(name=f"table{self._made}")
+        output = Signal(name=f"{self._name}table{self._made}")
         self._made += 1
         if self._target in NAMED_TABLES:
             size = len(inputs)
             pins = {f"i_I{number}": bit for number, bit in enumerate(inputs)}
-            self._m.submodules[f"lut{self._made}"] = Instance(
+            self._m.submodules[f"{self._name}lut{self._made}"] = Instance(
                 f"LUT{size}", p_INIT=Const(content, 1 << size), **pins, o_O=output
             )
         else:

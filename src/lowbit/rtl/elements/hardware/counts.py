@@ -62,7 +62,7 @@ class PlanesHardware(ElementHardware):
         for j, weights in enumerate(w):
             count: Value = Const(0, 1)
             for i, multiplier in enumerate(element.activation_multipliers):
-                agreeing = agreeing_bits(m, x[i], weights, element.target)
+                agreeing = agreeing_bits(m, x[i], weights, element.target, f"pair{i}_{j}_")
                 count = count + times(registered(m, f"agreeing{i}_{j}", agreeing), multiplier)
             totals.append(total_of_signs(m, f"total{j}", first, count, element.all_signs, element.total_bits))
         return totals
