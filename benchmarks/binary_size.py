@@ -3,7 +3,8 @@
     python benchmarks/binary_size.py --json results/binary-size.json
 
 Networks are the zoo's with random weights, which do not change a size, written as `.circle` and counted by
-`lowbit inspect`. A table is written beside the JSON. MB is 1024 * 1024 bytes.
+`lowbit inspect`. Moved is what a picture needs at least: weights read once, every layer's input read and its output
+written, at their bits and as float32. A table is written beside the JSON. MB is 1024 * 1024 bytes.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lowbit import api
+from lowbit.analysis import layer_bytes
 from lowbit.provenance import provenance
 from lowbit.zoo import NETWORKS, binary_graph, parameter_count
 
@@ -38,11 +40,14 @@ def measure(name: str) -> dict[str, Any]:
     """Return the bytes of one network by kind, and of every layer."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.circle"
-        api.write(binary_graph(NETWORKS[name]), path)
+        graph = binary_graph(NETWORKS[name])
+        api.write(graph, path)
         found = api.inspect(path, verify=True)
     kinds: Counter[str] = Counter()
     for row in found["table"]:
         kinds[kind_of(row["what"])] += row["bytes"]
+    layers = layer_bytes(graph)
+    moved, float_moved = sum(layer.traffic for layer in layers), sum(layer.float_traffic for layer in layers)
     return {
         "network": name,
         "parameters": parameter_count(NETWORKS[name]),
@@ -50,6 +55,9 @@ def measure(name: str) -> dict[str, Any]:
         "published_mb": PUBLISHED_MB[name],
         "bytes": found["bytes"],
         "by_kind": dict(kinds),
+        "moved_bytes": moved,
+        "float_moved_bytes": float_moved,
+        "moved_ratio": float_moved / moved,
         "layers": {layer["name"]: layer["bytes"] for layer in found["layers"]},
     }
 
@@ -63,12 +71,14 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Return a Markdown table: a line per network, sizes in MB and bytes by kind."""
     kinds = [*KINDS.values(), "structure"]
     columns = ["network", "parameters", "float, MB", "published, MB", "file, MB"]
-    columns += [f"{kind}, bytes" for kind in kinds]
+    columns += [f"{kind}, bytes" for kind in kinds] + ["moved, MB", "in float, MB", "less"]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in rows:
         sizes = (row["float_bytes"] / MB, row["published_mb"], row["bytes"] / MB)
         cells = [row["network"], f"{row['parameters']:,}", *(f"{size:.2f}" for size in sizes)]
         cells += [f"{row['by_kind'].get(kind, 0):,}" for kind in kinds]
+        cells += [f"{row[key] / MB:.2f}" for key in ("moved_bytes", "float_moved_bytes")]
+        cells.append(f"{row['moved_ratio']:.1f} ×")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
