@@ -3,8 +3,8 @@
     python benchmarks/binary_size.py --json results/binary-size.json
 
 Networks are the zoo's with random weights, which do not change a size, written as `.circle` and counted by
-`lowbit inspect`. Moved is what a picture needs at least: weights read once, every layer's input read and its output
-written, at their bits and as float32. A table is written beside the JSON. MB is 1024 * 1024 bytes.
+`lowbit inspect`. Moved is what a picture needs at least: weights read once, every layer's input read and its
+output written, at their bits and as float32. A table is written beside the JSON. MB is 1024 * 1024 bytes.
 """
 
 import argparse

@@ -172,7 +172,7 @@ def _draw_published(axes: "Axes", published: Sequence[Published]) -> None:
     places = [point.bits for point in published], [100 * point.top1 for point in published]
     axes.plot(*places, "D", color=RED, fillstyle="none", markersize=6, label="published", zorder=4)
     for point in published:
-        near = {"xytext": (-5, -13), "textcoords": "offset points", "fontsize": 8, "color": RED}
+        near = {"xytext": (-7, -9), "textcoords": "offset points", "fontsize": 8, "color": RED, "ha": "right"}
         axes.annotate(point.said, (point.bits, 100 * point.top1), **near)  # type: ignore[arg-type]
 
 
