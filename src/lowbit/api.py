@@ -79,7 +79,7 @@ def quantize(
     chosen = Plan(weight_bits=bits, activation_bits=bits) if plan is None and bits is not None else plan
     assert chosen is not None
     network = graph if isinstance(graph, Graph) else read(graph)
-    return quantize_graph(network, _fitted(network, load_data(np.asarray(samples))), chosen)
+    return _quantized(network, _fitted(network, load_data(np.asarray(samples))), chosen)
 
 
 def quantize_file(
@@ -97,9 +97,8 @@ def quantize_file(
     graph = read(source)
     # All samples are read, because which of them calibrate is the plan's choice.
     normalize = remembered(graph, normalize)
-    samples = _fitted(graph, load_data(data, split=split, normalize=normalize))
-    result, report = quantize_graph(graph, samples, plan, progress)
-    result.metadata["quantization"] = str(plan)
+    samples = load_samples(graph, data, split, normalize).samples
+    result, report = _quantized(graph, samples, plan, progress)
     if normalize:
         result.metadata["normalize"] = f"{normalize[0]!r},{normalize[1]!r}"
     write(result, target)
@@ -262,6 +261,15 @@ def inspect(model: Source, *, verify: bool = False) -> dict[str, Any]:
     from lowbit.inspection import inspect_file
 
     return inspect_file(Path(model), verify=verify)
+
+
+def _quantized(
+    graph: Graph, samples: npt.NDArray[np.float32], plan: Plan, progress: Progress | None = None
+) -> tuple[Graph, Report]:
+    """Return a low-bit network that remembers what was asked, and a report."""
+    result, report = quantize_graph(graph, samples, plan, progress)
+    result.metadata["quantization"] = str(plan)
+    return result, report
 
 
 def _fitted(graph: Graph, dataset: Dataset) -> npt.NDArray[np.float32]:

@@ -53,6 +53,17 @@ def test_a_run_leaves_weights_network_curve_and_result(tmp_path: Path) -> None:
     assert np.mean(logits.argmax(1) == splits.test.labels) == facts["top1"]
 
 
+def test_the_files_remember_how_samples_were_normalized(tmp_path: Path) -> None:
+    from lowbit import api
+
+    splits = made()
+    result = train(recipe(epochs=1, normalize=[0.25, 0.5]), splits, out=tmp_path / "run")
+    raw = np.rint(255 * splits.test.samples).astype(np.uint8)
+    np.savez(tmp_path / "test.npz", x=raw, y=splits.test.labels)
+    for name in ("model.onnx", "model.circle"):
+        assert api.evaluate(tmp_path / "run" / name, str(tmp_path / "test.npz"))["top1"] == result.top1
+
+
 def test_a_seed_decides_every_number(tmp_path: Path) -> None:
     results = [
         train(recipe(seed=seed), made(), out=tmp_path / name) for name, seed in (("a", 1), ("b", 1), ("c", 2))
