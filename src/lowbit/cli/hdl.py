@@ -225,7 +225,7 @@ def _array(
     graph: "Graph", folding: _Folding, target: Family, normalize: "Normalize", pictures: _Pictures | None
 ) -> "tuple[Design, Bench | None]":
     """Return a planned array engine, and what to simulate."""
-    from lowbit.rtl.array.budget import device, fold_for_budget, fold_for_cycles, folding_of
+    from lowbit.rtl.array.budget import MIDDLING, device, fold_for_budget, fold_for_cycles, folding_of
     from lowbit.rtl.array.design import ArrayDesign
     from lowbit.rtl.array.from_graph import from_graph, reference_scores, to_pictures
     from lowbit.rtl.array.plan import plan_array
@@ -237,7 +237,7 @@ def _array(
     if folding.cycles:
         found = fold_for_cycles(network, folding.cycles, target.value, kind)
     else:
-        limit = device(folding.budget or ("ecp5-85k" if target is Family.ECP5 else "xc7z020"))
+        limit = device(folding.budget or MIDDLING[target.value])
         found = fold_for_budget(network, limit, target.value, kind)
     plan = plan_array(network, {**found, **folding_of(network, folding.fold)}, target.value, kind)
     if pictures is None:

@@ -11,7 +11,9 @@ pytest.importorskip("amaranth")
 from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.sim import Simulator
 
+from lowbit.errors import PlanError
 from lowbit.quantization import Plan
+from lowbit.rtl.array.from_graph import from_graph
 from lowbit.rtl.array.hardware.engine import ArrayEngine
 from lowbit.rtl.array.network import ArrayNetwork, Layer
 from lowbit.rtl.array.operands import Kind
@@ -143,6 +145,22 @@ def test_quantized_networks_on_the_elements_meant_for_them(
     array = plan_array(network, foldings(network, Random(2)), "generic", kind)  # noqa: S311
     assert {unit.operands.kind for unit in array.units if isinstance(unit, LayerPlan)} == expected
     stream(array, bench, gap=0.1, stall=0.2)
+
+
+@pytest.mark.parametrize(
+    ("plan", "kind"),
+    [
+        (Plan(weight_bits=4, activation_bits=4, scheme="pow2"), "planes"),
+        (Plan(weight_bits=2, activation_bits=2), "xnor"),
+    ],
+    ids=["powers", "bases"],
+)
+def test_an_element_that_cannot_run_a_layer_is_refused_with_its_node(plan: Plan, kind: Kind) -> None:
+    network = from_graph(quantized(plan), None)
+    with pytest.raises(PlanError) as refused:
+        plan_array(network, foldings(network, Random(0)), "generic", kind)  # noqa: S311
+    error = refused.value
+    assert error.where == "conv1" and error.expected and error.found and "--pe" in error.remedy
 
 
 def test_pictures_follow_each_other_as_planned() -> None:

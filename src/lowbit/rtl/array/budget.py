@@ -39,10 +39,15 @@ DEVICES: Mapping[str, Budget] = {
     "xc7z010": Budget(17_600, 80, 120),
     "xc7z020": Budget(53_200, 220, 280),
     "xc7z045": Budget(218_600, 900, 1090),
+    "xczu3eg": Budget(70_560, 360, 432),
+    "xczu9eg": Budget(274_080, 2520, 1824),
     "ecp5-45k": Budget(43_848, 72, 108),
     "ecp5-85k": Budget(83_640, 156, 208),
 }
 """Resources of devices, of their data sheets (of ECP5, LUT4 and memories of 18 Kbit)."""
+
+MIDDLING: Mapping[Target, str] = {"xc7": "xc7z020", "xcup": "xczu3eg", "ecp5": "ecp5-85k"}
+"""What is planned for where no device is named."""
 
 _XNOR_LUT, _SHIFT_LUT = 1.45, 1.6
 """Look-up tables per product; of a shifter per bit of the activation and lane, its adder included."""
