@@ -35,7 +35,7 @@ def analyze(
     data: Annotated[
         str | None, typer.Option("--data", help="Samples to compare over: a path or a name.")
     ] = None,
-    samples: Annotated[int, typer.Option("--samples", min=1, help="How many of them.")] = 500,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="How many of them.")] = 200,
     backend: Annotated[
         str | None,
         typer.Option("--backend", help="engine or onnxruntime: where it leaves the reference."),
@@ -85,7 +85,7 @@ def _print(rows: "tuple[LayerSummary, ...]", model: Path, batch: int) -> None:
         "in": [_bits("", row.held.activation_bits) for row in rows],
         "KB": [f"{row.held.bytes / 1024:.1f}" for row in rows],
         "moved": [f"{row.held.traffic / 1024:.1f}" for row in rows],
-        "less": [f"{row.held.float_traffic / max(row.held.traffic, 1):.1f} ×" for row in rows],
+        "× less": [f"{row.held.float_traffic / max(row.held.traffic, 1):.1f}" for row in rows],
         "used": [_number(row.entropy, 2) for row in rows],
         "KL": [_number(row.divergence, 3) for row in rows],
         "dB": [_number(row.snr_db, 1) for row in rows],
@@ -97,7 +97,10 @@ def _print(rows: "tuple[LayerSummary, ...]", model: Path, batch: int) -> None:
     plain = sum(row.held.float_traffic for row in rows)
     less = f"{plain / max(moved, 1):.1f} times less than in float32"
     out.print(f"{kilobytes(held)} of layers; {kilobytes(moved)} moved at least, {less}", style="dim")
-    out.print("used: bits that a weight's code carries. KL: of weights. dB, cos: of outputs.", style="dim")
+    out.print(
+        "moved: KB; used: bits that a weight's code carries. KL: of weights. dB, cos: of outputs.",
+        style="dim",
+    )
 
 
 def _sensitivity(

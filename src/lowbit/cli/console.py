@@ -6,7 +6,9 @@ Exit codes: 0 done · 1 internal error · 2 wrong usage · 3 a file · 4 data ·
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -84,6 +86,13 @@ def parse_numbers(text: str | None) -> list[int] | None:
             raise typer.BadParameter(f"a range of that many is not meant, found {word!r}")
         numbers += range(min(ends), max(ends) + 1)
     return numbers or None
+
+
+def model_names(models: list[Path]) -> list[str]:
+    """Return a name for every model: its file's, or its folder's where files are all called alike."""
+    stems = Counter(path.stem for path in models)
+    names = [path.stem if stems[path.stem] == 1 else path.parent.name for path in models]
+    return names if len(set(names)) == len(names) else [str(path) for path in models]
 
 
 def kilobytes(size: int) -> str:

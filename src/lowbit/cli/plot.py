@@ -12,6 +12,7 @@ from lowbit.cli.console import (
     JsonFlag,
     NormalizeOption,
     SplitOption,
+    model_names,
     out,
     parse_normalize,
     print_json,
@@ -193,7 +194,7 @@ def confusion(
     from lowbit.scores import checked_labels, score
 
     check_suffix(output)
-    graphs = {path.stem: api.read(path) for path in models}
+    graphs = dict(zip(model_names(models), map(api.read, models), strict=True))
     first = next(iter(graphs.values()))
     if scheme is not None:
         graphs[_label(scheme)] = _in_scheme(first, scheme)

@@ -1,6 +1,5 @@
 """``lowbit sweep``: many settings of a network, side by side."""
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +19,7 @@ from lowbit.cli.console import (
     NormalizeOption,
     SplitOption,
     kilobytes,
+    model_names,
     out,
     parse_normalize,
     parse_numbers,
@@ -90,7 +90,7 @@ def sweep(
     settings = grid(
         parse_words(schemes), parse_numbers(bits), parse_words(rounding) or None, parse_numbers(seeds) or [0]
     )
-    graphs = dict(zip(_names(models), map(api.read, models), strict=True))
+    graphs = dict(zip(model_names(models), map(api.read, models), strict=True))
     chosen = api.remembered(next(iter(graphs.values())), parse_normalize(normalize))
     dataset = load(data, split=split or "test", limit=limit, normalize=chosen)
     calibrated = any(setting.seed is not None for setting in settings)
@@ -161,13 +161,6 @@ def _bar(hidden: bool) -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=progress, transient=True, disable=hidden)
-
-
-def _names(models: list[Path]) -> list[str]:
-    """Return a name for every model: its file's, or its folder's where files are all called alike."""
-    stems = Counter(path.stem for path in models)
-    names = [path.stem if stems[path.stem] == 1 else path.parent.name for path in models]
-    return names if len(set(names)) == len(names) else [str(path) for path in models]
 
 
 def _command(models: int, data: str, *options: str | None) -> str:

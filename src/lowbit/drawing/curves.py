@@ -133,7 +133,7 @@ def _by_mistakes(axes: "Axes", sweep: Sweep, found: Sequence[Point]) -> None:
     """Let the vertical axis be logarithmic in mistakes, the best on top; accuracies stand at its ticks."""
     accuracies = [100 * value for point in found for value in (point.least, point.most)]
     accuracies += [100 * model.top1 for model in sweep.models]
-    low, high = 100 - min(accuracies), max(100 - max(accuracies), _LEAST_MISTAKES)
+    low, high = (max(100 - end, _LEAST_MISTAKES) for end in (min(accuracies), max(accuracies)))
     axes.set_yscale("function", functions=(_of_mistakes, _from_mistakes))
     axes.set_ylim(100 - min(1.15 * low, 100), 100 - high / 1.25)
     axes.set_yticks([100 - wrong for wrong in _TICKS if high / 1.25 <= wrong <= 1.15 * low])

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import lowbit
 from lowbit.errors import FileError, WriteError
 from lowbit.untrusted import read_file, write_atomic
@@ -73,10 +75,11 @@ def digest(*parts: object) -> str:
 
 @cache
 def program_digest() -> str:
-    """Return a hash of lowbit itself: every source file, and the compiled engine."""
+    """Return a hash of lowbit itself: every source file, the compiled engine, and NumPy's version."""
     from lowbit.engine import _core
 
     root = Path(lowbit.__file__).parent
     sources = [part for file in sorted(root.rglob("*.py")) for part in (str(file.relative_to(root)), file)]
     files = [*sources, Path(_core.__file__)]
-    return digest(*(part.read_bytes() if isinstance(part, Path) else part for part in files))
+    contents = (part.read_bytes() if isinstance(part, Path) else part for part in files)
+    return digest(np.__version__, *contents)
