@@ -116,7 +116,7 @@ def test_without_a_float_network(files: tuple[Path, Path]) -> None:
     found = examine(files[0], "digits")
     text = " ".join(Reader(found.to_html()).texts)
     assert found.origin is None and found.agreement is None and not found.errors
-    assert "--against" in text and "float network got" not in text
+    assert "--against" in text and "Right in float" not in text
 
 
 def test_without_labels(files: tuple[Path, Path]) -> None:

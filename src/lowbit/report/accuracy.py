@@ -61,8 +61,8 @@ def _changes(found: Findings, after: Accuracy) -> Markup:
     lost, won = int((was & ~after.right).sum()), int((~was & after.right).sum())
     return element(
         "p",
-        f"{lost:,} samples that the float network got right are wrong now, {won:,} that it got wrong are "
-        f"right; {percent(found.agreement or 0.0)} get the same class from both. ",
+        f"Right in float and wrong now: {lost:,}. Wrong in float and right now: {won:,}. "
+        f"The same class from both: {percent(found.agreement or 0.0)}. ",
         element("span", text, class_="soft"),
     )
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from lowbit.analysis import LayerError
 from lowbit.page import Column, Content, Markup, bar, element, joined, name, table
 from lowbit.report.findings import COMPARED, Findings
-from lowbit.report.numbers import percent, signed
+from lowbit.report.numbers import THIN, percent, signed
 
 _APART = 3.0  # dB at the output, below which one network hardly follows the other
 
@@ -39,7 +39,7 @@ def section(found: Findings) -> Markup:
         rows.append(
             [
                 name(error.layer),
-                bar(noise / largest, percent(noise, 1), mark),
+                bar(noise / largest, _small(noise), mark),
                 "∞" if math.isinf(error.snr_db) else signed(error.snr_db, 1).removeprefix("+"),
                 lost,
                 f"{error.cosine:.4f}",
@@ -50,6 +50,11 @@ def section(found: Findings) -> Markup:
         )
         before = error.snr_db
     return joined((_about(found, worst), table(columns, rows)))
+
+
+def _small(share: float) -> str:
+    """Return a share in percents, however small."""
+    return percent(share, 1) if share >= 0.001 or not share else f"{100 * share:.1g}{THIN}%"
 
 
 def _noise(error: LayerError) -> float:
