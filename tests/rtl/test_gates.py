@@ -43,6 +43,20 @@ def test_registers_keep_what_they_have_while_they_are_not_enabled() -> None:
     assert seen["q"].ravel().tolist() == [0, 1, 1, 0, 0]
 
 
+@pytest.mark.parametrize("streams", [1, 63, 64, 65])
+def test_streams_that_are_not_there_do_not_count(streams: int) -> None:
+    """A register that changes with every clock, whatever its inputs."""
+    module = {
+        "ports": {"a": {"bits": [2]}},
+        "cells": {
+            "inverter": {"type": "$_NOT_", "connections": {"A": [3], "Y": [4]}},
+            "register": {"type": "$_DFF_P_", "connections": {"C": [5], "D": [4], "Q": [3]}},
+        },
+    }
+    toggles, _ = Gates(module).run({"a": np.zeros((6, streams, 1), np.uint8)}, warm_up=2)
+    assert toggles.per_clock == toggles.settled_per_clock == 2
+
+
 @pytest.mark.parametrize("make", [MultiplyElement, ShiftElement])
 def test_elements_as_gates_compute_the_same(make: type[Element]) -> None:
     element, streams, sums = make(3, 2, 5, 4), 70, 4

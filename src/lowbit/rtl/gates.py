@@ -110,6 +110,7 @@ class Gates:
         packed = {name: _packed(bits) for name, bits in inputs.items()}
         v = np.zeros((self._count, -(-streams // 64)), np.uint64)
         v[1] = ~np.uint64(0)
+        live = _packed(np.ones((1, streams, 1), np.uint8))[0, 0]
         seen: dict[str, list[_Words]] = {name: [] for name in observed}
         settled = total = 0
         for clock in range(clocks):
@@ -117,22 +118,22 @@ class Gates:
             v[self._q] = (before[self._d] & before[self._e]) | (before[self._q] & ~before[self._e])
             for name, words in packed.items():
                 v[self._ports[name]] = words[clock]
-            changes = _differing(before, v) + self._settle(v)
+            changes = _differing(before, v, live) + self._settle(v, live)
             if clock >= warm_up:
-                total, settled = total + changes, settled + _differing(before, v)
+                total, settled = total + changes, settled + _differing(before, v, live)
             for name in observed:
                 seen[name].append(v[self._ports[name]])
         toggles = Toggles(self.gates, self.registers, clocks - warm_up, streams, settled, total)
         return toggles, {name: _unpacked(words, streams) for name, words in seen.items()}
 
-    def _settle(self, v: _Words) -> int:
+    def _settle(self, v: _Words, live: _Words) -> int:
         """Let gates follow their inputs, all at once, unit by unit, and return how often wires change."""
         total = 0
         for _ in range(_MOST_UNITS):
             outputs = [(logic.y, logic.function(v[logic.a], v[logic.b])) for logic in self._logic]
             changes = 0
             for y, after in outputs:
-                changes += _differing(v[y], after)
+                changes += _differing(v[y], after, live)
                 v[y] = after
             if not changes:
                 return total
@@ -186,5 +187,6 @@ def _unpacked(words: Sequence[_Words], streams: int) -> Bits:
     return np.unpackbits(table, axis=-1, count=streams, bitorder="little").transpose(0, 2, 1)
 
 
-def _differing(before: _Words, after: _Words) -> int:
-    return int(np.bitwise_count(before ^ after).sum())
+def _differing(before: _Words, after: _Words, live: _Words) -> int:
+    """Return how many wires differ, in streams that there are."""
+    return int(np.bitwise_count((before ^ after) & live).sum())
