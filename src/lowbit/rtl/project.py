@@ -209,10 +209,13 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 
 def _write_verilog(design: Design, options: Options, folder: Path) -> None:
-    from lowbit.rtl.verilog import to_verilog
+    from lowbit.rtl.verilog import to_verilog, write_verilog
 
-    text = to_verilog(design.draw(counters=options.counters), design.top, design.header)
-    (folder / f"{design.top}.v").write_text(text)
+    component = design.draw(counters=options.counters)
+    if design.large_memories:
+        write_verilog(component, design.top, design.header, folder)
+    else:
+        (folder / f"{design.top}.v").write_text(to_verilog(component, design.top, design.header))
 
 
 def _simulated(

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,15 +48,37 @@ def to_verilog(component: wiring.Component, name: str, header: Sequence[str]) ->
         name: of the top module; the modules below are called ``name_part``.
         header: lines of the comment at the top; a hash of what follows is added.
     """
-    intermediate = _plain_names(rtlil.convert(Clocked(component), name=name, emit_src=False))
     with TemporaryDirectory() as folder:
-        Path(folder, "design.il").write_text(intermediate)
-        script = f"read_rtlil design.il; {_PASSES}; write_verilog -norename design.v"
-        run_tool("yosys", ["-q", "-p", script], Path(folder))
-        text = Path(folder, "design.v").read_text()
-    body = _tidy(text)
-    digest = hashlib.sha256(body.encode()).hexdigest()
-    comment = "\n".join(f"// {line}".rstrip() for line in (*header, f"SHA-256 of what follows: {digest}"))
+        return _headed(_translate(component, name, Path(folder), "-norename"), header, ())
+
+
+def write_verilog(component: wiring.Component, name: str, header: Sequence[str], folder: Path) -> None:
+    """Write a component as ``NAME.v``, the contents of its memories as ``NAME-1.mem`` and so on.
+
+    Tools read large memories much faster from files than from the text. See `to_verilog` for the arguments.
+    """
+    with TemporaryDirectory() as made:
+        text = _translate(component, name, Path(made), "-norename -extmem")
+        contents = sorted(Path(made).glob(f"{name}-*.mem"))
+        for content in contents:
+            shutil.copy(content, folder)
+        hashed = tuple(content.read_bytes() for content in contents)
+        (folder / f"{name}.v").write_text(_headed(text, header, hashed))
+
+
+def _translate(component: wiring.Component, name: str, folder: Path, options: str) -> str:
+    """Return Verilog as it is read; files beside it lie in the folder."""
+    intermediate = _plain_names(rtlil.convert(Clocked(component), name=name, emit_src=False))
+    (folder / "design.il").write_text(intermediate)
+    script = f"read_rtlil design.il; {_PASSES}; write_verilog {options} {name}.v"
+    run_tool("yosys", ["-q", "-p", script], folder)
+    return _tidy((folder / f"{name}.v").read_text())
+
+
+def _headed(body: str, header: Sequence[str], files: Sequence[bytes]) -> str:
+    digest = hashlib.sha256(body.encode() + b"".join(files)).hexdigest()
+    what = "what follows, and of the memories" if files else "what follows"
+    comment = "\n".join(f"// {line}".rstrip() for line in (*header, f"SHA-256 of {what}: {digest}"))
     return f"{comment}\n\n{body}"
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -104,16 +103,14 @@ class ArrayDesign(Design):
         ]
 
     @property
+    def large_memories(self) -> bool:
+        """The weights of all layers."""
+        return True
+
+    @property
     def parts(self) -> tuple[str, ...]:
-        """Every module below the engine."""
-        names, lanes = ["pixels", "ends"], 1
-        for name, after in (*((unit.name, unit.in_lanes) for unit in self.plan.units), ("scores", 1)):
-            common = gcd(lanes, after)
-            names += [f"split_{name}"] if common < lanes else []
-            names += [f"gather_{name}"] if common < after else []
-            names.append(name)
-            lanes = next((unit.out_lanes for unit in self.plan.units if unit.name == name), 1)
-        return tuple(f"{self.top}_engine_{name}" for name in names)
+        """Every unit."""
+        return tuple(f"{self.top}_engine_{unit.name}" for unit in self.plan.units)
 
     def draw(self, *, counters: bool) -> "wiring.Component":
         """Return the engine."""
