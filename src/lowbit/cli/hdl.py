@@ -120,6 +120,7 @@ def hdl(
     activity: Annotated[
         bool, typer.Option("--activity", help="SAIF of the first pictures, for a vendor's power report.")
     ] = False,
+    lint: Annotated[bool, typer.Option("--lint", help="Verilator's warnings of the Verilog.")] = False,
     synthesize: Annotated[bool, typer.Option("--synthesize", help="Count resources.")] = False,
     bitstream: Annotated[bool, typer.Option("--bitstream", help="Place and route (ecp5).")] = False,
     package: Annotated[
@@ -155,6 +156,7 @@ def hdl(
         folding = _Folding(pe.value if pe else None, budget, cycles, tuple(fold or ()))
         design, bench = _array(graph, folding, target, wanted, pictures)
     options = Options(
+        lint=lint,
         synthesize=synthesize or bitstream,
         bitstream=bitstream,
         waveform=waveform,
@@ -266,6 +268,8 @@ def _print(report: "HardwareReport", output: Path) -> None:
         ]
         print_table("blocks, each for itself", ("module", "LUT", "FF", "DSP", "RAMB18"), rows)
     published = {} if report.units else PUBLISHED
+    for warning in report.warnings or ():
+        out.print(warning, markup=False)
     values = [(label, getattr(report, key), published.get(key)) for label, key in _ROWS]
     values.insert(1, ("pictures per second at 100 MHz", CLOCK // report.cycles_per_image, None))
     shown = [(label, value, row) for label, value, row in values if value is not None or row]

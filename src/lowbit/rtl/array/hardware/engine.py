@@ -105,7 +105,7 @@ class ArrayEngine(wiring.Component):
 
     def _last_byte(self, m: Module) -> Any:
         """Return whether the byte that is offered is a picture's last."""
-        count = Signal(max(1, address_bits(self._plan.picture_bytes)), name="byte")
+        count = Signal(max(1, address_bits(self._plan.picture_bytes)), name="position")
         last = count == self._plan.picture_bytes - 1
         with m.If(self.s_axis_0_tvalid & self.s_axis_0_tready):
             m.d.sync += count.eq(Mux(last, 0, count + 1))
