@@ -68,9 +68,12 @@ class Design(ABC):
         return False
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """Modules that are synthesized each for itself; none where the whole is."""
-        return ()
+    def parts(self) -> Mapping[str, str]:
+        """Modules that are synthesized each for itself; none where the whole is.
+
+        With each the one that it takes as much as: itself, or one before it of the same plan.
+        """
+        return {}
 
     @abstractmethod
     def draw(self, *, counters: bool) -> "wiring.Component":

@@ -11,7 +11,7 @@ registers; carry chains of ECP5 count two each. RAMB18 equivalents: a RAMB36 is 
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -93,7 +93,9 @@ def synthesize(
     return Synthesis(target, total, {name: found for name, found in blocks.items() if found != NOTHING})
 
 
-def synthesize_parts(folder: Path, verilog: str, top: str, parts: Sequence[str], target: Target) -> Synthesis:
+def synthesize_parts(
+    folder: Path, verilog: str, top: str, parts: Mapping[str, str], target: Target
+) -> Synthesis:
     """Return what a large design takes: parts each for itself, flattened, then what is around them.
 
     Memory and time of synthesis are those of the largest part. The total is the sum.
@@ -102,24 +104,24 @@ def synthesize_parts(folder: Path, verilog: str, top: str, parts: Sequence[str],
         folder: where the design is.
         verilog: its file name there.
         top: its top module.
-        parts: modules below it.
+        parts: modules below it, and the one that each takes as much as: itself, or one before it.
         target: the family.
     """
     flatten = "" if target == "ecp5" else " -flatten"
-    cut = "; ".join(
-        f"design -load whole; hierarchy -top {part}; write_rtlil part{at}.il" for at, part in enumerate(parts)
-    )
-    around = f"design -load whole; blackbox {' '.join(parts)}; hierarchy -top {top}; write_rtlil around.il"
-    run_tool("yosys", ["-q", "-p", f"read_verilog {verilog}; design -save whole; {cut}; {around}"], folder)
+    own = [name for name, like in parts.items() if name == like]
+    cut = "".join(f"design -load whole; hierarchy -top {part}; write_rtlil {part}.il; " for part in own)
+    around = f"design -load whole; blackbox {' '.join(parts)}; hierarchy -top {top}; write_rtlil {top}.il"
+    run_tool("yosys", ["-q", "-p", f"read_verilog {verilog}; design -save whole; {cut}{around}"], folder)
     found = {}
-    for name, source in ((top, "around.il"), *((part, f"part{at}.il") for at, part in enumerate(parts))):
-        script = f"read_rtlil {source}; {_SYNTHESIS[target]}{flatten} -top {name}; write_json part.json"
+    for name in (*own, top):
+        script = f"read_rtlil {name}.il; {_SYNTHESIS[target]}{flatten} -top {name}; write_json part.json"
         run_tool("yosys", ["-q", "-p", script], folder)
         found[name] = _count(folder / "part.json")[name]
-        (folder / source).unlink()
+        (folder / f"{name}.il").unlink()
     (folder / "part.json").unlink()
-    total = Resources(*(sum(counts) for counts in zip(*map(astuple, found.values()), strict=True)))
-    return Synthesis(target, total, found)
+    blocks = {**{name: found[like] for name, like in parts.items()}, top: found[top]}
+    total = Resources(*(sum(counts) for counts in zip(*map(astuple, blocks.values()), strict=True)))
+    return Synthesis(target, total, blocks)
 
 
 def place_and_route(folder: Path, name: str, *, seed: int = 1) -> float:

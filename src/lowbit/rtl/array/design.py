@@ -108,9 +108,15 @@ class ArrayDesign(Design):
         return True
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """Every unit."""
-        return tuple(f"{self.top}_engine_{unit.name}" for unit in self.plan.units)
+    def parts(self) -> Mapping[str, str]:
+        """Every layer; what differs in the contents of block RAMs alone is synthesized once."""
+        seen: dict[object, str] = {}
+        layers = (unit for unit in self.plan.units if isinstance(unit, LayerPlan))
+        return {
+            name: seen.setdefault(unit.likeness or name, name)
+            for unit in layers
+            for name in (f"{self.top}_engine_{unit.name}",)
+        }
 
     def draw(self, *, counters: bool) -> "wiring.Component":
         """Return the engine."""

@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from lowbit.errors import PlanError
+from lowbit.rtl.array.memory import is_shallow
 from lowbit.rtl.array.network import ArrayNetwork, Integers, Layer, Pool
 from lowbit.rtl.array.operands import Kind, Operands, operands
 from lowbit.rtl.array.schedule import Schedule, schedule
@@ -136,6 +137,19 @@ class LayerPlan:
         skipped_beat = self.element.skipped_beat(self.operands.coefficients)
         skipped = missing[..., None] * self.schedule.words * skipped_beat
         return np.asarray(self.operands.base * valid - self.operands.step * skipped)
+
+    @property
+    def likeness(self) -> object:
+        """What layers have in common that differ in the contents of block RAMs alone; None if others do.
+
+        Contents of look-up tables are optimized with the logic around them, so no two are alike.
+        """
+        if self.layer.thresholds is None or is_shallow(len(self.weight_words), self.weight_bits):
+            return None
+        places, width = len(self.threshold_words(0, 0)), self.folding.elements * self.threshold_bits
+        if is_shallow(places, width):
+            return None
+        return (self.folding, self.schedule, self.element, self.thresholds.shape, self.threshold_bits)
 
     @cached_property
     def thresholds(self) -> Integers:
