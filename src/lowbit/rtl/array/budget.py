@@ -65,6 +65,8 @@ _FILL = 0.8
 def device(name: str) -> Budget:
     """Return the budget of a device, or one written as ``lut=20000,dsp=0,ramb18=100``.
 
+    A resource that is not named is there as in the largest device of 7-series here.
+
     Raises:
         PlanError: no such device or resource; names those there are.
     """

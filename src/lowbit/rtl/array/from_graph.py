@@ -159,15 +159,15 @@ _STAGES: Mapping[str, Callable[[Graph, Node, Shape], Layer | Pool]] = {
 
 
 def _window(graph: Graph, node: Node, shape: Shape) -> Window:
-    def pair(name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+    def numbers(name: str, default: tuple[int, ...]) -> tuple[int, ...]:
         return cast(tuple[int, ...], node.attributes.get(name) or default)
 
-    kernel = pair("kernel_shape", tuple(int(extent) for extent in graph.value(node.inputs[-1]).shape[1:3]))
-    if node.op != "MaxPool":
-        kernel = cast(tuple[int, ...], graph.value(node.inputs[1]).shape[1:3])
-    pads, strides, dilations = pair("pads", (0,) * 4), pair("strides", (1, 1)), pair("dilations", (1, 1))
+    weighted = len(node.inputs) > 1  # then the kernel is that of the weights, whether it is said or not
+    kernel = cast(tuple[int, ...], graph.value(node.inputs[1]).shape[1:3]) if weighted else ()
+    kernel, pads = kernel or numbers("kernel_shape", ()), numbers("pads", (0,) * 4)
+    strides, dilations = numbers("strides", (1, 1)), numbers("dilations", (1, 1))
     axes = zip(shape[1:], kernel, strides, pads[:2], pads[2:], dilations, strict=True)
-    rows, columns = (Axis(*numbers) for numbers in axes)
+    rows, columns = (Axis(*axis) for axis in axes)
     return rows, columns
 
 
