@@ -74,13 +74,13 @@ def level_pictures(
 
 
 def _encoded(graph: Graph) -> set[str]:
-    """Return the values that a node gives codes of its own, rather than passing on those that it reads."""
-    found = set()
+    """Return the values that a node encodes, rather than passing on codes that it reads, as pools do."""
+    found: set[str] = set()
     for node in graph.nodes:
-        read = [graph.value(name).encoding for name in node.inputs if name]
-        found |= {
-            name for name in node.outputs if not any(graph.value(name).encoding is each for each in read)
-        }
+        read = [graph.value(name) for name in node.inputs if name]
+        moves = all(value.data is None or value.dtype == "int64" for value in read)  # a shape, an axis
+        if not moves or all(value.encoding is None for value in read):
+            found.update(node.outputs)
     return found
 
 
