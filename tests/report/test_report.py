@@ -165,6 +165,27 @@ def test_maps(tmp_path: Path) -> None:
     assert "nan" not in found.to_html().lower().replace("nano", "")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"scheme": "affine", "weight_bits": 8, "activation_bits": 8},
+        {"scheme": "pow2", "weight_bits": 3, "activation_bits": 8},
+        {"weight_bits": 4, "activation_bits": 32},
+        {"weight_bits": 1, "activation_bits": 1},
+        {"layers": {"first": {"scheme": "float"}}},
+    ],
+    ids=["affine", "power of two", "weights alone", "one bit", "mixed"],
+)
+def test_every_scheme(settings: dict[str, Any], files: tuple[Path, Path], tmp_path: Path) -> None:
+    plan = lowbit.quantization.Plan(samples=50, **settings)
+    api.quantize_file(files[1], tmp_path / "low.circle", "digits", plan)
+    found = examine(tmp_path / "low.circle", "digits", against=files[1])
+    text = " ".join(Reader(found.to_html()).texts)
+    assert str(plan) in text and found.errors and found.speed.steps is not None
+    drawn = [picture.use.name for picture in found.pictures if picture.use.kind == "weights"]
+    assert drawn == [layer.name for layer in found.network.layers if layer.weight_bits < 32]
+
+
 def report(folder: Path, **changes: Any) -> Path:
     facts = {
         "variant": "shared",
