@@ -112,6 +112,9 @@ class _Side:
         constants = {key: value.data for key, value in graph.values.items() if value.data is not None}
         self.arrays: Values = {**constants, **{key: shown[key] for key in graph.inputs}}
         self.hidden: dict[str, tuple[str, ...]] = {}
+        if name == "reference":  # the definition is never at fault
+            self.arrays.update(shown)
+            return
         for node in graph.nodes:
             self._step(graph, node, shown, tolerance)
 

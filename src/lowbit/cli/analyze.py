@@ -18,7 +18,6 @@ from lowbit.cli.console import (
     print_table,
     progress,
 )
-from lowbit.ir.layers import FLOAT_BITS
 
 if TYPE_CHECKING:
     from lowbit.analysis import Divergence, LayerSensitivity, LayerSummary
@@ -146,6 +145,8 @@ def _print_parting(parting: "Divergence | None", backend: str, samples: int) -> 
 
 
 def _bits(scheme: str, bits: int) -> str:
+    from lowbit.ir.layers import FLOAT_BITS
+
     return "float" if bits == FLOAT_BITS else f"{scheme} {bits}".strip()
 
 

@@ -126,7 +126,7 @@ def _measured(
     for position, found in run_parallel(measure, work, workers.backend, workers.jobs, workers.address):
         index = missing[position]
         results[index] = found
-        if cache:
+        if cache and "error" not in found:
             cache.put(keys[index], found)
         done += 1
         if progress:
