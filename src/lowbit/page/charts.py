@@ -16,6 +16,7 @@ MOST_CLASSES = 40
 """More than this a confusion matrix of this width cannot show."""
 
 _NUMBERED = 12  # classes up to which cells have their counts written in
+_HEAD, _LETTERS = 22, 9  # above the matrix; the least side of a cell whose row has a name
 _HEIGHT, _TOP, _FOOT, _EDGE = 120, 8, 18, 4
 _MOST_MARKS = 64  # lines of levels or thresholds, beyond which they are a grey area
 
@@ -63,32 +64,38 @@ def confusion(counts: npt.NDArray[np.integer], classes: Sequence[str], *, about:
         classes: their names or numbers.
         about: what it shows.
     """
-    n = len(counts)
-    left, top = 74 if max(map(len, classes)) > 3 else 24, 22
+    n, left = len(counts), 74 if max(map(len, classes)) > 3 else 24
     side = (WIDTH - left - 2) / n
-    sums = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    wrong = np.where(np.eye(n, dtype=bool), 0, counts)
-    most_wrong = max(int(wrong.max(initial=0)), 1)
+    shares = _tints(counts)
     parts = [element("text", "what the network says →", x=left, y=12, class_="soft")]
     for row in range(n):
-        y = top + row * side
-        if side >= 9:
+        y = _HEAD + row * side
+        if side >= _LETTERS:
             parts.append(
                 element("text", _short(classes[row]), x=left - 6, y=f"{y + side / 2 + 4:.1f}", class_="end")
             )
         for column in range(n):
-            count, right = int(counts[row, column]), row == column
-            share = count / sums[row, 0] if right else count / most_wrong
-            x, kind = left + column * side, "right" if right else "wrong"
-            box = {"x": f"{x:.2f}", "y": f"{y:.2f}", "width": f"{side - 1:.2f}", "height": f"{side - 1:.2f}"}
-            opacity = 0.12 + 0.28 * share if right else 0.5 * share
-            parts.append(element("rect", class_="grid", **box))
-            if count:
-                parts.append(element("rect", class_=kind, fill_opacity=f"{opacity:.3f}", **box))
+            kind = "right" if row == column else "wrong"
+            count = int(counts[row, column])
+            parts += _cell(left + column * side, y, side, kind, float(shares[row, column]), count)
             if count and n <= _NUMBERED:
-                place = {"x": f"{x + side / 2 - 0.5:.1f}", "y": f"{y + side / 2 + 3.5:.1f}"}
+                place = {"x": f"{left + (column + 0.5) * side - 0.5:.1f}", "y": f"{y + side / 2 + 3.5:.1f}"}
                 parts.append(element("text", count, class_="middle small", **place))
-    return _drawing(parts, round(top + n * side + 2), about)
+    return _drawing(parts, round(_HEAD + n * side + 2), about)
+
+
+def _tints(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Return how opaque each cell is; pale enough for letters over it."""
+    right = np.eye(len(counts), dtype=bool)
+    rows = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    most_wrong = max(int(np.where(right, 0, counts).max(initial=0)), 1)
+    return np.where(right, 0.12 + 0.28 * counts / rows, 0.5 * counts / most_wrong)
+
+
+def _cell(x: float, y: float, side: float, kind: str, tint: float, count: int) -> list[Markup]:
+    box = {"x": f"{x:.2f}", "y": f"{y:.2f}", "width": f"{side - 1:.2f}", "height": f"{side - 1:.2f}"}
+    ground = element("rect", class_="grid", **box)
+    return [ground, element("rect", class_=kind, fill_opacity=f"{tint:.3f}", **box)] if count else [ground]
 
 
 def _drawing(parts: Sequence[Markup], height: float, about: str) -> Markup:

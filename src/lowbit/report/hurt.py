@@ -85,7 +85,10 @@ def _about(found: Findings, worst: LayerError) -> Markup:
         element(
             "span",
             f"Values against the float network's over {samples} samples; each includes what was lost before "
-            "it. A later layer may win back what counts: accuracy, above, has the last word.",
+            "it. A later layer may win back what counts: accuracy, above, has the last word. What one layer "
+            "alone costs in accuracy is measured by ",
+            element("code", "lowbit analyze FLOAT --data DATA --sensitivity BITS"),
+            ".",
             class_="soft",
         ),
     )
