@@ -15,9 +15,9 @@ from lowbit.sweep import Point, Sweep, front, points
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
 _NAMES = {"nearest": "rounded", "floor": "truncated", "restore": "restored", "plain": "nearest level"}
+_COARSE = ("plain", "floor")
 _TICKS = (90, 75, 50, 25, 10, 5, 2.5, 1, 0.5, 0.25, 0.1)  # per cent of mistakes
 _LEAST_MISTAKES = 0.05
 _SCHEMES = {"lq": "learned basis", "affine": "uniform", "pow2": "powers of two"}
@@ -58,26 +58,20 @@ def draw_fraction_bits(sweep: Sweep, published: Sequence[Published] = ()) -> "Fi
         for colour, rounding in ((BLUE, "nearest"), (ORANGE, "floor")):
             line = [point for point in found if point.rounding == rounding]
             if line:
-                _draw_accuracy(above, line, colour, _NAMES[rounding])
-                style = "o-" if rounding == "nearest" else "o--"
-                below.plot(*_xy(line, "divergence"), style, color=colour)
+                _draw_line(above, below, line, colour, _NAMES[rounding])
         _draw_floats(above, sweep)
         _draw_published(above, published)
         above.set_ylabel("top-1, %")
         above.set_ylim(0, 104)
         above.set_title(f"{_networks(sweep)}: {found[0].label.partition('.')[0]}.n on {sweep.data}")
         above.legend(loc="lower left")
-        below.set_ylabel(f"KL of weights, {BINS} bins")
-        below.set_xlabel("n, bits behind the point")
-        below.xaxis.set_major_locator(_whole_numbers())
-        below.invert_xaxis()
-        for axes in (above, below):
-            grid_lines(axes)
+        grid_lines(above)
+        _draw_bits_axis(below, "n, bits behind the point")
     return figure
 
 
 def draw_bits(sweep: Sweep) -> "Figure":
-    """Return accuracy over bits, a line for every scheme and rounding that is not fixed point.
+    """Return accuracy and divergence over bits, a line for every scheme and rounding but fixed point.
 
     Raises:
         PlanError: the sweep has none.
@@ -86,21 +80,19 @@ def draw_bits(sweep: Sweep) -> "Figure":
     if not found:
         raise PlanError("the sweep has only fixed point", expected="lq, affine or pow2", found=_found(sweep))
     with styled():
-        figure = new_figure(6.6, 4.2)
-        axes = figure.subplots()
+        figure = new_figure(6.6, 5.8)
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
         colours = dict(zip(dict.fromkeys(point.scheme for point in found), SERIES, strict=False))
         several = len({point.rounding for point in found}) > 1
         for scheme, rounding in dict.fromkeys((point.scheme, point.rounding) for point in found):
             line = [point for point in found if (point.scheme, point.rounding) == (scheme, rounding)]
             name = _SCHEMES.get(scheme, scheme) + (f", {_NAMES[rounding]}" if several else "")
-            _draw_accuracy(axes, line, colours[scheme], name, dashed=rounding == "plain")
-        _draw_floats(axes, sweep)
-        _by_mistakes(axes, sweep, found)
-        axes.set_xlabel("bits of weights and activations")
-        axes.xaxis.set_major_locator(_whole_numbers())
-        axes.invert_xaxis()
-        axes.set_title(f"{_networks(sweep)} on {sweep.data}")
-        axes.legend(loc="lower left")
+            _draw_line(above, below, line, colours[scheme], name)
+        _draw_floats(above, sweep)
+        _by_mistakes(above, sweep, found)
+        above.set_title(f"{_networks(sweep)} on {sweep.data}")
+        above.legend(loc="lower left")
+        _draw_bits_axis(below, "bits of weights and activations")
     return figure
 
 
@@ -150,12 +142,26 @@ def _from_mistakes(height: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return 100 - np.asarray(10.0**-height)
 
 
-def _draw_accuracy(axes: "Axes", line: list[Point], colour: str, name: str, *, dashed: bool = False) -> None:
+def _draw_line(above: "Axes", below: "Axes", line: list[Point], colour: str, name: str) -> None:
+    """Draw accuracies, with their extremes as a band, and divergences; dashed where nothing is restored."""
     bits, top1 = _xy(line, "top1")
-    axes.plot(bits, [100 * value for value in top1], "o--" if dashed else "o-", color=colour, label=name)
+    style = "o--" if line[0].rounding in _COARSE else "o-"
+    above.plot(bits, [100 * value for value in top1], style, color=colour, label=name)
+    below.plot(*_xy(line, "divergence"), style, color=colour)
     if any(point.least < point.most for point in line):
         low, high = ([100 * value for value in _xy(line, key)[1]] for key in ("least", "most"))
-        axes.fill_between(bits, low, high, color=colour, alpha=0.15, linewidth=0)
+        above.fill_between(bits, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _draw_bits_axis(axes: "Axes", label: str) -> None:
+    """Name the axes of divergences; bits fall from left to right."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_ylabel(f"KL of weights, {BINS} bins")
+    axes.set_xlabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.invert_xaxis()
+    grid_lines(axes)
 
 
 def _draw_floats(axes: "Axes", sweep: Sweep) -> None:
@@ -186,7 +192,7 @@ def _draw_costs(axes: "Axes", found: Sequence[Point], cost: str, unit: float) ->
     seen: set[str] = set()
     for point in known:
         x, y, colour = getattr(point, cost) / unit, 100 * point.top1, colours[point.scheme]
-        pale = point.rounding in ("plain", "floor")
+        pale = point.rounding in _COARSE
         name = _SCHEMES.get(point.scheme, point.scheme)
         label = "" if name in seen else name
         seen.add(name)
@@ -205,12 +211,6 @@ def _xy(line: list[Point], key: str) -> tuple[list[int], list[float]]:
 def _networks(sweep: Sweep) -> str:
     names = [model.name for model in sweep.models]
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-
-
-def _whole_numbers() -> "MaxNLocator":
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(integer=True)
 
 
 def _found(sweep: Sweep) -> str:
