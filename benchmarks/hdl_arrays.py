@@ -89,21 +89,30 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", type=Path, help="LeNet in float")
-    parser.add_argument("--data", default="fashion", help="pictures")
+    parser.add_argument("--data", default="fashion", help="pictures of Fashion-MNIST")
     parser.add_argument("--json", type=Path, required=True, help="where the rows go; those there are kept")
     parser.add_argument("--row", type=int, nargs="*", choices=range(len(ROWS)), help="only these")
     options = parser.parse_args()
     windows, weights = layer(options.model, options.data)
-    made = provenance("python benchmarks/hdl_arrays.py lenet.onnx --data DIR --json FILE")
+    made = {
+        **provenance("python benchmarks/hdl_arrays.py lenet.onnx --data DIR --json FILE"),
+        "data": "Fashion-MNIST (exact)",
+    }
     rows: list[dict[str, Any]] = json.loads(options.json.read_text())["rows"] if options.json.exists() else []
     for number in options.row or range(len(ROWS)):  # written after each: a row takes minutes
         rows = [row for row in rows if row["row"] != number]
         rows = sorted(
             [*rows, {"row": number, **measure(ROWS[number], windows, weights)}], key=lambda r: r["row"]
         )
-        written = {**made, "published": PUBLISHED, "shift_over_multiply": compared(rows), "rows": rows}
-        options.json.write_text(json.dumps(written, indent=1) + "\n")
-        options.json.with_suffix(".md").write_text(table(rows))
+        write(options.json, made, rows)
+
+
+def write(path: Path, made: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """Write JSON, shift's ratios over each multiplier in its row, and a table beside it."""
+    for found in compared(rows):
+        rows_by(rows)[found["shift"]].setdefault("over", {})[str(found["multiply"])] = found
+    path.write_text(json.dumps({**made, "published": PUBLISHED, "rows": rows}, indent=1) + "\n")
+    path.with_suffix(".md").write_text(table(rows))
 
 
 def layer(model: Path, data: str) -> tuple[np.ndarray, np.ndarray]:
