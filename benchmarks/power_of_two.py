@@ -35,7 +35,8 @@ activations are float. 2 bits are ternary: 0 and ± a scale per output. *Straigh
 (the clip of APoT); *reconstructed* is the blend of n-BQ-NN, W + a (Q(W) - W), a from 1/2 to 1. The float
 network teaches all others, and those from float are trained on for three epochs: where they are above float,
 it is partly that. Recipes: `recipes/*-fashion*.toml`. The bar, for ResNet-20 alone: at most
-{100 * BARS[4]:.1f} points below float at 4 and 3 bits, {100 * BARS[2]:.0f} at 2. An empty cell was not trained."""
+{100 * BARS[4]:.1f} points below float at 4 and 3 bits, {100 * BARS[2]:.0f} at 2. An empty cell was not
+trained."""
 
 
 def page() -> str:
