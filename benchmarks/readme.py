@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import power_of_two
+import speed
 
 from lowbit.reproduce import Kept, Row, kept, read_rows
 
@@ -48,9 +49,10 @@ def tables() -> str:
         headlines(),
         accuracy(result("ptq-mlp")),
         latency(result("latency-mlp")),
+        *speed.tables(result),
         training(result("train-step")),
+        hardware(result("hdl-lst1")),
     ]
-    parts.append(hardware(result("hdl-lst1")))
     return "\n\n".join(parts)
 
 
