@@ -10,7 +10,8 @@ time. Random weights; all interleaved in one run, one vector per call, Python ca
 `weight_bytes` is what a call must read of weights and scales.
 
 With more than one thread ours use them all, and every peer runs twice, with one thread and with all: some are
-slower with more. The best peer is the fastest of both.
+slower with more. The best peer is the fastest of both. Each contender then starts when the threads of the one
+before no longer spin.
 """
 
 import argparse
@@ -29,7 +30,7 @@ import lowbit
 from lowbit.bench import interleaved_medians
 from lowbit.bench.litert_int8 import Dense, dynamic_range_tflite
 from lowbit.bench.peers import litert, litert_int8, onnxruntime_fp32
-from lowbit.bench.timing import Call
+from lowbit.bench.timing import SETTLE_SECONDS, Call
 from lowbit.ir import Graph, Node, Value, infer
 from lowbit.planes import pack
 from lowbit.provenance import provenance
@@ -86,7 +87,7 @@ def measure(folder: Path, size: int, threads: int, rounds: int) -> dict[str, flo
     for count in sorted({1, threads}):
         name = "" if threads == 1 else f", {count} thread{'s' * (count > 1)}"
         calls |= {peer + name: call for peer, call in peers(folder, size, count, x).items()}
-    return interleaved_medians(calls, rounds, ROUND_SECONDS)
+    return interleaved_medians(calls, rounds, ROUND_SECONDS, SETTLE_SECONDS if threads > 1 else 0)
 
 
 def peers(folder: Path, size: int, threads: int, x: Any) -> dict[str, Call]:

@@ -2,6 +2,10 @@
 
 #include <chrono>
 
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#endif
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -53,12 +57,27 @@ void Pool::run(const std::function<void(std::size_t)>& part) {
     for (std::size_t n = 0; n < threads(); ++n) part(n);
     return;
   }
+  keep_off_caller();
   part_ = &part;
   const std::uint32_t round = round_.fetch_add(1, std::memory_order_release) + 1;
   round_.notify_all();
   part(0);
   for (std::size_t n = 1; n < threads(); ++n) do_part(n, round);
   for (std::size_t n = 1; n < threads(); ++n) await(turns_[n].finished, round);
+}
+
+// Workers run anywhere but where the caller is: Linux likes to wake a thread where its waker runs, and there it would wait
+// until the caller is done, call after call.
+void Pool::keep_off_caller() {
+#if defined(__linux__)
+  const int processor = sched_getcpu();
+  cpu_set_t others;
+  if (processor == processor_ || sched_getaffinity(0, sizeof others, &others) != 0) return;
+  processor_ = processor;
+  CPU_CLR(static_cast<std::size_t>(processor), &others);
+  if (CPU_COUNT(&others) == 0) return;
+  for (std::thread& worker : workers_) pthread_setaffinity_np(worker.native_handle(), sizeof others, &others);
+#endif
 }
 
 // Does nothing if the part was taken already.

@@ -40,10 +40,12 @@ class Pool final {
   void work(std::size_t part);
   void do_part(std::size_t part, std::uint32_t round);
   bool orphaned() const;
+  void keep_off_caller();
 
   std::vector<Turn> turns_;  // by part; that of the caller is not used
   std::vector<std::thread> workers_;
   pid_t owner_;
+  int processor_ = -1;  // the caller's, when workers were last told
   const std::function<void(std::size_t)>* part_ = nullptr;
   alignas(64) std::atomic<std::uint32_t> round_{0};
   std::atomic<bool> stop_{false};

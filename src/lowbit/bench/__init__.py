@@ -10,7 +10,7 @@ import numpy as np
 
 from lowbit.bench.layers import per_layer
 from lowbit.bench.peers import PEERS, Absent, build_peer
-from lowbit.bench.timing import Call, interleaved_medians
+from lowbit.bench.timing import SETTLE_SECONDS, Call, interleaved_medians
 from lowbit.errors import DataError
 from lowbit.version import __version__
 
@@ -44,7 +44,7 @@ def compare(
     sample = random_sample(program.input_shape, batch)
     calls: dict[str, Call] = {"lowbit": partial(program.run, sample)}
     versions, absent = _add_peers(calls, against, sample, threads)
-    medians = interleaved_medians(calls, rounds)
+    medians = interleaved_medians(calls, rounds, settle_seconds=SETTLE_SECONDS if threads > 1 else 0)
     ours = medians.pop("lowbit")
     peers = {
         name: {"version": versions[name], "latency_us": latency, "ratio": latency / ours}

@@ -7,11 +7,15 @@ from statistics import median
 
 Call = Callable[[], object]
 
+SETTLE_SECONDS = 0.1  # until threads that spin for more work give their core back
 _ROUND_SECONDS = 0.05
 
 
 def interleaved_medians(
-    contenders: Mapping[str, Call], rounds: int, round_seconds: float = _ROUND_SECONDS
+    contenders: Mapping[str, Call],
+    rounds: int,
+    round_seconds: float = _ROUND_SECONDS,
+    settle_seconds: float = 0,
 ) -> dict[str, float]:
     """Return the median latency of each call in microseconds.
 
@@ -22,6 +26,8 @@ def interleaved_medians(
         contenders: calls by name.
         rounds: how many rounds count.
         round_seconds: how long each runs in a round; many short rounds are best where others use the machine.
+        settle_seconds: how long to wait before each runs and calls once untimed: with several threads, those
+            of the contender before may still spin.
     """
     counts = {name: _count(call, round_seconds) for name, call in contenders.items()}
     means: dict[str, list[float]] = {name: [] for name in contenders}
@@ -30,6 +36,9 @@ def interleaved_medians(
     try:
         for _ in range(rounds):
             for name, call in contenders.items():
+                if settle_seconds:
+                    time.sleep(settle_seconds)
+                    call()
                 means[name].append(_mean_seconds(call, counts[name]) * 1e6)
     finally:
         if collecting:
