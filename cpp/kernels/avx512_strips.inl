@@ -156,15 +156,24 @@ template <std::size_t kGroups, bool kPairs>
   }
 }
 
-// One thread's strips for kGroups groups of channels that start at `group`.
+// Where number `n` of all strips is among `count` of them, which have `before` others before them.
+inline std::size_t begins_at(std::size_t n, std::size_t before, std::size_t count) {
+  return n < before ? 0 : n - before < count ? n - before : count;
+}
+
+// One thread's strips for kGroups groups of channels that start at `group`: a share of all, whatever their kinds.
 template <std::size_t kGroups>
 void visit_strips(const PlaneLayer& layer, const Window& window, const Rows& maps, const Part& part, std::size_t group) {
   const BlockWeights block(layer, group);
   const auto count = layer.pairs ? count_strip<kGroups, true> : count_strip<kGroups, false>;
   const std::size_t shift = window.shift == nullptr ? 0 : window.shift[group];
+  std::size_t all = 0, before = 0;
+  for (std::size_t n = 0; n < window.strips_count; ++n) all += window.strips[n].count;
+  const std::size_t first = all * part.part / part.parts, last = all * (part.part + 1) / part.parts;
   for (const Strips* strips = window.strips; strips != window.strips + window.strips_count; ++strips) {
     const StripTask task{*strips, block, group * kGroup, layer.groups * kGroup};
-    const std::size_t begin = strips->count * part.part / part.parts, end = strips->count * (part.part + 1) / part.parts;
+    const std::size_t begin = begins_at(first, before, strips->count), end = begins_at(last, before, strips->count);
+    before += strips->count;
     for (std::size_t sample = 0; sample < maps.count; ++sample) {
       const std::byte* x = maps.x + sample * maps.x_row + shift;
       std::byte* y = maps.y + sample * maps.y_row + 2 * group;
