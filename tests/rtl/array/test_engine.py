@@ -103,10 +103,11 @@ def foldings(network: ArrayNetwork, random: Random) -> dict[str, Folding]:
     seed=st.integers(0, 1 << 20), hidden=st.lists(st.integers(1, 9), max_size=2), inputs=st.integers(1, 13)
 )
 def test_perceptrons_of_any_folding(seed: int, hidden: list[int], inputs: int) -> None:
-    network, bench = network_and_bench(perceptron(inputs, *hidden, seed=seed), 4)
+    network, bench = network_and_bench(perceptron(inputs, *hidden, seed=seed), 8)
     plan = plan_array(network, foldings(network, Random(seed)), "generic")  # noqa: S311
     finished = stream(plan, bench)
-    assert len(set(np.diff(finished[1:]).tolist()) - {plan.cycles_per_image}) == 0
+    # The first pictures fill empty buffers; from then on the slowest part sets the pace.
+    assert np.diff(finished)[-2:].tolist() == [plan.cycles_per_image] * 2
 
 
 @ANY
