@@ -19,7 +19,11 @@ ROWS = read_rows(RECIPES)
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_every_row_is_whole(row: Row) -> None:
-    assert row.command and row.result and row.unit in ("%", "KB", "×", "clocks", "DSP", "RAMB18", "LUT", "FF", "pictures/s")
+    assert (
+        row.command
+        and row.result
+        and row.unit in ("%", "KB", "×", "clocks", "DSP", "RAMB18", "LUT", "FF", "pictures/s")
+    )
     ours = kept(row, RESULTS)
     if row.recipe:
         assert tomllib.loads((RECIPES / f"{row.recipe}.toml").read_text())["network"] in NETWORKS

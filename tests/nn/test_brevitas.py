@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lowbit.nn import Conv2d  # noqa: E402
+from lowbit.nn import Conv2d, Linear  # noqa: E402
 from tests.formats.interop import python_with  # noqa: E402
 
 Floats = npt.NDArray[np.float32]
@@ -34,14 +34,16 @@ def ours(weight: str, activation: str, **settings: str) -> Conv2d:
     return layer.eval()
 
 
-def compare(layer: Conv2d, x: Floats, found: dict[str, Floats], kind: str, scale: float = 1.0) -> None:
+def compare(
+    layer: Conv2d | Linear, x: Floats, found: dict[str, Floats], kind: str, scale: float = 1.0
+) -> None:
     """Compare levels, codes by way of them, and what the layer gives."""
     reads, tensor = layer.input_quantizer, torch.from_numpy(x)
     with torch.no_grad():
         weight = layer.weight_quantizer.levels(layer.weight).numpy()
         levels = reads.levels(tensor, reads.encoding()).numpy()
         output = layer(tensor).numpy()
-    unit = found[f"{kind}_weight_scale"].reshape(-1, 1, 1, 1)
+    unit = found[f"{kind}_weight_scale"].reshape(-1, *[1] * (weight.ndim - 1))
     np.testing.assert_array_equal(np.rint(weight * scale / unit), np.rint(found[f"{kind}_weight"] / unit))
     step = found[f"{kind}_input_scale"]
     np.testing.assert_array_equal(np.rint(levels / step), np.rint(found[f"{kind}_input"] / step))
@@ -65,4 +67,7 @@ def test_affine(theirs: dict[str, Floats]) -> None:
 def test_fixed_point(theirs: dict[str, Floats]) -> None:
     scales = [float(theirs[f"fixed_{name}_scale"][0]) for name in ("weight", "input")]
     forms = [f"fixed:{8 + int(np.log2(scale))}.{-int(np.log2(scale))}" for scale in scales]
-    compare(ours(*forms), INPUTS, theirs, "fixed")
+    rows = WEIGHTS.reshape(5, -1)
+    layer = Linear(rows.shape[1], rows.shape[0], bias=False, weight=forms[0], activation=forms[1])
+    layer.weight.data = torch.from_numpy(rows.copy())
+    compare(layer.eval(), INPUTS[:, :, :3, :3].reshape(3, -1), theirs, "fixed")
