@@ -1,8 +1,6 @@
 """`lowbit analyze`, `plot` and `sweep` end to end on the digits, and what they say to bad input."""
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,26 +8,13 @@ import pytest
 
 import lowbit
 from lowbit.analysis import trace
-from lowbit.cli import app, guarded
 from lowbit.data import load, write_npz
+from tests.command import Command
 from tests.ir.networks import float_mlp
 
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 pytest.importorskip("joblib")
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lowbit", *map(str, words)])
-        code = guarded(app)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

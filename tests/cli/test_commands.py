@@ -2,31 +2,18 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import lowbit
-from lowbit.cli import app, guarded
+from lowbit.cli import guarded
 from lowbit.ir.layers import layers_of
+from tests.command import Command
 from tests.ir.networks import float_mlp
 
 pytest.importorskip("sklearn")
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lowbit", *map(str, words)])
-        code = guarded(app)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

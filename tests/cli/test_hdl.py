@@ -2,18 +2,16 @@
 
 import importlib.util
 import json
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lowbit.cli import app, guarded
 from lowbit.formats import write_model
 from lowbit.zoo import binary_graph, float_graph, network
+from tests.command import Command
 
-Command = Callable[..., tuple[int, str, str]]
 RESOURCES = {"lut", "ff", "dsp", "ramb18", "fmax_mhz"}
 KEYS = {"images", "mismatches", "cycles_per_image", "latency_cycles"} | RESOURCES
 
@@ -24,14 +22,8 @@ needs_yosys = pytest.mark.skipif(
 
 
 @pytest.fixture
-def hdl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lowbit", "hdl", *map(str, words)])
-        code = guarded(app)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+def hdl(command: Command) -> Command:
+    return partial(command, "hdl")
 
 
 @pytest.fixture

@@ -1,30 +1,21 @@
 """``lowbit zoo``: the list, files that other commands read, and what wrong names say."""
 
 import json
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lowbit.cli import app, guarded
 from lowbit.formats import read_model
 from lowbit.ir import evaluate
 from lowbit.zoo import NETWORKS, float_graph
-
-Command = Callable[..., tuple[int, str, str]]
+from tests.command import Command
 
 
 @pytest.fixture
-def zoo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lowbit", "zoo", *map(str, words)])
-        code = guarded(app)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+def zoo(command: Command) -> Command:
+    return partial(command, "zoo")
 
 
 def test_without_a_name_networks_are_listed(zoo: Command) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +10,20 @@ import pytest
 
 import lowbit
 from lowbit import api
-from lowbit.cli import app, guarded
 from lowbit.data import load
 from lowbit.errors import DataError, MissingExtra, PlanError
 from lowbit.prediction import Prediction, class_names, draw_prediction, predict, sample_of_data
 from lowbit.scores import probabilities, score
+from tests.command import Command
 from tests.ir.networks import float_convnet, float_mlp
 
 image = pytest.importorskip("PIL.Image")
 pytest.importorskip("sklearn")
 
-Command = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lowbit", "predict", *map(str, words)])
-        code = guarded(app)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+def command(command: Command) -> Command:
+    return partial(command, "predict")
 
 
 @pytest.fixture(scope="module")

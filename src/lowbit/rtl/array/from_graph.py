@@ -4,7 +4,7 @@ The graph is a chain: encoder of pixels; convolutions, fully connected layers an
 layer whose output is real. Reshapes to ``[n, features]`` and nodes that do nothing are passed over.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -19,10 +19,10 @@ from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.window import Axis, Window
 from lowbit.planes import unpack
 from lowbit.rtl.array.network import ArrayNetwork, Basis, Integers, Layer, Pool
+from lowbit.rtl.chain import chain
 from lowbit.rtl.pictures import to_bytes
 from lowbit.schemes import Encoding, LearnedBasis, rank_encode
 
-_PASSED = ("Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
 _BLOCK = 100
 _POINT: Window = (Axis(1, 1), Axis(1, 1))
 _REMEDY = (
@@ -42,7 +42,10 @@ def from_graph(graph: Graph, normalize: Normalize) -> ArrayNetwork:
     Raises:
         UnsupportedError: an operator, or a shape, that the engine does not run; names the node.
     """
-    encoder, *nodes = _chain(graph)
+    everything = list(chain(graph, _unsupported))
+    if not everything:
+        raise _unsupported(graph, None, "layers", "none")
+    encoder, *nodes = everything
     if encoder.op != "Encode":
         raise _unsupported(graph, encoder, "an encoder of pixels first", encoder.op)
     shape = picture_shape(graph)
@@ -95,22 +98,6 @@ def reference_scores(
         x = values[pictures[at : at + _BLOCK]].transpose(0, 3, 1, 2).reshape(-1, *shape)
         scores.append(evaluate(graph, {graph.inputs[0]: np.ascontiguousarray(x)})[graph.outputs[0]])
     return np.concatenate(scores).astype(np.float32)
-
-
-def _chain(graph: Graph) -> Iterator[Node]:
-    """Yield the nodes that do something, from input to output."""
-    name, seen = graph.inputs[0], 0
-    while name not in graph.outputs:
-        readers = graph.consumers(name)
-        if len(readers) != 1:
-            found = f"{len(readers)} readers of {name}"
-            raise _unsupported(graph, readers[0] if readers else None, "one chain of layers", found)
-        name = readers[0].outputs[0]
-        if readers[0].op not in _PASSED:
-            seen += 1
-            yield readers[0]
-    if not seen:
-        raise _unsupported(graph, None, "layers", "none")
 
 
 def _convolution(graph: Graph, node: Node, shape: Shape) -> Layer:

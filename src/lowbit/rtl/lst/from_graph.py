@@ -4,8 +4,6 @@ The graph is a chain: encoder; layer of the rows, table, transpose; the same for
 layer. Reshapes that only add or drop axes of length one are passed over.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
@@ -14,10 +12,10 @@ from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph, Node, evaluate
 from lowbit.ir.operators.fixed_point import integers_of
 from lowbit.quantization.fixed_point import to_fixed_point
+from lowbit.rtl.chain import chain
 from lowbit.rtl.lst.network import Layer, LstNetwork
 from lowbit.schemes import FixedPoint
 
-_PASSED = ("Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
 _TRANSFORM = ("FixedLinear", "FixedLookup", "Transpose")
 _NEEDED = ("Encode", *_TRANSFORM, *_TRANSFORM, "FixedLinear")
 _BLOCK = 1000
@@ -53,7 +51,7 @@ def from_graph(graph: Graph, normalize: Normalize) -> LstNetwork:
     Raises:
         UnsupportedError: it is not one learned separable transform and a fully connected layer.
     """
-    nodes = list(_chain(graph))
+    nodes = list(chain(graph, _not_lst))
     for node, needed in zip(nodes, _NEEDED, strict=False):
         if node.op != needed:
             raise _not_lst(graph, node, needed, node.op)
@@ -87,19 +85,6 @@ def _pixel_values(normalize: Normalize) -> npt.NDArray[np.float32]:
     """Return the sample for every byte, by the conventions of data."""
     every = np.arange(256, dtype=np.uint8).reshape(-1, 1)
     return load(every, normalize=normalize).samples.reshape(256)
-
-
-def _chain(graph: Graph) -> Iterator[Node]:
-    """Yield the nodes that do something, from input to output."""
-    name = graph.inputs[0]
-    while name not in graph.outputs:
-        readers = graph.consumers(name)
-        if len(readers) != 1:
-            found = f"{len(readers)} readers of {name}"
-            raise _not_lst(graph, readers[0] if readers else None, "one chain of layers", found)
-        name = readers[0].outputs[0]
-        if readers[0].op not in _PASSED:
-            yield readers[0]
 
 
 def _encoding(graph: Graph, nodes: list[Node]) -> FixedPoint:
