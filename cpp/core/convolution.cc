@@ -84,6 +84,7 @@ class PlaneConvolutionStep final : public Step {
     layer_.weight_planes = static_cast<unsigned>(weights.factors.columns);
     layer_.words = plan_.taps() * units;
     layer_.groups = groups_of(channels_);
+    layer_.pairs = kernel_.pairs && units % 2 == 0;
     pack(weights, units);
     for (std::size_t r = 0; r < endings_.size(); ++r) {
       for (std::size_t o = 0; o < channels_; ++o) {
@@ -92,7 +93,6 @@ class PlaneConvolutionStep final : public Step {
       endings_[r].set_row_factor(weights.offsets);
     }
     factors_.place(layer_, endings_);
-    layer_.pairs = layer_.binary && kernel_.pairs && units % 2 == 0;
     if (layer_.pairs) pair_weights(units);
     layer_.weights = packed_.data();
     set_shift(window.group, units);
@@ -105,14 +105,15 @@ class PlaneConvolutionStep final : public Step {
     kernel = kernel_.level;
     unit = "popcount";
     work = static_cast<double>(plan_.all_taps() * depth_ * channels_ * layer_.input_planes * layer_.weight_planes);
-    scratch = needs_sums() ? output.pixels() + input.pixels() : layer_.pairs ? input.row / sizeof(std::int32_t) : 1;
+    sums_each_ = needs_sums() ? output.pixels() + input.pixels() : 1;
+    scratch = sums_each_ + (layer_.pairs ? input.row / sizeof(std::int32_t) : 0);
     cost = static_cast<double>(output.pixels() * layer_.words * channels_ * layer_.input_planes * layer_.weight_planes) / 60;
   }
 
   void run(const Block& block) const override {
     Rows maps = maps_of(block, x_, result, needs_sums());
     if (needs_sums()) sum_windows(block.place(x_), block.rows, block.sums);
-    if (layer_.pairs) maps.x = pair_inputs(block.place(x_), block.rows, block.sums);
+    if (layer_.pairs) maps.x = pair_inputs(block.place(x_), block.rows, block.sums + block.rows * sums_each_);
     share(block, groups_of(channels_), window_.sum_count, cost,
           [&](const Part& part) { kernel_.run(layer_, window_, maps, part); });
   }
@@ -136,7 +137,7 @@ class PlaneConvolutionStep final : public Step {
   // [channels][planes][bits] -> the kernel's layout; words by tap
   void pack(const PlaneWeights& w, std::size_t units) {
     const std::size_t planes = w.factors.columns, source_words = w.planes.columns / planes;
-    const PlaneLayout layout{channels_, layer_.words, planes, kernel_.lanes};
+    const PlaneLayout layout{channels_, layer_.words, planes, kernel_.lanes, layer_.pairs ? 2u : 1u};
     packed_.resize(layout.size());
     for (std::size_t o = 0; o < channels_; ++o) {
       for (std::size_t j = 0; j < planes; ++j) {
@@ -151,34 +152,28 @@ class PlaneConvolutionStep final : public Step {
 
   // (w1, w2) -> (w1, w1 ^ w2), whose bits each ending counts.
   void pair_weights(std::size_t units) {
-    const PlaneLayout layout{channels_, layer_.words, 1, kernel_.lanes};
-    std::vector<std::int32_t> ones(plan_.taps());
+    const std::size_t planes = layer_.weight_planes;
+    const PlaneLayout layout{channels_, layer_.words, planes, kernel_.lanes, layer_.pairs ? 2u : 1u};
+    std::vector<std::int32_t> ones(plan_.taps() * planes), sums(planes);
     for (std::size_t o = 0; o < channels_; ++o) {
-      std::fill(ones.begin(), ones.end(), 0);
-      for (std::size_t k = 0; k < layer_.words; k += 2) {
-        std::uint32_t& second = packed_[layout.at(o, k + 1, 0)];
-        second ^= packed_[layout.at(o, k, 0)];
-        ones[k / units] += std::popcount(second);
+      for (std::size_t tap = 0; tap < plan_.taps(); ++tap) {
+        for (std::size_t j = 0; j < planes; ++j) {
+          ones[tap * planes + j] = layout.pair(packed_.data(), o, j, tap * units, (tap + 1) * units);
+        }
       }
       for (std::size_t r = 0; r < endings_.size(); ++r) {
-        std::int32_t sum = 0;
-        for (const std::size_t tap : plan_.valid(r)) sum += ones[tap];
-        endings_[r].pair(o, sum);
+        std::fill(sums.begin(), sums.end(), 0);
+        for (const std::size_t tap : plan_.valid(r)) {
+          for (std::size_t j = 0; j < planes; ++j) sums[j] += ones[tap * planes + j];
+        }
+        end_in_pairs(r, o, sums);
       }
     }
   }
 
-  // (x1, x2) -> (x1, x1 ^ x2), in the step's scratch.
-  static const std::byte* pair_inputs(const Place& in, std::size_t rows, std::int32_t* scratch) {
-    const std::size_t count = rows * in.value->row / sizeof(std::uint64_t);
-    auto* pairs = reinterpret_cast<std::byte*>(scratch);
-    for (std::size_t n = 0; n < count; ++n) {
-      std::uint64_t pair;
-      std::memcpy(&pair, in.at + n * sizeof pair, sizeof pair);
-      pair ^= pair << 32;
-      std::memcpy(pairs + n * sizeof pair, &pair, sizeof pair);
-    }
-    return pairs;
+  void end_in_pairs(std::size_t region, std::size_t o, std::span<const std::int32_t> ones) {
+    if (layer_.binary) return endings_[region].pair(o, ones[0]);
+    endings_[region].constant()[o] += factors_.pair_constant(layer_, o, ones);
   }
 
   void set_shift(std::size_t group, std::size_t units) {
@@ -210,7 +205,7 @@ class PlaneConvolutionStep final : public Step {
   }
 
   PlaneKernel<plane_convolution_kernel> kernel_;
-  std::size_t x_, channels_, depth_;
+  std::size_t x_, channels_, depth_, sums_each_ = 1;
   WindowPlan plan_;
   PlaneFactors factors_;
   std::vector<Finish> endings_;

@@ -46,6 +46,7 @@ struct Rows {
   const std::int32_t* sums;  // [count], or one for each output pixel, where the layer has a row_factor
   std::byte* y;
   std::size_t y_row, y_plane;
+  bool backwards = false;  // a single row may read the weights from the last to the first
 };
 
 // Threads share a layer in blocks of so many groups: their weights may lie side by side.
@@ -67,7 +68,7 @@ struct PlaneLayer {
   std::int32_t input_factor[kMaxPlanes];
   bool bare;                           // one plane each, both factors 1, no constant: acc = -popcount
   bool binary;                         // bare, and its single threshold gives the single plane of the output
-  bool pairs;                          // binary, words in pairs: see below
+  bool pairs;                          // words in pairs: see below
   Epilogue epilogue;
 };
 
@@ -75,9 +76,11 @@ struct PlaneLayer {
 // p = x1 ^ w1, q = x2 ^ w2, X = x1 ^ x2 and W = w1 ^ w2, a full adder of X, p and q has the sum bit X ^ p ^ q = W, so
 //   p + q = 2 majority(p, X, ~W) + W - X,   bit by bit.
 // Of X and W there is one for all channels and one for all pixels: a layer in pairs is given inputs (x1, X) and weights
-// (w1, W), and has popcount(W) in its thresholds. Twice what is compared is odd or even with the sum of popcount(X):
+// (w1, W), and has popcount(W) in its constant or, binary, in its thresholds. With S = sum popcount(X) of an input plane
+// and P = sum popcount(majority), what a kernel counts is S - 2 P.
+// A binary convolution does not double: twice what it compares is odd or even with S,
 //   S - 2 P > T  <=>  floor(S / 2) - P > floor((T - S mod 2) / 2),
-// S = sum popcount(X), P = sum popcount(majority): its thresholds are those for an even S, [groups * 16], then for an odd S.
+// and its thresholds are those for an even S, [groups * 16], then for an odd S.
 
 // acc = sum_n x_n w_on, x unsigned and w signed bytes.
 struct ByteLayer {

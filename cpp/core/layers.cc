@@ -1,6 +1,7 @@
 #include "layers.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -40,24 +41,29 @@ class PlaneStep final : public Step {
     finish_.emplace_back(where, channels_, epilogue);
     layer_.input_planes = input.bits;
     layer_.weight_planes = static_cast<unsigned>(weights.factors.columns);
-    layer_.words = round_up(input.features, kernel_.word_bits) / 32;
+    layer_.pairs = kernel_.pairs;
+    layer_.words = round_up(input.features, layer_.pairs ? 64 : kernel_.word_bits) / 32;
     layer_.groups = groups_of(channels_);
     pack(weights);
     for (std::size_t o = 0; o < channels_; ++o) finish_[0].constant()[o] = factors_.constant(o, features_);
     finish_[0].set_row_factor(weights.offsets);
     factors_.place(layer_, finish_);
+    if (layer_.pairs) pair_weights();
     layer_.weights = packed_.data();
     layer_.epilogue = finish_[0].view();
     name = where;
     kernel = kernel_.level;
     unit = "popcount";
+    scratch = 1 + (layer_.pairs ? input.row / sizeof(std::int32_t) : 0);
     work = static_cast<double>(features_ * channels_ * layer_.input_planes * layer_.weight_planes);
     cost = static_cast<double>(layer_.words * 32 * channels_ * layer_.input_planes * layer_.weight_planes) / 500;
   }
 
   void run(const Block& block) const override {
-    const Rows rows = rows_of(block, x_, result);
+    Rows rows = rows_of(block, x_, result);
     if (finish_[0].needs_sums()) sum_inputs(rows, block.sums);
+    rows.backwards = block.rows == 1 && turn_.fetch_xor(1, std::memory_order_relaxed) != 0;
+    if (layer_.pairs) rows.x = pair_inputs(block.place(x_), block.rows, block.sums + block.rows);
     share(block, groups_of(channels_), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
   }
 
@@ -80,7 +86,7 @@ class PlaneStep final : public Step {
   void pack(const PlaneWeights& w) {
     const std::size_t planes = w.factors.columns, source_words = w.planes.columns / planes;
     const std::size_t per_word = kernel_.word_bits / 32;
-    const PlaneLayout layout{channels_, layer_.words / per_word, planes, kernel_.lanes};
+    const PlaneLayout layout{channels_, layer_.words / per_word, planes, kernel_.lanes, layer_.pairs ? 2u : 1u};
     packed_.resize(layout.size() * per_word);
     for (std::size_t o = 0; o < channels_; ++o) {
       for (std::size_t j = 0; j < planes; ++j) {
@@ -88,6 +94,17 @@ class PlaneStep final : public Step {
           packed_[layout.at(o, k / per_word, j) * per_word + k % per_word] = w.planes.row(o)[j * source_words + k];
         }
       }
+    }
+  }
+
+  // (w1, w2) -> (w1, w1 ^ w2), whose bits join the constants; of a bare layer, the thresholds.
+  void pair_weights() {
+    const PlaneLayout layout{channels_, layer_.words, layer_.weight_planes, kernel_.lanes, 2};
+    std::vector<std::int32_t> ones(layer_.weight_planes);
+    for (std::size_t o = 0; o < channels_; ++o) {
+      for (std::size_t j = 0; j < ones.size(); ++j) ones[j] = layout.pair(packed_.data(), o, j, 0, layer_.words);
+      finish_[0].constant()[o] += factors_.pair_constant(layer_, o, ones);
+      if (layer_.bare) finish_[0].fold(o, 1);
     }
   }
 
@@ -114,6 +131,7 @@ class PlaneStep final : public Step {
   std::vector<Finish> finish_;  // one
   Aligned<std::uint32_t> packed_;
   PlaneLayer layer_{};
+  mutable std::atomic<unsigned> turn_{0};  // a row after another reads what the caches kept of the last one's weights first
 };
 
 class ByteStep final : public Step {

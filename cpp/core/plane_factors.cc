@@ -1,6 +1,8 @@
 #include "plane_factors.h"
 
+#include <bit>
 #include <cstdlib>
+#include <cstring>
 
 #include "error.h"
 
@@ -10,6 +12,29 @@ namespace {
 std::string size_text(std::size_t n) { return std::to_string(n); }
 
 }  // namespace
+
+const std::byte* pair_inputs(const Place& in, std::size_t rows, void* room) {
+  const std::size_t count = rows * in.value->row / sizeof(std::uint64_t);
+  auto* pairs = static_cast<std::byte*>(room);
+  for (std::size_t n = 0; n < count; ++n) {
+    std::uint64_t pair;
+    std::memcpy(&pair, in.at + n * sizeof pair, sizeof pair);
+    pair ^= pair << 32;
+    std::memcpy(pairs + n * sizeof pair, &pair, sizeof pair);
+  }
+  return pairs;
+}
+
+std::int32_t PlaneLayout::pair(std::uint32_t* weights, std::size_t channel, std::size_t plane, std::size_t first,
+                               std::size_t last) const {
+  std::int32_t ones = 0;
+  for (std::size_t k = first; k < last; k += 2) {
+    std::uint32_t& second = weights[at(channel, k + 1, plane)];
+    second ^= weights[at(channel, k, plane)];
+    ones += std::popcount(second);
+  }
+  return ones;
+}
 
 PlaneFactors::PlaneFactors(const char* where, const PlaneWeights& w, unsigned input_planes, std::size_t most)
     : channels_(w.factors.rows) {
@@ -55,6 +80,16 @@ void PlaneFactors::place(PlaneLayer& layer, std::vector<Finish>& endings) {
   layer.bare = true;
   const Epilogue end = any.view();
   layer.binary = end.output == Output::planes && end.bits == 1 && end.rank_is_code;
+}
+
+std::int32_t PlaneFactors::pair_constant(const PlaneLayer& layer, std::size_t channel,
+                                         std::span<const std::int32_t> ones) const {
+  std::int64_t inputs = 0, sum = 0;
+  for (unsigned i = 0; i < layer.input_planes; ++i) inputs += layer.input_factor[i];
+  for (std::size_t j = 0; j < ones.size(); ++j) {
+    sum += std::int64_t{weight_[(channel / kGroup * ones.size() + j) * kGroup + channel % kGroup]} * ones[j];
+  }
+  return static_cast<std::int32_t>(-inputs * sum);
 }
 
 }  // namespace lowbit

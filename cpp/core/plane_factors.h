@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "finish.h"
+#include "program.h"
 
 namespace lowbit {
 
@@ -21,17 +22,24 @@ struct PlaneWeights {
 };
 
 // Weights for a kernel: blocks of `lanes` channels, the last one of as many groups as are left; in a block
-// [words][planes][channels].
+// [words][planes][channels], or [pairs of words][planes][2][channels].
 struct PlaneLayout {
-  std::size_t channels, words, planes, lanes;
+  std::size_t channels, words, planes, lanes, together;
 
   std::size_t size() const { return round_up(channels, kGroup) * words * planes; }
   // Where the word of a channel and a plane is.
   std::size_t at(std::size_t channel, std::size_t word, std::size_t plane) const {
     const std::size_t block = channel / lanes * lanes, width = std::min(lanes, round_up(channels, kGroup) - block);
-    return block * words * planes + (word * planes + plane) * width + channel - block;
+    const std::size_t before = (word / together * planes + plane) * together + word % together;
+    return block * words * planes + before * width + channel - block;
   }
+
+  // Words [first, last) of a channel and a plane from (w1, w2) to (w1, W = w1 ^ w2); returns the ones of all W.
+  std::int32_t pair(std::uint32_t* weights, std::size_t channel, std::size_t plane, std::size_t first, std::size_t last) const;
 };
+
+// (x1, x2) -> (x1, x1 ^ x2) for all rows of planes, to where a step has room; see PlaneLayer.
+const std::byte* pair_inputs(const Place& in, std::size_t rows, void* room);
 
 class PlaneFactors final {
  public:
@@ -46,6 +54,9 @@ class PlaneFactors final {
   // Fills in what the layer has of factors, which stay here. One input plane: its factor joins the weights'.
   // One weight plane as well, and thresholds: both go into the thresholds of all the endings.
   void place(PlaneLayer& layer, std::vector<Finish>& endings);
+
+  // Of a layer in pairs that has been placed: minus the weighted popcount(W), by weight plane.
+  std::int32_t pair_constant(const PlaneLayer& layer, std::size_t channel, std::span<const std::int32_t> ones) const;
 
   const std::array<std::int32_t, kMaxPlanes>& input() const { return input_; }
 

@@ -1,71 +1,6 @@
 // Binary convolutions: four output pixels times 64 channels at a time, all counts in registers, whichever pixels read a
 // word. Included inside an anonymous namespace.
 
-// One word of a pixel against the weights of kGroups groups. A whole block in the processor's own words: gcc 12 would copy
-// counts from register to register.
-template <std::size_t kGroups>
-inline void count_word(const std::byte* x, const __m512i* weight, __m512i* count) {
-  if constexpr (kGroups == kBlock) {
-    __m512i input, differ;
-    asm("vpbroadcastd %[word], %[input]\n\t"
-        "vpxord %[w0], %[input], %[differ]\n\tvpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c0], %[c0]\n\t"
-        "vpxord %[w1], %[input], %[differ]\n\tvpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c1], %[c1]\n\t"
-        "vpxord %[w2], %[input], %[differ]\n\tvpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c2], %[c2]\n\t"
-        "vpxord %[w3], %[input], %[differ]\n\tvpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c3], %[c3]"
-        : [input] "=&v"(input), [differ] "=&v"(differ), [c0] "+v"(count[0]), [c1] "+v"(count[kStrip]),
-          [c2] "+v"(count[2 * kStrip]), [c3] "+v"(count[3 * kStrip])
-        : [word] "m"(*reinterpret_cast<const std::int32_t*>(x)), [w0] "v"(weight[0]), [w1] "v"(weight[1]),
-          [w2] "v"(weight[2]), [w3] "v"(weight[3]));
-  } else {
-    std::int32_t word;
-    __builtin_memcpy(&word, x, sizeof word);
-    const __m512i input = _mm512_set1_epi32(word);
-    for (std::size_t g = 0; g < kGroups; ++g) {
-      count[g * kStrip] = _mm512_sub_epi32(count[g * kStrip], _mm512_popcnt_epi32(_mm512_xor_si512(input, weight[g])));
-    }
-  }
-}
-
-// majority(differ, sum of the inputs, ~sum of the weights), as the truth table of vpternlog.
-inline constexpr int kMajority = 0xd4;
-
-// The same with a pair (x1, X): first[g] is w1, second[g] is W.
-template <std::size_t kGroups>
-inline void count_pair(const std::byte* x, const __m512i* first, const __m512i* second, __m512i* count) {
-  if constexpr (kGroups == kBlock) {
-    __m512i input, sum, differ;
-    asm("vpbroadcastd %[word], %[input]\n\tvpbroadcastd %[next], %[sum]\n\t"
-        "vpxord %[v0], %[input], %[differ]\n\tvpternlogd %[majority], %[w0], %[sum], %[differ]\n\t"
-        "vpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c0], %[c0]\n\t"
-        "vpxord %[v1], %[input], %[differ]\n\tvpternlogd %[majority], %[w1], %[sum], %[differ]\n\t"
-        "vpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c1], %[c1]\n\t"
-        "vpxord %[v2], %[input], %[differ]\n\tvpternlogd %[majority], %[w2], %[sum], %[differ]\n\t"
-        "vpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c2], %[c2]\n\t"
-        "vpxord %[v3], %[input], %[differ]\n\tvpternlogd %[majority], %[w3], %[sum], %[differ]\n\t"
-        "vpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c3], %[c3]"
-        : [input] "=&v"(input), [sum] "=&v"(sum), [differ] "=&v"(differ), [c0] "+v"(count[0]), [c1] "+v"(count[kStrip]),
-          [c2] "+v"(count[2 * kStrip]), [c3] "+v"(count[3 * kStrip])
-        : [word] "m"(*reinterpret_cast<const std::int32_t*>(x)), [next] "m"(*reinterpret_cast<const std::int32_t*>(x + 4)),
-          [majority] "i"(kMajority), [v0] "v"(first[0]), [v1] "v"(first[1]), [v2] "v"(first[2]), [v3] "v"(first[3]),
-          [w0] "v"(second[0]), [w1] "v"(second[1]), [w2] "v"(second[2]), [w3] "v"(second[3]));
-  } else {
-    std::int32_t word[2];
-    __builtin_memcpy(word, x, sizeof word);
-    const __m512i input = _mm512_set1_epi32(word[0]), sum = _mm512_set1_epi32(word[1]);
-    for (std::size_t g = 0; g < kGroups; ++g) {
-      const __m512i differ = _mm512_xor_si512(input, first[g]);
-      const __m512i ones = _mm512_popcnt_epi32(_mm512_ternarylogic_epi32(differ, sum, second[g], kMajority));
-      count[g * kStrip] = _mm512_sub_epi32(count[g * kStrip], ones);
-    }
-  }
-}
-
-inline std::uint32_t ones_in(const std::byte* x) {
-  std::uint32_t word;
-  __builtin_memcpy(&word, x, sizeof word);
-  return static_cast<std::uint32_t>(__builtin_popcount(word));
-}
-
 // Words of the window for those pixels of a strip that read them. Pairs also count their X, which costs no vector.
 template <unsigned kPixels, std::size_t kGroups, bool kPairs>
 inline void count_reads(const Reads& reads, const std::byte* const* x, const BlockWeights& block, __m512i* count,
@@ -83,10 +18,10 @@ inline void count_reads(const Reads& reads, const std::byte* const* x, const Blo
     for (std::size_t r = 0; r < kStrip; ++r) {
       if ((kPixels >> r & 1u) == 0) continue;
       if constexpr (kPairs) {
-        count_pair<kGroups>(x[r] + unit->x, weight, weight + kGroups, count + r);
+        count_pair<kGroups, kStrip>(x[r] + unit->x, weight, weight + kGroups, count + r);
         sum[r] += ones_in(x[r] + unit->x + 4);
       } else {
-        count_word<kGroups>(x[r] + unit->x, weight, count + r);
+        count_word<kGroups, kStrip>(x[r] + unit->x, weight, count + r);
       }
     }
   }
