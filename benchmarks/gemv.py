@@ -7,9 +7,9 @@ Ours, one low-bit layer that takes a float32 vector and gives floats: `WkAk` cod
 Runtime's MatMulNBits with weights of 2, 4 and 8 bits (block 128; it codes the vector to int8), its fp32
 MatMul, LiteRT with int8 weights and activations, and LiteRT with int8 weights that codes the vector at run
 time. Random weights; all interleaved in one run, one vector per call, Python call to Python call.
-`weight_bytes` is what a call must read of weights and scales. A layer that is called again reads its weights the other
-way, so that what the second cache kept of them comes first. Between other layers it keeps nothing: the row `of two`
-is half the time of two such layers, one after the other.
+`weight_bytes` is what a call must read of weights and scales. A layer that is called again reads its weights
+the other way, so that what the second cache kept of them comes first. Between other layers it keeps nothing:
+the row `of two` is half the time of two such layers, one after the other.
 
 With more than one thread ours use them all, and every peer runs twice, with one thread and with all: some are
 slower with more. The best peer is the fastest of both. Each contender then starts when the threads of the one
@@ -65,7 +65,8 @@ def main() -> None:
         "latency_us": latencies,
         "weight_bytes": moved,
         "gigabytes_per_second": {
-            name: moved[name.split(",")[0].removesuffix(" of two")] / time / 1e3 for name, time in latencies.items()
+            name: moved[name.split(",")[0].removesuffix(" of two")] / time / 1e3
+            for name, time in latencies.items()
         },
         "best_peer": best,
         "best_peer_over_ours": over,
