@@ -3,18 +3,47 @@ namespace lowbit::avx512_vpopcntdq {
 namespace {
 
 template <unsigned kBits>
+inline void rank_floats(const __m512* threshold, __m512 value, __mmask16* bits) {
+  __m512 left[1u << kBits];
+#pragma GCC unroll 16
+  for (unsigned c = 0; c + 1 < (1u << kBits); ++c) left[c] = threshold[c];
+  rank_bits<kBits>(
+      left, [&](__m512 t) { return _mm512_cmp_ps_mask(value, t, _CMP_GT_OQ); },
+      [](__mmask16 up, __m512 low, __m512 high) { return _mm512_mask_mov_ps(low, up, high); }, bits);
+}
+
+// Ranks that are codes, of as many features as make whole words of the planes; returns how many.
+template <unsigned kBits>
+std::size_t encode_words(const Encoder& encoder, const __m512* threshold, const std::byte* x, std::byte* y,
+                         std::size_t y_plane) {
+  constexpr std::size_t kPieces = 4, kWord = kPieces * kGroup;
+  const std::size_t whole = encoder.features / kWord * kWord;
+  for (std::size_t first = 0; first < whole; first += kWord) {
+    __mmask16 bits[kPieces][kBits];
+#pragma GCC unroll 16
+    for (std::size_t p = 0; p < kPieces; ++p) {
+      rank_floats<kBits>(threshold, _mm512_loadu_ps(x + 4 * (first + p * kGroup)), bits[p]);
+    }
+#pragma GCC unroll 16
+    for (unsigned bit = 0; bit < kBits; ++bit) {
+      const __mmask32 low = _mm512_kunpackw(bits[1][bit], bits[0][bit]), high = _mm512_kunpackw(bits[3][bit], bits[2][bit]);
+      const std::uint64_t word = _mm512_kunpackd(high, low);
+      __builtin_memcpy(y + bit * y_plane + first / 8, &word, sizeof word);
+    }
+  }
+  return whole;
+}
+
+template <unsigned kBits>
 void encode_row(const Encoder& encoder, const std::byte* x, std::byte* y, std::size_t y_plane) {
   __m512 threshold[1u << kBits];
   for (unsigned c = 0; c + 1 < (1u << kBits); ++c) threshold[c] = _mm512_set1_ps(encoder.thresholds[c]);
-  for (std::size_t first = 0; first < encoder.features; first += kGroup) {
+  const bool planes = encoder.output == Output::planes && encoder.rank_is_code;
+  std::size_t first = planes ? encode_words<kBits>(encoder, threshold, x, y, y_plane) : 0;
+  for (; first < encoder.features; first += kGroup) {
     const __mmask16 valid = first_lanes(encoder.features - first);
-    const __m512 value = _mm512_maskz_loadu_ps(valid, x + 4 * first);
-    __m512 left[1u << kBits];
-    for (unsigned c = 0; c + 1 < (1u << kBits); ++c) left[c] = threshold[c];
     __mmask16 bits[kBits];
-    rank_bits<kBits>(
-        left, [&](__m512 t) { return _mm512_cmp_ps_mask(value, t, _CMP_GT_OQ); },
-        [](__mmask16 up, __m512 low, __m512 high) { return _mm512_mask_mov_ps(low, up, high); }, bits);
+    rank_floats<kBits>(threshold, _mm512_maskz_loadu_ps(valid, x + 4 * first), bits);
     write_ranks(bits, kBits, encoder.output, encoder.rank_is_code, encoder.table, valid, y + first / 8, y_plane,
                 y + first);
   }
