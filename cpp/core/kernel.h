@@ -66,7 +66,7 @@ struct PlaneLayer {
   const void* weights;                 // [channels / lanes][words][weight_planes][lanes] of the kernel's Word; see PlaneLayout
   const std::int32_t* weight_factor;   // [groups][weight_planes][16]
   std::int32_t input_factor[kMaxPlanes];
-  bool bare;                           // one plane each, both factors 1, no constant: acc = -popcount
+  bool bare;                           // one plane each, both factors 1: acc = -popcount, but for the constant of pairs
   bool binary;                         // bare, and its single threshold gives the single plane of the output
   bool pairs;                          // words in pairs: see below
   Epilogue epilogue;
