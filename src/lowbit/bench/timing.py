@@ -26,8 +26,8 @@ def interleaved_medians(
         contenders: calls by name.
         rounds: how many rounds count.
         round_seconds: how long each runs in a round; many short rounds are best where others use the machine.
-        settle_seconds: how long to wait before each runs and calls once untimed: with several threads, those
-            of the contender before may still spin.
+        settle_seconds: how long to wait before each runs, and runs untimed: with several threads, those of the
+            contender before may still spin, and after the wait a processor takes 10 ms to its full speed.
     """
     counts = {name: _count(call, round_seconds) for name, call in contenders.items()}
     means: dict[str, list[float]] = {name: [] for name in contenders}
@@ -38,7 +38,7 @@ def interleaved_medians(
             for name, call in contenders.items():
                 if settle_seconds:
                     time.sleep(settle_seconds)
-                    call()
+                    _mean_seconds(call, counts[name])
                 means[name].append(_mean_seconds(call, counts[name]) * 1e6)
     finally:
         if collecting:
