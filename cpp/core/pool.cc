@@ -2,11 +2,10 @@
 
 #include <chrono>
 
-#if defined(__linux__)
 #include <pthread.h>
+#if defined(__linux__)
 #include <sched.h>
 #endif
-#include <unistd.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -33,9 +32,18 @@ void await(const std::atomic<std::uint32_t>& finished, std::uint32_t round) {
   }
 }
 
+// How often this process is a child's child: asking the system for a process's number takes as long as a small layer.
+std::atomic<unsigned> forks{0};
+
+unsigned counted_forks() {
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1); });
+  static_cast<void>(registered);
+  return forks.load(std::memory_order_relaxed);
+}
+
 }  // namespace
 
-Pool::Pool(std::size_t threads) : turns_(threads), owner_(getpid()) {
+Pool::Pool(std::size_t threads) : turns_(threads), forks_(counted_forks()) {
   for (std::size_t part = 1; part < threads; ++part) {
     workers_.emplace_back([this, part] { work(part); });
   }
@@ -88,14 +96,14 @@ void Pool::do_part(std::size_t part, std::uint32_t round) {
 }
 
 // After a fork the child has the pool but none of its threads; it then does all parts itself.
-bool Pool::orphaned() const { return getpid() != owner_; }
+bool Pool::orphaned() const { return forks.load(std::memory_order_relaxed) != forks_; }
 
 void Pool::work(std::size_t part) {
   std::uint32_t seen = 0;
   while (true) {
     const auto until = std::chrono::steady_clock::now() + kSpin;
     while (round_.load(std::memory_order_acquire) == seen && std::chrono::steady_clock::now() < until) pause();
-    round_.wait(seen, std::memory_order_acquire);
+    if (round_.load(std::memory_order_acquire) == seen) round_.wait(seen, std::memory_order_acquire);
     seen = round_.load(std::memory_order_acquire);
     if (stop_.load()) return;
     do_part(part, seen);

@@ -9,8 +9,6 @@
 #include <thread>
 #include <vector>
 
-#include <sys/types.h>
-
 namespace lowbit {
 
 class Pool final {
@@ -44,7 +42,7 @@ class Pool final {
 
   std::vector<Turn> turns_;  // by part; that of the caller is not used
   std::vector<std::thread> workers_;
-  pid_t owner_;
+  unsigned forks_;  // of the process, when the workers began
   int processor_ = -1;  // the caller's, when workers were last told
   const std::function<void(std::size_t)>* part_ = nullptr;
   alignas(64) std::atomic<std::uint32_t> round_{0};

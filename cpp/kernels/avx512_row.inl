@@ -2,7 +2,7 @@
 // interrupt the stream. Included inside an anonymous namespace.
 
 // Bytes between what is read and what is asked for. Measured: more than the processor asks for by itself, and best at
-// 1 to 2 KB; huge pages, several streams and other hints change nothing.
+// 1 to 2 KB; several streams and other hints change nothing.
 inline constexpr std::ptrdiff_t kAhead = 1024;
 
 // Constants of a block, so many bytes each.
