@@ -26,7 +26,7 @@ def interleaved_medians(
         contenders: calls by name.
         rounds: how many rounds count.
         round_seconds: how long each runs in a round; many short rounds are best where others use the machine.
-        settle_seconds: how long to wait before each runs, and runs untimed: with several threads, those of the
+        settle_seconds: how long to wait before each runs, and runs untimed: of several threads, those of the
             contender before may still spin, and after the wait a processor takes 10 ms to its full speed.
     """
     counts = {name: _count(call, round_seconds) for name, call in contenders.items()}
