@@ -8,6 +8,7 @@ from statistics import median
 Call = Callable[[], object]
 
 SETTLE_SECONDS = 0.1  # until threads that spin for more work give their core back
+_WARM_ROUNDS = 3  # of them, untimed, after such a wait
 _ROUND_SECONDS = 0.05
 
 
@@ -27,7 +28,7 @@ def interleaved_medians(
         rounds: how many rounds count.
         round_seconds: how long each runs in a round; many short rounds are best where others use the machine.
         settle_seconds: how long to wait before each runs, and runs untimed: of several threads, those of the
-            contender before may still spin, and after the wait a processor takes 10 ms to its full speed.
+            contender before may still spin, and after the wait a processor takes 20 ms to its full speed.
     """
     counts = {name: _count(call, round_seconds) for name, call in contenders.items()}
     means: dict[str, list[float]] = {name: [] for name in contenders}
@@ -38,7 +39,7 @@ def interleaved_medians(
             for name, call in contenders.items():
                 if settle_seconds:
                     time.sleep(settle_seconds)
-                    _mean_seconds(call, counts[name])
+                    _mean_seconds(call, _WARM_ROUNDS * counts[name])
                 means[name].append(_mean_seconds(call, counts[name]) * 1e6)
     finally:
         if collecting:
