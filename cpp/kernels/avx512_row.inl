@@ -5,27 +5,12 @@
 // 1 to 2 KB; several streams and other hints change nothing.
 inline constexpr std::ptrdiff_t kAhead = 1024;
 
-// Constants of a block, so many bytes each.
-struct Constants {
-  const void* at;
-  std::size_t bytes;
-};
-
-// Where a row's weights begin, and what blocks need at their ends.
+// Where a row's weights begin.
 struct RowPass {
   const std::byte* const* x;
   const std::uint32_t* weights;  // of the first block and plane
   std::size_t pairs, step;       // words from a pair of words to the next
-  Constants constants[4];
 };
-
-// For the second cache: a block ends when many more have been counted.
-inline void prefetch_constants(const RowPass& pass, std::size_t block) {
-  for (const Constants& each : pass.constants) {
-    const char* at = static_cast<const char*>(each.at) + block * each.bytes;
-    for (std::size_t n = 0; n < each.bytes; n += sizeof(__m512i)) _mm_prefetch(at + n, _MM_HINT_T1);
-  }
-}
 
 // A pair of words of 64 channels, line after line: the processor follows lines that fall or rise one by one twice as fast
 // as others, so their order is not the compiler's to choose.
@@ -50,7 +35,6 @@ template <std::size_t kInputs, std::size_t kPlanes, bool kBackwards>
     const std::uint32_t* w = pass.weights + (b * pass.pairs + start) * pass.step;
     const std::byte* x[kInputs];
     __m512i count[kCounts];
-    prefetch_constants(pass, b);
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < kInputs; ++i) x[i] = pass.x[i] + 8 * start;
 #pragma GCC unroll 16
@@ -89,21 +73,10 @@ inline void count_blocks(const RowPass& pass, std::size_t planes, std::size_t bl
   for (std::size_t n = 0; n < blocks; ++n) {
     const std::size_t b = kBackwards ? blocks - 1 - n : n;
     for (std::size_t j = 0; j < planes; ++j) {
-      const RowPass one{pass.x, pass.weights + b * pass.pairs * pass.step + j * 2 * kBlock * kGroup, pass.pairs, pass.step, {}};
+      const RowPass one{pass.x, pass.weights + b * pass.pairs * pass.step + j * 2 * kBlock * kGroup, pass.pairs, pass.step};
       count_row<kX, 1, kBackwards>(one, 1, counts + (b * planes + j) * kX * kBlock);
     }
   }
-}
-
-inline RowPass row_pass(const PlaneLayer& layer, const std::byte* const* x, std::size_t group) {
-  constexpr std::size_t kWidth = kBlock * kGroup;
-  const Epilogue& e = layer.epilogue;
-  const std::size_t first = group * kGroup, planes = layer.weight_planes, real = e.output == Output::real ? 8 * kWidth : 0;
-  const double* scale = real == 0 ? nullptr : e.scale + first;
-  const double* bias = real == 0 ? nullptr : e.bias + first;
-  return {x, BlockWeights(layer, group).at, layer.words / 2, planes * 2 * kWidth,
-          {{e.constant + first, 4 * kWidth}, {layer.weight_factor + first * planes, 4 * kWidth * planes},
-           {scale, real}, {bias, real}}};
 }
 
 // sum_i input_factor[i] * popcount(X_i)
@@ -137,8 +110,9 @@ inline void end_row(const PlaneLayer& layer, const Spot& spot, const Task& task,
       __m512i inner = sums;
 #pragma GCC unroll 16
       for (std::size_t i = 0; i < kX; ++i) {
-        const __m512i twice = _mm512_set1_epi32(2 * layer.input_factor[i]);
-        inner = _mm512_add_epi32(inner, _mm512_mullo_epi32(twice, count[(j * kX + i) * kBlock + g]));
+        const __m512i one = count[(j * kX + i) * kBlock + g], twice = _mm512_add_epi32(one, one);
+        // A single input plane's factor is in the weights'.
+        inner = _mm512_add_epi32(inner, kX == 1 ? twice : _mm512_mullo_epi32(twice, _mm512_set1_epi32(layer.input_factor[i])));
       }
       acc[g] = _mm512_add_epi32(acc[g], _mm512_mullo_epi32(inner, _mm512_loadu_si512(factor)));
     }
@@ -168,7 +142,8 @@ void single_row(const PlaneLayer& layer, const Task& task, const Rows& rows, std
   for (std::size_t n = 0; n < pieces; ++n) {
     const std::size_t first = groups.begin + (rows.backwards ? pieces - 1 - n : n) * most;
     const std::size_t last = first + most < end ? first + most : end;
-    count(row_pass(layer, x, first), layer.weight_planes, (last - first) / kBlock, counts);
+    const RowPass pass{x, BlockWeights(layer, first).at, layer.words / 2, layer.weight_planes * 2 * kBlock * kGroup};
+    count(pass, layer.weight_planes, (last - first) / kBlock, counts);
     for (std::size_t group = first; group < last; group += kBlock) {
       end_row<kX>(layer, spot, task, group, counts + (group - first) * each, sum);
     }
