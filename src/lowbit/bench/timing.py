@@ -8,7 +8,6 @@ from statistics import median
 Call = Callable[[], object]
 
 SETTLE_SECONDS = 0.1  # until threads that spin for more work give their core back
-_WARM_ROUNDS = 3  # of them, untimed, after such a wait
 _ROUND_SECONDS = 0.05
 
 
@@ -27,8 +26,8 @@ def interleaved_medians(
         contenders: calls by name.
         rounds: how many rounds count.
         round_seconds: how long each runs in a round; many short rounds are best where others use the machine.
-        settle_seconds: how long to wait before each runs, and runs untimed: of several threads, those of the
-            contender before may still spin, and after the wait a processor takes 20 ms to its full speed.
+        settle_seconds: how long each runs untimed before: of several threads, those of the contender before may
+            still spin. An idle wait would do, but a processor that has idled is slow for as long.
     """
     counts = {name: _count(call, round_seconds) for name, call in contenders.items()}
     means: dict[str, list[float]] = {name: [] for name in contenders}
@@ -37,14 +36,18 @@ def interleaved_medians(
     try:
         for _ in range(rounds):
             for name, call in contenders.items():
-                if settle_seconds:
-                    time.sleep(settle_seconds)
-                    _mean_seconds(call, _WARM_ROUNDS * counts[name])
+                _settle(call, settle_seconds)
                 means[name].append(_mean_seconds(call, counts[name]) * 1e6)
     finally:
         if collecting:
             gc.enable()
     return {name: median(values) for name, values in means.items()}
+
+
+def _settle(call: Call, seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        call()
 
 
 def _count(call: Call, round_seconds: float) -> int:
