@@ -19,6 +19,9 @@ bool rank_is_code(std::span<const std::uint8_t> table) {
   return true;
 }
 
+// To add +0 is not the same as to add nothing, nor as to add -0.
+bool is_plus_zero(double value) { return std::bit_cast<std::uint64_t>(value) == 0; }
+
 }  // namespace
 
 Finish::Finish(const char* where, std::size_t channels, const EpilogueSpec& spec) : epilogue_{} {
@@ -64,7 +67,7 @@ Epilogue Finish::view() const {
   view.row_factor = row_factor_.empty() ? nullptr : row_factor_.data();
   view.thresholds = thresholds_.data();
   view.scale = scale_.data();
-  view.bias = bias_.data();
+  view.bias = bias_.empty() ? nullptr : bias_.data();
   return view;
 }
 
@@ -100,7 +103,7 @@ void Finish::set_scales(const char* where, std::size_t channels, const EpilogueS
   scale_ = padded(spec.scale);
   if (spec.output == Output::real) {
     require(spec.bias.size() == channels, where, size_text(channels) + " biases", size_text(spec.bias.size()));
-    bias_ = padded(spec.bias);
+    if (!std::all_of(spec.bias.begin(), spec.bias.end(), is_plus_zero)) bias_ = padded(spec.bias);
     return;
   }
   const bool usable = spec.out_scale > 0 && std::isfinite(spec.out_scale) && spec.out_top >= 0 &&

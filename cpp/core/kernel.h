@@ -33,7 +33,7 @@ struct Epilogue {
   bool rank_is_code;                // planes: the table is the identity
   std::uint8_t table[kMaxLevels];   // rank -> code, or byte
   const double* scale;              // [groups * 16]
-  const double* bias;               // [groups * 16]
+  const double* bias;               // [groups * 16], or null: all zero
   double out_scale, out_zero, out_top;
 };
 

@@ -105,7 +105,8 @@ inline void write_reals(const Epilogue& e, Group acc, std::size_t first, std::si
   _mm256_store_si256(reinterpret_cast<__m256i*>(integers + 8), acc.high);
   for (std::size_t n = 0; n < kGroup; n += 4) {
     const __m128i four = _mm_load_si128(reinterpret_cast<const __m128i*>(integers + n));
-    const __m256d real = _mm256_add_pd(scaled(e, four, first + n), _mm256_loadu_pd(e.bias + first + n));
+    const __m256d bias = e.bias == nullptr ? _mm256_setzero_pd() : _mm256_loadu_pd(e.bias + first + n);
+    const __m256d real = _mm256_add_pd(scaled(e, four, first + n), bias);
     _mm_store_ps(reals + n, _mm256_cvtpd_ps(real));
   }
   __builtin_memcpy(y, reals, sizeof(float) * (count < kGroup ? count : kGroup));

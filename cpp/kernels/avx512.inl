@@ -80,7 +80,8 @@ inline __m256i requantize(const Epilogue& e, __m256i acc, std::size_t channel) {
 
 inline __m256 to_real(const Epilogue& e, __m256i acc, std::size_t channel) {
   const __m512d product = _mm512_mul_pd(_mm512_loadu_pd(e.scale + channel), _mm512_cvtepi32_pd(acc));
-  return _mm512_cvtpd_ps(_mm512_add_pd(product, _mm512_loadu_pd(e.bias + channel)));
+  const __m512d bias = e.bias == nullptr ? _mm512_setzero_pd() : _mm512_loadu_pd(e.bias + channel);
+  return _mm512_cvtpd_ps(_mm512_add_pd(product, bias));
 }
 
 inline __m256i low_half(__m512i v) { return _mm512_castsi512_si256(v); }

@@ -75,7 +75,7 @@ void finish(const Epilogue& e, const std::int32_t* acc, std::size_t group, std::
       break;
     case Output::real:
       for (std::size_t lane = 0; lane < count; ++lane) {
-        const double real = e.scale[first + lane] * acc[lane] + e.bias[first + lane];
+        const double real = e.scale[first + lane] * acc[lane] + (e.bias == nullptr ? 0.0 : e.bias[first + lane]);
         write(y + 4 * (first + lane), static_cast<float>(real));
       }
       break;

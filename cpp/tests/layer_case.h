@@ -97,9 +97,10 @@ struct Ending {
     if (output == Output::planes || output == Output::bytes) {
       draw_thresholds(random, rows, channels, acc, binary);
     } else {
+      const bool plain = draw(random, 0, 3) == 0;
       for (std::size_t o = 0; o < channels; ++o) {
         scale.push_back(std::ldexp(draw(random, 1, 4000), -9));
-        bias.push_back(draw(random, -1000, 1000) / 7.0);
+        bias.push_back(plain ? 0.0 : draw(random, -1000, 1000) / 7.0);
       }
       spec.scale = scale, spec.bias = bias;
       spec.out_scale = 0.5 * draw(random, 1, 300), spec.out_zero = draw(random, 0, 255);
