@@ -26,8 +26,8 @@ def interleaved_medians(
         contenders: calls by name.
         rounds: how many rounds count.
         round_seconds: how long each runs in a round; many short rounds are best where others use the machine.
-        settle_seconds: how long each runs untimed before: of several threads, those of the one before may still
-            spin. An idle wait would do, but a processor that has idled is slow for as long.
+        settle_seconds: how long each runs untimed before: of several threads, those of the one before may
+            still spin. An idle wait would do, but a processor that has idled is slow for as long.
     """
     counts = {name: _count(call, round_seconds) for name, call in contenders.items()}
     means: dict[str, list[float]] = {name: [] for name in contenders}
