@@ -60,7 +60,8 @@ def matrix_vector(runs: Sequence[Result]) -> str:
     lines = [
         "4096 × 4096 weights times one vector, `WkAk` with k bits on both sides, `Wk` weight-only: our time,",
         "and that of the best peer over it. With two threads every peer runs with one and with two, and its",
-        "faster time counts:",
+        "faster time counts. A layer that is called again reads its weights the other way and finds what the",
+        "second cache kept of them; `of two`, half the time of two layers, is one between others:",
         "",
         f"| threads | {' | '.join(name.removeprefix('lowbit ') for name in contenders)} | best peer |",
         f"|---|{'---|' * (len(contenders) + 1)}",
