@@ -40,6 +40,7 @@ from lowbit.schemes import LearnedBasis
 
 BARS = {"lowbit W1A1": 7.0, "lowbit W2A2": 3.0}
 BLOCK = 128
+OF_TWO = " of two"
 ROUND_SECONDS = 0.01
 
 
@@ -65,7 +66,7 @@ def main() -> None:
         "latency_us": latencies,
         "weight_bytes": moved,
         "gigabytes_per_second": {
-            name: moved[name.split(",")[0].removesuffix(" of two")] / time / 1e3
+            name: moved[name.split(",")[0].removesuffix(OF_TWO)] / time / 1e3
             for name, time in latencies.items()
         },
         "best_peer": best,
@@ -85,7 +86,7 @@ def measure(folder: Path, size: int, threads: int, rounds: int) -> dict[str, flo
         program = lowbit.load(lowbit_layer(size, bits), threads=threads)
         calls[f"lowbit W{bits}A{bits}"] = partial(program.run, x)
         two = lowbit.load(lowbit_layer(size, bits, layers=2), threads=threads)
-        calls[f"lowbit W{bits}A{bits} of two"] = partial(two.run, x)
+        calls[f"lowbit W{bits}A{bits}{OF_TWO}"] = partial(two.run, x)
     for bits in (1, 2, 3, 4):
         program = lowbit.load(weight_only_layer(size, bits), threads=threads)
         calls[f"lowbit W{bits}"] = partial(program.run, x)
@@ -93,7 +94,7 @@ def measure(folder: Path, size: int, threads: int, rounds: int) -> dict[str, flo
         name = "" if threads == 1 else f", {count} thread{'s' * (count > 1)}"
         calls |= {peer + name: call for peer, call in peers(folder, size, count, x).items()}
     medians = interleaved_medians(calls, rounds, ROUND_SECONDS, SETTLE_SECONDS if threads > 1 else 0)
-    return {name: time / (2 if name.endswith("of two") else 1) for name, time in medians.items()}
+    return {name: time / (2 if name.endswith(OF_TWO) else 1) for name, time in medians.items()}
 
 
 def peers(folder: Path, size: int, threads: int, x: Any) -> dict[str, Call]:

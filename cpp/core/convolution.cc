@@ -134,10 +134,14 @@ class PlaneConvolutionStep final : public Step {
     require(window.group == 1 || aligned, where, "groups of whole words, without weight offsets", "others");
   }
 
+  PlaneLayout layout() const {
+    return {channels_, layer_.words, layer_.weight_planes, kernel_.lanes, layer_.pairs ? 2u : 1u};
+  }
+
   // [channels][planes][bits] -> the kernel's layout; words by tap
   void pack(const PlaneWeights& w, std::size_t units) {
     const std::size_t planes = w.factors.columns, source_words = w.planes.columns / planes;
-    const PlaneLayout layout{channels_, layer_.words, planes, kernel_.lanes, layer_.pairs ? 2u : 1u};
+    const PlaneLayout layout = this->layout();
     packed_.resize(layout.size());
     for (std::size_t o = 0; o < channels_; ++o) {
       for (std::size_t j = 0; j < planes; ++j) {
@@ -153,7 +157,7 @@ class PlaneConvolutionStep final : public Step {
   // (w1, w2) -> (w1, w1 ^ w2), whose bits each ending counts.
   void pair_weights(std::size_t units) {
     const std::size_t planes = layer_.weight_planes;
-    const PlaneLayout layout{channels_, layer_.words, planes, kernel_.lanes, layer_.pairs ? 2u : 1u};
+    const PlaneLayout layout = this->layout();
     std::vector<std::int32_t> ones(plan_.taps() * planes), sums(planes);
     for (std::size_t o = 0; o < channels_; ++o) {
       for (std::size_t tap = 0; tap < plan_.taps(); ++tap) {

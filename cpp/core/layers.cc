@@ -82,11 +82,17 @@ class PlaneStep final : public Step {
     }
   }
 
-  // [channels][planes][words of 32] -> the kernel's layout, of its words.
+  // In words of the kernel.
+  PlaneLayout layout() const {
+    const std::size_t words = layer_.words * 32 / kernel_.word_bits;
+    return {channels_, words, layer_.weight_planes, kernel_.lanes, layer_.pairs ? 2u : 1u};
+  }
+
+  // [channels][planes][words of 32] -> the kernel's layout.
   void pack(const PlaneWeights& w) {
     const std::size_t planes = w.factors.columns, source_words = w.planes.columns / planes;
     const std::size_t per_word = kernel_.word_bits / 32;
-    const PlaneLayout layout{channels_, layer_.words / per_word, planes, kernel_.lanes, layer_.pairs ? 2u : 1u};
+    const PlaneLayout layout = this->layout();
     packed_.resize(layout.size() * per_word);
     for (std::size_t o = 0; o < channels_; ++o) {
       for (std::size_t j = 0; j < planes; ++j) {
@@ -99,7 +105,7 @@ class PlaneStep final : public Step {
 
   // (w1, w2) -> (w1, w1 ^ w2), whose bits join the constants; of a bare layer, the thresholds.
   void pair_weights() {
-    const PlaneLayout layout{channels_, layer_.words, layer_.weight_planes, kernel_.lanes, 2};
+    const PlaneLayout layout = this->layout();
     std::vector<std::int32_t> ones(layer_.weight_planes);
     for (std::size_t o = 0; o < channels_; ++o) {
       for (std::size_t j = 0; j < ones.size(); ++j) ones[j] = layout.pair(packed_.data(), o, j, 0, layer_.words);

@@ -32,7 +32,7 @@ void await(const std::atomic<std::uint32_t>& finished, std::uint32_t round) {
   }
 }
 
-// How often this process is a child's child: asking the system for a process's number takes as long as a small layer.
+// How many forks led to this process. To ask the system for the process's number would cost a call for each layer.
 std::atomic<unsigned> forks{0};
 
 unsigned counted_forks() {

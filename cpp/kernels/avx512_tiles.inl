@@ -2,7 +2,8 @@
 // over the weights stay in registers; planes of weights that do not fit pass one after the other. Included inside an
 // anonymous namespace.
 
-// Where a pass begins: planes of inputs, and the first of its planes of weights, whose words are `step` apart.
+// Where a pass begins: planes of inputs, and the first of its planes of weights. Words are `step` apart, pairs twice that,
+// their own two words `width`.
 struct Pass {
   const Task& task;
   const std::byte* const* x;
