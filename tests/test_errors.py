@@ -41,7 +41,7 @@ def every_error() -> list[type[errors.LowbitError]]:
 
 def test_codes_are_unique() -> None:
     codes = [kind.code for kind in every_error()]
-    assert len(codes) == len(set(codes)) == 14
+    assert len(codes) == len(set(codes)) == 19
 
 
 def test_missing_extra_names_the_extra_and_survives_copying() -> None:
@@ -55,3 +55,9 @@ def test_missing_extra_names_the_extra_and_survives_copying() -> None:
 @pytest.mark.parametrize("kind", [errors.ModelFormatError, errors.UnsafeFileError, errors.TooLargeError])
 def test_file_errors_share_an_exit_code(kind: type[errors.LowbitError]) -> None:
     assert kind("x").exit_code == errors.FileError.exit_code == 3
+
+
+def test_every_error_ends_with_a_declared_code_and_every_code_is_told() -> None:
+    assert {kind.exit_code for kind in every_error()} <= set(errors.ExitCode)
+    assert len({code.text for code in errors.ExitCode}) == len(errors.ExitCode)
+    assert errors.AgreementError.exit_code == 10 and errors.MismatchError.exit_code == 11

@@ -13,12 +13,46 @@
     ├── PlanError               a plan that does not fit the network
     ├── NumericError            NaN, infinity, overflow, a channel that cannot be represented
     ├── EngineError             the engine cannot run this program here
-    └── MissingExtra            an optional package is needed and not installed
+    ├── MissingExtra            an optional package is needed and not installed
+    ├── AgreementError          what was made agrees with its origin on too few samples
+    ├── MismatchError           simulated hardware computes other integers than the reference
+    ├── MemoryLimitError        there is not as much memory as this takes
+    ├── UsageError              the command line or a call says what cannot be meant
+    └── InternalError           a fault of lowbit's own
 
 The text reads ``CODE where: message; expected …; found …. Remedy``.
 """
 
+from enum import IntEnum
 from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What a command ends with. The text of each is what ``lowbit --help`` says."""
+
+    text: str
+
+    def __new__(cls, number: int, text: str) -> "ExitCode":
+        """Return the number, with its text."""
+        member = int.__new__(cls, number)
+        member._value_, member.text = number, text
+        return member
+
+    DONE = 0, "done"
+    INTERNAL = 1, "internal"
+    USAGE = 2, "usage"
+    FILE = 3, "file"
+    DATA = 4, "data"
+    NETWORK = 5, "unsupported network"
+    PLAN = 6, "plan or scheme"
+    NUMBERS = 7, "numbers"
+    ENGINE = 8, "engine"
+    EXTRA = 9, "missing extra"
+    AGREEMENT = 10, "too little agreement (--strict)"
+    MISMATCH = 11, "hardware differs in simulation"
+    MEMORY = 12, "memory"
+    INTERRUPTED = 130, "interrupted"
+    CLOSED_PIPE = 141, "output closed by its reader"
 
 
 class LowbitError(Exception):
@@ -33,7 +67,7 @@ class LowbitError(Exception):
     """
 
     code: ClassVar[str] = "LOWBIT"
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
 
     def __init__(
         self, message: str, *, where: str = "", expected: str = "", found: str = "", remedy: str = ""
@@ -64,7 +98,7 @@ class FileError(LowbitError):
     """A file cannot be used."""
 
     code = "FILE"
-    exit_code = 3
+    exit_code = ExitCode.FILE
 
 
 class ModelFormatError(FileError):
@@ -95,49 +129,49 @@ class DataError(LowbitError):
     """Samples or labels do not fit what was asked."""
 
     code = "DATA"
-    exit_code = 4
+    exit_code = ExitCode.DATA
 
 
 class UnsupportedError(LowbitError):
     """An operator, attribute, rank or data type that lowbit does not have."""
 
     code = "UNSUPPORTED"
-    exit_code = 5
+    exit_code = ExitCode.NETWORK
 
 
 class GraphError(LowbitError):
     """The graph breaks a rule of the IR."""
 
     code = "GRAPH"
-    exit_code = 5
+    exit_code = ExitCode.NETWORK
 
 
 class SchemeError(LowbitError):
     """A scheme or an encoding with impossible parameters."""
 
     code = "SCHEME"
-    exit_code = 6
+    exit_code = ExitCode.PLAN
 
 
 class PlanError(LowbitError):
     """A plan that does not fit the network."""
 
     code = "PLAN"
-    exit_code = 6
+    exit_code = ExitCode.PLAN
 
 
 class NumericError(LowbitError):
     """NaN, infinity, overflow, or a channel that cannot be represented."""
 
     code = "NUMERIC"
-    exit_code = 7
+    exit_code = ExitCode.NUMBERS
 
 
 class EngineError(LowbitError):
     """The engine cannot run this program here."""
 
     code = "ENGINE"
-    exit_code = 8
+    exit_code = ExitCode.ENGINE
 
 
 class MissingExtra(LowbitError):  # noqa: N818 - what is missing is an extra
@@ -149,7 +183,7 @@ class MissingExtra(LowbitError):  # noqa: N818 - what is missing is an extra
     """
 
     code = "MISSING-EXTRA"
-    exit_code = 9
+    exit_code = ExitCode.EXTRA
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
@@ -160,3 +194,38 @@ class MissingExtra(LowbitError):  # noqa: N818 - what is missing is an extra
 
     def __reduce__(self) -> tuple[type["MissingExtra"], tuple[str, str]]:
         return MissingExtra, (self.package, self.extra)
+
+
+class AgreementError(LowbitError):
+    """What was made agrees with the network that it was made of on too few samples."""
+
+    code = "AGREEMENT"
+    exit_code = ExitCode.AGREEMENT
+
+
+class MismatchError(LowbitError):
+    """Simulated hardware computes other integers than the reference evaluator."""
+
+    code = "MISMATCH"
+    exit_code = ExitCode.MISMATCH
+
+
+class MemoryLimitError(LowbitError):
+    """There is not as much memory as this takes, on the machine or under the limit that was set."""
+
+    code = "MEMORY"
+    exit_code = ExitCode.MEMORY
+
+
+class UsageError(LowbitError):
+    """The command line, or the arguments of a call, say what cannot be meant."""
+
+    code = "USAGE"
+    exit_code = ExitCode.USAGE
+
+
+class InternalError(LowbitError):
+    """A fault of lowbit's own: an exception that nobody expected."""
+
+    code = "INTERNAL"
+    exit_code = ExitCode.INTERNAL

@@ -21,13 +21,12 @@ from lowbit.cli.run import run
 from lowbit.cli.sweep import sweep
 from lowbit.cli.train import train
 from lowbit.cli.zoo import zoo
-from lowbit.errors import LowbitError
+from lowbit.errors import ExitCode, LowbitError
 
 app = typer.Typer(
     name="lowbit",
     help="Networks of 1 to 8 bits: quantize, run, measure, look inside.",
-    epilog="Exit codes: 0 done, 1 internal, 2 usage, 3 file, 4 data, 5 unsupported network, "
-    "6 plan or scheme, 7 numbers, 8 engine, 9 missing extra.",
+    epilog=f"Exit codes: {', '.join(f'{code.value} {code.text}' for code in ExitCode)}.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

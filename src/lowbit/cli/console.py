@@ -1,8 +1,4 @@
-"""What every command shares: output for people and for scripts, errors, exit codes.
-
-Exit codes: 0 done · 1 internal error · 2 wrong usage · 3 a file · 4 data · 5 an unsupported network ·
-6 a plan or scheme · 7 numbers · 8 the engine · 9 a missing extra.
-"""
+"""What every command shares: options, output for people and for scripts."""
 
 import json
 import sys
