@@ -262,6 +262,10 @@ void bind_builder(nb::module_& module) {
              return b.combine_constant(x, span(row), operation);
            },
            "x"_a, "row"_a.noconvert(), "operation"_a)
+      .def("gather",
+           [](Builder& b, std::size_t x, const Array<std::uint32_t, 1>& source, std::size_t channels,
+              std::size_t height, std::size_t width) { return b.gather(x, span(source), channels, height, width); },
+           "x"_a, "source"_a.noconvert(), "channels"_a, "height"_a, "width"_a)
       .def("softmax", &Builder::softmax, "x"_a, "logarithm"_a = false)
       .def("finish",
            [](Builder& b, std::size_t output, const std::vector<Py_ssize_t>& input_shape,

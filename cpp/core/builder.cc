@@ -177,6 +177,14 @@ std::size_t Builder::combine_constant(std::size_t x, std::span<const float> row,
   return add(like(x, Kind::real, 0), lowbit::combine_constant(x, value(x), row, operation));
 }
 
+std::size_t Builder::gather(std::size_t x, std::span<const std::uint32_t> source, std::size_t channels,
+                            std::size_t height, std::size_t width) {
+  require(std::max({channels, height, width}) <= kMaxFeatures && channels >= 1 && (height == 0 || width >= 1), "gather",
+          "1 to 2^24 channels, rows and columns", "others");
+  const Value result = height == 0 ? real_value(channels) : map_value(Kind::real, 0, channels, height, width);
+  return add(result, lowbit::gather(x, value(x), result, source));
+}
+
 std::size_t Builder::softmax(std::size_t x, bool logarithm) {
   return add(like(x, Kind::real, 0), lowbit::softmax(x, value(x), logarithm));
 }

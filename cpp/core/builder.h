@@ -41,6 +41,9 @@ class Builder final {
   std::size_t clip(std::size_t x, float low, float high);
   std::size_t combine(std::size_t x, std::size_t y, Arithmetic operation);
   std::size_t combine_constant(std::size_t x, std::span<const float> row, Arithmetic operation);
+  // A map of the given size, or, with height 0, a value of that many features that is no map.
+  std::size_t gather(std::size_t x, std::span<const std::uint32_t> source, std::size_t channels, std::size_t height,
+                     std::size_t width);
   std::size_t softmax(std::size_t x, bool logarithm);
 
   // The program whose result is value `output` (float32). The builder is empty afterwards.

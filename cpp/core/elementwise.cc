@@ -250,8 +250,10 @@ class ClipStep final : public Step {
 
 class CombineStep final : public Step {
  public:
-  CombineStep(std::size_t x, std::size_t y, const Value& input, std::span<const float> row, Arithmetic operation)
-      : x_(x), y_(y), row_(row.begin(), row.end()), operation_(operation) {
+  // `count` numbers of the second operand serve for every `count` of the first.
+  CombineStep(std::size_t x, std::size_t y, const Value& input, std::size_t count, std::span<const float> row,
+              Arithmetic operation)
+      : x_(x), y_(y), count_(count), row_(row.begin(), row.end()), operation_(operation) {
     require_real("combine", input);
     name = "combine";
     kernel = "portable";
@@ -262,7 +264,9 @@ class CombineStep final : public Step {
     const Place in = block.place(x_), other = block.place(y_), out = block.place(result);
     for (std::size_t row = 0; row < block.rows; ++row) {
       const float* second = row_.empty() ? other.real(row) : row_.data();
-      apply(in.real(row), second, out.real(row), in.value->features);
+      for (std::size_t n = 0; n < in.value->features; n += count_) {
+        apply(in.real(row) + n, second, out.real(row) + n, count_);
+      }
     }
   }
 
@@ -278,9 +282,45 @@ class CombineStep final : public Step {
     }
   }
 
-  std::size_t x_, y_;
+  std::size_t x_, y_, count_;
   std::vector<float> row_;
   Arithmetic operation_;
+};
+
+class GatherStep final : public Step {
+ public:
+  GatherStep(std::size_t x, const Value& input, const Value& output, std::span<const std::uint32_t> source)
+      : x_(x), source_(source.begin(), source.end()) {
+    require_real("gather", input);
+    require(source.size() == output.features, "gather", std::to_string(output.features) + " elements",
+            std::to_string(source.size()));
+    for (std::size_t n = 0; n < source_.size(); ++n) {
+      require(source_[n] < input.features, "gather", "elements below " + std::to_string(input.features),
+              std::to_string(source_[n]));
+      in_order_ &= source_[n] == n;
+    }
+    name = "gather";
+    kernel = "portable";
+    cost = static_cast<double>(output.features);
+  }
+
+  void run(const Block& block) const override {
+    const Place in = block.place(x_), out = block.place(result);
+    for (std::size_t row = 0; row < block.rows; ++row) {
+      const float* x = in.real(row);
+      float* y = out.real(row);
+      if (in_order_) {
+        std::copy_n(x, source_.size(), y);
+      } else {
+        for (std::size_t n = 0; n < source_.size(); ++n) y[n] = x[source_[n]];
+      }
+    }
+  }
+
+ private:
+  std::size_t x_;
+  std::vector<std::uint32_t> source_;
+  bool in_order_ = true;
 };
 
 // e^x for x <= 0 (NaN stays NaN), relative error below 2e-7: x = n ln 2 + r, a polynomial in r, times 2^n. Below
@@ -378,16 +418,22 @@ std::unique_ptr<Step> clip(std::size_t x, const Value& input, float low, float h
 std::unique_ptr<Step> combine(std::size_t x, std::size_t y, const Value& input, const Value& other,
                               Arithmetic operation) {
   require_real("combine", other);
-  require(input.features == other.features, "combine", std::to_string(input.features) + " features",
+  require(other.features == input.features || (input.pixel != 0 && other.features == input.channels()), "combine",
+          std::to_string(input.features) + " features, or one for each channel of a map",
           std::to_string(other.features));
-  return std::make_unique<CombineStep>(x, y, input, std::span<const float>{}, operation);
+  return std::make_unique<CombineStep>(x, y, input, other.features, std::span<const float>{}, operation);
 }
 
 std::unique_ptr<Step> combine_constant(std::size_t x, const Value& input, std::span<const float> row,
                                        Arithmetic operation) {
   require(input.features == row.size(), "combine", std::to_string(input.features) + " features",
           std::to_string(row.size()));
-  return std::make_unique<CombineStep>(x, x, input, row, operation);
+  return std::make_unique<CombineStep>(x, x, input, row.size(), row, operation);
+}
+
+std::unique_ptr<Step> gather(std::size_t x, const Value& input, const Value& output,
+                             std::span<const std::uint32_t> source) {
+  return std::make_unique<GatherStep>(x, input, output, source);
 }
 
 std::unique_ptr<Step> softmax(std::size_t x, const Value& input, bool logarithm) {

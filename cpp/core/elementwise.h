@@ -32,11 +32,16 @@ std::unique_ptr<Step> activate(std::size_t x, const Value& input, Function funct
 // NaN stays NaN.
 std::unique_ptr<Step> clip(std::size_t x, const Value& input, float low, float high);
 
-// Row by row; the second operand is a value of the same size, or a constant row.
+// Row by row; the second operand is a value of the same size, one number for each channel of a map (the same for every
+// pixel), or a constant row.
 std::unique_ptr<Step> combine(std::size_t x, std::size_t y, const Value& input, const Value& other,
                               Arithmetic operation);
 std::unique_ptr<Step> combine_constant(std::size_t x, const Value& input, std::span<const float> row,
                                        Arithmetic operation);
+
+// Element n of the result is element source[n] of x, as both lie: what moves, repeats or leaves out elements of floats.
+std::unique_ptr<Step> gather(std::size_t x, const Value& input, const Value& output,
+                             std::span<const std::uint32_t> source);
 
 // e^(x - max) / sum, or its logarithm, over each row; within 1e-6 of the exact value.
 std::unique_ptr<Step> softmax(std::size_t x, const Value& input, bool logarithm);

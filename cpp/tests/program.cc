@@ -162,6 +162,14 @@ TEST(programs_that_do_not_fit_are_refused) {
   CHECK(refused([&] { builder.encode_affine(0, 0.0, 0, 255); }), "scale");
   CHECK(refused([&] { builder.encode_affine(0, 1.0, 0, 256); }), "top");
   CHECK(refused([&] { builder.combine_constant(0, std::span(parts.thresholds), Arithmetic::add); }), "size");
+  const std::size_t map = builder.arrange(0, kIn, 1, 1), pooled = builder.softmax(map, false);
+  const std::vector<std::uint32_t> outside{0, kIn}, two{0, 0};
+  CHECK(!refused([&] { builder.combine(map, pooled, Arithmetic::multiply); }), "a number for each channel");
+  CHECK(!refused([&] { builder.gather(0, two, 2, 0, 0); }), "elements twice");
+  CHECK(refused([&] { builder.combine(0, builder.gather(0, two, 2, 0, 0), Arithmetic::multiply); }), "two for all");
+  CHECK(refused([&] { builder.gather(0, outside, 2, 0, 0); }), "an element outside");
+  CHECK(refused([&] { builder.gather(0, two, 3, 0, 0); }), "too few elements");
+  CHECK(refused([&] { builder.gather(0, two, 1, 2, 0); }), "a map without columns");
   CHECK(refused([&] { builder.encode_planes(0, std::span(parts.thresholds).first(2), parts.order); }), "thresholds");
   CHECK(refused([&] { builder.finish(0, 1); }), "no step");
   CHECK(refused([&] { Builder none_at_all(0, ""); }), "no features");

@@ -54,7 +54,7 @@ REFUSED: Mapping[str, str] = {
 
 
 # Networks that onnx ships and that the engine runs, too, up to their softmax.
-NETWORKS_ON_ENGINE = ("densenet121", "inception_v2", "resnet50", "squeezenet")
+NETWORKS_ON_ENGINE = ("densenet121", "inception_v2", "resnet50", "shufflenet", "squeezenet")
 
 
 @dataclass(frozen=True)

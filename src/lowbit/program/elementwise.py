@@ -22,20 +22,29 @@ Emit = Callable[[str, tuple[int, ...], Mapping[str, object]], int]
 
 
 def lower_arithmetic(planner: "Planner", node: Node) -> None:
-    """Add the step of a sum, difference, product or quotient."""
-    operation = ARITHMETIC[node.op]
-    shapes = [planner.graph.value(name).shape for name in node.inputs]
+    """Add the steps of a sum, difference, product or quotient, operands repeated as broadcasting does."""
     computed = [planner.computed(name) for name in node.inputs]
-    if all(computed) and shapes[0] == shapes[1]:
-        planner.add_elementwise(node, "combine", operation=operation)
-        return
-    if sum(computed) != 1 or (not computed[0] and node.op in ("Sub", "Div")):
-        planner.refuse(node, "this form of arithmetic")
-    index = computed.index(True)
-    constant = planner.graph.constant(node.inputs[1 - index])
-    planner.add_elementwise(
-        node, "combine_constant", row=planner.row(node, node.inputs[index], constant), operation=operation
-    )
+    left, right = node.inputs
+    if all(computed):
+        if node.op in _EITHER_WAY and planner.shape(left) != planner.shape(node.outputs[0]):
+            left, right = right, left
+        planner.add_combined(node, left, right, operation=ARITHMETIC[node.op])
+    elif computed[0] or (computed[1] and node.op != "Div"):
+        _with_constant(planner, node, *((left, right) if computed[0] else (right, left)))
+    else:
+        planner.refuse(node, "a quotient of a constant and a computed value")
+
+
+def _with_constant(planner: "Planner", node: Node, source: str, constant: str) -> None:
+    """Combine a value with a constant; ``c - x`` is ``-x + c``, exactly."""
+    operation, name = ARITHMETIC[node.op], node.outputs[0]
+    planner.add_spread(node, source)
+    if node.op == "Sub" and node.inputs[0] == constant:
+        row = planner.row(node, name, np.float32(-1))
+        planner.append(node, "combine_constant", row=row, operation="multiply")
+        operation = "add"
+    row = planner.row(node, name, planner.graph.constant(constant))
+    planner.append(node, "combine_constant", row=row, operation=operation)
 
 
 def lower_clip(planner: "Planner", node: Node) -> None:
@@ -107,6 +116,7 @@ def _real(planner: "Planner", node: Node, name: str) -> float:
     return call_of(planner.graph, node).real(name)
 
 
+_EITHER_WAY = ("Add", "Mul")
 ARITHMETIC = {"Add": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide"}
 FUNCTIONS = {
     "LeakyRelu": _leaky,

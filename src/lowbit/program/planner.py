@@ -5,7 +5,7 @@ the int8 path was chosen.
 """
 
 from collections.abc import Callable, Mapping
-from math import inf
+from math import inf, prod
 from typing import NoReturn
 
 import numpy as np
@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node, Value, run_passes
+from lowbit.ir.graph import Shape
+from lowbit.ir.infer import call_of
 from lowbit.ir.passes import fold_constants, fuse_linear, is_linear, rows_to_convolution
 from lowbit.ir.window import Window
 from lowbit.program.elementwise import (
@@ -126,7 +128,41 @@ class Planner:
         self.maps[node.outputs[0]] = self._emit(operation, sources, constants, node.outputs[0], why)
         self.lengths[node.outputs[0]] = self.lengths[first]
 
-    def append(self, node: Node, operation: str, **constants: object) -> None:
+    def add_combined(self, node: Node, left: str, right: str, **constants: object) -> None:
+        """Add a step on two values; what is smaller than the result is repeated as broadcasting does.
+
+        A number for each channel of a map serves for every pixel as it lies.
+        """
+        name, shape = node.outputs[0], self.shape(node.outputs[0])
+        if self.shape(left) == self.shape(right):
+            self.add_elementwise(node, "combine", **constants)
+            return
+        by_channel = len(shape) == 4 and self.shape(right) == (*shape[:2], 1, 1)
+        second = self.map(right) if by_channel else self._spread(node, right)
+        number = self._emit("combine", (self._spread(node, left), second), constants, name, "")
+        self._put(name, number)
+
+    def add_spread(self, node: Node, source: str) -> None:
+        """Let a node's output begin as one of its inputs, repeated as broadcasting does."""
+        name = node.outputs[0]
+        if self.shape(source) != self.shape(name):
+            self._put(name, self._spread(node, source))
+        elif source in self.maps:
+            self.maps[name], self.lengths[name] = self.maps[source], self.lengths[source]
+        else:
+            self.numbers[name] = self.flat(source)
+
+    def add_transposed(self, node: Node, order: tuple[int, ...]) -> None:
+        """Add the step that moves the axes of a node's input, the batch staying first."""
+        source, name = node.inputs[0], node.outputs[0]
+        axes = tuple(axis - 1 for axis in order[1:])
+        self._put(name, self._gather(source, name, self._places(source).transpose(axes)))
+
+    def shape(self, name: str) -> Shape:
+        """Return the shape of a value."""
+        return self.graph.value(name).shape
+
+    def append(self, node: Node, operation: str, /, **constants: object) -> None:
         """Add a step that replaces the node's output by a function of it."""
         name = node.outputs[0]
         where = self.maps if name in self.maps else self.numbers
@@ -152,10 +188,10 @@ class Planner:
 
     def row(self, node: Node, name: str, constant: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Return a node's constant spread over one sample of a value, in the order in which that lies."""
-        lengths, array = self.graph.value(name).shape[1:], np.asarray(constant)
-        if array.ndim == len(lengths) + 1 and array.shape[0] != 1:
+        lengths, array = self.shape(name)[1:], np.asarray(constant)
+        if array.ndim > len(lengths) and array.shape[0] != 1:
             self.refuse(node, "a constant for each sample")
-        shaped = array.reshape(array.shape[-len(lengths) :])
+        shaped = array.reshape(array.shape[max(array.ndim - len(lengths), 0) :])
         row = np.broadcast_to(shaped, [int(length) for length in lengths])
         if name in self.maps:
             row = row.reshape(self.lengths[name]).transpose(1, 2, 0)
@@ -234,6 +270,41 @@ class Planner:
             )
         channels, height, width = (int(length) for length in shape[1:])
         return channels, height, width
+
+    def _put(self, name: str, number: int) -> None:
+        """Note that a step made a value in its own order: as a map where it has four axes."""
+        if len(self.shape(name)) == 4:
+            self.maps[name], self.lengths[name] = number, self._lengths(name)
+        else:
+            self.numbers[name] = number
+
+    def _spread(self, node: Node, name: str) -> int:
+        """Return the number of a value repeated to the shape of a node's output."""
+        before, after = self.shape(name), self.shape(node.outputs[0])
+        if before == after:
+            return self.map(name) if len(after) == 4 else self.flat(name)
+        if len(before) != len(after) or before[0] != after[0]:
+            self.refuse(node, "values whose batches do not match")
+        lengths = tuple(int(length) for length in after[1:])
+        return self._gather(name, node.outputs[0], np.broadcast_to(self._places(name), lengths))
+
+    def _places(self, name: str) -> npt.NDArray[np.intp]:
+        """Return where every element of a sample lies, in the shape of the sample."""
+        shape = tuple(int(length) for length in self.shape(name)[1:])
+        if name not in self.maps:
+            return np.arange(prod(shape)).reshape(shape)
+        channels, height, width = self.lengths[name]
+        order = np.arange(prod(shape)).reshape(height, width, channels).transpose(2, 0, 1)
+        return order.reshape(shape)
+
+    def _gather(self, source: str, target: str, places: npt.NDArray[np.intp]) -> int:
+        """Add the step that takes elements from these places into another value; return its number."""
+        channels, height, width = places.size, 0, 0
+        if places.ndim == 3:
+            (channels, height, width), places = self._lengths(target), places.transpose(1, 2, 0)
+        number = self.maps[source] if source in self.maps else self.flat(source)
+        constants = {"source": np.ascontiguousarray(places.reshape(-1), np.uint32), "channels": channels}
+        return self._emit("gather", (number,), constants | {"height": height, "width": width}, target, "")
 
     def _emit(
         self, operation: str, sources: tuple[int, ...], constants: Mapping[str, object], value: str, why: str
@@ -367,6 +438,19 @@ def _move(planner: Planner, node: Node) -> None:
     planner.alias(node)
 
 
+def _transpose(planner: Planner, node: Node) -> None:
+    shape, order = planner.shape(node.inputs[0]), call_of(planner.graph, node).integers("perm")
+    order = order or tuple(range(len(shape)))[::-1]
+    if order[0] != 0:
+        planner.refuse(node, "a transposition of the batch")
+    if [axis for axis in order if shape[axis] != 1] == [n for n, length in enumerate(shape) if length != 1]:
+        planner.alias(node)
+        return
+    if planner.graph.value(node.inputs[0]).encoding is not None:
+        planner.refuse(node, "a transposition of codes")
+    planner.add_transposed(node, order)
+
+
 def _lq_convolution(planner: Planner, node: Node) -> None:
     window = _convolution_window(planner, node, planner.graph.value(node.inputs[1]).shape[1:3])
     if is_weight_only(planner.graph, node):
@@ -476,6 +560,7 @@ _LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "Conv"): _convolution,
     ("", "BatchNormalization"): _batch_normalization,
     ("", "Concat"): _concat,
+    ("", "Transpose"): _transpose,
     **dict.fromkeys([("", "MaxPool"), ("", "GlobalMaxPool")], _max_pool),
     **dict.fromkeys([("", "AveragePool"), ("", "GlobalAveragePool")], _average_pool),
     ("lowbit", "Encode"): _encode,
