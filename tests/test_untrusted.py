@@ -108,3 +108,30 @@ def test_targets_that_cannot_be(tmp_path) -> None:
             write_atomic(path, b"x")
         assert _complete(error, path)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["folder", "pipe"]
+
+
+def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "real").write_bytes(b"old")
+    chain, link, dangling = tmp_path / "chain", tmp_path / "link", tmp_path / "dangling"
+    link.symlink_to(folder / "real")
+    chain.symlink_to("link")
+    dangling.symlink_to(folder / "new")
+    write_atomic(chain, b"new")
+    write_atomic(dangling, b"made")
+    assert chain.is_symlink() and link.is_symlink() and dangling.is_symlink()
+    assert (folder / "real").read_bytes() == b"new" and (folder / "new").read_bytes() == b"made"
+
+
+def test_links_that_lead_nowhere_and_impossible_names_are_refused(tmp_path) -> None:
+    (tmp_path / "self").symlink_to("self")
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    (tmp_path / "away").symlink_to(tmp_path / "absent" / "f")
+    (tmp_path / "folder").symlink_to(tmp_path)
+    for name in ("self", "one", "away", "folder", "zero\0"):
+        with pytest.raises(WriteError) as error:
+            write_atomic(tmp_path / name, b"x")
+        assert _complete(error, tmp_path / name)
+    assert len(list(tmp_path.iterdir())) == 5 and all(path.is_symlink() for path in tmp_path.iterdir())

@@ -23,6 +23,7 @@
 The text reads ``CODE where: message; expected …; found …. Remedy``.
 """
 
+import errno
 from enum import IntEnum
 from typing import ClassVar
 
@@ -229,3 +230,50 @@ class InternalError(LowbitError):
 
     code = "INTERNAL"
     exit_code = ExitCode.INTERNAL
+
+
+def translated(error: BaseException, where: str = "") -> LowbitError:
+    """Return what a foreign exception means as an error of ours; one of ours is returned as it is.
+
+    This is for boundaries, where an exception of Python, the system or a library would leave lowbit.
+
+    Args:
+        error: what was caught.
+        where: the file or node that was at work, where the exception does not know it.
+    """
+    if isinstance(error, LowbitError):
+        return error
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return MemoryLimitError(
+            "there is not enough memory",
+            where=where,
+            found=str(error),
+            remedy="Take fewer samples at a time, or a smaller network.",
+        )
+    if isinstance(error, OSError):
+        return _of_system(error, where)
+    if isinstance(error, UnicodeError):
+        remedy = "Write the file again as UTF-8, or rename it."
+        return FileError("these bytes are no text", where=where, found=str(error), remedy=remedy)
+    if isinstance(error, RecursionError):
+        return UnsupportedError("this is nested too deeply", where=where, remedy="Flatten it.")
+    return InternalError(
+        "a fault of lowbit's own",
+        where=where,
+        found=f"{type(error).__name__}: {error}",
+        remedy="LOWBIT_DEBUG=1 shows where; please report it.",
+    )
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+def _of_system(error: OSError, where: str) -> FileError:
+    """Return a system error as one of ours."""
+    file = where if error.filename is None else str(error.filename)
+    found = error.strerror or str(error) or type(error).__name__
+    if error.errno in _NO_ROOM:
+        remedy = "Make room, or choose another path."
+        return WriteError("this cannot be written", where=file, found=found, remedy=remedy)
+    remedy = "Check the path and its permissions."
+    return FileError("this cannot be used", where=file, found=found, remedy=remedy)

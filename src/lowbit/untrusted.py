@@ -62,13 +62,13 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | bytearray | Iter
     """Write a file whole or not at all.
 
     Args:
-        path: the target; it is replaced when it exists.
+        path: the target; it is replaced when it exists. A symbolic link stays; what it points to is written.
         content: bytes, or chunks of bytes.
 
     Raises:
         WriteError: the folder is missing or full or may not be written; nothing is left behind.
     """
-    target = Path(path)
+    target = _target_of(path)
     chunks = (content,) if isinstance(content, bytes | bytearray) else content
     temporary: Path | None = None
     try:
@@ -83,13 +83,7 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | bytearray | Iter
         temporary.chmod(_mode_for(target))
         temporary.replace(target)
     except OSError as error:
-        raise WriteError(
-            "the file cannot be written",
-            where=str(path),
-            expected="a folder that exists, may be written and has room",
-            found=error.strerror or str(error),
-            remedy="Choose another output path, or make the folder.",
-        ) from error
+        raise _unwritten(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -145,8 +139,28 @@ def _kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "something else")
 
 
+def _target_of(path: str | os.PathLike[str]) -> Path:
+    """Return the file that a path means, behind all symbolic links."""
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError as error:  # a zero byte
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: str | os.PathLike[str], error: Exception) -> WriteError:
+    return WriteError(
+        "the file cannot be written",
+        where=str(path),
+        expected="a folder that exists, may be written and has room",
+        found=getattr(error, "strerror", None) or str(error),
+        remedy="Choose another output path, or make the folder.",
+    )
+
+
 def _check_target(target: Path) -> None:
     """Refuse a target that is there and is no regular file: renaming would replace a device or a pipe."""
+    if target.is_symlink():
+        raise OSError(0, "a symbolic link that points to itself")
     if target.exists() and not target.is_file():
         raise OSError(0, f"{_kind(target.stat().st_mode)} of that name")
 

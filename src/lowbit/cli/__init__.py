@@ -1,12 +1,14 @@
 """The command line: one thin module per command, each a call of the Python interface."""
 
 import sys
+from typing import Annotated
 
 import typer
 
 from lowbit.cli.analyze import analyze
 from lowbit.cli.bench import bench
-from lowbit.cli.console import report_error
+from lowbit.cli.boundary import guarded
+from lowbit.cli.command import Application
 from lowbit.cli.convert import convert
 from lowbit.cli.data import data
 from lowbit.cli.evaluate import evaluate
@@ -19,11 +21,13 @@ from lowbit.cli.report import report
 from lowbit.cli.reproduce import reproduce
 from lowbit.cli.run import run
 from lowbit.cli.sweep import sweep
+from lowbit.cli.terminal import say
 from lowbit.cli.train import train
 from lowbit.cli.zoo import zoo
-from lowbit.errors import ExitCode, LowbitError
+from lowbit.errors import ExitCode
+from lowbit.version import __version__
 
-app = typer.Typer(
+app = Application(
     name="lowbit",
     help="Networks of 1 to 8 bits: quantize, run, measure, look inside.",
     epilog=f"Exit codes: {', '.join(f'{code.value} {code.text}' for code in ExitCode)}.",
@@ -50,17 +54,21 @@ app.add_typer(plot)
 app.add_typer(data)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"lowbit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Networks of 1 to 8 bits: quantize, run, measure, look inside."""
+
+
 def main() -> None:
     """Run the command line and leave with its exit code."""
     sys.exit(guarded(app))
-
-
-def guarded(application: typer.Typer) -> int:
-    """Run an application; errors become messages and exit codes, never tracebacks."""
-    try:
-        application()
-    except LowbitError as error:
-        return report_error(error, "--json" in sys.argv)
-    except SystemExit as done:  # how typer ends, with 2 for wrong usage
-        return done.code if isinstance(done.code, int) else 0
-    return 0

@@ -11,12 +11,12 @@ from lowbit.cli.console import (
     NormalizeOption,
     SplitOption,
     kilobytes,
-    out,
     parse_normalize,
     parse_numbers,
     print_json,
     print_table,
-    progress,
+    say,
+    tracked,
 )
 
 if TYPE_CHECKING:
@@ -95,31 +95,21 @@ def _print(rows: "tuple[LayerSummary, ...]", model: Path, batch: int) -> None:
     held, moved = (sum(getattr(row.held, name) for row in rows) for name in ("bytes", "traffic"))
     plain = sum(row.held.float_traffic for row in rows)
     less = f"{plain / max(moved, 1):.1f} times less than in float32"
-    out.print(f"{kilobytes(held)} of layers; {kilobytes(moved)} moved at least, {less}", style="dim")
-    out.print(
-        "moved: KB; used: bits that a weight's code carries. KL: of weights. dB, cos: of outputs.",
-        style="dim",
-    )
+    say(f"{kilobytes(held)} of layers; {kilobytes(moved)} moved at least, {less}", "dim")
+    say("moved: KB; used: bits that a weight's code carries. KL: of weights. dB, cos: of outputs.", "dim")
 
 
 def _sensitivity(
     graph: "Graph", data: str, split: str | None, normalize: str | None, bits: str
 ) -> "tuple[LayerSensitivity, ...]":
     """Return what each layer's bits cost, calibrated with the training split."""
-    from rich.progress import Progress
-
     from lowbit import api
     from lowbit.analysis import sensitivity
 
     wanted = parse_normalize(normalize)
     calibration = api.load_samples(graph, data, _CALIBRATION, wanted).samples
     dataset = api.load_samples(graph, data, split or "test", wanted)
-    with Progress(console=progress, transient=True) as bar:
-        task = bar.add_task("layers")
-
-        def advance(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-
+    with tracked("layers") as advance:
         counts = parse_numbers(bits) or ()
         return sensitivity(graph, calibration, dataset, bits=counts, progress=advance)
 
@@ -135,13 +125,13 @@ def _print_sensitivity(rows: "tuple[LayerSensitivity, ...]") -> None:
 
 def _print_parting(parting: "Divergence | None", backend: str, samples: int) -> None:
     if parting is None:
-        out.print(f"reference and {backend} agree on all {samples} samples", markup=False)
+        say(f"reference and {backend} agree on all {samples} samples")
         return
     fault = " and ".join(parting.at_fault) or "nobody: floats were rounded another way"
     where = f"{parting.node} ({parting.operator}), input {parting.sample}, channel {parting.channel}"
     values = f"{parting.expected:g} against {parting.found:g}"
     said = f"reference and {backend} part at {where}: {values}; at fault: {fault}"
-    out.print(said, style="yellow", markup=False)
+    say(said, "yellow")
 
 
 def _bits(scheme: str, bits: int) -> str:

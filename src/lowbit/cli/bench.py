@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lowbit.cli.console import JsonFlag, ThreadsOption, out, print_json, print_table
+from lowbit.cli.console import JsonFlag, ThreadsOption, print_json, print_table, say
 
 
 def bench(
@@ -48,8 +48,8 @@ def _print(result: dict[str, Any], model: Path) -> None:
     title = f"{model}: batch {result['batch']}, {result['threads']} thread(s), kernels {result['kernels']}"
     print_table(title, ("engine", "version", "µs per call", "ratio"), rows)
     for name, reason in result["absent"].items():
-        out.print(f"{name} is not measured: {reason}", style="dim", markup=False)
-    out.print(f"load {result['load_us'] / 1000:.2f} ms", style="dim")
+        say(f"{name} is not measured: {reason}", "dim")
+    say(f"load {result['load_us'] / 1000:.2f} ms", "dim")
 
 
 def _per_layer(model: Path, batch: int, as_json: bool) -> None:
@@ -80,5 +80,5 @@ def _per_layer(model: Path, batch: int, as_json: bool) -> None:
     peaks = ", ".join(f"{name} {rate / 1e12:.2f}" for name, rate in result.peaks.items())
     total = f"all steps {result.seconds * 1e6:.1f} µs"
     pairs = "" if result.share_of_pairs is None else f" ({result.share_of_pairs:.1%} with pairs of words)"
-    out.print(f"{total}; products at their peaks would take {result.share:.1%} of it{pairs}")
-    out.print(f"peaks in 10^12 multiply-adds a second: {peaks}", style="dim")
+    say(f"{total}; products at their peaks would take {result.share:.1%} of it{pairs}")
+    say(f"peaks in 10^12 multiply-adds a second: {peaks}", "dim")

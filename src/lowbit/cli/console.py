@@ -1,18 +1,36 @@
-"""What every command shares: options, output for people and for scripts."""
+"""What every command shares: options, their texts, and output for scripts."""
 
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from lowbit.errors import LowbitError
+from lowbit.cli.terminal import cell, out, print_table, printing, progress, say, tracked, visible, working
+
+__all__ = [
+    "DataOption",
+    "JsonFlag",
+    "NormalizeOption",
+    "SplitOption",
+    "ThreadsOption",
+    "cell",
+    "kilobytes",
+    "model_names",
+    "out",
+    "parse_normalize",
+    "parse_numbers",
+    "parse_words",
+    "print_json",
+    "print_table",
+    "progress",
+    "say",
+    "tracked",
+    "visible",
+    "working",
+]
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 DataOption = Annotated[
@@ -24,32 +42,11 @@ NormalizeOption = Annotated[
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of the engine.")]
 
-out = Console(highlight=False)
-progress = Console(stderr=True, highlight=False)
-
 
 def print_json(result: dict[str, Any]) -> None:
     """Print a result for scripts: one JSON object on standard output."""
-    sys.stdout.write(json.dumps(result) + "\n")
-
-
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows; every column but the first is right-aligned. Names are never read as markup."""
-    table = Table(title=Text(title), title_justify="left", header_style="bold")
-    for index, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if index else "left")
-    for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    out.print(table)
-
-
-def report_error(error: LowbitError, as_json: bool) -> int:
-    """Print an error where its readers look and return its exit code."""
-    if as_json:
-        print_json({"error": error.to_dict()})
-    else:
-        progress.print(Text(str(error), style="red"))
-    return error.exit_code
+    with printing():
+        sys.stdout.write(json.dumps(result).replace("\x7f", "\\u007f") + "\n")
 
 
 def parse_normalize(text: str | None) -> tuple[float, float] | None:

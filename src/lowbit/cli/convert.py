@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lowbit.cli.console import JsonFlag, kilobytes, out, print_json
+from lowbit.cli.console import JsonFlag, kilobytes, print_json, say
 
 
 def convert(
@@ -24,4 +24,4 @@ def convert(
     if as_json:
         print_json({"output": str(target), "bytes": size})
         return
-    out.print(f"{target}: {kilobytes(size)}", markup=False)
+    say(f"{target}: {kilobytes(size)}")

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from lowbit.cli.console import JsonFlag, NormalizeOption, SplitOption, out, parse_normalize, print_json
+from lowbit.cli.command import Application
+from lowbit.cli.console import JsonFlag, NormalizeOption, SplitOption, parse_normalize, print_json, say
 
-data = typer.Typer(name="data", help="Get data sets and convert them.", no_args_is_help=True)
+data = Application(name="data", help="Get data sets and convert them.", no_args_is_help=True)
 
 
 @data.command("convert")
@@ -31,7 +32,7 @@ def convert(
     if as_json:
         print_json({"output": str(target), "samples": len(samples.samples)})
         return
-    out.print(f"{target}: {len(samples.samples)} samples of shape {samples.samples.shape[1:]}", markup=False)
+    say(f"{target}: {len(samples.samples)} samples of shape {samples.samples.shape[1:]}")
 
 
 @data.command("fetch")
@@ -51,5 +52,5 @@ def fetch(
     if as_json:
         print_json({"output": str(folder)})
         return
-    out.print(f"{folder}: {name}, every checksum right", markup=False)
-    out.print(f"Next: LOWBIT_DATA={target} lowbit eval NETWORK --data {name}", style="dim", markup=False)
+    say(f"{folder}: {name}, every checksum right")
+    say(f"Next: LOWBIT_DATA={target} lowbit eval NETWORK --data {name}", "dim")

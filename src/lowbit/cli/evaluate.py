@@ -11,9 +11,9 @@ from lowbit.cli.console import (
     NormalizeOption,
     SplitOption,
     ThreadsOption,
-    out,
     parse_normalize,
     print_json,
+    say,
 )
 
 
@@ -44,4 +44,4 @@ def evaluate(
         print_json(result)
         return
     top5 = "" if result["top5"] is None else f", top-5 {result['top5']:.2%}"
-    out.print(f"{model}: top-1 {result['top1']:.2%}{top5} of {result['samples']} samples")
+    say(f"{model}: top-1 {result['top1']:.2%}{top5} of {result['samples']} samples")

@@ -11,6 +11,7 @@ from lowbit.cli.console import (
     JsonFlag,
     NormalizeOption,
     SplitOption,
+    cell,
     out,
     parse_normalize,
     print_json,
@@ -165,7 +166,7 @@ def hdl(
         counters=counters,
     )
     with progress.status("plan") as status:
-        report = generate(design, output, options, bench, lambda step: status.update(step))
+        report = generate(design, output, options, bench, lambda step: status.update(cell(step)))
     if as_json:
         print_json({"output": str(output), **_json(report)})
         return

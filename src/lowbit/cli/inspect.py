@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lowbit.cli.console import JsonFlag, kilobytes, out, print_json, print_table
+from lowbit.cli.console import JsonFlag, cell, kilobytes, out, print_json, print_table, say
 
 
 def inspect(
@@ -27,7 +27,8 @@ def inspect(
         print_json(result)
         return
     if graph:
-        out.print(str(api.read(model)), markup=False, soft_wrap=True)
+        for line in str(api.read(model)).split("\n"):
+            out.print(cell(line), soft_wrap=True)
     print_table(
         f"{model}: layers",
         ("layer", "scheme", "weights", "activations", "bytes"),
@@ -38,6 +39,4 @@ def inspect(
     )
     rows = [(row["name"], row["what"], row["bytes"]) for row in result["table"]]
     print_table("bytes", ("where", "what", "bytes"), [*rows, ("total", "", result["bytes"])])
-    out.print(
-        f"{kilobytes(result['bytes'])}" + ("; hashes and invariants hold" if verify else ""), style="dim"
-    )
+    say(f"{kilobytes(result['bytes'])}" + ("; hashes and invariants hold" if verify else ""), "dim")

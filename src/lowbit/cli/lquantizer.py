@@ -11,9 +11,11 @@ from typing import Annotated
 
 import typer
 
-from lowbit.cli.console import kilobytes, out
+from lowbit.cli.boundary import guarded
+from lowbit.cli.command import Application
+from lowbit.cli.console import kilobytes, say
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = Application(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -35,13 +37,9 @@ def lquantizer(
 
     chosen = Plan(weight_bits=encode_bits, activation_bits=encode_bits)
     result = api.quantize_file(input_model, output_model, str(input_data), chosen)
-    out.print(
-        f"{output_model}: {kilobytes(result.bytes_after)}, {result.report.samples} samples", markup=False
-    )
+    say(f"{output_model}: {kilobytes(result.bytes_after)}, {result.report.samples} samples")
 
 
 def main() -> None:
     """Run the published command line."""
-    from lowbit.cli import guarded
-
     sys.exit(guarded(app))

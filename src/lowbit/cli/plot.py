@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lowbit.cli.command import Application
 from lowbit.cli.console import (
     DataOption,
     JsonFlag,
     NormalizeOption,
     SplitOption,
     model_names,
-    out,
     parse_normalize,
     print_json,
-    progress,
+    say,
+    working,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from lowbit.ir import Graph
     from lowbit.sweep import Sweep
 
-plot = typer.Typer(name="plot", help="Draw what is inside, cost and lost.", no_args_is_help=True)
+plot = Application(name="plot", help="Draw what is inside, cost and lost.", no_args_is_help=True)
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Where to draw: .png, .svg or .pdf.")]
 ModelArgument = Annotated[Path, typer.Argument(help="A network, float or low-bit.")]
@@ -162,7 +163,7 @@ def tsne(
     graph = _in_scheme(api.read(model), scheme)
     dataset = _samples(graph, data, split, normalize, limit=samples)
     found = find(graph, dataset.samples, layer, labels=dataset.labels)
-    with progress.status("t-SNE"):
+    with working("t-SNE"):
         embedding = embed(found, perplexity=perplexity, seed=seed)
     save(draw_embedding(embedding, dataset.classes), output)
     _say(output, as_json)
@@ -205,7 +206,7 @@ def confusion(
         scores = score(graph, dataset.samples).values
         found.append(count(labels, scores, name=name, classes=dataset.classes or None))
     if hardware:
-        with progress.status("simulation"):
+        with working("simulation"):
             classes = _simulated(_in_scheme(first, scheme), data, split, normalize, limit)
         found.append(count(labels, classes, name="hardware", classes=found[-1].classes))
     save(draw_confusions(found), output)
@@ -213,7 +214,7 @@ def confusion(
         print_json({"output": str(output), "matrices": [matrix.to_dict() for matrix in found]})
         return
     for matrix in found:
-        out.print(f"{matrix.name}: {matrix.top1:.2%} of {matrix.samples}", markup=False)
+        say(f"{matrix.name}: {matrix.top1:.2%} of {matrix.samples}")
     _say(output, as_json)
 
 
@@ -296,4 +297,4 @@ def _say(output: Path, as_json: bool) -> None:
     if as_json:
         print_json({"output": str(output)})
     else:
-        out.print(f"{output}", style="dim", markup=False)
+        say(f"{output}", "dim")

@@ -7,7 +7,16 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from lowbit.cli.console import JsonFlag, NormalizeOption, SplitOption, out, parse_normalize, print_json
+from lowbit.cli.console import (
+    JsonFlag,
+    NormalizeOption,
+    SplitOption,
+    cell,
+    out,
+    parse_normalize,
+    print_json,
+    say,
+)
 
 if TYPE_CHECKING:
     from lowbit.prediction import Prediction
@@ -72,7 +81,7 @@ def predict(
         return
     _print(found, most)
     if output is not None:
-        out.print(f"{output}", style="dim", markup=False)
+        say(f"{output}", "dim")
 
 
 def _print(found: "Prediction", most: int) -> None:
@@ -80,13 +89,13 @@ def _print(found: "Prediction", most: int) -> None:
     title = found.sample.about
     if found.sample.label is not None:
         title += f": {found.classes[found.sample.label]}"
-    table = Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
+    table = Table(title=cell(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
     table.add_column("class", no_wrap=True)
     for heading in ("low-bit", "float") if floats is not None else ("probability",):
         table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("", no_wrap=True)
     for index in found.ranked(most):
-        cells = [Text(found.classes[index], style="bold" if index == found.sample.label else "")]
+        cells = [cell(found.classes[index], "bold" if index == found.sample.label else "")]
         for values, style in ((found.probabilities, "blue"), (floats, "bright_black")):
             if values is not None:
                 share = float(values[index])
@@ -94,10 +103,12 @@ def _print(found: "Prediction", most: int) -> None:
         table.add_row(*cells)
     out.print(table)
     if found.backend != "engine":
-        out.print("run by the reference evaluator", style="dim")
+        say("run by the reference evaluator", "dim")
 
 
 def _bar(share: float) -> str:
-    """Return a bar in eighths of a character."""
+    """Return a bar in eighths of a character, where the output has such."""
+    if out.options.ascii_only:
+        return "#" * round(_WIDTH * share)
     whole, part = divmod(round(8 * _WIDTH * share), 8)
     return "█" * whole + _EIGHTHS[part].strip()

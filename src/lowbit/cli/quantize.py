@@ -115,7 +115,7 @@ def _fixed_point(model: Path, output: Path, text: str, as_json: bool) -> None:
 
 
 def _bar(hidden: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     return Progress(*columns, console=progress, transient=True, disable=hidden)
 
 

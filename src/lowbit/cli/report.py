@@ -13,10 +13,10 @@ from lowbit.cli.console import (
     NormalizeOption,
     SplitOption,
     kilobytes,
-    out,
     parse_normalize,
     print_json,
-    progress,
+    say,
+    working,
 )
 
 
@@ -43,7 +43,7 @@ def report(
     """
     from lowbit.report import examine
 
-    with progress.status("measuring"):
+    with working("measuring"):
         found = examine(
             model,
             data,
@@ -62,5 +62,5 @@ def report(
         return
     if accuracy is not None:
         before = "" if found.origin_accuracy is None else f", float {found.origin_accuracy.top1:.2%}"
-        out.print(f"top-1 {accuracy.top1:.2%}{before}")
-    out.print(f"{output}: {kilobytes(size)}", markup=False)
+        say(f"top-1 {accuracy.top1:.2%}{before}")
+    say(f"{output}: {kilobytes(size)}")

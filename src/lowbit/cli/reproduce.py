@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from lowbit.cli.console import JsonFlag, out, print_json, print_table, progress
+from lowbit.cli.console import JsonFlag, out, print_json, print_table, say, tracked
 
 if TYPE_CHECKING:
     from lowbit.reproduce import Row
@@ -57,7 +56,7 @@ def _list(rows: "list[Row]", results: Path, as_json: bool) -> None:
         table.add_row(Text(row.name), about, row.text(row.published), row.text(facts["ours"]))
     out.print(table)
     made = sum(facts["ours"] is not None for facts in found)
-    out.print(f"{made} of {len(rows)} rows are made. Next: lowbit reproduce ROW --data DIR", style="dim")
+    say(f"{made} of {len(rows)} rows are made. Next: lowbit reproduce ROW --data DIR", "dim")
 
 
 def _where(facts: dict[str, Any]) -> str:
@@ -89,15 +88,9 @@ def _remake(
     from lowbit.reproduce import remake
 
     found = []
-    with Progress(console=progress, transient=True, disable=as_json) as bar:
-        for row in rows:
-            task = bar.add_task(row.name, total=None)
-
-            def advance(done: int, total: int, what: str, task: TaskID = task) -> None:
-                bar.update(task, completed=done, total=total, description=what)
-
+    for row in rows:
+        with tracked(row.name, hidden=as_json) as advance:
             found.append(_facts(row, results) | {"remade": remake(row, recipes, runs, data, advance)})
-            bar.remove_task(task)
     if as_json:
         print_json({"rows": found})
         return

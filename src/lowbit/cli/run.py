@@ -11,9 +11,9 @@ from lowbit.cli.console import (
     NormalizeOption,
     SplitOption,
     ThreadsOption,
-    out,
     parse_normalize,
     print_json,
+    say,
 )
 
 
@@ -39,4 +39,4 @@ def run(
         print_json({"output": str(output), "arrays": shapes})
         return
     for name, shape in shapes.items():
-        out.print(f"{output}: {name} {shape}", markup=False)
+        say(f"{output}: {name} {shape}")

@@ -4,14 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from lowbit.cli.console import (
     DataOption,
@@ -20,13 +12,13 @@ from lowbit.cli.console import (
     SplitOption,
     kilobytes,
     model_names,
-    out,
     parse_normalize,
     parse_numbers,
     parse_words,
     print_json,
     print_table,
-    progress,
+    say,
+    tracked,
 )
 from lowbit.cli.plot import KindOption, PublishedOption, draw_sweep
 
@@ -95,12 +87,7 @@ def sweep(
     dataset = load(data, split=split or "test", limit=limit, normalize=chosen)
     calibrated = any(setting.seed is not None for setting in settings)
     calibration = load(data, split=_CALIBRATION, normalize=chosen) if calibrated else None
-    with _bar(hidden=as_json) as bar:
-        task = bar.add_task("", total=len(settings) * len(graphs))
-
-        def advance(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-
+    with tracked("", hidden=as_json) as advance:
         result = run(
             graphs,
             settings,
@@ -146,21 +133,9 @@ def _print(result: "Sweep", output: Path | None) -> None:
     print_table(f"{result.data}; float: {floats}", columns, rows)
     for row in result.rows:
         if row.error:
-            out.print(f"{row.model} {row.setting.label}: {row.error}", style="yellow", markup=False)
+            say(f"{row.model} {row.setting.label}: {row.error}", "yellow")
     if output is not None:
-        out.print(f"Next: lowbit plot sweep {output} -o sweep.png", style="dim", markup=False)
-
-
-def _bar(hidden: bool) -> Progress:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=progress, transient=True, disable=hidden)
+        say(f"Next: lowbit plot sweep {output} -o sweep.png", "dim")
 
 
 def _command(models: int, data: str, *options: str | None) -> str:

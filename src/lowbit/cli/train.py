@@ -2,12 +2,11 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from lowbit.cli.console import JsonFlag, out, print_json, progress
+from lowbit.cli.console import JsonFlag, print_json, say, tracked
 
 if TYPE_CHECKING:
     from lowbit.train import Result
@@ -51,12 +50,7 @@ def train(
     chosen = Recipe.read(recipe, **given)
     folder = output or Path("runs") / f"{chosen.name}-seed{chosen.seed}"
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks
-    with _bar(hidden=as_json or not first) as bar:
-        task = bar.add_task("reading data", total=None)
-
-        def advance(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-
+    with tracked("reading data", hidden=as_json or not first) as advance:
         result = run(
             chosen,
             Splits.load(chosen.data, data),
@@ -78,19 +72,13 @@ def _command(recipe: Path, given: dict[str, int]) -> str:
     return f"lowbit train recipes/{recipe.name} --data DIR {words}".strip()
 
 
-def _bar(hidden: bool) -> Progress:
-    columns: tuple[Any, ...] = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=progress, transient=True, disable=hidden)
-
-
 def _print(result: "Result", as_json: bool) -> None:
     if as_json:
         print_json(dict(result.facts))
         return
     facts = result.facts
-    out.print(
+    say(
         f"{result.folder}: top-1 {facts['top1']:.2%}, top-5 {facts['top5']:.2%} of {facts['test_samples']} "
-        f"samples, {facts['cpu_s']:.0f} CPU s",
-        markup=False,
+        f"samples, {facts['cpu_s']:.0f} CPU s"
     )
-    out.print(f"Next: lowbit quantize {result.folder}/model.onnx -o small.circle --data …", style="dim")
+    say(f"Next: lowbit quantize {result.folder}/model.onnx -o small.circle --data …", "dim")

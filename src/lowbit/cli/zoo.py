@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lowbit.cli.console import JsonFlag, kilobytes, out, print_json, print_table
+from lowbit.cli.console import JsonFlag, kilobytes, print_json, print_table, say
 
 
 class Scheme(StrEnum):
@@ -62,5 +62,5 @@ def _write(name: str, output: Path, scheme: Scheme, seed: int, as_json: bool) ->
     if as_json:
         print_json({"output": str(output), "network": graph.name, "bytes": size})
         return
-    out.print(f"{output}: {kilobytes(size)}", markup=False)
-    out.print(f"Next: lowbit inspect {output} · lowbit bench {output}", style="dim", markup=False)
+    say(f"{output}: {kilobytes(size)}")
+    say(f"Next: lowbit inspect {output} · lowbit bench {output}", "dim")

@@ -1,0 +1,68 @@
+"""What all commands do alike: an input is never written over unasked, and ``--version``."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperOption
+
+from lowbit.errors import WriteError
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_OUTPUTS = ("output", "output_model", "plot", "target")
+"""Names of parameters that are files to write; all others are inputs where there is such a file."""
+
+
+class Command(TyperCommand):
+    """A command that writes over a file it reads only with ``--force``."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if any(parameter.name in _OUTPUTS for parameter in self.params):
+            about = "Write over an input where the output is one."
+            self.params.append(TyperOption(param_decls=["--force"], is_flag=True, help=about))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Check the paths, then run the command."""
+        if not ctx.params.pop("force", False):
+            for name in _OUTPUTS:
+                _require_other(ctx.params.get(name), _inputs(ctx.params))
+        return super().invoke(ctx)
+
+
+class Application(typer.Typer):
+    """A group of such commands."""
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[_Function], _Function]:
+        """Return what makes a command of a function."""
+        return super().command(name, cls=Command, **options)
+
+
+def _inputs(parameters: dict[str, Any]) -> list[Path]:
+    """Return the files among the values that are no outputs."""
+    values = [value for name, value in parameters.items() if name not in _OUTPUTS]
+    flat = [item for value in values for item in (value if isinstance(value, list | tuple) else [value])]
+    return [Path(item) for item in flat if isinstance(item, str | Path) and _is_file(Path(item))]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a zero byte: none of a file
+        return False
+
+
+def _require_other(output: Any, inputs: list[Path]) -> None:
+    if not isinstance(output, str | Path) or not _is_file(Path(output)):
+        return
+    same = [path for path in inputs if path.samefile(output)]
+    if same:
+        raise WriteError(
+            "the output is an input, which would be lost",
+            where=str(output),
+            expected="another file",
+            found=str(same[0]),
+            remedy="Choose another path, or say --force.",
+        )

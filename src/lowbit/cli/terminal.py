@@ -1,0 +1,127 @@
+"""What goes to a terminal. Text of strangers is shown, never obeyed.
+
+A file may carry any character in the names of its nodes, values and classes, and a terminal obeys some of
+them: escape sequences (ECMA-48, C0 and C1 controls), and marks that turn the direction of writing. All that
+is printed goes through `Terminal`, which writes them as Python would (``\\x1b``, ``\\u202e``).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from lowbit.errors import WriteError
+
+Advance = Callable[[int, int, str], None]
+"""Called with what is done, what there is, and what was last."""
+
+
+def visible(text: object) -> str:
+    """Return text in which every character is seen: what does not print, a line's end too, is escaped."""
+    plain = str(text)
+    if plain.isprintable():
+        return plain
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in plain
+    )
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """Turn what the system says of an output into an error of ours; a reader that has gone is left alone."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WriteError(
+            "the result cannot be printed",
+            where="standard output",
+            expected="a stream that is open and has room",
+            found=error.strerror or str(error),
+            remedy="What was to be written as a file is written.",
+        ) from error
+
+
+class Terminal(Console):
+    """A console without markup that never writes a control character of the text it is given."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as a console does; where there is no room, or no output, that is a `WriteError`."""
+        with printing():
+            super().print(*objects, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the parts of what is printed, each made visible."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.replace("\n", "").isprintable():
+                yield segment
+            else:
+                yield Segment("\n".join(map(visible, segment.text.split("\n"))), segment.style)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line's own boundary that nobody reads any more."""
+        raise BrokenPipeError
+
+
+out = Terminal()
+progress = Terminal(stderr=True)
+
+
+def say(text: str, style: str = "") -> None:
+    """Print one line."""
+    out.print(Text(visible(text), style))
+
+
+def cell(value: object, style: str = "") -> Text:
+    """Return a table's cell; nothing for None."""
+    return Text("" if value is None else visible(value), style)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows; every column but the first is right-aligned."""
+    table = Table(title=cell(title), title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(cell(column), justify="right" if index else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(cell, row))
+    out.print(table)
+
+
+@contextmanager
+def tracked(what: str, hidden: bool = False) -> Iterator[Advance]:
+    """Show a bar while something runs, and give what moves it."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, *times, console=progress, transient=True, disable=hidden) as bar:
+        task = bar.add_task(what, total=None)
+
+        def advance(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=visible(what))
+
+        yield advance
+
+
+@contextmanager
+def working(what: str, hidden: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show that something runs, and give what renames it."""
+    if hidden:
+        yield lambda step: None
+        return
+    with progress.status(cell(what)) as status:
+        yield lambda step: status.update(cell(step))
