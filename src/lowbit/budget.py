@@ -18,7 +18,7 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECAS
 
 
 def budget() -> int:
-    """Return the bytes that may be taken: what `LOWBIT_MEMORY` says, else 4 GiB or half of the machine's memory.
+    """Return the bytes that may be taken: what `LOWBIT_MEMORY` says, else 4 GiB or half the machine's memory.
 
     Raises:
         DataError: the variable holds no size.
