@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def provenance(command: str) -> dict[str, Any]:
     """
     return {
         "command": command,
-        "commit": _commit(),
+        "commit": commit(Path(__file__).parent),
         "date": time.strftime("%Y-%m-%d"),
         "lowbit": __version__,
         "machine": machine(),
@@ -37,15 +38,50 @@ def machine() -> str:
     facts = {key.strip(): value.strip() for key, _, value in pairs}
     name = facts.get("model name", platform.processor() or platform.machine())
     kind = f" (family {facts['cpu family']}, model {facts['model']})" if "cpu family" in facts else ""
-    return f"{name}{kind}, {len(os.sched_getaffinity(0))} cores"
+    return f"{name}{kind}, {_cores()} cores"
 
 
-def _commit() -> str:
-    """Return the commit of the checkout that this runs in, with ``+`` where it was changed; "" elsewhere."""
-    folder = Path(__file__).parent
-    words = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+def _cores() -> int:
+    """Return how many cores this process may use; where the system does not say, how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def commit(package: Path) -> str:
+    """Return the commit of lowbit's own checkout, with ``+`` where it was changed; "" elsewhere.
+
+    An installed package may lie inside somebody's repository, whose commit says nothing of lowbit and whose
+    hooks and filters are not ours to run: only a checkout of which ``src/lowbit`` is this package is asked,
+    without hooks, without a monitor of files, and without what the caller's environment says of repositories.
+
+    Args:
+        package: the folder of the package.
+    """
+    root = package.parent.parent
+    if package != root / "src" / "lowbit" or not (root / ".git").exists() or not _is_ours(root):
+        return ""
+    words = ["git", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "describe"]
+    words += ["--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            words,
+            cwd=root,
+            env={**clean, "GIT_OPTIONAL_LOCKS": "0"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     except OSError:
         return ""
     return done.stdout.strip()
+
+
+def _is_ours(root: Path) -> bool:
+    """Return whether a folder is a checkout of lowbit."""
+    try:
+        with (root / "pyproject.toml").open("rb") as file:
+            return bool(tomllib.load(file)["project"]["name"] == "lowbit")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
