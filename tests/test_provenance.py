@@ -18,8 +18,6 @@ def git(folder: Path, *words: str) -> str:
     names = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     said = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
     done = subprocess.run(["git", *said, *words], cwd=folder, env=names, capture_output=True, check=True)
-        ["git", *said, *words], cwd=folder, env=names, capture_output=True, text=True, check=True
-    )
     return done.stdout.decode().strip()
 
 

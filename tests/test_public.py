@@ -3,8 +3,12 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
+
+import pytest
 
 import lowbit
+from lowbit.errors import UsageError
 
 HEAVY = ("torch", "onnx", "h5py", "sklearn", "scipy", "onnxruntime", "typer", "rich", "numpy")
 
@@ -28,3 +32,39 @@ def test_import_is_light() -> None:
     code = "import json, sys, lowbit; print(json.dumps(sorted(sys.modules)))"
     loaded = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
     assert not set(HEAVY) & set(loaded)
+
+
+def in_memory() -> list[tuple[object, str]]:
+    """Return what people hold in memory instead of a file, and the way from there."""
+    found: list[tuple[object, str]] = [
+        (b"bytes", "suffix"),
+        (bytearray(b"bytes"), "suffix"),
+        (memoryview(b"bytes"), "suffix"),
+        (None, "to a file"),
+        (7, "to a file"),
+        ({"a": 1}, "to a file"),
+        (open, "to a file"),
+        (lowbit.Graph("g", (), ()), "as it is"),
+    ]
+    if find_spec("torch"):
+        import torch
+
+        found += [(torch.nn.Linear(2, 2), "to_graph"), (torch.nn.Sequential(), "to_graph")]
+    if find_spec("onnx"):
+        import onnx
+
+        found += [(onnx.ModelProto(), "onnx.save")]
+    return found
+
+
+def test_what_is_no_file_is_refused_with_the_way() -> None:
+    for model, way in in_memory():
+        with pytest.raises(UsageError, match=way):
+            lowbit.read(model)  # type: ignore[arg-type]
+        if not isinstance(model, lowbit.Graph):
+            with pytest.raises(UsageError):
+                lowbit.quantize(model, [[0.0]], bits=2)  # type: ignore[arg-type]
+            with pytest.raises(UsageError):
+                lowbit.load(model)  # type: ignore[arg-type]
+            with pytest.raises(UsageError, match="small, report"):
+                lowbit.write(model, "x.circle")  # type: ignore[arg-type]

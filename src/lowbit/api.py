@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lowbit.data import Dataset
 from lowbit.data import load as load_data
 from lowbit.engine import Program
-from lowbit.errors import DataError, PlanError
+from lowbit.errors import DataError, PlanError, UsageError
 from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, verify
 from lowbit.ir.layers import layers_of
@@ -50,12 +50,33 @@ def read(path: Source) -> Graph:
     Raises:
         FileError: the file is missing, damaged or unsafe.
         UnsupportedError: it uses what lowbit does not have.
+        UsageError: it is no path: a module of torch, say, or a model of the package onnx.
     """
+    if not isinstance(path, str | Path):
+        raise UsageError(
+            "this is no path of a file",
+            where="read",
+            expected="str or pathlib.Path",
+            found=f"{type(path).__module__}.{type(path).__qualname__}",
+            remedy=_way_of(path),
+        )
     return read_model(Path(path))
 
 
 def write(graph: Graph, path: Source) -> None:
-    """Write a network as ``.circle``, ``.onnx`` or text, whole or not at all."""
+    """Write a network as ``.circle``, ``.onnx`` or text, whole or not at all.
+
+    Raises:
+        UnsupportedError: the suffix is unknown, or the format cannot hold the network.
+        UsageError: it is no network of lowbit.
+        WriteError: the path cannot be written.
+    """
+    if not isinstance(graph, Graph):
+        found = type(graph).__qualname__
+        remedy = "quantize returns a network and a report: small, report = lowbit.quantize(…)."
+        raise UsageError(
+            "this is no network", where="write", expected="lowbit.Graph", found=found, remedy=remedy
+        )
     verify(graph)
     write_model(graph, Path(path))
 
@@ -261,6 +282,22 @@ def inspect(model: Source, *, verify: bool = False) -> dict[str, Any]:
     from lowbit.inspection import inspect_file
 
     return inspect_file(Path(model), verify=verify)
+
+
+def _way_of(model: object) -> str:
+    """Return how a network in memory comes to lowbit; nothing is imported to find out."""
+    kinds = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(model).__mro__}
+    if isinstance(model, Graph):
+        return "It is a network of lowbit already: use it as it is."
+    if "torch.Module" in kinds:
+        return "Use lowbit.nn.to_graph(module, input_shape), or torch.onnx.export and its file."
+    if "onnx.ModelProto" in kinds:
+        return 'Write it with onnx.save(model, "net.onnx") and read that file.'
+    if kinds & {"keras.Layer", "tensorflow.Layer", "tf_keras.Layer"}:
+        return 'Write it with model.export("net.onnx", format="onnx") and read that file.'
+    if isinstance(model, bytes | bytearray | memoryview):
+        return "Write the bytes to a file, its suffix .onnx, .circle or .tflite, and read that."
+    return "Write the network to a file first: .onnx, .circle, .tflite or .txt."
 
 
 def _quantized(

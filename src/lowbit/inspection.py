@@ -19,7 +19,7 @@ def inspect_file(path: Path, *, verify: bool) -> dict[str, Any]:
         ModelFormatError: the hash does not match.
     """
     graph = read_model(path)
-    if verify and path.suffix == ".circle":
+    if verify and path.suffix.lower() == ".circle":
         from lowbit.formats.circle import verify_manifest
 
         verify_manifest(path)
@@ -51,7 +51,7 @@ def _constant_bytes(graph: Graph, layer: Layer) -> int:
 
 def _table(graph: Graph, path: Path, size: int) -> list[dict[str, Any]]:
     """Return rows (name, what, bytes) that add up to the file's size."""
-    if path.suffix in (".circle", ".tflite"):
+    if path.suffix.lower() in (".circle", ".tflite"):
         from lowbit.formats.circle import byte_table
 
         nodes = {output: node.name for node in graph.nodes for output in node.outputs}

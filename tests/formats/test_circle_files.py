@@ -263,6 +263,23 @@ def test_manifest_names_schemes_and_notices_one_changed_bit(tmp_path) -> None:
         assert str(path) in error.value.where
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["\\u0061" * 10 + "aaaa", "g" * 64, "é" * 32, "", "0" * 63 + " ", "\\ud800" * 10, "F" * 64],
+    ids=["escaped", "letters", "wide", "empty", "space", "surrogates", "capitals"],
+)
+def test_a_hash_that_is_none_is_refused(tmp_path, written: str) -> None:
+    path = tmp_path / "m.circle"
+    write_model(lowbit_mlp(), path)
+    content = path.read_bytes()
+    digest = verify_manifest(path)["sha256"].encode()
+    other = written.encode()
+    path.write_bytes(content.replace(b'"' + digest + b'"', b'"' + other + b'"' + b" " * (64 - len(other))))
+    with pytest.raises(ModelFormatError) as error:
+        verify_manifest(path)
+    assert str(path) in error.value.where and "hash" in error.value.message
+
+
 def test_a_file_without_manifest_cannot_be_verified(tmp_path) -> None:
     path = tmp_path / "m.circle"
     path.write_bytes(file_of(tables_of(lowbit_mlp())))

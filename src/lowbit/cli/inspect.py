@@ -39,4 +39,9 @@ def inspect(
     )
     rows = [(row["name"], row["what"], row["bytes"]) for row in result["table"]]
     print_table("bytes", ("where", "what", "bytes"), [*rows, ("total", "", result["bytes"])])
-    say(f"{kilobytes(result['bytes'])}" + ("; hashes and invariants hold" if verify else ""), "dim")
+    held = (
+        "hashes and invariants hold"
+        if model.suffix.lower() == ".circle"
+        else "invariants hold; it has no hash"
+    )
+    say(kilobytes(result["bytes"]) + (f"; {held}" if verify else ""), "dim")

@@ -10,6 +10,7 @@ when a model is loaded, which must take milliseconds, but by `verify_manifest`.
 import hashlib
 import json
 import os
+import re
 from typing import Any
 
 from lowbit.errors import ModelFormatError
@@ -22,6 +23,7 @@ from lowbit.untrusted import map_file
 MANIFEST = "lowbit.manifest"
 FORMAT = 1
 _NO_HASH = "0" * 64
+_SHA256 = re.compile("[0-9a-f]{64}")
 _CHUNK = 2**20
 
 
@@ -71,7 +73,10 @@ def verify_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     digest = manifest.get("sha256")
     if data is None or not isinstance(digest, str):
         raise _bad(where, "the file has no manifest", MANIFEST, "none")
-    at = content.rfind(data) + data.index(digest.encode())
+    place = data.find(digest.encode()) if _SHA256.fullmatch(digest) else -1
+    if place < 0:
+        raise _bad(where, "the hash is none", "64 hexadecimal digits, written as they are", repr(digest)[:80])
+    at = content.rfind(data) + place
     found = _digest(content, at, at + len(_NO_HASH))
     if found != digest:
         raise _bad(where, "the file was changed after it was written", digest, found)
