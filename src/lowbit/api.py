@@ -1,5 +1,6 @@
 """What the command line does, as functions: read, quantize, write, load, evaluate, predict, inspect."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,11 +53,11 @@ def read(path: Source) -> Graph:
         UnsupportedError: it uses what lowbit does not have.
         UsageError: it is no path: a module of torch, say, or a model of the package onnx.
     """
-    if not isinstance(path, str | Path):
+    if not isinstance(path, str | os.PathLike):
         raise UsageError(
             "this is no path of a file",
             where="read",
-            expected="str or pathlib.Path",
+            expected="str or os.PathLike",
             found=f"{type(path).__module__}.{type(path).__qualname__}",
             remedy=_way_of(path),
         )
@@ -72,10 +73,12 @@ def write(graph: Graph, path: Source) -> None:
         WriteError: the path cannot be written.
     """
     if not isinstance(graph, Graph):
-        found = type(graph).__qualname__
-        remedy = "quantize returns a network and a report: small, report = lowbit.quantize(…)."
         raise UsageError(
-            "this is no network", where="write", expected="lowbit.Graph", found=found, remedy=remedy
+            "this is no network",
+            where="write",
+            expected="lowbit.Graph",
+            found=type(graph).__qualname__,
+            remedy="quantize returns a network and a report: small, report = lowbit.quantize(…).",
         )
     verify(graph)
     write_model(graph, Path(path))
