@@ -126,7 +126,7 @@ def test_a_figure_inside_rows(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="no such figure"):
         kept(Row("a", "a", result="sizes", select={"network": "b"}), tmp_path)
     (tmp_path / "sizes.json").write_text("[1")
-    with pytest.raises(FileError, match="damaged"):
+    with pytest.raises(FileError, match="this is no result"):
         kept(row, tmp_path)
 
 

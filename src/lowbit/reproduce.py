@@ -5,7 +5,6 @@ of ``results/`` and the place in it. A figure of several seeds is their median.
 """
 
 import difflib
-import json
 import shlex
 import statistics
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lowbit.errors import DataError, FileError, PlanError
+from lowbit.state import parsed
 from lowbit.untrusted import read_file
 
 if TYPE_CHECKING:
@@ -183,10 +183,7 @@ def _of_recipe(recipes: Path, name: str) -> dict[str, Any]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(read_file(path, limit=_MOST_BYTES)))
-    except (ValueError, TypeError) as error:
-        raise FileError("the result is damaged", where=str(path), found=str(error)) from error
+    return parsed(read_file(path, limit=_MOST_BYTES), str(path), "result", "Make it again.")
 
 
 def _entry(row: Row, made: dict[str, Any]) -> dict[str, Any] | None:

@@ -16,8 +16,9 @@ from lowbit.data import Dataset, load, write_npz
 from lowbit.errors import DataError, FileError, MissingExtra, PlanError, WriteError
 from lowbit.formats import write_model
 from lowbit.ir import Graph
+from lowbit.state import digest
 from lowbit.sweep import Point, Setting, Sweep, Workers, front, grid, points, sweep
-from lowbit.sweep.cache import Cache, digest
+from lowbit.sweep.cache import Cache
 from lowbit.sweep.parallel import run_parallel
 from tests.ir.networks import float_mlp
 

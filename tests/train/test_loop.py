@@ -19,19 +19,19 @@ from safetensors.torch import save
 
 from lowbit.train import Recipe, Splits, train
 from lowbit.train.checkpoint import read_tensors, write_tensors
+from lowbit.train.judging import held_out
 
 QUICK = {"network": "lenet", "data": "made", "epochs": 2, "batch": 16, "name": "quick"}
 
 
 def made(count: int = 80, seed: int = 0) -> Splits:
-    """Return pictures whose class is the place of a bright square."""
+    """Return pictures whose class is the place of a bright square, 20 of them to be judged by."""
     random = np.random.default_rng(seed)
-    labels = random.integers(0, 10, count)
-    pictures = random.integers(0, 60, (count, 28, 28), np.uint8)
+    labels = random.integers(0, 10, count + 20)
+    pictures = random.integers(0, 60, (count + 20, 28, 28), np.uint8)
     for picture, label in zip(pictures, labels, strict=True):
         picture[14 * (label // 5) :, 5 * (label % 5) :][:12, :5] += 190
-    data = load((pictures, labels))
-    return Splits(data, load((pictures[:20], labels[:20])))
+    return Splits(load((pictures[:count], labels[:count])), load((pictures[count:], labels[count:])))
 
 
 def recipe(**settings: Any) -> Recipe:
@@ -76,18 +76,13 @@ def test_samples_kept_out_judge_in_place_of_the_test_samples(tmp_path: Path) -> 
     splits, settings = made(), recipe(epochs=1, validation=30)
     result = train(settings, splits, out=tmp_path / "held")
     assert result.facts["test_samples"] == 30
-    cut = [
-        load((data.samples, data.labels))
-        for data in (splits.held_out(30).train, splits.held_out(30).test)
-        if data.labels is not None
-    ]
-    assert [len(data) for data in cut] == [50, 30]
-    np.testing.assert_array_equal(cut[1].samples, splits.train.samples[50:])
-    same = train(replace(settings, validation=0), Splits(*cut), out=tmp_path / "cut")
+    assert result.facts["judged_by"] == "30 training samples kept out, by class, seed 0"
+    cut = held_out(splits.train, 30)
+    same = train(replace(settings, validation=0), cut, out=tmp_path / "cut")
     assert [row["loss"] for row in same.facts["curve"]] == [row["loss"] for row in result.facts["curve"]]
-    assert same.top1 == result.top1
-    with pytest.raises(PlanError, match="too many samples are kept out"):
-        train(recipe(validation=80), splits, out=tmp_path / "all")
+    assert same.top1 == result.top1 and same.facts["judged_by"] == "the test samples"
+    with pytest.raises(PlanError, match="too many samples are kept out; expected at most 70"):
+        train(recipe(validation=71), splits, out=tmp_path / "all")
 
 
 def test_a_checkpoint_from_before_a_setting_existed_is_gone_on_from(tmp_path: Path) -> None:

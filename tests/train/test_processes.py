@@ -33,9 +33,12 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"
 def written(folder: Path, network: str, epochs: int, plan: str = "", count: int = 256) -> list[str]:
     """Write data and recipe; return the words of the command."""
     random = np.random.default_rng(0)
-    pictures, labels = random.integers(0, 256, (count, 28, 28), np.uint8), random.integers(0, 10, count)
+    pictures = random.integers(0, 256, (count + 40, 28, 28), np.uint8)
+    labels = random.integers(0, 10, count + 40)
     data = folder / "data.npz"
-    np.savez(data, x_train=pictures, y_train=labels, x_test=pictures[:40], y_test=labels[:40])
+    parts = {"train": slice(count), "test": slice(count, None)}
+    inputs = {f"x_{name}": pictures[part] for name, part in parts.items()}
+    np.savez(data, **inputs, **{f"y_{name}": labels[part] for name, part in parts.items()})
     recipe = folder / "made.toml"
     recipe.write_text(RECIPE.format(network=network, data=data, epochs=epochs, plan=plan))
     return ["-m", "lowbit", "train", str(recipe), "--device", "cpu", "--json"]

@@ -17,6 +17,21 @@ RECIPES = sorted(
     path for path in (Path(__file__).parents[2] / "recipes").glob("*.toml") if path.stem != "rows"
 )
 LEAST = {"network": "lenet", "data": "fashion", "epochs": 1}
+NO_NAMES = (
+    "../../x",
+    "/x",
+    "a/b",
+    ".",
+    "..",
+    ".hidden",
+    "a\\b",
+    "a\0b",
+    "a\nb",
+    "a\n",
+    "\x1b[2J",
+    "-rf",
+    "x" * 101,
+)
 
 
 def recipe(**settings: Any) -> Recipe:
@@ -61,6 +76,13 @@ def test_a_recipe_survives_json() -> None:
         ({"plan": {"conv1": "binary"}}, "table of tables"),
         ({"augmentation": {"flip": 1}}, "expected bool"),
         ({"schedule": {"warmup": 1.5}}, "at most 1.0"),
+        ({"judge": "tests"}, "test or training"),
+        ({"judge": "training", "validation": 3}, "kept out or they judge"),
+        ({"plan": {"*": {"weight": 3}}}, "no text"),
+        ({"seed": 1 << 70}, "at most"),
+        ({"optimizer": {"rate": 10**400}}, "expected float"),
+        ({"normalize": [float("nan"), 1]}, "found nan|expected float"),
+        *(({"name": name}, "name of files") for name in NO_NAMES),
     ],
 )
 def test_wrong_settings_are_explained(settings: dict[str, Any], says: str) -> None:

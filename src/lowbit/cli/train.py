@@ -1,6 +1,7 @@
 """``lowbit train``: a recipe in, a folder with a trained network out."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,9 @@ def train(
         int | None,
         typer.Option("--validation", min=1, help="Training samples to judge by, not the test samples."),
     ] = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="test; or training: the samples that are learned judge too.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on from the folder's checkpoint, or start again.")
     ] = True,
@@ -45,7 +49,7 @@ def train(
     from lowbit.train import Recipe, Splits
     from lowbit.train import train as run
 
-    named = {"seed": seed, "epochs": epochs, "validation": validation}
+    named = {"seed": seed, "epochs": epochs, "validation": validation, "judge": judge}
     given = {name: value for name, value in named.items() if value is not None}
     chosen = Recipe.read(recipe, **given)
     folder = output or Path("runs") / f"{chosen.name}-seed{chosen.seed}"
@@ -67,7 +71,7 @@ def train(
         _print(result, as_json)
 
 
-def _command(recipe: Path, given: dict[str, int]) -> str:
+def _command(recipe: Path, given: Mapping[str, object]) -> str:
     words = " ".join(f"--{name} {value}" for name, value in given.items())
     return f"lowbit train recipes/{recipe.name} --data DIR {words}".strip()
 
@@ -79,6 +83,6 @@ def _print(result: "Result", as_json: bool) -> None:
     facts = result.facts
     say(
         f"{result.folder}: top-1 {facts['top1']:.2%}, top-5 {facts['top5']:.2%} of {facts['test_samples']} "
-        f"samples, {facts['cpu_s']:.0f} CPU s"
+        f"samples ({facts['judged_by']}), {facts['cpu_s']:.0f} CPU s"
     )
     say(f"Next: lowbit quantize {result.folder}/model.onnx -o small.circle --data …", "dim")

@@ -1,10 +1,10 @@
 """Hardware reports: what ``lowbit hdl`` leaves in a project's folder, or a JSON of several."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from lowbit.errors import DataError
+from lowbit.errors import DataError, ModelFormatError
+from lowbit.state import parsed
 from lowbit.untrusted import read_file
 
 REPORT = "report.json"
@@ -24,10 +24,10 @@ def read_hardware(path: Path) -> tuple[dict[str, Any], ...]:
     """
     file = path / REPORT if path.is_dir() else path
     try:
-        made = json.loads(read_file(file, limit=_MOST_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise _no_report(file, str(error)[:80]) from error
-    rows = made.get("rows", [made]) if isinstance(made, dict) else None
+        made = parsed(read_file(file, limit=_MOST_BYTES), str(file), "hardware report")
+    except ModelFormatError as error:
+        raise _no_report(file, error.found) from error
+    rows = made.get("rows", [made])
     if not isinstance(rows, list) or not all(_is_report(row) for row in rows):
         raise _no_report(file, "something else")
     return tuple(rows[:_MOST_ROWS])

@@ -4,7 +4,6 @@ An entry is a JSON file named after the hash of everything that went into it. It
 an entry that was cut short, or changed, is no entry: it is measured again and replaced.
 """
 
-import hashlib
 import json
 import os
 from functools import cache
@@ -15,6 +14,7 @@ import numpy as np
 
 import lowbit
 from lowbit.errors import FileError, WriteError
+from lowbit.state import digest, parsed
 from lowbit.untrusted import read_file, write_atomic
 
 _LARGEST_ENTRY = 1 << 26
@@ -42,7 +42,8 @@ class Cache:
     def get(self, key: str) -> dict[str, Any] | None:
         """Return what was kept, or None where there is nothing whole."""
         try:
-            entry = json.loads(read_file(self._path(key), limit=_LARGEST_ENTRY))
+            path = self._path(key)
+            entry = parsed(read_file(path, limit=_LARGEST_ENTRY), str(path), "entry of the cache")
             result = entry["result"]
             return dict(result) if entry["sha256"] == digest(key, result) else None
         except (FileError, ValueError, TypeError, KeyError):
@@ -60,17 +61,6 @@ class Cache:
 def default_folder() -> Path:
     """Return the user's cache folder for sweeps."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lowbit" / "sweep"
-
-
-def digest(*parts: object) -> str:
-    """Return a hash of bytes and JSON-ready values, in order."""
-    total = hashlib.sha256()
-    for part in parts:
-        content = (
-            bytes(part) if isinstance(part, bytes | memoryview) else json.dumps(part, sort_keys=True).encode()
-        )
-        total.update(len(content).to_bytes(8, "little") + content)
-    return total.hexdigest()
 
 
 @cache

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from lowbit.errors import FileError
+from lowbit.state import parsed
 from lowbit.sweep.settings import Setting
 from lowbit.untrusted import read_file, write_atomic
 
@@ -80,7 +81,7 @@ class Sweep:
             FileError: it cannot be read, or is no sweep.
         """
         try:
-            made = json.loads(read_file(path, limit=_LARGEST))
+            made = parsed(read_file(path, limit=_LARGEST), str(path), "sweep")
             models = tuple(Model(**model) for model in made.pop("models"))
             rows = tuple(_row(row) for row in made.pop("rows"))
             return cls(models, rows, str(made.pop("data")), made)

@@ -20,7 +20,8 @@ from lowbit.ir.text import from_text, to_text
 from lowbit.provenance import provenance
 from lowbit.quantization.choice import chosen_samples
 from lowbit.scores import checked_labels, score, top
-from lowbit.sweep.cache import Cache, digest, program_digest
+from lowbit.state import digest
+from lowbit.sweep.cache import Cache, program_digest
 from lowbit.sweep.measure import Task, measure
 from lowbit.sweep.parallel import run_parallel
 from lowbit.sweep.result import Model, Row, Sweep

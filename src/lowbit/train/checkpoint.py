@@ -15,22 +15,29 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from lowbit.errors import ModelFormatError
+from lowbit.state import canonical, digest, entry, parsed
 from lowbit.untrusted import read_file, write_atomic
 
 _LIMIT = 1 << 36
-_FACTS = "lowbit"
+_FACTS, _CHECKSUM = "lowbit", "sha256"
+FRESH = "Start the run again with --fresh."
 
 
 def write_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
 ) -> None:
-    """Write tensors by name, and JSON-ready facts beside them.
+    """Write tensors by name, JSON-ready facts beside them, and a checksum of both.
 
     Raises:
         WriteError: the file cannot be written.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomic(path, save(plain, {_FACTS: json.dumps(facts)}))
+    content = memoryview(save(plain, {_FACTS: json.dumps(facts)}))
+    header, numbers = _header(content, str(path)), _numbers(content)
+    header["__metadata__"][_CHECKSUM] = digest(header, numbers)
+    text = canonical(header)
+    text += b" " * (-len(text) % 8)  # numbers begin at a multiple of eight
+    write_atomic(path, (len(text).to_bytes(8, "little"), text, bytes(numbers)))
 
 
 def read_tensors(
@@ -38,23 +45,45 @@ def read_tensors(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return tensors by name and facts, among them those that are needed.
 
+    A file without a checksum, of an earlier lowbit, is read all the same.
+
     Raises:
         FileError: the file is missing, damaged, or none of ours.
     """
     content = read_file(path, limit=_LIMIT)
     try:
         tensors = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        facts = json.loads(header["__metadata__"][_FACTS])
-        return tensors, {name: facts[name] for name in needed}
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ModelFormatError(
-            "this is no file of tensors that a training run wrote",
-            where=str(path),
-            expected="safetensors with lowbit's facts",
-            found=str(error),
-            remedy="Start the run again with --fresh.",
-        ) from error
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise _none_of_ours(path, str(error)) from error
+    header = _header(memoryview(content), str(path))
+    metadata = entry(header, "__metadata__", dict, str(path), FRESH)
+    checksum = metadata.pop(_CHECKSUM, None)
+    if checksum is not None and checksum != digest(header, _numbers(memoryview(content))):
+        raise _none_of_ours(path, "another checksum than it was written with")
+    facts = parsed(entry(metadata, _FACTS, str, str(path), FRESH), str(path), _KIND, FRESH)
+    if absent := [name for name in needed if not isinstance(facts.get(name), dict)]:
+        raise _none_of_ours(path, f"no {' and no '.join(absent)}")
+    return tensors, facts
+
+
+def _header(content: memoryview, where: str) -> dict[str, Any]:
+    """Return the table of tensors and the metadata of a safetensors file."""
+    length = int.from_bytes(content[:8], "little")
+    return parsed(bytes(content[8 : 8 + length]), where, _KIND, FRESH)
+
+
+def _numbers(content: memoryview) -> memoryview:
+    return content[8 + int.from_bytes(content[:8], "little") :]
+
+
+def _none_of_ours(path: str | os.PathLike[str], found: str) -> ModelFormatError:
+    expected = "safetensors with lowbit's facts"
+    return ModelFormatError(
+        f"this is no {_KIND}", where=str(path), expected=expected, found=found, remedy=FRESH
+    )
+
+
+_KIND = "file of tensors that a training run wrote"
 
 
 def training_state(
@@ -97,7 +126,7 @@ def restore_training(
         raise ModelFormatError(
             "the checkpoint does not fit the network",
             found=str(error).splitlines()[0],
-            remedy="Start the run again with --fresh.",
+            remedy=FRESH,
         ) from error
 
 

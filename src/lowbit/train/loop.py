@@ -21,6 +21,7 @@ from lowbit.train.agreement import agreement
 from lowbit.train.augmentation import augment
 from lowbit.train.checkpoint import write_tensors
 from lowbit.train.export import write_networks
+from lowbit.train.judging import judged_splits
 from lowbit.train.loss import loss_of
 from lowbit.train.metrics import Metrics
 from lowbit.train.recipe import Recipe
@@ -52,7 +53,7 @@ def train(
 
     Args:
         recipe: what to do.
-        data: samples in [0, 1] with labels; with `Recipe.validation` the test samples are not looked at.
+        data: samples in [0, 1] with labels; `Recipe.validation` and `Recipe.judge` say which of them judge.
         out: the folder; made where it is missing.
         device: ``auto``, ``cpu`` or ``cuda``; under ``torchrun`` every process takes part.
         resume: go on from the folder's checkpoint, where there is one.
@@ -62,15 +63,14 @@ def train(
 
     Raises:
         PlanError: the recipe does not fit the network or the samples, or a checkpoint not the recipe.
-        DataError: samples do not fit the network, or are fewer than a batch.
+        DataError: samples do not fit the network, are fewer than a batch, or are to be judged by themselves.
         NumericError: a loss that is not finite; the last good checkpoint stays.
         MissingExtra: ``tensorboard`` is not installed.
     """
-    if recipe.validation:
-        data = data.held_out(recipe.validation)
+    data, judges = judged_splits(recipe, data)
     run = prepare_run(recipe, data, Path(out), device)
     start = run.restore() if resume else Position()
-    metrics = Metrics(run.folder, start.epoch, tensorboard and run.fabric.is_global_zero)
+    metrics = Metrics(run.folder, start.curve, tensorboard and run.fabric.is_global_zero)
     clock = Clock(start)
     for epoch in range(start.epoch, recipe.epochs):
         losses = _epoch(run, epoch, progress)
@@ -80,9 +80,10 @@ def train(
         row |= clock.seconds()
         if run.fabric.is_global_zero:
             metrics.add(row)
-        run.keep(Position(epoch + 1, row["cpu_s"], row["wall_s"]))
+        run.keep(Position(epoch + 1, row["cpu_s"], row["wall_s"], tuple(metrics.rows)))
     metrics.close()
-    return _finish(run, metrics, clock, data, command)
+    facts = {"judged_by": judges, "data": data.name}
+    return _finish(run, metrics, clock, facts, command)
 
 
 def _epoch(run: Run, epoch: int, progress: Progress | None) -> Tensor:
@@ -163,7 +164,7 @@ def accuracy(run: Run, module: nn.Module, samples: Samples) -> dict[str, float]:
     return {"top1": top1 / len(samples), "top5": top5 / len(samples)}
 
 
-def _finish(run: Run, metrics: Metrics, clock: Clock, data: Splits, command: str) -> Result:
+def _finish(run: Run, metrics: Metrics, clock: Clock, known: dict[str, str], command: str) -> Result:
     recipe = run.recipe
     if recipe.reestimate:
         reestimate_batchnorm(run.judged, _plain_batches(run))
@@ -175,7 +176,7 @@ def _finish(run: Run, metrics: Metrics, clock: Clock, data: Splits, command: str
         **figures,
         "test_samples": len(run.test),
         **clock.seconds(),
-        "data": data.name,
+        **known,
         "settings": recipe.to_dict(),
         "new_weights": run.new,
         **provenance(command or f"lowbit train recipes/{recipe.name}.toml --seed {recipe.seed}"),

@@ -2,16 +2,22 @@
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
 from pathlib import Path
+from sys import float_info
 from typing import Any, Self
 
 from lowbit.errors import PlanError
+from lowbit.nn import Plan
 from lowbit.untrusted import read_file
 
 _LARGEST_FILE = 1 << 20
+_LARGEST_SEED = 1 << 40  # epochs have seeds of their own, of 64 bits
+_LARGEST = float_info.max
 
 
 class _Table:
@@ -173,8 +179,9 @@ class Recipe(_Table):
         average: decay per step of the moving average of weights; 0 for none.
         reestimate: batches by which statistics of batch normalization are taken again at the end.
         evaluate_every: epochs between two points of the learning curve.
-        validation: training samples kept out, the last ones, by which the network is judged instead of by the
-            test samples: to choose settings by.
+        validation: training samples kept out, a share of every class, by which the network is judged instead
+            of by the test samples: to choose settings by.
+        judge: ``test``, or ``training``: the samples that are learned judge too (`lowbit.train.judging`).
         optimizer, schedule, augmentation, loss: see there.
         plan: by layer-name pattern, the arguments of `lowbit.nn.LayerPlan`; empty for a float network.
         published: see there.
@@ -193,6 +200,7 @@ class Recipe(_Table):
     reestimate: int = 0
     evaluate_every: int = 1
     validation: int = 0
+    judge: str = "test"
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -202,13 +210,20 @@ class Recipe(_Table):
 
     def __post_init__(self) -> None:
         _choose(self.precision, ("float32", "bf16"), "precision")
+        _choose(self.judge, ("test", "training"), "judge")
+        _check_name(self.name)
+        Plan.of(self.plan)
+        if self.validation and self.judge == "training":
+            found = f"validation = {self.validation}, judge = 'training'"
+            raise PlanError("samples are kept out or they judge", where="recipe", found=found)
         for name in ("epochs", "batch", "evaluate_every"):
             _within(getattr(self, name), name, above=0)
-        _within(self.seed, "seed")
+        _within(self.seed, "seed", most=_LARGEST_SEED)
         _within(self.reestimate, "reestimate")
         _within(self.validation, "validation")
         _within(self.average, "average", most=1.0)
-        if len(self.normalize) not in (0, 2) or (self.normalize and not self.normalize[1] > 0):
+        finite = all(map(isfinite, self.normalize))
+        if len(self.normalize) not in (0, 2) or not finite or (self.normalize and not self.normalize[1] > 0):
             found = str(list(self.normalize))
             raise PlanError("normalize", where="recipe", expected="[mean, deviation above 0]", found=found)
 
@@ -223,7 +238,7 @@ class Recipe(_Table):
         where, content = str(path), read_file(path, limit=_LARGEST_FILE)
         try:
             table = tomllib.loads(content.decode())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise PlanError("the recipe is not TOML", where=where, found=str(error)) from error
         return cls.of({"name": Path(path).stem, **table, **given}, where)
 
@@ -256,11 +271,11 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         if isinstance(value, Mapping):
             return kind.of(value, where)
     elif kind is float:
-        if isinstance(value, float | int) and not isinstance(value, bool):
+        if isinstance(value, float | int) and not isinstance(value, bool) and abs(value) <= _LARGEST:
             return float(value)
     elif kind == tuple[float, ...]:
-        if isinstance(value, list) and all(isinstance(item, float | int) for item in value):
-            return tuple(map(float, value))
+        if isinstance(value, list):
+            return tuple(_value(float, item, where) for item in value)
     elif kind in (int, str, bool):
         if type(value) is kind:
             return value
@@ -268,6 +283,20 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return value
     name = kind.__name__ if isinstance(kind, type) else "a table of tables"
     raise PlanError("a setting has the wrong type", where=where, expected=name, found=repr(value))
+
+
+def _check_name(name: str) -> None:
+    """Refuse what is more than the name of a file: folders of runs and files of results are called by it."""
+    if name and not re.fullmatch(_NAME, name):
+        raise PlanError(
+            "a recipe's name is a name of files",
+            where="name",
+            expected="at most 100 letters, digits, spaces and . _ - + =, the first a letter, digit or _",
+            found=repr(name[:120]),
+        )
+
+
+_NAME = r"\w[\w .+=-]{0,99}"
 
 
 def _choose(found: str, choices: tuple[str, ...], where: str) -> None:

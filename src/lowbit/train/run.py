@@ -13,7 +13,9 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lowbit.errors import PlanError
-from lowbit.train.checkpoint import read_tensors, restore_training, training_state, write_tensors
+from lowbit.state import entry
+from lowbit.train.checkpoint import FRESH, read_tensors, restore_training, training_state, write_tensors
+from lowbit.train.metrics import Row, curve_of, read_curve
 from lowbit.train.network import build, teacher
 from lowbit.train.popcount import count_signs
 from lowbit.train.recipe import Optimizer, Recipe
@@ -25,11 +27,25 @@ from lowbit.zoo import network
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run is: epochs done, and the seconds they took over all starts."""
+    """Where a run is: epochs done, the seconds they took over all starts, and the learning curve so far."""
 
     epoch: int = 0
     cpu_s: float = 0.0
     wall_s: float = 0.0
+    curve: tuple[Row, ...] = ()
+
+    @classmethod
+    def of(cls, facts: Row, folder: Path) -> "Position":
+        """Return the position of a checkpoint; one of an earlier lowbit has its curve beside it.
+
+        Raises:
+            ModelFormatError: an entry is missing or of another kind.
+        """
+        where = str(folder / CHECKPOINT)
+        epoch = entry(facts, "epoch", int, where, FRESH)
+        cpu_s, wall_s = (entry(facts, name, float, where, FRESH) for name in ("cpu_s", "wall_s"))
+        curve = curve_of(facts["curve"], where) if "curve" in facts else read_curve(folder, epoch)
+        return cls(epoch, cpu_s, wall_s, curve)
 
 
 class Clock:
@@ -88,8 +104,9 @@ class Run:
                 found=_differences(facts["recipe"], self.recipe.to_dict()),
                 remedy="Give another --out, or start again with --fresh.",
             )
+        position = Position.of(facts["position"], self.folder)
         restore_training(tensors, self.module, self.optimizer, self.average)
-        return Position(**facts["position"])
+        return position
 
     def keep(self, position: Position) -> None:
         """Write the checkpoint."""

@@ -1,7 +1,7 @@
 """A data set as tensors on the device: whole, and as bytes where pictures were bytes."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lowbit.data import Dataset, load
-from lowbit.errors import DataError, PlanError
+from lowbit.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,22 +27,6 @@ class Splits:
         Errors are those of `lowbit.data.load`.
         """
         return cls(load(source, "train", folder=folder), load(source, "test", folder=folder))
-
-    def held_out(self, count: int) -> "Splits":
-        """Return the training samples without the last ones, and those in place of the test samples.
-
-        Raises:
-            PlanError: none would be left to learn from.
-        """
-        left = len(self.train) - count
-        if left < 1:
-            raise PlanError(
-                "too many samples are kept out",
-                where="validation",
-                expected=f"fewer than {len(self.train)}",
-                found=str(count),
-            )
-        return Splits(_part(self.train, slice(left)), _part(self.train, slice(left, None)))
 
     @property
     def name(self) -> str:
@@ -100,11 +84,6 @@ def samples_of(
     if numbers.ndim == 3:
         numbers = numbers[:, None]
     return Samples(numbers.to(device), torch.from_numpy(dataset.labels).to(device), normalize, shape)
-
-
-def _part(dataset: Dataset, chosen: slice) -> Dataset:
-    labels = None if dataset.labels is None else dataset.labels[chosen]
-    return replace(dataset, samples=dataset.samples[chosen], labels=labels)
 
 
 def _bytes(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
