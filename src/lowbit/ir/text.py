@@ -21,20 +21,25 @@ import binascii
 import hashlib
 import json
 import re
-from math import prod
-from typing import Any
+from math import isfinite, prod
+from typing import Any, NoReturn
 
 import numpy as np
 
-from lowbit.errors import LowbitError, ModelFormatError
+from lowbit.errors import LowbitError, ModelFormatError, TooLargeError
 from lowbit.ir.graph import DTYPES, Array, Attribute, Graph, Node, Value
 from lowbit.planes import word_count
 from lowbit.schemes import Encoding, encoding_from_dict
 
 VERSION = 1
+MAX_NODES = 10_000
+MAX_LINES = 10 * MAX_NODES
+MAX_RANK = 8
 _LISTED = 64  # constants up to this many elements are printed as lists
 _FIELD = re.compile(r"\s*")
 _WORD = re.compile(r"[A-Za-z_][\w.]*")
+# What a line of a stranger can raise; recursion by brackets in brackets, arithmetic by numbers out of range.
+_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, ArithmeticError, RecursionError, LowbitError)
 
 
 def to_text(graph: Graph, *, constants: bool = True) -> str:
@@ -58,22 +63,31 @@ def from_text(text: str, where: str = "text") -> Graph:
 
     Raises:
         ModelFormatError: names the line that cannot be read and what it should look like.
+        TooLargeError: there are more nodes, or other lines, than a network has.
     """
     lines = text.splitlines()
     if not lines or lines[0].split() != ["lowbit", str(VERSION)]:
         raise ModelFormatError(
             "not a lowbit text file", where=where, expected=f"'lowbit {VERSION}'", found=repr(lines[:1])
         )
+    _check_count(lines, where)
     graph = Graph("")
     for number, line in enumerate(lines[1:], 2):
         if line.strip() and not line.startswith("#"):
             try:
                 _read_line(graph, line)
-            except (ValueError, TypeError, KeyError, IndexError, LowbitError) as error:
+            except _UNREADABLE as error:
                 raise ModelFormatError(
                     f"cannot read the line: {error}", where=f"{where}:{number}", found=repr(line[:80])
                 ) from error
     return graph
+
+
+def _check_count(lines: list[str], where: str) -> None:
+    nodes = sum(line.startswith("node") for line in lines)
+    for what, found, most in (("nodes", nodes, MAX_NODES), ("lines", len(lines), MAX_LINES)):
+        if found > most:
+            raise TooLargeError(f"too many {what}", where=where, expected=f"at most {most}", found=str(found))
 
 
 def _value_line(value: Value, constants: bool) -> str:
@@ -131,7 +145,7 @@ def _read_line(graph: Graph, line: str) -> None:
 
 def _fields(line: str) -> list[Any]:
     """Return bare words and JSON values, separated by spaces."""
-    decoder, fields, at = json.JSONDecoder(), [], 0
+    decoder, fields, at = json.JSONDecoder(parse_constant=_no_number), [], 0
     while at < len(line.rstrip()):
         at = _FIELD.match(line, at).end()  # type: ignore[union-attr]
         word = _WORD.match(line, at)
@@ -144,14 +158,22 @@ def _fields(line: str) -> list[Any]:
     return fields
 
 
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number of a network")
+
+
 def _read_value(name: str, dtype: str, shape: list[Any], encoding: Any, data: Any) -> Value:
     if dtype not in DTYPES:
         raise ValueError(f"unknown dtype {dtype!r}")
-    if not all(isinstance(length, str) or (isinstance(length, int) and length >= 0) for length in shape):
+    if len(shape) > MAX_RANK or not all(isinstance(length, str) or _is_length(length) for length in shape):
         raise ValueError(f"bad shape {shape!r}")
     meaning = None if encoding is None else encoding_from_dict(encoding)
     array = None if data is None else _read_data(dtype, shape, meaning, data)
     return Value(name, dtype, tuple(shape), array, meaning)
+
+
+def _is_length(length: object) -> bool:
+    return isinstance(length, int) and not isinstance(length, bool) and 0 <= length < 2**63
 
 
 def _read_data(dtype: str, shape: list[Any], encoding: Encoding | None, data: Any) -> Array:
@@ -160,7 +182,7 @@ def _read_data(dtype: str, shape: list[Any], encoding: Encoding | None, data: An
     if dtype == "planes" and encoding is not None:
         stored = (*stored[:1], encoding.bits, word_count(prod(stored[1:])))
     if isinstance(data, list | int | float):
-        return np.array(data, kind).reshape(stored)
+        return _listed(data, kind).reshape(stored)
     if not isinstance(data, str) or not data.startswith("base64:"):
         raise ValueError("the constant's data was left out of this text")
     try:
@@ -170,9 +192,33 @@ def _read_data(dtype: str, shape: list[Any], encoding: Encoding | None, data: An
     return np.frombuffer(raw, kind.newbyteorder("<")).astype(kind, copy=False).reshape(stored)
 
 
+def _listed(data: object, kind: np.dtype[Any]) -> Array:
+    """Return a constant that is given as a list; integers are taken as they are or not at all."""
+    given = np.array(data)
+    if given.size and given.dtype.kind not in (
+        "iufb" if kind.kind == "f" else "b" if kind.kind == "b" else "iu"
+    ):
+        raise ValueError(f"{given.dtype} where {kind} is declared")
+    with np.errstate(over="raise"):
+        array = given.astype(kind)
+    if kind.kind != "f" and not np.array_equal(array, given):
+        raise ValueError(f"an integer is out of the range of {kind}")
+    return array
+
+
 def _read_node(name: str, op: str, inputs: list[Any], outputs: list[Any], attributes: dict[str, Any]) -> Node:
     domain, _, short = op.rpartition(".")
     if not all(isinstance(item, str) for item in (*inputs, *outputs)):
         raise ValueError("inputs and outputs are names")
-    known = {key: tuple(item) if isinstance(item, list) else item for key, item in attributes.items()}
+    known = {key: _read_attribute(key, item) for key, item in attributes.items()}
     return Node(short, tuple(inputs), tuple(outputs), known, name, domain)
+
+
+def _read_attribute(name: str, item: Any) -> Attribute:
+    numbers = item if isinstance(item, list) else [] if isinstance(item, str) else [item]
+    plain = all(
+        isinstance(each, int | float) and not isinstance(each, bool) and isfinite(each) for each in numbers
+    )
+    if not plain:
+        raise ValueError(f"attribute {name!r} is no number, text or row of numbers")
+    return tuple(item) if isinstance(item, list) else item

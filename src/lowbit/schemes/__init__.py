@@ -21,18 +21,18 @@ SCHEMES: dict[str, type[Encoding]] = {
 }
 
 
-def encoding_from_dict(fields: dict[str, Any]) -> Encoding:
+def encoding_from_dict(fields: Any) -> Encoding:
     """Return the encoding that some scheme's ``to_dict`` described.
 
     Raises:
         SchemeError: the scheme is unknown or a field is missing or of the wrong kind.
     """
-    name = fields.get("scheme")
-    if name not in SCHEMES:
-        raise SchemeError("unknown scheme", expected=" or ".join(SCHEMES), found=repr(name))
+    name = fields.get("scheme") if isinstance(fields, dict) else None
+    if not isinstance(name, str) or name not in SCHEMES:
+        raise SchemeError("unknown scheme", expected=" or ".join(SCHEMES), found=repr(name or fields)[:80])
     try:
         return SCHEMES[name].from_dict(fields)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise SchemeError("an encoding cannot be read", where=str(name), found=repr(error)) from error
 
 
