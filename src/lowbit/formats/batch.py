@@ -1,13 +1,15 @@
 """Opens the batch of a network that was exported for one sample.
 
 Exporters fix the batch to 1 because the format has no open dimension or because nobody asked. A network
-that treats samples independently computes the same for any number of them; type inference proves it.
+that treats samples independently computes the same for any number of them; type inference proves it, with a
+look at the nodes that combine elements along an axis: a softmax over the batch keeps the shape of its input.
 """
 
 import numpy as np
 
 from lowbit.errors import LowbitError
-from lowbit.ir import Graph, infer
+from lowbit.ir import Graph, Node, infer
+from lowbit.ir.infer import call_of
 
 BATCH = "batch"
 """How an open first dimension is called where a file does not say."""
@@ -26,7 +28,19 @@ def open_batch(graph: Graph) -> Graph:
         infer(opened)
     except LowbitError:
         return graph
+    if any(_combines_samples(opened, node) for node in opened.nodes):
+        return graph
     return opened if all(opened.value(name).shape[:1] == (BATCH,) for name in opened.outputs) else graph
+
+
+def _combines_samples(graph: Graph, node: Node) -> bool:
+    """Return whether a node combines elements along an open axis."""
+    if node.domain or node.op not in ("Softmax", "LogSoftmax", "MatMul", "Gemm"):
+        return False
+    call, shape = call_of(graph, node), graph.value(node.inputs[0]).shape
+    if node.op == "Gemm":
+        return isinstance(shape[0 if call.integer("transA") else 1], str)
+    return isinstance(shape[-1 if node.op == "MatMul" else call.integer("axis")], str)
 
 
 def _open_reshapes(graph: Graph) -> None:

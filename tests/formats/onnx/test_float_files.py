@@ -166,6 +166,21 @@ def test_fixed_batch_is_opened() -> None:
     np.testing.assert_allclose(evaluate(graph, {"x": x})["y"], single, rtol=1e-5, atol=1e-6)
 
 
+MIXING = {
+    "softmax over the batch": "y = Softmax<axis = 0>(x)",
+    "logarithm of it": "y = LogSoftmax<axis = -2>(x)",
+    "product": "t = Transpose<perm = [1, 0]>(x)\np = MatMul(t, x)\ny = MatMul(x, p)",
+    "Gemm": "p = Gemm<transA = 1>(x, x)\ny = MatMul(x, p)",
+}
+
+
+@pytest.mark.parametrize("text", MIXING.values(), ids=MIXING)
+def test_a_batch_whose_samples_see_each_other_stays_fixed(text: str) -> None:
+    """For one sample a softmax over the batch is 1; for six it would be something else, of the same shape."""
+    proto = model(text, {}, inputs="float[1, 12] x", outputs="float[1, 12] y")
+    assert from_proto(proto).value("x").shape == (1, 12)
+
+
 @pytest.mark.parametrize(
     "kind", ["classes", "classes, no map", "two classes", "text classes", "numbers", "several labels"]
 )
