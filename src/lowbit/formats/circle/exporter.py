@@ -72,8 +72,21 @@ class Exporter:
         return name in self._maps
 
     def map(self, name: str) -> int:
-        """Return the tensor [n, h, w, c] of a value [n, c, h, w], moving its axes where nobody did yet."""
+        """Return the tensor [n, h, w, c] of a value [n, c, h, w], moving its axes where nobody did yet.
+
+        Raises:
+            UnsupportedError: the value has other axes.
+        """
         if name not in self._maps:
+            shape = self.graph.value(name).shape
+            if len(shape) != len(TO_NHWC):
+                raise UnsupportedError(
+                    "a .circle file has maps of two axes only",
+                    where=name,
+                    expected="[n, channels, height, width]",
+                    found=str(shape),
+                    remedy="Write .onnx or .txt instead.",
+                )
             self._maps[name] = self._moved(self.tensor(name), f"{name}_nhwc", TO_NHWC)
         return self._maps[name]
 

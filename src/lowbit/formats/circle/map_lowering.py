@@ -66,13 +66,12 @@ def pool(name: str, count_include_pad: bool = False) -> Lower:
     """Return what lowers a pool; its padding must be one that the format has."""
 
     def run(exporter: Exporter, node: Node) -> None:
-        call = call_of(exporter.graph, node)
+        call, source = call_of(exporter.graph, node), exporter.map(node.inputs[0])
         rows, columns = windows_of(call, call.integers("kernel_shape"))
         padding = _padding(rows, columns)
         counted = count_include_pad and call.integer("count_include_pad") and padding != VALID
         if padding is None or counted or (rows.dilation, columns.dilation) != (1, 1):
             raise _refused(node, "pads of SAME or none, not counted, and no dilation", dict(node.attributes))
-        source = exporter.map(node.inputs[0])
         options = Pool2DOptions(padding, columns.stride, rows.stride, columns.kernel, rows.kernel)
         exporter.operator(name, (source,), (exporter.map_output(node.outputs[0]),), options)
 
