@@ -17,7 +17,7 @@ MAX_TEXT_BYTES = 2**28
 
 
 def read_model(path: str | os.PathLike[str]) -> Graph:
-    """Return the verified graph of a model file.
+    """Return the verified graph of a model file; inputs that nothing reads are left out.
 
     Raises:
         FileError: it cannot be opened or breaks a rule of its format.
@@ -27,7 +27,19 @@ def read_model(path: str | os.PathLike[str]) -> Graph:
     """
     graph = _READERS[_format_of(path)](path)
     verify(graph)
-    return graph
+    return without_unused_inputs(graph)
+
+
+def without_unused_inputs(graph: Graph) -> Graph:
+    """Return the graph without inputs that nothing reads and no output is; the first stays at least."""
+    read = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
+    used = tuple(name for name in graph.inputs if name in read) or graph.inputs[:1]
+    if used == graph.inputs:
+        return graph
+    result = graph.copy()
+    result.inputs = used
+    result.remove_unused()
+    return result
 
 
 def write_model(graph: Graph, path: str | os.PathLike[str]) -> None:

@@ -18,8 +18,9 @@ def layer_names(network: Graph) -> list[str]:
 
 def is_layer(network: Graph, node: Node) -> bool:
     """Return whether a node is a fully connected layer or a convolution of maps, with constant weights."""
-    plane = len(node.inputs) > 1 and len(network.value(node.inputs[1]).shape) == 4
-    return is_linear(network, node) or (plane and is_convolution(network, node))
+    if is_convolution(network, node):
+        return len(network.value(node.inputs[1]).shape) == 4
+    return is_linear(network, node)
 
 
 def layers_to_quantize(network: Graph, plan: Plan) -> list[Node]:

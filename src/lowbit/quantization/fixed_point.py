@@ -121,7 +121,7 @@ class _Work:
         if attributes != {"transB": 1} or not self._is_constant(node.inputs[1]):
             raise UnsupportedError("a Gemm has to be y = x W^T + b", where=node.name, found=str(attributes))
         weights = self.source.constant(node.inputs[1])
-        bias = self.source.constant(node.inputs[2]) if len(node.inputs) > 2 else np.zeros(len(weights))
+        bias = self.source.constant(node.inputs[2]) if any(node.inputs[2:]) else np.zeros(len(weights))
         self._linear(node.name, node.inputs[0], weights, bias, node.outputs[0])
 
     def _product(self, node: Node) -> None:
@@ -194,8 +194,8 @@ def _biased_products(graph: Graph) -> list[tuple[str, Node]]:
         readers = graph.consumers(node.outputs[0])
         if node.op != "MatMul" or [reader.op for reader in readers] != ["Add"]:
             continue
-        other = next(name for name in readers[0].inputs if name != node.outputs[0])
-        data = graph.value(other).data
+        other = next((name for name in readers[0].inputs if name != node.outputs[0]), node.outputs[0])
+        data = graph.value(other).data  # None as well where the product is added to itself
         if data is not None and data.size in (1, data.shape[-1] if data.ndim else 1):
             found.append((node.outputs[0], readers[0]))
     return found

@@ -210,7 +210,7 @@ def _absorb_encode(graph: Graph, layer: Node, reader: Node) -> bool:
     if encoding is None or isinstance(encoding, Affine) or reads_floats:
         return False
     activation = str(layer.attributes.get("activation", "none"))
-    given = graph.constant(reader.inputs[1]) if len(reader.inputs) > 1 else encoding.thresholds()[0]
+    given = graph.constant(reader.inputs[1]) if any(reader.inputs[1:]) else encoding.thresholds()[0]
     thresholds = np.asarray(preimage_thresholds(given, activation))
     name = graph.add_constant(graph.fresh_name(f"{layer.name}/thresholds"), thresholds)
     _replace(graph, layer, replace(layer, inputs=(*layer.inputs[:3], name), outputs=reader.outputs), reader)

@@ -48,7 +48,9 @@ class Stream:
     def _advance(self, part: Graph, kept: dict[str, Array], live: Collection[str]) -> None:
         found = dict(kept)
         feeds = {source: kept[source] for source in part.inputs}
-        with np.errstate(over="ignore", invalid="ignore"):  # whoever asked looks at what is not finite
+        with np.errstate(
+            over="ignore", invalid="ignore", divide="ignore"
+        ):  # whoever asked looks at what is not finite
             self._run(part, feeds, found.__setitem__)
         kept.clear()
         kept.update({key: array for key, array in found.items() if key in live})

@@ -53,7 +53,8 @@ def _rows(graph: Graph, product: Node) -> _Rows | None:
     total = function = None
     if following[-1] is not None and following[-1].op == "Add":
         total = following[-1]
-        given = graph.values[next(name for name in total.inputs if name != product.outputs[0])].data
+        others = [name for name in total.inputs if name != product.outputs[0]]
+        given = graph.values[others[0]].data if others else None  # else the product is added to itself
         if given is None or given.shape[-1:] != bias.shape or given.size != bias.size:
             return None
         bias = given.reshape(-1)
