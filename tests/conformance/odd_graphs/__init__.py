@@ -1,0 +1,1 @@
+"""Random odd graphs: kinds declared in `families.FAMILIES`, and a check of everything."""
