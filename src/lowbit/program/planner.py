@@ -15,7 +15,7 @@ from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node, Value, run_passes
 from lowbit.ir.graph import Shape
 from lowbit.ir.infer import call_of
-from lowbit.ir.passes import fold_constants, fuse_linear, is_linear, rows_to_convolution
+from lowbit.ir.passes import MAP_FORM, fold_pads, fuse_linear, has_lines, is_linear
 from lowbit.ir.window import Window
 from lowbit.program.elementwise import (
     ARITHMETIC,
@@ -57,8 +57,8 @@ def plan(graph: Graph, plane_pairs: int = PLANE_BITS**2, convolution_pairs: int 
     Raises:
         EngineError: an operator, shape or encoding that the engine does not run, naming the node.
     """
-    if any(node.op in ("MatMul", "Identity", "Gemm") and not is_linear(graph, node) for node in graph.nodes):
-        graph = run_passes(graph, [fold_constants, rows_to_convolution, fuse_linear]).graph
+    if any(node.op in _REWRITTEN and not is_linear(graph, node) for node in graph.nodes) or has_lines(graph):
+        graph = run_passes(graph, [*MAP_FORM, fuse_linear, fold_pads]).graph
     _require_one(graph)
     most = plane_pairs if convolution_pairs is None else convolution_pairs
     planner = Planner(graph, plane_values(graph, plane_pairs, most))
@@ -543,6 +543,9 @@ def _require_one(graph: Graph) -> None:
             remedy="Run it with --backend reference, or export one output.",
         )
 
+
+# What passes may rewrite to something that the engine has.
+_REWRITTEN = ("Gemm", "Identity", "MatMul", "Pad", "Squeeze", "Transpose", "Unsqueeze")
 
 # Activations on floats, by the name that a layer gives them and an operator has in lower case.
 _FUNCTIONS: dict[str, tuple[str, dict[str, object]]] = {

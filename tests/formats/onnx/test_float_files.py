@@ -380,6 +380,18 @@ KERNEL = RANDOM.normal(size=(2, 3, 3, 3)).astype(np.float32)
     [
         ("y = ReduceMean<axes = [2, 3], keepdims = 0>(x)", 13, ["GlobalAveragePool", "Flatten"]),
         ("a = Constant<value = int64[2] {-1, -2}>()\ny = ReduceMean(x, a)", 18, ["GlobalAveragePool"]),
+        ("y = ReduceMax<axes = [2, 3], keepdims = 0>(x)", 13, ["GlobalMaxPool", "Flatten"]),
+        (
+            "y = ReduceMean<axes = [1, 2]>(x)",
+            13,
+            ["Transpose", "GlobalAveragePool", "Reshape"],
+        ),
+        (
+            "y = ReduceMax<axes = [-1], keepdims = 0>(x)",
+            13,
+            ["Reshape", "GlobalMaxPool", "Reshape"],
+        ),
+        ("y = Neg(x)", 13, ["Mul"]),
         ('y = Conv<auto_pad = "SAME_UPPER", strides = [2, 3]>(x, w)', 18, ["Conv"]),
         ('y = Conv<auto_pad = "SAME_LOWER">(x, w)', 18, ["Conv"]),
         ('y = Conv<auto_pad = "VALID">(x, w)', 18, ["Conv"]),
@@ -390,7 +402,7 @@ KERNEL = RANDOM.normal(size=(2, 3, 3, 3)).astype(np.float32)
             ["AveragePool"],
         ),
         ("y = Pad<pads = [0, 0, 1, 2, 0, 0, 0, 1], value = 0.5>(x)", 9, ["Pad"]),
-        ("y = Squeeze<axes = [2]>(z)\n", 11, ["GlobalMaxPool", "Squeeze"]),
+        ("y = Squeeze<axes = [2]>(z)\n", 11, ["GlobalMaxPool", "Reshape"]),
     ],
 )
 def test_maps(text: str, opset: int, ops: list[str]) -> None:
@@ -431,7 +443,8 @@ def test_a_partial_window_counts_its_pads_as_onnx_says() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("y = ReduceMean<axes = [1]>(x)", "a mean over these axes; expected all axes after the first two"),
+        ("y = ReduceMean<axes = [0]>(x)", "a ReduceMean over these axes; expected axes after the first"),
+        ("y = ReduceMax(x)", "a ReduceMax over these axes; expected axes after the first"),
         ('y = Conv<auto_pad = "SAME">(x, w)', "auto_pad; expected NOTSET, VALID, SAME_UPPER"),
         ("y, i = MaxPool<kernel_shape = [2, 2]>(x)", "more outputs than one"),
         ("y = Conv<strides = [1, 1, 1]>(x, w)", "strides; expected 2 numbers"),

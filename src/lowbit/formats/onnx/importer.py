@@ -30,7 +30,7 @@ class Importer(Protocol):
     def constant(self, stem: str, array: Array) -> str:
         """Add a constant under a name that is free, and return it."""
 
-    def insert(self, op: str, inputs: list[str]) -> str:
+    def insert(self, op: str, inputs: list[str], **attributes: Attribute) -> str:
         """Add a node that the file does not have, and return what it computes."""
 
     def add(self, proto: "NodeProto", op: str, inputs: list[str], attributes: dict[str, Attribute]) -> None:

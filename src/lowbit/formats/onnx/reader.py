@@ -8,6 +8,7 @@ of the graph:
 * Constant and ConstantOfShape become constants; Dropout and casts between floats become Identity;
 * ``auto_pad`` and ``ceil_mode`` become pads (`windows`), a mean over the map global average pooling;
 * a float cast of an input makes that input float32;
+* transpositions around operators of networks that keep channels last are absorbed (`settle_layout`);
 * a batch that the exporter fixed to 1 is opened where type inference agrees;
 * outputs that are class labels (integers, text) are left out when there are float outputs beside
   them, with the nodes that only they need; scikit-learn's ZipMap gives way to what it names;
@@ -34,9 +35,10 @@ from lowbit.formats.onnx.shape_arithmetic import filled, fold, is_folded, shape_
 from lowbit.formats.onnx.tensors import MAX_RANK, array_of, attribute_of, check_text, dtype_of, plain
 from lowbit.formats.onnx.wire import check_fields
 from lowbit.formats.onnx.writer import CARRIED, ENCODING_KEY, PRODUCER
-from lowbit.ir import Graph, Node, Value, verify
+from lowbit.ir import Graph, Node, Value, run_passes, verify
 from lowbit.ir.graph import DTYPES, Array, Attribute, Dimension, Shape
 from lowbit.ir.infer import infer_node
+from lowbit.ir.passes import settle_layout
 from lowbit.untrusted import MAX_BYTES, read_file
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def from_proto(model: "ModelProto", where: str = "model") -> Graph:
     try:
         graph = _Reader(model).graph()
         if model.producer_name != PRODUCER:  # what we write means what it says
-            graph = open_batch(graph)
+            graph = run_passes(open_batch(graph), [settle_layout]).graph
         verify(graph)
     except LowbitError as error:
         error.where = f"{where}: {error.where}" if error.where else where
@@ -291,11 +293,11 @@ class _Reader:
         """Add a constant under a name that is free, and return it."""
         return self.result.add_constant(self._free_name(stem), array, array.dtype.name)
 
-    def insert(self, op: str, inputs: list[str]) -> str:
+    def insert(self, op: str, inputs: list[str], **attributes: Attribute) -> str:
         """Add a node that the file does not have, and return what it computes."""
         output = self._free_name(f"{inputs[0]}/{op.lower()}")
         names = tuple(self.use(name) for name in inputs)
-        self._append(Node(op, names, (output,), {}, self._unique(output)))
+        self._append(Node(op, names, (output,), attributes, self._unique(output)))
         return output
 
     def add(

@@ -1,6 +1,7 @@
 """Operators that are read as something simpler: casts, Dropout, and older forms of what we have."""
 
 from collections.abc import Callable
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -134,22 +135,58 @@ def _all_pads(rank: int, axes: Array, pads: Array) -> Array:
     return every.reshape(-1)
 
 
-def _mean(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
-    """A mean over the whole map is global average pooling, written as exporters like to."""
-    rank, given = len(reader.shape(proto.input[0])), integers(attributes, "axes")
-    if len(proto.input) > 1 and proto.input[1]:
-        given = tuple(int(axis) for axis in reader.known(proto.input[1]).reshape(-1))
-    if sorted(axis + rank if axis < 0 else axis for axis in given) != list(range(2, rank)) or rank < 3:
-        raise UnsupportedError(
-            "a mean over these axes",
-            expected="all axes after the first two",
-            found=f"axes {given} of {rank}",
-            remedy="Use global average pooling.",
+def _reduction(pool: str) -> "Rewrite":
+    """Return what reads a mean or maximum: a pool over the whole map that the axes make."""
+
+    def read(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
+        shape, given = reader.shape(proto.input[0]), integers(attributes, "axes")
+        if len(proto.input) > 1 and proto.input[1]:
+            given = tuple(int(axis) for axis in reader.known(proto.input[1]).reshape(-1))
+        rank, keeps = len(shape), bool(integer(attributes, "keepdims", 1))
+        axes = sorted(axis + rank if axis < 0 else axis for axis in given)
+        fixed = all(isinstance(length, int) for length in shape[1:])
+        if not axes or axes[0] < 1 or axes[-1] >= rank or len(set(axes)) < len(axes) or not fixed:
+            raise UnsupportedError(
+                f"a {proto.op_type} over these axes",
+                expected="axes after the first, of fixed lengths",
+                found=f"axes {given} of {shape}",
+                remedy="Use a global pool.",
+            )
+        if axes == list(range(2, rank)) and keeps:
+            reader.add(proto, pool, [proto.input[0]], {})
+        elif axes == list(range(2, rank)):
+            reader.add(proto, "Flatten", [reader.insert(pool, [proto.input[0]])], {})
+        else:
+            _reduced(reader, proto, pool, axes, keeps)
+
+    return read
+
+
+def _reduced(reader: Importer, proto: "NodeProto", pool: str, axes: list[int], keeps: bool) -> None:
+    """Add a pool over any axes: they are moved behind the others, which become one."""
+    source, shape = proto.input[0], reader.shape(proto.input[0])
+    kept = [axis for axis in range(1, len(shape)) if axis not in axes]
+    if (order := (0, *kept, *axes)) != tuple(range(len(shape))):
+        source = reader.insert("Transpose", [source], perm=order)
+    if len(kept) != 1:
+        source = reader.insert(
+            "Reshape", [source, _target(reader, proto, [0, prod(int(shape[k]) for k in kept), -1])]
         )
-    if integer(attributes, "keepdims", 1):
-        reader.add(proto, "GlobalAveragePool", [proto.input[0]], {})
-    else:
-        reader.add(proto, "Flatten", [reader.insert("GlobalAveragePool", [proto.input[0]])], {})
+    lengths = [
+        1 if axis in axes else int(shape[axis]) for axis in range(1, len(shape)) if keeps or axis in kept
+    ]
+    pooled = reader.insert(pool, [source])
+    reader.add(proto, "Reshape", [pooled, _target(reader, proto, [0, *lengths])], {})
+
+
+def _target(reader: Importer, proto: "NodeProto", lengths: list[int]) -> str:
+    return reader.constant(f"{proto.output[0]}/shape", np.array(lengths, np.int64))
+
+
+def _negative(reader: Importer, proto: "NodeProto", _: dict[str, Attribute]) -> None:
+    """A negative is a product with -1."""
+    minus = reader.constant(f"{proto.output[0]}/minus", np.asarray(-1, np.float32))
+    reader.add(proto, "Mul", [proto.input[0], minus], {})
 
 
 def _sum(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
@@ -199,9 +236,11 @@ REWRITES: dict[str, Rewrite] = {
     "Dropout": _dropout,
     "Gemm": _gemm,
     "MaxPool": read_max_pool,
+    "Neg": _negative,
     "PRelu": _prelu,
     "Pad": _pad,
-    "ReduceMean": _mean,
+    "ReduceMax": _reduction("GlobalMaxPool"),
+    "ReduceMean": _reduction("GlobalAveragePool"),
     "Reshape": _reshape,
     "Sum": _sum,
 }

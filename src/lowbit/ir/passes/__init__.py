@@ -5,18 +5,24 @@ from lowbit.ir.passes.fold_constants import fold_constants
 from lowbit.ir.passes.fold_pads import fold_pads
 from lowbit.ir.passes.fuse_linear import fuse_linear, is_linear
 from lowbit.ir.passes.infrastructure import Pass, PassResult, run_passes
+from lowbit.ir.passes.lines_to_maps import has_lines, lines_to_maps
 from lowbit.ir.passes.order_pools import order_pools
 from lowbit.ir.passes.rows_to_convolution import rows_to_convolution
+from lowbit.ir.passes.settle_layout import settle_layout
 from lowbit.ir.passes.split_batchnorm import split_batchnorm
 
 NORMAL_FORM = (fold_constants, fuse_linear, order_pools, fold_pads, fold_batchnorm, split_batchnorm)
 """The passes, in order, after which layers have weights, bias and pads, then activation, then pooling."""
 
-ENGINE_FORM = (fold_constants, rows_to_convolution, *NORMAL_FORM)
-"""The same for who has no products of maps."""
+MAP_FORM = (fold_constants, rows_to_convolution, lines_to_maps, settle_layout)
+"""The passes after which maps are [n, c, h, w], and lines are maps of height 1."""
+
+ENGINE_FORM = (*MAP_FORM, *NORMAL_FORM)
+"""Both, for who has maps only."""
 
 __all__ = [
     "ENGINE_FORM",
+    "MAP_FORM",
     "NORMAL_FORM",
     "Pass",
     "PassResult",
@@ -24,10 +30,13 @@ __all__ = [
     "fold_constants",
     "fold_pads",
     "fuse_linear",
+    "has_lines",
     "is_convolution",
     "is_linear",
+    "lines_to_maps",
     "order_pools",
     "rows_to_convolution",
     "run_passes",
+    "settle_layout",
     "split_batchnorm",
 ]
