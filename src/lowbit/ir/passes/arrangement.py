@@ -68,7 +68,7 @@ def _taken(rest: list[int], source: Shape, length: Dimension) -> tuple[int, ...]
 
 
 def _length(source: Shape, group: list[int]) -> Dimension | None:
-    """Return the length of a run over axes: a name where that is the only long one, else a number, or None."""
+    """Return the length of a run over axes: a number, a name where only that is long, or None."""
     lengths = [source[axis] for axis in group if source[axis] != 1]
     if all(isinstance(length, int) for length in lengths):
         return prod(length for length in lengths if isinstance(length, int))
