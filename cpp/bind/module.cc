@@ -9,6 +9,7 @@
 
 #include "../core/builder.h"
 #include "../core/error.h"
+#include "../core/sign_convolution.h"
 #include "program.h"
 
 namespace nb = nanobind;
@@ -297,10 +298,31 @@ void bind_program(nb::module_& module) {
 
 }  // namespace
 
+namespace {
+
+PythonProgram* make_sign_convolution(const std::array<std::size_t, 3>& shape, const PythonAxis& rows,
+                                     const PythonAxis& columns, const Array<std::uint32_t, 2>& planes,
+                                     const Array<double, 1>& scale, std::size_t threads) {
+  const auto& [channels, height, width] = shape;
+  auto program = sign_convolution({channels, height, width}, window_of(rows, columns), matrix(planes), span(scale),
+                                  "", threads);
+  const Value& out = program->output();
+  const std::vector<Py_ssize_t> in_shape{static_cast<Py_ssize_t>(height), static_cast<Py_ssize_t>(width),
+                                         static_cast<Py_ssize_t>(channels)};
+  const std::vector<Py_ssize_t> out_shape{static_cast<Py_ssize_t>(out.height), static_cast<Py_ssize_t>(out.width),
+                                          static_cast<Py_ssize_t>(out.channels())};
+  return new PythonProgram(std::move(program), in_shape, out_shape);
+}
+
+}  // namespace
+
 NB_MODULE(_core, module) {
   nb::register_exception_translator(translate);
   bind_builder(module);
   bind_program(module);
+  module.def("sign_convolution", &make_sign_convolution, "shape"_a, "rows"_a, "columns"_a, "planes"_a.noconvert(),
+             "scale"_a.noconvert(), "threads"_a = 1, nb::rv_policy::take_ownership,
+             "A binary layer from [n, h, w, c] to [n, h, w, o], for training.");
   module.def("levels", &available_levels, "Kernel levels of this machine, plainest first.");
   module.def("kernels", &kernels, "level"_a = "", "The level that runs each operation.");
   module.def("cpu_features", &features);

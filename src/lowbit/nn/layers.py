@@ -85,12 +85,16 @@ class Conv2d(nn.Conv2d):
         weight_gradient: rule of the weights; the scheme's own when None.
         activation_gradient: rule of the input; the scheme's own when None.
         scale: of binary weights `mean`, `one` or `learned`, of powers of two `learned` or `power`.
+
+    Attributes:
+        product: called instead of torch's convolution while training, where somebody set it.
     """
 
     weight_specification: Specification
     activation: Specification
     weight_quantizer: WeightQuantizer | None
     input_quantizer: InputQuantizer | None
+    product: "Product | None" = None
 
     def __init__(
         self,
@@ -117,7 +121,7 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return outputs `[n, o, y, x]` of inputs `[n, c, h, w]`."""
-        return _forward(self, input, self._convolve)
+        return _forward(self, input, self.product if self.training and self.product else self._convolve)
 
     def extra_repr(self) -> str:
         """Return the arguments."""

@@ -29,6 +29,7 @@ from lowbit.train.result import WEIGHTS, Result
 from lowbit.train.run import Clock, Position, Run, prepare_run
 from lowbit.train.samples import Samples, Splits
 from lowbit.train.schedule import factor
+from lowbit.train.views import view_number, view_of
 
 Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all, and a line about the last of them."""
@@ -87,34 +88,39 @@ def train(
 
 def _epoch(run: Run, epoch: int, progress: Progress | None) -> Tensor:
     """Run every whole batch once, in a new order, and return the losses `[steps]`."""
-    random = torch.Generator().manual_seed(run.recipe.seed * 1_000_003 + epoch)
-    batches = _order(run, random)[: run.steps * run.recipe.batch].view(run.steps, run.recipe.batch)
+    recipe = run.recipe
+    random = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)
+    batches = _order(run, random)[: run.steps * recipe.batch].view(run.steps, recipe.batch)
     losses = torch.zeros(run.steps, device=run.fabric.device)
-    total = run.steps * run.recipe.epochs
+    view = view_number(recipe.augmentation, epoch, recipe.epochs) if recipe.augmentation.views else None
+    shown = run.train if view is None else view_of(run.train, recipe.augmentation, recipe.seed, view)
+    total = run.steps * recipe.epochs
     run.wrapped.train()
     for index, chosen in enumerate(batches):
         done = epoch * run.steps + index
-        losses[index] = _step(run, chosen, done / total, random)
+        losses[index] = _step(run, shown, view, chosen, done / total, random)
         if (index + 1) % _CHECKED == 0 or index + 1 == run.steps:
             _check_finite(losses[: index + 1], epoch, run)
         if progress is not None:
-            progress(done + 1, total, f"epoch {epoch + 1}/{run.recipe.epochs}")
+            progress(done + 1, total, f"epoch {epoch + 1}/{recipe.epochs}")
     return run.fabric.all_reduce(losses, reduce_op="mean")  # type: ignore[return-value]
 
 
-def _step(run: Run, chosen: Tensor, part: float, random: torch.Generator) -> Tensor:
+def _step(
+    run: Run, shown: Samples, view: int | None, chosen: Tensor, part: float, random: torch.Generator
+) -> Tensor:
     """Take one step and return its loss; `part` of training is done."""
     recipe, fabric = run.recipe, run.fabric
     mine = slice(fabric.global_rank, None, fabric.world_size)
-    pictures = run.train.pictures(chosen)
-    if part < recipe.augmentation.until:
+    pictures = shown.pictures(chosen)
+    if view is None and part < recipe.augmentation.until:
         # Of the whole batch in every process, so that their number changes no picture.
         pictures = augment(pictures, recipe.augmentation, random)
-    inputs = run.train.inputs(pictures[mine])
+    inputs = shown.inputs(pictures[mine])
     taught = None
     if run.teacher is not None:
-        with torch.no_grad(), fabric.autocast():
-            taught = run.teacher(inputs).float()
+        with fabric.autocast():
+            taught = run.teacher(inputs, view, chosen[mine])
     set_progress(run.module, part)
     rate = recipe.optimizer.rate * factor(recipe.schedule, part)
     for group in run.optimizer.param_groups:

@@ -31,8 +31,8 @@ def build(recipe: Recipe, folder: Path) -> tuple[nn.Module, list[str]]:
     return module, _load(module, weights, str(run))
 
 
-def teacher(recipe: Recipe, folder: Path) -> nn.Module | None:
-    """Return the module whose logits are learned, in eval mode, or None.
+def teacher(recipe: Recipe, folder: Path) -> tuple[nn.Module, Recipe] | None:
+    """Return the module whose logits are learned, in eval mode, and its recipe, or None.
 
     Raises:
         PlanError: its run does not exist or is not finished.
@@ -43,7 +43,7 @@ def teacher(recipe: Recipe, folder: Path) -> nn.Module | None:
     weights, found = _weights(run)
     module = _drawn(found)
     _load(module, weights, str(run))
-    return module.eval().requires_grad_(False)
+    return module.eval().requires_grad_(False), found
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], where: str) -> list[str]:

@@ -96,6 +96,7 @@ class Augmentation(_Table):
         shear: up to which it leans.
         cutout: side of a square that becomes zero.
         until: part of all epochs after which nothing of this happens.
+        views: how many ways of each picture are drawn (`lowbit.train.views`); 0 for new ones every epoch.
     """
 
     flip: bool = False
@@ -106,9 +107,10 @@ class Augmentation(_Table):
     shear: float = 0.0
     cutout: int = 0
     until: float = 1.0
+    views: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("crop", "shift", "rotation", "shear", "cutout"):
+        for name in ("crop", "shift", "rotation", "shear", "cutout", "views"):
             _within(getattr(self, name), f"augmentation.{name}")
         _within(self.scale, "augmentation.scale", most=0.9)
         _within(self.until, "augmentation.until", most=1.0)

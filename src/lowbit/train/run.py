@@ -17,9 +17,11 @@ from lowbit.state import entry
 from lowbit.train.checkpoint import FRESH, read_tensors, restore_training, training_state, write_tensors
 from lowbit.train.metrics import Row, curve_of, read_curve
 from lowbit.train.network import build, teacher
+from lowbit.train.popcount import count_signs
 from lowbit.train.recipe import Optimizer, Recipe
 from lowbit.train.result import CHECKPOINT
 from lowbit.train.samples import Samples, Splits, samples_of
+from lowbit.train.views import Taught
 from lowbit.zoo import network
 
 
@@ -73,7 +75,7 @@ class Run:
     wrapped: nn.Module
     optimizer: torch.optim.Optimizer
     average: AveragedModel | None
-    teacher: nn.Module | None
+    teacher: Taught | None
     train: Samples
     test: Samples
     new: list[str]
@@ -112,6 +114,8 @@ class Run:
             state = training_state(self.module, self.optimizer, self.average)
             facts = {"recipe": self.recipe.to_dict(), "position": vars(position)}
             write_tensors(self.folder / CHECKPOINT, state, facts)
+            if self.teacher is not None:
+                self.teacher.keep()
         self.fabric.barrier()
 
 
@@ -132,8 +136,9 @@ def prepare_run(recipe: Recipe, data: Splits, folder: Path, device: str) -> Run:
     wrapped, optimizer = fabric.setup(module, optimizer)
     averaging = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
     average = AveragedModel(module, multi_avg_fn=averaging, use_buffers=True) if recipe.average else None
-    teaching = None if teaching is None else teaching.to(fabric.device)
-    parts = (module, wrapped, optimizer, average, teaching, train_samples, test_samples)
+    taught = teaching and Taught(teaching[0].to(fabric.device), teaching[1], len(train_samples), folder)
+    count_signs(module)
+    parts = (module, wrapped, optimizer, average, taught, train_samples, test_samples)
     return Run(recipe, folder, fabric, *parts, new)
 
 
