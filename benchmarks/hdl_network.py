@@ -22,14 +22,13 @@ from typing import Any
 import numpy as np
 
 from lowbit import api
-from lowbit.data import load
+from lowbit.data import load, remembered_normalize
 from lowbit.provenance import provenance
 from lowbit.rtl.array.budget import device, fold_for_budget, fold_for_cycles
 from lowbit.rtl.array.design import ArrayDesign
 from lowbit.rtl.array.from_graph import from_graph, reference_scores, to_pictures
 from lowbit.rtl.array.plan import plan_array
 from lowbit.rtl.lint import WAIVED
-from lowbit.rtl.pictures import remembered_normalize
 from lowbit.rtl.project import Bench, Options, generate
 
 CLOCK = 100_000_000
@@ -79,7 +78,7 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Return what the project's report says, and how long it took."""
     graph = api.read(options.model)
-    normalize = remembered_normalize(graph, None)
+    normalize = remembered_normalize(graph)
     network, bench = from_graph(graph, normalize), None
     result: dict[str, Any] = {"budget": None if options.cycles else options.budget, "cycles": options.cycles}
     if options.cycles:

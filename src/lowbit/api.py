@@ -1,5 +1,6 @@
 """What the command line does, as functions: read, quantize, write, load, evaluate, predict, inspect."""
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.data import Dataset
+from lowbit.data import Dataset, NetworkInput, Normalize, remember_normalize, remembered_normalize
 from lowbit.data import load as load_data
 from lowbit.engine import Program
 from lowbit.errors import DataError, PlanError, UsageError
@@ -20,29 +21,41 @@ from lowbit.ir.layers import layers_of
 from lowbit.quantization import Plan, Report, to_fixed_point
 from lowbit.quantization import quantize as quantize_graph
 from lowbit.schemes import FixedPoint
-from lowbit.scores import checked_labels, score, top
+from lowbit.scores import checked_labels, checked_scores, score, top
 
 if TYPE_CHECKING:
     from lowbit.prediction import Prediction
 
 Source = str | Path
-Normalize = tuple[float, float] | None
 Progress = Callable[[int, int, str], None]
+
+_log = logging.getLogger("lowbit")
 
 
 @dataclass(frozen=True)
 class QuantizedFile:
-    """What `quantize_file` did: the report, and the file sizes in bytes."""
+    """What `quantize_file` did.
+
+    Attributes:
+        report: of `quantize`.
+        seconds: it took.
+        bytes_before, bytes_after: of the files.
+        notes: what was done to the samples.
+        outside: values of the samples beyond the range of the network's input.
+    """
 
     report: Report
     seconds: float
     bytes_before: int
     bytes_after: int
+    notes: tuple[str, ...] = ()
+    outside: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready values."""
         sizes = {"bytes_before": self.bytes_before, "bytes_after": self.bytes_after, "seconds": self.seconds}
-        return {**self.report.to_dict(), **sizes}
+        samples = {"notes": list(self.notes), "outside": self.outside}
+        return {**self.report.to_dict(), **sizes, **samples}
 
 
 def read(path: Source) -> Graph:
@@ -85,17 +98,27 @@ def write(graph: Graph, path: Source) -> None:
 
 
 def quantize(
-    graph: Graph | Source, samples: npt.ArrayLike, *, bits: int | None = None, plan: Plan | None = None
+    graph: Graph | Source,
+    samples: npt.ArrayLike,
+    *,
+    bits: int | None = None,
+    plan: Plan | None = None,
+    scale: float | None = None,
 ) -> tuple[Graph, Report]:
     """Return a low-bit network and a report, from a float network and unlabelled samples.
 
     Args:
         graph: the float network, or its file.
-        samples: ``[n, ...]``; integers are divided by their type's maximum.
+        samples: ``[n, ...]``, by the conventions of `lowbit.data.dataset`: floats as they are, bytes divided
+            by 255, integers as they are where the network's own input takes them; then normalized as the
+            network remembers. What was done is a line of the log ``lowbit``.
         bits: for weights and activations, when there is no plan.
         plan: everything else; see `lowbit.quantization.Plan`.
+        scale: what the samples are multiplied by, instead of these conventions.
 
     Raises:
+        DataError: samples of another shape, layout or type than the network takes.
+        NumericError: NaN or infinity in a sample.
         PlanError: bits and a plan, or neither.
     """
     if (bits is None) == (plan is None):
@@ -103,7 +126,7 @@ def quantize(
     chosen = Plan(weight_bits=bits, activation_bits=bits) if plan is None and bits is not None else plan
     assert chosen is not None
     network = graph if isinstance(graph, Graph) else read(graph)
-    return _quantized(network, _fitted(network, load_data(np.asarray(samples))), chosen)
+    return _quantized(network, load_samples(network, samples, scale=scale).samples, chosen)
 
 
 def quantize_file(
@@ -114,20 +137,20 @@ def quantize_file(
     *,
     split: str = "train",
     normalize: Normalize = None,
+    scale: float | None = None,
     progress: Progress | None = None,
 ) -> QuantizedFile:
     """Quantize a file into a file; see `quantize`."""
     start = time.perf_counter()
     graph = read(source)
     # All samples are read, because which of them calibrate is the plan's choice.
-    normalize = remembered(graph, normalize)
-    samples = load_samples(graph, data, split, normalize).samples
-    result, report = _quantized(graph, samples, plan, progress)
-    if normalize:
-        result.metadata["normalize"] = f"{normalize[0]!r},{normalize[1]!r}"
+    dataset = load_samples(graph, data, split, normalize, scale)
+    result, report = _quantized(graph, dataset.samples, plan, progress)
+    remember_normalize(result, normalize)
     write(result, target)
     seconds = time.perf_counter() - start
-    return QuantizedFile(report, seconds, Path(source).stat().st_size, Path(target).stat().st_size)
+    sizes = Path(source).stat().st_size, Path(target).stat().st_size
+    return QuantizedFile(report, seconds, *sizes, dataset.notes, dataset.outside)
 
 
 def fixed_point_file(source: Source, target: Source, encoding: FixedPoint) -> dict[str, Any]:
@@ -169,46 +192,60 @@ def evaluate(
     backend: str = "engine",
     threads: int = 1,
     normalize: Normalize = None,
+    scale: float | None = None,
 ) -> dict[str, Any]:
-    """Return ``samples``, ``top1`` and ``top5`` (fractions; top5 is None below six classes).
+    """Return how often a network is right.
+
+    Returns:
+        ``samples``, ``top1`` and ``top5`` (fractions; top5 is None below six classes), ``notes`` (what was
+        done to the samples) and ``outside`` (their values beyond the range of the network's input).
 
     Raises:
-        DataError: the data has no labels, or labels that are no classes of the network.
+        DataError: samples do not fit, have no labels, or labels that are no classes of the network.
+        NumericError: NaN or infinity in a sample or in the scores.
         PlanError: an unknown backend.
     """
     graph = model if isinstance(model, Graph) else read(model)
-    dataset = load_samples(graph, data, split, normalize)
+    dataset = load_samples(graph, data, split, normalize, scale)
     labels = checked_labels(dataset, graph)
-    scores = score(graph, dataset.samples, backend, threads).values
+    scores = checked_scores(score(graph, dataset.samples, backend, threads).values, dataset.name)
     top5 = float(top(scores, labels, 5).mean()) if scores.shape[1] > 5 else None
-    return {"samples": len(labels), "top1": float(top(scores, labels, 1).mean()), "top5": top5}
+    right = {"samples": len(labels), "top1": float(top(scores, labels, 1).mean()), "top5": top5}
+    return {**right, "notes": list(dataset.notes), "outside": dataset.outside}
 
 
 def load_samples(
-    graph: Graph, data: str | npt.ArrayLike | Dataset, split: str = "test", normalize: Normalize = None
+    graph: Graph,
+    data: str | npt.ArrayLike | Dataset,
+    split: str = "test",
+    normalize: Normalize = None,
+    scale: float | None = None,
 ) -> Dataset:
-    """Return data in the shape that a network takes, normalized as its file remembers.
+    """Return data as a network takes it: its shape and type, normalized as its file remembers.
 
     Args:
         graph: the network.
-        data: a name, a path, an array, or a data set, which is taken as it is.
+        data: a name, a path, an array, or a data set, which is neither scaled nor normalized again.
         split: train or test.
         normalize: instead of what the file remembers.
+        scale: what every number is multiplied by, instead of the conventions of `lowbit.data.dataset`.
 
     Raises:
         DataError: samples do not fit the network.
+        NumericError: NaN or infinity in a sample.
+        ModelFormatError: what the network's file remembers is not understood.
     """
-    if not isinstance(data, Dataset):
-        data = load_data(data, split=split, normalize=remembered(graph, normalize))
-    return data.fit_to(graph.value(graph.inputs[0]).shape[1:])
-
-
-def remembered(graph: Graph, normalize: Normalize) -> Normalize:
-    """Return the normalization asked for, else the one that the network's file remembers."""
-    if normalize is not None or "normalize" not in graph.metadata:
-        return normalize
-    mean, deviation = (float(part) for part in graph.metadata["normalize"].split(","))
-    return mean, deviation
+    network = NetworkInput.of(graph)
+    if isinstance(data, Dataset):
+        dataset = data.fit_to(network)
+    else:
+        chosen = remembered_normalize(graph, normalize)
+        dataset = load_data(data, split=split, normalize=chosen, scale=scale, network=network)
+    for note in dataset.notes:
+        _log.info("%s: %s", dataset.name, note)
+    if dataset.outside:
+        _log.warning("%s: %d values are beyond the network's range", dataset.name, dataset.outside)
+    return dataset
 
 
 def predict(
@@ -222,6 +259,7 @@ def predict(
     invert: bool = False,
     split: str = "test",
     normalize: Normalize = None,
+    scale: float | None = None,
 ) -> "Prediction":
     """Return the class probabilities of a photograph, or of a sample of a data set.
 
@@ -233,20 +271,22 @@ def predict(
         classes: names; those of the data set, or numbers, when not given.
         invert: make black of a photograph white.
         normalize: else what the file remembers.
+        scale: what the numbers are multiplied by, instead of the conventions of `lowbit.data.dataset`.
 
     Raises:
         FileError: a file is no picture or no network, damaged or too large.
         DataError: a picture and data, or neither; samples or classes that do not match.
+        NumericError: NaN or infinity in the sample or in the scores.
     """
     from lowbit.prediction import predict as predict_sample
     from lowbit.prediction import sample_of_data, sample_of_picture
 
     graph = read(model)
-    chosen = remembered(graph, normalize)
+    chosen = remembered_normalize(graph, normalize)
     if picture is not None and data is None:
-        sample = sample_of_picture(Path(picture), graph, normalize=chosen, invert=invert)
+        sample = sample_of_picture(Path(picture), graph, normalize=chosen, scale=scale, invert=invert)
     elif data is not None and picture is None:
-        sample = sample_of_data(data, index, graph, split=split, normalize=chosen)
+        sample = sample_of_data(data, index, graph, split=split, normalize=chosen, scale=scale)
     else:
         raise DataError("say either a picture or data", expected="predict(model, picture=…)")
     beside = None if against is None else read(against)
@@ -261,15 +301,25 @@ def run_file(
     split: str = "test",
     threads: int = 1,
     normalize: Normalize = None,
-) -> dict[str, list[int]]:
-    """Write the network's outputs for samples as ``.npz`` and return the shape of each array."""
+    scale: float | None = None,
+) -> dict[str, Any]:
+    """Write the network's outputs for samples as ``.npz``.
+
+    Returns:
+        ``arrays`` (the shape of each), ``notes`` and ``outside`` as of `evaluate`.
+
+    Raises:
+        DataError: samples do not fit.
+        NumericError: NaN or infinity in a sample.
+    """
     from lowbit.data import write_npz
 
     graph = read(model)
-    dataset = load_samples(graph, data, split, normalize)
+    dataset = load_samples(graph, data, split, normalize, scale)
     arrays = {graph.outputs[0]: score(graph, dataset.samples, "engine", threads).values}
     write_npz(arrays, Path(target))
-    return {name: list(array.shape) for name, array in arrays.items()}
+    shapes = {name: list(array.shape) for name, array in arrays.items()}
+    return {"arrays": shapes, "notes": list(dataset.notes), "outside": dataset.outside}
 
 
 def inspect(model: Source, *, verify: bool = False) -> dict[str, Any]:
@@ -310,8 +360,3 @@ def _quantized(
     result, report = quantize_graph(graph, samples, plan, progress)
     result.metadata["quantization"] = str(plan)
     return result, report
-
-
-def _fitted(graph: Graph, dataset: Dataset) -> npt.NDArray[np.float32]:
-    """Return samples in the shape that the network's input has."""
-    return dataset.fit_to(graph.value(graph.inputs[0]).shape[1:]).samples

@@ -1,13 +1,14 @@
 """What a network says of samples: its scores, by the engine where that runs it, and as probabilities."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.data import Dataset
+from lowbit.data import Dataset, NetworkInput
 from lowbit.engine import Program
-from lowbit.errors import DataError, EngineError, PlanError, UnsupportedError
+from lowbit.errors import DataError, EngineError, NumericError, PlanError, UnsupportedError
 from lowbit.ir import Graph, evaluate
 
 Floats = npt.NDArray[np.float32]
@@ -41,16 +42,19 @@ def score(graph: Graph, samples: Floats, backend: str = "auto", threads: int = 1
 
     Args:
         graph: with one input.
-        samples: as the network takes them.
+        samples: as the network takes them, finite.
         backend: ``engine``, ``reference``, or ``auto``: the reference only where the engine cannot.
         threads: of the engine.
 
     Raises:
         EngineError: the engine was asked for and does not run it.
+        DataError: samples of another shape.
+        NumericError: a sample holds NaN or infinity, of which a network makes numbers like any other.
         PlanError: another backend.
     """
     if backend not in ("auto", "engine", "reference"):
         raise PlanError("unknown backend", expected="auto, engine or reference", found=repr(backend))
+    samples = Dataset(samples, None, graph.name).fit_to(NetworkInput.of(graph)).samples
     why = ""
     if backend != "reference":
         try:
@@ -60,6 +64,24 @@ def score(graph: Graph, samples: Floats, backend: str = "auto", threads: int = 1
                 raise
             why = error.facts
     return Scores(_by_reference(graph, samples), "reference", why)
+
+
+def checked_scores(scores: Floats, name: str) -> Floats:
+    """Return scores that classes can be made of.
+
+    Raises:
+        NumericError: NaN or infinity, naming the sample.
+    """
+    good = np.asarray(np.isfinite(scores).reshape(len(scores), -1).all(axis=1))
+    if not good.all():
+        raise NumericError(
+            f"the network's scores of sample {int(np.argmin(good))} hold NaN or infinity",
+            where=name,
+            expected="finite scores",
+            found=f"{int((~good).sum())} of {len(good)} samples with others",
+            remedy="Check that the samples have the range that the network was trained on.",
+        )
+    return scores
 
 
 def probabilities(scores: Floats) -> npt.NDArray[np.float64]:
@@ -103,12 +125,21 @@ def checked_labels(dataset: Dataset, graph: Graph) -> npt.NDArray[np.int64]:
             "accuracy needs labels", where=dataset.name, expected="samples with labels", found="none"
         )
     labels = np.asarray(dataset.labels)
+    if labels.shape != (len(dataset),) or labels.dtype.kind not in "iu":
+        raise DataError(
+            "labels do not match the samples",
+            where=dataset.name,
+            expected=f"{len(dataset)} class numbers",
+            found=f"{labels.dtype} {labels.shape}",
+        )
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(
             "labels are no classes of the network",
             where=dataset.name,
             expected=f"0 to {classes - 1}",
-            found=f"{labels.min()} to {labels.max()}",
+            found=f"{labels.min()} to {labels.max()}, the first at sample "
+            f"{int(np.argmax((labels < 0) | (labels >= classes)))}",
+            remedy="Check that these are the network's data, and that classes are counted from 0.",
         )
     return labels
 
@@ -124,12 +155,32 @@ def top(scores: Floats, labels: npt.NDArray[np.int64], most: int) -> npt.NDArray
 
 def _by_engine(graph: Graph, samples: Floats, threads: int) -> Floats:
     program = Program(graph, threads=threads)
-    blocks = (samples[at : at + _BLOCK] for at in range(0, len(samples), _BLOCK))
     # Aligned too: what a cluster's worker receives may begin anywhere.
-    return np.concatenate([program.run(np.require(block, np.float32, ("C", "A"))) for block in blocks])
+    return _in_blocks(graph, samples, lambda block: program.run(np.require(block, np.float32, ("C", "A"))))
 
 
 def _by_reference(graph: Graph, samples: Floats) -> Floats:
     name, output = graph.inputs[0], graph.outputs[0]
-    blocks = (samples[at : at + _BLOCK] for at in range(0, len(samples), _BLOCK))
-    return np.concatenate([np.asarray(evaluate(graph, {name: block})[output]) for block in blocks])
+    return _in_blocks(graph, samples, lambda block: np.asarray(evaluate(graph, {name: block})[output]))
+
+
+def _in_blocks(graph: Graph, samples: Floats, run: Callable[[Floats], Floats]) -> Floats:
+    """Return what `run` gives in blocks: of the batch that the network fixes, where the last is filled up."""
+    batch = graph.value(graph.inputs[0]).shape[0]
+    size = batch if isinstance(batch, int) else _BLOCK
+    results = []
+    for at in range(0, len(samples), size):
+        block = samples[at : at + size]
+        missing = size - len(block) if isinstance(batch, int) else 0
+        full = np.concatenate([block, np.repeat(block[-1:], missing, axis=0)]) if missing else block
+        found = run(full)
+        if len(found) != len(full):
+            raise UnsupportedError(
+                "the network does not answer sample by sample",
+                where=f"{graph.name}/{graph.outputs[0]}",
+                expected=f"{len(full)} outputs for {len(full)} samples",
+                found=str(len(found)),
+                remedy="Export the network with an open batch.",
+            )
+        results.append(found[: len(block)])
+    return np.concatenate(results)

@@ -95,7 +95,7 @@ def test_a_plan_file_sets_single_layers(model: Path, tmp_path: Path, command: Co
 def test_eval_keys_and_agreement(small: Path, command: Command, backend: str) -> None:
     code, out, _ = command("eval", small, "--data", "digits", "--backend", backend, "--json")
     result = json.loads(out)
-    assert code == 0 and set(result) == {"samples", "top1", "top5"}
+    assert code == 0 and set(result) == {"samples", "top1", "top5", "notes", "outside"}
     assert result == lowbit.evaluate(small, "digits")
 
 

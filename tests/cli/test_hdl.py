@@ -72,7 +72,7 @@ def test_other_networks_are_refused(hdl: Command, tmp_path: Path) -> None:
 def test_floats_are_no_pictures(hdl: Command, lst1: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "noise.npy", np.random.default_rng(0).random((3, 28, 28), np.float32))
     code, out, _ = hdl(lst1, "-o", tmp_path / "out", "--simulate", "--data", tmp_path / "noise.npy", "--json")
-    assert code == 4 and "bytes" in json.loads(out)["error"]["message"]
+    assert code == 4 and "bytes" in json.loads(out)["error"]["expected"]
 
 
 def test_simulation_needs_data(hdl: Command, lst1: Path, tmp_path: Path) -> None:

@@ -34,14 +34,6 @@ def assert_pixels(dataset: Dataset, count: int = 6) -> None:
     assert dataset.samples.dtype == np.float32
 
 
-def test_integers_are_divided_by_the_largest_of_their_type() -> None:
-    for dtype in (np.uint8, np.int8, np.uint16, np.int32, np.int64):
-        largest = np.iinfo(dtype).max
-        samples = load(np.array([[0, largest // 2, largest]], dtype)).samples
-        np.testing.assert_allclose(samples, [[0, largest // 2 / largest, 1]], rtol=1e-6)
-        assert samples[0, 2] == 1
-
-
 def test_floats_are_as_they_are_and_normalize_comes_last() -> None:
     x = np.array([[-3.5, 200.0]])
     np.testing.assert_array_equal(load(x).samples, x)
@@ -64,7 +56,7 @@ def test_idx_folder(mnist: Path) -> None:
 def test_idx_types(code: int, dtype: str, tmp_path: Path) -> None:
     array = np.arange(6).reshape(2, 3).astype(dtype)
     (tmp_path / "train-images-idx2-x").write_bytes(idx(array, code))
-    np.testing.assert_array_equal(load(tmp_path).samples, load(array).samples)
+    np.testing.assert_array_equal(load(tmp_path, scale=0.5).samples, array / 2)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +85,7 @@ def test_npy(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", PIXELS)
     assert_pixels(load(tmp_path / "a.npy"))
     np.save(tmp_path / "b.npy", PIXELS.astype(">i2"))
-    np.testing.assert_array_equal(load(tmp_path / "b.npy").samples, load(PIXELS.astype(np.int16)).samples)
+    np.testing.assert_array_equal(load(tmp_path / "b.npy", scale=2).samples, PIXELS.astype(np.float32) * 2)
 
 
 def test_one_hdf5_both_ways(tmp_path: Path) -> None:
@@ -159,7 +151,7 @@ def test_fit_to() -> None:
     assert dataset.fit_to((12,)).samples.shape == (6, 12)
     assert dataset.fit_to((1, 4, 3)).samples.shape == (6, 1, 4, 3)
     assert dataset.fit_to(("h", 3)) is dataset
-    with pytest.raises(DataError, match=r"\(13,\).*\(4, 3\)"):
+    with pytest.raises(DataError, match=r"\[n, 13\].*\[n, 4, 3\]"):
         dataset.fit_to((13,))
     with pytest.raises(DataError, match="Transpose"):
         load(np.zeros((2, 8, 8, 3))).fit_to((3, 8, 8))

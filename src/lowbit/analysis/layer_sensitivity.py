@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from lowbit.data import Dataset
+from lowbit.data import Dataset, NetworkInput
 from lowbit.ir import Graph, run_passes
 from lowbit.ir.passes import ENGINE_FORM
 from lowbit.quantization import Plan, quantize
@@ -64,7 +64,7 @@ def sensitivity(
     names = layer_names(run_passes(graph, ENGINE_FORM).graph)
     chosen = list(names if layers is None else layers)
     Plan(layers={name: {} for name in chosen}).resolved(names)
-    fitted = dataset.fit_to(graph.value(graph.inputs[0]).shape[1:])
+    fitted = dataset.fit_to(NetworkInput.of(graph))
     before = _top1(graph, fitted)
     jobs = [(name, count) for name in chosen for count in bits]
     found = []

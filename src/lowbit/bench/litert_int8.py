@@ -27,6 +27,7 @@ from lowbit.formats.circle.schema import (
     OperatorCode,
     Pool2DOptions,
     QuantizationParameters,
+    ReshapeOptions,
     SoftmaxOptions,
     SubGraph,
     Tensor,
@@ -42,6 +43,7 @@ VERSIONS = {
     "CONV_2D": 3,
     "MAX_POOL_2D": 2,
     "FULLY_CONNECTED": 5,
+    "RESHAPE": 1,
     "TANH": 2,
     "RELU": 2,
     "LOGISTIC": 2,
@@ -80,7 +82,7 @@ class MaxPool:
 Layer = Dense | MaxPool
 
 
-def tflite_of(model: Path, *, seed: int = 0, float_io: bool = True) -> bytearray:
+def tflite_of(model: Path, *, seed: int = 0, ends: str = "float32") -> bytearray:
     """Return a static int8 ``.tflite`` file of a float network, ranges from uniform samples in [0, 1).
 
     Its speed does not depend on the ranges. For accuracy give real samples to `int8_tflite`.
@@ -94,7 +96,7 @@ def tflite_of(model: Path, *, seed: int = 0, float_io: bool = True) -> bytearray
     count = _CALIBRATION_MAPS if maps else _CALIBRATION_SAMPLES
     lengths = [shape[1], shape[2], shape[0]] if maps else shape
     samples = np.random.default_rng(seed).random((count, *lengths), np.float32)
-    return int8_tflite(layers, samples, float_io=float_io)
+    return int8_tflite(layers, samples, ends=ends)
 
 
 def chain(graph: Graph) -> list[Layer]:
@@ -156,31 +158,29 @@ def _unsupported(node: Node, found: str) -> UnsupportedError:
     )
 
 
-def int8_tflite(layers: Sequence[Layer], samples: Floats, *, float_io: bool = True) -> bytearray:
+def int8_tflite(layers: Sequence[Layer], samples: Floats, *, ends: str = "float32") -> bytearray:
     """Return a ``.tflite`` file of the layers, batch 1.
 
     Args:
         layers: in order.
         samples: float32 ``[m, n]`` or ``[m, h, w, c]``, to find the ranges of activations.
-        float_io: True for float32 input and output, False for int8.
+        ends: type of input and output: float32, int8, or uint8, which are the codes of int8 moved by 128.
     """
     builder = _Builder()
     scale, zero_point = _asymmetric(samples)
     shape = (1, *samples.shape[1:])
-    value = builder.tensor("input", shape, "int8", scale, zero_point)
-    if float_io:
-        first = builder.tensor("input_float", shape, "float32")
+    value = first = builder.tensor("input", shape, "int8", scale, zero_point)
+    if ends != "int8":
+        first = builder.end("input", shape, ends, scale, zero_point)
         builder.operator("QUANTIZE", (first,), (value,))
-    else:
-        first = value
     for index, layer in enumerate(layers):
         if isinstance(layer, MaxPool):
             value, samples = _max_pool(builder, index, layer, value, samples)
         else:
             value, scale, samples = _dense(builder, index, layer, value, scale, samples)
-    if float_io:
-        last = builder.tensor("output_float", (1, samples.shape[1]), "float32")
-        builder.operator("DEQUANTIZE", (value,), (last,))
+    if ends != "int8":
+        last = builder.end("output", (1, samples.shape[1]), ends, *builder.grid(value))
+        builder.operator("DEQUANTIZE" if ends == "float32" else "QUANTIZE", (value,), (last,))
         value = last
     return builder.file(first, value)
 
@@ -208,6 +208,10 @@ def _dense(
     bias = np.rint(layer.bias / bias_scale).astype(np.int32)
     weights = builder.constant(f"fc{index}/weights", codes, weight_scale)
     biases = builder.constant(f"fc{index}/bias", bias, bias_scale)
+    if not isinstance(layer, Convolution) and samples.ndim == 4:
+        flat = builder.tensor(f"fc{index}/row", (1, rows.shape[1]), "int8", *builder.grid(value))
+        builder.operator("RESHAPE", (value,), (flat,), ReshapeOptions((1, rows.shape[1])))
+        value = flat
     samples = _products(layer, samples)
     fused = layer.activation == "RELU"
     samples = np.maximum(samples, 0) if fused else samples
@@ -254,10 +258,7 @@ def _max_pool(
         len(samples), height // size, size, width // size, size, samples.shape[3]
     )
     pooled = blocks.max(axis=(2, 4))
-    given = builder.tensors[value].quantization
-    assert given is not None and given.scale is not None and given.zero_point is not None
-    zero_point = int(given.zero_point[0])
-    output = builder.tensor(f"pool{index}", (1, *pooled.shape[1:]), "int8", float(given.scale[0]), zero_point)
+    output = builder.tensor(f"pool{index}", (1, *pooled.shape[1:]), "int8", *builder.grid(value))
     options = Pool2DOptions(1, size, size, size, size, 0)
     builder.operator("MAX_POOL_2D", (value,), (output,), options)
     return output, pooled
@@ -296,6 +297,18 @@ class _Builder:
             )
         self.tensors.append(Tensor(shape, TENSOR_TYPES[dtype], 0, name, quantization))
         return len(self.tensors) - 1
+
+    def end(self, name: str, shape: tuple[int, ...], dtype: str, scale: float, zero_point: int) -> int:
+        """Add an input or output of another type than int8: float32, or uint8 with codes moved by 128."""
+        if dtype == "float32":
+            return self.tensor(f"{name}_float", shape, dtype)
+        return self.tensor(f"{name}_{dtype}", shape, dtype, scale, zero_point + 128)
+
+    def grid(self, index: int) -> tuple[float, int]:
+        """Return scale and zero point of an int8 tensor."""
+        given = self.tensors[index].quantization
+        assert given is not None and given.scale is not None and given.zero_point is not None
+        return float(given.scale[0]), int(given.zero_point[0])
 
     def constant(self, name: str, values: npt.NDArray[np.generic], scale: Floats | None = None) -> int:
         quantization = None

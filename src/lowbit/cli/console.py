@@ -3,6 +3,7 @@
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ __all__ = [
     "DataOption",
     "JsonFlag",
     "NormalizeOption",
+    "ScaleOption",
     "SplitOption",
     "ThreadsOption",
     "cell",
@@ -22,8 +24,10 @@ __all__ = [
     "out",
     "parse_normalize",
     "parse_numbers",
+    "parse_scale",
     "parse_words",
     "print_json",
+    "print_notes",
     "print_table",
     "progress",
     "say",
@@ -39,6 +43,10 @@ DataOption = Annotated[
 SplitOption = Annotated[str | None, typer.Option("--split", help="train or test.")]
 NormalizeOption = Annotated[
     str | None, typer.Option("--normalize", help="MEAN,STD applied after scaling to [0, 1].")
+]
+ScaleOption = Annotated[
+    str | None,
+    typer.Option("--scale", help="What samples are multiplied by, such as 1/255: integers do not say it."),
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of the engine.")]
 
@@ -60,6 +68,25 @@ def parse_normalize(text: str | None) -> tuple[float, float] | None:
     if not deviation > 0:
         raise typer.BadParameter("the standard deviation must be above 0")
     return mean, deviation
+
+
+def parse_scale(text: str | None) -> float | None:
+    """Return the number of ``--scale``: ``0.5`` or ``1/255``."""
+    if text is None:
+        return None
+    above, _, below = text.partition("/")
+    try:
+        scale = float(above) / float(below or 1)
+    except (ValueError, ZeroDivisionError):
+        raise typer.BadParameter(f"expected a number such as 1/255, found {text!r}") from None
+    if not 0 < scale < float("inf"):
+        raise typer.BadParameter("the scale must be above 0")
+    return scale
+
+
+def print_notes(notes: Iterable[str], outside: int) -> None:
+    """Print what was done to samples, and that values are beyond the range of the network's input."""
+    say("samples: " + "; ".join(notes), style="yellow" if outside else "dim")
 
 
 def parse_words(text: str | None) -> list[str]:

@@ -9,10 +9,13 @@ from lowbit.cli.console import (
     DataOption,
     JsonFlag,
     NormalizeOption,
+    ScaleOption,
     SplitOption,
     ThreadsOption,
     parse_normalize,
+    parse_scale,
     print_json,
+    print_notes,
     say,
 )
 
@@ -24,6 +27,7 @@ def evaluate(
     backend: Annotated[str, typer.Option("--backend", help="engine or reference.")] = "engine",
     threads: ThreadsOption = 1,
     normalize: NormalizeOption = None,
+    scale: ScaleOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Print top-1 and top-5 accuracy.
@@ -39,9 +43,11 @@ def evaluate(
         backend=backend,
         threads=threads,
         normalize=parse_normalize(normalize),
+        scale=parse_scale(scale),
     )
     if as_json:
         print_json(result)
         return
     top5 = "" if result["top5"] is None else f", top-5 {result['top5']:.2%}"
     say(f"{model}: top-1 {result['top1']:.2%}{top5} of {result['samples']} samples")
+    print_notes(result["notes"], result["outside"])

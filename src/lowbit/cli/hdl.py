@@ -209,13 +209,13 @@ def _lst(
     """Return a planned LST engine, and what to simulate."""
     from lowbit.rtl.lst.design import lst_design
     from lowbit.rtl.lst.from_graph import from_graph, in_fixed_point, reference_scores
-    from lowbit.rtl.pictures import remembered_normalize, to_bytes
+    from lowbit.rtl.pictures import picture_normalize, to_bytes
     from lowbit.rtl.project import Bench
     from lowbit.schemes import FixedPoint
 
     encoding = FixedPoint.from_text(scheme.removeprefix("fixed:")) if scheme else None
     fixed = in_fixed_point(graph, encoding)
-    chosen = normalize or remembered_normalize(fixed)
+    chosen = picture_normalize(fixed, normalize)
     network = from_graph(fixed, chosen)
     design = lst_design(network, variant.value, target.value)
     if pictures is None:
@@ -232,10 +232,10 @@ def _array(
     from lowbit.rtl.array.design import ArrayDesign
     from lowbit.rtl.array.from_graph import from_graph, reference_scores, to_pictures
     from lowbit.rtl.array.plan import plan_array
-    from lowbit.rtl.pictures import remembered_normalize
+    from lowbit.rtl.pictures import picture_normalize
     from lowbit.rtl.project import Bench
 
-    chosen = normalize or remembered_normalize(graph, None)
+    chosen = picture_normalize(graph, normalize, None)
     network, kind = from_graph(graph, chosen), folding.pe
     if folding.cycles:
         found = fold_for_cycles(network, folding.cycles, target.value, kind)

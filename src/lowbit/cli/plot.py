@@ -233,14 +233,13 @@ def draw_sweep(result: "Sweep", output: Path, kind: Kind | None, published: Publ
 
 def _simulated(graph: "Graph", data: str, split: str | None, normalize: str | None, limit: int | None) -> Any:
     """Return the classes that simulated hardware finds."""
-    from lowbit import api
-    from lowbit.data import load
+    from lowbit.data import load, remembered_normalize
     from lowbit.rtl.lst.design import lst_design
     from lowbit.rtl.lst.from_graph import from_graph, in_fixed_point
     from lowbit.rtl.pictures import to_bytes
     from lowbit.rtl.project import simulate_pictures
 
-    network = from_graph(in_fixed_point(graph, None), api.remembered(graph, parse_normalize(normalize)))
+    network = from_graph(in_fixed_point(graph, None), remembered_normalize(graph, parse_normalize(normalize)))
     dataset = load(data, split=split or "test", limit=limit)
     pictures = to_bytes(dataset, network.rows, network.columns)
     return simulate_pictures(lst_design(network), pictures).classes

@@ -10,11 +10,14 @@ from rich.text import Text
 from lowbit.cli.console import (
     JsonFlag,
     NormalizeOption,
+    ScaleOption,
     SplitOption,
     cell,
     out,
     parse_normalize,
+    parse_scale,
     print_json,
+    print_notes,
     say,
 )
 
@@ -49,6 +52,7 @@ def predict(
     ] = False,
     split: SplitOption = None,
     normalize: NormalizeOption = None,
+    scale: ScaleOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Classify a photograph, cropped to its middle and made small, or a sample of a data set.
@@ -73,6 +77,7 @@ def predict(
         invert=invert,
         split=split or "test",
         normalize=parse_normalize(normalize),
+        scale=parse_scale(scale),
     )
     if output is not None:
         draw_prediction(found, output, most=most)
@@ -102,6 +107,7 @@ def _print(found: "Prediction", most: int) -> None:
                 cells += [Text(f"{share:.1%}"), Text(_bar(share), style=style)]
         table.add_row(*cells)
     out.print(table)
+    print_notes(found.sample.notes, found.sample.outside)
     if found.backend != "engine":
         say("run by the reference evaluator", "dim")
 

@@ -9,11 +9,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from lowbit.cli.console import (
     JsonFlag,
     NormalizeOption,
+    ScaleOption,
     SplitOption,
     kilobytes,
     out,
     parse_normalize,
+    parse_scale,
     print_json,
+    print_notes,
     print_table,
     progress,
 )
@@ -52,6 +55,7 @@ def quantize(
     plan: Annotated[Path | None, typer.Option("--plan", help="A TOML plan; options given here win.")] = None,
     split: SplitOption = None,
     normalize: NormalizeOption = None,
+    scale: ScaleOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Quantize a network from unlabelled samples.
@@ -92,6 +96,7 @@ def quantize(
             chosen,
             split=split or "train",
             normalize=parse_normalize(normalize),
+            scale=parse_scale(scale),
             progress=_tracker(bar),
         )
     _print(result, output, as_json)
@@ -155,4 +160,5 @@ def _print(result: "QuantizedFile", output: Path, as_json: bool) -> None:
         f"{kilobytes(result.bytes_after)}.",
         style="dim",
     )
+    print_notes(result.notes, result.outside)
     out.print(f"Next: lowbit eval {output} --data … · lowbit bench {output}", style="dim")

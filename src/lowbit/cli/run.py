@@ -9,10 +9,13 @@ from lowbit.cli.console import (
     DataOption,
     JsonFlag,
     NormalizeOption,
+    ScaleOption,
     SplitOption,
     ThreadsOption,
     parse_normalize,
+    parse_scale,
     print_json,
+    print_notes,
     say,
 )
 
@@ -24,6 +27,7 @@ def run(
     split: SplitOption = None,
     threads: ThreadsOption = 1,
     normalize: NormalizeOption = None,
+    scale: ScaleOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a network over samples and keep what it says.
@@ -32,11 +36,18 @@ def run(
     """
     from lowbit import api
 
-    shapes = api.run_file(
-        model, data, output, split=split or "test", threads=threads, normalize=parse_normalize(normalize)
+    result = api.run_file(
+        model,
+        data,
+        output,
+        split=split or "test",
+        threads=threads,
+        normalize=parse_normalize(normalize),
+        scale=parse_scale(scale),
     )
     if as_json:
-        print_json({"output": str(output), "arrays": shapes})
+        print_json({"output": str(output), **result})
         return
-    for name, shape in shapes.items():
+    for name, shape in result["arrays"].items():
         say(f"{output}: {name} {shape}")
+    print_notes(result["notes"], result["outside"])

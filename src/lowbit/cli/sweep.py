@@ -71,7 +71,7 @@ def sweep(
     Example: `lowbit sweep lst1.onnx --data mnist --schemes fixed:6 --bits 7-1 --plot sweep.png`
     """
     from lowbit import api
-    from lowbit.data import load
+    from lowbit.data import load, remembered_normalize
     from lowbit.drawing import check_suffix
     from lowbit.sweep import Workers, grid
     from lowbit.sweep import sweep as run
@@ -83,7 +83,9 @@ def sweep(
         parse_words(schemes), parse_numbers(bits), parse_words(rounding) or None, parse_numbers(seeds) or [0]
     )
     graphs = dict(zip(model_names(models), map(api.read, models), strict=True))
-    chosen = api.remembered(next(iter(graphs.values())), parse_normalize(normalize))
+    chosen, *others = {remembered_normalize(graph, parse_normalize(normalize)) for graph in graphs.values()}
+    if others:
+        raise typer.BadParameter("these networks remember different normalizations", param_hint="--normalize")
     dataset = load(data, split=split or "test", limit=limit, normalize=chosen)
     calibrated = any(setting.seed is not None for setting in settings)
     calibration = load(data, split=_CALIBRATION, normalize=chosen) if calibrated else None

@@ -7,7 +7,20 @@ and no file leads to another.
 from lowbit.data.dataset import Dataset, Normalize
 from lowbit.data.download import fetch
 from lowbit.data.hdf5 import write_one_hdf5
+from lowbit.data.network_input import NetworkInput
+from lowbit.data.normalize import remember_normalize, remembered_normalize
 from lowbit.data.npz import write_npz
 from lowbit.data.sources import NAMES, load
 
-__all__ = ["NAMES", "Dataset", "Normalize", "fetch", "load", "write_npz", "write_one_hdf5"]
+__all__ = [
+    "NAMES",
+    "Dataset",
+    "NetworkInput",
+    "Normalize",
+    "fetch",
+    "load",
+    "remember_normalize",
+    "remembered_normalize",
+    "write_npz",
+    "write_one_hdf5",
+]

@@ -38,7 +38,7 @@ def read_cifar10(paths: list[Path]) -> Raw:
     """
     parts = [_binary(path) if path.suffix else _pickled(path) for path in paths]
     pixels, classes = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Raw(pixels.reshape(-1, *SHAPE), classes, (", ".join(path.name for path in paths),))
+    return Raw(pixels.reshape(-1, *SHAPE), classes, (", ".join(path.name for path in paths),), pictures=True)
 
 
 def _binary(path: Path) -> tuple[Numbers, Numbers]:

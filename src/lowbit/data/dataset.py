@@ -1,21 +1,34 @@
 """A data set in memory, and the conventions by which numbers become samples.
 
-integers            x / (largest number of their type)
-floats              as they are
+pictures            of a picture source: bytes / 255, so in [0, 1]
+scale s             any numbers: x · s, where the caller says so
+floats, bool        as they are
+uint8               x / 255
+other integers      refused: they do not say what they stand for
 normalize (m, s)    (x - m) / s, afterwards
+
+A network whose own input is integers gets integers (`lowbit.ir.input_type`): pictures as bytes, arrays as
+they are. Where those are codes of 8 bits, int8 and uint8 arrays are codes, of one another moved by 128, and
+reals are what they stand for. Whatever was done to the numbers is a line in `Dataset.notes`.
 """
 
 from dataclasses import dataclass, replace
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.data.network_input import NetworkInput, misfit, shaped, whole
 from lowbit.errors import DataError, NumericError
 from lowbit.ir.graph import Shape
+from lowbit.ir.input_type import InputType
 
 Numbers = npt.NDArray[np.generic]
+Floats = npt.NDArray[np.float32]
 Normalize = tuple[float, float] | None
+
+_TINIEST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+_BYTES = "uint8 divided by 255"
+_CODES = {"int8": -128, "uint8": 0}  # the smallest code of a type
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +39,7 @@ class Raw:
         samples: integers or floats ``[n, ...]``.
         labels: n of them, or None.
         notes, exactness, classes: as in `Dataset`.
+        pictures: whether bytes are pixels, and three axes are channels, rows and columns.
     """
 
     samples: Numbers
@@ -33,6 +47,7 @@ class Raw:
     notes: tuple[str, ...] = ()
     exactness: str = ""
     classes: tuple[str, ...] = ()
+    pictures: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,48 +62,64 @@ class Dataset:
         exactness: ``exact`` where checksums say that these are the published files, what is lossy about
             the pictures (``JPEG q75``), or nothing where it is not known.
         classes: their names by number, or none where they are not known.
+        pixels: whether the samples are bytes divided by 255 and nothing else.
+        layout: ``nchw`` where the source says that, else nothing.
+        outside: values beyond the range of the network that the samples were fitted to.
     """
 
-    samples: npt.NDArray[np.float32]
+    samples: Floats
     labels: npt.NDArray[np.int64] | None
     name: str
     notes: tuple[str, ...] = ()
     exactness: str = ""
     classes: tuple[str, ...] = ()
+    pixels: bool = False
+    layout: str = ""
+    outside: int = 0
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def fit_to(self, shape: Shape) -> "Dataset":
-        """Return the data set with samples of another shape and the same number of elements.
+    def fit_to(self, network: NetworkInput | Shape) -> "Dataset":
+        """Return the data set as a network takes it; one that fits is returned as it is.
 
         Args:
-            shape: of one sample; a name stands for any length where the number of axes agrees.
+            network: what it takes, or the shape of one sample alone.
 
         Raises:
-            DataError: the counts differ, or only the order of the axes does, which no reshape mends.
+            DataError: shape, layout or type differ.
+            NumericError: NaN or infinity, naming the sample.
         """
-        found = self.samples.shape[1:]
-        if len(shape) == len(found) and all(
-            isinstance(want, str) or want == have for want, have in zip(shape, found, strict=True)
-        ):
+        wanted = network if isinstance(network, NetworkInput) else NetworkInput(network)
+        samples, turned = shaped(self.samples, wanted.shape, self.name, self.layout)
+        _check_finite(samples, self.name)
+        notes, pixels = self.notes, self.pixels
+        if turned:
+            notes = (*notes, "channels moved to the last axis")
+        if wanted.integers is not None and wanted.counts:
+            if pixels:
+                samples, pixels = samples * np.float32(255), False
+                notes = (*notes, "pixels as bytes, which the network takes")
+            samples = whole(samples, wanted.integers, self.name)
+        outside = wanted.outside(samples)
+        if outside and outside != self.outside:
+            low, high = wanted.range
+            notes = (*notes, f"{outside} of {samples.size} values are outside {low:g} to {high:g}")
+        if samples is self.samples and outside == self.outside:
             return self
-        wanted = tuple(length for length in shape if isinstance(length, int))
-        reordered = len(shape) == len(found) > 2 and sorted(wanted) == sorted(found)
-        if len(wanted) != len(shape) or prod(wanted) != prod(found) or reordered:
-            raise DataError(
-                "samples do not fit the network",
-                where=self.name,
-                expected=f"samples of shape {shape}",
-                found=f"{found}",
-                remedy="Transpose the samples."
-                if reordered
-                else "Use the data that the network was trained on.",
-            )
-        return replace(self, samples=self.samples.reshape(len(self.samples), *wanted))
+        layout = "" if turned else self.layout
+        return replace(self, samples=samples, notes=notes, layout=layout, pixels=pixels, outside=outside)
 
 
-def make_dataset(raw: Raw, name: str, *, limit: int | None = None, normalize: Normalize = None) -> Dataset:
+def make_dataset(
+    raw: Raw,
+    name: str,
+    *,
+    limit: int | None = None,
+    normalize: Normalize = None,
+    scale: float | None = None,
+    network: NetworkInput | None = None,
+) -> Dataset:
     """Return a data set of raw numbers, by the conventions above.
 
     Args:
@@ -96,22 +127,67 @@ def make_dataset(raw: Raw, name: str, *, limit: int | None = None, normalize: No
         name: how messages call it.
         limit: at most so many samples, the first ones.
         normalize: mean and standard deviation.
+        scale: what every number is multiplied by, instead of any other rule.
+        network: what the samples are for, where that is known.
 
     Raises:
-        DataError: no samples, labels that do not match, or a type that holds no numbers.
+        DataError: no samples, labels that do not match, or a type that the network does not take.
         NumericError: NaN or infinity, naming the sample.
     """
     _check_samples(raw.samples, name)
     classes = None if raw.labels is None else _classes(raw.labels, len(raw.samples), name)
     chosen = slice(None) if limit is None else slice(_checked_limit(limit, name))
-    numbers, remark = _scaled(raw.samples[chosen])
+    numbers, remark = _reals(raw, raw.samples[chosen], name, scale, network)
+    pixels = remark == _BYTES
     if normalize is not None:
-        mean, deviation = _checked_normalize(normalize, name)
-        numbers = (numbers - np.float32(mean)) / np.float32(deviation)
+        mean, deviation = checked_normalize(normalize, name)
+        numbers, pixels = (numbers - np.float32(mean)) / np.float32(deviation), False
         remark += f", then normalized with mean {mean!r} and deviation {deviation!r}"
     _check_finite(numbers, name)
     labels = None if classes is None else classes[chosen]
-    return Dataset(numbers, labels, name, (*raw.notes, remark), raw.exactness, raw.classes)
+    notes, layout = (*raw.notes, remark), "nchw" if raw.pictures else ""
+    made = Dataset(numbers, labels, name, notes, raw.exactness, raw.classes, pixels, layout)
+    return made if network is None else made.fit_to(network)
+
+
+def _reals(
+    raw: Raw, samples: Numbers, name: str, scale: float | None, network: NetworkInput | None
+) -> tuple[Floats, str]:
+    """Return numbers as reals, and what was done to them."""
+    integers, kind = None if network is None else network.integers, samples.dtype.kind
+    if scale is not None:
+        return _float32(samples) * np.float32(_checked_scale(scale, name)), f"multiplied by {scale!r}"
+    if kind not in "iu":
+        return _float32(samples), f"{samples.dtype} as they are"
+    if integers is not None and not raw.pictures:
+        if integers.scale is None:
+            return _float32(samples), f"{samples.dtype} as they are"
+        return _levels(samples, integers, name)
+    if samples.dtype != np.uint8:
+        raise misfit(
+            name,
+            "reals as it takes them, or bytes (uint8) of pictures",
+            f"{samples.dtype}, from {samples.min()} to {samples.max()}",
+            "Integers do not say what they stand for: give a scale, such as --scale 1/255 (scale=1/255 in "
+            "Python), or convert them to float32.",
+        )
+    return samples.astype(np.float32) / np.float32(255), _BYTES
+
+
+def _levels(codes: Numbers, integers: InputType, name: str) -> tuple[Floats, str]:
+    """Return the reals that codes of 8 bits stand for, float32 of scale · (q - zero_point)."""
+    if codes.dtype.name not in _CODES:
+        raise misfit(
+            name,
+            f"codes of 8 bits ({integers.dtype}), or reals",
+            f"{codes.dtype}, from {codes.min()} to {codes.max()}",
+            "Convert them to the type of the codes, or give a scale (--scale).",
+        )
+    assert integers.scale is not None
+    moved = _CODES[integers.dtype] - _CODES[codes.dtype.name]
+    steps = codes.astype(np.int32) + (moved - integers.zero_point)
+    said = f"{codes.dtype} as codes of the network's input" + (f", moved by {moved}" if moved else "")
+    return (integers.scale * steps).astype(np.float32), said
 
 
 def _check_samples(samples: Numbers, name: str) -> None:
@@ -138,19 +214,21 @@ def _classes(labels: Numbers, count: int, name: str) -> npt.NDArray[np.int64]:
             expected=f"{count} class numbers",
             found=f"{labels.dtype} {labels.shape}",
         )
-    whole = labels.reshape(count).astype(np.int64)
-    if not np.array_equal(whole, labels.reshape(count)):
+    with np.errstate(invalid="ignore"):  # what does not fit is found by comparing
+        whole = labels.reshape(count).astype(np.int64)
+    if not np.array_equal(whole.astype(labels.dtype), labels.reshape(count)) or (whole < 0).any():
         raise DataError(
-            "labels are no class numbers", where=name, expected="whole numbers", found="fractions"
+            "labels are no class numbers",
+            where=name,
+            expected="whole numbers from 0",
+            found=f"{labels.dtype}, from {labels.min()} to {labels.max()}",
         )
     return whole
 
 
-def _scaled(samples: Numbers) -> tuple[npt.NDArray[np.float32], str]:
-    if samples.dtype.kind in "iu":
-        largest = int(np.iinfo(samples.dtype).max)  # type: ignore[type-var]
-        return samples.astype(np.float32) / np.float32(largest), f"{samples.dtype} divided by {largest}"
-    return np.ascontiguousarray(samples, np.float32), f"{samples.dtype} as they are"
+def _float32(samples: Numbers) -> Floats:
+    with np.errstate(over="ignore"):  # what is too large for float32 is refused as infinity
+        return np.ascontiguousarray(samples, np.float32)
 
 
 def _checked_limit(limit: int, name: str) -> int:
@@ -159,19 +237,33 @@ def _checked_limit(limit: int, name: str) -> int:
     return limit
 
 
-def _checked_normalize(normalize: tuple[float, float], name: str) -> tuple[float, float]:
-    mean, deviation = (float(number) for number in normalize)
-    if not (np.isfinite(mean) and np.isfinite(deviation) and deviation > 0):
+def _checked_scale(scale: float, name: str) -> float:
+    if not _TINIEST <= scale <= _LARGEST:
+        raise DataError("a scale is impossible", where=name, expected="a number above 0", found=str(scale))
+    return scale
+
+
+def checked_normalize(normalize: tuple[float, float], name: str) -> tuple[float, float]:
+    """Return mean and deviation.
+
+    Raises:
+        DataError: they are not two numbers, finite, the deviation above 0.
+    """
+    try:
+        mean, deviation = (float(number) for number in normalize)
+    except (TypeError, ValueError):
+        mean, deviation = np.nan, np.nan
+    if not (abs(mean) <= _LARGEST and _TINIEST <= deviation <= _LARGEST):
         raise DataError(
             "a normalization is impossible",
             where=name,
             expected="a finite mean and a deviation above 0",
-            found=f"{mean}, {deviation}",
+            found=f"{normalize}",
         )
     return mean, deviation
 
 
-def _check_finite(samples: npt.NDArray[np.float32], name: str) -> None:
+def _check_finite(samples: Floats, name: str) -> None:
     good: npt.NDArray[np.bool_] = np.asarray(np.isfinite(samples).reshape(len(samples), -1).all(axis=1))
     if not good.all():
         raise NumericError(

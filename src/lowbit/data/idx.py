@@ -40,7 +40,8 @@ def read_idx_folder(folder: Path, split: str) -> Raw:
             expected=f"a file like {_PREFIXES[split].split('|')[0]}-images-idx3-ubyte, .gz or not",
             found=", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing",
         )
-    return Raw(read_idx(images), None if labels is None else read_idx(labels), (f"{split}: {images.name}",))
+    classes = None if labels is None else read_idx(labels)
+    return Raw(read_idx(images), classes, (f"{split}: {images.name}",), pictures=True)
 
 
 def holds_idx(folder: Path) -> bool:

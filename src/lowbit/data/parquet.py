@@ -45,7 +45,7 @@ def read_parquet(paths: list[Path], input_name: str | None = None) -> Raw:
     )
     labels = [labels for _, labels in tables if labels is not None]
     joined = np.concatenate(labels) if len(labels) == len(tables) else None
-    return Raw(pictures, joined, (", ".join(path.name for path in paths),), lossy)
+    return Raw(pictures, joined, (", ".join(path.name for path in paths),), lossy, pictures=True)
 
 
 def find_parquet(folder: Path, split: str) -> list[Path]:

@@ -57,14 +57,16 @@ def read_photograph(path: Path, shape: tuple[int, int, int], *, invert: bool = F
 def picture_shape(shape: Shape) -> tuple[int, int, int] | None:
     """Return channels, height and width of a network's sample, or None where it is no picture.
 
-    ``[c, h, w]`` and ``[h, w]`` are what they say; a vector is a square picture, grey or RGB, where its
-    length allows.
+    ``[c, h, w]``, ``[h, w, c]`` and ``[h, w]`` are what they say; a vector is a square picture, grey or RGB,
+    where its length allows.
     """
     lengths = [length for length in shape if isinstance(length, int)]
     if len(lengths) != len(shape):
         return None
     if len(lengths) == 3 and lengths[0] in (1, 3):
         return lengths[0], lengths[1], lengths[2]
+    if len(lengths) == 3 and lengths[2] in (1, 3):
+        return lengths[2], lengths[0], lengths[1]
     if len(lengths) == 2:
         return 1, lengths[0], lengths[1]
     if len(lengths) == 1:
@@ -73,6 +75,12 @@ def picture_shape(shape: Shape) -> tuple[int, int, int] | None:
             if side > 1 and channels * side * side == lengths[0]:
                 return channels, side, side
     return None
+
+
+def channels_first(pixels: Pictures, shape: tuple[int, int, int]) -> Pictures:
+    """Return a sample's pixels as ``[c, h, w]``, which is the shape that `picture_shape` found."""
+    last = pixels.ndim == 3 and pixels.shape != shape
+    return pixels.transpose(2, 0, 1) if last else pixels.reshape(shape)
 
 
 def required_picture_shape(shape: Shape, where: str) -> tuple[int, int, int]:
@@ -86,7 +94,7 @@ def required_picture_shape(shape: Shape, where: str) -> tuple[int, int, int]:
         raise DataError(
             "the network takes no pictures",
             where=where,
-            expected="samples [1 or 3, height, width], or a square of them in a row",
+            expected="samples [1 or 3, height, width], channels first or last, or a square of them in a row",
             found=f"samples {tuple(shape)}",
             remedy="Use --data and --index instead of a picture.",
         )

@@ -47,7 +47,7 @@ def read_picture_folder(folder: Path, split: str) -> Raw:
     pictures, lossy = decode_pictures((str(path), read_file(path, limit=MOST_BYTES)) for path in files)
     labels = np.array([classes.index(path.parent.name) for path in files])
     note = f"{split}: {root.name}" if root else "no split: all pictures"
-    return Raw(pictures, labels, (note,), lossy, tuple(classes))
+    return Raw(pictures, labels, (note,), lossy, tuple(classes), pictures=True)
 
 
 def _roots(folder: Path) -> list[Path]:

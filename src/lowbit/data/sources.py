@@ -12,6 +12,7 @@ from lowbit.data.dataset import Dataset, Normalize, Numbers, Raw, make_dataset
 from lowbit.data.digits import read_digits
 from lowbit.data.hdf5 import read_one_hdf5
 from lowbit.data.idx import holds_idx, read_idx_folder
+from lowbit.data.network_input import NetworkInput
 from lowbit.data.npz import read_npy, read_npz
 from lowbit.data.parquet import find_parquet, read_parquet
 from lowbit.data.picture_folder import holds_pictures, read_picture_folder
@@ -40,6 +41,8 @@ def load(
     limit: int | None = None,
     normalize: Normalize = None,
     folder: str | os.PathLike[str] | None = None,
+    scale: float | None = None,
+    network: NetworkInput | None = None,
 ) -> Dataset:
     """Return samples, and labels where the source has them.
 
@@ -50,6 +53,8 @@ def load(
         limit: at most so many samples, the first ones.
         normalize: mean and deviation, applied after integers were scaled.
         folder: where a named data set is; otherwise the usual places are searched (`find_published`).
+        scale: what every number is multiplied by, instead of the conventions of `lowbit.data.dataset`.
+        network: what the samples are for; they come in its shape and type.
 
     Raises:
         DataError: nothing such, or samples or labels that do not fit.
@@ -60,17 +65,41 @@ def load(
     if split not in SPLITS:
         raise DataError("unknown split", expected=" or ".join(SPLITS), found=repr(split))
     if not isinstance(source, str | os.PathLike):
-        return make_dataset(_arrays(source), "array", limit=limit, normalize=normalize)
+        raw, name = _arrays(source), "array"
+        return make_dataset(raw, name, limit=limit, normalize=normalize, scale=scale, network=network)
     name = os.fspath(source)
     raw = _named(name, split, folder) if name in NAMES else _read(Path(name), split, input_name)
-    return make_dataset(raw, name, limit=limit, normalize=normalize)
+    return make_dataset(raw, name, limit=limit, normalize=normalize, scale=scale, network=network)
 
 
 def _arrays(source: npt.ArrayLike | tuple[Numbers, Numbers]) -> Raw:
     pair = isinstance(source, tuple) and len(source) == 2 and isinstance(source[0], np.ndarray)
     if pair:
-        return Raw(np.asarray(source[0]), np.asarray(source[1]))  # type: ignore[index]
-    return Raw(np.asarray(source))
+        return Raw(_array(source[0], "samples"), _array(source[1], "labels"))  # type: ignore[index]
+    return Raw(_array(source, "samples"))
+
+
+def _array(source: object, what: str) -> Numbers:
+    """Return what NumPy makes of a caller's object, which must be one array of numbers."""
+    try:
+        array = np.asarray(source)
+    except Exception as error:  # lists of unequal lengths, tensors of another device, whatever has __array__
+        raise DataError(
+            f"{what} are no array",
+            where="array",
+            expected="numbers [n, ...], every sample of one shape",
+            found=str(error).splitlines()[0][:160] if str(error) else type(error).__name__,
+            remedy="Make an array of them: numpy.stack, or .detach().cpu().numpy() of a tensor.",
+        ) from error
+    masked = isinstance(source, np.ma.MaskedArray) and bool(np.ma.getmaskarray(source).any())
+    if masked or array.dtype.kind not in "fiub":
+        raise DataError(
+            f"{what} are no numbers",
+            where="array",
+            expected="integers or floats",
+            found="masked values" if masked else str(array.dtype),
+        )
+    return array
 
 
 def _named(name: str, split: str, folder: str | os.PathLike[str] | None) -> Raw:

@@ -7,14 +7,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.data import Dataset, load
+from lowbit.data import Dataset, NetworkInput, load
 from lowbit.data.dataset import Normalize, Raw, make_dataset
 from lowbit.data.digits import CLASSES as DIGITS
-from lowbit.data.photograph import picture_shape, read_photograph, required_picture_shape
+from lowbit.data.photograph import (
+    channels_first,
+    picture_shape,
+    read_photograph,
+    required_picture_shape,
+)
 from lowbit.data.published import PUBLISHED
 from lowbit.errors import DataError
 from lowbit.ir import Graph
-from lowbit.scores import class_count, probabilities, score
+from lowbit.scores import checked_scores, class_count, probabilities, score
 from lowbit.untrusted import read_file
 
 _MOST_NAME_BYTES = 1 << 20
@@ -30,6 +35,8 @@ class Sample:
         about: where it comes from.
         label: its class, where that is known.
         classes: names of the data's classes, where they are known.
+        notes: what was done to the numbers.
+        outside: values beyond the range of the network's input.
     """
 
     values: npt.NDArray[np.float32]
@@ -37,6 +44,8 @@ class Sample:
     about: str
     label: int | None = None
     classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    outside: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +81,8 @@ class Prediction:
             "probabilities": self.probabilities.tolist(),
             "float_probabilities": None if floats is None else floats.tolist(),
             "backend": self.backend,
+            "notes": list(self.sample.notes),
+            "outside": self.sample.outside,
         }
 
 
@@ -105,13 +116,21 @@ def predict(
             expected=f"{count} classes",
             found=str(class_count(against)),
         )
-    low = score(graph, sample.values)
-    beside = None if against is None else probabilities(score(against, _as(against, sample)).values)[0]
-    return Prediction(sample, names, probabilities(low.values)[0], beside, low.backend)
+    low, beside = score(graph, sample.values), None
+    if against is not None:
+        values = Dataset(sample.values, None, sample.about).fit_to(NetworkInput.of(against)).samples
+        beside = probabilities(checked_scores(score(against, values).values, sample.about))[0]
+    found = probabilities(checked_scores(low.values, sample.about))[0]
+    return Prediction(sample, names, found, beside, low.backend)
 
 
 def sample_of_picture(
-    path: Path, graph: Graph, *, normalize: Normalize = None, invert: bool = False
+    path: Path,
+    graph: Graph,
+    *,
+    normalize: Normalize = None,
+    scale: float | None = None,
+    invert: bool = False,
 ) -> Sample:
     """Return a photograph as the network takes it; see `lowbit.data.photograph`.
 
@@ -122,12 +141,19 @@ def sample_of_picture(
     """
     shape = required_picture_shape(graph.value(graph.inputs[0]).shape[1:], graph.name)
     pixels = read_photograph(path, shape, invert=invert)
-    dataset = make_dataset(Raw(pixels[None]), str(path), normalize=normalize)
-    return Sample(_as(graph, dataset), _shown(pixels), path.name)
+    raw, network = Raw(pixels[None], pictures=True), NetworkInput.of(graph)
+    dataset = make_dataset(raw, str(path), normalize=normalize, scale=scale, network=network)
+    return Sample(dataset.samples, _shown(pixels), path.name, notes=dataset.notes, outside=dataset.outside)
 
 
 def sample_of_data(
-    data: str, index: int, graph: Graph, *, split: str = "test", normalize: Normalize = None
+    data: str,
+    index: int,
+    graph: Graph,
+    *,
+    split: str = "test",
+    normalize: Normalize = None,
+    scale: float | None = None,
 ) -> Sample:
     """Return a sample of a data set by its number, from 0.
 
@@ -136,16 +162,18 @@ def sample_of_data(
     """
     if index < 0:
         raise DataError("samples are counted from 0", where=data, found=str(index))
-    found = load(data, split=split, normalize=normalize)
+    network = NetworkInput.of(graph)
+    found = load(data, split=split, normalize=normalize, scale=scale, network=network)
     if index >= len(found):
         raise DataError(
             "there is no such sample", where=data, expected=f"0 to {len(found) - 1}", found=str(index)
         )
-    one = Dataset(found.samples[index : index + 1], None, found.name)
-    shape = picture_shape(found.samples.shape[1:])
-    picture = None if shape is None else _shown(_bytes(one.samples.reshape(shape), normalize))
+    one = found.samples[index : index + 1]
+    picture = None if scale is not None else _picture(one, network, normalize)
     label = None if found.labels is None else int(found.labels[index])
-    return Sample(_as(graph, one), picture, f"{data}, {split}, picture {index}", label, found.classes)
+    outside = network.outside(one)
+    about = f"{data}, {split}, picture {index}"
+    return Sample(one, picture, about, label, found.classes, found.notes, outside)
 
 
 def class_names(source: str) -> tuple[str, ...]:
@@ -180,17 +208,17 @@ def _names(classes: tuple[str, ...], count: int, *, required: bool) -> tuple[str
     return tuple(map(str, range(count)))
 
 
-def _as(graph: Graph, sample: Dataset | Sample) -> npt.NDArray[np.float32]:
-    """Return samples in the shape that a network takes."""
-    if isinstance(sample, Sample):
-        sample = Dataset(sample.values, None, sample.about)
-    return sample.fit_to(graph.value(graph.inputs[0]).shape[1:]).samples
-
-
-def _bytes(values: npt.NDArray[np.float32], normalize: Normalize) -> npt.NDArray[np.uint8]:
-    """Return samples as pixels again."""
+def _picture(
+    values: npt.NDArray[np.float32], network: NetworkInput, normalize: Normalize
+) -> npt.NDArray[np.uint8] | None:
+    """Return a sample as pixels again, where it is a picture."""
+    shape = picture_shape(values.shape[1:])
+    if shape is None:
+        return None
     mean, deviation = normalize or (0.0, 1.0)
-    return np.asarray(np.rint(255 * (values * deviation + mean)).clip(0, 255), np.uint8)
+    most = 1 if network.counts else 255
+    pixels = np.asarray(np.rint(most * (values[0] * deviation + mean)).clip(0, 255), np.uint8)
+    return _shown(channels_first(pixels, shape))
 
 
 def _shown(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -22,7 +22,7 @@ from lowbit.analysis import (
 )
 from lowbit.bench import per_layer, random_sample
 from lowbit.bench.layers import PerLayer
-from lowbit.data import Dataset
+from lowbit.data import Dataset, NetworkInput, Normalize
 from lowbit.engine import Program
 from lowbit.errors import DataError, EngineError, UnsupportedError
 from lowbit.ir import Graph
@@ -154,7 +154,7 @@ def examine(
     against: str | Path | None = None,
     hardware: str | Path | None = None,
     split: str = "test",
-    normalize: api.Normalize = None,
+    normalize: Normalize = None,
     labels: bool = True,
     command: str = "",
 ) -> Findings:
@@ -219,7 +219,7 @@ def _network(path: Path) -> Network:
 def _accuracy(network: Network, samples: Dataset, labels: bool, name: str) -> tuple[Scores, Accuracy | None]:
     graph = network.graph
     wanted = checked_labels(samples, graph) if labels else None
-    fitted = samples.fit_to(graph.value(graph.inputs[0]).shape[1:])
+    fitted = samples.fit_to(NetworkInput.of(graph))
     scores = score(graph, fitted.samples)
     if wanted is None:
         return scores, None

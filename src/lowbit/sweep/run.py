@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lowbit.analysis import layer_bytes
 from lowbit.bench.timing import Call, interleaved_medians
-from lowbit.data import Dataset
+from lowbit.data import Dataset, NetworkInput
 from lowbit.engine import Program
 from lowbit.errors import DataError, EngineError, PlanError, UnsupportedError
 from lowbit.ir import Graph, run_passes
@@ -99,8 +99,8 @@ def _tasks(
     keep: bool,
 ) -> list[Task]:
     """Return a network's tasks; those of one seed share their calibration samples."""
-    shape = graph.value(graph.inputs[0]).shape[1:]
-    fitted, labels = dataset.fit_to(shape).samples, checked_labels(dataset, graph)
+    wanted = NetworkInput.of(graph)
+    fitted, labels = dataset.fit_to(wanted).samples, checked_labels(dataset, graph)
     chosen: dict[int | None, npt.NDArray[np.float32] | None] = {None: None}
     for setting in settings:
         plan = setting.plan(samples)
@@ -108,7 +108,7 @@ def _tasks(
             if calibration is None:
                 raise DataError("this scheme needs calibration samples", where=setting.label, found="none")
             network = run_passes(graph, ENGINE_FORM).graph
-            chosen[setting.seed] = chosen_samples(network, calibration.fit_to(shape).samples, plan)
+            chosen[setting.seed] = chosen_samples(network, calibration.fit_to(wanted).samples, plan)
     return [Task(graph, setting, chosen[setting.seed], fitted, labels, keep) for setting in settings]
 
 
@@ -188,6 +188,6 @@ def _timed(
 
 
 def _model(name: str, graph: Graph, dataset: Dataset) -> Model:
-    fitted, labels = dataset.fit_to(graph.value(graph.inputs[0]).shape[1:]), checked_labels(dataset, graph)
+    fitted, labels = dataset.fit_to(NetworkInput.of(graph)), checked_labels(dataset, graph)
     top1 = float(top(score(graph, fitted.samples).values, labels, 1).mean())
     return Model(name, top1, sum(layer.bytes for layer in layer_bytes(graph)))

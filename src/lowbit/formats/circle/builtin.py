@@ -24,6 +24,7 @@ from lowbit.formats.circle.schema import (
 )
 from lowbit.formats.circle.structure import require
 from lowbit.ir.graph import Dimension, Shape
+from lowbit.schemes import Affine, Encoding
 
 Import = Callable[[Importer, Operator, str], None]
 
@@ -139,6 +140,9 @@ def _reshape(importer: Importer, operator: Operator, place: str) -> None:
 def _quantize(importer: Importer, operator: Operator, place: str) -> None:
     encoding = importer.encoding(operator.outputs[0])
     source = importer.value(operator.inputs[0])
+    if encoding is not None and _same_codes(importer.graph.value(source).encoding, encoding):
+        importer.alias(operator.outputs[0], source, as_map=False)  # int8 of uint8, or the reverse
+        return
     if encoding is None or importer.graph.value(source).dtype != "float32":
         raise UnsupportedError(
             "only float32 can be quantized, to int8 or uint8",
@@ -150,6 +154,15 @@ def _quantize(importer: Importer, operator: Operator, place: str) -> None:
     require(encoding.channels == 1, "activations have one scale", place, 1, encoding.channels)
     output = importer.value(operator.outputs[0])
     importer.node("Encode", (source,), output, domain="lowbit")
+
+
+def _same_codes(first: Encoding | None, second: Affine) -> bool:
+    """Whether codes of both mean the same, which int8 and uint8 do once they are moved by 128."""
+    return (
+        isinstance(first, Affine)
+        and np.array_equal(first.scale, second.scale)
+        and np.array_equal(first.zero_point, second.zero_point)
+    )
 
 
 def _dequantize(importer: Importer, operator: Operator, place: str) -> None:

@@ -5,6 +5,7 @@ import os
 from contextlib import suppress
 
 from lowbit.formats.circle.builtin import import_builtin
+from lowbit.formats.circle.ends import real_ends
 from lowbit.formats.circle.importer import Importer
 from lowbit.formats.circle.layers import LayerImporter, is_layer
 from lowbit.formats.circle.manifest import MANIFEST
@@ -35,7 +36,7 @@ def read_content(content: bytes | mmap.mmap, where: str) -> Graph:
     texts = _metadata(structure)
     texts.pop(MANIFEST, None)
     graph = apply_names(graph_of(structure), texts.pop(NAMES, None), where)
-    graph.metadata = _decoded(texts)
+    graph.metadata = _decoded(texts) | graph.metadata
     return graph
 
 
@@ -52,6 +53,7 @@ def graph_of(structure: Structure) -> Graph:
         elif not fold(importer, name, operator):
             import_builtin(importer, name, operator, structure.place(number))
     importer.graph.outputs = tuple(importer.value(index) for index in structure.subgraph.outputs)
+    real_ends(importer, structure.subgraph.inputs)
     return importer.graph
 
 

@@ -13,6 +13,7 @@ from lowbit.formats.onnx.shape_arithmetic import resolve_shape
 from lowbit.formats.onnx.tensors import dtype_of
 from lowbit.formats.onnx.windows import read_average_pool, read_convolution, read_max_pool
 from lowbit.ir.graph import Array, Attribute
+from lowbit.ir.input_type import INTEGERS, InputType
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -24,6 +25,8 @@ def _cast(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]
     source = reader.result.value(reader.use(proto.input[0]))
     is_input = source.name in reader.result.inputs and source.encoding is None
     if is_input and reader.uses[source.name] == 1:
+        if source.dtype in INTEGERS and source.name == reader.result.inputs[0]:
+            InputType(source.dtype).remember(reader.result)
         reader.result.update(source.name, dtype="float32")
         source = reader.result.value(source.name)
     if (source.dtype, target) != ("float32", "float32"):
