@@ -4,17 +4,16 @@ import numpy as np
 import pytest
 
 from lowbit.calibrate import Histogram
-from lowbit.errors import NumericError
 from lowbit.quantization import qem
 from lowbit.quantization.activations import encode_activation
 from lowbit.quantization.plan import Plan
-from lowbit.schemes import ACTIVATION_BOUND, check_scheme
+from lowbit.schemes import ACTIVATION_BOUND, LearnedBasis, check_scheme
 
 
 def encoded(values, targets=None, **settings):
     histogram = Histogram()
     histogram.update(values, targets)
-    return encode_activation(histogram, Plan(**settings), "x")
+    return encode_activation(histogram, Plan(**settings))
 
 
 @pytest.mark.parametrize("offset", [True, False])
@@ -70,7 +69,47 @@ def test_clipping_lowers_the_error():
     assert errors[0] < 0.5 * errors[1]
 
 
-@pytest.mark.parametrize("scheme", ["lq", "affine"])
-def test_what_never_changes_cannot_be_coded(scheme):
-    with pytest.raises(NumericError, match=r"x.*0.5 everywhere"):
-        encoded(np.full(10, 0.5), scheme=scheme)
+@pytest.mark.parametrize("value", [0.0, 0.5, -3e-9, 7e11])
+@pytest.mark.parametrize("offset", [True, False])
+@pytest.mark.parametrize(
+    ("scheme", "bits"), [*(("lq", b) for b in (1, 2, 3, 4)), ("affine", 2), ("affine", 8)]
+)
+def test_what_never_changes_and_zero_are_levels(scheme, bits, offset, value):
+    encoding = encoded(
+        np.full(10, value), scheme=scheme, weight_bits=4, activation_bits=bits, activation_offset=offset
+    )
+    check_scheme(encoding)
+    assert isinstance(encoding, LearnedBasis) == (scheme == "lq")
+    found = encoding.decode(encoding.encode(np.array([value, 0.0])))
+    assert np.allclose(found, [value, 0.0], rtol=1e-6, atol=1e-6 * abs(value))
+
+
+@pytest.mark.parametrize("size", [1e-20, 1e-12, 1.0, 1e12])
+@pytest.mark.parametrize(("scheme", "bits"), [("lq", 1), ("lq", 3), ("affine", 4), ("affine", 8)])
+def test_sizes_make_no_difference(scheme, bits, size):
+    values = np.random.default_rng(3).normal(0.5, 1, 3000)
+    plan = {"scheme": scheme, "weight_bits": 4, "activation_bits": bits}
+    usual, sized = encoded(values, **plan), encoded(values * size, **plan)
+    assert np.allclose(sized.levels() / size, usual.levels(), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("end", [-1, 1])
+@pytest.mark.parametrize("size", [30.0, 3000.0])
+def test_the_search_covers_either_end_of_the_range_alone(end, size):
+    """A tail on one side does not stretch the levels of the other."""
+    values = np.concatenate([np.random.default_rng(4).uniform(-1, 1, 200000), [end * size]])
+    encoding = encoded(values, scheme="affine", weight_bits=8, activation_bits=3)
+    body = values[:-1]
+    if size < 1000:  # a lone value that squared error outweighs
+        assert ((encoding.decode(encoding.encode(body)) - body) ** 2).mean() < 0.01
+
+
+@pytest.mark.parametrize(("scheme", "bits"), [("lq", 2), ("affine", 8)])
+def test_a_percentile_clips_both_ends(scheme, bits):
+    values = np.concatenate(
+        [np.random.default_rng(5).uniform(-1, 1, 9980), np.full(10, -1e4), np.full(10, 1e4)]
+    )
+    plan = {"scheme": scheme, "weight_bits": 4, "activation_bits": bits}
+    whole, clipped = encoded(values, **plan), encoded(values, percentile=99.8, **plan)
+    assert np.abs(whole.levels()).max() > 1000
+    assert np.abs(clipped.levels()).max() < 1.2

@@ -279,7 +279,8 @@ def test_what_runs_the_network_is_an_argument_and_runs_every_node_once_per_batch
     assert {name for _, name in runs} >= {"fc1", "act1", "fc2", "act2", "fc3", "fc1/encode", "fc2/encode"}
     counts = Counter(name for _, name in runs)
     assert counts["fc1"] == counts["act1"] == 4  # two networks, two batches
-    assert counts["fc3"] == counts["fc1/encode"] == 2
+    assert counts["fc3"] == 4  # the last layer too: what it gives is measured
+    assert counts["fc1/encode"] == 2
 
 
 @pytest.mark.parametrize(
@@ -295,7 +296,7 @@ def test_what_runs_the_network_is_an_argument_and_runs_every_node_once_per_batch
             "sample 7.*1 samples with NaN",
         ),
         (lambda s: np.where(np.arange(400)[:, None] == 9, np.inf, s), DataError, "sample 9"),
-        (lambda s: s * 0, NumericError, "x.*same for all samples"),
+        (lambda s: s * 0, DataError, "x: all calibration samples are zero"),
     ],
 )
 def test_bad_samples_are_refused(samples, change, error, message):
@@ -311,9 +312,6 @@ def test_a_float_network_that_overflows_is_refused(samples):
 
 def test_bad_weights_are_refused(samples):
     weights = [np.ones((b, a)) for a, b in pairwise(WIDTHS)]
-    weights[1][4] = 0
-    with pytest.raises(NumericError, match=r"mlp/fc2.*1 such outputs: 4"):
-        quantize(network(weights=weights), samples, Plan())
     weights[1][4, 2] = np.nan
     with pytest.raises(NumericError, match=r"mlp/fc2.*nan at \[4, 2\]"):
         quantize(network(weights=weights, check=False), samples, Plan())

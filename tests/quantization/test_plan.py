@@ -29,7 +29,7 @@ def test_a_file_says_what_arguments_say(tmp_path):
     ("text", "message"),
     [
         ("bits = 0", "bits out of range.*1 to 4 for lq.*found 0"),
-        ("bits = 5", "1 to 4 for lq"),
+        ('scheme = "lq"\nbits = 5', "1 to 4 for lq"),
         ('scheme = "affine"\nbits = 1', "2 to 8 for affine"),
         ('scheme = "affine"\nbits = 9', "2 to 8 for affine"),
         ("bits = 2.5", "wrong type"),
@@ -46,7 +46,8 @@ def test_a_file_says_what_arguments_say(tmp_path):
         ("damping = nan", "damping"),
         ("layers = 3", "wrong type"),
         ("[layers]\nfc1 = 3", r"no table.*layers\.fc1"),
-        ("[layers.fc1]\nbits = 7", r"layers\.fc1: bits out of range"),
+        ('scheme = "pow2"\nbits = 4\n[layers.fc1]\nbits = 7', r"layers\.fc1: bits out of range"),
+        ("percentile = 30.0", "percentile is out of range"),
         ("[layers.fc1]\nbit = 2", r"layers\.fc1: unknown setting.*bits"),
         ("[layers.fc1]\nsamples = 2", r"layers\.fc1: this is said once"),
         ("bits = ", "not TOML"),
@@ -83,3 +84,14 @@ def test_a_missing_file_is_no_plan_error(tmp_path):
 def test_offsets_are_automatic_unless_said(settings, weights, activations):
     plan = Plan(**settings)
     assert (plan.uses_weight_offset, plan.uses_activation_offset) == (weights, activations)
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_bits_without_a_scheme_mean_the_scheme_that_has_them(bits):
+    wanted = "lq" if bits <= 4 else "affine"
+    assert Plan(weight_bits=bits, activation_bits=bits).scheme == wanted
+    assert Plan.from_toml(f"bits = {bits}").scheme == wanted
+    assert Plan(weight_bits=bits, activation_bits=32).scheme == wanted
+    assert Plan(weight_bits=2, layers={"fc": {"bits": bits}}).for_layer("fc").scheme == wanted
+    assert Plan(scheme="affine", weight_bits=8, activation_bits=8).for_layer("fc").scheme == "affine"
+    assert f"scheme={wanted}" in str(Plan(weight_bits=bits, activation_bits=bits))

@@ -1,5 +1,7 @@
 """Coded weights: bounds that the engine relies on, refusals, and that restoring restores."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,10 @@ def lq(bits, **settings):
 
 def affine(bits, **settings):
     return Plan(scheme="affine", weight_bits=bits, activation_bits=bits, **settings)
+
+
+def pow2(bits):
+    return Plan(scheme="pow2", weight_bits=bits, activation_bits=4)
 
 
 @pytest.fixture
@@ -82,7 +88,7 @@ def test_affine_is_rounding_on_the_range():
     coded = nearest(weights, affine(8, method="plain", clip="minmax"))
     assert isinstance(coded.encoding, Affine)
     assert np.array_equal(coded.encoding.zero_point, [128, 128])
-    assert np.allclose(coded.encoding.scale, [0.01, 1.0])
+    assert np.isclose(coded.encoding.scale[0], 0.01)
     assert np.array_equal(coded.codes, [[28, 178, 255], [128, 128, 128]])
 
 
@@ -117,12 +123,25 @@ def test_equal_weights_are_coded(bits, value):
     assert np.allclose(coded.values(), value, rtol=0.05)
 
 
-def test_outputs_of_zeros_are_refused_by_name():
-    weights = np.ones((5, 4))
-    weights[[1, 3]] = 0
-    with pytest.raises(NumericError, match=r"net/fc1.*2 such outputs: 1, 3.*affine"):
-        check_weights(weights, "lq", "net/fc1")
-    check_weights(weights, "affine", "net/fc1")
+@pytest.mark.parametrize("plan", [*PLANS, *OTHERS, *(pow2(bits) for bits in (2, 3, 4))], ids=str)
+@pytest.mark.parametrize("method", ["nearest", "restored"])
+def test_outputs_of_zeros_stay_zeros(problem, plan, method):
+    weights = np.where(np.isin(np.arange(6), [1, 3])[:, None], 0.0, problem.target.T)
+    coded = (
+        nearest(weights, plan) if method == "nearest" else restored(replace(problem, target=weights.T), plan)
+    )
+    check_scheme(coded.encoding)
+    has_zero = not (plan.scheme == "lq" and plan.weight_bits == 1 and not plan.uses_weight_offset)
+    assert np.abs(coded.values()[[1, 3]]).max() <= (0.0 if has_zero else 1e-29)
+    assert np.abs(coded.values()[[0, 2, 4, 5]]).max(axis=1).min() > 0
+
+
+@pytest.mark.parametrize("plan", [*PLANS, *OTHERS, *(pow2(bits) for bits in (2, 3, 4))], ids=str)
+def test_rows_of_any_size_are_coded_alike(plan):
+    rows = np.random.default_rng(5).normal(size=(3, 65))
+    usual = nearest(rows, plan).values()
+    for exponent in (-70, -40, 40):
+        assert np.array_equal(nearest(np.ldexp(rows, exponent), plan).values(), np.ldexp(usual, exponent))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -130,4 +149,4 @@ def test_weights_that_are_not_finite_are_refused_by_place(bad):
     weights = np.ones((2, 3))
     weights[1, 2] = bad
     with pytest.raises(NumericError, match=rf"fc1.*{bad} at \[1, 2\]"):
-        check_weights(weights, "affine", "fc1")
+        check_weights(weights, "fc1")

@@ -99,7 +99,7 @@ def deployed_affine(input_encoding: Encoding, weights: Value, bias: npt.ArrayLik
     levels = input_encoding.integer_levels()[0]
     integers = np.asarray(table_decode(weights.data, weights.encoding.integer_levels()), np.int32)
     bound = accumulator_bound(levels, integers.reshape(len(integers), -1), np.asarray(bias, np.int64))
-    _require_int32(bound, weights)
+    require_int32(bound, weights.name)
     scale = input_encoding.integer_scale()[0] * weights.encoding.integer_scale()
     return DeployedAffine(levels, integers, np.broadcast_to(scale, len(integers)).copy())
 
@@ -175,14 +175,23 @@ def _check_accumulator(layer: DeployedLayer) -> None:
     largest = _largest_level(layer.packed)
     quick = int(np.abs(layer.input_levels).max()) * row_length(layer.packed) * largest
     bound = quick if quick <= INT32_MAX else layer.accumulator_bound()
-    _require_int32(bound, layer.packed)
+    require_int32(bound, layer.packed.name)
 
 
-def _require_int32(bound: int, weights: Value) -> None:
+def require_int32(bound: int, where: str) -> None:
+    """Refuse sums that could leave int32.
+
+    Args:
+        bound: the largest magnitude that a sum can reach.
+        where: the layer, or its weights.
+
+    Raises:
+        NumericError: they could.
+    """
     if bound > INT32_MAX:
         raise NumericError(
             "an accumulator could overflow",
-            where=weights.name,
+            where=where,
             expected=f"sums up to {INT32_MAX}",
             found=f"{bound}",
             remedy="Use fewer bits or split the layer.",

@@ -116,7 +116,8 @@ class AffineInput(InputQuantizer):
             step = (high - low) / steps if self.bits == 8 else 2 * mean / sqrt(steps)
             step = step.clamp(min=_TINIEST)
             self.exponent.copy_(torch.log2(step).view(1))
-            self.zero_point.copy_((-low / step).round().clamp(0, (steps + 1) // 2).int().view(1))
+            most = steps if self.bits == 8 else (steps + 1) // 2  # of 8 bits, the step reaches both ends
+            self.zero_point.copy_((-low / step).round().clamp(0, most).int().view(1))
             self.ready.fill_(True)
         self._begun = True
 

@@ -11,14 +11,16 @@ where the inner sums are exact and the outer arithmetic is float64; eval mode ha
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lowbit.errors import PlanError, UnsupportedError
-from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer
+from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer, integers_and_scale
 from lowbit.nn.quantizers import input_quantizer, weight_quantizer
 from lowbit.nn.specification import FLOAT, Specification, specification
+from lowbit.quantization.node import with_integer_bias
 from lowbit.schemes import Affine, Encoding, FixedPoint
 
 Text = str | Specification
@@ -228,7 +230,11 @@ def _on_integers(layer: Layer, x: Tensor, product: Product) -> Tensor:
     """Return `float32(scale sum X W + bias64)`, the sums exact (`lowbit.ir.deployed`)."""
     reads, has = layer.input_quantizer, layer.weight_quantizer
     assert reads is not None and has is not None
-    encoding, (weights, scale_w) = input_encoding(layer), has.deployed(layer.weight)
+    encoding = input_encoding(layer)
+    if _is_int8(layer):
+        weights, scale_w, units = _int8_constants(layer, has, encoding)
+    else:
+        weights, scale_w = has.deployed(layer.weight)
     integers = reads.integers(x, encoding)
     exact = torch.float32 if _fits_float32(integers, weights) else torch.float64
     sums = product(integers.to(exact), weights.to(exact))
@@ -236,15 +242,24 @@ def _on_integers(layer: Layer, x: Tensor, product: Product) -> Tensor:
     scale, offset = float(encoding.integer_scale()[0]) * scale_w, float(encoding.integer_offset()[0])
     if layer.bias is None and not offset and _is_single(scale, sums):
         return sums.mul_(scale.float().view(column))
-    bias = torch.zeros_like(scale) if layer.bias is None else has.bias(layer.bias).double()
     if _is_int8(layer):
-        return sums.double().add_((bias / scale).round().view(column)).mul_(scale.view(column)).float()
+        return sums.double().add_(units.view(column)).mul_(scale.view(column)).float()
+    bias = torch.zeros_like(scale) if layer.bias is None else has.bias(layer.bias).double()
     constant = bias.view(column)
     if offset:
         ones = torch.ones_like(integers[:1], dtype=torch.float64)
         constant = constant + offset * (scale_w.view(column) * product(ones, weights.double()))
     result = sums.double().mul_(scale.view(column)).add_(constant)
     return result if _needs_float64(encoding) else result.float()
+
+
+def _int8_constants(layer: Layer, has: WeightQuantizer, encoding: Encoding) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the integers of the weights, their scale, and the bias in units of the sums: what is deployed."""
+    assert isinstance(encoding, Affine)
+    coded, weight = has.coded(layer.weight), layer.weight
+    bias = np.zeros(len(weight)) if layer.bias is None else layer.bias.detach().double().cpu().numpy()
+    coded, units = with_integer_bias(coded, bias, encoding, type(layer).__name__)
+    return *integers_and_scale(coded, weight), torch.from_numpy(units).to(weight.device)
 
 
 def _is_single(scale: Tensor, sums: Tensor) -> bool:

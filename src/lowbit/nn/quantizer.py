@@ -52,11 +52,7 @@ class WeightQuantizer(Quantizer):
 
     def deployed(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return small integers, float32 in the shape of `weight`, and their scale, float64 `[o]`."""
-        coded = self.coded(weight)
-        integers = np.take_along_axis(coded.encoding.integer_levels(), coded.codes.astype(np.intp), axis=1)
-        integers = integers + _weight_offset(coded.encoding)[:, None]
-        found = torch.from_numpy(integers.astype(np.float32)).reshape(weight.shape)
-        return found.to(weight.device), torch.from_numpy(coded.encoding.integer_scale()).to(weight.device)
+        return integers_and_scale(self.coded(weight), weight)
 
     def levels(self, weight: Tensor) -> Tensor:
         """Return the levels of the codes, float32 in the shape of `weight`."""
@@ -98,6 +94,14 @@ class InputQuantizer(Quantizer):
         ranked = values[0][encoding.code_of_rank()[0].astype(np.intp)]
         steps = torch.from_numpy(self.thresholds()).to(x.device)
         return ranked_values(x, steps, torch.from_numpy(ranked).to(x.device))
+
+
+def integers_and_scale(coded: CodedWeights, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the integers of codes, float32 in the shape of `weight`, and their scale, float64 `[o]`."""
+    integers = np.take_along_axis(coded.encoding.integer_levels(), coded.codes.astype(np.intp), axis=1)
+    integers = integers + _weight_offset(coded.encoding)[:, None]
+    found = torch.from_numpy(integers.astype(np.float32)).reshape(weight.shape)
+    return found.to(weight.device), torch.from_numpy(coded.encoding.integer_scale()).to(weight.device)
 
 
 def ranked_values(x: Tensor, steps: Tensor, values: Tensor) -> Tensor:

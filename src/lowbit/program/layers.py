@@ -39,10 +39,14 @@ def lq_layer(graph: Graph, node: Node, planes: frozenset[str]) -> tuple[str, Con
     source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
     assert source.encoding is not None
     layer = deployed_layer(source.encoding, weights, graph.constant(node.inputs[2]))
-    epilogue = _epilogue(graph, node, planes, layer.scale, layer.bias, layer.integer_thresholds)
     if source.name in planes:
+        epilogue = _epilogue(graph, node, planes, layer.scale, layer.bias, layer.integer_thresholds)
         return "plane_fully_connected", _plane_constants(source.encoding, layer, epilogue), "few planes"
-    constants = _byte_constants(source.encoding, layer.weights.astype(np.int64), epilogue)
+    integers, unit = _in_units(layer.weights.astype(np.int64), source.encoding)
+    epilogue = _epilogue(
+        graph, node, planes, unit * layer.scale, layer.bias, lambda u: layer.integer_thresholds(u) // unit
+    )
+    constants = _byte_constants(source.encoding, integers, epilogue)
     return "byte_fully_connected", constants, "many planes, or an input shared with such a layer"
 
 
@@ -54,16 +58,19 @@ def lq_convolution(
     assert source.encoding is not None
     constants = deployed_convolution(source.encoding, weights, graph.constant(node.inputs[2]), window)
 
+    integers, unit = constants.weights.astype(np.int64), 1
+    if source.name not in planes:
+        integers, unit = _in_units(integers, source.encoding)
+
     def thresholds(given: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return by_region(constants.integer_thresholds(given), window)
+        return by_region(constants.integer_thresholds(given) // unit, window)
 
     bias = by_region(constants.bias, window)
-    epilogue = _epilogue(graph, node, planes, constants.layer.scale, bias, thresholds)
+    epilogue = _epilogue(graph, node, planes, unit * constants.layer.scale, bias, thresholds)
     place = {**window_constants(window), "group": int(node.attributes.get("group", 1))}  # type: ignore[arg-type]
     if source.name in planes:
         packed = _plane_constants(source.encoding, constants.layer, epilogue)
         return "plane_convolution", {**place, **packed}, "few planes"
-    integers = constants.weights.astype(np.int64)
     rows = _byte_constants(source.encoding, integers.reshape(len(integers), -1), epilogue)
     sums = tap_sums_by_region(integers.sum(axis=3), window)
     rows["constant"] = _int32(lowest_level(source.encoding) * sums)
@@ -209,6 +216,19 @@ def _byte_constants(source: Encoding, weights: Integers, epilogue: Epilogue) -> 
         "row_factor": _int32(row_factor if row_factor.any() else row_factor[:0]),
         "epilogue": epilogue,
     }
+
+
+def _in_units(weights: Integers, source: Encoding) -> tuple[Integers, int]:
+    """Return weights in units of a power of two that divides them all, and that unit, where bytes need it.
+
+    Sums shrink by the same power, so a scale times the unit and ``floor(T / unit)`` say exactly the same.
+    """
+    stepped = weights * level_step(source)
+    common = int(np.gcd.reduce(weights.reshape(-1), initial=0))
+    if not stepped.size or int(np.ptp(stepped.reshape(len(stepped), -1), axis=1).max()) <= 255:
+        return weights, 1
+    unit = max(common & -common, 1)
+    return weights // unit, unit
 
 
 def _row_factor(weights: Integers) -> Integers:

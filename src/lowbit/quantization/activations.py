@@ -12,37 +12,54 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.calibrate import Histogram
-from lowbit.errors import NumericError
 from lowbit.quantization import qem
-from lowbit.quantization.affine import activation_encoding
-from lowbit.quantization.plan import Plan
+from lowbit.quantization.affine import activation_encoding, encoding_of_range
+from lowbit.quantization.plan import WHOLE, Plan
 from lowbit.schemes import ACTIVATION_BOUND, Affine, LearnedBasis
 
 Array = npt.NDArray[np.float64]
 STEPS = 20
 
 
-def encode_activation(histogram: Histogram, plan: Plan, where: str) -> LearnedBasis | Affine:
+def encode_activation(histogram: Histogram, plan: Plan) -> LearnedBasis | Affine:
     """Return the encoding of an activation.
 
-    Raises:
-        NumericError: all values are equal, so there is nothing to code.
+    One that never changes gets a uniform grid from zero to it, so that both are levels.
     """
-    if histogram.minimum == histogram.maximum:
-        raise NumericError(
-            "an activation is the same for all samples",
-            where=where,
-            expected="values that differ",
-            found=f"{histogram.minimum} everywhere",
-            remedy="Give other calibration samples, or remove the layer.",
-        )
-    points = qem.Points.binned(histogram.occupied())
+    sums, low, high = _within(histogram, plan.percentile)
+    if low == high:
+        ends = np.array([min(low, 0.0)]), np.array([max(high, 0.0)])
+        constant = encoding_of_range(*ends, plan.activation_bits, symmetric=False)
+        return constant if plan.has_affine_input else constant.to_learned_basis()
     if plan.has_affine_input:
-        return activation_encoding(points, histogram.minimum, histogram.maximum, plan)
+        return activation_encoding(qem.Points.binned(sums), low, high, plan)
+    return _learned(sums, plan)
+
+
+def _within(histogram: Histogram, percentile: float) -> tuple[Array, float, float]:
+    """Return the sums of occupied bins, `[4, bins]`, and the range, values beyond the percentile clipped."""
+    sums, low, high = histogram.occupied(), histogram.minimum, histogram.maximum
+    if percentile == WHOLE:
+        return sums, low, high
+    count, share = sums[0], percentile / WHOLE
+    means, up_to = sums[1] / count, np.cumsum(count) / count.sum()
+    low = max(low, float(means[np.searchsorted(up_to, 1 - share, side="right")]))
+    high = min(high, float(means[np.searchsorted(up_to, share)]))
+    outside = (means < low) | (means > high)
+    goals = np.clip(sums[2] / count, low, high)
+    clipped = np.stack([count, count * np.clip(means, low, high), count * goals, count * goals * goals])
+    return np.where(outside, clipped, sums), low, high
+
+
+def _learned(sums: Array, plan: Plan) -> LearnedBasis:
+    """Return the learned basis of binned values, which are brought to a usual size first, exactly."""
+    exponent = -int(np.frexp(np.abs(sums[1] / sums[0]).max())[1])
+    points = qem.Points.binned(np.ldexp(sums, np.array([[0], [exponent], [exponent], [2 * exponent]])))
     update: qem.Update = "gradient" if plan.update == "gradient" else "least-squares"
     offset, bits = plan.uses_activation_offset, plan.activation_bits
     free = qem.fit(points, bits, offset=offset, update=update, restarts=2 * plan.restarts, seed=plan.seed)
-    return _integer_basis(points, free, offset)
+    found = _integer_basis(points, free, offset)
+    return LearnedBasis(np.ldexp(found.basis, -exponent), np.ldexp(found.offset, -exponent), found.top)
 
 
 def _integer_basis(points: qem.Points, free: qem.Fit, offset: bool) -> LearnedBasis:

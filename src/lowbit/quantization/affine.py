@@ -3,8 +3,12 @@
     scale = (high - low) / (2^b - 1),   zero_point = round(-low / scale),   low <= 0 <= high
 
 Symmetric: scale = max|x| / (2^(b-1) - 1), zero_point = 2^(b-1). For the least squared error the range is
-shrunk by fixed factors and the best factor of each channel is kept (the classic clipping search).
+shrunk by factors, finely down to a fifth and coarsely on to a ten-thousandth, and the best range of each
+channel is kept (the classic clipping search). An asymmetric range is shrunk at both ends, and at one after
+the other.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +18,12 @@ from lowbit.quantization.qem import Points
 from lowbit.schemes import Affine
 
 Array = npt.NDArray[np.float64]
-_FACTORS = np.linspace(1.0, 0.2, 41)
+Range = tuple[Array, Array, Array]
+"""Low, high and the error of that range, each `[c]`."""
+
+_FACTORS = np.concatenate([np.linspace(0.98, 0.2, 40), 0.2 * 0.75 ** np.arange(1.0, 27.0)])
+_SEARCHES = (((True, True),), ((False, True), (True, False)), ((True, False), (False, True)))
+"""Which ends, low and high, are shrunk step by step, from the whole range on."""
 
 
 def weight_encoding(weights: Array, plan: Plan, importance: Array | None = None) -> Affine:
@@ -36,23 +45,58 @@ def weight_encoding(weights: Array, plan: Plan, importance: Array | None = None)
         level = scale * (np.clip(np.rint(weights / scale) + zero, 0, (1 << bits) - 1) - zero)
         return np.asarray((count * (level - weights) ** 2).sum(axis=1))
 
-    candidates = [encoding_of_range(f * low, f * high, bits, plan.symmetric) for f in _factors(plan)]
-    best = np.argmin([error(candidate) for candidate in candidates], axis=0)
-    rows = np.arange(len(low))
-    scale = np.stack([candidate.scale for candidate in candidates])[best, rows]
-    zero_point = np.stack([candidate.zero_point for candidate in candidates])[best, rows]
-    return Affine(bits, scale, zero_point)
+    return _best_range(low, high, bits, plan.symmetric, plan.clip == "mse", error)
 
 
 def activation_encoding(points: Points, low: float, high: float, plan: Plan) -> Affine:
     """Return the encoding, asymmetric and one for the tensor, of values between `low` and `high`."""
-    candidates = [
-        encoding_of_range(
-            np.array([f * min(low, 0.0)]), np.array([f * max(high, 0.0)]), plan.activation_bits, False
+    ends = np.array([min(low, 0.0)]), np.array([max(high, 0.0)])
+    return _best_range(
+        *ends,
+        plan.activation_bits,
+        False,
+        plan.clip == "mse",
+        lambda encoding: points.error(encoding.levels()),
+    )
+
+
+def _best_range(
+    low: Array, high: Array, bits: int, symmetric: bool, search: bool, error: Callable[[Affine], Array]
+) -> Affine:
+    """Return the encoding of the range within `low [c]` to `high [c]` that has the least error `[c]`."""
+
+    def of(low: Array, high: Array) -> Affine:
+        return encoding_of_range(low, high, bits, symmetric)
+
+    if not search:
+        return of(low, high)
+    whole = low, high, error(of(low, high))
+    best = whole
+    for steps in _SEARCHES[:1] if symmetric else _SEARCHES:
+        found = whole
+        for ends in steps:
+            found = _shrunk(*found, ends, lambda low, high: error(of(low, high)))
+        best = _better(best, found)
+    return of(best[0], best[1])
+
+
+def _shrunk(
+    low: Array, high: Array, least: Array, ends: tuple[bool, bool], error: Callable[[Array, Array], Array]
+) -> Range:
+    """Return the best range with one or both ends shrunk, and its error."""
+    best = low, high, least
+    for factor in _FACTORS:
+        one, other = (
+            end * factor if shrinks else end for end, shrinks in zip((low, high), ends, strict=True)
         )
-        for f in _factors(plan)
-    ]
-    return min(candidates, key=lambda candidate: float(points.error(candidate.levels())[0]))
+        best = _better(best, (one, other, error(one, other)))
+    return best
+
+
+def _better(best: Range, other: Range) -> Range:
+    better = other[2] < best[2]
+    low, high, least = (np.where(better, new, old) for new, old in zip(other, best, strict=True))
+    return low, high, least
 
 
 def encoding_of_range(low: Array, high: Array, bits: int, symmetric: bool) -> Affine:
@@ -63,7 +107,3 @@ def encoding_of_range(low: Array, high: Array, bits: int, symmetric: bool) -> Af
     middle = np.full(len(scale), (steps + 1) // 2)
     zero_point = middle if symmetric else np.clip(np.rint(-low / scale), 0, steps)
     return Affine(bits, scale, zero_point.astype(np.int32))
-
-
-def _factors(plan: Plan) -> Array:
-    return _FACTORS if plan.clip == "mse" else _FACTORS[:1]

@@ -1,14 +1,22 @@
 """Which layers of a network are quantized, and which samples calibrate them."""
 
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.errors import DataError, UnsupportedError
+from lowbit.budget import VARIABLE, budget
+from lowbit.calibrate import moment_bytes
+from lowbit.errors import DataError, PlanError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph, Node
 from lowbit.ir.passes import is_convolution, is_linear
 from lowbit.quantization.plan import Plan
 
 Samples = npt.NDArray[np.float32]
+
+_SHOWN = 8
 
 
 def layer_names(network: Graph) -> list[str]:
@@ -40,6 +48,73 @@ def layers_to_quantize(network: Graph, plan: Plan) -> list[Node]:
     return layers
 
 
+def check_layers(network: Graph, layers: Sequence[Node], plan: Plan) -> None:
+    """Check before any work that all layers can be quantized as planned.
+
+    Raises:
+        PlanError: what is planned for layers does not run.
+        TooLargeError: restoring layers takes more memory than `lowbit.budget` allows.
+    """
+    plans = {node.name: plan.for_layer(node.name) for node in network.nodes if is_layer(network, node)}
+    blocked = [f"{layer.name}: {why}" for layer in layers if (why := plans[layer.name].blocker())]
+    if blocked:
+        raise PlanError(
+            "no engine runs what is planned",
+            where=network.name,
+            expected="weight_bits up to 3 or activation_bits up to 7, with pow2",
+            found=_listed(blocked),
+        )
+    _check_memory(network, plans)
+
+
+def _check_memory(network: Graph, plans: Mapping[str, Plan]) -> None:
+    """Check what restoring takes of memory; layers that stay float are restored too."""
+    limit, wanted = budget(), {}
+    for layer in (node for node in network.nodes if node.name in plans):
+        outputs, *window = (int(extent) for extent in network.constant(layer.inputs[1]).shape)
+        groups = int(layer.attributes.get("group", 1))  # type: ignore[arg-type]
+        size = groups * moment_bytes(prod(window), outputs // groups)
+        if plans[layer.name].method != "plain" and size > limit:
+            wanted[layer.name] = size
+    if wanted:
+        sizes = [f"{name} {size / 2**30:.1f} GiB" for name, size in wanted.items()]
+        raise TooLargeError(
+            "restoring layers of so many inputs would take too much memory",
+            where=network.name,
+            expected=f"at most {limit / 2**30:.1f} GiB for a layer",
+            found=_listed(sizes),
+            remedy='Give them method = "plain" in the plan, which needs none of it, or raise the limit: '
+            f"{VARIABLE}={-(-max(wanted.values()) // 2**30)}G.",
+        )
+
+
+def _listed(entries: Sequence[str]) -> str:
+    return ", ".join(entries[:_SHOWN]) + (
+        f" and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""
+    )
+
+
+def require_finite_samples(array: npt.NDArray[Any], what: str) -> None:
+    """Refuse samples with NaN or infinity, by their numbers.
+
+    Args:
+        array: `[n, ...]`.
+        what: "a calibration sample".
+
+    Raises:
+        DataError: there are such samples.
+    """
+    bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{what} is not finite",
+            where=f"sample {bad[0]}",
+            expected="finite values",
+            found=f"{len(bad)} samples with NaN or infinity: {_listed([str(each) for each in bad])}",
+            remedy="Remove these samples.",
+        )
+
+
 def chosen_samples(network: Graph, samples: npt.ArrayLike, plan: Plan) -> Samples:
     """Return checked samples, at most as many as the plan says, in their order."""
     if len(network.inputs) != 1:
@@ -57,18 +132,10 @@ def chosen_samples(network: Graph, samples: npt.ArrayLike, plan: Plan) -> Sample
             expected=f"at least one sample, shape [n, {', '.join(map(str, shape[1:]))}]",
             found=f"{array.dtype} {list(array.shape)}",
         )
+    array = array.astype(np.float32, copy=False)
+    require_finite_samples(array, "a calibration sample")
     if len(array) > plan.samples:
         array = array[
             np.sort(np.random.default_rng(plan.seed).choice(len(array), plan.samples, replace=False))
         ]
-    array = array.astype(np.float32)
-    bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
-    if bad.any():
-        raise DataError(
-            "a calibration sample is not finite",
-            where=f"sample {int(np.argmax(bad))}",
-            expected="finite values",
-            found=f"{int(bad.sum())} samples with NaN or infinity",
-            remedy="Remove these samples.",
-        )
     return array

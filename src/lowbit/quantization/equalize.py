@@ -14,11 +14,12 @@ who equalize the ranges of weights instead.
 """
 
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.calibrate import Run, batches, prefix, watch
+from lowbit.calibrate import Run, batches, ordinary_samples, prefix, watch
 from lowbit.ir import Graph, Node
 from lowbit.ir.passes import is_convolution, is_linear
 
@@ -32,7 +33,6 @@ _CHANNELWISE = (
     "AveragePool",
     "GlobalAveragePool",
     "GlobalMaxPool",
-    "Flatten",
 )
 
 
@@ -56,7 +56,8 @@ def equalize(
     batch = next(batches(samples, graph.value(graph.inputs[0]).shape[0]))
     seen = watch(run, prefix(graph, names), batch, names)
     for layer, name, readers in pairs:
-        factor = _factor(seen[name].astype(np.float64))
+        (usual,) = ordinary_samples([seen[name]])
+        factor = _factor(seen[name][usual].astype(np.float64))
         for constant in layer.inputs[1:]:
             weights = result.constant(constant).astype(np.float64)
             column = factor.reshape(-1, *[1] * (weights.ndim - 1))
@@ -72,7 +73,10 @@ def _is_layer(graph: Graph, node: Node) -> bool:
 
 
 def _readers(graph: Graph, layer: Node) -> tuple[str, list[Node]] | None:
-    """Return what a layer's activation is called and the layers that alone read it, if there are such."""
+    """Return what a layer's activation is called and the layers that alone read it, if there are such.
+
+    The activation is the first value behind the layer that still has the layer's channels.
+    """
     if not _is_layer(graph, layer) or not _owns_constants(graph, layer, layer.inputs[1:]):
         return None
     name, activation = layer.outputs[0], ""
@@ -81,13 +85,25 @@ def _readers(graph: Graph, layer: Node) -> tuple[str, list[Node]] | None:
         if readers and all(_is_layer(graph, reader) and reader.inputs[0] == name for reader in readers):
             owned = all(_owns_constants(graph, reader, reader.inputs[1:2]) for reader in readers)
             return (activation or layer.outputs[0], readers) if owned else None
-        if len(readers) != 1 or readers[0].op not in _CHANNELWISE or readers[0].domain:
+        if len(readers) != 1 or readers[0].domain:
             return None
-        if readers[0].op == "Flatten" and readers[0].attributes.get("axis", 1) != 1:
+        name, before = readers[0].outputs[0], name
+        if _flattens(graph, readers[0]):
+            activation = activation or before
+        elif readers[0].op in _CHANNELWISE:
+            activation = activation or name
+        else:
             return None
-        name = readers[0].outputs[0]
-        activation = activation or name
     return None
+
+
+def _flattens(graph: Graph, node: Node) -> bool:
+    """Return whether a node lays the pixels of each channel side by side, however it is written."""
+    if node.op not in ("Flatten", "Reshape", "Squeeze"):
+        return False
+    before, after = (graph.value(name).shape for name in (node.inputs[0], node.outputs[0]))
+    lengths = [extent for extent in before[1:] if isinstance(extent, int)]
+    return len(lengths) == len(before) - 1 and after == (before[0], prod(lengths))
 
 
 def _owns_constants(graph: Graph, node: Node, names: tuple[str, ...]) -> bool:

@@ -84,16 +84,17 @@ def _swap(graph: Graph, mover: Node, encoder: Node) -> None:
     """Encode what the mover reads, and let it move codes."""
     encoding, position = graph.value(encoder.outputs[0]).encoding, graph.nodes.index(mover)
     sources = mover.inputs if mover.op == "Concat" else mover.inputs[:1]
-    encoders = []
-    for source in sources:
+    encoders: dict[str, Node] = {}
+    for source in dict.fromkeys(sources):  # a value may be joined with itself
         codes = graph.fresh_name(f"{source}/codes")
         graph.add(Value(codes, "code", graph.value(source).shape, None, encoding))
         name = encoder.name if source == sources[-1] else graph.fresh_name(f"{source}/encode")
-        encoders.append(replace(encoder, inputs=(source, *encoder.inputs[1:]), outputs=(codes,), name=name))
-    inputs = (*(node.outputs[0] for node in encoders), *mover.inputs[len(sources) :])
+        inputs = source, *encoder.inputs[1:]
+        encoders[source] = replace(encoder, inputs=inputs, outputs=(codes,), name=name)
+    inputs = (*(encoders[source].outputs[0] for source in sources), *mover.inputs[len(sources) :])
     graph.nodes[position] = replace(mover, inputs=inputs, outputs=encoder.outputs)
     graph.nodes.remove(encoder)
-    graph.nodes[position:position] = encoders
+    graph.nodes[position:position] = encoders.values()
 
 
 def _fold_activations(graph: Graph) -> bool:

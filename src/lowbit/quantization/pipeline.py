@@ -19,14 +19,15 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.calibrate import Histogram, LinearMoments, Run, prefix
-from lowbit.errors import NumericError
+from lowbit.calibrate import Histogram, LinearMoments, Run, ordinary_samples, prefix
+from lowbit.errors import DataError, NumericError
 from lowbit.ir import Graph, Node, Value, evaluate, run_passes, verify
 from lowbit.ir.passes import ENGINE_FORM
 from lowbit.quantization.activations import encode_activation
-from lowbit.quantization.choice import chosen_samples, is_layer, layer_names, layers_to_quantize
+from lowbit.quantization.choice import check_layers, chosen_samples, is_layer, layer_names, layers_to_quantize
 from lowbit.quantization.equalize import equalize
 from lowbit.quantization.fold import affine_chain, affine_ends, fold_activations, fold_encodes, lift_encodes
+from lowbit.quantization.measure import ErrorSums
 from lowbit.quantization.node import add_encoder, low_bit_node
 from lowbit.quantization.plan import Plan
 from lowbit.quantization.report import LayerReport, Report
@@ -38,6 +39,7 @@ from lowbit.schemes import Affine, LearnedBasis
 
 Array = npt.NDArray[np.float64]
 Samples = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 Progress = Callable[[int, int, str], None]
 
 # 8-bit codes of these have fixed ranges (the convention of LiteRT).
@@ -59,8 +61,9 @@ def quantize(
 
     Raises:
         DataError: samples are missing, misshapen or not finite.
-        NumericError: weights or activations that cannot be quantized.
-        PlanError: the plan names a layer that does not exist.
+        NumericError: weights or activations that are not finite, or sums that leave int32.
+        PlanError: the plan names a layer that does not exist, or asks of layers what nothing runs.
+        TooLargeError: restoring layers of that many inputs takes more memory than `lowbit.budget` allows.
         UnsupportedError: there is no layer to quantize, or the network has several inputs.
     """
     started = time.perf_counter()
@@ -68,6 +71,7 @@ def quantize(
     plan = plan.resolved(layer_names(network))
     layers = layers_to_quantize(network, plan)
     names = {layer.name for layer in layers}
+    check_layers(network, layers, plan)
     chosen = chosen_samples(network, samples, plan)
     network = equalize(network, chosen, run, lambda name: name in names and plan.for_layer(name).equalizes)
     work = _Work(network, chosen, run, names)
@@ -81,7 +85,8 @@ def quantize(
         reports.append(work.quantize_layer(layer, plan.for_layer(layer.name)))
     if progress:
         progress(len(layers), len(layers), "done")
-    return work.finished(), Report(tuple(reports), len(chosen), time.perf_counter() - started)
+    result = work.finished()
+    return result, Report(tuple(reports), len(chosen), time.perf_counter() - started, work.outliers)
 
 
 class _Work:
@@ -92,6 +97,7 @@ class _Work:
         self._exact, self._coded = Stream(self._float, samples, run), Stream(self._low, samples, run)
         self._pending = set(pending)
         self._encoded: dict[tuple[object, ...], str] = {}
+        self._usual: dict[str, list[Mask]] = {}
         self._ranges: dict[str, tuple[float, float]] = {}
 
     def quantize_layer(self, layer: Node, plan: Plan) -> LayerReport:
@@ -99,22 +105,29 @@ class _Work:
         started = time.perf_counter()
         rows, weights = Rows.of(self._float, layer), self._float.constant(layer.inputs[1])
         where, matrix = f"{self._float.name}/{layer.name}", rows.matrix(weights)
-        check_weights(matrix.reshape(len(weights), -1), plan.scheme, where)
+        check_weights(matrix.reshape(len(weights), -1), where)
         codes = self._encode_input(layer, plan)
-        moments = self._moments(layer, codes, rows, matrix.shape, plan)
-        bias = self._float.constant(layer.inputs[2]).astype(np.float64).reshape(rows.groups, -1)
-        plan = plan.for_convolution() if rows.axes else plan
-        parts = [_weights_and_bias(*part, plan) for part in zip(matrix, bias, moments, strict=True)]
-        coded = joined([part for part, _ in parts])
+        self._note_range(layer)
+        if plan.method == "plain":
+            parts = [nearest(part, plan.for_convolution() if rows.axes else plan) for part in matrix]
+            bias = self._float.constant(layer.inputs[2]).astype(np.float64)
+        else:
+            moments = self._moments(layer, codes, rows, matrix.shape, plan)
+            plan_here = plan.for_convolution() if rows.axes else plan
+            parts = [_restored(*part, plan_here) for part in zip(matrix, moments, strict=True)]
+            bias = np.concatenate(
+                [seen.y - part.values() @ seen.x for part, seen in zip(parts, moments, strict=True)]
+            )
+        coded = joined(parts)
         self._pending.discard(layer.name)
-        self._replace(layer, codes, coded, np.concatenate([shift for _, shift in parts]), rows)
+        self._replace(layer, codes, coded, bias, rows)
         return LayerReport(
             layer.name,
             plan.scheme,
             plan.weight_bits,
             plan.activation_bits,
             _weight_error(coded.values(), matrix.reshape(len(weights), -1)),
-            _output_error(parts, moments),
+            self._output_error(layer, rows, plan),
             time.perf_counter() - started,
         )
 
@@ -128,10 +141,15 @@ class _Work:
         damping, parts, shifts = _damping(rows, plan), [], []
         for values, part in zip(matrix, moments, strict=True):
             parts.append(Problem.of(part.covariance(), part.cross(), values, damping).target.T)
-            mean_input, mean_output = part.means()
-            shifts.append(mean_output - parts[-1] @ mean_input)
+            shifts.append(part.y - parts[-1] @ part.x)
         self._low.update(layer.inputs[1], data=rows.weights(np.concatenate(parts), weights.shape))
         self._low.update(layer.inputs[2], data=np.concatenate(shifts).astype(np.float32))
+
+    @property
+    def outliers(self) -> int:
+        """How many samples were left out of calibrating a layer."""
+        usual = [np.concatenate(masks) for masks in self._usual.values()]
+        return int((~np.logical_and.reduce(usual)).sum()) if usual else 0
 
     def finished(self) -> Graph:
         """Return the low-bit network without floats between its layers."""
@@ -167,14 +185,53 @@ class _Work:
             return Affine(8, np.array([scale], np.float32), np.array([zero_point], np.int32))
         histogram, random = Histogram(), np.random.default_rng(plan.seed)
         share = _VALUES / (self._count * max(_elements(self._float.value(source)), 1))
-        for low, target in zip(self._coded.values(source), self._exact.values(source), strict=True):
+        usual = self._usual_samples(source)
+        values = self._coded.values(source), self._exact.values(source)
+        for low, target, mask in zip(*values, usual, strict=True):
             _require_finite(target, source)
-            chosen = _sampled(target.size, share, random)
-            histogram.update(low.reshape(-1)[chosen], target.reshape(-1)[chosen])
-        encoding = encode_activation(histogram, plan, source)
+            chosen = _sampled(int(mask.sum()) * target[0].size, share, random)
+            histogram.update(low[mask].reshape(-1)[chosen], target[mask].reshape(-1)[chosen])
+        if source in self._float.inputs and histogram.minimum == histogram.maximum == 0:
+            raise DataError(
+                "all calibration samples are zero",
+                where=source,
+                expected="samples such as the network will see",
+                found=f"{self._count} samples of zeros",
+                remedy="Give other samples.",
+            )
+        encoding = encode_activation(histogram, plan)
         if isinstance(encoding, Affine) and not _is_int8(plan):
             return encoding.to_learned_basis()
         return encoding
+
+    def _usual_samples(self, source: str) -> list[Mask]:
+        """Return which samples are like the others at a layer's input, in both networks, batch by batch."""
+        if source not in self._usual:
+            low, exact = (ordinary_samples(stream.values(source)) for stream in (self._coded, self._exact))
+            self._usual[source] = [one & other for one, other in zip(low, exact, strict=True)]
+        return self._usual[source]
+
+    def _note_range(self, layer: Node) -> None:
+        """Keep the range of a layer's output, which 8-bit layers hand on."""
+        lows, highs = [np.inf], [-np.inf]
+        usual = self._usual_samples(layer.inputs[0])
+        for target, mask in zip(self._targets(layer), usual, strict=True):
+            _require_finite(target, layer.outputs[0])
+            lows.append(float(target[mask].min(initial=np.inf)))
+            highs.append(float(target[mask].max(initial=-np.inf)))
+        self._ranges[layer.name] = min(lows), max(highs)
+
+    def _output_error(self, layer: Node, rows: Rows, plan: Plan) -> float:
+        """Return how far what the deployed layer gives is from what it should, relative to the variance."""
+        output, random = layer.outputs[0], np.random.default_rng(plan.seed)
+        share, usual = plan.patches / (self._count * rows.windows()), self._usual_samples(layer.inputs[0])
+        for _ in self._coded.values(output):  # runs it, before its targets are asked for
+            pass
+        error = ErrorSums()
+        for exact, low, mask in zip(self._targets(layer), self._coded.values(output), usual, strict=True):
+            positions = rows.choose(int(mask.sum()), share, random)
+            error.add(*(rows.outputs(values[mask], positions) for values in (exact, low)))
+        return error.relative()
 
     def _add_encoder(self, layer: Node, encoding: LearnedBasis | Affine) -> str:
         """Insert `Encode` before a layer and return the name of the codes."""
@@ -188,19 +245,14 @@ class _Work:
     ) -> list[LinearMoments]:
         """Return the moments of every group of a layer, `shape` being `[groups, o / groups, d]`."""
         encoding, random = self._low.value(codes).encoding, np.random.default_rng(plan.seed)
-        output = layer.outputs[0]
         moments = [LinearMoments.empty(shape[2], shape[1]) for _ in range(shape[0])]
-        share, lows, highs = plan.patches / (self._count * rows.windows()), [], []
-        for coded, target in zip(self._coded.values(codes), self._targets(layer), strict=True):
-            _require_finite(target, output)
-            positions = rows.choose(len(coded), share, random)
-            levels = coded if encoding is None else encoding.levels()[0][coded.astype(np.intp)]
+        share, usual = plan.patches / (self._count * rows.windows()), self._usual_samples(layer.inputs[0])
+        for coded, target, mask in zip(self._coded.values(codes), self._targets(layer), usual, strict=True):
+            positions = rows.choose(int(mask.sum()), share, random)
+            levels = coded[mask] if encoding is None else encoding.levels()[0][coded[mask].astype(np.intp)]
             seen = rows.inputs(levels, positions)
-            for part, x, y in zip(moments, seen, rows.outputs(target, positions), strict=True):
+            for part, x, y in zip(moments, seen, rows.outputs(target[mask], positions), strict=True):
                 part.update(x, y)
-            lows.append(float(target.min()))
-            highs.append(float(target.max()))
-        self._ranges[layer.name] = min(lows), max(highs)
         return moments
 
     def _targets(self, layer: Node) -> Iterator[npt.NDArray[np.generic]]:
@@ -244,30 +296,12 @@ def _damping(rows: Rows, plan: Plan) -> float:
     return (plan.for_convolution() if rows.axes else plan).damping
 
 
-def _weights_and_bias(
-    weights: Array, bias: Array, moments: LinearMoments, plan: Plan
-) -> tuple[CodedWeights, Array]:
-    if plan.method == "plain":
-        return nearest(weights, plan), bias
-    problem = Problem.of(moments.covariance(), moments.cross(), weights, plan.damping)
-    coded = restored(problem, plan)
-    mean_input, mean_output = moments.means()
-    return coded, mean_output - coded.values() @ mean_input
+def _restored(weights: Array, moments: LinearMoments, plan: Plan) -> CodedWeights:
+    return restored(Problem.of(moments.covariance(), moments.cross(), weights, plan.damping), plan)
 
 
 def _weight_error(values: Array, weights: Array) -> float:
     return float(((values - weights) ** 2).sum() / max(float((weights**2).sum()), 1e-300))
-
-
-def _output_error(parts: list[tuple[CodedWeights, Array]], moments: list[LinearMoments]) -> float:
-    """Return E |W^ x + b^ - y|^2 / Var y over all groups, from moments alone."""
-    error, power = 0.0, 0.0
-    for (coded, bias), part in zip(parts, moments, strict=True):
-        values, (mean_input, mean_output), variance = coded.values(), part.means(), part.variance()
-        spread = np.einsum("od,od->o", values @ part.covariance() - 2 * part.cross().T, values) + variance
-        shift = values @ mean_input + bias - mean_output
-        error, power = error + float((np.maximum(spread, 0) + shift**2).sum()), power + float(variance.sum())
-    return error / max(power, 1e-300)
 
 
 def _require_finite(array: npt.NDArray[np.generic], name: str) -> None:

@@ -36,6 +36,9 @@ _LEAST = {"samples": 1, "patches": 1, "seed": 0, "restarts": 0, "rounds": 1}
 _NETWORK_ONLY = ("samples", "seed", "layers")
 _LARGEST_FILE = 1 << 20
 
+WHOLE = 100.0
+"""The percentile that leaves nothing out."""
+
 WINDOW_DAMPING = 0.2
 """Of `Plan.damping`, for convolutions."""
 
@@ -48,7 +51,7 @@ class Plan:
         scheme: `lq` (learned basis, 1-4 bits), `affine` (2-8 bits), `pow2` (weights are powers of two, 2-4
             bits; inputs of up to 4 bits have a learned basis, others are affine) or `float`: weights stay
             float; behind quantized layers they are fitted to what really arrives, unless the method is
-            `plain`.
+            `plain`. When not said, `affine` where weights or inputs have 5 to 8 bits, else `lq`.
         weight_bits: bits of weights.
         activation_bits: bits of a layer's input; 32 leaves it float, and only the weights are quantized
             (`lq` and `affine`).
@@ -71,10 +74,13 @@ class Plan:
         symmetric: `affine`: weights have their zero in the middle.
         per_channel: `affine`: weights have a scale per output.
         clip: `affine`: the range of values: all of it, or the one of least squared error.
+        percentile: of a layer's input: values above this percentile, and as many below, are clipped before
+            its encoding is fitted; 100 clips nothing. Samples unlike all others never count
+            (`lowbit.calibrate.ordinary_samples`).
         layers: overrides by layer name; `first` and `last` name the ends of any network.
     """
 
-    scheme: str = "lq"
+    scheme: str = ""
     weight_bits: int = 3
     activation_bits: int = 3
     method: str = "restore"
@@ -91,9 +97,12 @@ class Plan:
     symmetric: bool = True
     per_channel: bool = True
     clip: str = "mse"
+    percentile: float = WHOLE
     layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.scheme == "":
+            object.__setattr__(self, "scheme", usual_scheme(self.weight_bits, self.activation_bits))
         _check(self)
         for name in self.layers:
             self.for_layer(name)
@@ -125,6 +134,15 @@ class Plan:
         """Whether a layer's input gets a uniform grid."""
         return self.scheme == "affine" or self.activation_bits > BITS["lq"]["activation_bits"][1]
 
+    def blocker(self) -> str:
+        """Return why no engine runs layers with this plan, empty where nothing is in the way.
+
+        Bytes hold the factors of a product: an input of 8 bits has levels in steps of two, and 65 steps of
+        powers of two with both signs do not fit beside them.
+        """
+        bytes_and_powers = (self.scheme, self.weight_bits, self.activation_bits) == ("pow2", 4, 8)
+        return "pow2 weights of 4 bits beside inputs of 8 bits" if bytes_and_powers else ""
+
     def __str__(self) -> str:
         """What a person would have to ask for: scheme, bits, method, samples, and what is not as usual."""
         said = ("scheme", "weight_bits", "activation_bits", "method", "samples", "seed")
@@ -152,6 +170,8 @@ class Plan:
                 "a layer's settings are no table", where=where, expected=f"[{where}]", found=repr(given)
             )
         settings = _settings(given, where)
+        if self.scheme == "lq" and not settings.keys().isdisjoint(BITS["lq"]):
+            settings.setdefault("scheme", "")  # 8 bits for one layer mean affine there
         forbidden = sorted(settings.keys() & set(_NETWORK_ONLY))
         if forbidden:
             raise PlanError("this is said once for the network", where=where, found=", ".join(forbidden))
@@ -213,6 +233,13 @@ class Plan:
         return cls(**{**_settings(table, where), **given})
 
 
+def usual_scheme(weight_bits: object, activation_bits: object) -> str:
+    """Return the scheme that so many bits mean when none is said."""
+    most = BITS["lq"]["weight_bits"][1]
+    given = [bits for bits in (weight_bits, activation_bits) if isinstance(bits, int) and bits != FLOAT_BITS]
+    return "affine" if any(bits > most for bits in given) else "lq"
+
+
 def _settings(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return settings by field name; `bits` becomes both kinds."""
     settings = dict(table)
@@ -240,6 +267,13 @@ def _check(plan: Plan) -> None:
             raise PlanError(
                 f"{name} is too small", where=name, expected=f">= {least}", found=str(getattr(plan, name))
             )
+    if not 50 < plan.percentile <= WHOLE:
+        raise PlanError(
+            "percentile is out of range",
+            where="percentile",
+            expected="above 50, at most 100",
+            found=str(plan.percentile),
+        )
     if not 0 < plan.damping < float("inf"):
         raise PlanError("damping is out of range", where="damping", expected="> 0", found=str(plan.damping))
     if plan.scheme in BITS:

@@ -7,7 +7,8 @@ from lowbit.schemes import PowerOfTwo
 
 Array = npt.NDArray[np.float64]
 
-_SHARES = np.linspace(1.2, 0.3, 37)
+_SHARES = np.concatenate([np.linspace(1.2, 0.3, 37), 0.3 * 0.75 ** np.arange(1.0, 21.0)])
+_SMALLEST = 1e-29  # what a scale may be, with room to be refitted
 
 
 def power_of_two_encoding(weights: Array, bits: int, importance: Array | None = None) -> PowerOfTwo:
@@ -18,7 +19,7 @@ def power_of_two_encoding(weights: Array, bits: int, importance: Array | None = 
         bits: 2 to 4.
         importance: how much each column's error counts, `[n]`.
     """
-    largest = np.maximum(np.abs(weights).max(axis=1), 1e-29)
+    largest = np.maximum(np.abs(weights).max(axis=1), _SMALLEST / _SHARES[-1])
     weight = np.ones(weights.shape[1]) if importance is None else importance
     best, scale = np.full(len(weights), np.inf), largest
     for share in _SHARES:

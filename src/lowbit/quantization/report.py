@@ -1,10 +1,15 @@
 """What quantization did, layer by layer."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from lowbit.ir.layers import FLOAT_BITS
 from lowbit.page import Column, bar, element, fragment, name, table
+
+Verdict = Literal["good", "low", "broken", "not measured"]
+
+LEAST_AGREEMENT, LEAST_SNR_DB = (0.9, 0.5), (10.0, 0.0)
+"""What is good, and what is not broken."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +23,9 @@ class LayerReport:
         activation_bits: bits of an input.
         weight_error: squared error of the weights relative to the float weights' squares. Restoring the
             output makes it larger, not smaller.
-        output_error: squared error of the layer's output before its activation, relative to its variance
-            over the calibration samples; it includes what earlier layers lost.
+        output_error: squared error of what the deployed integers give before the activation, relative to
+            the float output's variance over the calibration samples (to its power, where it never changes);
+            it includes what earlier layers lost.
         seconds: time taken.
     """
 
@@ -34,11 +40,53 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class Report:
-    """All layers in order, how many samples calibrated them, and the time in all."""
+    """What was made, and how near to the float network it is.
+
+    Attributes:
+        layers: in order.
+        samples: how many calibrated.
+        seconds: in all.
+        outliers: how many of the samples are unlike all others, and were left out of calibrating a layer.
+        agreement: share of samples for which the low-bit network has the class of the float one; None where
+            it was not measured, or the output is no scores of classes.
+        output_snr_db: of the low-bit network's output, 10 log10(sum x^2 / sum (x - y)^2), within 300 dB;
+            None where it was not measured.
+        checked: how many samples measured both; they did not calibrate what they measured.
+    """
 
     layers: tuple[LayerReport, ...]
     samples: int
     seconds: float
+    outliers: int = 0
+    agreement: float | None = None
+    output_snr_db: float | None = None
+    checked: int = 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the low-bit network does what the float one does, as far as was measured.
+
+        `low` below 90 % of equal classes, `broken` below 50 %; below 10 and 0 dB where there are no classes.
+        """
+        measured, limits = (
+            (self.output_snr_db, LEAST_SNR_DB)
+            if self.agreement is None
+            else (self.agreement, LEAST_AGREEMENT)
+        )
+        if measured is None:
+            return "not measured"
+        return "broken" if measured < limits[1] else "low" if measured < limits[0] else "good"
+
+    @property
+    def measured(self) -> str:
+        """What was measured of the network, in a sentence."""
+        if self.output_snr_db is None:
+            return "Agreement with the float network: not measured (no samples that did not calibrate)."
+        classes = "" if self.agreement is None else f"{self.agreement:.1%} of classes, "
+        return (
+            f"Agreement with the float network: {classes}output at {self.output_snr_db:.1f} dB, over "
+            f"{self.checked:,} samples that did not calibrate."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready values."""
@@ -68,7 +116,7 @@ class Report:
             for layer in self.layers
         ]
         about = f"{len(self.layers)} layers quantized from {self.samples:,} samples in {self.seconds:.1f} s"
-        return fragment(element("p", about), table(columns, rows))
+        return fragment(element("p", about), element("p", self.measured), table(columns, rows))
 
 
 def _bits(count: int) -> str:

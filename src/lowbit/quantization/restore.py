@@ -62,7 +62,7 @@ class Problem:
             weights: the float weights, `[o, d]`.
             damping: how strongly the float weights are kept, in mean diagonals of `covariance`.
         """
-        ridge = damping * max(float(np.trace(covariance)) / len(covariance), 1e-12)
+        ridge = damping * (float(np.trace(covariance)) / len(covariance) or 1.0)  # 1 where nothing varies
         metric = covariance + ridge * np.eye(len(covariance))
         return cls(np.asarray(np.linalg.solve(metric, cross + ridge * weights.T), np.float64), metric)
 

@@ -40,11 +40,11 @@ class CodedWeights:
         return np.take_along_axis(levels, self.codes.astype(np.intp), axis=1)
 
 
-def check_weights(weights: Array, scheme: str, where: str) -> None:
+def check_weights(weights: Array, where: str) -> None:
     """Check that weights `[o, n]` can be quantized.
 
     Raises:
-        NumericError: a weight is NaN or infinite, or an output has only zeros and the scheme needs a scale.
+        NumericError: a weight is NaN or infinite.
     """
     if not np.isfinite(weights).all():
         output, column = np.argwhere(~np.isfinite(weights))[0]
@@ -55,32 +55,61 @@ def check_weights(weights: Array, scheme: str, where: str) -> None:
             found=f"{weights[output, column]} at [{output}, {column}]",
             remedy="Repair or retrain the network.",
         )
-    empty = np.flatnonzero(np.abs(weights).max(axis=1) < _TINIEST)
-    if scheme in ("lq", "pow2") and len(empty):
-        shown = ", ".join(map(str, empty[:8])) + (", …" if len(empty) > 8 else "")
-        raise NumericError(
-            "outputs have only zero weights, so there is no positive scale",
-            where=where,
-            expected="a weight other than 0 in every output",
-            found=f"{len(empty)} such outputs: {shown}",
-            remedy='Remove these outputs, or give this layer scheme = "affine" in the plan.',
-        )
 
 
 def nearest(weights: Array, plan: Plan) -> CodedWeights:
     """Return the codes and encoding nearest to the float weights `[o, n]`."""
+    dead = np.asarray(~weights.any(axis=1))
+    return silenced(_nearest(np.where(dead[:, None], 1.0, weights), plan), dead, plan)
+
+
+def _nearest(weights: Array, plan: Plan) -> CodedWeights:
     if plan.scheme == "affine":
         encoding: Weights = weight_encoding(weights, plan)
     elif plan.scheme == "pow2":
         encoding = power_of_two_encoding(weights, plan.weight_bits)
     else:
-        offset = plan.uses_weight_offset
-        encoding = snapped_basis(_fit(qem.Points.of(weights), plan, offset))
+        encoding = snapped_basis(_fit(weights, plan))
     return CodedWeights(encoding, encoding.encode(weights))
 
 
 def restored(problem: Problem, plan: Plan) -> CodedWeights:
     """Return the codes and encoding that solve `problem`: the float output restored."""
+    dead = np.asarray(~problem.target.any(axis=0))
+    return silenced(_restored(replace(problem, target=np.where(dead, 1.0, problem.target)), plan), dead, plan)
+
+
+def silenced(coded: CodedWeights, dead: npt.NDArray[np.bool_], plan: Plan) -> CodedWeights:
+    """Return weights whose `dead [o]` outputs are all zero.
+
+    Every scheme has a level of zero, except a learned basis of one bit without an offset: its levels are
+    then as near to zero as float32 goes on to be exact.
+    """
+    encoding, codes = coded.encoding, coded.codes.copy()
+    if not dead.any():
+        return coded
+    if isinstance(encoding, PowerOfTwo):
+        codes[dead] = 0
+    elif isinstance(encoding, Affine):
+        codes[dead] = np.broadcast_to(encoding.zero_point, len(codes))[dead, None]
+    else:
+        encoding, code = _with_zero_rows(encoding, dead, plan.uses_weight_offset)
+        codes[dead] = code
+    return CodedWeights(encoding, codes)
+
+
+def _with_zero_rows(old: LearnedBasis, dead: npt.NDArray[np.bool_], offset: bool) -> tuple[LearnedBasis, int]:
+    """Return a basis with rows of integers 1, 1, 2, 4, …, and the code that makes them zero."""
+    bits = old.bits
+    integers = np.array([1, *(1 << np.arange(bits - 1))])
+    units = int(offset and bits == 1)
+    row = of_integers(np.full(1, _TINIEST), integers[None], np.full(1, units))
+    basis, shift, top = old.basis.copy(), old.offset.copy(), old.top.copy()
+    basis[dead], shift[dead], top[dead] = row.basis[0], row.offset[0], row.top[0]
+    return LearnedBasis(basis, shift, top), (1 << (bits - 1)) - 1
+
+
+def _restored(problem: Problem, plan: Plan) -> CodedWeights:
     importance = np.diag(problem.metric)
     if plan.scheme == "affine":
         encoding: Weights = weight_encoding(problem.target.T, plan, importance)
@@ -153,16 +182,24 @@ def _grid(encoding: Weights) -> _LevelGrid | _AffineGrid:
     return _LevelGrid(np.sort(encoding.levels(), axis=1))
 
 
-def _fit(points: qem.Points, plan: Plan, offset: bool) -> qem.Fit:
+def _fit(weights: Array, plan: Plan, importance: Array | None = None) -> qem.Fit:
+    """Return the basis of every row of `weights [o, n]`; rows are brought to one size first, exactly."""
     update: qem.Update = "gradient" if plan.update == "gradient" else "least-squares"
-    return qem.fit(
-        points, plan.weight_bits, offset=offset, update=update, restarts=plan.restarts, seed=plan.seed
+    exponent = np.frexp(np.abs(weights).max(axis=1, keepdims=True))[1]
+    fit = qem.fit(
+        qem.Points.of(np.ldexp(weights, -exponent), importance),
+        plan.weight_bits,
+        offset=plan.uses_weight_offset,
+        update=update,
+        restarts=plan.restarts,
+        seed=plan.seed,
     )
+    return qem.Fit(np.ldexp(fit.basis, exponent), np.ldexp(fit.offset, exponent[:, 0]), fit.error)
 
 
 def _restored_basis(problem: Problem, plan: Plan, importance: Array) -> tuple[LearnedBasis, Array]:
     """Return a snapped basis, and values `[d, o]` near its levels, refined in turn."""
-    fit = _fit(qem.Points.of(problem.target.T, importance), plan, plan.uses_weight_offset)
+    fit = _fit(problem.target.T, plan, importance)
     values = feed_back(problem, _LevelGrid(_sorted_levels(fit)))
     for _ in range(plan.rounds):
         fit = _refitted(problem, values, fit, plan.uses_weight_offset)
