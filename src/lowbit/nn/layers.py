@@ -254,7 +254,7 @@ def _on_integers(layer: Layer, x: Tensor, product: Product) -> Tensor:
 
 
 def _int8_constants(layer: Layer, has: WeightQuantizer, encoding: Encoding) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the integers of the weights, their scale, and the bias in units of the sums: what is deployed."""
+    """Return the integers of the weights, their scale, and the bias in units of the sums, as deployed."""
     assert isinstance(encoding, Affine)
     coded, weight = has.coded(layer.weight), layer.weight
     bias = np.zeros(len(weight)) if layer.bias is None else layer.bias.detach().double().cpu().numpy()
