@@ -98,7 +98,7 @@ def _epoch(run: Run, epoch: int, progress: Progress | None) -> Tensor:
     run.wrapped.train()
     for index, chosen in enumerate(batches):
         done = epoch * run.steps + index
-        losses[index] = _step(run, shown, view, chosen, done / total, random)
+        losses[index] = step(run, shown, view, chosen, done / total, random)
         if (index + 1) % _CHECKED == 0 or index + 1 == run.steps:
             _check_finite(losses[: index + 1], epoch, run)
         if progress is not None:
@@ -106,10 +106,19 @@ def _epoch(run: Run, epoch: int, progress: Progress | None) -> Tensor:
     return run.fabric.all_reduce(losses, reduce_op="mean")  # type: ignore[return-value]
 
 
-def _step(
+def step(
     run: Run, shown: Samples, view: int | None, chosen: Tensor, part: float, random: torch.Generator
 ) -> Tensor:
-    """Take one step and return its loss; `part` of training is done."""
+    """Take one step and return its loss.
+
+    Args:
+        run: what learns.
+        shown: the training samples, in a view where there are views.
+        view: its number, or None where pictures are drawn anew.
+        chosen: numbers of the samples of the whole batch.
+        part: of training that is done, 0 to 1.
+        random: draws pictures anew.
+    """
     recipe, fabric = run.recipe, run.fabric
     mine = slice(fabric.global_rank, None, fabric.world_size)
     pictures = shown.pictures(chosen)
