@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import lowbit
-from lowbit.cli.terminal import Terminal, cell, visible
+from lowbit.cli.terminal import Terminal, cell
 from lowbit.ir import Graph, Node
+from lowbit.visible import visible, visible_lines
 from tests.command import Command
 from tests.ir.networks import float_mlp
 
@@ -58,7 +59,7 @@ def data(tmp_path: Path) -> Path:
 
 def require_harmless(*texts: str) -> None:
     for text in texts:
-        assert "\n".join(map(visible, text.split("\n"))) == text
+        assert visible_lines(text) == text
 
 
 @pytest.mark.parametrize("letter", [*CONTROLS, *DIRECTIONS, *HIDDEN, "\x00", "\udcff"])

@@ -10,8 +10,9 @@ import typer
 from rich.text import Text
 
 from lowbit.cli.console import print_json
-from lowbit.cli.terminal import printing, progress, visible
+from lowbit.cli.terminal import printing, progress
 from lowbit.errors import ExitCode, UsageError, WriteError, translated
+from lowbit.visible import visible_lines
 
 _WrongUsage = typer.BadParameter.__mro__[1]
 """Typer's class of all usage errors; newer ones carry a click of their own, and export only this child."""
@@ -63,7 +64,7 @@ def _printed(result: dict[str, Any]) -> bool:
 
 def _show(text: str) -> None:
     """Print to standard error, further lines indented, so that none can pass for another message."""
-    lines = "\n  ".join(map(visible, text.split("\n")))
+    lines = visible_lines(text).replace("\n", "\n  ")
     with suppress(WriteError, BrokenPipeError):  # there is nowhere left to say it
         progress.print(Text(lines, style="red"))
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lowbit.cli.terminal import cell, out, print_table, printing, progress, say, tracked, visible, working
+from lowbit.cli.terminal import cell, out, print_table, printing, progress, say, tracked, working
 
 __all__ = [
     "DataOption",
@@ -32,7 +32,6 @@ __all__ = [
     "progress",
     "say",
     "tracked",
-    "visible",
     "working",
 ]
 

@@ -107,7 +107,10 @@ def sweep(
     if plot is not None:
         draw_sweep(result, plot, kind, published)
     if as_json:
-        print_json({"data": result.data, "rows": result.table(), "output": str(output) if output else None})
+        written = str(output) if output else None
+        print_json(
+            {"data": result.data, "rows": result.table(), "output": written, "notes": list(result.notes)}
+        )
         return
     _print(result, output)
 
@@ -136,6 +139,8 @@ def _print(result: "Sweep", output: Path | None) -> None:
     for row in result.rows:
         if row.error:
             say(f"{row.model} {row.setting.label}: {row.error}", "yellow")
+    for note in result.notes:
+        say(note, "yellow")
     if output is not None:
         say(f"Next: lowbit plot sweep {output} -o sweep.png", "dim")
 

@@ -23,19 +23,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lowbit.errors import WriteError
+from lowbit.visible import visible, visible_lines
 
 Advance = Callable[[int, int, str], None]
 """Called with what is done, what there is, and what was last."""
-
-
-def visible(text: object) -> str:
-    """Return text in which every character is seen: what does not print, a line's end too, is escaped."""
-    plain = str(text)
-    if plain.isprintable():
-        return plain
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in plain
-    )
 
 
 @contextmanager
@@ -69,10 +60,10 @@ class Terminal(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the parts of what is printed, each made visible."""
         for segment in super().render(renderable, options):
-            if segment.control or segment.text.replace("\n", "").isprintable():
+            if segment.control:
                 yield segment
             else:
-                yield Segment("\n".join(map(visible, segment.text.split("\n"))), segment.style)
+                yield Segment(visible_lines(segment.text), segment.style)
 
     def on_broken_pipe(self) -> None:
         """Leave it to the command line's own boundary that nobody reads any more."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,7 +83,7 @@ def draw_bits(sweep: Sweep) -> "Figure":
     with styled():
         figure = new_figure(6.6, 5.8)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-        colours = dict(zip(dict.fromkeys(point.scheme for point in found), SERIES, strict=False))
+        colours = _colours(found)
         several = len({point.rounding for point in found}) > 1
         for scheme, rounding in dict.fromkeys((point.scheme, point.rounding) for point in found):
             line = [point for point in found if (point.scheme, point.rounding) == (scheme, rounding)]
@@ -119,6 +120,11 @@ def draw_front(sweep: Sweep) -> "Figure":
         figure.suptitle(f"{_networks(sweep)} on {sweep.data}", fontsize=10, x=0.01, ha="left")
         panels[0].legend(loc="lower right")
     return figure
+
+
+def _colours(found: Sequence[Point]) -> dict[str, str]:
+    """Return a colour for every scheme; after the last comes the first."""
+    return dict(zip(dict.fromkeys(point.scheme for point in found), cycle(SERIES), strict=False))
 
 
 def _by_mistakes(axes: "Axes", sweep: Sweep, found: Sequence[Point]) -> None:
@@ -184,11 +190,11 @@ def _draw_published(axes: "Axes", published: Sequence[Published]) -> None:
 
 def _draw_costs(axes: "Axes", found: Sequence[Point], cost: str, unit: float) -> None:
     """Draw every point as a disc with its bits inside, pale where codes are the nearest levels."""
-    known = [point for point in found if getattr(point, cost) is not None]
+    known = [point for point in found if (getattr(point, cost) or 0) > 0]  # the axis is logarithmic
     best = front(known, cost)
     places = [getattr(point, cost) / unit for point in best], [100 * point.top1 for point in best]
     axes.step(*places, where="post", color=SOFT, linewidth=0.8, zorder=1)
-    colours = dict(zip(dict.fromkeys(point.scheme for point in found), SERIES * 2, strict=False))
+    colours = _colours(found)
     seen: set[str] = set()
     for point in known:
         x, y, colour = getattr(point, cost) / unit, 100 * point.top1, colours[point.scheme]

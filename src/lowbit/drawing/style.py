@@ -4,11 +4,13 @@ Figures belong to nobody's global state: no pyplot, no window. Equal figures giv
 """
 
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lowbit.errors import MissingExtra, PlanError
 from lowbit.untrusted import write_atomic
+from lowbit.visible import visible_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,9 +80,18 @@ def save(figure: "Figure", path: Path) -> None:
     kind, buffer = path.suffix.lower().removeprefix("."), io.BytesIO()
     # Dates would make equal figures unequal files.
     dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
-    with styled():
+    with styled(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # of a name in letters that the font does not have
+        _make_visible(figure)
         figure.savefig(buffer, format=kind, metadata=dated)
     write_atomic(path, buffer.getvalue())
+
+
+def _make_visible(figure: "Figure") -> None:
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_text(visible_lines(text.get_text()))
 
 
 def check_suffix(path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import lowbit
-from lowbit.errors import FileError, WriteError
+from lowbit.errors import FileError, WriteError, translated
 from lowbit.state import digest, parsed
 from lowbit.untrusted import read_file, write_atomic
 
@@ -21,23 +21,21 @@ _LARGEST_ENTRY = 1 << 26
 
 
 class Cache:
-    """A folder of entries.
+    """A folder of entries: a help, never a condition. What cannot be kept is measured again next time.
 
     Args:
-        folder: it is made when something is kept.
+        folder: it is made where it is missing.
 
-    Raises:
-        WriteError: it cannot be made.
+    Attributes:
+        trouble: why something could not be kept, the first time; "" where all was.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.trouble = folder, ""
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise WriteError(
-                "the cache folder cannot be made", where=str(folder), found=error.strerror or str(error)
-            ) from error
+            self.trouble = str(translated(error, str(folder)))
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Return what was kept, or None where there is nothing whole."""
@@ -50,17 +48,23 @@ class Cache:
             return None
 
     def put(self, key: str, result: dict[str, Any]) -> None:
-        """Keep a JSON-ready result, whole or not at all."""
+        """Keep a JSON-ready result, whole or not at all; where that cannot be, `trouble` says why."""
         entry = {"sha256": digest(key, result), "result": result}
-        write_atomic(self._path(key), json.dumps(entry).encode())
+        try:
+            write_atomic(self._path(key), json.dumps(entry).encode())
+        except WriteError as error:
+            self.trouble = self.trouble or str(error)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.json"
 
 
-def default_folder() -> Path:
-    """Return the user's cache folder for sweeps."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lowbit" / "sweep"
+def default_folder() -> Path | None:
+    """Return the user's cache folder for sweeps, or None where the user has no home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lowbit" / "sweep"
+    except RuntimeError:
+        return None
 
 
 @cache

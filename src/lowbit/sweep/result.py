@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from lowbit.errors import FileError
-from lowbit.state import parsed
-from lowbit.sweep.settings import Setting
+from lowbit.errors import ModelFormatError, PlanError
+from lowbit.state import entry, parsed
+from lowbit.sweep.settings import Setting, grid
 from lowbit.untrusted import read_file, write_atomic
 
 _LARGEST = 1 << 26
+_MOST = 1e15  # of any figure: a picture has to show it
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,14 @@ class Sweep:
         rows: in the order of models and grid.
         data: what was counted over, and how exact it is.
         provenance: command, commit, machine.
+        notes: what went on without stopping the sweep; of the run, not of the file.
     """
 
     models: tuple[Model, ...]
     rows: tuple[Row, ...]
     data: str
     provenance: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
     def table(self) -> list[dict[str, Any]]:
         """Return the rows as flat JSON-ready values, without what depends on the machine's mood."""
@@ -80,18 +83,14 @@ class Sweep:
         Raises:
             FileError: it cannot be read, or is no sweep.
         """
-        try:
-            made = parsed(read_file(path, limit=_LARGEST), str(path), "sweep")
-            models = tuple(Model(**model) for model in made.pop("models"))
-            rows = tuple(_row(row) for row in made.pop("rows"))
-            return cls(models, rows, str(made.pop("data")), made)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise FileError(
-                "this is no sweep",
-                where=str(path),
-                expected="what `lowbit sweep -o FILE` wrote",
-                found=f"{type(error).__name__}: {error}",
-            ) from error
+        where = str(path)
+        made = parsed(read_file(path, limit=_LARGEST), where, "sweep")
+        models = tuple(_model(row, where) for row in _tables(made, "models", where))
+        names = {model.name for model in models}
+        rows = tuple(_row(row, names, where) for row in _tables(made, "rows", where))
+        data = entry(made, "data", str, where)
+        rest = {key: value for key, value in made.items() if key not in ("models", "rows", "data")}
+        return cls(models, rows, data, rest)
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,51 @@ def _flat(row: Row) -> dict[str, Any]:
     return {"model": row.model, **row.setting.to_dict(), **found, **failed}
 
 
-def _row(flat: dict[str, Any]) -> Row:
-    own = {field.name for field in fields(Setting)}
-    setting = Setting(**{key: value for key, value in flat.items() if key in own})
-    return Row(setting=setting, **{key: value for key, value in flat.items() if key not in own})
+def _tables(made: dict[str, Any], name: str, where: str) -> list[dict[str, Any]]:
+    """Return the objects of a list that is not empty."""
+    found = entry(made, name, list, where)
+    if not found or not all(isinstance(row, dict) for row in found):
+        raise _no_sweep(where, f"objects under {name}", repr(found)[:80])
+    return found
+
+
+def _model(made: dict[str, Any], where: str) -> Model:
+    return Model(entry(made, "name", str, where), _share(made, where), entry(made, "bytes", int, where))
+
+
+def _row(made: dict[str, Any], models: set[str], where: str) -> Row:
+    """Return a row of a file; one that could not be made has an error and no figures."""
+    model = entry(made, "model", str, where)
+    if model not in models:
+        raise _no_sweep(where, "a model of the list", repr(model)[:80])
+    error = entry(made, "error", str, where) if "error" in made else ""
+    if error:
+        return Row(model, _setting(made, where), error=error)
+    divergence, size = entry(made, "divergence", float, where), entry(made, "bytes", int, where)
+    latency = None if made.get("latency_us") is None else entry(made, "latency_us", float, where)
+    if max(divergence, size, latency or 0) > _MOST:
+        raise _no_sweep(where, f"figures of at most {_MOST:g}", f"{divergence:g}, {size}, {latency}")
+    return Row(model, _setting(made, where), _share(made, where), divergence, size, latency)
+
+
+def _setting(made: dict[str, Any], where: str) -> Setting:
+    """Return the setting of a row, one that a grid can have."""
+    scheme, rounding = entry(made, "scheme", str, where), entry(made, "rounding", str, where)
+    seed = None if made.get("seed") is None else entry(made, "seed", int, where)
+    try:
+        (found,) = grid([scheme], [entry(made, "bits", int, where)], [rounding], [seed or 0])
+    except PlanError as error:
+        raise _no_sweep(where, error.expected, error.found) from error
+    return replace(found, seed=seed)
+
+
+def _share(made: dict[str, Any], where: str) -> float:
+    top1 = entry(made, "top1", float, where)
+    if top1 > 1:
+        raise _no_sweep(where, "top1 of at most 1", str(top1))
+    return top1
+
+
+def _no_sweep(where: str, expected: str, found: str) -> ModelFormatError:
+    remedy = "Give the file that `lowbit sweep -o FILE` wrote."
+    return ModelFormatError("this is no sweep", where=where, expected=expected, found=found, remedy=remedy)

@@ -63,7 +63,8 @@ def sweep(
         calibration: samples that calibrated schemes may look at; needed only by them.
         samples: the most of these that are used.
         workers: this process's machine, one at a time, when None.
-        cache: folder of what is known already; nothing is kept when None.
+        cache: folder of what is known already; nothing is kept when None. Where it cannot be written, the
+            sweep goes on, and its notes say so.
         latency: measure latency too, at the end, one network beside the other.
         command: what remakes the result, for its provenance.
         progress: called with what is done, what there is, and what was last.
@@ -80,14 +81,16 @@ def sweep(
         for name, graph in graphs.items()
         for task in _tasks(graph, settings, dataset, calibration, samples, latency)
     ]
-    results = _measured([task for _, task in tasks], workers or Workers(), cache, progress)
+    kept = None if cache is None else Cache(cache)
+    results = _measured([task for _, task in tasks], workers or Workers(), kept, progress)
     _require_some(results)
     rows = tuple(_row(name, task, found) for (name, task), found in zip(tasks, results, strict=True))
     if latency:
         rows = _timed(rows, results, tasks[0][1].samples[:1])
     models = tuple(_model(name, graph, dataset) for name, graph in graphs.items())
     data = f"{dataset.name} ({dataset.exactness})" if dataset.exactness else dataset.name
-    return Sweep(models, rows, data, provenance(command))
+    notes = (f"results are not kept: {kept.trouble}",) if kept and kept.trouble else ()
+    return Sweep(models, rows, data, provenance(command), notes)
 
 
 def _tasks(
@@ -113,12 +116,11 @@ def _tasks(
 
 
 def _measured(
-    tasks: list[Task], workers: Workers, folder: Path | None, progress: Progress | None
+    tasks: list[Task], workers: Workers, cache: Cache | None, progress: Progress | None
 ) -> list[dict[str, Any]]:
     """Return every task's result: from the cache, or measured, and then kept at once."""
-    cache = None if folder is None else Cache(folder)
     keys = _keys(tasks) if cache else [""] * len(tasks)
-    results: list[dict[str, Any] | None] = [cache.get(key) if cache else None for key in keys]
+    results = [_known(cache.get(key), task) if cache else None for key, task in zip(keys, tasks, strict=True)]
     missing = [index for index, found in enumerate(results) if found is None]
     done = len(tasks) - len(missing)
     if progress:
@@ -133,6 +135,12 @@ def _measured(
         if progress:
             progress(done, len(tasks), f"{tasks[index].setting.label} {tasks[index].setting.rounding}")
     return [found for found in results if found is not None]
+
+
+def _known(found: dict[str, Any] | None, task: Task) -> dict[str, Any] | None:
+    """Return an entry of the cache where it has what a measurement of the task gives, else None."""
+    wanted = {"top1", "divergence", "bytes"} | ({"network"} if task.keep else set())
+    return found if found is not None and set(found) == wanted else None
 
 
 def _keys(tasks: list[Task]) -> list[str]:
