@@ -91,6 +91,11 @@ SHAPES = [
     {"rows": 9, "columns": 2, "a": 4, "b": 11, "classes": 10, "n": 2, "reach": 3.0},
     {"rows": 3, "columns": 4, "a": 8, "b": 5, "classes": 2, "n": 9, "rounding": "floor", "function": "Relu"},
     {"rows": 8, "columns": 8, "a": 8, "b": 8, "classes": 8},
+    # The bits of a row number, of a slot and of an output all differ.
+    {"rows": 8, "columns": 8, "a": 4, "b": 20, "classes": 2, "m": 3, "n": 5},
+    {"rows": 2, "columns": 9, "a": 5, "b": 3, "classes": 2},
+    # A class has more bits than a score.
+    {"rows": 1, "columns": 1, "a": 1, "b": 1, "classes": 3, "m": 2, "n": 0, "reach": 0.6},
 ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lowbit.errors import EngineError, LowbitError, MissingExtra, PlanError, WriteError
+from lowbit.errors import EngineError, LowbitError, MismatchError, MissingExtra, PlanError, WriteError
 from lowbit.rtl import project
 from lowbit.rtl.lst.design import lst_design
 from lowbit.rtl.project import Options, generate
@@ -44,8 +44,11 @@ def test_a_difference_is_found_and_its_waveform_written(
 ) -> None:
     network, bench = network_and_bench(5)
     bench.scores[3, 1] += 2**-14
-    report = generate(lst_design(network), tmp_path / "out", Options(waveform=True), bench)
-    assert (report.mismatches, report.first_mismatch) == (1, 3)
+    with pytest.raises(MismatchError, match="something else") as found:
+        generate(lst_design(network), tmp_path / "out", Options(waveform=True, synthesize=True), bench)
+    assert found.value.exit_code == 11 and "1 that differ, the first of them picture 3" in found.value.found
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["mismatches"], report["first_mismatch"], report["lut"]) == (1, 3, None)
     assert (tmp_path / "out" / "waveform.vcd").read_text().startswith("$")
 
 

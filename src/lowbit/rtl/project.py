@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.errors import MissingExtra, PlanError, WriteError
+from lowbit.errors import MismatchError, MissingExtra, PlanError, WriteError
 from lowbit.rtl.compiled import available_simulator, compile_design
 from lowbit.rtl.design import Design, Proof
 from lowbit.rtl.lint import lint
@@ -127,6 +127,8 @@ def generate(
         PlanError: a bitstream is wanted for a family without open tools.
         MissingExtra: a tool is missing; this comes before anything is made.
         WriteError: the folder is there and is no project, or cannot be written.
+        MismatchError: in simulation it computes something else than the reference. The project is written all
+            the same, without what follows simulation: its waveform shows why, its report says so.
     """
     _check_tools(design, options, bench is not None)
     report = HardwareReport(
@@ -135,7 +137,7 @@ def generate(
     report = replace(report, units=[dict(unit) for unit in design.units] or None)
     with _new_folder(folder) as made:
         progress("Verilog")
-        _write_verilog(design, options, made)
+        write_sources(design, options, made)
         if options.pynq:
             design.write_package(made, counters=options.counters)
         if options.lint:
@@ -145,14 +147,23 @@ def generate(
         if bench is not None:
             progress("simulation")
             report = _simulated(report, design, made, bench, options)
-        if options.synthesize or options.bitstream:
+        if (options.synthesize or options.bitstream) and not report.mismatches:
             progress("synthesis")
             report = _synthesized(report, design, made)
-        if options.bitstream:
+        if options.bitstream and not report.mismatches:
             progress("place and route")
             report = replace(report, fmax_mhz=place_and_route(made, design.top))
         (made / "synthesis.json").unlink(missing_ok=True)
         (made / REPORT).write_text(json.dumps(asdict(report), indent=1) + "\n")
+    if report.mismatches:
+        raise MismatchError(
+            "the simulated hardware computes something else than the reference",
+            where=str(folder),
+            expected=f"the scores and the class of all {report.images} pictures",
+            found=f"{report.mismatches} that differ, the first of them picture {report.first_mismatch}",
+            remedy="This is a defect of lowbit: please report it with the network, and do not build this. "
+            "--waveform shows the first picture.",
+        )
     return report
 
 
@@ -169,7 +180,7 @@ def simulate_pictures(design: Design, pictures: npt.NDArray[np.uint8]) -> Simula
     options = Options()
     _check_tools(design, options, simulate=True)
     with TemporaryDirectory() as folder:
-        _write_verilog(design, options, Path(folder))
+        write_sources(design, options, Path(folder))
         sources = [Path(folder) / f"{design.top}.v", *MODELS[design.target]]
         simulation = Simulation(compile_design(sources, design.top, Path(folder), available_simulator()))
         return simulation.run(pictures, design.classes, design.cycles_per_image)
@@ -219,7 +230,8 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _write_verilog(design: Design, options: Options, folder: Path) -> None:
+def write_sources(design: Design, options: Options, folder: Path) -> None:
+    """Write the Verilog of a design into a folder, with the contents of large memories."""
     from lowbit.rtl.verilog import to_verilog, write_verilog
 
     component = design.draw(counters=options.counters)

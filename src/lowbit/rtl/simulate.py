@@ -69,10 +69,11 @@ class Simulation:
 
     Args:
         library: made by `lowbit.rtl.compiled.compile_design`; it must stay while the simulation is used.
+        function: of the library, where it has several designs.
     """
 
-    def __init__(self, library: Path) -> None:
-        self._library = ctypes.CDLL(str(library))
+    def __init__(self, library: Path, function: str = "run") -> None:
+        self._run = getattr(ctypes.CDLL(str(library)), function)
 
     def run(
         self,
@@ -112,7 +113,7 @@ class Simulation:
             waveform=str(waveform).encode() if waveform else None,
         )
         answer = _Answer(beats.ctypes.data, lasts.ctypes.data, cycles.ctypes.data, started.ctypes.data, 0, 0)
-        failed = self._library.run(ctypes.byref(request), ctypes.byref(answer))
+        failed = self._run(ctypes.byref(request), ctypes.byref(answer))
         right = np.zeros((count, classes + 1), np.uint8)
         right[disturbance.packet - 1 :: disturbance.packet, -1] = 1
         if failed or not np.array_equal(lasts, right.ravel()):

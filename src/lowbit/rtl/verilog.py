@@ -13,10 +13,21 @@ from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from lowbit.rtl.names import plain_names, printable
 from lowbit.rtl.tools import run_tool
 
 _ATTRIBUTE = re.compile(r"^ *\(\* (?!r[ao]m_style)[^\n]* \*\)\n", re.MULTILINE)
 """Of the attributes only those stay that tell a synthesizer what a memory becomes."""
+
+_NAME = re.compile(r"\\([A-Za-z_]\S*)")
+"""A name in RTLIL that is not the tool's own."""
+
+_ZEROED = re.compile(
+    r"^(?P<indent> +)initial begin\n +(?P<name>\w+)\[0\] = (?P<width>\d+)'h0+;\n"
+    r"(?: +(?P=name)\[\d+\] = \d+'h0+;\n)*(?P=indent)end\n",
+    re.MULTILINE,
+)
+"""What Yosys writes of a memory that begins with zeros."""
 
 _PASSES = "proc; opt -full; opt_clean -purge; memory_collect"
 
@@ -78,30 +89,38 @@ def _translate(component: wiring.Component, name: str, folder: Path, options: st
 def _headed(body: str, header: Sequence[str], files: Sequence[bytes]) -> str:
     digest = hashlib.sha256(body.encode() + b"".join(files)).hexdigest()
     what = "what follows, and of the memories" if files else "what follows"
-    comment = "\n".join(f"// {line}".rstrip() for line in (*header, f"SHA-256 of {what}: {digest}"))
+    comment = "\n".join(
+        f"// {printable(line)}".rstrip() for line in (*header, f"SHA-256 of {what}: {digest}")
+    )
     return f"{comment}\n\n{body}"
 
 
 def _plain_names(text: str) -> str:
     """Return RTLIL whose public names need no escape: ``engine.core`` and ``pixel$7`` become words."""
-
-    def plain(match: re.Match[str]) -> str:
-        return match[0] if match[0].startswith("\\$") else re.sub(r"[^A-Za-z0-9_\\]+", "_", match[0])
-
     strings_apart = re.split(r'("(?:[^"\\]|\\.)*")', text)
-    strings_apart[::2] = [re.sub(r"\\[A-Za-z_][^\s]*", plain, part) for part in strings_apart[::2]]
+    names = plain_names(name for part in strings_apart[::2] for name in _NAME.findall(part))
+    strings_apart[::2] = [_NAME.sub(lambda name: f"\\{names[name[1]]}", part) for part in strings_apart[::2]]
     # A string that is a name is that of a memory.
     strings_apart[1::2] = [
-        re.sub(r"\$+", "_", part) if part.startswith('"\\\\') else part for part in strings_apart[1::2]
+        f'"\\\\{names[part[3:-1]]}"' if part.startswith('"\\\\') else part for part in strings_apart[1::2]
     ]
     return "".join(strings_apart)
 
 
+def _zeroed(match: re.Match[str]) -> str:
+    """Return a loop that fills a memory with zeros; 4-state simulators would begin with unknown words."""
+    indent, name, width, count = match["indent"], match["name"], match["width"], match[0].count("=")
+    return (
+        f"{indent}integer {name}_word;\n{indent}initial\n"
+        f"{indent}  for ({name}_word = 0; {name}_word < {count}; {name}_word = {name}_word + 1)\n"
+        f"{indent}    {name}[{name}_word] = {width}'d0;\n"
+    )
+
+
 def _tidy(text: str) -> str:
-    """Return Verilog without the tool's banner, with short names for what has none, and no empty memory."""
+    """Return Verilog without the tool's banner, with short names for what has none, and zeros in one line."""
     text = _ATTRIBUTE.sub("", text)
     text = text[text.index("\nmodule ") + 1 :]
-    text = re.sub(r"^ +hidden\[\d+\] = \d+'h0+;\n", "", text, flags=re.MULTILINE)
-    text = re.sub(r"^ +initial begin\n +end\n", "", text, flags=re.MULTILINE)
+    text = _ZEROED.sub(_zeroed, text)
     numbers: dict[str, str] = {}
     return re.sub(r"\\\$\S+ ", lambda match: numbers.setdefault(match[0], f"n{len(numbers)}"), text)

@@ -13,7 +13,7 @@ from lowbit.errors import PlanError
 from lowbit.rtl.array.memory import blocks, is_shallow, tables
 from lowbit.rtl.array.network import ArrayNetwork, Layer
 from lowbit.rtl.array.operands import Kind, Operands, operands
-from lowbit.rtl.array.plan import Folding, address_bits
+from lowbit.rtl.array.plan import Folding
 from lowbit.rtl.array.schedule import Schedule, schedule
 from lowbit.rtl.primitives.target import Target
 
@@ -165,8 +165,7 @@ def estimate(layer: Layer, chosen: Operands, folding: Folding) -> Budget:
     found = Budget(lut, dsp, 0) + _ring(order, folding.lanes * layer.bits)
     found += _read_only(folds * order.window_words, products * element.weight_bits)
     if layer.thresholds is not None:
-        rows, columns, *_ = layer.thresholds.shape
-        places = folds << address_bits(rows) + address_bits(columns)
+        places = folds << order.place.bits - order.place.widths["fold"]
         width = folding.elements * element.accumulator_bits
         for stage in range(layer.output_bits):
             found += _read_only(places << stage, width)
@@ -180,7 +179,7 @@ def _read_only(depth: int, width: int) -> Budget:
 
 
 def _ring(order: Schedule, width: int) -> Budget:
-    return Budget(0, 0, blocks(order.ring << address_bits(order.row_words), width))
+    return Budget(0, 0, blocks(order.stored.depth, width))
 
 
 def _schedule(layer: Layer, folding: Folding) -> Schedule:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import UnsupportedError
-from lowbit.rtl.array.plan import ArrayPlan, LayerPlan
+from lowbit.rtl.array.plan import ArrayPlan, LayerPlan, PoolPlan
 from lowbit.rtl.design import Design, Proof
 from lowbit.rtl.elements.element import WIDEST_SUM
 from lowbit.rtl.integers import Range
@@ -60,7 +60,7 @@ class ArrayDesign(Design):
         for unit in self.plan.units:
             if isinstance(unit, LayerPlan):
                 found = Range(min(r.low for r in unit.sums), max(r.high for r in unit.sums))
-                rows.append((f"{unit.name}: sum", str(found), unit.element.accumulator_bits, WIDEST_SUM))
+                rows.append((f"sum of {unit.name}", str(found), unit.element.accumulator_bits, WIDEST_SUM))
         rank = self.plan.scores.rank
         rows.append(("scores: rank", str(rank), rank.bits, WIDEST_SUM))
         return rows
@@ -79,7 +79,7 @@ class ArrayDesign(Design):
             "",
             "Units: elements x lanes, clocks per picture",
             *(
-                f"  {unit['name']:16} {unit['element']:10} {unit['folding']:10} {unit['cycles']:8}"
+                f"  {unit['module']:32} {unit['element']:10} {unit['folding']:10} {unit['cycles']:8}"
                 for unit in self.units
             ),
             "",
@@ -90,16 +90,17 @@ class ArrayDesign(Design):
 
     @property
     def units(self) -> Sequence[Mapping[str, Any]]:
-        """Name, element, folding, clocks per picture, and products per picture, of every unit."""
+        """Name, module, element, folding, clocks per picture, and products per picture, of every unit."""
         return [
             {
                 "name": unit.name,
+                "module": module,
                 "element": unit.operands.kind if isinstance(unit, LayerPlan) else "largest",
                 "folding": str(unit.folding) if isinstance(unit, LayerPlan) else f"1x{unit.lanes}",
                 "cycles": unit.schedule.cycles,
                 "products": _products(unit) if isinstance(unit, LayerPlan) else 0,
             }
-            for unit in self.plan.units
+            for module, unit in self._modules.items()
         ]
 
     @property
@@ -111,12 +112,17 @@ class ArrayDesign(Design):
     def parts(self) -> Mapping[str, str]:
         """Every layer; what differs in the contents of block RAMs alone is synthesized once."""
         seen: dict[object, str] = {}
-        layers = (unit for unit in self.plan.units if isinstance(unit, LayerPlan))
         return {
-            name: seen.setdefault(unit.likeness or name, name)
-            for unit in layers
-            for name in (f"{self.top}_engine_{unit.name}",)
+            module: seen.setdefault(unit.likeness or module, module)
+            for module, unit in self._modules.items()
+            if isinstance(unit, LayerPlan)
         }
+
+    @property
+    def _modules(self) -> Mapping[str, LayerPlan | PoolPlan]:
+        """Every unit by the name of its module."""
+        names = (f"{self.top}_engine_{label}" for label in self.plan.labels)
+        return dict(zip(names, self.plan.units, strict=True))
 
     def draw(self, *, counters: bool) -> "wiring.Component":
         """Return the engine."""

@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from lowbit.errors import PlanError
+from lowbit.rtl.address import Address
 from lowbit.rtl.array.memory import is_shallow
 from lowbit.rtl.array.network import ArrayNetwork, Integers, Layer, Pool
 from lowbit.rtl.array.operands import Kind, Operands, operands
@@ -24,6 +25,7 @@ from lowbit.rtl.array.schedule import Schedule, schedule
 from lowbit.rtl.array.scores import ScorePlan, plan_scores
 from lowbit.rtl.elements import Element
 from lowbit.rtl.integers import Range, pack
+from lowbit.rtl.names import identifiers
 from lowbit.rtl.primitives.target import Target
 
 SCORE_CYCLES = 3
@@ -169,20 +171,17 @@ class LayerPlan:
         return Range.of(self.thresholds).bits
 
     def threshold_words(self, stage: int, element: int) -> list[int]:
-        """Return what an element compares with to find bit ``stage`` of a rank, the highest first.
-
-        The address is, from below: the bits found before, highest first; fold; column class; row class.
-        """
+        """Return what an element compares with to find bit ``stage`` of a rank, the highest first."""
         bits, width = self.layer.output_bits, self.threshold_bits
-        found = np.arange(1 << stage)
-        step = (found << (bits - stage)) + (1 << (bits - stage - 1)) - 1
-        mine = self.thresholds[:, :, element :: self.folding.elements][
-            ..., step
-        ]  # [rows, columns, folds, found]
-        lengths = [1 << address_bits(length) for length in mine.shape]
-        table = np.zeros(lengths, np.int64)
-        table[tuple(slice(length) for length in mine.shape)] = mine
-        return [int(value) % (1 << width) for value in table.ravel()]
+        steps = [(found << (bits - stage)) + (1 << (bits - stage - 1)) - 1 for found in range(1 << stage)]
+        mine = self.thresholds[:, :, element :: self.folding.elements]  # [rows, columns, folds, steps]
+        by_place = [self.schedule.place.table(mine[..., step]) for step in steps]
+        words = self.threshold_address(stage).table(np.stack(by_place, axis=1))
+        return [int(value) % (1 << width) for value in words]
+
+    def threshold_address(self, stage: int) -> Address:
+        """Return where a threshold is: by the bits found before, the highest first, and the sum's place."""
+        return Address({"found": 1 << stage, "place": 1 << self.schedule.place.bits})
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,25 +244,31 @@ class ArrayPlan:
         channels, rows, columns = self.network.shape
         return channels * rows * columns
 
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the units in Verilog."""
+        return identifiers(
+            [unit.name for unit in self.units], ("pixels", "ends", "scores", "split", "gather")
+        )
+
     @property
-    def cycles(self) -> dict[str, int]:
-        """Clocks per picture of every unit, of the input, of the streams between units of other widths."""
-        found = {"input": self.picture_bytes}
+    def cycles(self) -> list[int]:
+        """Clocks per picture of input, units, streams between units of other widths, and scores."""
+        found = [self.picture_bytes]
         before, words = 1, self.picture_bytes
         for unit in self.units:
             common = int(np.gcd(before, unit.in_lanes))
             if common < before:
-                found[f"to {unit.name}"] = words * before // common
-            found[unit.name] = unit.schedule.cycles
+                found.append(words * before // common)
+            found.append(unit.schedule.cycles)
             pixels = len(unit.schedule.rows) * len(unit.schedule.columns)
             before, words = unit.out_lanes, pixels * unit.schedule.folds
-        found["scores"] = SCORE_CYCLES * self.network.classes + 1
-        return found
+        return [*found, SCORE_CYCLES * self.network.classes + 1]
 
     @property
     def cycles_per_image(self) -> int:
         """Clocks from one picture to the next: those of the slowest part."""
-        return max(self.cycles.values())
+        return max(self.cycles)
 
     @property
     def pictures_inside(self) -> int:

@@ -17,6 +17,7 @@ from functools import cached_property
 
 from lowbit.errors import PlanError
 from lowbit.ir.window import Axis, Window
+from lowbit.rtl.address import Address
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,17 @@ class Schedule:
         ahead = (*self.needed[1:], self.needed[0])
         both = (gone + more for gone, more in zip(self.released, ahead, strict=True))
         return max(*both, *self.needed)
+
+    @property
+    def stored(self) -> Address:
+        """Where a word of the ring is."""
+        return Address({"word": self.row_words, "row": self.ring})
+
+    @property
+    def place(self) -> Address:
+        """Where in the memories of a layer's constants a sum belongs: its fold, its border classes."""
+        rows, columns = (max(at.category for at in axis) + 1 for axis in (self.rows, self.columns))
+        return Address({"fold": self.folds, "column": columns, "row": rows})
 
     @property
     def beats(self) -> int:

@@ -10,7 +10,7 @@ Between pictures the engine runs on, so results never wait for the next picture.
 
 from typing import Any
 
-from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal, signed
+from amaranth.hdl import EnableInserter, Module, Mux, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,6 +20,7 @@ from lowbit.rtl.lst.pixel import PixelCode
 from lowbit.rtl.lst.plan import SUM_DELAY, TABLE_DELAY, LstPlan, score_bits
 from lowbit.rtl.lst.sequencer import PipelinedSequencer, SharedSequencer, delay, follow
 from lowbit.rtl.lst.transform import ActivationTable, Transform
+from lowbit.rtl.primitives.address import join
 from lowbit.rtl.primitives.target import Target
 
 
@@ -39,7 +40,7 @@ class LstCore(wiring.Component):
                 "ends": In(1),
                 "start": Out(1),
                 "wanted": Out(1),
-                "score": Out(signed(plan.output.sums.bits)),
+                "score": Out(signed(plan.output.read_out_bits)),
                 "score_valid": Out(1),
                 "is_class": Out(1),
                 "last": Out(1),
@@ -54,21 +55,22 @@ class LstCore(wiring.Component):
         m.submodules.sequencer = at = (SharedSequencer if shared else PipelinedSequencer)(plan)
         inside = at.slot < network.columns if network.columns < plan.period else 1
         m.d.comb += [at.waiting.eq(self.waiting), self.start.eq(at.start)]
-        with m.If(self.waiting & (self.wanted | self.start)):
-            m.d.sync += at.ends.eq(self.ends)
         m.d.comb += self.wanted.eq(at.first.by_rows & inside)
+        pixel = Signal(8, reset_less=True)
+        with m.If(self.waiting & (self.wanted | self.start)):
+            # What is on the wires between pixels goes nowhere, not even to weights of zero.
+            m.d.sync += [at.ends.eq(self.ends), pixel.eq(self.pixel)]
+        m.submodules.pixel_code = code = PixelCode(network)
+        m.d.comb += code.pixel.eq(pixel)
+        x_pixel = code.code
 
-        x_pixel = self._pixel(m)
-        bits, hidden_bits = len(at.slot), plan.output.inputs.bits
+        hidden_bits, depth = plan.output.inputs.bits, 1 << max(1, plan.hidden.bits)
         m.submodules.hidden = hidden = memory.Memory(
-            shape=signed(hidden_bits),
-            depth=1 << (2 * bits + (not shared)),
-            init=[],
-            attrs={"ram_style": "block"},
+            shape=signed(hidden_bits), depth=depth, init=[], attrs={"ram_style": "block"}
         )
         write, read = hidden.write_port(), hidden.read_port()
-        read_half = [] if shared else [at.second.half]
-        m.d.comb += [read.addr.eq(Cat(at.second.index[:bits], at.slot, *read_half)), read.en.eq(1)]
+        read_at = join(plan.hidden, output=at.second.index, row=at.slot, half=at.second.half)
+        m.d.comb += [read.addr.eq(read_at), read.en.eq(1)]
 
         if shared:
             x = Signal(signed(plan.transforms[0].inputs.bits), reset_less=True)
@@ -82,22 +84,14 @@ class LstCore(wiring.Component):
             y, slot, row = self._transform(m, 0, at, at.first, x)
             y_of_columns, column_slot, column_row = self._transform(m, 1, at, at.second, x_of_columns)
 
-        write_half = [] if shared else [row.half]
+        write_at = join(plan.hidden, output=slot, row=row.index, half=row.half)
         m.d.comb += [
-            write.addr.eq(delay(m, "write_address", Cat(slot, row.index[:bits], *write_half), TABLE_DELAY)),
+            write.addr.eq(delay(m, "write_address", write_at, TABLE_DELAY)),
             write.en.eq(delay(m, "write", row.by_rows & (slot < network.by_rows.outputs), TABLE_DELAY)),
             write.data.eq(y),
         ]
         self._output(m, y_of_columns, column_slot, column_row)
         return m
-
-    def _pixel(self, m: Module) -> Signal:
-        """Return the code of the pixel that was taken a clock ago."""
-        m.submodules.pixel_code = code = PixelCode(self._plan.network)
-        pixel = Signal(8, reset_less=True)
-        m.d.sync += pixel.eq(self.pixel)
-        m.d.comb += code.pixel.eq(pixel)
-        return code.code
 
     def _transform(self, m: Module, which: int, at: Any, row: Any, x: Signal) -> tuple[Any, Any, Any]:
         """Return the activations of a chain, and slot and row of its sums, a clock ahead."""
@@ -123,7 +117,7 @@ class LstCore(wiring.Component):
         plan = self._plan.output
         m.submodules.scores = output = OutputLayer(plan, self._target)
         m.d.comb += [
-            output.address.eq(Cat(slot, row.index)),
+            output.address.eq(join(plan.address, slot=slot, row=row.index)),
             output.valid.eq(row.by_columns & (slot < plan.b)),
             output.first.eq((slot == 0) & (row.index == 0)),
             output.ends.eq(row.ends),

@@ -29,13 +29,13 @@ class OutputLayer(wiring.Component):
         self._plan, self._target = plan, target
         super().__init__(
             {
-                "address": In((len(plan.words) - 1).bit_length()),
+                "address": In(plan.address.bits),
                 "valid": In(1),
                 "first": In(1),
                 "last": In(1),
                 "ends": In(1),
                 "y": In(signed(plan.inputs.bits)),
-                "score": Out(signed(plan.sums.bits)),
+                "score": Out(signed(plan.read_out_bits)),
                 "score_valid": Out(1),
                 "is_class": Out(1),
                 "ended": Out(1),

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 
 from lowbit.errors import PlanError
+from lowbit.rtl.address import Address
 from lowbit.rtl.integers import Range, pack
 from lowbit.rtl.lst.network import Layer, LstNetwork
 
@@ -95,19 +96,19 @@ class TransformPlan:
             joined.append(Range(min(r.low for r in known), max(r.high for r in known)))
         return tuple(joined)
 
+    @property
+    def address(self) -> Address:
+        """Of the memory: slot, and the layers of this row (`bank`) and of the row before."""
+        banks = len(self.layers)
+        return Address({"slot": self.period, "bank": banks, "bank_before": banks})
+
     @cached_property
     def words(self) -> list[int]:
-        """The memory: bias and weights of all multipliers for address {previous bank, bank, slot}."""
-        slots = 1 << (self.period - 1).bit_length()
-        banks = range(len(self.layers))
-        return [
-            self._word(self.layers[before], self.layers[now], slot)
-            for before in banks
-            for now in banks
-            for slot in range(slots)
-        ]
+        """The memory: bias and weights of all multipliers."""
+        return self.address.contents(self._word)
 
-    def _word(self, before: Layer, now: Layer, slot: int) -> int:
+    def _word(self, *, slot: int, bank: int, bank_before: int) -> int:
+        before, now = self.layers[bank_before], self.layers[bank]
         fields = [self._weight(before, now, slot - WEIGHT_LAG - lane, lane) for lane in range(self.length)]
         layer, output = self._at(before, now, slot - BIAS_LAG)
         fields.append(int(layer.bias[output]) if output < layer.outputs else 0)
@@ -128,7 +129,6 @@ class OutputPlan:
 
     Attributes:
         layer: its inputs in the order in which the chain delivers them.
-        word_slots: addresses per row.
         skew: 1 where each class starts a clock after the one before, 0 where all start together.
     """
 
@@ -151,13 +151,22 @@ class OutputPlan:
         ranges = partial_sums(self.layer, self.inputs, self.fraction_bits, half=0)
         return Range(min(r.low for r in ranges), max(r.high for r in ranges))
 
+    @property
+    def address(self) -> Address:
+        """Of the memory: slot, and row of the second pass."""
+        return Address({"slot": self.period, "row": self.a})
+
     @cached_property
     def words(self) -> list[int]:
-        """The memory: the weights of all classes for address {row, slot}."""
-        slots = 1 << (self.period - 1).bit_length()
-        return [self._word(row, slot) for row in range(self.a) for slot in range(slots)]
+        """The memory: the weights of all classes."""
+        return self.address.contents(self._word)
 
-    def _word(self, row: int, slot: int) -> int:
+    @property
+    def read_out_bits(self) -> int:
+        """Bits of what is sent: a sum, or the number of a class."""
+        return (self.sums | Range(0, len(self.lanes) - 1)).bits
+
+    def _word(self, *, slot: int, row: int) -> int:
         fields = [
             self._weight(row * self.period + slot - lane * self.skew, lane) for lane in range(len(self.lanes))
         ]
@@ -186,6 +195,12 @@ class LstPlan:
         first = self.network.rows + self.gap
         second = self.network.by_rows.outputs
         return first + second if self.variant == "shared" else max(first, second)
+
+    @property
+    def hidden(self) -> Address:
+        """Of the memory of H: written output by output, row after row, and read row by row of one output."""
+        halves = 1 if self.variant == "shared" else 2
+        return Address({"output": self.network.by_rows.outputs, "row": self.network.rows, "half": halves})
 
     @property
     def cycles_per_image(self) -> int:

@@ -16,6 +16,7 @@ from amaranth.lib.wiring import In, Out
 from lowbit.rtl.integers import Range
 from lowbit.rtl.lst.network import LstNetwork
 from lowbit.rtl.lst.plan import TransformPlan
+from lowbit.rtl.primitives.address import join
 from lowbit.rtl.primitives.multiplier import multiply
 from lowbit.rtl.primitives.rom import Rom
 from lowbit.rtl.primitives.target import Target
@@ -50,8 +51,8 @@ class Transform(wiring.Component):
         m, plan = Module(), self._plan
         widths = [lane.bits for lane in plan.lanes]
         m.submodules.weights = weights = Rom(plan.words, sum(widths) + plan.bias.bits)
-        banks = [self.bank, self.bank_before] if len(plan.layers) == 2 else []
-        m.d.comb += weights.address.eq(Cat(self.slot, *banks))
+        address = join(plan.address, slot=self.slot, bank=self.bank, bank_before=self.bank_before)
+        m.d.comb += weights.address.eq(address)
         total, at = self._bias(weights.word[sum(widths) :]), 0
         for lane, width in enumerate(widths):
             weight = weights.word[at : at + width].as_signed()

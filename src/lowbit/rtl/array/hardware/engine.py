@@ -78,10 +78,10 @@ class ArrayEngine(wiring.Component):
         m.submodules.pixels = pixels = Pixels(plan)
         m.submodules.ends = ends = fifo.SyncFIFO(width=1, depth=plan.pictures_inside)
         source, lanes, bits = pixels.output, 1, plan.pixel_bits
-        for unit in plan.units:
+        for label, unit in zip(plan.labels, plan.units, strict=True):
             part = Unit(unit)
-            source = adapt(m, unit.name, source, lanes, unit.in_lanes, bits)
-            m.submodules[unit.name] = part
+            source = adapt(m, label, source, lanes, unit.in_lanes, bits)
+            m.submodules[label] = part
             connect(m, source, part.input)
             source, lanes, bits = part.output, unit.out_lanes, unit.out_bits
         m.submodules.scores = scores = Scores(plan.scores, bits)

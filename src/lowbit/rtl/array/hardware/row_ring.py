@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from lowbit.rtl.array.hardware.streams import words
-from lowbit.rtl.array.plan import address_bits
 from lowbit.rtl.array.schedule import Schedule
+from lowbit.rtl.primitives.address import join
 
 
 class RowRing(wiring.Component):
@@ -26,8 +26,7 @@ class RowRing(wiring.Component):
                 "stored": Out(range(schedule.ring + 1)),
                 "released": In(range(schedule.ring + 1)),
                 "read": In(1),
-                "row": In(address_bits(schedule.ring)),
-                "word": In(address_bits(schedule.row_words)),
+                **{name: In(width) for name, width in schedule.stored.widths.items()},
                 "data": Out(width),
             }
         )
@@ -35,8 +34,8 @@ class RowRing(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         """Return memory and counters."""
         m, plan = Module(), self._schedule
-        depth = plan.ring << len(self.word)
-        m.submodules.rows = rows = memory.Memory(shape=unsigned(self._width), depth=max(2, depth), init=[])
+        depth = max(2, plan.stored.depth)
+        m.submodules.rows = rows = memory.Memory(shape=unsigned(self._width), depth=depth, init=[])
         write, read = rows.write_port(), rows.read_port()
         at, row = Signal(len(self.word)), Signal(len(self.row))
         taken, full = Signal(), Signal()
@@ -44,10 +43,10 @@ class RowRing(wiring.Component):
             self.input.ready.eq(self.stored != plan.ring),
             taken.eq(self.input.valid & self.input.ready),
             full.eq(taken & (at == plan.row_words - 1)),
-            write.addr.eq(Cat(at, row)),
+            write.addr.eq(join(plan.stored, word=at, row=row)),
             write.data.eq(self.input.payload),
             write.en.eq(taken),
-            read.addr.eq(Cat(self.word, self.row)),
+            read.addr.eq(join(plan.stored, word=self.word, row=self.row)),
             read.en.eq(self.read),
             self.data.eq(read.data),
         ]

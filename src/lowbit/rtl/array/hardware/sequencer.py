@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from lowbit.rtl.array.hardware.streams import choose
 from lowbit.rtl.array.plan import address_bits
-from lowbit.rtl.array.schedule import Reach, Schedule
+from lowbit.rtl.array.schedule import Schedule
+from lowbit.rtl.primitives.address import join
 
 
 class Sequencer(wiring.Component):
@@ -28,7 +29,7 @@ class Sequencer(wiring.Component):
                 "weight": Out(address_bits(plan.folds * plan.window_words)),
                 "first": Out(1),
                 "last": Out(1),
-                "place": Out(sum(place_bits(plan))),
+                "place": Out(plan.place.bits),
             }
         )
 
@@ -71,13 +72,12 @@ class Sequencer(wiring.Component):
 
     def _place(self, fold: Signal, x: Signal, y: Signal) -> Value:
         """Return where in the memory of thresholds a sum belongs."""
-        _, column_bits, row_bits = place_bits(self._plan)
-        parts: list[Value] = [fold]
-        for reaches, index, bits in ((self._plan.columns, x, column_bits), (self._plan.rows, y, row_bits)):
-            if bits:
-                category = choose([reach.category for reach in reaches], index)
-                parts.append(Cat(category, Const(0, bits))[:bits])
-        return Cat(*parts)
+        plan = self._plan
+        column, row = (
+            choose([reach.category for reach in reaches], index)
+            for reaches, index in ((plan.columns, x), (plan.rows, y))
+        )
+        return join(plan.place, fold=fold, column=column, row=row)
 
     def _row(self, m: Module, base: Signal, run_end: Signal, sum_end: Signal) -> None:
         """A row of the ring per row of the window."""
@@ -161,21 +161,10 @@ def ring_ports(plan: Schedule) -> dict[str, wiring.Member]:
     return {
         "stored": In(range(plan.ring + 1)),
         "released": Out(range(plan.ring + 1)),
-        "row": Out(address_bits(plan.ring)),
-        "word": Out(address_bits(plan.row_words)),
+        **{name: Out(width) for name, width in plan.stored.widths.items()},
     }
-
-
-def place_bits(plan: Schedule) -> tuple[int, int, int]:
-    """Return the bits of fold, column class and row class."""
-    categories = (_categories(plan.columns), _categories(plan.rows))
-    return (address_bits(plan.folds), *(address_bits(count) for count in categories))  # type: ignore[return-value]
 
 
 def wrapped(value: Value, length: int) -> Value:
     """Return a position, at most twice the length, in a ring."""
     return Mux(value >= length, value - length, value)
-
-
-def _categories(reaches: tuple[Reach, ...]) -> int:
-    return max(reach.category for reach in reaches) + 1

@@ -11,11 +11,11 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from lowbit.rtl.array.hardware.sequencer import place_bits
 from lowbit.rtl.array.memory import is_shallow
 from lowbit.rtl.array.plan import LayerPlan
 from lowbit.rtl.elements.hardware.component import delayed
 from lowbit.rtl.integers import pack
+from lowbit.rtl.primitives.address import join
 from lowbit.rtl.primitives.rom import Rom
 
 
@@ -35,7 +35,7 @@ class Thresholds(wiring.Component):
         elements, width = plan.folding.elements, plan.element.accumulator_bits
         super().__init__(
             {
-                "place": In(sum(place_bits(plan.schedule))),
+                "place": In(plan.schedule.place.bits),
                 "sums": In(elements * width),
                 "ranks": Out(elements * plan.layer.output_bits),
             }
@@ -63,19 +63,22 @@ class Thresholds(wiring.Component):
         return m
 
     def _thresholds(self, m: Module, stage: int, place: Value, ranks: list[Value]) -> list[Value]:
-        """Return, a clock later, what each element compares with; its address begins with the bits found.
+        """Return, a clock later, what each element compares with.
 
         For the highest bit all elements read the same address: their memories stand side by side.
         """
         plan, width = self._plan, self._plan.threshold_bits
+        address = plan.threshold_address(stage)
+        addresses = [join(address, found=rank, place=place) for rank in ranks]
         own = [plan.threshold_words(stage, element) for element in range(plan.folding.elements)]
         if stage == 0:
             words = [pack(fields, [width] * len(own)) for fields in zip(*own, strict=True)]
-            word = self._memory(m, "thresholds_0", words, width * len(own), place)
+            (at, *_) = addresses
+            word = self._memory(m, "thresholds_0", words, width * len(own), at)
             return [word.word_select(element, width).as_signed() for element in range(len(own))]
         return [
-            self._memory(m, f"thresholds_{stage}_{element}", words, width, Cat(rank, place)).as_signed()
-            for element, (words, rank) in enumerate(zip(own, ranks, strict=True))
+            self._memory(m, f"thresholds_{stage}_{element}", words, width, at).as_signed()
+            for element, (words, at) in enumerate(zip(own, addresses, strict=True))
         ]
 
     def _memory(self, m: Module, name: str, words: list[int], width: int, address: Value) -> Value:

@@ -19,8 +19,9 @@ from lowbit.rtl.array.hardware.row_ring import RowRing
 from lowbit.rtl.array.hardware.sequencer import Sequencer, ring_ports
 from lowbit.rtl.array.hardware.streams import connect, recoded, words
 from lowbit.rtl.array.memory import is_shallow
-from lowbit.rtl.array.plan import LayerPlan, PoolPlan, address_bits
+from lowbit.rtl.array.plan import LayerPlan, PoolPlan
 from lowbit.rtl.elements.hardware.component import delayed
+from lowbit.rtl.primitives.address import part
 from lowbit.rtl.primitives.rom import Rom
 
 
@@ -139,7 +140,7 @@ class LayerCore(_Core):
         width, depth = plan.folding.elements * plan.element.coefficient_bits, len(plan.coefficient_words)
         shallow = is_shallow(depth, width)
         m.submodules.coefficients = coefficients = Rom(plan.coefficient_words, width, tables=shallow)
-        m.d.comb += coefficients.address.eq(at.place[: address_bits(plan.schedule.folds)])
+        m.d.comb += coefficients.address.eq(part(plan.schedule.place, at.place, "fold"))
         return coefficients.word
 
 

@@ -6,8 +6,10 @@ from amaranth.hdl import Cat, EnableInserter, Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from lowbit.rtl.address import Address
 from lowbit.rtl.elements.hardware.component import delayed
 from lowbit.rtl.elements.vector import VectorPlan
+from lowbit.rtl.primitives.address import join
 from lowbit.rtl.primitives.rom import LATENCY as ROM_LATENCY
 from lowbit.rtl.primitives.rom import Rom
 
@@ -80,20 +82,21 @@ class VectorArray(wiring.Component):
     def elaborate(self, platform: Any) -> Any:
         """Return everything."""
         m, plan, width = Module(), self._plan, len(self.word)
+        halves = Address({"beat": plan.element.beats, "half": 2})
         m.submodules.core = core = VectorCore(plan)
         m.submodules.weights = weights = Rom(plan.words, len(core.weights))
         m.submodules.activations = words = memory.Memory(
-            shape=unsigned(width), depth=2 << len(core.beat), init=[], attrs={"ram_style": "block"}
+            shape=unsigned(width), depth=halves.depth, init=[], attrs={"ram_style": "block"}
         )
         write, read = words.write_port(), words.read_port()
         full, writing, reading, at = Signal(2), Signal(), Signal(), Signal(len(core.beat))
         m.d.comb += [
             self.word_ready.eq(~full.bit_select(writing, 1) & self.enable),
             write.en.eq(self.word_valid & self.word_ready),
-            write.addr.eq(Cat(at, writing)),
+            write.addr.eq(join(halves, beat=at, half=writing)),
             write.data.eq(self.word),
             read.en.eq(1),
-            read.addr.eq(Cat(core.beat, reading)),
+            read.addr.eq(join(halves, beat=core.beat, half=reading)),
             weights.address.eq(core.place),
             core.enable.eq(self.enable),
             core.waiting.eq(full.bit_select(reading, 1)),
