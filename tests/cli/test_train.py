@@ -20,8 +20,9 @@ def command(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     random = np.random.default_rng(0)
-    pictures, labels = random.integers(0, 256, (40, 28, 28), np.uint8), random.integers(0, 10, 40)
-    np.savez(tmp_path / "data.npz", x_train=pictures, y_train=labels, x_test=pictures, y_test=labels)
+    pictures, labels = random.integers(0, 256, (2, 40, 28, 28), np.uint8), random.integers(0, 10, 40)
+    arrays = dict(zip(("x_train", "x_test"), pictures, strict=True))
+    np.savez(tmp_path / "data.npz", **arrays, y_train=labels, y_test=labels)
     path = tmp_path / "made.toml"
     path.write_text('network = "lenet"\ndata = "data.npz"\nepochs = 2\nbatch = 20\n')
     return path
