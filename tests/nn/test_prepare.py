@@ -105,3 +105,109 @@ def test_batch_statistics_are_those_of_the_deployed_layers() -> None:
     reestimate_batchnorm(model, x.split(20))
     assert model.training and model.extra.momentum == 0.1
     torch.testing.assert_close(model.extra.running_mean, x.mean((0, 2, 3)))
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.layer, self.last = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.tanh(self.layer(torch.tanh(self.layer(self.first(x))))))
+
+
+class TwoNames(Twice):
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = self.layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.tanh(self.other(self.first(x))))
+
+
+class SharedBlock(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+        self.second = self.first
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x))
+
+
+class NeverCalled(Twice):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(nn.functional.linear(self.first(x), self.layer.weight))
+
+
+class DependsOnItsInput(Twice):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(x) if x.sum() > 0 else self.last(self.layer(x))
+
+
+def hooked() -> nn.Module:
+    model = Twice()
+    model.layer.register_forward_hook(lambda module, inputs, output: output * 2)
+    return model
+
+
+def split() -> nn.Module:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model[1].bias = nn.Parameter(torch.zeros(4, device="meta"))
+    return model
+
+
+REFUSED = {
+    "a layer in two places": (Twice, "layer: it is used in 2 places"),
+    "a layer under two names": (TwoNames, r"2 names: layer, other"),
+    "a block under two names": (SharedBlock, r"2 names: first\.0, second\.0"),
+    "a layer whose weights alone are used": (NeverCalled, "layer: the forward does not call it"),
+    "a forward that depends on its input": (DependsOnItsInput, "cannot be traced"),
+    "hooks": (hooked, "layer: it has hooks"),
+    "two devices": (split, "1: .*cpu, meta"),
+    "bfloat16": (lambda: Twice().bfloat16(), "torch.autocast"),
+    "float64": (lambda: Twice().double(), "not float32"),
+    "layers of other kinds": (lambda: nn.Sequential(nn.Conv1d(1, 1, 1), nn.Bilinear(1, 1, 1)), "2 layers"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.parametrize("form", ["lq:2", "binary", "affine:4"])
+def test_what_cannot_be_prepared_is_named_and_left_as_it_was(kind: str, form: str) -> None:
+    build, words = REFUSED[kind]
+    model = build()
+    modules = [(name, id(module), vars(module).keys()) for name, module in model.named_modules()]
+    state = {name: (id(value), value.clone()) for name, value in model.state_dict(keep_vars=True).items()}
+    with pytest.raises(UnsupportedError, match=words):
+        prepare(model, Plan({"*": LayerPlan(form, form)}))
+    assert modules == [(name, id(module), vars(module).keys()) for name, module in model.named_modules()]
+    after = model.state_dict(keep_vars=True)
+    assert list(after) == list(state)
+    for name, (identity, value) in state.items():
+        assert id(after[name]) == identity and (value.is_meta or torch.equal(after[name], value))
+
+
+def test_a_plan_can_be_corrected_after_an_error() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3, padding="same"))
+    with pytest.raises(UnsupportedError, match="2: "):
+        prepare(model, Plan({"*": LayerPlan("lq:2", "lq:2")}))
+    assert list(prepare(model, Plan({"0": LayerPlan("lq:2", "lq:2")})).changed) == ["0"]
+
+
+@pytest.mark.parametrize(
+    "second", [Plan({"fc1": LayerPlan("lq:2", "lq:2")}), Plan({"*": BINARY}), ENDS_FLOAT]
+)
+def test_a_second_prepare_is_refused(second: Plan) -> None:
+    model = Network(NETWORKS["lenet"], Plan({"conv2": LayerPlan("affine:4", "affine:4")}))
+    before = [(name, id(module)) for name, module in model.named_modules()]
+    with pytest.raises(PlanError, match=r"conv2: the model has low-bit layers already.*copy\.deepcopy"):
+        prepare(model, second)
+    assert before == [(name, id(module)) for name, module in model.named_modules()]
+
+
+@pytest.mark.parametrize("form", ["binary", "lq:2", "pow2:3", "affine:4", "fixed:6.3"])
+def test_what_is_new_lies_where_the_layer_lies(form: str) -> None:
+    activation = "lq:2" if form == "pow2:3" else form
+    model = Network(NETWORKS["lst1" if form == "fixed:6.3" else "lenet"]).to("meta")
+    prepare(model, Plan({"*": LayerPlan(form, activation, before_sign="prelu")}))
+    assert {tensor.device.type for tensor in (*model.parameters(), *model.buffers())} == {"meta"}

@@ -1,15 +1,24 @@
-"""A float module becomes a trainable low-bit one, in place; its parameters are the same objects."""
+"""A float module becomes a trainable low-bit one, in place; its parameters are the same objects.
 
+Everything is made and checked on the traced module first, and all that stands in the way is said at once;
+only then is the module changed. So after an error it is as it was, and another plan can be tried.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import fx, nn
 
-from lowbit.errors import PlanError, UnsupportedError
+from lowbit.errors import LowbitError, PlanError, UnsupportedError
 from lowbit.nn.fixed_point import FixedPointInput, Tabulated
 from lowbit.nn.layers import Conv2d, Layer, Linear
 from lowbit.nn.plan import LayerPlan, Plan
+from lowbit.nn.ranges import ANYTHING, Interval
+from lowbit.nn.signs import device_of, functions_before_signs
 from lowbit.nn.specification import specification
-from lowbit.nn.trace import modules_before, trace
+from lowbit.nn.trace import trace
+
+Plans = Mapping[str, LayerPlan]
 
 
 @dataclass(frozen=True)
@@ -25,25 +34,105 @@ class Prepared:
     new: tuple[str, ...]
 
 
-def prepare(model: nn.Module, plan: Plan) -> Prepared:
+def prepare(model: nn.Module, plan: Plan, *, inputs: Interval = ANYTHING) -> Prepared:
     """Replace layers by quantized ones, in place, as the plan says; list what changed and what is new.
 
-    A float checkpoint of the model fits before and after (`strict=False` after).
+    A float checkpoint of the model fits before and after (`strict=False` after). Where the sign of a layer's
+    input would always be the same, what makes it so is replaced (`lowbit.nn.signs`).
+
+    Args:
+        model: a float one.
+        plan: which layers become what.
+        inputs: the least and the largest value of the network's input, where they are known.
 
     Raises:
-        PlanError: the plan names a layer that does not exist.
-        UnsupportedError: a planned layer is of a kind that cannot be quantized.
+        PlanError: the plan names a layer that does not exist, or the model has been prepared before.
+        UnsupportedError: a planned layer is of a kind that cannot be quantized, is used in several places or
+            under several names, or reads signs that would always be the same; the model is as it was.
     """
     before = set(model.state_dict())
-    plans = plan.resolved(name for name, module in model.named_modules() if _is_layer(module))
+    plans = plan.resolved(name for name, module in _named(model) if _is_layer(module))
     wanted = {name: chosen for name, chosen in plans.items() if not chosen.is_float}
-    functions = _functions_before_signs(model, wanted) | _tables(model, wanted)
-    for name, chosen in wanted.items():
-        model.set_submodule(name, _quantized(model.get_submodule(name), chosen, name))
-    for name, function in functions.items():
-        model.set_submodule(name, function)
-    changed = {name: str(model.get_submodule(name)).split("\n")[0] for name in (*wanted, *functions)}
+    changes = _changes(model, wanted, inputs) if wanted else {}
+    for name, module in changes.items():
+        model.set_submodule(name, module)
+    changed = {name: str(module).split("\n")[0] for name, module in changes.items()}
     return Prepared(changed, tuple(name for name in model.state_dict() if name not in before))
+
+
+def _changes(model: nn.Module, wanted: Plans, inputs: Interval) -> dict[str, nn.Module]:
+    """Return what is put where; the model is not touched.
+
+    Raises:
+        LowbitError: with everything that stands in the way.
+    """
+    _refuse_prepared(model)
+    layers: dict[str, nn.Module] = {}
+    errors: list[LowbitError] = []
+    for name, chosen in wanted.items():
+        try:
+            layers[name] = _quantized(model.get_submodule(name), chosen, name)
+        except (PlanError, UnsupportedError) as error:
+            errors.append(error)
+    _raise(errors)
+    calls = trace(model)
+    functions, dead = functions_before_signs(model, calls, wanted, inputs)
+    functions |= _tables(model, calls, wanted)
+    errors += [_unsupported(name, reason) for name, reason in dead.items()]
+    errors += [_unsupported(*each) for each in _shared(model, calls, wanted)]
+    _raise(errors)
+    return layers | {name: function.train(model.training) for name, function in functions.items()}
+
+
+def _raise(errors: list[LowbitError]) -> None:
+    """Raise the error, or one that says what all of them do."""
+    if len(errors) > 1:
+        found = "; ".join(f"{error.where}: {error.facts}" for error in errors)
+        remedies = dict.fromkeys(error.remedy for error in errors if error.remedy)
+        message = f"{len(errors)} layers cannot be prepared"
+        raise type(errors[0])(message, found=found, remedy=" ".join(remedies))
+    for error in errors:
+        raise error
+
+
+def _unsupported(name: str, reason: str) -> UnsupportedError:
+    return UnsupportedError(
+        reason, where=name, remedy="Change the module, or leave the layer float; the model is as it was."
+    )
+
+
+def _refuse_prepared(model: nn.Module) -> None:
+    found = [name for name, module in model.named_modules() if isinstance(module, Conv2d | Linear)]
+    if found:
+        raise PlanError(
+            "the model has low-bit layers already",
+            where=found[0],
+            expected="a float model",
+            found=f"{len(found)} of them",
+            remedy="Prepare a copy of the float model (copy.deepcopy), or build it again.",
+        )
+
+
+def _shared(model: nn.Module, calls: fx.Graph, wanted: Plans) -> Iterator[tuple[str, str]]:
+    """Yield planned modules that are not one layer in one place, and why."""
+    names: dict[int, list[str]] = {}
+    for name, module in _named(model):
+        names.setdefault(id(module), []).append(name)
+    for name in wanted:
+        known = names.get(id(model.get_submodule(name)), [name])
+        if len(known) > 1:
+            yield name, f"it is one module under {len(known)} names: {', '.join(known)}"
+            continue
+        uses = sum(call.op == "call_module" and call.target == name for call in calls.nodes)
+        if uses > 1:
+            yield name, f"it is used in {uses} places, which would share its input's codes"
+        elif not uses:
+            yield name, "the forward does not call it, so its codes would not be used"
+
+
+def _named(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield modules by every name that they have."""
+    yield from model.named_modules(remove_duplicate=False)
 
 
 _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Bilinear, nn.RNNBase)
@@ -69,8 +158,36 @@ def _quantized(module: nn.Module, plan: LayerPlan, name: str) -> Layer:
         facts = {"expected": error.expected, "found": error.found, "remedy": error.remedy}
         raise type(error)(error.message, where=name, **facts) from error
     assert isinstance(module, nn.Linear | nn.Conv2d)
+    _check_parameters(module, name)
     layer.weight, layer.bias = module.weight, module.bias
-    return layer.to(module.weight.device).train(module.training)
+    for quantizer in filter(None, (layer.weight_quantizer, layer.input_quantizer)):
+        quantizer.to(module.weight.device)
+    return layer.train(module.training)
+
+
+def _check_parameters(module: nn.Module, name: str) -> None:
+    """Refuse a layer on several devices, in another type than float32, or with hooks, which would be lost."""
+    if module._forward_pre_hooks or module._forward_hooks or module._backward_hooks:
+        raise UnsupportedError(
+            "it has hooks", where=name, expected="none", remedy="Remove them, and add them after prepare."
+        )
+    devices = {str(parameter.device) for parameter in module.parameters()}
+    types = {str(parameter.dtype).removeprefix("torch.") for parameter in module.parameters()}
+    if len(devices) > 1:
+        raise UnsupportedError(
+            "its parameters lie on several devices",
+            where=name,
+            expected="one",
+            found=", ".join(sorted(devices)),
+        )
+    if types != {"float32"}:
+        raise UnsupportedError(
+            "its parameters are not float32",
+            where=name,
+            expected="float32",
+            found=", ".join(sorted(types)),
+            remedy="Keep the model in float32 and train under torch.autocast.",
+        )
 
 
 def _empty(module: nn.Module, settings: dict[str, object], name: str) -> Layer:
@@ -98,23 +215,7 @@ def _empty(module: nn.Module, settings: dict[str, object], name: str) -> Layer:
     )
 
 
-def _functions_before_signs(model: nn.Module, plans: dict[str, LayerPlan]) -> dict[str, nn.Module]:
-    """Return what replaces every ReLU whose sign is taken, by name."""
-    signed = {name: plan for name, plan in plans.items() if specification(plan.activation).scheme == "binary"}
-    result: dict[str, nn.Module] = {}
-    calls = trace(model) if signed else None
-    for name, plan in signed.items():
-        assert calls is not None
-        found = modules_before(calls, name, model)
-        if found and isinstance(model.get_submodule(found[-1]), nn.ReLU):
-            makers = modules_before(calls, found[-1], model)
-            result[found[-1]] = _function(
-                plan.before_sign, model.get_submodule(makers[0]) if makers else None
-            )
-    return result
-
-
-def _tables(model: nn.Module, plans: dict[str, LayerPlan]) -> dict[str, nn.Module]:
+def _tables(model: nn.Module, calls: fx.Graph, plans: Plans) -> dict[str, nn.Module]:
     """Return what replaces functions behind fixed-point layers, and the grid of a fixed-point network."""
     formats = {
         name: specification(plan.weight).fixed_point
@@ -122,20 +223,13 @@ def _tables(model: nn.Module, plans: dict[str, LayerPlan]) -> dict[str, nn.Modul
         if specification(plan.weight).scheme == specification(plan.activation).scheme == "fixed"
     }
     result: dict[str, nn.Module] = {}
-    for call in trace(model).nodes if formats else ():
+    for call in calls.nodes if formats else ():
         maker = call.args[0].target if call.args and isinstance(call.args[0], fx.Node) else None
         module = model.get_submodule(call.target) if call.op == "call_module" else None
         if maker in formats and isinstance(module, nn.Tanh | nn.Sigmoid):
-            result[call.target] = Tabulated(type(module).__name__.lower(), formats[maker])
+            table = Tabulated(type(module).__name__.lower(), formats[maker])
+            result[call.target] = table.to(device_of(model.get_submodule(str(maker))))
     if formats and isinstance(getattr(model, "grid", None), nn.Identity):
-        result["grid"] = FixedPointInput(next(iter(formats.values())))
+        name, form = next(iter(formats.items()))
+        result["grid"] = FixedPointInput(form).to(device_of(model.get_submodule(name)))
     return result
-
-
-def _function(name: str, maker: nn.Module | None) -> nn.Module:
-    if name == "hardtanh":
-        return nn.Hardtanh()
-    if name == "prelu":
-        widths = (getattr(maker, key, None) for key in ("num_features", "out_channels", "out_features"))
-        return nn.PReLU(next((width for width in widths if width), 1))
-    return nn.Identity()

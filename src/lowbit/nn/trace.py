@@ -19,34 +19,27 @@ _LAYERS = (Conv2d, Linear, Quantizer, Tabulated)
 
 
 def trace(model: nn.Module) -> fx.Graph:
-    """Return the calls that a module makes.
+    """Return the calls that a module makes; `meta["constant"]` of a call is the constant that it reads.
 
     Raises:
         UnsupportedError: what it does depends on its input.
     """
+    known = set(vars(model))
     try:
-        return _Tracer().trace(model)
-    except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
+        calls = _Tracer().trace(model)
+    except Exception as error:  # whatever a forward raises that is given no numbers
         raise UnsupportedError(
             "the module cannot be traced",
             where=type(model).__name__,
             expected="a forward that does the same for every input",
             found=str(error),
         ) from error
-
-
-def modules_before(calls: fx.Graph, name: str, model: nn.Module) -> list[str]:
-    """Return the modules between a layer and whatever made its input, the nearest first.
-
-    Only what keeps or rearranges single values is looked through: pooling, flattening, dropout.
-    """
-    call = next((node for node in calls.nodes if node.op == "call_module" and node.target == name), None)
-    found: list[str] = []
-    while call is not None:
-        source = call.args[0] if call.args else None
-        if not isinstance(source, fx.Node) or source.op != "call_module":
-            break
-        found.append(str(source.target))
-        through = isinstance(model.get_submodule(found[-1]), nn.MaxPool2d | nn.Flatten | nn.Dropout)
-        call = source if through else None
-    return found
+    else:
+        constants = {name: vars(model)[name] for name in set(vars(model)) - known}
+        for call in calls.nodes:
+            if call.op == "get_attr" and call.target in constants:
+                call.meta["constant"] = constants[str(call.target)]
+        return calls
+    finally:
+        for name in set(vars(model)) - known:  # the tracer leaves constants in the model
+            delattr(model, name)

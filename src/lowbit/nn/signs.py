@@ -1,0 +1,152 @@
+"""Signs that would always be the same, and what is put before them instead.
+
+A layer whose input becomes one bit learns nothing of values that are never negative: a ReLU, a sigmoid or a
+square before it makes every code +1. The values of all calls are known as intervals (`lowbit.nn.ranges`);
+where that of a sign's input has one sign, the modules that make it so are replaced as the plan says, one
+after the other until the sign lives. What cannot be replaced for this place alone is named, and nothing is
+changed.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import fx, nn
+
+from lowbit.nn.plan import LayerPlan
+from lowbit.nn.ranges import ANYTHING, Interval, gives_length, is_move, ranges, sources
+from lowbit.nn.specification import specification
+
+RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Softplus, nn.Hardtanh)
+"""Modules that may be replaced: they rise with their input, and the others' sign does not depend on it."""
+
+Functions = dict[str, nn.Module]
+Intervals = Mapping[fx.Node, Interval]
+
+
+def takes_sign(plan: LayerPlan) -> bool:
+    """Return whether a layer of this plan reads the sign of its input alone."""
+    form = specification(plan.activation)
+    return form.scheme == "binary" or (form.scheme, form.bits, form.offset) == ("lq", 1, False)
+
+
+def functions_before_signs(
+    model: nn.Module, calls: fx.Graph, plans: Mapping[str, LayerPlan], inputs: Interval = ANYTHING
+) -> tuple[Functions, dict[str, str]]:
+    """Return what replaces modules before signs, by name, and why a sign cannot be helped, by layer.
+
+    Args:
+        model: it is not changed.
+        calls: of the model.
+        plans: of all low-bit layers.
+        inputs: the values that the network's input can have.
+    """
+    signed = {name: plan for name, plan in plans.items() if takes_sign(plan)}
+    instead: Functions = {}
+    blockers: dict[str, str] = {}
+    while signed:
+        values = ranges(calls, model, instead, inputs)
+        dead = [call for call in _calls_of(calls, signed) if _is_dead(sources(call)[0], model, values)]
+        for call in dead:
+            name = str(call.target)
+            culprit = _culprit(sources(call)[0], model, values)
+            reason = _why_not(culprit, model, calls, signed, signed[name])
+            if reason:
+                blockers[name] = f"its sign is always the same: {reason}"
+            elif str(culprit.target) not in instead:
+                function = _function(signed[name].before_sign, culprit, model)
+                instead[str(culprit.target)] = function.to(device_of(model.get_submodule(name)))
+        if not dead or blockers:
+            break
+    return instead, blockers
+
+
+def _calls_of(calls: fx.Graph, names: Mapping[str, object]) -> Iterator[fx.Node]:
+    return (call for call in calls.nodes if call.op == "call_module" and call.target in names)
+
+
+def _is_dead(call: fx.Node, model: nn.Module, values: Intervals) -> bool:
+    """Return whether values of a call have one sign; of joined parts, whether those of one of them have."""
+    if is_move(call, model):
+        return any(_is_dead(source, model, values) for source in sources(call))
+    least, most = values[call]
+    return least >= 0 or most < 0
+
+
+def _culprit(call: fx.Node, model: nn.Module, values: Intervals) -> fx.Node:
+    """Return the call that has one sign and reads nothing that has; a ReLU before others."""
+    read = sources(call) if is_move(call, model) else call.all_input_nodes
+    dead = [source for source in read if _is_dead(source, model, values) and source.op != "get_attr"]
+    if not dead:
+        return call
+    found = [_culprit(source, model, values) for source in dead]
+    return next((each for each in found if _is_kind(each, model, nn.ReLU)), found[0])
+
+
+def _why_not(
+    call: fx.Node, model: nn.Module, calls: fx.Graph, signed: Mapping[str, LayerPlan], plan: LayerPlan
+) -> str:
+    """Return why a call cannot be replaced for a sign, or nothing where it can."""
+    if call.op == "placeholder":
+        return "the network's input is never negative; subtract its mean, or leave this layer's input float"
+    if not _is_kind(call, model, *RECTIFIERS):
+        what = (
+            f"{call.name} is never negative"
+            if call.op != "call_module"
+            else f"{call.target} is never negative"
+        )
+        kinds = ", ".join(kind.__name__ for kind in RECTIFIERS)
+        return f"{what}; only a module can be replaced, one of torch.nn's {kinds}"
+    name, uses = str(call.target), [each for each in calls.nodes if each.target == call.target]
+    if len(uses) > 1:
+        return f"{name} is used in {len(uses)} places; give each place a module of its own"
+    for reader in _readers(call, model):
+        other = signed.get(str(reader.target)) if reader.op == "call_module" else None
+        if other is None or other.before_sign != plan.before_sign:
+            return f"{name} is read by {reader.target if reader.op == 'call_module' else reader.name} too"
+    return ""
+
+
+def _readers(call: fx.Node, model: nn.Module) -> Iterator[fx.Node]:
+    """Yield the layers that read a call, past functions; a sum is a stream of reals of any sign."""
+    for user in call.users:
+        if user.op == "output" or _has_parameters(user, model):
+            yield user
+        elif not gives_length(user) and not _is_sum(user):
+            yield from _readers(user, model)
+
+
+def _has_parameters(call: fx.Node, model: nn.Module) -> bool:
+    return call.op == "call_module" and any(True for _ in model.get_submodule(str(call.target)).parameters())
+
+
+def _is_sum(call: fx.Node) -> bool:
+    name = str(getattr(call.target, "__name__", call.target))
+    return name in ("add", "iadd", "add_") and len(call.all_input_nodes) > 1
+
+
+def _is_kind(call: fx.Node, model: nn.Module, *kinds: type[nn.Module]) -> bool:
+    return call.op == "call_module" and type(model.get_submodule(str(call.target))) in kinds
+
+
+def _function(name: str, call: fx.Node, model: nn.Module) -> nn.Module:
+    if name == "hardtanh":
+        return nn.Hardtanh()
+    return nn.PReLU(_channels(call, model)) if name == "prelu" else nn.Identity()
+
+
+def device_of(layer: nn.Module) -> torch.device:
+    """Return where a layer's parameters lie."""
+    return next(layer.parameters()).device
+
+
+def _channels(call: fx.Node, model: nn.Module) -> int:
+    """Return how many channels a call has, as the module says that makes them; 1 where none does."""
+    source = sources(call)[0]
+    if source.op != "call_module":
+        return 1
+    module = model.get_submodule(str(source.target))
+    for key in ("num_features", "out_channels", "out_features"):
+        if isinstance(width := getattr(module, key, None), int):
+            return width
+    keeps = is_move(source, model) and not isinstance(module, nn.Flatten | nn.Unflatten | nn.PixelShuffle)
+    return _channels(source, model) if keeps else 1
