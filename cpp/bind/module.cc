@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 #include "../core/builder.h"
 #include "../core/error.h"
@@ -170,7 +171,9 @@ void bind_maps(nb::class_<Builder>& builder) {
              return b.scale_channels(x, span(scale), span(shift));
            },
            "x"_a, "scale"_a.noconvert(), "shift"_a.noconvert())
-      .def("concatenate", &Builder::concatenate, "x"_a);
+      .def("concatenate", &Builder::concatenate, "x"_a)
+      .def("constant", [](Builder& b, const Array<float, 1>& row) { return b.constant(span(row)); },
+           "row"_a.noconvert());
 }
 
 void bind_builder(nb::module_& module) {
@@ -213,7 +216,9 @@ void bind_builder(nb::module_& module) {
   nb::class_<Builder> builder(module, "Builder", "Puts a Program together; each method returns the number of a new value.");
   bind_maps(builder);
   builder
-      .def(nb::init<std::size_t, const std::string&>(), "features"_a, "level"_a = "")
+      .def(nb::init<std::size_t, const std::string&, std::size_t>(), "features"_a, "level"_a = "",
+           "allowed"_a = std::numeric_limits<std::size_t>::max())
+      .def("take", &Builder::take, "bytes"_a, "Counts what constants take.")
       .def("encode_planes",
            [](Builder& b, std::size_t x, const Array<float, 1>& thresholds, const Array<std::uint8_t, 1>& table) {
              return b.encode_planes(x, span(thresholds), span(table));
@@ -284,6 +289,7 @@ void bind_program(nb::module_& module) {
       .def("profile", &PythonProgram::profile, "x"_a, "repeats"_a = 20)
       .def_prop_ro("threads", [](const PythonProgram& p) { return p.program().threads(); })
       .def_prop_ro("arena_bytes", [](const PythonProgram& p) { return p.program().arena_bytes(); })
+      .def_prop_ro("constant_bytes", [](const PythonProgram& p) { return p.program().constant_bytes(); })
       .def_prop_ro("work", [](const PythonProgram& p) {
         nb::list work;
         for (const auto& step : p.program().steps()) work.append(nb::make_tuple(step->unit, step->work));

@@ -6,7 +6,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <mutex>
 #include <numeric>
+#include <thread>
+
+#if defined(__GLIBCXX__)
+#include <cxxabi.h>
+#endif
 
 #include "../core/error.h"
 
@@ -81,7 +87,7 @@ std::vector<Py_ssize_t> with_batch(const char* where, const std::vector<Py_ssize
   shape.insert(shape.end(), sample.begin(), sample.end());
   const bool positive = std::all_of(sample.begin(), sample.end(), [](Py_ssize_t n) { return n > 0; });
   const auto product = std::accumulate(sample.begin(), sample.end(), std::size_t{1}, [](std::size_t all, Py_ssize_t n) {
-    return all * static_cast<std::size_t>(n);
+    return n <= 0 || static_cast<std::size_t>(n) > kMaxFeatures / all ? 0 : all * static_cast<std::size_t>(n);
   });
   require(positive && shape.size() <= 32 && product == features, where,
           "a sample shape of " + std::to_string(features) + " elements", shape_text("n", shape));
@@ -105,6 +111,29 @@ void unpack(const Place& from, std::size_t rows, std::byte* to) {
     }
   }
 }
+
+// Lets other Python threads run meanwhile. When Python has ended, taking its lock again ends this thread by unwinding its
+// stack, which no destructor survives: the thread stops here instead, until the process ends.
+class WithoutPython {
+ public:
+  WithoutPython() : state_(PyEval_SaveThread()) {}
+  ~WithoutPython() {
+#if defined(__GLIBCXX__)
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (const abi::__forced_unwind&) {
+      while (true) std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+#else
+    PyEval_RestoreThread(state_);
+#endif
+  }
+  WithoutPython(const WithoutPython&) = delete;
+  WithoutPython& operator=(const WithoutPython&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
 
 // A C++ exception must not reach Python's own calling code.
 template <class Function>
@@ -149,7 +178,8 @@ nb::object run_into_function(nb::handle program) {
 }
 
 void set_python_error(const Error& error) {
-  const char* name = error.kind == Error::Kind::data ? "DataError" : "EngineError";
+  const bool large = dynamic_cast<const TooLarge*>(&error) != nullptr;
+  const char* name = large ? "TooLargeError" : error.kind == Error::Kind::data ? "DataError" : "EngineError";
   const nb::object type = nb::module_::import_("lowbit.errors").attr(name);
   const nb::object instance = type(error.what(), "where"_a = error.where, "expected"_a = error.expected,
                                    "found"_a = error.found, "remedy"_a = error.remedy);
@@ -161,6 +191,14 @@ PythonProgram::PythonProgram(std::unique_ptr<Program> program, const std::vector
     : program_(std::move(program)), input_shape_(with_batch("input", input_shape, program_->input().features)),
       output_shape_(with_batch("output", output_shape, program_->output().features)) {
   import_numpy();
+}
+
+PythonProgram::~PythonProgram() {
+  if (program_->lock().try_lock()) {
+    program_->lock().unlock();
+  } else {
+    static_cast<void>(program_.release());
+  }
 }
 
 nb::object PythonProgram::run(nb::handle x) {
@@ -187,7 +225,7 @@ void PythonProgram::compute(const std::byte* x, std::byte* y, std::size_t rows) 
     program_->run(x, y, rows);
     return;
   }
-  const nb::gil_scoped_release released;
+  const WithoutPython released;
   const std::lock_guard guard(program_->lock());
   program_->run(x, y, rows);
 }
@@ -205,15 +243,18 @@ nb::list PythonProgram::trace(nb::handle x) {
     out.append(nb::make_tuple(step->name, step->kernel, array));
   }
 
+  program_->check_samples(samples.data(), rows);
   const std::lock_guard guard(program_->lock());
   const std::size_t most = program_->block_rows();
   Aligned<std::byte> result(most * program_->output().row);
   for (std::size_t first = 0; first < rows; first += most) {
     const std::size_t count = std::min(most, rows - first);
     const std::byte* input = samples.data() + first * program_->input().row;
-    const Block block = program_->run_block(input, result.data(), count, 0, nullptr);
+    const Block block = program_->block(input, result.data(), count, 0, nullptr);
     for (std::size_t n = 0; n < at.size(); ++n) {
-      const Place place = block.place(program_->steps()[n]->result);
+      const Step& step = *program_->steps()[n];
+      program_->run_step(step, block);
+      const Place place = block.place(step.result);
       unpack(place, count, at[n]);
       at[n] += count * (place.value->kind == Kind::real ? 4 : 1) * place.value->features;
     }
@@ -235,10 +276,11 @@ std::vector<double> PythonProgram::profile(nb::handle x, std::size_t repeats) {
     for (std::size_t first = 0; first < rows; first += most) {
       const std::size_t count = std::min(most, rows - first);
       const std::byte* at = samples.data() + first * program_->input().row;
-      const Block block = program_->run_block(at, result.data(), count, 0, nullptr);  // warms, as in a longer run
+      const Block block = program_->block(at, result.data(), count, 0, nullptr);
+      for (const auto& step : steps) program_->run_step(*step, block);  // warms, as in a longer run
       for (std::size_t n = 0; n < steps.size(); ++n) {
         const Clock::time_point start = Clock::now();
-        steps[n]->run(block);
+        program_->run_step(*steps[n], block);
         seconds[n] += std::chrono::duration<double>(Clock::now() - start).count();
       }
     }

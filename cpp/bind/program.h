@@ -16,6 +16,8 @@ namespace lowbit {
 class PythonProgram final {
  public:
   // Shapes are those of one sample, without the batch; their products are the program's features.
+  // What a thread is still inside of when Python ends stays where it is.
+  ~PythonProgram();
   PythonProgram(std::unique_ptr<Program> program, const std::vector<Py_ssize_t>& input_shape,
                 const std::vector<Py_ssize_t>& output_shape);
 

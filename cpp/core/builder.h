@@ -1,6 +1,8 @@
 // Puts a program together, value by value. Every size is checked here, so that running can trust them all.
 #pragma once
 
+#include <limits>
+
 #include "convolution.h"
 #include "elementwise.h"
 #include "maps.h"
@@ -9,8 +11,9 @@ namespace lowbit {
 
 class Builder final {
  public:
-  // `level` bounds the kernels; empty means LOWBIT_KERNELS, or the best. Value 0 is the float32 input.
-  Builder(std::size_t features, const std::string& level);
+  // `level` bounds the kernels; empty means LOWBIT_KERNELS, or the best. Value 0 is the float32 input. What would make the
+  // program take more than `allowed` bytes is refused with TooLarge before it takes them.
+  Builder(std::size_t features, const std::string& level, std::size_t allowed = std::numeric_limits<std::size_t>::max());
   Builder(const Builder&) = delete;
   Builder& operator=(const Builder&) = delete;
 
@@ -35,6 +38,7 @@ class Builder final {
   std::size_t average_pool(std::size_t x, const WindowSpec& window, bool count_all);
   std::size_t scale_channels(std::size_t x, std::span<const float> scale, std::span<const float> shift);
   std::size_t concatenate(const std::vector<std::size_t>& x);
+  std::size_t constant(std::span<const float> row);
   std::size_t look_up(std::size_t x, std::span<const std::uint8_t> table);
   std::size_t decode(std::size_t x, std::span<const float> table);
   std::size_t activate(std::size_t x, Function function);
@@ -46,6 +50,9 @@ class Builder final {
                      std::size_t width);
   std::size_t softmax(std::size_t x, bool logarithm);
 
+  // Counts the bytes of constants that the next steps get.
+  void take(std::size_t bytes);
+
   // The program whose result is value `output` (float32). The builder is empty afterwards.
   std::unique_ptr<Program> finish(std::size_t output, std::size_t threads);
 
@@ -53,11 +60,14 @@ class Builder final {
   const Value& value(std::size_t n) const;
   // A value of value x's shape.
   Value like(std::size_t x, Kind kind, unsigned range) const;
-  std::size_t add(Value result, std::unique_ptr<Step> step);
+  Value window_value(Kind kind, unsigned range, std::size_t channels, const Value& input, const WindowSpec& window,
+                     std::size_t ending);
+  std::size_t add(std::vector<std::size_t> sources, Value result, std::unique_ptr<Step> step);
 
   KernelSet kernels_;
   std::vector<Value> values_;
   std::vector<std::unique_ptr<Step>> steps_;
+  std::size_t allowed_, taken_ = 0;
 };
 
 }  // namespace lowbit

@@ -28,6 +28,7 @@ struct PlaneKernel : Kernel<Function> {
 };
 
 struct KernelSet {
+  Kernel<holds_nan_kernel> holds_nan;
   Kernel<encode_kernel> encode;
   Kernel<encode_affine_kernel> encode_affine;
   Kernel<look_up_kernel> look_up;

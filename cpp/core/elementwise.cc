@@ -250,39 +250,46 @@ class ClipStep final : public Step {
 
 class CombineStep final : public Step {
  public:
-  // `count` numbers of the second operand serve for every `count` of the first.
-  CombineStep(std::size_t x, std::size_t y, const Value& input, std::size_t count, std::span<const float> row,
+  CombineStep(std::size_t x, std::size_t y, const Value& input, std::size_t second, std::span<const float> row,
               Arithmetic operation)
-      : x_(x), y_(y), count_(count), row_(row.begin(), row.end()), operation_(operation) {
-    require_real("combine", input);
-    name = "combine";
+      : x_(x), y_(y), second_(second), row_(row.begin(), row.end()), operation_(operation) {
+    require_real(where, input);
+    require(second >= 1 && input.features % second == 0, where, std::to_string(input.features) + " features, or a divisor",
+            std::to_string(second));
+    name = where;
     kernel = "portable";
     cost = static_cast<double>(input.features);
   }
 
   void run(const Block& block) const override {
-    const Place in = block.place(x_), other = block.place(y_), out = block.place(result);
-    for (std::size_t row = 0; row < block.rows; ++row) {
-      const float* second = row_.empty() ? other.real(row) : row_.data();
-      for (std::size_t n = 0; n < in.value->features; n += count_) {
-        apply(in.real(row) + n, second, out.real(row) + n, count_);
-      }
+    switch (operation_) {
+      case Arithmetic::add: return all(block, [](float a, float b) { return a + b; });
+      case Arithmetic::subtract: return all(block, [](float a, float b) { return a - b; });
+      case Arithmetic::multiply: return all(block, [](float a, float b) { return a * b; });
+      case Arithmetic::divide: return all(block, [](float a, float b) { return a / b; });
     }
   }
 
  private:
-  void apply(const float* a, const float* b, float* y, std::size_t count) const {
-    for (std::size_t n = 0; n < count; ++n) {
-      switch (operation_) {
-        case Arithmetic::add: y[n] = a[n] + b[n]; break;
-        case Arithmetic::subtract: y[n] = a[n] - b[n]; break;
-        case Arithmetic::multiply: y[n] = a[n] * b[n]; break;
-        case Arithmetic::divide: y[n] = a[n] / b[n]; break;
+  static constexpr const char* where = "combine";
+
+  template <class Function>
+  void all(const Block& block, Function function) const {
+    const Place in = block.place(x_), other = block.place(y_), out = block.place(result);
+    for (std::size_t row = 0; row < block.rows; ++row) {
+      const float *a = in.real(row), *b = row_.empty() ? other.real(row) : row_.data();
+      float* y = out.real(row);
+      if (const float one = *b; second_ == 1) {
+        for (std::size_t n = 0; n < in.value->features; ++n) y[n] = function(a[n], one);
+        continue;
+      }
+      for (std::size_t first = 0; first < in.value->features; first += second_) {
+        for (std::size_t n = 0; n < second_; ++n) y[first + n] = function(a[first + n], b[n]);
       }
     }
   }
 
-  std::size_t x_, y_, count_;
+  std::size_t x_, y_, second_;
   std::vector<float> row_;
   Arithmetic operation_;
 };
@@ -418,16 +425,11 @@ std::unique_ptr<Step> clip(std::size_t x, const Value& input, float low, float h
 std::unique_ptr<Step> combine(std::size_t x, std::size_t y, const Value& input, const Value& other,
                               Arithmetic operation) {
   require_real("combine", other);
-  require(other.features == input.features || (input.pixel != 0 && other.features == input.channels()), "combine",
-          std::to_string(input.features) + " features, or one for each channel of a map",
-          std::to_string(other.features));
   return std::make_unique<CombineStep>(x, y, input, other.features, std::span<const float>{}, operation);
 }
 
 std::unique_ptr<Step> combine_constant(std::size_t x, const Value& input, std::span<const float> row,
                                        Arithmetic operation) {
-  require(input.features == row.size(), "combine", std::to_string(input.features) + " features",
-          std::to_string(row.size()));
   return std::make_unique<CombineStep>(x, x, input, row.size(), row, operation);
 }
 

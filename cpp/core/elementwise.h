@@ -32,8 +32,7 @@ std::unique_ptr<Step> activate(std::size_t x, const Value& input, Function funct
 // NaN stays NaN.
 std::unique_ptr<Step> clip(std::size_t x, const Value& input, float low, float high);
 
-// Row by row; the second operand is a value of the same size, one number for each channel of a map (the same for every
-// pixel), or a constant row.
+// Row by row; the second operand, a value or a constant row, has as many elements or is repeated a whole number of times.
 std::unique_ptr<Step> combine(std::size_t x, std::size_t y, const Value& input, const Value& other,
                               Arithmetic operation);
 std::unique_ptr<Step> combine_constant(std::size_t x, const Value& input, std::span<const float> row,

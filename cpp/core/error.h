@@ -1,6 +1,7 @@
 // The one exception of the core; the binding turns it into lowbit.errors.
 #pragma once
 
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 
@@ -16,6 +17,16 @@ struct Error : std::runtime_error {
 
   Kind kind;
   std::string where, expected, found, remedy;
+};
+
+// What was asked would take more memory than it may.
+struct TooLarge : Error {
+  TooLarge(const std::string& what, std::size_t needed_, std::size_t allowed_)
+      : Error(Kind::engine, what + " would take too much memory", "engine", "at most " + std::to_string(allowed_) + " bytes",
+              std::to_string(needed_) + " bytes", "Allow more, or run fewer threads."),
+        needed(needed_), allowed(allowed_) {}
+
+  std::size_t needed, allowed;
 };
 
 // A program whose parts do not fit together: a defect of whoever planned it.

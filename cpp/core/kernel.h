@@ -201,6 +201,8 @@ struct AffineEncoder {
   double scale, zero, top;
 };
 
+// Whether any of the floats is NaN. Exactly `count` are read.
+using holds_nan_kernel = bool(const float* x, std::size_t count);
 using encode_kernel = void(const Encoder&, const Rows&);
 using encode_affine_kernel = void(const AffineEncoder&, const Rows&);
 // y[n] = table[x[n]], a table of 256. Exactly `count` bytes are read and written.

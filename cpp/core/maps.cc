@@ -314,10 +314,10 @@ class ConcatenateStep final : public Step {
     name = "concatenate";
     for (const Value& input : inputs) {
       require(input.kind == output.kind && input.bits == output.bits && input.height == output.height &&
-                  input.width == output.width && input.pixel != 0,
-              name, "maps of one size and kind", "others");
-      require(input.kind != Kind::planes || input.channels() % 32 == 0, name, "whole words of channels",
-              size_text(input.channels()));
+                  input.width == output.width && (input.pixel == 0) == (output.pixel == 0),
+              name, "values of one size and kind", "others");
+      require(input.kind != Kind::planes || (input.pixel != 0 && input.channels() % 32 == 0), name,
+              "whole words of channels", size_text(input.channels()));
       channels += input.channels();
     }
     require(channels == output.channels(), name, size_text(channels) + " channels", size_text(output.channels()));
@@ -332,7 +332,9 @@ class ConcatenateStep final : public Step {
     for (const std::size_t source : x_) {
       const Place in = block.place(source);
       const std::size_t channels = in.value->channels();
-      const std::size_t bytes = in.value->kind == Kind::bytes ? channels : in.value->pixel;
+      const std::size_t bytes = in.value->kind == Kind::bytes ? channels
+                                : in.value->kind == Kind::real ? sizeof(float) * channels
+                                                               : in.value->pixel;
       for (std::size_t row = 0; row < block.rows; ++row) {
         for (std::size_t i = 0; i < planes; ++i) {
           const std::uint8_t* x = in.bytes(row) + i * in.value->plane;
@@ -348,6 +350,23 @@ class ConcatenateStep final : public Step {
 
  private:
   std::vector<std::size_t> x_;
+};
+
+class ConstantStep final : public Step {
+ public:
+  explicit ConstantStep(std::span<const float> row) : row_(row.begin(), row.end()) {
+    name = "constant";
+    kernel = "portable";
+    cost = static_cast<double>(row.size()) / 4;
+  }
+
+  void run(const Block& block) const override {
+    const Place out = block.place(result);
+    for (std::size_t row = 0; row < block.rows; ++row) std::copy(row_.begin(), row_.end(), out.real(row));
+  }
+
+ private:
+  std::vector<float> row_;
 };
 
 }  // namespace
@@ -377,5 +396,7 @@ std::unique_ptr<Step> concatenate(const std::vector<std::size_t>& x, const std::
                                   const Value& output) {
   return std::make_unique<ConcatenateStep>(x, inputs, output);
 }
+
+std::unique_ptr<Step> constant(std::span<const float> row) { return std::make_unique<ConstantStep>(row); }
 
 }  // namespace lowbit

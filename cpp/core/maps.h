@@ -28,8 +28,12 @@ std::unique_ptr<Step> average_pool(std::size_t x, const Value& input, const Valu
 std::unique_ptr<Step> scale_channels(std::size_t x, const Value& input, std::span<const float> scale,
                                      std::span<const float> shift);
 
-// Maps of one size and kind side by side in their channels; those of planes have whole words of channels.
+// Maps of one size and kind side by side in their channels, or floats or bytes that are no maps; maps of planes have whole
+// words of channels.
 std::unique_ptr<Step> concatenate(const std::vector<std::size_t>& x, const std::vector<Value>& inputs,
                                   const Value& output);
+
+// The same floats for every sample.
+std::unique_ptr<Step> constant(std::span<const float> row);
 
 }  // namespace lowbit

@@ -40,6 +40,24 @@ struct CacheLineAllocator {
 template <class T>
 using Aligned = std::vector<T, CacheLineAllocator<T>>;
 
+// Bytes as the system gives them: what is never touched takes no memory.
+class Bytes final {
+ public:
+  explicit Bytes(std::size_t size) : size_(size), at_(size == 0 ? nullptr : CacheLineAllocator<std::byte>().allocate(size)) {}
+  ~Bytes() {
+    if (at_ != nullptr) CacheLineAllocator<std::byte>().deallocate(at_, size_);
+  }
+  Bytes(const Bytes&) = delete;
+  Bytes& operator=(const Bytes&) = delete;
+
+  std::byte* data() const { return at_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  std::size_t size_;
+  std::byte* at_;
+};
+
 inline constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
 }  // namespace lowbit

@@ -1,9 +1,11 @@
 #include "pool.h"
 
 #include <chrono>
+#include <cstdlib>
+#include <cstring>
 
-#include <pthread.h>
 #if defined(__linux__)
+#include <pthread.h>
 #include <sched.h>
 #endif
 
@@ -25,6 +27,12 @@ void pause() {
 // About as long as a thread takes to wake up: longer spinning costs others more than it saves us.
 constexpr std::chrono::microseconds kSpin{50};
 
+// Libraries of the same process may bind threads themselves, so ours are bound only on request.
+bool asked_to_pin() {
+  const char* asked = std::getenv("LOWBIT_PIN_WORKERS");
+  return asked != nullptr && std::strcmp(asked, "1") == 0;
+}
+
 // Beyond a moment the other thread has no processor: it may have this one.
 void await(const std::atomic<std::uint32_t>& finished, std::uint32_t round) {
   for (int spins = 0; finished.load(std::memory_order_acquire) != round; ++spins) {
@@ -32,18 +40,9 @@ void await(const std::atomic<std::uint32_t>& finished, std::uint32_t round) {
   }
 }
 
-// How many forks led to this process. To ask the system for the process's number would cost a call for each layer.
-std::atomic<unsigned> forks{0};
-
-unsigned counted_forks() {
-  static const int registered = pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1); });
-  static_cast<void>(registered);
-  return forks.load(std::memory_order_relaxed);
-}
-
 }  // namespace
 
-Pool::Pool(std::size_t threads) : turns_(threads), forks_(counted_forks()) {
+Pool::Pool(std::size_t threads) : turns_(threads), forks_(forks()), pinned_(asked_to_pin()) {
   for (std::size_t part = 1; part < threads; ++part) {
     workers_.emplace_back([this, part] { work(part); });
   }
@@ -65,7 +64,7 @@ void Pool::run(const std::function<void(std::size_t)>& part) {
     for (std::size_t n = 0; n < threads(); ++n) part(n);
     return;
   }
-  keep_off_caller();
+  if (pinned_) keep_off_caller();
   part_ = &part;
   const std::uint32_t round = round_.fetch_add(1, std::memory_order_release) + 1;
   round_.notify_all();
@@ -74,8 +73,8 @@ void Pool::run(const std::function<void(std::size_t)>& part) {
   for (std::size_t n = 1; n < threads(); ++n) await(turns_[n].finished, round);
 }
 
-// Workers run anywhere but where the caller is: Linux likes to wake a thread where its waker runs, and there it would wait
-// until the caller is done, call after call.
+// Where asked for, workers run anywhere but where the caller is: Linux likes to wake a thread where its waker runs, and there
+// it would wait until the caller is done, call after call.
 void Pool::keep_off_caller() {
 #if defined(__linux__)
   const int processor = sched_getcpu();
@@ -96,7 +95,7 @@ void Pool::do_part(std::size_t part, std::uint32_t round) {
 }
 
 // After a fork the child has the pool but none of its threads; it then does all parts itself.
-bool Pool::orphaned() const { return forks.load(std::memory_order_relaxed) != forks_; }
+bool Pool::orphaned() const { return forks() != forks_; }
 
 void Pool::work(std::size_t part) {
   std::uint32_t seen = 0;

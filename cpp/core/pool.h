@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "fork.h"
+
 namespace lowbit {
 
 class Pool final {
@@ -43,6 +45,7 @@ class Pool final {
   std::vector<Turn> turns_;  // by part; that of the caller is not used
   std::vector<std::thread> workers_;
   unsigned forks_;  // of the process, when the workers began
+  bool pinned_;
   int processor_ = -1;  // the caller's, when workers were last told
   const std::function<void(std::size_t)>* part_ = nullptr;
   alignas(64) std::atomic<std::uint32_t> round_{0};

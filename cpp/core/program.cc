@@ -1,6 +1,10 @@
 #include "program.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "error.h"
 
 namespace lowbit {
 
@@ -16,6 +20,10 @@ Value planes_value(std::size_t features, unsigned bits) {
 }
 
 Value map_value(Kind kind, unsigned range, std::size_t channels, std::size_t height, std::size_t width) {
+  const bool fits = channels <= kMaxFeatures && height <= kMaxFeatures && width <= kMaxFeatures &&
+                    channels * height <= kMaxFeatures && channels * height * width <= kMaxFeatures;
+  require(fits && channels * height * width >= 1, "value", "1 to 2^24 features",
+          std::to_string(channels) + " x " + std::to_string(height) + " x " + std::to_string(width));
   const std::size_t pixels = height * width, features = channels * pixels;
   if (kind == Kind::real) return {kind, features, 0, 4 * features, 0, 0, height, width, 4 * channels};
   if (kind == Kind::bytes) {
@@ -26,44 +34,155 @@ Value map_value(Kind kind, unsigned range, std::size_t channels, std::size_t hei
   return {kind, features, range, range * plane, plane, 0, height, width, pixel};
 }
 
-Program::Program(std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps, std::size_t output,
-                 std::size_t threads)
-    : values_(std::move(values)), steps_(std::move(steps)), output_(output), pool_(threads) {
+namespace {
+
+constexpr std::size_t kWord = 8;  // bytes
+
+// Whether steps that fill planes leave bits of them as they are.
+bool has_padding(const Value& value) {
+  if (value.kind != Kind::planes) return false;
+  return value.pixel == 0 ? value.features % (8 * kWord) != 0
+                          : value.channels() % 32 != 0 || value.pixels() * value.pixel != value.plane;
+}
+
+// Whole pixels need their last word alone.
+void clear_padding(const Place& place, std::size_t rows) {
+  const Value& value = *place.value;
+  if (value.pixel != 0 && value.channels() % 32 != 0) {
+    std::memset(place.at, 0, rows * value.row);
+    return;
+  }
+  for (std::size_t end = value.plane; end <= rows * value.row; end += value.plane) {
+    std::memset(place.at + end - kWord, 0, kWord);
+  }
+}
+
+// Bytes of a lane that the result of step `from` has until step `until` has run.
+struct Taken {
+  std::size_t begin, end, from, until;
+};
+
+// The first gap of `size` bytes between what is taken, in order of place.
+std::size_t gap(const std::vector<Taken>& taken, std::size_t first, std::size_t size) {
+  for (const Taken& other : taken) {
+    if (other.begin >= first + size) break;
+    first = std::max(first, other.end);
+  }
+  return first;
+}
+
+// Finds the places that overlap: in order of place, with the one before them that reaches furthest.
+void mark_shared(std::vector<Taken>& places, const std::vector<Value>& values,
+                 const std::vector<std::unique_ptr<Step>>& steps) {
+  const auto mark = [&](const Taken& place) {
+    Step& step = *steps[place.from];
+    step.clear = has_padding(values[step.result]);
+  };
+  std::sort(places.begin(), places.end(), [](const Taken& a, const Taken& b) { return a.begin < b.begin; });
+  const Taken* furthest = nullptr;
+  for (const Taken& place : places) {
+    if (furthest != nullptr && place.begin < furthest->end) mark(place), mark(*furthest);
+    if (furthest == nullptr || place.end > furthest->end) furthest = &place;
+  }
+}
+
+std::vector<std::size_t> last_readers(std::size_t values, const std::vector<std::unique_ptr<Step>>& steps) {
+  std::vector<std::size_t> last(values);
+  for (std::size_t n = 0; n < steps.size(); ++n) {
+    last[steps[n]->result] = n;  // what nobody reads is still filled
+    for (const std::size_t source : steps[n]->sources) last[source] = n;
+  }
+  return last;
+}
+
+}  // namespace
+
+std::size_t place_values(std::vector<Value>& values, const std::vector<std::unique_ptr<Step>>& steps, std::size_t output,
+                         std::size_t rows, std::size_t first) {
+  const std::vector<std::size_t> last = last_readers(values.size(), steps);
+  std::vector<Taken> taken, given;  // now; and ever
+  std::size_t end = first;
+  for (std::size_t n = 0; n < steps.size(); ++n) {
+    Value& value = values[steps[n]->result];
+    if (steps[n]->result != output) {
+      const std::size_t size = round_up(rows * value.row, kCacheLine), at = gap(taken, first, size);
+      value.offset = at;
+      const Taken place{at, at + size, n, last[steps[n]->result]};
+      taken.insert(std::find_if(taken.begin(), taken.end(), [&](const Taken& other) { return other.begin > at; }), place);
+      given.push_back(place);
+      end = std::max(end, place.end);
+    }
+    std::erase_if(taken, [&](const Taken& place) { return place.until <= n; });
+  }
+  mark_shared(given, values, steps);
+  return end;
+}
+
+Program::Program(const KernelSet& kernels, std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps,
+                 std::size_t output, std::size_t threads, std::size_t constant_bytes, std::size_t allowed)
+    : holds_nan_(kernels.holds_nan), values_(std::move(values)), steps_(std::move(steps)), output_(output), constant_bytes_(constant_bytes),
+      arena_(plan_arena(threads, allowed)), pool_(threads) {
+  for (std::size_t lane = 0; lane < threads; ++lane) {
+    for (const auto& step : steps_) {
+      const Value& value = values_[step->result];
+      // What keeps its own place keeps the zeros of its padding.
+      if (step->clear || !has_padding(value)) continue;
+      std::memset(arena_.data() + lane * lane_bytes_ + value.offset, 0, block_rows_ * value.row);
+    }
+  }
+}
+
+std::size_t Program::plan_arena(std::size_t threads, std::size_t allowed) {
   std::size_t row_bytes = 1, sums = 1;
   for (std::size_t n = 1; n < values_.size(); ++n) row_bytes += n == output_ ? 0 : values_[n].row;
   for (const auto& step : steps_) row_cost_ += step->cost, sums = std::max(sums, step->scratch);
   block_rows_ = std::clamp<std::size_t>(kBlockBytes / row_bytes, 1, kBlockRows);
-  lane_bytes_ = round_up(block_rows_ * sums * sizeof(std::int32_t), kCacheLine);
-  for (std::size_t n = 1; n < values_.size(); ++n) {
-    if (n == output_) continue;
-    values_[n].offset = lane_bytes_;
-    lane_bytes_ += round_up(block_rows_ * values_[n].row, kCacheLine);
-  }
-  arena_.resize(lane_bytes_ * threads);
+  const std::size_t scratch = round_up(block_rows_ * sums * sizeof(std::int32_t), kCacheLine);
+  lane_bytes_ = place_values(values_, steps_, output_, block_rows_, scratch);
+  const std::size_t needed = constant_bytes_ + lane_bytes_ * threads;
+  if (needed > allowed) throw TooLarge("the network", needed, allowed);
+  return lane_bytes_ * threads;
 }
 
 void Program::run(const std::byte* x, std::byte* y, std::size_t rows) {
   const std::size_t blocks = (rows + block_rows_ - 1) / block_rows_;
+  std::atomic<bool> refused{false};
   const auto run_one = [&](std::size_t block, std::size_t lane, Pool* pool) {
     const std::size_t first = block * block_rows_, count = std::min(block_rows_, rows - first);
-    run_block(x + first * input().row, y + first * output().row, count, lane, pool);
+    const std::byte* samples = x + first * input().row;
+    // Block by block, so that the first step finds the samples in the cache.
+    if (holds_nan(samples, count)) refused.store(true, std::memory_order_relaxed);
+    if (refused.load(std::memory_order_relaxed)) return;
+    const Block one = this->block(samples, y + first * output().row, count, lane, pool);
+    for (const auto& step : steps_) run_step(*step, one);
   };
   if (threads() == 1 || blocks < threads()) {
     const bool share = threads() > 1 && cost(std::min(rows, block_rows_)) > kWorthSharing;
     for (std::size_t block = 0; block < blocks; ++block) run_one(block, 0, share ? &pool_ : nullptr);
-    return;
+  } else {
+    pool_.run([&](std::size_t lane) {
+      for (std::size_t block = lane; block < blocks; block += threads()) run_one(block, lane, nullptr);
+    });
   }
-  pool_.run([&](std::size_t lane) {
-    for (std::size_t block = lane; block < blocks; block += threads()) run_one(block, lane, nullptr);
-  });
+  if (refused.load()) check_samples(x, rows);
 }
 
-Block Program::run_block(const std::byte* x, std::byte* y, std::size_t rows, std::size_t lane, Pool* pool) {
+void Program::check_samples(const std::byte* x, std::size_t rows) const {
+  for (std::size_t row = 0; row < rows; ++row) {
+    if (!holds_nan(x + row * input().row, 1)) continue;
+    throw Error(Error::Kind::data, "a sample holds NaN", "input", "numbers", "NaN in sample " + std::to_string(row),
+                "Find such samples with numpy.isnan, and leave them out or fill them in.");
+  }
+}
+
+Block Program::block(const std::byte* x, std::byte* y, std::size_t rows, std::size_t lane, Pool* pool) const {
   std::byte* arena = arena_.data() + lane * lane_bytes_;
-  const Block block{rows, &values_, arena, reinterpret_cast<std::int32_t*>(arena),
-                    const_cast<std::byte*>(x), y, output_, pool};
-  for (const auto& step : steps_) step->run(block);
-  return block;
+  return {rows, &values_, arena, reinterpret_cast<std::int32_t*>(arena), const_cast<std::byte*>(x), y, output_, pool};
+}
+
+void Program::run_step(const Step& step, const Block& block) const {
+  if (step.clear) clear_padding(block.place(step.result), block.rows);
+  step.run(block);
 }
 
 }  // namespace lowbit

@@ -2,11 +2,10 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
-#include "kernel.h"
+#include "dispatch.h"
 #include "memory.h"
 #include "pool.h"
 
@@ -19,6 +18,9 @@ inline constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
 // Work below this stays on the calling thread and keeps Python's lock: handing it over costs as much.
 inline constexpr double kWorthSharing = 20'000;  // nanoseconds
 
+// Of one value. Far below where products of lengths could wrap.
+inline constexpr std::size_t kMaxFeatures = std::size_t{1} << 24;
+
 enum class Kind : std::uint8_t { real, planes, bytes };
 
 // What passes between steps. A row of planes is `bits` planes of whole 64-bit words; bits after the last
@@ -29,7 +31,7 @@ struct Value {
   std::size_t features;
   unsigned bits;           // planes: how many
   std::size_t row, plane;  // bytes from row to row, from plane to plane
-  std::size_t offset;      // in the arena; every value keeps its own place, so padding once zero stays zero
+  std::size_t offset;      // in the arena
   std::size_t height = 1, width = 1;
   std::size_t pixel = 0;  // bytes from pixel to pixel; not used where there is one
   unsigned top = 0;       // bytes: none is larger
@@ -48,7 +50,7 @@ struct Value {
 Value real_value(std::size_t features);
 Value bytes_value(std::size_t features, unsigned top);
 Value planes_value(std::size_t features, unsigned bits);
-// The same as a map; `range` as above.
+// The same as a map; `range` as above. Throws where it has more than kMaxFeatures elements.
 Value map_value(Kind kind, unsigned range, std::size_t channels, std::size_t height, std::size_t width);
 
 struct Place {
@@ -96,17 +98,26 @@ class Step {
 
   const char* name = "";    // the operation
   const char* kernel = "";  // the level of the kernel that runs it
+  std::vector<std::size_t> sources;  // the values it reads
   std::size_t result = 0;   // the value it fills
   double cost = 0;          // rough nanoseconds per row, to decide what is worth a thread
   const char* unit = "";    // the peak that bounds its products: popcount, dot, float; or nothing
   double work = 0;          // multiply-adds of that unit per row
   std::size_t scratch = 1;  // sums that it needs for each row
+  // Others use the place of its planes: the bits after the last feature, which it leaves, must be made zero each time.
+  bool clear = false;
 };
+
+// Gives every value but the first and the output its place in a lane of the arena, behind `first` bytes; returns where the
+// lane ends. A value has its bytes from the step that fills it to the last one that reads it; then they are another's.
+std::size_t place_values(std::vector<Value>& values, const std::vector<std::unique_ptr<Step>>& steps, std::size_t output,
+                         std::size_t rows, std::size_t first);
 
 class Program final {
  public:
-  Program(std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps, std::size_t output,
-          std::size_t threads);
+  // Throws TooLarge where constants and arena together exceed `allowed` bytes.
+  Program(const KernelSet& kernels, std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps, std::size_t output, std::size_t threads,
+          std::size_t constant_bytes, std::size_t allowed);
 
   const Value& input() const { return values_.front(); }
   const Value& output() const { return values_[output_]; }
@@ -114,26 +125,43 @@ class Program final {
   const std::vector<std::unique_ptr<Step>>& steps() const { return steps_; }
   std::size_t threads() const { return pool_.threads(); }
   std::size_t arena_bytes() const { return arena_.size(); }
+  std::size_t constant_bytes() const { return constant_bytes_; }
   std::size_t block_rows() const { return block_rows_; }
   double cost(std::size_t rows) const { return static_cast<double>(rows) * row_cost_; }
 
-  // x: float32 [rows, input features]; y: [rows, output features]. Takes the lock of the arena.
+  // x: float32 [rows, input features]; y: [rows, output features]. The caller holds the lock. Throws where a sample holds
+  // NaN: a threshold would turn it into a code like any other, and a sum into a confident answer. y is then half written.
   void run(const std::byte* x, std::byte* y, std::size_t rows);
 
-  // Runs up to block_rows() rows; all values can then be read until the next run.
-  Block run_block(const std::byte* x, std::byte* y, std::size_t rows, std::size_t lane, Pool* pool);
+  // Throws likewise.
+  void check_samples(const std::byte* x, std::size_t rows) const;
+
+  // Up to block_rows() rows of samples and results.
+  Block block(const std::byte* x, std::byte* y, std::size_t rows, std::size_t lane, Pool* pool) const;
+
+  // Runs one step; what it reads must still be there: steps run in order.
+  void run_step(const Step& step, const Block& block) const;
 
   // Held by whoever runs. Try it first: waiting while holding Python's lock would stop everybody.
-  std::mutex& lock() { return lock_; }
+  ForkMutex& lock() { return lock_; }
 
  private:
+  // Sets what blocks and lanes are; returns the bytes of all lanes.
+  std::size_t plan_arena(std::size_t threads, std::size_t allowed);
+
+  bool holds_nan(const std::byte* x, std::size_t rows) const {
+    return holds_nan_.run(reinterpret_cast<const float*>(x), rows * input().features);
+  }
+
+  Kernel<holds_nan_kernel> holds_nan_;
   std::vector<Value> values_;
   std::vector<std::unique_ptr<Step>> steps_;
-  std::size_t output_, block_rows_, lane_bytes_;
+  std::size_t output_, constant_bytes_;
+  std::size_t block_rows_ = 1, lane_bytes_ = 0;
   double row_cost_ = 0;
+  Bytes arena_;  // one lane per thread
   Pool pool_;
-  Aligned<std::byte> arena_;  // one lane per thread
-  std::mutex lock_;
+  ForkMutex lock_;
 };
 
 }  // namespace lowbit

@@ -1,6 +1,8 @@
 #include "window.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "error.h"
 
@@ -19,17 +21,25 @@ Axis::Axis(const char* where, std::size_t extent, const AxisSpec& spec) : spec_(
           where, "a window with positive numbers below 2^20", "others");
   const std::size_t reach = spec.dilation * (spec.kernel - 1) + 1, padded = extent + spec.before + spec.after;
   require(reach <= padded, where, "a window within the padded map of " + std::to_string(padded), std::to_string(reach));
+  std::map<std::pair<std::size_t, std::size_t>, std::size_t> known;
   for (std::size_t start = 0; start + reach <= padded; start += spec.stride) {
-    Taps taps{0, 0};
-    for (std::size_t i = 0; i < spec.kernel; ++i) {
-      const std::size_t at = start + i * spec.dilation;
-      if (at < spec.before || at >= extent + spec.before) continue;
-      if (taps.count++ == 0) taps.first = i;
-    }
-    const auto found = std::find(classes_.begin(), classes_.end(), taps);
-    class_of_.push_back(static_cast<std::size_t>(found - classes_.begin()));
-    if (found == classes_.end()) classes_.push_back(taps);
+    const std::size_t first = taps_below(start, spec.before), end = taps_below(start, extent + spec.before);
+    const Taps taps{end > first ? first : 0, end - first};
+    const auto [at, is_new] = known.try_emplace({taps.first, taps.count}, classes_.size());
+    class_of_.push_back(at->second);
+    if (is_new) classes_.push_back(taps);
   }
+}
+
+// How many taps of a window lie before a place of the padded map.
+std::size_t Axis::taps_below(std::size_t start, std::size_t place) const {
+  return place <= start ? 0 : std::min(spec_.kernel, (place - start + spec_.dilation - 1) / spec_.dilation);
+}
+
+std::size_t Axis::all_taps() const {
+  std::size_t taps = 0;
+  for (const Taps& one : classes_) taps += one.count;
+  return taps;
 }
 
 std::size_t Axis::position(std::size_t output) const {

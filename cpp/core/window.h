@@ -34,6 +34,7 @@ class Axis final {
   std::size_t outputs() const { return class_of_.size(); }
   std::size_t class_of(std::size_t output) const { return class_of_[output]; }
   const std::vector<Taps>& classes() const { return classes_; }
+  std::size_t all_taps() const;  // of all classes together
   // Where the first tap of an output is; of an output without taps, 0.
   std::size_t position(std::size_t output) const;
   // Where its tap 0 is, which may be outside the map.
@@ -44,6 +45,8 @@ class Axis final {
   std::size_t kernel() const { return spec_.kernel; }
 
  private:
+  std::size_t taps_below(std::size_t start, std::size_t place) const;
+
   AxisSpec spec_;
   std::vector<std::size_t> class_of_;
   std::vector<Taps> classes_;

@@ -330,6 +330,19 @@ inline __m256 load_values(const std::byte* x, std::size_t count) {
 
 }  // namespace
 
+bool holds_nan(const float* x, std::size_t count) {
+  __m256 found = _mm256_setzero_ps();
+  std::size_t n = 0;
+  for (; n + 16 <= count; n += 16) {
+    found = _mm256_or_ps(found, _mm256_cmp_ps(_mm256_loadu_ps(x + n), _mm256_loadu_ps(x + n + 8), _CMP_UNORD_Q));
+  }
+  for (; n < count; n += 8) {
+    const __m256 rest = load_values(reinterpret_cast<const std::byte*>(x + n), count - n);
+    found = _mm256_or_ps(found, _mm256_cmp_ps(rest, rest, _CMP_UNORD_Q));
+  }
+  return _mm256_movemask_ps(found) != 0;
+}
+
 void encode(const Encoder& encoder, const Rows& rows) {
   for (std::size_t row = 0; row < rows.count; ++row) {
     const std::byte* x = rows.x + row * rows.x_row;

@@ -99,6 +99,19 @@ void encode_many_ranks(const Encoder& encoder, const std::byte* x, std::byte* y)
 
 }  // namespace
 
+bool holds_nan(const float* x, std::size_t count) {
+  __mmask16 found = 0;
+  std::size_t n = 0;
+  for (; n + 2 * kGroup <= count; n += 2 * kGroup) {
+    found |= _mm512_cmp_ps_mask(_mm512_loadu_ps(x + n), _mm512_loadu_ps(x + n + kGroup), _CMP_UNORD_Q);
+  }
+  for (; n < count; n += kGroup) {
+    const __m512 rest = _mm512_maskz_loadu_ps(first_lanes(count - n), x + n);
+    found |= _mm512_cmp_ps_mask(rest, rest, _CMP_UNORD_Q);
+  }
+  return found != 0;
+}
+
 void encode(const Encoder& encoder, const Rows& rows) {
   for (std::size_t row = 0; row < rows.count; ++row) {
     const std::byte* x = rows.x + row * rows.x_row;

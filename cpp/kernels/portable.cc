@@ -174,6 +174,18 @@ void sum_bytes(const std::int8_t* w, std::size_t quads, const std::byte* x, std:
 
 }  // namespace
 
+// Bits without the sign are above those of infinity; the compiler makes vectors of it.
+bool holds_nan(const float* x, std::size_t count) {
+  constexpr std::uint32_t kInfinity = 0xff000000u;
+  std::uint32_t most = 0;
+  for (std::size_t n = 0; n < count; ++n) {
+    std::uint32_t bits;
+    std::memcpy(&bits, x + n, sizeof bits);
+    most = most > bits << 1 ? most : bits << 1;
+  }
+  return most > kInfinity;
+}
+
 void encode(const Encoder& encoder, const Rows& rows) {
   const std::size_t levels = (std::size_t{1} << encoder.bits) - 1;
   for (std::size_t row = 0; row < rows.count; ++row) {

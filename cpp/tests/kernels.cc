@@ -200,6 +200,26 @@ void test_weight_only_fully_connected(const std::string& level) {
   }
 }
 
+void test_holds_nan(const std::string& level) {
+  const auto holds_nan = select_kernels(level).holds_nan.run;
+  const float most = std::numeric_limits<float>::max(), infinity = std::numeric_limits<float>::infinity();
+  const float numbers[] = {0.0f, -0.0f, most, -most, infinity, -infinity, std::numeric_limits<float>::denorm_min()};
+  for (std::size_t count = 0; count <= 70; ++count) {
+    const Guarded memory(4 * count, Against::back);
+    auto* x = reinterpret_cast<float*>(memory.data());
+    for (std::size_t n = 0; n < count; ++n) x[n] = numbers[n % std::size(numbers)];
+    CHECK(!holds_nan(x, count), level + " numbers " + std::to_string(count));
+    for (std::size_t n = 0; n < count; ++n) {
+      const float before = x[n];
+      for (const std::uint32_t bits : {0x7fc00000u, 0xffc00000u, 0x7f800001u, 0xffffffffu}) {
+        std::memcpy(x + n, &bits, sizeof bits);
+        CHECK(holds_nan(x, count), level + " NaN at " + std::to_string(n) + " of " + std::to_string(count));
+      }
+      x[n] = before;
+    }
+  }
+}
+
 void test_encode(const std::string& level) {
   Random random(4);
   const float infinity = std::numeric_limits<float>::infinity();

@@ -209,6 +209,7 @@ std::function<void()> on(const char* level, Entry entry, void (*test)(const std:
 }
 
 // One test for each kernel of the list: test_<operation>(level).
+void test_holds_nan(const std::string& level);
 void test_encode(const std::string& level);
 void test_encode_affine(const std::string& level);
 void test_plane_fully_connected(const std::string& level);

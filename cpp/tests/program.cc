@@ -113,6 +113,76 @@ TEST(softmax_is_exact_enough) {
   }
 }
 
+struct Nothing final : Step {
+  void run(const Block&) const override {}
+};
+
+// Any steps that read any earlier values: bytes belong to one value from the step that fills it to its last reader, and
+// what gave its bytes away or got another's has its padding cleared.
+TEST(values_have_their_bytes_as_long_as_they_are_read) {
+  std::mt19937 random(9);
+  const auto draw = [&](std::size_t most) { return random() % (most + 1); };
+  std::size_t together = 0, apart = 0;
+  for (int round = 0; round < 300; ++round) {
+    std::vector<Value> values{real_value(8)};
+    std::vector<std::unique_ptr<Step>> steps;
+    const std::size_t count = 1 + draw(30), rows = 1 + draw(3);
+    for (std::size_t n = 0; n < count; ++n) {
+      auto step = std::make_unique<Nothing>();
+      for (std::size_t reads = draw(3); reads-- > 0;) step->sources.push_back(draw(3) ? draw(n) : n);
+      step->result = values.size();
+      const std::size_t features = 1 + draw(300);
+      values.push_back(draw(1) ? planes_value(features, 2) : real_value(features));
+      steps.push_back(std::move(step));
+    }
+    const std::size_t output = 1 + draw(count - 1), first = 64 * draw(2);
+    const std::size_t end = place_values(values, steps, output, rows, first);
+    const auto until = [&](std::size_t value) {
+      std::size_t last = value - 1;
+      for (std::size_t n = 0; n < count; ++n) {
+        if (std::count(steps[n]->sources.begin(), steps[n]->sources.end(), value)) last = std::max(last, n);
+      }
+      return last;
+    };
+    std::vector<bool> shared(count + 1);
+    for (std::size_t a = 1; a <= count; ++a) {
+      if (a == output) continue;
+      CHECK(values[a].offset >= first && values[a].offset + rows * values[a].row <= end, "within the lane");
+      CHECK(values[a].offset % kCacheLine == 0, "on a cache line");
+      for (std::size_t b = a + 1; b <= count; ++b) {
+        const auto size = [&](std::size_t n) { return round_up(rows * values[n].row, kCacheLine); };
+        if (b == output || values[a].offset >= values[b].offset + size(b) || values[b].offset >= values[a].offset + size(a)) continue;
+        shared[a] = shared[b] = true;
+        CHECK(b - 1 > until(a), "values " + std::to_string(a) + " and " + std::to_string(b));
+      }
+    }
+    for (std::size_t n = 1; n <= count; ++n) {
+      const bool padded = values[n].kind == Kind::planes && values[n].features % 64 != 0;
+      CHECK(steps[n - 1]->clear == (shared[n] && padded), "cleared " + std::to_string(n));
+      (shared[n] ? together : apart) += 1;
+    }
+  }
+  CHECK(together > 500 && apart > 500, std::to_string(together) + " " + std::to_string(apart));
+}
+
+TEST(samples_with_nan_are_refused) {
+  const Parts parts;
+  for (const std::size_t threads : {1u, 2u}) {
+    const auto program = parts.build("", threads);
+    for (const std::size_t rows : {1u, 70u, 300u}) {
+      std::vector<float> x(rows * kIn, 1), y(rows * kOut);
+      x[(rows - 1) * kIn + 7] = std::nanf("");
+      std::string found;
+      try {
+        program->run(reinterpret_cast<const std::byte*>(x.data()), reinterpret_cast<std::byte*>(y.data()), rows);
+      } catch (const Error& error) {
+        found = error.found;
+      }
+      CHECK(found == "NaN in sample " + std::to_string(rows - 1), found);
+    }
+  }
+}
+
 template <class Function>
 bool refused(const Function& call) {
   try {
@@ -172,6 +242,11 @@ TEST(programs_that_do_not_fit_are_refused) {
   CHECK(refused([&] { builder.gather(0, two, 1, 2, 0); }), "a map without columns");
   CHECK(refused([&] { builder.encode_planes(0, std::span(parts.thresholds).first(2), parts.order); }), "thresholds");
   CHECK(refused([&] { builder.finish(0, 1); }), "no step");
+  const std::size_t huge_lengths[] = {7, 7905747460161236407u, 16};  // their product wraps to 16
+  CHECK(refused([&] { builder.arrange(0, huge_lengths[0], huge_lengths[1], huge_lengths[2]); }), "wrapped lengths");
+  CHECK(refused([&] { builder.constant({}); }), "no elements");
+  Builder small(1 << 20, "", 1 << 20);
+  CHECK(refused([&] { small.finish(small.clip(small.clip(0, 0, 1), 0, 1), 1); }), "more than allowed");
   CHECK(refused([&] { Builder none_at_all(0, ""); }), "no features");
   CHECK(refused([&] { Builder unknown(1, "abacus"); }), "level");
 }
