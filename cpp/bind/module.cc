@@ -171,9 +171,7 @@ void bind_maps(nb::class_<Builder>& builder) {
              return b.scale_channels(x, span(scale), span(shift));
            },
            "x"_a, "scale"_a.noconvert(), "shift"_a.noconvert())
-      .def("concatenate", &Builder::concatenate, "x"_a)
-      .def("constant", [](Builder& b, const Array<float, 1>& row) { return b.constant(span(row)); },
-           "row"_a.noconvert());
+      .def("concatenate", &Builder::concatenate, "x"_a);
 }
 
 void bind_builder(nb::module_& module) {
@@ -324,6 +322,7 @@ PythonProgram* make_sign_convolution(const std::array<std::size_t, 3>& shape, co
 
 NB_MODULE(_core, module) {
   nb::register_exception_translator(translate);
+  nb::set_leak_warnings(false);  // a thread inside run() when Python ends keeps its program
   bind_builder(module);
   bind_program(module);
   module.def("sign_convolution", &make_sign_convolution, "shape"_a, "rows"_a, "columns"_a, "planes"_a.noconvert(),

@@ -151,10 +151,6 @@ std::size_t Builder::concatenate(const std::vector<std::size_t>& x) {
   return add(x, result, lowbit::concatenate(x, inputs, result));
 }
 
-std::size_t Builder::constant(std::span<const float> row) {
-  return add({}, real_value(row.size()), lowbit::constant(row));
-}
-
 std::size_t Builder::look_up(std::size_t x, std::span<const std::uint8_t> table) {
   return add({x}, like(x, Kind::bytes, largest(table)), lowbit::look_up(kernels_, x, value(x), table));
 }

@@ -38,7 +38,6 @@ class Builder final {
   std::size_t average_pool(std::size_t x, const WindowSpec& window, bool count_all);
   std::size_t scale_channels(std::size_t x, std::span<const float> scale, std::span<const float> shift);
   std::size_t concatenate(const std::vector<std::size_t>& x);
-  std::size_t constant(std::span<const float> row);
   std::size_t look_up(std::size_t x, std::span<const std::uint8_t> table);
   std::size_t decode(std::size_t x, std::span<const float> table);
   std::size_t activate(std::size_t x, Function function);

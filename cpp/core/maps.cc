@@ -352,23 +352,6 @@ class ConcatenateStep final : public Step {
   std::vector<std::size_t> x_;
 };
 
-class ConstantStep final : public Step {
- public:
-  explicit ConstantStep(std::span<const float> row) : row_(row.begin(), row.end()) {
-    name = "constant";
-    kernel = "portable";
-    cost = static_cast<double>(row.size()) / 4;
-  }
-
-  void run(const Block& block) const override {
-    const Place out = block.place(result);
-    for (std::size_t row = 0; row < block.rows; ++row) std::copy(row_.begin(), row_.end(), out.real(row));
-  }
-
- private:
-  std::vector<float> row_;
-};
-
 }  // namespace
 
 std::unique_ptr<Step> arrange(std::size_t x, const Value& input, const Value& output) {
@@ -396,7 +379,5 @@ std::unique_ptr<Step> concatenate(const std::vector<std::size_t>& x, const std::
                                   const Value& output) {
   return std::make_unique<ConcatenateStep>(x, inputs, output);
 }
-
-std::unique_ptr<Step> constant(std::span<const float> row) { return std::make_unique<ConstantStep>(row); }
 
 }  // namespace lowbit

@@ -33,7 +33,4 @@ std::unique_ptr<Step> scale_channels(std::size_t x, const Value& input, std::spa
 std::unique_ptr<Step> concatenate(const std::vector<std::size_t>& x, const std::vector<Value>& inputs,
                                   const Value& output);
 
-// The same floats for every sample.
-std::unique_ptr<Step> constant(std::span<const float> row);
-
 }  // namespace lowbit

@@ -5,25 +5,29 @@
     program.run_into(x, out)   # the same into an array of yours, without an allocation
 
 ``run`` and ``run_into`` are built-in functions and take only contiguous float32 arrays of the network's
-shape: anything else is refused, never misread. Kernels are chosen at load for this machine; the
+shape, without NaN: anything else is refused, never misread (then ``out`` may be half written). Infinity is a
+number and takes the outermost code. NaN that a network makes itself, as zero over zero, stays NaN among floats
+and has the lowest code where it meets an encoder. Kernels are chosen at load for this machine; the
 environment variable ``LOWBIT_KERNELS``, or ``kernels=``, forces a level as an upper bound.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.budget import RAISE, allowed, budget
 from lowbit.engine import _core
-from lowbit.errors import EngineError
-from lowbit.ir import Graph
-from lowbit.program import Epilogue, ProgramPlan, Step, plan
+from lowbit.errors import EngineError, TooLargeError
+from lowbit.ir import Graph, from_text, to_text, verify
+from lowbit.program import REMEDY, Epilogue, ProgramPlan, Step, constant_bytes, plan
 
 Floats = npt.NDArray[np.float32]
 
-__all__ = ["Program", "StepTime", "kernel_levels", "measure_peak"]
+__all__ = ["Memory", "Program", "StepTime", "kernel_levels", "measure_peak"]
 
 
 def kernel_levels() -> list[str]:
@@ -66,8 +70,24 @@ class StepTime:
     work: float
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What a program takes, in bytes.
+
+    Attributes:
+        constants: weights, thresholds and tables.
+        arena: values of one block of samples, for all threads; they share their places over time.
+    """
+
+    constants: int
+    arena: int
+
+
 class Program:
     """A network ready to run. Safe to call from several threads; calls run one after another.
+
+    It can be pickled and copied: the copy is planned again from the network's text form, for the machine where
+    it is made. After a fork the child runs it on one thread.
 
     Attributes:
         run: ``run(x)`` returns the network's output for float32 ``x [n, ...]``.
@@ -79,7 +99,13 @@ class Program:
     run_into: Callable[[Floats, Floats], None]
 
     def __init__(
-        self, graph: Graph, *, threads: int = 1, kernels: str = "", plane_pairs: int | None = None
+        self,
+        graph: Graph,
+        *,
+        threads: int = 1,
+        kernels: str = "",
+        plane_pairs: int | None = None,
+        memory: str | int | None = None,
     ) -> None:
         """Plan and load a graph.
 
@@ -88,17 +114,25 @@ class Program:
             threads: that share a call; they wait for work by spinning briefly, then sleep.
             kernels: the highest kernel level to use; the best one when empty.
             plane_pairs: see `lowbit.program.plan`; what is faster with these kernels when None.
+            memory: the most that it may take: bytes, or ``"8G"``; `lowbit.budget.budget` when None.
 
         Raises:
             EngineError: the engine does not run this graph, or the level is not available.
+            TooLargeError: it would take more memory than it may; nothing was taken.
         """
+        if not isinstance(threads, int) or threads < 1:
+            raise EngineError("that many threads cannot be used", where="threads", expected="1 or more", found=repr(threads))
         pairs = (
             (_plane_pairs(kernels), _convolution_pairs(kernels)) if plane_pairs is None else (plane_pairs,)
         )
-        planned = plan(graph, *pairs)
+        with allowed(memory):
+            planned = plan(graph, *pairs)
+            self._core = _build(planned, threads, kernels, graph.name)
         self.input_shape, self.output_shape = planned.input_shape, planned.output_shape
-        self._plan = planned
-        self._core = _build(planned, threads, kernels)
+        self._graph = graph.copy()
+        self._options = {"threads": threads, "kernels": kernels, "plane_pairs": plane_pairs, "memory": memory}
+        # The core has its own copy of all constants.
+        self._plan = replace(planned, steps=tuple(replace(step, constants={}) for step in planned.steps))
         # Kept as attributes: a Python method around them would cost a tenth of a small call.
         self.run, self.run_into = self._core.run, self._core.run_into
 
@@ -106,6 +140,14 @@ class Program:
     def threads(self) -> int:
         """Threads that share a call."""
         return int(self._core.threads)
+
+    @property
+    def memory(self) -> Memory:
+        """What the program takes."""
+        return Memory(self._core.constant_bytes, self._core.arena_bytes)
+
+    def __reduce__(self) -> tuple[Callable[..., "Program"], tuple[str, dict[str, Any]]]:
+        return _restored, (to_text(self._graph), self._options)
 
     @property
     def kernels(self) -> list[tuple[str, str, str]]:
@@ -166,13 +208,39 @@ def _convolution_pairs(kernels: str) -> int:
     return 5 if chosen["byte_convolution"] == "avx512_vnni" else 16
 
 
-def _build(planned: ProgramPlan, threads: int, kernels: str) -> Any:
-    builder = _core.Builder(_elements(planned.input_shape), kernels)
-    for step in planned.steps:
-        sources = (step.sources,) if step.operation == "concatenate" else step.sources
+def _restored(text: str, options: dict[str, Any]) -> Program:
+    """Return a program from what a pickle holds: text that is read like any file, and nothing that runs."""
+    graph = from_text(text, "a pickled program")
+    verify(graph)
+    return Program(graph, **options)
+
+
+def _build(planned: ProgramPlan, threads: int, kernels: str, name: str) -> Any:
+    input_shape, output_shape = _sample_shape(planned.input_shape), _sample_shape(planned.output_shape)
+    builder = _core.Builder(prod(input_shape), kernels, budget())
+    try:
+        for step in planned.steps:
+            _add(builder, step, name)
+        return builder.finish(planned.output, input_shape, output_shape, threads)
+    except TooLargeError as error:
+        remedy = f"{RAISE}, or use fewer threads."
+        facts = {"where": name, "expected": error.expected, "found": error.found, "remedy": remedy}
+        raise TooLargeError(error.message, **facts) from None
+
+
+def _add(builder: Any, step: Step, name: str) -> None:
+    builder.take(constant_bytes(step.constants))
+    sources = (step.sources,) if step.operation == "concatenate" else step.sources
+    try:
         getattr(builder, step.operation)(*sources, **_constants(step))
-    shapes = (_sample_shape(planned.input_shape), _sample_shape(planned.output_shape))
-    return builder.finish(planned.output, *shapes, threads)
+    except EngineError as error:
+        raise EngineError(
+            f"the engine does not run this {step.operation}",
+            where=f"{name}/{step.value}",
+            expected=error.expected,
+            found=error.found,
+            remedy=REMEDY,
+        ) from error
 
 
 def _constants(step: Step) -> dict[str, object]:
@@ -195,7 +263,7 @@ def _converted(name: str, value: object) -> object:
 
 def _sample_shape(shape: tuple[int | str, ...]) -> list[int]:
     lengths = [length for length in shape[1:] if isinstance(length, int)]
-    if len(lengths) != len(shape) - 1 or not lengths:
+    if len(lengths) != len(shape) - 1:
         raise EngineError(
             "the engine needs the shape of a sample",
             expected="[n, …] with every length but the first known",
@@ -203,7 +271,3 @@ def _sample_shape(shape: tuple[int | str, ...]) -> list[int]:
             remedy="Export the network with fixed shapes.",
         )
     return lengths
-
-
-def _elements(shape: tuple[int | str, ...]) -> int:
-    return int(np.prod(_sample_shape(shape), dtype=np.int64))

@@ -23,7 +23,7 @@ def evaluate(
         observe: called with the name and array of every input and computed value, in order.
 
     Raises:
-        DataError: an input is missing or has the wrong shape or kind.
+        DataError: an input is missing, has the wrong shape or kind, or holds NaN.
     """
     arrays: dict[str, Array] = {
         name: value.data for name, value in graph.values.items() if value.data is not None
@@ -61,4 +61,19 @@ def _checked_input(graph: Graph, name: str, inputs: Mapping[str, npt.ArrayLike])
             expected=f"{value.dtype} {value.shape}",
             found=f"{array.dtype} {array.shape}",
         )
+    _refuse_nan(array, f"{graph.name}/{name}")
     return array.astype(np.float32) if value.dtype == "float32" else array
+
+
+def _refuse_nan(array: Array, where: str) -> None:
+    """Refuse samples with NaN, as the engine does: a threshold would turn it into a code like any other."""
+    if array.dtype.kind != "f" or not np.isnan(array).any():
+        return
+    first = int(np.argwhere(np.isnan(array))[0][0]) if array.ndim else 0
+    raise DataError(
+        "a sample holds NaN",
+        where=where,
+        expected="numbers",
+        found=f"NaN in sample {first}",
+        remedy="Find such samples with numpy.isnan, and leave them out or fill them in.",
+    )

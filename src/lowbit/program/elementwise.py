@@ -54,7 +54,7 @@ def lower_clip(planner: "Planner", node: Node) -> None:
         float(planner.graph.constant(name)) if name else default
         for name, default in zip(bounds, (-inf, inf), strict=True)
     )
-    planner.add_elementwise(node, "clip", low=low, high=high)
+    planner.add_elementwise(node, "clip", low=min(low, high), high=high)  # the upper one is applied last
 
 
 def lower_function(planner: "Planner", node: Node) -> None:

@@ -208,7 +208,7 @@ def _byte_constants(source: Encoding, weights: Integers, epilogue: Epilogue) -> 
             "weights do not fit bytes",
             expected="a span of at most 255 for integer weights times the step of the input's levels",
             found=str(int(np.ptp(small))),
-            remedy="Use fewer bits, or run it with the reference evaluator.",
+            remedy="Use fewer bits, or evaluate it with the reference.",
         )
     return {
         "weights": small.astype(np.int8),

@@ -11,7 +11,8 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.errors import EngineError
+from lowbit.budget import check_budget
+from lowbit.errors import EngineError, LowbitError, TooLargeError
 from lowbit.ir import Graph, Node, Value, run_passes
 from lowbit.ir.graph import Shape
 from lowbit.ir.infer import call_of
@@ -37,7 +38,8 @@ from lowbit.program.layers import (
     weight_only_layer,
 )
 from lowbit.program.representation import MOVES, PLANE_BITS, Bytes, byte_of_code, plane_values
-from lowbit.program.steps import ProgramPlan, Step
+from lowbit.program.refusals import REMEDY, read_inputs, refuse_all, refused_ends, refused_values
+from lowbit.program.steps import ProgramPlan, Step, constant_bytes
 from lowbit.program.windows import window_constants, window_of
 from lowbit.schemes import Affine, Encoding
 
@@ -55,20 +57,24 @@ def plan(graph: Graph, plane_pairs: int = PLANE_BITS**2, convolution_pairs: int 
         convolution_pairs: the same for convolutions; as `plane_pairs` when None.
 
     Raises:
-        EngineError: an operator, shape or encoding that the engine does not run, naming the node.
+        EngineError: operators, shapes or encodings that the engine does not run: all of them, by node.
+        TooLargeError: its constants would take more than the memory budget.
     """
-    if any(node.op in _REWRITTEN and not is_linear(graph, node) for node in graph.nodes) or has_lines(graph):
+    if any(_is_open(graph, node) for node in graph.nodes) or has_lines(graph):
         graph = run_passes(graph, [*MAP_FORM, fuse_linear, fold_pads]).graph
-    _require_one(graph)
+    refuse_all(graph, list(refused_ends(graph)))
     most = plane_pairs if convolution_pairs is None else convolution_pairs
     planner = Planner(graph, plane_values(graph, plane_pairs, most))
-    for node in graph.nodes:
-        planner.lower(node)
-    source, target = graph.value(graph.inputs[0]), graph.value(graph.outputs[0])
-    if target.encoding is not None:
-        raise EngineError("the output is codes", where=target.name, expected="floats", remedy="Add a Decode.")
+    refuse_all(graph, [refusal for node in graph.nodes for refusal in planner.lowered(node)])
+    source, target = graph.value(read_inputs(graph)[0]), graph.value(graph.outputs[0])
     output = planner.flat(target.name)
     return ProgramPlan(source.shape, target.shape, tuple(planner.steps), output, planner.codes)
+
+
+def _is_open(graph: Graph, node: Node) -> bool:
+    """Return whether a node may take another form, or none, before it is planned."""
+    alone = all(graph.value(name).data is not None for name in node.inputs if name)
+    return alone or (node.op in _REWRITTEN and not is_linear(graph, node))
 
 
 class Planner:
@@ -90,10 +96,36 @@ class Planner:
     def __init__(self, graph: Graph, planes: frozenset[str]) -> None:
         self.graph, self.planes = graph, planes
         self.steps: list[Step] = []
-        self.numbers = {graph.inputs[0]: 0}
+        self.numbers = {read_inputs(graph)[0]: 0}
         self.maps: dict[str, int] = {}
         self.lengths: dict[str, Lengths] = {}
         self.codes: dict[str, Bytes] = {}
+        self._taken = 0
+
+    def lowered(self, node: Node) -> list[LowbitError]:
+        """Add the steps of one node, or return why there are none; then those behind it are still looked at."""
+        refusals = list(refused_values(self.graph, node))
+        if not refusals:
+            try:
+                self.lower(node)
+            except TooLargeError:
+                raise
+            except (LowbitError, *_FOREIGN) as error:
+                refusals.append(self._named(node, error))
+        if refusals:
+            self.numbers.update(dict.fromkeys(node.outputs, 0))
+        return refusals
+
+    def _named(self, node: Node, error: Exception) -> LowbitError:
+        """Return an error of ours that names the node."""
+        where = f"{self.graph.name}/{node.name} ({node.op})"
+        if not isinstance(error, LowbitError):
+            found = f"{type(error).__name__}: {error}"
+            named = EngineError("the engine cannot plan this node", where=where, found=found, remedy=REMEDY)
+            named.__cause__ = error
+            return named
+        facts = {"expected": error.expected, "found": error.found, "remedy": error.remedy or REMEDY}
+        return EngineError(error.message, where=where, **facts)
 
     def lower(self, node: Node) -> None:
         """Add the steps of one node."""
@@ -187,15 +219,20 @@ class Planner:
             self.lengths[name] = self.lengths[source]
 
     def row(self, node: Node, name: str, constant: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Return a node's constant spread over one sample of a value, in the order in which that lies."""
-        lengths, array = self.shape(name)[1:], np.asarray(constant)
-        if array.ndim > len(lengths) and array.shape[0] != 1:
+        """Return a node's constant spread over one sample of a value, in the order in which that lies.
+
+        What is the same for all leading positions is given once: the step repeats it.
+        """
+        lengths, array = tuple(int(length) for length in self.shape(name)[1:]), np.asarray(constant)
+        if array.ndim > len(lengths) and any(length != 1 for length in array.shape[: array.ndim - len(lengths)]):
             self.refuse(node, "a constant for each sample")
-        shaped = array.reshape(array.shape[max(array.ndim - len(lengths), 0) :])
-        row = np.broadcast_to(shaped, [int(length) for length in lengths])
+        shaped = array.reshape((1,) * (len(lengths) - array.ndim) + array.shape[max(array.ndim - len(lengths), 0) :])
+        if any(have not in (1, length) for have, length in zip(shaped.shape, lengths, strict=True)):
+            self.refuse(node, "a constant that is larger than the value")
+        row = np.broadcast_to(shaped, lengths)
         if name in self.maps:
             row = row.reshape(self.lengths[name]).transpose(1, 2, 0)
-        return np.ascontiguousarray(row.reshape(-1), np.float32)
+        return _once(np.asarray(row))
 
     def add_layer(self, node: Node, operation: str, why: str, constants: Constants) -> None:
         """Add a fully connected step. A map without gaps is read as it lies, by weights in its order."""
@@ -208,10 +245,30 @@ class Planner:
             operation, (self.maps[name],), ordered, node.outputs[0], why
         )
 
-    def join(self, node: Node) -> None:
-        """Add the concatenation of the node's inputs, as maps."""
-        sources = tuple(self.map(name) for name in node.inputs)
-        self.result_map(node, self._emit("concatenate", sources, {}, node.outputs[0], ""))
+    def join(self, node: Node, axis: int) -> None:
+        """Add the concatenation of the node's inputs: of the channels of maps, else laid flat."""
+        name = node.outputs[0]
+        if (len(self.shape(name)), axis) == (4, 1):
+            sources = tuple(self.map(source) for source in node.inputs)
+            self.result_map(node, self._emit("concatenate", sources, {}, name, ""))
+            return
+        number = self._emit("concatenate", tuple(self.flat(source) for source in node.inputs), {}, name, "")
+        places = self._joined_places(node, axis).reshape(-1)
+        if (places[1:] < places[:-1]).any():
+            if self.graph.value(name).encoding is not None:
+                self.refuse(node, "a concatenation of codes along a later axis")
+            constants = {"source": places.astype(np.uint32), "channels": len(places), "height": 0, "width": 0}
+            number = self._emit("gather", (number,), constants, name, "")
+        self.numbers[name] = number
+
+    def _joined_places(self, node: Node, axis: int) -> npt.NDArray[np.intp]:
+        """Return where each element of a concatenation lies in its parts, laid flat one after another."""
+        parts, first = [], 0
+        for source in node.inputs:
+            shape = tuple(int(length) for length in self.shape(source)[1:])
+            parts.append(first + np.arange(prod(shape)).reshape(shape))
+            first += prod(shape)
+        return np.concatenate(parts, axis=axis - 1)
 
     def result_map(self, node: Node, number: int) -> None:
         """Note that a step made the node's output as a map."""
@@ -234,7 +291,7 @@ class Planner:
                 "the engine reads a constant only where it expects one",
                 where=f"{self.graph.name}/{name}",
                 expected="the input, or the result of a node",
-                remedy="Fold constants first, or run it with --backend reference.",
+                remedy=REMEDY,
             )
         if name not in self.numbers:
             self.numbers[name] = self._emit("flatten", (self.maps[name],), {}, name, "")
@@ -266,7 +323,7 @@ class Planner:
                 where=name,
                 expected="[n, channels, height, width]",
                 found=str(shape),
-                remedy="Run it with --backend reference.",
+                remedy=REMEDY,
             )
         channels, height, width = (int(length) for length in shape[1:])
         return channels, height, width
@@ -309,6 +366,8 @@ class Planner:
     def _emit(
         self, operation: str, sources: tuple[int, ...], constants: Mapping[str, object], value: str, why: str
     ) -> int:
+        self._taken += constant_bytes(constants)
+        check_budget(self._taken, self.graph.name, "the program's constants")
         shape = tuple(int(length) for length in self.graph.value(value).shape[1:])
         self.steps.append(Step(operation, sources, constants, value, why, shape))
         self._remember_codes(value)
@@ -320,7 +379,7 @@ class Planner:
             f"the engine does not run {what}",
             where=f"{self.graph.name}/{node.name} ({node.op})",
             expected=", ".join(sorted({name for _, name in _LOWERINGS})),
-            remedy="Run it with --backend reference.",
+            remedy=REMEDY,
         )
 
     def encoding(self, name: str) -> Encoding:
@@ -527,25 +586,28 @@ def _batch_normalization(planner: Planner, node: Node) -> None:
 
 
 def _concat(planner: Planner, node: Node) -> None:
-    rank = len(planner.graph.value(node.outputs[0]).shape)
-    computed = all(planner.computed(name) for name in node.inputs)
-    if rank != 4 or not computed or int(node.attributes.get("axis", 0)) % rank != 1:  # type: ignore[arg-type]
-        planner.refuse(node, "a concatenation of anything but the channels of computed maps")
-    planner.join(node)
+    axis = call_of(planner.graph, node).integer("axis") % len(planner.shape(node.outputs[0]))
+    if axis == 0 or not all(planner.computed(name) for name in node.inputs):
+        planner.refuse(node, "a concatenation of samples or of constants")
+    planner.join(node, axis)
 
 
-def _require_one(graph: Graph) -> None:
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise EngineError(
-            "the engine runs networks with one input and one output",
-            where=graph.name,
-            found=f"inputs {', '.join(graph.inputs)}; outputs {', '.join(graph.outputs)}",
-            remedy="Run it with --backend reference, or export one output.",
-        )
+def _once(row: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+    """Return what every repetition along leading axes has, if it is worth a loop or one number; else all."""
+    kept = row
+    while kept.ndim and (kept.strides[0] == 0 or len(kept) == 1):
+        kept = kept[0]
+    chosen = kept if kept.size == 1 or kept.size >= _TILE else row
+    return np.ascontiguousarray(chosen.reshape(-1), np.float32)
 
 
 # What passes may rewrite to something that the engine has.
 _REWRITTEN = ("Gemm", "Identity", "MatMul", "Pad", "Squeeze", "Transpose", "Unsqueeze")
+
+_TILE = 32  # numbers of a constant that are worth a loop of their own
+
+# What NumPy and Python raise for what a lowering did not expect.
+_FOREIGN = (ValueError, TypeError, LookupError, ArithmeticError, AssertionError)
 
 # Activations on floats, by the name that a layer gives them and an operator has in lower case.
 _FUNCTIONS: dict[str, tuple[str, dict[str, object]]] = {

@@ -111,7 +111,7 @@ def byte_of_code(encoding: Encoding, where: str) -> Bytes:
             where=where,
             expected="a span of at most 255 steps",
             found=str(int(units.max())),
-            remedy="Use fewer bits, or run it with the reference evaluator.",
+            remedy="Use fewer bits, or evaluate it with the reference.",
         )
     return np.asarray(units, np.uint8)
 

@@ -40,6 +40,15 @@ class Step:
     shape: tuple[int, ...] = ()
 
 
+def constant_bytes(constants: Mapping[str, object]) -> int:
+    """Return the bytes of the arrays among constants, those of a layer's ending included."""
+    return sum(
+        value.nbytes if isinstance(value, np.ndarray) else constant_bytes(value.constants)
+        for value in constants.values()
+        if isinstance(value, np.ndarray | Epilogue)
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class ProgramPlan:
     """A planned network.

@@ -1,38 +1,69 @@
-"""Fold constants: a node whose inputs are all constants becomes one; identities disappear."""
+"""Fold constants: a node whose inputs are all constants becomes one; identities disappear.
 
+A small file may ask for constants of any size, one after another. So what is made counts against the memory
+budget as long as something still reads it. What would hold NaN or infinity is no constant and stays a node.
+"""
+
+from collections import Counter
 from dataclasses import replace
 from math import prod
 
-from lowbit.ir.graph import Graph, Node, Value
+import numpy as np
+
+from lowbit.budget import check_budget
+from lowbit.ir.graph import DTYPES, Graph, Node, Value
 from lowbit.ir.passes.infrastructure import Pass
 from lowbit.ir.reference import evaluate_node
 
-_LARGEST = 1 << 28  # elements; a stranger's file must not expand beyond this
+
+class _Folding:
+    """One run over a graph: how often each value is still read, and the bytes of what was made."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._readers = Counter(name for node in graph.nodes for name in node.inputs)
+        self._readers.update(graph.outputs)
+        self._made: dict[str, int] = {}
+
+    def fold(self, node: Node) -> bool:
+        """Make a constant of a node's results, if it can be one."""
+        graph = self._graph
+        inputs = [graph.values[name] for name in node.inputs if name]
+        constant = all(value.data is not None for value in inputs)
+        if not inputs or not constant or node.domain or node.op == "Identity":
+            return False
+        size = sum(_bytes(graph.values[name]) for name in node.outputs)
+        check_budget(sum(self._made.values()) + size, f"{graph.name}/{node.name}", "folded constants")
+        arrays = {value.name: value.data for value in inputs if value.data is not None}
+        with np.errstate(all="ignore"):
+            results = evaluate_node(graph, node, arrays)
+        if not all(np.isfinite(result).all() for result in results if result.dtype.kind == "f"):
+            return False
+        for name, array in zip(node.outputs, results, strict=True):
+            graph.update(name, data=array)
+            self._made[name] = array.nbytes
+        self._release(node)
+        return True
+
+    def _release(self, node: Node) -> None:
+        """Give up constants that were made and that nothing reads any more."""
+        for name in filter(None, node.inputs):
+            self._readers[name] -= 1
+            if self._readers[name] == 0 and self._made.pop(name, None) is not None:
+                del self._graph.values[name]
 
 
 def _apply(graph: Graph) -> bool:
-    before = len(graph.nodes)
-    graph.nodes = [node for node in graph.nodes if not _fold(graph, node)]
+    before, folding = len(graph.nodes), _Folding(graph)
+    graph.nodes = [node for node in graph.nodes if not folding.fold(node)]
     for node in list(graph.nodes):
         _skip_identity(graph, node.name)
     return len(graph.nodes) != before
 
 
-def _fold(graph: Graph, node: Node) -> bool:
-    inputs = [graph.values[name] for name in node.inputs if name]
-    constant = all(value.data is not None for value in inputs)
-    values = [*inputs, *(graph.values[name] for name in node.outputs)] if constant else []
-    small = constant and all(_size(value) <= _LARGEST for value in values)
-    if not inputs or not small or node.domain or node.op == "Identity":
-        return False
-    arrays = {value.name: value.data for value in inputs if value.data is not None}
-    for name, array in zip(node.outputs, evaluate_node(graph, node, arrays), strict=True):
-        graph.update(name, data=array)
-    return True
-
-
-def _size(value: Value) -> int:
-    return prod(length for length in value.shape if isinstance(length, int))
+def _bytes(value: Value) -> int:
+    lengths = (length for length in value.shape if isinstance(length, int))
+    return prod(lengths) * DTYPES[value.dtype].itemsize
 
 
 def _skip_identity(graph: Graph, name: str) -> None:
