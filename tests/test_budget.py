@@ -2,7 +2,7 @@
 
 import pytest
 
-from lowbit.budget import VARIABLE, budget, check_budget
+from lowbit.budget import VARIABLE, allowed, budget, check_budget
 from lowbit.errors import DataError, TooLargeError
 
 
@@ -28,3 +28,15 @@ def test_default_and_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     check_budget(budget(), "file", "it")
     with pytest.raises(TooLargeError, match=f"file: it would take too much.*{budget()}.*{VARIABLE}="):
         check_budget(budget() + 1, "file", "it")
+
+
+def test_a_size_for_a_while() -> None:
+    before = budget()
+    with allowed("2M"), allowed(None):
+        assert budget() == 2 << 20
+        with allowed(1000):
+            assert budget() == 1000
+        assert budget() == 2 << 20
+    assert budget() == before
+    with pytest.raises(DataError, match="memory"), allowed("a lot"):
+        pass

@@ -6,13 +6,20 @@ much ends in an error that names the size, the limit and how to raise it.
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from lowbit.errors import DataError, TooLargeError
 
 VARIABLE = "LOWBIT_MEMORY"
 """The environment variable that sets the budget: ``8G``, ``512M``, or bytes."""
 
+RAISE = f"Raise the limit if it is what you meant: {VARIABLE}="
+"""What to do where more is meant; a size follows."""
+
 _DEFAULT = 4 << 30
+_chosen: ContextVar[int | None] = ContextVar("memory", default=None)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
@@ -20,9 +27,14 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECAS
 def budget() -> int:
     """Return the bytes that may be taken: what `LOWBIT_MEMORY` says, else 4 GiB or half the machine's memory.
 
+    Inside `allowed` it is what that was given.
+
     Raises:
         DataError: the variable holds no size.
     """
+    chosen = _chosen.get()
+    if chosen is not None:
+        return chosen
     text = os.environ.get(VARIABLE, "").strip()
     return size_of(text, VARIABLE) if text else min(_DEFAULT, _physical() // 2)
 
@@ -40,6 +52,23 @@ def size_of(text: str, where: str) -> int:
             "this is no size of memory", where=where, expected="such as 512M or 8G", found=repr(text)
         )
     return size
+
+
+@contextmanager
+def allowed(memory: str | int | None) -> Iterator[None]:
+    """Let the budget be a size, as bytes or as people write it, for what runs inside; None changes nothing.
+
+    Raises:
+        DataError: it is no size above 0.
+    """
+    if memory is None:
+        yield
+        return
+    before = _chosen.set(size_of(str(memory), "memory"))
+    try:
+        yield
+    finally:
+        _chosen.reset(before)
 
 
 def check_budget(size: int, where: str, what: str) -> None:
@@ -60,7 +89,7 @@ def check_budget(size: int, where: str, what: str) -> None:
             where=where,
             expected=f"at most {limit} bytes",
             found=f"{size} bytes",
-            remedy=f"Raise the limit if it is what you meant: {VARIABLE}={-(-size // (1 << 30))}G.",
+            remedy=f"{RAISE}{-(-size // (1 << 30))}G.",
         )
 
 

@@ -1,25 +1,27 @@
 """The only door to a file from outside, and to a file that we write.
 
-Reading: a regular file, its size checked before a byte is read, mapped read-only. Writing: a temporary
+Reading: a regular file, its size checked before a byte is read, then read whole. Writing: a temporary
 file in the same folder, flushed to the disk, then renamed over the target, so a reader sees the old
 file or the whole new one, and a failure leaves nothing.
 """
 
-import mmap
 import os
 import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from lowbit.errors import FileError, ModelFormatError, TooLargeError, UnsafeFileError, WriteError
+from lowbit.errors import FileError, TooLargeError, UnsafeFileError, WriteError
 
 MAX_BYTES = 2**31 - 1
 """Default limit for a file from outside."""
 
 
-def map_file(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> mmap.mmap:
-    """Return a read-only map of a regular file.
+def read_file(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> bytes:
+    """Return the bytes of a regular file, which may be empty.
+
+    They are read, not mapped: a mapped file that another program overwrites or cuts short would change what
+    was read, or end the process.
 
     Args:
         path: the file; a symbolic link to a regular file is followed.
@@ -29,25 +31,7 @@ def map_file(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> mmap.mm
         FileError: it cannot be opened.
         UnsafeFileError: it is a folder, a pipe, a device or a socket.
         TooLargeError: it has more bytes than ``limit``.
-        ModelFormatError: it is empty.
     """
-    descriptor = _open(path, limit)
-    try:
-        if not os.fstat(descriptor).st_size:
-            raise ModelFormatError(
-                "the file is empty",
-                where=str(path),
-                expected="a model",
-                found="0 bytes",
-                remedy="Write it again.",
-            )
-        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-    finally:
-        os.close(descriptor)
-
-
-def read_file(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> bytes:
-    """Return the bytes of a regular file; errors are those of `map_file`, but a file may be empty."""
     with os.fdopen(_open(path, limit), "rb") as file:
         return file.read(os.fstat(file.fileno()).st_size)  # not limit: Python takes that memory at once
 

@@ -66,6 +66,8 @@ def test_codes_pass_what_moves_nothing():
         ([("Mul", ("row", "x"), "y", {})], {"row": np.arange(6.0)[None]}),
         ([("Relu", ("x",), "r", {}), ("Add", ("r", "x"), "y", {})], {}),
         ([("LogSoftmax", ("x",), "y", {"axis": 1})], {}),
+        ([("Relu", ("x",), "r", {}), ("Concat", ("r", "x", "r"), "y", {"axis": 1})], {}),
+        ([("Clip", ("x", "low", "high"), "y", {})], {"low": np.float32(0.4), "high": np.float32(-0.3)}),
     ],
 )
 def test_float_operators_equal_the_reference(nodes, constants):
@@ -91,7 +93,7 @@ def test_images_are_flattened_for_free():
     "graph",
     [
         graph_of(("Softmax", ("x",), "y", {"axis": 0})),
-        graph_of(("Concat", ("x", "x"), "y", {"axis": 1})),
+        graph_of(("Concat", ("x", "x"), "y", {"axis": 0}), shape=(2, 6)),
         graph_of(("Reshape", ("x", "shape"), "y", {}), shape=(2, 6), constants={"shape": np.array([4, 3])}),
         graph_of(("Div", ("one", "x"), "y", {}), constants={"one": np.float32(1)}),
     ],

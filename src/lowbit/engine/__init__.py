@@ -6,9 +6,11 @@
 
 ``run`` and ``run_into`` are built-in functions and take only contiguous float32 arrays of the network's
 shape, without NaN: anything else is refused, never misread (then ``out`` may be half written). Infinity is a
-number and takes the outermost code. NaN that a network makes itself, as zero over zero, stays NaN among floats
-and has the lowest code where it meets an encoder. Kernels are chosen at load for this machine; the
-environment variable ``LOWBIT_KERNELS``, or ``kernels=``, forces a level as an upper bound.
+number and takes the outermost code. NaN that a network makes itself, as zero over zero, stays NaN among
+floats and has the lowest code where it meets an encoder.
+
+Kernels are chosen at load for this machine; the environment variable ``LOWBIT_KERNELS``, or ``kernels=``,
+forces a level as an upper bound. ``LOWBIT_PIN_WORKERS=1`` keeps worker threads off the caller's processor.
 """
 
 from collections.abc import Callable
@@ -86,8 +88,8 @@ class Memory:
 class Program:
     """A network ready to run. Safe to call from several threads; calls run one after another.
 
-    It can be pickled and copied: the copy is planned again from the network's text form, for the machine where
-    it is made. After a fork the child runs it on one thread.
+    It can be pickled and copied: the copy is planned again from the network's text form, for the machine
+    where it is made. After a fork the child runs it on one thread.
 
     Attributes:
         run: ``run(x)`` returns the network's output for float32 ``x [n, ...]``.
@@ -121,7 +123,9 @@ class Program:
             TooLargeError: it would take more memory than it may; nothing was taken.
         """
         if not isinstance(threads, int) or threads < 1:
-            raise EngineError("that many threads cannot be used", where="threads", expected="1 or more", found=repr(threads))
+            raise EngineError(
+                "that many threads cannot be used", where="threads", expected="1 or more", found=repr(threads)
+            )
         pairs = (
             (_plane_pairs(kernels), _convolution_pairs(kernels)) if plane_pairs is None else (plane_pairs,)
         )
@@ -223,7 +227,7 @@ def _build(planned: ProgramPlan, threads: int, kernels: str, name: str) -> Any:
             _add(builder, step, name)
         return builder.finish(planned.output, input_shape, output_shape, threads)
     except TooLargeError as error:
-        remedy = f"{RAISE}, or use fewer threads."
+        remedy = f"{RAISE}8G or memory='8G'; or use fewer threads."
         facts = {"where": name, "expected": error.expected, "found": error.found, "remedy": remedy}
         raise TooLargeError(error.message, **facts) from None
 

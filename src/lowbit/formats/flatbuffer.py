@@ -8,7 +8,6 @@ which do not overflow. Vectors declared with `array` are read-only views: no byt
 Format: see `lowbit.formats.flatbuffer_writer`.
 """
 
-import mmap
 import struct
 from typing import Any, NoReturn, TypeVar
 
@@ -28,9 +27,7 @@ Span = tuple[int, int, str]
 Root = TypeVar("Root")
 
 
-def read_flatbuffer(
-    content: bytes | mmap.mmap, root: type[Root], *, where: str, spans: list[Span] | None = None
-) -> Root:
+def read_flatbuffer(content: bytes, root: type[Root], *, where: str, spans: list[Span] | None = None) -> Root:
     """Return the root table of a flatbuffer.
 
     Args:
@@ -72,7 +69,7 @@ _VTABLE = struct.Struct("<HH").unpack_from
 class _Reader:
     """Reads tables and counts what was read."""
 
-    def __init__(self, content: bytes | mmap.mmap, spans: list[Span] | None) -> None:
+    def __init__(self, content: bytes, spans: list[Span] | None) -> None:
         self.content = content
         self.size = len(content)
         self.tables = 0

@@ -37,8 +37,8 @@ from lowbit.program.layers import (
     weight_only_convolution,
     weight_only_layer,
 )
-from lowbit.program.representation import MOVES, PLANE_BITS, Bytes, byte_of_code, plane_values
 from lowbit.program.refusals import REMEDY, read_inputs, refuse_all, refused_ends, refused_values
+from lowbit.program.representation import MOVES, PLANE_BITS, Bytes, byte_of_code, plane_values
 from lowbit.program.steps import ProgramPlan, Step, constant_bytes
 from lowbit.program.windows import window_constants, window_of
 from lowbit.schemes import Affine, Encoding
@@ -103,7 +103,7 @@ class Planner:
         self._taken = 0
 
     def lowered(self, node: Node) -> list[LowbitError]:
-        """Add the steps of one node, or return why there are none; then those behind it are still looked at."""
+        """Add the steps of one node, or return why there are none; what is behind it is still looked at."""
         refusals = list(refused_values(self.graph, node))
         if not refusals:
             try:
@@ -224,9 +224,13 @@ class Planner:
         What is the same for all leading positions is given once: the step repeats it.
         """
         lengths, array = tuple(int(length) for length in self.shape(name)[1:]), np.asarray(constant)
-        if array.ndim > len(lengths) and any(length != 1 for length in array.shape[: array.ndim - len(lengths)]):
+        if array.ndim > len(lengths) and any(
+            length != 1 for length in array.shape[: array.ndim - len(lengths)]
+        ):
             self.refuse(node, "a constant for each sample")
-        shaped = array.reshape((1,) * (len(lengths) - array.ndim) + array.shape[max(array.ndim - len(lengths), 0) :])
+        shaped = array.reshape(
+            (1,) * (len(lengths) - array.ndim) + array.shape[max(array.ndim - len(lengths), 0) :]
+        )
         if any(have not in (1, length) for have, length in zip(shaped.shape, lengths, strict=True)):
             self.refuse(node, "a constant that is larger than the value")
         row = np.broadcast_to(shaped, lengths)

@@ -1,7 +1,7 @@
 """What the engine cannot run of a graph: found before work is done, and all of it said at once.
 
-The engine runs one sample after another, so every value has the batch as its first axis, and what stands behind
-it has fixed lengths. Operators have conditions of their own; the planner finds them and adds them to these.
+The engine runs one sample after another, so every value has the batch as its first axis, and fixed lengths
+behind it. Operators have conditions of their own; the planner finds them and adds them to these.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ from lowbit.ir import Graph, Node, Value
 MAX_ELEMENTS = 1 << 24
 """Of one sample of a value: the engine's kMaxFeatures."""
 
-REMEDY = 'The reference evaluator runs it: lowbit.evaluate(…, backend="reference"), lowbit eval --backend reference.'
+REMEDY = "The reference evaluator runs it: lowbit.ir.evaluate, or lowbit eval --backend reference."
 
 _SHOWN = 8
 
@@ -90,10 +90,16 @@ def _refused_shape(
         yield _refusal(graph, where, "a change of the batch", expected, str(list(shape)))
     elif not all(isinstance(length, int) and length >= 1 for length in lengths):
         yield _refusal(
-            graph, where, "open or empty lengths", "[n, …] with every length but the first known", str(list(shape))
+            graph,
+            where,
+            "open or empty lengths",
+            "[n, …] with every length but the first known",
+            str(list(shape)),
         )
     elif _product(lengths) > MAX_ELEMENTS:
-        yield _refusal(graph, where, "such large values", f"at most {MAX_ELEMENTS} elements", str(list(shape)))
+        yield _refusal(
+            graph, where, "such large values", f"at most {MAX_ELEMENTS} elements", str(list(shape))
+        )
 
 
 def _product(lengths: Iterable[int | str]) -> int:

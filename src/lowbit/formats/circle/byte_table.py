@@ -8,7 +8,7 @@ import numpy as np
 from lowbit.formats.circle.model_file import read_model
 from lowbit.formats.circle.schema import Bytes, Model, SubGraph
 from lowbit.formats.flatbuffer import Span
-from lowbit.untrusted import map_file
+from lowbit.untrusted import read_file
 
 STRUCTURE, METADATA, PADDING, UNREAD = "structure", "metadata", "padding", "not read"
 
@@ -37,7 +37,7 @@ def byte_table(path: str | os.PathLike[str]) -> list[ByteRow]:
     Raises:
         FileError: as when the file is read.
     """
-    content = map_file(path)
+    content = read_file(path)
     spans: list[Span] = []
     model = read_model(content, os.fspath(path), spans)
     base = np.frombuffer(content, np.uint8)

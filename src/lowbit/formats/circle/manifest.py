@@ -18,7 +18,7 @@ from lowbit.formats.circle.model_file import read_model
 from lowbit.formats.circle.schema import Model
 from lowbit.ir import Graph
 from lowbit.ir.layers import layers_of
-from lowbit.untrusted import map_file
+from lowbit.untrusted import read_file
 
 MANIFEST = "lowbit.manifest"
 FORMAT = 1
@@ -66,7 +66,7 @@ def verify_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
         ModelFormatError: there is no manifest, or a byte of the file was changed.
     """
     where = os.fspath(path)
-    content = map_file(path)
+    content = read_file(path)
     model = read_model(content, where)
     manifest = read_manifest(model, where)
     data = _content(model)

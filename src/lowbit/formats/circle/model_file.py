@@ -1,13 +1,11 @@
 """The tables of a Circle or TFLite file."""
 
-import mmap
-
 from lowbit.errors import ModelFormatError
 from lowbit.formats.circle.schema import CIRCLE, TFLITE, Model
 from lowbit.formats.flatbuffer import Span, read_flatbuffer
 
 
-def read_model(content: bytes | mmap.mmap, where: str, spans: list[Span] | None = None) -> Model:
+def read_model(content: bytes, where: str, spans: list[Span] | None = None) -> Model:
     """Return the tables of a file; ``spans`` as in `read_flatbuffer`.
 
     Raises:

@@ -1,6 +1,5 @@
-"""Reads ``.circle`` and ``.tflite`` files into the graph IR. Constants stay views of the mapped file."""
+"""Reads ``.circle`` and ``.tflite`` files into the graph IR. Constants stay views of the bytes that were read."""
 
-import mmap
 import os
 from contextlib import suppress
 
@@ -14,7 +13,7 @@ from lowbit.formats.circle.names import NAMES, apply_names
 from lowbit.formats.circle.shapes import fold
 from lowbit.formats.circle.structure import Structure, check_structure, require
 from lowbit.ir import Graph
-from lowbit.untrusted import map_file
+from lowbit.untrusted import read_file
 
 MAX_TEXT = 2**20
 """Metadata that is kept, in bytes."""
@@ -27,10 +26,10 @@ def read(path: str | os.PathLike[str]) -> Graph:
         FileError: it cannot be opened, is too large, or breaks a rule of the format.
         UnsupportedError: it uses an operator or a type that lowbit does not have.
     """
-    return read_content(map_file(path), os.fspath(path))
+    return read_content(read_file(path), os.fspath(path))
 
 
-def read_content(content: bytes | mmap.mmap, where: str) -> Graph:
+def read_content(content: bytes, where: str) -> Graph:
     """Return the graph of the bytes of a file called ``where``; errors are those of `read`."""
     structure = check_structure(read_model(content, where), content, where)
     texts = _metadata(structure)

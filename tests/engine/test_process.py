@@ -1,0 +1,153 @@
+"""A program in its process: forks, the end of Python, pickles and copies, and files that change meanwhile."""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lowbit.engine import Program
+from lowbit.errors import DataError
+from lowbit.formats import write_model
+from lowbit.ir import evaluate
+from tests.ir.networks import Convolution, float_mlp, lowbit_convnet, lowbit_mlp
+
+RUNNING = """
+import os, signal, sys, threading, time
+import numpy as np
+from lowbit.engine import Program
+from tests.ir.networks import lowbit_mlp
+threads, rows = int(sys.argv[1]), int(sys.argv[2])
+program = Program(lowbit_mlp((65, 2000, 10), 2, 2), threads=threads)
+x = np.ones((rows, 65), np.float32)
+expected = program.run(x)
+def work():
+    while True:
+        program.run(x)
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(0.2)
+"""
+
+FORK = """
+for _ in range(10):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)  # a child that waits for ever dies of it
+        os._exit(0 if (program.run(x) == expected).all() else 1)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status:
+        print("child", status, flush=True)
+        os._exit(1)
+os._exit(0)
+"""
+
+
+def script(code, *arguments):
+    root = Path(__file__).parents[2]
+    words = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
+    return subprocess.run(words, timeout=120, cwd=root, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_child_runs_what_another_thread_was_running(threads):
+    done = script(RUNNING + FORK, threads, 400)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("rows", [8, 2000])
+def test_python_ends_while_threads_run(rows):
+    for _ in range(3):
+        done = script(RUNNING, 1, rows)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        lowbit_mlp((65, 33, 10), 2, 3),
+        float_mlp((65, 33, 10)),
+        lowbit_convnet(layers=(Convolution(33), Convolution(5))),
+    ],
+    ids=["mlp", "float", "convnet"],
+)
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_pickles_and_copies_compute_the_same(graph, protocol):
+    import pickle  # noqa: TID251 - what is read here was written here
+
+    program = Program(graph, threads=2, kernels="portable")
+    x = np.random.default_rng(0).normal(size=(3, *graph.value("x").shape[1:])).astype(np.float32)
+    written = pickle.dumps(program, protocol)
+    for other in (pickle.loads(written), copy.deepcopy(program), copy.copy(program)):  # noqa: S301
+        np.testing.assert_array_equal(other.run(x), program.run(x))
+        assert (other.threads, other.kernels) == (program.threads, program.kernels)
+        assert other.input_shape == program.input_shape
+
+
+def test_a_pickle_holds_the_network_as_it_was_loaded():
+    import pickle  # noqa: TID251
+
+    graph = lowbit_mlp((65, 33, 10))
+    program, x = Program(graph), np.ones((1, 65), np.float32)
+    expected = program.run(x)
+    graph.update("fc2/bias", data=graph.constant("fc2/bias") + 1)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(program)).run(x), expected)  # noqa: S301
+
+
+@pytest.mark.parametrize("suffix", [".circle", ".onnx", ".txt"])
+def test_a_file_that_changes_after_it_was_read(tmp_path, suffix):
+    """In a child: a mapped file that loses its bytes would end the process (SIGBUS)."""
+    path = tmp_path / f"network{suffix}"
+    write_model(lowbit_mlp((65, 300, 10), 2, 2), path)
+    code = (
+        "import os, sys, numpy as np, lowbit, lowbit.ir\n"
+        "path, graph = sys.argv[1], lowbit.read(sys.argv[1])\n"
+        "x = np.ones((1, 65), np.float32)\n"
+        "expected = lowbit.ir.evaluate(graph, {graph.inputs[0]: x})[graph.outputs[0]]\n"
+        "with open(path, 'r+b') as file: file.write(bytes(os.path.getsize(path)))\n"
+        "again = lowbit.ir.evaluate(graph, {graph.inputs[0]: x})[graph.outputs[0]]\n"
+        "assert (again == expected).all()\n"
+        "os.truncate(path, 0)\n"
+        "assert np.allclose(lowbit.load(graph).run(x), expected, atol=1e-6)\n"
+    )
+    done = script(code, path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_workers_are_bound_only_on_request():
+    """The caller's threads keep the processors that they may use; workers too, unless it is asked for."""
+    if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("no processors to choose from")
+    code = RUNNING.split("def work")[0] + (
+        "all = os.sched_getaffinity(0)\n"
+        "tasks = [os.sched_getaffinity(int(task)) for task in os.listdir('/proc/self/task')]\n"
+        "print(all == os.sched_getaffinity(0), sum(task != all for task in tasks))\n"
+    )
+    environment = {name: text for name, text in os.environ.items() if name != "LOWBIT_PIN_WORKERS"}
+    for asked, bound in (({}, "True 0"), ({"LOWBIT_PIN_WORKERS": "1"}, "True 1")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "2", "400"],
+            env=environment | asked,
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == bound
+
+
+def test_nan_is_refused_by_engine_and_reference_alike():
+    graph = lowbit_mlp((65, 33, 10))
+    x = np.ones((300, 65), np.float32)
+    x[200, 64] = np.nan
+    for threads in (1, 2):
+        program, out = Program(graph, threads=threads), np.empty((300, 10), np.float32)
+        for call in (program.run, program.trace, lambda x: program.run_into(x, out), program.profile):
+            with pytest.raises(DataError, match="a sample holds NaN.*NaN in sample 200"):
+                call(x)
+        program.run(np.where(np.isnan(x), np.inf, x).astype(np.float32))
+    with pytest.raises(DataError, match="a sample holds NaN.*NaN in sample 200"):
+        evaluate(graph, {"x": x})
