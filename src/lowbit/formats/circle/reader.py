@@ -1,4 +1,4 @@
-"""Reads ``.circle`` and ``.tflite`` files into the graph IR. Constants stay views of the bytes that were read."""
+"""Reads ``.circle`` and ``.tflite`` files into the graph IR. Constants are views of the bytes read."""
 
 import os
 from contextlib import suppress
