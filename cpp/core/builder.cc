@@ -195,7 +195,7 @@ std::unique_ptr<Program> Builder::finish(std::size_t output, std::size_t threads
     throw Error(Error::Kind::engine, "that many threads cannot be used", "threads",
                 "1 to " + std::to_string(kMaxThreads), std::to_string(threads), "Ask for one thread per core.");
   }
-  return std::make_unique<Program>(kernels_, std::move(values_), std::move(steps_), output, threads, taken_, allowed_);
+  return std::make_unique<Program>(kernels_.holds_nan, std::move(values_), std::move(steps_), output, threads, taken_, allowed_);
 }
 
 void Builder::take(std::size_t bytes) {

@@ -116,7 +116,7 @@ std::size_t place_values(std::vector<Value>& values, const std::vector<std::uniq
 class Program final {
  public:
   // Throws TooLarge where constants and arena together exceed `allowed` bytes.
-  Program(const KernelSet& kernels, std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps, std::size_t output, std::size_t threads,
+  Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps, std::size_t output, std::size_t threads,
           std::size_t constant_bytes, std::size_t allowed);
 
   const Value& input() const { return values_.front(); }
@@ -130,7 +130,7 @@ class Program final {
   double cost(std::size_t rows) const { return static_cast<double>(rows) * row_cost_; }
 
   // x: float32 [rows, input features]; y: [rows, output features]. The caller holds the lock. Throws where a sample holds
-  // NaN: a threshold would turn it into a code like any other, and a sum into a confident answer. y is then half written.
+  // NaN, if there is a kernel that finds it: a threshold would turn it into a code like any other, and a sum into a confident answer. y is then half written.
   void run(const std::byte* x, std::byte* y, std::size_t rows);
 
   // Throws likewise.
@@ -150,7 +150,7 @@ class Program final {
   std::size_t plan_arena(std::size_t threads, std::size_t allowed);
 
   bool holds_nan(const std::byte* x, std::size_t rows) const {
-    return holds_nan_.run(reinterpret_cast<const float*>(x), rows * input().features);
+    return holds_nan_.run != nullptr && holds_nan_.run(reinterpret_cast<const float*>(x), rows * input().features);
   }
 
   Kernel<holds_nan_kernel> holds_nan_;

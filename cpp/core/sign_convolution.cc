@@ -11,15 +11,14 @@
 namespace lowbit {
 namespace {
 
-constexpr std::size_t kMaxFeatures = std::size_t{1} << 24;
-
 Value output_map(std::size_t channels, const Value& input, const WindowSpec& window) {
   const Axis rows("window", input.height, window.rows), columns("window", input.width, window.columns);
   return map_value(Kind::real, 0, channels, rows.outputs(), columns.outputs());
 }
 
+// A step that reads the value before its result.
 std::unique_ptr<Step> filling(std::size_t result, std::unique_ptr<Step> step) {
-  step->result = result;
+  step->sources = {result - 1}, step->result = result;
   return step;
 }
 
@@ -29,9 +28,6 @@ std::unique_ptr<Program> sign_convolution(const MapShape& shape, const WindowSpe
                                           Matrix<std::uint32_t> planes, std::span<const double> scale,
                                           const std::string& level, std::size_t threads) {
   const auto& [channels, height, width] = shape;
-  require(channels >= 1 && height >= 1 && width >= 1 && channels <= kMaxFeatures && height <= kMaxFeatures &&
-              width <= kMaxFeatures && channels * height <= kMaxFeatures && channels * height * width <= kMaxFeatures,
-          "sign_convolution", "a map of 1 to 2^24 elements", std::to_string(channels) + " channels and others");
   const KernelSet kernels = select_kernels(level);
   std::vector<Value> values{map_value(Kind::real, 0, channels, height, width),
                             map_value(Kind::planes, 1, channels, height, width)};
@@ -47,7 +43,9 @@ std::unique_ptr<Program> sign_convolution(const MapShape& shape, const WindowSpe
   values.push_back(output_map(planes.rows, values[1], window));
   const PlaneWeights weights{planes, {ones.data(), planes.rows, 1}, {}, {ones.data(), 1}};
   steps.push_back(filling(2, plane_convolution(kernels, 1, values[1], values[2], window, weights, ending)));
-  return std::make_unique<Program>(std::move(values), std::move(steps), 2, threads);
+  // NaN of a training that fails is its loop's to find: it has no kernel to look for it.
+  return std::make_unique<Program>(Kernel<holds_nan_kernel>{}, std::move(values), std::move(steps), 2, threads, 0,
+                                   std::numeric_limits<std::size_t>::max());
 }
 
 }  // namespace lowbit
