@@ -1,16 +1,13 @@
 """README says what results say, and its Python runs."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-
-import lowbit
-from tests.ir.networks import float_mlp
 
 ROOT = Path(__file__).parent.parent
 
@@ -19,15 +16,44 @@ def test_tables_are_those_of_the_results() -> None:
     subprocess.run([sys.executable, ROOT / "benchmarks" / "readme.py", "--check"], check=True)
 
 
-def test_the_example_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("sklearn")
-    monkeypatch.chdir(tmp_path)
-    lowbit.write(float_mlp((64, 20, 10)), "mlp.onnx")
-    np.save("calibration.npy", np.random.default_rng(0).random((100, 64), np.float32))
-    run_example("lowbit.quantize")
-    assert "'top1'" in capsys.readouterr().out
+EXTRAS = ("h5py", "PIL", "pyarrow", "sklearn", "torch", "matplotlib", "joblib", "onnxruntime", "amaranth")
+
+
+def pasted(block: str, folder: Path, extras: tuple[str, ...]) -> str:
+    """Paste a block of README into a fresh folder, without the packages named, and return what it prints."""
+    (folder / "hidden").mkdir()
+    hide = f"import sys\nsys.modules.update(dict.fromkeys({extras!r}))\n"
+    (folder / "hidden" / "sitecustomize.py").write_text(hide)
+    (folder / "bin").mkdir()
+    for name, code in (("lowbit", "-m lowbit"), ("python", "")):
+        (folder / "bin" / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {code} "$@"\n')
+        (folder / "bin" / name).chmod(0o755)
+    names = {
+        **os.environ,
+        "PYTHONPATH": str(folder / "hidden"),
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+    }
+    work = folder / "fresh"
+    work.mkdir()
+    done = subprocess.run(
+        ["sh", "-e"], input=block, cwd=work, env=names, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_first_commands_can_be_pasted_with_the_core_alone(tmp_path: Path) -> None:
+    install, commands, *_ = blocks("")
+    assert install.startswith("pip install .")
+    out = pasted(commands, tmp_path, EXTRAS)
+    assert "top-1 96.80% of 500 samples" in " ".join(out.replace(", top-5 99.80%", "").split())
+    assert {path.name for path in (tmp_path / "fresh").iterdir()} == {"mlp.onnx", "mlp.circle", "report.html"}
+
+
+def test_the_first_python_can_be_pasted_with_the_core_alone(tmp_path: Path) -> None:
+    code = blocks("python")[0]
+    out = pasted(f"python - <<'END'\n{code}\nEND\n", tmp_path, EXTRAS)
+    assert "'top1': 0.968" in out and "'top1': 0.968" in code
 
 
 def test_the_training_example_runs() -> None:
@@ -36,9 +62,18 @@ def test_the_training_example_runs() -> None:
     assert [node.op for node in names["graph"].nodes].count("LQConv") == 5
 
 
+def blocks(language: str) -> list[str]:
+    """Return what stands between fences of a language, in order."""
+    text = (ROOT / "README.md").read_text()
+    return [
+        body
+        for kind, body in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.M)
+        if kind == language
+    ]
+
+
 def run_example(about: str) -> dict[str, Any]:
     """Run the first example that mentions something and return its names."""
-    examples = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     names: dict[str, Any] = {}
-    exec(compile(next(text for text in examples if about in text), "README.md", "exec"), names)  # noqa: S102
+    exec(compile(next(text for text in blocks("python") if about in text), "README.md", "exec"), names)  # noqa: S102
     return names

@@ -13,8 +13,6 @@ from lowbit.ir.layers import layers_of
 from tests.command import Command
 from tests.ir.networks import float_mlp
 
-pytest.importorskip("sklearn")
-
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:

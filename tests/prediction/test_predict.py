@@ -18,7 +18,6 @@ from tests.command import Command
 from tests.ir.networks import float_convnet, float_mlp
 
 image = pytest.importorskip("PIL.Image")
-pytest.importorskip("sklearn")
 
 
 @pytest.fixture

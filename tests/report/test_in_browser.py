@@ -12,8 +12,6 @@ from tests.browser import Browser, browser
 from tests.ir.networks import float_mlp
 from tests.report.test_report import HOSTILE, renamed, report
 
-pytest.importorskip("sklearn")
-
 
 @pytest.fixture(scope="module")
 def window() -> Iterator[Browser]:

@@ -22,8 +22,6 @@ from lowbit.schemes import FixedPoint
 from tests.ir.networks import float_convnet, float_mlp
 from tests.page.test_markup import Reader
 
-pytest.importorskip("sklearn")
-
 HOSTILE = "<script>document.title='owned'</script>"
 
 

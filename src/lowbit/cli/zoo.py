@@ -1,4 +1,4 @@
-"""``lowbit zoo``: networks by name, with random weights, to try and to measure."""
+"""``lowbit zoo``: networks by name, one of them trained, to try and to measure."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -24,12 +24,15 @@ def zoo(
     scheme: Annotated[
         Scheme, typer.Option("--scheme", help="float, or binary: one bit, 8-bit pixels.")
     ] = Scheme.FLOAT,
-    seed: Annotated[int, typer.Option("--seed", help="Of the random weights.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="Of random weights; else trained ones where there are."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List networks, or write one with random weights.
+    """List networks, or write one: `digits` with trained weights, the others with random ones.
 
-    Example: `lowbit zoo vgg16 -o vgg16.onnx --scheme binary`
+    Example: `lowbit zoo digits -o mlp.onnx` and `lowbit zoo vgg16 -o vgg16.onnx --scheme binary`
     """
     if name is None:
         _list(as_json)
@@ -51,16 +54,17 @@ def _list(as_json: bool) -> None:
     print_table("networks", ("name", "parameters", "input", "what"), shown)
 
 
-def _write(name: str, output: Path, scheme: Scheme, seed: int, as_json: bool) -> None:
+def _write(name: str, output: Path, scheme: Scheme, seed: int | None, as_json: bool) -> None:
     from lowbit import api
-    from lowbit.zoo import binary_graph, float_graph, network
+    from lowbit.zoo import TRAINED, binary_graph, float_graph, network, trained
 
+    known = name in TRAINED and scheme is Scheme.FLOAT and seed is None
     build = {Scheme.FLOAT: float_graph, Scheme.BINARY: binary_graph}[scheme]
-    graph = build(network(name), seed=seed)
+    graph = trained(name) if known else build(network(name), seed=seed or 0)
     api.write(graph, output)
     size = output.stat().st_size
     if as_json:
-        print_json({"output": str(output), "network": graph.name, "bytes": size})
+        print_json({"output": str(output), "network": graph.name, "bytes": size, "trained": known})
         return
-    say(f"{output}: {kilobytes(size)}")
+    say(f"{output}: {kilobytes(size)}, {'trained' if known else 'random'} weights")
     say(f"Next: lowbit inspect {output} · lowbit bench {output}", "dim")

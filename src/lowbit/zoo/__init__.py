@@ -4,10 +4,12 @@ from lowbit.zoo.architecture import Architecture, Placed, flat, parameter_count,
 from lowbit.zoo.binary_graph import binary_graph
 from lowbit.zoo.float_graph import float_graph
 from lowbit.zoo.networks import NETWORKS, network
+from lowbit.zoo.trained import TRAINED, trained
 from lowbit.zoo.weights import random_weights
 
 __all__ = [
     "NETWORKS",
+    "TRAINED",
     "Architecture",
     "Placed",
     "binary_graph",
@@ -18,4 +20,5 @@ __all__ = [
     "parameters",
     "place",
     "random_weights",
+    "trained",
 ]

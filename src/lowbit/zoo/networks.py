@@ -126,6 +126,9 @@ _ALL = (
     Architecture("mlp-784-126-126-10", _GREY, _mlp(126, 126), "perceptron of Huynh 2017"),
     Architecture("mlp-784-512-512-10", _GREY, _mlp(512, 512), "perceptron of Samragh et al. 2017"),
     Architecture("mlp-784-600-600-10", _GREY, _mlp(600, 600), "perceptron of Medus et al. 2019"),
+    Architecture(
+        "digits", (64,), (Linear(128), Activation(), Linear(_CLASSES)), "64-128-10, trained on the digits"
+    ),
     Architecture("mlp", (784,), (Linear(680), Activation("tanh"), Linear(_CLASSES)), "784-680-10, tanh"),
     Architecture("lenet", _GREY, _lenet(), "LeNet-5, 28×28"),
     Architecture("vgg-fashion", _GREY, (*_plain("32 32 M 64 64 M 128 128 M"), *_head()), "plain, 28×28"),
