@@ -42,6 +42,24 @@ def read_start(path: str | os.PathLike[str], count: int) -> bytes:
         return file.read(count)
 
 
+def list_folder(path: str | os.PathLike[str]) -> list[Path]:
+    """Return the entries of a folder in the order of their names.
+
+    Raises:
+        FileError: it cannot be read.
+    """
+    try:
+        return sorted(Path(path).iterdir())
+    except OSError as error:
+        raise FileError(
+            "the folder cannot be read",
+            where=str(path),
+            expected="a folder that may be read",
+            found=error.strerror or str(error),
+            remedy="Check the path and its permissions.",
+        ) from error
+
+
 def write_atomic(path: str | os.PathLike[str], content: bytes | bytearray | Iterable[bytes]) -> None:
     """Write a file whole or not at all.
 

@@ -178,9 +178,11 @@ def test_a_bomb_takes_no_memory(side: int) -> None:
     tracemalloc.stop()
 
 
-def test_many_pictures_have_a_limit() -> None:
-    with pytest.raises(TooLargeError, match="in all"):
-        decode_pictures([("a", encoded(COLOUR[0]))] * 5, limit=4 * COLOUR[0].size)
+def test_many_pictures_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOWBIT_MEMORY", str(4 * 5 * COLOUR[0].size))  # a byte, and four as float32
+    assert len(decode_pictures([("a", encoded(COLOUR[0]))] * 4)[0]) == 4
+    with pytest.raises(TooLargeError, match="LOWBIT_MEMORY"):
+        decode_pictures([("a", encoded(COLOUR[0]))] * 5)
 
 
 def test_mutated_pictures_are_read_or_refused() -> None:

@@ -12,8 +12,9 @@ import numpy as np
 
 from lowbit.data.batch import read_batch
 from lowbit.data.dataset import Numbers, Raw
+from lowbit.data.limits import check_samples_size
 from lowbit.errors import FileError
-from lowbit.untrusted import read_file
+from lowbit.untrusted import list_folder, read_file
 
 SHAPE, CLASSES = (3, 32, 32), 10
 MOST_BYTES = 1 << 28
@@ -25,7 +26,7 @@ _NAMES = {"train": re.compile(r"data_batch_\d(\.bin)?"), "test": re.compile(r"te
 
 def find_cifar10(folder: Path, split: str) -> list[Path]:
     """Return the files of a split in order; the binary ones where both are there."""
-    found = sorted(path for path in folder.iterdir() if _NAMES[split].fullmatch(path.name))
+    found = sorted(path for path in list_folder(folder) if _NAMES[split].fullmatch(path.name))
     return [path for path in found if path.suffix] or found
 
 
@@ -37,6 +38,8 @@ def read_cifar10(paths: list[Path]) -> Raw:
         UnsafeFileError: a batch wants to run something.
     """
     parts = [_binary(path) if path.suffix else _pickled(path) for path in paths]
+    count = sum(len(pixels) for pixels, _ in parts)
+    check_samples_size((count, *SHAPE), np.dtype(np.uint8), str(paths[0].parent))
     pixels, classes = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Raw(pixels.reshape(-1, *SHAPE), classes, (", ".join(path.name for path in paths),), pictures=True)
 

@@ -171,7 +171,9 @@ def _reals(
             "Integers do not say what they stand for: give a scale, such as --scale 1/255 (scale=1/255 in "
             "Python), or convert them to float32.",
         )
-    return samples.astype(np.float32) / np.float32(255), _BYTES
+    reals = samples.astype(np.float32)
+    reals /= np.float32(255)
+    return reals, _BYTES
 
 
 def _levels(codes: Numbers, integers: InputType, name: str) -> tuple[Floats, str]:

@@ -12,24 +12,27 @@ be made to loop by a damaged index: read a stranger's file in a process of its o
 
 import io
 import os
+import zlib
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lowbit.budget import check_budget
 from lowbit.data.dataset import Dataset, Numbers, Raw
-from lowbit.errors import DataError, FileError, MissingExtra, TooLargeError, UnsafeFileError
-from lowbit.untrusted import MAX_BYTES, read_start, write_atomic
+from lowbit.data.limits import REAL, check_expansion
+from lowbit.errors import DataError, FileError, LowbitError, MissingExtra, TooLargeError, UnsafeFileError
+from lowbit.untrusted import read_start, write_atomic
 
 if TYPE_CHECKING:
     import h5py
 
 SMALL = 1 << 16  # bytes that a data set may show without storing them
-MOST_EXPANSION = 200  # times its stored size, above that
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _FILTERS = (1, 2, 3, 32000)  # deflate, shuffle, fletcher32, lzf: those that need no plug-in
+_DEFLATE, _CHECKSUM = 1, 4  # bytes that fletcher32 puts behind
 _LABELS = "label"
 _BYTES_OF_A_NAME = 8  # the least that a name takes in a file
 
@@ -54,7 +57,9 @@ def read_one_hdf5(path: Path, input_name: str | None = None) -> Raw:
     try:
         with library.File(path, "r") as file:
             return _read(file, str(path), input_name)
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError) as error:
+    except LowbitError:
+        raise
+    except Exception as error:  # whatever the library stumbles over in a damaged file
         raise _damaged(path, "groups and data sets that can be read", str(error)[:160]) from error
 
 
@@ -96,17 +101,14 @@ def _read(file: "h5py.File", where: str, input_name: str | None) -> Raw:
     names = sorted(_names(values, f"{where}:value"), key=_record_order)
     if not names:
         raise DataError("there are no samples", where=f"{where}:value", expected="records", found="none")
-    budget, samples = MAX_BYTES, []
+    total, samples = 0, []
     for name in names:
         record = _group(values, name, f"{where}:value")
         source = _dataset(
             record, _input(record, input_name, f"{where}:value/{name}"), f"{where}:value/{name}"
         )
-        budget -= source.nbytes
-        if budget < 0:
-            raise TooLargeError(
-                "the samples are too large", where=where, expected=f"at most {MAX_BYTES} bytes"
-            )
+        total += source.nbytes + (source.nbytes + source.size * REAL)  # as records, then as one array
+        check_budget(total, where, "the samples")
         samples.append(source[()])
     labels = _dataset(file, _LABELS, where)[()] if _LABELS in file else None
     return Raw(_stacked(samples, names, where), labels, (f"no split: all {len(names)} records",))
@@ -179,10 +181,6 @@ def _dataset(parent: "h5py.Group", name: str, where: str) -> "h5py.Dataset":
         raise _damaged(where, f"a data set {name}", type(dataset).__name__)
     if dataset.is_virtual or dataset.external:
         raise _unsafe(place, "a virtual data set" if dataset.is_virtual else "data in another file")
-    properties = dataset.id.get_create_plist()
-    filters = [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
-    if any(code not in _FILTERS for code in filters):
-        raise _unsafe(place, f"a filter that needs a plug-in: {filters}")
     if dataset.shape is None or dataset.dtype.kind not in "fiub":
         raise DataError("a data set holds no numbers", where=place, found=str(dataset.dtype))
     _check_size(dataset, place)
@@ -198,17 +196,39 @@ def _check_link(parent: "h5py.Group", name: str, where: str) -> None:
 
 
 def _check_size(dataset: "h5py.Dataset", where: str) -> None:
-    """Refuse a shape that its stored bytes do not account for."""
-    size = prod(dataset.shape) * dataset.dtype.itemsize
+    """Refuse a shape that its stored bytes do not account for, and chunks that unpack to more than one."""
     stored = dataset.id.get_storage_size()
-    allowed = min(MAX_BYTES, max(SMALL, MOST_EXPANSION * stored))
-    if size > allowed:
-        raise TooLargeError(
-            "a data set claims more than it holds",
-            where=where,
-            expected=f"at most {allowed} bytes from {stored} stored",
-            found=f"{size} bytes",
-        )
+    check_expansion(prod(dataset.shape) * dataset.dtype.itemsize, stored, where, small=SMALL)
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
+    if any(code not in _FILTERS for code in filters) or len(set(filters)) != len(filters):
+        raise _unsafe(where, f"filters that need a plug-in, or one twice: {filters}")
+    if dataset.chunks is not None:
+        size = prod(dataset.chunks) * dataset.dtype.itemsize
+        check_expansion(size, stored, where, small=SMALL)
+        if _DEFLATE in filters:
+            _check_chunks(dataset, size, filters, where)
+
+
+def _check_chunks(dataset: "h5py.Dataset", size: int, filters: list[int], where: str) -> None:
+    """Unpack every chunk as far as a chunk goes: the library would go on to wherever its data lead."""
+    for index in range(dataset.id.get_num_chunks()):
+        chunk = dataset.id.get_chunk_info(index)
+        if chunk.size > dataset.file.id.get_filesize():
+            raise _damaged(where, "chunks inside the file", f"one of {chunk.size} bytes")
+        mask, content = dataset.id.read_direct_chunk(chunk.chunk_offset)
+        skipped = bool(mask >> filters.index(_DEFLATE) & 1)
+        unpacking = zlib.decompressobj()
+        if not skipped:
+            unpacking.decompress(content, size + _CHECKSUM)
+        if unpacking.unconsumed_tail:
+            raise TooLargeError(
+                "a chunk expands too far",
+                where=where,
+                expected=f"{size} bytes, as the file says",
+                found=f"more, from {len(content)} stored",
+                remedy="Write it again.",
+            )
 
 
 def _unsafe(where: str, found: str) -> UnsafeFileError:

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from lowbit.budget import budget
 from lowbit.data.dataset import Numbers, Raw
-from lowbit.errors import DataError, FileError, TooLargeError
-from lowbit.untrusted import MAX_BYTES, read_file
+from lowbit.data.limits import check_expansion, check_samples_size
+from lowbit.errors import DataError, FileError
+from lowbit.untrusted import list_folder, read_file
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _PREFIXES = {"train": "train", "test": "t10k|test"}
@@ -38,7 +40,7 @@ def read_idx_folder(folder: Path, split: str) -> Raw:
             "the folder holds no images of this split",
             where=str(folder),
             expected=f"a file like {_PREFIXES[split].split('|')[0]}-images-idx3-ubyte, .gz or not",
-            found=", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing",
+            found=", ".join(sorted(path.name for path in list_folder(folder))[:8]) or "nothing",
         )
     classes = None if labels is None else read_idx(labels)
     return Raw(read_idx(images), classes, (f"{split}: {images.name}",), pictures=True)
@@ -46,33 +48,32 @@ def read_idx_folder(folder: Path, split: str) -> Raw:
 
 def holds_idx(folder: Path) -> bool:
     """Whether some file there is called as idx files are."""
-    return any(_NAME.search(path.name) for path in folder.iterdir())
+    return any(_NAME.search(path.name) for path in list_folder(folder))
 
 
-def read_idx(path: Path, limit: int = MAX_BYTES) -> Numbers:
+def read_idx(path: Path) -> Numbers:
     """Return the array of an idx file.
 
     Args:
         path: plain or gzip.
-        limit: the most bytes that the array may take.
 
     Raises:
         FileError: wrong magic number, or more or fewer bytes than the header says.
-        TooLargeError: the header asks for more than ``limit``.
+        TooLargeError: the header asks for more than the memory budget, or than its gzip data account for.
     """
-    raw = read_file(path, limit=limit)
+    raw = read_file(path, limit=budget())
     stream: io.BufferedIOBase = io.BytesIO(raw)
     if raw[:2] == b"\x1f\x8b":
         stream = gzip.GzipFile(fileobj=stream)
     try:
-        return _parse(stream, str(path), limit)
-    except (EOFError, OSError, zlib.error) as error:
+        return _parse(stream, str(path), len(raw))
+    except (EOFError, OSError, zlib.error, MemoryError) as error:
         raise _damaged(path, "gzip data that ends where it should", str(error)) from error
 
 
 def _find(folder: Path, split: str, what: str) -> Path | None:
     pattern = re.compile(rf"(^|[-_.])({_PREFIXES[split]})[-_.]{what}[-_.]idx\d")
-    found = sorted(path for path in folder.iterdir() if pattern.search(path.name))
+    found = sorted(path for path in list_folder(folder) if pattern.search(path.name))
     plain = [path for path in found if path.suffix != ".gz"] or found
     if len(plain) > 1:
         raise DataError(
@@ -85,7 +86,7 @@ def _find(folder: Path, split: str, what: str) -> Path | None:
     return plain[0] if plain else None
 
 
-def _parse(stream: io.BufferedIOBase, where: str, limit: int) -> Numbers:
+def _parse(stream: io.BufferedIOBase, where: str, stored: int) -> Numbers:
     magic = stream.read(4)
     if len(magic) != 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or not 1 <= magic[3] <= 8:
         raise _damaged(where, "an idx file: two zero bytes, a type, 1 to 8 axes", magic.hex(" ") or "nothing")
@@ -94,10 +95,8 @@ def _parse(stream: io.BufferedIOBase, where: str, limit: int) -> Numbers:
         raise _damaged(where, f"{magic[3]} lengths", f"{len(header)} bytes")
     shape = tuple(int.from_bytes(header[at : at + 4], "big") for at in range(0, len(header), 4))
     size = prod(shape) * dtype.itemsize
-    if size > limit:
-        raise TooLargeError(
-            "the array is too large", where=where, expected=f"at most {limit} bytes", found=f"{size} bytes"
-        )
+    check_samples_size(shape, dtype, where)
+    check_expansion(size, stored, where)
     content = _read_at_most(stream, size + 1)
     if len(content) != size:
         raise _damaged(

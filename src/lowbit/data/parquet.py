@@ -3,27 +3,32 @@
     img (or image): {bytes, path}, or bytes      a whole PNG or JPEG file in every row
     label (or labels, fine_label, target): int   the class
 
-The structure is parsed by the Arrow library: read a stranger's file in a process of its own. What the file
-claims to expand to is checked first.
+The structure is parsed by the Arrow library: read a stranger's file in a process of its own. What its pages
+unpack to is known before (`parquet_pages`), and rows are taken a few at a time, because a dictionary of a few
+bytes may stand for any number of pictures.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lowbit.budget import budget
 from lowbit.data.dataset import Numbers, Raw
+from lowbit.data.limits import check_expansion
+from lowbit.data.parquet_pages import unpacked_pages
 from lowbit.data.pictures import decode_pictures
-from lowbit.errors import DataError, FileError, MissingExtra, TooLargeError
-from lowbit.untrusted import MAX_BYTES, read_file
-
-SMALL = 1 << 26  # bytes that any file may expand to
-MOST_EXPANSION = 200  # times its size, above that
+from lowbit.errors import DataError, FileError, LowbitError, MissingExtra, TooLargeError
+from lowbit.untrusted import list_folder, read_file
 
 _PICTURES = ("img", "image", "picture")
 _LABELS = ("label", "labels", "fine_label", "target")
 _MOST_STRINGS, _MOST_ITEMS = 1 << 24, 1 << 20  # of the file's own tables
+_ROWS, _BATCH_BYTES = 256, 1 << 26  # taken at a time, at most
+_FEW, _BYTES_OF_A_ROW = 1 << 16, 16  # rows that any file may have; beyond, the least that a picture takes
 
 
 def read_parquet(paths: list[Path], input_name: str | None = None) -> Raw:
@@ -39,90 +44,154 @@ def read_parquet(paths: list[Path], input_name: str | None = None) -> Raw:
         TooLargeError: it expands too far.
         MissingExtra: pyarrow or Pillow is not installed.
     """
-    tables = [_table(path, input_name) for path in paths]
-    pictures, lossy = decode_pictures(
-        item for path, (column, _) in zip(paths, tables, strict=True) for item in _contents(column, path)
-    )
-    labels = [labels for _, labels in tables if labels is not None]
-    joined = np.concatenate(labels) if len(labels) == len(tables) else None
+    labels: list[Numbers] = []
+    files = [_File.opened(path, input_name) for path in paths]
+    pictures, lossy = decode_pictures(item for file in files for item in file.contents(labels))
+    joined = np.concatenate(labels) if all(file.label for file in files) else None
     return Raw(pictures, joined, (", ".join(path.name for path in paths),), lossy, pictures=True)
 
 
 def find_parquet(folder: Path, split: str) -> list[Path]:
     """Return the files of a split in order: ``train.parquet``, or its numbered parts."""
+    inner = folder / "data"
+    entries = (*list_folder(folder), *(list_folder(inner) if inner.is_dir() else ()))
     return sorted(
         path
-        for path in (*folder.glob("*.parquet"), *folder.glob("data/*.parquet"))
-        if path.stem == split or path.stem.startswith((f"{split}-", f"{split}_"))
+        for path in entries
+        if path.suffix == ".parquet"
+        and (path.stem == split or path.stem.startswith((f"{split}-", f"{split}_")))
     )
 
 
-def _table(path: Path, input_name: str | None) -> tuple[Any, Numbers | None]:
-    """Return the column of picture files, and the classes."""
-    arrow, parquet = _arrow()
-    content = read_file(path)
-    try:
-        file = parquet.ParquetFile(
-            arrow.BufferReader(content),
-            thrift_string_size_limit=_MOST_STRINGS,
-            thrift_container_size_limit=_MOST_ITEMS,
-        )
-        _check_size(file.metadata, len(content), path)
-        names = file.schema_arrow.names
-        picture = _column(names, (input_name,) if input_name else _PICTURES)
-        label = _column(names, _LABELS)
-        if picture is None:
-            raise DataError(
-                "the file names no pictures",
-                where=str(path),
-                expected=f"a column {input_name or ' or '.join(_PICTURES)}",
-                found=", ".join(names[:8]) or "nothing",
-                remedy="Say which column with an input name.",
+@dataclass(frozen=True, eq=False)
+class _File:
+    """An open file.
+
+    Attributes:
+        path: of it.
+        file: Arrow's.
+        picture, label: names of the columns; no label is "".
+        leaf: the column of bytes, which is inside the pictures' column where that is a structure.
+        rows: to be taken at a time.
+    """
+
+    path: Path
+    file: Any
+    picture: str
+    label: str
+    leaf: str
+    rows: int
+
+    @classmethod
+    def opened(cls, path: Path, input_name: str | None) -> "_File":
+        """Open a file and check what it would take."""
+        arrow, parquet = _arrow()
+        content = read_file(path, limit=budget())
+        with _ours(path):
+            file = parquet.ParquetFile(
+                arrow.BufferReader(content),
+                thrift_string_size_limit=_MOST_STRINGS,
+                thrift_container_size_limit=_MOST_ITEMS,
             )
-        table = file.read(columns=[name for name in (picture, label) if name], use_threads=False)
-        table.validate(full=True)
-        return table.column(picture), None if label is None else _classes(table.column(label), arrow, path)
-    except (arrow.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError) as error:
+            schema = file.schema_arrow
+            picture = _column(schema.names, (input_name,) if input_name else _PICTURES)
+            if picture is None:
+                raise DataError(
+                    "the file names no pictures",
+                    where=str(path),
+                    expected=f"a column {input_name or ' or '.join(_PICTURES)}",
+                    found=", ".join(schema.names[:8]) or "nothing",
+                    remedy="Say which column with an input name.",
+                )
+            label = _column(schema.names, _LABELS) or ""
+            leaf = _leaf(schema.field(picture), arrow, path)
+            if label and not arrow.types.is_integer(schema.field(label).type):
+                raise _no_classes(path, str(schema.field(label).type))
+            largest = _check_pages(file.metadata, content, {leaf, label}, path)
+            return cls(path, file, picture, label, leaf, max(1, min(_ROWS, _BATCH_BYTES // max(largest, 1))))
+
+    def contents(self, labels: list[Numbers]) -> Iterator[tuple[str, bytes]]:
+        """Yield a name and the bytes of every picture file; append the classes to a list."""
+        columns, row = [self.leaf, *([self.label] if self.label else [])], 0
+        with _ours(self.path):
+            batches = self.file.iter_batches(batch_size=self.rows, columns=columns, use_threads=False)
+        while True:
+            with _ours(self.path):
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                batch.validate(full=True)
+                pictures = batch.column(self.picture).to_pylist()
+                if self.label:
+                    classes = batch.column(self.label)
+                    if classes.null_count:
+                        raise _no_classes(self.path, f"{classes.null_count} empty")
+                    labels.append(np.asarray(classes.to_numpy(zero_copy_only=False)))
+            for value in pictures:
+                content = value.get("bytes") if isinstance(value, dict) else value
+                where = f"{self.path}, row {row}"
+                if not isinstance(content, bytes):
+                    found = type(content).__name__
+                    raise DataError(
+                        "a row holds no picture", where=where, expected="the bytes of a file", found=found
+                    )
+                yield where, content
+                row += 1
+
+
+@contextmanager
+def _ours(path: Path) -> Iterator[None]:
+    """Let whatever the library raises be an error of ours."""
+    try:
+        yield
+    except LowbitError:
+        raise
+    except Exception as error:
         raise _damaged(path, str(error)) from error
 
 
-def _classes(column: Any, arrow: Any, path: Path) -> Numbers:
-    if not arrow.types.is_integer(column.type) or column.null_count:
-        found = f"{column.type}, {column.null_count} empty"
-        raise DataError("labels are no class numbers", where=str(path), expected="integers", found=found)
-    return np.asarray(column.to_numpy())
-
-
-def _check_size(metadata: Any, size: int, path: Path) -> None:
-    claimed = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
-    allowed = min(MAX_BYTES, max(SMALL, MOST_EXPANSION * size))
-    if not 0 <= claimed <= allowed or metadata.num_rows > allowed:
-        raise TooLargeError(
-            "the file expands too far",
-            where=str(path),
-            expected=f"at most {allowed} bytes from {size}",
-            found=f"{claimed} bytes, {metadata.num_rows} rows",
+def _leaf(field: Any, arrow: Any, path: Path) -> str:
+    """Return the name of the column of bytes."""
+    kind, name = field.type, str(field.name)
+    if arrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        kind, name = kind.field("bytes").type, f"{name}.bytes"
+    if not (arrow.types.is_binary(kind) or arrow.types.is_large_binary(kind)):
+        raise DataError(
+            "the column holds no pictures",
+            where=f"{path}:{field.name}",
+            expected="bytes, or a structure with bytes",
+            found=str(field.type)[:80],
         )
+    return name
+
+
+def _check_pages(metadata: Any, content: bytes, leaves: set[str], path: Path) -> int:
+    """Refuse what expands too far; return the bytes of the largest page of the columns that are read."""
+    where, view, total, largest = str(path), memoryview(content), 0, 0
+    if metadata.num_rows > max(_FEW, len(content) // _BYTES_OF_A_ROW):
+        raise TooLargeError(
+            "the file has more rows than pictures could be in it",
+            where=where,
+            expected=f"at most {max(_FEW, len(content) // _BYTES_OF_A_ROW)} rows from {len(content)} bytes",
+            found=str(metadata.num_rows),
+        )
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for chunk in map(group.column, range(group.num_columns)):
+            if chunk.path_in_schema in leaves:
+                starts = [chunk.dictionary_page_offset or 0, chunk.data_page_offset or 0]
+                start = min(offset for offset in starts if offset > 0)
+                unpacked, page = unpacked_pages(view, start, chunk.total_compressed_size, where)
+                total, largest = total + unpacked, max(largest, page)
+    check_expansion(total, len(content), where)
+    return largest
+
+
+def _no_classes(path: Path, found: str) -> DataError:
+    return DataError("labels are no class numbers", where=str(path), expected="integers", found=found)
 
 
 def _column(names: list[str], wanted: tuple[str, ...]) -> str | None:
     return next((name for name in wanted if name in names), None)
-
-
-def _contents(column: Any, path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield a name and the bytes of every picture file."""
-    for row, item in enumerate(column):
-        value = item.as_py()
-        content = value.get("bytes") if isinstance(value, dict) else value
-        where = f"{path}, row {row}"
-        if not isinstance(content, bytes):
-            raise DataError(
-                "a row holds no picture",
-                where=where,
-                expected="the bytes of a file",
-                found=type(content).__name__,
-            )
-        yield where, content
 
 
 def _arrow() -> tuple[Any, Any]:

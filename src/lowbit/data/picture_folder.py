@@ -12,7 +12,7 @@ import numpy as np
 from lowbit.data.dataset import Raw
 from lowbit.data.pictures import SUFFIXES, decode_pictures
 from lowbit.errors import DataError
-from lowbit.untrusted import read_file
+from lowbit.untrusted import list_folder, read_file
 
 MOST_BYTES = 1 << 26
 """The most that one picture file may have."""
@@ -57,4 +57,5 @@ def _roots(folder: Path) -> list[Path]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    return (path for path in root.glob("*/*") if path.suffix.lower() in SUFFIXES)
+    folders = (path for path in list_folder(root) if path.is_dir())
+    return (path for each in folders for path in list_folder(each) if path.suffix.lower() in SUFFIXES)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.data.limits import check_samples_size
 from lowbit.errors import DataError, FileError, MissingExtra, TooLargeError
-from lowbit.untrusted import MAX_BYTES
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -65,12 +65,11 @@ def damaged_picture(where: str, found: str) -> FileError:
     )
 
 
-def decode_pictures(files: Iterable[tuple[str, bytes]], limit: int = MAX_BYTES) -> tuple[Pictures, str]:
+def decode_pictures(files: Iterable[tuple[str, bytes]]) -> tuple[Pictures, str]:
     """Return pictures ``[n, c, h, w]`` and what is lossy about them: ``JPEG q75``, or nothing.
 
     Args:
         files: a name for messages, and the bytes of a picture file.
-        limit: the most bytes that all pixels may take.
 
     Raises:
         DataError: no pictures, other sizes or colours than the first, neither grey nor RGB.
@@ -84,8 +83,7 @@ def decode_pictures(files: Iterable[tuple[str, bytes]], limit: int = MAX_BYTES) 
         picture, quality = _decode(content, where, pictures[0].shape if pictures else None)
         pictures.append(picture)
         lossy.add(quality)
-        if len(pictures) * picture.size > limit:
-            raise _too_large(where, f"{limit} bytes of pixels in all", "more")
+        check_samples_size((len(pictures), *picture.shape), picture.dtype, where)
     if not pictures:
         raise DataError("there are no pictures", expected=f"files of {', '.join(_FORMATS)}", found="none")
     lossy.discard("")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lowbit.data.dataset import Raw
 from lowbit.errors import DataError, FileError
-from lowbit.untrusted import read_file
+from lowbit.untrusted import list_folder, read_file
 
 VARIABLE = "LOWBIT_DATA"
 DEBIAN = Path("/usr/share/datasets")
@@ -145,7 +145,7 @@ def checked(name: str, folder: Path, split: str, raw: Raw) -> Raw:
             found=f"{len(raw.samples)}",
             remedy="Fetch it again, or load the folder by its path.",
         )
-    files = {unpacked_name(path): path for path in sorted(folder.iterdir(), reverse=True)}
+    files = {unpacked_name(path): path for path in reversed(list_folder(folder))}
     known = published.checksums[split]
     present = [file for file in known if file in files]
     for file in present:

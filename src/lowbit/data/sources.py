@@ -17,7 +17,8 @@ from lowbit.data.npz import read_npy, read_npz
 from lowbit.data.parquet import find_parquet, read_parquet
 from lowbit.data.picture_folder import holds_pictures, read_picture_folder
 from lowbit.data.published import PUBLISHED, checked, find_published
-from lowbit.errors import DataError
+from lowbit.errors import DataError, FileError, TooLargeError
+from lowbit.untrusted import list_folder
 
 Source = str | os.PathLike[str] | npt.ArrayLike
 
@@ -68,7 +69,18 @@ def load(
         raw, name = _arrays(source), "array"
         return make_dataset(raw, name, limit=limit, normalize=normalize, scale=scale, network=network)
     name = os.fspath(source)
-    raw = _named(name, split, folder) if name in NAMES else _read(Path(name), split, input_name)
+    try:
+        raw = _named(name, split, folder) if name in NAMES else _read(Path(name), split, input_name)
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise FileError(
+            "the data cannot be read",
+            where=name,
+            expected="a file or folder that may be read",
+            found=error.strerror or str(error),
+            remedy="Check the path and its permissions.",
+        ) from error
+    except MemoryError as error:
+        raise TooLargeError("there is no memory for the data", where=name, found=str(error)[:160]) from error
     return make_dataset(raw, name, limit=limit, normalize=normalize, scale=scale, network=network)
 
 
@@ -136,5 +148,5 @@ def _read_folder(folder: Path, split: str, input_name: str | None) -> Raw:
         f"the folder holds no data of the split {split}",
         where=str(folder),
         expected="idx files, CIFAR-10's batches, Parquet, or pictures in folders of classes",
-        found=", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing",
+        found=", ".join(sorted(path.name for path in list_folder(folder))[:8]) or "nothing",
     )
