@@ -242,7 +242,7 @@ AFFINE_RULES: dict[str, tuple[str, QuantizationParameters | None, str]] = {
     "two scales for activations": ("x/codes", _scale([1, 1], [0, 0]), "do not match axis 0"),
     "scales of another axis": ("fc1/weights", _scale([1] * 5, [0] * 5, 1), "do not match axis 0"),
     "zero points of another length": ("fc1/weights", _scale([1] * 5, [0] * 4), "do not match the scales"),
-    "weights without a scale": ("fc1/weights", None, "weights have no scale"),
+    "weights without a scale": ("fc1/weights", None, "integers have no scale"),
 }
 
 

@@ -183,10 +183,9 @@ def test_codes_that_a_file_cannot_hold_are_refused() -> None:
 
 def test_operator_without_a_place_is_named() -> None:
     graph = Graph("g", ("x",), ("y",), values={"x": Value("x", "float32", (1, 2))})
-    graph.add_constant("c", [1.0, 2.0])
-    graph.nodes = [Node("PRelu", ("x", "c"), ("y",), {}, "slope")]
+    graph.nodes = [Node("LRN", ("x",), ("y",), {"size": 1}, "slope")]
     infer(graph)
-    with pytest.raises(UnsupportedError, match=r"slope.*PRelu"):
+    with pytest.raises(UnsupportedError, match=r"slope.*LRN"):
         content_of(graph)
 
 

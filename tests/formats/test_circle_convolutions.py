@@ -170,9 +170,7 @@ def test_maps_as_output_and_input_keep_their_axes() -> None:
 @pytest.mark.parametrize(
     ("op", "attributes"),
     [
-        ("MaxPool", {"kernel_shape": (2, 2), "pads": (1, 0, 0, 0)}),
         ("MaxPool", {"kernel_shape": (2, 2), "dilations": (2, 2)}),
-        ("AveragePool", {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1), "count_include_pad": 1}),
     ],
 )
 def test_pools_that_the_format_does_not_have_are_refused(op: str, attributes: dict[str, object]) -> None:

@@ -1,5 +1,6 @@
 """The tables under construction while a graph is written."""
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -26,8 +27,8 @@ from lowbit.schemes import Affine, LearnedBasis
 CODE_MOVERS = ("MaxPool", "GlobalMaxPool", "Flatten", "Reshape", "Concat")
 """Operators that stand between low-bit layers and let codes through."""
 
-_TWO = ("ADD", "DEQUANTIZE", "LOGISTIC", "MAX_POOL_2D", "PAD", "RELU", "SOFTMAX", "TANH")
-_VERSIONS = {"CONV_2D": 3, "FULLY_CONNECTED": 5, **dict.fromkeys(_TWO, 2)}
+_TWO = ("ADD", "DEQUANTIZE", "LOGISTIC", "MAX_POOL_2D", "PAD", "PADV2", "RELU", "SOFTMAX", "TANH")
+_VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 5, **dict.fromkeys(_TWO, 2)}
 """Operator versions that allow int8; floats are allowed in every version."""
 
 
@@ -99,6 +100,22 @@ class Exporter:
         self._maps[name] = self._add(Tensor(shape, dtype, 0, name, quantization))  # type: ignore[arg-type]
         return self._maps[name]
 
+    def alias(self, name: str, index: int, *, as_map: bool) -> None:
+        """Let a value be a tensor that there is already: in the layout of maps, or as it is."""
+        (self._maps if as_map else self._indices)[name] = index
+
+    def scalar(self, name: str, number: float, like: int) -> int:
+        """Return the tensor of one number, of the type of another tensor; a code is that number itself."""
+        pattern = self._tensors[like]
+        dtype = np.int8 if pattern.type == TENSOR_TYPES["int8"] else np.float32
+        return self.constant(
+            name, np.array([number], dtype), pattern.quantization if dtype is np.int8 else None
+        )
+
+    def is_int8(self, index: int) -> bool:
+        """Return whether a tensor holds 8-bit codes."""
+        return self._tensors[index].type == TENSOR_TYPES["int8"]
+
     def constant(
         self, name: str, data: npt.NDArray[Any], quantization: QuantizationParameters | None = None
     ) -> int:
@@ -127,6 +144,26 @@ class Exporter:
         scale = (source.integer_scale()[0] * weights.integer_scale()).astype(np.float32)
         parameters = QuantizationParameters(scale=scale, zero_point=np.zeros(len(scale), np.int64))
         return self.constant(node.inputs[2], self.graph.constant(node.inputs[2]), parameters)
+
+    def depthwise_weights(self, name: str) -> int:
+        """Return the tensor [1, h, w, o] of codes [o, h, w, 1], whose scales lie along its last axis."""
+        value = self.graph.value(name)
+        assert isinstance(value.encoding, Affine) and value.data is not None
+        moved = np.ascontiguousarray(np.asarray(value.data, np.uint8).transpose(3, 1, 2, 0))
+        data = np.bitwise_xor(moved, np.uint8(128)).view(np.int8)
+        parameters = replace(_quantization(value.encoding, name), quantized_dimension=3)
+        return self.constant(name, data, parameters)
+
+    def is_free(self, name: str, data: npt.NDArray[Any]) -> bool:
+        """Return whether a constant of that name is not there yet, or has just this content."""
+        if name not in self._indices:
+            return True
+        stored = self.buffers[self._tensors[self._indices[name]].buffer].data
+        return stored is not None and stored.tobytes() == data.tobytes()
+
+    def like(self, stem: str, pattern: int) -> int:
+        """Add a computed tensor of the shape and type of another; return its index."""
+        return self.made_up(stem, self._tensors[pattern].shape, pattern)
 
     def made_up(self, stem: str, shape: tuple[int, ...], like: int) -> int:
         """Add a computed tensor that the graph does not have, of the type of another; return its index."""

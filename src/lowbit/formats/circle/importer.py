@@ -1,6 +1,7 @@
 """The graph under construction while a Circle or TFLite file is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -9,16 +10,26 @@ import numpy.typing as npt
 from lowbit.errors import LowbitError, ModelFormatError, UnsupportedError
 from lowbit.formats.batch import BATCH
 from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC
-from lowbit.formats.circle.schema import FUSED_ACTIVATIONS, TENSOR_TYPES, Operator, Tensor
+from lowbit.formats.circle.schema import (
+    FUSED_ACTIVATIONS,
+    TENSOR_TYPES,
+    Operator,
+    QuantizationParameters,
+    Tensor,
+)
 from lowbit.formats.circle.structure import Structure, require
 from lowbit.ir import DTYPES, Graph, Node, Value
 from lowbit.ir.graph import Attribute, Shape
 from lowbit.schemes import Affine, Encoding
 
+LOWEST = float(np.finfo(np.float32).min)
+"""What pads a map so that it never is a maximum."""
+
 CODES, LINEAR = "/codes", "_linear"
 """Endings of names that are made up: codes of a value or layer, a value before its fused activation."""
 
 Made = TypeVar("Made")
+Attributes = Mapping[str, Attribute]
 
 _TYPES = {code: name for name, code in TENSOR_TYPES.items()}
 
@@ -31,7 +42,7 @@ class Importer:
         graph: what has been built so far.
         folded: integer tensors worked out while reading (shapes), -1 for an open length.
         codings: encodings of float tensors that are read as codes.
-        padding: pads of tensors that only add zeros around another, by tensor: that other, pads.
+        padding: tensors that only add numbers around another map: that, pads, the number.
     """
 
     def __init__(self, structure: Structure) -> None:
@@ -39,9 +50,10 @@ class Importer:
         self.graph = Graph(structure.subgraph.name)
         self.folded: dict[int, npt.NDArray[Any]] = {}
         self.codings: dict[int, Encoding] = {}
-        self.padding: dict[int, tuple[int, tuple[int, ...]]] = {}
+        self.padding: dict[int, tuple[int, tuple[int, ...], float]] = {}
         self._values: dict[int, str] = {}
         self._maps: dict[int, str] = {}
+        self._reals: dict[str, str] = {}
         self._taken: set[str] = set()
         self._node_names: set[str] = set()
         self._names = [
@@ -72,6 +84,8 @@ class Importer:
 
     def value(self, index: int) -> str:
         """Return the name of the tensor's value, adding it to the graph when it is new."""
+        if index in self.padding:
+            self.map(index)
         if index not in self._values and index in self._maps:
             value = self.graph.value(self._maps[index])
             shape = tuple(value.shape[axis] for axis in TO_NHWC)
@@ -85,10 +99,15 @@ class Importer:
 
     def is_map(self, index: int) -> bool:
         """Return whether a tensor [n, h, w, c] is known as a value [n, c, h, w]."""
-        return index in self._maps
+        return index in self._maps or index in self.padding
 
     def map(self, index: int) -> str:
         """Return the value [n, c, h, w] of a tensor [n, h, w, c], moving its axes where nobody did yet."""
+        if index not in self._maps and index in self.padding:
+            inner, pads, fill = self.padding[index]
+            edges = (0, 0, *pads[:2], 0, 0, *pads[2:])
+            operands = self.map(inner), *self.pad_operands(index, edges, fill)
+            self.node("Pad", operands, self.map_output(index))
         if index not in self._maps:
             source = self.value(index)
             value = self.graph.value(source)
@@ -112,14 +131,40 @@ class Importer:
 
     def moved_constant(self, index: int, order: tuple[int, ...], place: str) -> str:
         """Return a float constant with its axes moved, under the name of the tensor."""
-        data, encoding = self.constant(index), self.encoding(index)
-        require(data is not None, "weights are computed", place, "a constant", "a tensor")
-        assert data is not None
+        if self.constant(index) is None:
+            raise unsupported("weights are computed", place, "a constant", "a tensor")
         if index not in self._maps:
-            real = data.astype(np.float32) if encoding is None else encoding.decode(_unsigned(data))
-            moved = np.ascontiguousarray(real.transpose(order))
+            moved = np.ascontiguousarray(self.decoded(index).transpose(order))
             self._maps[index] = self.graph.add_constant(self.name(index), moved)
         return self._maps[index]
+
+    def decoded(self, index: int) -> npt.NDArray[np.float32]:
+        """Return a constant as floats: ``scale (q - zero_point)``, per tensor or along an axis."""
+        data, parameters = self.constant(index), self.tensor(index).quantization
+        assert data is not None
+        if (
+            data.dtype.kind == "f"
+            or parameters is None
+            or parameters.scale is None
+            or not len(parameters.scale)
+        ):
+            return data.astype(np.float32)
+        scale, place = parameters.scale.astype(np.float64), f"{self.structure.where}, tensor {index}"
+        zero = np.zeros(1, np.int64) if parameters.zero_point is None else parameters.zero_point
+        axis = parameters.quantized_dimension if len(scale) > 1 else 0
+        fits = len(scale) == 1 or (0 <= axis < data.ndim and data.shape[axis] == len(scale))
+        require(
+            fits and len(zero) in (1, len(scale)),
+            "scales do not match an axis",
+            place,
+            data.shape,
+            len(scale),
+        )
+        column = [-1 if n == axis and len(scale) > 1 else 1 for n in range(data.ndim)]
+        centred = data.astype(np.float64) - (
+            zero.reshape(column) if len(zero) > 1 else zero[0] if len(zero) else 0
+        )
+        return (centred * (scale.reshape(column) if len(scale) > 1 else scale[0])).astype(np.float32)
 
     def map_operand(self, index: int, place: str) -> str:
         """Return what an operator on maps reads: a map, or a constant with its axes moved."""
@@ -130,9 +175,7 @@ class Importer:
         if data.ndim == 0:
             return self.float_constant(index)
         if index not in self._maps:
-            encoding = self.encoding(index)
-            real = data.astype(np.float32) if encoding is None else encoding.decode(_unsigned(data))
-            moved = real.reshape((1,) * (4 - data.ndim) + data.shape).transpose(TO_NCHW)
+            moved = self.decoded(index).reshape((1,) * (4 - data.ndim) + data.shape).transpose(TO_NCHW)
             self._maps[index] = self.graph.add_constant(self.name(index), np.ascontiguousarray(moved))
         return self._maps[index]
 
@@ -142,11 +185,14 @@ class Importer:
 
     def float_constant(self, index: int) -> str:
         """Return a tensor as a float value: a constant that holds codes is decoded."""
-        encoding = self.encoding(index)
-        if encoding is None or self.constant(index) is None or index in self._values:
+        data, parameters = self.constant(index), self.tensor(index).quantization
+        scaled = parameters is not None and parameters.scale is not None and len(parameters.scale)
+        if index in self._values or data is None:
             return self.value(index)
-        decoded = encoding.decode(_unsigned(self.structure.constants[index]))
-        self._values[index] = self.graph.add_constant(self.name(index), decoded)
+        if data.dtype.kind != "f" and not scaled:
+            place = f"{self.structure.where}, tensor {index} ({self.tensor(index).name[:80]})"
+            raise unsupported("integers have no scale", place, "floats, or integers with a scale", data.dtype)
+        self._values[index] = self.graph.add_constant(self.name(index), self.decoded(index))
         return self._values[index]
 
     def int64(self, index: int) -> str:
@@ -165,63 +211,202 @@ class Importer:
         return self.graph.add(Value(self.fresh(stem), dtype, shape, None, encoding))
 
     def node(
-        self, op: str, inputs: tuple[str, ...], output: str, *, domain: str = "", **attributes: Attribute
+        self,
+        op: str,
+        inputs: tuple[str, ...],
+        output: str,
+        *,
+        domain: str = "",
+        attributes: Attributes = MappingProxyType({}),
+        **more: Attribute,
     ) -> None:
         """Append a node, called like its output."""
         name = _reserve(output.removesuffix(CODES), self._node_names)
-        self.graph.nodes.append(Node(op, inputs, (output,), attributes, name, domain))
+        self.graph.nodes.append(Node(op, inputs, (output,), {**attributes, **more}, name, domain))
 
-    def activated(self, code: int, output: int, place: str, *, as_map: bool = False) -> str:
-        """Return the name for an operator's result before its fused activation, adding the activation later.
+    def output(self, index: int, as_map: bool) -> str:
+        """Return the name of the value, or of the map, that an operator computes for a tensor."""
+        return self.map_output(index) if as_map else self.value(index)
 
-        The caller computes into the returned name and then calls `activate`.
-        """
-        if code not in FUSED_ACTIVATIONS:
-            raise UnsupportedError(
-                "the fused activation is not supported",
-                where=place,
-                expected="none, RELU or TANH",
-                found=f"code {code}",
-                remedy="Export the activation as an operator of its own.",
+    def is_coded(self, name: str) -> bool:
+        """Return whether a value holds codes."""
+        return self.graph.value(name).encoding is not None
+
+    def real(self, index: int, as_map: bool = False) -> str:
+        """Return a tensor as floats, by a ``Decode`` where it holds codes."""
+        source = self.map(index) if as_map else self.value(index)
+        if not self.is_coded(source):
+            return source
+        if source not in self._reals:
+            self._reals[source] = self.add_computed(
+                f"{source}_real", "float32", self.graph.value(source).shape
             )
-        name = self.map_output(output) if as_map else self.value(output)
-        if not FUSED_ACTIVATIONS[code]:
-            return name
-        value = self.graph.value(name)
-        return self.add_computed(name + LINEAR, value.dtype, value.shape, value.encoding)
+            self.node("Decode", (source,), self._reals[source], domain="lowbit")
+        return self._reals[source]
 
-    def activate(self, code: int, before: str, output: int) -> None:
-        """Append the fused activation, if there is one, from ``before`` to the output tensor."""
-        if FUSED_ACTIVATIONS[code]:
-            after = self.map(output) if self.is_map(output) else self.value(output)
-            self.node(FUSED_ACTIVATIONS[code], (before,), after)
+    def compute(
+        self,
+        op: str,
+        operands: tuple[str, ...],
+        index: int,
+        *,
+        code: int = 0,
+        as_map: bool = False,
+        attributes: Attributes = MappingProxyType({}),
+        place: str = "",
+    ) -> None:
+        """Append a float operator, its fused activation, and an ``Encode`` where the tensor holds codes."""
+        name = self.output(index, as_map)
+        value, function = self.graph.value(name), fused_activation(code, place)
+        coded = value.encoding is not None
+        target = self.add_computed(f"{name}_real", "float32", value.shape) if coded else name
+        fused = bool(function) and not (coded and self.implies(name, code))
+        before = self.add_computed(target + LINEAR, "float32", value.shape) if fused else target
+        self.node(op, operands, before, attributes=attributes)
+        if fused:
+            self.node(function, (before, *self.bounds(index, FUSED_ACTIVATIONS[code][1])), target)
+        if coded:
+            self.node("Encode", (target,), name, domain="lowbit")
+
+    def compute_codes(
+        self,
+        op: str,
+        operands: tuple[str, ...],
+        index: int,
+        code: int,
+        place: str,
+        *,
+        as_map: bool = False,
+        attributes: Attributes = MappingProxyType({}),
+    ) -> None:
+        """Append a layer on codes and its fused activation, which works on codes too."""
+        name, function = self.output(index, as_map), fused_activation(code, place)
+        value = self.graph.value(name)
+        if not function or self.implies(name, code):
+            self.node(op, operands, name, domain="lowbit", attributes=attributes)
+            return
+        before = self.add_computed(name + LINEAR, value.dtype, value.shape, value.encoding)
+        self.node(op, operands, before, domain="lowbit", attributes=attributes)
+        if function != "Clip" or value.encoding is None:
+            self.node(function, (before, *self.bounds(index, FUSED_ACTIVATIONS[code][1])), name)
+            return
+        real, clipped = (
+            self.add_computed(f"{name}_{stem}", "float32", value.shape) for stem in ("real", "clipped")
+        )
+        self.node("Decode", (before,), real, domain="lowbit")
+        self.node(function, (real, *self.bounds(index, FUSED_ACTIVATIONS[code][1])), clipped)
+        self.node("Encode", (clipped,), name, domain="lowbit")
+
+    def implies(self, name: str, code: int) -> bool:
+        """Return whether the codes of a value cannot hold what a fused activation would change."""
+        encoding, (function, bounds) = self.graph.value(name).encoding, FUSED_ACTIVATIONS[code]
+        if encoding is None or not function or encoding.channels != 1:
+            return not function
+        levels = encoding.levels()[0]
+        low, high = bounds or (0.0, np.inf)
+        clipped = np.clip(levels, low, high) if function != "Tanh" else np.tanh(levels)
+        return np.array_equal(encoding.encode(clipped), encoding.encode(levels))
+
+    def bounds(self, index: int, numbers: tuple[float, ...]) -> tuple[str, ...]:
+        """Return constants for the bounds of a clip that makes a tensor."""
+        stem = self.name(index)
+        names = zip(("low", "high"), numbers, strict=False)
+        return tuple(self.add_constant(f"{stem}_{end}", np.float32(number)) for end, number in names)
+
+    def scalar(self, index: int) -> str:
+        """Return a constant of one element as one without axes."""
+        name = self.float_constant(index)
+        if self.graph.value(name).shape == ():
+            return name
+        return self.add_constant(
+            f"{name}_scalar", np.asarray(self.graph.constant(name), np.float32).reshape(())
+        )
+
+    def number(self, index: int, place: str) -> float:
+        """Return a constant of one element; the lowest code there is stands for the lowest number."""
+        data = self.constant(index)
+        if data is None or data.size != 1:
+            raise unsupported(
+                "a number must be constant", place, "one element", None if data is None else data.shape
+            )
+        if data.dtype.itemsize == 1 and int(data.item()) == np.iinfo(data.dtype).min:
+            return LOWEST
+        return max(float(self.decoded(index).item()), LOWEST)
+
+    def pad_operands(self, index: int, edges: tuple[int, ...], fill: float) -> tuple[str, ...]:
+        """Return the constants of a Pad that makes a tensor."""
+        stem = self.name(index)
+        pads = self.add_constant(f"{stem}_pads", np.array(edges, np.int64), "int64")
+        return (pads, self.add_constant(f"{stem}_fill", np.float32(fill))) if fill else (pads,)
+
+    def coded_weights(self, index: int, *, depthwise: bool) -> str:
+        """Return constant weights as codes [o, h, w, c / group]; depthwise they are [1, h, w, o]."""
+        if not depthwise:
+            return self.value(index)
+        if index not in self._maps:
+            data, parameters = self.structure.constants[index], self.tensor(index).quantization
+            assert parameters is not None and parameters.scale is not None
+            place = f"{self.structure.where}, tensor {index} ({self.tensor(index).name[:80]})"
+            if len(parameters.scale) > 1:
+                fits = parameters.quantized_dimension == 3
+                require(fits, "scales do not match axis 3", place, 3, parameters.quantized_dimension)
+            encoding = self._affine(parameters, self.type(index), data.shape[3], place)
+            codes = np.ascontiguousarray(_unsigned(data).transpose(3, 1, 2, 0))
+            self._maps[index] = self.graph.add(Value(self.name(index), "code", codes.shape, codes, encoding))
+        return self._maps[index]
+
+    def only_reader_of_clip(self, index: int, source: str) -> tuple[str, str] | None:
+        """Take away a clip from below that was appended last and that one operator alone reads.
+
+        Returns:
+            What it reads and its bound, or None where there is no such clip.
+        """
+        subgraph = self.structure.subgraph
+        uses = sum(operator.inputs.count(index) for operator in subgraph.operators) + subgraph.outputs.count(
+            index
+        )
+        last = self.graph.nodes[-1] if self.graph.nodes else None
+        if (
+            uses != 1
+            or last is None
+            or last.op != "Clip"
+            or last.outputs != (source,)
+            or len(last.inputs) != 2
+        ):
+            return None
+        self.graph.nodes.pop()
+        del self.graph.values[source]
+        return last.inputs[0], last.inputs[1]
+
+    def encoding_of(self, index: int) -> Encoding | None:
+        """Return what codes of a computed tensor mean, or None where it holds floats."""
+        return self.codings.get(index) or self.encoding(index)
 
     def encoding(self, index: int) -> Affine | None:
-        """Return the affine encoding of an 8-bit tensor, or None for a tensor without one.
-
-        int8 is read as uint8 with everything moved by 128: ``q - z`` stays what it was.
-        """
+        """Return the affine encoding of an 8-bit tensor, or None for a tensor without one."""
         tensor = self.tensor(index)
-        parameters, shift = tensor.quantization, {"int8": 128, "uint8": 0}.get(self.type(index))
-        if parameters is None or parameters.scale is None or shift is None or not len(parameters.scale):
+        parameters, dtype = tensor.quantization, self.type(index)
+        if parameters is None or parameters.scale is None or not len(parameters.scale):
             return None
         place = f"{self.structure.where}, tensor {index} ({tensor.name[:80]})"
-        scale = parameters.scale
-        zero = np.zeros(len(scale), np.int64) if parameters.zero_point is None else parameters.zero_point
-        require(
-            len(zero) in (1, len(scale)), "zero points do not match the scales", place, len(scale), len(zero)
-        )
-        if len(scale) > 1:
-            fits = parameters.quantized_dimension == 0 and tensor.shape[:1] == (len(scale),)
-            require(fits, "scales do not match axis 0", place, tensor.shape[:1], len(scale))
-        moved = np.clip(zero, -(2**31), 2**31) + shift
-        require(
-            bool(((moved >= 0) & (moved < 256)).all()),
-            "a zero point is out of range",
-            place,
-            "8 bits",
-            zero[:4],
-        )
+        if dtype not in ("int8", "uint8"):
+            return None
+        count = len(parameters.scale)
+        if count > 1:
+            fits = parameters.quantized_dimension == 0 and tensor.shape[:1] == (count,)
+            require(fits, "scales do not match axis 0", place, tensor.shape[:1], count)
+        return self._affine(parameters, dtype, count, place)
+
+    def _affine(self, parameters: QuantizationParameters, dtype: str, channels: int, place: str) -> Affine:
+        """Return an encoding of 8 bits; int8 is read as uint8 moved by 128: ``q - z`` stays what it was."""
+        scale, zero = parameters.scale, parameters.zero_point
+        assert scale is not None
+        zero = np.zeros(len(scale), np.int64) if zero is None else zero
+        fits = len(scale) in (1, channels) and len(zero) in (1, len(scale))
+        require(fits, "zero points do not match the scales", place, len(scale), len(zero))
+        moved = np.clip(zero, -(2**31), 2**31) + (128 if dtype == "int8" else 0)
+        inside = bool(((moved >= 0) & (moved < 256)).all())
+        require(inside, "a zero point is out of range", place, "8 bits", zero[:4])
         return self.checked(
             lambda: Affine(8, scale, np.broadcast_to(moved, scale.shape).astype(np.int32)), place
         )
@@ -274,9 +459,37 @@ class Importer:
         )
 
 
+def fused_activation(code: int, place: str) -> str:
+    """Return the operator of a fused activation, "" for none.
+
+    Raises:
+        UnsupportedError: the graph has none for it.
+    """
+    if code not in FUSED_ACTIVATIONS:
+        raise UnsupportedError(
+            "the fused activation is not supported",
+            where=place,
+            expected="none, RELU, RELU_N1_TO_1, RELU6 or TANH",
+            found=f"code {code}",
+            remedy="Export the activation as an operator of its own.",
+        )
+    return FUSED_ACTIVATIONS[code][0]
+
+
 def thresholds_name(codes: str) -> str:
     """Return how the thresholds that make a value of codes are called where the file does not say."""
     return f"{codes.removesuffix(CODES)}/thresholds"
+
+
+def lengths_of(shape: Shape) -> tuple[int, ...]:
+    """Return a shape as the target of a reshape: -1 for an open length."""
+    return tuple(-1 if isinstance(extent, str) else extent for extent in shape)
+
+
+def unsupported(what: str, place: str, expected: str, found: object) -> UnsupportedError:
+    """Return the error for a valid file that lowbit cannot use."""
+    remedy = "Export the network without it, or report which network needs it."
+    return UnsupportedError(what, where=place, expected=expected, found=str(found), remedy=remedy)
 
 
 def options_of(operator: Operator, default: Any) -> Any:

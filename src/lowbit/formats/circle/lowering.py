@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import GraphError, UnsupportedError
+from lowbit.formats.circle.expand import is_expanded
 from lowbit.formats.circle.exporter import CODE_MOVERS, Exporter
 from lowbit.formats.circle.layers import BINARY, OFFSET, OFFSET_ZERO, SCALES, units_of_offsets
 from lowbit.formats.circle.layout import TO_NHWC
@@ -14,7 +15,9 @@ from lowbit.formats.circle.map_lowering import (
     affine_convolution,
     concatenation,
     convolution,
+    pad,
     pool,
+    transpose,
     whole_map,
 )
 from lowbit.formats.circle.options import Geometry, LayerOptions
@@ -25,7 +28,10 @@ from lowbit.formats.circle.schema import (
     DequantizeOptions,
     DivOptions,
     FullyConnectedOptions,
+    HardSwishOptions,
+    LeakyReluOptions,
     LogSoftmaxOptions,
+    MaximumMinimumOptions,
     MulOptions,
     QuantizationParameters,
     QuantizeOptions,
@@ -38,6 +44,7 @@ from lowbit.ir import Graph, Node, Value
 from lowbit.ir.deployed import row_length
 from lowbit.ir.infer import call_of
 from lowbit.ir.operators.windows import windows_of
+from lowbit.ir.passes import has_lines
 from lowbit.schemes import Affine, Encoding, LearnedBasis, PowerOfTwo
 
 Floats32 = npt.NDArray[np.float32]
@@ -64,7 +71,13 @@ def lower(exporter: Exporter, node: Node) -> None:
 
 def is_lowered(graph: Graph) -> bool:
     """Return whether every node has an operator without rewriting the graph first."""
-    return all((node.domain, node.op) in _LOWERINGS and _is_plain(node) for node in graph.nodes)
+    known = all((node.domain, node.op) in _LOWERINGS and _stands(graph, node) for node in graph.nodes)
+    return known and not has_lines(graph)
+
+
+def _stands(graph: Graph, node: Node) -> bool:
+    """Return whether no pass would find something to do: a Pad may belong to the layer behind it."""
+    return node.op != "Pad" and _is_plain(node) and is_expanded(graph, node)
 
 
 def _is_plain(node: Node) -> bool:
@@ -74,15 +87,19 @@ def _is_plain(node: Node) -> bool:
     return node.op != "Gemm" or (plain and attributes.get("alpha", 1.0) == attributes.get("beta", 1.0) == 1.0)
 
 
-def _elementwise(name: str, options: object = None) -> Lower:
-    """Return what lowers an operator on elements; what reads a map stays in the layout of maps."""
+def _elementwise(name: str, options: object = None, count: int | None = None) -> Lower:
+    """Return what lowers an operator on elements of the first ``count`` inputs, or of all.
+
+    What reads a map stays in the layout of maps.
+    """
 
     def run(exporter: Exporter, node: Node) -> None:
-        if any(exporter.is_map(value) for value in node.inputs):
-            inputs = tuple(_map_operand(exporter, value) for value in node.inputs)
+        operands = node.inputs[:count]
+        if any(exporter.is_map(value) for value in operands):
+            inputs = tuple(_map_operand(exporter, value) for value in operands)
             output = exporter.map_output(node.outputs[0])
         else:
-            inputs = tuple(exporter.tensor(value) for value in node.inputs)
+            inputs = tuple(exporter.tensor(value) for value in operands)
             output = exporter.tensor(node.outputs[0])
         exporter.operator(name, inputs, (output,), options)
 
@@ -98,6 +115,39 @@ def _map_operand(exporter: Exporter, name: str) -> int:
     return (
         exporter.constant(f"{name}_maps", np.ascontiguousarray(moved)) if data.ndim else exporter.tensor(name)
     )
+
+
+def _clip(exporter: Exporter, node: Node) -> None:
+    """RELU, RELU6 or RELU_N1_TO_1 where the bounds are theirs, else MAXIMUM and MINIMUM."""
+    names = [*node.inputs[1:], "", ""][:2]
+    low, high = (float(exporter.graph.constant(name)) if name else None for name in names)
+    operator = _CLIPS.get((low, high))
+    if operator is not None:
+        _elementwise(operator, count=1)(exporter, node)
+        return
+    as_map = exporter.is_map(node.inputs[0])
+    source = exporter.map(node.inputs[0]) if as_map else exporter.tensor(node.inputs[0])
+    output = exporter.map_output(node.outputs[0]) if as_map else exporter.tensor(node.outputs[0])
+    if low is not None:
+        raised = output if high is None else exporter.like(f"{node.outputs[0]}_raised", output)
+        inputs = (source, exporter.tensor(names[0]))
+        exporter.operator("MAXIMUM", inputs, (raised,), MaximumMinimumOptions())
+        source = raised
+    if high is not None:
+        inputs = (source, exporter.tensor(names[1]))
+        exporter.operator("MINIMUM", inputs, (output,), MaximumMinimumOptions())
+
+
+def _leaky(exporter: Exporter, node: Node) -> None:
+    slope = float(np.float32(call_of(exporter.graph, node).real("alpha")))  # as it is stored
+    _elementwise("LEAKY_RELU", LeakyReluOptions(slope))(exporter, node)
+
+
+def _elu(exporter: Exporter, node: Node) -> None:
+    alpha = call_of(exporter.graph, node).real("alpha")
+    if alpha != 1.0:
+        raise UnsupportedError("ELU has no factor", where=node.name, expected="alpha 1", found=str(alpha))
+    _elementwise("ELU")(exporter, node)
 
 
 def _last_axis(name: str, options: object) -> Lower:
@@ -133,23 +183,11 @@ def _gemm(exporter: Exporter, node: Node) -> None:
 
 
 def _reshape(exporter: Exporter, node: Node) -> None:
-    lengths = np.asarray(exporter.graph.constant(node.inputs[1]), np.int64)
-    source = exporter.graph.value(node.inputs[0]).shape
-    if 0 in lengths:  # ONNX: copy the input's length; this format has no such thing
-        lengths = np.array(
-            [-1 if not n and isinstance(source[i], str) else n or source[i] for i, n in enumerate(lengths)]
-        )
-    _write_reshape(exporter, node, node.inputs[1], lengths)
-
-
-def _flatten(exporter: Exporter, node: Node) -> None:
+    """Reshape and Flatten, to the shape that follows: copied and inferred lengths are worked out."""
     shape = exporter.graph.value(node.outputs[0]).shape
-    lengths = np.array([-1 if isinstance(length, str) else length for length in shape])
-    _write_reshape(exporter, node, f"{node.outputs[0]}_shape", lengths)
-
-
-def _write_reshape(exporter: Exporter, node: Node, name: str, lengths: np.ndarray) -> None:
-    target = exporter.constant(name, lengths.astype(np.int32))
+    lengths = np.array([-1 if isinstance(length, str) else length for length in shape], np.int32)
+    name = node.inputs[1] if node.op == "Reshape" and exporter.is_free(node.inputs[1], lengths) else ""
+    target = exporter.constant(name or f"{node.outputs[0]}_shape", lengths)
     inputs = (exporter.tensor(node.inputs[0]), target)
     options = ReshapeOptions(tuple(int(length) for length in lengths))
     exporter.operator("RESHAPE", inputs, (exporter.tensor(node.outputs[0]),), options)
@@ -305,25 +343,37 @@ def _learned_basis(encoding: Encoding | None, name: str) -> LearnedBasis:
     return encoding
 
 
+_CLIPS: dict[tuple[float | None, float | None], str] = {
+    (-1.0, 1.0): "RELU_N1_TO_1",
+    (0.0, 6.0): "RELU6",
+}
+
 _LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "Add"): _elementwise("ADD", AddOptions()),
-    ("", "AveragePool"): pool("AVERAGE_POOL_2D", count_include_pad=True),
+    ("", "AveragePool"): pool("AVERAGE_POOL_2D"),
+    ("", "Clip"): _clip,
     ("", "Concat"): concatenation,
     ("", "Conv"): convolution,
     ("", "Div"): _elementwise("DIV", DivOptions()),
-    ("", "Flatten"): _flatten,
+    ("", "Elu"): _elu,
+    ("", "Flatten"): _reshape,
     ("", "Gemm"): _gemm,
     ("", "GlobalAveragePool"): whole_map("MEAN"),
     ("", "GlobalMaxPool"): whole_map("REDUCE_MAX"),
+    ("", "HardSwish"): _elementwise("HARD_SWISH", HardSwishOptions()),
+    ("", "LeakyRelu"): _leaky,
     ("", "LogSoftmax"): _last_axis("LOG_SOFTMAX", LogSoftmaxOptions()),
     ("", "MaxPool"): pool("MAX_POOL_2D"),
     ("", "Mul"): _elementwise("MUL", MulOptions()),
+    ("", "PRelu"): _elementwise("PRELU"),
+    ("", "Pad"): pad,
     ("", "Relu"): _elementwise("RELU"),
     ("", "Reshape"): _reshape,
     ("", "Sigmoid"): _elementwise("LOGISTIC"),
     ("", "Softmax"): _last_axis("SOFTMAX", SoftmaxOptions(1.0)),
     ("", "Sub"): _elementwise("SUB", SubOptions()),
     ("", "Tanh"): _elementwise("TANH"),
+    ("", "Transpose"): transpose,
     ("lowbit", "AffineConv"): affine_convolution,
     ("lowbit", "AffineFullyConnected"): _affine_layer,
     ("lowbit", "Decode"): _elementwise("DEQUANTIZE", DequantizeOptions()),

@@ -6,15 +6,18 @@ import numpy as np
 
 from lowbit.errors import UnsupportedError
 from lowbit.formats.circle.exporter import Exporter
-from lowbit.formats.circle.layout import TO_NHWC, padding_of
+from lowbit.formats.circle.importer import LOWEST
+from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC, padding_of
 from lowbit.formats.circle.schema import (
     VALID,
     ConcatenationOptions,
     Conv2DOptions,
     DepthwiseConv2DOptions,
     PadOptions,
+    PadV2Options,
     Pool2DOptions,
     ReducerOptions,
+    TransposeOptions,
 )
 from lowbit.ir import Node
 from lowbit.ir.infer import call_of
@@ -46,36 +49,82 @@ def convolution(exporter: Exporter, node: Node) -> None:
 
 
 def affine_convolution(exporter: Exporter, node: Node) -> None:
-    """``AffineConv`` as CONV_2D on int8; weights stand in the graph as they stand in the file."""
+    """``AffineConv`` as CONV_2D on int8, or DEPTHWISE_CONV_2D with a group per channel."""
     call = call_of(exporter.graph, node)
-    height, width = (int(extent) for extent in call.input(1).shape[1:3])
+    height, width, depth = (int(extent) for extent in call.input(1).shape[1:])
     rows, columns = windows_of(call, (height, width))
     source, padding = _padded(exporter, node, rows, columns)
+    steps = {"stride_h": rows.stride, "stride_w": columns.stride}
+    steps |= {"dilation_h_factor": rows.dilation, "dilation_w_factor": columns.dilation}
+    output, group = (exporter.map_output(node.outputs[0]),), call.integer("group")
+    if depth == 1 and group > 1:
+        inputs = (source, exporter.depthwise_weights(node.inputs[1]), exporter.affine_bias(node))
+        multiplier = int(call.input(1).shape[0]) // group
+        options = DepthwiseConv2DOptions(padding, depth_multiplier=multiplier, **steps)
+        exporter.operator("DEPTHWISE_CONV_2D", inputs, output, options)
+        return
     inputs = (source, exporter.tensor(node.inputs[1]), exporter.affine_bias(node))
-    options = Conv2DOptions(
-        padding,
-        columns.stride,
-        rows.stride,
-        dilation_w_factor=columns.dilation,
-        dilation_h_factor=rows.dilation,
-    )
-    exporter.operator("CONV_2D", inputs, (exporter.map_output(node.outputs[0]),), options)
+    exporter.operator("CONV_2D", inputs, output, Conv2DOptions(padding, **steps))
 
 
-def pool(name: str, count_include_pad: bool = False) -> Lower:
-    """Return what lowers a pool; its padding must be one that the format has."""
+def pool(name: str) -> Lower:
+    """Return what lowers a pool. Pads that the format has no word for are a PAD, which a mean counts."""
 
     def run(exporter: Exporter, node: Node) -> None:
-        call, source = call_of(exporter.graph, node), exporter.map(node.inputs[0])
+        call = call_of(exporter.graph, node)
         rows, columns = windows_of(call, call.integers("kernel_shape"))
+        if (rows.dilation, columns.dilation) != (1, 1):
+            raise _refused(node, "no dilation", dict(node.attributes))
         padding = _padding(rows, columns)
-        counted = count_include_pad and call.integer("count_include_pad") and padding != VALID
-        if padding is None or counted or (rows.dilation, columns.dilation) != (1, 1):
-            raise _refused(node, "pads of SAME or none, not counted, and no dilation", dict(node.attributes))
+        mean = name == "AVERAGE_POOL_2D"
+        counted = bool(mean and call.integer("count_include_pad"))
+        if mean and padding is None and not counted:
+            raise _refused(node, "pads of SAME, none, or counted ones", dict(node.attributes))
+        source = exporter.map(node.inputs[0])
+        if padding is None or (counted and padding != VALID):
+            source, padding = _around(exporter, node, source, (rows, columns), 0.0 if mean else None), VALID
         options = Pool2DOptions(padding, columns.stride, rows.stride, columns.kernel, rows.kernel)
         exporter.operator(name, (source,), (exporter.map_output(node.outputs[0]),), options)
 
     return run
+
+
+def pad(exporter: Exporter, node: Node) -> None:
+    """``Pad`` with one number as PAD or PADV2, in the layout of what it reads."""
+    call, name = call_of(exporter.graph, node), node.inputs[0]
+    if call.text("mode") != "constant" or any(
+        exporter.graph.value(n).data is None for n in node.inputs[1:] if n
+    ):
+        raise _refused(node, "mode constant, constant pads", dict(node.attributes))
+    edges = exporter.graph.constant(node.inputs[1]).astype(np.int32).reshape(2, -1).T
+    if edges.min() < 0:
+        raise _refused(node, "pads from 0 on", edges.tolist())
+    fill = exporter.graph.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(1)
+    as_map = exporter.is_map(name)
+    edges = np.ascontiguousarray(edges[list(TO_NHWC)] if as_map else edges)
+    source = exporter.map(name) if as_map else exporter.tensor(name)
+    inputs = (source, exporter.constant(f"{node.outputs[0]}_edges", edges))
+    output = exporter.map_output(node.outputs[0]) if as_map else exporter.tensor(node.outputs[0])
+    if fill.any():
+        number = exporter.scalar(f"{node.outputs[0]}_fill", float(fill.reshape(-1)[0]), source)
+        exporter.operator("PADV2", (*inputs, number), (output,), PadV2Options())
+    else:
+        exporter.operator("PAD", inputs, (output,), PadOptions())
+
+
+def transpose(exporter: Exporter, node: Node) -> None:
+    """``Transpose``; from one layout of maps to the other there is nothing to do."""
+    source, output = node.inputs[0], node.outputs[0]
+    order = call_of(exporter.graph, node).integers("perm")
+    order = order or tuple(range(len(exporter.graph.value(source).shape)))[::-1]
+    if order == TO_NCHW and not exporter.is_map(source):
+        exporter.alias(output, exporter.tensor(source), as_map=True)
+    elif order == TO_NHWC and exporter.is_map(source) and output not in exporter.graph.outputs:
+        exporter.alias(output, exporter.map(source), as_map=False)
+    else:
+        axes = exporter.constant(f"{output}_order", np.array(order, np.int32))
+        inputs = (exporter.tensor(source), axes)
+        exporter.operator("TRANSPOSE", inputs, (exporter.tensor(output),), TransposeOptions())
 
 
 def whole_map(name: str) -> Lower:
@@ -114,13 +163,24 @@ def _padded(exporter: Exporter, node: Node, rows: Axis, columns: Axis) -> tuple[
     source, padding = exporter.map(node.inputs[0]), _padding(rows, columns)
     if padding is not None:
         return source, padding
+    return _around(exporter, node, source, (rows, columns), 0.0), VALID
+
+
+def _around(exporter: Exporter, node: Node, source: int, axes: tuple[Axis, Axis], fill: float | None) -> int:
+    """Return a map with zeros, or with None the lowest numbers there are, around it."""
+    rows, columns = axes
     edges = np.array([[0, 0], [rows.before, rows.after], [columns.before, columns.after], [0, 0]], np.int32)
     stem = f"{node.outputs[0]}_padded"
-    value = exporter.graph.value(node.inputs[0])
-    height, width = rows.extent + rows.before + rows.after, columns.extent + columns.before + columns.after
-    padded = exporter.made_up(stem, (1, height, width, int(value.shape[1])), source)
-    exporter.operator("PAD", (source, exporter.constant(f"{stem}_edges", edges)), (padded,), PadOptions())
-    return padded, VALID
+    height, width = (axis.extent + axis.before + axis.after for axis in axes)
+    channels = int(exporter.graph.value(node.inputs[0]).shape[1])
+    padded = exporter.made_up(stem, (1, height, width, channels), source)
+    inputs = (source, exporter.constant(f"{stem}_edges", edges))
+    if fill is None:
+        lowest = exporter.scalar(f"{stem}_fill", -128 if exporter.is_int8(source) else LOWEST, source)
+        exporter.operator("PADV2", (*inputs, lowest), (padded,), PadV2Options())
+    else:
+        exporter.operator("PAD", inputs, (padded,), PadOptions())
+    return padded
 
 
 def _padding(rows: Axis, columns: Axis) -> int | None:

@@ -1,6 +1,7 @@
 """Builtin operators on maps [n, h, w, c] as nodes on [n, c, h, w]: the mirror of `map_lowering`.
 
-A PAD of zeros in front of a convolution becomes its pads, and a TRANSPOSE between the layouts disappears.
+A PAD in front of a convolution or a pool becomes its pads where that means the same, and a TRANSPOSE between
+the layouts disappears.
 """
 
 from collections.abc import Callable
@@ -8,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lowbit.errors import UnsupportedError
-from lowbit.formats.circle.importer import Importer, options_of
+from lowbit.formats.circle import functions
+from lowbit.formats.circle.importer import LOWEST, Importer, options_of, unsupported
 from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC, same_pads
 from lowbit.formats.circle.schema import (
     SAME,
@@ -19,10 +20,9 @@ from lowbit.formats.circle.schema import (
     DepthwiseConv2DOptions,
     Operator,
     Pool2DOptions,
-    ReducerOptions,
 )
 from lowbit.formats.circle.structure import require
-from lowbit.ir.graph import Dimension
+from lowbit.ir.graph import Attribute, Dimension
 
 Import = Callable[[Importer, Operator, str], None]
 Pads = tuple[int, ...]
@@ -48,58 +48,52 @@ def depthwise(importer: Importer, operator: Operator, place: str) -> None:
 
 
 def pool(op: str) -> Import:
-    """Return what imports a pool."""
+    """Return what imports a pool. Pads before it count in a mean; those of lowest numbers win no maximum."""
 
     def run(importer: Importer, operator: Operator, place: str) -> None:
-        options = options_of(operator, Pool2DOptions())
+        options, source, output = (
+            options_of(operator, Pool2DOptions()),
+            operator.inputs[0],
+            operator.outputs[0],
+        )
         kernel = (options.filter_height, options.filter_width)
         strides = _steps(options, place)
-        require(
-            min(kernel) >= 1 and max(kernel) <= MAX_STEP, "a pool is impossible", place, "1 or more", kernel
-        )
-        source, pads = _padded(importer, operator.inputs[0], options, kernel, strides, (1, 1), place)
-        _require_no_edges(importer, operator.inputs[0], place)
+        possible = min(kernel) >= 1 and max(kernel) <= MAX_STEP
+        require(possible, "a pool is impossible", place, "1 or more", kernel)
+        fill = LOWEST if op == "MaxPool" else 0.0
+        folds = options.padding == VALID and _hides(importer, source, kernel, fill)
+        index, pads = _padded(importer, source, options, kernel, strides, (1, 1), place, folds)
+        attributes: dict[str, Attribute] = {"kernel_shape": kernel, "strides": strides, "pads": pads}
+        if op == "AveragePool" and folds:
+            attributes["count_include_pad"] = 1
         code = options.fused_activation_function
-        result = importer.activated(code, operator.outputs[0], place, as_map=True)
-        importer.node(op, (source,), result, kernel_shape=kernel, strides=strides, pads=pads)
-        importer.activate(code, result, operator.outputs[0])
-
-    return run
-
-
-def whole_map(op: str) -> Import:
-    """Return what imports a reduction; it must be of height and width, which stay as 1."""
-
-    def run(importer: Importer, operator: Operator, place: str) -> None:
-        found = importer.constant(operator.inputs[1])
-        axes = [] if found is None else sorted(int(axis) % 4 for axis in np.atleast_1d(found))
-        if axes != [1, 2] or not options_of(operator, ReducerOptions()).keep_dims:
-            raise UnsupportedError(
-                "only whole maps can be reduced",
-                where=place,
-                expected="axes 1 and 2, kept",
-                found=f"axes {axes}",
-                remedy="Export it as a global pool.",
-            )
-        importer.node(op, (importer.map(operator.inputs[0]),), importer.map_output(operator.outputs[0]))
+        if op == "MaxPool" and not code and importer.encoding_of(index) == importer.encoding_of(output):
+            importer.node(op, (importer.map(index),), importer.map_output(output), attributes=attributes)
+            return
+        operands = (importer.real(index, as_map=True),)
+        importer.compute(op, operands, output, code=code, as_map=True, attributes=attributes, place=place)
 
     return run
 
 
 def pad(importer: Importer, operator: Operator, place: str) -> None:
-    """PAD: zeros around maps, which the convolution that reads them takes over."""
-    edges = importer.constant(operator.inputs[1])
-    fits = edges is not None and edges.shape == (4, 2) and not edges[[0, 3]].any() and int(edges.min()) >= 0
-    if not fits or edges is None or int(edges.max()) > MAX_STEP:
-        raise UnsupportedError(
-            "only height and width can be padded, in front of a convolution",
-            where=place,
-            expected="edges of [n, h, w, c]",
-            found="computed edges" if edges is None else str(edges.tolist())[:80],
-            remedy="Export the network with pads on its convolutions.",
+    """PAD and PADV2: what is around a map is left to the layer that reads it, where that can take it over."""
+    edges, source, output = importer.constant(operator.inputs[1]), operator.inputs[0], operator.outputs[0]
+    rank = len(importer.tensor(source).shape)
+    fits = edges is not None and edges.shape == (rank, 2) and edges.dtype.kind == "i"
+    if not fits or edges is None or int(edges.min()) < 0 or int(edges.max()) > MAX_STEP:
+        found = "computed edges" if edges is None else str(edges.tolist())[:80]
+        raise unsupported(
+            "pads must be constant", place, f"two numbers from 0 for each of {rank} axes", found
         )
-    pads = (int(edges[1, 0]), int(edges[2, 0]), int(edges[1, 1]), int(edges[2, 1]))
-    importer.padding[operator.outputs[0]] = operator.inputs[0], pads
+    fill = 0.0 if len(operator.inputs) < 3 else importer.number(operator.inputs[2], place)
+    around = rank == 4 and not edges[[0, 3]].any()
+    if around and importer.encoding_of(source) == importer.encoding_of(output):
+        pads = (int(edges[1, 0]), int(edges[2, 0]), int(edges[1, 1]), int(edges[2, 1]))
+        importer.padding[output] = source, pads, fill
+    else:
+        operands = importer.real(source), *importer.pad_operands(output, tuple(edges.T.reshape(-1)), fill)
+        importer.compute("Pad", operands, output)
 
 
 def transpose(importer: Importer, operator: Operator, place: str) -> None:
@@ -118,16 +112,23 @@ def transpose(importer: Importer, operator: Operator, place: str) -> None:
 
 
 def concatenation(importer: Importer, operator: Operator, place: str) -> None:
-    """CONCATENATION, of maps along another axis than the file says."""
-    options = options_of(operator, ConcatenationOptions())
-    rank = len(importer.tensor(operator.outputs[0]).shape)
+    """CONCATENATION, of maps along another axis than the file says; parts of other codes are coded again."""
+    options, output = options_of(operator, ConcatenationOptions()), operator.outputs[0]
+    rank = len(importer.tensor(output).shape)
     require(-rank <= options.axis < rank, "an axis is out of range", place, f"below {rank}", options.axis)
     as_map = any(importer.is_map(index) for index in operator.inputs)
     axis = TO_NHWC[options.axis % rank] if as_map else options.axis % rank
-    result = importer.activated(options.fused_activation_function, operator.outputs[0], place, as_map=as_map)
-    parts = tuple(importer.map(index) if as_map else importer.value(index) for index in operator.inputs)
-    importer.node("Concat", parts, result, axis=axis)
-    importer.activate(options.fused_activation_function, result, operator.outputs[0])
+    meanings = [importer.encoding_of(index) for index in (*operator.inputs, output)]
+    computed = all(importer.constant(index) is None for index in operator.inputs)
+    if computed and not options.fused_activation_function and all(m == meanings[0] for m in meanings):
+        parts = tuple(importer.map(index) if as_map else importer.value(index) for index in operator.inputs)
+        importer.node("Concat", parts, importer.output(output, as_map), axis=axis)
+        return
+    reals = tuple(functions.operand(importer, index, as_map, place) for index in operator.inputs)
+    code = options.fused_activation_function
+    importer.compute(
+        "Concat", reals, output, code=code, as_map=as_map, attributes={"axis": axis}, place=place
+    )
 
 
 def _convolution(
@@ -139,15 +140,18 @@ def _convolution(
     place: str,
 ) -> None:
     strides, dilations = _steps(options, place), (options.dilation_h_factor, options.dilation_w_factor)
-    require(
-        min(dilations) >= 1 and max(dilations) <= MAX_STEP, "a dilation is impossible", place, 1, dilations
-    )
-    source, pads = _padded(importer, operator.inputs[0], options, kernel, strides, dilations, place)
-    coded = importer.graph.value(source).encoding is not None
+    possible = min(dilations) >= 1 and max(dilations) <= MAX_STEP
+    require(possible, "a dilation is impossible", place, 1, dilations)
+    pad = importer.padding.get(operator.inputs[0])
+    folds = pad is not None and pad[2] == 0
+    index, pads = _padded(importer, operator.inputs[0], options, kernel, strides, dilations, place, folds)
+    source, output, code = importer.map(index), operator.outputs[0], options.fused_activation_function
+    coded = importer.is_coded(source) and _has_codes(importer, operator.inputs[1])
     if coded:
         weights, bias_operand = _coded_constants(importer, operator, order, place)
         per_group: Dimension = importer.graph.value(weights).shape[3]
     else:
+        source = importer.real(index, as_map=True)
         weights = importer.moved_constant(operator.inputs[1], order, place)
         per_group = importer.graph.value(weights).shape[1]
         bias_operand = [importer.float_constant(i) for i in operator.inputs[2:3] if i >= 0]
@@ -155,42 +159,32 @@ def _convolution(
     fits = isinstance(channels, int) and isinstance(per_group, int) and channels % per_group == 0
     require(fits, "channels do not fit the weights", place, f"a multiple of {per_group}", channels)
     assert isinstance(channels, int) and isinstance(per_group, int)
+    window = {"kernel_shape": kernel, "strides": strides, "pads": pads, "dilations": dilations}
+    attributes: dict[str, Attribute] = {**window, "group": channels // per_group}
     operands = (source, weights, *bias_operand)
-    code = options.fused_activation_function
-    result = importer.activated(code, operator.outputs[0], place, as_map=True)
-    importer.node(
-        "AffineConv" if coded else "Conv",
-        operands,
-        result,
-        domain="lowbit" if coded else "",
-        kernel_shape=kernel,
-        strides=strides,
-        pads=pads,
-        dilations=dilations,
-        group=channels // per_group,
-    )
-    importer.activate(code, result, operator.outputs[0])
+    if coded:
+        importer.compute_codes(
+            "AffineConv", operands, output, code, place, as_map=True, attributes=attributes
+        )
+    else:
+        importer.compute("Conv", operands, output, code=code, as_map=True, attributes=attributes, place=place)
+
+
+def _has_codes(importer: Importer, index: int) -> bool:
+    """Return whether weights are constant 8-bit codes."""
+    parameters, data = importer.tensor(index).quantization, importer.constant(index)
+    scaled = parameters is not None and parameters.scale is not None and len(parameters.scale)
+    return data is not None and data.dtype.itemsize == 1 and bool(scaled)
 
 
 def _coded_constants(
     importer: Importer, operator: Operator, order: Pads, place: str
 ) -> tuple[str, list[str]]:
-    """Return weights and bias of a convolution of 8-bit codes."""
-    if order != TO_NCHW:
-        raise UnsupportedError(
-            "depthwise convolutions of 8-bit tensors are not supported",
-            where=place,
-            expected="CONV_2D, or float32",
-            found="int8",
-            remedy="Convert the float network with lowbit quantize.",
-        )
-    weights = importer.value(operator.inputs[1])
-    value = importer.graph.value(weights)
-    coded = value.encoding is not None and value.data is not None
-    require(coded, "weights have no scale", place, "constant int8 with scales", value.dtype)
+    """Return weights [o, h, w, c / group] and bias of a convolution of 8-bit codes."""
+    weights = importer.coded_weights(operator.inputs[1], depthwise=order != TO_NCHW)
     if operator.inputs[2:3] and operator.inputs[2] >= 0:
         return weights, [importer.value(operator.inputs[2])]
-    zeros = np.zeros(int(value.shape[0]), np.int32)
+    zeros = np.zeros(int(importer.graph.value(weights).shape[0]), np.int32)
     return weights, [importer.add_constant(f"{weights}_bias", zeros, "int32")]
 
 
@@ -202,30 +196,30 @@ def _padded(
     strides: tuple[int, ...],
     dilations: tuple[int, ...],
     place: str,
-) -> tuple[str, Pads]:
-    """Return the map that an operator reads and its pads, those of a PAD in front of it included."""
+    folds: bool,
+) -> tuple[int, Pads]:
+    """Return the tensor that an operator reads and its pads, with those of a PAD before it that folds."""
     require(options.padding in (SAME, VALID), "unknown padding", place, "SAME or VALID", options.padding)
     before: Pads = (0, 0, 0, 0)
-    if index in importer.padding:
-        index, before = importer.padding[index]
-    source = importer.map(index)
-    lengths: list[Dimension] = list(importer.graph.value(source).shape[2:])
+    if folds:
+        index, before, _ = importer.padding[index]
+    lengths = list(importer.shape(index)[1:3])
     fixed = [length for length in lengths if isinstance(length, int)]
-    require(len(fixed) == 2, "a map has open lengths", place, "fixed height and width", lengths)
+    if len(fixed) != 2:
+        raise unsupported("a map has open lengths", place, "fixed height and width", lengths)
     padded = [fixed[0] + before[0] + before[2], fixed[1] + before[1] + before[3]]
     own = same_pads(padded, kernel, strides, dilations) if options.padding == SAME else (0, 0, 0, 0)
-    return source, tuple(a + b for a, b in zip(before, own, strict=True))
+    return index, tuple(a + b for a, b in zip(before, own, strict=True))
 
 
-def _require_no_edges(importer: Importer, index: int, place: str) -> None:
-    if index in importer.padding:
-        raise UnsupportedError(
-            "a PAD can only stand in front of a convolution",
-            where=place,
-            expected="a convolution",
-            found="a pool",
-            remedy="Export the network with pads on its layers.",
-        )
+def _hides(importer: Importer, index: int, kernel: tuple[int, ...], fill: float) -> bool:
+    """Return whether a pad of that number stands before a pool whose every window sees the map."""
+    found = importer.padding.get(index)
+    return (
+        found is not None
+        and found[2] == fill
+        and all(p < k for p, k in zip(found[1], kernel * 2, strict=True))
+    )
 
 
 def _steps(options: Any, place: str) -> tuple[int, int]:

@@ -5,11 +5,11 @@ batch is written as 1, and an axis may be spelled from either end. What differs 
 would make up is one small JSON text:
 
     {"dimension": "n", "constants": {made up: real}, "nodes": {output: [name, attributes]},
-     "thresholds": {codes: constant}}
+     "thresholds": {codes: constant}, "values": {made up: real}}
 
-where an empty dimension says that the batch is fixed, and ``thresholds`` names constants of ``Encode``
-that only repeat the thresholds of its encoding. It cannot change what a network computes:
-attributes must mean the same.
+where an empty dimension says that the batch is fixed, ``thresholds`` names constants of ``Encode`` that only
+repeat the thresholds of its encoding, and ``values`` names what transpositions between layouts give. It
+cannot change what a network computes: attributes must mean the same.
 """
 
 import json
@@ -24,8 +24,37 @@ from lowbit.ir.graph import Attribute, Shape
 NAMES = "lowbit.names"
 
 
-def names_of(graph: Graph, reread: Graph, dimension: str) -> bytes | None:
-    """Return the JSON text by which ``reread`` gets the names of ``graph``, or None where they agree."""
+def rename_transposed(graph: Graph, reread: Graph) -> dict[str, str]:
+    """Give what transpositions make in a graph read back the names of the graph that was written, in place.
+
+    Between the layouts of maps the file has no operator, so the reader makes their names up.
+
+    Returns:
+        The real name of every made-up one.
+    """
+    made = {output for node in reread.nodes for output in node.outputs}
+    renamed: dict[str, str] = {}
+    for node in graph.nodes:
+        if node.op != "Transpose" or node.outputs[0] in made:
+            continue
+        like = (node.op, node.inputs, node.attributes)
+        for other in reread.nodes:
+            if (other.op, other.inputs, other.attributes) == like and other.outputs[0] not in graph.values:
+                renamed[other.outputs[0]] = node.outputs[0]
+                _rename_values(reread, {other.outputs[0]: node.outputs[0]})
+                break
+    return renamed
+
+
+def names_of(graph: Graph, reread: Graph, dimension: str, values: dict[str, str]) -> bytes | None:
+    """Return the JSON text by which a graph that is read back gets the names of ``graph``, or None.
+
+    Args:
+        graph: as it was written.
+        reread: as it is read back, with what `rename_transposed` did.
+        dimension: the name of the open batch, or "".
+        values: what `rename_transposed` returned.
+    """
     nodes: dict[str, object] = {}
     constants: dict[str, str] = {}
     thresholds: dict[str, str] = {}
@@ -39,12 +68,12 @@ def names_of(graph: Graph, reread: Graph, dimension: str) -> bytes | None:
             nodes[node.outputs[0]] = [node.name, dict(node.attributes)]
         elif node.name != other.name:
             nodes[node.outputs[0]] = node.name
-        if len(node.inputs) > len(other.inputs):
+        if node.op == "Encode" and len(node.inputs) > len(other.inputs):
             thresholds[node.outputs[0]] = node.inputs[1]
         for real, name in zip(node.inputs, other.inputs, strict=False):
             if real != name and real not in reread.values and real not in constants.values():
                 constants[name] = real
-    text = {"constants": constants, "nodes": nodes, "thresholds": thresholds}
+    text = {"constants": constants, "nodes": nodes, "thresholds": thresholds, "values": values}
     if dimension == BATCH and not any(text.values()):
         return None
     text = {key: entries for key, entries in text.items() if entries}
@@ -68,6 +97,7 @@ def apply_names(graph: Graph, content: bytes | None, where: str) -> Graph:
         text = json.loads(content)
         dimension, constants, nodes = text["dimension"], text.get("constants", {}), text.get("nodes", {})
         named = open_batch(graph) if dimension else graph
+        _rename_values(named, {str(name): str(real) for name, real in text.get("values", {}).items()})
         _rename_constants(named, {str(name): str(real) for name, real in constants.items()})
         _rename_dimension(named, str(dimension or BATCH))
         named.nodes = [_renamed(named, node, nodes) for node in named.nodes]
@@ -78,11 +108,31 @@ def apply_names(graph: Graph, content: bytes | None, where: str) -> Graph:
         raise ModelFormatError(
             "the stored names do not fit the graph",
             where=f"{where}, metadata {NAMES}",
-            expected="dimension, constants, nodes, thresholds",
+            expected="dimension, constants, nodes, thresholds, values",
             found=str(error)[:80],
             remedy="Write the file again.",
         ) from error
     return named
+
+
+def _rename_values(graph: Graph, real_names: dict[str, str]) -> None:
+    """Rename computed values that are no inputs, in place."""
+    for name, real in real_names.items():
+        value = graph.values[name]
+        if value.data is not None or name in graph.inputs or not real or real in graph.values:
+            raise ValueError(f"{name!r} is no computed value or {real!r} is taken")
+        del graph.values[name]
+        graph.values[real] = replace(value, name=real)
+    if real_names:
+        graph.outputs = tuple(real_names.get(name, name) for name in graph.outputs)
+        graph.nodes = [
+            replace(
+                node,
+                inputs=tuple(real_names.get(name, name) for name in node.inputs),
+                outputs=tuple(real_names.get(name, name) for name in node.outputs),
+            )
+            for node in graph.nodes
+        ]
 
 
 def _rename_constants(graph: Graph, real_names: dict[str, str]) -> None:

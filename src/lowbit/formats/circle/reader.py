@@ -12,7 +12,8 @@ from lowbit.formats.circle.model_file import read_model
 from lowbit.formats.circle.names import NAMES, apply_names
 from lowbit.formats.circle.shapes import fold
 from lowbit.formats.circle.structure import Structure, check_structure, require
-from lowbit.ir import Graph
+from lowbit.ir import Graph, run_passes, verify
+from lowbit.ir.passes import settle_layout
 from lowbit.untrusted import read_file
 
 MAX_TEXT = 2**20
@@ -33,8 +34,11 @@ def read_content(content: bytes, where: str) -> Graph:
     """Return the graph of the bytes of a file called ``where``; errors are those of `read`."""
     structure = check_structure(read_model(content, where), content, where)
     texts = _metadata(structure)
-    texts.pop(MANIFEST, None)
+    ours = texts.pop(MANIFEST, None) is not None
     graph = apply_names(graph_of(structure), texts.pop(NAMES, None), where)
+    if not ours:
+        verify(graph)
+        graph = run_passes(graph, [settle_layout]).graph
     graph.metadata = _decoded(texts) | graph.metadata
     return graph
 

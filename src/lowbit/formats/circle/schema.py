@@ -43,6 +43,8 @@ OPERATORS = {
     "MAX_POOL_2D": 17,
     "MUL": 18,
     "RELU": 19,
+    "RELU_N1_TO_1": 20,
+    "RELU6": 21,
     "RESHAPE": 22,
     "SOFTMAX": 25,
     "TANH": 28,
@@ -55,15 +57,29 @@ OPERATORS = {
     "SQUEEZE": 43,
     "STRIDED_SLICE": 45,
     "LOG_SOFTMAX": 50,
+    "PRELU": 54,
+    "MAXIMUM": 55,
+    "MINIMUM": 57,
+    "NEG": 59,
+    "PADV2": 60,
     "EXPAND_DIMS": 70,
     "SHAPE": 77,
     "REDUCE_MAX": 82,
     "PACK": 83,
+    "LEAKY_RELU": 98,
+    "ELU": 111,
     "QUANTIZE": 114,
+    "HARD_SWISH": 117,
 }
 
-FUSED_ACTIVATIONS = {0: "", 1: "Relu", 4: "Tanh"}
-"""The values of ``ActivationFunctionType`` that the graph has an operator for."""
+FUSED_ACTIVATIONS: dict[int, tuple[str, tuple[float, ...]]] = {
+    0: ("", ()),
+    1: ("Relu", ()),
+    2: ("Clip", (-1.0, 1.0)),
+    3: ("Clip", (0.0, 6.0)),
+    4: ("Tanh", ()),
+}
+"""The values of ``ActivationFunctionType`` that the graph has an operator for: that, and its constants."""
 
 CUSTOM_OPERATOR, CONVOLUTION_OPERATOR = "LQFullyConnected", "LQConv"
 POWER_OPERATORS = ("Pow2FullyConnected", "Pow2Conv")
@@ -180,6 +196,28 @@ class PadOptions:
 
 
 @dataclass(frozen=True)
+class PadV2Options:
+    """PADV2 has none."""
+
+
+@dataclass(frozen=True)
+class MaximumMinimumOptions:
+    """MAXIMUM and MINIMUM have none."""
+
+
+@dataclass(frozen=True)
+class HardSwishOptions:
+    """HARD_SWISH has none."""
+
+
+@dataclass(frozen=True)
+class LeakyReluOptions:
+    """Options of LEAKY_RELU: the slope below zero."""
+
+    alpha: float = scalar("f")
+
+
+@dataclass(frozen=True)
 class TransposeOptions:
     """TRANSPOSE has none."""
 
@@ -251,8 +289,12 @@ OPTIONS: dict[int, type] = {
     32: StridedSliceOptions,
     36: LogSoftmaxOptions,
     38: DequantizeOptions,
+    39: MaximumMinimumOptions,
+    43: PadV2Options,
     59: PackOptions,
+    75: LeakyReluOptions,
     89: QuantizeOptions,
+    91: HardSwishOptions,
     THESIS_OPERATOR: ThesisOptions,
 }
 """Tags of the union ``BuiltinOptions``."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import ModelFormatError, UnsupportedError
+from lowbit.formats.circle.operator_names import BUILTIN, CIRCLE_OWN
 from lowbit.formats.circle.schema import (
     OPERATORS,
     TENSOR_TYPES,
@@ -28,7 +29,7 @@ MAX_TENSORS = 20_000
 MAX_OPERATORS = 5_000
 
 _DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in TENSOR_TYPES.items()}
-_NAMES = {code: name for name, code in OPERATORS.items()}
+_NAMES = dict(enumerate(BUILTIN)) | CIRCLE_OWN | {code: name for name, code in OPERATORS.items()}
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ import os
 
 from lowbit.errors import GraphError, UnsupportedError
 from lowbit.formats.batch import open_batch
+from lowbit.formats.circle.expand import expand
 from lowbit.formats.circle.exporter import Exporter
 from lowbit.formats.circle.lowering import is_lowered, lower
 from lowbit.formats.circle.manifest import MANIFEST, manifest_of, seal
-from lowbit.formats.circle.names import NAMES, names_of
+from lowbit.formats.circle.names import NAMES, names_of, rename_transposed
 from lowbit.formats.circle.reader import graph_of
 from lowbit.formats.circle.schema import CIRCLE, TFLITE, Metadata, Model
 from lowbit.formats.circle.structure import check_structure
@@ -38,7 +39,7 @@ def content_of(graph: Graph, *, tflite: bool = False) -> bytearray:
     graphs are written as they are and read back equal.
     """
     _refuse_fixed_point(graph)
-    plain = graph if is_lowered(graph) else run_passes(graph, ENGINE_FORM).graph
+    plain = graph if is_lowered(graph) else run_passes(graph, [*ENGINE_FORM, expand]).graph
     exporter = Exporter(plain)
     inputs = tuple(exporter.tensor(name) for name in plain.inputs)
     for node in plain.nodes:
@@ -48,9 +49,10 @@ def content_of(graph: Graph, *, tflite: bool = False) -> bytearray:
     model = Model(version, exporter.operator_codes(), (subgraph,), "lowbit", tuple(exporter.buffers))
     reread = graph_of(check_structure(model, b"", plain.name))
     reread = open_batch(reread) if exporter.dimension else reread
+    values = rename_transposed(plain, reread)
     _require_same(plain, reread)
     entries = [(key, text.encode()) for key, text in sorted(plain.metadata.items())]
-    names = names_of(plain, reread, exporter.dimension)
+    names = names_of(plain, reread, exporter.dimension, values)
     entries += [(NAMES, names)] if names else []
     manifest = manifest_of(plain, __version__)
     metadata = tuple(Metadata(key, exporter.buffer(data)) for key, data in [*entries, (MANIFEST, manifest)])

@@ -74,6 +74,7 @@ def from_proto(model: "ModelProto", where: str = "model") -> Graph:
     try:
         graph = _Reader(model).graph()
         if model.producer_name != PRODUCER:  # what we write means what it says
+            verify(graph)
             graph = run_passes(open_batch(graph), [settle_layout]).graph
         verify(graph)
     except LowbitError as error:
