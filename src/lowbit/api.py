@@ -299,6 +299,7 @@ def run_file(
     target: Source,
     *,
     split: str = "test",
+    backend: str = "engine",
     threads: int = 1,
     normalize: Normalize = None,
     scale: float | None = None,
@@ -311,12 +312,13 @@ def run_file(
     Raises:
         DataError: samples do not fit.
         NumericError: NaN or infinity in a sample.
+        PlanError: an unknown backend.
     """
     from lowbit.data import write_npz
 
     graph = read(model)
     dataset = load_samples(graph, data, split, normalize, scale)
-    arrays = {graph.outputs[0]: score(graph, dataset.samples, "engine", threads).values}
+    arrays = {graph.outputs[0]: score(graph, dataset.samples, backend, threads).values}
     write_npz(arrays, Path(target))
     shapes = {name: list(array.shape) for name, array in arrays.items()}
     return {"arrays": shapes, "notes": list(dataset.notes), "outside": dataset.outside}

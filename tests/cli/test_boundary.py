@@ -15,6 +15,7 @@ from lowbit import api
 from lowbit.cli import app
 from lowbit.cli.command import Command as OurCommand
 from lowbit.errors import ExitCode
+from lowbit.visible import visible_lines
 from tests.command import Command
 from tests.ir.networks import float_mlp
 
@@ -113,6 +114,25 @@ def test_letters_that_the_output_does_not_have(encoding: str, model: Path) -> No
     np.savez(data, x=np.ones((1, 64), np.float32), y=[0])
     done = shell(f"lowbit predict {model} --data {data}; lowbit zoo", PYTHONIOENCODING=encoding)
     assert done.returncode == 0 and "#" in done.stdout and "vgg16" in done.stdout, done.stderr
+
+
+def test_warnings_and_the_log_are_shown_harmlessly() -> None:
+    code = """
+import logging, sys, warnings
+from lowbit import api, cli
+def inspect(*_, **__):
+    warnings.warn("one\\x1b]0;t\\x07")
+    logging.getLogger("lowbit").warning("two %s", "\\x9b2J")
+    logging.getLogger("lowbit").info("three")
+    raise ValueError("four\\u202e")
+api.inspect = inspect
+sys.argv = ["lowbit", "inspect", "x"]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.INTERNAL and visible_lines(done.stderr) == done.stderr
+    said = ["UserWarning: one\\x1b]0;t\\x07", "two \\x9b2J", "four\\u202e"]
+    assert all(text in done.stderr for text in said) and "three" not in done.stderr
 
 
 OUTPUTS = [

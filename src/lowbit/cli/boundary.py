@@ -1,10 +1,13 @@
 """Where the command line ends: every exception becomes a message and an exit code, never a traceback."""
 
+import logging
 import os
 import sys
 import traceback
-from contextlib import suppress
-from typing import Any
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 import typer
 from rich.text import Text
@@ -26,7 +29,8 @@ def guarded(application: typer.Typer) -> int:
     """
     _prepare_streams()
     try:
-        code = application(standalone_mode=False)
+        with _shown_messages():
+            code = application(standalone_mode=False)
         _flush()
     except SystemExit as done:
         return _left(done)
@@ -36,6 +40,32 @@ def guarded(application: typer.Typer) -> int:
     if code == ExitCode.INTERRUPTED:
         _show("interrupted")
     return code if isinstance(code, int) else ExitCode.DONE
+
+
+@contextmanager
+def _shown_messages() -> Iterator[None]:
+    """Let warnings, and what is logged where nobody listens, go to the terminal as all else does."""
+    before, logging.lastResort = logging.lastResort, _Log()
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, category, *_: _show(
+                f"{category.__name__}: {message}", "yellow"
+            )
+            yield
+    finally:
+        logging.lastResort = before
+
+
+class _Log(logging.StreamHandler[TextIO]):
+    """Shows warnings of the log, and worse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setLevel(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        _show(self.format(record), "yellow")
 
 
 def _report(error: BaseException) -> int:
@@ -62,11 +92,11 @@ def _printed(result: dict[str, Any]) -> bool:
     return True
 
 
-def _show(text: str) -> None:
+def _show(text: str, style: str = "red") -> None:
     """Print to standard error, further lines indented, so that none can pass for another message."""
     lines = visible_lines(text).replace("\n", "\n  ")
     with suppress(WriteError, BrokenPipeError):  # there is nowhere left to say it
-        progress.print(Text(lines, style="red"))
+        progress.print(Text(lines, style=style))
 
 
 def _usage(error: BaseException) -> UsageError:

@@ -12,6 +12,7 @@ import typer
 from lowbit.cli.terminal import cell, out, print_table, printing, progress, say, tracked, working
 
 __all__ = [
+    "BackendOption",
     "DataOption",
     "JsonFlag",
     "NormalizeOption",
@@ -46,6 +47,9 @@ NormalizeOption = Annotated[
 ScaleOption = Annotated[
     str | None,
     typer.Option("--scale", help="What samples are multiplied by, such as 1/255: integers do not say it."),
+]
+BackendOption = Annotated[
+    str, typer.Option("--backend", help="engine, or reference: slow, and runs whatever can be read.")
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of the engine.")]
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lowbit.cli.console import (
+    BackendOption,
     DataOption,
     JsonFlag,
     NormalizeOption,
@@ -24,7 +25,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="A network, float or low-bit.")],
     data: DataOption,
     split: SplitOption = None,
-    backend: Annotated[str, typer.Option("--backend", help="engine or reference.")] = "engine",
+    backend: BackendOption = "engine",
     threads: ThreadsOption = 1,
     normalize: NormalizeOption = None,
     scale: ScaleOption = None,
@@ -36,17 +37,18 @@ def evaluate(
     """
     from lowbit import api
 
+    split = split or "test"
     result = api.evaluate(
         model,
         data,
-        split=split or "test",
+        split=split,
         backend=backend,
         threads=threads,
         normalize=parse_normalize(normalize),
         scale=parse_scale(scale),
     )
     if as_json:
-        print_json(result)
+        print_json({"model": str(model), "data": data, "split": split, "backend": backend, **result})
         return
     top5 = "" if result["top5"] is None else f", top-5 {result['top5']:.2%}"
     say(f"{model}: top-1 {result['top1']:.2%}{top5} of {result['samples']} samples")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lowbit.cli.console import (
+    BackendOption,
     DataOption,
     JsonFlag,
     NormalizeOption,
@@ -25,6 +26,7 @@ def run(
     data: DataOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="The .npz to write, one array per output.")],
     split: SplitOption = None,
+    backend: BackendOption = "engine",
     threads: ThreadsOption = 1,
     normalize: NormalizeOption = None,
     scale: ScaleOption = None,
@@ -41,6 +43,7 @@ def run(
         data,
         output,
         split=split or "test",
+        backend=backend,
         threads=threads,
         normalize=parse_normalize(normalize),
         scale=parse_scale(scale),

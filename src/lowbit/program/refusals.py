@@ -13,7 +13,7 @@ from lowbit.ir import Graph, Node, Value
 MAX_ELEMENTS = 1 << 24
 """Of one sample of a value: the engine's kMaxFeatures."""
 
-REMEDY = "The reference evaluator runs it: lowbit.ir.evaluate, or lowbit eval --backend reference."
+REMEDY = "The reference evaluator runs it: lowbit.ir.evaluate, or lowbit eval and run --backend reference."
 
 _SHOWN = 8
 
