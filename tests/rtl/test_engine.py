@@ -1,86 +1,25 @@
 """LST engines in Amaranth's simulator: small shapes, both variants, streams with gaps and stalls, resets."""
 
-from random import Random
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 pytest.importorskip("amaranth")
-from amaranth.hdl import Module, ResetInserter, Signal
-from amaranth.sim import Simulator
-
-from lowbit.rtl.lst.engine import LstEngine
 from lowbit.rtl.lst.network import LstNetwork
 from lowbit.rtl.lst.plan import Variant, plan_lst
+from tests.rtl.lst_stream import stream
 from tests.rtl.networks import expected_beats, network_and_bench, random_network, random_pictures
 
 VARIANTS: tuple[Variant, ...] = ("shared", "pipelined")
 
 
-def stream(
-    network: LstNetwork,
-    variant: Variant,
-    pictures: npt.NDArray[np.uint8],
-    *,
-    gap: float = 0.0,
-    stall: float = 0.0,
-    reset_after: int | None = None,
-    packet: int = 1,
+def sent(
+    network: LstNetwork, variant: Variant, pictures: npt.NDArray[np.uint8], **disturbances: Any
 ) -> tuple[list[list[int]], list[int]]:
-    """Return scores and class of each picture, and the clock in which each was complete."""
-    plan, random = plan_lst(network, variant), Random(1)  # noqa: S311
-    engine, reset, m = LstEngine(plan), Signal(), Module()
-    m.submodules.engine = ResetInserter(reset)(engine)
-    results: list[list[int]] = []
-    finished: list[int] = []
-
-    async def send(context):  # type: ignore[no-untyped-def]
-        pixels = pictures.ravel().tolist()
-        if reset_after is not None:
-            await feed(context, pixels[:reset_after])  # the reset forgets the packet, too
-            context.set(reset, 1)
-            await context.tick()
-            context.set(reset, 0)
-            results.clear(), finished.clear(), beats.clear()
-        await feed(context, pixels)
-
-    async def feed(context, pixels):  # type: ignore[no-untyped-def]
-        for number, pixel in enumerate(pixels, 1):
-            while random.random() < gap:
-                await context.tick()
-            context.set(engine.s_axis_0_tdata, pixel)
-            context.set(engine.s_axis_0_tlast, number % (packet * pictures[0].size) == 0)
-            context.set(engine.s_axis_0_tvalid, 1)
-            await context.tick().until(engine.s_axis_0_tready)
-            context.set(engine.s_axis_0_tvalid, 0)
-
-    beats: list[int] = []
-
-    async def receive(context):  # type: ignore[no-untyped-def]
-        sampled = (reset, engine.m_axis_0_tvalid, engine.m_axis_0_tdata, engine.m_axis_0_tlast)
-        for clock in range(60 * (len(pictures) + 3) * plan.cycles_per_image):
-            ready = random.random() >= stall
-            context.set(engine.m_axis_0_tready, ready)
-            _, _, in_reset, valid, beat, last = await context.tick().sample(*sampled)
-            if in_reset:
-                continue
-            if valid and ready:
-                beats.append(beat - (1 << 32) if beat >> 31 else beat)
-            if len(beats) > network.classes:
-                assert last == (len(results) % packet == packet - 1)
-                results.append(beats.copy()), finished.append(clock), beats.clear()
-            else:
-                assert not (valid and ready and last)
-            if len(results) == len(pictures):
-                return
-
-    simulator = Simulator(m)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(send, background=True)
-    simulator.add_testbench(receive)
-    simulator.run()
-    return results, finished
+    """Return `stream` of a variant."""
+    return stream(plan_lst(network, variant), pictures, **disturbances)
 
 
 SHAPES = [
@@ -103,7 +42,7 @@ SHAPES = [
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_back_to_back_pictures(shape: dict, variant: Variant) -> None:  # type: ignore[type-arg]
     network, bench = network_and_bench(3, **shape)
-    results, finished = stream(network, variant, bench.pictures)
+    results, finished = sent(network, variant, bench.pictures)
     assert results == expected_beats(network, bench)
     assert set(np.diff(finished).tolist()) == {plan_lst(network, variant).cycles_per_image}
 
@@ -113,14 +52,14 @@ def test_back_to_back_pictures(shape: dict, variant: Variant) -> None:  # type: 
 def test_gaps_and_stalls(gap_and_stall: tuple[float, float], variant: Variant) -> None:
     network, bench = network_and_bench(5, 5, 4, 4, 5, 3)
     gap, stall = gap_and_stall
-    assert stream(network, variant, bench.pictures, gap=gap, stall=stall)[0] == expected_beats(network, bench)
+    assert sent(network, variant, bench.pictures, gap=gap, stall=stall)[0] == expected_beats(network, bench)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("reset_after", [1, 15, 16, 17, 40, 55])
 def test_reset_in_mid_picture(reset_after: int, variant: Variant) -> None:
     network, bench = network_and_bench(4)
-    results, _ = stream(network, variant, bench.pictures, gap=0.1, stall=0.1, reset_after=reset_after)
+    results, _ = sent(network, variant, bench.pictures, gap=0.1, stall=0.1, reset_after=reset_after)
     assert results == expected_beats(network, bench)
 
 
@@ -128,17 +67,17 @@ def test_reset_in_mid_picture(reset_after: int, variant: Variant) -> None:
 def test_of_equal_scores_the_first_wins(variant: Variant) -> None:
     network = random_network(classes=4)
     network.output.weights[:], network.output.bias[:] = 0, [5, 7, 7, 7]
-    assert stream(network, variant, random_pictures(network, 2))[0] == [[640, 896, 896, 896, 1]] * 2
+    assert sent(network, variant, random_pictures(network, 2))[0] == [[640, 896, 896, 896, 1]] * 2
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("packet", [2, 3])
 def test_a_packet_ends_where_it_ended(packet: int, variant: Variant) -> None:
     network, bench = network_and_bench(6)
-    results, _ = stream(network, variant, bench.pictures, gap=0.1, stall=0.1, packet=packet)
+    results, _ = sent(network, variant, bench.pictures, gap=0.1, stall=0.1, packet=packet)
     assert results == expected_beats(network, bench)
 
 
 def test_no_result_waits_for_the_next_picture() -> None:
     network = random_network()
-    assert len(stream(network, "shared", random_pictures(network, 1))[0]) == 1
+    assert len(sent(network, "shared", random_pictures(network, 1))[0]) == 1

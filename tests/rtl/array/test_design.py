@@ -37,6 +37,24 @@ def test_a_project_is_linted_and_simulated(tmp_path: Path) -> None:
 
 
 @needs_tools
+def test_layers_may_be_called_anything(tmp_path: Path) -> None:
+    """Names that other tools would choke on, that collide as words, and that the engine's own parts have."""
+    names = ["scores", "a b", 'a"b\\', "begin\nendmodule"]
+    graph = perceptron(6, 4, 4, 4)
+    for node, name in zip([node for node in graph.nodes if node.op != "Encode"], names, strict=True):
+        graph.nodes[graph.nodes.index(node)] = replace(node, name=name)
+    graph.name = "x\nendmodule"
+    integers, bench = network_and_bench(graph, 4)
+    assert [stage.name for stage in integers.stages] == names
+    plan = plan_array(integers, {name: Folding(1, 2) for name in names}, "generic")
+    report = generate(ArrayDesign(plan), tmp_path / "out", Options(), bench)
+    assert report.mismatches == 0 and report.units is not None
+    assert [unit["name"] for unit in report.units] == names
+    text = (tmp_path / "out" / "array_engine.v").read_text()
+    assert all(f"module {unit['module']}(" in text for unit in report.units)
+
+
+@needs_tools
 def test_resources_are_counted_by_unit(tmp_path: Path) -> None:
     integers, _ = network_and_bench(perceptron(64, 64, classes=2), 1)
     plan = plan_array(integers, {"fc1": Folding(1, 1), "fc2": Folding(1, 1)}, "xc7")
