@@ -8,7 +8,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lowbit.errors import PlanError  # noqa: E402
-from lowbit.nn import Conv2d, Linear, clamp_latents, set_progress  # noqa: E402
+from lowbit.nn import (  # noqa: E402
+    Conv2d,
+    Linear,
+    clamp_latents,
+    gradients,
+    set_progress,
+)
 from lowbit.nn.binary import BinaryInput, BinaryWeight  # noqa: E402
 
 VALUES = (-2.0, -1.5, -1.0, -0.5, -1e-30, -0.0, 0.0, 1e-30, 0.25, 1.0, 3.0)
@@ -143,3 +149,12 @@ def test_unknown_names_are_answered_with_near_ones() -> None:
         Linear(3, 2, activation="binary", activation_gradient="quadratik")
     with pytest.raises(PlanError, match="affine:K"):
         Linear(3, 2, weight="afine:8")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_the_sign_of_every_kind_of_number(dtype: "torch.dtype") -> None:
+    x = torch.tensor([0.0, -0.0, 1e-6, -1e-6, 3.0, -3.0, float("nan")], dtype=dtype)
+    found = gradients.signs(x)
+    assert found[:-1].tolist() == [1, 1, 1, -1, 1, -1]
+    assert found[-1].isnan()
+    assert found.dtype == dtype

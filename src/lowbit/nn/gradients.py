@@ -56,7 +56,7 @@ def recu(gradient: Tensor, x: Tensor, progress: Tensor) -> Tensor:
     first, last = _TAU
     slope = (last - first) / (e - 1)
     tau = slope * torch.exp(progress) + first - slope
-    bound = -torch.linalg.vector_norm(x, 1) / x.numel() * torch.log(2 - 2 * tau)
+    bound = -x.abs().mean() * torch.log(2 - 2 * tau)
     return clip(gradient, x / bound.to(x.dtype), progress).mul_(2 * sqrt(2))
 
 
@@ -109,6 +109,6 @@ class _Sign(torch.autograd.Function):
 
 
 def signs(x: Tensor) -> Tensor:
-    """Return +1 where x >= 0, else -1, in the type of x, without a gradient."""
-    # Two passes: 0 and -0 have sign 0 and land on the upper side.
-    return torch.sign(x).add_(0.5).sign_()
+    """Return +1 where x >= 0, else -1, in the type of x, without a gradient; NaN stays NaN."""
+    positive = x + 0  # -0 becomes 0
+    return torch.copysign(x.new_ones(()), positive).add_(positive, alpha=0)

@@ -61,9 +61,15 @@ class _Counted(torch.autograd.Function):
         settings = {"stride": stride, "padding": padding, "dilation": dilation}
         size, threads = (x.shape[2], x.shape[3]), torch.get_num_threads()
         count = sign_convolution(size, signs, scale, **settings, threads=threads)
-        parts = torch.split(x.permute(0, 2, 3, 1), max(1, _TOGETHER // x[0].numel()))
-        found = [torch.from_numpy(count(part.float().contiguous().numpy())).to(x.dtype) for part in parts]
-        return torch.cat(found).permute(0, 3, 1, 2)
+        pixels, together = x.permute(0, 2, 3, 1), max(1, _TOGETHER // x[0].numel())
+        y, done = None, 0
+        for part in torch.split(pixels, together):
+            sums = torch.from_numpy(count(part.float().contiguous().numpy()))
+            y = x.new_empty((len(x), *sums.shape[1:])) if y is None else y
+            y[done : done + len(part)] = sums
+            done += len(part)
+        assert y is not None
+        return y.permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
