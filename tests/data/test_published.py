@@ -174,7 +174,7 @@ def test_of_an_archive_only_the_pictures_are_kept(
     (folder / "cifar-10-binary.tar.gz").write_bytes(content)
     with pytest.raises(FileError, match="archive"):
         fetch("cifar10", address, tmp_path / "to")
-    monkeypatch.setattr("lowbit.data.download._ARCHIVE_MD5", md5(content))
+    monkeypatch.setattr("lowbit.data.download._ARCHIVE_CHECKSUM", md5(content))
     fetched = fetch("cifar10", address, tmp_path / "to")
     assert sorted(path.name for path in fetched.iterdir()) == ["data_batch_1.bin", "test_batch.bin"]
     np.testing.assert_array_equal(load("cifar10", folder=tmp_path / "to").labels, CLASSES)

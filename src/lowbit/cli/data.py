@@ -38,7 +38,7 @@ def convert(
 @data.command("fetch")
 def fetch(
     name: Annotated[str, typer.Argument(help="mnist, fashion or cifar10.")],
-    address: Annotated[str, typer.Option("--from", help="Of the folder that has the files: http or https.")],
+    address: Annotated[str, typer.Option("--from", help="Of the folder that has the files: https.")],
     target: Annotated[Path, typer.Option("--to", help="Where the data set gets a folder of its own.")],
     as_json: JsonFlag = False,
 ) -> None:

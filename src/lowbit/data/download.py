@@ -7,10 +7,12 @@ it is ``cifar-10-binary.tar.gz``, of which the six files of pictures are kept.
 import hashlib
 import io
 import tarfile
+import zlib
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lowbit.data.published import PUBLISHED, check_file
+from lowbit.data.published import PUBLISHED, algorithm_of, check_file
 from lowbit.errors import DataError, FileError, TooLargeError, WriteError
 from lowbit.untrusted import write_atomic
 
@@ -18,7 +20,9 @@ MOST_BYTES = 1 << 28
 """The most that one file may have; the largest published one has 171 MB."""
 
 _SECONDS = 60
-_ARCHIVE, _ARCHIVE_MD5 = "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
+_HERE = ("localhost", "127.0.0.1", "::1")
+_ARCHIVE = "cifar-10-binary.tar.gz"
+_ARCHIVE_CHECKSUM = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 _MEMBERS = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
 
 
@@ -27,7 +31,7 @@ def fetch(name: str, address: str, target: Path) -> Path:
 
     Args:
         name: one of `PUBLISHED`.
-        address: of the folder that has the files, ``http`` or ``https``.
+        address: of the folder that has the files: ``https``, or ``http`` of this machine.
         target: where the data set's folder goes; `load` finds it by that.
 
     Raises:
@@ -58,18 +62,39 @@ def _get(address: str, file: str) -> bytes:
     from urllib.request import urlopen  # brings half of the network library
 
     url = f"{address.rstrip('/')}/{file}"
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise DataError("the address is none of a server", where=url, expected="http:// or https://…")
+    _check_address(url)
     try:
         with urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310 - checked above
+            _check_address(answer.url)  # where a server may have sent us on to
             content: bytes = answer.read(MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
+            if answer.length and len(content) <= MOST_BYTES:
+                raise IncompleteRead(content, answer.length)
+    except (OSError, ValueError, HTTPException) as error:
         raise DataError(
-            "the file cannot be fetched", where=url, found=str(error), remedy="Check the address."
+            "the file cannot be fetched",
+            where=url,
+            expected="a server that answers with the file",
+            found=str(error)[:160] or type(error).__name__,
+            remedy="Check the address, and try again.",
         ) from error
     if len(content) > MOST_BYTES:
         raise TooLargeError("the file is too large", where=url, expected=f"at most {MOST_BYTES} bytes")
     return content
+
+
+def _check_address(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        host, scheme = parts.hostname or "", parts.scheme
+    except ValueError:
+        host = scheme = ""
+    if not host or not (scheme == "https" or (scheme == "http" and host in _HERE)):
+        raise DataError(
+            "the address is none that files are fetched from",
+            where=url[:160],
+            expected="https://…, or http:// of this machine",
+            found=f"{scheme or 'no scheme'}, {host or 'no host'}",
+        )
 
 
 def _keep(content: bytes, path: Path, checksum: str, title: str) -> None:
@@ -84,18 +109,22 @@ def _keep(content: bytes, path: Path, checksum: str, title: str) -> None:
 
 
 def _keep_members(content: bytes, folder: Path) -> None:
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != _ARCHIVE_MD5:
+    algorithm = algorithm_of(_ARCHIVE_CHECKSUM)
+    found = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
+    if found != _ARCHIVE_CHECKSUM:
         raise FileError(
             "the archive is not that of CIFAR-10, or it is damaged",
             where=_ARCHIVE,
-            expected=f"MD5 {_ARCHIVE_MD5}",
+            expected=f"{algorithm} {_ARCHIVE_CHECKSUM}",
             found=found,
             remedy="Fetch it again.",
         )
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
-        for member in archive:
-            name = Path(member.name).name
-            stream = archive.extractfile(member) if name in _MEMBERS and member.isfile() else None
-            if stream is not None:
-                write_atomic(folder / name, stream.read())
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+            for member in archive:
+                name = Path(member.name).name
+                stream = archive.extractfile(member) if name in _MEMBERS and member.isfile() else None
+                if stream is not None and member.size <= MOST_BYTES:
+                    write_atomic(folder / name, stream.read())
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise FileError("the archive cannot be unpacked", where=_ARCHIVE, found=str(error)[:160]) from error
