@@ -158,18 +158,18 @@ def operator_of(node: Node, where: str = "") -> Operator:
     """Return the declaration of a node's operator.
 
     Raises:
-        UnsupportedError: there is none; near names are listed.
+        UnsupportedError: there is none. Only a slip of writing names another: Resize is no kind of Reshape.
     """
     found = OPERATORS.get((node.domain, node.op))
     if found is None:
         import difflib
 
         names = sorted({name for _, name in OPERATORS})
-        near = difflib.get_close_matches(node.op, names, n=3)
+        near = difflib.get_close_matches(node.op, names, n=3, cutoff=0.85)
         raise UnsupportedError(
             "operator not supported",
             where=where or node.name,
-            expected=f"one of {', '.join(near or names)}",
+            expected=" or ".join(near) or "an operator of docs/onnx-operators.md",
             found=f"{node.domain + '.' if node.domain else ''}{node.op}",
             remedy="Export the network without it, or report which network needs it.",
         )
