@@ -12,6 +12,7 @@ from lowbit.errors import DataError, PlanError
 from lowbit.ir import Graph, Node, infer
 from lowbit.ir.graph import Array
 from lowbit.program import Epilogue, Step
+from lowbit.schemes import LearnedBasis
 from tests.ir.networks import Convolution, float_mlp, lowbit_convnet, lowbit_mlp
 
 Fault = Callable[[Step], Step]
@@ -109,6 +110,33 @@ def test_rounding_that_takes_another_code_is_nobodys_fault() -> None:
     found = first_divergence(graph, x, "reference", lower)
     assert found is not None and found.at_fault == ()
     assert (found.node, found.sample, found.position, found.differing) == ("x/encode", 1, (7,), 1)
+
+
+@pytest.mark.parametrize("integers", [(2, 3, 7, 8), (1, 1, 1, 1), (1, 2, 3, 6)])
+def test_codes_of_one_level_are_one(integers: tuple[int, ...]) -> None:
+    """Whoever gives the other of two codes with the same level is not wrong; a code beside them is."""
+    basis = np.array([integers], np.float32) / 8
+    encoding = LearnedBasis(basis, np.zeros(1, np.float32), np.array(integers[-1:], np.int32))
+    graph = lowbit_mlp((33, 17, 9), 4, 2)
+    graph.update("x/codes", encoding=encoding)
+    levels = encoding.levels()[0]
+    twins = {int(code): int(np.flatnonzero(levels == levels[code])[-1]) for code in range(16)}
+    changed = np.array([twins[code] for code in range(16)], np.uint8)
+    assert (changed != np.arange(16)).any()
+
+    def other(x: Array) -> dict[str, Array]:
+        values = trace(graph)(x)
+        return {**values, "x/codes": changed[values["x/codes"]]}
+
+    def wrong(x: Array) -> dict[str, Array]:
+        values = trace(graph)(x)
+        return {**values, "x/codes": values["x/codes"] ^ np.uint8(1)}
+
+    x = samples(graph, 50)
+    assert first_divergence(graph, x) is None
+    assert first_divergence(graph, x, "reference", other) is None
+    found = first_divergence(graph, x, "reference", wrong)
+    assert found is not None and found.node == "x/encode"
 
 
 def test_tolerance_is_of_floats_alone() -> None:

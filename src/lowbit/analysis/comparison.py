@@ -2,9 +2,9 @@
 
 A fault spreads: every value behind it differs too. So each node is judged by itself. The reference evaluator
 gets the inputs that a backend really had, and its result is compared with what the backend made of them:
-codes exactly, floats to a share of the largest magnitude. The first node that fails this, and whose values
-differ between both backends, is where they part. If none fails, both are right and the difference is rounding
-of floats that took another code; it is given with nobody at fault.
+codes exactly (those that share a level are one), floats to a share of the largest magnitude. The first node
+that fails this, and whose values differ between both backends, is where they part. If none fails, both are
+right and the difference is rounding of floats that took another code; it is given with nobody at fault.
 
 What a backend does not show (the engine fuses steps) is computed by the definition from what it does show;
 a fault behind it is then among several nodes, the suspects.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.analysis.traces import Samples, Trace, Values, trace
+from lowbit.analysis.traces import Samples, Trace, Values, by_level, trace
 from lowbit.calibrate import batches
 from lowbit.errors import DataError
 from lowbit.ir import Graph, Node
@@ -125,7 +125,7 @@ class _Side:
                 self.arrays[name], self.hidden[name] = right, (*behind, node.name)
                 continue
             self.arrays[name] = np.asarray(shown[name]).reshape(right.shape)
-            if different(right, self.arrays[name], tolerance).any():
+            if _differ(graph, name, right, self.arrays[name], tolerance).any():
                 self.faulty.add(node.name)
 
     def suspects(self, node: Node) -> tuple[str, ...]:
@@ -138,7 +138,7 @@ def _differences(graph: Graph, sides: list[_Side], start: int, tolerance: float)
     one, other = sides
     for node in graph.nodes:
         for name in node.outputs:
-            differs = different(one.arrays[name], other.arrays[name], tolerance)
+            differs = _differ(graph, name, one.arrays[name], other.arrays[name], tolerance)
             if not differs.any():
                 continue
             at = np.unravel_index(int(np.argmax(differs)), differs.shape)
@@ -157,6 +157,12 @@ def _differences(graph: Graph, sides: list[_Side], start: int, tolerance: float)
                 tuple(side.name for side in guilty),
                 tuple(suspects) or (node.name,),
             )
+
+
+def _differ(graph: Graph, name: str, one: Array, other: Array, tolerance: float) -> Booleans:
+    """Return where a value differs in what it says: codes of one level are one."""
+    encoding = graph.value(name).encoding
+    return different(by_level(one, encoding), by_level(other, encoding), tolerance)
 
 
 def different(one: Array, other: Array, tolerance: float = TOLERANCE) -> Booleans:

@@ -2,7 +2,7 @@
 
     SNR    = 10 log10(sum x^2 / sum (x - y)^2)      dB; x is the run compared with, y the other
     cosine = sum x y / sqrt(sum x^2  sum y^2)
-    share of codes that differ: code(x) against the code that y has
+    share of codes that differ: code(x) against the code that y has, those of one level being one
 
 Values are paired by name: ``act1.out/codes`` of a low-bit network is ``act1.out`` of the float one. Where
 codes of a learned basis stand for floats, every channel of y is first given the positive factor that brings
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.analysis.traces import Samples, Values, trace
+from lowbit.analysis.traces import Samples, Values, by_level, trace
 from lowbit.calibrate import batches
 from lowbit.errors import DataError
 from lowbit.ir import Graph, Value, run_passes
@@ -119,7 +119,9 @@ class _Pair:
         self._error += float(((x - y) ** 2).sum())
         self._elements += x.size
         if self.value.encoding is not None:
-            self._differing += int(np.count_nonzero(self._codes(x, one) != other.reshape(one.shape)))
+            encoding = self.value.encoding
+            wanted, found = (by_level(codes, encoding) for codes in (self._codes(x, one), other))
+            self._differing += int(np.count_nonzero(wanted != found.reshape(one.shape)))
 
     def error(self) -> LayerError:
         with np.errstate(divide="ignore", invalid="ignore"):

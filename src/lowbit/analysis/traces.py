@@ -14,6 +14,7 @@ from lowbit.engine import Program
 from lowbit.errors import MissingExtra, PlanError
 from lowbit.ir import Graph, evaluate
 from lowbit.ir.graph import Array
+from lowbit.schemes import Encoding
 
 Samples = npt.NDArray[np.float32]
 Values = dict[str, Array]
@@ -35,6 +36,18 @@ def trace(graph: Graph, backend: str = "reference") -> Trace:
     if backend not in BACKENDS:
         raise PlanError("unknown backend", expected=" or ".join(BACKENDS), found=repr(backend))
     return BACKENDS[backend](graph)
+
+
+def by_level(codes: Array, encoding: Encoding | None) -> Array:
+    """Return codes such that equal ones have equal levels: of codes that share a level, the least.
+
+    A basis may reach a level in two ways (2, 3, 7, 8: 3 + 7 - 2 - 8 = 2 + 8 - 3 - 7), and nothing behind it
+    can tell them apart. What has no encoding, or one per channel, stays as it is.
+    """
+    if encoding is None or encoding.channels > 1 or codes.dtype.kind not in "ui":
+        return codes
+    _, first, same = np.unique(encoding.levels()[0], return_index=True, return_inverse=True)
+    return np.asarray(first[same][codes.astype(np.intp)], codes.dtype)
 
 
 def _reference(graph: Graph) -> Trace:

@@ -19,10 +19,13 @@ from lowbit.cli.console import (
     print_notes,
     print_table,
     progress,
+    say,
 )
+from lowbit.errors import ExitCode
 
 if TYPE_CHECKING:
     from lowbit.api import QuantizedFile
+    from lowbit.quantization import Report
 
 
 def quantize(
@@ -31,7 +34,10 @@ def quantize(
     data: Annotated[
         str | None, typer.Option("--data", help="Samples: a path, or the name of a data set; not for fixed.")
     ] = None,
-    bits: Annotated[int | None, typer.Option("--bits", help="Bits of weights and activations.")] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option("--bits", help="Of weights and activations; without --scheme 1-4 mean lq, 5-8 affine."),
+    ] = None,
     weight_bits: Annotated[int | None, typer.Option("--weight-bits", help="Overrides --bits.")] = None,
     activation_bits: Annotated[
         int | None, typer.Option("--activation-bits", help="Overrides --bits.")
@@ -52,6 +58,24 @@ def quantize(
     seed: Annotated[
         int | None, typer.Option("--seed", help="For the choice of samples and restarts.")
     ] = None,
+    percentile: Annotated[
+        float | None,
+        typer.Option(
+            "--percentile", help="Clip layers' inputs beyond it, such as 99.9, before ranges are set."
+        ),
+    ] = None,
+    check: Annotated[
+        str | None,
+        typer.Option(
+            "--check",
+            help="Test samples that measure the result: a path or a name, or none. "
+            "Without it, samples that can be spared.",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="End with exit code 10 where less than half of the classes agree."),
+    ] = False,
     plan: Annotated[Path | None, typer.Option("--plan", help="A TOML plan; options given here win.")] = None,
     split: SplitOption = None,
     normalize: NormalizeOption = None,
@@ -72,8 +96,15 @@ def quantize(
     from lowbit.ir.layers import FLOAT_BITS
     from lowbit.quantization import Plan
 
+    measures: dict[str, Any] = {
+        "check": False if check == "none" else check,
+        "normalize": parse_normalize(normalize),
+        "scale": parse_scale(scale),
+    }
     if scheme and scheme.startswith("fixed:"):
-        _fixed_point(model, output, scheme.removeprefix("fixed:"), as_json)
+        if strict and not measures["check"]:
+            raise typer.BadParameter("fixed point has no samples to measure with", param_hint="--check")
+        _end(_fixed_point(model, output, scheme.removeprefix("fixed:"), as_json, measures), strict)
         return
     if data is None:
         raise typer.BadParameter("quantization needs samples", param_hint="--data")
@@ -86,6 +117,7 @@ def quantize(
         "activation_bits": bits if activation_bits is None else activation_bits,
         "samples": samples,
         "seed": seed,
+        "percentile": percentile,
     }
     chosen = Plan.read(plan, **{name: value for name, value in given.items() if value is not None})
     with _bar(hidden=as_json) as bar:
@@ -95,28 +127,51 @@ def quantize(
             data,
             chosen,
             split=split or "train",
-            normalize=parse_normalize(normalize),
-            scale=parse_scale(scale),
+            strict=strict,
             progress=_tracker(bar),
+            **measures,
         )
     _print(result, output, as_json)
+    _end(result.report, strict)
 
 
-def _fixed_point(model: Path, output: Path, text: str, as_json: bool) -> None:
+def _end(report: "Report", strict: bool) -> None:
+    """Say where the network is not what it was made of; end with an exit code if that was asked for."""
+    if report.verdict == "low":
+        progress.print("Not all is well: it often differs from the float network.", style="yellow")
+    if report.verdict != "broken":
+        return
+    what = (
+        "it seldom agrees with the float network" if report.agreement is not None else "its output is noise"
+    )
+    progress.rule("WARNING", style="bold red", characters="!")
+    progress.print(f"This network does not work: {what}.", style="bold red")
+    progress.print(report.measured, style="bold red")
+    progress.print("Try more bits, --scheme affine --bits 8, or other samples.", style="bold red")
+    progress.rule(style="bold red", characters="!")
+    if strict:
+        raise typer.Exit(ExitCode.AGREEMENT)
+
+
+def _fixed_point(model: Path, output: Path, text: str, as_json: bool, measures: dict[str, Any]) -> "Report":
     """Round a network to fixed point and print what became of it."""
     from lowbit import api
+    from lowbit.quantization import Report
     from lowbit.schemes import FixedPoint
 
-    result = api.fixed_point_file(model, output, FixedPoint.from_text(text))
+    result = api.fixed_point_file(model, output, FixedPoint.from_text(text), **measures)
+    report = Report((), 0, 0.0, 0, *(result[name] for name in ("agreement", "output_snr_db", "checked")))
     if as_json:
         print_json(result)
-        return
+        return report
     columns = ("layer", "scheme", "weights", "activations")
     rows = [
         (row["name"], row["scheme"], f"{row['weight_bits']} bit", f"{row['activation_bits']} bit")
         for row in result["layers"]
     ]
     print_table(f"{output}", columns, rows)
+    say(report.measured, style="dim")
+    return report
 
 
 def _bar(hidden: bool) -> Progress:
@@ -160,5 +215,8 @@ def _print(result: "QuantizedFile", output: Path, as_json: bool) -> None:
         f"{kilobytes(result.bytes_after)}.",
         style="dim",
     )
+    if result.report.outliers:
+        say(f"{result.report.outliers} samples are unlike all others and did not calibrate.", style="yellow")
+    say(result.report.measured, style="dim" if result.report.verdict == "not measured" else "")
     print_notes(result.notes, result.outside)
     out.print(f"Next: lowbit eval {output} --data … · lowbit bench {output}", style="dim")

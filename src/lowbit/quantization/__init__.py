@@ -1,8 +1,9 @@
 """Post-training quantization: a float network, samples and a plan give a low-bit network and a report."""
 
+from lowbit.quantization.choice import chosen_indices
 from lowbit.quantization.fixed_point import to_fixed_point
 from lowbit.quantization.pipeline import quantize
 from lowbit.quantization.plan import Plan
 from lowbit.quantization.report import LayerReport, Report
 
-__all__ = ["LayerReport", "Plan", "Report", "quantize", "to_fixed_point"]
+__all__ = ["LayerReport", "Plan", "Report", "chosen_indices", "quantize", "to_fixed_point"]

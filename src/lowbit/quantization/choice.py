@@ -134,8 +134,11 @@ def chosen_samples(network: Graph, samples: npt.ArrayLike, plan: Plan) -> Sample
         )
     array = array.astype(np.float32, copy=False)
     require_finite_samples(array, "a calibration sample")
-    if len(array) > plan.samples:
-        array = array[
-            np.sort(np.random.default_rng(plan.seed).choice(len(array), plan.samples, replace=False))
-        ]
-    return array
+    return array[chosen_indices(len(array), plan)]
+
+
+def chosen_indices(count: int, plan: Plan) -> npt.NDArray[np.intp]:
+    """Return which of so many samples calibrate, in order."""
+    if count <= plan.samples:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(plan.seed).choice(count, plan.samples, replace=False))

@@ -55,9 +55,10 @@ def equalize(
         return result
     batch = next(batches(samples, graph.value(graph.inputs[0]).shape[0]))
     seen = watch(run, prefix(graph, names), batch, names)
+    (usual,) = ordinary_samples([batch])
     for layer, name, readers in pairs:
-        (usual,) = ordinary_samples([seen[name]])
-        factor = _factor(seen[name][usual].astype(np.float64))
+        (here,) = ordinary_samples([seen[name]])
+        factor = _factor(seen[name][usual & here].astype(np.float64))
         for constant in layer.inputs[1:]:
             weights = result.constant(constant).astype(np.float64)
             column = factor.reshape(-1, *[1] * (weights.ndim - 1))

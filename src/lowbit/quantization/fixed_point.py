@@ -33,7 +33,7 @@ def to_fixed_point(graph: Graph, integer_bits: int, fraction_bits: int, rounding
 
     Raises:
         SchemeError: a format of more than 16 bits, or of none.
-        NumericError: a constant is not finite.
+        NumericError: a constant is not finite, or beyond the format.
         UnsupportedError: an operator that has no fixed-point form.
     """
     encoding = FixedPoint(integer_bits, fraction_bits, rounding)
@@ -64,6 +64,7 @@ class _Work:
         self.source, self.encoding, self.dtype = source, encoding, code_dtype(encoding)
         self.graph = Graph(source.name, source.inputs, source.outputs, metadata=dict(source.metadata))
         self.codes: dict[str, str] = {}  # of values of the float network
+        self._beyond: list[str] = []  # constants that the format has no codes for
         for name in source.inputs:
             self.graph.add(source.value(name))
             self.codes[name] = self._coded(name)
@@ -90,7 +91,20 @@ class _Work:
         forms[node.op](node)
 
     def finished(self) -> Graph:
-        """Return the graph, its outputs reals."""
+        """Return the graph, its outputs reals.
+
+        Raises:
+            NumericError: constants are beyond the format; all of them are named.
+        """
+        if self._beyond:
+            levels = self.encoding.levels()[0]
+            raise NumericError(
+                f"constants are beyond what {self.encoding} holds, and would be clipped",
+                where=self.source.name,
+                expected=f"{levels[0]:g} to {levels[-1]:g}",
+                found="; ".join(self._beyond),
+                remedy="Give the format more bits before the point, or scale the network.",
+            )
         for name in self.graph.outputs:
             if name in self.codes:
                 self._real(name, name)
@@ -168,6 +182,10 @@ class _Work:
     def _constant(self, name: str, data: Array) -> str:
         if not np.isfinite(data).all():
             raise NumericError("a constant is not finite", where=name, expected="finite weights")
+        beyond = self.encoding.saturates(data)
+        if beyond.any():
+            worst = np.abs(data).max()
+            self._beyond.append(f"{int(beyond.sum())} of {name}, up to {worst:.6g}")
         codes = self.encoding.encode(np.ascontiguousarray(data))
         name = self.graph.fresh_name(name)
         return self.graph.add(Value(name, self.dtype, codes.shape, codes, self.encoding))

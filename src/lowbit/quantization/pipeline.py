@@ -148,8 +148,8 @@ class _Work:
     @property
     def outliers(self) -> int:
         """How many samples were left out of calibrating a layer."""
-        usual = [np.concatenate(masks) for masks in self._usual.values()]
-        return int((~np.logical_and.reduce(usual)).sum()) if usual else 0
+        usual = list(self._usual.values())[-1:]
+        return sum(int((~mask).sum()) for masks in usual for mask in masks)
 
     def finished(self) -> Graph:
         """Return the low-bit network without floats between its layers."""
@@ -205,10 +205,16 @@ class _Work:
         return encoding
 
     def _usual_samples(self, source: str) -> list[Mask]:
-        """Return which samples are like the others at a layer's input, in both networks, batch by batch."""
+        """Return which samples are like the others at a layer's input, in both networks, batch by batch.
+
+        A sample that was not at an earlier layer is none here.
+        """
         if source not in self._usual:
             low, exact = (ordinary_samples(stream.values(source)) for stream in (self._coded, self._exact))
-            self._usual[source] = [one & other for one, other in zip(low, exact, strict=True)]
+            earlier = list(self._usual.values())[-1:] or [exact]
+            self._usual[source] = [
+                np.logical_and.reduce(masks) for masks in zip(low, exact, *earlier, strict=True)
+            ]
         return self._usual[source]
 
     def _note_range(self, layer: Node) -> None:

@@ -94,9 +94,16 @@ class FixedPoint:
 
     def quantize(self, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Return the integers q of reals; NaN gets the least."""
+        return np.asarray(np.clip(self._rounded(values), self.least, -self.least - 1), np.int64)
+
+    def saturates(self, values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Return which reals are beyond the ends, so that rounding them alone gives no code."""
+        rounded = self._rounded(values)
+        return np.asarray((rounded < self.least) | (rounded > -self.least - 1))
+
+    def _rounded(self, values: npt.ArrayLike) -> Floats:
         scaled = np.ldexp(nan_as_lowest(np.asarray(values, np.float64)), self.fraction_bits)
-        rounded = np.floor(scaled + 0.5 if self.rounds_to_nearest else scaled)
-        return np.asarray(np.clip(rounded, self.least, -self.least - 1), np.int64)
+        return np.asarray(np.floor(scaled + 0.5 if self.rounds_to_nearest else scaled))
 
     def encode(self, values: npt.ArrayLike) -> Codes:
         """Return codes, rounded as the format says and saturated."""

@@ -1,0 +1,303 @@
+"""What networks really hold: channels of any size, dead ones, constants, lone outliers, huge layers.
+
+Every scheme, on fully connected layers, convolutions and depthwise ones: the integers of the engine are those
+of the reference, and the output is as near to the float one as channels of usual size are.
+"""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from lowbit.engine import Program
+from lowbit.errors import DataError, NumericError, PlanError, TooLargeError
+from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
+from lowbit.quantization import Plan, quantize
+from lowbit.quantization.node import with_integer_bias
+from lowbit.quantization.weights import CodedWeights
+from lowbit.schemes import Affine
+
+PLANS = {
+    "lq 1": Plan(weight_bits=1, activation_bits=4),
+    "lq 2 plain": Plan(weight_bits=2, activation_bits=2, method="plain"),
+    "lq 4": Plan(weight_bits=4, activation_bits=4),
+    "affine 8": Plan(weight_bits=8, activation_bits=8),
+    "affine 8 one scale": Plan(weight_bits=8, activation_bits=8, per_channel=False),
+    "affine 8 plain": Plan(weight_bits=8, activation_bits=8, method="plain"),
+    "affine 4": Plan(scheme="affine", weight_bits=4, activation_bits=4),
+    "pow2 4": Plan(scheme="pow2", weight_bits=4, activation_bits=4),
+    "weights of 4 bits": Plan(weight_bits=4, activation_bits=32),
+}
+KINDS = ("linear", "convolution", "depthwise")
+SIZES = 10.0 ** np.arange(-12, 7, 3)  # of the channels 0 to 6; 7 is zero, 8 constant, 9 has no bias either
+
+
+def two_layers(kind: str, seed: int = 0) -> Graph:
+    """Return a layer with channels of every size, and one that reads what its ReLU leaves of them."""
+    random, outputs = np.random.default_rng(seed), len(SIZES) + 3
+    inputs = {"linear": (12,), "convolution": (3, 5, 5), "depthwise": (outputs, 5, 5)}[kind]
+    graph = Graph(kind, ("x",), ("y", "z"))
+    graph.add(Value("x", "float32", ("n", *inputs)))
+    shape = {"linear": (outputs, 12), "convolution": (outputs, 3, 3, 3), "depthwise": (outputs, 1, 3, 3)}[
+        kind
+    ]
+    weights, bias = random.normal(size=shape), random.normal(size=outputs)
+    weights[: len(SIZES)] *= SIZES.reshape(-1, *[1] * (len(shape) - 1))
+    weights[len(SIZES) :] = 0
+    bias[-1] = 0
+    names = graph.add_constant("w", weights), graph.add_constant("b", bias)
+    attributes = {"transB": 1} if kind == "linear" else {"kernel_shape": (3, 3), "group": outputs // shape[1]}
+    if kind != "linear":
+        attributes["group"] = inputs[0] // shape[1]
+    graph.nodes = [
+        Node("Gemm" if kind == "linear" else "Conv", ("x", *names), ("y",), attributes, "first"),
+        Node("Relu", ("y",), ("h",), {}, "relu"),
+        Node("Flatten", ("h",), ("f",), {}, "flatten"),
+    ]
+    infer(graph)
+    features = int(graph.value("f").shape[1])
+    names = graph.add_constant("v", random.normal(size=(4, features))), graph.add_constant("c", np.ones(4))
+    graph.nodes.append(Node("Gemm", ("f", *names), ("z",), {"transB": 1}, "second"))
+    infer(graph)
+    verify(graph)
+    return graph
+
+
+def samples_of(graph: Graph, count: int = 100) -> np.ndarray:
+    shape = graph.value("x").shape[1:]
+    return np.random.default_rng(7).normal(0.3, 1, (count, *shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("name", "kind"), [*product(PLANS, KINDS)])
+def test_channels_of_any_size_and_dead_ones(name: str, kind: str) -> None:
+    plan, graph = PLANS[name], two_layers(kind)
+    x = samples_of(graph)
+    low, report = quantize(graph, x, plan)
+    verify(low)
+    exact, found = evaluate(graph, {"x": x}), evaluate(low, {"x": x})
+    rows = [np.moveaxis(each["y"], 1, 0).reshape(len(SIZES) + 3, -1) for each in (exact, found)]
+    dead, error = rows[0][len(SIZES) :, :1], np.abs(rows[1] - rows[0])
+    if plan.scheme == "affine" and plan.weight_bits == 8:  # ends in 8-bit codes, one scale for all
+        step = np.ptp(rows[0]) / 254
+        assert error.max() < 6 * step
+    else:
+        assert np.allclose(rows[1][len(SIZES) :], dead, rtol=1e-6, atol=1e-20)
+        power = rows[0].std(axis=1) + 1e-6 * np.abs(rows[0]).max(axis=1)
+        assert (error.mean(axis=1)[: len(SIZES)] < 0.7 * power[: len(SIZES)]).all()
+    assert np.isfinite([layer.output_error for layer in report.layers]).all()
+    for output in graph.outputs:
+        one = low.copy()
+        one.outputs = (output,)
+        one.remove_unused()
+        engine = Program(one).run(x)
+        assert np.allclose(engine, found[output], rtol=1e-5, atol=1e-5 * np.abs(found[output]).max())
+        if not plan.is_weight_only:
+            assert np.array_equal(engine, found[output])
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-7, 1e-3, 1.0, 1e6])
+@pytest.mark.parametrize("bias", [0.0, 1e-20, 0.3, -1.0, 12345.678, 1e20])
+@pytest.mark.parametrize("scale", [1e-9, 0.02, 1e6])
+def test_an_integer_bias_always_fits(size: float, bias: float, scale: float) -> None:
+    """Beside weights of any size; and exactly where there are none."""
+    source = Affine(8, np.array([scale], np.float32), np.array([3], np.int32))
+    codes = np.array([[0, 255, 128, 200], [128, 128, 128, 128]], np.uint8)
+    coded = CodedWeights(Affine(8, np.full(2, size, np.float32), np.full(2, 128, np.int32)), codes)
+    wider, integers = with_integer_bias(coded, np.array([bias, bias]), source, "layer")
+    assert (wider.encoding.scale[:1] >= coded.encoding.scale[:1]).all()
+    unit = np.float64(np.float32(scale)) * wider.encoding.integer_scale()
+    assert np.abs(integers * unit - bias)[0] <= 0.5000001 * unit[0]
+    assert np.float32((integers * unit)[1]) == np.float32(bias)
+    step = np.abs(wider.values()[0] - coded.values()[0]).max()
+    assert step <= 0.5000001 * wider.encoding.integer_scale()[0]
+    if abs(bias) < 1e9 * unit[0] and wider.encoding.scale[0] == coded.encoding.scale[0]:
+        assert np.array_equal(wider.codes[0], coded.codes[0])
+
+
+def test_a_bias_beyond_floats_is_refused() -> None:
+    graph = two_layers("linear")
+    graph.update("b", data=np.full(len(SIZES) + 3, 3e38, np.float32))
+    graph.update("w", data=graph.constant("w") * np.float32(1e32))
+    with pytest.raises(NumericError, match=r"not finite|leaves the range"):
+        quantize(graph, samples_of(graph), Plan(weight_bits=2, activation_bits=2))
+
+
+def test_one_scale_for_all_is_widened_for_all() -> None:
+    source = Affine(8, np.array([1e-3], np.float32), np.array([0], np.int32))
+    codes = np.array([[0, 255], [100, 130]], np.uint8)
+    coded = CodedWeights(Affine(8, np.array([1e-9], np.float32), np.array([128], np.int32)), codes)
+    wider, integers = with_integer_bias(coded, np.array([0.1, 5.0]), source, "layer")
+    unit = np.float64(np.float32(1e-3)) * wider.encoding.integer_scale()
+    assert wider.encoding.channels == 1
+    assert np.allclose(integers * unit, [0.1, 5.0], rtol=1e-8)
+
+
+def digits_like(count: int) -> tuple[Graph, np.ndarray]:
+    """Return a network with two layers and samples in [0, 1]."""
+    random = np.random.default_rng(3)
+    graph = Graph("net", ("x",), ("z",))
+    graph.add(Value("x", "float32", ("n", 30)))
+    for index, (inputs, outputs) in enumerate(((30, 24), (24, 6))):
+        names = (
+            graph.add_constant(f"w{index}", random.normal(0, inputs**-0.5, (outputs, inputs))),
+            graph.add_constant(f"b{index}", random.normal(0, 0.1, outputs)),
+        )
+        source, output = (("x", "y"), ("h", "z"))[index]
+        graph.nodes.append(Node("Gemm", (source, *names), (output,), {"transB": 1}, f"fc{index}"))
+        if not index:
+            graph.nodes.append(Node("Relu", ("y",), ("h",), {}, "relu"))
+    infer(graph)
+    return graph, np.random.default_rng(4).uniform(0, 1, (count, 30)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("place", "size"), [((7, 3), 30.0), ((300, 29), -1000.0)])
+@pytest.mark.parametrize(
+    ("scheme", "bits", "clip"),
+    [
+        ("lq", 2, "mse"),
+        ("pow2", 4, "mse"),
+        ("affine", 8, "mse"),
+        ("affine", 8, "minmax"),
+        ("affine", 4, "mse"),
+    ],
+)
+def test_a_lone_outlier_does_not_decide(
+    scheme: str, bits: int, clip: str, place: tuple[int, int], size: float
+) -> None:
+    graph, x = digits_like(320)
+    plan = Plan(scheme=scheme, weight_bits=bits, activation_bits=bits, clip=clip)
+    spoilt = x.copy()
+    spoilt[place] = size
+    exact, (usual, _), (other, report) = (
+        evaluate(graph, {"x": x})["z"],
+        quantize(graph, x, plan),
+        quantize(graph, spoilt, plan),
+    )
+    errors = [((evaluate(low, {"x": x})["z"] - exact) ** 2).mean() / exact.var() for low in (usual, other)]
+    assert errors[1] < 1.3 * errors[0] + 1e-6
+    assert report.outliers == 1
+
+
+def test_restoring_too_many_inputs_is_refused_before_memory_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, x = digits_like(20)
+    monkeypatch.setenv("LOWBIT_MEMORY", "20K")
+    with pytest.raises(TooLargeError, match=r"net: restoring layers.*fc0.*plain.*LOWBIT_MEMORY"):
+        quantize(graph, x, Plan(weight_bits=2, activation_bits=2))
+    plain = {"method": "plain"}
+    quantize(graph, x, Plan(weight_bits=2, activation_bits=2, **plain))
+    with pytest.raises(TooLargeError, match="fc1"):  # float layers are restored too
+        quantize(
+            graph,
+            x,
+            Plan(weight_bits=2, activation_bits=2, layers={"fc0": plain, "fc1": {"scheme": "float"}}),
+        )
+
+
+@pytest.mark.parametrize("activation_bits", [2, 32])
+def test_the_plain_method_takes_no_moments(monkeypatch: pytest.MonkeyPatch, activation_bits: int) -> None:
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("moments of a layer that does not need them")
+
+    monkeypatch.setattr("lowbit.quantization.pipeline.LinearMoments.empty", refuse)
+    graph, x = digits_like(20)
+    quantize(graph, x, Plan(weight_bits=2, activation_bits=activation_bits, method="plain"))
+
+
+def test_what_no_engine_runs_is_refused_with_all_layers() -> None:
+    graph, x = digits_like(20)
+    with pytest.raises(PlanError, match=r"fc0: pow2 weights of 4 bits.*fc1: pow2 weights of 4 bits"):
+        quantize(graph, x, Plan(scheme="pow2", weight_bits=4, activation_bits=8))
+
+
+@pytest.mark.parametrize("weight_bits", [2, 6, 7, 8])
+@pytest.mark.parametrize("activation_bits", [2, 4, 7, 8])
+def test_affine_weights_and_inputs_of_any_bits_run(weight_bits: int, activation_bits: int) -> None:
+    graph, x = digits_like(60)
+    low, _ = quantize(
+        graph,
+        x,
+        Plan(scheme="affine", weight_bits=weight_bits, activation_bits=activation_bits, method="plain"),
+    )
+    assert np.array_equal(Program(low).run(x), evaluate(low, {"x": x})["z"])
+
+
+def test_one_sample_has_an_error_that_means_something() -> None:
+    graph, x = digits_like(20)
+    for plan in PLANS.values():
+        errors = [layer.output_error for layer in quantize(graph, x[:1], plan)[1].layers]
+        assert all(0 <= error < 2 for error in errors)
+
+
+@pytest.mark.parametrize("count", [20, 2000])
+def test_samples_that_are_not_finite_are_named_even_where_they_are_not_chosen(count: int) -> None:
+    graph, x = digits_like(count)
+    x[[3, count - 1], 5] = np.nan, np.inf
+    with pytest.raises(DataError, match=rf"sample 3.*2 samples with NaN or infinity: 3, {count - 1}"):
+        quantize(graph, x, Plan(weight_bits=2, activation_bits=2, samples=16))
+
+
+FLATTENS = {
+    "flatten": Node("Flatten", ("c",), ("f",), {"axis": 1}, "flat"),
+    "flatten from the end": Node("Flatten", ("c",), ("f",), {"axis": -3}, "flat"),
+    "reshape": Node("Reshape", ("c", "shape"), ("f",), {}, "flat"),
+    "reshape with a zero": Node("Reshape", ("c", "open"), ("f",), {}, "flat"),
+}
+
+
+@pytest.mark.parametrize("form", FLATTENS)
+@pytest.mark.parametrize("between", ["", "norm", "relu"])
+@pytest.mark.parametrize("scheme", ["lq", "pow2", "affine"])
+def test_a_convolution_flattened_at_once(form: str, between: str, scheme: str) -> None:
+    random = np.random.default_rng(0)
+    graph = Graph("net", ("x",), ("y",))
+    graph.add(Value("x", "float32", ("n", 3, 6, 6)))
+    graph.add_constant("w", random.normal(size=(5, 3, 3, 3)) * 10.0 ** np.arange(-2, 3).reshape(5, 1, 1, 1))
+    graph.add_constant("v", random.normal(size=(4, 80)))
+    graph.add_constant("shape", np.array([-1, 80]), "int64")
+    graph.add_constant("open", np.array([0, -1]), "int64")
+    for name in ("scale", "shift", "mean", "variance"):
+        graph.add_constant(name, random.uniform(0.5, 2, 5))
+    middle = {
+        "": Node("Identity", ("a",), ("c",), {}, "middle"),
+        "norm": Node("BatchNormalization", ("a", "scale", "shift", "mean", "variance"), ("c",), {}, "middle"),
+        "relu": Node("Relu", ("a",), ("c",), {}, "middle"),
+    }[between]
+    graph.nodes = [
+        Node("Conv", ("x", "w"), ("a",), {}, "conv"),
+        middle,
+        FLATTENS[form],
+        Node("Gemm", ("f", "v"), ("y",), {"transB": 1}, "fc"),
+    ]
+    graph.remove_unused()
+    infer(graph)
+    x = random.normal(size=(60, 3, 6, 6)).astype(np.float32)
+    low, _ = quantize(graph, x, Plan(scheme=scheme, weight_bits=4, activation_bits=4))
+    exact, found = (evaluate(net, {"x": x})["y"] for net in (graph, low))
+    assert ((found - exact) ** 2).mean() < 0.1 * exact.var()
+    assert np.array_equal(Program(low).run(x), found)
+
+
+@pytest.mark.parametrize("parts", [("r", "r"), ("r", "r", "r"), ("r", "q", "r"), ("q", "r", "q")])
+@pytest.mark.parametrize("scheme", ["lq", "pow2", "affine"])
+def test_a_value_joined_with_itself(parts: tuple[str, ...], scheme: str) -> None:
+    random = np.random.default_rng(0)
+    graph = Graph("net", ("x",), ("y",))
+    graph.add(Value("x", "float32", ("n", 3, 6, 6)))
+    for name, shape in (("w", (4, 3, 3, 3)), ("u", (4, 3, 3, 3)), ("v", (2, 4 * len(parts), 3, 3))):
+        graph.add_constant(name, random.normal(size=shape))
+    graph.nodes = [
+        Node("Conv", ("x", "w"), ("a",), {}, "one"),
+        Node("Relu", ("a",), ("r",), {}, "relu"),
+        Node("Conv", ("x", "u"), ("b",), {}, "two"),
+        Node("Relu", ("b",), ("q",), {}, "relu2"),
+        Node("Concat", parts, ("k",), {"axis": 1}, "join"),
+        Node("Conv", ("k", "v"), ("y",), {}, "three"),
+    ]
+    graph.remove_unused()
+    infer(graph)
+    x = random.normal(size=(60, 3, 6, 6)).astype(np.float32)
+    bits = 8 if scheme == "affine" else 4
+    low, _ = quantize(graph, x, Plan(scheme=scheme, weight_bits=bits, activation_bits=bits))
+    verify(low)
+    exact, found = (evaluate(net, {"x": x})["y"] for net in (graph, low))
+    assert ((found - exact) ** 2).mean() < 0.05 * exact.var()
