@@ -183,7 +183,11 @@ def test_the_published_command_line(
     [
         (["eval", "missing.circle", "--data", "digits"], 3, "missing.circle"),
         (["eval", "MODEL", "--data", "nowhere"], 4, "nowhere"),
-        (["quantize", "MODEL", "-o", "OUT", "--data", "digits", "--bits", "9"], 6, "expected 1 to 4 for lq"),
+        (
+            ["quantize", "MODEL", "-o", "OUT", "--data", "digits", "--bits", "9"],
+            6,
+            "expected 2 to 8 for affine",
+        ),
         (
             ["quantize", "MODEL", "-o", "OUT", "--data", "digits", "--bits", "1", "--scheme", "affine"],
             6,

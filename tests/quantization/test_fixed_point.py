@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lowbit.errors import GraphError, UnsupportedError
+from lowbit.errors import GraphError, NumericError, UnsupportedError
 from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
 from lowbit.ir.text import from_text, to_text
@@ -41,7 +41,7 @@ def separable_by_hand(graph: Graph, x: Floats, m: int, n: int, rounding: str) ->
 
 
 @pytest.mark.parametrize("rounding", ["nearest", "floor"])
-@pytest.mark.parametrize(("m", "n"), [(6, 7), (6, 1), (2, 6), (3, 5), (1, 1)])
+@pytest.mark.parametrize(("m", "n"), [(6, 7), (6, 1), (2, 6), (3, 5), (1, 3)])
 def test_integers_are_those_of_the_formula(m: int, n: int, rounding: str) -> None:
     graph = float_graph(NETWORKS["lst1"], seed=2)
     low = to_fixed_point(graph, m, n, rounding)
@@ -97,7 +97,7 @@ def test_files_keep_it_and_onnx_runtime_gives_the_integers(
 
     graph = to_fixed_point(float_graph(NETWORKS[name], seed=1), *encoding)
     x = np.random.default_rng(0).normal(size=(3, *NETWORKS[name].input_shape)).astype(np.float32)
-    x[0].flat[:3] = np.nan, np.inf, -np.inf
+    x[0].flat[:2] = np.inf, -np.inf
     wanted = evaluate(graph, {"x": x})["logits"]
     for suffix in ("onnx", "txt"):
         write_model(graph, tmp_path / f"net.{suffix}")
@@ -120,3 +120,22 @@ def test_sums_that_float64_cannot_hold_are_refused_by_onnx(tmp_path: Path) -> No
     infer(graph)
     with pytest.raises(UnsupportedError, match="so wide"):
         write_model(to_fixed_point(graph, 8, 8), tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize("rounding", ["nearest", "floor"])
+@pytest.mark.parametrize(
+    ("value", "fits"), [(0.99, False), (0.9, True), (-1.0, True), (-1.2, False), (3.0, False)]
+)
+def test_constants_beyond_the_format_are_refused_and_not_clipped(
+    value: float, fits: bool, rounding: str
+) -> None:
+    graph = Graph("net", ("x",), ("y",))
+    graph.add(Value("x", "float32", ("n", 2)))
+    names = graph.add_constant("w", np.array([[0.5, value]])), graph.add_constant("b", np.array([value / 2]))
+    graph.nodes = [Node("Gemm", ("x", *names), ("y",), {"transB": 1}, "fc")]
+    infer(graph)
+    if fits or (value, rounding) == (0.99, "floor"):  # truncated, it is the largest level
+        to_fixed_point(graph, 1, 3, rounding)
+        return
+    with pytest.raises(NumericError, match=r"net: constants are beyond.*fixed:1\.3.*1 of fc/weights, up to"):
+        to_fixed_point(graph, 1, 3, rounding)
