@@ -44,7 +44,11 @@ def fetch(
 ) -> None:
     """Get a data set from an address and check it; other commands find it with --data or LOWBIT_DATA.
 
-    Example: `lowbit data fetch mnist --from https://example.org/mnist --to data`
+    Example: `lowbit data fetch mnist --from https://storage.googleapis.com/cvdf-datasets/mnist --to data`
+
+    The checksums are those of the published files, wherever they come from. Fashion-MNIST is also at
+    https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion, CIFAR-10 at
+    https://www.cs.toronto.edu/~kriz.
     """
     from lowbit.data import fetch as get
 

@@ -8,6 +8,8 @@ import hashlib
 import io
 import tarfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -44,16 +46,13 @@ def fetch(name: str, address: str, target: Path) -> Path:
         raise DataError("no data set of that name", expected=" or ".join(PUBLISHED), found=repr(name))
     published = PUBLISHED[name]
     folder = target / published.folders[0]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError("the folder cannot be made", where=str(folder), found=str(error)) from error
-    if name == "cifar10":
-        _keep_members(_get(address, _ARCHIVE), folder)
-        return folder
-    for checksums in published.checksums.values():
-        for file, checksum in checksums.items():
-            _keep(_get(address, f"{file}.gz"), folder / f"{file}.gz", checksum, published.title)
+    with _place(folder):
+        if name == "cifar10":
+            _keep_members(_get(address, _ARCHIVE), folder)
+            return folder
+        for checksums in published.checksums.values():
+            for file, checksum in checksums.items():
+                _keep(_get(address, f"{file}.gz"), folder / f"{file}.gz", checksum, published.title)
     return folder
 
 
@@ -95,6 +94,22 @@ def _check_address(url: str) -> None:
             expected="https://…, or http:// of this machine",
             found=f"{scheme or 'no scheme'}, {host or 'no host'}",
         )
+
+
+@contextmanager
+def _place(folder: Path) -> Iterator[None]:
+    """Make a folder; where nothing comes into it, it and those above that were made go again."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError("the folder cannot be made", where=str(folder), found=str(error)) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # there is something in it
+            for path in made:
+                path.rmdir()
 
 
 def _keep(content: bytes, path: Path, checksum: str, title: str) -> None:

@@ -108,8 +108,9 @@ def _array(source: object, what: str) -> Numbers:
         raise DataError(
             f"{what} are no numbers",
             where="array",
-            expected="integers or floats",
-            found="masked values" if masked else str(array.dtype),
+            expected="an array of integers or floats",
+            found="masked values" if masked else f"{type(source).__name__} ({array.dtype})",
+            remedy="Make one array of them; of a loader: numpy.concatenate([x for x, *_ in loader]).",
         )
     return array
 
