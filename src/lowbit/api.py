@@ -21,7 +21,7 @@ from lowbit.ir import Graph, verify
 from lowbit.ir.layers import layers_of
 from lowbit.quantization import Plan, Report, to_fixed_point
 from lowbit.schemes import FixedPoint
-from lowbit.scores import checked_labels, checked_scores, score, top
+from lowbit.scores import checked_labels, checked_scores, outputs_of, score, top
 
 if TYPE_CHECKING:
     from lowbit.prediction import Prediction
@@ -42,7 +42,7 @@ class QuantizedFile:
         report: of `quantize`.
         seconds: it took.
         bytes_before, bytes_after: of the files.
-        notes: what was done to the samples.
+        notes: what the network's reader left out, and what was done to the samples.
         outside: values of the samples beyond the range of the network's input.
     """
 
@@ -176,7 +176,7 @@ def quantize_file(
     write(result, target)
     seconds = time.perf_counter() - start
     sizes = Path(source).stat().st_size, Path(target).stat().st_size
-    return QuantizedFile(report, seconds, *sizes, dataset.notes, dataset.outside)
+    return QuantizedFile(report, seconds, *sizes, (*graph.notes, *dataset.notes), dataset.outside)
 
 
 def fixed_point_file(
@@ -247,7 +247,7 @@ def evaluate(
 
     Returns:
         ``samples``, ``top1`` and ``top5`` (fractions; top5 is None below six classes), ``notes`` (what was
-        done to the samples) and ``outside`` (their values beyond the range of the network's input).
+        left out of the network and done to the samples) and ``outside`` (values beyond its input's range).
 
     Raises:
         DataError: samples do not fit, have no labels, or labels that are no classes of the network.
@@ -260,7 +260,9 @@ def evaluate(
     scores = checked_scores(score(graph, dataset.samples, backend, threads).values, dataset.name)
     top5 = float(top(scores, labels, 5).mean()) if scores.shape[1] > 5 else None
     right = {"samples": len(labels), "top1": float(top(scores, labels, 1).mean()), "top5": top5}
-    return {**right, "notes": list(dataset.notes), "outside": dataset.outside}
+    others = ", ".join(graph.outputs[1:])
+    said = (f"scores are the output {graph.outputs[0]}; not judged: {others}",) if others else ()
+    return {**right, "notes": [*graph.notes, *said, *dataset.notes], "outside": dataset.outside}
 
 
 def load_samples(
@@ -367,18 +369,18 @@ def run_file(
 
     graph = read(model)
     dataset = load_samples(graph, data, split, normalize, scale)
-    arrays = {graph.outputs[0]: score(graph, dataset.samples, backend, threads).values}
+    arrays = outputs_of(graph, dataset.samples, backend, threads)
     write_npz(arrays, Path(target))
     shapes = {name: list(array.shape) for name, array in arrays.items()}
-    return {"arrays": shapes, "notes": list(dataset.notes), "outside": dataset.outside}
+    return {"arrays": shapes, "notes": [*graph.notes, *dataset.notes], "outside": dataset.outside}
 
 
 def inspect(model: Source, *, verify: bool = False) -> dict[str, Any]:
     """Return layers, encodings and the table of bytes of a file.
 
     Returns:
-        ``bytes``, ``layers`` (``name, scheme, weight_bits, activation_bits, bytes``) and ``table``
-        (``name, what, bytes``), whose bytes add up to the file's.
+        ``bytes``, ``layers`` (``name, scheme, weight_bits, activation_bits, bytes``), ``table``
+        (``name, what, bytes``), whose bytes add up to the file's, and ``notes`` (what was left out).
 
     Raises:
         ModelFormatError: with ``verify``, a hash does not match.

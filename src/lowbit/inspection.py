@@ -29,6 +29,7 @@ def inspect_file(path: Path, *, verify: bool) -> dict[str, Any]:
         "bytes": size,
         "layers": [_row(layer, graph) for layer in layers],
         "table": table,
+        "notes": list(graph.notes),
     }
 
 

@@ -66,6 +66,21 @@ def score(graph: Graph, samples: Floats, backend: str = "auto", threads: int = 1
     return Scores(_by_reference(graph, samples), "reference", why)
 
 
+def outputs_of(
+    graph: Graph, samples: Floats, backend: str = "auto", threads: int = 1
+) -> dict[str, npt.NDArray[np.generic]]:
+    """Return all outputs of a network by name; the engine alone gives one. The rest is as for `score`."""
+    if len(graph.outputs) == 1 or backend == "engine":
+        return {graph.outputs[0]: score(graph, samples, backend, threads).values}
+    parts = []
+    for name in graph.outputs:
+        part = graph.copy()
+        part.outputs = (name,)
+        part.remove_unused()
+        parts.append((name, score(part, samples, backend, threads).values))
+    return dict(parts)
+
+
 def checked_scores(scores: Floats, name: str) -> Floats:
     """Return scores that classes can be made of.
 

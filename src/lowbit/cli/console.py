@@ -88,8 +88,8 @@ def parse_scale(text: str | None) -> float | None:
 
 
 def print_notes(notes: Iterable[str], outside: int) -> None:
-    """Print what was done to samples, and that values are beyond the range of the network's input."""
-    say("samples: " + "; ".join(notes), style="yellow" if outside else "dim")
+    """Print what was left out of a network and done to samples; in colour where values are out of range."""
+    say("; ".join(notes), style="yellow" if outside else "dim")
 
 
 def parse_words(text: str | None) -> list[str]:

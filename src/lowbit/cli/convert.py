@@ -19,9 +19,12 @@ def convert(
     """
     from lowbit import api
 
-    api.write(api.read(source), target)
+    graph = api.read(source)
+    api.write(graph, target)
     size = target.stat().st_size
     if as_json:
-        print_json({"output": str(target), "bytes": size})
+        print_json({"output": str(target), "bytes": size, "notes": list(graph.notes)})
         return
+    for note in graph.notes:
+        say(note, "yellow")
     say(f"{target}: {kilobytes(size)}")

@@ -44,4 +44,6 @@ def inspect(
         if model.suffix.lower() == ".circle"
         else "invariants hold; it has no hash"
     )
+    for note in result["notes"]:
+        say(note, "yellow")
     say(kilobytes(result["bytes"]) + (f"; {held}" if verify else ""), "dim")

@@ -19,7 +19,7 @@ import numpy as np
 from lowbit.budget import budget
 from lowbit.data.dataset import Numbers, Raw
 from lowbit.data.limits import check_expansion
-from lowbit.data.parquet_pages import unpacked_pages
+from lowbit.data.parquet_pages import read_footer, unpacked_pages
 from lowbit.data.pictures import decode_pictures
 from lowbit.errors import DataError, FileError, LowbitError, MissingExtra, TooLargeError
 from lowbit.untrusted import list_folder, read_file
@@ -107,7 +107,7 @@ class _File:
             leaf = _leaf(schema.field(picture), arrow, path)
             if label and not arrow.types.is_integer(schema.field(label).type):
                 raise _no_classes(path, str(schema.field(label).type))
-            largest = _check_pages(file.metadata, content, {leaf, label}, path)
+            largest = _check_pages(content, {leaf, label}, path)
             return cls(path, file, picture, label, leaf, max(1, min(_ROWS, _BATCH_BYTES // max(largest, 1))))
 
     def contents(self, labels: list[Numbers]) -> Iterator[tuple[str, bytes]]:
@@ -165,23 +165,22 @@ def _leaf(field: Any, arrow: Any, path: Path) -> str:
     return name
 
 
-def _check_pages(metadata: Any, content: bytes, leaves: set[str], path: Path) -> int:
+def _check_pages(content: bytes, leaves: set[str], path: Path) -> int:
     """Refuse what expands too far; return the bytes of the largest page of the columns that are read."""
     where, view, total, largest = str(path), memoryview(content), 0, 0
-    if metadata.num_rows > max(_FEW, len(content) // _BYTES_OF_A_ROW):
+    rows, chunks = read_footer(view, where)
+    most = max(_FEW, len(content) // _BYTES_OF_A_ROW)
+    if rows > most:
         raise TooLargeError(
             "the file has more rows than pictures could be in it",
             where=where,
-            expected=f"at most {max(_FEW, len(content) // _BYTES_OF_A_ROW)} rows from {len(content)} bytes",
-            found=str(metadata.num_rows),
+            expected=f"at most {most} rows from {len(content)} bytes",
+            found=str(rows),
         )
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for chunk in map(group.column, range(group.num_columns)):
-            if chunk.path_in_schema in leaves:
-                starts = [chunk.dictionary_page_offset or 0, chunk.data_page_offset or 0]
-                start = min(offset for offset in starts if offset > 0)
-                unpacked, page = unpacked_pages(view, start, chunk.total_compressed_size, where)
-                total, largest = total + unpacked, max(largest, page)
+    for chunk in chunks:
+        if chunk.column in leaves:
+            unpacked, page = unpacked_pages(view, chunk, where)
+            total, largest = total + unpacked, max(largest, page)
     check_expansion(total, len(content), where)
     return largest
 

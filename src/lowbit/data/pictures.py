@@ -5,6 +5,7 @@ its quality is read from the quantization tables, by comparing them with those t
 """
 
 import io
+import warnings
 from collections.abc import Iterable
 from functools import cache
 from types import ModuleType
@@ -44,7 +45,8 @@ def open_picture(content: bytes, where: str, most_pixels: int = MOST_PIXELS) -> 
     """
     pillow = _pillow()
     try:
-        image: ImageFile = pillow.open(io.BytesIO(content), formats=_FORMATS)
+        with warnings.catch_warnings(action="error", category=pillow.DecompressionBombWarning):
+            image: ImageFile = pillow.open(io.BytesIO(content), formats=_FORMATS)
     except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
         raise _too_large(where, f"{most_pixels} pixels", str(error)) from error
     except Exception as error:

@@ -38,6 +38,8 @@ def without_unused_inputs(graph: Graph) -> Graph:
         return graph
     result = graph.copy()
     result.inputs = used
+    unread = ", ".join(name for name in graph.inputs if name not in used)
+    result.notes = (*graph.notes, f"left out: inputs that nothing reads ({unread})")
     result.remove_unused()
     return result
 

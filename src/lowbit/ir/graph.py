@@ -88,6 +88,7 @@ class Graph:
         nodes: in topological order.
         values: every value by name, constants included.
         metadata: free text by key, kept in files.
+        notes: what a reader left out of a file, a line each; for people, not kept in files.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     values: dict[str, Value] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def value(self, name: str) -> Value:
         """Return the value of that name.

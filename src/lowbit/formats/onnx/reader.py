@@ -183,6 +183,9 @@ class _Reader:
                 and len(maker.input)
             ):
                 chosen.append(maker.input[0])
+                self._note(
+                    f"output {info.name} (ZipMap) is given as the array that it is made of, {maker.input[0]}"
+                )
             elif _is_label(info):
                 labels.append(info.name)
             else:
@@ -194,7 +197,12 @@ class _Reader:
                 found=", ".join(labels) or "no outputs",
                 remedy="Export the network with its scores.",
             )
+        if labels:
+            self._note(f"left out: outputs that are classes and no scores ({', '.join(labels)})")
         return list(dict.fromkeys(chosen))
+
+    def _note(self, text: str) -> None:
+        self.result.notes = (*self.result.notes, text)
 
     def _needed(self, producers: dict[str, int], outputs: list[str]) -> "list[NodeProto]":
         """Return the nodes that the outputs depend on, in the order of the file."""
