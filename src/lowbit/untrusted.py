@@ -5,16 +5,20 @@ file in the same folder, flushed to the disk, then renamed over the target, so a
 file or the whole new one, and a failure leaves nothing.
 """
 
+import errno
 import os
 import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from lowbit.errors import FileError, TooLargeError, UnsafeFileError, WriteError
+from lowbit.errors import FileError, ModelFormatError, TooLargeError, UnsafeFileError, WriteError
 
 MAX_BYTES = 2**31 - 1
 """Default limit for a file from outside."""
+
+MAX_BESIDE = 2**40
+"""Limit for a file of which parts are read."""
 
 
 def read_file(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> bytes:
@@ -39,6 +43,45 @@ def read_file(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> bytes:
 def read_start(path: str | os.PathLike[str], count: int) -> bytes:
     """Return the first bytes of a regular file, to tell its format; errors are those of `read_file`."""
     with os.fdopen(_open(path, MAX_BYTES), "rb", buffering=0) as file:
+        return file.read(count)
+
+
+def read_beside(path: str | os.PathLike[str], name: str, offset: int, count: int, where: str) -> bytes:
+    """Return bytes of a file that another file names, from its own folder or a folder below.
+
+    Args:
+        path: the file that names it.
+        name: relative to the folder of that file; no part of it may be a symbolic link.
+        offset, count: which bytes.
+        where: how messages call what asks for them.
+
+    Raises:
+        UnsafeFileError: the name is absolute, leaves the folder, or is no regular file.
+        FileError: it cannot be opened.
+        ModelFormatError: it has fewer bytes.
+    """
+    parts = name.split("/")
+    if not name or "\\" in name or ":" in name or "\0" in name or not set(parts).isdisjoint({"", ".", ".."}):
+        raise UnsafeFileError(
+            "the file names another one outside its folder",
+            where=where,
+            expected="a file beside it, by its name alone",
+            found=repr(name[:200]),
+            remedy="Put both in one folder and export again.",
+        )
+    target = Path(path).parent / name
+    descriptor = _open_below(Path(path).parent, parts, f"{where}: {target}")
+    with os.fdopen(descriptor, "rb") as file:
+        size = os.fstat(descriptor).st_size
+        if offset < 0 or count < 0 or offset + count > size:
+            raise ModelFormatError(
+                "the file beside it is too short",
+                where=f"{where}: {target}",
+                expected=f"bytes {offset} to {offset + count}",
+                found=f"{size} bytes",
+                remedy="Copy both files again: they belong together.",
+            )
+        file.seek(offset)
         return file.read(count)
 
 
@@ -105,6 +148,36 @@ def _open(path: str | os.PathLike[str], limit: int) -> int:
         ) from error
     try:
         _check_kind_and_size(path, os.fstat(descriptor), limit)
+    except Exception:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _open_below(folder: Path, parts: list[str], where: str) -> int:
+    """Open a regular file below a folder, following no symbolic link on the way."""
+    flags, at = os.O_RDONLY | os.O_CLOEXEC, -1
+    try:
+        at = os.open(folder, flags | os.O_DIRECTORY)
+        for part in parts[:-1]:
+            inner = os.open(part, flags | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+            os.close(at)
+            at = inner
+        descriptor = os.open(parts[-1], flags | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=at)
+    except OSError as error:
+        linked = error.errno in (errno.ELOOP, errno.ENOTDIR)
+        raise (UnsafeFileError if linked else FileError)(
+            "a symbolic link is not followed" if linked else "the file beside it cannot be opened",
+            where=where,
+            expected="a regular file in the same folder",
+            found=error.strerror or str(error),
+            remedy="Copy both files into one folder: they belong together.",
+        ) from error
+    finally:
+        if at >= 0:
+            os.close(at)
+    try:
+        _check_kind_and_size(where, os.fstat(descriptor), MAX_BESIDE)
     except Exception:
         os.close(descriptor)
         raise

@@ -15,31 +15,35 @@ of the graph:
 * nodes of domain ``lowbit`` become low-bit nodes. Their functions are known by name: the bodies in a
   file are never run.
 
-Nothing in a file is executed, and data outside the file is refused.
+Nothing in a file is executed. Weights may lie in files beside it (torch writes ``NAME.onnx.data``), in its
+own folder only.
 """
 
 import os
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
+from lowbit.budget import check_budget
 from lowbit.errors import LowbitError, ModelFormatError, NumericError, TooLargeError, UnsupportedError
 from lowbit.formats.batch import BATCH, open_batch
 from lowbit.formats.onnx.constants import constant_of, fill_of
 from lowbit.formats.onnx.functions import DOMAIN, DOMAIN_VERSION, functions, is_ours
 from lowbit.formats.onnx.lowbit_nodes import LowbitNode, input_encodings, read_lowbit_node
 from lowbit.formats.onnx.rewrites import REWRITES
-from lowbit.formats.onnx.shape_arithmetic import filled, fold, is_folded, shape_array
-from lowbit.formats.onnx.tensors import MAX_RANK, array_of, attribute_of, check_text, dtype_of, plain
+from lowbit.formats.onnx.shape_arithmetic import FOLDED, filled, fold, is_folded, shape_array
+from lowbit.formats.onnx.tensors import MAX_RANK, Beside, array_of, attribute_of, check_text, dtype_of, plain
 from lowbit.formats.onnx.wire import check_fields
 from lowbit.formats.onnx.writer import CARRIED, ENCODING_KEY, PRODUCER
 from lowbit.ir import Graph, Node, Value, run_passes, verify
 from lowbit.ir.graph import DTYPES, Array, Attribute, Dimension, Shape
 from lowbit.ir.infer import infer_node
+from lowbit.ir.operators import OPERATORS
 from lowbit.ir.passes import settle_layout
-from lowbit.untrusted import MAX_BYTES, read_file
+from lowbit.untrusted import MAX_BYTES, read_beside, read_file
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
@@ -50,6 +54,8 @@ OLDEST_OPSET = 6
 
 _STANDARD = ("", "ai.onnx")
 _LABEL_TYPES = ("int32", "int64", "bool", "string")
+_COMES_QUANTIZED = "It is quantized already: start from the float network that it was made of."
+_QUANTIZED = ("DequantizeLinear", "QLinearConv", "QLinearMatMul", "Quant", "QuantizeLinear", "BipolarQuant")
 _LAYER_SUFFIXES = (".weight", ".bias", "/weights", "/kernel", ".kernel")
 
 
@@ -69,10 +75,16 @@ def read(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> Graph:
     return _parsed(read_file(path, limit=limit), os.fspath(path))
 
 
-def from_proto(model: "ModelProto", where: str = "model") -> Graph:
-    """Return the graph of a parsed model; errors are those of `read` and call it ``where``."""
+def from_proto(model: "ModelProto", where: str = "model", beside: Beside | None = None) -> Graph:
+    """Return the graph of a parsed model; errors are those of `read` and call it ``where``.
+
+    Args:
+        model: parsed.
+        where: how messages call it.
+        beside: reads weights that lie in other files, if there may be some.
+    """
     try:
-        graph = _Reader(model).graph()
+        graph = _Reader(model, beside).graph()
         if model.producer_name != PRODUCER:  # what we write means what it says
             verify(graph)
             graph = run_passes(open_batch(graph), [settle_layout]).graph
@@ -98,15 +110,23 @@ def _parsed(raw: bytes, where: str) -> Graph:
             found=f"{len(raw)} bytes that cannot be parsed",
             remedy="Export the network again.",
         ) from error
-    return from_proto(model, where)
+    taken = 0
+
+    def beside(name: str, offset: int, count: int, who: str) -> bytes:
+        nonlocal taken
+        taken += count
+        check_budget(taken, where, "the weights in other files")
+        return read_beside(where, name, offset, count, who)
+
+    return from_proto(model, where, beside)
 
 
 class _Reader:
     """Translates one model; what is known of each name is either a constant or a value of the graph."""
 
-    def __init__(self, model: "ModelProto") -> None:
+    def __init__(self, model: "ModelProto", beside: Beside | None = None) -> None:
         _check_model(model)
-        self.model = model
+        self.model, self.beside = model, beside
         self.opset = _opset(model)
         self.result = Graph(model.graph.name or "graph", metadata=_metadata(model))
         self.declared: dict[str, TensorProto] = {}
@@ -128,6 +148,7 @@ class _Reader:
         producers = self._producers()
         outputs = self._outputs(producers)
         nodes = self._needed(producers, outputs)
+        _check_operators(nodes)
         self._load({*outputs, *(name for node in nodes for name in node.input)})
         for proto in nodes:
             self._node_at(proto)
@@ -149,7 +170,7 @@ class _Reader:
     def _load(self, names: set[str]) -> None:
         """Make constants of the initializers of these names; labels of classes, for one, are not read."""
         for name in sorted(names & self.declared.keys()):
-            self.constants[name] = array_of(self.declared[name], f"tensor {name!r}")
+            self.constants[name] = array_of(self.declared[name], f"tensor {name!r}", self.beside)
 
     def _inputs(self) -> None:
         encodings = input_encodings(self.model)
@@ -409,6 +430,33 @@ def _check_model(model: "ModelProto") -> None:
                 expected="standard operators",
                 remedy="Export the network with its functions inlined.",
             )
+
+
+def _check_operators(nodes: "list[NodeProto]") -> None:
+    """Refuse a network with operators that nothing reads, all of them at once."""
+    unknown = [node for node in nodes if (_domain(node), node.op_type) not in _known()]
+    if not unknown:
+        return
+    counts = Counter(f"{_domain(node)}.{node.op_type}".lstrip(".") for node in unknown)
+    coded = any(name.rpartition(".")[2] in _QUANTIZED for name in counts)
+    raise UnsupportedError(
+        "operators that lowbit does not have",
+        where=f"node {unknown[0].name or unknown[0].output[0]!r} ({unknown[0].op_type})",
+        expected="those that docs/onnx-operators.md lists",
+        found=", ".join(f"{name} ({count})" for name, count in sorted(counts.items())),
+        remedy=_COMES_QUANTIZED if coded else "Export it without them, or report which network needs them.",
+    )
+
+
+def _domain(node: "NodeProto") -> str:
+    return "" if node.domain in _STANDARD else node.domain
+
+
+@cache
+def _known() -> set[tuple[str, str]]:
+    """Return the operators that are read, worked out or dropped, by domain."""
+    standard = {("", name) for name in (*REWRITES, *FOLDED)}
+    return OPERATORS.keys() | standard | {(DOMAIN, name) for name in functions()}
 
 
 def _opset(model: "ModelProto") -> int:

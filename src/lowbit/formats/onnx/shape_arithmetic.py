@@ -32,6 +32,10 @@ def fold(op: str, inputs: Sequence[Array], attributes: Attributes) -> Array | No
     try:
         return (_SHAPES | _WEIGHTS)[op](inputs, attributes)
     except (ValueError, IndexError, TypeError, OverflowError) as error:
+        if any(array.dtype == object for array in inputs):
+            raise UnsupportedError(
+                "arithmetic on an open length", expected="fixed lengths", found=f"{op}: {error}"
+            ) from error
         raise ModelFormatError(f"cannot be worked out: {error}", expected="operands that fit") from error
 
 
@@ -184,3 +188,6 @@ _WEIGHTS: dict[str, Fold] = {
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
 }
+
+FOLDED = {"Constant", "ConstantOfShape", "Shape", *_SHAPES, *_WEIGHTS}
+"""Operators that are worked out where their inputs are known."""

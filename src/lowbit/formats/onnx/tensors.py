@@ -1,10 +1,10 @@
 """Tensors and attributes of an ONNX file as arrays and plain values, checked before they are made.
 
 Counts are worked out in unbounded integers and compared with the bytes that are there, so a file can
-declare no more than it brings. Data outside the file is refused.
+declare no more than it brings. Data in another file must lie in the model's own folder.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,15 @@ TYPES: dict[int, tuple[str, str]] = {
     9: ("bool", "int32_data"),
     11: ("float64", "double_data"),
 }
-STORED: dict[int, tuple[str, str]] = {**TYPES, 4: ("uint16", "int32_data")}
-"""What a constant may be: our codes of more than 8 bits besides."""
+STORED: dict[int, tuple[str, str]] = {
+    **TYPES,
+    4: ("uint16", "int32_data"),
+    10: ("float16", "int32_data"),
+}
+"""What a constant may be: our codes of more than 8 bits besides, and weights that are cast to float32."""
+
+Beside = Callable[[str, int, int, str], bytes]
+"""Reads a file beside the model's: its name, from which byte on, how many bytes, and who asks."""
 
 _EXTERNAL = 1  # TensorProto.DataLocation
 
@@ -52,34 +59,67 @@ def dtype_of(data_type: int, where: str, known: Mapping[int, tuple[str, str]] = 
     return known[data_type][0]
 
 
-def array_of(tensor: "TensorProto", where: str) -> Array:
+def array_of(tensor: "TensorProto", where: str, beside: Beside | None = None) -> Array:
     """Return a tensor's elements.
 
+    Args:
+        tensor: of a model.
+        where: how messages call it.
+        beside: reads what lies in another file; None where there is no file.
+
     Raises:
-        UnsafeFileError: the elements are in another file.
+        FileError: the elements are in another file that cannot be read, or outside the model's folder.
         ModelFormatError: the shape asks for another number of elements than there are.
         UnsupportedError: the data type or the rank.
     """
-    if tensor.data_location == _EXTERNAL or len(tensor.external_data):
-        raise UnsafeFileError(
-            "the tensor's data is in another file",
-            where=where,
-            expected="all data in the one file",
-            found="external data",
-            remedy="Save the model with its data inside, e.g. onnx.save(onnx.load(path), new_path).",
-        )
     dtype = np.dtype(dtype_of(tensor.data_type, where, STORED))
     shape = tuple(int(length) for length in tensor.dims)
     _check_shape(shape, where)
-    if tensor.HasField("raw_data"):
+    if tensor.data_location == _EXTERNAL or len(tensor.external_data):
+        raw = _external(tensor, prod(shape) * dtype.itemsize, where, beside)
+    elif tensor.HasField("raw_data"):
         raw = tensor.raw_data
         _check_count(len(raw), prod(shape) * dtype.itemsize, "bytes", where)
-        return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+    else:
+        return _of_field(tensor, dtype, shape, where)
+    return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+
+
+def _of_field(
+    tensor: "TensorProto", dtype: np.dtype[np.generic], shape: tuple[int, ...], where: str
+) -> Array:
+    """Return elements that stand as numbers; those of float16 are its bits."""
     field = getattr(tensor, STORED[tensor.data_type][1])
     _check_count(len(field), prod(shape), "elements", where)
-    return _from_field(np.array(field, np.float64 if dtype.kind == "f" else np.int64), dtype, where).reshape(
-        shape
-    )
+    if dtype == np.float16:
+        bits = _from_field(np.array(field, np.int64), np.dtype(np.uint16), where)
+        return bits.view(np.float16).reshape(shape)
+    wide = np.array(field, np.float64 if dtype.kind == "f" else np.int64)
+    return _from_field(wide, dtype, where).reshape(shape)
+
+
+def _external(tensor: "TensorProto", count: int, where: str, beside: Beside | None) -> bytes:
+    """Return the bytes of a tensor that lies in another file; what the model says of them must agree."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    if beside is None or "location" not in entries:
+        raise UnsafeFileError(
+            "the tensor's data is in another file",
+            where=where,
+            expected="a model read from a file, and the name of the other one",
+            found="external data",
+            remedy="Read the file by its path, or save the model with its data inside.",
+        )
+    numbers = [entries.get("offset", "0"), entries.get("length", str(count))]
+    if not all(number.isascii() and number.isdigit() and len(number) < 16 for number in numbers):
+        raise ModelFormatError(
+            "offset and length of external data are no numbers",
+            where=where,
+            expected="whole numbers from 0 on",
+            found=str(numbers)[:80],
+        )
+    offset, length = (int(number) for number in numbers)
+    _check_count(length, count, "bytes", where)
+    return beside(entries["location"], offset, length, where)
 
 
 def attribute_of(attribute: "AttributeProto", where: str) -> "Attribute | TensorProto":
