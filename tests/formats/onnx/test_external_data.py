@@ -143,10 +143,7 @@ def test_float16_weights(raw: bool) -> None:
         tensor.raw_data = bits
     else:
         tensor.int32_data.extend(bits)
-    nodes = [
-        helper.make_node("Cast", ["h"], ["w"], to=1),
-        helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=1),
-    ]
+    cast, product = helper.make_node("Cast", ["h"], ["w"], to=1), network().graph.node[0]
     graph = from_proto(network(tensor, numpy_helper.from_array(BIAS, "b"), nodes=[cast, product]))
     (layer,) = graph.nodes
     assert np.array_equal(graph.constant(layer.inputs[1]), half.astype(np.float32))
