@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.budget import allowed
 from lowbit.data import Dataset, NetworkInput, Normalize, remember_normalize, remembered_normalize
 from lowbit.data import load as load_data
 from lowbit.engine import Program
@@ -225,12 +226,22 @@ def fixed_point_file(
     return {"layers": layers, **sizes, "seconds": time.perf_counter() - start, **measured}
 
 
-def load(model: Graph | Source, *, threads: int = 1) -> Program:
+def load(model: Graph | Source, *, threads: int = 1, memory: str | int | None = None) -> Program:
     """Return a network ready to run in the engine.
 
     ``load(path).run(x)`` takes float32 ``[n, ...]`` as the network does and returns its output.
+
+    Args:
+        model: a network, or its file.
+        threads: that share a call.
+        memory: the most that it may take: bytes, or ``"8G"``; else what `LOWBIT_MEMORY` says.
+
+    Raises:
+        EngineError: the engine does not run it.
+        TooLargeError: it would take more memory than it may.
     """
-    return Program(model if isinstance(model, Graph) else read(model), threads=threads)
+    with allowed(memory):
+        return Program(model if isinstance(model, Graph) else read(model), threads=threads, memory=memory)
 
 
 def evaluate(
@@ -238,7 +249,7 @@ def evaluate(
     data: str | npt.ArrayLike | Dataset,
     *,
     split: str = "test",
-    backend: str = "engine",
+    backend: str = "auto",
     threads: int = 1,
     normalize: Normalize = None,
     scale: float | None = None,
@@ -246,8 +257,9 @@ def evaluate(
     """Return how often a network is right.
 
     Returns:
-        ``samples``, ``top1`` and ``top5`` (fractions; top5 is None below six classes), ``notes`` (what was
-        left out of the network and done to the samples) and ``outside`` (values beyond its input's range).
+        ``samples``, ``top1`` and ``top5`` (fractions; top5 is None below six classes), ``backend`` (what ran
+        it), ``notes`` (what was left out of the network and done to the samples, and why it was not the
+        engine) and ``outside`` (values beyond its input's range).
 
     Raises:
         DataError: samples do not fit, have no labels, or labels that are no classes of the network.
@@ -257,12 +269,14 @@ def evaluate(
     graph = model if isinstance(model, Graph) else read(model)
     dataset = load_samples(graph, data, split, normalize, scale)
     labels = checked_labels(dataset, graph)
-    scores = checked_scores(score(graph, dataset.samples, backend, threads).values, dataset.name)
+    found = score(graph, dataset.samples, backend, threads)
+    scores = checked_scores(found.values, dataset.name)
     top5 = float(top(scores, labels, 5).mean()) if scores.shape[1] > 5 else None
     right = {"samples": len(labels), "top1": float(top(scores, labels, 1).mean()), "top5": top5}
     others = ", ".join(graph.outputs[1:])
     said = (f"scores are the output {graph.outputs[0]}; not judged: {others}",) if others else ()
-    return {**right, "notes": [*graph.notes, *said, *dataset.notes], "outside": dataset.outside}
+    notes = [*graph.notes, *said, *dataset.notes, *found.notes]
+    return {**right, "backend": found.backend, "notes": notes, "outside": dataset.outside}
 
 
 def load_samples(
@@ -350,7 +364,7 @@ def run_file(
     target: Source,
     *,
     split: str = "test",
-    backend: str = "engine",
+    backend: str = "auto",
     threads: int = 1,
     normalize: Normalize = None,
     scale: float | None = None,

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from lowbit.data import Dataset, NetworkInput
 from lowbit.engine import Program
-from lowbit.errors import DataError, EngineError, NumericError, PlanError, UnsupportedError
+from lowbit.errors import DataError, LowbitError, NumericError, PlanError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph, evaluate
 
 Floats = npt.NDArray[np.float32]
@@ -32,6 +32,11 @@ class Scores:
     why: str = ""
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """A line that says so, where the reference ran what the engine does not."""
+        return (f"run by the reference evaluator, since {self.why}",) if self.why else ()
+
+    @property
     def classes(self) -> npt.NDArray[np.intp]:
         """The class of the highest score of every sample; of equal ones the first."""
         return np.asarray(self.values.argmax(axis=1))
@@ -48,6 +53,7 @@ def score(graph: Graph, samples: Floats, backend: str = "auto", threads: int = 1
 
     Raises:
         EngineError: the engine was asked for and does not run it.
+        TooLargeError: it would take more than the memory budget.
         DataError: samples of another shape.
         NumericError: a sample holds NaN or infinity, of which a network makes numbers like any other.
         PlanError: another backend.
@@ -58,11 +64,13 @@ def score(graph: Graph, samples: Floats, backend: str = "auto", threads: int = 1
     why = ""
     if backend != "reference":
         try:
-            return Scores(_by_engine(graph, samples, threads), "engine")
-        except (EngineError, UnsupportedError) as error:
-            if backend == "engine":
+            program = Program(graph, threads=threads)
+        except LowbitError as error:
+            if backend == "engine" or isinstance(error, TooLargeError):
                 raise
             why = error.facts
+        else:
+            return Scores(_by_engine(program, graph, samples), "engine")
     return Scores(_by_reference(graph, samples), "reference", why)
 
 
@@ -168,8 +176,7 @@ def top(scores: Floats, labels: npt.NDArray[np.int64], most: int) -> npt.NDArray
     return np.asarray((ranked == labels[:, None]).any(axis=1))
 
 
-def _by_engine(graph: Graph, samples: Floats, threads: int) -> Floats:
-    program = Program(graph, threads=threads)
+def _by_engine(program: Program, graph: Graph, samples: Floats) -> Floats:
     # Aligned too: what a cluster's worker receives may begin anywhere.
     return _in_blocks(graph, samples, lambda block: program.run(np.require(block, np.float32, ("C", "A"))))
 

@@ -49,7 +49,8 @@ ScaleOption = Annotated[
     typer.Option("--scale", help="What samples are multiplied by, such as 1/255: integers do not say it."),
 ]
 BackendOption = Annotated[
-    str, typer.Option("--backend", help="engine, or reference: slow, and runs whatever can be read.")
+    str,
+    typer.Option("--backend", help="engine; reference: slow, and runs whatever can be read; auto: what can."),
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of the engine.")]
 

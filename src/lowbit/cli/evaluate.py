@@ -25,7 +25,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="A network, float or low-bit.")],
     data: DataOption,
     split: SplitOption = None,
-    backend: BackendOption = "engine",
+    backend: BackendOption = "auto",
     threads: ThreadsOption = 1,
     normalize: NormalizeOption = None,
     scale: ScaleOption = None,

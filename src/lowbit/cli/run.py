@@ -26,7 +26,7 @@ def run(
     data: DataOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="The .npz to write, one array per output.")],
     split: SplitOption = None,
-    backend: BackendOption = "engine",
+    backend: BackendOption = "auto",
     threads: ThreadsOption = 1,
     normalize: NormalizeOption = None,
     scale: ScaleOption = None,

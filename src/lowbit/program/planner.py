@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.budget import check_budget
-from lowbit.errors import EngineError, LowbitError, TooLargeError
+from lowbit.errors import EngineError, GraphError, LowbitError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph, Node, Value, run_passes
 from lowbit.ir.graph import Shape
 from lowbit.ir.infer import call_of
@@ -60,15 +60,29 @@ def plan(graph: Graph, plane_pairs: int = PLANE_BITS**2, convolution_pairs: int 
         EngineError: operators, shapes or encodings that the engine does not run: all of them, by node.
         TooLargeError: its constants would take more than the memory budget.
     """
-    if any(_is_open(graph, node) for node in graph.nodes) or has_lines(graph):
-        graph = run_passes(graph, [*MAP_FORM, fuse_linear, fold_pads]).graph
+    graph = _rewritten(graph)
     refuse_all(graph, list(refused_ends(graph)))
     most = plane_pairs if convolution_pairs is None else convolution_pairs
     planner = Planner(graph, plane_values(graph, plane_pairs, most))
     refuse_all(graph, [refusal for node in graph.nodes for refusal in planner.lowered(node)])
     source, target = graph.value(read_inputs(graph)[0]), graph.value(graph.outputs[0])
-    output = planner.flat(target.name)
+    output = planner.result(target.name)
     return ProgramPlan(source.shape, target.shape, tuple(planner.steps), output, planner.codes)
+
+
+def _rewritten(graph: Graph) -> Graph:
+    """Return the graph in the form that the engine has operators for.
+
+    Raises:
+        EngineError: there is none, because shapes are not what networks have.
+    """
+    if not any(_is_open(graph, node) for node in graph.nodes) and not has_lines(graph):
+        return graph
+    try:
+        return run_passes(graph, [*MAP_FORM, fuse_linear, fold_pads]).graph
+    except (GraphError, UnsupportedError) as error:
+        facts = {"where": error.where, "expected": error.expected, "found": error.found, "remedy": REMEDY}
+        raise EngineError(f"the network has no form for the engine: {error.message}", **facts) from error
 
 
 def _is_open(graph: Graph, node: Node) -> bool:
@@ -300,6 +314,11 @@ class Planner:
         if name not in self.numbers:
             self.numbers[name] = self._emit("flatten", (self.maps[name],), {}, name, "")
         return self.numbers[name]
+
+    def result(self, name: str) -> int:
+        """Return the number of the network's result: of a step of its own where it only is the input."""
+        number = self.flat(name)
+        return number or self._emit("activate", (number,), {"function": "identity"}, name, "")
 
     def map(self, name: str, lengths: Lengths | None = None) -> int:
         """Return the number of a value as a map, of the given channels, height and width or its own."""

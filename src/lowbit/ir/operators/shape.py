@@ -38,7 +38,11 @@ def _infer_reshape(call: Call) -> list[TensorType]:
 
 
 def _reshape(call: Call, array: Array, shape: Array) -> list[Array]:
+    """A batch that the shape fixes, but inference keeps open, is that of the array."""
     wanted = [int(length) or array.shape[axis] for axis, length in enumerate(np.asarray(shape))]
+    inferred = call.output().shape
+    if -1 not in wanted and inferred and isinstance(inferred[0], str):
+        wanted[0] = -1
     return [array.reshape(wanted)]
 
 
@@ -49,7 +53,7 @@ def _infer_concat(call: Call) -> list[TensorType]:
     call.require(-rank <= axis < rank, "axis out of range", f"{-rank} to {rank - 1}", axis)
     axis %= rank
     for index, value in enumerate(values):
-        same = value.dtype == first.dtype and value.encoding == first.encoding
+        same = (value.dtype, value.encoding, len(value.shape)) == (first.dtype, first.encoding, rank)
         others = (*value.shape[:axis], *value.shape[axis + 1 :])
         if not same or others != (*first.shape[:axis], *first.shape[axis + 1 :]):
             call.fail("joined parts differ", call.described(0), call.described(index))
@@ -75,7 +79,7 @@ def _infer_transpose(call: Call) -> list[TensorType]:
 
 
 def _transpose(call: Call, array: Array) -> list[Array]:
-    return [np.ascontiguousarray(array.transpose(_order(call)))]
+    return [np.asarray(array.transpose(_order(call)), order="C")]
 
 
 def _order(call: Call) -> tuple[int, ...]:
