@@ -94,7 +94,7 @@ def test_eval_keys_and_agreement(small: Path, command: Command, backend: str) ->
     code, out, _ = command("eval", small, "--data", "digits", "--backend", backend, "--json")
     result = json.loads(out)
     asked = {"model": str(small), "data": "digits", "split": "test", "backend": backend}
-    assert code == 0 and result == asked | lowbit.evaluate(small, "digits")
+    assert code == 0 and result == asked | lowbit.evaluate(small, "digits", backend=backend)
 
 
 def test_run_writes_what_the_network_says(small: Path, tmp_path: Path, command: Command) -> None:
