@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import DataError
-from lowbit.ir.graph import Array, Graph, Node
+from lowbit.ir.graph import DTYPES, Array, Graph, Node, Value
 from lowbit.ir.infer import call_of
 
 Observe = Callable[[str, Array], None]
@@ -62,7 +62,23 @@ def _checked_input(graph: Graph, name: str, inputs: Mapping[str, npt.ArrayLike])
             found=f"{array.dtype} {array.shape}",
         )
     _refuse_nan(array, f"{graph.name}/{name}")
-    return array.astype(np.float32) if value.dtype == "float32" else array
+    return array.astype(np.float32) if value.dtype == "float32" else _integers(value, array, graph.name)
+
+
+def _integers(value: Value, array: Array, where: str) -> Array:
+    """Return numbers in the type of an input of integers or codes, which must hold them."""
+    with np.errstate(invalid="ignore"):  # what does not fit is found by comparing
+        typed = array.astype(DTYPES[value.dtype])
+    codes = 1 << value.encoding.bits if value.encoding is not None else None
+    if not np.array_equal(typed, array) or (codes is not None and typed.size and int(typed.max()) >= codes):
+        raise DataError(
+            "an input holds what its type does not",
+            where=f"{where}/{value.name}",
+            expected=f"codes below {codes}" if codes else f"integers of {value.dtype}",
+            found=f"{array.dtype}, from {array.min()} to {array.max()}",
+            remedy="Give codes as they are; reals are coded by an Encode.",
+        )
+    return typed
 
 
 def _refuse_nan(array: Array, where: str) -> None:
