@@ -39,6 +39,16 @@ def test_quantize_reports_layers_and_sizes(model: Path, tmp_path: Path, command:
     assert [layer["weight_bits"] for layer in result["layers"]] == [3, 3]
 
 
+def test_a_file_that_grows_is_remarked(model: Path, tmp_path: Path, command: Command) -> None:
+    small = tmp_path / "tiny.txt"
+    lowbit.write(float_mlp((64, 2, 10)), small)
+    words = ("--data", "digits", "--bits", 4, "--samples", 50)
+    for source, output, grows in ((model, "q.circle", False), (small, "tiny.circle", True)):
+        said = command("quantize", source, "-o", tmp_path / output, *words)[1]
+        sizes = (tmp_path / output).stat().st_size, source.stat().st_size
+        assert ("did not become smaller" in said) == (sizes[0] >= sizes[1]) == grows
+
+
 def test_fixed_point_needs_no_samples(model: Path, tmp_path: Path, command: Command) -> None:
     output = tmp_path / "fixed.txt"
     status, text = command("quantize", model, "-o", output, "--scheme", "fixed:4.8", "--json")[:2]

@@ -88,6 +88,9 @@ WORDS = [
     ["bench", "EVIL", "--repeats", "1"],
     ["bench", "EVIL", "--per-layer"],
     ["predict", "EVIL", "--data", "DATA", "--classes", "CLASSES"],
+    ["report", "EVIL", "--data", "DATA", "-o", "OUT.html"],
+    ["plot", "levels", "EVIL", "--scheme", "fixed:4.8", "-o", "OUT.png"],
+    ["plot", "confusion", "EVIL", "--data", "DATA", "-o", "OUT.svg"],
     ["sweep", "EVIL", "--data", "DATA", "--bits", "2", "--cache", "CACHE", "-o", "OUT.json"],
 ]
 

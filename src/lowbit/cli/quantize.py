@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lowbit.cli.console import (
     JsonFlag,
@@ -12,7 +11,6 @@ from lowbit.cli.console import (
     ScaleOption,
     SplitOption,
     kilobytes,
-    out,
     parse_normalize,
     parse_scale,
     print_json,
@@ -20,6 +18,7 @@ from lowbit.cli.console import (
     print_table,
     progress,
     say,
+    tracked,
 )
 from lowbit.errors import ExitCode
 
@@ -120,7 +119,7 @@ def quantize(
         "percentile": percentile,
     }
     chosen = Plan.read(plan, **{name: value for name, value in given.items() if value is not None})
-    with _bar(hidden=as_json) as bar:
+    with tracked("quantizing", hidden=as_json) as advance:
         result = api.quantize_file(
             model,
             output,
@@ -128,7 +127,7 @@ def quantize(
             chosen,
             split=split or "train",
             strict=strict,
-            progress=_tracker(bar),
+            progress=advance,
             **measures,
         )
     _print(result, output, as_json)
@@ -174,20 +173,6 @@ def _fixed_point(model: Path, output: Path, text: str, as_json: bool, measures: 
     return report
 
 
-def _bar(hidden: bool) -> Progress:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=progress, transient=True, disable=hidden)
-
-
-def _tracker(bar: Progress) -> Any:
-    task = bar.add_task("quantizing", total=None)
-
-    def advance(done: int, total: int, what: str) -> None:
-        bar.update(task, completed=done, total=total, description=what)
-
-    return advance
-
-
 def _print(result: "QuantizedFile", output: Path, as_json: bool) -> None:
     if as_json:
         print_json(result.to_dict())
@@ -210,13 +195,12 @@ def _print(result: "QuantizedFile", output: Path, as_json: bool) -> None:
             for layer in result.report.layers
         ],
     )
-    out.print(
-        f"{result.report.samples} samples, {result.seconds:.1f} s; {kilobytes(result.bytes_before)} became "
-        f"{kilobytes(result.bytes_after)}.",
-        style="dim",
-    )
+    sizes = f"{kilobytes(result.bytes_before)} became {kilobytes(result.bytes_after)}"
+    say(f"{result.report.samples} samples, {result.seconds:.1f} s; {sizes}.", style="dim")
+    if result.bytes_after >= result.bytes_before:
+        say("The file did not become smaller: what is not weights outweighs them.", style="yellow")
     if result.report.outliers:
         say(f"{result.report.outliers} samples are unlike all others and did not calibrate.", style="yellow")
     say(result.report.measured, style="dim" if result.report.verdict == "not measured" else "")
     print_notes(result.notes, result.outside)
-    out.print(f"Next: lowbit eval {output} --data … · lowbit bench {output}", style="dim")
+    say(f"Next: lowbit eval {output} --data … · lowbit bench {output}", style="dim")

@@ -24,6 +24,8 @@ CLASSES = (
     *("#8a5a36", "#cf5fa6", "#6d747c", "#9a9a1f", "#1d9bb0"),
 )
 
+_WIDEST = 90  # letters of a line: names may be of any length, and leave no room for what is drawn
+
 SUFFIXES = (".png", ".svg", ".pdf")
 
 _STYLE: Any = {
@@ -91,7 +93,8 @@ def _make_visible(figure: "Figure") -> None:
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
-        text.set_text(visible_lines(text.get_text()))
+        lines = visible_lines(text.get_text()).split("\n")
+        text.set_text("\n".join(line if len(line) <= _WIDEST else line[:_WIDEST] + "…" for line in lines))
 
 
 def check_suffix(path: Path) -> None:
