@@ -394,7 +394,9 @@ def inspect(model: Source, *, verify: bool = False) -> dict[str, Any]:
 
     Returns:
         ``bytes``, ``layers`` (``name, scheme, weight_bits, activation_bits, bytes``), ``table``
-        (``name, what, bytes``), whose bytes add up to the file's, and ``notes`` (what was left out).
+        (``name, what, bytes``), whose bytes add up to the file's, ``memory`` (bytes of ``constants`` and
+        ``arena`` that the engine takes, those ``allowed``, or ``why`` it does not run it), and ``notes``
+        (what was left out).
 
     Raises:
         ModelFormatError: with ``verify``, a hash does not match.

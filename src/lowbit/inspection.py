@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from lowbit.budget import budget
+from lowbit.engine import Program
+from lowbit.errors import LowbitError
 from lowbit.formats import read_model
 from lowbit.ir import Graph
 from lowbit.ir.layers import Layer, layers_of
@@ -29,8 +32,18 @@ def inspect_file(path: Path, *, verify: bool) -> dict[str, Any]:
         "bytes": size,
         "layers": [_row(layer, graph) for layer in layers],
         "table": table,
+        "memory": _memory(graph),
         "notes": list(graph.notes),
     }
+
+
+def _memory(graph: Graph) -> dict[str, Any]:
+    """Return what the engine takes for it in bytes: ``constants``, ``arena``, ``allowed``; else ``why`` not."""
+    try:
+        needed = Program(graph).memory
+    except LowbitError as error:
+        return {"constants": None, "arena": None, "allowed": budget(), "why": error.facts}
+    return {"constants": needed.constants, "arena": needed.arena, "allowed": budget(), "why": ""}
 
 
 def _row(layer: Layer, graph: Graph) -> dict[str, Any]:

@@ -193,3 +193,23 @@ def test_tables_of_small_files_are_counted_too(kind: str) -> None:
     verify(graph)
     with pytest.raises(TooLargeError):
         Program(graph, memory="12M")
+
+
+def test_thresholds_of_every_border_are_counted_before_they_are_made() -> None:
+    """A window as large as its map has a class for every output: a thousand rows times a thousand columns."""
+    random = np.random.default_rng(0)
+    graph = Graph("borders", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 1, 1000, 1000))})
+    encoding = random_basis(random, 2, 1, ACTIVATION_BOUND, True)
+    graph.values["codes"] = Value("codes", "code", (), None, encoding)
+    inputs = ("codes", *_constants(graph, random, "layer", (4, 1000, 1000, 1), 1, True))
+    wide = Convolution(4, (1000, 1000), pads=(999, 999, 999, 999)).attributes("none")
+    graph.nodes = [
+        Node("Encode", ("x",), ("codes",), {}, "encode", "lowbit"),
+        Node("LQConv", inputs, ("y",), wide, "layer", "lowbit"),
+    ]
+    for node in graph.nodes:
+        infer_node(graph, node)
+    verify(graph)
+    with pytest.raises(TooLargeError, match="layer") as caught:
+        Program(graph, memory="256M")
+    assert "LOWBIT_MEMORY" in caught.value.remedy

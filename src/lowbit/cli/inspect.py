@@ -1,7 +1,7 @@
 """``lowbit inspect``: the graph, its encodings, and where every byte of the file is."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,6 +44,14 @@ def inspect(
         if model.suffix.lower() == ".circle"
         else "invariants hold; it has no hash"
     )
+    say(_memory(result["memory"]), "dim")
     for note in result["notes"]:
         say(note, "yellow")
     say(kilobytes(result["bytes"]) + (f"; {held}" if verify else ""), "dim")
+
+
+def _memory(memory: dict[str, Any]) -> str:
+    if memory["why"]:
+        return f"the engine does not run it: {memory['why']}"
+    taken = f"{kilobytes(memory['constants'])} for constants, {kilobytes(memory['arena'])} for values"
+    return f"the engine takes {taken}; {kilobytes(memory['allowed'])} are allowed"

@@ -130,8 +130,14 @@ class Program:
             (_plane_pairs(kernels), _convolution_pairs(kernels)) if plane_pairs is None else (plane_pairs,)
         )
         with allowed(memory):
-            planned = plan(graph, *pairs)
-            self._core = _build(planned, threads, kernels, graph.name)
+            try:
+                planned = plan(graph, *pairs)
+                self._core = _build(planned, threads, kernels, graph.name)
+            except MemoryError as error:
+                what = "the machine has too little memory for the program"
+                raise TooLargeError(
+                    what, where=graph.name, remedy="Free some, or use a smaller network."
+                ) from error
         self.input_shape, self.output_shape = planned.input_shape, planned.output_shape
         self._graph = graph.copy()
         self._options = {"threads": threads, "kernels": kernels, "plane_pairs": plane_pairs, "memory": memory}

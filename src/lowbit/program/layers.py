@@ -58,9 +58,9 @@ def lq_convolution(
     assert source.encoding is not None
     constants = deployed_convolution(source.encoding, weights, graph.constant(node.inputs[2]), window)
 
-    integers, unit = constants.weights.astype(np.int64), 1
+    integers, unit = np.zeros(0, np.int64), 1  # planes stay packed
     if source.name not in planes:
-        integers, unit = _in_units(integers, source.encoding)
+        integers, unit = _in_units(constants.weights.astype(np.int64), source.encoding)
 
     def thresholds(given: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return by_region(constants.integer_thresholds(given) // unit, window)

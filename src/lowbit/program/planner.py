@@ -40,7 +40,7 @@ from lowbit.program.layers import (
 from lowbit.program.refusals import REMEDY, read_inputs, refuse_all, refused_ends, refused_values
 from lowbit.program.representation import MOVES, PLANE_BITS, Bytes, byte_of_code, plane_values
 from lowbit.program.steps import ProgramPlan, Step, constant_bytes
-from lowbit.program.windows import window_constants, window_of
+from lowbit.program.windows import table_bytes, window_constants, window_of
 from lowbit.schemes import Affine, Encoding
 
 Lower = Callable[["Planner", Node], None]
@@ -454,7 +454,22 @@ def _decode(planner: Planner, node: Node) -> None:
     planner.add_elementwise(node, "decode", table=table)
 
 
+def _check_size(planner: Planner, node: Node, window: Window | None = None) -> None:
+    """Refuse a low-bit layer whose constants would take more than the budget on the way to the engine."""
+    weights = [int(extent) for extent in planner.shape(node.inputs[1])]
+    encoding = planner.graph.value(node.outputs[0]).encoding
+    tables = (
+        0
+        if window is None
+        else table_bytes(window, weights[0], 0 if encoding is None else 1 << encoding.bits)
+    )
+    check_budget(
+        _EXPANDED * prod(weights) + tables, f"{planner.graph.name}/{node.name}", "the layer's constants"
+    )
+
+
 def _lq(planner: Planner, node: Node) -> None:
+    _check_size(planner, node)
     if is_weight_only(planner.graph, node):
         constants = weight_only_layer(planner.graph, node)
         planner.add_layer(node, "weight_only_fully_connected", "float input", constants)
@@ -535,6 +550,7 @@ def _transpose(planner: Planner, node: Node) -> None:
 
 def _lq_convolution(planner: Planner, node: Node) -> None:
     window = _convolution_window(planner, node, planner.graph.value(node.inputs[1]).shape[1:3])
+    _check_size(planner, node, window)
     if is_weight_only(planner.graph, node):
         constants = weight_only_convolution(planner.graph, node, window)
         planner.add_map(node, "float_convolution", "float input: weights are decoded at load", **constants)
@@ -547,6 +563,7 @@ def _lq_convolution(planner: Planner, node: Node) -> None:
 
 def _affine_convolution(planner: Planner, node: Node) -> None:
     window = _convolution_window(planner, node, planner.graph.value(node.inputs[1]).shape[1:3])
+    _check_size(planner, node, window)
     constants = affine_convolution(planner.graph, node, window)
     planner.add_map(node, "byte_convolution", "8-bit codes", **constants)
 
@@ -627,6 +644,7 @@ def _once(row: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
 # What passes may rewrite to something that the engine has.
 _REWRITTEN = ("Gemm", "Identity", "MatMul", "Pad", "Squeeze", "Transpose", "Unsqueeze")
 
+_EXPANDED = 16  # bytes of a weight while its integers are worked with
 _TILE = 32  # numbers of a constant that are worth a loop of their own
 
 # What NumPy and Python raise for what a lowering did not expect.

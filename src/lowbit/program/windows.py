@@ -33,6 +33,19 @@ def window_constants(window: Window) -> dict[str, object]:
     return {"rows": rows, "columns": columns}
 
 
+def table_bytes(window: Window, outputs: int, steps: int) -> int:
+    """Return about how much memory the constants of a low-bit convolution take that differ between borders.
+
+    Args:
+        window: rows and columns.
+        outputs: channels.
+        steps: thresholds of a channel.
+    """
+    taps = sum(axis.outputs * axis.kernel for axis in window)
+    classes = [min(axis.outputs, 2 * axis.kernel) for axis in window]
+    return 5 * taps + 8 * classes[0] * classes[1] * outputs * (steps + 3)
+
+
 def by_region(values: npt.NDArray[Any], window: Window) -> npt.NDArray[Any]:
     """Return ``[row classes, column classes, o, ...]`` as the engine's ``[regions * o, ...]``.
 
