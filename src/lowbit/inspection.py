@@ -38,7 +38,7 @@ def inspect_file(path: Path, *, verify: bool) -> dict[str, Any]:
 
 
 def _memory(graph: Graph) -> dict[str, Any]:
-    """Return what the engine takes for it in bytes: ``constants``, ``arena``, ``allowed``; else ``why`` not."""
+    """Return the bytes that the engine takes: ``constants``, ``arena``, ``allowed``; or ``why`` it cannot."""
     try:
         needed = Program(graph).memory
     except LowbitError as error:

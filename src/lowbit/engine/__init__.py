@@ -134,10 +134,8 @@ class Program:
                 planned = plan(graph, *pairs)
                 self._core = _build(planned, threads, kernels, graph.name)
             except MemoryError as error:
-                what = "the machine has too little memory for the program"
-                raise TooLargeError(
-                    what, where=graph.name, remedy="Free some, or use a smaller network."
-                ) from error
+                what, remedy = "the machine lacks the memory for the program", "Use a smaller network."
+                raise TooLargeError(what, where=graph.name, remedy=remedy) from error
         self.input_shape, self.output_shape = planned.input_shape, planned.output_shape
         self._graph = graph.copy()
         self._options = {"threads": threads, "kernels": kernels, "plane_pairs": plane_pairs, "memory": memory}
