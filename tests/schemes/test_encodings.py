@@ -196,3 +196,12 @@ def test_bad_fields_are_refused(fields: dict[str, object]) -> None:
 def test_encodings_satisfy_the_protocol() -> None:
     assert isinstance(Affine(2, np.ones(1), np.zeros(1)), Encoding)
     assert isinstance(LearnedBasis(np.ones((1, 1)), np.zeros(1), np.ones(1)), Encoding)
+
+
+@pytest.mark.parametrize("basis", [[1.0, 3.3], [1.0, 2.001], [0.1, 3.0]])
+def test_a_snapped_basis_is_what_it_says(basis) -> None:
+    """Else those who add integers and those who add coefficients would have two networks."""
+    with pytest.raises(SchemeError, match="not the integers that it says"):
+        LearnedBasis(np.float32([[1, 3], basis]), np.zeros(2), np.int32([3, 3]))
+    nearly = np.nextafter(np.float32([[1, 3]]), np.float32(9))
+    assert LearnedBasis(nearly, np.zeros(1), np.int32([3])).snapped

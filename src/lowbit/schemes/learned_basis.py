@@ -36,6 +36,7 @@ from lowbit.schemes.encoding import (
 MAX_BITS = 8
 WEIGHT_BOUND = 127
 ACTIVATION_BOUND = 21
+_ROUNDING = 1e-5  # of a coefficient: what float32 in files may make of scale times integer
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +194,23 @@ class LearnedBasis:
                     found=f"{array.shape}",
                 )
         _check_rows(self.basis, self.offset)
+        self._check_snapped_rows()
+
+    def _check_snapped_rows(self) -> None:
+        """Refuse snapped rows that are not what they say: some compute with one, some with the other."""
+        said = self.scale[:, None] * self.multipliers
+        bad = (self.top > 0) & (np.abs(said - self.basis) > _ROUNDING * self.basis).any(axis=1) | (
+            self.top < 0
+        )
+        if bad.any():
+            channel = int(np.argmax(bad))
+            raise SchemeError(
+                "a basis is not the integers that it says it is",
+                where=f"channel {channel}",
+                expected=f"multiples of a {self.top[channel]}th of its largest coefficient",
+                found=np.array2string(self.basis[channel]),
+                remedy="Snap it with lowbit.schemes.snap.",
+            )
 
 
 def snap(encoding: LearnedBasis, bound: int) -> LearnedBasis:

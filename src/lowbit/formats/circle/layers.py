@@ -225,7 +225,7 @@ def _layer(importer: Importer, number: int) -> Layer:
     """Return layer ``number``, its tensors checked against each other."""
     structure = importer.structure
     operator, place = structure.subgraph.operators[number], structure.place(number)
-    count, given = len(operator.inputs), (operator.inputs[0], *operator.inputs[2:])
+    count, given = len(operator.inputs), (*operator.inputs[:1], *operator.inputs[2:])
     require(count in (5, 6) and -1 not in given, "wrong number of inputs", place, "5 or 6", operator.inputs)
     require(len(operator.outputs) == 1, "wrong number of outputs", place, 1, len(operator.outputs))
     options = _options(operator, structure.operators[number], place)
