@@ -46,3 +46,10 @@ def test_a_distance_counts_from_what_is_usual():
     values = np.random.default_rng(1).normal(1000, 1, (300, 4)).astype(np.float32)
     values[5, 0] = 1100
     assert np.flatnonzero(~ordinary(values)).tolist() == [5]
+
+
+def test_what_is_not_finite_is_left_to_others():
+    rows = np.ones((40, 3))
+    rows[3, 1], rows[5] = np.inf, (np.inf, -np.inf, np.nan)
+    (usual,) = ordinary_samples([rows])
+    assert usual.all()

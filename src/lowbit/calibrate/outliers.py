@@ -24,7 +24,7 @@ LEAST = 16
 
 
 def ordinary_samples(parts: Iterable[npt.NDArray[np.generic]]) -> list[Mask]:
-    """Return which samples are like the others, a mask `[n]` for each batch.
+    """Return which samples are like the others, a mask `[n]` for each batch; all, where some are not finite.
 
     Args:
         parts: the batches of one value, `[n, ...]`.
@@ -34,7 +34,8 @@ def ordinary_samples(parts: Iterable[npt.NDArray[np.generic]]) -> list[Mask]:
         rows = np.asarray(part).reshape(len(part), -1)
         lows.append(rows.min(axis=1, initial=np.inf))
         highs.append(rows.max(axis=1, initial=-np.inf))
-        means.append(rows.mean(axis=1, dtype=np.float64) if rows.size else np.zeros(len(rows)))
+        with np.errstate(invalid="ignore"):  # what is not finite is for others to refuse
+            means.append(rows.mean(axis=1, dtype=np.float64) if rows.size else np.zeros(len(rows)))
     low, high, mean = (np.concatenate(each).astype(np.float64) for each in (lows, highs, means))
     usual = _ordinary(low, high, mean)
     return np.split(usual, np.cumsum([len(part) for part in lows])[:-1])
@@ -43,7 +44,7 @@ def ordinary_samples(parts: Iterable[npt.NDArray[np.generic]]) -> list[Mask]:
 def _ordinary(
     low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], mean: npt.NDArray[np.float64]
 ) -> Mask:
-    if len(mean) < LEAST:
+    if len(mean) < LEAST or not np.isfinite([low, high, mean]).all():
         return np.ones(len(mean), bool)
     centre = np.median(mean)
     spread = np.maximum(high - centre, centre - low)

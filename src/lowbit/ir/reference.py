@@ -40,9 +40,13 @@ def evaluate(
 
 
 def evaluate_node(graph: Graph, node: Node, arrays: Mapping[str, Array]) -> list[Array]:
-    """Return a node's outputs from the arrays of its inputs."""
+    """Return a node's outputs from the arrays of its inputs.
+
+    Floats overflow and divide as IEEE 754 says, without a warning; whoever asked looks at what is not finite.
+    """
     call = call_of(graph, node)
-    return list(call.operator.evaluate(call, *(arrays[name] if name else None for name in node.inputs)))
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        return list(call.operator.evaluate(call, *(arrays[name] if name else None for name in node.inputs)))
 
 
 def _checked_input(graph: Graph, name: str, inputs: Mapping[str, npt.ArrayLike]) -> Array:

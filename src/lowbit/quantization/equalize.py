@@ -57,6 +57,8 @@ def equalize(
     seen = watch(run, prefix(graph, names), batch, names)
     (usual,) = ordinary_samples([batch])
     for layer, name, readers in pairs:
+        if not np.isfinite(seen[name]).all():  # the layer that reads it says so
+            continue
         (here,) = ordinary_samples([seen[name]])
         factor = _factor(seen[name][usual & here].astype(np.float64))
         for constant in layer.inputs[1:]:

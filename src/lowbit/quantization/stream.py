@@ -48,10 +48,7 @@ class Stream:
     def _advance(self, part: Graph, kept: dict[str, Array], live: Collection[str]) -> None:
         found = dict(kept)
         feeds = {source: kept[source] for source in part.inputs}
-        with np.errstate(
-            over="ignore", invalid="ignore", divide="ignore"
-        ):  # whoever asked looks at what is not finite
-            self._run(part, feeds, found.__setitem__)
+        self._run(part, feeds, found.__setitem__)
         kept.clear()
         kept.update({key: array for key, array in found.items() if key in live})
 
