@@ -1,6 +1,5 @@
 """What a rewrite needs of the reader."""
 
-from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 from lowbit.ir import Graph
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 class Importer(Protocol):
     """The reader, as rewrites see it."""
 
-    uses: Counter[str]
+    readers: dict[str, list[str]]
     result: Graph
     opset: int
     constants: dict[str, Array]

@@ -20,7 +20,7 @@ own folder only.
 """
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, NoReturn
@@ -133,7 +133,10 @@ class _Reader:
         self.constants: dict[str, Array] = {}
         self.origin: dict[str, str] = {}  # the initializer that a folded constant came from
         self.biased = _biased(model)
-        self.uses = Counter(name for node in model.graph.node for name in node.input)
+        self.readers: dict[str, list[str]] = defaultdict(list)  # their operators, but Shape, which is folded
+        for node in model.graph.node:
+            for name in node.input if node.op_type != "Shape" else ():
+                self.readers[name].append(node.op_type)
         self.names = {name for node in model.graph.node for name in node.output} | {
             tensor.name for tensor in (*model.graph.initializer, *model.graph.input)
         }

@@ -19,19 +19,35 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 
+_MOVERS = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
+
+
 def _cast(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
     """A cast between floats is an identity; one of an input says that the input may be float32."""
     target = dtype_of(integer(attributes, "to", 0), proto.name)
     source = reader.result.value(reader.use(proto.input[0]))
-    is_input = source.name in reader.result.inputs and source.encoding is None
-    if is_input and reader.uses[source.name] == 1:
-        if source.dtype in INTEGERS and source.name == reader.result.inputs[0]:
+    path = _from_input(reader, source.name) if source.encoding is None else []
+    if path and source.dtype != "float32" and target == "float32":
+        if source.dtype in INTEGERS and path[-1] == reader.result.inputs[0]:
             InputType(source.dtype).remember(reader.result)
-        reader.result.update(source.name, dtype="float32")
+        for name in path:
+            reader.result.update(name, dtype="float32")
         source = reader.result.value(source.name)
     if (source.dtype, target) != ("float32", "float32"):
         raise UnsupportedError("cast", expected="float32 to float32", found=f"{source.dtype} to {target}")
     reader.add(proto, "Identity", [source.name], {})
+
+
+def _from_input(reader: Importer, name: str) -> list[str]:
+    """Return a value and those before it up to an input, where elements only move and all else are casts."""
+    path, graph = [name], reader.result
+    while path[-1] not in graph.inputs:
+        maker = graph.producer(path[-1])
+        if maker is None or maker.op not in _MOVERS:
+            return []
+        path.append(maker.inputs[0])
+    casts = all(kind == "Cast" for kind in reader.readers[name])
+    return path if casts and all(len(reader.readers[each]) == 1 for each in path[1:]) else []
 
 
 def _dropout(reader: Importer, proto: "NodeProto", _: dict[str, Attribute]) -> None:
