@@ -1,4 +1,4 @@
-"""Networks whose own input is integers: what ONNX Runtime says of integers, lowbit says of every kind of samples."""
+"""Networks whose own input is integers: what ONNX Runtime says of them, lowbit says of all samples."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import lowbit
+from lowbit.api import load_samples
 from lowbit.ir.input_type import InputType
 from lowbit.quantization import Plan
 from lowbit.scores import score
@@ -76,11 +77,9 @@ def test_scores_are_onnx_runtime_s(dtype: str, form: str, tmp_path: Path) -> Non
     for samples in kinds:
         found = lowbit.evaluate(graph, (samples, labels), backend="auto")
         assert found["top1"] == 1 and found["outside"] == 0, samples.dtype
-        np.testing.assert_allclose(
-            score(graph, lowbit.api.load_samples(graph, samples).samples).values, wanted, **close
-        )
+        np.testing.assert_allclose(score(graph, load_samples(graph, samples).samples).values, wanted, **close)
     np.testing.assert_allclose(
-        score(graph, lowbit.api.load_samples(graph, own / np.float32(255), scale=255).samples).values,
+        score(graph, load_samples(graph, own / np.float32(255), scale=255).samples).values,
         wanted,
         **close,
     )
@@ -98,5 +97,5 @@ def test_quantized_networks_take_the_same(samples: str, tmp_path: Path) -> None:
         lowbit.write(low, tmp_path / f"low{suffix}")
         again = lowbit.read(tmp_path / f"low{suffix}")
         assert InputType.of(again) == InputType("uint8")
-        found = score(again, lowbit.api.load_samples(again, given).samples).values
+        found = score(again, load_samples(again, given).samples).values
         assert np.sqrt(((found - wanted) ** 2).mean()) < 0.02 * wanted.std()
