@@ -223,6 +223,33 @@ def test_eight_bit_layers_are_the_int8_layers_of_every_runtime(tmp_path: Path) -
         np.testing.assert_allclose(found, wanted, atol=2e-6 * np.abs(wanted).max(), err_msg=backend)
 
 
+@pytest.mark.parametrize("kind", [Linear, Conv2d])
+@pytest.mark.parametrize("weight", [*WEIGHTS, "affine:8"])
+def test_rows_of_any_size_and_pruned_ones_are_exported_as_they_are(
+    weight: str, kind: type, tmp_path: Path
+) -> None:
+    """A bias that does not fit beside weights of next to nothing widens the scale, in eval mode as well."""
+    sizes = np.array([1e-12, 1e-7, 1e-3, 1.0, 1e6, 0.0, 0.0], np.float32)
+    activation = "affine:8" if weight == "affine:8" else "affine:4"
+    shape = (9, len(sizes)) if kind is Linear else (2, len(sizes), 3)
+    torch.manual_seed(3)
+    layer = kind(*shape, weight=weight, activation=activation)
+    with torch.no_grad():
+        layer.weight.mul_(torch.from_numpy(sizes).view(-1, *[1] * (layer.weight.ndim - 1)))
+        layer.bias.copy_(torch.tensor([1.0, 0.3, -2, 0.1, 3e3, 0.4, 0]))
+    sample = (9,) if kind is Linear else (2, 5, 5)
+    layer.train()(torch.rand(20, *sample))
+    layer.eval()
+    x = np.random.default_rng(0).random((6, *sample), np.float32)
+    wanted = layer(torch.from_numpy(x)).detach().numpy()
+    graph = to_graph(nn.Sequential(layer), sample)
+    for backend, found in graphs_of(graph, x, tmp_path):
+        np.testing.assert_array_equal(np.reshape(found, wanted.shape), wanted, err_msg=backend)
+    bias = layer.bias.detach().numpy()
+    empty = np.moveaxis(wanted, 1, 0)[-2].ravel()
+    np.testing.assert_array_equal(empty, np.full(empty.shape, bias[-2]))
+
+
 @pytest.mark.parametrize("half", ["weight", "activation"])
 @pytest.mark.parametrize("form", ["lq:2", "affine:4"])
 def test_weights_or_input_alone(form: str, half: str, tmp_path: Path) -> None:

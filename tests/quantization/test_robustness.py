@@ -4,6 +4,7 @@ Every scheme, on fully connected layers, convolutions and depthwise ones: the in
 of the reference, and the output is as near to the float one as channels of usual size are.
 """
 
+import re
 from itertools import product
 
 import numpy as np
@@ -191,6 +192,19 @@ def test_restoring_too_many_inputs_is_refused_before_memory_is_taken(monkeypatch
             x,
             Plan(weight_bits=2, activation_bits=2, layers={"fc0": plain, "fc1": {"scheme": "float"}}),
         )
+
+
+def test_activations_beyond_the_budget_are_refused_with_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = two_layers("convolution")
+    monkeypatch.setenv("LOWBIT_MEMORY", "1M")
+    plan = Plan(weight_bits=2, activation_bits=2, method="plain")
+    with pytest.raises(
+        TooLargeError, match=r"convolution: the activations.*Calibrate with \d+ samples"
+    ) as refused:
+        quantize(graph, samples_of(graph, 2000), plan)
+    assert "LOWBIT_MEMORY=1G" in str(refused.value)
+    fits = int(re.findall(r"with (\d+) samples", str(refused.value))[0])
+    assert quantize(graph, samples_of(graph, fits), plan)[1].samples == fits
 
 
 @pytest.mark.parametrize("activation_bits", [2, 32])

@@ -24,7 +24,14 @@ from lowbit.errors import DataError, NumericError
 from lowbit.ir import Graph, Node, Value, evaluate, run_passes, verify
 from lowbit.ir.passes import ENGINE_FORM
 from lowbit.quantization.activations import encode_activation
-from lowbit.quantization.choice import check_layers, chosen_samples, is_layer, layer_names, layers_to_quantize
+from lowbit.quantization.choice import (
+    check_calibration,
+    check_layers,
+    chosen_samples,
+    is_layer,
+    layer_names,
+    layers_to_quantize,
+)
 from lowbit.quantization.equalize import equalize
 from lowbit.quantization.fold import affine_chain, affine_ends, fold_activations, fold_encodes, lift_encodes
 from lowbit.quantization.measure import ErrorSums
@@ -73,6 +80,7 @@ def quantize(
     names = {layer.name for layer in layers}
     check_layers(network, layers, plan)
     chosen = chosen_samples(network, samples, plan)
+    check_calibration(network, len(chosen))
     network = equalize(network, chosen, run, lambda name: name in names and plan.for_layer(name).equalizes)
     work = _Work(network, chosen, run, names)
     reports: list[LayerReport] = []

@@ -35,6 +35,7 @@ from lowbit.schemes.encoding import (
 
 MAX_BITS = 8
 WEIGHT_BOUND = 127
+_MOST_UNITS = 1 << 24  # of an offset: more scales than a float32 counts
 ACTIVATION_BOUND = 21
 _ROUNDING = 1e-5  # of a coefficient: what float32 in files may make of scale times integer
 
@@ -140,11 +141,12 @@ class LearnedBasis:
         """
         units = self.offset / self.scale
         whole = np.rint(units)
-        if not (np.abs(units - whole) <= 1e-3).all():
+        bad = (np.abs(units - whole) > 1e-3) | (np.abs(whole) > _MOST_UNITS)
+        if bad.any():
             raise SchemeError(
                 "a weight offset is not a whole number of scales",
-                expected="offset = scale * integer",
-                found=f"{units[np.argmax(np.abs(units - whole))]:.4f} scales",
+                expected=f"offset = scale * integer, up to {_MOST_UNITS} scales",
+                found=f"{units[np.argmax(bad)]:.4f} scales",
                 remedy="Snap the weights with lowbit.schemes.snap_weights.",
             )
         return whole.astype(np.int32)
