@@ -6,6 +6,7 @@ AveragePool    that does not count its pads: one that counts them, times window 
 """
 
 from dataclasses import replace
+from functools import reduce
 from math import prod
 
 import numpy as np
@@ -71,7 +72,7 @@ def _average_pool(graph: Graph, node: Node) -> list[Node]:
     for axis in axes:
         classes, taps = axis.classes()
         inside.append(taps.sum(axis=1)[classes])
-    factor = prod(axis.kernel for axis in axes) / np.multiply.outer(*inside)
+    factor = prod(axis.kernel for axis in axes) / reduce(np.multiply.outer, inside)
     name = graph.add_constant(graph.fresh_name(f"{output}/factor"), factor)
     summed = graph.fresh_name(f"{output}/counted")
     attributes: dict[str, Attribute] = {**node.attributes, "count_include_pad": 1}
