@@ -219,9 +219,12 @@ class _Work:
         """
         if source not in self._usual:
             low, exact = (ordinary_samples(stream.values(source)) for stream in (self._coded, self._exact))
-            earlier = list(self._usual.values())[-1:] or [exact]
+            usual = [np.logical_and(*masks) for masks in zip(low, exact, strict=True)]
+            earlier = next(reversed(self._usual.values()), usual)
+            # Rows of a value that is not laid out by samples are other rows than those of earlier layers.
+            same = all(len(mask) == len(other) for mask, other in zip(usual, earlier, strict=True))
             self._usual[source] = [
-                np.logical_and.reduce(masks) for masks in zip(low, exact, *earlier, strict=True)
+                np.logical_and(*masks) for masks in zip(usual, earlier if same else usual, strict=True)
             ]
         return self._usual[source]
 
