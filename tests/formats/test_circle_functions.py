@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lowbit.engine import Program
+from lowbit.errors import UnsupportedError
 from lowbit.formats.circle.reader import read_content
 from lowbit.formats.circle.writer import content_of
 from lowbit.ir import Graph, Node, Value, evaluate, infer, run_passes, verify
@@ -204,3 +205,13 @@ def test_quantized_networks_that_keep_channels_last(lines: bool, plan: Plan) -> 
         graph = channels_last(seed, lines=lines)
         low, _ = quantize(graph, samples(graph, 64), plan)
         check(low, foreign=False, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("op", ["AveragePool", "MaxPool", "GlobalAveragePool"])
+def test_volumes_are_refused_by_name(op: str) -> None:
+    graph = Graph("net", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 2, 5, 5, 5))})
+    attributes = {} if op.startswith("Global") else {"kernel_shape": (2, 2, 2), "pads": (1, 0, 1, 0, 1, 0)}
+    graph.nodes = [Node(op, ("x",), ("y",), attributes, "pool")]
+    infer(graph)
+    with pytest.raises(UnsupportedError, match="maps of two axes"):
+        content_of(graph)

@@ -345,3 +345,23 @@ def test_8_bit_codes_stand_for_the_right_reals(samples):
     last = np.arctanh(126.5 / 128)
     assert last < low.value("y1").encoding.levels().max() < last * 1.03
     assert found["h1/codes"].max() == 255
+
+
+@pytest.mark.parametrize("bits", [2, 8])
+def test_rows_that_are_no_samples(bits):
+    """A fixed batch of one, laid out in rows of features: other rows than those of the layer before."""
+    random = np.random.default_rng(0)
+    graph = Graph("rows", ("x",), ("y",))
+    graph.add(Value("x", "float32", (1, 6)))
+    for name, shape in (("w", (4, 6)), ("v", (3, 1))):
+        graph.add_constant(name, random.normal(size=shape))
+        graph.add_constant(f"{name}/bias", random.normal(size=shape[0]))
+    graph.nodes = [
+        Node("Gemm", ("x", "w", "w/bias"), ("a",), {"transB": 1}, "first"),
+        Node("Flatten", ("a",), ("b",), {"axis": 2}, "rows"),
+        Node("Gemm", ("b", "v", "v/bias"), ("y",), {"transB": 1}, "second"),
+    ]
+    infer(graph)
+    x = random.normal(size=(24, 6)).astype(np.float32)
+    low, _ = quantize(graph, x, Plan(scheme="affine", weight_bits=bits, activation_bits=bits))
+    assert evaluate(low, {"x": x[:1]})["y"].shape == (4, 3)
