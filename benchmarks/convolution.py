@@ -82,7 +82,7 @@ def measure_shape(channels: int, size: int, threads: int, rounds: int) -> dict[s
     calls: dict[str, Call] = {}
     kernels = {}
     for name, plan in PLANS.items():
-        program = lowbit.load(quantized(network, plan), threads=threads)
+        program = lowbit.load(quantized(network, plan), threads=threads, pin_workers=True)
         calls[name] = partial(program.run, sample)
         kernels[name] = program.kernel_level
     versions, absent = add_peers(calls, network, sample, threads)

@@ -83,12 +83,12 @@ def measure(folder: Path, size: int, threads: int, rounds: int) -> dict[str, flo
     x = np.random.default_rng(1).random((1, size), np.float32)
     calls: dict[str, Call] = {}
     for bits in (1, 2):
-        program = lowbit.load(lowbit_layer(size, bits), threads=threads)
+        program = lowbit.load(lowbit_layer(size, bits), threads=threads, pin_workers=True)
         calls[f"lowbit W{bits}A{bits}"] = partial(program.run, x)
-        two = lowbit.load(lowbit_layer(size, bits, layers=2), threads=threads)
+        two = lowbit.load(lowbit_layer(size, bits, layers=2), threads=threads, pin_workers=True)
         calls[f"lowbit W{bits}A{bits}{OF_TWO}"] = partial(two.run, x)
     for bits in (1, 2, 3, 4):
-        program = lowbit.load(weight_only_layer(size, bits), threads=threads)
+        program = lowbit.load(weight_only_layer(size, bits), threads=threads, pin_workers=True)
         calls[f"lowbit W{bits}"] = partial(program.run, x)
     for count in sorted({1, threads}):
         name = "" if threads == 1 else f", {count} thread{'s' * (count > 1)}"

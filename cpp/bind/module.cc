@@ -273,10 +273,11 @@ void bind_builder(nb::module_& module) {
       .def("softmax", &Builder::softmax, "x"_a, "logarithm"_a = false)
       .def("finish",
            [](Builder& b, std::size_t output, const std::vector<Py_ssize_t>& input_shape,
-              const std::vector<Py_ssize_t>& output_shape, std::size_t threads) {
-             return new PythonProgram(b.finish(output, threads), input_shape, output_shape);
+              const std::vector<Py_ssize_t>& output_shape, std::size_t threads, bool pinned) {
+             return new PythonProgram(b.finish(output, threads, pinned), input_shape, output_shape);
            },
-           "output"_a, "input_shape"_a, "output_shape"_a, "threads"_a = 1, nb::rv_policy::take_ownership);
+           "output"_a, "input_shape"_a, "output_shape"_a, "threads"_a = 1, "pinned"_a = false,
+           nb::rv_policy::take_ownership);
 }
 
 void bind_program(nb::module_& module) {

@@ -179,7 +179,9 @@ std::size_t Builder::gather(std::size_t x, std::span<const std::uint32_t> source
                             std::size_t height, std::size_t width) {
   require(std::max({channels, height, width}) <= kMaxFeatures && channels >= 1 && (height == 0 || width >= 1), "gather",
           "1 to 2^24 channels, rows and columns", "others");
-  const Value result = height == 0 ? real_value(channels) : map_value(Kind::real, 0, channels, height, width);
+  const Value& input = value(x);
+  const Value result = height == 0 ? flat_value(input.kind, input.range(), channels)
+                                   : map_value(input.kind, input.range(), channels, height, width);
   return add({x}, result, lowbit::gather(x, value(x), result, source));
 }
 
@@ -187,7 +189,7 @@ std::size_t Builder::softmax(std::size_t x, bool logarithm) {
   return add({x}, like(x, Kind::real, 0), lowbit::softmax(x, value(x), logarithm));
 }
 
-std::unique_ptr<Program> Builder::finish(std::size_t output, std::size_t threads) {
+std::unique_ptr<Program> Builder::finish(std::size_t output, std::size_t threads, bool pinned) {
   require(value(output).kind == Kind::real && output != 0 && value(output).pixel == 0, "output",
           "a float value that a step makes, no map",
           "value " + std::to_string(output));
@@ -195,7 +197,8 @@ std::unique_ptr<Program> Builder::finish(std::size_t output, std::size_t threads
     throw Error(Error::Kind::engine, "that many threads cannot be used", "threads",
                 "1 to " + std::to_string(kMaxThreads), std::to_string(threads), "Ask for one thread per core.");
   }
-  return std::make_unique<Program>(kernels_.holds_nan, std::move(values_), std::move(steps_), output, threads, taken_, allowed_);
+  return std::make_unique<Program>(kernels_.holds_nan, std::move(values_), std::move(steps_), output, threads, pinned, taken_,
+                                   allowed_);
 }
 
 void Builder::take(std::size_t bytes) {

@@ -53,7 +53,8 @@ class Builder final {
   void take(std::size_t bytes);
 
   // The program whose result is value `output` (float32). The builder is empty afterwards.
-  std::unique_ptr<Program> finish(std::size_t output, std::size_t threads);
+  // Workers may be kept off the caller's processor.
+  std::unique_ptr<Program> finish(std::size_t output, std::size_t threads, bool pinned = false);
 
  private:
   const Value& value(std::size_t n) const;

@@ -298,7 +298,8 @@ class GatherStep final : public Step {
  public:
   GatherStep(std::size_t x, const Value& input, const Value& output, std::span<const std::uint32_t> source)
       : x_(x), source_(source.begin(), source.end()) {
-    require_real("gather", input);
+    require(input.kind == output.kind && (input.kind == Kind::real || (input.kind == Kind::bytes && input.pixel == 0)),
+            "gather", "floats, or bytes that are no map", "others");
     require(source.size() == output.features, "gather", std::to_string(output.features) + " elements",
             std::to_string(source.size()));
     for (std::size_t n = 0; n < source_.size(); ++n) {
@@ -314,17 +315,24 @@ class GatherStep final : public Step {
   void run(const Block& block) const override {
     const Place in = block.place(x_), out = block.place(result);
     for (std::size_t row = 0; row < block.rows; ++row) {
-      const float* x = in.real(row);
-      float* y = out.real(row);
-      if (in_order_) {
-        std::copy_n(x, source_.size(), y);
+      if (in.value->kind == Kind::real) {
+        move(in.real(row), out.real(row));
       } else {
-        for (std::size_t n = 0; n < source_.size(); ++n) y[n] = x[source_[n]];
+        move(in.bytes(row), out.bytes(row));
       }
     }
   }
 
  private:
+  template <class Element>
+  void move(const Element* x, Element* y) const {
+    if (in_order_) {
+      std::copy_n(x, source_.size(), y);
+    } else {
+      for (std::size_t n = 0; n < source_.size(); ++n) y[n] = x[source_[n]];
+    }
+  }
+
   std::size_t x_;
   std::vector<std::uint32_t> source_;
   bool in_order_ = true;

@@ -38,7 +38,8 @@ std::unique_ptr<Step> combine(std::size_t x, std::size_t y, const Value& input, 
 std::unique_ptr<Step> combine_constant(std::size_t x, const Value& input, std::span<const float> row,
                                        Arithmetic operation);
 
-// Element n of the result is element source[n] of x, as both lie: what moves, repeats or leaves out elements of floats.
+// Element n of the result is element source[n] of x, as both lie: what moves, repeats or leaves out elements of
+// floats, or of bytes that are no map.
 std::unique_ptr<Step> gather(std::size_t x, const Value& input, const Value& output,
                              std::span<const std::uint32_t> source);
 

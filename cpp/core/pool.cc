@@ -42,7 +42,8 @@ void await(const std::atomic<std::uint32_t>& finished, std::uint32_t round) {
 
 }  // namespace
 
-Pool::Pool(std::size_t threads) : turns_(threads), forks_(forks()), pinned_(asked_to_pin()) {
+Pool::Pool(std::size_t threads, bool pinned)
+    : turns_(threads), forks_(forks()), pinned_(pinned || asked_to_pin()) {
   for (std::size_t part = 1; part < threads; ++part) {
     workers_.emplace_back([this, part] { work(part); });
   }

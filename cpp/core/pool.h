@@ -16,7 +16,8 @@ namespace lowbit {
 class Pool final {
  public:
   // `threads` counts the caller: a pool of one starts nothing.
-  explicit Pool(std::size_t threads);
+  // `pinned` keeps workers off the caller's processor; so does the environment with LOWBIT_PIN_WORKERS=1.
+  explicit Pool(std::size_t threads, bool pinned = false);
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;

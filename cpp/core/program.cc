@@ -119,9 +119,9 @@ std::size_t place_values(std::vector<Value>& values, const std::vector<std::uniq
 }
 
 Program::Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps,
-                 std::size_t output, std::size_t threads, std::size_t constant_bytes, std::size_t allowed)
+                 std::size_t output, std::size_t threads, bool pinned, std::size_t constant_bytes, std::size_t allowed)
     : holds_nan_(holds_nan), values_(std::move(values)), steps_(std::move(steps)), output_(output), constant_bytes_(constant_bytes),
-      arena_(plan_arena(threads, allowed)), pool_(threads) {
+      arena_(plan_arena(threads, allowed)), pool_(threads, pinned) {
   for (std::size_t lane = 0; lane < threads; ++lane) {
     for (const auto& step : steps_) {
       const Value& value = values_[step->result];

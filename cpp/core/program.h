@@ -117,7 +117,7 @@ class Program final {
  public:
   // Throws TooLarge where constants and arena together exceed `allowed` bytes.
   Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps, std::size_t output, std::size_t threads,
-          std::size_t constant_bytes, std::size_t allowed);
+          bool pinned, std::size_t constant_bytes, std::size_t allowed);
 
   const Value& input() const { return values_.front(); }
   const Value& output() const { return values_[output_]; }

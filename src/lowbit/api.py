@@ -226,7 +226,13 @@ def fixed_point_file(
     return {"layers": layers, **sizes, "seconds": time.perf_counter() - start, **measured}
 
 
-def load(model: Graph | Source, *, threads: int = 1, memory: str | int | None = None) -> Program:
+def load(
+    model: Graph | Source,
+    *,
+    threads: int = 1,
+    memory: str | int | None = None,
+    pin_workers: bool = False,
+) -> Program:
     """Return a network ready to run in the engine.
 
     ``load(path).run(x)`` takes float32 ``[n, ...]`` as the network does and returns its output.
@@ -235,13 +241,15 @@ def load(model: Graph | Source, *, threads: int = 1, memory: str | int | None = 
         model: a network, or its file.
         threads: that share a call.
         memory: the most that it may take: bytes, or ``"8G"``; else what `LOWBIT_MEMORY` says.
+        pin_workers: keep worker threads off the caller's processor; see `lowbit.engine.Program`.
 
     Raises:
         EngineError: the engine does not run it.
         TooLargeError: it would take more memory than it may.
     """
     with allowed(memory):
-        return Program(model if isinstance(model, Graph) else read(model), threads=threads, memory=memory)
+        graph = model if isinstance(model, Graph) else read(model)
+        return Program(graph, threads=threads, memory=memory, pin_workers=pin_workers)
 
 
 def evaluate(

@@ -1,15 +1,18 @@
 """Arithmetic of values of different shapes, and transpositions, in the engine: the reference's numbers."""
 
+from dataclasses import replace
 from itertools import product
 from math import prod
 
 import numpy as np
 import pytest
 
-from lowbit.engine import Program
+from lowbit.engine import Program, kernel_levels
 from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
+from lowbit.planes import pack
 from lowbit.quantization import Plan, quantize
+from tests.ir.networks import Convolution, lowbit_convnet, lowbit_mlp
 
 FEATURES = 24
 SHAPES = [
@@ -150,3 +153,55 @@ def test_squeeze_and_excite_in_every_scheme(gate: str, connected: bool) -> None:
         np.testing.assert_allclose(Program(low).run(x), expected, rtol=1e-4, atol=1e-4)
         if bits == 8:
             assert np.abs(expected - exact).max() < 0.1 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("level", kernel_levels())
+def test_codes_move_and_join_as_floats_do(level: str) -> None:
+    """Channel shuffle, transpositions and joins between low-bit layers, of codes of any width."""
+    random = np.random.default_rng(7)
+    orders = [(0, 2, 1, 3, 4), (0, 1, 2, 4, 3), (0, 3, 4, 1, 2)]
+    for order, bits in product(orders, (1, 2, 3)):
+        graph = lowbit_convnet((8, 4, 4), (Convolution(64),), bits, 2, classes=0)
+        graph = _with_codes_moved(graph, order, random)
+        x = random.normal(size=(3, 8, 4, 4)).astype(np.float32)
+        np.testing.assert_array_equal(Program(graph, kernels=level).run(x), evaluate(graph, {"x": x})["y"])
+
+
+def _with_codes_moved(graph: Graph, order: tuple[int, ...], random: np.random.Generator) -> Graph:
+    """Return the network with its codes split in groups of channels, moved and joined before the layer."""
+    codes = graph.value("x/codes")
+    layer = graph.nodes.pop()
+    graph.add_constant("groups", [-1, 2, 4, 4, 4], "int64")
+    graph.add_constant("map", [-1, 8, 4, 4], "int64")
+    moved = [
+        Node("Reshape", ("x/codes", "groups"), ("split",), {}, "split"),
+        Node("Transpose", ("split",), ("moved",), {"perm": order}, "move"),
+        Node("Reshape", ("moved", "map"), ("shuffled",), {}, "shuffled"),
+        Node("Concat", ("shuffled", "x/codes"), ("tall",), {"axis": 2}, "tall"),
+        Node("MaxPool", ("tall",), ("pooled",), {"kernel_shape": (2, 1), "strides": (2, 1)}, "pooled"),
+    ]
+    for node in moved:
+        graph.values[node.outputs[0]] = Value(node.outputs[0], "code", (), None, codes.encoding)
+    graph.nodes += [*moved, replace(layer, inputs=("pooled", *layer.inputs[1:]))]
+    infer(graph)
+    verify(graph)
+    return graph
+
+
+@pytest.mark.parametrize("features", [5, 32, 64])
+def test_features_in_codes_are_joined(features: int) -> None:
+    """Whole words of features too: flat codes are no maps of planes."""
+    for bits in (1, 2):
+        graph = lowbit_mlp((features, 40, 10), bits, 2)
+        codes = graph.value("x/codes")
+        graph.values["joined"] = Value("joined", "code", ("n", 2 * features), None, codes.encoding)
+        encode, layer, *rest = graph.nodes
+        twice = pack(np.random.default_rng(1).integers(0, 4, (40, 2 * features)), 2)
+        weights = graph.value(layer.inputs[1])
+        graph.update(weights.name, data=twice, shape=(40, 2 * features))
+        join = Node("Concat", ("x/codes", "x/codes"), ("joined",), {"axis": 1}, "join")
+        graph.nodes = [encode, join, replace(layer, inputs=("joined", *layer.inputs[1:])), *rest]
+        infer(graph)
+        verify(graph)
+        x = np.random.default_rng(2).normal(size=(4, features)).astype(np.float32)
+        np.testing.assert_allclose(Program(graph).run(x), evaluate(graph, {"x": x})["y"], atol=1e-6)

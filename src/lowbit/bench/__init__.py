@@ -25,7 +25,7 @@ def compare(
     Args:
         model: what our engine runs.
         against: the float network as ``.onnx``; without it no peer is measured.
-        threads: for every engine.
+        threads: for every engine; our workers are kept off the caller's processor.
         batch: samples per call.
         rounds: interleaved rounds; medians are over them.
 
@@ -39,7 +39,7 @@ def compare(
     """
     from lowbit import api
 
-    program = api.load(model, threads=threads)
+    program = api.load(model, threads=threads, pin_workers=threads > 1)
     load_us = median(_load_seconds(model, threads) for _ in range(rounds)) * 1e6
     sample = random_sample(program.input_shape, batch)
     calls: dict[str, Call] = {"lowbit": partial(program.run, sample)}
@@ -66,7 +66,7 @@ def _load_seconds(model: Path, threads: int) -> float:
     from lowbit import api
 
     start = time.perf_counter()
-    api.load(model, threads=threads)
+    api.load(model, threads=threads, pin_workers=threads > 1)
     return time.perf_counter() - start
 
 

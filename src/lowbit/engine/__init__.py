@@ -108,6 +108,7 @@ class Program:
         kernels: str = "",
         plane_pairs: int | None = None,
         memory: str | int | None = None,
+        pin_workers: bool = False,
     ) -> None:
         """Plan and load a graph.
 
@@ -117,6 +118,8 @@ class Program:
             kernels: the highest kernel level to use; the best one when empty.
             plane_pairs: see `lowbit.program.plan`; what is faster with these kernels when None.
             memory: the most that it may take: bytes, or ``"8G"``; `lowbit.budget.budget` when None.
+            pin_workers: keep worker threads off the caller's processor, where Linux likes to wake them and
+                they would wait for it. Not by default: it surprises other libraries of the process.
 
         Raises:
             EngineError: the engine does not run this graph, or the level is not available.
@@ -132,13 +135,19 @@ class Program:
         with allowed(memory):
             try:
                 planned = plan(graph, *pairs)
-                self._core = _build(planned, threads, kernels, graph.name)
+                self._core = _build(planned, threads, kernels, pin_workers, graph.name)
             except MemoryError as error:
                 what, remedy = "the machine lacks the memory for the program", "Use a smaller network."
                 raise TooLargeError(what, where=graph.name, remedy=remedy) from error
         self.input_shape, self.output_shape = planned.input_shape, planned.output_shape
         self._graph = graph.copy()
-        self._options = {"threads": threads, "kernels": kernels, "plane_pairs": plane_pairs, "memory": memory}
+        self._options = {
+            "threads": threads,
+            "kernels": kernels,
+            "plane_pairs": plane_pairs,
+            "memory": memory,
+            "pin_workers": pin_workers,
+        }
         # The core has its own copy of all constants.
         self._plan = replace(planned, steps=tuple(replace(step, constants={}) for step in planned.steps))
         # Kept as attributes: a Python method around them would cost a tenth of a small call.
@@ -223,13 +232,13 @@ def _restored(text: str, options: dict[str, Any]) -> Program:
     return Program(graph, **options)
 
 
-def _build(planned: ProgramPlan, threads: int, kernels: str, name: str) -> Any:
+def _build(planned: ProgramPlan, threads: int, kernels: str, pinned: bool, name: str) -> Any:
     input_shape, output_shape = _sample_shape(planned.input_shape), _sample_shape(planned.output_shape)
     builder = _core.Builder(prod(input_shape), kernels, budget())
     try:
         for step in planned.steps:
             _add(builder, step, name)
-        return builder.finish(planned.output, input_shape, output_shape, threads)
+        return builder.finish(planned.output, input_shape, output_shape, threads, pinned)
     except TooLargeError as error:
         remedy = f"{RAISE}8G or memory='8G'; or use fewer threads."
         facts = {"where": name, "expected": error.expected, "found": error.found, "remedy": remedy}

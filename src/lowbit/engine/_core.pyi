@@ -71,7 +71,12 @@ class Builder:
     def combine_constant(self, x: int, row: NDArray[np.float32], operation: Arithmetic) -> int: ...
     def softmax(self, x: int, logarithm: bool = False) -> int: ...
     def finish(
-        self, output: int, input_shape: Sequence[int], output_shape: Sequence[int], threads: int = 1
+        self,
+        output: int,
+        input_shape: Sequence[int],
+        output_shape: Sequence[int],
+        threads: int = 1,
+        pinned: bool = False,
     ) -> Program: ...
 
 class Program:

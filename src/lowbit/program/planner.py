@@ -202,7 +202,13 @@ class Planner:
         """Add the step that moves the axes of a node's input, the batch staying first."""
         source, name = node.inputs[0], node.outputs[0]
         axes = tuple(axis - 1 for axis in order[1:])
-        self._put(name, self._gather(source, name, self._places(source).transpose(axes)))
+        if self.graph.value(source).encoding is None:
+            self._put(name, self._gather(source, name, self._places(source).transpose(axes)))
+            return
+        lengths = [int(length) for length in self.shape(source)[1:]]
+        self.flat(source)  # bytes of a map have gaps between its pixels
+        places = np.arange(prod(lengths)).reshape(lengths).transpose(axes)
+        self.numbers[name] = self._gather(source, name, places)
 
     def shape(self, name: str) -> Shape:
         """Return the shape of a value."""
@@ -273,8 +279,6 @@ class Planner:
         number = self._emit("concatenate", tuple(self.flat(source) for source in node.inputs), {}, name, "")
         places = self._joined_places(node, axis).reshape(-1)
         if (places[1:] < places[:-1]).any():
-            if self.graph.value(name).encoding is not None:
-                self.refuse(node, "a concatenation of codes along a later axis")
             constants = {"source": places.astype(np.uint32), "channels": len(places), "height": 0, "width": 0}
             number = self._emit("gather", (number,), constants, name, "")
         self.numbers[name] = number
@@ -380,9 +384,10 @@ class Planner:
     def _gather(self, source: str, target: str, places: npt.NDArray[np.intp]) -> int:
         """Add the step that takes elements from these places into another value; return its number."""
         channels, height, width = places.size, 0, 0
-        if places.ndim == 3:
+        if places.ndim == 3 and self.graph.value(source).encoding is None:
             (channels, height, width), places = self._lengths(target), places.transpose(1, 2, 0)
-        number = self.maps[source] if source in self.maps else self.flat(source)
+        on_map = source in self.maps and self.graph.value(source).encoding is None
+        number = self.maps[source] if on_map else self.flat(source)
         constants = {"source": np.ascontiguousarray(places.reshape(-1), np.uint32), "channels": channels}
         return self._emit("gather", (number,), constants | {"height": height, "width": width}, target, "")
 
@@ -543,8 +548,6 @@ def _transpose(planner: Planner, node: Node) -> None:
     if [axis for axis in order if shape[axis] != 1] == [n for n, length in enumerate(shape) if length != 1]:
         planner.alias(node)
         return
-    if planner.graph.value(node.inputs[0]).encoding is not None:
-        planner.refuse(node, "a transposition of codes")
     planner.add_transposed(node, order)
 
 

@@ -21,7 +21,7 @@ GROUP_CHANNELS = 16
 # Operators that leave every element of a sample where it is.
 MOVES = ("Flatten", "Reshape", "Identity", "Dropout", "Squeeze", "Unsqueeze")
 # Operators whose codes in and out lie alike.
-PASSES = (*MOVES, "MaxPool", "GlobalMaxPool", "Concat")
+PASSES = (*MOVES, "MaxPool", "GlobalMaxPool", "Concat", "Transpose")
 
 
 def plane_values(graph: Graph, fully_connected_pairs: int, convolution_pairs: int) -> frozenset[str]:
@@ -45,6 +45,8 @@ def plane_values(graph: Graph, fully_connected_pairs: int, convolution_pairs: in
     for node in graph.nodes:
         if node.inputs and node.inputs[0] in same and not _takes_planes(graph, node, pairs):
             refused.add(_first(same, node.inputs[0]))
+        if node.domain != "lowbit" and node.op not in PASSES and node.outputs[0] in same:
+            refused.add(_first(same, node.outputs[0]))  # made by a table of bytes
     return frozenset(name for name in same if _first(same, name) not in refused)
 
 
@@ -56,7 +58,11 @@ def _first(same: dict[str, str], name: str) -> str:
 
 def _takes_planes(graph: Graph, node: Node, pairs: dict[str, int]) -> bool:
     if node.op == "Concat":
-        return all(int(graph.value(name).shape[1]) % WORD_BITS == 0 for name in node.inputs)
+        shapes = [graph.value(name).shape for name in node.inputs]
+        of_maps = len(shapes[0]) == 4 and node.attributes.get("axis") in (1, -3)
+        return of_maps and all(int(shape[1]) % WORD_BITS == 0 for shape in shapes)
+    if node.op == "Transpose":
+        return False
     if node.domain != "lowbit" or node.op not in pairs:
         return node.op == "Decode" or (node.op in PASSES and _keeps_pixels(graph, node))
     x, w = (graph.value(name).encoding for name in node.inputs[:2])
