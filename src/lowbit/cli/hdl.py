@@ -14,6 +14,7 @@ from lowbit.cli.console import (
     cell,
     out,
     parse_normalize,
+    parse_scale,
     print_json,
     print_table,
     progress,
@@ -129,6 +130,9 @@ def hdl(
     ] = None,
     counters: Annotated[bool, typer.Option("--counters", help="lst: counters behind AXI-Lite.")] = False,
     normalize: NormalizeOption = None,
+    byte: Annotated[
+        str | None, typer.Option("--byte", help="What bytes are multiplied by, such as 1/16; else 1/255.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make hardware of a network: Verilog, and what simulation and synthesis find.
@@ -150,12 +154,13 @@ def hdl(
     if budget and cycles:
         raise typer.BadParameter("--budget and --cycles exclude each other")
     graph, wanted = api.read(model), parse_normalize(normalize)
+    bytes_are = _Bytes(wanted, parse_scale(byte))
     pictures = None if data is None else _Pictures(data, split, limit)
     if engine is Engine.LST:
-        design, bench = _lst(graph, scheme, variant, target, wanted, pictures)
+        design, bench = _lst(graph, scheme, variant, target, bytes_are, pictures)
     else:
         folding = _Folding(pe.value if pe else None, budget, cycles, tuple(fold or ()))
-        design, bench = _array(graph, folding, target, wanted, pictures)
+        design, bench = _array(graph, folding, target, bytes_are, pictures)
     options = Options(
         lint=lint,
         synthesize=synthesize or bitstream,
@@ -189,6 +194,14 @@ class _Pictures:
 
 
 @dataclass(frozen=True)
+class _Bytes:
+    """What `--normalize` and `--byte` say."""
+
+    normalize: "Normalize"
+    byte: float | None
+
+
+@dataclass(frozen=True)
 class _Folding:
     """What `--pe`, `--budget`, `--cycles` and `--fold` say."""
 
@@ -203,7 +216,7 @@ def _lst(
     scheme: str | None,
     variant: Variant,
     target: Family,
-    normalize: "Normalize",
+    bytes_are: "_Bytes",
     pictures: _Pictures | None,
 ) -> "tuple[Design, Bench | None]":
     """Return a planned LST engine, and what to simulate."""
@@ -215,17 +228,17 @@ def _lst(
 
     encoding = FixedPoint.from_text(scheme.removeprefix("fixed:")) if scheme else None
     fixed = in_fixed_point(graph, encoding)
-    chosen = picture_normalize(fixed, normalize)
-    network = from_graph(fixed, chosen)
+    chosen = picture_normalize(fixed, bytes_are.normalize)
+    network, byte = from_graph(fixed, chosen, bytes_are.byte), bytes_are.byte
     design = lst_design(network, variant.value, target.value)
     if pictures is None:
         return design, None
-    samples = to_bytes(pictures.load(), network.rows, network.columns)
-    return design, Bench(samples, reference_scores(fixed, samples, chosen))
+    samples = to_bytes(pictures.load(), network.rows, network.columns, byte=byte)
+    return design, Bench(samples, reference_scores(fixed, samples, chosen, byte))
 
 
 def _array(
-    graph: "Graph", folding: _Folding, target: Family, normalize: "Normalize", pictures: _Pictures | None
+    graph: "Graph", folding: _Folding, target: Family, bytes_are: "_Bytes", pictures: _Pictures | None
 ) -> "tuple[Design, Bench | None]":
     """Return a planned array engine, and what to simulate."""
     from lowbit.rtl.array.budget import MIDDLING, device, fold_for_budget, fold_for_cycles, folding_of
@@ -235,8 +248,8 @@ def _array(
     from lowbit.rtl.pictures import picture_normalize
     from lowbit.rtl.project import Bench
 
-    chosen = picture_normalize(graph, normalize, None)
-    network, kind = from_graph(graph, chosen), folding.pe
+    chosen = picture_normalize(graph, bytes_are.normalize, None)
+    network, kind, byte = from_graph(graph, chosen, bytes_are.byte), folding.pe, bytes_are.byte
     if folding.cycles:
         found = fold_for_cycles(network, folding.cycles, target.value, kind)
     else:
@@ -245,8 +258,8 @@ def _array(
     plan = plan_array(network, {**found, **folding_of(network, folding.fold)}, target.value, kind)
     if pictures is None:
         return ArrayDesign(plan), None
-    samples = to_pictures(pictures.load(), graph)
-    return ArrayDesign(plan), Bench(samples, reference_scores(graph, samples, chosen))
+    samples = to_pictures(pictures.load(), graph, byte)
+    return ArrayDesign(plan), Bench(samples, reference_scores(graph, samples, chosen, byte))
 
 
 def _json(report: "HardwareReport") -> dict[str, Any]:

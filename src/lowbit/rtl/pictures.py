@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.data import Dataset, NetworkInput, Normalize, remembered_normalize
+from lowbit.data import Dataset, NetworkInput, Normalize, load, remembered_normalize
 from lowbit.data.network_input import misfit
 from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph
@@ -30,19 +30,47 @@ def picture_normalize(graph: Graph, asked: Normalize, default: Normalize = NORMA
     return remembered_normalize(graph, asked, default)
 
 
-def to_bytes(dataset: Dataset, *shape: int) -> npt.NDArray[np.uint8]:
-    """Return samples in [0, 1] as pictures ``[n, *shape]`` of bytes.
+def pixel_values(normalize: Normalize, byte: float | None = None) -> npt.NDArray[np.float32]:
+    """Return the sample that every byte stands for, by the conventions of data, float32 ``[256]``.
+
+    Args:
+        normalize: mean and deviation, or None.
+        byte: what bytes are multiplied by before; None is 1/255, as for pictures.
+    """
+    every = np.arange(256, dtype=np.uint8).reshape(-1, 1)
+    return load(every, normalize=normalize, scale=byte).samples.reshape(256)
+
+
+def to_bytes(dataset: Dataset, *shape: int, byte: float | None = None) -> npt.NDArray[np.uint8]:
+    """Return samples as the bytes ``[n, *shape]`` that stand for them; see `pixel_values`.
 
     Raises:
-        DataError: another shape, or numbers that are no multiples of 1/255.
+        DataError: another shape, or numbers that no byte stands for.
     """
-    samples = dataset.fit_to(shape).samples
-    pictures = np.rint(samples * 255)
-    if not (pictures.min() >= 0 and pictures.max() <= 255 and np.abs(samples * 255 - pictures).max() < 1e-3):
+    samples = dataset.fit_to(shape).samples.astype(np.float64)
+    steps = 255.0 if byte is None else 1 / byte
+    if not _are_bytes(samples * steps):
         raise misfit(
             dataset.name,
-            "bytes: pixels of 0 to 255, or multiples of 1/255 in [0, 1]",
+            f"bytes: pixels of 0 to 255, or multiples of {_fraction(steps)} from 0 to {255 / steps:g}",
             f"numbers from {samples.min():g} to {samples.max():g}",
-            "Give the pictures as they are; the network's own normalization happens in hardware.",
+            _cure(samples),
         )
-    return pictures.astype(np.uint8)
+    return np.rint(samples * steps).astype(np.uint8)
+
+
+def _are_bytes(numbers: npt.NDArray[np.float64]) -> bool:
+    whole = np.rint(numbers)
+    return bool(whole.min() >= 0 and whole.max() <= 255 and np.abs(numbers - whole).max() < 1e-3)
+
+
+def _cure(samples: npt.NDArray[np.float64]) -> str:
+    """Return what to do: a step of which all samples are multiples, where there is one."""
+    found = next((steps for steps in range(1, 256) if _are_bytes(samples * steps)), None)
+    if found is not None:
+        return f"They are multiples of {_fraction(found)}: say so with --byte {_fraction(found)}."
+    return "Give the pictures as they are; the network's own normalization happens in hardware."
+
+
+def _fraction(steps: float) -> str:
+    return f"1/{steps:g}" if steps != 1 else "1"

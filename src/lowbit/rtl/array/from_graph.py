@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.data import Dataset, Normalize, load
+from lowbit.data import Dataset, Normalize
 from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph, Node, Value, evaluate
 from lowbit.ir.deployed import deployed_layer, row_length
@@ -20,7 +20,7 @@ from lowbit.ir.window import Axis, Window
 from lowbit.planes import unpack
 from lowbit.rtl.array.network import ArrayNetwork, Basis, Integers, Layer, Pool
 from lowbit.rtl.chain import chain
-from lowbit.rtl.pictures import to_bytes
+from lowbit.rtl.pictures import pixel_values, to_bytes
 from lowbit.schemes import Encoding, LearnedBasis, rank_encode
 
 _BLOCK = 100
@@ -32,12 +32,13 @@ _REMEDY = (
 Shape = tuple[int, int, int]
 
 
-def from_graph(graph: Graph, normalize: Normalize) -> ArrayNetwork:
+def from_graph(graph: Graph, normalize: Normalize, byte: float | None = None) -> ArrayNetwork:
     """Return the integers of a deployed graph with one input, ``[n, c, h, w]`` or ``[n, features]``.
 
     Args:
         graph: the network.
         normalize: mean and deviation of pixels in [0, 1], as in training, or None.
+        byte: what bytes are multiplied by; see `lowbit.rtl.pictures.pixel_values`.
 
     Raises:
         UnsupportedError: an operator, or a shape, that the engine does not run; names the node.
@@ -65,7 +66,7 @@ def from_graph(graph: Graph, normalize: Normalize) -> ArrayNetwork:
     if not stages or shape[1:] != (1, 1):
         raise _unsupported(graph, nodes[-1] if nodes else encoder, "one score per class", f"maps {shape}")
     scale, bias = _score_constants(graph, nodes[-1])
-    pixels = _pixel_ranks(graph, encoder, normalize)
+    pixels = _pixel_ranks(graph, encoder, pixel_values(normalize, byte))
     return ArrayNetwork(graph.name, picture_shape(graph), pixels, tuple(stages), scale, bias)
 
 
@@ -77,23 +78,23 @@ def picture_shape(graph: Graph) -> Shape:
     return cast(Shape, tuple(lengths) if len(lengths) == 3 else (lengths[0], 1, 1))
 
 
-def to_pictures(dataset: Dataset, graph: Graph) -> npt.NDArray[np.uint8]:
+def to_pictures(dataset: Dataset, graph: Graph, byte: float | None = None) -> npt.NDArray[np.uint8]:
     """Return samples as the stream has them, bytes ``[n, rows, columns, channels]``.
 
     Raises:
-        DataError: another shape, or numbers that are no multiples of 1/255.
+        DataError: another shape, or numbers that no byte stands for.
     """
     lengths = (cast(int, length) for length in graph.value(graph.inputs[0]).shape[1:])
-    pictures = to_bytes(dataset, *lengths)
+    pictures = to_bytes(dataset, *lengths, byte=byte)
     return pictures.reshape(-1, *picture_shape(graph)).transpose(0, 2, 3, 1)
 
 
 def reference_scores(
-    graph: Graph, pictures: npt.NDArray[np.uint8], normalize: Normalize
+    graph: Graph, pictures: npt.NDArray[np.uint8], normalize: Normalize, byte: float | None = None
 ) -> npt.NDArray[np.float32]:
     """Return the reference evaluator's scores ``[n, classes]`` of pictures as `to_pictures` gives them."""
     shape = tuple(cast(int, length) for length in graph.value(graph.inputs[0]).shape[1:])
-    values, scores = _pixel_values(normalize), []
+    values, scores = pixel_values(normalize, byte), []
     for at in range(0, len(pictures), _BLOCK):
         x = values[pictures[at : at + _BLOCK]].transpose(0, 3, 1, 2).reshape(-1, *shape)
         scores.append(evaluate(graph, {graph.inputs[0]: np.ascontiguousarray(x)})[graph.outputs[0]])
@@ -208,19 +209,13 @@ def _map_of(graph: Graph, node: Node) -> Shape:
     return cast(Shape, graph.value(node.inputs[0]).shape[1:])
 
 
-def _pixel_ranks(graph: Graph, encoder: Node, normalize: Normalize) -> Integers:
+def _pixel_ranks(graph: Graph, encoder: Node, values: npt.NDArray[np.float32]) -> Integers:
     """Return the rank of every byte."""
     encoding = _encoding(graph, encoder, encoder.outputs[0])
     own = graph.constant(encoder.inputs[1])[None] if len(encoder.inputs) > 1 and encoder.inputs[1] else None
     thresholds = encoding.thresholds() if own is None else np.asarray(own, np.float32)
     ranks = np.arange(1 << encoding.bits, dtype=np.uint8)[None]
-    return np.asarray(rank_encode(_pixel_values(normalize), thresholds, ranks), np.int64)
-
-
-def _pixel_values(normalize: Normalize) -> npt.NDArray[np.float32]:
-    """Return the sample for every byte, by the conventions of data."""
-    every = np.arange(256, dtype=np.uint8).reshape(-1, 1)
-    return load(every, normalize=normalize).samples.reshape(256)
+    return np.asarray(rank_encode(values, thresholds, ranks), np.int64)
 
 
 def _unsupported(graph: Graph, node: Node | None, expected: str, found: str) -> UnsupportedError:

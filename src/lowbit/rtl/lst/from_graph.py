@@ -7,13 +7,14 @@ layer. Reshapes that only add or drop axes of length one are passed over.
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.data import Normalize, load
+from lowbit.data import Normalize
 from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph, Node, evaluate
 from lowbit.ir.operators.fixed_point import integers_of
 from lowbit.quantization.fixed_point import to_fixed_point
 from lowbit.rtl.chain import chain
 from lowbit.rtl.lst.network import Layer, LstNetwork
+from lowbit.rtl.pictures import pixel_values
 from lowbit.schemes import FixedPoint
 
 _TRANSFORM = ("FixedLinear", "FixedLookup", "Transpose")
@@ -41,12 +42,13 @@ def in_fixed_point(graph: Graph, encoding: FixedPoint | None) -> Graph:
     return graph
 
 
-def from_graph(graph: Graph, normalize: Normalize) -> LstNetwork:
+def from_graph(graph: Graph, normalize: Normalize, byte: float | None = None) -> LstNetwork:
     """Return the integers of a fixed-point graph with one input, ``[n, (1,) rows, columns]``.
 
     Args:
         graph: the network.
         normalize: mean and deviation of pixels in [0, 1], as in training.
+        byte: what bytes are multiplied by; see `lowbit.rtl.pictures.pixel_values`.
 
     Raises:
         UnsupportedError: it is not one learned separable transform and a fully connected layer.
@@ -65,26 +67,20 @@ def from_graph(graph: Graph, normalize: Normalize) -> LstNetwork:
             raise _not_lst(graph, second_table, f"the function of {table.name}", "another one")
     rows, columns, scores = (_layer(graph, node, encoding) for node in (first, second, output))
     activation = integers_of(encoding, graph.constant(table.inputs[1]))
-    pixels = encoding.quantize(_pixel_values(normalize))
+    pixels = encoding.quantize(pixel_values(normalize, byte))
     return LstNetwork(encoding, rows, columns, scores, activation, pixels).check()
 
 
 def reference_scores(
-    graph: Graph, pictures: npt.NDArray[np.uint8], normalize: Normalize
+    graph: Graph, pictures: npt.NDArray[np.uint8], normalize: Normalize, byte: float | None = None
 ) -> npt.NDArray[np.float32]:
     """Return the reference evaluator's scores ``[n, classes]`` of pictures ``[n, rows, columns]``."""
     shape = tuple(length for length in graph.value(graph.inputs[0]).shape[1:] if isinstance(length, int))
-    values, scores = _pixel_values(normalize), []
+    values, scores = pixel_values(normalize, byte), []
     for at in range(0, len(pictures), _BLOCK):
         x = values[pictures[at : at + _BLOCK]].reshape(-1, *shape)
         scores.append(evaluate(graph, {graph.inputs[0]: x})[graph.outputs[0]])
     return np.concatenate(scores).astype(np.float32)
-
-
-def _pixel_values(normalize: Normalize) -> npt.NDArray[np.float32]:
-    """Return the sample for every byte, by the conventions of data."""
-    every = np.arange(256, dtype=np.uint8).reshape(-1, 1)
-    return load(every, normalize=normalize).samples.reshape(256)
 
 
 def _encoding(graph: Graph, nodes: list[Node]) -> FixedPoint:
