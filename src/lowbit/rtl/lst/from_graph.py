@@ -4,6 +4,8 @@ The graph is a chain: encoder; layer of the rows, table, transpose; the same for
 layer. Reshapes that only add or drop axes of length one are passed over.
 """
 
+from typing import cast
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +22,10 @@ from lowbit.schemes import FixedPoint
 _TRANSFORM = ("FixedLinear", "FixedLookup", "Transpose")
 _NEEDED = ("Encode", *_TRANSFORM, *_TRANSFORM, "FixedLinear")
 _BLOCK = 1000
+_REMEDY = (
+    "It runs one learned separable transform and a fully connected layer, as `lowbit zoo lst1`; "
+    "--engine array runs chains of low-bit layers."
+)
 
 
 def in_fixed_point(graph: Graph, encoding: FixedPoint | None) -> Graph:
@@ -29,6 +35,9 @@ def in_fixed_point(graph: Graph, encoding: FixedPoint | None) -> Graph:
         UnsupportedError: it is in fixed point and a format is wanted, or an operator has no such form.
         NumericError: a constant is not finite.
     """
+    low = next((node for node in graph.nodes if node.op.startswith(("Encode", "LQ", "Pow2", "Affine"))), None)
+    if low is not None and not any(node.op.startswith("Fixed") for node in graph.nodes):
+        raise _not_lst(graph, low, "a network in float or fixed point", low.op)
     if not any(node.op.startswith("Fixed") for node in graph.nodes):
         chosen = encoding or FixedPoint(6, 7)
         return to_fixed_point(graph, chosen.integer_bits, chosen.fraction_bits, chosen.rounding)
@@ -59,7 +68,10 @@ def from_graph(graph: Graph, normalize: Normalize, byte: float | None = None) ->
             raise _not_lst(graph, node, needed, node.op)
     if len(nodes) != len(_NEEDED):
         raise _not_lst(graph, nodes[-1] if nodes else None, f"{len(_NEEDED)} layers", str(len(nodes)))
-    _, first, table, _, second, second_table, _, output = nodes
+    _, first, table, turn, second, second_table, second_turn, output = nodes
+    for node in (turn, second_turn):
+        if not _turns(graph, node):
+            raise _not_lst(graph, node, "rows and columns exchanged", str(node.attributes.get("perm")))
     encoding = _encoding(graph, nodes)
     if second_table.inputs[1] != table.inputs[1]:
         same = np.array_equal(graph.constant(table.inputs[1]), graph.constant(second_table.inputs[1]))
@@ -81,6 +93,14 @@ def reference_scores(
         x = values[pictures[at : at + _BLOCK]].reshape(-1, *shape)
         scores.append(evaluate(graph, {graph.inputs[0]: x})[graph.outputs[0]])
     return np.concatenate(scores).astype(np.float32)
+
+
+def _turns(graph: Graph, node: Node) -> bool:
+    """Return whether a transpose exchanges the two axes that are longer than one, if there are two."""
+    shape = graph.value(node.inputs[0]).shape
+    order = cast(tuple[int, ...], node.attributes.get("perm") or tuple(reversed(range(len(shape)))))
+    long = [axis for axis in order[1:] if shape[axis] != 1]
+    return order[0] == 0 and (len(long) < 2 or long == sorted(long, reverse=True))
 
 
 def _encoding(graph: Graph, nodes: list[Node]) -> FixedPoint:
@@ -107,5 +127,5 @@ def _not_lst(graph: Graph, node: Node | None, expected: str, found: str) -> Unsu
         where=(node.name or node.op) if node else graph.name,
         expected=expected,
         found=found,
-        remedy="It runs one learned separable transform and a fully connected layer, as `lowbit zoo lst1`.",
+        remedy=_REMEDY,
     )

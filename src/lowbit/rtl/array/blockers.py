@@ -1,0 +1,72 @@
+"""What keeps a graph from the array engine: every operator at once, each with what to do about it."""
+
+from collections.abc import Collection, Mapping
+
+from lowbit.errors import UnsupportedError
+from lowbit.ir import Graph, Node
+from lowbit.rtl.chain import PASSED
+
+_FLOAT = "Quantize this layer as well: it stayed float."
+_AFFINE = "Quantize with --scheme lq or pow2, or affine of 2 to 6 bits."
+_FUNCTION = "Use ReLU, tanh or hardtanh, which become thresholds of the layer before."
+SCORES = "Leave the last function out: the class is that of the largest score without it."
+_AVERAGE = "Use a max-pool, or a convolution with a stride, in place of the average."
+_BRANCH = "The engine runs one chain of layers, without sums, products or joins of branches."
+
+_CURES: Mapping[str, str] = {
+    **dict.fromkeys(("Conv", "Gemm", "MatMul"), _FLOAT),
+    **dict.fromkeys(("AffineConv", "AffineFullyConnected"), _AFFINE),
+    **dict.fromkeys(("AveragePool", "GlobalAveragePool", "ReduceMean"), _AVERAGE),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Concat", "Split"), _BRANCH),
+    **dict.fromkeys(("Softmax", "LogSoftmax"), SCORES),
+}
+_UNARY = ("LeakyRelu", "PRelu", "Elu", "HardSwish", "HardSigmoid", "Relu", "Sigmoid", "Tanh", "Clip")
+_CONSEQUENCES = ("Encode", "Decode", "Relu")
+"""What stands beside other blockers because of them."""
+
+
+def check(graph: Graph, stages: Collection[str], remedy: str) -> None:
+    """Refuse a graph with operators that the engine does not have.
+
+    Args:
+        graph: the network.
+        stages: operators of layers and pools.
+        remedy: what to do where nothing more is known.
+
+    Raises:
+        UnsupportedError: names every such operator with its node, and what to do.
+    """
+    found = [node for node in graph.nodes if not _runs(graph, node, stages)]
+    blockers = [node for node in found if node.op not in _CONSEQUENCES] or found
+    if not blockers:
+        return
+    cures = dict.fromkeys(_cure(graph, node, remedy) for node in blockers)
+    raise UnsupportedError(
+        "the array engine does not run this network",
+        where=blockers[0].name or blockers[0].op,
+        expected=f"an encoder of pixels, then {', '.join(stages)}",
+        found=", ".join(f"{node.op} ({node.name})" for node in blockers),
+        remedy=" ".join(cures),
+    )
+
+
+def _runs(graph: Graph, node: Node, stages: Collection[str]) -> bool:
+    if node.op in PASSED:
+        return True
+    if node.op == "Encode":
+        return _is_input(graph, node.inputs[0])
+    return node.op in stages and graph.value(node.inputs[0]).encoding is not None
+
+
+def _is_input(graph: Graph, name: str) -> bool:
+    """Return whether a value is the input of the graph, perhaps in another shape."""
+    maker = graph.producer(name)
+    return name in graph.inputs if maker is None else maker.op in PASSED and _is_input(graph, maker.inputs[0])
+
+
+def _cure(graph: Graph, node: Node, remedy: str) -> str:
+    if node.op.startswith(("LQ", "Pow2")):
+        return "Quantize activations as well: the inputs of this layer are floats."
+    if node.op in _UNARY:
+        return SCORES if node.outputs[0] in graph.outputs else _FUNCTION
+    return _CURES.get(node.op, remedy)

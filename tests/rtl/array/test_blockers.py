@@ -1,0 +1,104 @@
+"""What the array engine refuses: every operator at once, by node, each with what to do about it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lowbit.api import quantize
+from lowbit.errors import UnsupportedError
+from lowbit.ir import Graph, Node, Value
+from lowbit.quantization import Plan
+from lowbit.rtl.array.from_graph import from_graph
+from lowbit.zoo.architecture import (
+    Activation,
+    Architecture,
+    Convolution,
+    Flatten,
+    GlobalAverage,
+    Layer,
+    Linear,
+    Pool,
+    Residual,
+)
+from lowbit.zoo.float_graph import float_graph
+from tests.rtl.array.networks import small
+
+CONV = Convolution(4, 3, 1, 1, bias=True)
+
+
+def refused(*layers: Layer, plan: Plan | None = None) -> UnsupportedError:
+    """Return what is said of a quantized network."""
+    graph = float_graph(Architecture("refused", (2, 6, 6), layers, ""), seed=0)
+    samples = np.random.default_rng(0).random((64, 2, 6, 6)).astype(np.float32)
+    return _refusal(quantize(graph, samples, plan=plan or Plan(weight_bits=2, activation_bits=2))[0])
+
+
+def _refusal(graph: Graph) -> UnsupportedError:
+    with pytest.raises(UnsupportedError) as found:
+        from_graph(graph, None)
+    return found.value
+
+
+@pytest.mark.parametrize(
+    ("layers", "op", "cure"),
+    [
+        ((Pool("average"), Activation(), CONV, Flatten(), Linear(3)), "AveragePool", "max-pool"),
+        ((Activation(), CONV, GlobalAverage(), Linear(3)), "GlobalAveragePool", "max-pool"),
+        ((Residual((CONV, Activation(), CONV)), Activation(), Flatten(), Linear(3)), "Add", "one chain"),
+    ],
+    ids=["average", "global", "residual"],
+)
+def test_operators_are_named_with_their_node_and_cure(layers: tuple[Layer, ...], op: str, cure: str) -> None:
+    error = refused(CONV, *layers)
+    assert op in error.found and error.where in error.found and cure in error.remedy
+
+
+def test_layers_of_another_scheme_are_all_named() -> None:
+    error = refused(CONV, Activation(), Flatten(), Linear(3), plan=Plan("affine", 8, 8))
+    assert error.found == "AffineConv (conv1), AffineFullyConnected (fc1)" and "--scheme lq" in error.remedy
+
+
+def test_layers_that_read_floats_are_named() -> None:
+    error = refused(Flatten(), Linear(4), Activation(), Linear(3), plan=Plan("lq", 2, 32))
+    assert "fc1" in error.found and "fc2" in error.found and "activations" in error.remedy
+
+
+@pytest.mark.parametrize("op", ["Softmax", "LeakyRelu"])
+def test_a_last_function_is_left_out(op: str) -> None:
+    graph = _perceptron()
+    _append(graph, op, "scores", graph.value(graph.outputs[0]).shape)
+    error = _refusal(graph)
+    assert error.where == op.lower() and "Leave the last function out" in error.remedy
+
+
+def test_a_reshape_that_reorders_is_refused() -> None:
+    graph = small()
+    flatten = next(node for node in graph.nodes if node.op == "Flatten")
+    source = graph.value(flatten.inputs[0])
+    batch, channels, rows, columns = source.shape
+    assert rows != columns
+    graph.add(replace(source, name="turned", shape=(batch, channels, columns, rows)))
+    shape = graph.add_constant("shape", np.array([-1, channels, columns, rows], np.int64))
+    at = graph.nodes.index(flatten)
+    graph.nodes[at] = replace(flatten, inputs=("turned",))
+    graph.nodes.insert(at, Node("Reshape", (source.name, shape), ("turned",), {}, "turn"))
+    assert _refusal(graph).where == "turn"
+
+
+def test_a_second_output_is_not_dropped() -> None:
+    graph = _perceptron()
+    graph.outputs = (*graph.outputs, graph.nodes[0].outputs[0])
+    assert "one output" in _refusal(graph).expected
+
+
+def _perceptron() -> Graph:
+    graph = float_graph(Architecture("mlp", (12,), (Linear(4), Activation(), Linear(3)), ""), seed=0)
+    samples = np.random.default_rng(0).random((64, 12)).astype(np.float32)
+    return quantize(graph, samples, bits=2)[0]
+
+
+def _append(graph: Graph, op: str, name: str, shape: tuple[int | str, ...]) -> None:
+    graph.add(Value(name, "float32", shape))
+    graph.nodes.append(Node(op, graph.outputs, (name,), {}, op.lower()))
+    graph.outputs = (name,)
