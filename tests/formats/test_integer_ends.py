@@ -86,13 +86,15 @@ def test_outputs_are_decoded_by_their_own_scale(ends: str, tmp_path: Path) -> No
         np.testing.assert_array_equal(score(again, reals).values, found[0])
 
 
-def test_reals_beyond_the_codes_are_counted(tmp_path: Path) -> None:
-    layers, shape = chain(np.random.default_rng(5), maps=False)
+@pytest.mark.parametrize("maps", [False, True], ids=["rows", "maps"])
+@pytest.mark.parametrize("ends", ["int8", "uint8", "float32"])
+def test_reals_beyond_the_codes_are_counted(ends: str, maps: bool, tmp_path: Path) -> None:
+    layers, shape = chain(np.random.default_rng(5), maps=maps)
     reals = np.random.default_rng(6).uniform(-0.3, 1.7, (40, *shape)).astype(np.float32)
-    for ends in ("int8", "uint8", "float32"):
-        (tmp_path / "net.tflite").write_bytes(int8_tflite(layers, reals, ends=ends))
-        graph, far = lowbit.read(tmp_path / "net.tflite"), reals.copy()
-        assert load_samples(graph, far).outside == 0
-        far[3, 4], far[7, 1], far[9, 0] = 100, -100, 1.75
-        found = load_samples(graph, far)
-        assert found.outside == 3 and any("3 of 480 values are outside -0." in note for note in found.notes)
+    (tmp_path / "net.tflite").write_bytes(int8_tflite(layers, reals, ends=ends))
+    graph, far = lowbit.read(tmp_path / "net.tflite"), reals.reshape(40, -1).copy()
+    assert load_samples(graph, reals).outside == 0
+    far[3, 4], far[7, 1], far[9, 0] = 100, -100, 1.75
+    found = load_samples(graph, far.reshape(reals.shape))
+    assert found.outside == 3
+    assert any(f"3 of {far.size} values are outside -0." in note for note in found.notes)

@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import DataError
-from lowbit.ir import Graph
+from lowbit.ir import Graph, Node
 from lowbit.ir.graph import Shape
 from lowbit.ir.input_type import InputType
 from lowbit.schemes import Affine, Encoding, FixedPoint
 
 Floats = npt.NDArray[np.float32]
 
+_MOVES = ("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+_MOST_MOVES = 4
 _WHOLE = 1e-3  # by which a real may miss an integer: x / 255 * 255 does not always come back
 
 
@@ -115,13 +117,25 @@ def misfit(name: str, expected: str, found: str, remedy: str) -> DataError:
 
 def _range(graph: Graph, integers: InputType | None) -> tuple[float, float]:
     """Return the reals that the input can tell apart: of its type, or of what encodes it."""
-    if integers is not None and integers.scale is None:
-        return float(integers.range[0]), float(integers.range[1])
-    readers = graph.consumers(graph.inputs[0])
+    if integers is not None:
+        low, high = (integers.level(code) for code in integers.range)
+        half = (integers.scale or 0.0) / 2
+        return low - half, high + half
+    readers = _behind_moves(graph, graph.inputs[0])
     found = [_encoded(graph.value(node.outputs[0]).encoding) for node in readers if node.op == "Encode"]
     if not found or len(found) != len(readers):
         return -np.inf, np.inf
     return min(low for low, _ in found), max(high for _, high in found)
+
+
+def _behind_moves(graph: Graph, name: str) -> list[Node]:
+    """Return the nodes that read a value, behind a few that only move its elements."""
+    found = graph.consumers(name)
+    for _ in range(_MOST_MOVES):
+        moved = [node.outputs[0] for node in found if node.op in _MOVES]
+        found = [node for node in found if node.op not in _MOVES]
+        found += [node for each in moved for node in graph.consumers(each)]
+    return found
 
 
 def _encoded(encoding: Encoding | None) -> tuple[float, float]:

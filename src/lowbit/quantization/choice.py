@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.budget import VARIABLE, budget
 from lowbit.calibrate import moment_bytes
-from lowbit.errors import DataError, PlanError, TooLargeError, UnsupportedError
+from lowbit.data import NetworkInput, load
+from lowbit.errors import PlanError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph, Node
 from lowbit.ir.passes import is_convolution, is_linear
 from lowbit.quantization.plan import Plan
@@ -128,46 +128,16 @@ def _listed(entries: Sequence[str]) -> str:
     )
 
 
-def require_finite_samples(array: npt.NDArray[Any], what: str) -> None:
-    """Refuse samples with NaN or infinity, by their numbers.
-
-    Args:
-        array: `[n, ...]`.
-        what: "a calibration sample".
-
-    Raises:
-        DataError: there are such samples.
-    """
-    bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
-    if len(bad):
-        raise DataError(
-            f"{what} is not finite",
-            where=f"sample {bad[0]}",
-            expected="finite values",
-            found=f"{len(bad)} samples with NaN or infinity: {_listed([str(each) for each in bad])}",
-            remedy="Remove these samples.",
-        )
-
-
 def chosen_samples(network: Graph, samples: npt.ArrayLike, plan: Plan) -> Samples:
-    """Return checked samples, at most as many as the plan says, in their order."""
+    """Return samples as the network takes them, at most as many as the plan says, in their order.
+
+    Errors are those of `lowbit.data.load`.
+    """
     if len(network.inputs) != 1:
         raise UnsupportedError(
             "calibration needs a network with one input", where=network.name, found=", ".join(network.inputs)
         )
-    array, shape = np.asarray(samples), network.value(network.inputs[0]).shape
-    fits = array.ndim == len(shape) and all(
-        isinstance(want, str) or want == have for want, have in zip(shape[1:], array.shape[1:], strict=True)
-    )
-    if not fits or not len(array) or array.dtype.kind not in "fiub":
-        raise DataError(
-            "calibration samples do not fit the network",
-            where=network.inputs[0],
-            expected=f"at least one sample, shape [n, {', '.join(map(str, shape[1:]))}]",
-            found=f"{array.dtype} {list(array.shape)}",
-        )
-    array = array.astype(np.float32, copy=False)
-    require_finite_samples(array, "a calibration sample")
+    array = load(samples, network=NetworkInput.of(network)).samples
     return array[chosen_indices(len(array), plan)]
 
 
