@@ -71,7 +71,7 @@ def pool(name: str) -> Lower:
     """Return what lowers a pool. Pads that the format has no word for are a PAD, which a mean counts."""
 
     def run(exporter: Exporter, node: Node) -> None:
-        call = call_of(exporter.graph, node)
+        call, source = call_of(exporter.graph, node), exporter.map(node.inputs[0])
         rows, columns = windows_of(call, call.integers("kernel_shape"))
         if (rows.dilation, columns.dilation) != (1, 1):
             raise _refused(node, "no dilation", dict(node.attributes))
@@ -80,7 +80,6 @@ def pool(name: str) -> Lower:
         counted = bool(mean and call.integer("count_include_pad"))
         if mean and padding is None and not counted:
             raise _refused(node, "pads of SAME, none, or counted ones", dict(node.attributes))
-        source = exporter.map(node.inputs[0])
         if padding is None or (counted and padding != VALID):
             source, padding = _around(exporter, node, source, (rows, columns), 0.0 if mean else None), VALID
         options = Pool2DOptions(padding, columns.stride, rows.stride, columns.kernel, rows.kernel)
