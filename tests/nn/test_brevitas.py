@@ -59,7 +59,7 @@ def test_binary(theirs: dict[str, Floats]) -> None:
 def test_affine(theirs: dict[str, Floats]) -> None:
     layer = ours("affine:4", "affine:8")
     for quantizer, name in ((layer.weight_quantizer, "weight"), (layer.input_quantizer, "input")):
-        quantizer.exponent.data = torch.from_numpy(np.log2(theirs[f"affine_{name}_scale"]))
+        quantizer.start = torch.from_numpy(np.log2(theirs[f"affine_{name}_scale"]))
         quantizer.ready.fill_(True)
     compare(layer, np.abs(INPUTS), theirs, "affine")
 

@@ -6,8 +6,9 @@
     activation   sign(x)
 
 The scale is a constant to the gradient, unless it is learned: s = 1 at first, so that sums of n signs spread
-as one does, and a classifier begins with logits of that size whatever it reads. Standardized weights (the
-rules `ede` and `recu` of `lowbit.nn.gradients`) have the gradient of the standardization too:
+as one does, and a classifier begins with logits of that size whatever it reads. A scale of zero, of an output
+whose weights are zero, is 1 / sqrt n to the gradient, so that they leave it. Standardized weights (the rules
+`ede` and `recu` of `lowbit.nn.gradients`) have the gradient of the standardization too:
 
     dL/dw = (G - mean G - z mean(G z)) / deviation,   G = dL/dz
 """
@@ -53,8 +54,12 @@ class BinaryWeight(WeightQuantizer):
     def forward(self, weight: Tensor) -> Tensor:
         """Return `a_o sign(w')`."""
         centre, scale = self._centred(weight)
-        signs = gradients.sign(centre, self.gradient, self.progress)
-        return signs.mul_(scale) if self.scale is None else signs * scale
+        if self.scale is not None:
+            return gradients.sign(centre, self.gradient, self.progress) * scale
+        # Standardizing has divided by the deviation of equal weights, the root of epsilon.
+        usual = sqrt(_EPSILON) if self.gradient in STANDARDIZING else 1 / sqrt(prod(weight.shape[1:]))
+        of_gradient = torch.where(scale > 0, scale, usual)
+        return gradients.scaled_sign(centre, self.gradient, self.progress, scale, of_gradient)
 
     def coded(self, weight: Tensor) -> CodedWeights:
         """Return bits and scales."""

@@ -16,7 +16,7 @@ The sign is +1 for x >= 0, as everywhere in lowbit.
 
 import difflib
 from collections.abc import Callable
-from math import e, sqrt
+from math import e, frexp, sqrt
 from typing import Any
 
 import torch
@@ -92,6 +92,27 @@ def gradient_scaled(x: Tensor, factor: float) -> Tensor:
     return x.detach() + factor * (x - x.detach())
 
 
+def scaled_sign(x: Tensor, name: str, progress: Tensor, scale: Tensor, of_gradient: Tensor) -> Tensor:
+    """Return the sign times a scale; to the gradient the scale is a constant, `of_gradient`."""
+    return _ScaledSign.apply(x, progress, scale, of_gradient, name)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _ScaledSign(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, progress: Tensor, scale: Tensor, of_gradient: Tensor, name: str) -> Tensor:
+        return signs(x).mul_(scale)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Tensor, str], output: Tensor) -> None:
+        x, progress, _, of_gradient, ctx.name = inputs
+        ctx.save_for_backward(x, progress, of_gradient)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        x, progress, of_gradient = ctx.saved_tensors
+        return RULES[ctx.name](gradient * of_gradient, x, progress), None, None, None, None
+
+
 class _Sign(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, progress: Tensor, name: str) -> Tensor:
@@ -110,5 +131,7 @@ class _Sign(torch.autograd.Function):
 
 def signs(x: Tensor) -> Tensor:
     """Return +1 where x >= 0, else -1, in the type of x, without a gradient; NaN stays NaN."""
-    positive = x + 0  # -0 becomes 0
-    return torch.copysign(x.new_ones(()), positive).add_(positive, alpha=0)
+    large = 2.0 ** (frexp(torch.finfo(x.dtype).max)[1] - 2)
+    least = torch.finfo(x.dtype).smallest_normal * torch.finfo(x.dtype).eps
+    # Zero goes up by half the least number and is positive; a sum, a product and a clamp let NaN through.
+    return torch.add(x.new_full((), large * least / 2), x, alpha=large).mul_(large).clamp_(-1, 1)

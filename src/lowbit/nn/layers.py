@@ -61,6 +61,10 @@ class Linear(nn.Linear):
         super().__init__(in_features, out_features, bias, **place)
         _quantize(self, weight, activation, weight_gradient, activation_gradient, scale)
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        _forget_old(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *others)
+
     def forward(self, input: Tensor) -> Tensor:
         """Return outputs `[…, o]` of inputs `[…, n]`."""
         return _forward(self, input, functional.linear)
@@ -121,6 +125,10 @@ class Conv2d(nn.Conv2d):
         )
         _quantize(self, weight, activation, weight_gradient, activation_gradient, scale)
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        _forget_old(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *others)
+
     def forward(self, input: Tensor) -> Tensor:
         """Return outputs `[n, o, y, x]` of inputs `[n, c, h, w]`."""
         return _forward(self, input, self.product if self.training and self.product else self._convolve)
@@ -160,6 +168,15 @@ def _quantize(
     layer.input_quantizer = input_quantizer(forms[1], activation_gradient)
     if layer.weight_quantizer is not None and layer.activation.bits in _BYTES:
         layer.weight_quantizer.bound = BOUND_BESIDE_BYTES
+
+
+def _forget_old(layer: Layer, state: dict[str, Any], prefix: str) -> None:
+    """Let quantizers begin again where weights are loaded without their state, as those of a float model."""
+    if f"{prefix}weight" in state:
+        for name in ("weight_quantizer", "input_quantizer"):
+            quantizer = getattr(layer, name)
+            if quantizer is not None and not any(key.startswith(f"{prefix}{name}.") for key in state):
+                quantizer.forget()
 
 
 def _checked(weight: Specification, activation: Specification) -> tuple[Specification, Specification]:

@@ -64,7 +64,12 @@ class Basis(nn.Module):
                 self.register_buffer(name, value)
         self.register_buffer("signs", torch.from_numpy(qem.signs(bits)).float(), persistent=False)
         self.register_buffer("ready", torch.zeros((), dtype=torch.bool))
-        self._follows = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin again with the next values."""
+        self.ready.fill_(False)
+        self._follows = self._seen = False
 
     def follow(self, values: Tensor, shared: bool) -> None:
         """Take one step of QEM, or, the first time, as many as it takes to begin.
@@ -72,12 +77,16 @@ class Basis(nn.Module):
         Args:
             values: `[rows, n]`.
             shared: whether other processes have other values.
+
+        Raises:
+            NumericError: the first values are not finite.
         """
-        if not self._follows and not bool(self.ready):
-            self._begin(values, shared)
-        self._follows = True
+        if not self._follows:
+            if not bool(self.ready):
+                self._begin(values, shared)
+            self._follows = bool(self.ready)
         if self.update == "qem":
-            self._step(values, shared, MOMENTUM)
+            self._step(values.nan_to_num(0, 0, 0) if shared else values, shared, MOMENTUM)
 
     def grid(self) -> tuple[Tensor, Tensor]:
         """Return ascending levels `[rows, l]`, with the gradient of the basis, and the midpoints between."""
@@ -90,7 +99,7 @@ class Basis(nn.Module):
         Raises:
             NumericError: nothing has been seen yet.
         """
-        if not bool(self.ready):
+        if not (self._seen or bool(self.ready)):
             raise NumericError(
                 "a learned basis has seen no values yet",
                 expected="a batch in training mode before eval mode",
@@ -102,6 +111,10 @@ class Basis(nn.Module):
     @torch.no_grad()
     def _begin(self, values: Tensor, shared: bool) -> None:
         """Start from 2^i times the mean magnitude (about the mean, where there is an offset)."""
+        if not bool(_all(values.isfinite().all(1).float() - 1, shared).eq(0).all()):
+            raise NumericError(
+                "values to begin with are not finite", expected="finite numbers", found="NaN or infinity"
+            )
         count = torch.full((len(values),), float(values.shape[1]), device=values.device)
         total, count = _all(values.sum(1), shared), _all(count, shared)
         centre = total / count if self.has_offset else torch.zeros_like(total)
@@ -112,7 +125,8 @@ class Basis(nn.Module):
         self.offset.copy_(centre)
         for _ in range(FIRST_ROUNDS):
             self._step(values, shared, 0.0)
-        self.ready.fill_(True)
+        self.ready.copy_((magnitude > 0).any())  # zeros decide nothing
+        self._seen = True
 
     @torch.no_grad()
     def _step(self, values: Tensor, shared: bool, momentum: float) -> None:
@@ -134,6 +148,24 @@ class Basis(nn.Module):
             self.offset.mul_(momentum).add_(found[:, bits], alpha=1 - momentum)
 
 
+def _sample(x: Tensor) -> Tensor:
+    """Return all values, or `SAMPLE` of them: of that many equal parts a random one each.
+
+    Places are the same at every step, so that a run that goes on needs no generator's state; a fixed stride
+    would see few columns of maps whose sides are powers of two.
+    """
+    flat = x.flatten() if x.is_contiguous() else x.movedim(1, -1).flatten()
+    if len(flat) <= SAMPLE:
+        return flat
+    part = len(flat) / SAMPLE
+    return flat[(_PLACES.to(x.device) * part).long().clamp_(max=len(flat) - 1)]
+
+
+_PLACES = torch.arange(SAMPLE) + torch.rand(
+    SAMPLE, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+)
+
+
 class LearnedBasisWeight(WeightQuantizer):
     """Weights on a learned basis, per output.
 
@@ -147,6 +179,10 @@ class LearnedBasisWeight(WeightQuantizer):
     def __init__(self, outputs: int, bits: int, offset: bool, update: str = "qem") -> None:
         super().__init__()
         self.learned = Basis(outputs, bits, offset, update)
+
+    def forget(self) -> None:
+        """Begin again with the next weights."""
+        self.learned.forget()
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the nearest levels; the gradient passes straight through."""
@@ -176,11 +212,14 @@ class LearnedBasisInput(InputQuantizer):
         super().__init__()
         self.learned = Basis(1, bits, offset, update)
 
+    def forget(self) -> None:
+        """Begin again with the next batch."""
+        self.learned.forget()
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the nearest levels; the gradient passes between the lowest and the highest."""
         if self.training:
-            values = x.detach().flatten()
-            self.learned.follow(values[:: max(1, len(values) // SAMPLE)].float()[None], shared=True)
+            self.learned.follow(_sample(x.detach()).float()[None], shared=True)
         levels, steps = self.learned.grid()
         found = ranked_values(x.detach().float(), steps[0], levels[0]).to(x.dtype)
         ends = levels.detach().to(x.dtype)[0, [0, -1]]

@@ -15,9 +15,10 @@ from math import sqrt
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lowbit.errors import PlanError
+from lowbit.nn.exponent import LearnedScale
 from lowbit.nn.gradients import gradient_scaled, rounded
 from lowbit.nn.quantizer import WeightQuantizer, ranked_values
 from lowbit.quantization.powers import power_of_two_encoding
@@ -31,7 +32,7 @@ STAIRS = (0.02, 0.07, 0.14)
 STAIRCASE_BITS = 3
 
 
-class PowerOfTwoWeight(WeightQuantizer):
+class PowerOfTwoWeight(LearnedScale, WeightQuantizer):
     """Weights on powers of two, per output.
 
     Args:
@@ -43,10 +44,9 @@ class PowerOfTwoWeight(WeightQuantizer):
 
     levels_of_rank: Tensor
     steps: Tensor
-    ready: Tensor
 
     def __init__(self, outputs: int, bits: int, gradient: str = "ste", scale: str = "learned") -> None:
-        super().__init__()
+        super().__init__(outputs)
         for what, chosen, choices in (("gradient", gradient, GRADIENTS), ("scale", scale, SCALES)):
             if chosen not in choices:
                 expected = " or ".join(choices)
@@ -54,13 +54,10 @@ class PowerOfTwoWeight(WeightQuantizer):
         if gradient == "staircase" and bits != STAIRCASE_BITS:
             raise PlanError("the staircase has three bits", expected="pow2:3", found=f"pow2:{bits}")
         self.bits, self.gradient, self.kind = bits, gradient, scale
-        self.exponent = nn.Parameter(torch.zeros(outputs))
         unit = PowerOfTwo(bits, np.ones(1, np.float32))
         ranked = unit.levels()[0][unit.code_of_rank()[0].astype(np.intp)].astype(np.float32)
         self.register_buffer("levels_of_rank", torch.from_numpy(ranked), persistent=False)
         self.register_buffer("steps", torch.from_numpy(unit.thresholds()[0]), persistent=False)
-        self.register_buffer("ready", torch.zeros((), dtype=torch.bool))
-        self._begun = False
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return levels, or, with `blend`, levels blended with the weights."""
@@ -101,16 +98,17 @@ class PowerOfTwoWeight(WeightQuantizer):
 
     @torch.no_grad()
     def _begin(self, weight: Tensor) -> None:
-        """Give every output the scale of least squared error, once."""
-        if not self._begun and not bool(self.ready):
-            encoding = power_of_two_encoding(weight.detach().flatten(1).double().cpu().numpy(), self.bits)
-            self.exponent.copy_(torch.from_numpy(np.log2(encoding.scale)))
-            self.ready.fill_(True)
-        self._begun = True
+        """Give every output the scale of least squared error, once; one of zeros begins with 1 / sqrt n."""
+        if self.has_begun():
+            return
+        rows = weight.detach().flatten(1).double().cpu().numpy()
+        scale = power_of_two_encoding(np.nan_to_num(rows), self.bits).scale
+        usual = np.where(rows.any(axis=1), scale, 1 / sqrt(rows.shape[1]))
+        self.begin(torch.from_numpy(np.where(np.isfinite(rows).all(axis=1), usual, np.nan)).to(weight))
 
     def _scale(self, weight: Tensor) -> Tensor:
         """Return the scale `[o, 1, …]`."""
-        exponent = rounded(self.exponent) if self.kind == "power" else self.exponent
+        exponent = rounded(self.logarithm()) if self.kind == "power" else self.logarithm()
         return torch.exp2(exponent).view(-1, *[1] * (weight.ndim - 1))
 
     def _nearest(self, values: Tensor) -> Tensor:

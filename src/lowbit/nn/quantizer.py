@@ -6,6 +6,7 @@ integers, summed exactly, scaled once. Both follow from the same parameters; `En
 """
 
 from abc import ABC, abstractmethod
+from math import nan
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,9 @@ class Quantizer(nn.Module, ABC):
         super().__init__()
         # A tensor, so that a compiled step need not be compiled again; the loop sets it, so no state.
         self.register_buffer("progress", torch.zeros(()), persistent=False)
+
+    def forget(self) -> None:
+        """Begin again with the next values, as after other weights were loaded."""
 
     def set_progress(self, progress: float) -> None:
         """Say how much of training is over, in [0, 1]."""
@@ -93,7 +97,8 @@ class InputQuantizer(Quantizer):
     def _of_codes(self, x: Tensor, encoding: Encoding, values: Floats32) -> Tensor:
         ranked = values[0][encoding.code_of_rank()[0].astype(np.intp)]
         steps = torch.from_numpy(self.thresholds()).to(x.device)
-        return ranked_values(x, steps, torch.from_numpy(ranked).to(x.device))
+        found = ranked_values(x, steps, torch.from_numpy(ranked).to(x.device))
+        return found.masked_fill_(x.isnan(), nan)  # a comparison would let NaN pass as the lowest level
 
 
 def integers_and_scale(coded: CodedWeights, weight: Tensor) -> tuple[Tensor, Tensor]:
