@@ -161,7 +161,10 @@ REFUSED = {
     "a layer in two places": (Twice, "layer: it is used in 2 places"),
     "a layer under two names": (TwoNames, r"2 names: layer, other"),
     "a block under two names": (SharedBlock, r"2 names: first\.0, second\.0"),
-    "a layer whose weights alone are used": (NeverCalled, "layer: the forward does not call it"),
+    "a layer whose weights alone are used": (
+        NeverCalled,
+        "layer: it is not called, its weights are read by linear",
+    ),
     "a forward that depends on its input": (DependsOnItsInput, "cannot be traced"),
     "hooks": (hooked, "layer: it has hooks"),
     "two devices": (split, "1: .*cpu, meta"),
@@ -185,6 +188,12 @@ def test_what_cannot_be_prepared_is_named_and_left_as_it_was(kind: str, form: st
     assert list(after) == list(state)
     for name, (identity, value) in state.items():
         assert id(after[name]) == identity and (value.is_meta or torch.equal(after[name], value))
+
+
+def test_a_layer_inside_a_module_of_torch_is_refused() -> None:
+    model = nn.Sequential(nn.TransformerEncoderLayer(4, 1, 8, batch_first=True))
+    with pytest.raises(UnsupportedError, match=r"0\.linear1: it is not called, its weights are read by 0"):
+        prepare(model, Plan({"0.linear1": LayerPlan("lq:2", "lq:2")}))
 
 
 def test_a_plan_can_be_corrected_after_an_error() -> None:

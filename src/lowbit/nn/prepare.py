@@ -126,8 +126,19 @@ def _shared(model: nn.Module, calls: fx.Graph, wanted: Plans) -> Iterator[tuple[
         uses = sum(call.op == "call_module" and call.target == name for call in calls.nodes)
         if uses > 1:
             yield name, f"it is used in {uses} places, which would share its input's codes"
-        elif not uses:
-            yield name, "the forward does not call it, so its codes would not be used"
+        elif not uses and (user := _user_of_weights(name, calls)):
+            yield name, f"it is not called, its weights are read by {user}, which would read them as they are"
+
+
+def _user_of_weights(name: str, calls: fx.Graph) -> str:
+    """Return who reads the weights of a layer that is not called: a function, or a module of torch."""
+    for call in calls.nodes:
+        target = str(call.target)
+        if call.op == "get_attr" and target.startswith(f"{name}."):
+            return ", ".join(str(user) for user in call.users)
+        if call.op == "call_module" and name.startswith(f"{target}."):
+            return target
+    return ""
 
 
 def _named(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
