@@ -1,8 +1,13 @@
 """Fixtures of all tests."""
 
+import os
 import sys
 
 import pytest
+
+os.environ.pop(
+    "COLUMNS", None
+)  # readline sets it for children, and a console made then has that width for ever
 
 from lowbit.cli import app, guarded
 from tests.command import Command
