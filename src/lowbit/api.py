@@ -17,9 +17,10 @@ from lowbit.data import load as load_data
 from lowbit.engine import Program
 from lowbit.errors import DataError, PlanError, UsageError
 from lowbit.fidelity import fidelity, quantize_and_measure, require_measure
-from lowbit.formats import read_model, write_model
+from lowbit.formats import check_target, read_model, write_model
 from lowbit.ir import Graph, verify
 from lowbit.ir.layers import layers_of
+from lowbit.ir.passes import has_affine_layers
 from lowbit.quantization import Plan, Report, to_fixed_point
 from lowbit.schemes import FixedPoint
 from lowbit.scores import checked_labels, checked_scores, outputs_of, score, top
@@ -33,6 +34,9 @@ Check = str | npt.ArrayLike | Dataset | bool | None
 """Samples that measure; None for those that can be spared, False for none."""
 
 _log = logging.getLogger("lowbit")
+
+
+_DECODED = "the network had 8 bits already; what was quantized are the numbers that its codes stand for"
 
 
 @dataclass(frozen=True)
@@ -164,9 +168,11 @@ def quantize_file(
 
     Raises:
         DataError: with `strict`, there are no samples to measure with; nothing has been done.
+        UnsupportedError: the target cannot hold the network; nothing has been done.
     """
     start = time.perf_counter()
     graph = read(source)
+    check_target(graph, target)
     # All samples are read, because which of them calibrate is the plan's choice.
     dataset = load_samples(graph, data, split, normalize, scale)
     kept = _check_samples(graph, check, normalize, scale)
@@ -177,7 +183,8 @@ def quantize_file(
     write(result, target)
     seconds = time.perf_counter() - start
     sizes = Path(source).stat().st_size, Path(target).stat().st_size
-    return QuantizedFile(report, seconds, *sizes, (*graph.notes, *dataset.notes), dataset.outside)
+    notes = (*graph.notes, *dataset.notes, *((_DECODED,) if has_affine_layers(graph) else ()))
+    return QuantizedFile(report, seconds, *sizes, notes, dataset.outside)
 
 
 def fixed_point_file(

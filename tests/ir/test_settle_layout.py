@@ -92,6 +92,26 @@ def test_what_needs_another_layout_keeps_its_transposition() -> None:
     assert run_passes(graph, [settle_layout]).modified == ()
 
 
+def test_pads_before_a_transposition_come_behind_it() -> None:
+    graph = Graph("g", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 5, 6, 3))})
+    graph.add_constant("pads", [0, 1, 0, 0, 0, 2, 1, 0], "int64")
+    graph.add_constant("w", np.random.default_rng(0).normal(size=(4, 3, 3, 3)))
+    graph.nodes = [
+        Node("Pad", ("x", "pads"), ("p",), {}, "p"),
+        Node("Transpose", ("p",), ("t",), {"perm": TO_NCHW}, "t"),
+        Node("Conv", ("t", "w"), ("c",), {}, "c"),
+        Node("Flatten", ("c",), ("y",), {}, "y"),
+    ]
+    infer(graph)
+    settled = run_passes(graph, ENGINE_FORM).graph
+    assert [node.op for node in settled.nodes] == ["Transpose", "Conv", "Flatten"]
+    assert settled.nodes[1].attributes["pads"] == (1, 0, 2, 1)
+    x = samples(graph, 2)
+    expected = evaluate(graph, {"x": x})["y"]
+    np.testing.assert_allclose(evaluate(settled, {"x": x})["y"], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(Program(graph).run(x), expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("op", ["Conv", "MaxPool", "AveragePool", "GlobalMaxPool", "BatchNormalization"])
 def test_lines_become_maps_of_height_one(op: str) -> None:
     random = np.random.default_rng(1)

@@ -53,15 +53,40 @@ def write_model(graph: Graph, path: str | os.PathLike[str]) -> None:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in _WRITERS:
-        raise UnsupportedError(
-            "the suffix names no model format",
-            where=os.fspath(path),
-            expected=", ".join(SUFFIXES),
-            found=suffix or "none",
-            remedy="Give the output one of these suffixes.",
-        )
+        raise _no_format(path)
     verify(graph)
     _WRITERS[suffix](graph, path)
+
+
+def check_target(graph: Graph, path: str | os.PathLike[str]) -> None:
+    """Refuse a graph that the format of a path cannot hold, before work is done for it.
+
+    A float network is checked as it is; what quantization makes of its layers has a place in every format.
+
+    Raises:
+        UnsupportedError: the suffix is unknown, or operators have no place in the format: all of them.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _WRITERS:
+        raise _no_format(path)
+    if suffix in _CHECKS:
+        _CHECKS[suffix](graph)
+
+
+def _no_format(path: str | os.PathLike[str]) -> UnsupportedError:
+    return UnsupportedError(
+        "the suffix names no model format",
+        where=os.fspath(path),
+        expected=", ".join(SUFFIXES),
+        found=Path(path).suffix.lower() or "none",
+        remedy="Give the output one of these suffixes.",
+    )
+
+
+def _check_circle(graph: Graph) -> None:
+    from lowbit.formats import circle
+
+    circle.check(graph)
 
 
 def _format_of(path: str | os.PathLike[str]) -> str:
@@ -135,3 +160,5 @@ def _write_text(graph: Graph, path: str | os.PathLike[str]) -> None:
 
 _READERS = {".circle": _read_circle, ".tflite": _read_circle, ".onnx": _read_onnx, ".txt": _read_text}
 _WRITERS = {".circle": _write_circle, ".tflite": _write_circle, ".onnx": _write_onnx, ".txt": _write_text}
+_CHECKS = {".circle": _check_circle, ".tflite": _check_circle}
+"""Formats that cannot hold every float network."""

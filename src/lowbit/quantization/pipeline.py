@@ -22,7 +22,7 @@ import numpy.typing as npt
 from lowbit.calibrate import Histogram, LinearMoments, Run, ordinary_samples, prefix
 from lowbit.errors import DataError, NumericError
 from lowbit.ir import Graph, Node, Value, evaluate, run_passes, verify
-from lowbit.ir.passes import ENGINE_FORM
+from lowbit.ir.passes import ENGINE_FORM, decode_layers
 from lowbit.quantization.activations import encode_activation
 from lowbit.quantization.choice import (
     check_calibration,
@@ -60,7 +60,8 @@ def quantize(
     """Return a low-bit copy of a float network, and what was done. Equal arguments give equal networks.
 
     Args:
-        graph: a float network with one input; every linear layer with constant weights is quantized.
+        graph: a float network with one input, or one of 8-bit affine layers, which counts as the float
+            network that its codes stand for; every linear layer with constant weights is quantized.
         samples: unlabelled calibration samples `[n, ...]`, in the shape that the network takes.
         plan: what to do; at most `plan.samples` samples are used, chosen by `plan.seed`.
         progress: called with layers done, layers in all, and the next layer's name.
@@ -74,7 +75,7 @@ def quantize(
         UnsupportedError: there is no layer to quantize, or the network has several inputs.
     """
     started = time.perf_counter()
-    network = run_passes(graph, ENGINE_FORM).graph
+    network = run_passes(graph, [decode_layers, *ENGINE_FORM]).graph
     plan = plan.resolved(layer_names(network))
     layers = layers_to_quantize(network, plan)
     names = {layer.name for layer in layers}

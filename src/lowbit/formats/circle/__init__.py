@@ -21,6 +21,6 @@ kilobyte or more are aligned to 64 bytes and used where they are read.
 from lowbit.formats.circle.byte_table import ByteRow, byte_table
 from lowbit.formats.circle.manifest import verify_manifest
 from lowbit.formats.circle.reader import read
-from lowbit.formats.circle.writer import write
+from lowbit.formats.circle.writer import check, write
 
-__all__ = ["ByteRow", "byte_table", "read", "verify_manifest", "write"]
+__all__ = ["ByteRow", "byte_table", "check", "read", "verify_manifest", "write"]

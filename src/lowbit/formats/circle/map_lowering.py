@@ -23,6 +23,10 @@ from lowbit.ir import Node
 from lowbit.ir.infer import call_of
 from lowbit.ir.operators.windows import windows_of
 from lowbit.ir.window import Axis
+from lowbit.schemes import Affine
+
+_POOLS = ("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool")
+_ON_MAPS = ("AffineConv", "Conv", "LQConv", "Pow2Conv", *_POOLS)
 
 Lower = Callable[[Exporter, Node], None]
 
@@ -116,7 +120,7 @@ def transpose(exporter: Exporter, node: Node) -> None:
     source, output = node.inputs[0], node.outputs[0]
     order = call_of(exporter.graph, node).integers("perm")
     order = order or tuple(range(len(exporter.graph.value(source).shape)))[::-1]
-    if order == TO_NCHW and not exporter.is_map(source):
+    if order == TO_NCHW and not exporter.is_map(source) and _only_layers_read(exporter, output):
         exporter.alias(output, exporter.tensor(source), as_map=True)
     elif order == TO_NHWC and exporter.is_map(source) and output not in exporter.graph.outputs:
         exporter.alias(output, exporter.map(source), as_map=False)
@@ -148,6 +152,14 @@ def concatenation(exporter: Exporter, node: Node) -> None:
         inputs = tuple(exporter.tensor(name) for name in node.inputs)
         output, axis = exporter.tensor(node.outputs[0]), axis % rank
     exporter.operator("CONCATENATION", inputs, (output,), ConcatenationOptions(axis))
+
+
+def _only_layers_read(exporter: Exporter, name: str) -> bool:
+    """Return whether all that read a value are on maps in the file: the reader makes it for them."""
+    readers = exporter.graph.consumers(name)
+    coded = [reader.outputs[0] for reader in readers if reader.op == "Encode"]
+    learned = all(not isinstance(exporter.graph.value(codes).encoding, Affine) for codes in coded)
+    return learned and all(reader.op in (*_ON_MAPS, "Encode") for reader in readers)
 
 
 def _bias(exporter: Exporter, node: Node, outputs: int) -> int:

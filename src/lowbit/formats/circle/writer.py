@@ -2,7 +2,7 @@
 
 import os
 
-from lowbit.errors import GraphError, UnsupportedError
+from lowbit.errors import GraphError, LowbitError, UnsupportedError
 from lowbit.formats.batch import open_batch
 from lowbit.formats.circle.expand import expand
 from lowbit.formats.circle.exporter import Exporter
@@ -39,11 +39,8 @@ def content_of(graph: Graph, *, tflite: bool = False) -> bytearray:
     graphs are written as they are and read back equal.
     """
     _refuse_fixed_point(graph)
-    plain = graph if is_lowered(graph) else run_passes(graph, [*ENGINE_FORM, expand]).graph
-    exporter = Exporter(plain)
-    inputs = tuple(exporter.tensor(name) for name in plain.inputs)
-    for node in plain.nodes:
-        lower(exporter, node)
+    plain = _written_form(graph)
+    exporter, inputs = _lowered(plain)
     subgraph = exporter.subgraph(inputs)
     version = _TFLITE_VERSION if tflite else 0
     model = Model(version, exporter.operator_codes(), (subgraph,), "lowbit", tuple(exporter.buffers))
@@ -62,6 +59,52 @@ def content_of(graph: Graph, *, tflite: bool = False) -> bytearray:
     )
     seal(content, manifest)
     return content
+
+
+def check(graph: Graph) -> None:
+    """Refuse a graph with operators that the format does not have, all of them at once.
+
+    Raises:
+        UnsupportedError: with every kind of operator, how many there are and the first of them.
+    """
+    _refuse_fixed_point(graph)
+    _lowered(_written_form(graph))
+
+
+def _written_form(graph: Graph) -> Graph:
+    return graph if is_lowered(graph) else run_passes(graph, [*ENGINE_FORM, expand]).graph
+
+
+def _lowered(plain: Graph) -> tuple[Exporter, tuple[int, ...]]:
+    """Return the tables with all operators, and the tensors of the inputs."""
+    exporter = Exporter(plain)
+    inputs = tuple(exporter.tensor(name) for name in plain.inputs)
+    refused: list[tuple[Node, LowbitError]] = []
+    for node in plain.nodes:
+        try:
+            lower(exporter, node)
+        except (GraphError, UnsupportedError) as error:
+            refused.append((node, error))
+    if len(refused) == 1:
+        raise refused[0][1]
+    if refused:
+        raise _all_of(plain, refused)
+    return exporter, inputs
+
+
+def _all_of(graph: Graph, refused: list[tuple[Node, LowbitError]]) -> UnsupportedError:
+    """Return one error for all operators that cannot be written, by operator and reason, with counts."""
+    kinds: dict[str, list[str]] = {}
+    for node, error in refused:
+        kinds.setdefault(f"{node.op}: {error.message}", []).append(node.name)
+    listed = [f"{len(names)} × {kind} ({names[0]})" for kind, names in kinds.items()]
+    return UnsupportedError(
+        f"a .circle file cannot carry {len(refused)} operators of this network",
+        where=graph.name,
+        expected="operators that the format has",
+        found="; ".join(listed),
+        remedy="Write .onnx instead: it carries every network.",
+    )
 
 
 def _refuse_fixed_point(graph: Graph) -> None:

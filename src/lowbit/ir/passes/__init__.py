@@ -1,5 +1,6 @@
 """Passes: one rewrite per file, each with a contract, verified after it ran."""
 
+from lowbit.ir.passes.decode_layers import decode_layers, has_affine_layers
 from lowbit.ir.passes.fold_batchnorm import fold_batchnorm, is_convolution
 from lowbit.ir.passes.fold_constants import fold_constants
 from lowbit.ir.passes.fold_pads import fold_pads
@@ -26,10 +27,12 @@ __all__ = [
     "NORMAL_FORM",
     "Pass",
     "PassResult",
+    "decode_layers",
     "fold_batchnorm",
     "fold_constants",
     "fold_pads",
     "fuse_linear",
+    "has_affine_layers",
     "has_lines",
     "is_convolution",
     "is_linear",

@@ -92,7 +92,8 @@ class Rebuilt:
             return view.source
         key = (view.source, view.axes, view.shape)
         if key not in self._made:
-            self._made[key] = self._encoded_later(view) or self._as_before(view) or self._moved(view)
+            again = self._encoded_later(view) or self._padded_later(view) or self._as_before(view)
+            self._made[key] = again or self._moved(view)
         return self._made[key]
 
     def settle(self, name: str) -> None:
@@ -160,12 +161,32 @@ class Rebuilt:
         maker = self.new.producer(view.source)
         if maker is None or (maker.domain, maker.op) != ("lowbit", "Encode"):
             return ""
-        source = maker.inputs[0]
-        moved = self.formed(replace(view, source=source, name=f"{source}/map", node="", maker=None))
-        name = self._free(view.name, keep=True)
-        self.append(
-            replace(maker, inputs=(moved, *maker.inputs[1:]), outputs=(name,)), self.new.value(view.source)
+        return self._made_behind(maker, view, view.shape, maker.inputs[1:])
+
+    def _padded_later(self, view: View) -> str:
+        """Return a value that is padded behind a transposition, where a layer can take the pads, or ""."""
+        maker, shape = self.new.producer(view.source), self.source_shape(view)
+        if maker is None or maker.op != "Pad" or maker.domain or moves_nothing(view.axes, shape):
+            return ""
+        edges = self.new.constant(maker.inputs[1]).astype(np.int64).reshape(2, -1)
+        if any(len(group) > 1 and edges[:, list(group)].any() for group in view.axes):
+            return ""
+        inner = self.new.value(maker.inputs[0]).shape
+        lengths = tuple(
+            inner[group[0]] if len(group) == 1 else length
+            for group, length in zip(view.axes, view.shape, strict=True)
         )
+        pads = np.stack([edges[:, list(group)].sum(axis=1) for group in view.axes], axis=1).reshape(-1)
+        named = self.constant(f"{maker.inputs[1]}/map", pads)
+        return self._made_behind(maker, view, lengths, (named, *maker.inputs[2:]))
+
+    def _made_behind(self, maker: Node, view: View, shape: Shape, rest: tuple[str, ...]) -> str:
+        """Add a node again that made the source of a view, now reading its own source seen like that."""
+        source = maker.inputs[0]
+        inner = replace(view, source=source, shape=shape, name=f"{source}/map", node="", maker=None)
+        inputs = (self.formed(inner), *rest)
+        name = self._free(view.name, keep=True)
+        self.append(replace(maker, inputs=inputs, outputs=(name,)), self.new.value(view.source))
         return name
 
     def _as_before(self, view: View) -> str:
