@@ -15,18 +15,21 @@ void require_real(const char* where, const Value& value) {
   require(value.kind == Kind::real, where, "floats", "another kind of value");
 }
 
-// Calls encode(rows): of whole samples, or where a map has gaps between its pixels, of the pixels of each sample.
+// Calls encode(rows): of whole samples, or where a map has gaps between its pixels, of the pixels of each sample. Notes NaN
+// where it encodes the samples themselves.
 template <class Encode>
 void each_rows(const Block& block, std::size_t x, std::size_t y, const Encode& encode) {
   const Place in = block.place(x), out = block.place(y);
+  bool nan = false;
   if (out.value->dense()) {
-    encode({block.rows, in.at, in.value->row, 0, nullptr, out.at, out.value->row, out.value->plane});
-    return;
+    nan = encode({block.rows, in.at, in.value->row, 0, nullptr, out.at, out.value->row, out.value->plane});
+  } else {
+    for (std::size_t row = 0; row < block.rows; ++row) {
+      nan |= encode(Rows{out.value->pixels(), in.at + row * in.value->row, 4 * in.value->channels(), 0, nullptr,
+                         out.at + row * out.value->row, out.value->pixel, out.value->plane});
+    }
   }
-  for (std::size_t row = 0; row < block.rows; ++row) {
-    encode(Rows{out.value->pixels(), in.at + row * in.value->row, 4 * in.value->channels(), 0, nullptr,
-                out.at + row * out.value->row, out.value->pixel, out.value->plane});
-  }
+  if (nan && x == 0 && block.nan != nullptr) *block.nan = true;
 }
 
 // Features of the rows above.
@@ -60,10 +63,11 @@ class EncodeStep final : public Step {
     name = where;
     kernel = kernel_.level;
     cost = static_cast<double>(input.features * levels) / 20;
+    finds_nan = true;
   }
 
   void run(const Block& block) const override {
-    each_rows(block, x_, result, [&](const Rows& rows) { kernel_.run(encoder_, rows); });
+    each_rows(block, x_, result, [&](const Rows& rows) { return kernel_.run(encoder_, rows); });
   }
 
  private:
@@ -115,10 +119,11 @@ class AffineEncodeStep final : public Step {
     name = where;
     kernel = kernel_.level;
     cost = static_cast<double>(input.features);
+    finds_nan = true;
   }
 
   void run(const Block& block) const override {
-    each_rows(block, x_, result, [&](const Rows& rows) { kernel_.run(encoder_, rows); });
+    each_rows(block, x_, result, [&](const Rows& rows) { return kernel_.run(encoder_, rows); });
   }
 
  private:

@@ -203,8 +203,9 @@ struct AffineEncoder {
 
 // Whether any of the floats is NaN. Exactly `count` are read.
 using holds_nan_kernel = bool(const float* x, std::size_t count);
-using encode_kernel = void(const Encoder&, const Rows&);
-using encode_affine_kernel = void(const AffineEncoder&, const Rows&);
+// Both return whether a value was NaN.
+using encode_kernel = bool(const Encoder&, const Rows&);
+using encode_affine_kernel = bool(const AffineEncoder&, const Rows&);
 // y[n] = table[x[n]], a table of 256. Exactly `count` bytes are read and written.
 using look_up_kernel = void(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, std::size_t count);
 using plane_fully_connected_kernel = void(const PlaneLayer&, const Rows&, Groups);

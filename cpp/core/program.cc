@@ -122,6 +122,10 @@ Program::Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, 
                  std::size_t output, std::size_t threads, bool pinned, std::size_t constant_bytes, std::size_t allowed)
     : holds_nan_(holds_nan), values_(std::move(values)), steps_(std::move(steps)), output_(output), constant_bytes_(constant_bytes),
       arena_(plan_arena(threads, allowed)), pool_(threads, pinned) {
+  for (const auto& step : steps_) {
+    const bool reads_samples = std::count(step->sources.begin(), step->sources.end(), std::size_t{0}) != 0;
+    look_for_nan_ = look_for_nan_ || (reads_samples && !step->finds_nan);
+  }
   for (std::size_t lane = 0; lane < threads; ++lane) {
     for (const auto& step : steps_) {
       const Value& value = values_[step->result];
@@ -151,10 +155,11 @@ void Program::run(const std::byte* x, std::byte* y, std::size_t rows) {
     const std::size_t first = block * block_rows_, count = std::min(block_rows_, rows - first);
     const std::byte* samples = x + first * input().row;
     // Block by block, so that the first step finds the samples in the cache.
-    if (holds_nan(samples, count)) refused.store(true, std::memory_order_relaxed);
-    if (refused.load(std::memory_order_relaxed)) return;
-    const Block one = this->block(samples, y + first * output().row, count, lane, pool);
+    bool nan = look_for_nan_ && holds_nan(samples, count);
+    Block one = this->block(samples, y + first * output().row, count, lane, pool);
+    one.nan = &nan;
     for (const auto& step : steps_) run_step(*step, one);
+    if (nan) refused.store(true, std::memory_order_relaxed);
   };
   if (threads() == 1 || blocks < threads()) {
     const bool share = threads() > 1 && cost(std::min(rows, block_rows_)) > kWorthSharing;
@@ -164,7 +169,7 @@ void Program::run(const std::byte* x, std::byte* y, std::size_t rows) {
       for (std::size_t block = lane; block < blocks; block += threads()) run_one(block, lane, nullptr);
     });
   }
-  if (refused.load()) check_samples(x, rows);
+  if (refused.load(std::memory_order_relaxed)) check_samples(x, rows);
 }
 
 void Program::check_samples(const std::byte* x, std::size_t rows) const {

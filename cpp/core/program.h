@@ -84,6 +84,7 @@ struct Block {
   std::byte* output;
   std::size_t output_value;
   Pool* pool;  // null: do not share
+  bool* nan = nullptr;  // set by a step that finds NaN among the samples
 
   Place place(std::size_t value) const {
     const Value& which = (*values)[value];
@@ -106,6 +107,7 @@ class Step {
   std::size_t scratch = 1;  // sums that it needs for each row
   // Others use the place of its planes: the bits after the last feature, which it leaves, must be made zero each time.
   bool clear = false;
+  bool finds_nan = false;  // where it reads samples: for the price of a compare that needs no load
 };
 
 // Gives every value but the first and the output its place in a lane of the arena, behind `first` bytes; returns where the
@@ -154,6 +156,7 @@ class Program final {
   }
 
   Kernel<holds_nan_kernel> holds_nan_;
+  bool look_for_nan_ = false;  // before the steps, as not all that read samples find it
   std::vector<Value> values_;
   std::vector<std::unique_ptr<Step>> steps_;
   std::size_t output_, constant_bytes_;

@@ -343,7 +343,8 @@ bool holds_nan(const float* x, std::size_t count) {
   return _mm256_movemask_ps(found) != 0;
 }
 
-void encode(const Encoder& encoder, const Rows& rows) {
+bool encode(const Encoder& encoder, const Rows& rows) {
+  __m256 nan = _mm256_setzero_ps();
   for (std::size_t row = 0; row < rows.count; ++row) {
     const std::byte* x = rows.x + row * rows.x_row;
     std::byte* y = rows.y + row * rows.y_row;
@@ -352,6 +353,7 @@ void encode(const Encoder& encoder, const Rows& rows) {
       const std::byte* at = x + 4 * first;
       const __m256 low = load_values(at, count);
       const __m256 high = count > 8 ? load_values(at + 32, count - 8) : _mm256_setzero_ps();
+      nan = _mm256_or_ps(nan, _mm256_cmp_ps(low, high, _CMP_UNORD_Q));
       const Group rank{rank_values(encoder, low), rank_values(encoder, high)};
       const Group code = encoder.rank_is_code ? rank : look_up(encoder.table, encoder.bits, rank);
       if (encoder.output == Output::planes) {
@@ -361,6 +363,7 @@ void encode(const Encoder& encoder, const Rows& rows) {
       }
     }
   }
+  return _mm256_movemask_ps(nan) != 0;
 }
 
 void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {

@@ -12,18 +12,23 @@ inline void rank_floats(const __m512* threshold, __m512 value, __mmask16* bits) 
       [](__mmask16 up, __m512 low, __m512 high) { return _mm512_mask_mov_ps(low, up, high); }, bits);
 }
 
-// Ranks that are codes, of as many features as make whole words of the planes; returns how many.
+inline __mmask16 unordered(__m512 a, __m512 b) { return _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q); }
+
+// Ranks that are codes, of as many features as make whole words of the planes; returns how many. Adds to `nan`.
 template <unsigned kBits>
 std::size_t encode_words(const Encoder& encoder, const __m512* threshold, const std::byte* x, std::byte* y,
-                         std::size_t y_plane) {
+                         std::size_t y_plane, __mmask16& nan) {
   constexpr std::size_t kPieces = 4, kWord = kPieces * kGroup;
   const std::size_t whole = encoder.features / kWord * kWord;
   for (std::size_t first = 0; first < whole; first += kWord) {
+    __m512 value[kPieces];
     __mmask16 bits[kPieces][kBits];
 #pragma GCC unroll 16
     for (std::size_t p = 0; p < kPieces; ++p) {
-      rank_floats<kBits>(threshold, _mm512_loadu_ps(x + 4 * (first + p * kGroup)), bits[p]);
+      value[p] = _mm512_loadu_ps(x + 4 * (first + p * kGroup));
+      rank_floats<kBits>(threshold, value[p], bits[p]);
     }
+    nan = _kor_mask16(nan, _kor_mask16(unordered(value[0], value[1]), unordered(value[2], value[3])));
 #pragma GCC unroll 16
     for (unsigned bit = 0; bit < kBits; ++bit) {
       const __mmask32 low = _mm512_kunpackw(bits[1][bit], bits[0][bit]), high = _mm512_kunpackw(bits[3][bit], bits[2][bit]);
@@ -35,18 +40,22 @@ std::size_t encode_words(const Encoder& encoder, const __m512* threshold, const 
 }
 
 template <unsigned kBits>
-void encode_row(const Encoder& encoder, const std::byte* x, std::byte* y, std::size_t y_plane) {
+__mmask16 encode_row(const Encoder& encoder, const std::byte* x, std::byte* y, std::size_t y_plane) {
   __m512 threshold[1u << kBits];
   for (unsigned c = 0; c + 1 < (1u << kBits); ++c) threshold[c] = _mm512_set1_ps(encoder.thresholds[c]);
   const bool planes = encoder.output == Output::planes && encoder.rank_is_code;
-  std::size_t first = planes ? encode_words<kBits>(encoder, threshold, x, y, y_plane) : 0;
+  __mmask16 nan = 0;
+  std::size_t first = planes ? encode_words<kBits>(encoder, threshold, x, y, y_plane, nan) : 0;
   for (; first < encoder.features; first += kGroup) {
     const __mmask16 valid = first_lanes(encoder.features - first);
     __mmask16 bits[kBits];
-    rank_floats<kBits>(threshold, _mm512_maskz_loadu_ps(valid, x + 4 * first), bits);
+    const __m512 value = _mm512_maskz_loadu_ps(valid, x + 4 * first);
+    nan = _kor_mask16(nan, unordered(value, value));
+    rank_floats<kBits>(threshold, value, bits);
     write_ranks(bits, kBits, encoder.output, encoder.rank_is_code, encoder.table, valid, y + first / 8, y_plane,
                 y + first);
   }
+  return nan;
 }
 
 // Eight ranks; a NaN is not above anything.
@@ -69,10 +78,12 @@ inline __m512i corrected(const Encoder& encoder, __m512 value, __m512i rank) {
   return _mm512_mask_mov_epi32(count_if(rank, _mm512_cmp_ps_mask(value, above, _CMP_GT_OQ)), down, lower);
 }
 
-void encode_grid(const Encoder& encoder, const std::byte* x, std::byte* y) {
+__mmask16 encode_grid(const Encoder& encoder, const std::byte* x, std::byte* y) {
+  __mmask16 nan = 0;
   for (std::size_t first = 0; first < encoder.features; first += kGroup) {
     const std::size_t count = encoder.features - first;
     const __m512 value = _mm512_maskz_loadu_ps(first_lanes(count), x + 4 * first);
+    nan = _kor_mask16(nan, unordered(value, value));
     const __m256i low = grid_ranks(encoder, _mm512_castps512_ps256(value));
     const __m256i high = grid_ranks(encoder, _mm512_extractf32x8_ps(value, 1));
     __m512i rank = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
@@ -83,18 +94,22 @@ void encode_grid(const Encoder& encoder, const std::byte* x, std::byte* y) {
       write_bytes(rank, encoder.table, count, y + first);
     }
   }
+  return nan;
 }
 
-void encode_many_ranks(const Encoder& encoder, const std::byte* x, std::byte* y) {
+__mmask16 encode_many_ranks(const Encoder& encoder, const std::byte* x, std::byte* y) {
+  __mmask16 nan = 0;
   for (std::size_t first = 0; first < encoder.features; first += kGroup) {
     const std::size_t count = encoder.features - first;
     const __m512 value = _mm512_maskz_loadu_ps(first_lanes(count), x + 4 * first);
+    nan = _kor_mask16(nan, unordered(value, value));
     __m512i rank = _mm512_setzero_si512();
     for (unsigned c = 0; c + 1 < (1u << encoder.bits); ++c) {
       rank = count_if(rank, _mm512_cmp_ps_mask(value, _mm512_set1_ps(encoder.thresholds[c]), _CMP_GT_OQ));
     }
     write_bytes(rank, encoder.table, count, y + first);
   }
+  return nan;
 }
 
 }  // namespace
@@ -103,7 +118,6 @@ void encode_many_ranks(const Encoder& encoder, const std::byte* x, std::byte* y)
 bool holds_nan(const float* x, std::size_t count) {
   constexpr std::size_t kLine = kGroup * sizeof(float);
   const std::size_t before = (kLine - reinterpret_cast<std::uintptr_t>(x) % kLine) % kLine / sizeof(float);
-  const auto unordered = [](__m512 a, __m512 b) { return _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q); };
   const auto rest_of = [&](std::size_t n, std::size_t end) {
     const __m512 rest = _mm512_maskz_loadu_ps(first_lanes(end - n), x + n);
     return unordered(rest, rest);
@@ -118,21 +132,24 @@ bool holds_nan(const float* x, std::size_t count) {
   return _kortestz_mask16_u8(found, more) == 0;
 }
 
-void encode(const Encoder& encoder, const Rows& rows) {
+bool encode(const Encoder& encoder, const Rows& rows) {
+  __mmask16 nan = 0;
   for (std::size_t row = 0; row < rows.count; ++row) {
     const std::byte* x = rows.x + row * rows.x_row;
     std::byte* y = rows.y + row * rows.y_row;
     switch (encoder.bits) {
-      case 1: encode_row<1>(encoder, x, y, rows.y_plane); break;
-      case 2: encode_row<2>(encoder, x, y, rows.y_plane); break;
-      case 3: encode_row<3>(encoder, x, y, rows.y_plane); break;
-      case 4: encode_row<4>(encoder, x, y, rows.y_plane); break;
-      default: encoder.grid ? encode_grid(encoder, x, y) : encode_many_ranks(encoder, x, y); break;
+      case 1: nan |= encode_row<1>(encoder, x, y, rows.y_plane); break;
+      case 2: nan |= encode_row<2>(encoder, x, y, rows.y_plane); break;
+      case 3: nan |= encode_row<3>(encoder, x, y, rows.y_plane); break;
+      case 4: nan |= encode_row<4>(encoder, x, y, rows.y_plane); break;
+      default: nan |= encoder.grid ? encode_grid(encoder, x, y) : encode_many_ranks(encoder, x, y); break;
     }
   }
+  return nan != 0;
 }
 
-void encode_affine(const AffineEncoder& encoder, const Rows& rows) {
+bool encode_affine(const AffineEncoder& encoder, const Rows& rows) {
+  __mmask8 nan = 0;
   const __m512d scale = _mm512_set1_pd(encoder.scale), zero = _mm512_set1_pd(encoder.zero);
   const __m512d top = _mm512_set1_pd(encoder.top);
   for (std::size_t row = 0; row < rows.count; ++row) {
@@ -140,6 +157,7 @@ void encode_affine(const AffineEncoder& encoder, const Rows& rows) {
       const std::size_t left = encoder.features - first;
       const auto valid = static_cast<__mmask8>(first_lanes(left < 8 ? left : 8));
       const __m256 x = _mm256_maskz_loadu_ps(valid, rows.x + row * rows.x_row + 4 * first);
+      nan = _kor_mask8(nan, _mm256_cmp_ps_mask(x, x, _CMP_UNORD_Q));
       const __m512d ratio = _mm512_div_pd(_mm512_cvtps_pd(x), scale);
       const __m512d code =
           _mm512_add_pd(_mm512_roundscale_pd(ratio, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), zero);
@@ -149,6 +167,7 @@ void encode_affine(const AffineEncoder& encoder, const Rows& rows) {
       _mm256_mask_cvtepi32_storeu_epi8(rows.y + row * rows.y_row + first, valid, bytes);
     }
   }
+  return nan != 0;
 }
 
 // The high half of a byte says which sixteen entries, the low half which of them.

@@ -186,7 +186,8 @@ bool holds_nan(const float* x, std::size_t count) {
   return most > kInfinity;
 }
 
-void encode(const Encoder& encoder, const Rows& rows) {
+bool encode(const Encoder& encoder, const Rows& rows) {
+  bool nan = false;
   const std::size_t levels = (std::size_t{1} << encoder.bits) - 1;
   for (std::size_t row = 0; row < rows.count; ++row) {
     const std::byte* x = rows.x + row * rows.x_row;
@@ -196,6 +197,7 @@ void encode(const Encoder& encoder, const Rows& rows) {
       unsigned rank[kGroup] = {};
       float value[kGroup] = {};
       std::memcpy(value, x + 4 * first, 4 * count);
+      for (std::size_t lane = 0; lane < kGroup; ++lane) nan |= value[lane] != value[lane];
       for (std::size_t c = 0; c < levels; ++c) {
         for (std::size_t lane = 0; lane < kGroup; ++lane) rank[lane] += value[lane] > encoder.thresholds[c];
       }
@@ -207,18 +209,22 @@ void encode(const Encoder& encoder, const Rows& rows) {
       }
     }
   }
+  return nan;
 }
 
-void encode_affine(const AffineEncoder& encoder, const Rows& rows) {
+bool encode_affine(const AffineEncoder& encoder, const Rows& rows) {
+  bool nan = false;
   for (std::size_t row = 0; row < rows.count; ++row) {
     for (std::size_t n = 0; n < encoder.features; ++n) {
       const double value = read<float>(rows.x + row * rows.x_row + 4 * n);
       const double code = std::nearbyint(value / encoder.scale) + encoder.zero;
+      nan |= value != value;
       // fmax drops a NaN, so it becomes code 0 on every level.
       const double clipped = std::fmin(std::fmax(code, 0.0), encoder.top);
       write(rows.y + row * rows.y_row + n, static_cast<std::uint8_t>(clipped));
     }
   }
+  return nan;
 }
 
 void look_up(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, std::size_t count) {

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowbit.engine import Program
+from lowbit.engine import Program, kernel_levels
 from lowbit.errors import DataError
 from lowbit.formats import write_model
-from lowbit.ir import evaluate
-from tests.ir.networks import Convolution, float_mlp, lowbit_convnet, lowbit_mlp
+from lowbit.ir import Graph, Node, Value, evaluate, infer
+from lowbit.schemes import Affine
+from tests.ir.networks import Convolution, float_mlp, lowbit_convnet, lowbit_mlp, random_basis
 
 RUNNING = """
 import os, signal, sys, threading, time
@@ -154,3 +155,28 @@ def test_nan_is_refused_by_engine_and_reference_alike():
         program.run(np.where(np.isnan(x), np.inf, x).astype(np.float32))
     with pytest.raises(DataError, match=REFUSED):
         evaluate(graph, {"x": x})
+
+
+@pytest.mark.parametrize("level", kernel_levels())
+@pytest.mark.parametrize("encoding", ["affine:8", "affine:3", *(f"basis:{bits}" for bits in (1, 2, 3, 4, 6))])
+def test_every_encoder_finds_nan_wherever_it_is(level, encoding):
+    random = np.random.default_rng(3)
+    scheme, bits = encoding.split(":")
+    affine = Affine(int(bits), np.array([0.1]), np.array([1]))
+    coded = affine if scheme == "affine" else random_basis(random, int(bits), 1, 127, True)
+    for shape in [(1,), (15,), (64,), (131,), (3, 2, 5), (33, 3, 3)]:
+        graph = Graph("coded", ("x",), ("y",), values={"x": Value("x", "float32", ("n", *shape))})
+        graph.values["codes"] = Value("codes", "code", ("n", *shape), None, coded)
+        graph.nodes = [
+            Node("Encode", ("x",), ("codes",), {}, "encode", "lowbit"),
+            Node("Decode", ("codes",), ("y",), {}, "decode", "lowbit"),
+        ]
+        infer(graph)
+        program = Program(graph, kernels=level)
+        x = random.normal(size=(2, *shape)).astype(np.float32)
+        np.testing.assert_array_equal(program.run(x), evaluate(graph, {"x": x})["y"])
+        for place in range(0, x.size, 1 + x.size // 40):
+            wrong = x.copy()
+            wrong.reshape(-1)[place] = np.nan
+            with pytest.raises(DataError, match=f"NaN in sample {place // (x.size // 2)}"):
+                program.run(wrong)
