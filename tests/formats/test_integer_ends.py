@@ -8,8 +8,9 @@ import pytest
 
 import lowbit
 from lowbit.api import load_samples
-from lowbit.bench.litert_int8 import Convolution, Dense, Layer, MaxPool, int8_tflite
+from lowbit.bench.litert_int8 import Convolution, Dense, Layer, MaxPool, _Builder, int8_tflite
 from lowbit.errors import DataError
+from lowbit.formats.circle.schema import FullyConnectedOptions
 from lowbit.ir.input_type import InputType
 from lowbit.scores import score
 
@@ -98,3 +99,34 @@ def test_reals_beyond_the_codes_are_counted(ends: str, maps: bool, tmp_path: Pat
     found = load_samples(graph, far.reshape(reals.shape))
     assert found.outside == 3
     assert any(f"3 of {far.size} values are outside -0." in note for note in found.notes)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32"])
+def test_a_cast_of_the_input(dtype: str, tmp_path: Path) -> None:
+    """A float network that casts its own input, as converters write it where pixels are scaled inside."""
+    random = np.random.default_rng(3)
+    weights, bias = (
+        random.standard_normal((5, 12)).astype(np.float32),
+        random.standard_normal(5).astype(np.float32),
+    )
+    builder = _Builder()
+    first = builder.tensor("pixels", (1, 12), dtype)
+    real = builder.tensor("real", (1, 12), "float32")
+    last = builder.tensor("scores", (1, 5), "float32")
+    builder.operator("CAST", (first,), (real,))
+    constants = (builder.constant("w", weights), builder.constant("b", bias))
+    builder.operator("FULLY_CONNECTED", (real, *constants), (last,), FullyConnectedOptions())
+    (tmp_path / "net.tflite").write_bytes(builder.file(first, last))
+    limits = np.iinfo(dtype)
+    own = random.integers(max(limits.min, -300), min(limits.max, 300), (COUNT, 12), endpoint=True).astype(
+        dtype
+    )
+    graph = lowbit.read(tmp_path / "net.tflite")
+    assert InputType.of(graph) == InputType(dtype)
+    wanted = litert(tmp_path / "net.tflite", own)
+    for samples in (own, own.astype(np.float32), own.astype(np.int64)):
+        taken = load_samples(graph, samples)
+        assert not taken.outside
+        np.testing.assert_allclose(score(graph, taken.samples).values, wanted, rtol=1e-4, atol=1e-2)
+    with pytest.raises(DataError, match="fractions"):
+        lowbit.evaluate(graph, (own / 255, wanted.argmax(axis=1)))

@@ -40,6 +40,7 @@ from lowbit.ir.passes import NORMAL_FORM, is_convolution, is_linear
 Floats = npt.NDArray[np.float32]
 
 VERSIONS = {
+    "CAST": 1,
     "CONV_2D": 3,
     "MAX_POOL_2D": 2,
     "FULLY_CONNECTED": 5,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from lowbit.budget import budget
 from lowbit.data.pictures import Pictures, damaged_picture, open_picture
 from lowbit.errors import DataError
 from lowbit.ir.graph import Shape
@@ -21,6 +22,7 @@ MOST_PIXELS = 1 << 26
 """The most that a photograph may have; decoded, it takes 200 MB."""
 
 _MOST_BYTES = 1 << 28
+_BYTES_OF_A_PIXEL = 16  # while a transparent picture is turned and flattened
 
 
 def read_photograph(path: Path, shape: tuple[int, int, int], *, invert: bool = False) -> Pictures:
@@ -33,11 +35,12 @@ def read_photograph(path: Path, shape: tuple[int, int, int], *, invert: bool = F
 
     Raises:
         FileError: it is no picture, or damaged.
-        TooLargeError: it is larger than `MOST_PIXELS`, or says so.
+        TooLargeError: it is larger than `MOST_PIXELS`, or than the memory budget allows, or says so.
         MissingExtra: Pillow is not installed.
     """
     channels, height, width = shape
-    image = open_picture(read_file(path, limit=_MOST_BYTES), str(path), MOST_PIXELS)
+    most = min(MOST_PIXELS, budget() // _BYTES_OF_A_PIXEL)
+    image = open_picture(read_file(path, limit=_MOST_BYTES), str(path), most)
     from PIL import Image, ImageOps
 
     try:

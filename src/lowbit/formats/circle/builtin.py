@@ -24,6 +24,7 @@ from lowbit.formats.circle.schema import (
 )
 from lowbit.formats.circle.structure import require
 from lowbit.ir.graph import Attribute, Dimension
+from lowbit.ir.input_type import INTEGERS, InputType
 
 Import = Callable[[Importer, Operator, str], None]
 
@@ -106,6 +107,26 @@ def moved(
         importer.node(op, (before, *rest), after, attributes=attributes)
     else:
         importer.compute(op, (importer.real(source), *rest), output, attributes=attributes)
+
+
+def _cast(importer: Importer, operator: Operator, place: str) -> None:
+    """A cast of an input of integers says that the numbers are taken as they are; others are not known."""
+    index, inputs = operator.inputs[0], importer.structure.subgraph.inputs
+    source, target = importer.graph.value(importer.value(index)), importer.type(operator.outputs[0])
+    alone = sum(index in other.inputs for other in importer.structure.subgraph.operators) == 1
+    if source.dtype in INTEGERS and target == "float32" and index in inputs and alone:
+        if index == inputs[0]:
+            InputType(source.dtype).remember(importer.graph)
+        importer.graph.update(source.name, dtype="float32")
+    elif (source.dtype, target) != ("float32", "float32"):
+        raise UnsupportedError(
+            "only an input of integers is cast, to float32",
+            where=place,
+            expected="integers to float32",
+            found=f"{source.dtype} to {target}",
+            remedy="Export the network without this cast.",
+        )
+    importer.node("Identity", (source.name,), importer.value(operator.outputs[0]))
 
 
 def _quantize(importer: Importer, operator: Operator, place: str) -> None:
@@ -219,6 +240,7 @@ def _affine(importer: Importer, operator: Operator, options: FullyConnectedOptio
 _IMPORTS: dict[str, tuple[int, int, Import]] = {
     "ADD": (2, 2, functions.binary("Add", AddOptions())),
     "AVERAGE_POOL_2D": (1, 1, maps.pool("AveragePool")),
+    "CAST": (1, 1, _cast),
     "CONCATENATION": (1, 4096, maps.concatenation),
     "CONV_2D": (2, 3, maps.convolution),
     "DEPTHWISE_CONV_2D": (2, 3, maps.depthwise),

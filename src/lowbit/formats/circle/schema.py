@@ -57,6 +57,7 @@ OPERATORS = {
     "SQUEEZE": 43,
     "STRIDED_SLICE": 45,
     "LOG_SOFTMAX": 50,
+    "CAST": 53,
     "PRELU": 54,
     "MAXIMUM": 55,
     "MINIMUM": 57,
