@@ -14,6 +14,7 @@ import numpy.typing as npt
 from lowbit.budget import allowed
 from lowbit.data import Dataset, NetworkInput, Normalize, remember_normalize, remembered_normalize
 from lowbit.data import load as load_data
+from lowbit.data.dataset import RESCALED
 from lowbit.engine import Program
 from lowbit.errors import DataError, PlanError, UsageError
 from lowbit.fidelity import fidelity, quantize_and_measure, require_measure
@@ -119,7 +120,7 @@ def quantize(
         graph: the float network, or its file.
         samples: ``[n, ...]``, by the conventions of `lowbit.data.dataset`: floats as they are, bytes divided
             by 255, integers as they are where the network's own input takes them; then normalized as the
-            network remembers. What was done is a line of the log ``lowbit``.
+            network remembers. What was done is a line of the log ``lowbit``, and a warning for divided bytes.
         bits: for weights and activations, when there is no plan: 1 to 4 mean a learned basis, 5 to 8 affine.
         plan: everything else; see `lowbit.quantization.Plan`.
         scale: what the samples are multiplied by, instead of these conventions.
@@ -321,8 +322,10 @@ def load_samples(
     else:
         chosen = remembered_normalize(graph, normalize)
         dataset = load_data(data, split=split, normalize=chosen, scale=scale, network=network)
+    callers = not isinstance(data, str | Dataset)
     for note in dataset.notes:
-        _log.info("%s: %s", dataset.name, note)
+        level = logging.WARNING if callers and note.startswith(RESCALED) else logging.INFO
+        _log.log(level, "%s: %s", dataset.name, note)
     if dataset.outside:
         _log.warning("%s: %d values are beyond the network's range", dataset.name, dataset.outside)
     return dataset

@@ -108,6 +108,20 @@ def test_integers_for_a_network_of_codes(dtype: str, kind: InputType) -> None:
     np.testing.assert_array_equal(load_samples(graph, levels).samples, levels.astype(np.float32))
 
 
+def test_a_line_says_what_was_done(caplog: pytest.LogCaptureFixture) -> None:
+    """Of a caller's array nothing is rescaled in silence, in Python as on the command line."""
+    array = RANDOM.integers(0, 256, (30, 6)).astype(np.uint8)
+    for normalize in (None, (0.5, 0.5)):
+        caplog.clear()
+        lowbit.evaluate(network(), (array, np.zeros(30)), normalize=normalize)
+        assert any("uint8 divided by 255" in record.getMessage() for record in caplog.records)
+        assert {record.levelname for record in caplog.records} == {"WARNING"}
+    for silent, scale in ((array.astype(np.float32), None), (array, 1 / 255)):
+        caplog.clear()
+        lowbit.evaluate(network(), (silent, np.zeros(30)), scale=scale)
+        assert not caplog.records
+
+
 SHAPES = [
     (3, 8, 8),
     (3, 8, 5),

@@ -27,7 +27,9 @@ Floats = npt.NDArray[np.float32]
 Normalize = tuple[float, float] | None
 
 _TINIEST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
-_BYTES = "uint8 divided by 255"
+RESCALED = "uint8 divided by 255"
+"""The note of samples that were bytes."""
+
 _CODES = {"int8": -128, "uint8": 0}  # the smallest code of a type
 
 
@@ -138,7 +140,7 @@ def make_dataset(
     classes = None if raw.labels is None else _classes(raw.labels, len(raw.samples), name)
     chosen = slice(None) if limit is None else slice(_checked_limit(limit, name))
     numbers, remark = _reals(raw, raw.samples[chosen], name, scale, network)
-    pixels = remark == _BYTES
+    pixels = remark == RESCALED
     if normalize is not None:
         mean, deviation = checked_normalize(normalize, name)
         numbers, pixels = (numbers - np.float32(mean)) / np.float32(deviation), False
@@ -173,7 +175,7 @@ def _reals(
         )
     reals = samples.astype(np.float32)
     reals /= np.float32(255)
-    return reals, _BYTES
+    return reals, RESCALED
 
 
 def _levels(codes: Numbers, integers: InputType, name: str) -> tuple[Floats, str]:
