@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from lowbit.errors import SchemeError, UnsupportedError
+from lowbit.data import load
+from lowbit.errors import DataError, SchemeError, UnsupportedError
 from lowbit.ir import Graph, Node, evaluate
 from lowbit.rtl.lst.from_graph import from_graph, in_fixed_point, reference_scores
+from lowbit.rtl.pictures import pixel_values, to_bytes
 from lowbit.schemes import FixedPoint
 from lowbit.zoo import float_graph, network
 from tests.rtl.networks import NORMALIZE, random_graph
@@ -78,3 +80,20 @@ def test_other_networks_of_the_zoo_are_refused(name: str) -> None:
 def test_impossible_formats_are_refused(text: str) -> None:
     with pytest.raises(SchemeError):
         FixedPoint.from_text(text)
+
+
+@pytest.mark.parametrize("byte", [1 / 16, 1.0, 0.5, 1 / 3])
+def test_samples_of_other_steps_are_bytes_when_that_is_said(byte: float) -> None:
+    bytes_ = np.random.default_rng(0).integers(0, 256, (4, 3)).astype(np.uint8)
+    samples = pixel_values(None, byte)[bytes_]
+    assert np.array_equal(samples, bytes_ * np.float32(byte))
+    assert np.array_equal(to_bytes(load(samples), 3, byte=byte), bytes_)
+    with pytest.raises(DataError) as refused:
+        to_bytes(load(samples), 3)
+    assert f"--byte {'1' if byte == 1 else f'1/{1 / byte:g}'}" in refused.value.remedy
+
+
+def test_a_step_is_only_proposed_where_there_is_one() -> None:
+    with pytest.raises(DataError) as refused:
+        to_bytes(load(np.array([[0.1234, 0.4321, -1.0]], np.float32)), 3)
+    assert "--byte" not in refused.value.remedy

@@ -79,9 +79,22 @@ class Design(ABC):
     def draw(self, *, counters: bool) -> "wiring.Component":
         """Return the hardware, with counters behind AXI-Lite where they are wanted."""
 
+    @property
     @abstractmethod
+    def score_scale(self) -> npt.NDArray[np.float64]:
+        """What the sum of each class is multiplied by, ``[classes]``."""
+
+    @property
+    @abstractmethod
+    def score_bias(self) -> npt.NDArray[np.float64]:
+        """What is added then, ``[classes]``."""
+
     def real_scores(self, scores: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Return scores ``[n, classes]`` of the hardware as the reference evaluator gives them."""
+        """Return scores ``[n, classes]`` of the hardware as the reference evaluator gives them.
+
+        They are computed in float64, then rounded: ``float32(score_scale · sum + score_bias)``.
+        """
+        return np.asarray(self.score_scale * scores + self.score_bias).astype(np.float32)
 
     @abstractmethod
     def real_class(self, scores: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -26,6 +26,11 @@ from lowbit.rtl.synthesize import place_and_route, synthesize, synthesize_parts
 from lowbit.rtl.tools import require
 
 REPORT = "report.json"
+SCORES = "scores.json"
+"""What the sums of a project mean."""
+
+SIMULATION = "simulation"
+"""Folder of models of the blocks that the Verilog names: for simulators, not for synthesizers."""
 
 _DISTURBED_CYCLES = 400_000
 _ACTIVE_PICTURES = 2
@@ -138,6 +143,10 @@ def generate(
     with _new_folder(folder) as made:
         progress("Verilog")
         write_sources(design, options, made)
+        (made / SCORES).write_text(json.dumps(_meaning(design), indent=1) + "\n")
+        for model in MODELS[design.target]:
+            (made / SIMULATION).mkdir(exist_ok=True)
+            shutil.copy(model, made / SIMULATION)
         if options.pynq:
             design.write_package(made, counters=options.counters)
         if options.lint:
@@ -165,6 +174,16 @@ def generate(
             "--waveform shows the first picture.",
         )
     return report
+
+
+def _meaning(design: Design) -> dict[str, Any]:
+    """Return how the sums in the output stream become the scores of the network."""
+    return {
+        "score": "float32(scale[class] * sum[class] + bias[class]), computed in float64",
+        "class": "that of the largest score, the first of equal ones; it follows the sums",
+        "scale": design.score_scale.tolist(),
+        "bias": design.score_bias.tolist(),
+    }
 
 
 def simulate_pictures(design: Design, pictures: npt.NDArray[np.uint8]) -> SimulatedRun:

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lowbit.errors import UnsupportedError
@@ -34,6 +35,19 @@ def test_a_project_is_linted_and_simulated(tmp_path: Path) -> None:
     text = (tmp_path / "out" / "array_engine.v").read_text()
     assert "LUT6" in text and "$readmem" in text and (tmp_path / "out" / "array_engine-1.mem").is_file()
     assert json.loads((tmp_path / "out" / "report.json").read_text())["units"] == report.units
+
+
+@needs_tools
+def test_a_project_says_what_its_sums_mean(tmp_path: Path) -> None:
+    integers, bench = network_and_bench(perceptron(6, 4), 5)
+    plan = plan_array(integers, {"fc1": Folding(1, 2), "fc2": Folding(1, 2)}, "xc7")
+    generate(ArrayDesign(plan), tmp_path / "out", Options())
+    meaning = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert (tmp_path / "out" / "simulation" / "look_up_tables.v").is_file()
+    scale, bias = (np.array(meaning[key]) for key in ("scale", "bias"))
+    sums = (bench.scores.astype(np.float64) - bias) / scale
+    assert np.abs(sums - np.rint(sums)).max() < 1e-3
+    assert np.array_equal((scale * np.rint(sums) + bias).astype(np.float32), bench.scores)
 
 
 @needs_tools

@@ -130,9 +130,15 @@ class ArrayDesign(Design):
 
         return ArrayEngine(self.plan)
 
-    def real_scores(self, scores: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Return last sums as reals."""
-        return self.plan.network.real_scores(scores)
+    @property
+    def score_scale(self) -> npt.NDArray[np.float64]:
+        """Of the last layer, with that of its input."""
+        return self.plan.network.scale
+
+    @property
+    def score_bias(self) -> npt.NDArray[np.float64]:
+        """Of the last layer."""
+        return self.plan.network.bias
 
     def real_class(self, scores: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the first of the largest, as reals."""

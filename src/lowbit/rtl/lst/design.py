@@ -75,10 +75,15 @@ class LstDesign(Design):
 
         return LstEngine(self.plan, self.target, counters=counters)
 
-    def real_scores(self, scores: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Return scores, which have 2n fraction bits, as reals."""
-        fraction_bits = 2 * self.plan.network.encoding.fraction_bits
-        return np.ldexp(scores.astype(np.float64), -fraction_bits).astype(np.float32)
+    @property
+    def score_scale(self) -> npt.NDArray[np.float64]:
+        """Of sums with 2n fraction bits."""
+        return np.full(self.classes, 0.25**self.plan.network.encoding.fraction_bits)
+
+    @property
+    def score_bias(self) -> npt.NDArray[np.float64]:
+        """None: the sums have it."""
+        return np.zeros(self.classes)
 
     def real_class(self, scores: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the first of the largest at full width."""
