@@ -160,6 +160,7 @@ def test_unknown_operators_are_named(name: str) -> None:
     model = tables_of(float_mlp((3, 2)))
     code = OperatorCode(16, "", 1, 16) if name == "LSTM" else OperatorCode(32, name, 1, 32)
     model = replace(model, operator_codes=(code, *model.operator_codes[1:]))
+    assert model.subgraphs[0].operators[0].opcode_index == 0
     with pytest.raises(UnsupportedError, match=r"operator 0") as error:
         read_content(file_of(model), "net.circle")
     assert name in error.value.found

@@ -3,12 +3,14 @@
 The files are built here, table by table; LiteRT runs the same bytes.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from lowbit.engine import Program
+from lowbit.errors import UnsupportedError
+from lowbit.formats.circle.model_file import read_model
 from lowbit.formats.circle.reader import read_content
 from lowbit.formats.circle.schema import (
     OPERATORS,
@@ -31,6 +33,7 @@ from lowbit.formats.circle.schema import (
     ReducerOptions,
     ReshapeOptions,
     SoftmaxOptions,
+    Sparsity,
     SubGraph,
     Tensor,
 )
@@ -157,11 +160,14 @@ def test_the_classes_of_litert(mean: bool, act: int) -> None:
         (found,) = evaluate(graph, {graph.inputs[0]: x}).values()
         expected = litert(content, x)
         assert np.abs(found - expected).max() <= 0.02, "one code of the scores"
-        agreed.append((found.argmax(1) == expected.argmax(1)).mean())
+        second, first = np.sort(expected, axis=1)[:, -2:].T
+        same = found.argmax(1) == expected.argmax(1)
+        assert same[first - second > 0.04].all(), "where the classes differ by more than the codes do"
+        agreed.append(same.mean())
         assert (
             np.array_equal(Program(graph).run(x), found) or np.abs(Program(graph).run(x) - found).max() < 1e-6
         )
-    assert np.mean(agreed) >= 0.97
+    assert np.mean(agreed) >= 0.93
 
 
 def test_what_was_read_is_written_and_quantized_again() -> None:
@@ -202,3 +208,33 @@ def test_float16_weights_are_floats() -> None:
     x = np.random.default_rng(1).normal(size=(5, 4)).astype(np.float32) * 3
     (found,) = evaluate(graph, {graph.inputs[0]: x}).values()
     np.testing.assert_allclose(found, litert(content, x), rtol=1e-5, atol=1e-6)
+
+
+def test_every_missing_operator_is_named_with_its_count() -> None:
+    author = Author(np.random.default_rng(0))
+    x, y, z = (author.tensor((1, 4), "float32") for _ in range(3))
+    author.operator("ELU", (x,), y)
+    author.operator("ELU", (y,), z)
+    author.operator("RELU", (z,), author.tensor((1, 4), "float32"))
+    model = read_model(author.content(x, 3), "net.tflite")
+    codes = (OperatorCode(76, "", 1, 76), model.operator_codes[1])
+    content = bytes(write_flatbuffer(replace(model, operator_codes=codes), TFLITE))
+    with pytest.raises(UnsupportedError, match=r"operator 0 \(RSQRT\).*RSQRT \(2\)"):
+        read_content(content, "net.tflite")
+
+
+def test_sparse_and_empty_constants_are_no_damage() -> None:
+    content = float16_layer()
+    model = read_model(content, "net.tflite")
+    tensors = list(model.subgraphs[0].tensors)
+    tensors[1] = replace(tensors[1], sparsity=Sparsity())
+    tensors.append(Tensor((0,), TENSOR_TYPES["int32"], 0, "nothing"))
+    for count, raises in ((len(tensors), True), (1, False)):
+        kept = (*tensors[:count], *model.subgraphs[0].tensors[count:], tensors[-1])
+        subgraph = replace(model.subgraphs[0], tensors=kept)
+        changed = bytes(write_flatbuffer(replace(model, subgraphs=(subgraph,)), TFLITE))
+        if raises:
+            with pytest.raises(UnsupportedError, match="sparse"):
+                read_content(changed, "net.tflite")
+        else:
+            read(changed)

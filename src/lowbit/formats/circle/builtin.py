@@ -4,6 +4,7 @@ Each takes the importer, the operator and its place for messages. 8-bit tensors 
 parameters are codes of an affine encoding; FULLY_CONNECTED on them is ``AffineFullyConnected``.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from math import prod
 
@@ -12,7 +13,9 @@ import numpy as np
 from lowbit.errors import UnsupportedError
 from lowbit.formats.circle import functions, maps, reductions
 from lowbit.formats.circle.importer import Importer, lengths_of, options_of, unsupported
+from lowbit.formats.circle.layers import THESIS_OPERATOR_NAME
 from lowbit.formats.circle.schema import (
+    LAYER_OPERATORS,
     AddOptions,
     DivOptions,
     FullyConnectedOptions,
@@ -22,11 +25,31 @@ from lowbit.formats.circle.schema import (
     SoftmaxOptions,
     SubOptions,
 )
-from lowbit.formats.circle.structure import require
+from lowbit.formats.circle.shapes import FOLDED
+from lowbit.formats.circle.structure import Structure, require
 from lowbit.ir.graph import Attribute, Dimension
 from lowbit.ir.input_type import INTEGERS, InputType
 
 Import = Callable[[Importer, Operator, str], None]
+
+
+def check_operators(structure: Structure) -> None:
+    """Refuse a file with operators that lowbit does not have, all of them at once.
+
+    Raises:
+        UnsupportedError: with every such operator and how many there are.
+    """
+    known = {*_IMPORTS, *FOLDED, *LAYER_OPERATORS, THESIS_OPERATOR_NAME}
+    unknown = [number for number, name in enumerate(structure.operators) if name not in known]
+    if unknown:
+        counts = Counter(structure.operators[number] for number in unknown)
+        raise UnsupportedError(
+            "operators that lowbit does not have",
+            where=structure.place(unknown[0]),
+            expected=", ".join(sorted(_IMPORTS)),
+            found=", ".join(f"{name} ({count})" for name, count in sorted(counts.items())),
+            remedy="Export the network without them, or report which network needs them.",
+        )
 
 
 def import_builtin(importer: Importer, name: str, operator: Operator, place: str) -> None:

@@ -3,7 +3,7 @@
 import os
 from contextlib import suppress
 
-from lowbit.formats.circle.builtin import import_builtin
+from lowbit.formats.circle.builtin import check_operators, import_builtin
 from lowbit.formats.circle.ends import real_ends
 from lowbit.formats.circle.importer import Importer
 from lowbit.formats.circle.layers import LayerImporter, is_layer
@@ -45,6 +45,7 @@ def read_content(content: bytes, where: str) -> Graph:
 
 def graph_of(structure: Structure) -> Graph:
     """Return the graph of checked tables; names that tables cannot hold are made up."""
+    check_operators(structure)
     importer = Importer(structure)
     layers = LayerImporter(importer)
     importer.graph.inputs = tuple(importer.value(index) for index in structure.subgraph.inputs)

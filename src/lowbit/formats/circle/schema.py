@@ -313,6 +313,11 @@ class QuantizationParameters:
 
 
 @dataclass(frozen=True)
+class Sparsity:
+    """How a sparse constant is stored; only that there is one matters here."""
+
+
+@dataclass(frozen=True)
 class Tensor:
     """A value: shape, type, name, and the index of the buffer with its constant data (0 for none)."""
 
@@ -322,6 +327,7 @@ class Tensor:
     name: str = string()
     quantization: QuantizationParameters | None = table(QuantizationParameters)
     shape_signature: tuple[int, ...] = integers(slot=7)
+    sparsity: Sparsity | None = table(Sparsity, slot=6)
 
 
 @dataclass(frozen=True)

@@ -67,3 +67,6 @@ def _transpose(inputs: list[npt.NDArray[Any]], _: Operator) -> npt.NDArray[Any] 
 
 
 _FOLDERS = {"STRIDED_SLICE": _slice, "PACK": _pack, "TRANSPOSE": _transpose}
+
+FOLDED = ("SHAPE", *_FOLDERS)
+"""Operators that are worked out where their inputs are known."""

@@ -121,6 +121,7 @@ def _operator_name(model: Model, operator: Operator, where: str) -> str:
 
 def _constants(model: Model, subgraph: SubGraph, content: Any, where: str) -> dict[int, npt.NDArray[Any]]:
     constants = {}
+    made = {index for operator in subgraph.operators for index in operator.outputs} | {*subgraph.inputs}
     for index, tensor in enumerate(subgraph.tensors):
         place = f"{where}, tensor {index} ({tensor.name[:80]})"
         _check_shape(tensor, place)
@@ -135,6 +136,8 @@ def _constants(model: Model, subgraph: SubGraph, content: Any, where: str) -> di
         data = _buffer_bytes(model, tensor.buffer, content, place)
         if data is not None and len(data):
             constants[index] = _typed(tensor, data, place)
+        elif index not in made and 0 in tensor.shape:
+            constants[index] = _typed(tensor, np.zeros(0, np.uint8), place)
     return constants
 
 
@@ -166,6 +169,14 @@ def _buffer_bytes(model: Model, index: int, content: Any, place: str) -> npt.NDA
 
 def _typed(tensor: Tensor, data: npt.NDArray[np.uint8], place: str) -> npt.NDArray[Any]:
     """Return the bytes as an array of the tensor's type and shape."""
+    if tensor.sparsity is not None:
+        raise UnsupportedError(
+            "sparse constants are not supported",
+            where=place,
+            expected="dense weights",
+            found="a sparse tensor",
+            remedy="Export the network with dense weights.",
+        )
     dtype = _DTYPES.get(tensor.type)
     if dtype is None:
         raise UnsupportedError(

@@ -163,7 +163,7 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
         _with_parameters,
     ),
     **dict.fromkeys([("", op) for op in ("Sign", "Softplus", "Tanh")], _with_parameters),
-    ("lowbit", "Decode"): _with_parameters,
+    **dict.fromkeys([("lowbit", op) for op in ("Decode", "Encode")], _with_parameters),
     ("", "Concat"): _concat,
     ("", "Gemm"): _product,
     ("", "MatMul"): _product,
