@@ -295,3 +295,18 @@ def test_powers_of_two_are_shifted_sums(case: str, bits: int) -> None:
     bias = graph.constant("conv1/bias").astype(np.float64)[:, None, None]
     real = source.integer_scale()[0] * scale_w * sums + bias + source.integer_offset()[0] * (scale_w * valid)
     assert np.array_equal(seen["conv1/codes"], hidden.encode(np.maximum(real, 0)))
+
+
+def test_classes_are_those_of_the_table_of_taps() -> None:
+    """Any axis: outputs with the same valid taps, in the order of their patterns."""
+    random = np.random.default_rng(0)
+    for _ in range(2000):
+        extent, kernel, stride, dilation = (int(n) for n in random.integers(1, (12, 6, 5, 4)))
+        before, after = (int(n) for n in random.integers(0, 9, 2))
+        axis = Axis(extent, kernel, stride, before, after, dilation)
+        if axis.outputs < 1:
+            continue
+        patterns, index = np.unique(axis.valid(), axis=0, return_inverse=True)
+        found_index, found_patterns = axis.classes()
+        np.testing.assert_array_equal(found_patterns, patterns)
+        np.testing.assert_array_equal(found_index, index.reshape(-1))

@@ -52,9 +52,22 @@ class Axis:
         return np.asarray((positions >= 0) & (positions < self.extent))
 
     def classes(self) -> tuple[Integers, Booleans]:
-        """Return the class of every output, int32 ``[outputs]``, and its taps ``[classes, kernel]``."""
-        patterns, index = np.unique(self.valid(), axis=0, return_inverse=True)
-        return index.reshape(-1).astype(np.int32), patterns
+        """Return the class of every output, int32 ``[outputs]``, and its taps ``[classes, kernel]``.
+
+        Valid taps follow each other, so two numbers tell a class: no table of all outputs and taps is made.
+        """
+        starts = np.arange(self.outputs) * self.stride - self.before
+        first = np.clip(-(starts // self.dilation), 0, self.kernel)
+        end = np.clip(-((starts - self.extent) // self.dilation), first, self.kernel)
+        pairs, index = np.unique(
+            np.where(end > first, first * (self.kernel + 1) + end, 0), return_inverse=True
+        )
+        taps = np.arange(self.kernel)
+        valid = (taps >= (pairs // (self.kernel + 1))[:, None]) & (
+            taps < (pairs % (self.kernel + 1))[:, None]
+        )
+        patterns, order = np.unique(valid, axis=0, return_inverse=True)
+        return order.reshape(-1)[index.reshape(-1)].astype(np.int32), patterns
 
 
 Window = tuple[Axis, Axis]
