@@ -59,13 +59,9 @@ class Axis:
         starts = np.arange(self.outputs) * self.stride - self.before
         first = np.clip(-(starts // self.dilation), 0, self.kernel)
         end = np.clip(-((starts - self.extent) // self.dilation), first, self.kernel)
-        pairs, index = np.unique(
-            np.where(end > first, first * (self.kernel + 1) + end, 0), return_inverse=True
-        )
-        taps = np.arange(self.kernel)
-        valid = (taps >= (pairs // (self.kernel + 1))[:, None]) & (
-            taps < (pairs % (self.kernel + 1))[:, None]
-        )
+        base, taps = self.kernel + 1, np.arange(self.kernel)
+        pairs, index = np.unique(np.where(end > first, first * base + end, 0), return_inverse=True)
+        valid = (taps >= (pairs // base)[:, None]) & (taps < (pairs % base)[:, None])
         patterns, order = np.unique(valid, axis=0, return_inverse=True)
         return order.reshape(-1)[index.reshape(-1)].astype(np.int32), patterns
 
