@@ -312,6 +312,22 @@ def test_notes_on_the_input_come_back(kind: InputType, tmp_path: Path) -> None:
         assert InputType.of(lowbit.read(tmp_path / f"net{suffix}")) == kind
 
 
+@pytest.mark.parametrize("dtype", [*DTYPES, "bool", "complex64", "float64", "float16", ">f4"])
+def test_data_sets_made_by_hand(dtype: str) -> None:
+    """Only reals are taken: integers could mean anything, and were once taken for reals."""
+    from lowbit.scores import score
+
+    graph, samples = network(), RANDOM.integers(0, 9, (9, 6)).astype(dtype)
+    dataset = Dataset(samples, np.zeros(9, np.int64), "mine")
+    takes = (lambda: lowbit.evaluate(graph, dataset), lambda: score(graph, samples))
+    for take in takes:
+        if np.dtype(dtype).kind == "f":
+            assert take()
+        else:
+            with pytest.raises(DataError, match="a data set of float32"):
+                take()
+
+
 def test_errors_are_ours_for_any_array() -> None:
     """Random types, shapes and contents: samples that fit, or an error of ours."""
     kinds = [None, *PLAIN, *CODED]

@@ -93,7 +93,7 @@ class Dataset:
             NumericError: NaN or infinity, naming the sample.
         """
         wanted = network if isinstance(network, NetworkInput) else NetworkInput(network)
-        samples, turned = shaped(self.samples, wanted.shape, self.name, self.layout)
+        samples, turned = shaped(self._reals(), wanted.shape, self.name, self.layout)
         _check_finite(samples, self.name)
         notes, pixels = self.notes, self.pixels
         if turned:
@@ -111,6 +111,17 @@ class Dataset:
             return self
         layout = "" if turned else self.layout
         return replace(self, samples=samples, notes=notes, layout=layout, pixels=pixels, outside=outside)
+
+    def _reals(self) -> Floats:
+        """Return the samples of a data set that anybody may have made, as the float32 that they should be."""
+        if self.samples.dtype.kind != "f":
+            raise misfit(
+                self.name,
+                "a data set of float32",
+                str(self.samples.dtype),
+                "Make it with lowbit.data.load, which knows what integers stand for.",
+            )
+        return self.samples if self.samples.dtype == np.float32 else _float32(self.samples)
 
 
 def make_dataset(
