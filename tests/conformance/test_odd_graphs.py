@@ -108,7 +108,7 @@ def test_an_engine_that_is_wrong_is_found(
 
     monkeypatch.setattr(module, "plan", broken)
     found = stages(outcome_of("dense", "affine:8"))
-    assert found >= {"affine:8 engine", "affine:8 engine by bytes"}
+    assert "affine:8 engine" in found
     assert not any(".onnx" in stage or "onnxruntime" in stage for stage in found)
 
 
