@@ -26,12 +26,18 @@ def main() -> int:
     parser.add_argument(
         "--schemes", type=int, default=0, help="so many of them for each graph, in turn; 0: all"
     )
+    parser.add_argument(
+        "--seconds", type=float, default=float("inf"), help="stop then, and say how far it came"
+    )
     parser.add_argument("--json", type=Path, help="write everything that was found here")
     args = parser.parse_args()
     families, schemes = tuple(args.family or FAMILIES), tuple(args.scheme or SCHEMES)
     outcomes: list[Outcome] = []
     start, invalid = time.perf_counter(), 0
     for index in range(args.count):
+        if time.perf_counter() - start > args.seconds:
+            say(f"stopped before graph {index} of {args.count}")
+            break
         chosen = schemes_of(index, schemes, args.schemes)
         outcome = check(draw(families[index % len(families)], args.seed * 1_000_000 + index), chosen)
         invalid += outcome is None
