@@ -7,7 +7,7 @@ import pytest
 
 from lowbit.errors import GraphError
 from lowbit.ir import Graph, Node, Value, findings, verify
-from tests.ir.networks import float_mlp, lowbit_mlp
+from tests.ir.networks import float_mlp, lowbit_mlp, with_powers
 
 
 def codes(graph: Graph) -> set[str]:
@@ -93,3 +93,14 @@ def test_a_count_of_inputs_is_checked() -> None:
     graph.nodes[2] = Node("Tanh", ("a1", "a1"), ("h1",), {}, "t")
     with pytest.raises(GraphError, match="wrong number of inputs"):
         verify(graph)
+
+
+def test_constant_codes_are_codes_of_their_encoding() -> None:
+    graph = with_powers(lowbit_mlp((9, 4)), 3)
+    assert not codes(graph)
+    data = graph.constant("fc1/weights").copy()
+    data[1, 2] = 8
+    graph.update("fc1/weights", data=data)
+    assert codes(graph) == {"CONSTANT-CODES"}
+    graph.update("fc1/weights", data=np.zeros((4, 0), np.uint8))
+    assert "CONSTANT-CODES" not in codes(graph)

@@ -90,6 +90,13 @@ def _constant(path: str, value: Value) -> Iterator[Finding]:
         yield Finding("CONSTANT-DTYPE", path, f"holds {value.data.dtype}, declared {value.dtype}")
     if value.dtype != "planes" and value.data.shape != value.shape:
         yield Finding("CONSTANT-SHAPE", path, f"holds {value.data.shape}, declared {value.shape}")
+    if value.dtype in ("code", "code16") and value.encoding is not None:
+        wide = (
+            value.encoding.bits == 8 * DTYPES[value.dtype].itemsize
+        )  # then all that the type holds are codes
+        largest = 0 if wide or value.data.dtype.kind != "u" else int(value.data.max(initial=0))
+        if largest >= 1 << value.encoding.bits:
+            yield Finding("CONSTANT-CODES", path, f"holds code {largest} of {value.encoding.bits} bits")
     if value.data.dtype.kind == "f" and not np.isfinite(value.data).all():
         yield Finding("CONSTANT-FINITE", path, "holds NaN or infinity")
 
