@@ -120,7 +120,7 @@ def check_refused(model: nn.Module, words: str, chosen: Plan | None = None) -> N
     modules, state = list(model.named_modules()), {k: v.clone() for k, v in model.state_dict().items()}
     seed = torch.get_rng_state()
     with pytest.raises(UnsupportedError, match=words):
-        prepare(model, chosen or plan())
+        prepare(model, chosen or plan(), exportable=False)
     assert [(name, id(module)) for name, module in model.named_modules()] == [
         (name, id(module)) for name, module in modules
     ]
@@ -137,14 +137,14 @@ def test_modules_before_a_sign_are_replaced(name: str, before: str) -> None:
         functions = [*chain(random), MODULES[name](), *chain(random)]
         assert share_of_ones(Net(*functions)) == 1
         model = Net(*functions)
-        done = prepare(model, plan(before, activation))
+        done = prepare(model, plan(before, activation), exportable=False)
         assert any(name.startswith("f") for name in done.changed), functions
         assert 0 < share_of_ones(model) < 1, functions
 
 
 def test_several_in_a_row_are_replaced() -> None:
     model = Net(nn.ReLU(), nn.MaxPool2d(2), nn.Sigmoid(), nn.ReLU6())
-    assert list(prepare(model, plan()).changed) == ["layer", "f0", "f2", "f3"]
+    assert list(prepare(model, plan(), exportable=False).changed) == ["layer", "f0", "f2", "f3"]
     assert share_of_ones(model) < 0.95
 
 
@@ -160,12 +160,12 @@ def test_functions_before_a_sign_are_refused_by_name(name: str) -> None:
 @pytest.mark.parametrize("name", ALIVE)
 def test_functions_of_both_signs_are_left(name: str) -> None:
     model = Net(ALIVE[name], *chain(np.random.default_rng([*map(ord, name)]), "scaled"))
-    assert list(prepare(model, plan()).changed) == ["layer"]
+    assert list(prepare(model, plan(), exportable=False).changed) == ["layer"]
 
 
 def test_batch_normalization_and_layers_give_anything() -> None:
     model = Net(nn.ReLU(), nn.BatchNorm2d(6), nn.Dropout(0.1))
-    assert list(prepare(model, plan()).changed) == ["layer"]
+    assert list(prepare(model, plan(), exportable=False).changed) == ["layer"]
     assert list(prepare(Net(nn.Sigmoid(), nn.Conv2d(6, 6, 1)), plan()).changed) == ["layer"]
 
 
@@ -176,7 +176,7 @@ def test_one_dead_part_of_a_join_is_enough() -> None:
             return self.layer(torch.cat([torch.tanh(x[:, :3]), self.f0(x[:, 3:])], 1))
 
     model = Joined(nn.ReLU())
-    assert list(prepare(model, plan()).changed) == ["layer", "f0"]
+    assert list(prepare(model, plan(), exportable=False).changed) == ["layer", "f0"]
 
 
 def test_a_module_that_others_read_is_refused() -> None:
@@ -234,5 +234,5 @@ def test_a_planted_dead_sign_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module("lowbit.nn.prepare")
     monkeypatch.setattr(module, "functions_before_signs", lambda *arguments: ({}, {}))
     model = Net(nn.ReLU(), nn.AvgPool2d(2))
-    prepare(model, plan())
+    prepare(model, plan(), exportable=False)
     assert isinstance(model.layer, Conv2d) and share_of_ones(model) == 1

@@ -3,27 +3,27 @@
 Nodes and constants have the names of the modules, as the zoo's graphs have them.
 """
 
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional
 
 from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph, Node, infer
 from lowbit.ir.graph import Attribute
 from lowbit.ir.infer import infer_node
+from lowbit.nn import functions
 from lowbit.nn.fixed_point import FixedPointInput, FixedPointWeight, Tabulated
 from lowbit.nn.layers import Conv2d, Layer, Linear, input_encoding
 from lowbit.quantization.node import add_encoder, low_bit_node
 from lowbit.schemes import FixedPoint
 
-Names = Mapping[fx.Node, str]
+Names = functions.Names
 
 
 class Emission:
@@ -31,6 +31,7 @@ class Emission:
 
     def __init__(self, graph: Graph, model: nn.Module) -> None:
         self.graph, self.model = graph, model
+        self.lengths: dict[fx.Node, Any] = {}  # of axes, and whole shapes
         self.formats: dict[str, FixedPoint | None] = {}  # of every layer with weights, None for others
 
     def add(self, operator: str, name: str, *inputs: str, **attributes: Attribute) -> str:
@@ -50,6 +51,30 @@ class Emission:
         array = data.detach().cpu().numpy() if isinstance(data, Tensor) else np.asarray(data)
         return self.graph.add_constant(self.graph.fresh_name(name), np.array(array, order="C"))
 
+    def integers(self, name: str, data: Sequence[int]) -> str:
+        """Add a constant of integers and return its name."""
+        return self.graph.add_constant(self.graph.fresh_name(name), data, "int64")
+
+    def clip(self, name: str, source: str, least: float | None, most: float | None) -> str:
+        """Append a Clip, of which either bound may be missing."""
+        bounds = {"min": least, "max": most}
+        known = {key: value for key, value in bounds.items() if value is not None and abs(value) < inf}
+        inputs = [self.constant(f"{name}.{key}", np.float32(value)) for key, value in known.items()]
+        return self.add("Clip", name, source, *(["", *inputs] if "min" not in known and inputs else inputs))
+
+    def write_module(self, module: nn.Module, name: str, source: str) -> str:
+        """Append the nodes of a module of torch.nn, or of ours.
+
+        Raises:
+            UnsupportedError: the graph has no operator for it.
+        """
+        write = _writer(module)
+        if write is None:
+            raise UnsupportedError(
+                "there is no operator for this module", where=f"{self.graph.name}/{name}", found=str(module)
+            )
+        return write(self, module, name, source)
+
     def rank(self, name: str) -> int:
         """Return how many axes a value has."""
         return len(self.graph.value(name).shape)
@@ -64,24 +89,35 @@ class Emission:
         infer(self.graph)
 
 
-def emit(emission: Emission, call: fx.Node, names: Names) -> str:
-    """Append the nodes of a call and return the name of what it gives.
+def emit(emission: Emission, call: fx.Node, names: Names) -> str | None:
+    """Append the nodes of a call and return the name of what it gives; None where that is a length.
 
     Raises:
         UnsupportedError: the graph has no operator for it.
     """
-    if call.op == "call_module":
-        module, name = emission.model.get_submodule(str(call.target)), str(call.target)
-        write = next((write for kind, write in _MODULES.items() if isinstance(module, kind)), None)
-        if write is not None and len(call.args) == 1 and call.args[0] in names:
-            return write(emission, module, name, names[call.args[0]])  # type: ignore[index]
-    elif call.op in ("call_function", "call_method") and call.target in _CALLS:
-        return _CALLS[call.target](emission, call, names)
-    raise UnsupportedError(
-        "there is no operator for this call",
-        where=f"{emission.graph.name}/{call.name}",
-        found=f"{call.op} {call.target}",
-    )
+    if call.op != "call_module":
+        return functions.write(emission, call, names)
+    source = names.get(call.args[0]) if len(call.args) == 1 else None  # type: ignore[arg-type]
+    if source is None or call.kwargs:
+        raise UnsupportedError("a module reads one tensor", where=str(call.target), found=str(call.args))
+    return emission.write_module(emission.model.get_submodule(str(call.target)), str(call.target), source)
+
+
+def unknown_calls(calls: fx.Graph, model: nn.Module) -> list[str]:
+    """Return the calls that the graph has no operator for, as a person would name them."""
+    found = []
+    for call in calls.nodes:
+        if call.op == "call_module":
+            module = model.get_submodule(str(call.target))
+            if _writer(module) is None:
+                found.append(f"{call.target} ({type(module).__name__})")
+        elif call.op not in ("placeholder", "output") and not functions.is_known(call):
+            found.append(f"{call.name} ({functions.name_of(call)})")
+    return found
+
+
+def _writer(module: nn.Module) -> "Write | None":
+    return next((write for kind, write in _MODULES.items() if isinstance(module, kind)), None)
 
 
 def _float_linear(emission: Emission, module: nn.Linear, name: str, source: str) -> str:
@@ -189,25 +225,56 @@ def _prelu(emission: Emission, module: nn.PReLU, name: str, source: str) -> str:
 
 
 def _clip(emission: Emission, module: nn.Hardtanh, name: str, source: str) -> str:
-    bounds = [
-        emission.constant(f"{name}.{key}", np.float32(value))
-        for key, value in (("min", module.min_val), ("max", module.max_val))
-    ]
-    return emission.add("Clip", name, source, *bounds)
+    return emission.clip(name, source, module.min_val, module.max_val)
 
 
 def _pool(op: str) -> "Write":
     def write(emission: Emission, module: nn.MaxPool2d, name: str, source: str) -> str:
-        plain = not module.ceil_mode and module.padding == 0 and getattr(module, "dilation", 1) == 1
-        if not plain:
-            raise UnsupportedError("a pool has to be plain", where=name, found=str(module))
-        kernel, strides = (
+        if module.ceil_mode or getattr(module, "divisor_override", None) is not None:
+            raise UnsupportedError(
+                "a pool rounds down and divides by its size", where=name, found=str(module)
+            )
+        kernel, strides, padding, dilation = (
             (value, value) if isinstance(value, int) else tuple(value)
-            for value in (module.kernel_size, module.stride)
+            for value in (module.kernel_size, module.stride, module.padding, getattr(module, "dilation", 1))
         )
-        return emission.add(op, name, source, kernel_shape=kernel, strides=strides)
+        window: dict[str, Attribute] = {"kernel_shape": kernel, "strides": strides}
+        window |= {"pads": (*padding, *padding)} if any(padding) else {}
+        window |= {"dilations": dilation} if set(dilation) != {1} else {}
+        includes = op == "AveragePool" and any(padding) and getattr(module, "count_include_pad", False)
+        return emission.add(op, name, source, **window, **({"count_include_pad": 1} if includes else {}))
 
     return write
+
+
+def _adaptive_pool(op: str) -> "Write":
+    def write(emission: Emission, module: nn.AdaptiveAvgPool2d, name: str, source: str) -> str:
+        lengths, size = emission.graph.value(source).shape[2:], module.output_size
+        wanted = (size, size) if isinstance(size, int) or size is None else tuple(size)
+        parts = [have if want is None else want for want, have in zip(wanted, lengths, strict=True)]
+        if not all(have % part == 0 for have, part in zip(lengths, parts, strict=True)):  # type: ignore[operator]
+            raise UnsupportedError(
+                "adaptive windows have one size",
+                where=name,
+                expected=f"a divisor of {lengths}",
+                found=str(wanted),
+            )
+        if set(parts) == {1}:
+            return emission.add(f"Global{op}", name, source)
+        kernel = tuple(have // part for have, part in zip(lengths, parts, strict=True))  # type: ignore[operator]
+        return emission.add(op, name, source, kernel_shape=kernel, strides=kernel)
+
+    return write
+
+
+def _softplus(emission: Emission, module: nn.Softplus, name: str, source: str) -> str:
+    if module.beta != 1:
+        raise UnsupportedError("a softplus has a slope of one", where=name, found=str(module))
+    return emission.add("Softplus", name, source)
+
+
+def _silu(emission: Emission, module: nn.SiLU, name: str, source: str) -> str:
+    return emission.add("Mul", name, source, emission.add("Sigmoid", f"{name}/sigmoid", source))
 
 
 def _plain(op: str) -> "Write":
@@ -229,65 +296,37 @@ _MODULES: dict[type[nn.Module] | tuple[type[nn.Module], ...], Write] = {
     nn.Conv2d: _float_convolution,
     (nn.BatchNorm1d, nn.BatchNorm2d): _normalization,
     nn.PReLU: _prelu,
-    nn.Hardtanh: _clip,
+    nn.Hardtanh: _clip,  # ReLU6 is one
+    nn.LeakyReLU: lambda emission, module, name, source: emission.add(
+        "LeakyRelu", name, source, alpha=float(module.negative_slope)
+    ),
+    nn.ELU: lambda emission, module, name, source: emission.add(
+        "Elu", name, source, alpha=float(module.alpha)
+    ),
+    nn.Hardsigmoid: lambda emission, module, name, source: emission.add(
+        "HardSigmoid", name, source, alpha=1 / 6, beta=0.5
+    ),
+    (nn.Softmax, nn.LogSoftmax): lambda emission, module, name, source: emission.add(
+        type(module).__name__, name, source, axis=int(module.dim)
+    ),
+    nn.Softplus: _softplus,
+    nn.SiLU: _silu,
+    nn.Hardswish: _plain("HardSwish"),
     Tabulated: lambda emission, module, name, source: emission.add(module.name.capitalize(), name, source),
     nn.ReLU: _plain("Relu"),
     nn.Tanh: _plain("Tanh"),
     nn.Sigmoid: _plain("Sigmoid"),
     nn.MaxPool2d: _pool("MaxPool"),
     nn.AvgPool2d: _pool("AveragePool"),
+    nn.AdaptiveMaxPool2d: _adaptive_pool("MaxPool"),
+    nn.AdaptiveAvgPool2d: _adaptive_pool("AveragePool"),
     nn.Flatten: _flatten,
-    (nn.Identity, nn.Dropout, nn.Dropout2d, FixedPointInput): lambda emission, module, name, source: source,
-}
-
-
-def _call(op: str, **attributes: Attribute) -> "Call":
-    """Return what writes a function of tensors alone."""
-
-    def write(emission: Emission, call: fx.Node, names: Names) -> str:
-        tensors = call.args if all(isinstance(value, fx.Node) for value in call.args) else ()
-        if not tensors or call.kwargs:
-            raise UnsupportedError("a call has to be of tensors", where=call.name, found=str(call.args))
-        return emission.add(op, call.name, *(names[value] for value in tensors), **attributes)  # type: ignore[index]
-
-    return write
-
-
-def _concatenation(emission: Emission, call: fx.Node, names: Names) -> str:
-    axis = call.args[1] if len(call.args) > 1 else call.kwargs.get("dim", 0)
-    return emission.add("Concat", call.name, *(names[part] for part in call.args[0]), axis=int(axis))  # type: ignore
-
-
-def _mean(emission: Emission, call: fx.Node, names: Names) -> str:
-    source = names[call.args[0]]  # type: ignore[index]
-    if tuple(call.args[1:]) != ((2, 3),) or call.kwargs:
-        raise UnsupportedError("means are over rows and columns", where=call.name, found=str(call.args[1:]))
-    return emission.add("Flatten", call.name, emission.add("GlobalAveragePool", f"{call.name}/maps", source))
-
-
-def _flattened(emission: Emission, call: fx.Node, names: Names) -> str:
-    if tuple(call.args[1:]) != (1,) or call.kwargs:
-        raise UnsupportedError("all axes but the first are flattened", where=call.name, found=str(call.args))
-    return emission.add("Flatten", call.name, names[call.args[0]])  # type: ignore[index]
-
-
-def _transposed(emission: Emission, call: fx.Node, names: Names) -> str:
-    if call.target is getattr and call.args[1] != "mT":
-        raise UnsupportedError("there is no operator for this", where=call.name, found=str(call.args[1]))
-    source = names[call.args[0]]  # type: ignore[index]
-    rank = emission.rank(source)
-    return emission.add("Transpose", call.name, source, perm=(*range(rank - 2), rank - 1, rank - 2))
-
-
-Call = Callable[[Emission, fx.Node, Names], str]
-
-_CALLS: dict[object, Call] = {
-    **dict.fromkeys((operator.add, operator.iadd, torch.add, "add"), _call("Add")),
-    **dict.fromkeys((torch.relu, functional.relu, "relu"), _call("Relu")),
-    **dict.fromkeys((torch.tanh, functional.tanh, "tanh"), _call("Tanh")),
-    **dict.fromkeys((torch.sigmoid, functional.sigmoid, "sigmoid"), _call("Sigmoid")),
-    **dict.fromkeys((torch.cat, torch.concat), _concatenation),
-    **dict.fromkeys((torch.mean, "mean"), _mean),
-    **dict.fromkeys((torch.flatten, "flatten"), _flattened),
-    getattr: _transposed,
+    (
+        nn.Identity,
+        nn.Dropout,
+        nn.Dropout1d,
+        nn.Dropout2d,
+        nn.Dropout3d,
+        FixedPointInput,
+    ): lambda emission, module, name, source: source,
 }

@@ -13,7 +13,7 @@ from torch import fx, nn
 from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph, Value, infer, run_passes, verify
 from lowbit.ir.passes import Pass, fold_batchnorm, fold_constants, order_pools, split_batchnorm
-from lowbit.nn.emission import Emission, emit
+from lowbit.nn.emission import Emission, emit, unknown_calls
 from lowbit.nn.fold_slopes import fold_slopes
 from lowbit.nn.trace import trace
 from lowbit.quantization.fixed_point import to_fixed_point
@@ -78,16 +78,20 @@ def _in_fixed_point(emission: Emission) -> Graph:
 def _emitted(model: nn.Module, input_shape: tuple[int, ...], name: str) -> Emission:
     graph = Graph(name, (INPUT,), (OUTPUT,))
     graph.add(Value(INPUT, "float32", ("n", *input_shape)))
-    emission, names = Emission(graph, model), dict[fx.Node, str]()
-    for call in trace(model).nodes:
+    emission, names, calls = Emission(graph, model), dict[fx.Node, str](), trace(model)
+    if unknown := unknown_calls(calls, model):
+        raise UnsupportedError(
+            f"there is no operator for {len(unknown)} of the calls", where=name, found=", ".join(unknown)
+        )
+    for call in calls.nodes:
         if call.op == "placeholder":
             if names:
                 raise UnsupportedError("a network has one input", where=name, found=str(call.target))
             names[call] = INPUT
         elif call.op == "output":
             emission.finish(names.get(call.args[0], ""), OUTPUT)
-        else:
-            names[call] = emit(emission, call, names)
+        elif (made := emit(emission, call, names)) is not None:
+            names[call] = made
     infer(graph)
     return emission
 

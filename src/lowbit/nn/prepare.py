@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import fx, nn
 
 from lowbit.errors import LowbitError, PlanError, UnsupportedError
+from lowbit.nn.emission import unknown_calls
 from lowbit.nn.fixed_point import FixedPointInput, Tabulated
 from lowbit.nn.layers import Conv2d, Layer, Linear
 from lowbit.nn.plan import LayerPlan, Plan
@@ -34,7 +35,9 @@ class Prepared:
     new: tuple[str, ...]
 
 
-def prepare(model: nn.Module, plan: Plan, *, inputs: Interval = ANYTHING) -> Prepared:
+def prepare(
+    model: nn.Module, plan: Plan, *, inputs: Interval = ANYTHING, exportable: bool = True
+) -> Prepared:
     """Replace layers by quantized ones, in place, as the plan says; list what changed and what is new.
 
     A float checkpoint of the model fits before and after (`strict=False` after). Where the sign of a layer's
@@ -44,23 +47,25 @@ def prepare(model: nn.Module, plan: Plan, *, inputs: Interval = ANYTHING) -> Pre
         model: a float one.
         plan: which layers become what.
         inputs: the least and the largest value of the network's input, where they are known.
+        exportable: refuse a model with calls that `to_graph` has no operator for.
 
     Raises:
         PlanError: the plan names a layer that does not exist, or the model has been prepared before.
         UnsupportedError: a planned layer is of a kind that cannot be quantized, is used in several places or
-            under several names, or reads signs that would always be the same; the model is as it was.
+            under several names, or reads signs that would always be the same, or a call cannot be exported;
+            the model is as it was.
     """
     before = set(model.state_dict())
     plans = plan.resolved(name for name, module in _named(model) if _is_layer(module))
     wanted = {name: chosen for name, chosen in plans.items() if not chosen.is_float}
-    changes = _changes(model, wanted, inputs) if wanted else {}
+    changes = _changes(model, wanted, inputs, exportable) if wanted else {}
     for name, module in changes.items():
         model.set_submodule(name, module)
     changed = {name: str(module).split("\n")[0] for name, module in changes.items()}
     return Prepared(changed, tuple(name for name in model.state_dict() if name not in before))
 
 
-def _changes(model: nn.Module, wanted: Plans, inputs: Interval) -> dict[str, nn.Module]:
+def _changes(model: nn.Module, wanted: Plans, inputs: Interval, exportable: bool) -> dict[str, nn.Module]:
     """Return what is put where; the model is not touched.
 
     Raises:
@@ -80,6 +85,8 @@ def _changes(model: nn.Module, wanted: Plans, inputs: Interval) -> dict[str, nn.
     functions |= _tables(model, calls, wanted)
     errors += [_unsupported(name, reason) for name, reason in dead.items()]
     errors += [_unsupported(*each) for each in _shared(model, calls, wanted)]
+    if exportable and (unknown := unknown_calls(calls, model)):
+        errors.append(_not_exportable(type(model).__name__, unknown))
     _raise(errors)
     return layers | {name: function.train(model.training) for name, function in functions.items()}
 
@@ -93,6 +100,15 @@ def _raise(errors: list[LowbitError]) -> None:
         raise type(errors[0])(message, found=found, remedy=" ".join(remedies))
     for error in errors:
         raise error
+
+
+def _not_exportable(name: str, unknown: list[str]) -> UnsupportedError:
+    return UnsupportedError(
+        f"to_graph has no operator for {len(unknown)} of the calls",
+        where=name,
+        found=", ".join(unknown),
+        remedy="Write them otherwise, or train without a file in the end: exportable=False.",
+    )
 
 
 def _unsupported(name: str, reason: str) -> UnsupportedError:
