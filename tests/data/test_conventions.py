@@ -264,7 +264,7 @@ def test_good_labels(dtype: str) -> None:
     assert found["samples"] == 9 and found["outside"] == 0
 
 
-@pytest.mark.parametrize("scale", [0, -1.0, np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("scale", [0, -1.0, np.nan, np.inf, 1e300, 1e-300, 10**400, "1/255", [1.0], 1j])
 def test_impossible_scales(scale: float) -> None:
     with pytest.raises(DataError, match="scale is impossible"):
         load(np.ones((2, 6)), scale=scale)

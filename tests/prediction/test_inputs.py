@@ -64,3 +64,11 @@ def test_what_does_not_fit(tmp_path: Path) -> None:
         np.savez(tmp_path / f"{name}.npz", x=array)
         with pytest.raises(error, match="sample"):
             api.predict(tmp_path / "net.txt", data=str(tmp_path / f"{name}.npz"))
+
+
+@pytest.mark.parametrize("index", [-1, 3, 10**30, 1.5, "1", None])
+def test_samples_that_are_not_there(index: int, tmp_path: Path) -> None:
+    lowbit.write(network((6, 5)), tmp_path / "net.txt")
+    np.savez(tmp_path / "a.npz", x=np.zeros((3, 6, 5)))
+    with pytest.raises(DataError, match="sample"):
+        api.predict(tmp_path / "net.txt", data=str(tmp_path / "a.npz"), index=index)

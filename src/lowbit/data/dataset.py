@@ -253,7 +253,7 @@ def _checked_limit(limit: int, name: str) -> int:
 
 
 def _checked_scale(scale: float, name: str) -> float:
-    if not _TINIEST <= scale <= _LARGEST:
+    if not isinstance(scale, int | float | np.number) or not _TINIEST <= scale <= _LARGEST:
         raise DataError("a scale is impossible", where=name, expected="a number above 0", found=str(scale))
     return scale
 

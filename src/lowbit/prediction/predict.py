@@ -160,8 +160,8 @@ def sample_of_data(
     Raises:
         DataError: there is no such sample, or it does not fit the network.
     """
-    if index < 0:
-        raise DataError("samples are counted from 0", where=data, found=str(index))
+    if not isinstance(index, int | np.integer) or index < 0:
+        raise DataError("samples are counted from 0", where=data, expected="0, 1, …", found=repr(index))
     network = NetworkInput.of(graph)
     found = load(data, split=split, normalize=normalize, scale=scale, network=network)
     if index >= len(found):
