@@ -84,6 +84,15 @@ def test_what_never_changes_and_zero_are_levels(scheme, bits, offset, value):
     assert np.allclose(found, [value, 0.0], rtol=1e-6, atol=1e-6 * abs(value))
 
 
+@pytest.mark.parametrize("target", [0.0, 2.0])
+@pytest.mark.parametrize(("scheme", "bits"), [("lq", 1), ("lq", 4), ("affine", 8)])
+def test_noise_that_stands_for_one_number_is_coded_as_that(scheme, bits, target):
+    values = target + np.random.default_rng(0).normal(0, 1e-20 if target == 0 else 1e-3, 1000)
+    encoding = encoded(values, np.full(1000, target), scheme=scheme, weight_bits=4, activation_bits=bits)
+    check_scheme(encoding)
+    assert np.allclose(encoding.decode(encoding.encode(values)), target, rtol=1e-6)
+
+
 @pytest.mark.parametrize("size", [1e-20, 1e-12, 1.0, 1e12])
 @pytest.mark.parametrize(("scheme", "bits"), [("lq", 1), ("lq", 3), ("affine", 4), ("affine", 8)])
 def test_sizes_make_no_difference(scheme, bits, size):

@@ -30,12 +30,14 @@ class Histogram:
         sums: float64 `[4, BINS]`: counts, sums of values, of targets, of squared targets.
         minimum: the smallest value seen; infinity when there was none.
         maximum: the largest value seen.
+        targets: the smallest and the largest target seen.
     """
 
     exponent: int = _SMALLEST
     sums: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros((len(_ROWS), BINS)))
     minimum: float = np.inf
     maximum: float = -np.inf
+    targets: tuple[float, float] = (np.inf, -np.inf)
 
     @property
     def count(self) -> int:
@@ -56,6 +58,7 @@ class Histogram:
             raise NumericError("values are not finite", expected="finite values", found="NaN or infinity")
         self.minimum = min(self.minimum, float(flat.min()))
         self.maximum = max(self.maximum, float(flat.max()))
+        self.targets = min(self.targets[0], float(goal.min())), max(self.targets[1], float(goal.max()))
         self._grow_to(_exponent_for(max(-self.minimum, self.maximum)))
         index = np.floor(np.ldexp(flat, _bin_shift(self.exponent))).astype(np.int64) + BINS // 2
         for row, weights in enumerate((None, flat, goal, goal * goal)):
@@ -68,6 +71,7 @@ class Histogram:
         self._grow_to(other.exponent)
         self.sums += widened.sums
         self.minimum, self.maximum = min(self.minimum, other.minimum), max(self.maximum, other.maximum)
+        self.targets = min(self.targets[0], other.targets[0]), max(self.targets[1], other.targets[1])
 
     def occupied(self) -> npt.NDArray[np.float64]:
         """Return the sums of the bins that hold something, `[4, used bins]`."""

@@ -224,9 +224,9 @@ def _in_units(weights: Integers, source: Encoding) -> tuple[Integers, int]:
     Sums shrink by the same power, so a scale times the unit and ``floor(T / unit)`` say exactly the same.
     """
     stepped = weights * level_step(source)
-    common = int(np.gcd.reduce(weights.reshape(-1), initial=0))
-    if not stepped.size or int(np.ptp(stepped.reshape(len(stepped), -1), axis=1).max()) <= 255:
+    if int(stepped.min(initial=0)) >= -128 and int(stepped.max(initial=0)) <= 127:
         return weights, 1
+    common = int(np.gcd.reduce(weights.reshape(-1), initial=0))
     unit = max(common & -common, 1)
     return weights // unit, unit
 

@@ -19,6 +19,8 @@ from lowbit.schemes import ACTIVATION_BOUND, Affine, LearnedBasis
 
 Array = npt.NDArray[np.float64]
 STEPS = 20
+_NOTHING = 1e-30
+"""Values below are zeros: float32 has no digits for the parts of a basis of that size."""
 
 
 def encode_activation(histogram: Histogram, plan: Plan) -> LearnedBasis | Affine:
@@ -27,6 +29,10 @@ def encode_activation(histogram: Histogram, plan: Plan) -> LearnedBasis | Affine
     One that never changes gets a uniform grid from zero to it, so that both are levels.
     """
     sums, low, high = _within(histogram, plan.percentile)
+    if max(-low, high) < _NOTHING:
+        low = high = 0.0
+    elif histogram.targets[0] == histogram.targets[1]:
+        low = high = histogram.targets[0]  # whatever arrives stands for this
     if low == high:
         ends = np.array([min(low, 0.0)]), np.array([max(high, 0.0)])
         constant = encoding_of_range(*ends, plan.activation_bits, symmetric=False)

@@ -56,15 +56,19 @@ def check_layers(network: Graph, layers: Sequence[Node], plan: Plan) -> None:
         TooLargeError: restoring layers takes more memory than `lowbit.budget` allows.
     """
     plans = {node.name: plan.for_layer(node.name) for node in network.nodes if is_layer(network, node)}
-    blocked = [f"{layer.name}: {why}" for layer in layers if (why := plans[layer.name].blocker())]
+    reasons = {layer.name: plans[layer.name].blocker(_groups(layer)) for layer in layers}
+    blocked = [f"{name}: {why}" for name, why in reasons.items() if why]
     if blocked:
         raise PlanError(
             "no engine runs what is planned",
             where=network.name,
-            expected="weight_bits up to 3 or activation_bits up to 7, with pow2",
             found=_listed(blocked),
         )
     _check_memory(network, plans)
+
+
+def _groups(layer: Node) -> int:
+    return int(layer.attributes.get("group", 1))  # type: ignore[arg-type]
 
 
 def _check_memory(network: Graph, plans: Mapping[str, Plan]) -> None:
@@ -72,7 +76,7 @@ def _check_memory(network: Graph, plans: Mapping[str, Plan]) -> None:
     limit, wanted = budget(), {}
     for layer in (node for node in network.nodes if node.name in plans):
         outputs, *window = (int(extent) for extent in network.constant(layer.inputs[1]).shape)
-        groups = int(layer.attributes.get("group", 1))  # type: ignore[arg-type]
+        groups = _groups(layer)
         size = groups * moment_bytes(prod(window), outputs // groups)
         if plans[layer.name].method != "plain" and size > limit:
             wanted[layer.name] = size

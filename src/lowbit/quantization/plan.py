@@ -134,14 +134,20 @@ class Plan:
         """Whether a layer's input gets a uniform grid."""
         return self.scheme == "affine" or self.activation_bits > BITS["lq"]["activation_bits"][1]
 
-    def blocker(self) -> str:
-        """Return why no engine runs layers with this plan, empty where nothing is in the way.
+    def blocker(self, groups: int) -> str:
+        """Return why no engine runs a layer of so many groups with this plan; empty where one does.
 
-        Bytes hold the factors of a product: an input of 8 bits has levels in steps of two, and 65 steps of
-        powers of two with both signs do not fit beside them.
+        Bytes hold the factors of a product. An input of 8 bits has levels in steps of two, and powers of two
+        up to 64 of both signs do not fit beside them; asymmetric codes of 8 bits, or of 7 beside such inputs,
+        are moved into bytes row by row, which groups have no sums for.
         """
-        bytes_and_powers = (self.scheme, self.weight_bits, self.activation_bits) == ("pow2", 4, 8)
-        return "pow2 weights of 4 bits beside inputs of 8 bits" if bytes_and_powers else ""
+        beside_bytes = self.activation_bits == 8
+        if self.scheme == "pow2" and self.weight_bits == 4 and beside_bytes:
+            return "pow2 weights of 4 bits beside inputs of 8 bits (weight_bits = 3 or activation_bits = 7)"
+        moved = self.scheme == "affine" and self.weight_bits + beside_bytes >= 8 and not self.symmetric
+        if moved and groups > 1 and not self.is_weight_only:
+            return f"asymmetric weights of {self.weight_bits} bits in groups (symmetric = true)"
+        return ""
 
     def __str__(self) -> str:
         """What a person would have to ask for: scheme, bits, method, samples, and what is not as usual."""

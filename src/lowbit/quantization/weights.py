@@ -83,7 +83,7 @@ def silenced(coded: CodedWeights, dead: npt.NDArray[np.bool_], plan: Plan) -> Co
     """Return weights whose `dead [o]` outputs are all zero.
 
     Every scheme has a level of zero, except a learned basis of one bit without an offset: its levels are
-    then as near to zero as float32 goes on to be exact.
+    then next to it. Scales are next to nothing, so that planes of floats cancel to nothing as well.
     """
     encoding, codes = coded.encoding, coded.codes.copy()
     if not dead.any():
@@ -92,6 +92,8 @@ def silenced(coded: CodedWeights, dead: npt.NDArray[np.bool_], plan: Plan) -> Co
         codes[dead] = 0
     elif isinstance(encoding, Affine):
         codes[dead] = np.broadcast_to(encoding.zero_point, len(codes))[dead, None]
+        alone = dead if encoding.channels == len(dead) else dead.all(keepdims=True)
+        encoding = replace(encoding, scale=np.where(alone, np.float32(_TINIEST), encoding.scale))
     else:
         encoding, code = _with_zero_rows(encoding, dead, plan.uses_weight_offset)
         codes[dead] = code
