@@ -333,7 +333,7 @@ def test_a_convolution_flattened_at_once(form: str, between: str, scheme: str) -
     graph.remove_unused()
     infer(graph)
     x = random.normal(size=(60, 3, 6, 6)).astype(np.float32)
-    low, _ = quantize(graph, x, Plan(scheme=scheme, weight_bits=4, activation_bits=4))
+    low, _ = quantize(graph, x, quick(scheme=scheme, weight_bits=4, activation_bits=4))
     exact, found = (evaluate(net, {"x": x})["y"] for net in (graph, low))
     assert ((found - exact) ** 2).mean() < 0.1 * exact.var()
     assert np.array_equal(Program(low).run(x), found)
@@ -359,7 +359,7 @@ def test_a_value_joined_with_itself(parts: tuple[str, ...], scheme: str) -> None
     infer(graph)
     x = random.normal(size=(60, 3, 6, 6)).astype(np.float32)
     bits = 8 if scheme == "affine" else 4
-    low, _ = quantize(graph, x, Plan(scheme=scheme, weight_bits=bits, activation_bits=bits))
+    low, _ = quantize(graph, x, quick(scheme=scheme, weight_bits=bits, activation_bits=bits))
     verify(low)
     exact, found = (evaluate(net, {"x": x})["y"] for net in (graph, low))
     assert ((found - exact) ** 2).mean() < 0.05 * exact.var()
