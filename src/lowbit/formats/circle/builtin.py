@@ -12,7 +12,8 @@ import numpy as np
 
 from lowbit.errors import UnsupportedError
 from lowbit.formats.circle import functions, maps, reductions
-from lowbit.formats.circle.importer import Importer, lengths_of, options_of, unsupported
+from lowbit.formats.circle.file_tensors import lengths_of, unsupported
+from lowbit.formats.circle.importer import Importer, options_of
 from lowbit.formats.circle.layers import THESIS_OPERATOR_NAME
 from lowbit.formats.circle.schema import (
     LAYER_OPERATORS,

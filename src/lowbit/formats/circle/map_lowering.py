@@ -6,7 +6,7 @@ import numpy as np
 
 from lowbit.errors import UnsupportedError
 from lowbit.formats.circle.exporter import Exporter
-from lowbit.formats.circle.importer import LOWEST
+from lowbit.formats.circle.file_tensors import LOWEST
 from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC, padding_of
 from lowbit.formats.circle.schema import (
     VALID,

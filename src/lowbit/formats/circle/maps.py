@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from lowbit.formats.circle import functions
-from lowbit.formats.circle.importer import LOWEST, Importer, options_of, unsupported
+from lowbit.formats.circle.file_tensors import LOWEST, unsupported
+from lowbit.formats.circle.importer import Importer, options_of
 from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC, same_pads
 from lowbit.formats.circle.schema import (
     SAME,

@@ -5,7 +5,8 @@ from math import prod
 
 import numpy as np
 
-from lowbit.formats.circle.importer import Importer, lengths_of, options_of, unsupported
+from lowbit.formats.circle.file_tensors import lengths_of, unsupported
+from lowbit.formats.circle.importer import Importer, options_of
 from lowbit.formats.circle.schema import Operator, ReducerOptions
 from lowbit.ir.graph import Shape
 
