@@ -365,3 +365,12 @@ def test_rows_that_are_no_samples(bits):
     x = random.normal(size=(24, 6)).astype(np.float32)
     low, _ = quantize(graph, x, Plan(scheme="affine", weight_bits=bits, activation_bits=bits))
     assert evaluate(low, {"x": x[:1]})["y"].shape == (4, 3)
+
+
+@pytest.mark.parametrize("scheme", ["lq", "affine"])
+def test_a_batch_of_one_unusual_sample(scheme):
+    graph = network(batch=1)
+    x = np.random.default_rng(0).normal(size=(40, WIDTHS[0])).astype(np.float32)
+    x[7] *= 1000
+    low, _ = quantize(graph, x, Plan(scheme=scheme, weight_bits=4, activation_bits=4))
+    assert np.isfinite(evaluate(low, {"x": x[:1]})["probabilities"]).all()

@@ -198,6 +198,8 @@ class _Work:
         values = self._coded.values(source), self._exact.values(source)
         for low, target, mask in zip(*values, usual, strict=True):
             _require_finite(target, source)
+            if not mask.any():
+                continue
             chosen = _sampled(int(mask.sum()) * target[0].size, share, random)
             histogram.update(low[mask].reshape(-1)[chosen], target[mask].reshape(-1)[chosen])
         if source in self._float.inputs and histogram.minimum == histogram.maximum == 0:
@@ -247,6 +249,8 @@ class _Work:
             pass
         error = ErrorSums()
         for exact, low, mask in zip(self._targets(layer), self._coded.values(output), usual, strict=True):
+            if not mask.any():  # a batch of one sample may have no usual one
+                continue
             positions = rows.choose(int(mask.sum()), share, random)
             error.add(*(rows.outputs(values[mask], positions) for values in (exact, low)))
         return error.relative()
@@ -266,6 +270,8 @@ class _Work:
         moments = [LinearMoments.empty(shape[2], shape[1]) for _ in range(shape[0])]
         share, usual = plan.patches / (self._count * rows.windows()), self._usual_samples(layer.inputs[0])
         for coded, target, mask in zip(self._coded.values(codes), self._targets(layer), usual, strict=True):
+            if not mask.any():  # a batch of one sample may have no usual one
+                continue
             positions = rows.choose(int(mask.sum()), share, random)
             levels = coded[mask] if encoding is None else encoding.levels()[0][coded[mask].astype(np.intp)]
             seen = rows.inputs(levels, positions)
