@@ -264,6 +264,13 @@ def test_good_labels(dtype: str) -> None:
     assert found["samples"] == 9 and found["outside"] == 0
 
 
+def test_what_a_scale_or_a_normalization_makes_too_large_is_refused() -> None:
+    samples = np.full((3, 6), 1e30)
+    for words in ({"scale": 1e30}, {"normalize": (0.0, 1e-30)}, {"normalize": (-3e38, 1e-1)}):
+        with pytest.raises(NumericError, match="sample 0"):
+            load(samples, **words)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("scale", [0, -1.0, np.nan, np.inf, 1e300, 1e-300, 10**400, "1/255", [1.0], 1j])
 def test_impossible_scales(scale: float) -> None:
     with pytest.raises(DataError, match="scale is impossible"):

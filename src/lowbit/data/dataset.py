@@ -150,11 +150,13 @@ def make_dataset(
     _check_samples(raw.samples, name)
     classes = None if raw.labels is None else _classes(raw.labels, len(raw.samples), name)
     chosen = slice(None) if limit is None else slice(_checked_limit(limit, name))
-    numbers, remark = _reals(raw, raw.samples[chosen], name, scale, network)
+    with np.errstate(over="ignore"):  # what is too large for float32 is refused as infinity
+        numbers, remark = _reals(raw, raw.samples[chosen], name, scale, network)
     pixels = remark == RESCALED
     if normalize is not None:
         mean, deviation = checked_normalize(normalize, name)
-        numbers, pixels = (numbers - np.float32(mean)) / np.float32(deviation), False
+        with np.errstate(over="ignore"):
+            numbers, pixels = (numbers - np.float32(mean)) / np.float32(deviation), False
         remark += f", then normalized with mean {mean!r} and deviation {deviation!r}"
     _check_finite(numbers, name)
     labels = None if classes is None else classes[chosen]
@@ -172,9 +174,9 @@ def _reals(
         return _float32(samples) * np.float32(_checked_scale(scale, name)), f"multiplied by {scale!r}"
     if kind not in "iu":
         return _float32(samples), f"{samples.dtype} as they are"
+    if integers is not None and integers.scale is None:
+        return _float32(samples), f"{samples.dtype} as they are"
     if integers is not None and not raw.pictures:
-        if integers.scale is None:
-            return _float32(samples), f"{samples.dtype} as they are"
         return _levels(samples, integers, name)
     if samples.dtype != np.uint8:
         raise misfit(
