@@ -44,11 +44,16 @@ def refuse_all(graph: Graph, refusals: Sequence[LowbitError]) -> None:
 def refused_ends(graph: Graph) -> Iterator[LowbitError]:
     """Yield what is wrong with inputs and outputs. An input that nothing reads does not count."""
     inputs = read_inputs(graph)
+    if not inputs:
+        yield _refusal(
+            graph, graph.outputs[0], "an output that is a constant", "one made of samples", "constants"
+        )
+        return
     if len(inputs) != 1 or len(graph.outputs) != 1:
         yield EngineError(
             "the engine runs networks with one input and one output",
             where=graph.name,
-            found=f"inputs {', '.join(inputs) or 'none'}; outputs {', '.join(graph.outputs)}",
+            found=f"inputs {', '.join(inputs)}; outputs {', '.join(graph.outputs)}",
             remedy="Export one output, or evaluate it with the reference.",
         )
         return
