@@ -125,7 +125,7 @@ class Program:
             EngineError: the engine does not run this graph, or the level is not available.
             TooLargeError: it would take more memory than it may; nothing was taken.
         """
-        if not isinstance(threads, int) or threads < 1:
+        if not isinstance(threads, int | np.integer) or threads < 1:
             raise EngineError(
                 "that many threads cannot be used", where="threads", expected="1 or more", found=repr(threads)
             )
