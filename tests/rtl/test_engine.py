@@ -33,6 +33,18 @@ SHAPES = [
     # The bits of a row number, of a slot and of an output all differ.
     {"rows": 8, "columns": 8, "a": 4, "b": 20, "classes": 2, "m": 3, "n": 5},
     {"rows": 2, "columns": 9, "a": 5, "b": 3, "classes": 2},
+    # The activation changes once, so that its index is a sign alone.
+    {
+        "rows": 3,
+        "columns": 2,
+        "a": 2,
+        "b": 2,
+        "classes": 2,
+        "m": 6,
+        "n": 0,
+        "reach": 9.0,
+        "function": "Sigmoid",
+    },
     # A class has more bits than a score.
     {"rows": 1, "columns": 1, "a": 1, "b": 1, "classes": 3, "m": 2, "n": 0, "reach": 0.6},
 ]

@@ -102,5 +102,5 @@ def saturate(m: Module, name: str, value: Value, bits: int) -> Value:
     sign, above = value[-1], value[bits - 1 : -1]
     inside = Signal(name=f"{name}_inside")
     m.d.comb += inside.eq(Mux(sign, above.all(), ~above.any()))
-    kept = Mux(inside, value[: bits - 1], sign.replicate(bits - 1) ^ ((1 << (bits - 1)) - 1))
+    kept = Mux(inside, value[: bits - 1], (~sign).replicate(bits - 1))  # of one bit, only the sign is kept
     return Cat(kept, sign).as_signed()
