@@ -113,6 +113,17 @@ def test_verdicts(agreement: float | None, snr: float | None, verdict: str) -> N
     json.loads(json.dumps(report.to_dict(), allow_nan=False))
 
 
+def test_a_line_says_what_is_less_than_good(capsys: pytest.CaptureFixture[str]) -> None:
+    from lowbit.cli.quantize import _end
+
+    _end(Report((), 1, 0.0, 0, 0.84, 9.0, 10), strict=True)
+    assert "only 84.0% of classes" in capsys.readouterr().err
+    _end(Report((), 1, 0.0, 0, None, 9.0, 10), strict=True)
+    assert "only 9.0 dB" in capsys.readouterr().err
+    _end(Report((), 1, 0.0, 0, 0.95, 9.0, 10), strict=True)
+    assert not capsys.readouterr().err
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("where", ["samples", "check"])
 def test_samples_that_are_not_finite_are_refused_before_work(network: Graph, bad: float, where: str) -> None:

@@ -137,7 +137,9 @@ def quantize(
 def _end(report: "Report", strict: bool) -> None:
     """Say where the network is not what it was made of; end with an exit code if that was asked for."""
     if report.verdict == "low":
-        progress.print("Not all is well: it often differs from the float network.", style="yellow")
+        classes = f"{report.agreement:.1%} of classes" if report.agreement is not None else ""
+        few = classes or f"{report.output_snr_db:.1f} dB of its output"
+        progress.print(f"Not all is well: only {few} agree with the float network.", style="yellow")
     if report.verdict != "broken":
         return
     what = (
