@@ -140,8 +140,7 @@ def squeeze_and_excite(gate: str, connected: bool) -> Graph:
     return graph
 
 
-@pytest.mark.parametrize("gate", ["Sigmoid", "HardSigmoid"])
-@pytest.mark.parametrize("connected", [False, True])
+@pytest.mark.parametrize(("gate", "connected"), [("Sigmoid", False), ("HardSigmoid", True)])
 def test_squeeze_and_excite_in_every_scheme(gate: str, connected: bool) -> None:
     graph = squeeze_and_excite(gate, connected)
     x = np.random.default_rng(6).normal(size=(64, 3, 6, 6)).astype(np.float32)
