@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lowbit.data import load
-from lowbit.errors import DataError, FileError, MissingExtra, NumericError, PlanError
+from lowbit.errors import DataError, FileError, MissingExtra, NumericError, PlanError, UnsupportedError
 
 pytest.importorskip("lightning_fabric")
 
@@ -183,6 +183,13 @@ def test_the_curve_goes_to_tensorboard_on_request(tmp_path: Path, monkeypatch: p
     pytest.importorskip("tensorboard")
     train(recipe(epochs=1), made(), out=tmp_path / "run", tensorboard=True)
     assert list((tmp_path / "run").glob("events.out.tfevents*"))
+
+
+def test_a_sign_of_inputs_that_are_never_negative_is_refused_before_training(tmp_path: Path) -> None:
+    plan = {"conv1": {"weight": "binary", "activation": "binary"}}
+    with pytest.raises(UnsupportedError, match=r"conv1: .*the network's input is never negative"):
+        train(recipe(plan=plan), made(), out=tmp_path / "run")
+    train(recipe(plan=plan, normalize=[0.2, 0.3], epochs=1), made(), out=tmp_path / "run")
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

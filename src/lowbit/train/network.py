@@ -7,23 +7,26 @@ from torch import Tensor, nn
 
 from lowbit.errors import PlanError
 from lowbit.nn import Network, Plan, prepare
+from lowbit.nn.ranges import ANYTHING, Interval
 from lowbit.train.checkpoint import read_tensors
 from lowbit.train.recipe import Recipe
 from lowbit.train.result import WEIGHTS, find_run
 from lowbit.zoo import network
 
 
-def build(recipe: Recipe, folder: Path) -> tuple[nn.Module, list[str]]:
+def build(recipe: Recipe, folder: Path, inputs: Interval = ANYTHING) -> tuple[nn.Module, list[str]]:
     """Return the module of a recipe with the weights it starts with, and what of them is new.
 
     Args:
         recipe: what to build; torch's generator draws weights that are not given.
         folder: of the run, beside which others are looked for.
+        inputs: the least and the largest value of an input of the network.
 
     Raises:
         PlanError: network, plan or parent do not exist or do not fit.
+        UnsupportedError: a layer cannot be what the plan says, as a sign of inputs that are never negative.
     """
-    module = _drawn(recipe)
+    module = _drawn(recipe, inputs)
     if not recipe.initial:
         return module, []
     run = find_run(recipe.initial, folder, "initial")
@@ -61,10 +64,10 @@ def _load(module: nn.Module, weights: dict[str, Tensor], where: str) -> list[str
     return [name for name in state if name not in weights]
 
 
-def _drawn(recipe: Recipe) -> nn.Module:
+def _drawn(recipe: Recipe, inputs: Interval = ANYTHING) -> nn.Module:
     """Return the module with weights from torch's generator."""
     module = Network(network(recipe.network))
-    prepare(module, Plan.of(recipe.plan))
+    prepare(module, Plan.of(recipe.plan), inputs=inputs)
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 

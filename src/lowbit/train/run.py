@@ -20,7 +20,7 @@ from lowbit.train.network import build, teacher
 from lowbit.train.popcount import count_signs
 from lowbit.train.recipe import Optimizer, Recipe
 from lowbit.train.result import CHECKPOINT
-from lowbit.train.samples import Samples, Splits, samples_of
+from lowbit.train.samples import Samples, Splits, input_range, samples_of
 from lowbit.train.views import Taught
 from lowbit.zoo import network
 
@@ -126,7 +126,7 @@ def prepare_run(recipe: Recipe, data: Splits, folder: Path, device: str) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     shape = network(recipe.network).input_shape
-    module, new = build(recipe, folder)
+    module, new = build(recipe, folder, input_range(data.train.samples, recipe.normalize))
     teaching = teacher(recipe, folder)
     train_samples = samples_of(data.train, shape, recipe.normalize, fabric.device)
     test_samples = samples_of(data.test, shape, recipe.normalize, fabric.device)

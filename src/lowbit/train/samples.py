@@ -86,6 +86,13 @@ def samples_of(
     return Samples(numbers.to(device), torch.from_numpy(dataset.labels).to(device), normalize, shape)
 
 
+def input_range(samples: npt.NDArray[np.float32], normalize: tuple[float, ...]) -> tuple[float, float]:
+    """Return the least and the largest value of a network's input; augmentation adds zeros to pictures."""
+    mean, deviation = normalize or (0.0, 1.0)
+    least, most = min(float(samples.min()), 0.0), max(float(samples.max()), 0.0)
+    return (least - mean) / deviation, (most - mean) / deviation
+
+
 def _bytes(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
     """Return what were bytes as bytes again: a quarter of the memory."""
     if samples.min() < 0 or samples.max() > 1:
