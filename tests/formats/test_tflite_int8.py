@@ -238,3 +238,12 @@ def test_sparse_and_empty_constants_are_no_damage() -> None:
                 read_content(changed, "net.tflite")
         else:
             read(changed)
+
+
+def test_a_variable_is_unsupported() -> None:
+    author = Author(np.random.default_rng(0))
+    x, state, y = (author.tensor((1, 4), "float32") for _ in range(3))
+    author.tensors[state] = replace(author.tensors[state], is_variable=True)
+    author.operator("ADD", (x, state), y, AddOptions())
+    with pytest.raises(UnsupportedError, match="variables that live"):
+        read_content(author.content(x, y), "net.tflite")

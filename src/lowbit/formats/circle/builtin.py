@@ -51,6 +51,17 @@ def check_operators(structure: Structure) -> None:
             found=", ".join(f"{name} ({count})" for name, count in sorted(counts.items())),
             remedy="Export the network without them, or report which network needs them.",
         )
+    _check_variables(structure)
+
+
+def _check_variables(structure: Structure) -> None:
+    for number, operator in enumerate(structure.subgraph.operators):
+        kept = [index for index in operator.inputs if index >= 0 and structure.tensor(index).is_variable]
+        if kept:
+            what = "variables that live from one call to the next are not supported"
+            raise unsupported(
+                what, structure.place(number), "tensors of one call", structure.tensor(kept[0]).name
+            )
 
 
 def import_builtin(importer: Importer, name: str, operator: Operator, place: str) -> None:

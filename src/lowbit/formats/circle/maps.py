@@ -101,7 +101,9 @@ def transpose(importer: Importer, operator: Operator, place: str) -> None:
     """TRANSPOSE: from one layout of maps to the other it disappears."""
     source, output = operator.inputs[0], operator.outputs[0]
     order = importer.constant(operator.inputs[1])
-    perm = () if order is None else tuple(int(axis) for axis in order.reshape(-1))
+    if order is None:
+        raise unsupported("a computed order of axes is not supported", place, "a constant", "a tensor")
+    perm = tuple(int(axis) for axis in order.reshape(-1))
     rank = len(importer.tensor(source).shape)
     require(sorted(perm) == list(range(rank)), "an order of axes is none", place, f"0 to {rank - 1}", perm)
     if perm == TO_NCHW and importer.is_map(source):

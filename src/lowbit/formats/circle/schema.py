@@ -328,6 +328,7 @@ class Tensor:
     quantization: QuantizationParameters | None = table(QuantizationParameters)
     shape_signature: tuple[int, ...] = integers(slot=7)
     sparsity: Sparsity | None = table(Sparsity, slot=6)
+    is_variable: bool = scalar("?", False, slot=5)
 
 
 @dataclass(frozen=True)

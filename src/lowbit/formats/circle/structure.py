@@ -204,7 +204,8 @@ def _check_order(structure: Structure) -> None:
     count = len(subgraph.tensors)
     for index in (*subgraph.inputs, *subgraph.outputs):
         require(0 <= index < count, "a tensor index is out of range", where, f"0 to {count - 1}", index)
-    known = set(structure.constants)
+    variables = {index for index, tensor in enumerate(subgraph.tensors) if tensor.is_variable}
+    known = variables | set(structure.constants)
     for index in subgraph.inputs:
         require(
             index not in known,
@@ -227,7 +228,8 @@ def _check_order(structure: Structure) -> None:
             )
         for index in operator.outputs:
             require(0 <= index < count, "a tensor index is out of range", place, f"0 to {count - 1}", index)
-            require(index not in known, "a tensor is computed twice", place, "one producer", index)
+            once = index not in known or index in variables
+            require(once, "a tensor is computed twice", place, "one producer", index)
             known.add(index)
     for index in subgraph.outputs:
         require(index in known, "an output is never computed", where, "a producer", index)
