@@ -2,7 +2,7 @@
 
 What is expected of each:
 
-* a refusal is one of `lowbit.errors`; anything else that is raised is a fault;
+* a refusal is one of `lowbit.errors`, raised for a reason and not for another exception; all else is a fault;
 * the float network gives what ONNX Runtime gives, within `FLOAT` of the largest number and `NOISE` times
   what a change of the input in its sixth digit does;
 * a network of 8 bits gives about what the float network gives: it has no reason not to;
@@ -77,7 +77,7 @@ class Outcome:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count a stage; an error of ours is a refusal, any other a fault."""
+        """Count a stage; an error of ours is a refusal, any other a fault, also one that ours hides."""
         self.runs[name] += 1
         try:
             with warnings.catch_warnings():
@@ -85,6 +85,8 @@ class Outcome:
                 yield
         except LowbitError as error:
             self.refusals.append((name, str(error)))
+            if error.__cause__ is not None and not isinstance(error.__cause__, LowbitError):
+                self.faults.append((name, f"a refusal for {error.__cause__!r}"))
         except AssertionError as error:
             self.faults.append((name, str(error)))
         except Exception as error:
