@@ -166,3 +166,15 @@ def test_a_layer_of_rows_that_others_read_stays() -> None:
     graph.outputs = ("y", "other")
     infer(graph)
     assert run_passes(graph, [rows_to_convolution]).modified == ()
+
+
+@pytest.mark.parametrize("bounds", [(), ("",), ("", "")])
+def test_a_clip_between_no_bounds_is_nothing(bounds: tuple[str, ...]) -> None:
+    graph = Graph("clip", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 3))})
+    graph.nodes = [
+        Node("Tanh", ("x",), ("a",), {}, "before"),
+        Node("Clip", ("a", *bounds), ("b",), {}, "clip"),
+        Node("Relu", ("b",), ("y",), {}, "behind"),
+    ]
+    infer(graph)
+    assert [node.op for node in run_passes(graph, [fold_constants]).graph.nodes] == ["Tanh", "Relu"]

@@ -125,6 +125,8 @@ def _clip(exporter: Exporter, node: Node) -> None:
     if operator is not None:
         _elementwise(operator, count=1)(exporter, node)
         return
+    if low is None and high is None:
+        raise UnsupportedError("a Clip without bounds", where=node.name, expected="a bound", found="none")
     as_map = exporter.is_map(node.inputs[0])
     source = exporter.map(node.inputs[0]) if as_map else exporter.tensor(node.inputs[0])
     output = exporter.map_output(node.outputs[0]) if as_map else exporter.tensor(node.outputs[0])

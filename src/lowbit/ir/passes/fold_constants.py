@@ -71,7 +71,7 @@ def _skip_identity(graph: Graph, name: str) -> None:
     node = next(node for node in graph.nodes if node.name == name)
     source, target = node.inputs[0], node.outputs[0]
     is_output = target in graph.outputs
-    if node.op != "Identity" or (is_output and (graph.producer(source) is None or source in graph.outputs)):
+    if not _is_identity(node) or (is_output and (graph.producer(source) is None or source in graph.outputs)):
         return
     old, new = (source, target) if is_output else (target, source)
     graph.nodes = [
@@ -83,6 +83,11 @@ def _skip_identity(graph: Graph, name: str) -> None:
         for other in graph.nodes
         if other is not node
     ]
+
+
+def _is_identity(node: Node) -> bool:
+    """Return whether a node gives what it reads: an Identity, or a Clip between no bounds."""
+    return not node.domain and (node.op == "Identity" or (node.op == "Clip" and not any(node.inputs[1:])))
 
 
 fold_constants = Pass("fold-constants", _apply)
