@@ -1,11 +1,10 @@
 """Plans a graph: which operation of the engine runs each node, with constants ready at load.
 
-One table keyed by operator. Weights of low-bit layers stay packed: nothing here unpacks them unless
-the int8 path was chosen.
+What each operator becomes is in `lowbit.program.lowerings`.
 """
 
 from collections.abc import Callable, Mapping
-from math import inf, prod
+from math import prod
 from typing import NoReturn
 
 import numpy as np
@@ -13,37 +12,22 @@ import numpy.typing as npt
 
 from lowbit.budget import check_budget
 from lowbit.errors import EngineError, GraphError, LowbitError, TooLargeError, UnsupportedError
-from lowbit.ir import Graph, Node, Value, run_passes
+from lowbit.ir import Graph, Node, run_passes
 from lowbit.ir.graph import Shape
-from lowbit.ir.infer import call_of
 from lowbit.ir.passes import MAP_FORM, fold_pads, fuse_linear, has_lines, is_linear
-from lowbit.ir.window import Window
 from lowbit.program.elementwise import (
-    ARITHMETIC,
-    FUNCTIONS,
     Emit,
-    lower_arithmetic,
-    lower_clip,
-    lower_function,
 )
 from lowbit.program.layers import (
     Constants,
-    affine_convolution,
-    affine_layer,
     columns_by_pixels,
-    is_weight_only,
-    lq_convolution,
-    lq_layer,
-    weight_only_convolution,
-    weight_only_layer,
 )
+from lowbit.program.lowerings import LOWERINGS
 from lowbit.program.refusals import REMEDY, read_inputs, refuse_all, refused_ends, refused_values
-from lowbit.program.representation import MOVES, PLANE_BITS, Bytes, byte_of_code, plane_values
+from lowbit.program.representation import PLANE_BITS, Bytes, byte_of_code, plane_values
 from lowbit.program.steps import ProgramPlan, Step, constant_bytes
-from lowbit.program.windows import table_bytes, window_constants, window_of
-from lowbit.schemes import Affine, Encoding
+from lowbit.schemes import Encoding
 
-Lower = Callable[["Planner", Node], None]
 Lengths = tuple[int, int, int]
 
 
@@ -143,7 +127,7 @@ class Planner:
 
     def lower(self, node: Node) -> None:
         """Add the steps of one node."""
-        lowering = _LOWERINGS.get((node.domain, node.op))
+        lowering = LOWERINGS.get((node.domain, node.op))
         if lowering is None:
             self.refuse(node, f"the operator {node.op}")
         lowering(self, node)
@@ -406,7 +390,7 @@ class Planner:
         raise EngineError(
             f"the engine does not run {what}",
             where=f"{self.graph.name}/{node.name} ({node.op})",
-            expected=", ".join(sorted({name for _, name in _LOWERINGS})),
+            expected=", ".join(sorted({name for _, name in LOWERINGS})),
             remedy=REMEDY,
         )
 
@@ -427,214 +411,6 @@ class Planner:
         self.codes[name] = table
 
 
-def _encode(planner: Planner, node: Node) -> None:
-    name = node.outputs[0]
-    encoding = planner.encoding(name)
-    given = [planner.graph.constant(name) for name in node.inputs[1:] if name]
-    if isinstance(encoding, Affine) and not given:
-        scale, zero = float(encoding.scale[0]), float(encoding.zero_point[0])
-        planner.add_elementwise(
-            node, "encode_affine", scale=scale, zero=zero, top=float((1 << encoding.bits) - 1)
-        )
-        return
-    thresholds = given[0] if given else encoding.thresholds()[0]
-    codes = encoding.code_of_rank()[0]
-    if name in planner.planes:
-        if len(planner.graph.value(name).shape) == 4:
-            planner.map(node.inputs[0])  # planes are never rearranged
-        planner.add_elementwise(node, "encode_planes", thresholds=thresholds, table=codes)
-    else:
-        table = byte_of_code(encoding, name)[codes]
-        planner.add_elementwise(node, "encode_bytes", thresholds=thresholds, table=table)
-
-
-def _decode(planner: Planner, node: Node) -> None:
-    encoding = planner.encoding(node.inputs[0])
-    if node.inputs[0] in planner.planes:
-        planner.add_elementwise(node, "decode", table=encoding.decode(np.arange(1 << encoding.bits)))
-        return
-    byte = byte_of_code(encoding, node.inputs[0])
-    table = np.zeros(256, np.float32)
-    table[byte] = encoding.decode(np.arange(len(byte)))
-    planner.add_elementwise(node, "decode", table=table)
-
-
-def _check_size(planner: Planner, node: Node, window: Window | None = None) -> None:
-    """Refuse a low-bit layer whose constants would take more than the budget on the way to the engine."""
-    weights = [int(extent) for extent in planner.shape(node.inputs[1])]
-    encoding = planner.graph.value(node.outputs[0]).encoding
-    tables = (
-        0
-        if window is None
-        else table_bytes(window, weights[0], 0 if encoding is None else 1 << encoding.bits)
-    )
-    check_budget(
-        _EXPANDED * prod(weights) + tables, f"{planner.graph.name}/{node.name}", "the layer's constants"
-    )
-
-
-def _lq(planner: Planner, node: Node) -> None:
-    _check_size(planner, node)
-    if is_weight_only(planner.graph, node):
-        constants = weight_only_layer(planner.graph, node)
-        planner.add_layer(node, "weight_only_fully_connected", "float input", constants)
-        activate_output(planner, node)
-        return
-    operation, constants, why = lq_layer(planner.graph, node, planner.planes)
-    planner.add_layer(node, operation, why, constants)
-    activate_output(planner, node)
-
-
-def activate_output(planner: Planner, node: Node) -> None:
-    """Add the activation of a layer whose output stays float."""
-    activation = str(node.attributes.get("activation", "none"))
-    if activation == "none" or planner.graph.value(node.outputs[0]).encoding is not None:
-        return
-    operation, constants = _FUNCTIONS[activation]
-    planner.append(node, operation, **constants)
-
-
-def _affine(planner: Planner, node: Node) -> None:
-    planner.add_layer(node, "byte_fully_connected", "8-bit codes", affine_layer(planner.graph, node))
-
-
-def _gemm(planner: Planner, node: Node) -> None:
-    if not is_linear(planner.graph, node):
-        planner.refuse(node, "a product of two computed values")
-    weights, bias = (np.ascontiguousarray(planner.graph.constant(name)) for name in node.inputs[1:])
-    planner.add_layer(node, "float_fully_connected", "", {"weights": weights, "bias": bias})
-
-
-def _activation(planner: Planner, node: Node) -> None:
-    source, target = (planner.graph.value(name) for name in (node.inputs[0], node.outputs[0]))
-    if source.encoding is None:
-        operation, constants = _FUNCTIONS[node.op.lower()]
-        planner.add_elementwise(node, operation, **constants)
-        return
-    planner.add_elementwise(node, "look_up", table=_code_table(planner, node, source, target))
-
-
-def _code_table(planner: Planner, node: Node, source: Value, target: Value) -> object:
-    """Return the output byte of every input byte, by the reference evaluator itself."""
-    from lowbit.ir.reference import evaluate_node
-
-    before, after = planner.encoding(source.name), planner.encoding(target.name)
-    codes = np.arange(1 << before.bits, dtype=np.uint8)
-    (result,) = evaluate_node(planner.graph, node, {source.name: codes})
-    table = np.zeros(256, np.uint8)
-    table[byte_of_code(before, source.name)] = byte_of_code(after, target.name)[result.astype(np.intp)]
-    return table
-
-
-def _softmax(planner: Planner, node: Node) -> None:
-    shape, axis = planner.graph.value(node.inputs[0]).shape, node.attributes.get("axis", -1)
-    if len(shape) != 2 or axis not in (-1, 1):
-        planner.refuse(node, "a softmax over anything but the last of two axes")
-    planner.add(node, "softmax", logarithm=node.op == "LogSoftmax")
-
-
-def _move(planner: Planner, node: Node) -> None:
-    before, after = (planner.graph.value(name).shape for name in (node.inputs[0], node.outputs[0]))
-    if before[0] != after[0]:
-        planner.refuse(node, "a change of the batch")
-    planner.alias(node)
-
-
-def _transpose(planner: Planner, node: Node) -> None:
-    shape, order = planner.shape(node.inputs[0]), call_of(planner.graph, node).integers("perm")
-    order = order or tuple(range(len(shape)))[::-1]
-    if order[0] != 0:
-        planner.refuse(node, "a transposition of the batch")
-    if [axis for axis in order if shape[axis] != 1] == [n for n, length in enumerate(shape) if length != 1]:
-        planner.alias(node)
-        return
-    planner.add_transposed(node, order)
-
-
-def _lq_convolution(planner: Planner, node: Node) -> None:
-    window = _convolution_window(planner, node, planner.graph.value(node.inputs[1]).shape[1:3])
-    _check_size(planner, node, window)
-    if is_weight_only(planner.graph, node):
-        constants = weight_only_convolution(planner.graph, node, window)
-        planner.add_map(node, "float_convolution", "float input: weights are decoded at load", **constants)
-        activate_output(planner, node)
-        return
-    operation, constants, why = lq_convolution(planner.graph, node, window, planner.planes)
-    planner.add_map(node, operation, why, **constants)
-    activate_output(planner, node)
-
-
-def _affine_convolution(planner: Planner, node: Node) -> None:
-    window = _convolution_window(planner, node, planner.graph.value(node.inputs[1]).shape[1:3])
-    _check_size(planner, node, window)
-    constants = affine_convolution(planner.graph, node, window)
-    planner.add_map(node, "byte_convolution", "8-bit codes", **constants)
-
-
-def _convolution(planner: Planner, node: Node) -> None:
-    graph = planner.graph
-    if any(planner.computed(name) for name in node.inputs[1:]):
-        planner.refuse(node, "a convolution by a computed value")
-    weights = graph.constant(node.inputs[1])
-    if weights.ndim != 4:
-        planner.refuse(node, "a convolution over anything but two axes")
-    window = _convolution_window(planner, node, weights.shape[2:])
-    biased = len(node.inputs) > 2 and node.inputs[2]
-    bias = graph.constant(node.inputs[2]) if biased else np.zeros(len(weights), np.float32)
-    rows = np.ascontiguousarray(weights.transpose(0, 2, 3, 1).reshape(len(weights), -1), np.float32)
-    group = node.attributes.get("group", 1)
-    planner.add_map(
-        node, "float_convolution", **window_constants(window), group=group, weights=rows, bias=bias
-    )
-
-
-def _convolution_window(planner: Planner, node: Node, kernel: tuple[int | str, ...]) -> Window:
-    shape = planner.graph.value(node.inputs[0]).shape
-    return window_of(node, shape, tuple(int(extent) for extent in kernel))
-
-
-def _pool_window(planner: Planner, node: Node) -> Window:
-    shape = planner.graph.value(node.inputs[0]).shape
-    if len(shape) != 4:
-        planner.refuse(node, "pooling over anything but two axes")
-    kernel = shape[2:] if node.op.startswith("Global") else node.attributes["kernel_shape"]
-    return window_of(node, shape, tuple(int(extent) for extent in kernel))  # type: ignore[union-attr]
-
-
-def _max_pool(planner: Planner, node: Node) -> None:
-    encoding = planner.graph.value(node.inputs[0]).encoding
-    ranks = np.zeros(0, np.uint8)
-    if encoding is not None and node.inputs[0] in planner.planes:
-        codes = encoding.code_of_rank()[0]
-        ranks = np.empty(len(codes), np.uint8)
-        ranks[codes] = np.arange(len(codes), dtype=np.uint8)
-    planner.add_map(node, "max_pool", **window_constants(_pool_window(planner, node)), ranks=ranks)
-
-
-def _average_pool(planner: Planner, node: Node) -> None:
-    window = window_constants(_pool_window(planner, node))
-    planner.add_map(
-        node, "average_pool", **window, count_all=bool(node.attributes.get("count_include_pad", 0))
-    )
-
-
-def _batch_normalization(planner: Planner, node: Node) -> None:
-    scale, bias, mean, variance = (
-        planner.graph.constant(name).astype(np.float64) for name in node.inputs[1:]
-    )
-    factor = scale / np.sqrt(variance + float(node.attributes.get("epsilon", 1e-5)))  # type: ignore[arg-type]
-    shift = (bias - mean * factor).astype(np.float32)
-    add = planner.add if len(planner.graph.value(node.inputs[0]).shape) == 2 else planner.add_map
-    add(node, "scale_channels", scale=factor.astype(np.float32), shift=shift)
-
-
-def _concat(planner: Planner, node: Node) -> None:
-    axis = call_of(planner.graph, node).integer("axis") % len(planner.shape(node.outputs[0]))
-    if axis == 0 or not all(planner.computed(name) for name in node.inputs):
-        planner.refuse(node, "a concatenation of samples or of constants")
-    planner.join(node, axis)
-
-
 def _once(row: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
     """Return what every repetition along leading axes has, if it is worth a loop or one number; else all."""
     kept = row
@@ -647,40 +423,7 @@ def _once(row: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
 # What passes may rewrite to something that the engine has.
 _REWRITTEN = ("Gemm", "Identity", "MatMul", "Pad", "Squeeze", "Transpose", "Unsqueeze")
 
-_EXPANDED = 16  # bytes of a weight while its integers are worked with
 _TILE = 32  # numbers of a constant that are worth a loop of their own
 
 # What NumPy and Python raise for what a lowering did not expect.
 _FOREIGN = (ValueError, TypeError, LookupError, ArithmeticError, AssertionError)
-
-# Activations on floats, by the name that a layer gives them and an operator has in lower case.
-_FUNCTIONS: dict[str, tuple[str, dict[str, object]]] = {
-    "relu": ("clip", {"low": 0.0, "high": inf}),
-    "relu6": ("clip", {"low": 0.0, "high": 6.0}),
-    "hardtanh": ("clip", {"low": -1.0, "high": 1.0}),
-    "tanh": ("activate", {"function": "tanh"}),
-    "sigmoid": ("activate", {"function": "sigmoid"}),
-}
-
-_LOWERINGS: dict[tuple[str, str], Lower] = {
-    **dict.fromkeys([("lowbit", "LQConv"), ("lowbit", "Pow2Conv")], _lq_convolution),
-    ("lowbit", "Pow2FullyConnected"): _lq,
-    ("lowbit", "AffineConv"): _affine_convolution,
-    ("", "Conv"): _convolution,
-    ("", "BatchNormalization"): _batch_normalization,
-    ("", "Concat"): _concat,
-    ("", "Transpose"): _transpose,
-    **dict.fromkeys([("", "MaxPool"), ("", "GlobalMaxPool")], _max_pool),
-    **dict.fromkeys([("", "AveragePool"), ("", "GlobalAveragePool")], _average_pool),
-    ("lowbit", "Encode"): _encode,
-    ("lowbit", "Decode"): _decode,
-    ("lowbit", "LQFullyConnected"): _lq,
-    ("lowbit", "AffineFullyConnected"): _affine,
-    ("", "Gemm"): _gemm,
-    ("", "Clip"): lower_clip,
-    **dict.fromkeys([("", "Relu"), ("", "Tanh"), ("", "Sigmoid")], _activation),
-    **dict.fromkeys([("", name) for name in ARITHMETIC], lower_arithmetic),
-    **dict.fromkeys([("", "Softmax"), ("", "LogSoftmax")], _softmax),
-    **dict.fromkeys([("", name) for name in MOVES], _move),
-    **dict.fromkeys([("", name) for name in FUNCTIONS], lower_function),
-}
