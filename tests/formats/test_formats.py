@@ -4,7 +4,7 @@ import pytest
 
 from lowbit.errors import GraphError, ModelFormatError, UnsupportedError, WriteError
 from lowbit.formats import read_model, write_model
-from lowbit.ir import to_text
+from lowbit.ir import Value, to_text
 from tests.ir.networks import lowbit_mlp
 
 
@@ -44,3 +44,13 @@ def test_text_that_is_not_utf8(tmp_path) -> None:
     with pytest.raises(ModelFormatError, match="UTF-8") as error:
         read_model(path)
     assert str(path) in error.value.where and error.value.remedy
+
+
+@pytest.mark.parametrize("suffix", [".circle", ".onnx", ".txt"])
+def test_inputs_that_nothing_reads_are_left_out(tmp_path, suffix: str) -> None:
+    graph, path = lowbit_mlp(), tmp_path / f"m{suffix}"
+    graph.add(Value("unused", "float32", ("n", 3)))
+    graph.inputs = ("unused", *graph.inputs)
+    write_model(graph, path)
+    again = read_model(path)
+    assert again.inputs == ("x",) and "unused" not in again.values

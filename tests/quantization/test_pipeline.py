@@ -1,6 +1,7 @@
 """Float graph in, low-bit graph out: structure, accuracy, determinism and refusals."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -374,3 +375,15 @@ def test_a_batch_of_one_unusual_sample(scheme):
     x[7] *= 1000
     low, _ = quantize(graph, x, Plan(scheme=scheme, weight_bits=4, activation_bits=4))
     assert np.isfinite(evaluate(low, {"x": x[:1]})["probabilities"]).all()
+
+
+@pytest.mark.parametrize("bounds", [("", "high"), ("low",), ("low", ""), ("", "")])
+def test_a_clip_without_a_bound_is_quantized(samples, bounds):
+    graph = network()
+    graph.add_constant("low", np.float32(-0.5))
+    graph.add_constant("high", np.float32(0.7))
+    for at, node in enumerate(graph.nodes):
+        if node.op == "Tanh":
+            graph.nodes[at] = replace(node, op="Clip", inputs=(*node.inputs, *bounds))
+    low, _ = quantize(graph, samples, Plan(weight_bits=2, activation_bits=2))
+    assert np.isfinite(evaluate(low, {"x": samples[:4]})["probabilities"]).all()
