@@ -65,10 +65,14 @@ def agreement(module: nn.Module, model: Path, samples: Samples) -> dict[str, Any
 
 def _add_engine(result: dict[str, Any], engine: Program, graph: Graph, x: Floats, codes: Codes) -> None:
     traced = engine.trace(x)
-    for layer, wanted in codes.items():
-        found = traced[_source(graph, layer, traced)]
-        _add(result, "codes_engine", found.reshape(wanted.shape) != wanted)
-        _add(result, "codes", np.ones(wanted.shape, bool))
+    for layer, ranks in codes.items():
+        name = _source(graph, layer, traced)
+        encoding = graph.value(name).encoding
+        assert encoding is not None
+        levels = encoding.integer_levels()[0]  # of two codes with one level, either may stand
+        wanted = levels[encoding.code_of_rank()[0]][ranks]
+        _add(result, "codes_engine", levels[traced[name]].reshape(ranks.shape) != wanted)
+        _add(result, "codes", np.ones(ranks.shape, bool))
 
 
 def _engine(graph: Graph, result: dict[str, Any]) -> Program | None:
