@@ -87,7 +87,8 @@ def shell(text: str, **environment: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("line", "code", "text"),
     [
-        ("lowbit inspect {} | head -n 1; exit ${{PIPESTATUS[0]}}", 141, ""),
+        # A writer that is done before its reader leaves has not been left.
+        ("lowbit inspect {} | head -n 1; [[ ${{PIPESTATUS[0]}} =~ ^(0|141)$ ]]", 0, ""),
         ("lowbit inspect {} --json | true; exit ${{PIPESTATUS[0]}}", 141, ""),
         ("lowbit inspect {} >/dev/full", 3, "No space left"),
         ("lowbit inspect {} --json >/dev/full", 3, "No space left"),

@@ -26,12 +26,13 @@ def random_graph(
     function: str = "Tanh",
     seed: int = 0,
 ) -> Graph:
-    """Return a fixed-point graph of one separable transform with weights in [-reach, reach]."""
+    """Return a fixed-point graph of one separable transform, weights in [-reach, reach] and in the format."""
+    least, most = -(2.0 ** (m - 1)), 2.0 ** (m - 1) - 2.0**-n
     random, graph = np.random.default_rng(seed), Graph("lst", ("x",), ("scores",))
     graph.add(Value("x", "float32", ("n", rows, columns)))
 
     def constant(name: str, *shape: int) -> str:
-        return graph.add_constant(name, random.uniform(-reach, reach, shape))
+        return graph.add_constant(name, random.uniform(-reach, reach, shape).clip(least, most))
 
     def add(
         op: str, inputs: tuple[str, ...], output: str, shape: tuple[int, ...], **attributes: object

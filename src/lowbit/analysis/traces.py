@@ -61,7 +61,13 @@ def _reference(graph: Graph) -> Trace:
 
 def _engine(graph: Graph) -> Trace:
     program, source = Program(graph), graph.inputs[0]
-    return lambda samples: {source: samples, **program.trace(np.require(samples, np.float32, ("C", "A")))}
+
+    def run(samples: Samples) -> Values:
+        made = program.trace(np.require(samples, np.float32, ("C", "A")))
+        # A plan may bring the graph to another form, whose values have names of their own.
+        return {source: samples, **{name: array for name, array in made.items() if name in graph.values}}
+
+    return run
 
 
 def _onnxruntime(graph: Graph) -> Trace:
