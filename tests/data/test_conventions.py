@@ -10,7 +10,7 @@ import lowbit
 from lowbit.api import load_samples
 from lowbit.data import Dataset, NetworkInput, load, remembered_normalize
 from lowbit.data.dataset import Raw, make_dataset
-from lowbit.errors import DataError, LowbitError, ModelFormatError, NumericError
+from lowbit.errors import DataError, LowbitError, ModelFormatError, NumericError, UnsupportedError
 from lowbit.ir import Graph, Node, Value
 from lowbit.ir.input_type import INTEGERS, InputType
 
@@ -353,3 +353,17 @@ def test_errors_are_ours_for_any_array() -> None:
             assert np.isfinite(found.samples).all() and found.samples.dtype == np.float32
         except LowbitError as error:
             assert error.where and error.expected
+
+
+def test_a_network_without_an_input_takes_nothing() -> None:
+    graph, samples = Graph("constants", (), ("y",)), RANDOM.random((9, 3), np.float32)
+    graph.add_constant("k", RANDOM.random((1, 3), np.float32))
+    graph.add(Value("y", "float32", (1, 3)))
+    graph.nodes.append(Node("Relu", ("k",), ("y",), {}, "relu"))
+    for take in (
+        lambda: load_samples(graph, samples),
+        lambda: lowbit.quantize(graph, samples, bits=2),
+        lambda: lowbit.evaluate(graph, Dataset("nine", samples, np.zeros(9, np.int64))),
+    ):
+        with pytest.raises(UnsupportedError, match="has no input"):
+            take()

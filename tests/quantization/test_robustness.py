@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lowbit.engine import Program
-from lowbit.errors import NumericError, PlanError, TooLargeError
+from lowbit.errors import NumericError, PlanError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
 from lowbit.quantization import Plan, quantize
 from lowbit.quantization.node import with_integer_bias
@@ -363,3 +363,13 @@ def test_a_value_joined_with_itself(parts: tuple[str, ...], scheme: str) -> None
     verify(low)
     exact, found = (evaluate(net, {"x": x})["y"] for net in (graph, low))
     assert ((found - exact) ** 2).mean() < 0.05 * exact.var()
+
+
+def test_an_input_of_float64_is_refused_before_any_work() -> None:
+    graph = Graph("double", ("x",), ("y",), values={"x": Value("x", "float64", ("n", 6))})
+    graph.add_constant("w", np.random.default_rng(0).standard_normal((6, 5)), "float32")
+    graph.nodes = [Node("Gemm", ("x", "w"), ("y",), {}, "one")]
+    infer(graph)
+    for bits in (2, 8):
+        with pytest.raises(UnsupportedError, match="expected float32; found one: float64"):
+            quantize(graph, np.ones((9, 6), np.float32), quick(weight_bits=bits, activation_bits=bits))

@@ -10,13 +10,25 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.bench.timing import Call
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
 Array = npt.NDArray[np.float32]
+
+
+_TYPES = {
+    "tensor(bool)": "bool",
+    "tensor(double)": "float64",
+    **{f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+"""NumPy's names of what an ONNX input may be other than float32."""
 
 
 class Absent(Exception):  # noqa: N818 - a finding, not an error
@@ -100,7 +112,7 @@ def _static_int8(model: Path, sample: Array, folder: Path) -> Path:
     options.optimized_model_filepath = str(plain)
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    feeds = iter([{session.get_inputs()[0].name: sample}])
+    feeds = iter([_feed(session, sample)])
 
     class Samples(CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> dict[str, Array] | None:
@@ -142,8 +154,19 @@ def _onnxruntime(model: Path, sample: Array, threads: int) -> Call:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    feed = {session.get_inputs()[0].name: sample}
-    return partial(session.run, None, feed)
+    return partial(session.run, None, _feed(session, sample))
+
+
+def _feed(session: "InferenceSession", sample: Array) -> dict[str, npt.NDArray[Any]]:
+    """Return the sample under the name and in the type of the network's own input, which may be integers.
+
+    Raises:
+        Absent: the file has several inputs, also where lowbit left out those that nothing reads.
+    """
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        raise Absent(f"the file has {len(inputs)} inputs: {', '.join(each.name for each in inputs)}")
+    return {inputs[0].name: sample.astype(_TYPES.get(inputs[0].type, "float32"))}
 
 
 # name: (package, builder)
@@ -170,10 +193,12 @@ def build_peer(name: str, model: Path, sample: Array, threads: int) -> tuple[str
         extra = "openvino" if package == "openvino" else "bench"
         raise Absent(f"{package} is not installed; pip install 'lowbit[{extra}]' brings it") from None
     try:
-        return found, build(model, sample, threads)
+        call = build(model, sample, threads)
+        call()  # what fails only when it runs is absent as well
     except Absent:
         raise
     except Exception as error:
         # Another project's code may raise anything; that it fails is a finding about it, not about us.
         reason = str(error).splitlines()
         raise Absent(f"it fails: {type(error).__name__}: {reason[0] if reason else ''}") from error
+    return found, call

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.errors import DataError
+from lowbit.errors import DataError, UnsupportedError
 from lowbit.ir import Graph, Node
 from lowbit.ir.graph import Shape
 from lowbit.ir.input_type import InputType
@@ -43,7 +43,15 @@ class NetworkInput:
 
         Raises:
             ModelFormatError: the file's note on its input is not understood.
+            UnsupportedError: it takes nothing.
         """
+        if not graph.inputs:
+            raise UnsupportedError(
+                "the network has no input, so there is nothing to give samples to",
+                where=graph.name,
+                expected="a network that computes its outputs from samples",
+                found=f"outputs of constants alone: {', '.join(graph.outputs)}",
+            )
         integers = InputType.of(graph)
         return cls(graph.value(graph.inputs[0]).shape[1:], integers, _range(graph, integers))
 

@@ -54,7 +54,18 @@ def check_layers(network: Graph, layers: Sequence[Node], plan: Plan) -> None:
     Raises:
         PlanError: what is planned for layers does not run.
         TooLargeError: restoring layers takes more memory than `lowbit.budget` allows.
+        UnsupportedError: layers whose input is not float32.
     """
+    kinds = {layer.name: network.value(layer.inputs[0]).dtype for layer in layers}
+    others = [f"{name}: {dtype}" for name, dtype in kinds.items() if dtype != "float32"]
+    if others:
+        raise UnsupportedError(
+            "a layer reads other numbers than float32, and cannot be quantized",
+            where=network.name,
+            expected="float32",
+            found=_listed(others),
+            remedy="Export the network in float32.",
+        )
     plans = {node.name: plan.for_layer(node.name) for node in network.nodes if is_layer(network, node)}
     reasons = {layer.name: plans[layer.name].blocker(_groups(layer)) for layer in layers}
     blocked = [f"{name}: {why}" for name, why in reasons.items() if why]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import lowbit
+from lowbit.errors import ModelFormatError, UnsupportedError
 from lowbit.scores import outputs_of
 from tests.command import Command
 
@@ -84,3 +85,14 @@ def test_all_outputs_are_written(tmp_path: Path, command: Command) -> None:
     np.testing.assert_array_equal(outputs_of(graph, samples, "auto")["flat"], samples)
     found = lowbit.evaluate(graph, (samples, np.zeros(5)), backend="reference")
     assert any("output y; not judged: flat" in note for note in found["notes"])
+
+
+def test_a_graph_without_nodes_is_unsupported_and_an_empty_file_is_damaged(tmp_path: Path) -> None:
+    x = onnx.helper.make_tensor_value_info("x", 1, ["n", 4])
+    graph = onnx.helper.make_graph([], "g", [x], [x])
+    onnx.save(onnx.helper.make_model(graph, ir_version=8), tmp_path / "net.onnx")
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    with pytest.raises(UnsupportedError, match="computes nothing"):
+        lowbit.read(tmp_path / "net.onnx")
+    with pytest.raises(ModelFormatError):
+        lowbit.read(tmp_path / "empty.onnx")

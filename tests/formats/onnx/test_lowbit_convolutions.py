@@ -6,6 +6,7 @@ import pytest
 from lowbit.errors import ModelFormatError, UnsupportedError
 from lowbit.formats.onnx import from_proto, to_proto
 from lowbit.ir import Graph, Node, Value, evaluate, infer, to_text
+from lowbit.quantization import Plan, quantize
 from lowbit.schemes import Affine
 from tests.formats.onnx.test_lowbit_files import assert_runs_and_reads_back, exposed, run_onnxruntime, samples
 from tests.ir.networks import Convolution, lowbit_convnet
@@ -56,6 +57,30 @@ def test_affine_pixels() -> None:
     graph = lowbit_convnet((3, 6, 6), (Convolution(4), Convolution(3)), 2, 3)
     graph.update("x/codes", encoding=Affine(8, [0.02], [100]))
     assert_runs_and_reads_back(graph)
+
+
+@pytest.mark.parametrize(
+    "plan", [Plan(weight_bits=n, activation_bits=n, restarts=0) for n in (1, 3, 4, 8)], ids=str
+)
+def test_codes_pass_a_pool_of_the_whole_map(plan: Plan) -> None:
+    random, x = np.random.default_rng(3), {"x": np.random.default_rng(4).standard_normal((24, 3, 5, 7), "f4")}
+    graph = Graph("whole", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 3, 5, 7))})
+    for name, shape in {"w": (6, 3, 3, 3), "b": (6,), "v": (6, 4)}.items():
+        graph.add_constant(name, random.standard_normal(shape, "f4"))
+    graph.nodes = [
+        Node("Conv", ("x", "w", "b"), ("c",), {}, "conv"),
+        Node("Relu", ("c",), ("r",), {}, "relu"),
+        Node("GlobalMaxPool", ("r",), ("p",), {}, "pool"),
+        Node("Flatten", ("p",), ("f",), {}, "flatten"),
+        Node("Gemm", ("f", "v"), ("y",), {}, "fc"),
+    ]
+    infer(graph)
+    low, _ = quantize(graph, x["x"], plan)
+    (pool,) = (node for node in low.nodes if node.op == "GlobalMaxPool")
+    assert low.value(pool.inputs[0]).encoding is not None
+    expected = evaluate(low, x)["y"]
+    np.testing.assert_array_equal(evaluate(from_proto(to_proto(low)), x)["y"], expected)
+    np.testing.assert_allclose(run_onnxruntime(to_proto(low), x)["y"], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_wide_sums_are_refused() -> None:

@@ -419,8 +419,12 @@ class _Reader:
 
 def _check_model(model: "ModelProto") -> None:
     check_text(model)
-    if not model.HasField("graph") or not len(model.graph.node):
+    if not model.HasField("graph") or not (len(model.graph.node) or len(model.graph.output)):
         raise ModelFormatError("the file holds no network", expected="a graph with nodes", found="none")
+    if not len(model.graph.node):
+        raise UnsupportedError(
+            "the network computes nothing", expected="a graph with nodes", found="outputs alone"
+        )
     if len(model.graph.node) > MAX_NODES:
         raise TooLargeError(
             "too many nodes", expected=f"at most {MAX_NODES}", found=str(len(model.graph.node))

@@ -9,6 +9,7 @@ says which. Equal graphs give equal bytes.
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -137,6 +138,8 @@ class _Writer:
 
     def _node(self, node: Node) -> "NodeProto":
         encodings = [self.graph.value(name).encoding for name in (*node.inputs, *node.outputs) if name]
+        if node.op == "GlobalMaxPool" and encodings[0] is not None:
+            node = self._as_window(node)
         carried = node.op in CARRIED or (node.op == "MaxPool" and isinstance(encodings[0], Affine))
         if node.domain == DOMAIN or (any(encodings) and not carried):
             return self._lowbit_node(node)
@@ -147,6 +150,11 @@ class _Writer:
         for name in filter(None, node.inputs):
             self._constant(self.graph.value(name))
         return _make_node(node, node.op, node.inputs, node.attributes, "")
+
+    def _as_window(self, node: Node) -> Node:
+        """Return the pool of a whole map of codes as one whose window is the map."""
+        size = tuple(int(length) for length in self.graph.value(node.inputs[0]).shape[2:])
+        return replace(node, op="MaxPool", attributes={"kernel_shape": size})
 
     def _lowbit_node(self, node: Node) -> "NodeProto":
         kind = self._kind(node)
