@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 
 import lowbit
-from lowbit.errors import UsageError
+from lowbit.errors import PlanError, UsageError
 
 HEAVY = ("torch", "onnx", "h5py", "sklearn", "scipy", "onnxruntime", "typer", "rich", "numpy")
 
@@ -68,3 +68,13 @@ def test_what_is_no_file_is_refused_with_the_way() -> None:
                 lowbit.load(model)  # type: ignore[arg-type]
             with pytest.raises(UsageError, match="small, report"):
                 lowbit.write(model, "x.circle")  # type: ignore[arg-type]
+
+
+def test_what_is_no_path_or_plan_is_refused_by_name() -> None:
+    graph = lowbit.Graph("g", (), ())
+    for path in (None, 7, [], b"net.circle"):
+        with pytest.raises(UsageError, match="no path"):
+            lowbit.write(graph, path)  # type: ignore[arg-type]
+    for plan in ({"bits": 2}, 2, "plan.toml"):
+        with pytest.raises(PlanError, match="no plan"):
+            lowbit.quantize(graph, [[0.0]], plan=plan)  # type: ignore[arg-type]

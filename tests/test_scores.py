@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lowbit.errors import DataError, LowbitError, UnsupportedError
+from lowbit.errors import DataError, EngineError, LowbitError, UnsupportedError
 from lowbit.ir import Graph, Node, Value, evaluate, infer
 from lowbit.schemes import Affine
 from lowbit.scores import score
@@ -72,3 +72,9 @@ def test_codes_are_not_cast_unchecked(number: float) -> None:
     np.testing.assert_array_equal(evaluate(graph, {"x": np.full((2, 4), 3)})["y"], 1)
     with pytest.raises(DataError, match="codes below 4"):
         evaluate(graph, {"x": np.full((2, 4), number)})
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, None])
+def test_no_number_of_threads_is_no_reason_for_the_reference(threads: int) -> None:
+    with pytest.raises(EngineError, match="threads"):
+        score(network("n", (-1, 6)), np.ones((2, 2, 3), np.float32), threads=threads)

@@ -7,7 +7,7 @@ import pytest
 
 from lowbit import untrusted
 from lowbit.errors import FileError, TooLargeError, UnsafeFileError, WriteError
-from lowbit.untrusted import read_file, read_start, write_atomic
+from lowbit.untrusted import read_file, read_start, require_writable, write_atomic
 
 
 def _complete(error: pytest.ExceptionInfo[FileError], path) -> bool:
@@ -130,3 +130,17 @@ def test_links_that_lead_nowhere_and_impossible_names_are_refused(tmp_path) -> N
             write_atomic(tmp_path / name, b"x")
         assert _complete(error, tmp_path / name)
     assert len(list(tmp_path.iterdir())) == 5 and all(path.is_symlink() for path in tmp_path.iterdir())
+
+
+def test_a_place_to_write_is_tried_and_left_as_it_was(tmp_path) -> None:
+    (tmp_path / "here").write_bytes(b"old")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    before = sorted(tmp_path.iterdir())
+    for name in ("here", "new"):
+        require_writable(tmp_path / name)
+    for name in ("folder", "pipe", "absent/new", "here/new", "n" * 300, "a\0b"):
+        with pytest.raises(WriteError) as error:
+            require_writable(tmp_path / name)
+        assert _complete(error, tmp_path / name)
+    assert sorted(tmp_path.iterdir()) == before and (tmp_path / "here").read_bytes() == b"old"

@@ -281,7 +281,7 @@ void bind_builder(nb::module_& module) {
 }
 
 void bind_program(nb::module_& module) {
-  nb::class_<PythonProgram>(module, "Program")
+  nb::class_<PythonProgram>(module, "Program", nb::dynamic_attr())  // Python keeps there what it was made of
       .def_prop_ro("run", &run_function, "A built-in function; keep it, then a call costs no look-up.")
       .def_prop_ro("run_into", &run_into_function)
       .def("trace", &PythonProgram::trace, "x"_a)

@@ -25,6 +25,7 @@ from lowbit.ir.passes import has_affine_layers
 from lowbit.quantization import Plan, Report, to_fixed_point
 from lowbit.schemes import FixedPoint
 from lowbit.scores import checked_labels, checked_scores, outputs_of, score, top
+from lowbit.untrusted import require_writable
 
 if TYPE_CHECKING:
     from lowbit.prediction import Prediction
@@ -74,15 +75,19 @@ def read(path: Source) -> Graph:
         UnsupportedError: it uses what lowbit does not have.
         UsageError: it is no path: a module of torch, say, or a model of the package onnx.
     """
+    _check_path(path, "read", _way_of)
+    return read_model(Path(path))
+
+
+def _check_path(path: object, where: str, way: Callable[[object], str]) -> None:
     if not isinstance(path, str | os.PathLike):
         raise UsageError(
             "this is no path of a file",
-            where="read",
+            where=where,
             expected="str or os.PathLike",
             found=f"{type(path).__module__}.{type(path).__qualname__}",
-            remedy=_way_of(path),
+            remedy=way(path),
         )
-    return read_model(Path(path))
 
 
 def write(graph: Graph, path: Source) -> None:
@@ -90,7 +95,7 @@ def write(graph: Graph, path: Source) -> None:
 
     Raises:
         UnsupportedError: the suffix is unknown, or the format cannot hold the network.
-        UsageError: it is no network of lowbit.
+        UsageError: it is no network of lowbit, or no path.
         WriteError: the path cannot be written.
     """
     if not isinstance(graph, Graph):
@@ -101,6 +106,7 @@ def write(graph: Graph, path: Source) -> None:
             found=type(graph).__qualname__,
             remedy="quantize returns a network and a report: small, report = lowbit.quantize(…).",
         )
+    _check_path(path, "write", lambda _: "Give the path of the file to write: write(graph, 'net.circle').")
     verify(graph)
     write_model(graph, Path(path))
 
@@ -137,6 +143,14 @@ def quantize(
     """
     if (bits is None) == (plan is None):
         raise PlanError("say either bits or a plan", expected="quantize(graph, samples, bits=2)")
+    if plan is not None and not isinstance(plan, Plan):
+        raise PlanError(
+            "this is no plan",
+            where="plan",
+            expected="lowbit.quantization.Plan",
+            found=type(plan).__qualname__,
+            remedy="Of a dictionary: Plan(**settings); of a file: Plan.read(path).",
+        )
     chosen = Plan(weight_bits=bits, activation_bits=bits) if plan is None and bits is not None else plan
     assert chosen is not None
     network = graph if isinstance(graph, Graph) else read(graph)
@@ -170,10 +184,12 @@ def quantize_file(
     Raises:
         DataError: with `strict`, there are no samples to measure with; nothing has been done.
         UnsupportedError: the target cannot hold the network; nothing has been done.
+        WriteError: the target cannot be written; nothing has been done.
     """
     start = time.perf_counter()
     graph = read(source)
     check_target(graph, target)
+    require_writable(target)
     # All samples are read, because which of them calibrate is the plan's choice.
     dataset = load_samples(graph, data, split, normalize, scale)
     kept = _check_samples(graph, check, normalize, scale)
@@ -211,10 +227,12 @@ def fixed_point_file(
 
     Raises:
         NumericError: a constant is beyond the format.
+        WriteError: the target cannot be written; nothing has been done.
     """
     start = time.perf_counter()
     graph = read(source)
     kept = _check_samples(graph, check, normalize, scale)
+    require_writable(target)
     result = to_fixed_point(graph, encoding.integer_bits, encoding.fraction_bits, encoding.rounding)
     write(result, target)
     report = Report((), 0, 0.0)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.data import Dataset, NetworkInput
-from lowbit.engine import Program
+from lowbit.engine import Program, check_threads
 from lowbit.errors import DataError, LowbitError, NumericError, PlanError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph, evaluate
 
@@ -52,7 +52,7 @@ def score(graph: Graph, samples: Floats, backend: str = "auto", threads: int = 1
         threads: of the engine.
 
     Raises:
-        EngineError: the engine was asked for and does not run it.
+        EngineError: the engine was asked for and does not run it, or an impossible number of threads.
         TooLargeError: it would take more than the memory budget.
         DataError: samples of another shape.
         NumericError: a sample holds NaN or infinity, of which a network makes numbers like any other.
@@ -60,6 +60,7 @@ def score(graph: Graph, samples: Floats, backend: str = "auto", threads: int = 1
     """
     if backend not in ("auto", "engine", "reference"):
         raise PlanError("unknown backend", expected="auto, engine or reference", found=repr(backend))
+    check_threads(threads)
     samples = Dataset(samples, None, graph.name).fit_to(NetworkInput.of(graph)).samples
     why = ""
     if backend != "reference":

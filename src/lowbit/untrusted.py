@@ -118,7 +118,7 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | bytearray | Iter
     temporary: Path | None = None
     try:
         _check_target(target)
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+        descriptor, name = _temporary_beside(target)
         temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             for chunk in chunks:
@@ -133,6 +133,26 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | bytearray | Iter
         if temporary is not None:
             temporary.unlink(missing_ok=True)
     _sync_folder(target.parent)
+
+
+def require_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse a place where `write_atomic` could not write, before work is done for it; nothing is changed.
+
+    Raises:
+        WriteError: the folder is missing or may not be written, or something else has that name.
+    """
+    target = _target_of(path)
+    try:
+        _check_target(target)
+        descriptor, name = _temporary_beside(target)
+        os.close(descriptor)
+        Path(name).unlink()
+    except OSError as error:
+        raise _unwritten(path, error) from error
+
+
+def _temporary_beside(target: Path) -> tuple[int, str]:
+    return tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
 
 
 def _open(path: str | os.PathLike[str], limit: int) -> int:

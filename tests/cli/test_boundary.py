@@ -189,3 +189,30 @@ def test_every_command_that_writes_asks_before_it_writes_over_an_input() -> None
             assert "--force" in words, command.name
             seen += 1
     assert seen > 10
+
+
+@pytest.mark.parametrize("place", ["absent/OUT", "FOLDER", "IN.onnx/OUT"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["quantize", "IN.onnx", "--bits", "2", "--data", "absent.npz", "-o"],
+        ["quantize", "IN.onnx", "--scheme", "fixed:4.4", "-o"],
+        ["run", "IN.onnx", "--data", "absent.npz", "-o"],
+        ["report", "IN.onnx", "--data", "absent.npz", "-o"],
+        ["sweep", "IN.onnx", "--data", "absent.npz", "-o"],
+        ["sweep", "IN.onnx", "--data", "absent.npz", "--plot"],
+        ["convert", "IN.onnx"],
+    ],
+    ids=" ".join,
+)
+def test_a_place_that_cannot_be_written_is_said_before_work(
+    words: list[str], place: str, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data do not exist: whoever reads them first says so instead."""
+    monkeypatch.chdir(tmp_path)
+    lowbit.write(float_mlp((64, 33, 10)), "IN.onnx")
+    Path("FOLDER").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    code, _, err = command(*words, place)
+    assert code == 3 and f"WRITE {place}" in " ".join(err.split())
+    assert sorted(tmp_path.rglob("*")) == before

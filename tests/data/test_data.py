@@ -247,3 +247,13 @@ def test_a_file_of_another_kind(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"something else")
         with pytest.raises(FileError, match="damaged"):
             load(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", ["c8", "c16", "U4", "S4", "M8[ns]", "m8[s]", "V4", "f16", [("a", "f4")]])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_whole_files_of_no_numbers_are_not_called_damaged(kind: object, suffix: str, tmp_path: Path) -> None:
+    array = np.zeros((3, 2), np.dtype(kind))  # type: ignore[call-overload]
+    np.save(tmp_path / "a.npy", array)
+    np.savez(tmp_path / "a.npz", x=array)
+    with pytest.raises(DataError, match="holds no numbers"):
+        load(tmp_path / f"a{suffix}")

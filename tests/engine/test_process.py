@@ -1,6 +1,7 @@
 """A program in its process: forks, the end of Python, pickles and copies, and files that change meanwhile."""
 
 import copy
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -86,6 +87,16 @@ def test_pickles_and_copies_compute_the_same(graph, protocol):
         np.testing.assert_array_equal(other.run(x), program.run(x))
         assert (other.threads, other.kernels) == (program.threads, program.kernels)
         assert other.input_shape == program.input_shape
+
+
+def test_run_alone_goes_to_a_pool():
+    x = np.random.default_rng(0).normal(size=(3, 65)).astype(np.float32)
+    program = Program(lowbit_mlp((65, 33, 10), 2, 3))
+    run = Program(lowbit_mlp((65, 33, 10), 2, 3)).run  # the program itself is gone
+    np.testing.assert_array_equal(copy.deepcopy(run)(x), program.run(x))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        for found in pool.map(run, [x, x]):
+            np.testing.assert_array_equal(found, program.run(x))
 
 
 def test_a_pickle_holds_the_network_as_it_was_loaded():

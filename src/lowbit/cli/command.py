@@ -1,4 +1,4 @@
-"""What all commands do alike: an input is never written over unasked, and ``--version``."""
+"""What all commands do alike: an input is never written over unasked, and a place to write is tried first."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +8,15 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from lowbit.errors import WriteError
+from lowbit.untrusted import require_writable
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _OUTPUTS = ("output", "output_model", "plot", "target")
 """Names of parameters that are files to write; all others are inputs where there is such a file."""
+
+_FOLDER_COMMANDS = ("hdl", "train", "fetch")
+"""Their output is a folder, which they make before other work."""
 
 
 class Command(TyperCommand):
@@ -29,6 +33,9 @@ class Command(TyperCommand):
         if not ctx.params.pop("force", False):
             for name in _OUTPUTS:
                 _require_other(ctx.params.get(name), _inputs(ctx.params))
+        for name in _OUTPUTS if ctx.info_name not in _FOLDER_COMMANDS else ():
+            if isinstance(ctx.params.get(name), str | Path):
+                require_writable(ctx.params[name])
         return super().invoke(ctx)
 
 

@@ -31,6 +31,7 @@ _MAX_HEADER = 10_000
 _PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 1
 _NUMBER = re.compile(r"[<>=|]?(f[248]|[iu][1248]|b1)")
+_TYPE = re.compile(r"[<>=|]?[a-zA-Z]\d{1,9}(\[\w{1,9}\])?")  # as NumPy writes it: complex, text, dates too
 
 
 def read_npz(path: Path, split: str, input_name: str | None = None) -> Raw:
@@ -41,7 +42,7 @@ def read_npz(path: Path, split: str, input_name: str | None = None) -> Raw:
     or ``label``. ``input_name`` names the samples instead.
 
     Raises:
-        DataError: nothing of these names.
+        DataError: nothing of these names, or an array of no numbers: complex, text, dates, records.
         FileError: damaged, pickled, too large, or a bomb.
         UnsupportedError: packed by LZMA or bzip2, or encrypted.
     """
@@ -79,6 +80,7 @@ def read_npy(path: Path) -> Raw:
     """Return the samples of an ``.npy`` file.
 
     Raises:
+        DataError: it holds no numbers: complex, text, dates, records.
         FileError: damaged, pickled or too large.
     """
     raw = read_file(path, limit=budget())
@@ -166,8 +168,16 @@ def _header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dt
             remedy="Save it as an array of numbers.",
         )
     lengths = isinstance(shape, tuple) and all(isinstance(item, int) and item >= 0 for item in shape)
-    if not lengths or len(shape) > 32 or not isinstance(descr, str) or not _NUMBER.fullmatch(descr):
+    if not lengths or len(shape) > 32 or not (isinstance(descr, list) or _TYPE.fullmatch(str(descr))):
         raise _damaged(where, "numbers and their shape", f"{descr!r:.40} {shape!r:.40}")
+    if not _NUMBER.fullmatch(str(descr)):
+        raise DataError(
+            "the array holds no numbers that samples or labels can be",
+            where=where,
+            expected="integers or floats of at most 8 bytes",
+            found=f"{descr!r:.40}",
+            remedy="Convert it, and save it again: array.astype(numpy.float32).",
+        )
     return shape, fortran is True, np.dtype(descr)
 
 

@@ -13,6 +13,7 @@ Kernels are chosen at load for this machine; the environment variable ``LOWBIT_K
 forces a level as an upper bound. ``LOWBIT_PIN_WORKERS=1`` keeps worker threads off the caller's processor.
 """
 
+import copyreg
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
@@ -29,7 +30,19 @@ from lowbit.program import REMEDY, Epilogue, ProgramPlan, Step, constant_bytes, 
 
 Floats = npt.NDArray[np.float32]
 
-__all__ = ["Memory", "Program", "StepTime", "kernel_levels", "measure_peak"]
+__all__ = ["Memory", "Program", "StepTime", "check_threads", "kernel_levels", "measure_peak"]
+
+
+def check_threads(threads: int) -> None:
+    """Refuse what is no number of threads.
+
+    Raises:
+        EngineError: it is not.
+    """
+    if not isinstance(threads, int | np.integer) or threads < 1:
+        raise EngineError(
+            "that many threads cannot be used", where="threads", expected="1 or more", found=repr(threads)
+        )
 
 
 def kernel_levels() -> list[str]:
@@ -88,8 +101,8 @@ class Memory:
 class Program:
     """A network ready to run. Safe to call from several threads; calls run one after another.
 
-    It can be pickled and copied: the copy is planned again from the network's text form, for the machine
-    where it is made. After a fork the child runs it on one thread.
+    It and its `run` can be pickled and copied: the copy is planned again from the network's text form, for
+    the machine where it is made. After a fork the child runs it on one thread.
 
     Attributes:
         run: ``run(x)`` returns the network's output for float32 ``x [n, ...]``.
@@ -125,10 +138,7 @@ class Program:
             EngineError: the engine does not run this graph, or the level is not available.
             TooLargeError: it would take more memory than it may; nothing was taken.
         """
-        if not isinstance(threads, int | np.integer) or threads < 1:
-            raise EngineError(
-                "that many threads cannot be used", where="threads", expected="1 or more", found=repr(threads)
-            )
+        check_threads(threads)
         pairs = (
             (_plane_pairs(kernels), _convolution_pairs(kernels)) if plane_pairs is None else (plane_pairs,)
         )
@@ -141,7 +151,7 @@ class Program:
                 raise TooLargeError(what, where=graph.name, remedy=remedy) from error
         self.input_shape, self.output_shape = planned.input_shape, planned.output_shape
         self._graph = graph.copy()
-        self._options = {
+        self._options: dict[str, Any] = {
             "threads": threads,
             "kernels": kernels,
             "plane_pairs": plane_pairs,
@@ -150,6 +160,7 @@ class Program:
         }
         # The core has its own copy of all constants.
         self._plan = replace(planned, steps=tuple(replace(step, constants={}) for step in planned.steps))
+        self._core.origin = self._graph, self._options  # so that `run` alone can be pickled, for a pool
         # Kept as attributes: a Python method around them would cost a tenth of a small call.
         self.run, self.run_into = self._core.run, self._core.run_into
 
@@ -164,7 +175,7 @@ class Program:
         return Memory(self._core.constant_bytes, self._core.arena_bytes)
 
     def __reduce__(self) -> tuple[Callable[..., "Program"], tuple[str, dict[str, Any]]]:
-        return _restored, (to_text(self._graph), self._options)
+        return _reduced(self._core)
 
     @property
     def kernels(self) -> list[tuple[str, str, str]]:
@@ -223,6 +234,15 @@ def _convolution_pairs(kernels: str) -> int:
     if chosen["plane_convolution"] == "avx2":
         return 3
     return 5 if chosen["byte_convolution"] == "avx512_vnni" else 16
+
+
+def _reduced(core: Any) -> tuple[Callable[..., "Program"], tuple[str, dict[str, Any]]]:
+    graph, options = core.origin
+    return _restored, (to_text(graph), options)
+
+
+# A pickle of `run` names the core's program and the attribute; a `Program` has that too.
+copyreg.pickle(_core.Program, _reduced)  # type: ignore[arg-type]
 
 
 def _restored(text: str, options: dict[str, Any]) -> Program:

@@ -80,6 +80,7 @@ class Builder:
     ) -> Program: ...
 
 class Program:
+    origin: Any
     @property
     def run(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]: ...
     @property

@@ -238,7 +238,11 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         made = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
         raise WriteError(
-            "the output folder cannot be made", where=str(folder), found=error.strerror or ""
+            "the output folder cannot be made",
+            where=str(folder),
+            expected="a folder that exists and may be written, to make it in",
+            found=error.strerror or str(error),
+            remedy="Choose another output path, or make the folder above it.",
         ) from error
     try:
         yield made
