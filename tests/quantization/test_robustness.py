@@ -6,12 +6,14 @@ of the reference, and the output is as near to the float one as channels of usua
 
 import re
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lowbit.engine import Program
 from lowbit.errors import NumericError, PlanError, TooLargeError, UnsupportedError
+from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
 from lowbit.quantization import Plan, quantize
 from lowbit.quantization.node import with_integer_bias
@@ -373,3 +375,39 @@ def test_an_input_of_float64_is_refused_before_any_work() -> None:
     for bits in (2, 8):
         with pytest.raises(UnsupportedError, match="expected float32; found one: float64"):
             quantize(graph, np.ones((9, 6), np.float32), quick(weight_bits=bits, activation_bits=bits))
+
+
+@pytest.mark.parametrize("between", ["Flatten", "MaxPool", "Concat"])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_an_encoder_stays_before_its_layer_where_nothing_absorbs_it(
+    between: str, bits: int, tmp_path: Path
+) -> None:
+    """A map that others read too stays float; what moves it moves floats, which every file can say."""
+    random, graph = np.random.default_rng(bits), Graph("heads", ("x",), ("y", "m"))
+    graph.add(Value("x", "float32", ("n", 2, 4, 4)))
+    for name, shape in {"w": (5, 2, 3, 3), "v": (4, 5, 2, 2), "u": (4, 10, 2, 2), "g": (20, 3)}.items():
+        graph.add_constant(name, random.standard_normal(shape, np.float32))
+    movers = {
+        "Flatten": [
+            Node("Flatten", ("r",), ("f",), {}, "flat"),
+            Node("Gemm", ("f", "g"), ("y",), {}, "head"),
+        ],
+        "MaxPool": [
+            Node("MaxPool", ("r",), ("f",), {"kernel_shape": (1, 1)}, "pool"),
+            Node("Conv", ("f", "v"), ("y",), {}, "head"),
+        ],
+        "Concat": [
+            Node("Concat", ("r", "r"), ("f",), {"axis": 1}, "join"),
+            Node("Conv", ("f", "u"), ("y",), {}, "head"),
+        ],
+    }
+    body = [Node("Conv", ("x", "w"), ("c",), {}, "conv"), Node("Relu", ("c",), ("r",), {}, "relu")]
+    graph.nodes = [*body, *movers[between], Node("GlobalAveragePool", ("r",), ("m",), {}, "mean")]
+    infer(graph)
+    x = random.standard_normal((40, 2, 4, 4), np.float32)
+    low, _ = quantize(graph, x, quick(weight_bits=bits, activation_bits=bits))
+    write_model(low, tmp_path / "low.circle")
+    again = read_model(tmp_path / "low.circle")
+    for name, other in zip(low.outputs, again.outputs, strict=True):
+        expected = evaluate(low, {"x": x})[name]
+        np.testing.assert_array_equal(evaluate(again, {again.inputs[0]: x})[other], expected)

@@ -67,9 +67,14 @@ def _absorbers(graph: Graph, encoder: Node) -> tuple[str, ...]:
 
 
 def _comes_from(graph: Graph, node: Node, layers: tuple[str, ...]) -> bool:
-    """Return whether a node reads these layers alone, seen through activations and what moves elements."""
+    """Return whether a node reads these layers alone, seen through activations and what moves elements.
+
+    A value that others read as well stays float: an encoder before the mover would not be absorbed.
+    """
     sources = node.inputs if node.op == "Concat" else node.inputs[:1]
     producers = [graph.producer(name) for name in sources]
+    if any(len(graph.consumers(name)) > 1 or name in graph.outputs for name in sources):
+        return False
     return all(
         producer is not None
         and (
