@@ -200,6 +200,12 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     unlabelled = replace(made().train, labels=None)
     with pytest.raises(DataError, match="no labels"):
         train(recipe(), replace(made(), train=unlabelled), out=tmp_path / "run")
+    for split in ("train", "test"):
+        dataset = getattr(made(), split)
+        labels = np.append(dataset.labels[:-1], 10)
+        other = replace(made(), **{split: replace(dataset, labels=labels)})
+        with pytest.raises(DataError, match=f"no classes of the network.*found 0 to 10.*{len(labels) - 1}"):
+            train(recipe(), other, out=tmp_path / "run")
     with pytest.raises(PlanError, match="no such device; expected auto or cpu"):
         train(recipe(), made(), out=tmp_path / "run", device="cuda:9")
     train(recipe(epochs=1), made(), out=tmp_path / "parent")

@@ -34,6 +34,13 @@ def build(recipe: Recipe, folder: Path, inputs: Interval = ANYTHING) -> tuple[nn
     return module, _load(module, weights, str(run))
 
 
+def class_count(name: str) -> int:
+    """Return how many classes a network of the zoo has; torch's generator stays as it was."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        chosen = network(name)
+        return int(Network(chosen).eval()(torch.zeros(1, *chosen.input_shape)).shape[1])
+
+
 def teacher(recipe: Recipe, folder: Path) -> tuple[nn.Module, Recipe] | None:
     """Return the module whose logits are learned, in eval mode, and its recipe, or None.
 

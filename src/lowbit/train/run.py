@@ -16,11 +16,11 @@ from lowbit.errors import PlanError
 from lowbit.state import entry
 from lowbit.train.checkpoint import FRESH, read_tensors, restore_training, training_state, write_tensors
 from lowbit.train.metrics import Row, curve_of, read_curve
-from lowbit.train.network import build, teacher
+from lowbit.train.network import build, class_count, teacher
 from lowbit.train.popcount import count_signs
 from lowbit.train.recipe import Optimizer, Recipe
 from lowbit.train.result import CHECKPOINT
-from lowbit.train.samples import Samples, Splits, input_range, samples_of
+from lowbit.train.samples import Samples, Splits, check_classes, input_range, samples_of
 from lowbit.train.views import Taught
 from lowbit.zoo import network
 
@@ -131,6 +131,8 @@ def prepare_run(recipe: Recipe, data: Splits, folder: Path, device: str) -> Run:
     train_samples = samples_of(data.train, shape, recipe.normalize, fabric.device)
     test_samples = samples_of(data.test, shape, recipe.normalize, fabric.device)
     _check_batch(recipe.batch, len(train_samples), fabric.world_size)
+    for dataset in (data.train, data.test):
+        check_classes(dataset, class_count(recipe.network))
     module.to(fabric.device)
     optimizer = _optimizer(recipe.optimizer, module)
     wrapped, optimizer = fabric.setup(module, optimizer)

@@ -86,6 +86,24 @@ def samples_of(
     return Samples(numbers.to(device), torch.from_numpy(dataset.labels).to(device), normalize, shape)
 
 
+def check_classes(dataset: Dataset, classes: int) -> None:
+    """Refuse labels that a network does not have as classes.
+
+    Raises:
+        DataError: a label is beyond them.
+    """
+    labels = np.asarray(dataset.labels)
+    if labels.max() >= classes:
+        first = int(np.argmax(labels >= classes))
+        raise DataError(
+            "labels are no classes of the network",
+            where=dataset.name,
+            expected=f"0 to {classes - 1}",
+            found=f"{labels.min()} to {labels.max()}, the first at sample {first}",
+            remedy="Train a network with as many classes, and count them from 0.",
+        )
+
+
 def input_range(samples: npt.NDArray[np.float32], normalize: tuple[float, ...]) -> tuple[float, float]:
     """Return the least and the largest value of a network's input; augmentation adds zeros to pictures."""
     mean, deviation = normalize or (0.0, 1.0)
