@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from lowbit.engine import Program
+from lowbit.errors import LowbitError
+from lowbit.formats.onnx.reader import from_proto
 from lowbit.ir import Graph, Node, Value, evaluate, infer, run_passes, verify
 from lowbit.ir.passes import ENGINE_FORM, MAP_FORM, lines_to_maps, settle_layout
 from lowbit.ir.passes.arrangement import composed, plain, regrouped, transposed
 from lowbit.quantization import Plan, quantize
+from tests.conformance.odd_graphs.families import draw
 from tests.ir.channels_last import TO_NCHW, TO_NHWC, channels_last, samples
 
 SEEDS = range(10)
@@ -148,3 +151,30 @@ def test_arrangements() -> None:
     assert composed(last, last, source, source) == plain(4)
     assert composed(plain(4), last, ("n", 3, 4, 2), source) == ((0,), (3,), (1,), (2,))
     assert composed(plain(2), flat, ("n", 24), source) is None, "that would split an axis"
+
+
+@pytest.mark.parametrize("seed", [*range(20), 21001970])
+@pytest.mark.parametrize("family", ["transposed", "flatten", "dense"])
+def test_a_value_that_keeps_its_name_keeps_its_meaning(family: str, seed: int) -> None:
+    pytest.importorskip("onnxruntime")
+    drawn = draw(family, seed)
+    if drawn is None:
+        pytest.skip("no network")
+    try:
+        graph = from_proto(drawn.model)
+    except LowbitError:
+        pytest.skip("refused by name")
+    settled = run_passes(graph, MAP_FORM).graph
+    random = np.random.default_rng(seed)
+    shapes = [[n if isinstance(n, int) else 2 for n in graph.value(name).shape] for name in graph.inputs]
+    x = {
+        name: random.normal(size=shape).astype(np.float32)
+        for name, shape in zip(graph.inputs, shapes, strict=True)
+    }
+    seen: list[dict[str, np.ndarray]] = []
+    for network in (graph, settled):
+        seen.append({})
+        evaluate(network, x, seen[-1].__setitem__)
+    before, after = seen
+    for name in before.keys() & after.keys():
+        np.testing.assert_allclose(after[name], before[name], rtol=1e-4, atol=1e-5, err_msg=name)

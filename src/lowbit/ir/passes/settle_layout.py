@@ -147,7 +147,8 @@ def _product(work: Rebuilt, node: Node) -> bool:
         return False
     named = work.constant(f"{node.inputs[1]}/map", np.ascontiguousarray(moved), weights)
     axes: Axes = ((0,), tuple(range(1, len(source))))
-    flattened = View(view.source, axes, (source[0], prod(lengths)), view.name, view.node)
+    name = work.name_elsewhere(view.name)
+    flattened = View(view.source, axes, (source[0], prod(lengths)), name, view.node)
     work.emit(node, (work.formed(flattened), named, *node.inputs[2:]))
     return True
 

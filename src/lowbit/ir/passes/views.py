@@ -106,8 +106,8 @@ class Rebuilt:
         output = node.outputs[0]
         old = self.old.value(output)
         axes = plain(len(old.shape)) if like is None else like.axes
-        keeps = output not in self.old.outputs or axes == plain(len(old.shape))
-        new = self._free(output if keeps else f"{output}/map", keeps)
+        keeps = axes == plain(len(old.shape))  # what lies otherwise is another value, and has another name
+        new = self._free(output, keep=True) if keeps else self.name_elsewhere(output)
         self.append(replace(node, inputs=inputs, outputs=(new,)), old)
         axes = axes if like is not None else plain(len(self.new.value(new).shape))
         self._views[output] = View(new, axes, old.shape, output)
@@ -137,7 +137,13 @@ class Rebuilt:
         view = self.view(name)
         inner = ((),) * missing + view.axes
         axes = composed(inner, like.axes, self.source_shape(view), lengths)
-        return None if axes is None else self.formed(View(view.source, axes, lengths, f"{name}/map"))
+        return (
+            None if axes is None else self.formed(View(view.source, axes, lengths, self.name_elsewhere(name)))
+        )
+
+    def name_elsewhere(self, name: str) -> str:
+        """Return a name for what lies otherwise than the value of that name: no old or new value has it."""
+        return self._free(f"{name.removesuffix('/map')}/map")
 
     def append(self, node: Node, pattern: Value) -> None:
         """Add a node and infer its outputs, which have the encoding of a pattern."""
@@ -183,7 +189,9 @@ class Rebuilt:
     def _made_behind(self, maker: Node, view: View, shape: Shape, rest: tuple[str, ...]) -> str:
         """Add a node again that made the source of a view, now reading its own source seen like that."""
         source = maker.inputs[0]
-        inner = replace(view, source=source, shape=shape, name=f"{source}/map", node="", maker=None)
+        inner = replace(
+            view, source=source, shape=shape, name=self.name_elsewhere(source), node="", maker=None
+        )
         inputs = (self.formed(inner), *rest)
         name = self._free(view.name, keep=True)
         self.append(replace(maker, inputs=inputs, outputs=(name,)), self.new.value(view.source))
