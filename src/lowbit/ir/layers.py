@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from lowbit.ir.graph import Graph, Node
 from lowbit.schemes import Encoding, LearnedBasis
-
-FLOAT_BITS = 32
+from lowbit.schemes.registry import FLOAT_BITS as FLOAT_BITS
 
 
 @dataclass(frozen=True)
