@@ -2,7 +2,7 @@
 
 from lowbit.ir.graph import DTYPES, Graph, Node, Value, topological
 from lowbit.ir.infer import infer
-from lowbit.ir.operators import OPERATORS, Operator, operator_of
+from lowbit.ir.operators import OPERATORS, Operator, Trait, has, operator_of, operators_with
 from lowbit.ir.passes import PassResult, run_passes
 from lowbit.ir.reference import evaluate
 from lowbit.ir.text import from_text, to_text
@@ -16,12 +16,15 @@ __all__ = [
     "Node",
     "Operator",
     "PassResult",
+    "Trait",
     "Value",
     "evaluate",
     "findings",
     "from_text",
+    "has",
     "infer",
     "operator_of",
+    "operators_with",
     "run_passes",
     "to_text",
     "topological",

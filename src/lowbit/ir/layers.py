@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from lowbit.ir.graph import Graph, Node
+from lowbit.ir.operators import Trait, has
 from lowbit.schemes import Encoding, LearnedBasis
 from lowbit.schemes.registry import FLOAT_BITS as FLOAT_BITS
 
@@ -28,6 +29,19 @@ class Layer:
 def layers_of(graph: Graph) -> list[Layer]:
     """Return the layers of a graph, in order."""
     return [_layer(graph, node) for node in graph.nodes if _has_weights(graph, node)]
+
+
+def is_low_bit(node: Node | None) -> bool:
+    """Return whether a node is a layer whose weights are codes."""
+    return node is not None and node.domain == "lowbit" and has(node, Trait.LAYER)
+
+
+def rounds(graph: Graph, node: Node | None) -> bool:
+    """Return whether a low-bit layer rounds its sums; where it does not, it compares them with thresholds.
+
+    What is rounded has a bias in whole units of the sums, so that sum and bias are rounded as one.
+    """
+    return node is not None and is_low_bit(node) and graph.value(node.inputs[2]).dtype != "float32"
 
 
 def scheme_of(encoding: Encoding | None) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import EngineError
-from lowbit.ir import Graph, Node
+from lowbit.ir import Graph, Node, Trait, has
+from lowbit.ir.layers import is_low_bit
 from lowbit.schemes import Affine, Encoding, LearnedBasis
 
 Bytes = npt.NDArray[np.uint8]
@@ -34,7 +35,7 @@ def plane_values(graph: Graph, fully_connected_pairs: int, convolution_pairs: in
         fully_connected_pairs, convolution_pairs: up to how many pairs of planes (bits of input times
             weights) a layer counts bits.
     """
-    pairs = {"LQFullyConnected": fully_connected_pairs, "LQConv": convolution_pairs}
+    pairs = fully_connected_pairs, convolution_pairs
     same = {name: name for name, value in graph.values.items() if value.encoding is not None}
     for node in graph.nodes:
         if node.op in PASSES and node.outputs[0] in same:
@@ -56,20 +57,20 @@ def _first(same: dict[str, str], name: str) -> str:
     return name
 
 
-def _takes_planes(graph: Graph, node: Node, pairs: dict[str, int]) -> bool:
+def _takes_planes(graph: Graph, node: Node, pairs: tuple[int, int]) -> bool:
     if node.op == "Concat":
         shapes = [graph.value(name).shape for name in node.inputs]
         of_maps = len(shapes[0]) == 4 and node.attributes.get("axis") in (1, -3)
         return of_maps and all(int(shape[1]) % WORD_BITS == 0 for shape in shapes)
     if node.op == "Transpose":
         return False
-    if node.domain != "lowbit" or node.op not in pairs:
+    if not (is_low_bit(node) and graph.value(node.inputs[1]).dtype == "planes"):
         return node.op == "Decode" or (node.op in PASSES and _keeps_pixels(graph, node))
     x, w = (graph.value(name).encoding for name in node.inputs[:2])
     assert x is not None and w is not None  # verified
     if not _planes_of_group(graph, node):
         return False
-    return w.bits <= PLANE_BITS and (x.bits * w.bits <= pairs[node.op] or _has_ties(x))
+    return w.bits <= PLANE_BITS and (x.bits * w.bits <= pairs[has(node, Trait.WINDOW)] or _has_ties(x))
 
 
 def _keeps_pixels(graph: Graph, node: Node) -> bool:

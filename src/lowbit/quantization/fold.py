@@ -11,18 +11,17 @@ from functools import partial
 
 import numpy as np
 
-from lowbit.ir import Graph, Node, Value
+from lowbit.ir import Graph, Node, Trait, Value, has
 from lowbit.ir.activations import preimage_thresholds
+from lowbit.ir.layers import is_low_bit, rounds
 from lowbit.ir.passes import Pass
 from lowbit.quantization.affine import encoding_of_range
 from lowbit.schemes import Affine
 
 Absorb = Callable[[Graph, Node, Node], bool]
+Chosen = Callable[[Graph, Node | None], bool]
 Range = tuple[float, float]
 
-LAYERS = ("LQFullyConnected", "LQConv", "Pow2FullyConnected", "Pow2Conv")
-AFFINE_LAYERS = ("AffineFullyConnected", "AffineConv")
-ORDERLY = ("MaxPool", "GlobalMaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Concat")
 ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 CLIPS: Mapping[tuple[float, ...], str] = {(0.0, 6.0): "relu6", (-1.0, 1.0): "hardtanh"}
 
@@ -53,21 +52,25 @@ def _mover_before(graph: Graph, encoder: Node) -> Node | None:
     mover = graph.producer(encoder.inputs[0]) if encoder.op == "Encode" else None
     if (
         mover is None
-        or mover.op not in ORDERLY
-        or mover.domain
+        or not has(mover, Trait.CARRIES)
         or not _comes_from(graph, encoder, _absorbers(graph, encoder))
     ):
         return None
     return mover if _only_reader(graph, mover, ("Encode",)) is encoder else None
 
 
-def _absorbers(graph: Graph, encoder: Node) -> tuple[str, ...]:
-    """Return the layers that could take over an encoder."""
-    return AFFINE_LAYERS if _is_affine8(graph, encoder) else LAYERS
+def compares(graph: Graph, node: Node | None) -> bool:
+    """Return whether a node is a low-bit layer that can compare its sums with thresholds."""
+    return is_low_bit(node) and not rounds(graph, node)
 
 
-def _comes_from(graph: Graph, node: Node, layers: tuple[str, ...]) -> bool:
-    """Return whether a node reads these layers alone, seen through activations and what moves elements.
+def _absorbers(graph: Graph, encoder: Node) -> Chosen:
+    """Return which layers could take over an encoder."""
+    return rounds if _is_affine8(graph, encoder) else compares
+
+
+def _comes_from(graph: Graph, node: Node, chosen: Chosen) -> bool:
+    """Return whether a node reads chosen layers alone, seen through activations and what moves elements.
 
     A value that others read as well stays float: an encoder before the mover would not be absorbed.
     """
@@ -78,8 +81,11 @@ def _comes_from(graph: Graph, node: Node, layers: tuple[str, ...]) -> bool:
     return all(
         producer is not None
         and (
-            producer.op in layers
-            or (producer.op in (*ACTIVATIONS, "Clip", *ORDERLY) and _comes_from(graph, producer, layers))
+            chosen(graph, producer)
+            or (
+                (producer.op in (*ACTIVATIONS, "Clip") or has(producer, Trait.CARRIES))
+                and _comes_from(graph, producer, chosen)
+            )
         )
         for producer in producers
     )
@@ -104,12 +110,12 @@ def _swap(graph: Graph, mover: Node, encoder: Node) -> None:
 
 def _fold_activations(graph: Graph) -> bool:
     """Give every learned-basis layer the activation that alone reads it."""
-    return _fold(graph, LAYERS, (*ACTIVATIONS, "Clip"), _absorb_activation)
+    return _fold(graph, compares, (*ACTIVATIONS, "Clip"), _absorb_activation)
 
 
 def _fold_encodes(graph: Graph) -> bool:
     """Give every learned-basis layer the thresholds of the encoder that alone reads it."""
-    return _fold(graph, LAYERS, ("Encode",), _absorb_encode)
+    return _fold(graph, compares, ("Encode",), _absorb_encode)
 
 
 def affine_chain(ranges: Mapping[str, Range]) -> Pass:
@@ -133,7 +139,9 @@ def affine_ends(ranges: Mapping[str, Range]) -> Pass:
 
 
 def _code_ends(ranges: Mapping[str, Range], graph: Graph) -> bool:
-    ends = [node for node in graph.nodes if node.op in AFFINE_LAYERS and _is_end(graph, node)]
+    ends = [
+        node for node in graph.nodes if node.name in ranges and rounds(graph, node) and _is_end(graph, node)
+    ]
     for layer in ends:
         low, high = ranges[layer.name]
         encoding = encoding_of_range(
@@ -154,7 +162,7 @@ def _is_end(graph: Graph, layer: Node) -> bool:
     """Return whether a layer gives floats that are outputs or become probabilities."""
     output = graph.value(layer.outputs[0])
     readers = graph.consumers(output.name)
-    final = all(reader.op in ("Softmax", "LogSoftmax") for reader in readers)
+    final = all(has(reader, Trait.ENDS_CLASSIFIER) for reader in readers)
     return output.encoding is None and final and bool(readers or output.name in graph.outputs)
 
 
@@ -163,7 +171,7 @@ def _fold_affine(ranges: Mapping[str, Range], graph: Graph) -> bool:
         if reader.op == "Encode":
             return _hand_on_codes(graph, layer, reader)
         encoder = _only_reader(graph, reader, ("Encode",))
-        if encoder is None or not _is_affine8(graph, encoder):
+        if encoder is None or not _is_affine8(graph, encoder) or layer.name not in ranges:
             return False
         encoding = graph.value(encoder.outputs[0]).encoding
         assert isinstance(encoding, Affine)
@@ -171,7 +179,7 @@ def _fold_affine(ranges: Mapping[str, Range], graph: Graph) -> bool:
         graph.update(layer.outputs[0], encoding=before, dtype="code")
         return _hand_on_codes(graph, reader, encoder)
 
-    return _fold(graph, AFFINE_LAYERS, (*ACTIVATIONS, "Encode"), absorb)
+    return _fold(graph, rounds, (*ACTIVATIONS, "Encode"), absorb)
 
 
 def _before_activation(seen: Range, activation: str, after: Affine) -> Affine:
@@ -182,9 +190,9 @@ def _before_activation(seen: Range, activation: str, after: Affine) -> Affine:
     return encoding_of_range(np.array([low]), np.array([high]), after.bits, symmetric=False)
 
 
-def _fold(graph: Graph, ops: tuple[str, ...], readers: tuple[str, ...], absorb: Absorb) -> bool:
+def _fold(graph: Graph, chosen: Chosen, readers: tuple[str, ...], absorb: Absorb) -> bool:
     changed = False
-    for layer in [node for node in graph.nodes if node.op in ops]:
+    for layer in [node for node in graph.nodes if chosen(graph, node)]:
         reader = _only_reader(graph, layer, readers)
         if reader is not None and graph.value(layer.outputs[0]).encoding is None:
             changed |= absorb(graph, layer, reader)

@@ -17,7 +17,7 @@ from lowbit.ir.deployed import row_length
 from lowbit.ir.passes import Pass
 from lowbit.ir.passes.channel_affine import ChannelAffine, channel_affine
 from lowbit.planes import pack, unpack
-from lowbit.quantization.fold import LAYERS
+from lowbit.quantization.fold import compares
 from lowbit.quantization.weights import of_integers
 from lowbit.schemes import LearnedBasis, PowerOfTwo
 
@@ -39,7 +39,7 @@ def _apply(graph: Graph) -> bool:
 
 def _takes(graph: Graph, layer: Node) -> bool:
     """Return whether a layer gives reals without an activation to one reader alone, its constants its own."""
-    if layer.op not in LAYERS or layer.attributes.get("activation", "none") != "none":
+    if not compares(graph, layer) or layer.attributes.get("activation", "none") != "none":
         return False
     output = layer.outputs[0]
     owned = all(len(graph.consumers(name)) == 1 for name in (*layer.inputs[1:], output))

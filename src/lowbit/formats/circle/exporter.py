@@ -10,7 +10,6 @@ import numpy.typing as npt
 from lowbit.errors import GraphError, UnsupportedError
 from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC
 from lowbit.formats.circle.schema import (
-    LAYER_OPERATORS,
     OPERATORS,
     TENSOR_TYPES,
     Buffer,
@@ -22,6 +21,7 @@ from lowbit.formats.circle.schema import (
     TransposeOptions,
 )
 from lowbit.ir import Graph, Node, Value
+from lowbit.ir.layers import is_low_bit
 from lowbit.schemes import Affine, LearnedBasis
 
 CODE_MOVERS = ("MaxPool", "GlobalMaxPool", "Flatten", "Reshape", "Concat")
@@ -245,7 +245,7 @@ class Exporter:
             return TENSOR_TYPES["int8"], _quantization(value.encoding, value.name)
         if isinstance(value.encoding, LearnedBasis):
             readers = self.graph.consumers(value.name)
-            known = all(reader.op in LAYER_OPERATORS or reader.op in CODE_MOVERS for reader in readers)
+            known = all(is_low_bit(reader) or reader.op in CODE_MOVERS for reader in readers)
             if self.graph.producer(value.name) is None or not known or value.name in self.graph.outputs:
                 raise _no_codes(value)
             return TENSOR_TYPES["float32"], None

@@ -22,8 +22,6 @@ from lowbit.formats.circle.map_lowering import (
 )
 from lowbit.formats.circle.options import Geometry, LayerOptions
 from lowbit.formats.circle.schema import (
-    CONVOLUTION_OPERATORS,
-    LAYER_OPERATORS,
     AddOptions,
     DequantizeOptions,
     DivOptions,
@@ -40,9 +38,10 @@ from lowbit.formats.circle.schema import (
     SubOptions,
 )
 from lowbit.formats.powers import pack_halves
-from lowbit.ir import Graph, Node, Value
+from lowbit.ir import Graph, Node, Trait, Value, has
 from lowbit.ir.deployed import row_length
 from lowbit.ir.infer import call_of
+from lowbit.ir.layers import is_low_bit
 from lowbit.ir.operators.windows import windows_of
 from lowbit.ir.passes import has_lines
 from lowbit.schemes import Affine, Encoding, LearnedBasis, PowerOfTwo
@@ -211,13 +210,11 @@ def _encode(exporter: Exporter, node: Node) -> None:
         exporter.operator("QUANTIZE", inputs, (exporter.tensor(node.outputs[0]),), QuantizeOptions())
         return
     readers = exporter.graph.consumers(node.outputs[0])
-    if node.outputs[0] in exporter.graph.outputs or any(
-        reader.op not in LAYER_OPERATORS for reader in readers
-    ):
+    if node.outputs[0] in exporter.graph.outputs or any(not is_low_bit(reader) for reader in readers):
         raise GraphError(
             "codes can only feed low-bit layers in a .circle file",
             where=node.name,
-            expected=" or ".join(LAYER_OPERATORS),
+            expected="readers that are low-bit layers",
             found=", ".join(reader.op for reader in readers) or "an output",
             remedy="Write .txt instead.",
         )
@@ -231,7 +228,7 @@ def _affine_layer(exporter: Exporter, node: Node) -> None:
 def _layer(exporter: Exporter, node: Node) -> None:
     """A low-bit layer: the input's float tensor, its encoding if it has one, and the packed weights."""
     codes, weights = exporter.graph.value(node.inputs[0]), exporter.graph.value(node.inputs[1])
-    convolution, rows = node.op in CONVOLUTION_OPERATORS, weights.encoding
+    convolution, rows = has(node, Trait.WINDOW), weights.encoding
     basis = None if codes.encoding is None else _learned_basis(codes.encoding, codes.name)
     source, thresholds = (codes.name, None) if basis is None else _source(exporter, node)
     inputs = (
@@ -299,7 +296,7 @@ def _source(exporter: Exporter, node: Node) -> tuple[str, Floats32]:
     if producer is not None and producer.op == "Encode":
         return producer.inputs[0], _thresholds(exporter, producer)
     makers = list(_makers(exporter.graph, node.inputs[0]))
-    if all(maker is not None and maker.op in LAYER_OPERATORS and len(maker.inputs) == 4 for maker in makers):
+    if all(maker is not None and is_low_bit(maker) and len(maker.inputs) == 4 for maker in makers):
         steps = [
             np.asarray(exporter.graph.constant(m.inputs[3]), np.float32) for m in makers if m is not None
         ]
@@ -308,7 +305,7 @@ def _source(exporter: Exporter, node: Node) -> tuple[str, Floats32]:
     raise GraphError(
         "the codes that a layer reads are made in a way that the file cannot say",
         where=node.name,
-        expected=f"Encode, or {' or '.join(LAYER_OPERATORS)} with equal thresholds",
+        expected="Encode, or low-bit layers with equal thresholds",
         found=", ".join("an input" if maker is None else maker.op for maker in makers),
         remedy="Feed floats and encode them in the graph, in front of the layer.",
     )

@@ -19,14 +19,11 @@ from lowbit.formats.circle.schema import (
     ReducerOptions,
     TransposeOptions,
 )
-from lowbit.ir import Node
+from lowbit.ir import Node, Trait, has
 from lowbit.ir.infer import call_of
 from lowbit.ir.operators.windows import windows_of
 from lowbit.ir.window import Axis
 from lowbit.schemes import Affine
-
-_POOLS = ("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool")
-_ON_MAPS = ("AffineConv", "Conv", "LQConv", "Pow2Conv", *_POOLS)
 
 Lower = Callable[[Exporter, Node], None]
 
@@ -159,7 +156,9 @@ def _only_layers_read(exporter: Exporter, name: str) -> bool:
     readers = exporter.graph.consumers(name)
     coded = [reader.outputs[0] for reader in readers if reader.op == "Encode"]
     learned = all(not isinstance(exporter.graph.value(codes).encoding, Affine) for codes in coded)
-    return learned and all(reader.op in (*_ON_MAPS, "Encode") for reader in readers)
+    return learned and all(
+        has(reader, Trait.WINDOW) or has(reader, Trait.POOL) or reader.op == "Encode" for reader in readers
+    )
 
 
 def _bias(exporter: Exporter, node: Node, outputs: int) -> int:

@@ -11,21 +11,34 @@ from lowbit.ir.operators import (
     pooling,
     shape,
 )
-from lowbit.ir.operators.registry import OPERATORS, Call, Operator, TensorType, operator_of, register
+from lowbit.ir.operators.registry import (
+    OPERATORS,
+    Call,
+    Operator,
+    TensorType,
+    has,
+    operator_of,
+    operators_with,
+    register,
+)
+from lowbit.ir.operators.traits import Trait
 
 __all__ = [
     "OPERATORS",
     "Call",
     "Operator",
     "TensorType",
+    "Trait",
     "convolution",
     "elementwise",
     "fixed_point",
+    "has",
     "linear",
     "lowbit",
     "lowbit_convolution",
     "normalization",
     "operator_of",
+    "operators_with",
     "pooling",
     "register",
     "shape",

@@ -12,6 +12,7 @@ import numpy as np
 
 from lowbit.ir.graph import Array
 from lowbit.ir.operators.registry import Call, TensorType, register, require_float
+from lowbit.ir.operators.traits import Trait
 from lowbit.ir.operators.windows import WINDOW, taps, windows_of
 from lowbit.ir.window import Axis
 
@@ -58,6 +59,7 @@ register(
     "X W B?",
     infer=_infer,
     evaluate=_evaluate,
+    traits=Trait.LAYER | Trait.WINDOW,
     group=1,
     **WINDOW,
 )

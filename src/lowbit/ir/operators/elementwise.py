@@ -20,6 +20,7 @@ from lowbit.ir.operators.registry import (
     register,
     require_float,
 )
+from lowbit.ir.operators.traits import Trait
 
 Binary = Callable[[Array, Array], Array]
 Floats = npt.NDArray[np.float64]
@@ -37,7 +38,13 @@ def _register_binary(name: str, function: Binary) -> None:
     def evaluate(call: Call, left: Array, right: Array) -> list[Array]:
         return [np.asarray(function(left, right), left.dtype)]
 
-    register(name, "A B", infer=_infer_binary, evaluate=evaluate)
+    register(
+        name,
+        "A B",
+        infer=_infer_binary,
+        evaluate=evaluate,
+        traits=Trait.BROADCASTS,
+    )
 
 
 def _infer_unary(call: Call) -> list[TensorType]:
@@ -54,13 +61,19 @@ def _infer_unary(call: Call) -> list[TensorType]:
     return [TensorType(value.dtype, value.shape)]
 
 
-def _register_activation(name: str, activation: str) -> None:
+def _register_activation(name: str, activation: str, traits: Trait = Trait.NONE) -> None:
     def evaluate(call: Call, array: Array) -> list[Array]:
         result = apply_activation(activation, as_float64(call, 0, array))
         encoding = call.output().encoding
         return [result.astype(np.float32) if encoding is None else encoding.encode(result)]
 
-    register(name, "X", infer=_infer_unary, evaluate=evaluate)
+    register(
+        name,
+        "X",
+        infer=_infer_unary,
+        evaluate=evaluate,
+        traits=Trait.ELEMENTWISE | Trait.MONOTONE | traits,
+    )
 
 
 def _infer_same(call: Call) -> list[TensorType]:
@@ -74,13 +87,23 @@ def _infer_float(call: Call) -> list[TensorType]:
     ]
 
 
-def _register_function(name: str, function: Callable[[Call, Floats], Floats], **attributes: float) -> None:
+def _register_function(
+    name: str, function: Callable[[Call, Floats], Floats], traits: Trait = Trait.NONE, **attributes: float
+) -> None:
     """Declare a function of one float, computed in float64."""
 
     def evaluate(call: Call, array: Array) -> list[Array]:
         return [np.asarray(function(call, np.asarray(array, np.float64))).astype(np.float32)]
 
-    register(name, "X", infer=_infer_float, evaluate=evaluate, domain="", **attributes)
+    register(
+        name,
+        "X",
+        infer=_infer_float,
+        evaluate=evaluate,
+        traits=Trait.ELEMENTWISE | traits,
+        domain="",
+        **attributes,
+    )
 
 
 def _elu(call: Call, x: Floats) -> Floats:
@@ -152,18 +175,48 @@ _register_binary("Add", np.add)
 _register_binary("Sub", np.subtract)
 _register_binary("Mul", np.multiply)
 _register_binary("Div", np.divide)
-_register_activation("Relu", "relu")
+_register_activation("Relu", "relu", Trait.HOMOGENEOUS)
 _register_activation("Tanh", "tanh")
 _register_activation("Sigmoid", "sigmoid")
-_register_function("Elu", _elu, alpha=1.0)
-_register_function("HardSigmoid", _hard_sigmoid, alpha=0.2, beta=0.5)
+_register_function("Elu", _elu, Trait.MONOTONE, alpha=1.0)
+_register_function("HardSigmoid", _hard_sigmoid, Trait.MONOTONE, alpha=0.2, beta=0.5)
 _register_function("HardSwish", _hard_swish)
-_register_function("LeakyRelu", _leaky, alpha=0.01)
-_register_function("Sign", lambda _, x: np.sign(x))
-_register_function("Softplus", lambda _, x: np.logaddexp(0, x))
-register("PRelu", "X slope", infer=_infer_float, evaluate=_prelu)
-register("Sum", "data*", infer=_infer_float, evaluate=_sum)
-register("Identity", "input", infer=_infer_same, evaluate=lambda call, array: [array])
-register("Softmax", "input", infer=_infer_axis, evaluate=_softmax, axis=-1)
-register("LogSoftmax", "input", infer=_infer_axis, evaluate=_log_softmax, axis=-1)
-register("Clip", "input min? max?", infer=_infer_clip, evaluate=_clip)
+_register_function("LeakyRelu", _leaky, Trait.MONOTONE | Trait.HOMOGENEOUS, alpha=0.01)
+_register_function("Sign", lambda _, x: np.sign(x), Trait.MONOTONE)
+_register_function("Softplus", lambda _, x: np.logaddexp(0, x), Trait.MONOTONE)
+register(
+    "PRelu",
+    "X slope",
+    infer=_infer_float,
+    evaluate=_prelu,
+    traits=Trait.BROADCASTS | Trait.HOMOGENEOUS,
+)
+register("Sum", "data*", infer=_infer_float, evaluate=_sum, traits=Trait.BROADCASTS)
+register(
+    "Identity",
+    "input",
+    infer=_infer_same,
+    evaluate=lambda call, array: [array],
+    traits=Trait.MOVES
+    | Trait.KEEPS_ORDER
+    | Trait.CARRIES
+    | Trait.ELEMENTWISE
+    | Trait.MONOTONE
+    | Trait.HOMOGENEOUS,
+)
+register("Softmax", "input", infer=_infer_axis, evaluate=_softmax, traits=Trait.ENDS_CLASSIFIER, axis=-1)
+register(
+    "LogSoftmax",
+    "input",
+    infer=_infer_axis,
+    evaluate=_log_softmax,
+    traits=Trait.ENDS_CLASSIFIER,
+    axis=-1,
+)
+register(
+    "Clip",
+    "input min? max?",
+    infer=_infer_clip,
+    evaluate=_clip,
+    traits=Trait.ELEMENTWISE | Trait.MONOTONE,
+)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from lowbit.ir.graph import Array, Value
 from lowbit.ir.operators.registry import Call, TensorType, broadcast, code_dtype, register
+from lowbit.ir.operators.traits import Trait
 from lowbit.schemes import FixedPoint
 
 _WIDEST = 62
@@ -109,6 +110,27 @@ def _lookup(call: Call, codes: Array, table: Array) -> list[Array]:
     return [table[codes.astype(np.intp)]]
 
 
-register("FixedLinear", "input weights bias", domain="lowbit", infer=_infer_linear, evaluate=_linear)
-register("FixedAdd", "left right", domain="lowbit", infer=_infer_add, evaluate=_add)
-register("FixedLookup", "input table", domain="lowbit", infer=_infer_lookup, evaluate=_lookup)
+register(
+    "FixedLinear",
+    "input weights bias",
+    domain="lowbit",
+    infer=_infer_linear,
+    evaluate=_linear,
+    traits=Trait.LAYER,
+)
+register(
+    "FixedAdd",
+    "left right",
+    domain="lowbit",
+    infer=_infer_add,
+    evaluate=_add,
+    traits=Trait.BROADCASTS,
+)
+register(
+    "FixedLookup",
+    "input table",
+    domain="lowbit",
+    infer=_infer_lookup,
+    evaluate=_lookup,
+    traits=Trait.ELEMENTWISE,
+)

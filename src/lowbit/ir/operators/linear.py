@@ -4,6 +4,7 @@ import numpy as np
 
 from lowbit.ir.graph import Array, Shape
 from lowbit.ir.operators.registry import Call, TensorType, broadcast, register
+from lowbit.ir.operators.traits import Trait
 
 
 def _infer_matmul(call: Call) -> list[TensorType]:
@@ -64,5 +65,15 @@ def _require_inner(call: Call, left: int | str, right: int | str) -> None:
         )
 
 
-register("MatMul", "A B", infer=_infer_matmul, evaluate=_matmul)
-register("Gemm", "A B C?", infer=_infer_gemm, evaluate=_gemm, alpha=1.0, beta=1.0, transA=0, transB=0)
+register("MatMul", "A B", infer=_infer_matmul, evaluate=_matmul, traits=Trait.LAYER)
+register(
+    "Gemm",
+    "A B C?",
+    infer=_infer_gemm,
+    evaluate=_gemm,
+    traits=Trait.LAYER,
+    alpha=1.0,
+    beta=1.0,
+    transA=0,
+    transB=0,
+)

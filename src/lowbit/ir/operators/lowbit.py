@@ -12,6 +12,7 @@ from lowbit.ir.activations import ACTIVATIONS, real_output
 from lowbit.ir.deployed import deployed_affine, deployed_layer
 from lowbit.ir.graph import Array, Value
 from lowbit.ir.operators.registry import Call, TensorType, code_dtype, register, require_float
+from lowbit.ir.operators.traits import Trait
 from lowbit.ir.weight_only import weight_levels
 from lowbit.planes import unpack, word_count
 from lowbit.schemes import Affine, Encoding, LearnedBasis, PowerOfTwo, rank_encode, table_decode
@@ -205,14 +206,22 @@ def _require_rows(call: Call, length: int | str) -> None:
     call.require(encoding.channels == 1, "input encoding", "one set of parameters", encoding.channels)
 
 
-register("Encode", "input thresholds?", domain="lowbit", infer=_infer_encode, evaluate=_encode)
-register("Decode", "input", domain="lowbit", infer=_infer_decode, evaluate=_decode)
+register(
+    "Encode",
+    "input thresholds?",
+    domain="lowbit",
+    infer=_infer_encode,
+    evaluate=_encode,
+    traits=Trait.ELEMENTWISE,
+)
+register("Decode", "input", domain="lowbit", infer=_infer_decode, evaluate=_decode, traits=Trait.ELEMENTWISE)
 register(
     "LQFullyConnected",
     "input weights bias thresholds?",
     domain="lowbit",
     infer=_infer_lq,
     evaluate=_lq,
+    traits=Trait.LAYER,
     activation="none",
 )
 register(
@@ -221,6 +230,14 @@ register(
     domain="lowbit",
     infer=_infer_lq,
     evaluate=_lq,
+    traits=Trait.LAYER,
     activation="none",
 )
-register("AffineFullyConnected", "input weights bias", domain="lowbit", infer=_infer_affine, evaluate=_affine)
+register(
+    "AffineFullyConnected",
+    "input weights bias",
+    domain="lowbit",
+    infer=_infer_affine,
+    evaluate=_affine,
+    traits=Trait.LAYER,
+)

@@ -15,6 +15,7 @@ from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.graph import Array
 from lowbit.ir.operators.lowbit import encoding_of, is_weight_only, require_affine, require_layer
 from lowbit.ir.operators.registry import Call, TensorType, register
+from lowbit.ir.operators.traits import Trait
 from lowbit.ir.operators.windows import WINDOW, windows_of
 from lowbit.ir.weight_only import weight_levels
 from lowbit.ir.window import Axis, Window
@@ -187,6 +188,7 @@ for _name in ("LQConv", "Pow2Conv"):
         domain="lowbit",
         infer=_infer,
         evaluate=_evaluate,
+        traits=Trait.LAYER | Trait.WINDOW,
         group=1,
         activation="none",
         **WINDOW,
@@ -197,6 +199,7 @@ register(
     domain="lowbit",
     infer=_infer_affine,
     evaluate=_affine,
+    traits=Trait.LAYER | Trait.WINDOW,
     group=1,
     **WINDOW,
 )

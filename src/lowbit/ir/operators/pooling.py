@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from lowbit.ir.graph import Array
 from lowbit.ir.operators.registry import Call, TensorType, passed, register, require_float
+from lowbit.ir.operators.traits import Trait
 from lowbit.ir.operators.windows import WINDOW, map_lengths, taps, windows_of
 from lowbit.ir.window import Axis
 from lowbit.schemes import Encoding
@@ -110,11 +111,15 @@ def _lowest(values: Numbers) -> float:
     return -np.inf if values.dtype.kind == "f" else int(np.iinfo(values.dtype).min)
 
 
+_MEAN = Trait.POOL | Trait.HOMOGENEOUS
+_LARGEST = _MEAN | Trait.COMPARES | Trait.CARRIES
+
 register(
     "MaxPool",
     "X",
     infer=_infer_max_pool,
     evaluate=_max_pool,
+    traits=_LARGEST | Trait.WINDOW,
     **WINDOW,
 )
 register(
@@ -122,8 +127,9 @@ register(
     "X",
     infer=_infer_average_pool,
     evaluate=_average_pool,
+    traits=_MEAN | Trait.WINDOW,
     count_include_pad=0,
     **WINDOW,
 )
-register("GlobalMaxPool", "X", infer=_infer_global_max, evaluate=_global_max)
-register("GlobalAveragePool", "X", infer=_infer_global_average, evaluate=_global_average)
+register("GlobalMaxPool", "X", infer=_infer_global_max, evaluate=_global_max, traits=_LARGEST)
+register("GlobalAveragePool", "X", infer=_infer_global_average, evaluate=_global_average, traits=_MEAN)

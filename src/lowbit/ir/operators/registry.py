@@ -1,7 +1,8 @@
 """The registry: an operator is declared once, here read by inference, checks and evaluation.
 
 An entry says the inputs, the attributes with their defaults, how output types follow from input
-types, and what the operator computes. Formats, engine and RTL are small tables keyed by it.
+types, what the operator computes, and what it is like (`lowbit.ir.operators.traits`). Formats, engine and RTL
+are small tables keyed by it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 
 from lowbit.errors import GraphError, UnsupportedError
 from lowbit.ir.graph import Array, Attribute, Graph, Node, Shape, Value
+from lowbit.ir.operators.traits import Trait
 from lowbit.schemes import Encoding
 
 
@@ -122,6 +124,7 @@ class Operator:
         infer: output types from a `Call`; raises for what is not allowed.
         evaluate: arrays from a `Call` and its input arrays (None where absent). This is the
             definition of the operator; every backend is compared with it.
+        traits: what it is like.
     """
 
     name: str
@@ -130,6 +133,7 @@ class Operator:
     attributes: Mapping[str, Attribute]
     infer: Infer
     evaluate: Evaluate
+    traits: Trait = Trait.NONE
 
     @property
     def least(self) -> int:
@@ -146,12 +150,36 @@ OPERATORS: dict[tuple[str, str], Operator] = {}
 
 
 def register(
-    name: str, inputs: str, *, infer: Infer, evaluate: Evaluate, domain: str = "", **attributes: Attribute
+    name: str,
+    inputs: str,
+    *,
+    infer: Infer,
+    evaluate: Evaluate,
+    domain: str = "",
+    traits: Trait = Trait.NONE,
+    **attributes: Attribute,
 ) -> Operator:
     """Declare an operator and return it; ``inputs`` are names separated by spaces."""
-    operator = Operator(name, domain, tuple(inputs.split()), attributes, infer, evaluate)
+    operator = Operator(name, domain, tuple(inputs.split()), attributes, infer, evaluate, traits)
     OPERATORS[domain, name] = operator
     return operator
+
+
+def has(node: Node | tuple[str, str] | None, traits: Trait) -> bool:
+    """Return whether an operator has all of these traits; no operator, and an unknown one, has none.
+
+    Args:
+        node: a node, or domain and name of an operator, or None where there is no node.
+        traits: one, or several joined by ``|``.
+    """
+    key = (node.domain, node.op) if isinstance(node, Node) else node
+    operator = OPERATORS.get(key) if key else None
+    return operator is not None and traits in operator.traits
+
+
+def operators_with(traits: Trait) -> tuple[tuple[str, str], ...]:
+    """Return domain and name of every operator that has all of these traits: rows of a table."""
+    return tuple(key for key, operator in OPERATORS.items() if traits in operator.traits)
 
 
 def operator_of(node: Node, where: str = "") -> Operator:

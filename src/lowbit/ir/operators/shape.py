@@ -6,6 +6,7 @@ import numpy as np
 
 from lowbit.ir.graph import Array, Dimension, Shape
 from lowbit.ir.operators.registry import Call, TensorType, passed, register
+from lowbit.ir.operators.traits import Trait
 from lowbit.ir.operators.windows import LARGEST
 
 
@@ -207,10 +208,19 @@ def _product(call: Call, shape: Shape) -> Dimension:
 _MOST_AXES = 8
 _PAD_MODES = ("constant", "edge", "reflect", "wrap")
 
-register("Flatten", "input", infer=_infer_flatten, evaluate=_flatten, axis=1)
-register("Reshape", "data shape", infer=_infer_reshape, evaluate=_reshape, allowzero=0)
-register("Concat", "inputs*", infer=_infer_concat, evaluate=_concat, axis=0)
-register("Transpose", "data", infer=_infer_transpose, evaluate=_transpose, perm=())
-register("Squeeze", "data axes?", infer=_infer_squeeze, evaluate=_squeeze)
-register("Unsqueeze", "data axes", infer=_infer_unsqueeze, evaluate=_unsqueeze)
+_RESHAPES = Trait.MOVES | Trait.KEEPS_ORDER | Trait.CARRIES
+
+register("Flatten", "input", infer=_infer_flatten, evaluate=_flatten, traits=_RESHAPES, axis=1)
+register("Reshape", "data shape", infer=_infer_reshape, evaluate=_reshape, traits=_RESHAPES, allowzero=0)
+register("Concat", "inputs*", infer=_infer_concat, evaluate=_concat, traits=Trait.CARRIES, axis=0)
+register(
+    "Transpose",
+    "data",
+    infer=_infer_transpose,
+    evaluate=_transpose,
+    traits=Trait.MOVES | Trait.CARRIES,
+    perm=(),
+)
+register("Squeeze", "data axes?", infer=_infer_squeeze, evaluate=_squeeze, traits=_RESHAPES)
+register("Unsqueeze", "data axes", infer=_infer_unsqueeze, evaluate=_unsqueeze, traits=_RESHAPES)
 register("Pad", "data pads constant_value?", infer=_infer_pad, evaluate=_pad, mode="constant")

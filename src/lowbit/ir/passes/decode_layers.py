@@ -14,17 +14,21 @@ import numpy as np
 
 from lowbit.ir.graph import Graph, Node
 from lowbit.ir.infer import infer
+from lowbit.ir.layers import rounds
+from lowbit.ir.operators import Trait, has
 from lowbit.ir.passes.infrastructure import Pass
 from lowbit.schemes import Affine
 
-_LAYERS = {"AffineConv": "Conv", "AffineFullyConnected": "Gemm"}
-_MOVERS = ("Identity", "Reshape", "Transpose")
 _SIX = 6.0
 
 
 def has_affine_layers(graph: Graph) -> bool:
     """Return whether there is a layer of 8-bit affine codes."""
-    return any(node.domain == "lowbit" and node.op in _LAYERS for node in graph.nodes)
+    return any(_is_affine_layer(graph, node) for node in graph.nodes)
+
+
+def _is_affine_layer(graph: Graph, node: Node) -> bool:
+    return rounds(graph, node) and not _is_other(graph, node.inputs[1])
 
 
 def _apply(graph: Graph) -> bool:
@@ -52,14 +56,14 @@ def _decoded(graph: Graph, before: Graph, node: Node) -> list[Node]:
         return [Node("Identity", node.inputs[:1], node.outputs, {}, node.name)]
     if node.op == "Encode":
         return _cut(graph, before, Node("Identity", node.inputs[:1], node.outputs, {}, node.name))
-    return _cut(graph, before, _layer(graph, before, node)) if node.op in _LAYERS else [node]
+    return _cut(graph, before, _layer(graph, before, node)) if _is_affine_layer(before, node) else [node]
 
 
 def _is_input(graph: Graph, name: str) -> bool:
     """Return whether a value is an input of the network, moved at most."""
     maker = graph.producer(name)
     return name in graph.inputs or (
-        maker is not None and maker.op in _MOVERS and _is_input(graph, maker.inputs[0])
+        maker is not None and has(maker, Trait.MOVES) and _is_input(graph, maker.inputs[0])
     )
 
 
@@ -89,8 +93,8 @@ def _layer(graph: Graph, before: Graph, node: Node) -> Node:
     scale = source.scale[0].astype(np.float64) * weights.encoding.scale.astype(np.float64)
     parts = {node.inputs[1]: real, node.inputs[2]: before.constant(node.inputs[2]) * scale}
     names = (graph.add_constant(graph.fresh_name(f"{name}/real"), data) for name, data in parts.items())
-    attributes = dict(node.attributes) if real.ndim == 4 else {"transB": 1}
-    return Node(_LAYERS[node.op], (node.inputs[0], *names), node.outputs, attributes, node.name)
+    op, attributes = ("Conv", dict(node.attributes)) if real.ndim == 4 else ("Gemm", {"transB": 1})
+    return Node(op, (node.inputs[0], *names), node.outputs, attributes, node.name)
 
 
 decode_layers = Pass("decode-layers", _apply)

@@ -17,6 +17,7 @@ import numpy as np
 
 from lowbit.ir.graph import Graph, Node, Shape
 from lowbit.ir.infer import call_of
+from lowbit.ir.operators import Trait, has, operators_with
 from lowbit.ir.passes.arrangement import Axes, regrouped, transposed
 from lowbit.ir.passes.infrastructure import Pass
 from lowbit.ir.passes.views import Rebuilt, View
@@ -166,10 +167,8 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
     **dict.fromkeys([("", op) for op in ("Sign", "Softplus", "Tanh")], _with_parameters),
     **dict.fromkeys([("lowbit", op) for op in ("Decode", "Encode")], _with_parameters),
     ("", "Concat"): _concat,
-    ("", "Gemm"): _product,
-    ("", "MatMul"): _product,
+    **dict.fromkeys([key for key in operators_with(Trait.LAYER) if not has(key, Trait.WINDOW)], _product),
     ("", "Pad"): _pad,
-    ("lowbit", "AffineFullyConnected"): _product,
 }
 
 settle_layout = Pass("settle-layout", _apply)

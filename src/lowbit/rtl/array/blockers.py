@@ -4,10 +4,12 @@ from collections.abc import Collection, Mapping
 
 from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph, Node
+from lowbit.ir.layers import is_low_bit, rounds
 from lowbit.rtl.chain import PASSED
 
 _FLOAT = "Quantize this layer as well: it stayed float."
 _AFFINE = "Quantize with --scheme lq or pow2, or affine of 2 to 6 bits."
+_INPUTS = "Quantize activations as well: the inputs of this layer are floats."
 _FUNCTION = "Use ReLU, tanh or hardtanh, which become thresholds of the layer before."
 SCORES = "Leave the last function out: the class is that of the largest score without it."
 _AVERAGE = "Use a max-pool, or a convolution with a stride, in place of the average."
@@ -15,7 +17,6 @@ _BRANCH = "The engine runs one chain of layers, without sums, products or joins 
 
 _CURES: Mapping[str, str] = {
     **dict.fromkeys(("Conv", "Gemm", "MatMul"), _FLOAT),
-    **dict.fromkeys(("AffineConv", "AffineFullyConnected"), _AFFINE),
     **dict.fromkeys(("AveragePool", "GlobalAveragePool", "ReduceMean"), _AVERAGE),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Concat", "Split"), _BRANCH),
     **dict.fromkeys(("Softmax", "LogSoftmax"), SCORES),
@@ -65,8 +66,8 @@ def _is_input(graph: Graph, name: str) -> bool:
 
 
 def _cure(graph: Graph, node: Node, remedy: str) -> str:
-    if node.op.startswith(("LQ", "Pow2")):
-        return "Quantize activations as well: the inputs of this layer are floats."
+    if is_low_bit(node):
+        return _AFFINE if rounds(graph, node) else _INPUTS
     if node.op in _UNARY:
         return SCORES if node.outputs[0] in graph.outputs else _FUNCTION
     return _CURES.get(node.op, remedy)

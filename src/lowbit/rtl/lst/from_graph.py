@@ -4,6 +4,8 @@ The graph is a chain: encoder; layer of the rows, table, transpose; the same for
 layer. Reshapes that only add or drop axes of length one are passed over.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy.typing as npt
 from lowbit.data import Normalize
 from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph, Node, evaluate
+from lowbit.ir.layers import is_low_bit
 from lowbit.ir.operators.fixed_point import integers_of
 from lowbit.quantization.fixed_point import to_fixed_point
 from lowbit.rtl.chain import chain
@@ -19,8 +22,6 @@ from lowbit.rtl.lst.network import Layer, LstNetwork
 from lowbit.rtl.pictures import pixel_values
 from lowbit.schemes import FixedPoint
 
-_TRANSFORM = ("FixedLinear", "FixedLookup", "Transpose")
-_NEEDED = ("Encode", *_TRANSFORM, *_TRANSFORM, "FixedLinear")
 _BLOCK = 1000
 _REMEDY = (
     "It runs one learned separable transform and a fully connected layer, as `lowbit zoo lst1`; "
@@ -35,10 +36,10 @@ def in_fixed_point(graph: Graph, encoding: FixedPoint | None) -> Graph:
         UnsupportedError: it is in fixed point and a format is wanted, or an operator has no such form.
         NumericError: a constant is not finite.
     """
-    low = next((node for node in graph.nodes if node.op.startswith(("Encode", "LQ", "Pow2", "Affine"))), None)
-    if low is not None and not any(node.op.startswith("Fixed") for node in graph.nodes):
-        raise _not_lst(graph, low, "a network in float or fixed point", low.op)
-    if not any(node.op.startswith("Fixed") for node in graph.nodes):
+    if not any(_is_layer(graph, node) for node in graph.nodes):
+        low = next((node for node in graph.nodes if node.op == "Encode" or is_low_bit(node)), None)
+        if low is not None:
+            raise _not_lst(graph, low, "a network in float or fixed point", low.op)
         chosen = encoding or FixedPoint(6, 7)
         return to_fixed_point(graph, chosen.integer_bits, chosen.fraction_bits, chosen.rounding)
     if encoding is not None:
@@ -64,8 +65,8 @@ def from_graph(graph: Graph, normalize: Normalize, byte: float | None = None) ->
     """
     nodes = list(chain(graph, _not_lst))
     for node, needed in zip(nodes, _NEEDED, strict=False):
-        if node.op != needed:
-            raise _not_lst(graph, node, needed, node.op)
+        if not needed.matches(graph, node):
+            raise _not_lst(graph, node, needed.name, node.op)
     if len(nodes) != len(_NEEDED):
         raise _not_lst(graph, nodes[-1] if nodes else None, f"{len(_NEEDED)} layers", str(len(nodes)))
     _, first, table, turn, second, second_table, second_turn, output = nodes
@@ -93,6 +94,26 @@ def reference_scores(
         x = values[pictures[at : at + _BLOCK]].reshape(-1, *shape)
         scores.append(evaluate(graph, {graph.inputs[0]: x})[graph.outputs[0]])
     return np.concatenate(scores).astype(np.float32)
+
+
+def _is_layer(graph: Graph, node: Node) -> bool:
+    """Return whether a node is a layer in fixed point: its bias is codes as well."""
+    return is_low_bit(node) and graph.value(node.inputs[2]).encoding is not None
+
+
+@dataclass(frozen=True)
+class _Needed:
+    """What has to stand at one place of the chain."""
+
+    name: str
+    matches: Callable[[Graph, Node], bool]
+
+
+_ENCODER = _Needed("an encoder", lambda _, node: node.op == "Encode")
+_LAYER = _Needed("a layer in fixed point", _is_layer)
+_TABLE = _Needed("a function by table", lambda _, node: node.op == "FixedLookup")
+_TURN = _Needed("rows and columns exchanged", lambda _, node: node.op == "Transpose")
+_NEEDED = (_ENCODER, *2 * (_LAYER, _TABLE, _TURN), _LAYER)
 
 
 def _turns(graph: Graph, node: Node) -> bool:
