@@ -13,6 +13,7 @@ from lowbit.schemes import (
     WEIGHT_BOUND,
     Affine,
     Encoding,
+    FixedPoint,
     LearnedBasis,
     PowerOfTwo,
     check_scheme,
@@ -178,6 +179,71 @@ def test_check_scheme_finds_a_broken_scheme() -> None:
         check_scheme(_OffByOne(2, np.array([1.0]), np.array([1])))
 
 
+def _first_bit(codes: np.ndarray) -> np.ndarray:
+    return codes ^ codes.dtype.type(1)
+
+
+FAULTS = {
+    "as_basis gives the levels": {"as_basis": lambda self: self.to_learned_basis().scaled(2)},
+    "codes fit the storage": {"storage": "halves"},
+    "what rounds is linear": {"linear": False},
+    "whole_levels give": {"whole_levels": lambda self: self.integer_levels() + 1},
+    "scaled multiplies": {"scaled": lambda self, factor: Affine.scaled(self, np.sqrt(factor))},
+    "opposite negates": {"opposite": lambda self, codes, rows: (self, _first_bit(codes))},
+    "silent rows are zero": {"silent": lambda self, codes, rows: (self, codes)},
+    "silent keeps": {"silent": lambda self, codes, rows: Affine.silent(self, codes, rows | True)},
+    "joined keeps": {"joined": classmethod(lambda cls, parts, rows: Affine.joined(parts, rows).scaled(3))},
+    "fields round trip": {
+        "from_fields": classmethod(lambda cls, fields: Affine.from_fields({**fields, "scale": np.ones(2)}))
+    },
+}
+
+
+@pytest.mark.parametrize("rule", FAULTS)
+def test_check_scheme_finds_what_is_broken(rule: str) -> None:
+    broken = type("Broken", (Affine,), FAULTS[rule])
+    check_scheme(Affine(6, [0.5, 0.25], [3, 9]))
+    with pytest.raises(SchemeError, match=rule):
+        check_scheme(broken(6, [0.5, 0.25], [3, 9]))
+
+
+@given(st.floats(0.01, 100), st.integers(1, 6), st.integers(0, 6))
+def test_a_fixed_point_format_is_scaled_by_the_powers_of_two_that_move_its_point(
+    factor: float, m: int, n: int
+) -> None:
+    if m + n < 2:
+        return
+    power = 2.0 ** round(np.log2(factor))
+    encoding, expected = FixedPoint(m, n).scaled(np.full(3, power)), np.log2(power)
+    possible = m + expected >= 1 and n - expected >= 0
+    assert (encoding is not None) == possible
+    assert encoding is None or np.array_equal(encoding.levels(), power * FixedPoint(m, n).levels())
+    assert FixedPoint(m, n).scaled(np.array([1.0, 2.0])) is None
+    assert FixedPoint(m, n).scaled(1.5) is None
+
+
+def test_check_scheme_finds_levels_that_are_not_even() -> None:
+    broken = type("Broken", (LearnedBasis,), {"linear": True})
+    check_scheme(broken([[1, 2, 4]], [0.5], [4]))
+    with pytest.raises(SchemeError, match="evenly spaced"):
+        check_scheme(broken([[1, 2, 3]], [0.5], [3]))
+
+
+def test_one_scale_for_all_rows_becomes_one_each_where_they_differ() -> None:
+    codes = np.array([[0, 1, 7], [7, 2, 0]], np.uint8)
+    encoding = Affine(3, [0.5], [2])
+    turned, other = encoding.opposite(codes, np.array([True, False]))
+    assert np.array_equal(turned.decode(other), encoding.decode(codes) * [[-1], [1]])
+    assert np.array_equal(encoding.scaled([1.0, 2.0]).decode(codes), encoding.decode(codes) * [[1], [2]])
+
+
+def test_parts_of_different_formats_are_no_one_tensor() -> None:
+    assert FixedPoint.joined([FixedPoint(3, 2)] * 2, [1, 4]) == FixedPoint(3, 2)
+    with pytest.raises(SchemeError, match="different formats"):
+        FixedPoint.joined([FixedPoint(3, 2), FixedPoint(2, 3)], [1, 1])
+    assert FixedPoint(3, 2).opposite(np.array([[0, 5]], np.uint8), np.array([True])) is None
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -196,6 +262,7 @@ def test_bad_fields_are_refused(fields: dict[str, object]) -> None:
 def test_encodings_satisfy_the_protocol() -> None:
     assert isinstance(Affine(2, np.ones(1), np.zeros(1)), Encoding)
     assert isinstance(LearnedBasis(np.ones((1, 1)), np.zeros(1), np.ones(1)), Encoding)
+    assert isinstance(PowerOfTwo(2, [1]), Encoding) and isinstance(FixedPoint(8, 8), Encoding)
 
 
 @pytest.mark.parametrize("basis", [[1.0, 3.3], [1.0, 2.001], [0.1, 3.0]])

@@ -12,7 +12,7 @@ from lowbit.errors import SchemeError
 from lowbit.schemes import FixedPoint, check_scheme, encoding_from_dict
 
 ROUNDINGS = ("nearest", "floor")
-FORMATS = [(1, 1), (1, 7), (2, 0), (4, 4), (6, 2), (8, 0)]
+FORMATS = [(1, 1), (1, 7), (2, 0), (4, 4), (6, 2), (8, 0), (6, 7), (1, 15), (16, 0)]
 
 
 @pytest.mark.parametrize("rounding", ["nearest", "floor"])

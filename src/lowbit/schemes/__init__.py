@@ -5,12 +5,19 @@ from typing import Any
 from lowbit.errors import SchemeError
 from lowbit.schemes.affine import Affine
 from lowbit.schemes.check import check_scheme
-from lowbit.schemes.encoding import Encoding, largest_float32_below, rank_encode, table_decode
+from lowbit.schemes.encoding import (
+    Encoding,
+    EncodingBase,
+    largest_float32_below,
+    rank_encode,
+    table_decode,
+)
 from lowbit.schemes.fixed_point import FixedPoint
 from lowbit.schemes.learned_basis import (
     ACTIVATION_BOUND,
     WEIGHT_BOUND,
     LearnedBasis,
+    of_integers,
     snap,
     snap_weights,
 )
@@ -42,12 +49,14 @@ __all__ = [
     "WEIGHT_BOUND",
     "Affine",
     "Encoding",
+    "EncodingBase",
     "FixedPoint",
     "LearnedBasis",
     "PowerOfTwo",
     "check_scheme",
     "encoding_from_dict",
     "largest_float32_below",
+    "of_integers",
     "rank_encode",
     "snap",
     "snap_weights",

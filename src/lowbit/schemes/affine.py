@@ -7,27 +7,34 @@ The classic scheme (Jacob et al. 2018, eq. 1). Symmetric means ``zero_point = 2*
 It is a learned basis with ``a_i = scale * 2**(i - 1)`` and an offset: `to_learned_basis`.
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import SchemeError
 from lowbit.schemes.encoding import (
+    SMALLEST,
     Codes,
+    EncodingBase,
     Floats,
     Floats32,
     Integers,
+    Rows,
+    Storage,
+    joined_parameter,
     largest_float32_below,
     nan_as_lowest,
-    table_decode,
+    per_row,
 )
+from lowbit.schemes.fields import Fields
 from lowbit.schemes.learned_basis import LearnedBasis
 
 
 @dataclass(frozen=True, eq=False)
-class Affine:
+class Affine(EncodingBase):
     """An affine encoding.
 
     Attributes:
@@ -40,6 +47,9 @@ class Affine:
     scale: Floats32
     zero_point: Integers
     scheme: ClassVar[str] = "affine"
+    storage: ClassVar[Storage] = "bytes"
+    linear: ClassVar[bool] = True
+    rounds: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", np.atleast_1d(np.asarray(self.scale, np.float32)))
@@ -50,10 +60,6 @@ class Affine:
     def channels(self) -> int:
         """Sets of parameters."""
         return int(self.scale.shape[0])
-
-    def levels(self) -> Floats:
-        """Return the level of every code, float64 ``[channels, 2**bits]``."""
-        return self.integer_scale()[:, None] * self.integer_levels()
 
     def code_of_rank(self) -> Codes:
         """Return the codes in ascending order of level: the codes themselves."""
@@ -80,10 +86,6 @@ class Affine:
         codes = np.clip(np.rint(array / scale) + zero_point, 0, (1 << self.bits) - 1)
         return np.asarray(codes, np.uint8)
 
-    def decode(self, codes: npt.ArrayLike) -> Floats32:
-        """Return the levels of codes, float32."""
-        return table_decode(codes, self.levels()).astype(np.float32)
-
     def integer_levels(self) -> Integers:
         """Return ``q - zero_point``, int32 ``[channels, 2**bits]``."""
         return np.arange(1 << self.bits, dtype=np.int32) - self.zero_point[:, None]
@@ -91,10 +93,6 @@ class Affine:
     def integer_scale(self) -> Floats:
         """Return the scale in float64."""
         return self.scale.astype(np.float64)
-
-    def integer_offset(self) -> Floats:
-        """Return zeros: the zero point is inside the integer."""
-        return np.zeros(self.channels)
 
     def to_learned_basis(self) -> LearnedBasis:
         """Return the same levels as planes, a basis and an offset.
@@ -107,26 +105,44 @@ class Affine:
         top = np.full(self.channels, 1 << (self.bits - 1), np.int32)
         return LearnedBasis(basis.astype(np.float32), offset.astype(np.float32), top)
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the parameters, floats as hexadecimal."""
-        return {
-            "scheme": self.scheme,
-            "bits": self.bits,
-            "scale": [float(s).hex() for s in self.scale],
-            "zero_point": [int(z) for z in self.zero_point],
-        }
+    def as_basis(self) -> LearnedBasis:
+        """Return `to_learned_basis`."""
+        return self.to_learned_basis()
+
+    def scaled(self, factor: npt.ArrayLike) -> Self:
+        """Return the encoding with its scales times factors."""
+        scale = np.maximum(self.scale * np.asarray(factor, np.float64), SMALLEST)
+        return replace(self, scale=scale.astype(np.float32), zero_point=per_row(self.zero_point, scale.size))
+
+    def opposite(self, codes: Codes, rows: Rows) -> tuple[Self, Codes]:
+        """Return codes counted from the other end, and the zero point as well: every code has an opposite."""
+        most, zero_point = (1 << self.bits) - 1, per_row(self.zero_point, len(rows))
+        turned = np.where(rows, most - zero_point, zero_point)
+        codes = codes.copy()
+        codes[rows] = most - codes[rows]
+        return replace(self, scale=per_row(self.scale, len(rows)), zero_point=turned), codes
+
+    def silent(self, codes: Codes, rows: Rows) -> tuple[Self, Codes]:
+        """Return the zero point in rows that become zero; a scale that is theirs alone is next to nothing."""
+        codes = codes.copy()
+        codes[rows] = np.broadcast_to(self.zero_point, len(rows))[rows].reshape(-1, *[1] * (codes.ndim - 1))
+        alone = rows if self.channels == len(rows) else rows.all(keepdims=True)
+        return replace(self, scale=np.where(alone, np.float32(SMALLEST), self.scale)), codes
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """Return the encoding that `to_dict` described."""
-        scale = np.array([float.fromhex(s) for s in fields["scale"]], np.float32)
-        return cls(int(fields["bits"]), scale, np.array(fields["zero_point"], np.int32))
+    def joined(cls, parts: Sequence[Self], rows: Sequence[int]) -> Self:
+        """Return the encoding of several parts, a channel for each of their rows."""
+        scale = joined_parameter([part.scale for part in parts], rows)
+        return cls(parts[0].bits, scale, joined_parameter([part.zero_point for part in parts], rows))
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Affine):
-            return NotImplemented
-        same = np.array_equal(self.scale, other.scale) and np.array_equal(self.zero_point, other.zero_point)
-        return self.bits == other.bits and same
+    def fields(self) -> Fields:
+        """Return ``bits``, ``scale`` and ``zero_point``."""
+        return {"bits": self.bits, "scale": self.scale, "zero_point": self.zero_point}
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Self:
+        """Return the encoding that `fields` described."""
+        return cls(int(fields["bits"]), np.asarray(fields["scale"]), np.asarray(fields["zero_point"]))
 
     def _check(self) -> None:
         if not 1 <= self.bits <= 8:

@@ -1,9 +1,14 @@
 """The conformance check that every encoding must pass; third parties run it on theirs."""
 
+import json
+
 import numpy as np
 
 from lowbit.errors import SchemeError
-from lowbit.schemes.encoding import Encoding, rank_encode
+from lowbit.schemes.encoding import SMALLEST, Codes, Encoding, Floats, rank_encode, table_decode
+
+_MOST_BITS = {"planes": 8, "halves": 4, "bytes": 8, "words": 16}
+"""By storage."""
 
 
 def check_scheme(encoding: Encoding) -> None:
@@ -13,8 +18,12 @@ def check_scheme(encoding: Encoding) -> None:
     2. Encoding is counting thresholds, at every threshold and both its float32 neighbours.
     3. ``encode(decode(code))`` has the level of ``code``; encoding is monotone, and nearest unless the
        encoding says that it truncates.
-    4. The integer form gives the levels: ``scale * integer + offset``.
-    5. ``from_dict(to_dict())`` is equal.
+    4. The integer form gives the levels: ``scale * integer + offset``; ``whole_levels``, where the offset is
+       a whole number of scales, and ``as_basis``, where there is one, give them as float32 does.
+    5. What is ``linear`` has evenly spaced levels in the order of codes; what ``rounds`` is linear.
+    6. ``scaled``, ``opposite``, ``silent`` and ``joined`` give the levels that they say.
+    7. Codes of so many bits fit the storage.
+    8. ``from_fields(fields())`` and ``from_dict(to_dict())``, through JSON, are equal.
 
     Raises:
         SchemeError: names the rule that is broken.
@@ -30,7 +39,11 @@ def check_scheme(encoding: Encoding) -> None:
     _require(bool((np.diff(ranked, axis=1) >= 0).all()), encoding, "code_of_rank sorts the levels")
     _check_encode(encoding)
     _check_integers(encoding)
-    _require(type(encoding).from_dict(encoding.to_dict()) == encoding, encoding, "to_dict round trip")
+    _check_arithmetic(encoding)
+    _require(encoding.bits <= _MOST_BITS[encoding.storage], encoding, "codes fit the storage")
+    _require(type(encoding).from_fields(encoding.fields()) == encoding, encoding, "fields round trip")
+    written = json.loads(json.dumps(encoding.to_dict()))
+    _require(type(encoding).from_dict(written) == encoding, encoding, "to_dict round trip")
 
 
 def _check_encode(encoding: Encoding) -> None:
@@ -52,20 +65,78 @@ def _check_encode(encoding: Encoding) -> None:
     _require(np.array_equal(codes, counted), encoding, "encoding counts thresholds")
     chosen = np.take_along_axis(levels, codes.astype(np.intp), axis=1)
     _require(bool((np.diff(chosen, axis=1) >= 0).all()), encoding, "encoding is monotone")
-    nearest = np.abs(levels[:, None, :] - probes.astype(np.float64)[:, :, None]).min(axis=2)
-    excess = np.abs(chosen - probes) - nearest
+    excess = np.abs(chosen - probes) - _distances(levels, probes.astype(np.float64))
     if getattr(encoding, "rounds_to_nearest", True):
         _require(bool((excess <= 1e-6 * np.abs(levels).max()).all()), encoding, "encoding is nearest")
     own = encoding.decode(codes.reshape(values.shape)).reshape(probes.shape)
     _require(np.array_equal(own, chosen.astype(np.float32)), encoding, "decode gives the level")
 
 
+def _distances(levels: Floats, probes: Floats) -> Floats:
+    """Return how far each probe is from the nearest level of its channel."""
+    distances = np.empty(probes.shape)
+    for channel, row in enumerate(np.sort(levels, axis=1)):
+        above = np.searchsorted(row, probes[channel]).clip(1, len(row) - 1)
+        sides = row[above - 1] - probes[channel], row[above] - probes[channel]
+        distances[channel] = np.minimum(*np.abs(sides))
+    return distances
+
+
 def _check_integers(encoding: Encoding) -> None:
-    if getattr(encoding, "snapped", True):
-        integer_form = (
-            encoding.integer_scale()[:, None] * encoding.integer_levels() + encoding.integer_offset()[:, None]
-        )
-        _require(np.array_equal(integer_form, encoding.levels()), encoding, "integer form gives the levels")
+    levels = encoding.levels()
+    basis = encoding.as_basis()
+    if basis is not None:
+        _require(_close(basis.levels(), levels), encoding, "as_basis gives the levels")
+    if not encoding.snapped:
+        _require(not encoding.linear, encoding, "what is linear has an integer form")
+        return
+    scale, integers = encoding.integer_scale()[:, None], encoding.integer_levels()
+    whole = scale * integers + encoding.integer_offset()[:, None]
+    _require(np.array_equal(whole, levels), encoding, "integer form gives the levels")
+    steps = np.diff(integers, axis=1)
+    even = bool((steps == steps[:, :1]).all() and (steps > 0).all())
+    _require(even or not encoding.linear, encoding, "what is linear has evenly spaced levels")
+    _require(encoding.linear or not encoding.rounds, encoding, "what rounds is linear")
+    try:
+        whole = scale * encoding.whole_levels()
+    except SchemeError:
+        return  # an offset between two multiples of the scale, as activations have
+    _require(bool((np.abs(whole - levels) <= 2e-3 * scale).all()), encoding, "whole_levels give the levels")
+
+
+def _check_arithmetic(encoding: Encoding) -> None:
+    levels, factor = encoding.levels(), np.linspace(0.5, 2, encoding.channels)
+    scaled = encoding.scaled(factor)
+    if scaled is not None:
+        _require(_close(scaled.levels(), levels * factor[:, None]), encoding, "scaled multiplies levels")
+    for count in {encoding.channels, 2} if encoding.channels == 1 else {encoding.channels}:
+        _check_rows(encoding, count)
+
+
+def _check_rows(encoding: Encoding, count: int) -> None:
+    """Check what is done to some of `count` rows that each have every code."""
+    codes = np.tile(encoding.code_of_rank(), (count // encoding.channels, 1))
+    levels, rows = table_decode(codes, encoding.levels()), np.arange(count) % 2 == 0
+    turned = encoding.opposite(codes, rows)
+    if turned is not None:
+        expected = np.where(rows[:, None], -levels, levels)
+        _require(np.array_equal(_levels(*turned), expected), encoding, "opposite negates levels")
+    silent = _levels(*encoding.silent(codes, rows))
+    _require(bool((np.abs(silent[rows]) <= 10 * SMALLEST).all()), encoding, "silent rows are zero")
+    _require(np.array_equal(silent[~rows], levels[~rows]), encoding, "silent keeps other rows")
+    joined = type(encoding).joined([encoding, encoding], [count, count])
+    both = _levels(joined, np.concatenate([codes, codes]))
+    _require(np.array_equal(both, np.concatenate([levels, levels])), encoding, "joined keeps levels")
+
+
+def _levels(encoding: Encoding, codes: Codes) -> Floats:
+    return table_decode(codes, encoding.levels())
+
+
+def _close(values: Floats, levels: Floats) -> bool:
+    """Return whether levels are the same but for what float32, or the least scale, makes of them."""
+    bound = 1e-5 * np.abs(levels).max(axis=1, keepdims=True) + 256 * SMALLEST
+    return values.shape == levels.shape and bool((np.abs(values - levels) <= bound).all())
 
 
 def _require(holds: bool, encoding: Encoding, rule: str) -> None:

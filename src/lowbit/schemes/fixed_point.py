@@ -8,21 +8,33 @@ Up to 16 bits: codes above 8 bits are uint16.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import SchemeError
-from lowbit.schemes.encoding import Codes, Floats, Floats32, Integers, nan_as_lowest
+from lowbit.schemes.encoding import (
+    Codes,
+    EncodingBase,
+    Floats,
+    Floats32,
+    Integers,
+    Rows,
+    Storage,
+    nan_as_lowest,
+)
+from lowbit.schemes.fields import Fields
+from lowbit.schemes.learned_basis import MAX_BITS, LearnedBasis
 
 MOST_BITS = 16
 ROUNDINGS = ("nearest", "floor")
 
 
 @dataclass(frozen=True)
-class FixedPoint:
+class FixedPoint(EncodingBase):
     """A fixed-point encoding, one for a whole tensor.
 
     Attributes:
@@ -36,6 +48,8 @@ class FixedPoint:
     rounding: str = "nearest"
     scheme: ClassVar[str] = "fixed"
     channels: ClassVar[int] = 1
+    linear: ClassVar[bool] = True
+    rounds: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.integer_bits < 1 or self.fraction_bits < 0 or not 2 <= self.bits <= MOST_BITS:
@@ -69,6 +83,11 @@ class FixedPoint:
         return self.integer_bits + self.fraction_bits
 
     @property
+    def storage(self) -> Storage:
+        """How weights of it are stored: a code to a byte, or to two above 8 bits."""
+        return "bytes" if self.bits <= 8 else "words"
+
+    @property
     def least(self) -> int:
         """The smallest integer, -2^(m+n-1)."""
         return -(1 << (self.bits - 1))
@@ -77,10 +96,6 @@ class FixedPoint:
     def rounds_to_nearest(self) -> bool:
         """Whether a value gets the nearest level."""
         return self.rounding == "nearest"
-
-    def levels(self) -> Floats:
-        """Return the level of every code, float64 ``[1, 2**bits]``."""
-        return np.ldexp(self.integer_levels().astype(np.float64), -self.fraction_bits)
 
     def thresholds(self) -> Floats32:
         """Return the largest float32 below each step: a value on a step goes up."""
@@ -122,22 +137,60 @@ class FixedPoint:
         """Return ``2**-n``."""
         return np.ldexp(np.ones(1), -self.fraction_bits)
 
-    def integer_offset(self) -> Floats:
-        """Return zero: there is no offset."""
-        return np.zeros(1)
+    def as_basis(self) -> LearnedBasis | None:
+        """Return ``q 2^-n = 2^-(n+1) (sum_i 2^i s_i - 1)``; None above 8 bits."""
+        if self.bits > MAX_BITS:
+            return None
+        unit = np.ldexp(0.5, -self.fraction_bits)
+        basis, top = unit * (1 << np.arange(self.bits))[None], np.array([1 << (self.bits - 1)])
+        return LearnedBasis(basis.astype(np.float32), np.array([-unit]), top)
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the parameters."""
+    def scaled(self, factor: npt.ArrayLike) -> Self | None:
+        """Return the format with its point moved, where the factor is one power of two that it can be."""
+        mantissa, exponent = np.frexp(np.asarray(factor, np.float64))
+        if (mantissa != 0.5).any() or (exponent != exponent.flat[0]).any():
+            return None
+        moved = int(exponent.flat[0]) - 1
+        integer_bits, fraction_bits = self.integer_bits + moved, self.fraction_bits - moved
+        possible = integer_bits >= 1 and fraction_bits >= 0
+        return replace(self, integer_bits=integer_bits, fraction_bits=fraction_bits) if possible else None
+
+    def opposite(self, codes: Codes, rows: Rows) -> tuple[Self, Codes] | None:
+        """Return the codes of ``-q``; None where the least number, which has no opposite, is among them."""
+        if not codes[rows].all():
+            return None
+        codes = codes.copy()
+        codes[rows] = -2 * self.least - codes[rows].astype(np.int64)
+        return self, codes
+
+    def silent(self, codes: Codes, rows: Rows) -> tuple[Self, Codes]:
+        """Return the code of zero in rows that become zero."""
+        codes = codes.copy()
+        codes[rows] = -self.least
+        return self, codes
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self], rows: Sequence[int]) -> Self:
+        """Return the format that all parts have."""
+        if any(part != parts[0] for part in parts):
+            raise SchemeError(
+                "parts of one tensor have different formats",
+                expected=str(parts[0]),
+                found=", ".join(sorted({str(part) for part in parts})),
+            )
+        return parts[0]
+
+    def fields(self) -> Fields:
+        """Return ``integer_bits``, ``fraction_bits`` and ``rounding``."""
         return {
-            "scheme": self.scheme,
             "integer_bits": self.integer_bits,
             "fraction_bits": self.fraction_bits,
             "rounding": self.rounding,
         }
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """Return the encoding that `to_dict` described."""
+    def from_fields(cls, fields: Fields) -> Self:
+        """Return the encoding that `fields` described."""
         return cls(int(fields["integer_bits"]), int(fields["fraction_bits"]), str(fields["rounding"]))
 
     @property

@@ -15,7 +15,8 @@ stay exact); of equally close ones the smallest, so that accumulators are no wid
 ``top = 0`` marks a free, real-valued basis.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -24,24 +25,30 @@ import numpy.typing as npt
 
 from lowbit.errors import SchemeError
 from lowbit.schemes.encoding import (
+    SMALLEST,
     Codes,
+    EncodingBase,
     Floats,
     Floats32,
     Integers,
-    largest_float32_below,
-    rank_encode,
-    table_decode,
+    Rows,
+    Storage,
+    joined_parameter,
+    per_row,
 )
+from lowbit.schemes.fields import Fields
 
 MAX_BITS = 8
+PARAMETERS = ("basis", "offset", "top")
 WEIGHT_BOUND = 127
 _MOST_UNITS = 1 << 24  # of an offset: more scales than a float32 counts
 ACTIVATION_BOUND = 21
+_WHOLE = 1e-3  # of a scale: what float32 may make of an offset that is a whole number of them
 _ROUNDING = 1e-5  # of a coefficient: what float32 in files may make of scale times integer
 
 
 @dataclass(frozen=True, eq=False)
-class LearnedBasis:
+class LearnedBasis(EncodingBase):
     """A learned-basis encoding.
 
     Attributes:
@@ -54,6 +61,7 @@ class LearnedBasis:
     offset: Floats32
     top: Integers
     scheme: ClassVar[str] = "lq"
+    storage: ClassVar[Storage] = "planes"
 
     def __post_init__(self) -> None:
         for name, dtype in (("basis", np.float32), ("offset", np.float32), ("top", np.int32)):
@@ -76,6 +84,12 @@ class LearnedBasis:
         return bool((self.top > 0).all())
 
     @property
+    def linear(self) -> bool:
+        """Whether levels are snapped and ascend evenly in the order of codes: ``m_i = 2**i m_0``."""
+        even = self.multipliers[:, :1] << np.arange(self.bits)
+        return self.snapped and bool((self.multipliers == even).all())
+
+    @property
     def is_affine(self) -> bool:
         """Whether every row is a uniform grid: ``m_i = 2**i``."""
         return bool((self.multipliers == 1 << np.arange(self.bits)).all())
@@ -95,25 +109,8 @@ class LearnedBasis:
     def levels(self) -> Floats:
         """Return the level of every code, float64 ``[channels, 2**bits]``."""
         if self.snapped:
-            return self.integer_scale()[:, None] * self.integer_levels() + self.integer_offset()[:, None]
+            return super().levels()
         return self.offset[:, None] + self.basis.astype(np.float64) @ _signs(self.bits)
-
-    def code_of_rank(self) -> Codes:
-        """Return the codes in ascending order of level, uint8 ``[channels, 2**bits]``."""
-        return np.argsort(self.levels(), axis=1, kind="stable").astype(np.uint8)
-
-    def thresholds(self) -> Floats32:
-        """Return the midpoints of neighbouring levels, rounded down to float32."""
-        levels = np.sort(self.levels(), axis=1)
-        return largest_float32_below((levels[:, 1:] + levels[:, :-1]) / 2)
-
-    def encode(self, values: npt.ArrayLike) -> Codes:
-        """Return the codes of the nearest levels; a tie takes the lower level."""
-        return rank_encode(values, self.thresholds(), self.code_of_rank())
-
-    def decode(self, codes: npt.ArrayLike) -> Floats32:
-        """Return the levels of codes, float32."""
-        return table_decode(codes, self.levels()).astype(np.float32)
 
     def integer_levels(self) -> Integers:
         """Return ``sum_i m_i s_i``, int32 ``[channels, 2**bits]``, without the offset.
@@ -141,7 +138,7 @@ class LearnedBasis:
         """
         units = self.offset / self.scale
         whole = np.rint(units)
-        bad = (np.abs(units - whole) > 1e-3) | (np.abs(whole) > _MOST_UNITS)
+        bad = (np.abs(units - whole) > _WHOLE) | (np.abs(whole) > _MOST_UNITS)
         if bad.any():
             raise SchemeError(
                 "a weight offset is not a whole number of scales",
@@ -151,29 +148,71 @@ class LearnedBasis:
             )
         return whole.astype(np.int32)
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the parameters, floats as hexadecimal."""
-        return {
-            "scheme": self.scheme,
-            "basis": [[float(a).hex() for a in row] for row in self.basis],
-            "offset": [float(o).hex() for o in self.offset],
-            "top": [int(t) for t in self.top],
-        }
+    def whole_levels(self) -> Integers:
+        """Return ``sum_i m_i s_i + P``, int32 ``[channels, 2**bits]``, P the offset in units of the scale.
+
+        Raises:
+            SchemeError: the basis is free, or its offset is not a whole number of scales.
+        """
+        return self.integer_levels() + self.integer_weight_offset()[:, None]
+
+    def as_basis(self) -> "LearnedBasis":
+        """Return itself."""
+        return self
+
+    def scaled(self, factor: npt.ArrayLike) -> "LearnedBasis":
+        """Return the basis times factors, from its integers if it has some: float32 keeps every ratio."""
+        rows = max(self.channels, np.size(factor))
+        old = self._repeated(rows)
+        unit = old.scale if self.snapped else old.basis[:, 0].astype(np.float64)
+        factors = np.maximum(np.broadcast_to(np.asarray(factor, np.float64), rows), SMALLEST / unit)
+        if self.snapped:
+            units = old.offset / unit
+            whole = np.rint(units)  # of weights: float32 must leave it whole
+            units = np.where(np.abs(units - whole) > _ROUNDING * np.maximum(np.abs(whole), 1), units, whole)
+            return of_integers(unit * factors, old.multipliers, units)
+        basis = (old.basis * factors[:, None]).astype(np.float32)
+        return type(self)(basis, (old.offset * factors).astype(np.float32), old.top)
+
+    def opposite(self, codes: Codes, rows: Rows) -> tuple[Self, Codes]:
+        """Return codes of opposite signs, and opposite offsets."""
+        codes, old = codes.copy(), self._repeated(len(rows))
+        codes[rows] ^= codes.dtype.type((1 << self.bits) - 1)
+        return replace(old, offset=np.where(rows, -old.offset, old.offset)), codes
+
+    def silent(self, codes: Codes, rows: Rows) -> tuple[Self, Codes]:
+        """Return rows of integers 1, 1, 2, 4, … next to nothing, and the code that makes them zero.
+
+        One bit alone has a level of zero where there are offsets; else its levels are next to zero.
+        """
+        integers = np.array([1, *(1 << np.arange(self.bits - 1))])
+        units = np.full(1, int(self.bits == 1 and self.offset.any()))
+        zero = of_integers(np.full(1, SMALLEST), integers[None], units)
+        parameters = [per_row(np.asarray(getattr(self, name)), len(rows)) for name in PARAMETERS]
+        for parameter, name in zip(parameters, PARAMETERS, strict=True):
+            parameter[rows] = getattr(zero, name)
+        codes = codes.copy()
+        codes[rows] = (1 << (self.bits - 1)) - 1
+        return type(self)(*parameters), codes
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """Return the encoding that `to_dict` described."""
-        basis = [[float.fromhex(a) for a in row] for row in fields["basis"]]
-        offset = [float.fromhex(o) for o in fields["offset"]]
-        return cls(
-            np.array(basis, np.float32), np.array(offset, np.float32), np.array(fields["top"], np.int32)
-        )
+    def joined(cls, parts: Sequence[Self], rows: Sequence[int]) -> Self:
+        """Return the basis of several parts, a channel for each of their rows."""
+        columns = ([getattr(part, name) for part in parts] for name in PARAMETERS)
+        return cls(*(joined_parameter(column, rows) for column in columns))
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, LearnedBasis):
-            return NotImplemented
-        mine, theirs = (self.basis, self.offset, self.top), (other.basis, other.offset, other.top)
-        return all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
+    def fields(self) -> Fields:
+        """Return ``basis``, ``offset`` and ``top``."""
+        return {"basis": self.basis, "offset": self.offset, "top": self.top}
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Self:
+        """Return the encoding that `fields` described."""
+        return cls(*(np.asarray(fields[name]) for name in PARAMETERS))
+
+    def _repeated(self, rows: int) -> Self:
+        """Return a copy with one channel per row."""
+        return type(self)(*(per_row(np.asarray(getattr(self, name)), rows) for name in PARAMETERS))
 
     def _require_snapped(self) -> None:
         if not self.snapped:
@@ -255,6 +294,19 @@ def snap_weights(encoding: LearnedBasis, bound: int = WEIGHT_BOUND) -> LearnedBa
     snapped = snap(encoding, bound)
     offset = np.rint(snapped.offset / snapped.scale) * snapped.scale
     return LearnedBasis(snapped.basis, offset.astype(np.float32), snapped.top)
+
+
+def of_integers(scale: Floats, integers: npt.NDArray[Any], units: npt.NDArray[Any]) -> LearnedBasis:
+    """Return the encoding of scale * integers, its offset a multiple of the scale as float32 leaves it.
+
+    Args:
+        scale: ``[channels]``.
+        integers: m_i, ``[channels, bits]``.
+        units: the offset in scales, ``[channels]``.
+    """
+    basis, top = (scale[:, None] * integers).astype(np.float32), integers[:, -1].astype(np.int32)
+    offset = units * (basis[:, -1].astype(np.float64) / top)
+    return LearnedBasis(basis, offset.astype(np.float32), top)
 
 
 def _signs(bits: int) -> Floats:

@@ -14,28 +14,33 @@ Source: Elhoushi et al., DeepShift (2021), for the levels; nearest level and sca
 the project's study of schemes.
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import SchemeError
 from lowbit.schemes.encoding import (
+    SMALLEST,
     Codes,
+    EncodingBase,
     Floats,
     Floats32,
     Integers,
+    Rows,
+    Storage,
+    joined_parameter,
     largest_float32_below,
-    rank_encode,
-    table_decode,
 )
+from lowbit.schemes.fields import Fields
 
 LEAST_BITS, MOST_BITS = 2, 4
 
 
 @dataclass(frozen=True, eq=False)
-class PowerOfTwo:
+class PowerOfTwo(EncodingBase):
     """A power-of-two encoding.
 
     Attributes:
@@ -46,6 +51,7 @@ class PowerOfTwo:
     bits: int
     scale: Floats32
     scheme: ClassVar[str] = "pow2"
+    storage: ClassVar[Storage] = "halves"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", np.atleast_1d(np.asarray(self.scale, np.float32)))
@@ -62,10 +68,6 @@ class PowerOfTwo:
     def channels(self) -> int:
         """Sets of parameters."""
         return int(self.scale.shape[0])
-
-    def levels(self) -> Floats:
-        """Return the level of every code, float64 ``[channels, 2**bits]``."""
-        return self.integer_scale()[:, None] * self.integer_levels()
 
     def code_of_rank(self) -> Codes:
         """Return the codes in ascending order of level; the unused negative zero stands before zero."""
@@ -84,14 +86,6 @@ class PowerOfTwo:
         middle[:, half - 1] = middle[:, half - 2]
         return largest_float32_below(middle)
 
-    def encode(self, values: npt.ArrayLike) -> Codes:
-        """Return the codes of the nearest levels; a tie takes the lower level."""
-        return rank_encode(values, self.thresholds(), self.code_of_rank())
-
-    def decode(self, codes: npt.ArrayLike) -> Floats32:
-        """Return the levels of codes, float32."""
-        return table_decode(codes, self.levels()).astype(np.float32)
-
     def integer_levels(self) -> Integers:
         """Return ``+-2^(k - 1)`` or 0 by code, int32 ``[channels, 2**bits]``."""
         powers = np.concatenate([[0], 1 << np.arange((1 << (self.bits - 1)) - 1)])
@@ -102,20 +96,33 @@ class PowerOfTwo:
         top = (1 << (self.bits - 1)) - 1
         return np.asarray(np.ldexp(self.scale.astype(np.float64), 1 - top))
 
-    def integer_offset(self) -> Floats:
-        """Return zeros: there is no offset."""
-        return np.zeros(self.channels)
+    def scaled(self, factor: npt.ArrayLike) -> Self:
+        """Return the encoding with its scales times factors."""
+        scale = np.maximum(self.scale * np.asarray(factor, np.float64), SMALLEST)
+        return replace(self, scale=scale.astype(np.float32))
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the parameters, floats as hexadecimal."""
-        return {"scheme": self.scheme, "bits": self.bits, "scale": [float(s).hex() for s in self.scale]}
+    def opposite(self, codes: Codes, rows: Rows) -> tuple[Self, Codes]:
+        """Return codes with the other sign; zero has none."""
+        half = 1 << (self.bits - 1)
+        changes = rows.reshape(-1, *[1] * (codes.ndim - 1)) & (codes % half > 0)
+        return self, np.where(changes, codes ^ half, codes).astype(codes.dtype)
+
+    def silent(self, codes: Codes, rows: Rows) -> tuple[Self, Codes]:
+        """Return the code of zero in rows that become zero."""
+        codes = codes.copy()
+        codes[rows] = 0
+        return self, codes
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """Return the encoding that `to_dict` described."""
-        return cls(int(fields["bits"]), np.array([float.fromhex(s) for s in fields["scale"]], np.float32))
+    def joined(cls, parts: Sequence[Self], rows: Sequence[int]) -> Self:
+        """Return the encoding of several parts, a scale for each of their rows."""
+        return cls(parts[0].bits, joined_parameter([part.scale for part in parts], rows))
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, PowerOfTwo):
-            return NotImplemented
-        return self.bits == other.bits and np.array_equal(self.scale, other.scale)
+    def fields(self) -> Fields:
+        """Return ``bits`` and ``scale``."""
+        return {"bits": self.bits, "scale": self.scale}
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Self:
+        """Return the encoding that `fields` described."""
+        return cls(int(fields["bits"]), np.asarray(fields["scale"]))

@@ -1,0 +1,57 @@
+"""Parameters by name, and the same as JSON: the one codec between an encoding and whatever stores it.
+
+A field is a whole number, a text, or an array of float32 or int32. As JSON an array is nested lists, of
+integers or of hexadecimal floats, so that nothing is rounded.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Field = npt.NDArray[Any] | int | str
+Fields = Mapping[str, Field]
+
+
+def json_of_fields(fields: Fields) -> dict[str, object]:
+    """Return fields as JSON-ready values."""
+    return {name: _json(value) for name, value in fields.items()}
+
+
+def fields_of_json(values: Mapping[str, Any]) -> dict[str, Field]:
+    """Return the fields that `json_of_fields` wrote.
+
+    Raises:
+        TypeError, ValueError: a value is none of the kinds that a field has.
+    """
+    return {name: _field(value) for name, value in values.items()}
+
+
+def _json(value: Field) -> object:
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.ndim > 1:
+        return [_json(part) for part in value]
+    return [number.hex() if isinstance(number, float) else number for number in value.tolist()]
+
+
+def _field(value: Any) -> Field:
+    if isinstance(value, list):
+        kind = np.float32 if _leaf(value, str) else np.int32
+        return np.array(_numbers(value), kind)
+    if isinstance(value, str | int):
+        return value
+    raise TypeError(f"not a number, a text or a list: {value!r}")
+
+
+def _leaf(value: Any, kind: type) -> bool:
+    while isinstance(value, list) and value:
+        value = value[0]
+    return isinstance(value, kind)
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_numbers(part) for part in value]
+    return float.fromhex(value) if isinstance(value, str) else int(value)
