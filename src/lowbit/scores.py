@@ -6,12 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.backends import BACKENDS, Runner, backend_of
 from lowbit.data import Dataset, NetworkInput
-from lowbit.engine import Program, check_threads
-from lowbit.errors import DataError, LowbitError, NumericError, PlanError, TooLargeError, UnsupportedError
-from lowbit.ir import Graph, evaluate
+from lowbit.engine import check_threads
+from lowbit.errors import DataError, LowbitError, NumericError, TooLargeError, UnsupportedError
+from lowbit.ir import Graph
 
 Floats = npt.NDArray[np.float32]
+
+AUTO = "auto"
+"""The backend that is the engine, or the reference where that does not run a network."""
 
 _BLOCK = 1000  # samples at a time
 _NEAR = 1e-3
@@ -23,7 +27,7 @@ class Scores:
 
     Attributes:
         values: float32 ``[n, classes]``.
-        backend: ``engine`` or ``reference``.
+        backend: what ran it, a key of `lowbit.backends.BACKENDS`.
         why: why it was not the engine, where it was not asked for.
     """
 
@@ -48,31 +52,36 @@ def score(graph: Graph, samples: Floats, backend: str = "auto", threads: int = 1
     Args:
         graph: with one input.
         samples: as the network takes them, finite.
-        backend: ``engine``, ``reference``, or ``auto``: the reference only where the engine cannot.
-        threads: of the engine.
+        backend: a key of `lowbit.backends.BACKENDS`, or ``auto``: the engine, and where that cannot, the
+            reference.
+        threads: that share a call.
 
     Raises:
-        EngineError: the engine was asked for and does not run it, or an impossible number of threads.
+        LowbitError: the backend was asked for and does not run it.
+        EngineError: an impossible number of threads.
         TooLargeError: it would take more than the memory budget.
         DataError: samples of another shape.
         NumericError: a sample holds NaN or infinity, of which a network makes numbers like any other.
         PlanError: another backend.
     """
-    if backend not in ("auto", "engine", "reference"):
-        raise PlanError("unknown backend", expected="auto, engine or reference", found=repr(backend))
+    if backend != AUTO:
+        backend_of(backend)  # said before samples are looked at
     check_threads(threads)
     samples = Dataset(samples, None, graph.name).fit_to(NetworkInput.of(graph)).samples
-    why = ""
-    if backend != "reference":
-        try:
-            program = Program(graph, threads=threads)
-        except LowbitError as error:
-            if backend == "engine" or isinstance(error, TooLargeError):
-                raise
-            why = error.facts
-        else:
-            return Scores(_by_engine(program, graph, samples), "engine")
-    return Scores(_by_reference(graph, samples), "reference", why)
+    runner, name, why = _loaded(graph, backend, threads)
+    return Scores(_in_blocks(graph, samples, lambda block: np.asarray(runner.run(block)[0])), name, why)
+
+
+def _loaded(graph: Graph, backend: str, threads: int) -> tuple[Runner, str, str]:
+    """Return what runs a graph, its name, and why it is not the engine where that was tried."""
+    if backend != AUTO:
+        return BACKENDS[backend].load(graph, threads=threads), backend, ""
+    try:
+        return BACKENDS["engine"].load(graph, threads=threads), "engine", ""
+    except TooLargeError:
+        raise
+    except LowbitError as error:
+        return BACKENDS["reference"].load(graph), "reference", error.facts
 
 
 def outputs_of(
@@ -175,16 +184,6 @@ def top(scores: Floats, labels: npt.NDArray[np.int64], most: int) -> npt.NDArray
     """
     ranked = np.argsort(-scores, axis=1, kind="stable")[:, :most]
     return np.asarray((ranked == labels[:, None]).any(axis=1))
-
-
-def _by_engine(program: Program, graph: Graph, samples: Floats) -> Floats:
-    # Aligned too: what a cluster's worker receives may begin anywhere.
-    return _in_blocks(graph, samples, lambda block: program.run(np.require(block, np.float32, ("C", "A"))))
-
-
-def _by_reference(graph: Graph, samples: Floats) -> Floats:
-    name, output = graph.inputs[0], graph.outputs[0]
-    return _in_blocks(graph, samples, lambda block: np.asarray(evaluate(graph, {name: block})[output]))
 
 
 def _in_blocks(graph: Graph, samples: Floats, run: Callable[[Floats], Floats]) -> Floats:

@@ -8,6 +8,7 @@ import pytest
 
 import lowbit
 from lowbit.analysis import trace
+from lowbit.backends import Runner
 from lowbit.data import load, write_npz
 from tests.command import Command
 from tests.ir.networks import float_mlp
@@ -130,19 +131,17 @@ def test_bad_questions(
 def test_a_planted_fault_is_reported(
     models: tuple[Path, Path], command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lowbit.analysis import traces
-
-    def broken(graph: lowbit.ir.Graph) -> traces.Trace:
-        def run(x: np.ndarray) -> traces.Values:
+    def broken(graph: lowbit.ir.Graph) -> Runner:
+        def run(x: np.ndarray) -> dict[str, np.ndarray]:
             values = trace(graph)(x)
             name = next(node.outputs[0] for node in graph.nodes if node.name == "fc1")
             values[name] = values[name].copy()
             values[name][4, 7] ^= 1
             return values
 
-        return run
+        return Runner(trace, run)
 
-    monkeypatch.setitem(traces.BACKENDS, "engine", broken)
+    monkeypatch.setattr("lowbit.backends.engine.load", broken)
     words = ("analyze", models[1], "--data", "digits", "--backend", "engine", "--samples", 20)
     found = json.loads(command(*words, "--json")[1])["divergence"]
     assert (found["node"], found["sample"], found["position"]) == ("fc1", 4, [7])

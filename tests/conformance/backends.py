@@ -1,7 +1,7 @@
-"""Everything that runs a graph, as one function each: graph and samples in, values by name out.
+"""Everything that runs or carries a graph, as one function each: graph and samples in, values by name out.
 
-A backend gives every value that it computes: codes exactly as the reference has them, floats within a
-tolerance. To add a backend is to add a row to `BACKENDS`.
+What runs comes from `lowbit.backends`, the engine at all its levels. A backend gives every value that it
+shows: codes exactly as the reference has them, floats within a tolerance.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,9 +12,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from lowbit.engine import Program, kernel_levels
+from lowbit import backends
+from lowbit.engine import kernel_levels
 from lowbit.formats import read_model, write_model
-from lowbit.ir import Graph, evaluate
+from lowbit.ir import Graph
 from lowbit.ir.graph import Array
 
 Values = dict[str, Array]
@@ -23,17 +24,16 @@ Backend = Callable[[Graph, Array], Values]
 
 def reference(graph: Graph, x: Array) -> Values:
     """Return every computed value: this is the definition."""
-    values: Values = {}
-    evaluate(graph, {graph.inputs[0]: x}, values.__setitem__)
-    return {name: values[name] for node in graph.nodes for name in node.outputs}
+    return traced("reference", graph, x)
 
 
-def engine(graph: Graph, x: Array, *, kernels: str, threads: int = 1) -> Values:
-    """Run the engine at one kernel level; what ``run`` returns must be what ``trace`` shows."""
-    program = Program(graph, kernels=kernels, threads=threads)
-    values = program.trace(x)
-    np.testing.assert_array_equal(program.run(x), values[graph.outputs[0]].reshape(program.run(x).shape))
-    return values
+def traced(backend: str, graph: Graph, x: Array, **options: object) -> Values:
+    """Return every value that a row of the table computes; ``run`` must return what ``trace`` shows."""
+    runner = backends.BACKENDS[backend].load(graph, **options)
+    values = runner.trace(x)
+    for name, output in zip(graph.outputs, runner.run(x), strict=True):
+        np.testing.assert_array_equal(output, values[name].reshape(output.shape))
+    return {name: values[name] for node in graph.nodes for name in node.outputs if name in values}
 
 
 def through_file(graph: Graph, x: Array, *, suffix: str) -> Values:
@@ -46,22 +46,17 @@ def through_file(graph: Graph, x: Array, *, suffix: str) -> Values:
 
 def onnxruntime(graph: Graph, x: Array) -> Values:
     """Run the exported file in an unmodified ONNX Runtime, hidden codes as further outputs."""
-    runtime = pytest.importorskip("onnxruntime")
-    from lowbit.formats.onnx import to_proto
+    pytest.importorskip("onnxruntime")
+    return traced("onnxruntime", graph, x)
 
-    model = to_proto(graph)
-    model.graph.output.extend(model.graph.value_info)
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = runtime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, {graph.inputs[0]: x}), strict=True))
+
+engine = partial(traced, "engine")
 
 
 def _engines() -> Iterator[tuple[str, Backend]]:
     for level in kernel_levels():
         yield f"engine-{level}", partial(engine, kernels=level)
-    yield "engine-2-threads", partial(engine, kernels="", threads=2)
+    yield "engine-2-threads", partial(engine, threads=2)
 
 
 BACKENDS: dict[str, Backend] = {

@@ -33,7 +33,7 @@ def network() -> Graph:
 def test_all_operators_are_named_with_counts() -> None:
     with pytest.raises(UnsupportedError, match=r"cannot carry 3 operators") as caught:
         check(network())
-    assert "2 × LRN" in caught.value.found and "(first)" in caught.value.found
+    assert "2 × LRN" in caught.value.found and "(first, second)" in caught.value.found
     assert "1 × Softplus" in caught.value.found and ".onnx" in caught.value.remedy
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lowbit.backends.onnxruntime import session
 from lowbit.engine import Program
 from lowbit.formats import read_model
 from lowbit.ir import evaluate, run_passes
@@ -19,7 +20,7 @@ def test_the_files_are_there() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_exports_of_torch(path: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime")
     graph = read_model(path)
     (name,), (output,) = graph.inputs, graph.outputs
     rows, *lengths = graph.value(name).shape
@@ -28,8 +29,7 @@ def test_exports_of_torch(path: Path) -> None:
         .normal(size=(rows if isinstance(rows, int) else 3, *lengths))
         .astype(np.float32)
     )
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (expected,) = session.run(None, {name: x})
+    (expected,) = session(path).run(None, {name: x})
     np.testing.assert_allclose(evaluate(graph, {name: x})[output], expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(Program(graph).run(x), expected, rtol=1e-5, atol=1e-6)
     fused = run_passes(graph, [fold_constants, fuse_linear]).graph

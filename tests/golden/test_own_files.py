@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from lowbit.backends.onnxruntime import session
 from lowbit.engine import Program, kernel_levels
 from lowbit.formats import read_model
 from lowbit.ir import Graph, evaluate
@@ -82,17 +83,14 @@ def test_the_engine_gives_what_the_reference_gave(path: Path, level: str) -> Non
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.name)
 def test_onnx_runtime_gives_what_the_reference_gave(path: Path) -> None:
-    onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    onnx, _ = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
     model, wanted = onnx.load(path), recorded(path)
     made = {name for node in model.graph.node for name in node.output}
     (output,) = (value.name for value in model.graph.output)
     graph = read_model(path)
     names = [name for name in codes_of(graph, wanted) if name in made and name != output]
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3
-    session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    y, *codes = session.run([output, *names], {model.graph.input[0].name: wanted["x"]})
+    y, *codes = session(model).run([output, *names], {model.graph.input[0].name: wanted["x"]})
     assert not differences(graph, dict(zip(names, codes, strict=True)), wanted)
     np.testing.assert_allclose(y, wanted[output], rtol=1e-5, atol=1e-6)
 

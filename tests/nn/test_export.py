@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
+from lowbit.backends.onnxruntime import session  # noqa: E402
 from lowbit.engine import Program  # noqa: E402
 from lowbit.errors import UnsupportedError  # noqa: E402
 from lowbit.formats import read_model, write_model  # noqa: E402
@@ -37,8 +38,6 @@ def logits_of(model: nn.Module, x: Floats) -> Floats:
 
 
 def graphs_of(graph: Graph, x: Floats, folder: Path) -> Iterator[tuple[str, Floats]]:
-    import onnxruntime
-
     yield "reference", np.asarray(evaluate(graph, {"x": x})["logits"])
     yield "engine", np.asarray(Program(graph).run(x))
     if any(node.op.startswith("Pow2") for node in graph.nodes):
@@ -47,8 +46,7 @@ def graphs_of(graph: Graph, x: Floats, folder: Path) -> Iterator[tuple[str, Floa
         return
     write_model(graph, folder / "model.onnx")
     yield "read again", np.asarray(evaluate(read_model(folder / "model.onnx"), {"x": x})["logits"])
-    session = onnxruntime.InferenceSession(folder / "model.onnx")
-    yield "ONNX Runtime", session.run(None, {"x": x})[0]
+    yield "ONNX Runtime", session(folder / "model.onnx").run(None, {"x": x})[0]
 
 
 def codes_of(graph: Graph, x: Floats) -> dict[str, npt.NDArray[np.generic]]:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from lowbit.backends.onnxruntime import session
 from lowbit.errors import GraphError, NumericError, UnsupportedError
 from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
@@ -93,8 +94,6 @@ def test_a_bias_of_another_format_is_refused() -> None:
 def test_files_keep_it_and_onnx_runtime_gives_the_integers(
     name: str, encoding: tuple[int, int, str], tmp_path: Path
 ) -> None:
-    import onnxruntime
-
     graph = to_fixed_point(float_graph(NETWORKS[name], seed=1), *encoding)
     x = np.random.default_rng(0).normal(size=(3, *NETWORKS[name].input_shape)).astype(np.float32)
     x[0].flat[:2] = np.inf, -np.inf
@@ -102,8 +101,7 @@ def test_files_keep_it_and_onnx_runtime_gives_the_integers(
     for suffix in ("onnx", "txt"):
         write_model(graph, tmp_path / f"net.{suffix}")
         assert to_text(read_model(tmp_path / f"net.{suffix}")) == to_text(graph)
-    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
-    np.testing.assert_array_equal(session.run(None, {"x": x})[0], wanted)
+    np.testing.assert_array_equal(session(tmp_path / "net.onnx").run(None, {"x": x})[0], wanted)
 
 
 def test_circle_has_no_such_layers(tmp_path: Path) -> None:

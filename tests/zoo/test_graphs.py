@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from lowbit.backends.onnxruntime import session
 from lowbit.errors import GraphError, UnsupportedError
 from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, evaluate
@@ -106,22 +107,21 @@ def test_files_keep_the_binary_network_exactly(name: str, suffix: str, tmp_path:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_onnxruntime_agrees_on_the_float_network(name: str, tmp_path: Path) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime")
     graph, x = float_graph(NETWORKS[name]), pictures(name, count=1)
     write_model(graph, tmp_path / "net.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
     wanted = evaluate(graph, {"x": x})["logits"]
-    found = session.run(None, {"x": x})[0]
+    found = session(tmp_path / "net.onnx").run(None, {"x": x})[0]
     np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("name", sorted({*SMALL} & {*BINARY}))
 def test_onnxruntime_agrees_on_the_binary_network(name: str, tmp_path: Path) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime")
     graph, x = binary_graph(NETWORKS[name]), pictures(name, count=1)
     write_model(graph, tmp_path / "net.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
-    found = session.run(None, {session.get_inputs()[0].name: x})[0]
+    ready = session(tmp_path / "net.onnx")
+    found = ready.run(None, {ready.get_inputs()[0].name: x})[0]
     np.testing.assert_allclose(found, evaluate(graph, {"x": x})["logits"], atol=1e-5)
 
 

@@ -20,12 +20,11 @@ from lowbit.analysis.layer_sensitivity import LayerSensitivity, sensitivity
 from lowbit.analysis.levels import LevelUse, level_use
 from lowbit.analysis.neuron import NeuronLevels, neuron_levels
 from lowbit.analysis.summary import LayerSummary, summarize
-from lowbit.analysis.traces import BACKENDS, trace
+from lowbit.analysis.traces import trace
 from lowbit.analysis.traffic import LayerBytes, layer_bytes
 from lowbit.analysis.weights import LayerWeights, all_weights, layer_weights
 
 __all__ = [
-    "BACKENDS",
     "Confusion",
     "Divergence",
     "Embedding",

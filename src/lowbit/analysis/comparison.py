@@ -77,7 +77,7 @@ def first_divergence(
     Args:
         graph: what both run; it is also the definition.
         samples: ``[n, ...]``, as the network takes them.
-        one: a key of `lowbit.analysis.BACKENDS`, or a function from samples to values by name.
+        one: a key of `lowbit.backends.BACKENDS`, or a function from samples to values by name.
         other: the same.
         tolerance: of floats, as a share of the largest magnitude of a value in a batch.
 

@@ -84,7 +84,7 @@ def hidden(
         samples: ``[n, ...]``, as it takes them.
         name: of a value, or of a node, whose result it then is; when None, what the last layer reads.
         labels: classes, kept beside it.
-        backend: see `lowbit.analysis.BACKENDS`.
+        backend: see `lowbit.backends.BACKENDS`.
 
     Raises:
         PlanError: there is no such value or node (near names are listed), or the backend does not show it.

@@ -60,7 +60,7 @@ def layer_errors(
         before: the network compared with, such as the float one.
         after: the other, such as the low-bit one; it may be the same graph in another backend.
         samples: ``[n, ...]`` as the networks take them.
-        backends: of either, see `lowbit.analysis.BACKENDS`.
+        backends: of either, see `lowbit.backends.BACKENDS`.
 
     Raises:
         DataError: no value has the same name in both.

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.backends.litert import interpreter
+from lowbit.backends.onnxruntime import session
 from lowbit.bench.timing import Call
 
 if TYPE_CHECKING:
@@ -82,18 +84,16 @@ def litert_int8(model: Path, sample: Array, threads: int) -> Call:
 
 def litert(content: bytearray, sample: Array, threads: int) -> Call:
     """Return set, invoke and get of LiteRT on the content of a ``.tflite``."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=bytes(content), num_threads=threads)
-    interpreter.allocate_tensors()
-    source = interpreter.get_input_details()[0]["index"]
-    target = interpreter.get_output_details()[0]["index"]
+    ready = interpreter(content, threads)
+    ready.allocate_tensors()
+    source = ready.get_input_details()[0]["index"]
+    target = ready.get_output_details()[0]["index"]
     given = np.ascontiguousarray(sample.transpose(0, 2, 3, 1)) if sample.ndim == 4 else sample
 
     def call() -> object:
-        interpreter.set_tensor(source, given)
-        interpreter.invoke()
-        return interpreter.get_tensor(target)
+        ready.set_tensor(source, given)
+        ready.invoke()
+        return ready.get_tensor(target)
 
     return call
 
@@ -103,16 +103,13 @@ def _static_int8(model: Path, sample: Array, folder: Path) -> Path:
 
     Batch normalization is folded first, as every one of these engines asks for.
     """
-    import onnxruntime
+    from onnxruntime import GraphOptimizationLevel
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     plain, small = folder / "plain.onnx", folder / "int8.onnx"
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(plain)
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    feeds = iter([_feed(session, sample)])
+    basic = GraphOptimizationLevel.ORT_ENABLE_BASIC
+    ready = session(model, graph_optimization_level=basic, optimized_model_filepath=str(plain))
+    feeds = iter([_feed(ready, sample)])
 
     class Samples(CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> dict[str, Array] | None:
@@ -147,14 +144,8 @@ def _openvino(model: Path, sample: Array, threads: int) -> Call:
 
 
 def _onnxruntime(model: Path, sample: Array, threads: int) -> Call:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    return partial(session.run, None, _feed(session, sample))
+    ready = session(model, threads)
+    return partial(ready.run, None, _feed(ready, sample))
 
 
 def _feed(session: "InferenceSession", sample: Array) -> dict[str, npt.NDArray[Any]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lowbit.backends import BACKENDS
 from lowbit.cli.console import (
     JsonFlag,
     NormalizeOption,
@@ -37,7 +38,7 @@ def analyze(
     samples: Annotated[int, typer.Option("--samples", min=1, help="How many of them.")] = 200,
     backend: Annotated[
         str | None,
-        typer.Option("--backend", help="engine or onnxruntime: where it leaves the reference."),
+        typer.Option("--backend", help=f"Where it leaves the reference: {', '.join(BACKENDS)}."),
     ] = None,
     sensitivity: Annotated[
         str | None, typer.Option("--sensitivity", help="4,2,1: accuracy with one layer at so many bits.")

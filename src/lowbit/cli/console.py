@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lowbit.backends import BACKENDS
 from lowbit.cli.terminal import cell, out, print_table, printing, progress, say, tracked, working
 
 __all__ = [
@@ -50,7 +51,7 @@ ScaleOption = Annotated[
 ]
 BackendOption = Annotated[
     str,
-    typer.Option("--backend", help="engine; reference: slow, and runs whatever can be read; auto: what can."),
+    typer.Option("--backend", help=f"auto: the engine, else the reference; or {', '.join(BACKENDS)}."),
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of the engine.")]
 

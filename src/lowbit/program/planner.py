@@ -10,6 +10,7 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.blockers import Blocker
 from lowbit.budget import check_budget
 from lowbit.errors import EngineError, GraphError, LowbitError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph, Node, run_passes
@@ -23,7 +24,15 @@ from lowbit.program.layers import (
     columns_by_pixels,
 )
 from lowbit.program.lowerings import LOWERINGS
-from lowbit.program.refusals import REMEDY, read_inputs, refuse_all, refused_ends, refused_values
+from lowbit.program.refusals import (
+    REMEDY,
+    Refusal,
+    blockers_of,
+    read_inputs,
+    refuse_all,
+    refused_ends,
+    refused_values,
+)
 from lowbit.program.representation import PLANE_BITS, Bytes, byte_of_code, plane_values
 from lowbit.program.steps import ProgramPlan, Step, constant_bytes
 from lowbit.schemes import Encoding
@@ -45,13 +54,34 @@ def plan(graph: Graph, plane_pairs: int = PLANE_BITS**2, convolution_pairs: int 
         TooLargeError: its constants would take more than the memory budget.
     """
     graph = _rewritten(graph)
-    refuse_all(graph, list(refused_ends(graph)))
+    refuse_all(_refused_outside(graph))
     most = plane_pairs if convolution_pairs is None else convolution_pairs
     planner = Planner(graph, plane_values(graph, plane_pairs, most))
-    refuse_all(graph, [refusal for node in graph.nodes for refusal in planner.lowered(node)])
+    refuse_all(planner.lowered_all())
     source, target = graph.value(read_inputs(graph)[0]), graph.value(graph.outputs[0])
     output = planner.result(target.name)
     return ProgramPlan(source.shape, target.shape, tuple(planner.steps), output, planner.codes)
+
+
+def blockers(graph: Graph) -> list[Blocker]:
+    """Return what keeps the engine from a verified graph: a planning whose steps nobody runs.
+
+    What is refused at its ends is all that is said then, since behind them nothing has a place to begin.
+    """
+    try:
+        graph = _rewritten(graph)
+        found = _refused_outside(graph) or _trial(graph).lowered_all()
+    except (EngineError, TooLargeError) as error:
+        found = [(None, error)]
+    return blockers_of(found)
+
+
+def _trial(graph: Graph) -> "Planner":
+    return Planner(graph, plane_values(graph, PLANE_BITS**2, PLANE_BITS**2))
+
+
+def _refused_outside(graph: Graph) -> list[Refusal]:
+    return [(None, error) for error in refused_ends(graph)]
 
 
 def _rewritten(graph: Graph) -> Graph:
@@ -99,6 +129,10 @@ class Planner:
         self.lengths: dict[str, Lengths] = {}
         self.codes: dict[str, Bytes] = {}
         self._taken = 0
+
+    def lowered_all(self) -> list[Refusal]:
+        """Add the steps of all nodes, and return what is refused."""
+        return [(node, error) for node in self.graph.nodes for error in self.lowered(node)]
 
     def lowered(self, node: Node) -> list[LowbitError]:
         """Add the steps of one node, or return why there are none; what is behind it is still looked at."""

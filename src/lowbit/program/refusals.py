@@ -5,8 +5,10 @@ behind it. Operators have conditions of their own; the planner finds them and ad
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from math import prod
 
+from lowbit.blockers import Blocker, blocker_of, grouped, listed, remedies
 from lowbit.errors import EngineError, LowbitError
 from lowbit.ir import Graph, Node, Value
 
@@ -15,14 +17,15 @@ MAX_ELEMENTS = 1 << 24
 
 REMEDY = "The reference evaluator runs it: lowbit.ir.evaluate, or lowbit eval and run --backend reference."
 
-_SHOWN = 8
+Refusal = tuple[Node | None, LowbitError]
+"""What is wrong, and the node where it is."""
 
 
-def refuse_all(graph: Graph, refusals: Sequence[LowbitError]) -> None:
+def refuse_all(refusals: Sequence[Refusal]) -> None:
     """Raise `EngineError` with everything that was found, if anything was."""
     if not refusals:
         return
-    first = refusals[0]
+    first = refusals[0][1]
     if len(refusals) == 1:
         raise EngineError(
             first.message,
@@ -31,14 +34,22 @@ def refuse_all(graph: Graph, refusals: Sequence[LowbitError]) -> None:
             found=first.found,
             remedy=first.remedy or REMEDY,
         ) from first.__cause__
-    listed = [f"{error.where}: {error.message}" for error in refusals[:_SHOWN]]
-    more = [f"and {len(refusals) - _SHOWN} more"] if len(refusals) > _SHOWN else []
+    blockers = blockers_of(refusals)
     raise EngineError(
         f"the engine does not run {len(refusals)} parts of this network",
         where=first.where,
-        found="; ".join([*listed, *more]),
-        remedy=REMEDY,
+        found=listed(blockers),
+        remedy=remedies(blockers),
     )
+
+
+def blockers_of(refusals: Iterable[Refusal]) -> list[Blocker]:
+    """Return refusals by operator and reason."""
+    found = []
+    for node, error in refusals:
+        name, operator = (error.where, "") if node is None else (node.name or node.outputs[0], node.op)
+        found.append(replace(blocker_of(error, name, operator), remedy=error.remedy or REMEDY))
+    return grouped(found)
 
 
 def refused_ends(graph: Graph) -> Iterator[LowbitError]:

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lowbit.engine import Program
-from lowbit.errors import EngineError
+from lowbit.backends import BACKENDS, Runner
+from lowbit.errors import EngineError, MissingExtra
 from lowbit.formats import read_model
-from lowbit.ir import Graph, evaluate
+from lowbit.ir import Graph
 from lowbit.nn import Conv2d, Linear
 from lowbit.train.samples import Samples
 
@@ -44,6 +44,7 @@ def agreement(module: nn.Module, model: Path, samples: Samples) -> dict[str, Any
     graph = read_model(model)
     result: dict[str, Any] = {"samples": len(samples), "why_not": {}}
     engine, session = _engine(graph, result), _onnxruntime(model, result)
+    reference = BACKENDS["reference"].load(graph)
     for start in range(0, len(samples), _BLOCK):
         inputs = samples.inputs(samples.pictures(slice(start, start + _BLOCK))).cpu()
         x = np.ascontiguousarray(inputs.numpy())
@@ -51,11 +52,9 @@ def agreement(module: nn.Module, model: Path, samples: Samples) -> dict[str, Any
             logits = module(inputs).numpy()
         if engine is not None:
             _add_engine(result, engine, graph, x, codes)
-            _add(result, "classes_engine", engine.run(x).argmax(1) != logits.argmax(1))
+            _add(result, "classes_engine", engine.run(x)[0].argmax(1) != logits.argmax(1))
         else:
-            _add(
-                result, "logits_reference", evaluate(graph, {graph.inputs[0]: x})[graph.outputs[0]] != logits
-            )
+            _add(result, "logits_reference", reference.run(x)[0] != logits)
             _add(result, "logits", np.ones(logits.shape, bool))
         if session is not None:
             found = session.run(None, {session.get_inputs()[0].name: x})[0]
@@ -63,7 +62,7 @@ def agreement(module: nn.Module, model: Path, samples: Samples) -> dict[str, Any
     return result
 
 
-def _add_engine(result: dict[str, Any], engine: Program, graph: Graph, x: Floats, codes: Codes) -> None:
+def _add_engine(result: dict[str, Any], engine: Runner, graph: Graph, x: Floats, codes: Codes) -> None:
     traced = engine.trace(x)
     for layer, ranks in codes.items():
         name = _source(graph, layer, traced)
@@ -75,9 +74,9 @@ def _add_engine(result: dict[str, Any], engine: Program, graph: Graph, x: Floats
         _add(result, "codes", np.ones(ranks.shape, bool))
 
 
-def _engine(graph: Graph, result: dict[str, Any]) -> Program | None:
+def _engine(graph: Graph, result: dict[str, Any]) -> Runner | None:
     try:
-        return Program(graph)
+        return BACKENDS["engine"].load(graph)
     except EngineError as error:
         result["why_not"]["engine"] = str(error)
         return None
@@ -86,14 +85,13 @@ def _engine(graph: Graph, result: dict[str, Any]) -> Program | None:
 def _onnxruntime(model: Path, result: dict[str, Any]) -> Any:
     if model.suffix != ".onnx":
         return None
+    from lowbit.backends.onnxruntime import session
+
     try:
-        import onnxruntime
-    except ImportError:
+        return session(model)  # the file itself, as others get it
+    except MissingExtra:
         result["why_not"]["onnxruntime"] = "not installed"
         return None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 @contextmanager

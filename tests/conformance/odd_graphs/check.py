@@ -23,11 +23,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from lowbit.analysis import first_divergence
 from lowbit.analysis.comparison import different
 from lowbit.analysis.traces import trace
+from lowbit.backends.onnxruntime import session
 from lowbit.engine import Program, kernel_levels
 from lowbit.errors import LowbitError
 from lowbit.formats import read_model, write_model
@@ -296,16 +296,13 @@ def _ends_exactly(graph: Graph) -> bool:
 
 def _peer(drawn: Drawn) -> Values:
     """Return what ONNX Runtime gives for the drawn model, batch by batch where its batch is fixed."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(drawn.model.SerializeToString(), options, ["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
+    ready = session(drawn.model, log_severity_level=4)
+    names = [output.name for output in ready.get_outputs()]
     first = next(iter(drawn.model.graph.input)).type.tensor_type.shape.dim[0]
     count = SAMPLES
     step = first.dim_value or count
     runs = [
-        session.run(names, {name: rows[start : start + step] for name, rows in drawn.samples.items()})
+        ready.run(names, {name: rows[start : start + step] for name, rows in drawn.samples.items()})
         for start in range(0, count, step)
     ]
     return {name: np.concatenate([run[index] for run in runs]) for index, name in enumerate(names)}

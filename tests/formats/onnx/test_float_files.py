@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lowbit.backends.onnxruntime import session
 from lowbit.errors import (
     GraphError,
     LowbitError,
@@ -51,10 +52,7 @@ def model(
 
 
 def ort(proto: "onnx.ModelProto", x: dict[str, Array], output: str) -> Array:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, ["CPUExecutionProvider"])
-    return np.asarray(session.run([output], x)[0])
+    return np.asarray(session(proto).run([output], x)[0])
 
 
 def assert_means_the_same(proto: "onnx.ModelProto", shape: Sequence[int] = (5, 3, 4)) -> Graph:

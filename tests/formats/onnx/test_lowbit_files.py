@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lowbit.backends.onnxruntime import session
 from lowbit.errors import LowbitError, ModelFormatError, UnsafeFileError, UnsupportedError
 from lowbit.formats.onnx import from_proto, read, to_proto, write
 from lowbit.ir import Graph, Node, Value, evaluate, infer, to_text
@@ -46,11 +47,9 @@ def assert_equal_to_reference(graph: Graph, results: dict[str, Array], x: dict[s
 
 
 def run_onnxruntime(model: "onnx.ModelProto", x: dict[str, Array]) -> dict[str, Array]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, x), strict=True))
+    ready = session(model)
+    names = [output.name for output in ready.get_outputs()]
+    return dict(zip(names, ready.run(names, x), strict=True))
 
 
 def run_onnx_reference(model: "onnx.ModelProto", x: dict[str, Array]) -> dict[str, Array]:
@@ -114,12 +113,10 @@ def test_optimizations_of_the_runtime_change_nothing() -> None:
         affine_mlp((700, 5, 1)),
     ):
         model, x = exposed(graph), samples(graph)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
-        names = [output.name for output in session.get_outputs()]
-        plain = dict(zip(names, session.run(names, x), strict=True))
+        disabled = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        unoptimized = session(model, graph_optimization_level=disabled)
+        names = [output.name for output in unoptimized.get_outputs()]
+        plain = dict(zip(names, unoptimized.run(names, x), strict=True))
         optimized = run_onnxruntime(model, x)
         assert_equal_to_reference(graph, plain, x)
         for name in names:

@@ -21,6 +21,22 @@ kilobyte or more are aligned to 64 bytes and used where they are read.
 from lowbit.formats.circle.byte_table import ByteRow, byte_table
 from lowbit.formats.circle.manifest import verify_manifest
 from lowbit.formats.circle.reader import read
-from lowbit.formats.circle.writer import check, write
+from lowbit.formats.circle.writer import (
+    Written,
+    blockers,
+    check,
+    write,
+    written,
+)
 
-__all__ = ["ByteRow", "byte_table", "check", "read", "verify_manifest", "write"]
+__all__ = [
+    "ByteRow",
+    "Written",
+    "blockers",
+    "byte_table",
+    "check",
+    "read",
+    "verify_manifest",
+    "write",
+    "written",
+]

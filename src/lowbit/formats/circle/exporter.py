@@ -39,12 +39,15 @@ class Exporter:
         graph: what is written.
         buffers: data so far; buffer 0 is empty by convention.
         dimension: the name of the open batch, or "" where it is fixed.
+        own: values that are made by operators of ours, or in ways that runtimes of the format do not have: a
+            float of codes otherwise than by DEQUANTIZE.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.buffers = [Buffer()]
         self.dimension = ""
+        self.own: list[str] = []
         self._tensors: list[Tensor] = []
         self._operators: list[Operator] = []
         self._codes: list[str] = []
@@ -71,6 +74,11 @@ class Exporter:
     def is_map(self, name: str) -> bool:
         """Return whether a value [n, c, h, w] stands in the file as [n, h, w, c]."""
         return name in self._maps
+
+    @property
+    def maps(self) -> frozenset[str]:
+        """Values [n, c, h, w] whose tensor of that name is [n, h, w, c]."""
+        return frozenset(name for name, index in self._maps.items() if self._tensors[index].name == name)
 
     def map(self, name: str) -> int:
         """Return the tensor [n, h, w, c] of a value [n, c, h, w], moving its axes where nobody did yet.
@@ -175,10 +183,13 @@ class Exporter:
         self, name: str, inputs: tuple[int, ...], outputs: tuple[int, ...], options: object = None
     ) -> None:
         """Append a builtin operator."""
+        if name != "DEQUANTIZE" and self.is_int8(inputs[0]):
+            self.own += [self._tensors[index].name for index in outputs if not self.is_int8(index)]
         self._operators.append(Operator(self._code(name), inputs, outputs, options))
 
     def custom(self, name: str, inputs: tuple[int, ...], outputs: tuple[int, ...], options: bytes) -> None:
         """Append a custom operator with flexbuffer options."""
+        self.own += [self._tensors[index].name for index in outputs]
         content = np.frombuffer(options, np.uint8)
         self._operators.append(Operator(self._code(name), inputs, outputs, None, content))
 
@@ -249,6 +260,8 @@ class Exporter:
             if self.graph.producer(value.name) is None or not known or value.name in self.graph.outputs:
                 raise _no_codes(value)
             return TENSOR_TYPES["float32"], None
+        if value.dtype not in TENSOR_TYPES:
+            raise _no_codes(value)
         return TENSOR_TYPES[value.dtype], None
 
     def _note_dimension(self, value: Value) -> None:

@@ -1,7 +1,9 @@
 """Writes a graph as a ``.circle`` (or ``.tflite``) file: deterministic, aligned, atomic."""
 
 import os
+from dataclasses import dataclass, replace
 
+from lowbit.blockers import Blocker, blocker_of, grouped, listed
 from lowbit.errors import GraphError, LowbitError, UnsupportedError
 from lowbit.formats.batch import open_batch
 from lowbit.formats.circle.expand import expand
@@ -20,6 +22,7 @@ from lowbit.untrusted import write_atomic
 from lowbit.version import __version__
 
 _TFLITE_VERSION = 3
+_OWN = "the operator, of these types, is one of lowbit's own"
 
 
 def write(graph: Graph, path: str | os.PathLike[str]) -> None:
@@ -32,20 +35,38 @@ def write(graph: Graph, path: str | os.PathLike[str]) -> None:
     write_atomic(path, content_of(graph, tflite=os.fspath(path).lower().endswith(".tflite")))
 
 
+@dataclass(frozen=True)
+class Written:
+    """A file, and how values stand in it.
+
+    Attributes:
+        content: its bytes.
+        maps: values ``[n, c, h, w]`` that are tensors ``[n, h, w, c]`` of their names.
+    """
+
+    content: bytearray
+    maps: frozenset[str]
+
+
 def content_of(graph: Graph, *, tflite: bool = False) -> bytearray:
     """Return the bytes of the file.
 
     Float layers in other forms (MatMul, Add, transposed weights, normalization) are rewritten; low-bit
     graphs are written as they are and read back equal.
     """
+    return written(graph, tflite=tflite).content
+
+
+def written(graph: Graph, *, tflite: bool = False) -> Written:
+    """Return the file of a graph.
+
+    Raises:
+        UnsupportedError, GraphError: the format cannot hold the graph.
+    """
     _refuse_fixed_point(graph)
     plain = _written_form(graph)
-    exporter, inputs = _lowered(plain)
-    subgraph = exporter.subgraph(inputs)
-    version = _TFLITE_VERSION if tflite else 0
-    model = Model(version, exporter.operator_codes(), (subgraph,), "lowbit", tuple(exporter.buffers))
-    reread = graph_of(check_structure(model, b"", plain.name))
-    reread = open_batch(reread) if exporter.dimension else reread
+    exporter, model = _tables(plain, _TFLITE_VERSION if tflite else 0)
+    reread = _reread(plain, exporter, model)
     values = rename_transposed(plain, reread)
     _require_same(plain, reread)
     entries = [(key, text.encode()) for key, text in sorted(plain.metadata.items())]
@@ -53,12 +74,10 @@ def content_of(graph: Graph, *, tflite: bool = False) -> bytearray:
     entries += [(NAMES, names)] if names else []
     manifest = manifest_of(plain, __version__)
     metadata = tuple(Metadata(key, exporter.buffer(data)) for key, data in [*entries, (MANIFEST, manifest)])
-    content = write_flatbuffer(
-        Model(version, model.operator_codes, (subgraph,), "lowbit", tuple(exporter.buffers), metadata),
-        TFLITE if tflite else CIRCLE,
-    )
+    whole = replace(model, buffers=tuple(exporter.buffers), metadata=metadata)
+    content = write_flatbuffer(whole, TFLITE if tflite else CIRCLE)
     seal(content, manifest)
-    return content
+    return Written(content, exporter.maps)
 
 
 def check(graph: Graph) -> None:
@@ -71,38 +90,84 @@ def check(graph: Graph) -> None:
     _lowered(_written_form(graph))
 
 
+def blockers(graph: Graph, *, builtin: bool = False) -> list[Blocker]:
+    """Return what keeps a verified graph from a file; its tables are made, no file is.
+
+    Args:
+        graph: what to ask for.
+        builtin: whether operators of ours are in the way as well, since other runtimes have none of them.
+    """
+    try:
+        _refuse_fixed_point(graph)
+        plain = _written_form(graph)
+        exporter = Exporter(plain)
+        refused = _refused(plain, exporter)
+        if not refused:
+            _require_read_back(plain)
+    except (GraphError, UnsupportedError) as error:
+        return [blocker_of(error, error.where)]
+    found = [blocker_of(error, node.name or node.outputs[0], node.op) for node, error in refused]
+    own = [node for node in plain.nodes if builtin and node.outputs[0] in exporter.own]
+    found += [Blocker(_OWN, (node.name or node.outputs[0],), node.op) for node in own]
+    return grouped(found)
+
+
+def _require_read_back(plain: Graph) -> None:
+    """Refuse a graph whose tables would be read back as another."""
+    reread = _reread(plain, *_tables(plain, 0))
+    rename_transposed(plain, reread)
+    _require_same(plain, reread)
+
+
 def _written_form(graph: Graph) -> Graph:
     return graph if is_lowered(graph) else run_passes(graph, [*ENGINE_FORM, expand]).graph
+
+
+def _tables(plain: Graph, version: int) -> tuple[Exporter, Model]:
+    """Return the tables with all operators, as they are and as a model."""
+    exporter, inputs = _lowered(plain)
+    subgraph = exporter.subgraph(inputs)
+    buffers = tuple(exporter.buffers)
+    return exporter, Model(version, exporter.operator_codes(), (subgraph,), "lowbit", buffers)
+
+
+def _reread(plain: Graph, exporter: Exporter, model: Model) -> Graph:
+    reread = graph_of(check_structure(model, b"", plain.name))
+    return open_batch(reread) if exporter.dimension else reread
 
 
 def _lowered(plain: Graph) -> tuple[Exporter, tuple[int, ...]]:
     """Return the tables with all operators, and the tensors of the inputs."""
     exporter = Exporter(plain)
-    inputs = tuple(exporter.tensor(name) for name in plain.inputs)
+    refused = _refused(plain, exporter)
+    if len(refused) == 1:
+        raise refused[0][1]
+    if refused:
+        raise _all_of(plain, refused)
+    return exporter, tuple(exporter.tensor(name) for name in plain.inputs)
+
+
+def _refused(plain: Graph, exporter: Exporter) -> list[tuple[Node, LowbitError]]:
+    """Lower all nodes and return those that cannot be, with the reason."""
+    for name in plain.inputs:
+        exporter.tensor(name)
     refused: list[tuple[Node, LowbitError]] = []
     for node in plain.nodes:
         try:
             lower(exporter, node)
         except (GraphError, UnsupportedError) as error:
             refused.append((node, error))
-    if len(refused) == 1:
-        raise refused[0][1]
-    if refused:
-        raise _all_of(plain, refused)
-    return exporter, inputs
+    return refused
 
 
 def _all_of(graph: Graph, refused: list[tuple[Node, LowbitError]]) -> UnsupportedError:
     """Return one error for all operators that cannot be written, by operator and reason, with counts."""
-    kinds: dict[str, list[str]] = {}
-    for node, error in refused:
-        kinds.setdefault(f"{node.op}: {error.message}", []).append(node.name)
-    listed = [f"{len(names)} × {kind} ({names[0]})" for kind, names in kinds.items()]
+    blockers = grouped(blocker_of(error, node.name or node.outputs[0], node.op) for node, error in refused)
     return UnsupportedError(
         f"a .circle file cannot carry {len(refused)} operators of this network",
         where=graph.name,
         expected="operators that the format has",
-        found="; ".join(listed),
+        found=listed(blockers),
         remedy="Write .onnx instead: it carries every network.",
     )
 

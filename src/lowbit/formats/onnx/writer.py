@@ -8,13 +8,14 @@ says which. Equal graphs give equal bytes.
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lowbit.errors import TooLargeError, UnsupportedError
+from lowbit.blockers import Blocker, blocker_of, grouped, listed, remedies
+from lowbit.errors import GraphError, LowbitError, TooLargeError, UnsupportedError
 from lowbit.formats.onnx.bodies import PARTS
 from lowbit.formats.onnx.fixed_point import code_type, format_field, require_exact
 from lowbit.formats.onnx.functions import (
@@ -80,6 +81,11 @@ def to_proto(graph: Graph) -> "ModelProto":
     return _Writer(graph).model()
 
 
+def blockers(graph: Graph) -> list[Blocker]:
+    """Return what an ``.onnx`` cannot carry of a verified graph: nodes are translated, constants are not."""
+    return grouped(_Trial(graph).refused())
+
+
 class _Writer:
     """Collects what a model needs while nodes are translated in order."""
 
@@ -94,7 +100,7 @@ class _Writer:
         from onnx import helper as make
 
         graph = self.graph
-        nodes = [self._node(node) for node in graph.nodes]
+        nodes = self._nodes()
         for name in graph.outputs:
             self._constant(graph.value(name))
         computed = [name for node in graph.nodes for name in node.outputs if name not in graph.outputs]
@@ -117,6 +123,41 @@ class _Writer:
         )
         make.set_model_props(model, dict(sorted(self._metadata())))
         return model
+
+    def refused(self) -> list[Blocker]:
+        """Return what cannot be carried, in order."""
+        return [blocker_of(error, node.name or node.outputs[0], node.op) for node, error in self._refused()]
+
+    def _nodes(self) -> list["NodeProto"]:
+        """Return all nodes.
+
+        Raises:
+            UnsupportedError: nodes that ONNX cannot carry, all of them.
+        """
+        nodes: list[NodeProto] = []
+        refused = list(self._refused(nodes))
+        if len(refused) == 1:
+            raise refused[0][1]
+        if refused:
+            blockers = grouped(blocker_of(error, node.name, node.op) for node, error in refused)
+            raise UnsupportedError(
+                f"ONNX cannot carry {len(refused)} operators of this network",
+                where=self.graph.name,
+                found=listed(blockers),
+                remedy=remedies(blockers),
+            )
+        return nodes
+
+    def _refused(self, nodes: "list[NodeProto] | None" = None) -> Iterator[tuple[Node, LowbitError]]:
+        """Translate all nodes and yield those that cannot be; the others go into ``nodes``."""
+        for node in self.graph.nodes:
+            try:
+                made = self._node(node)
+            except (UnsupportedError, GraphError) as error:
+                yield node, error
+                continue
+            if nodes is not None:
+                nodes.append(made)
 
     def _functions(self) -> list["FunctionProto"]:
         called = {name for kind in self.used.values() for name in kind.parts}
@@ -300,6 +341,16 @@ class _Writer:
         from onnx import numpy_helper
 
         self.tensors[name] = numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
+
+
+class _Trial(_Writer):
+    """A writer whose constants have names alone."""
+
+    def _constant(self, value: Value) -> None:
+        pass
+
+    def _tensor(self, name: str, array: Array) -> None:
+        pass
 
 
 def encoding_fields(

@@ -1,0 +1,89 @@
+"""ONNX Runtime on the network's own ``.onnx``: standard operators and the functions that the file brings."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lowbit.backends.backend import Runner, named
+from lowbit.errors import MissingExtra
+from lowbit.formats.onnx import blockers, to_proto
+from lowbit.ir import Graph
+from lowbit.ir.graph import Array
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from onnxruntime import InferenceSession
+
+__all__ = ["blockers", "load", "session"]
+
+_ERRORS_ONLY = 3
+
+
+def load(graph: Graph, /, *, threads: int = 1) -> Runner:
+    """Return the runner of a verified graph; what its file only declares inside is shown by ``trace``.
+
+    Args:
+        graph: what to run.
+        threads: that share an operator.
+
+    Raises:
+        MissingExtra: onnxruntime is not installed.
+        UnsupportedError: an ``.onnx`` cannot carry it.
+    """
+    require()
+    return Runner(_run(graph, threads), _trace(graph, threads))
+
+
+def require() -> Any:
+    """Return the package.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtra("onnxruntime", "bench") from error
+    return onnxruntime
+
+
+def session(
+    model: "Path | str | bytes | ModelProto", threads: int = 1, **settings: Any
+) -> "InferenceSession":
+    """Return ONNX Runtime's session of a model, on the CPU; of what it says, errors alone are shown.
+
+    Args:
+        model: a file, its content, or a model in memory.
+        threads: that share an operator; operators run one after another.
+        settings: further session options by name.
+
+    Raises:
+        MissingExtra: onnxruntime is not installed.
+    """
+    runtime = require()
+    options = runtime.SessionOptions()
+    chosen = {"intra_op_num_threads": threads, "inter_op_num_threads": 1, "log_severity_level": _ERRORS_ONLY}
+    for name, value in {**chosen, **settings}.items():
+        setattr(options, name, value)
+    given = str(model) if isinstance(model, Path) else model
+    content = given if isinstance(given, str | bytes) else given.SerializeToString()
+    return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _run(graph: Graph, threads: int) -> Callable[..., tuple[Array, ...]]:
+    ready, names = session(to_proto(graph), threads), list(graph.outputs)
+    return lambda *inputs: tuple(ready.run(names, named(graph, inputs)))
+
+
+def _trace(graph: Graph, threads: int) -> Callable[..., dict[str, Array]]:
+    ready: list[InferenceSession] = []
+
+    def trace(*inputs: Array) -> dict[str, Array]:
+        if not ready:  # made late, since many ask only for the outputs
+            model = to_proto(graph)
+            model.graph.output.extend(model.graph.value_info)
+            ready.append(session(model, threads))
+        names, fed = [output.name for output in ready[0].get_outputs()], named(graph, inputs)
+        return {**fed, **dict(zip(names, ready[0].run(names, fed), strict=True))}
+
+    return trace
