@@ -1,19 +1,22 @@
-"""The integers of a deployed layer: the arithmetic that every backend repeats.
+"""The integers of a deployed layer: the arithmetic that every backend repeats, whatever the encodings.
 
-With x = scale_x * X_n + o_x and w = scale_w * W_on (X, W small integers, the weight offset inside W):
+With x = scale_x * X_n + o_x and w = scale_w * W_on (X, W whole numbers, the weight offset inside W):
 
-    acc_o    = sum_n X_n W_on                                          exact
+    acc_o    = sum_n X_n W_on + B_o                                    exact
     scale_o  = scale_x * scale_w[o]                                    float64
     bias64_o = bias_o + o_x * (scale_w[o] * sum_n W_on)                float64, in this order
     y_o      = scale_o * acc_o + bias64_o                              float64
 
-and, where the output is coded by the thresholds ``u_c`` of the pre-activation,
+A bias is real (``bias_o``, float32; B = 0) or part of the sum (bias_o = 0): int32 numbers are ``B_o`` itself,
+codes of scale_b stand for ``B_o = q_o * scale_b / scale_o``, which must be whole. Where the output is coded
+by the thresholds ``u_c`` of the pre-activation,
 
-    T_oc     = floor((u_c - bias64_o) / scale_o)  saturated to int32
+    T_oc     = floor((u_c - bias64_o) / scale_o)  saturated to int32, or to 62 bits where sums need more
     rank     = #{c : acc_o > T_oc}
 
-An 8-bit affine layer adds its int32 bias to the accumulator itself: y_o = scale_o * (acc_o + bias_o).
-Every accumulator is an int32; a layer that could leave it is refused.
+where its encoding rounds, the code is that encoding's of ``y_o``, one rounding; else y_o becomes a float32.
+Sums stay below 2^52, so that float64 holds each of them, and half a step more, exactly; a layer that could
+go beyond is refused. Back ends with narrower sums refuse by `DeployedLayer.accumulator_bound`.
 """
 
 from dataclasses import dataclass
@@ -23,50 +26,143 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.errors import NumericError
+from lowbit.errors import NumericError, SchemeError
 from lowbit.ir.graph import Value
 from lowbit.planes import unpack
-from lowbit.schemes import Encoding, LearnedBasis, table_decode
+from lowbit.schemes import Affine, Encoding, LearnedBasis, table_decode
 
 Integers = npt.NDArray[np.int32]
+Wide = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 INT32_MAX = 2**31 - 1
+LARGEST_SUM = 2**52
+_SATURATED = 2.0**62
 
 
 @dataclass(frozen=True, eq=False)
 class DeployedLayer:
-    """The constants of one low-bit layer.
+    """The constants of one layer on codes.
 
     Attributes:
         input_levels: integer level of every input code, int32 ``[2**bits]``.
-        packed: the weights, planes.
+        packed: the weights, planes or codes.
         scale: float64 ``[o]``.
         bias: ``bias64``, float64 ``[o]``.
+        addend: ``B``, int64 ``[o]``.
     """
 
     input_levels: Integers
     packed: Value
     scale: Floats
     bias: Floats
+    addend: Wide
 
     @cached_property
     def weights(self) -> Integers:
-        """Integer levels of the weights, the weight offset inside, int32 ``[o, n]``."""
-        if self.packed.dtype == "code":
-            return _coded_levels(self.packed)
-        encoding = _encoding(self.packed)
-        codes = unpack(self.packed.data, row_length(self.packed))  # type: ignore[arg-type]
-        levels = table_decode(codes, encoding.integer_levels())
-        return np.asarray(levels + encoding.integer_weight_offset()[:, None], np.int32)
+        """Whole levels of the weights, int32 ``[o, n]``."""
+        return whole_weights(self.packed)
 
     def accumulator_bound(self) -> int:
         """Return the largest magnitude that an accumulator can reach, exactly."""
-        return accumulator_bound(self.input_levels, self.weights)
+        return accumulator_bound(self.input_levels, self.weights, self.addend)
 
-    def integer_thresholds(self, thresholds: npt.ArrayLike) -> Integers:
-        """Return ``T_oc`` for pre-activation thresholds ``u_c``: int32 ``[o, steps]``."""
-        return integer_thresholds(thresholds, self.scale, self.bias)
+    def integer_thresholds(self, thresholds: npt.ArrayLike) -> Integers | Wide:
+        """Return ``T_oc`` for pre-activation thresholds ``u_c``: ``[o, steps]``, int64 if `is_wide`."""
+        return integer_thresholds(thresholds, self.scale, self.bias, wide=self.is_wide)
+
+    @cached_property
+    def is_wide(self) -> bool:
+        """Whether sums can leave int32."""
+        return self.largest > INT32_MAX and self.accumulator_bound() > INT32_MAX
+
+    @cached_property
+    def largest(self) -> int:
+        """A quick bound on every sum and every part of one, without unpacking the weights."""
+        most = int(np.abs(self.input_levels).max()) * row_length(self.packed) * _largest_level(self.packed)
+        return most + int(np.abs(self.addend).max(initial=0))
+
+
+def deployed_layer(input_encoding: Encoding, weights: Value, bias: Value | npt.ArrayLike) -> DeployedLayer:
+    """Return the constants of a layer on codes, without unpacking its weights where they are planes.
+
+    Args:
+        input_encoding: of the input, one set of parameters.
+        weights: constant, outputs first, of any encoding with whole levels.
+        bias: ``[o]``: floats, integers in units of the sums, or codes.
+
+    Raises:
+        NumericError: a sum could reach `LARGEST_SUM`.
+        SchemeError: a basis is free, a weight offset is no whole number of scales, or a coded bias none of
+            units of the sums.
+    """
+    assert weights.encoding is not None
+    outputs = int(weights.shape[0])
+    scale_w = np.broadcast_to(weights.encoding.integer_scale(), (outputs,))
+    scale = input_encoding.integer_scale()[0] * scale_w
+    real, addend = parts_of_bias(bias, scale)
+    bias64 = real + input_encoding.integer_offset()[0] * (scale_w * _row_sums(weights).astype(np.float64))
+    layer = DeployedLayer(input_encoding.integer_levels()[0], weights, scale, bias64, addend)
+    _check_sums(layer)
+    return layer
+
+
+def whole_weights(weights: Value) -> Integers:
+    """Return ``W``, the whole levels of constant weights, the offset inside: int32 ``[o, n]``."""
+    levels = whole_levels(weights.encoding)
+    return np.asarray(table_decode(codes_of(weights), levels), np.int32)
+
+
+def codes_of(weights: Value) -> npt.NDArray[np.unsignedinteger]:
+    """Return the codes of constant weights, whether planes or codes: ``[o, n]``."""
+    assert weights.data is not None
+    if weights.dtype == "planes":
+        return unpack(weights.data, row_length(weights))  # type: ignore[arg-type]
+    return np.asarray(weights.data.reshape(len(weights.data), -1), DTYPES[weights.dtype])  # type: ignore[arg-type]
+
+
+def whole_levels(encoding: Encoding | None) -> Integers:
+    """Return levels in whole scales by code, the weight offset inside: int32 ``[channels, 2**bits]``."""
+    assert encoding is not None
+    levels = encoding.integer_levels()
+    if isinstance(encoding, LearnedBasis):
+        return np.asarray(levels + encoding.integer_weight_offset()[:, None], np.int32)
+    return levels
+
+
+def parts_of_bias(bias: Value | npt.ArrayLike, scale: Floats) -> tuple[Floats, Wide]:
+    """Return the real part of a bias and what is added to the sums."""
+    if isinstance(bias, Value) and bias.encoding is not None:
+        return np.zeros(len(scale)), _in_units(bias, scale)
+    array = np.asarray(bias.data if isinstance(bias, Value) else bias)
+    if array.dtype.kind in "iu":
+        return np.zeros(len(scale)), array.astype(np.int64)
+    return array.astype(np.float32).astype(np.float64), np.zeros(len(scale), np.int64)
+
+
+def _in_units(bias: Value, scale: Floats) -> Wide:
+    assert bias.encoding is not None and bias.data is not None
+    factor = bias.encoding.integer_scale() / scale
+    if bias.encoding.integer_offset().any() or (factor != np.rint(factor)).any():
+        raise SchemeError(
+            "a bias is no whole number of units of the sums",
+            where=bias.name,
+            expected="codes whose scale is a multiple of the input's times the weights'",
+            found=f"{factor.min():.4f} units",
+            remedy="Give the bias in float32.",
+        )
+    integers = table_decode(bias.data, bias.encoding.integer_levels())
+    return np.asarray(integers * factor.astype(np.int64), np.int64)
+
+
+def _check_sums(layer: DeployedLayer) -> None:
+    """Refuse a layer whose sums float64 might not hold: a quick bound first, the exact one if that fails."""
+    if layer.largest < LARGEST_SUM:
+        return
+    reach = np.abs(layer.weights).sum(axis=1, dtype=np.float64).max(initial=0)
+    bound = int(np.abs(layer.input_levels).max()) * int(reach) + int(np.abs(layer.addend).max(initial=0))
+    if bound >= LARGEST_SUM:
+        raise _too_large(bound, LARGEST_SUM - 1, layer.packed.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,19 +215,24 @@ def accumulator_bound(levels: Integers, weights: Integers, bias: npt.NDArray[np.
     return int(np.abs(ends).max(initial=0))
 
 
-def integer_thresholds(thresholds: npt.ArrayLike, scale: Floats, bias: Floats) -> Integers:
-    """Return ``floor((u_c - bias) / scale)``, saturated to int32.
+def integer_thresholds(
+    thresholds: npt.ArrayLike, scale: Floats, bias: Floats, *, wide: bool = False
+) -> Integers | Wide:
+    """Return ``floor((u_c - bias) / scale)``, saturated.
 
     Args:
         thresholds: ``u_c``, float32 ``[steps]``.
         scale: ``[o]``.
         bias: ``bias64``, ``[..., o]``.
+        wide: whether sums can leave int32.
 
     Returns:
-        int32 ``[..., o, steps]``.
+        ``[..., o, steps]``: int32, or int64 of at most 62 bits where `wide`.
     """
     exact = np.asarray(thresholds, np.float32).astype(np.float64)
     quotient = np.floor((exact - bias[..., None]) / scale[:, None])
+    if wide:
+        return np.clip(quotient, -_SATURATED, _SATURATED).astype(np.int64)
     return np.clip(quotient, -INT32_MAX - 1, INT32_MAX).astype(np.int32)
 
 
@@ -140,42 +241,15 @@ def row_length(weights: Value) -> int:
     return prod(int(extent) for extent in weights.shape[1:])
 
 
-def deployed_layer(input_encoding: Encoding, weights: Value, bias: npt.ArrayLike) -> DeployedLayer:
-    """Return the constants of a low-bit layer, without unpacking its weights where they are planes.
-
-    Raises:
-        NumericError: an accumulator could leave int32.
-        SchemeError: a basis is free, or a weight offset is not snapped.
-    """
-    assert weights.encoding is not None
-    scale_w = weights.encoding.integer_scale()
-    scale = input_encoding.integer_scale()[0] * scale_w
-    row_sums = _row_sums(weights).astype(np.float64)
-    bias64 = np.asarray(bias, np.float32).astype(np.float64) + input_encoding.integer_offset()[0] * (
-        scale_w * row_sums
-    )
-    layer = DeployedLayer(input_encoding.integer_levels()[0], weights, scale, bias64)
-    _check_accumulator(layer)
-    return layer
-
-
-def _row_sums(weights: Value) -> npt.NDArray[np.int64]:
-    """Return ``sum_n W_on`` from the planes: ``sum_j m_oj (2 popcount - n) + n P_o``."""
-    if weights.dtype == "code":
-        return np.asarray(_coded_levels(weights).sum(axis=1, dtype=np.int64))
-    encoding, length = _encoding(weights), row_length(weights)
+def _row_sums(weights: Value) -> Wide:
+    """Return ``sum_n W_on``; from planes: ``sum_j m_oj (2 popcount - n) + n P_o``."""
+    if weights.dtype != "planes":
+        return np.asarray(whole_weights(weights).sum(axis=1, dtype=np.int64))
+    encoding, length = basis_of(weights), row_length(weights)
     assert weights.data is not None
     ones = np.bitwise_count(weights.data).sum(axis=-1, dtype=np.int64)
     signs = (encoding.multipliers * (2 * ones - length)).sum(axis=1)
     return np.asarray(signs + length * encoding.integer_weight_offset().astype(np.int64))
-
-
-def _check_accumulator(layer: DeployedLayer) -> None:
-    """Refuse a layer whose sums could overflow: a quick bound first, the exact one if that fails."""
-    largest = _largest_level(layer.packed)
-    quick = int(np.abs(layer.input_levels).max()) * row_length(layer.packed) * largest
-    bound = quick if quick <= INT32_MAX else layer.accumulator_bound()
-    require_int32(bound, layer.packed.name)
 
 
 def require_int32(bound: int, where: str) -> None:
@@ -189,31 +263,27 @@ def require_int32(bound: int, where: str) -> None:
         NumericError: they could.
     """
     if bound > INT32_MAX:
-        raise NumericError(
-            "an accumulator could overflow",
-            where=where,
-            expected=f"sums up to {INT32_MAX}",
-            found=f"{bound}",
-            remedy="Use fewer bits or split the layer.",
-        )
+        raise _too_large(bound, INT32_MAX, where)
+
+
+def _too_large(bound: int, most: int, where: str) -> NumericError:
+    return NumericError(
+        "an accumulator could overflow",
+        where=where,
+        expected=f"sums up to {most}",
+        found=f"{bound}",
+        remedy="Use fewer bits or split the layer.",
+    )
 
 
 def _largest_level(weights: Value) -> int:
-    """Return a bound on the magnitude of a weight's integer level."""
-    if weights.dtype == "code":
-        return int(np.abs(_coded_levels(weights)).max(initial=0))
-    encoding = _encoding(weights)
-    level = encoding.multipliers.sum(axis=1, dtype=np.int64) + np.abs(encoding.integer_weight_offset())
-    return int(level.max())
+    """Return a bound on the magnitude of a weight's whole level."""
+    return int(np.abs(whole_levels(weights.encoding)).max(initial=0))
 
 
-def _coded_levels(weights: Value) -> Integers:
-    """Return the integer levels of weights stored as codes, int32 ``[o, n]``."""
-    assert weights.encoding is not None and weights.data is not None
-    codes = weights.data.reshape(len(weights.data), -1)
-    return np.asarray(table_decode(codes, weights.encoding.integer_levels()), np.int32)
-
-
-def _encoding(weights: Value) -> LearnedBasis:
-    assert isinstance(weights.encoding, LearnedBasis)
-    return weights.encoding
+def basis_of(weights: Value) -> LearnedBasis:
+    """Return the encoding of weights in planes as a learned basis."""
+    encoding = weights.encoding
+    basis = encoding.to_learned_basis() if isinstance(encoding, Affine) else encoding
+    assert isinstance(basis, LearnedBasis)
+    return basis

@@ -1,6 +1,6 @@
 """The integers of a deployed convolution: `lowbit.ir.deployed` over a window with true zero padding.
 
-    acc[o, y, x]    = sum over valid taps (i, j), channels c of X[c, ..] W[o, i, j, c]            exact
+    acc[o, y, x]    = sum over valid taps (i, j), channels c of X[c, ..] W[o, i, j, c]  +  B_o    exact
     scale_o         = scale_x * scale_w[o]                                                        float64
     bias64[o, y, x] = bias_o + o_x * (scale_w[o] * sum over valid taps, c of W[o, i, j, c])       float64
     T[o, y, x, c]   = floor((u_c - bias64) / scale_o)
@@ -13,11 +13,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.ir.deployed import DeployedLayer, Floats, Integers, deployed_layer, integer_thresholds
+from lowbit.ir.deployed import (
+    DeployedLayer,
+    Floats,
+    Integers,
+    Wide,
+    basis_of,
+    deployed_layer,
+    integer_thresholds,
+    parts_of_bias,
+    whole_weights,
+)
 from lowbit.ir.graph import Value
 from lowbit.ir.window import Window
 from lowbit.planes import WORD_BITS
-from lowbit.schemes import Encoding, LearnedBasis, table_decode
+from lowbit.schemes import Encoding
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +35,8 @@ class DeployedConvolution:
     """The constants of one low-bit convolution.
 
     Attributes:
-        layer: levels of the input, packed weights and scale; its own bias is that of windows without border.
+        layer: levels of the input, packed weights, scale and addend; its own bias is that of windows without
+            border.
         row_class, column_class: the class of every output row and column, int32.
         bias: ``bias64`` by class, float64 ``[row classes, column classes, o]``.
     """
@@ -44,39 +55,38 @@ class DeployedConvolution:
         """Return the largest magnitude an accumulator can reach; reached where all taps are valid."""
         return self.layer.accumulator_bound()
 
-    def integer_thresholds(self, thresholds: npt.ArrayLike) -> Integers:
-        """Return ``T`` by class: int32 ``[row classes, column classes, o, steps]``."""
-        return integer_thresholds(thresholds, self.layer.scale, self.bias)
+    def integer_thresholds(self, thresholds: npt.ArrayLike) -> Integers | Wide:
+        """Return ``T`` by class: ``[row classes, column classes, o, steps]``, int32, or int64 if wide."""
+        return integer_thresholds(thresholds, self.layer.scale, self.bias, wide=self.layer.is_wide)
 
 
 def deployed_convolution(
-    input_encoding: Encoding, weights: Value, bias: npt.ArrayLike, window: Window
+    input_encoding: Encoding, weights: Value, bias: Value | npt.ArrayLike, window: Window
 ) -> DeployedConvolution:
-    """Return the constants of an ``LQConv``, without unpacking its weights to integers.
+    """Return the constants of a convolution of codes, without unpacking planes to integers.
 
     Raises:
-        NumericError: an accumulator could leave int32.
-        SchemeError: a basis is free, or a weight offset is not snapped.
+        NumericError, SchemeError: those of `lowbit.ir.deployed.deployed_layer`.
     """
     layer = deployed_layer(input_encoding, weights, bias)
     (row_class, rows), (column_class, columns) = (axis.classes() for axis in window)
     sums = np.einsum("oij,ri,cj->rco", _tap_sums(weights), rows.astype(np.int64), columns.astype(np.int64))
     assert weights.encoding is not None
-    bias64 = np.asarray(bias, np.float32).astype(np.float64) + input_encoding.integer_offset()[0] * (
+    real, _ = parts_of_bias(bias, layer.scale)
+    bias64 = real + input_encoding.integer_offset()[0] * (
         weights.encoding.integer_scale() * sums.astype(np.float64)
     )
     return DeployedConvolution(layer, row_class, column_class, bias64)
 
 
-def _tap_sums(weights: Value) -> npt.NDArray[np.int64]:
-    """Return ``sum_c W[o, i, j, c]`` from the planes: ``sum_j m_oj (2 popcount - c) + c P_o``."""
+def _tap_sums(weights: Value) -> Wide:
+    """Return ``sum_c W[o, i, j, c]``; from planes: ``sum_j m_oj (2 popcount - c) + c P_o``."""
     outputs, height, width, channels = (int(extent) for extent in weights.shape)
-    encoding = weights.encoding
-    if weights.dtype == "code":
-        assert encoding is not None and weights.data is not None
-        levels = table_decode(weights.data, encoding.integer_levels())
+    if weights.dtype != "planes":
+        levels = whole_weights(weights).reshape(outputs, height, width, channels)
         return np.asarray(levels.sum(axis=-1, dtype=np.int64))
-    assert isinstance(encoding, LearnedBasis) and weights.data is not None
+    encoding = basis_of(weights)
+    assert weights.data is not None
     if channels % WORD_BITS == 0:
         words = weights.data.reshape(outputs, encoding.bits, height, width, channels // WORD_BITS)
         ones = np.bitwise_count(words).sum(axis=-1, dtype=np.int64)
@@ -85,5 +95,6 @@ def _tap_sums(weights: Value) -> npt.NDArray[np.int64]:
         packed = np.ascontiguousarray(weights.data, "<u4").view(np.uint8)
         bits = np.unpackbits(packed, axis=-1, count=count, bitorder="little")
         ones = bits.reshape(outputs, encoding.bits, height, width, channels).sum(axis=-1, dtype=np.int64)
-    signs = np.einsum("ok,okij->oij", encoding.multipliers.astype(np.int64), 2 * ones - channels)
+    factors = np.broadcast_to(encoding.multipliers, (outputs, encoding.bits)).astype(np.int64)
+    signs = np.einsum("ok,okij->oij", factors, 2 * ones - channels)
     return np.asarray(signs + channels * encoding.integer_weight_offset().astype(np.int64)[:, None, None])

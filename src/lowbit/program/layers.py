@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node
-from lowbit.ir.deployed import DeployedLayer, deployed_affine, deployed_layer
+from lowbit.ir.deployed import DeployedLayer, deployed_affine, deployed_layer, require_int32
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.weight_only import weight_levels
 from lowbit.ir.window import Window
@@ -39,6 +39,7 @@ def lq_layer(graph: Graph, node: Node, planes: frozenset[str]) -> tuple[str, Con
     source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
     assert source.encoding is not None
     layer = deployed_layer(source.encoding, weights, graph.constant(node.inputs[2]))
+    _require_narrow(layer)
     if source.name in planes:
         epilogue = _epilogue(graph, node, planes, layer.scale, layer.bias, layer.integer_thresholds)
         return "plane_fully_connected", _plane_constants(source.encoding, layer, epilogue), "few planes"
@@ -57,6 +58,7 @@ def lq_convolution(
     source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
     assert source.encoding is not None
     constants = deployed_convolution(source.encoding, weights, graph.constant(node.inputs[2]), window)
+    _require_narrow(constants.layer)
 
     integers, unit = np.zeros(0, np.int64), 1  # planes stay packed
     if source.name not in planes:
@@ -75,6 +77,12 @@ def lq_convolution(
     sums = tap_sums_by_region(integers.sum(axis=3), window)
     rows["constant"] = _int32(lowest_level(source.encoding) * sums)
     return "byte_convolution", {**place, **rows}, "many planes, or an input shared with such a layer"
+
+
+def _require_narrow(layer: DeployedLayer) -> None:
+    """Refuse sums that leave int32."""
+    if layer.is_wide:
+        require_int32(layer.accumulator_bound(), layer.packed.name)
 
 
 def is_weight_only(graph: Graph, node: Node) -> bool:

@@ -231,6 +231,11 @@ def code_dtype(encoding: Encoding) -> str:
     return "code" if encoding.bits <= 8 else "code16"
 
 
+def storage_dtype(encoding: Encoding) -> str:
+    """Return the dtype that constant weights of an encoding have."""
+    return "planes" if encoding.storage == "planes" else code_dtype(encoding)
+
+
 def require_float(call: Call, *indices: int) -> None:
     """Raise `GraphError` unless these inputs are float32 where they are given."""
     for index in indices:
