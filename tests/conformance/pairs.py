@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
-from lowbit.ir.activations import preimage_thresholds
+from lowbit.ir.activations import apply_activation, preimage_thresholds
 from lowbit.ir.graph import Array, Attribute
 from lowbit.ir.operators.registry import code_dtype, storage_dtype
 from lowbit.planes import pack
@@ -160,12 +160,15 @@ def _add_coded_layer(
     infer(trial)
     seen = evaluate(trial, {"x": case.samples()})["a"]
     random.bit_generator.state = state
-    target = activation_encoding(case.end, random, float(np.abs(seen).mean()) + 1e-3)
+    activation = "relu" if case.shape in ("linear-65", "groups") else "none"
+    seen = apply_activation(activation, seen)
+    target = activation_encoding(case.end, random, float(seen.std()) + 1e-3, float(seen.mean()))
     random.bit_generator.state = state
     graph.add(Value("a", "code", (), None, target))
-    thresholds, activation = None, "none"
-    if not target.rounds or (case.shape in ("linear-65", "groups") and target.bits <= 8):
-        activation = "relu"
+    thresholds = None
+    if target.rounds and (activation == "none" or target.bits > 8):
+        activation = "none"
+    else:
         thresholds = preimage_thresholds(target.thresholds()[0], activation)
     _add_layer(graph, random, case.weights, source, "a", shape, activation, thresholds)
 
@@ -241,15 +244,17 @@ def weight_encoding(specification: str, random: np.random.Generator, outputs: in
     return FixedPoint.from_text(rest)
 
 
-def activation_encoding(specification: str, random: np.random.Generator, size: float = 1.0) -> Encoding:
-    """Return an encoding of values of about that size as a specification says, one for a whole tensor."""
+def activation_encoding(
+    specification: str, random: np.random.Generator, size: float = 1.0, middle: float = 0.3
+) -> Encoding:
+    """Return an encoding of values of about that size around a middle, one for a whole tensor."""
     scheme, _, rest = specification.partition(":")
     if scheme in ("lq", "binary"):
-        offset = random.normal(size=1) * size if scheme == "lq" else np.zeros(1)
+        offset = np.full(1, middle if scheme == "lq" else 0.0)
         return snap(_basis(random, int(rest or 1), 1, size, offset), ACTIVATION_BOUND)
     if scheme == "affine":
         top = 1 << int(rest)
-        return Affine(int(rest), [4 * size / top], [int(random.integers(0, top))])
+        return Affine(int(rest), [(abs(middle) + 2 * size) * 2 / top], [top // 2 - (middle > 0)])
     assert scheme == "fixed"
     return FixedPoint.from_text(rest)
 

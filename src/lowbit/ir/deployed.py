@@ -27,9 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import NumericError, SchemeError
-from lowbit.ir.graph import Value
+from lowbit.ir.graph import DTYPES, Value
 from lowbit.planes import unpack
-from lowbit.schemes import Affine, Encoding, LearnedBasis, table_decode
+from lowbit.schemes import Encoding, LearnedBasis, table_decode
 
 Integers = npt.NDArray[np.int32]
 Wide = npt.NDArray[np.int64]
@@ -109,25 +109,16 @@ def deployed_layer(input_encoding: Encoding, weights: Value, bias: Value | npt.A
 
 def whole_weights(weights: Value) -> Integers:
     """Return ``W``, the whole levels of constant weights, the offset inside: int32 ``[o, n]``."""
-    levels = whole_levels(weights.encoding)
-    return np.asarray(table_decode(codes_of(weights), levels), np.int32)
+    assert weights.encoding is not None
+    return np.asarray(table_decode(codes_of(weights), weights.encoding.whole_levels()), np.int32)
 
 
 def codes_of(weights: Value) -> npt.NDArray[np.unsignedinteger]:
     """Return the codes of constant weights, whether planes or codes: ``[o, n]``."""
     assert weights.data is not None
     if weights.dtype == "planes":
-        return unpack(weights.data, row_length(weights))  # type: ignore[arg-type]
-    return np.asarray(weights.data.reshape(len(weights.data), -1), DTYPES[weights.dtype])  # type: ignore[arg-type]
-
-
-def whole_levels(encoding: Encoding | None) -> Integers:
-    """Return levels in whole scales by code, the weight offset inside: int32 ``[channels, 2**bits]``."""
-    assert encoding is not None
-    levels = encoding.integer_levels()
-    if isinstance(encoding, LearnedBasis):
-        return np.asarray(levels + encoding.integer_weight_offset()[:, None], np.int32)
-    return levels
+        return unpack(weights.data, row_length(weights))
+    return np.asarray(weights.data.reshape(len(weights.data), -1), DTYPES[weights.dtype])
 
 
 def parts_of_bias(bias: Value | npt.ArrayLike, scale: Floats) -> tuple[Floats, Wide]:
@@ -278,12 +269,12 @@ def _too_large(bound: int, most: int, where: str) -> NumericError:
 
 def _largest_level(weights: Value) -> int:
     """Return a bound on the magnitude of a weight's whole level."""
-    return int(np.abs(whole_levels(weights.encoding)).max(initial=0))
+    assert weights.encoding is not None
+    return int(np.abs(weights.encoding.whole_levels()).max(initial=0))
 
 
 def basis_of(weights: Value) -> LearnedBasis:
     """Return the encoding of weights in planes as a learned basis."""
-    encoding = weights.encoding
-    basis = encoding.to_learned_basis() if isinstance(encoding, Affine) else encoding
-    assert isinstance(basis, LearnedBasis)
+    basis = None if weights.encoding is None else weights.encoding.as_basis()
+    assert basis is not None
     return basis
