@@ -45,9 +45,18 @@ struct PythonEpilogue {
   Array<std::uint8_t, 1> table;
   Array<double, 1> scale, bias;
   double out_scale = 1, out_zero = 0, out_top = 255;
+  EndingSpec other{};
+  Array<std::int64_t, 2> wide_thresholds;
+  Array<std::uint16_t, 1> entries;
 
   EpilogueSpec spec() const {
-    EpilogueSpec spec{output, {}, {}, {}, {}, out_scale, out_zero, out_top};
+    EpilogueSpec spec{output, {}, {}, {}, {}, out_scale, out_zero, out_top, other};
+    if (output == Output::other) {
+      if (wide_thresholds.is_valid()) spec.other.thresholds = matrix(wide_thresholds), spec.other.table = span(entries);
+      if (scale.is_valid()) spec.other.scale = span(scale);
+      if (bias.is_valid()) spec.other.bias = span(bias);
+      return spec;
+    }
     if (output == Output::planes || output == Output::bytes) {
       spec.thresholds = matrix(thresholds), spec.table = span(table);
     } else {
@@ -103,6 +112,8 @@ nb::dict kernels(const std::string& level) {
   names["encode_affine"] = set.encode_affine.level;
   names["plane_fully_connected"] = set.plane_fully_connected.level;
   names["byte_fully_connected"] = set.byte_fully_connected.level;
+  names["word_fully_connected"] = set.word_fully_connected.level;
+  names["word_convolution"] = set.word_convolution.level;
   names["float_fully_connected"] = set.float_fully_connected.level;
   names["weight_only_fully_connected"] = set.weight_only_fully_connected.level;
   names["plane_convolution"] = set.plane_convolution.level;
@@ -174,8 +185,97 @@ void bind_maps(nb::class_<Builder>& builder) {
       .def("concatenate", &Builder::concatenate, "x"_a);
 }
 
+// Endings of any rule: what layers of words end in, and those of bytes and planes where they have no other.
+void bind_endings(nb::module_& module, nb::class_<PythonEpilogue>& epilogue) {
+  nb::enum_<Form>(module, "Form").value("planes", Form::planes).value("bytes", Form::bytes).value("words", Form::words);
+  nb::enum_<Rule>(module, "Rule")
+      .value("shift_up", Rule::shift_up).value("shift_down", Rule::shift_down).value("round_even", Rule::round_even)
+      .value("round_up", Rule::round_up).value("round_down", Rule::round_down);
+  epilogue
+      .def_static("ranks",
+                  [](Form form, Array<std::int64_t, 2> thresholds, Array<std::uint16_t, 1> table) {
+                    PythonEpilogue one;
+                    one.output = Output::other, one.other.rule = Rule::ranks, one.other.form = form;
+                    one.wide_thresholds = std::move(thresholds), one.entries = std::move(table);
+                    return one;
+                  },
+                  "form"_a, "thresholds"_a.noconvert(), "table"_a.noconvert(), "table[#{acc > thresholds[o]}].")
+      .def_static("shifted",
+                  [](Form form, Rule rule, std::int32_t shift, std::int32_t low, std::int32_t high, std::int32_t base) {
+                    PythonEpilogue one;
+                    one.output = Output::other, one.other.rule = rule, one.other.form = form;
+                    one.other.shift = shift, one.other.low = low, one.other.high = high, one.other.base = base;
+                    return one;
+                  },
+                  "form"_a, "rule"_a, "shift"_a, "low"_a, "high"_a, "base"_a,
+                  "clip(round(acc 2^-shift), low, high) - base, in integers.")
+      .def_static("rounded",
+                  [](Form form, Rule rule, Array<double, 1> scale, Array<double, 1> bias, double step, double zero,
+                     std::int32_t low, std::int32_t high, std::int32_t base) {
+                    PythonEpilogue one;
+                    one.output = Output::other, one.other.rule = rule, one.other.form = form;
+                    one.scale = std::move(scale), one.bias = std::move(bias);
+                    one.other.step = step, one.other.zero = zero;
+                    one.other.low = low, one.other.high = high, one.other.base = base;
+                    return one;
+                  },
+                  "form"_a, "rule"_a, "scale"_a.noconvert(), "bias"_a.noconvert(), "step"_a, "zero"_a, "low"_a, "high"_a,
+                  "base"_a, "clip(round((scale * acc + bias) / step) + zero, low, high) - base, in float64.")
+      .def_static("reals",
+                  [](Array<double, 1> scale, Array<double, 1> bias) {
+                    PythonEpilogue one;
+                    one.output = Output::other, one.other.rule = Rule::real, one.other.form = Form::reals;
+                    one.scale = std::move(scale), one.bias = std::move(bias);
+                    return one;
+                  },
+                  "scale"_a.noconvert(), "bias"_a.noconvert(), "float32(scale * acc + bias), from sums of any width.");
+}
+
+void bind_words(nb::class_<Builder>& builder) {
+  builder
+      .def("word_fully_connected",
+           [](Builder& b, std::size_t x, std::size_t rows, const Array<std::int16_t, 2>& weights,
+              const Array<std::int64_t, 1>& constant, const PythonEpilogue& epilogue) {
+             return b.word_fully_connected(x, rows, {matrix(weights), span(constant)}, epilogue.spec());
+           },
+           "x"_a, "rows"_a, "weights"_a.noconvert(), "constant"_a.noconvert(), "epilogue"_a)
+      .def("word_convolution",
+           [](Builder& b, std::size_t x, const PythonAxis& rows, const PythonAxis& columns, std::size_t group,
+              const Array<std::int16_t, 2>& weights, const Array<std::int64_t, 1>& constant, const PythonEpilogue& epilogue) {
+             return b.word_convolution(x, window_of(rows, columns, group), {matrix(weights), span(constant)}, epilogue.spec());
+           },
+           "x"_a, "rows"_a, "columns"_a, "group"_a, "weights"_a.noconvert(), "constant"_a.noconvert(), "epilogue"_a)
+      .def("round",
+           [](Builder& b, std::size_t x, Form form, Rule rule, double step, double zero, std::int32_t low, std::int32_t high,
+              std::int32_t base) { return b.round(x, {rule, form, step, zero, low, high, base}); },
+           "x"_a, "form"_a, "rule"_a, "step"_a, "zero"_a, "low"_a, "high"_a, "base"_a)
+      .def("rank",
+           [](Builder& b, std::size_t x, const Array<float, 1>& thresholds, const Array<std::int16_t, 1>& table) {
+             return b.rank(x, span(thresholds), span(table));
+           },
+           "x"_a, "thresholds"_a.noconvert(), "table"_a.noconvert())
+      .def("look_up_entries",
+           [](Builder& b, std::size_t x, Form form, std::int32_t least, const Array<std::uint16_t, 1>& table) {
+             return b.look_up_entries(x, form, least, span(table));
+           },
+           "x"_a, "form"_a, "least"_a, "table"_a.noconvert())
+      .def("decode_words",
+           [](Builder& b, std::size_t x, std::int32_t least, const Array<float, 1>& table) {
+             return b.decode_words(x, least, span(table));
+           },
+           "x"_a, "least"_a, "table"_a.noconvert())
+      .def("add_words",
+           [](Builder& b, std::size_t x, std::size_t y, Rule rule, std::int32_t shift, std::int32_t low, std::int32_t high) {
+             EndingSpec spec;
+             spec.rule = rule, spec.form = Form::words, spec.shift = shift, spec.low = low, spec.high = high;
+             return b.add_words(x, y, spec);
+           },
+           "x"_a, "y"_a, "rule"_a, "shift"_a, "low"_a, "high"_a);
+}
+
 void bind_builder(nb::module_& module) {
-  nb::class_<PythonEpilogue>(module, "Epilogue", "How a fully connected step ends.")
+  nb::class_<PythonEpilogue> epilogue(module, "Epilogue", "How a layer ends.");
+  epilogue
       .def_static("planes",
                   [](Array<std::int32_t, 2> thresholds, Array<std::uint8_t, 1> table) {
                     return threshold_epilogue(Output::planes, std::move(thresholds), std::move(table));
@@ -204,6 +304,7 @@ void bind_builder(nb::module_& module) {
                   },
                   "scale"_a.noconvert(), "bias"_a.noconvert(), "float32(scale * acc + bias), in float64 until the end.");
 
+  bind_endings(module, epilogue);
   nb::enum_<Function>(module, "Function")
       .value("identity", Function::identity).value("tanh", Function::tanh).value("sigmoid", Function::sigmoid)
       .value("exponential_minus_one", Function::exponential_minus_one);
@@ -213,6 +314,7 @@ void bind_builder(nb::module_& module) {
 
   nb::class_<Builder> builder(module, "Builder", "Puts a Program together; each method returns the number of a new value.");
   bind_maps(builder);
+  bind_words(builder);
   builder
       .def(nb::init<std::size_t, const std::string&, std::size_t>(), "features"_a, "level"_a = "",
            "allowed"_a = std::numeric_limits<std::size_t>::max())

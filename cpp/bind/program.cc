@@ -94,7 +94,7 @@ std::vector<Py_ssize_t> with_batch(const char* where, const std::vector<Py_ssize
   return shape;
 }
 
-// Codes in planes or bytes -> one byte each, floats as they are; maps in the order [channel][height][width].
+// Codes in planes or bytes -> one byte each, words and floats as they are; maps in the order [channel][height][width].
 void unpack(const Place& from, std::size_t rows, std::byte* to) {
   const Value& value = *from.value;
   const std::size_t pixels = value.pixels(), channels = value.channels();
@@ -104,6 +104,10 @@ void unpack(const Place& from, std::size_t rows, std::byte* to) {
         if (value.kind == Kind::real) {
           std::memcpy(to, from.real(row) + p * channels + c, sizeof(float));
           to += sizeof(float);
+        } else if (value.kind == Kind::words) {
+          const std::int16_t word = from.word(row, p, c);
+          std::memcpy(to, &word, sizeof word);
+          to += sizeof word;
         } else {
           *to++ = static_cast<std::byte>(from.code(row, p, c));
         }
@@ -238,7 +242,8 @@ nb::list PythonProgram::trace(nb::handle x) {
   for (const auto& step : program_->steps()) {
     const Value& value = program_->values()[step->result];
     const auto features = static_cast<Py_ssize_t>(value.features);
-    const nb::object array = new_array(rows, {0, features}, value.kind == Kind::real ? NPY_FLOAT32 : NPY_UINT8);
+    const int type = value.kind == Kind::real ? NPY_FLOAT32 : value.kind == Kind::words ? NPY_INT16 : NPY_UINT8;
+    const nb::object array = new_array(rows, {0, features}, type);
     at.push_back(data_of(array));
     out.append(nb::make_tuple(step->name, step->kernel, array));
   }
@@ -256,7 +261,8 @@ nb::list PythonProgram::trace(nb::handle x) {
       program_->run_step(step, block);
       const Place place = block.place(step.result);
       unpack(place, count, at[n]);
-      at[n] += count * (place.value->kind == Kind::real ? 4 : 1) * place.value->features;
+      const Kind kind = place.value->kind;
+      at[n] += count * (kind == Kind::real ? 4 : kind == Kind::words ? 2 : 1) * place.value->features;
     }
   }
   return out;

@@ -25,7 +25,7 @@ class PythonProgram final {
   nanobind::object run(nanobind::handle x);
   void run_into(nanobind::handle x, nanobind::handle out);
 
-  // Every step's name, kernel and result: codes as uint8 [n, features], floats as float32 [n, features].
+  // Every step's name, kernel and result: codes as uint8, words as int16 [n, features], floats as float32 [n, features].
   nanobind::list trace(nanobind::handle x);
 
   // Seconds of each step for the whole batch, the best of `repeats`, on one thread.

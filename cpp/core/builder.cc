@@ -19,8 +19,28 @@ unsigned largest(std::span<const std::uint8_t> table) {
 
 unsigned bits_of(std::size_t levels) { return static_cast<unsigned>(std::bit_width(levels) - 1); }
 
+Kind kind_of(Form form) {
+  switch (form) {
+    case Form::planes: return Kind::planes;
+    case Form::words: return Kind::words;
+    case Form::reals: return Kind::real;
+    default: return Kind::bytes;
+  }
+}
+
+// Of what an ending leaves; see Value::range.
+unsigned range_of(const EndingSpec& ending) {
+  switch (ending.form) {
+    case Form::planes: return bits_of(ending.table.size());
+    case Form::words: return word_range(ending.least(), ending.most());
+    case Form::bytes: return static_cast<unsigned>(ending.most());
+    default: return 0;
+  }
+}
+
 Kind kind_of(const EpilogueSpec& epilogue) {
   switch (epilogue.output) {
+    case Output::other: return kind_of(epilogue.other.form);
     case Output::planes: return Kind::planes;
     case Output::real: return Kind::real;
     default: return Kind::bytes;
@@ -29,6 +49,7 @@ Kind kind_of(const EpilogueSpec& epilogue) {
 
 unsigned range_of(const EpilogueSpec& epilogue) {
   switch (epilogue.output) {
+    case Output::other: return range_of(epilogue.other);
     case Output::planes: return bits_of(epilogue.table.size());
     case Output::bytes: return largest(epilogue.table);
     case Output::affine: return kLargestByte;
@@ -39,7 +60,15 @@ unsigned range_of(const EpilogueSpec& epilogue) {
 Value flat_value(Kind kind, unsigned range, std::size_t features) {
   return kind == Kind::planes ? planes_value(features, range)
          : kind == Kind::bytes ? bytes_value(features, range)
+         : kind == Kind::words ? words_value(features, range)
                                : real_value(features);
+}
+
+// The range of two values of one kind together.
+unsigned wider(const Value& value, unsigned range) {
+  if (value.kind != Kind::words) return std::max(range, value.range());
+  const Value other = words_value(1, range);
+  return word_range(std::min(value.least(), other.least()), std::max(value.most(), other.most()));
 }
 
 Value epilogue_value(std::size_t channels, const EpilogueSpec& epilogue) {
@@ -141,9 +170,9 @@ std::size_t Builder::concatenate(const std::vector<std::size_t>& x) {
   require(!x.empty(), "concatenate", "maps", "none");
   std::vector<Value> inputs;
   std::size_t channels = 0;
-  unsigned range = 0;
+  unsigned range = value(x[0]).range();
   for (const std::size_t n : x) {
-    inputs.push_back(value(n)), channels += value(n).channels(), range = std::max(range, value(n).range());
+    inputs.push_back(value(n)), channels += value(n).channels(), range = wider(value(n), range);
   }
   const Value& first = inputs[0];
   const Value result = first.pixel == 0 ? flat_value(first.kind, range, channels)
@@ -187,6 +216,52 @@ std::size_t Builder::gather(std::size_t x, std::span<const std::uint32_t> source
 
 std::size_t Builder::softmax(std::size_t x, bool logarithm) {
   return add({x}, like(x, Kind::real, 0), lowbit::softmax(x, value(x), logarithm));
+}
+
+std::size_t Builder::word_fully_connected(std::size_t x, std::size_t rows, const WordWeights& weights,
+                                          const EpilogueSpec& epilogue) {
+  const std::size_t channels = weights.weights.rows;
+  require(channels >= 1 && rows >= 1 && rows <= kMaxFeatures / channels, "word_fully_connected", "up to 2^24 outputs", "more");
+  const Value result = epilogue_value(rows * channels, epilogue);
+  return add({x}, result, lowbit::word_fully_connected(kernels_, x, value(x), result, rows, weights, epilogue));
+}
+
+std::size_t Builder::word_convolution(std::size_t x, const WindowSpec& window, const WordWeights& weights,
+                                      const EpilogueSpec& epilogue) {
+  const Value result = window_value(kind_of(epilogue), range_of(epilogue), weights.weights.rows, value(x), window, weights.weights.rows * kEnding);
+  return add({x}, result, lowbit::word_convolution(kernels_, x, value(x), result, window, weights, epilogue));
+}
+
+std::size_t Builder::round(std::size_t x, const RounderSpec& spec) {
+  EndingSpec ending;
+  ending.rule = spec.rule, ending.form = spec.form, ending.low = spec.low, ending.high = spec.high, ending.base = spec.base;
+  ending.check_range("round", 0);
+  const Value result = like(x, kind_of(spec.form), range_of(ending));
+  return add({x}, result, lowbit::round_floats(kernels_, x, value(x), result, spec));
+}
+
+std::size_t Builder::rank(std::size_t x, std::span<const float> thresholds, std::span<const std::int16_t> table) {
+  require(!table.empty(), "rank", "words", "none");
+  const auto [least, most] = std::minmax_element(table.begin(), table.end());
+  return add({x}, like(x, Kind::words, word_range(*least, *most)), lowbit::rank_floats(x, value(x), thresholds, table));
+}
+
+std::size_t Builder::look_up_entries(std::size_t x, Form form, std::int32_t least, std::span<const std::uint16_t> table) {
+  require(!table.empty() && (form == Form::bytes || form == Form::words), "look_up_entries", "bytes or words", "none");
+  EndingSpec ending;
+  ending.rule = Rule::ranks, ending.form = form, ending.table = table;
+  ending.check_range("look_up_entries", 0);
+  const Value result = like(x, kind_of(form), range_of(ending));
+  return add({x}, result, lowbit::look_up_entries(x, value(x), result, least, table));
+}
+
+std::size_t Builder::decode_words(std::size_t x, std::int32_t least, std::span<const float> table) {
+  return add({x}, like(x, Kind::real, 0), lowbit::decode_words(x, value(x), least, table));
+}
+
+std::size_t Builder::add_words(std::size_t x, std::size_t y, const EndingSpec& spec) {
+  const Value result = like(x, Kind::words, word_range(spec.least(), spec.most()));
+  return add({x, y}, result, lowbit::add_words(x, y, value(x), value(y), spec));
 }
 
 std::unique_ptr<Program> Builder::finish(std::size_t output, std::size_t threads, bool pinned) {

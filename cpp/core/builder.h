@@ -6,6 +6,8 @@
 #include "convolution.h"
 #include "elementwise.h"
 #include "maps.h"
+#include "word_elements.h"
+#include "word_layers.h"
 
 namespace lowbit {
 
@@ -48,6 +50,15 @@ class Builder final {
   std::size_t gather(std::size_t x, std::span<const std::uint32_t> source, std::size_t channels, std::size_t height,
                      std::size_t width);
   std::size_t softmax(std::size_t x, bool logarithm);
+  // Words: see word_layers.h and word_elements.h. Those with a Form give bytes or words.
+  std::size_t word_fully_connected(std::size_t x, std::size_t rows, const WordWeights& weights, const EpilogueSpec& epilogue);
+  std::size_t word_convolution(std::size_t x, const WindowSpec& window, const WordWeights& weights,
+                               const EpilogueSpec& epilogue);
+  std::size_t round(std::size_t x, const RounderSpec& spec);
+  std::size_t rank(std::size_t x, std::span<const float> thresholds, std::span<const std::int16_t> table);
+  std::size_t look_up_entries(std::size_t x, Form form, std::int32_t least, std::span<const std::uint16_t> table);
+  std::size_t decode_words(std::size_t x, std::int32_t least, std::span<const float> table);
+  std::size_t add_words(std::size_t x, std::size_t y, const EndingSpec& spec);
 
   // Counts the bytes of constants that the next steps get.
   void take(std::size_t bytes);

@@ -5,61 +5,13 @@
 #include <limits>
 
 #include "error.h"
+#include "map_layer.h"
+#include "share.h"
 
 namespace lowbit {
 namespace {
 
 std::string size_text(std::size_t n) { return std::to_string(n); }
-
-// Maps of fewer pixels are shared by channels: every thread then keeps only its own weights in its caches.
-constexpr std::size_t kPixelsWorthSharing = 64;
-
-// What one thread of a block does: `run` is called with its Part.
-template <class Function>
-void share(const Block& block, std::size_t groups, std::size_t pixels, double cost, const Function& run) {
-  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthSharing / 10) {
-    run(Part{{0, groups}, 0, 1});
-    return;
-  }
-  const std::size_t parts = block.pool->threads();
-  block.pool->run([&](std::size_t n) {
-    const bool by_pixels = pixels >= kPixelsWorthSharing || groups < parts * kBlock;
-    run(by_pixels ? Part{{0, groups}, n, parts} : Part{groups_of_part(groups, n, parts), 0, 1});
-  });
-}
-
-Rows maps_of(const Block& block, std::size_t x, std::size_t y, bool sums) {
-  const Place in = block.place(x), out = block.place(y);
-  return {block.rows, in.at,  in.value->row,  in.value->plane,
-          sums ? block.sums : nullptr, out.at, out.value->row, out.value->plane};
-}
-
-void check_shape(const char* where, const Value& input, const Value& output, const WindowSpec& window,
-                 const WindowPlan& plan, std::size_t weights) {
-  const std::size_t group = window.group, channels = output.channels();
-  require(group >= 1 && input.channels() % group == 0 && channels % group == 0, where,
-          "groups that divide the channels", size_text(group));
-  const std::size_t expected = plan.taps() * (input.channels() / group);
-  require(weights == expected, where, size_text(expected) + " weights a channel", size_text(weights));
-  require(output.height == plan.height() && output.width == plan.width() && output.pixel != 0, where,
-          "an output of " + size_text(plan.height()) + " x " + size_text(plan.width()),
-          size_text(output.height) + " x " + size_text(output.width));
-}
-
-// One ending for all regions, or one for each where the specification tells them apart.
-std::vector<Finish> endings_of(const char* where, std::size_t channels, std::size_t regions, const EpilogueSpec& spec,
-                               bool apart) {
-  const bool own_thresholds = spec.thresholds.rows == channels * regions, own_bias = spec.bias.size() == channels * regions;
-  std::vector<Finish> endings;
-  for (std::size_t r = 0; r < regions; ++r) {
-    EpilogueSpec one = spec;
-    if (own_thresholds) one.thresholds.data += r * channels * spec.thresholds.columns, one.thresholds.rows = channels;
-    if (own_bias) one.bias = spec.bias.subspan(r * channels, channels);
-    endings.emplace_back(where, channels, one);
-    if (!apart && !own_thresholds && !own_bias) break;
-  }
-  return endings;
-}
 
 // Words [first, first + count) of bits, low bits first, of a row that has `words` words.
 std::uint32_t bits_at(const std::uint32_t* row, std::size_t words, std::size_t first, std::size_t count) {
@@ -114,7 +66,7 @@ class PlaneConvolutionStep final : public Step {
     Rows maps = maps_of(block, x_, result, needs_sums());
     if (needs_sums()) sum_windows(block.place(x_), block.rows, block.sums);
     if (layer_.pairs) maps.x = pair_inputs(block.place(x_), block.rows, block.sums + block.rows * sums_each_);
-    share(block, groups_of(channels_), window_.sum_count, cost,
+    share_maps(block, groups_of(channels_), window_.sum_count, cost,
           [&](const Part& part) { kernel_.run(layer_, window_, maps, part); });
   }
 
@@ -253,7 +205,7 @@ class ByteConvolutionStep final : public Step {
   void run(const Block& block) const override {
     const Rows maps = maps_of(block, x_, result, needs_sums());
     if (needs_sums()) sum_windows(block.place(x_), block.rows, block.sums);
-    share(block, groups_of(channels_), window_.sum_count, cost,
+    share_maps(block, groups_of(channels_), window_.sum_count, cost,
           [&](const Part& part) { kernel_.run(layer_, window_, maps, part); });
   }
 
@@ -376,7 +328,7 @@ class FloatConvolutionStep final : public Step {
 
   void run(const Block& block) const override {
     const Rows maps = maps_of(block, x_, result, false);
-    share(block, groups_of(layer_.channels), window_.sum_count, cost,
+    share_maps(block, groups_of(layer_.channels), window_.sum_count, cost,
           [&](const Part& part) { kernel_.run(layer_, window_, maps, part); });
   }
 

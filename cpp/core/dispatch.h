@@ -31,13 +31,16 @@ struct KernelSet {
   Kernel<holds_nan_kernel> holds_nan;
   Kernel<encode_kernel> encode;
   Kernel<encode_affine_kernel> encode_affine;
+  Kernel<round_words_kernel> round_words;
   Kernel<look_up_kernel> look_up;
   PlaneKernel<plane_fully_connected_kernel> plane_fully_connected;
   Kernel<byte_fully_connected_kernel> byte_fully_connected;
+  Kernel<word_fully_connected_kernel> word_fully_connected;
   Kernel<float_fully_connected_kernel> float_fully_connected;
   Kernel<weight_only_fully_connected_kernel> weight_only_fully_connected;
   PlaneKernel<plane_convolution_kernel> plane_convolution;
   Kernel<byte_convolution_kernel> byte_convolution;
+  Kernel<word_convolution_kernel> word_convolution;
   Kernel<float_convolution_kernel> float_convolution;
   Kernel<popcount_peak_kernel> popcount_peak;
   Kernel<pair_peak_kernel> pair_peak;

@@ -303,8 +303,9 @@ class GatherStep final : public Step {
  public:
   GatherStep(std::size_t x, const Value& input, const Value& output, std::span<const std::uint32_t> source)
       : x_(x), source_(source.begin(), source.end()) {
-    require(input.kind == output.kind && (input.kind == Kind::real || (input.kind == Kind::bytes && input.pixel == 0)),
-            "gather", "floats, or bytes that are no map", "others");
+    const bool codes = input.kind == Kind::bytes || input.kind == Kind::words;
+    require(input.kind == output.kind && (input.kind == Kind::real || (codes && input.pixel == 0)), "gather",
+            "floats, or bytes or words that are no map", "others");
     require(source.size() == output.features, "gather", std::to_string(output.features) + " elements",
             std::to_string(source.size()));
     for (std::size_t n = 0; n < source_.size(); ++n) {
@@ -322,6 +323,8 @@ class GatherStep final : public Step {
     for (std::size_t row = 0; row < block.rows; ++row) {
       if (in.value->kind == Kind::real) {
         move(in.real(row), out.real(row));
+      } else if (in.value->kind == Kind::words) {
+        move(in.words(row), out.words(row));
       } else {
         move(in.bytes(row), out.bytes(row));
       }

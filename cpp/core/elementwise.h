@@ -39,7 +39,7 @@ std::unique_ptr<Step> combine_constant(std::size_t x, const Value& input, std::s
                                        Arithmetic operation);
 
 // Element n of the result is element source[n] of x, as both lie: what moves, repeats or leaves out elements of
-// floats, or of bytes that are no map.
+// floats, or of bytes or words that are no map.
 std::unique_ptr<Step> gather(std::size_t x, const Value& input, const Value& output,
                              std::span<const std::uint32_t> source);
 

@@ -24,11 +24,14 @@ bool is_plus_zero(double value) { return std::bit_cast<std::uint64_t>(value) == 
 
 }  // namespace
 
-Finish::Finish(const char* where, std::size_t channels, const EpilogueSpec& spec) : epilogue_{} {
+Finish::Finish(const char* where, std::size_t channels, const EpilogueSpec& spec, bool wide) : epilogue_{} {
   epilogue_.output = spec.output;
   epilogue_.channels = channels;
   constant_.resize(round_up(channels, kGroup));
-  if (spec.output == Output::planes || spec.output == Output::bytes) {
+  if (spec.output == Output::other) {
+    other_ = std::make_unique<LayerEnding>(where, channels, spec.other, wide);
+    ending_ = std::make_unique<Ending>(other_->view());
+  } else if (spec.output == Output::planes || spec.output == Output::bytes) {
     set_thresholds(where, channels, spec);
   } else {
     set_scales(where, channels, spec);
@@ -68,6 +71,7 @@ Epilogue Finish::view() const {
   view.thresholds = thresholds_.data();
   view.scale = scale_.data();
   view.bias = bias_.empty() ? nullptr : bias_.data();
+  view.ending = ending_.get();
   return view;
 }
 

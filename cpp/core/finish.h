@@ -2,20 +2,14 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <span>
 
 #include "kernel.h"
+#include "layer_ending.h"
 #include "memory.h"
 
 namespace lowbit {
-
-template <class T>
-struct Matrix {
-  const T* data;
-  std::size_t rows, columns;
-
-  const T* row(std::size_t n) const { return data + n * columns; }
-};
 
 // How a layer ends, as the caller says it; see Epilogue.
 struct EpilogueSpec {
@@ -24,9 +18,8 @@ struct EpilogueSpec {
   std::span<const std::uint8_t> table{};   // planes, bytes: [2^bits]
   std::span<const double> scale{}, bias{};  // affine, real: [channels]
   double out_scale = 1, out_zero = 0, out_top = 255;
+  EndingSpec other{};  // other
 };
-
-inline std::size_t groups_of(std::size_t channels) { return round_up(channels, kGroup) / kGroup; }
 
 // One of `parts` shares of all groups, in whole blocks.
 inline Groups groups_of_part(std::size_t groups, std::size_t part, std::size_t parts) {
@@ -34,18 +27,11 @@ inline Groups groups_of_part(std::size_t groups, std::size_t part, std::size_t p
   return {std::min(blocks * part / parts * kBlock, groups), std::min(blocks * (part + 1) / parts * kBlock, groups)};
 }
 
-// Values for whole groups, zero where there is no channel.
-template <class T>
-Aligned<T> padded(std::span<const T> values) {
-  Aligned<T> out(round_up(values.size(), kGroup));
-  std::copy(values.begin(), values.end(), out.begin());
-  return out;
-}
-
 // The arrays behind an Epilogue.
 class Finish final {
  public:
-  Finish(const char* where, std::size_t channels, const EpilogueSpec& spec);
+  // wide: the sums have 64 bits, as only layers of words do.
+  Finish(const char* where, std::size_t channels, const EpilogueSpec& spec, bool wide = false);
 
   Aligned<std::int32_t>& constant() { return constant_; }
   void set_row_factor(std::span<const std::int32_t> factor);
@@ -68,6 +54,8 @@ class Finish final {
   Epilogue epilogue_;
   Aligned<std::int32_t> constant_, row_factor_, thresholds_;
   Aligned<double> scale_, bias_;
+  std::unique_ptr<LayerEnding> other_;
+  std::unique_ptr<Ending> ending_;  // a place of its own, which kernels are told
 };
 
 }  // namespace lowbit

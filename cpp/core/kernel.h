@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ending.h"
+
 namespace lowbit {
 
 // Output channels that a kernel finishes together: one vector of int32, one 16-bit piece of a plane.
@@ -19,6 +21,7 @@ enum class Output : std::uint8_t {
   bytes,   // rank among the thresholds -> one byte
   affine,  // clip(rint(scale * acc / out_scale) + out_zero, 0, out_top) -> one byte
   real,    // float32(scale * acc + bias)
+  other,   // as `ending` says
 };
 
 // From the accumulator to the output. Arrays by channel are padded to whole groups.
@@ -35,6 +38,7 @@ struct Epilogue {
   const double* scale;              // [groups * 16]
   const double* bias;               // [groups * 16], or null: all zero
   double out_scale, out_zero, out_top;
+  const Ending* ending;             // other; of layers of words always
 };
 
 // A block of samples. Row r of the input starts at x + r * x_row, its plane i at + i * x_plane (bytes).
@@ -87,6 +91,18 @@ struct ByteLayer {
   std::size_t quads;           // ceil(n / 4), padded to an even number
   bool fours_fit;              // the sum of four products always fits 16 bits
   const std::int8_t* weights;  // [groups][quads][16][4], zero where padded
+  Epilogue epilogue;
+};
+
+// acc = constant[o] + sum_n x_n w_on, words of 16 bits with a sign: whole levels, so that nothing has to be taken off. Input
+// words are readable to a multiple of two. Where the sums fit int32 they may wrap on the way, else `chunk` pairs do fit.
+struct WordLayer {
+  std::size_t pairs;                  // ceil(n / 2)
+  std::size_t chunk;                  // 0: sums fit int32; else they are summed in 64 bits, so many pairs at a time
+  bool split;                         // chunk 1, and two products together may not fit
+  const std::int16_t* weights;        // [groups][pairs][16][2], zero where padded
+  const std::int32_t* constant;       // [groups * 16]
+  const std::int64_t* wide_constant;  // the same, for sums of 64 bits
   Epilogue epilogue;
 };
 
@@ -201,19 +217,32 @@ struct AffineEncoder {
   double scale, zero, top;
 };
 
+// clip(round(x / step) + zero, low, high) - base as bytes or words; NaN gives `low`. See Rule.
+struct Rounder {
+  std::size_t features;
+  Rule rule;
+  Form form;
+  double step, zero;
+  std::int32_t low, high, base;
+  bool exact;  // the step is a power of two whose inverse is a float32, and rounding half to even is not asked for
+};
+
 // Whether any of the floats is NaN. Exactly `count` are read.
 using holds_nan_kernel = bool(const float* x, std::size_t count);
-// Both return whether a value was NaN.
+// These return whether a value was NaN.
 using encode_kernel = bool(const Encoder&, const Rows&);
 using encode_affine_kernel = bool(const AffineEncoder&, const Rows&);
+using round_words_kernel = bool(const Rounder&, const Rows&);
 // y[n] = table[x[n]], a table of 256. Exactly `count` bytes are read and written.
 using look_up_kernel = void(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, std::size_t count);
 using plane_fully_connected_kernel = void(const PlaneLayer&, const Rows&, Groups);
 using byte_fully_connected_kernel = void(const ByteLayer&, const Rows&, Groups);
+using word_fully_connected_kernel = void(const WordLayer&, const Rows&, Groups);
 using float_fully_connected_kernel = void(const FloatLayer&, const Rows&, Groups);
 using weight_only_fully_connected_kernel = void(const WeightOnlyLayer&, const Rows&, Groups);
 using plane_convolution_kernel = void(const PlaneLayer&, const Window&, const Rows&, const Part&);
 using byte_convolution_kernel = void(const ByteLayer&, const Window&, const Rows&, const Part&);
+using word_convolution_kernel = void(const WordLayer&, const Window&, const Rows&, const Part&);
 using float_convolution_kernel = void(const FloatLayer&, const Window&, const Rows&, const Part&);
 // Repeats the innermost step of a kernel in registers alone; returns the multiply-adds done.
 using popcount_peak_kernel = std::uint64_t(std::uint64_t repeats);

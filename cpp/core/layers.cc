@@ -8,28 +8,12 @@
 #include <limits>
 
 #include "error.h"
+#include "share.h"
 
 namespace lowbit {
 namespace {
 
 std::string size_text(std::size_t n) { return std::to_string(n); }
-
-// Splits groups of channels among the threads of the block, or does them all here.
-template <class Function>
-void share(const Block& block, std::size_t groups, double cost, const Function& run) {
-  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthSharing) {
-    run(Groups{0, groups});
-    return;
-  }
-  const std::size_t parts = block.pool->threads();
-  block.pool->run([&](std::size_t part) { run(groups_of_part(groups, part, parts)); });
-}
-
-Rows rows_of(const Block& block, std::size_t x, std::size_t y) {
-  const Place in = block.place(x), out = block.place(y);
-  return {block.rows,       in.at,  in.value->row,  in.value->plane,
-          block.sums,       out.at, out.value->row, out.value->plane};
-}
 
 class PlaneStep final : public Step {
  public:
@@ -64,7 +48,7 @@ class PlaneStep final : public Step {
     if (finish_[0].needs_sums()) sum_inputs(rows, block.sums);
     rows.backwards = block.rows == 1 && turn_.fetch_xor(1, std::memory_order_relaxed) != 0;
     if (layer_.pairs) rows.x = pair_inputs(block.place(x_), block.rows, block.sums + block.rows);
-    share(block, groups_of(channels_), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
+    share_groups(block, groups_of(channels_), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
   }
 
  private:
@@ -164,7 +148,7 @@ class ByteStep final : public Step {
   void run(const Block& block) const override {
     const Rows rows = rows_of(block, x_, result);
     if (finish_.needs_sums()) sum_inputs(rows, block.sums);
-    share(block, groups_of(channels_), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
+    share_groups(block, groups_of(channels_), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
   }
 
  private:
@@ -243,7 +227,7 @@ class FloatStep final : public Step {
 
   void run(const Block& block) const override {
     const Rows rows = rows_of(block, x_, result);
-    share(block, groups_of(layer_.channels), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
+    share_groups(block, groups_of(layer_.channels), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
   }
 
  private:
@@ -281,7 +265,7 @@ class WeightOnlyStep final : public Step {
 
   void run(const Block& block) const override {
     const Rows rows = rows_of(block, x_, result);
-    share(block, groups_of(layer_.channels), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
+    share_groups(block, groups_of(layer_.channels), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
   }
 
  private:

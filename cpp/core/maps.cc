@@ -32,7 +32,7 @@ class ArrangeStep final : public Step {
  public:
   ArrangeStep(std::size_t x, const Value& input, const Value& output) : x_(x) {
     require(input.pixel == 0 && input.kind == output.kind && input.kind != Kind::planes, name = "arrange",
-            "floats or bytes that are no map", "others");
+            "floats, bytes or words that are no map", "others");
     require(input.features == output.features && output.pixel != 0, name, "a map of " + size_text(input.features),
             size_text(output.features));
     kernel = "portable";
@@ -45,6 +45,8 @@ class ArrangeStep final : public Step {
       const std::size_t channels = out.value->channels(), pixels = out.value->pixels();
       if (out.value->kind == Kind::real) {
         transpose(in.real(row), channels, pixels, pixels, out.real(row), channels);
+      } else if (out.value->kind == Kind::words) {
+        transpose(in.words(row), channels, pixels, pixels, out.words(row), out.value->pixel / sizeof(std::int16_t));
       } else if (out.value->pixel == 4) {
         interleave_quads(in.bytes(row), out.bytes(row), *out.value);
       } else {
@@ -86,6 +88,8 @@ class FlattenStep final : public Step {
         transpose(in.real(row), pixels, channels, channels, out.real(row), pixels);
       } else if (map.kind == Kind::bytes) {
         transpose<std::uint8_t>(in.bytes(row), pixels, channels, map.pixel, out.bytes(row), pixels);
+      } else if (map.kind == Kind::words) {
+        transpose<std::int16_t>(in.words(row), pixels, channels, map.pixel / sizeof(std::int16_t), out.words(row), pixels);
       } else {
         planes(in, out, row);
       }
@@ -120,7 +124,7 @@ class MaxPoolStep final : public Step {
   MaxPoolStep(std::size_t x, const Value& input, const Value& output, const WindowSpec& window,
               std::span<const std::uint8_t> ranks)
       : x_(x), plan_(name = "max_pool", input, window), ranks_(ranks.begin(), ranks.end()) {
-    require(output.kind == input.kind && output.bits == input.bits && output.channels() == input.channels() &&
+    require(output.kind == input.kind && output.range() == input.range() && output.channels() == input.channels() &&
                 output.height == plan_.height() && output.width == plan_.width(),
             name, "a map of " + size_text(plan_.height()) + " x " + size_text(plan_.width()), "others");
     for (std::size_t r = 0; r < plan_.region_count(); ++r) {
@@ -155,7 +159,12 @@ class MaxPoolStep final : public Step {
       });
     } else if (map.kind == Kind::bytes) {
       each([&](const Taps& taps, std::size_t first, std::size_t at) {
-        bytes(in.bytes(row) + first * map.pixel, taps, map.pixel, out.bytes(row) + at * map.pixel);
+        largest(in.bytes(row) + first * map.pixel, taps, map.pixel, out.bytes(row) + at * map.pixel);
+      });
+    } else if (map.kind == Kind::words) {
+      const std::size_t pixel = map.pixel / sizeof(std::int16_t);
+      each([&](const Taps& taps, std::size_t first, std::size_t at) {
+        largest(in.words(row) + first * pixel, taps, pixel, out.words(row) + at * pixel);
       });
     } else if (map.bits == 1 && in_order_ && map.pixel % 8 == 0) {
       each([&](const Taps& taps, std::size_t first, std::size_t at) {
@@ -176,8 +185,10 @@ class MaxPoolStep final : public Step {
     }
   }
 
-  static void bytes(const std::uint8_t* x, const Taps& taps, std::size_t pixel, std::uint8_t* y) {
-    std::memcpy(y, x, pixel);
+  // Bytes and words rise with their levels; what pads a pixel goes along.
+  template <class Element>
+  static void largest(const Element* x, const Taps& taps, std::size_t pixel, Element* y) {
+    std::memcpy(y, x, pixel * sizeof *y);
     for (const std::uint32_t tap : taps) {
       for (std::size_t c = 0; c < pixel; ++c) y[c] = std::max(y[c], x[tap * pixel + c]);
     }
@@ -333,6 +344,7 @@ class ConcatenateStep final : public Step {
       const Place in = block.place(source);
       const std::size_t channels = in.value->channels();
       const std::size_t bytes = in.value->kind == Kind::bytes ? channels
+                                : in.value->kind == Kind::words ? sizeof(std::int16_t) * channels
                                 : in.value->kind == Kind::real ? sizeof(float) * channels
                                                                : in.value->pixel;
       for (std::size_t row = 0; row < block.rows; ++row) {

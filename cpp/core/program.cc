@@ -14,6 +14,10 @@ Value bytes_value(std::size_t features, unsigned top) {
   return {Kind::bytes, features, 0, round_up(features, 16), 0, 0, 1, 1, 0, top};
 }
 
+Value words_value(std::size_t features, unsigned range) {
+  return {Kind::words, features, 0, round_up(2 * (features + 1), 16), 0, 0, 1, 1, 0, range};
+}
+
 Value planes_value(std::size_t features, unsigned bits) {
   const std::size_t plane = round_up(features, 64) / 8;
   return {Kind::planes, features, bits, bits * plane, plane, 0};
@@ -28,6 +32,10 @@ Value map_value(Kind kind, unsigned range, std::size_t channels, std::size_t hei
   if (kind == Kind::real) return {kind, features, 0, 4 * features, 0, 0, height, width, 4 * channels};
   if (kind == Kind::bytes) {
     const std::size_t pixel = round_up(channels, 4);
+    return {kind, features, 0, round_up(pixels * pixel, 16), 0, 0, height, width, pixel, range};
+  }
+  if (kind == Kind::words) {
+    const std::size_t pixel = round_up(2 * channels, 4);
     return {kind, features, 0, round_up(pixels * pixel, 16), 0, 0, height, width, pixel, range};
   }
   const std::size_t pixel = round_up(channels, 32) / 8, plane = round_up(pixels * pixel, 8);

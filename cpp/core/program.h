@@ -21,10 +21,10 @@ inline constexpr double kWorthSharing = 20'000;  // nanoseconds
 // Of one value. Far below where products of lengths could wrap.
 inline constexpr std::size_t kMaxFeatures = std::size_t{1} << 24;
 
-enum class Kind : std::uint8_t { real, planes, bytes };
+enum class Kind : std::uint8_t { real, planes, bytes, words };
 
 // What passes between steps. A row of planes is `bits` planes of whole 64-bit words; bits after the last
-// feature are zero. A row of bytes is padded to 16, with anything.
+// feature are zero. A row of bytes is padded to 16, with anything; one of 16-bit words with at least one more of them.
 // A map lies pixel by pixel, channels innermost; its pixels are padded to four bytes (planes: with zero bits).
 struct Value {
   Kind kind;
@@ -34,15 +34,18 @@ struct Value {
   std::size_t offset;      // in the arena
   std::size_t height = 1, width = 1;
   std::size_t pixel = 0;  // bytes from pixel to pixel; not used where there is one
-  unsigned top = 0;       // bytes: none is larger
+  unsigned top = 0;       // bytes: none is larger; words: the least and the largest level, see word_range
 
   std::size_t pixels() const { return height * width; }
   std::size_t channels() const { return features / pixels(); }
-  // What makes another value of this kind: the number of planes, the largest byte, or nothing.
-  unsigned range() const { return kind == Kind::bytes ? top : bits; }
+  // What makes another value of this kind: the number of planes, the largest byte, the levels of words, or nothing.
+  unsigned range() const { return kind == Kind::bytes || kind == Kind::words ? top : bits; }
+  // Of words.
+  std::int32_t least() const { return static_cast<std::int16_t>(top >> 16); }
+  std::int32_t most() const { return static_cast<std::int16_t>(top & 0xffff); }
   // Whether the elements of a plane follow each other without padding.
   bool dense() const {
-    const std::size_t bits_each = kind == Kind::planes ? 1 : kind == Kind::bytes ? 8 : 32;
+    const std::size_t bits_each = kind == Kind::planes ? 1 : kind == Kind::bytes ? 8 : kind == Kind::words ? 16 : 32;
     return pixels() == 1 || channels() * bits_each == 8 * pixel;
   }
 };
@@ -50,6 +53,11 @@ struct Value {
 Value real_value(std::size_t features);
 Value bytes_value(std::size_t features, unsigned top);
 Value planes_value(std::size_t features, unsigned bits);
+Value words_value(std::size_t features, unsigned range);
+// The range of words from `least` to `most`.
+constexpr unsigned word_range(std::int32_t least, std::int32_t most) {
+  return static_cast<unsigned>(static_cast<std::uint16_t>(least)) << 16 | static_cast<std::uint16_t>(most);
+}
 // The same as a map; `range` as above. Throws where it has more than kMaxFeatures elements.
 Value map_value(Kind kind, unsigned range, std::size_t channels, std::size_t height, std::size_t width);
 
@@ -59,6 +67,13 @@ struct Place {
 
   float* real(std::size_t row) const { return reinterpret_cast<float*>(at + row * value->row); }
   std::uint8_t* bytes(std::size_t row) const { return reinterpret_cast<std::uint8_t*>(at + row * value->row); }
+
+  std::int16_t* words(std::size_t row) const { return reinterpret_cast<std::int16_t*>(at + row * value->row); }
+
+  // One element of words: the integer level itself.
+  std::int16_t word(std::size_t row, std::size_t pixel, std::size_t n) const {
+    return words(row)[pixel * value->pixel / sizeof(std::int16_t) + n];
+  }
 
   // The code of one element of planes or bytes.
   unsigned code(std::size_t row, std::size_t n) const { return code(row, 0, n); }

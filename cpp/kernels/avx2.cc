@@ -9,6 +9,8 @@ namespace {
 
 #include "window.inl"
 
+#include "ending.inl"
+
 // Sixteen int32: one group of channels.
 struct Group {
   __m256i low, high;
@@ -132,6 +134,13 @@ void finish(const Epilogue& e, Group acc, std::size_t group, std::byte* y, std::
     case Output::real:
       write_reals(e, acc, first, count, y + 4 * first);
       break;
+    case Output::other: {
+      alignas(32) std::int32_t lanes[kGroup];
+      _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), acc.low);
+      _mm256_store_si256(reinterpret_cast<__m256i*>(lanes + 8), acc.high);
+      end_lanes(*e.ending, lanes, group, y, y_plane);
+      break;
+    }
   }
 }
 
@@ -312,6 +321,17 @@ void convolve_bytes(const ByteLayer& layer, const Window& window, const Rows& ma
   }
 }
 
+constexpr std::size_t kParts = 2;
+using Sums = __m256i;
+using Pair = __m256i;
+
+inline Pair spread(std::int32_t pair) { return _mm256_set1_epi32(pair); }
+inline void dot(Sums& sum, Pair x, const std::int16_t* w) { sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, load(w))); }
+inline Sums load_sums(const std::int32_t* at) { return load(at); }
+inline void store_sums(std::int32_t* at, Sums sum) { _mm256_store_si256(reinterpret_cast<__m256i*>(at), sum); }
+
+#include "word_layers.inl"
+
 // Ranks of eight values; the last block of a row reads only what is there.
 inline __m256i rank_values(const Encoder& encoder, __m256 value) {
   __m256i rank = _mm256_setzero_si256();
@@ -392,6 +412,14 @@ void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& 
   layer.fours_fit ? convolve_bytes<true>(layer, window, maps, part) : convolve_bytes<false>(layer, window, maps, part);
 }
 
+void word_fully_connected(const WordLayer& layer, const Rows& rows, Groups groups) {
+  word_rows<4, 1, 4>(layer, rows, groups);
+}
+
+void word_convolution(const WordLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  word_maps<4, 1>(layer, window, maps, part);
+}
+
 std::uint64_t popcount_peak(std::uint64_t repeats) {
   constexpr std::size_t kChains = 8;
   __m256i count[kChains], x = _mm256_set1_epi32(static_cast<int>(repeats));
@@ -460,3 +488,4 @@ void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const 
 #define LOWBIT_NAMESPACE avx2
 #include "float_layers.inl"
 #include "weight_only.inl"
+#include "round_words.inl"

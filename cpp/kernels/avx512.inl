@@ -143,10 +143,19 @@ void finish_real(const Epilogue& e, const __m512i* acc, const Target& to) {
   }
 }
 
+void finish_other(const Epilogue& e, const __m512i* acc, const Target& to) {
+  for (std::size_t r = 0; r < to.rows; ++r) {
+    alignas(64) std::int32_t lanes[kGroup];
+    _mm512_store_si512(lanes, acc[r]);
+    end_lanes(*e.ending, lanes, to.group, to.spots[r].y, to.y_plane);
+  }
+}
+
 // From accumulators, one per row, to outputs. Out of line: a tile must not repeat it for each of its rows.
 [[gnu::noinline]] void finish(const Epilogue& e, const __m512i* acc, const Target& to) {
   if (e.output == Output::affine) return finish_affine(e, acc, to);
   if (e.output == Output::real) return finish_real(e, acc, to);
+  if (e.output == Output::other) return finish_other(e, acc, to);
   switch (e.bits) {
     case 1: return finish_ranks<1>(e, acc, to);
     case 2: return finish_ranks<2>(e, acc, to);

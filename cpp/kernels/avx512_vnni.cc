@@ -8,6 +8,8 @@ namespace {
 
 #include "window.inl"
 
+#include "ending.inl"
+
 #include "avx512.inl"
 
 // One threshold and one plane: straight from registers to bits.
@@ -117,6 +119,20 @@ std::size_t sweep(const ByteLayer& layer, const Rows& rows, std::size_t row, Gro
   return row + (rows.count - row) / kRows * kRows;
 }
 
+constexpr std::size_t kParts = 1;
+using Sums = __m512i;
+using Pair = __m512i;
+
+inline Pair spread(std::int32_t pair) { return _mm512_set1_epi32(pair); }
+inline void dot(Sums& sum, Pair x, const std::int16_t* w) {
+  // As a statement of its own, so that gcc 12 sums in place instead of copying accumulators around.
+  asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(_mm512_load_si512(w)));
+}
+inline Sums load_sums(const std::int32_t* at) { return _mm512_load_si512(at); }
+inline void store_sums(std::int32_t* at, Sums sum) { _mm512_store_si512(at, sum); }
+
+#include "word_layers.inl"
+
 }  // namespace
 
 void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups groups) {
@@ -137,6 +153,14 @@ void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& 
       tile<kSpots, 1>(layer, task, spots, group);
     });
   }
+}
+
+void word_fully_connected(const WordLayer& layer, const Rows& rows, Groups groups) {
+  word_rows<4, 4, 8>(layer, rows, groups);
+}
+
+void word_convolution(const WordLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  word_maps<4, 4>(layer, window, maps, part);
 }
 
 std::uint64_t dot_peak(std::uint64_t repeats) {

@@ -10,6 +10,8 @@ namespace {
 
 #include "window.inl"
 
+#include "ending.inl"
+
 #include "avx512.inl"
 
 // Where the weights of a group start, and how many words of 32 bits the groups of its block have side by side.
@@ -136,3 +138,4 @@ void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const 
 #define LOWBIT_NAMESPACE avx512_vpopcntdq
 #include "float_layers.inl"
 #include "weight_only.inl"
+#include "round_words.inl"

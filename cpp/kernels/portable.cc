@@ -12,6 +12,8 @@ static_assert(std::endian::native == std::endian::little, "planes are packed lit
 
 #include "window.inl"
 
+#include "ending.inl"
+
 template <class T>
 T read(const std::byte* at) {
   T value;
@@ -79,6 +81,7 @@ void finish(const Epilogue& e, const std::int32_t* acc, std::size_t group, std::
         write(y + 4 * (first + lane), static_cast<float>(real));
       }
       break;
+    case Output::other: end_lanes(*e.ending, acc, group, y, y_plane); break;
   }
 }
 
@@ -171,6 +174,27 @@ void sum_bytes(const std::int8_t* w, std::size_t quads, const std::byte* x, std:
     }
   }
 }
+
+constexpr std::size_t kParts = 1;
+
+struct Sums {
+  std::int32_t lane[kGroup];
+};
+
+struct Pair {
+  std::int32_t first, second;
+};
+
+Pair spread(std::int32_t pair) { return {static_cast<std::int16_t>(pair), pair >> 16}; }
+
+void dot(Sums& sum, Pair x, const std::int16_t* w) {
+  for (std::size_t n = 0; n < kGroup; ++n) sum.lane[n] += x.first * w[2 * n] + x.second * w[2 * n + 1];
+}
+
+Sums load_sums(const std::int32_t* at) { return read<Sums>(reinterpret_cast<const std::byte*>(at)); }
+void store_sums(std::int32_t* at, const Sums& sum) { write(reinterpret_cast<std::byte*>(at), sum); }
+
+#include "word_layers.inl"
 
 }  // namespace
 
@@ -278,6 +302,14 @@ void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& 
   }
 }
 
+void word_fully_connected(const WordLayer& layer, const Rows& rows, Groups groups) {
+  word_rows<1, 1, 1>(layer, rows, groups);
+}
+
+void word_convolution(const WordLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  word_maps<1, 1>(layer, window, maps, part);
+}
+
 std::uint64_t popcount_peak(std::uint64_t repeats) {
   constexpr int kChains = 4;
   std::uint64_t count[kChains] = {}, x = repeats;
@@ -316,3 +348,4 @@ void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const 
 #define LOWBIT_NAMESPACE portable
 #include "float_layers.inl"
 #include "weight_only.inl"
+#include "round_words.inl"

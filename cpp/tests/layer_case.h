@@ -31,16 +31,17 @@ std::size_t pick(Random& random, const std::size_t (&choices)[kCount]) {
   return choices[static_cast<std::size_t>(draw(random, 0, kCount - 1))];
 }
 
-// Codes [rows, features] into a value's own form, maps pixel by pixel; padding of bytes gets rubbish, as it may.
+// Codes [rows, features] into a value's own form, maps pixel by pixel; padding of bytes and words gets rubbish, as it may.
 inline void store_codes(const Value& value, const std::vector<unsigned>& codes, std::byte* to) {
   for (std::size_t row = 0; row < codes.size() / value.features; ++row) {
     auto* start = reinterpret_cast<std::uint8_t*>(to + row * value.row);
-    std::memset(start, value.kind == Kind::bytes ? 0xa5 : 0, value.row);
+    std::memset(start, value.kind == Kind::planes ? 0 : 0xa5, value.row);
     for (std::size_t m = 0; m < value.features; ++m) {
       const unsigned code = codes[row * value.features + m];
       const std::size_t n = m % value.channels();
       std::uint8_t* at = start + m / value.channels() * value.pixel;
       if (value.kind == Kind::bytes) at[n] = static_cast<std::uint8_t>(code);
+      if (value.kind == Kind::words) reinterpret_cast<std::int16_t*>(at)[n] = static_cast<std::int16_t>(code);
       for (unsigned i = 0; value.kind == Kind::planes && i < value.bits; ++i) {
         at[i * value.plane + n / 8] |= static_cast<std::uint8_t>(((code >> i) & 1u) << (n % 8));
       }
@@ -49,6 +50,8 @@ inline void store_codes(const Value& value, const std::vector<unsigned>& codes, 
 }
 
 inline unsigned load_code(const Value& value, std::byte* from, std::size_t row, std::size_t n) {
+  const std::size_t channel = n % value.channels();
+  if (value.kind == Kind::words) return static_cast<unsigned>(Place{from, &value}.word(row, n / value.channels(), channel));
   return Place{from, &value}.code(row, n / value.channels(), n % value.channels());
 }
 
@@ -212,6 +215,9 @@ std::function<void()> on(const char* level, Entry entry, void (*test)(const std:
 void test_holds_nan(const std::string& level);
 void test_encode(const std::string& level);
 void test_encode_affine(const std::string& level);
+void test_round_words(const std::string& level);
+void test_word_fully_connected(const std::string& level);
+void test_word_convolution(const std::string& level);
 void test_plane_fully_connected(const std::string& level);
 void test_byte_fully_connected(const std::string& level);
 void test_float_fully_connected(const std::string& level);

@@ -13,7 +13,7 @@ struct Form {
   unsigned range;
 };
 
-constexpr Form kForms[] = {{Kind::planes, 1}, {Kind::planes, 2}, {Kind::planes, 3}, {Kind::bytes, 255}, {Kind::real, 0}};
+constexpr Form kForms[] = {{Kind::planes, 1}, {Kind::planes, 2}, {Kind::planes, 3}, {Kind::bytes, 255}, {Kind::words, word_range(0, 255)}, {Kind::real, 0}};
 
 std::size_t size(Random& random, int low, int high) { return static_cast<std::size_t>(draw(random, low, high)); }
 
@@ -149,6 +149,7 @@ TEST(arrange_and_flatten) {
     const std::size_t channels = c.in.channels(), pixels = c.in.pixels();
     const Value flat = c.in.kind == Kind::planes  ? planes_value(c.in.features, c.in.bits)
                        : c.in.kind == Kind::bytes ? bytes_value(c.in.features, 255)
+                       : c.in.kind == Kind::words ? words_value(c.in.features, c.in.top)
                                                   : real_value(c.in.features);
     const auto flattened = flatten(0, c.in);
     check_step(random, *flattened, c.in, flat, c.rows, c.elements, c.text + " flatten",

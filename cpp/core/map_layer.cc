@@ -1,0 +1,51 @@
+#include "map_layer.h"
+
+#include "error.h"
+
+namespace lowbit {
+namespace {
+
+std::string size_text(std::size_t n) { return std::to_string(n); }
+
+template <class T>
+Matrix<T> rows_of_region(const Matrix<T>& all, std::size_t channels, std::size_t region) {
+  return {all.data + region * channels * all.columns, all.data == nullptr ? 0 : channels, all.columns};
+}
+
+template <class T>
+std::span<const T> of_region(std::span<const T> all, std::size_t channels, std::size_t region) {
+  return all.empty() ? all : all.subspan(region * channels, channels);
+}
+
+}  // namespace
+
+void check_shape(const char* where, const Value& input, const Value& output, const WindowSpec& window,
+                 const WindowPlan& plan, std::size_t weights) {
+  const std::size_t group = window.group, channels = output.channels();
+  require(group >= 1 && input.channels() % group == 0 && channels % group == 0, where,
+          "groups that divide the channels", size_text(group));
+  const std::size_t expected = plan.taps() * (input.channels() / group);
+  require(weights == expected, where, size_text(expected) + " weights a channel", size_text(weights));
+  require(output.height == plan.height() && output.width == plan.width() && output.pixel != 0, where,
+          "an output of " + size_text(plan.height()) + " x " + size_text(plan.width()),
+          size_text(output.height) + " x " + size_text(output.width));
+}
+
+std::vector<Finish> endings_of(const char* where, std::size_t channels, std::size_t regions, const EpilogueSpec& spec,
+                               bool apart, bool wide) {
+  const EndingSpec& other = spec.other;
+  const bool own_thresholds = std::max(spec.thresholds.rows, other.thresholds.rows) == channels * regions;
+  const bool own_bias = std::max(spec.bias.size(), other.bias.size()) == channels * regions;
+  std::vector<Finish> endings;
+  for (std::size_t r = 0; r < regions; ++r) {
+    EpilogueSpec one = spec;
+    if (own_thresholds) one.thresholds = rows_of_region(spec.thresholds, channels, r);
+    if (own_thresholds) one.other.thresholds = rows_of_region(other.thresholds, channels, r);
+    if (own_bias) one.bias = of_region(spec.bias, channels, r), one.other.bias = of_region(other.bias, channels, r);
+    endings.emplace_back(where, channels, one, wide);
+    if (!apart && !own_thresholds && !own_bias) break;
+  }
+  return endings;
+}
+
+}  // namespace lowbit

@@ -1,0 +1,49 @@
+// How layers go through a block: its rows, and the parts that threads do.
+#pragma once
+
+#include "finish.h"
+#include "program.h"
+
+namespace lowbit {
+
+// Splits groups of channels among the threads of the block, or does them all here.
+template <class Function>
+void share_groups(const Block& block, std::size_t groups, double cost, const Function& run) {
+  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthSharing) {
+    run(Groups{0, groups});
+    return;
+  }
+  const std::size_t parts = block.pool->threads();
+  block.pool->run([&](std::size_t part) { run(groups_of_part(groups, part, parts)); });
+}
+
+inline Rows rows_of(const Block& block, std::size_t x, std::size_t y) {
+  const Place in = block.place(x), out = block.place(y);
+  return {block.rows,       in.at,  in.value->row,  in.value->plane,
+          block.sums,       out.at, out.value->row, out.value->plane};
+}
+
+// Maps of fewer pixels are shared by channels: every thread then keeps only its own weights in its caches.
+inline constexpr std::size_t kPixelsWorthSharing = 64;
+
+// What one thread of a block does with maps: `run` is called with its Part.
+template <class Function>
+void share_maps(const Block& block, std::size_t groups, std::size_t pixels, double cost, const Function& run) {
+  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthSharing / 10) {
+    run(Part{{0, groups}, 0, 1});
+    return;
+  }
+  const std::size_t parts = block.pool->threads();
+  block.pool->run([&](std::size_t n) {
+    const bool by_pixels = pixels >= kPixelsWorthSharing || groups < parts * kBlock;
+    run(by_pixels ? Part{{0, groups}, n, parts} : Part{groups_of_part(groups, n, parts), 0, 1});
+  });
+}
+
+inline Rows maps_of(const Block& block, std::size_t x, std::size_t y, bool sums) {
+  Rows rows = rows_of(block, x, y);
+  if (!sums) rows.sums = nullptr;
+  return rows;
+}
+
+}  // namespace lowbit

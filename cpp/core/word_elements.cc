@@ -1,0 +1,228 @@
+#include "word_elements.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "error.h"
+#include "share.h"
+
+namespace lowbit {
+namespace {
+
+void require_real(const char* where, const Value& value) {
+  require(value.kind == Kind::real, where, "floats", "another kind of value");
+}
+
+// Calls visit(x, y, count) with elements that lie side by side: whole samples, or pixels where maps have gaps.
+template <class In, class Out, class Visit>
+void each_row(const Block& block, std::size_t x, std::size_t y, const Visit& visit) {
+  const Place in = block.place(x), out = block.place(y);
+  const bool whole = in.value->dense() && out.value->dense();
+  const std::size_t pixels = whole ? 1 : in.value->pixels(), count = in.value->features / pixels;
+  for (std::size_t row = 0; row < block.rows; ++row) {
+    for (std::size_t p = 0; p < pixels; ++p) {
+      visit(reinterpret_cast<const In*>(in.at + row * in.value->row + p * in.value->pixel),
+            reinterpret_cast<Out*>(out.at + row * out.value->row + p * out.value->pixel), count);
+    }
+  }
+}
+
+void note_nan(const Block& block, std::size_t x, bool nan) {
+  if (nan && x == 0 && block.nan != nullptr) *block.nan = true;
+}
+
+class RoundStep final : public Step {
+ public:
+  RoundStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output, const RounderSpec& spec)
+      : kernel_(kernels.round_words), x_(x) {
+    require_real(where, input);
+    const bool rounds = spec.rule == Rule::round_even || spec.rule == Rule::round_up || spec.rule == Rule::round_down;
+    require(rounds && spec.step > 0 && std::isfinite(spec.step) && std::isfinite(spec.zero), where, "a positive step", "others");
+    const bool whole = output.dense() && input.dense();
+    int exponent = 0;
+    const bool power = std::frexp(spec.step, &exponent) == 0.5 && exponent > -100 && exponent < 100;
+    const bool exact = power && spec.zero == 0 && spec.rule != Rule::round_even;
+    rounder_ = {whole ? output.features : output.channels(), spec.rule, spec.form, spec.step, spec.zero, spec.low, spec.high, spec.base, exact};
+    name = where;
+    kernel = kernel_.level;
+    cost = static_cast<double>(input.features) / 2;
+    finds_nan = true;
+  }
+
+  void run(const Block& block) const override {
+    const Place in = block.place(x_), out = block.place(result);
+    const std::size_t pixels = out.value->dense() ? 1 : out.value->pixels();
+    bool nan = false;
+    for (std::size_t row = 0; row < block.rows; ++row) {
+      nan |= kernel_.run(rounder_, {pixels, in.at + row * in.value->row, 4 * rounder_.features, 0, nullptr,
+                                    out.at + row * out.value->row, out.value->pixel, 0});
+    }
+    note_nan(block, x_, nan);
+  }
+
+ private:
+  static constexpr const char* where = "round";
+
+  Kernel<round_words_kernel> kernel_;
+  std::size_t x_;
+  Rounder rounder_{};
+};
+
+class RankStep final : public Step {
+ public:
+  RankStep(std::size_t x, const Value& input, std::span<const float> thresholds, std::span<const std::int16_t> table)
+      : x_(x), thresholds_(thresholds.begin(), thresholds.end()), table_(table.begin(), table.end()) {
+    require_real(name = "rank", input);
+    require(table.size() == thresholds.size() + 1 && std::is_sorted(thresholds.begin(), thresholds.end()) &&
+                std::none_of(thresholds.begin(), thresholds.end(), [](float t) { return std::isnan(t); }),
+            name, "rising thresholds, one less than words", std::to_string(thresholds.size()));
+    kernel = "portable";
+    cost = static_cast<double>(input.features) * 4;
+    finds_nan = true;
+  }
+
+  void run(const Block& block) const override {
+    bool nan = false;
+    each_row<float, std::int16_t>(block, x_, result, [&](const float* x, std::int16_t* y, std::size_t count) {
+      for (std::size_t n = 0; n < count; ++n) {
+        nan |= x[n] != x[n];
+        y[n] = table_[static_cast<std::size_t>(std::lower_bound(thresholds_.begin(), thresholds_.end(), x[n]) - thresholds_.begin())];
+      }
+    });
+    note_nan(block, x_, nan);
+  }
+
+ private:
+  std::size_t x_;
+  std::vector<float> thresholds_;
+  std::vector<std::int16_t> table_;
+};
+
+void require_covered(const char* where, const Value& input, std::int32_t least, std::size_t count) {
+  const std::int32_t low = input.kind == Kind::words ? input.least() : 0;
+  const std::int32_t high = input.kind == Kind::words ? input.most() : static_cast<std::int32_t>(input.top);
+  require((input.kind == Kind::words || input.kind == Kind::bytes) && least <= low && high < least + static_cast<std::int64_t>(count),
+          where, "a table from " + std::to_string(low) + " to " + std::to_string(high),
+          std::to_string(count) + " entries from " + std::to_string(least) + " on");
+}
+
+class EntryStep final : public Step {
+ public:
+  EntryStep(std::size_t x, const Value& input, const Value& output, std::int32_t least, std::span<const std::uint16_t> table)
+      : x_(x), least_(least), words_(table.begin(), table.end()), bytes_(table.size()) {
+    name = "look_up_entries";
+    require_covered(name, input, least, table.size());
+    require((output.kind == Kind::words || output.kind == Kind::bytes) && output.features == input.features, name,
+            "bytes or words", "another kind of value");
+    std::transform(table.begin(), table.end(), bytes_.begin(), [](std::uint16_t entry) { return static_cast<std::uint8_t>(entry); });
+    kernel = "portable";
+    cost = static_cast<double>(input.features) / 2;
+  }
+
+  void run(const Block& block) const override {
+    const Kind from = block.place(x_).value->kind, to = block.place(result).value->kind;
+    if (from == Kind::words) {
+      to == Kind::words ? all<std::int16_t, std::uint16_t>(block, words_) : all<std::int16_t, std::uint8_t>(block, bytes_);
+    } else {
+      to == Kind::words ? all<std::uint8_t, std::uint16_t>(block, words_) : all<std::uint8_t, std::uint8_t>(block, bytes_);
+    }
+  }
+
+ private:
+  template <class In, class Out>
+  void all(const Block& block, const std::vector<Out>& table) const {
+    each_row<In, Out>(block, x_, result, [&](const In* x, Out* y, std::size_t count) {
+      for (std::size_t n = 0; n < count; ++n) y[n] = table[static_cast<std::size_t>(x[n] - least_)];
+    });
+  }
+
+  std::size_t x_;
+  std::int32_t least_;
+  std::vector<std::uint16_t> words_;
+  std::vector<std::uint8_t> bytes_;
+};
+
+class DecodeWordsStep final : public Step {
+ public:
+  DecodeWordsStep(std::size_t x, const Value& input, std::int32_t least, std::span<const float> table)
+      : x_(x), least_(least), table_(table.begin(), table.end()) {
+    name = "decode";
+    require(input.kind == Kind::words, name, "words", "another kind of value");
+    require_covered(name, input, least, table.size());
+    kernel = "portable";
+    cost = static_cast<double>(input.features);
+  }
+
+  void run(const Block& block) const override {
+    each_row<std::int16_t, float>(block, x_, result, [&](const std::int16_t* x, float* y, std::size_t count) {
+      for (std::size_t n = 0; n < count; ++n) y[n] = table_[static_cast<std::size_t>(x[n] - least_)];
+    });
+  }
+
+ private:
+  std::size_t x_;
+  std::int32_t least_;
+  std::vector<float> table_;
+};
+
+class AddWordsStep final : public Step {
+ public:
+  AddWordsStep(std::size_t x, std::size_t y, const Value& input, const Value& other, const EndingSpec& spec)
+      : x_(x), y_(y), right_(std::max(spec.shift, 0)), left_(std::max(-spec.shift, 0)),
+        half_(spec.rule == Rule::shift_up && spec.shift > 0 ? 1 << (spec.shift - 1) : 0), low_(spec.low), high_(spec.high) {
+    name = "add_words";
+    require(input.kind == Kind::words && other.kind == Kind::words && input.features == other.features && input.row == other.row &&
+                input.pixel == other.pixel,
+            name, "words of one shape", "others");
+    require(spec.form == Form::words && spec.base == 0 && spec.low <= spec.high && right_ < 16 && left_ < 15 &&
+                spec.low >= std::numeric_limits<std::int16_t>::min() && spec.high <= std::numeric_limits<std::int16_t>::max(),
+            name, "a sum in words", "others");
+    kernel = "portable";
+    cost = static_cast<double>(input.features) / 4;
+  }
+
+  // Gaps between pixels are added like all else: nobody reads them.
+  void run(const Block& block) const override {
+    const Place a = block.place(x_), b = block.place(y_), out = block.place(result);
+    for (std::size_t row = 0; row < block.rows; ++row) {
+      const std::int16_t *left = a.words(row), *right = b.words(row);
+      std::int16_t* y = out.words(row);
+      for (std::size_t n = 0; n < a.value->row / sizeof *y; ++n) {
+        const std::int32_t sum = ((left[n] + right[n] + half_) >> right_) * (1 << left_);
+        y[n] = static_cast<std::int16_t>(std::clamp(sum, low_, high_));
+      }
+    }
+  }
+
+ private:
+  std::size_t x_, y_;
+  std::int32_t right_, left_, half_, low_, high_;
+};
+
+}  // namespace
+
+std::unique_ptr<Step> round_floats(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
+                                   const RounderSpec& spec) {
+  return std::make_unique<RoundStep>(kernels, x, input, output, spec);
+}
+
+std::unique_ptr<Step> rank_floats(std::size_t x, const Value& input, std::span<const float> thresholds,
+                                  std::span<const std::int16_t> table) {
+  return std::make_unique<RankStep>(x, input, thresholds, table);
+}
+
+std::unique_ptr<Step> look_up_entries(std::size_t x, const Value& input, const Value& output, std::int32_t least,
+                                      std::span<const std::uint16_t> table) {
+  return std::make_unique<EntryStep>(x, input, output, least, table);
+}
+
+std::unique_ptr<Step> decode_words(std::size_t x, const Value& input, std::int32_t least, std::span<const float> table) {
+  return std::make_unique<DecodeWordsStep>(x, input, least, table);
+}
+
+std::unique_ptr<Step> add_words(std::size_t x, std::size_t y, const Value& input, const Value& other, const EndingSpec& spec) {
+  return std::make_unique<AddWordsStep>(x, y, input, other, spec);
+}
+
+}  // namespace lowbit

@@ -1,0 +1,227 @@
+#include "word_layers.h"
+
+#include <limits>
+
+#include "error.h"
+#include "map_layer.h"
+#include "share.h"
+
+namespace lowbit {
+namespace {
+
+std::string size_text(std::size_t n) { return std::to_string(n); }
+
+// What sums of an input's levels and weights need.
+struct Reach {
+  bool wide;          // more than int32
+  std::size_t chunk;  // pairs whose products fit int32 together
+  bool split;         // not even two products do
+
+  Reach(const char* where, const Value& input, const WordWeights& w) {
+    constexpr std::int64_t kInt32 = std::numeric_limits<std::int32_t>::max();
+    const std::int64_t least = input.least(), most = input.most(), largest = std::max(-least, most);
+    std::int64_t pair = 0;
+    wide = false;
+    for (std::size_t o = 0; o < w.weights.rows; ++o) {
+      const std::int16_t* row = w.weights.row(o);
+      std::int64_t low = 0, high = 0;
+      for (std::size_t n = 0; n < w.weights.columns; ++n) {
+        const std::int64_t weight = row[n];
+        low += std::min({weight * least, weight * most, std::int64_t{0}});
+        high += std::max({weight * least, weight * most, std::int64_t{0}});
+        pair = std::max(pair, std::abs(weight));
+      }
+      const std::int64_t constant = w.constant[o];
+      require(std::abs(constant) < std::int64_t{1} << 61, where, "sums within 62 bits", "larger ones in channel " + size_text(o));
+      wide |= constant + low < -kInt32 || constant + high > kInt32;
+    }
+    const std::int64_t two = std::max<std::int64_t>(2 * pair * largest, 1);
+    split = two > kInt32;
+    chunk = !wide ? 0 : split ? 1 : static_cast<std::size_t>(kInt32 / two);
+  }
+};
+
+// The layer's constants, of either width.
+struct Constants {
+  Aligned<std::int32_t> narrow;
+  Aligned<std::int64_t> wide;
+
+  Constants(std::span<const std::int64_t> constant, const Reach& reach) {
+    if (reach.wide) {
+      wide = padded(constant);
+      return;
+    }
+    narrow.resize(round_up(constant.size(), kGroup));
+    std::transform(constant.begin(), constant.end(), narrow.begin(), [](std::int64_t n) { return static_cast<std::int32_t>(n); });
+  }
+
+  void place(WordLayer& layer, const Reach& reach) const {
+    layer.chunk = reach.chunk, layer.split = reach.split;
+    layer.constant = narrow.data(), layer.wide_constant = wide.data();
+  }
+};
+
+void check_weights(const char* where, const Value& input, const WordWeights& w, const EpilogueSpec& epilogue) {
+  require(input.kind == Kind::words, where, "words", "another kind of value");
+  require(w.weights.rows >= 1 && w.constant.size() == w.weights.rows, where, size_text(w.weights.rows) + " constants",
+          size_text(w.constant.size()));
+  require(epilogue.output == Output::other, where, "an ending of any rule", "one of bytes and planes");
+}
+
+const WordWeights& checked(const char* where, const Value& input, const WordWeights& w, const EpilogueSpec& epilogue) {
+  check_weights(where, input, w, epilogue);
+  return w;
+}
+
+class WordStep final : public Step {
+ public:
+  WordStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output, std::size_t rows,
+           const WordWeights& w, const EpilogueSpec& epilogue)
+      : kernel_(kernels.word_fully_connected), x_(x), rows_(rows), channels_(w.weights.rows),
+        reach_(where, input, checked(where, input, w, epilogue)), constants_(w.constant, reach_),
+        finish_(where, channels_, epilogue, reach_.wide) {
+    const std::size_t features = w.weights.columns;
+    require(rows >= 1 && rows * features == input.features && input.dense(), where,
+            "weights of " + size_text(input.features) + " inputs in rows", size_text(features));
+    require(output.features == rows * channels_ && (rows == 1 || output.kind != Kind::planes), where,
+            size_text(rows * channels_) + " outputs", size_text(output.features));
+    layer_.pairs = round_up(features, 2) / 2;
+    pack(w.weights);
+    constants_.place(layer_, reach_);
+    layer_.weights = packed_.data();
+    layer_.epilogue = finish_.view();
+    name = where;
+    kernel = kernel_.level;
+    unit = "words";
+    work = static_cast<double>(features * rows * channels_);
+    cost = work / (reach_.wide ? 10 : 60);
+  }
+
+  void run(const Block& block) const override {
+    const Rows all = rows_of(block, x_, result);
+    share_groups(block, groups_of(channels_), cost, [&](Groups groups) {
+      if (rows_ == 1) return kernel_.run(layer_, all, groups);
+      for (std::size_t sample = 0; sample < block.rows; ++sample) kernel_.run(layer_, rows_of_sample(block, all, sample), groups);
+    });
+  }
+
+ private:
+  static constexpr const char* where = "word_fully_connected";
+
+  Rows rows_of_sample(const Block& block, const Rows& all, std::size_t sample) const {
+    const Kind kind = block.place(result).value->kind;
+    const std::size_t each = kind == Kind::words ? 2 : kind == Kind::bytes ? 1 : 4;
+    Rows rows = all;
+    rows.count = rows_, rows.sums = nullptr;
+    rows.x += sample * all.x_row, rows.x_row = layer_features_ * 2;
+    rows.y += sample * all.y_row, rows.y_row = channels_ * each;
+    return rows;
+  }
+
+  // [channels][n] -> [groups][pairs][16][2]
+  void pack(const Matrix<std::int16_t>& weights) {
+    layer_features_ = weights.columns;
+    packed_.resize(groups_of(channels_) * layer_.pairs * kGroup * 2);
+    for (std::size_t o = 0; o < channels_; ++o) {
+      for (std::size_t n = 0; n < weights.columns; ++n) {
+        packed_[((o / kGroup * layer_.pairs + n / 2) * kGroup + o % kGroup) * 2 + n % 2] = weights.row(o)[n];
+      }
+    }
+  }
+
+  Kernel<word_fully_connected_kernel> kernel_;
+  std::size_t x_, rows_, channels_, layer_features_ = 0;
+  Reach reach_;
+  Constants constants_;
+  Finish finish_;
+  Aligned<std::int16_t> packed_;
+  WordLayer layer_{};
+};
+
+class WordConvolutionStep final : public Step {
+ public:
+  WordConvolutionStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
+                      const WindowSpec& window, const WordWeights& w, const EpilogueSpec& epilogue)
+      : kernel_(kernels.word_convolution), x_(x), channels_(output.channels()),
+        depth_(input.channels() / std::max<std::size_t>(window.group, 1)), plan_(where, input, window),
+        reach_(where, input, checked(where, input, w, epilogue)), constants_(w.constant, reach_),
+        endings_(endings_of(where, channels_, plan_.region_count(), epilogue, false, reach_.wide)) {
+    check_shape(where, input, output, window, plan_, w.weights.columns);
+    require(w.weights.rows == channels_, where, size_text(channels_) + " channels", size_text(w.weights.rows));
+    const std::size_t units = set_shift(input, window.group);
+    layer_.pairs = plan_.taps() * units;
+    pack(w.weights, window.group, units);
+    plan_.lay(units, window.group == 1, output.pixel);
+    constants_.place(layer_, reach_);
+    layer_.weights = packed_.data();
+    regions_ = plan_.regions(endings_);
+    window_ = {regions_.data(), regions_.size(), output.pixels(), shift_.empty() ? nullptr : shift_.data(), nullptr, 0};
+    name = where;
+    kernel = kernel_.level;
+    unit = "words";
+    work = static_cast<double>(plan_.all_taps() * depth_ * channels_);
+    cost = static_cast<double>(output.pixels() * layer_.pairs * 2 * channels_) / (reach_.wide ? 20 : 100);
+  }
+
+  void run(const Block& block) const override {
+    const Rows maps = maps_of(block, x_, result, false);
+    share_maps(block, groups_of(channels_), window_.sum_count, cost,
+               [&](const Part& part) { kernel_.run(layer_, window_, maps, part); });
+  }
+
+ private:
+  static constexpr const char* where = "word_convolution";
+
+  // Sixteen channels read the pairs that any of them needs; others' weights are zero there. Returns how many pairs.
+  std::size_t set_shift(const Value& input, std::size_t group) {
+    const std::size_t all = input.pixel / 4, each = channels_ / group;
+    if (group == 1) return all;
+    std::size_t units = 1;
+    std::vector<std::size_t> firsts;
+    for (std::size_t o = 0; o < channels_; o += kGroup) {
+      const std::size_t last = std::min(o + kGroup, channels_) - 1;
+      const std::size_t first = o / each * depth_ / 2, end = round_up((last / each + 1) * depth_, 2) / 2;
+      firsts.push_back(first), units = std::max(units, end - first);
+    }
+    for (const std::size_t first : firsts) shift_.push_back(static_cast<std::uint32_t>(4 * std::min(first, all - units)));
+    return units;
+  }
+
+  // [channels][taps][depth] -> [groups][taps][units][16][2]
+  void pack(const Matrix<std::int16_t>& weights, std::size_t group, std::size_t units) {
+    packed_.resize(groups_of(channels_) * layer_.pairs * kGroup * 2);
+    for (std::size_t o = 0; o < channels_; ++o) {
+      const std::size_t start = group == 1 ? 0 : o / (channels_ / group) * depth_ - shift_[o / kGroup] / 2;
+      for (std::size_t n = 0; n < weights.columns; ++n) {
+        const std::size_t at = start + n % depth_, pair = n / depth_ * units + at / 2;
+        packed_[((o / kGroup * layer_.pairs + pair) * kGroup + o % kGroup) * 2 + at % 2] = weights.row(o)[n];
+      }
+    }
+  }
+
+  Kernel<word_convolution_kernel> kernel_;
+  std::size_t x_, channels_, depth_;
+  WindowPlan plan_;
+  Reach reach_;
+  Constants constants_;
+  std::vector<Finish> endings_;
+  Aligned<std::int16_t> packed_;
+  std::vector<std::uint32_t> shift_;
+  WordLayer layer_{};
+  std::vector<Region> regions_;
+  Window window_{};
+};
+
+}  // namespace
+
+std::unique_ptr<Step> word_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
+                                           std::size_t rows, const WordWeights& weights, const EpilogueSpec& epilogue) {
+  return std::make_unique<WordStep>(kernels, x, input, output, rows, weights, epilogue);
+}
+
+std::unique_ptr<Step> word_convolution(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
+                                       const WindowSpec& window, const WordWeights& weights, const EpilogueSpec& epilogue) {
+  return std::make_unique<WordConvolutionStep>(kernels, x, input, output, window, weights, epilogue);
+}
+
+}  // namespace lowbit
