@@ -307,10 +307,12 @@ void bind_builder(nb::module_& module) {
   bind_endings(module, epilogue);
   nb::enum_<Function>(module, "Function")
       .value("identity", Function::identity).value("tanh", Function::tanh).value("sigmoid", Function::sigmoid)
-      .value("exponential_minus_one", Function::exponential_minus_one);
+      .value("elu", Function::elu).value("exponential", Function::exponential)
+      .value("logarithm", Function::logarithm).value("absolute", Function::absolute);
   nb::enum_<Arithmetic>(module, "Arithmetic")
       .value("add", Arithmetic::add).value("subtract", Arithmetic::subtract)
-      .value("multiply", Arithmetic::multiply).value("divide", Arithmetic::divide);
+      .value("multiply", Arithmetic::multiply).value("divide", Arithmetic::divide)
+      .value("subtract_from", Arithmetic::subtract_from).value("divide_into", Arithmetic::divide_into);
 
   nb::class_<Builder> builder(module, "Builder", "Puts a Program together; each method returns the number of a new value.");
   bind_maps(builder);

@@ -219,7 +219,10 @@ class ActivateStep final : public Step {
     switch (function_) {
       case Function::tanh: return static_cast<float>(std::tanh(double{x}));
       case Function::sigmoid: return static_cast<float>(1 / (1 + std::exp(-double{x})));
-      case Function::exponential_minus_one: return static_cast<float>(std::expm1(double{x}));
+      case Function::elu: return x < 0 ? static_cast<float>(std::expm1(double{x})) : x;
+      case Function::exponential: return static_cast<float>(std::exp(double{x}));
+      case Function::logarithm: return static_cast<float>(std::log(double{x}));
+      case Function::absolute: return std::fabs(x);
       case Function::identity: break;
     }
     return x;
@@ -272,6 +275,8 @@ class CombineStep final : public Step {
       case Arithmetic::subtract: return all(block, [](float a, float b) { return a - b; });
       case Arithmetic::multiply: return all(block, [](float a, float b) { return a * b; });
       case Arithmetic::divide: return all(block, [](float a, float b) { return a / b; });
+      case Arithmetic::subtract_from: return all(block, [](float a, float b) { return b - a; });
+      case Arithmetic::divide_into: return all(block, [](float a, float b) { return b / a; });
     }
   }
 

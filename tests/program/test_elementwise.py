@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from lowbit.engine import Program
-from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
 from lowbit.ir.graph import Attribute
 
@@ -17,6 +16,10 @@ CASES: list[tuple[str, dict[str, Attribute]]] = [
     ("HardSigmoid", {}),
     ("HardSigmoid", {"alpha": 0.5, "beta": 0.1}),
     ("HardSwish", {}),
+    ("Abs", {}),
+    ("Exp", {}),
+    ("Sign", {}),
+    ("Softplus", {}),
 ]
 
 
@@ -55,9 +58,13 @@ def test_prelu_takes_any_slope(slope_shape: tuple[int, ...]) -> None:
     check(network("PRelu", SHAPES["map"], {}, slope))
 
 
-def test_a_computed_slope_is_refused() -> None:
+def test_a_computed_slope_runs() -> None:
     graph = network("PRelu", (7,), {}, 0.5)
     node = graph.nodes[0]
-    graph.nodes[0] = Node(node.op, ("x", "x"), node.outputs, {}, node.name)
-    with pytest.raises(EngineError, match="a slope that is computed"):
-        Program(graph)
+    graph.nodes = [
+        Node("Tanh", ("x",), ("slope",), {}, "slope"),
+        Node(node.op, ("x", "slope"), node.outputs, {}, node.name),
+    ]
+    del graph.values["slope"]
+    infer(graph)
+    check(graph)

@@ -203,9 +203,14 @@ class Program:
         ]
 
     def trace(self, x: Floats) -> dict[str, npt.NDArray[Any]]:
-        """Return every step's result by the name of the graph's value, in its shape: codes or floats."""
+        """Return every step's result by the name of the graph's value, in its shape: codes or floats.
+
+        What lies inside an operator that is made of others has no name in the graph, and is left out.
+        """
         arrays: dict[str, npt.NDArray[Any]] = {}
         for step, (_, _, array) in zip(self._plan.steps, self._core.trace(x), strict=True):
+            if step.value not in self._graph.values:
+                continue
             table = self._plan.codes.get(step.value)
             codes = array if table is None else table[array]
             arrays[step.value] = codes.reshape(len(x), *step.shape)

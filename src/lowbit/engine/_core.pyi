@@ -21,13 +21,18 @@ class Function(Enum):
     identity = 0
     tanh = 1
     sigmoid = 2
-    exponential_minus_one = 3
+    elu = 3
+    exponential = 4
+    logarithm = 5
+    absolute = 6
 
 class Arithmetic(Enum):
     add = 0
     subtract = 1
     multiply = 2
     divide = 3
+    subtract_from = 4
+    divide_into = 5
 
 class Builder:
     def __init__(self, features: int, level: str = "", allowed: int = ...) -> None: ...

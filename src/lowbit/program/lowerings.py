@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowbit.budget import check_budget
-from lowbit.ir import Node, Value
+from lowbit.ir import Graph, Node, Value
 from lowbit.ir.infer import call_of
 from lowbit.ir.passes import is_linear
 from lowbit.ir.window import Window
-from lowbit.program.elementwise import ARITHMETIC, FUNCTIONS, lower_arithmetic, lower_clip, lower_function
+from lowbit.program.elementwise import ARITHMETIC, lower_arithmetic, lower_clip
 from lowbit.program.layers import (
     affine_convolution,
     affine_layer,
@@ -112,10 +112,10 @@ def _gemm(planner: "Planner", node: Node) -> None:
     planner.add_layer(node, "float_fully_connected", "", {"weights": weights, "bias": bias})
 
 
-def _activation(planner: "Planner", node: Node) -> None:
+def _function(planner: "Planner", node: Node) -> None:
     source, target = (planner.graph.value(name) for name in (node.inputs[0], node.outputs[0]))
     if source.encoding is None:
-        operation, constants = _FUNCTIONS[node.op.lower()]
+        operation, constants = _OPERATORS[node.op]
         planner.add_elementwise(node, operation, **constants)
         return
     planner.add_elementwise(node, "look_up", table=_code_table(planner, node, source, target))
@@ -244,7 +244,18 @@ def _concat(planner: "Planner", node: Node) -> None:
 
 _EXPANDED = 16  # bytes of a weight while its integers are worked with
 
-# Activations on floats, by the name that a layer gives them and an operator has in lower case.
+# Functions of floats.
+_OPERATORS: dict[str, tuple[str, dict[str, object]]] = {
+    "Abs": ("activate", {"function": "absolute"}),
+    "Elu": ("activate", {"function": "elu"}),
+    "Exp": ("activate", {"function": "exponential"}),
+    "Log": ("activate", {"function": "logarithm"}),
+    "Relu": ("clip", {"low": 0.0, "high": inf}),
+    "Sigmoid": ("activate", {"function": "sigmoid"}),
+    "Tanh": ("activate", {"function": "tanh"}),
+}
+
+# Activations on floats, by the name that a layer gives them.
 _FUNCTIONS: dict[str, tuple[str, dict[str, object]]] = {
     "relu": ("clip", {"low": 0.0, "high": inf}),
     "relu6": ("clip", {"low": 0.0, "high": 6.0}),
@@ -269,9 +280,14 @@ LOWERINGS: dict[tuple[str, str], Lower] = {
     ("lowbit", "AffineFullyConnected"): _affine,
     ("", "Gemm"): _gemm,
     ("", "Clip"): lower_clip,
-    **dict.fromkeys([("", "Relu"), ("", "Tanh"), ("", "Sigmoid")], _activation),
+    **dict.fromkeys([("", name) for name in _OPERATORS], _function),
     **dict.fromkeys([("", name) for name in ARITHMETIC], lower_arithmetic),
     **dict.fromkeys([("", "Softmax"), ("", "LogSoftmax")], _softmax),
     **dict.fromkeys([("", name) for name in MOVES], _move),
-    **dict.fromkeys([("", name) for name in FUNCTIONS], lower_function),
 }
+
+
+def is_lowered(graph: Graph, node: Node) -> bool:
+    """Return whether a node becomes steps as it is; an ELU has no factor here."""
+    special = node.op == "Elu" and call_of(graph, node).real("alpha") != 1.0
+    return (node.domain, node.op) in LOWERINGS and not special

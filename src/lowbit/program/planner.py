@@ -3,7 +3,7 @@
 What each operator becomes is in `lowbit.program.lowerings`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import prod
 from typing import NoReturn
 
@@ -15,15 +15,12 @@ from lowbit.budget import check_budget
 from lowbit.errors import EngineError, GraphError, LowbitError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph, Node, run_passes
 from lowbit.ir.graph import Shape
-from lowbit.ir.passes import MAP_FORM, fold_pads, fuse_linear, has_lines, is_linear
-from lowbit.program.elementwise import (
-    Emit,
-)
+from lowbit.ir.passes import MAP_FORM, expand, expansion, fold_pads, fuse_linear, has_lines, is_linear
 from lowbit.program.layers import (
     Constants,
     columns_by_pixels,
 )
-from lowbit.program.lowerings import LOWERINGS
+from lowbit.program.lowerings import LOWERINGS, is_lowered
 from lowbit.program.refusals import (
     REMEDY,
     Refusal,
@@ -91,9 +88,9 @@ def _rewritten(graph: Graph) -> Graph:
         EngineError: there is none, because shapes are not what networks have.
     """
     if not any(_is_open(graph, node) for node in graph.nodes) and not has_lines(graph):
-        return graph
+        return expand(graph, is_lowered)
     try:
-        return run_passes(graph, [*MAP_FORM, fuse_linear, fold_pads]).graph
+        return run_passes(graph, [*MAP_FORM, fuse_linear, fold_pads, expansion(is_lowered)]).graph
     except (GraphError, UnsupportedError) as error:
         facts = {"where": error.where, "expected": error.expected, "found": error.found, "remedy": REMEDY}
         raise EngineError(f"the network has no form for the engine: {error.message}", **facts) from error
@@ -237,24 +234,6 @@ class Planner:
         name = node.outputs[0]
         where = self.maps if name in self.maps else self.numbers
         where[name] = self._emit(operation, (where[name],), constants, name, "")
-
-    def compose(self, node: Node, build: Callable[[int, Emit], int]) -> None:
-        """Let steps on the node's first input, as it lies, make its output.
-
-        Args:
-            node: elementwise.
-            build: gets the input's number and what adds a step; returns the output's number.
-        """
-        source, name = node.inputs[0], node.outputs[0]
-        on_map = source in self.maps
-        number = self.maps[source] if on_map else self.flat(source)
-
-        def emit(operation: str, sources: tuple[int, ...], constants: Mapping[str, object]) -> int:
-            return self._emit(operation, sources, constants, name, "")
-
-        (self.maps if on_map else self.numbers)[name] = build(number, emit)
-        if on_map:
-            self.lengths[name] = self.lengths[source]
 
     def row(self, node: Node, name: str, constant: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Return a node's constant spread over one sample of a value, in the order in which that lies.

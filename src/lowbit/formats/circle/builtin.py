@@ -273,6 +273,7 @@ def _affine(importer: Importer, operator: Operator, options: FullyConnectedOptio
 
 
 _IMPORTS: dict[str, tuple[int, int, Import]] = {
+    "ABS": (1, 1, functions.function("Abs")),
     "ADD": (2, 2, functions.binary("Add", AddOptions())),
     "AVERAGE_POOL_2D": (1, 1, maps.pool("AveragePool")),
     "CAST": (1, 1, _cast),
@@ -282,10 +283,12 @@ _IMPORTS: dict[str, tuple[int, int, Import]] = {
     "DEQUANTIZE": (1, 1, _dequantize),
     "DIV": (2, 2, functions.binary("Div", DivOptions())),
     "ELU": (1, 1, functions.function("Elu")),
+    "EXP": (1, 1, functions.function("Exp")),
     "EXPAND_DIMS": (2, 2, _reshaped),
     "FULLY_CONNECTED": (2, 3, _fully_connected),
     "HARD_SWISH": (1, 1, functions.function("HardSwish")),
     "LEAKY_RELU": (1, 1, functions.function("LeakyRelu", functions.slope)),
+    "LOG": (1, 1, functions.function("Log")),
     "LOGISTIC": (1, 1, functions.on_codes("Sigmoid")),
     "LOG_SOFTMAX": (1, 1, _log_softmax),
     "MAXIMUM": (2, 2, functions.bound("MAXIMUM")),

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import GraphError, UnsupportedError
-from lowbit.formats.circle.expand import is_expanded
+from lowbit.formats.circle.average_pools import counts_all
 from lowbit.formats.circle.exporter import CODE_MOVERS, Exporter
 from lowbit.formats.circle.layers import BINARY, OFFSET, OFFSET_ZERO, SCALES, units_of_offsets
 from lowbit.formats.circle.layout import TO_NHWC
@@ -70,13 +70,20 @@ def lower(exporter: Exporter, node: Node) -> None:
 
 def is_lowered(graph: Graph) -> bool:
     """Return whether every node has an operator without rewriting the graph first."""
-    known = all((node.domain, node.op) in _LOWERINGS and _stands(graph, node) for node in graph.nodes)
-    return known and not has_lines(graph)
+    return all(supports(graph, node) and _stands(graph, node) for node in graph.nodes) and not has_lines(
+        graph
+    )
+
+
+def supports(graph: Graph, node: Node) -> bool:
+    """Return whether the format has an operator for a node; its ELU has no factor."""
+    special = node.op == "Elu" and call_of(graph, node).real("alpha") != 1.0
+    return (node.domain, node.op) in _LOWERINGS and not special
 
 
 def _stands(graph: Graph, node: Node) -> bool:
     """Return whether no pass would find something to do: a Pad may belong to the layer behind it."""
-    return node.op != "Pad" and _is_plain(node) and is_expanded(graph, node)
+    return node.op != "Pad" and _is_plain(node) and counts_all(graph, node)
 
 
 def _is_plain(node: Node) -> bool:
@@ -142,13 +149,6 @@ def _clip(exporter: Exporter, node: Node) -> None:
 def _leaky(exporter: Exporter, node: Node) -> None:
     slope = float(np.float32(call_of(exporter.graph, node).real("alpha")))  # as it is stored
     _elementwise("LEAKY_RELU", LeakyReluOptions(slope))(exporter, node)
-
-
-def _elu(exporter: Exporter, node: Node) -> None:
-    alpha = call_of(exporter.graph, node).real("alpha")
-    if alpha != 1.0:
-        raise UnsupportedError("ELU has no factor", where=node.name, expected="alpha 1", found=str(alpha))
-    _elementwise("ELU")(exporter, node)
 
 
 def _last_axis(name: str, options: object) -> Lower:
@@ -348,19 +348,22 @@ _CLIPS: dict[tuple[float | None, float | None], str] = {
 }
 
 _LOWERINGS: dict[tuple[str, str], Lower] = {
+    ("", "Abs"): _elementwise("ABS"),
     ("", "Add"): _elementwise("ADD", AddOptions()),
     ("", "AveragePool"): pool("AVERAGE_POOL_2D"),
     ("", "Clip"): _clip,
     ("", "Concat"): concatenation,
     ("", "Conv"): convolution,
     ("", "Div"): _elementwise("DIV", DivOptions()),
-    ("", "Elu"): _elu,
+    ("", "Elu"): _elementwise("ELU"),
+    ("", "Exp"): _elementwise("EXP"),
     ("", "Flatten"): _reshape,
     ("", "Gemm"): _gemm,
     ("", "GlobalAveragePool"): whole_map("MEAN"),
     ("", "GlobalMaxPool"): whole_map("REDUCE_MAX"),
     ("", "HardSwish"): _elementwise("HARD_SWISH", HardSwishOptions()),
     ("", "LeakyRelu"): _leaky,
+    ("", "Log"): _elementwise("LOG"),
     ("", "LogSoftmax"): _last_axis("LOG_SOFTMAX", LogSoftmaxOptions()),
     ("", "MaxPool"): pool("MAX_POOL_2D"),
     ("", "Mul"): _elementwise("MUL", MulOptions()),

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from lowbit.blockers import Blocker, blocker_of, grouped, listed
 from lowbit.errors import GraphError, LowbitError, UnsupportedError
 from lowbit.formats.batch import open_batch
-from lowbit.formats.circle.expand import expand
+from lowbit.formats.circle.average_pools import count_all
 from lowbit.formats.circle.exporter import Exporter
-from lowbit.formats.circle.lowering import is_lowered, lower
+from lowbit.formats.circle.lowering import is_lowered, lower, supports
 from lowbit.formats.circle.manifest import MANIFEST, manifest_of, seal
 from lowbit.formats.circle.names import NAMES, names_of, rename_transposed
 from lowbit.formats.circle.reader import graph_of
@@ -16,7 +16,7 @@ from lowbit.formats.circle.schema import CIRCLE, TFLITE, Metadata, Model
 from lowbit.formats.circle.structure import check_structure
 from lowbit.formats.flatbuffer_writer import write_flatbuffer
 from lowbit.ir import Graph, Node, run_passes
-from lowbit.ir.passes import ENGINE_FORM
+from lowbit.ir.passes import ENGINE_FORM, expansion
 from lowbit.schemes import FixedPoint
 from lowbit.untrusted import write_atomic
 from lowbit.version import __version__
@@ -120,7 +120,11 @@ def _require_read_back(plain: Graph) -> None:
 
 
 def _written_form(graph: Graph) -> Graph:
-    return graph if is_lowered(graph) else run_passes(graph, [*ENGINE_FORM, expand]).graph
+    return (
+        graph
+        if is_lowered(graph)
+        else run_passes(graph, [*ENGINE_FORM, expansion(supports), count_all]).graph
+    )
 
 
 def _tables(plain: Graph, version: int) -> tuple[Exporter, Model]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.ir.activations import apply_activation
-from lowbit.ir.graph import Array
+from lowbit.ir.graph import Array, Attribute
 from lowbit.ir.operators.registry import (
     Call,
     TensorType,
@@ -88,9 +88,15 @@ def _infer_float(call: Call) -> list[TensorType]:
 
 
 def _register_function(
-    name: str, function: Callable[[Call, Floats], Floats], traits: Trait = Trait.NONE, **attributes: float
+    name: str,
+    function: Callable[[Call, Floats], Floats],
+    traits: Trait = Trait.NONE,
+    *,
+    body: str = "",
+    torch: str = "",
+    **attributes: Attribute,
 ) -> None:
-    """Declare a function of one float, computed in float64."""
+    """Declare a function of one float, computed in float64; the body is what it is in steps of float32."""
 
     def evaluate(call: Call, array: Array) -> list[Array]:
         return [np.asarray(function(call, np.asarray(array, np.float64))).astype(np.float32)]
@@ -102,6 +108,8 @@ def _register_function(
         evaluate=evaluate,
         traits=Trait.ELEMENTWISE | traits,
         domain="",
+        body=body,
+        torch=torch,
         **attributes,
     )
 
@@ -178,18 +186,37 @@ _register_binary("Div", np.divide)
 _register_activation("Relu", "relu", Trait.HOMOGENEOUS)
 _register_activation("Tanh", "tanh")
 _register_activation("Sigmoid", "sigmoid")
-_register_function("Elu", _elu, Trait.MONOTONE, alpha=1.0)
-_register_function("HardSigmoid", _hard_sigmoid, Trait.MONOTONE, alpha=0.2, beta=0.5)
-_register_function("HardSwish", _hard_swish)
-_register_function("LeakyRelu", _leaky, Trait.MONOTONE | Trait.HOMOGENEOUS, alpha=0.01)
-_register_function("Sign", lambda _, x: np.sign(x), Trait.MONOTONE)
-_register_function("Softplus", lambda _, x: np.logaddexp(0, x), Trait.MONOTONE)
+_register_function("Abs", lambda _, x: np.abs(x), Trait.HOMOGENEOUS)
+_register_function("Exp", lambda _, x: np.exp(x), Trait.MONOTONE)
+_register_function("Log", lambda _, x: np.log(x))
+_register_function(
+    "Elu", _elu, Trait.MONOTONE, body="alpha * Elu(Clip(X, max=0), alpha=1) + Relu(X)", alpha=1.0
+)
+_register_function(
+    "HardSigmoid", _hard_sigmoid, Trait.MONOTONE, body="Clip(alpha * X + beta, 0, 1)", alpha=0.2, beta=0.5
+)
+_register_function("HardSwish", _hard_swish, body="X * Clip(1/6 * X + 1/2, 0, 1)", torch="Hardswish")
+_register_function(
+    "LeakyRelu",
+    _leaky,
+    Trait.MONOTONE | Trait.HOMOGENEOUS,
+    body="alpha * Clip(X, max=0) + Relu(X)",
+    alpha=0.01,
+)
+# The least float32 times 3e38, twice, is more than one: exact for every number.
+_register_function(
+    "Sign", lambda _, x: np.sign(x), Trait.MONOTONE, body="Clip(3e38 * Clip(3e38 * X, -1, 1), -1, 1)"
+)
+_register_function(
+    "Softplus", lambda _, x: np.logaddexp(0, x), Trait.MONOTONE, body="Relu(X) + Log(1 + Exp(-Abs(X)))"
+)
 register(
     "PRelu",
     "X slope",
     infer=_infer_float,
     evaluate=_prelu,
     traits=Trait.BROADCASTS | Trait.HOMOGENEOUS,
+    body="slope * Clip(X, max=0) + Relu(X)",
 )
 register("Sum", "data*", infer=_infer_float, evaluate=_sum, traits=Trait.BROADCASTS)
 register(

@@ -13,6 +13,7 @@ import numpy as np
 
 from lowbit.errors import GraphError, UnsupportedError
 from lowbit.ir.graph import Array, Attribute, Graph, Node, Shape, Value
+from lowbit.ir.operators.body import Body, parse
 from lowbit.ir.operators.traits import Trait
 from lowbit.schemes import Encoding
 
@@ -48,14 +49,14 @@ class Call:
 
     def integer(self, name: str) -> int:
         """Return an integer attribute or its default."""
-        value = self._attribute(name)
+        value = self.attribute(name)
         return (
             value if isinstance(value, int) else self.refuse(f"attribute {name}", "an integer", repr(value))
         )
 
     def real(self, name: str) -> float:
         """Return a float attribute or its default."""
-        value = self._attribute(name)
+        value = self.attribute(name)
         return (
             float(value)
             if isinstance(value, int | float)
@@ -64,14 +65,14 @@ class Call:
 
     def integers(self, name: str) -> tuple[int, ...]:
         """Return an attribute that is a row of integers, or its default."""
-        value = self._attribute(name)
+        value = self.attribute(name)
         if isinstance(value, tuple) and all(isinstance(number, int) for number in value):
             return value  # type: ignore[return-value]
         return self.refuse(f"attribute {name}", "a row of integers", repr(value))
 
     def text(self, name: str) -> str:
         """Return a string attribute or its default."""
-        value = self._attribute(name)
+        value = self.attribute(name)
         return value if isinstance(value, str) else self.refuse(f"attribute {name}", "a string", repr(value))
 
     def check_kind(self, name: str) -> None:
@@ -105,7 +106,8 @@ class Call:
         source = f"node {producer.name!r} ({producer.op})" if producer else f"{constant} {value.name!r}"
         return f"{value.dtype} {value.shape} from {source}"
 
-    def _attribute(self, name: str) -> Attribute:
+    def attribute(self, name: str) -> Attribute:
+        """Return an attribute or its default, of whatever kind."""
         return self.node.attributes.get(name, self.operator.attributes[name])
 
 
@@ -125,6 +127,8 @@ class Operator:
         evaluate: arrays from a `Call` and its input arrays (None where absent). This is the
             definition of the operator; every backend is compared with it.
         traits: what it is like.
+        body: what the operator is made of, where it is made of others (`lowbit.ir.operators.composites`).
+        torch: the class of ``torch.nn`` that is this operator, its constants being the attributes.
     """
 
     name: str
@@ -134,6 +138,8 @@ class Operator:
     infer: Infer
     evaluate: Evaluate
     traits: Trait = Trait.NONE
+    body: Body | None = None
+    torch: str = ""
 
     @property
     def least(self) -> int:
@@ -157,10 +163,14 @@ def register(
     evaluate: Evaluate,
     domain: str = "",
     traits: Trait = Trait.NONE,
+    body: str = "",
+    torch: str = "",
     **attributes: Attribute,
 ) -> Operator:
     """Declare an operator and return it; ``inputs`` are names separated by spaces."""
-    operator = Operator(name, domain, tuple(inputs.split()), attributes, infer, evaluate, traits)
+    parsed = parse(body, name) if body else None
+    named = tuple(inputs.split())
+    operator = Operator(name, domain, named, attributes, infer, evaluate, traits, parsed, torch)
     OPERATORS[domain, name] = operator
     return operator
 

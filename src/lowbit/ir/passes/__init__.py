@@ -1,6 +1,7 @@
 """Passes: one rewrite per file, each with a contract, verified after it ran."""
 
 from lowbit.ir.passes.decode_layers import decode_layers, has_affine_layers
+from lowbit.ir.passes.expand import Supports, expand, expansion
 from lowbit.ir.passes.fold_batchnorm import fold_batchnorm, is_convolution
 from lowbit.ir.passes.fold_constants import fold_constants
 from lowbit.ir.passes.fold_pads import fold_pads
@@ -27,7 +28,10 @@ __all__ = [
     "NORMAL_FORM",
     "Pass",
     "PassResult",
+    "Supports",
     "decode_layers",
+    "expand",
+    "expansion",
     "fold_batchnorm",
     "fold_constants",
     "fold_pads",
