@@ -117,7 +117,25 @@ def unknown_calls(calls: fx.Graph, model: nn.Module) -> list[str]:
 
 
 def _writer(module: nn.Module) -> "Write | None":
-    return next((write for kind, write in _MODULES.items() if isinstance(module, kind)), None)
+    return next((write for kind, write in _MODULES.items() if isinstance(module, kind)), None) or _declared(
+        module
+    )
+
+
+def _declared(module: nn.Module) -> "Write | None":
+    """Return what writes a module that an operator names as its own: with the module's constants."""
+    operator = functions.declared(type(module).__name__)
+    if operator is None or type(module) is not getattr(nn, operator.torch, None):
+        return None
+    constants = set(getattr(module, "__constants__", ())) - {"inplace"}
+    if not constants <= operator.attributes.keys():
+        return None
+
+    def write(emission: Emission, module: nn.Module, name: str, source: str) -> str:
+        attributes = {key: getattr(module, key) for key in sorted(constants)}
+        return emission.add(f"{operator.domain}.{operator.name}".lstrip("."), name, source, **attributes)
+
+    return write
 
 
 def _float_linear(emission: Emission, module: nn.Linear, name: str, source: str) -> str:
@@ -311,7 +329,6 @@ _MODULES: dict[type[nn.Module] | tuple[type[nn.Module], ...], Write] = {
     ),
     nn.Softplus: _softplus,
     nn.SiLU: _silu,
-    nn.Hardswish: _plain("HardSwish"),
     Tabulated: lambda emission, module, name, source: emission.add(module.name.capitalize(), name, source),
     nn.ReLU: _plain("Relu"),
     nn.Tanh: _plain("Tanh"),

@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor, fx, nn
 
 from lowbit.errors import UnsupportedError
+from lowbit.ir import OPERATORS, Operator
 from lowbit.nn.ranges import gives_length
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ _MODULES: dict[str, Callable[..., nn.Module]] = {
     "hardtanh": nn.Hardtanh,
     "leaky_relu": nn.LeakyReLU,
     "elu": nn.ELU,
-    "hardswish": nn.Hardswish,
     "hardsigmoid": nn.Hardsigmoid,
     "silu": nn.SiLU,
     "softplus": nn.Softplus,
@@ -74,7 +74,14 @@ def is_known(call: fx.Node) -> bool:
         or gives_length(call)
         or _is_arithmetic_of_lengths(call)
         or name in (*_MODULES, *_IDENTITIES, *_ARITHMETIC, *_OTHERS)
+        or declared(name) is not None
     )
+
+
+def declared(name: str) -> Operator | None:
+    """Return the operator that names a class of torch.nn, or its function in small letters, as its own."""
+    named = (operator for operator in OPERATORS.values() if operator.torch)
+    return next((operator for operator in named if name in (operator.torch, operator.torch.lower())), None)
 
 
 def write(emission: "Emission", call: fx.Node, names: Names) -> str | None:
@@ -95,7 +102,10 @@ def write(emission: "Emission", call: fx.Node, names: Names) -> str | None:
     source = names[sources[0]]
     if name in _IDENTITIES:
         return source
-    if name in _MODULES:
+    known = declared(name)
+    if known is not None and not hasattr(nn, known.torch) and len(call.args) == 1 and not call.kwargs:
+        return emission.add(known.name, call.name, source)
+    if name in _MODULES or known is not None:
         return emission.write_module(_as_module(call), call.name, source)
     if name in _ARITHMETIC:
         return _arithmetic(emission, call, names, _ARITHMETIC[name])
@@ -121,8 +131,10 @@ def _as_module(call: fx.Node) -> nn.Module:
     plain = [value for value in call.args[1:] if not isinstance(value, fx.Node)]
     if len(plain) < len(call.args) - 1 or any(isinstance(value, fx.Node) for value in named.values()):
         raise _refused(call, "numbers beside the tensor")
+    known = declared(name_of(call))
+    kind = _MODULES[name_of(call)] if known is None else getattr(nn, known.torch, nn.Identity)
     try:
-        return _MODULES[name_of(call)](*plain, **named)
+        return kind(*plain, **named)
     except TypeError as error:
         raise _refused(call, "the arguments of torch.nn's module") from error
 

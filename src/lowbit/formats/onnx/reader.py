@@ -22,7 +22,6 @@ own folder only.
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from functools import cache
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -30,6 +29,7 @@ import numpy as np
 from lowbit.budget import check_budget
 from lowbit.errors import LowbitError, ModelFormatError, NumericError, TooLargeError, UnsupportedError
 from lowbit.formats.batch import BATCH, open_batch
+from lowbit.formats.onnx.composites import composite_of
 from lowbit.formats.onnx.constants import constant_of, fill_of
 from lowbit.formats.onnx.functions import DOMAIN, DOMAIN_VERSION, functions, is_ours
 from lowbit.formats.onnx.lowbit_nodes import LowbitNode, input_encodings, read_lowbit_node
@@ -363,7 +363,9 @@ class _Reader:
     def _lowbit(self, proto: "NodeProto", attributes: Mapping[str, object]) -> None:
         for name in filter(None, proto.input):
             self._require_known(name)
-        kind = functions().get(proto.op_type)
+        kind, composite = functions().get(proto.op_type), composite_of(proto.op_type)
+        if composite is not None:
+            return self.add(proto, composite.name, list(proto.input), plain(attributes), composite.domain)
         if kind is None:
             raise UnsupportedError("unknown low-bit operator", found=proto.op_type, remedy="Update lowbit.")
         translated: LowbitNode = read_lowbit_node(kind, proto, attributes, self.constants, self.result.values)
@@ -430,7 +432,8 @@ def _check_model(model: "ModelProto") -> None:
             "too many nodes", expected=f"at most {MAX_NODES}", found=str(len(model.graph.node))
         )
     for function in model.functions:
-        if function.domain != DOMAIN or not is_ours(function.name):
+        ours = is_ours(function.name) or composite_of(function.name) is not None
+        if function.domain != DOMAIN or not ours:
             raise UnsupportedError(
                 "functions in a file are not run",
                 where=f"function {function.domain}.{function.name}",
@@ -441,7 +444,8 @@ def _check_model(model: "ModelProto") -> None:
 
 def _check_operators(nodes: "list[NodeProto]") -> None:
     """Refuse a network with operators that nothing reads, all of them at once."""
-    unknown = [node for node in nodes if (_domain(node), node.op_type) not in _known()]
+    known = _known()
+    unknown = [node for node in nodes if (_domain(node), node.op_type) not in known]
     if not unknown:
         return
     counts = Counter(f"{_domain(node)}.{node.op_type}".lstrip(".") for node in unknown)
@@ -459,11 +463,11 @@ def _domain(node: "NodeProto") -> str:
     return "" if node.domain in _STANDARD else node.domain
 
 
-@cache
 def _known() -> set[tuple[str, str]]:
     """Return the operators that are read, worked out or dropped, by domain."""
     standard = {("", name) for name in (*REWRITES, *FOLDED)}
-    return OPERATORS.keys() | standard | {(DOMAIN, name) for name in functions()}
+    composites = {(DOMAIN, operator.name) for operator in OPERATORS.values() if operator.body}
+    return OPERATORS.keys() | standard | composites | {(DOMAIN, name) for name in functions()}
 
 
 def _opset(model: "ModelProto") -> int:

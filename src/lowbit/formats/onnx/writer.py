@@ -17,6 +17,7 @@ import numpy as np
 from lowbit.blockers import Blocker, blocker_of, grouped, listed, remedies
 from lowbit.errors import GraphError, LowbitError, TooLargeError, UnsupportedError
 from lowbit.formats.onnx.bodies import PARTS
+from lowbit.formats.onnx.composites import all_needed, function_of, needs_function
 from lowbit.formats.onnx.fixed_point import code_type, format_field, require_exact
 from lowbit.formats.onnx.functions import (
     CODED_ACTIVATIONS,
@@ -32,7 +33,7 @@ from lowbit.formats.onnx.functions import (
     part,
 )
 from lowbit.formats.powers import pack_halves
-from lowbit.ir import Graph, Node, Value, verify
+from lowbit.ir import Graph, Node, Operator, Value, operator_of, verify
 from lowbit.ir.activations import apply_activation
 from lowbit.ir.deployed import deployed_layer, row_length
 from lowbit.ir.graph import DTYPES, Array, Attribute
@@ -93,6 +94,7 @@ class _Writer:
         self.graph = graph
         self.tensors: dict[str, TensorProto] = {}
         self.used: dict[str, Function] = {}
+        self.composites: dict[str, Operator] = {}
         self.names: dict[tuple[str, str], str] = {}
 
     def model(self) -> "ModelProto":
@@ -113,7 +115,7 @@ class _Writer:
             value_info=[self._info(name) for name in computed],
         )
         opsets = [make.make_opsetid("", OPSET)]
-        opsets += [make.make_opsetid(DOMAIN, DOMAIN_VERSION)] if self.used else []
+        opsets += [make.make_opsetid(DOMAIN, DOMAIN_VERSION)] if self.used or self.composites else []
         model = make.make_model(
             onnx_graph,
             functions=self._functions(),
@@ -162,7 +164,9 @@ class _Writer:
     def _functions(self) -> list["FunctionProto"]:
         called = {name for kind in self.used.values() for name in kind.parts}
         parts = [part(name) for name in PARTS if name in called]  # a part stands behind those it calls
-        return parts + [self.used[name].to_proto() for name in sorted(self.used)]
+        made = all_needed([self.composites[name] for name in sorted(self.composites)])
+        kinds = [self.used[name].to_proto() for name in sorted(self.used)]
+        return [*parts, *kinds, *(function_of(operator) for operator in made)]
 
     def _metadata(self) -> Iterable[tuple[str, str]]:
         yield from self.graph.metadata.items()
@@ -181,6 +185,9 @@ class _Writer:
         encodings = [self.graph.value(name).encoding for name in (*node.inputs, *node.outputs) if name]
         if node.op == "GlobalMaxPool" and encodings[0] is not None:
             node = self._as_window(node)
+        operator = operator_of(node)
+        if needs_function(operator) and not any(encodings):
+            return self._composite(node, operator)
         carried = node.op in CARRIED or (node.op == "MaxPool" and isinstance(encodings[0], Affine))
         if node.domain == DOMAIN or (any(encodings) and not carried):
             return self._lowbit_node(node)
@@ -191,6 +198,12 @@ class _Writer:
         for name in filter(None, node.inputs):
             self._constant(self.graph.value(name))
         return _make_node(node, node.op, node.inputs, node.attributes, "")
+
+    def _composite(self, node: Node, operator: Operator) -> "NodeProto":
+        self.composites[operator.name] = operator
+        for name in node.inputs:
+            self._constant(self.graph.value(name))
+        return _make_node(node, node.op, node.inputs, node.attributes, DOMAIN)
 
     def _as_window(self, node: Node) -> Node:
         """Return the pool of a whole map of codes as one whose window is the map."""

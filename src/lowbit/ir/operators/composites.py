@@ -15,8 +15,9 @@ from itertools import count
 
 import numpy as np
 
+from lowbit.errors import GraphError
 from lowbit.ir.graph import Array, Attribute, Graph, Node, Value
-from lowbit.ir.operators.body import Operand, Own
+from lowbit.ir.operators.body import Operand, Own, Writer
 from lowbit.ir.operators.registry import (
     OPERATORS,
     Call,
@@ -94,7 +95,7 @@ def steps_of(call: Call) -> list[Node]:
 
 
 def arguments(
-    operator: Operator, inputs: Sequence[Operand], named: Mapping[str, Operand | Own]
+    writer: Writer, operator: Operator, inputs: Sequence[Operand], named: Mapping[str, Operand | Own]
 ) -> tuple[list[Operand], dict[str, float | Own]]:
     """Return the inputs in order, "" where one is absent, and the attributes of a step of a body."""
     names = [name.rstrip("?*") for name in operator.inputs]
@@ -102,9 +103,10 @@ def arguments(
     attributes: dict[str, float | Own] = {}
     for name, part in named.items():
         if name in names:
-            ordered[names.index(name)] = part if isinstance(part, str | float) else part.name
+            ordered[names.index(name)] = writer.attribute(part.name) if isinstance(part, Own) else part
         elif isinstance(part, str):
-            raise TypeError(f"{operator.name} takes no value as {name}")
+            facts = {"expected": "a number, or an attribute of its own", "found": part}
+            raise GraphError(f"the attribute {name} of a step is a value", where=operator.name, **facts)
         else:
             attributes[name] = part
     while ordered and ordered[-1] == "":
@@ -125,7 +127,7 @@ class _GraphWriter:
     def node(self, op: str, inputs: Sequence[Operand], named: Mapping[str, Operand | Own]) -> str:
         domain, _, short = op.rpartition(".")
         operator = operator_of(Node(short, (), (), {}, "", domain), self.call.where)
-        ordered, attributes = arguments(operator, inputs, named)
+        ordered, attributes = arguments(self, operator, inputs, named)
         names = tuple(part if isinstance(part, str) else self._constant(part) for part in ordered)
         output = self._fresh(short.lower())
         known = {key: self._setting(operator, key, part) for key, part in attributes.items()}

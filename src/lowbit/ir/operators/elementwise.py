@@ -186,9 +186,9 @@ _register_binary("Div", np.divide)
 _register_activation("Relu", "relu", Trait.HOMOGENEOUS)
 _register_activation("Tanh", "tanh")
 _register_activation("Sigmoid", "sigmoid")
-_register_function("Abs", lambda _, x: np.abs(x), Trait.HOMOGENEOUS)
-_register_function("Exp", lambda _, x: np.exp(x), Trait.MONOTONE)
-_register_function("Log", lambda _, x: np.log(x))
+_register_function("Abs", lambda _, x: np.abs(x), Trait.HOMOGENEOUS, torch="abs")
+_register_function("Exp", lambda _, x: np.exp(x), Trait.MONOTONE, torch="exp")
+_register_function("Log", lambda _, x: np.log(x), torch="log")
 _register_function(
     "Elu", _elu, Trait.MONOTONE, body="alpha * Elu(Clip(X, max=0), alpha=1) + Relu(X)", alpha=1.0
 )

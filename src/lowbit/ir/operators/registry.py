@@ -128,7 +128,8 @@ class Operator:
             definition of the operator; every backend is compared with it.
         traits: what it is like.
         body: what the operator is made of, where it is made of others (`lowbit.ir.operators.composites`).
-        torch: the class of ``torch.nn`` that is this operator, its constants being the attributes.
+        torch: the class of ``torch.nn`` that is this operator, its constants being the attributes, or a
+            function of torch, in small letters.
     """
 
     name: str

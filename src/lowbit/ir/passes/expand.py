@@ -2,9 +2,9 @@
 
     HardSwish(x)  ->  x * Clip(1/6 * x + 1/2, 0, 1)
 
-A back end says of a node whether it runs it. Every other node that has a body, in
-`lowbit.ir.operators.composites`, gives way to the body's steps, and so on. What has neither stays, for the back
-end to refuse by name. Operators on codes stay: a body is for floats.
+A back end says of a node whether it runs it. Every other node that has a body gives way to the body's steps
+(`lowbit.ir.operators.composites`), and so on. What has neither stays, for the back end to refuse by name.
+Operators on codes stay: a body is for floats.
 """
 
 from collections.abc import Callable
