@@ -22,13 +22,13 @@ from lowbit import api
 from lowbit.data import load
 from lowbit.ir.reference import evaluate
 from lowbit.provenance import provenance
-from lowbit.quantization.powers import power_of_two_encoding
 from lowbit.rtl.elements import ELEMENTS
 from lowbit.rtl.elements.hardware.vector import VectorArray, VectorCore
 from lowbit.rtl.elements.vector import VectorPlan
 from lowbit.rtl.gates import to_bits, to_gates
 from lowbit.rtl.synthesize import synthesize
 from lowbit.rtl.verilog import to_verilog
+from lowbit.schemes.power_of_two.fit import power_of_two_encoding
 
 PUBLISHED = {
     "source": "Chen et al. 2021, n-BQ-NN, ZCU102",

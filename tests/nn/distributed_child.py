@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import distributed
 
-from lowbit.nn.affine import AffineInput
-from lowbit.nn.learned_basis import LearnedBasisInput
+from lowbit.schemes.affine.train import AffineInput
+from lowbit.schemes.learned_basis.train import LearnedBasisInput
 from tests.nn.distributed_samples import batches
 
 

@@ -10,12 +10,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn  # noqa: E
 from lowbit.engine import Program  # noqa: E402
 from lowbit.errors import NumericError  # noqa: E402
 from lowbit.nn import Conv2d, LayerPlan, Linear, Plan, clamp_latents, prepare, to_graph  # noqa: E402
-from lowbit.nn.affine import AffineInput, AffineWeight  # noqa: E402
-from lowbit.nn.binary import BinaryInput, BinaryWeight  # noqa: E402
-from lowbit.nn.gradients import signs  # noqa: E402
-from lowbit.nn.learned_basis import LearnedBasisInput, LearnedBasisWeight  # noqa: E402
-from lowbit.nn.power_of_two import PowerOfTwoWeight  # noqa: E402
-from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer  # noqa: E402
+from lowbit.schemes.affine.train import AffineInput, AffineWeight  # noqa: E402
+from lowbit.schemes.binary.train import BinaryInput, BinaryWeight  # noqa: E402
+from lowbit.schemes.learned_basis.train import LearnedBasisInput, LearnedBasisWeight  # noqa: E402
+from lowbit.schemes.power_of_two.train import PowerOfTwoWeight  # noqa: E402
+from lowbit.schemes.training.gradients import signs  # noqa: E402
+from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer  # noqa: E402
 
 WEIGHTS = (
     *(f"affine:{bits}" for bits in (2, 4, 8)),

@@ -12,10 +12,10 @@ from lowbit.nn import (  # noqa: E402
     Conv2d,
     Linear,
     clamp_latents,
-    gradients,
     set_progress,
 )
-from lowbit.nn.binary import BinaryInput, BinaryWeight  # noqa: E402
+from lowbit.schemes.binary.train import BinaryInput, BinaryWeight  # noqa: E402
+from lowbit.schemes.training import gradients  # noqa: E402
 
 VALUES = (-2.0, -1.5, -1.0, -0.5, -1e-30, -0.0, 0.0, 1e-30, 0.25, 1.0, 3.0)
 

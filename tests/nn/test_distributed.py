@@ -10,8 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 load_file = pytest.importorskip("safetensors.torch").load_file
 
-from lowbit.nn.affine import AffineInput  # noqa: E402
-from lowbit.nn.learned_basis import LearnedBasisInput  # noqa: E402
+from lowbit.schemes.affine.train import AffineInput  # noqa: E402
+from lowbit.schemes.learned_basis.train import LearnedBasisInput  # noqa: E402
 from tests.nn.distributed_samples import batches  # noqa: E402
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ from torch import nn  # noqa: E402
 from lowbit.errors import PlanError, UnsupportedError  # noqa: E402
 from lowbit.ir import evaluate  # noqa: E402
 from lowbit.nn import LayerPlan, LearnedSeparableTransform, Linear, Network, Plan, prepare, to_graph  # noqa: E402
-from lowbit.nn.fixed_point import on_grid  # noqa: E402
 from lowbit.quantization import to_fixed_point  # noqa: E402
 from lowbit.schemes import FixedPoint  # noqa: E402
+from lowbit.schemes.fixed_point.train import on_grid  # noqa: E402
 from lowbit.zoo import NETWORKS  # noqa: E402
 
 

@@ -10,10 +10,11 @@ from torch import nn  # noqa: E402
 
 from lowbit.errors import NumericError, PlanError  # noqa: E402
 from lowbit.nn import Conv2d, Linear, clamp_latents, set_progress, to_graph  # noqa: E402
-from lowbit.nn.affine import AffineInput, AffineWeight, PixelInput  # noqa: E402
-from lowbit.nn.learned_basis import LearnedBasisInput, LearnedBasisWeight  # noqa: E402
-from lowbit.nn.power_of_two import PowerOfTwoWeight  # noqa: E402
 from lowbit.schemes import Affine, check_scheme, rank_encode  # noqa: E402
+from lowbit.schemes.affine.train import AffineInput, AffineWeight  # noqa: E402
+from lowbit.schemes.learned_basis.train import LearnedBasisInput, LearnedBasisWeight  # noqa: E402
+from lowbit.schemes.pixels.train import PixelInput  # noqa: E402
+from lowbit.schemes.power_of_two.train import PowerOfTwoWeight  # noqa: E402
 from tests.nn.test_export import codes_of, graphs_of, logits_of, torch_codes, trained_like  # noqa: E402
 
 WEIGHTS = ("binary", "ternary", "lq:1", "lq:2", "lq:3:offset", "lq:4", "pow2:4", "affine:3", "affine:7")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from lowbit.calibrate import Histogram
-from lowbit.quantization import qem
 from lowbit.quantization.activations import encode_activation
 from lowbit.quantization.plan import Plan
 from lowbit.schemes import ACTIVATION_BOUND, LearnedBasis, check_scheme
+from lowbit.schemes.fitting import qem
 
 
 def encoded(values, targets=None, **settings):

@@ -7,9 +7,10 @@ import pytest
 
 from lowbit.errors import NumericError
 from lowbit.quantization.plan import Plan
-from lowbit.quantization.restore import Problem
-from lowbit.quantization.weights import OFFSET_STEPS, check_weights, nearest, restored
+from lowbit.quantization.weights import check_weights, nearest, restored
 from lowbit.schemes import Affine, LearnedBasis, check_scheme
+from lowbit.schemes.fitting.restore import Problem
+from lowbit.schemes.learned_basis.fit import OFFSET_STEPS
 
 
 def lq(bits, **settings):

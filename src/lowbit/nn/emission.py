@@ -18,10 +18,11 @@ from lowbit.ir import Graph, Node, infer
 from lowbit.ir.graph import Attribute
 from lowbit.ir.infer import infer_node
 from lowbit.nn import functions
-from lowbit.nn.fixed_point import FixedPointInput, FixedPointWeight, Tabulated
+from lowbit.nn.fixed_point import Tabulated
 from lowbit.nn.layers import Conv2d, Layer, Linear, input_encoding
 from lowbit.quantization.node import add_encoder, low_bit_node
 from lowbit.schemes import FixedPoint
+from lowbit.schemes.fixed_point.train import FixedPointInput, FixedPointWeight
 
 Names = functions.Names
 

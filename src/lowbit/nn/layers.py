@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lowbit.errors import PlanError, UnsupportedError
-from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer, integers_and_scale
 from lowbit.nn.quantizers import input_quantizer, weight_quantizer
 from lowbit.nn.specification import FLOAT, Specification, specification
 from lowbit.quantization.node import with_integer_bias
 from lowbit.schemes import Affine, Encoding, FixedPoint
+from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer, integers_and_scale
 
 Text = str | Specification
 

@@ -11,13 +11,14 @@ from torch import fx, nn
 
 from lowbit.errors import LowbitError, PlanError, UnsupportedError
 from lowbit.nn.emission import unknown_calls
-from lowbit.nn.fixed_point import FixedPointInput, Tabulated
+from lowbit.nn.fixed_point import Tabulated
 from lowbit.nn.layers import Conv2d, Layer, Linear
 from lowbit.nn.plan import LayerPlan, Plan
 from lowbit.nn.ranges import ANYTHING, Interval
 from lowbit.nn.signs import device_of, functions_before_signs
 from lowbit.nn.specification import specification
 from lowbit.nn.trace import trace
+from lowbit.schemes.fixed_point.train import FixedPointInput
 
 Plans = Mapping[str, LayerPlan]
 

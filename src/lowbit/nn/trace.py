@@ -5,7 +5,7 @@ from torch import fx, nn
 from lowbit.errors import UnsupportedError
 from lowbit.nn.fixed_point import Tabulated
 from lowbit.nn.layers import Conv2d, Linear
-from lowbit.nn.quantizer import Quantizer
+from lowbit.schemes.training.quantizer import Quantizer
 
 
 class _Tracer(fx.Tracer):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lowbit.nn.layers import Conv2d, Linear
-from lowbit.nn.quantizer import Quantizer
+from lowbit.schemes.training.quantizer import Quantizer
 
 LEAST_SLOPE = 1e-3
 """Of a PReLU: it stays increasing, so that it folds into thresholds."""

@@ -15,8 +15,8 @@ from lowbit.ir import Graph, Node, Trait, Value, has
 from lowbit.ir.activations import preimage_thresholds
 from lowbit.ir.layers import is_low_bit, rounds
 from lowbit.ir.passes import Pass
-from lowbit.quantization.affine import encoding_of_range
 from lowbit.schemes import Affine
+from lowbit.schemes.affine.fit import encoding_of_range
 
 Absorb = Callable[[Graph, Node, Node], bool]
 Chosen = Callable[[Graph, Node | None], bool]

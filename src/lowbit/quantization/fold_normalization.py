@@ -18,8 +18,7 @@ from lowbit.ir.passes import Pass
 from lowbit.ir.passes.channel_affine import ChannelAffine, channel_affine
 from lowbit.planes import pack, unpack
 from lowbit.quantization.fold import compares
-from lowbit.quantization.weights import of_integers
-from lowbit.schemes import LearnedBasis, PowerOfTwo
+from lowbit.schemes import LearnedBasis, PowerOfTwo, of_integers
 
 Array = npt.NDArray[np.float64]
 

@@ -11,7 +11,6 @@ from lowbit.ir import Graph, Node, Value
 from lowbit.ir.deployed import INT32_MAX, accumulator_bound, require_int32
 from lowbit.ir.graph import Attribute
 from lowbit.planes import pack
-from lowbit.quantization.weights import CodedWeights
 from lowbit.schemes import (
     Affine,
     Encoding,
@@ -21,6 +20,7 @@ from lowbit.schemes import (
     largest_float32_below,
     table_decode,
 )
+from lowbit.schemes.coded import CodedWeights
 
 Array = npt.NDArray[np.float64]
 
@@ -143,9 +143,10 @@ def _require_finite(bias: Array, where: str) -> None:
         )
 
 
-def _per_output(encoding: Affine | LearnedBasis, outputs: int) -> LearnedBasis:
+def _per_output(encoding: Encoding, outputs: int) -> LearnedBasis:
     """Return the encoding as a learned basis with a row per output."""
-    basis = encoding.to_learned_basis() if isinstance(encoding, Affine) else encoding
+    basis = encoding.as_basis()
+    assert basis is not None
     repeats = outputs // basis.channels
     return LearnedBasis(
         np.repeat(basis.basis, repeats, axis=0),

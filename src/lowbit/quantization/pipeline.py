@@ -38,11 +38,11 @@ from lowbit.quantization.measure import ErrorSums
 from lowbit.quantization.node import add_encoder, low_bit_node
 from lowbit.quantization.plan import Plan
 from lowbit.quantization.report import LayerReport, Report
-from lowbit.quantization.restore import Problem
 from lowbit.quantization.rows import Rows
 from lowbit.quantization.stream import Stream
 from lowbit.quantization.weights import CodedWeights, check_weights, joined, nearest, restored
-from lowbit.schemes import Affine, LearnedBasis
+from lowbit.schemes import Affine, Encoding
+from lowbit.schemes.fitting import Problem
 
 Array = npt.NDArray[np.float64]
 Samples = npt.NDArray[np.float32]
@@ -187,7 +187,7 @@ class _Work:
             self._encoded[key] = self._add_encoder(layer, encoding)
         return self._encoded[key]
 
-    def _input_encoding(self, source: str, plan: Plan) -> LearnedBasis | Affine:
+    def _input_encoding(self, source: str, plan: Plan) -> Encoding:
         producer = self._float.producer(source)
         if producer and producer.op in _FIXED and _is_int8(plan):
             scale, zero_point = _FIXED[producer.op]
@@ -255,7 +255,7 @@ class _Work:
             error.add(*(rows.outputs(values[mask], positions) for values in (exact, low)))
         return error.relative()
 
-    def _add_encoder(self, layer: Node, encoding: LearnedBasis | Affine) -> str:
+    def _add_encoder(self, layer: Node, encoding: Encoding) -> str:
         """Insert `Encode` before a layer and return the name of the codes."""
         graph, thresholds = self._low, encoding.thresholds()[0]
         node = add_encoder(graph, layer.inputs[0], encoding, thresholds, f"{layer.name}/encode")

@@ -1,4 +1,4 @@
-"""Schemes: how reals become codes. One file per scheme, one protocol, one conformance check."""
+"""Schemes: how reals become codes. A folder and a row per scheme, one protocol, one conformance check."""
 
 from typing import Any
 
@@ -22,10 +22,10 @@ from lowbit.schemes.learned_basis import (
     snap_weights,
 )
 from lowbit.schemes.power_of_two import PowerOfTwo
+from lowbit.schemes.registry import REGISTRY
 
-SCHEMES: dict[str, type[Encoding]] = {
-    scheme.scheme: scheme for scheme in (Affine, FixedPoint, LearnedBasis, PowerOfTwo)
-}
+SCHEMES: dict[str, type[Encoding]] = {row.name: row.encoding for row in REGISTRY.values() if row.encoding}
+"""The classes of encodings by scheme."""
 
 
 def encoding_from_dict(fields: Any) -> Encoding:

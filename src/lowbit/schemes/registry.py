@@ -6,14 +6,23 @@ A row is all that plans, recipes and commands know of a scheme. A text names it 
     fixed:6.7:floor            name, bits before and behind the point, options
     binary                     name alone
 
-see `lowbit.schemes.specification`.
+see `lowbit.schemes.specification`. The row also names the scheme's folder: how it is fitted (``fit``) and
+trained (``train``, which needs torch) is imported when somebody asks.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
-from lowbit.schemes import fixed_point, power_of_two
+from lowbit.schemes.affine import Affine
+from lowbit.schemes.encoding import Encoding
+from lowbit.schemes.fixed_point import MOST_BITS, FixedPoint
+from lowbit.schemes.learned_basis import LearnedBasis
+from lowbit.schemes.power_of_two import PowerOfTwo
+
+if TYPE_CHECKING:
+    from lowbit.schemes.fitting import Fit
 
 FLOAT_BITS = 32
 
@@ -30,6 +39,8 @@ class Scheme:
         parameter: what follows the name: `bits`, `format` (bits before and behind the point) or nothing.
         weights: bits that weights may have; None where weights cannot have the scheme.
         activations: of the inputs of layers, likewise.
+        folder: of its modules, in `lowbit.schemes`; none where there is nothing to fit or train.
+        encoding: the class of its encodings; None where they are of another scheme's.
         options: words that may follow; one that ends in `=` takes a number.
         aliases: words that stand for a specification of this scheme.
     """
@@ -38,6 +49,8 @@ class Scheme:
     parameter: Literal["", "bits", "format"]
     weights: Bits | None
     activations: Bits | None
+    folder: str = ""
+    encoding: type[Encoding] | None = None
     options: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,21 +60,26 @@ class Scheme:
         ranges = [found for found in (self.weights, self.activations) if found]
         return min(low for low, _ in ranges), max(high for _, high in ranges)
 
+    @property
+    def fit(self) -> "Fit":
+        """How its encodings are fitted to tensors after training."""
+        found: Fit = import_module(f"lowbit.schemes.{self.folder}.fit").FIT
+        return found
+
+    @property
+    def train(self) -> Any:
+        """The module of its trainable quantizers: functions `weights` and `inputs`, as far as it has them."""
+        return import_module(f"lowbit.schemes.{self.folder}.train")
+
 
 _ROWS = (
     Scheme("float", "", (FLOAT_BITS, FLOAT_BITS), (FLOAT_BITS, FLOAT_BITS)),
-    Scheme("binary", "", (1, 1), (1, 1)),
-    Scheme("lq", "bits", (1, 4), (1, 4), ("offset",)),
-    Scheme(
-        "pow2",
-        "bits",
-        (power_of_two.LEAST_BITS, power_of_two.MOST_BITS),
-        None,
-        aliases={"ternary": "pow2:2"},
-    ),
-    Scheme("affine", "bits", (2, 8), (2, 8), ("group=",)),
-    Scheme("fixed", "format", (2, fixed_point.MOST_BITS), (2, fixed_point.MOST_BITS), ("floor",)),
-    Scheme("pixels", "", None, (8, 8)),
+    Scheme("binary", "", (1, 1), (1, 1), "binary"),
+    Scheme("lq", "bits", (1, 4), (1, 4), "learned_basis", LearnedBasis, ("offset",)),
+    Scheme("pow2", "bits", (2, 4), None, "power_of_two", PowerOfTwo, aliases={"ternary": "pow2:2"}),
+    Scheme("affine", "bits", (2, 8), (2, 8), "affine", Affine, ("group=",)),
+    Scheme("fixed", "format", (2, MOST_BITS), (2, MOST_BITS), "fixed_point", FixedPoint, ("floor",)),
+    Scheme("pixels", "", None, (8, 8), "pixels"),
 )
 
 REGISTRY: dict[str, Scheme] = {row.name: row for row in _ROWS}

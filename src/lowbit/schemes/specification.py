@@ -72,6 +72,11 @@ class Specification:
         written = (f"{name}={value}" if f"{name}=" in row.options else name for name, value in self.options)
         return ":".join([self.scheme, *words[row.parameter], *written])
 
+    @property
+    def row(self) -> Scheme:
+        """The registry's row of the scheme."""
+        return REGISTRY[self.scheme]
+
 
 FLOAT = Specification("float", FLOAT_BITS)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lowbit.engine.signs import sign_convolution
 from lowbit.nn import Conv2d
-from lowbit.nn.binary import BinaryInput, BinaryWeight
+from lowbit.schemes.binary.train import BinaryInput, BinaryWeight
 
 
 def count_signs(module: nn.Module) -> list[str]:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from lowbit.quantization import qem
-from lowbit.quantization.qem import Points, fit
+from lowbit.schemes.fitting import qem
+from lowbit.schemes.fitting.qem import Points, fit
 
 ROWS = arrays.arrays(
     np.float64,

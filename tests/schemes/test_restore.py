@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lowbit.quantization.restore import Problem, descend, feed_back, refit
+from lowbit.schemes.fitting.restore import Problem, descend, feed_back, refit
 
 
 class TwoLevels:

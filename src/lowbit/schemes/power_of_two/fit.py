@@ -3,7 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.schemes import PowerOfTwo
+from lowbit.schemes.fitting import Fit, Settings
+from lowbit.schemes.power_of_two.encoding import PowerOfTwo
+from lowbit.schemes.specification import Specification
 
 Array = npt.NDArray[np.float64]
 
@@ -31,3 +33,16 @@ def power_of_two_encoding(weights: Array, bits: int, importance: Array | None = 
         better = error < best
         best, scale = np.where(better, error, best), np.where(better, share * largest, scale)
     return PowerOfTwo(bits, scale.astype(np.float32))
+
+
+class PowerOfTwoFit(Fit):
+    """Powers of two."""
+
+    def weights(
+        self, weights: Array, form: Specification, settings: Settings, importance: Array | None = None
+    ) -> PowerOfTwo:
+        """Return the encoding of weights, a scale per output."""
+        return power_of_two_encoding(weights, form.bits, importance)
+
+
+FIT = PowerOfTwoFit()

@@ -4,9 +4,9 @@
     dx^/dx = 1 between the ends, else 0;   dx^/ds = q - x / s between them, else the end
     the gradient of s is scaled by 1 / sqrt(n (2^b - 1)),   n weights of an output, or values of a sample
 
-The step is 2^e with e learned (`lowbit.nn.exponent`), so it stays positive. Weights are symmetric, a step per
-output; an activation has one step, and a zero point that its first batch decides. A batch of zeros decides
-nothing. `pixels` are codes of 8 bits as they are.
+The step is 2^e with e learned (`lowbit.schemes.training.exponent`), so it stays positive. Weights are
+symmetric, a step per output; an activation has one step, and a zero point that its first batch decides. A
+batch of zeros decides nothing.
 """
 
 from math import sqrt
@@ -15,12 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowbit.nn.exponent import LearnedScale
-from lowbit.nn.gradients import gradient_scaled, rounded
-from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer
-from lowbit.nn.statistics import largest, summed
-from lowbit.quantization.weights import CodedWeights
-from lowbit.schemes import Affine, Encoding
+from lowbit.schemes.affine.encoding import Affine
+from lowbit.schemes.coded import CodedWeights
+from lowbit.schemes.encoding import Encoding
+from lowbit.schemes.specification import Specification
+from lowbit.schemes.training.exponent import LearnedScale
+from lowbit.schemes.training.gradients import gradient_scaled, rounded
+from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer
+from lowbit.schemes.training.statistics import largest, summed
 
 
 class AffineWeight(LearnedScale, WeightQuantizer):
@@ -123,18 +125,16 @@ def _where(found: Tensor, usual: float) -> Tensor:
     return torch.where(found == 0, usual, found)
 
 
-class PixelInput(InputQuantizer):
-    """Codes of 8 bits as they are: level = code / 255."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return levels; the gradient passes straight through."""
-        return (x.detach() * 255).round().clamp(0, 255) / 255 + (x - x.detach())
-
-    def encoding(self) -> Encoding:
-        """Return the grid of pixels."""
-        return Affine(8, np.full(1, 1 / 255, np.float32), np.zeros(1, np.int32))
-
-
 def _on_grid(x: Tensor, step: Tensor, low: Tensor | int, high: Tensor | int, bits: int, count: int) -> Tensor:
     step = gradient_scaled(step, 1 / sqrt(count * ((1 << bits) - 1)))
     return (step * rounded((x / step).clamp(low, high))).to(x.dtype)  # type: ignore[arg-type]
+
+
+def weights(form: Specification, outputs: int) -> AffineWeight:
+    """Return what quantizes weights of so many outputs."""
+    return AffineWeight(outputs, form.bits)
+
+
+def inputs(form: Specification) -> AffineInput:
+    """Return what quantizes a layer's input."""
+    return AffineInput(form.bits)

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lowbit.quantization.weights import CodedWeights
-from lowbit.schemes import WEIGHT_BOUND, Encoding
+from lowbit.schemes.coded import CodedWeights
+from lowbit.schemes.encoding import Encoding, table_decode
+from lowbit.schemes.learned_basis import WEIGHT_BOUND
 
 Floats32 = npt.NDArray[np.float32]
 
@@ -103,8 +104,7 @@ class InputQuantizer(Quantizer):
 
 def integers_and_scale(coded: CodedWeights, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return the integers of codes, float32 in the shape of `weight`, and their scale, float64 `[o]`."""
-    integers = np.take_along_axis(coded.encoding.integer_levels(), coded.codes.astype(np.intp), axis=1)
-    integers = integers + _weight_offset(coded.encoding)[:, None]
+    integers = table_decode(coded.codes, coded.encoding.whole_levels())
     found = torch.from_numpy(integers.astype(np.float32)).reshape(weight.shape)
     return found.to(weight.device), torch.from_numpy(coded.encoding.integer_scale()).to(weight.device)
 
@@ -135,8 +135,3 @@ def ranks(x: Tensor, steps: Tensor) -> Tensor:
 
 
 FEW_STEPS = 7
-
-
-def _weight_offset(encoding: Encoding) -> npt.NDArray[np.int32]:
-    units = getattr(encoding, "integer_weight_offset", None)
-    return np.zeros(encoding.channels, np.int32) if units is None else units()

@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from lowbit.errors import PlanError
-from lowbit.nn.exponent import LearnedScale
-from lowbit.nn.gradients import gradient_scaled, rounded
-from lowbit.nn.quantizer import WeightQuantizer, ranked_values
-from lowbit.quantization.powers import power_of_two_encoding
-from lowbit.quantization.weights import CodedWeights
-from lowbit.schemes import PowerOfTwo
+from lowbit.schemes.coded import CodedWeights
+from lowbit.schemes.power_of_two.encoding import PowerOfTwo
+from lowbit.schemes.power_of_two.fit import power_of_two_encoding
+from lowbit.schemes.specification import Specification
+from lowbit.schemes.training.exponent import LearnedScale
+from lowbit.schemes.training.gradients import gradient_scaled, rounded
+from lowbit.schemes.training.quantizer import WeightQuantizer, ranked_values
 
 GRADIENTS = ("ste", "blend", "staircase")
 SCALES = ("learned", "power")
@@ -120,3 +121,10 @@ class PowerOfTwoWeight(LearnedScale, WeightQuantizer):
         height = torch.tensor([0, 0.25, 0.5, 1.0], device=weight.device)
         stairs = torch.tensor(STAIRS, device=weight.device)
         return ranked_values(magnitude, stairs, height) * torch.sign(weight)
+
+
+def weights(
+    form: Specification, outputs: int, *, gradient: str = "ste", scale: str = "learned"
+) -> PowerOfTwoWeight:
+    """Return what quantizes weights of so many outputs."""
+    return PowerOfTwoWeight(outputs, form.bits, gradient, scale)

@@ -17,11 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from lowbit.errors import NumericError, PlanError
-from lowbit.nn.quantizer import InputQuantizer, WeightQuantizer, ranked_values, ranks
-from lowbit.nn.statistics import summed
-from lowbit.quantization import qem
-from lowbit.quantization.weights import CodedWeights, snapped_basis
-from lowbit.schemes import ACTIVATION_BOUND, Encoding, LearnedBasis, snap
+from lowbit.schemes.coded import CodedWeights
+from lowbit.schemes.encoding import Encoding
+from lowbit.schemes.fitting import qem
+from lowbit.schemes.learned_basis.encoding import ACTIVATION_BOUND, LearnedBasis, snap
+from lowbit.schemes.learned_basis.fit import snapped_basis
+from lowbit.schemes.specification import Specification
+from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer, ranked_values, ranks
+from lowbit.schemes.training.statistics import summed
 
 UPDATES = ("qem", "exact")
 
@@ -257,3 +260,13 @@ def _midpoints(levels: Tensor) -> Tensor:
 
 def _all(values: Tensor, shared: bool) -> Tensor:
     return summed(values) if shared else values
+
+
+def weights(form: Specification, outputs: int, *, gradient: str = "qem") -> LearnedBasisWeight:
+    """Return what quantizes weights of so many outputs; `gradient` is how their basis is learned."""
+    return LearnedBasisWeight(outputs, form.bits, form.offset, gradient)
+
+
+def inputs(form: Specification, *, gradient: str = "qem") -> LearnedBasisInput:
+    """Return what quantizes a layer's input; `gradient` is how its basis is learned."""
+    return LearnedBasisInput(form.bits, form.offset, gradient)

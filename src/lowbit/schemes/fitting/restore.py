@@ -23,21 +23,16 @@ quantized: Li et al., GPTAQ (2025); coordinate descent: Behdin et al., QuantEase
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.schemes.fitting.grids import Grid
+
 Array = npt.NDArray[np.float64]
 RIDGE = 1e-9
+SWEEPS = 3  # of coordinate descent, between two fits of a grid
 BLOCK = 32  # columns that are worked on before the others hear of it: turns most work into matrix products
-
-
-class Grid(Protocol):
-    """The values that the weights of each output may take."""
-
-    def nearest(self, values: Array) -> Array:
-        """Return the grid value nearest to every entry of `values [o]`, one per output."""
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ class LearnedBasis(EncodingBase):
         factors = np.maximum(np.broadcast_to(np.asarray(factor, np.float64), rows), SMALLEST / unit)
         if self.snapped:
             units = old.offset / unit
-            whole = np.rint(units)  # of weights: float32 must leave it whole
+            whole = np.rint(units) + 0.0  # of weights: float32 must leave it whole; never a negative zero
             units = np.where(np.abs(units - whole) > _ROUNDING * np.maximum(np.abs(whole), 1), units, whole)
             return of_integers(unit * factors, old.multipliers, units)
         basis = (old.basis * factors[:, None]).astype(np.float32)
@@ -178,7 +178,7 @@ class LearnedBasis(EncodingBase):
         """Return codes of opposite signs, and opposite offsets."""
         codes, old = codes.copy(), self._repeated(len(rows))
         codes[rows] ^= codes.dtype.type((1 << self.bits) - 1)
-        return replace(old, offset=np.where(rows, -old.offset, old.offset)), codes
+        return replace(old, offset=np.where(rows, 0 - old.offset, old.offset)), codes
 
     def silent(self, codes: Codes, rows: Rows) -> tuple[Self, Codes]:
         """Return rows of integers 1, 1, 2, 4, … next to nothing, and the code that makes them zero.

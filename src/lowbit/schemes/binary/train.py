@@ -8,7 +8,7 @@
 The scale is a constant to the gradient, unless it is learned: s = 1 at first, so that sums of n signs spread
 as one does, and a classifier begins with logits of that size whatever it reads. A scale of zero, of an output
 whose weights are zero, is 1 / sqrt n to the gradient, so that they leave it. Standardized weights (the rules
-`ede` and `recu` of `lowbit.nn.gradients`) have the gradient of the standardization too:
+`ede` and `recu` of `lowbit.schemes.training.gradients`) have the gradient of the standardization too:
 
     dL/dw = (G - mean G - z mean(G z)) / deviation,   G = dL/dz
 """
@@ -20,10 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from lowbit.errors import PlanError
-from lowbit.nn import gradients
-from lowbit.nn.quantizer import Floats32, InputQuantizer, WeightQuantizer
-from lowbit.quantization.weights import CodedWeights
-from lowbit.schemes import Encoding, LearnedBasis
+from lowbit.schemes.binary.encoding import THRESHOLD
+from lowbit.schemes.binary.encoding import signs as signs_of
+from lowbit.schemes.coded import CodedWeights
+from lowbit.schemes.encoding import SMALLEST, Encoding, Floats32
+from lowbit.schemes.specification import Specification
+from lowbit.schemes.training import gradients
+from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer
 
 STANDARDIZING = ("ede", "recu")
 """The rules for standardized weights."""
@@ -31,7 +34,6 @@ STANDARDIZING = ("ede", "recu")
 SCALES = ("mean", "one", "learned")
 
 _EPSILON = 1e-5
-_SMALLEST = 1e-30
 
 
 class BinaryWeight(WeightQuantizer):
@@ -39,7 +41,7 @@ class BinaryWeight(WeightQuantizer):
 
     Args:
         outputs: how many.
-        gradient: a rule of `lowbit.nn.gradients`.
+        gradient: a rule of `lowbit.schemes.training.gradients`.
         scale: `mean` (of magnitudes), `one`, or `learned`.
     """
 
@@ -64,16 +66,14 @@ class BinaryWeight(WeightQuantizer):
     def coded(self, weight: Tensor) -> CodedWeights:
         """Return bits and scales."""
         integers, scale = self.deployed(weight)
-        basis = scale.float().cpu().numpy()[:, None]
-        zeros, ones = np.zeros(len(basis), np.float32), np.ones(len(basis), np.int32)
         codes = (integers > 0).flatten(1).cpu().numpy().astype(np.uint8)
-        return CodedWeights(LearnedBasis(basis, zeros, ones), codes)
+        return CodedWeights(signs_of(scale.float().cpu().numpy()), codes)
 
     @torch.no_grad()
     def deployed(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return signs and their scale."""
         centre, scale = self._centred(weight)
-        return gradients.signs(centre), scale.clamp(min=_SMALLEST).flatten().double()
+        return gradients.signs(centre), scale.clamp(min=SMALLEST).flatten().double()
 
     def clamp(self, weight: Tensor) -> None:
         """Clamp to [-1, 1] where the gradient is zero outside (BinaryNet)."""
@@ -103,7 +103,7 @@ class BinaryInput(InputQuantizer):
     """The sign of activations: -1 and +1.
 
     Args:
-        gradient: a rule of `lowbit.nn.gradients`.
+        gradient: a rule of `lowbit.schemes.training.gradients`.
     """
 
     def __init__(self, gradient: str = "quadratic") -> None:
@@ -117,11 +117,11 @@ class BinaryInput(InputQuantizer):
 
     def encoding(self) -> Encoding:
         """Return the levels -1 and +1."""
-        return LearnedBasis(np.ones((1, 1), np.float32), np.zeros(1, np.float32), np.ones(1, np.int32))
+        return signs_of(np.ones(1))
 
     def thresholds(self) -> Floats32:
         """Return the largest float32 below zero: zero is +1."""
-        return np.nextafter(np.zeros(1, np.float32), np.float32(-1))
+        return THRESHOLD
 
     def integers(self, x: Tensor, encoding: Encoding) -> Tensor:
         """Return the sign."""
@@ -143,3 +143,15 @@ def _standardized(weight: Tensor) -> tuple[Tensor, Tensor]:
     found, _, inverse = torch.native_layer_norm(rows, [rows.shape[1]], None, None, _EPSILON)
     standardized = found.view(moved.shape)
     return (standardized if moved is weight else standardized.movedim(-1, 1)), 1 / inverse.detach()
+
+
+def weights(
+    form: Specification, outputs: int, *, gradient: str = "recu", scale: str = "mean"
+) -> BinaryWeight:
+    """Return what quantizes weights of so many outputs."""
+    return BinaryWeight(outputs, gradient, scale)
+
+
+def inputs(form: Specification, *, gradient: str = "quadratic") -> BinaryInput:
+    """Return what quantizes a layer's input."""
+    return BinaryInput(gradient)

@@ -13,9 +13,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.quantization.plan import Plan
-from lowbit.quantization.qem import Points
-from lowbit.schemes import Affine
+from lowbit.schemes.affine.encoding import Affine
+from lowbit.schemes.fitting import Fit, Observed, Settings
+from lowbit.schemes.fitting.qem import Points
+from lowbit.schemes.specification import Specification
 
 Array = npt.NDArray[np.float64]
 Range = tuple[Array, Array, Array]
@@ -26,38 +27,39 @@ _SEARCHES = (((True, True),), ((False, True), (True, False)), ((True, False), (F
 """Which ends, low and high, are shrunk step by step, from the whole range on."""
 
 
-def weight_encoding(weights: Array, plan: Plan, importance: Array | None = None) -> Affine:
-    """Return the encoding of weights `[o, n]`, per output or for all.
+class AffineFit(Fit):
+    """Uniform grids."""
 
-    Args:
-        weights: the values.
-        plan: bits, symmetry, channels and how to clip.
-        importance: how much each column's error counts, `[n]`.
-    """
-    if not plan.per_channel:
-        importance = None if importance is None else np.broadcast_to(importance, weights.shape).reshape(1, -1)
-        weights = weights.reshape(1, -1)
-    low, high = np.minimum(weights.min(axis=1), 0.0), np.maximum(weights.max(axis=1), 0.0)
-    bits, count = plan.weight_bits, 1.0 if importance is None else importance
+    def weights(
+        self, weights: Array, form: Specification, settings: Settings, importance: Array | None = None
+    ) -> Affine:
+        """Return the encoding of weights `[o, n]`, per output or for all."""
+        if not settings.per_channel:
+            importance = importance if importance is None else np.broadcast_to(importance, weights.shape)
+            importance = importance if importance is None else importance.reshape(1, -1)
+            weights = weights.reshape(1, -1)
+        low, high = np.minimum(weights.min(axis=1), 0.0), np.maximum(weights.max(axis=1), 0.0)
+        bits, count = form.bits, 1.0 if importance is None else importance
 
-    def error(encoding: Affine) -> Array:
-        scale, zero = encoding.integer_scale()[:, None], encoding.zero_point[:, None]
-        level = scale * (np.clip(np.rint(weights / scale) + zero, 0, (1 << bits) - 1) - zero)
-        return np.asarray((count * (level - weights) ** 2).sum(axis=1))
+        def error(encoding: Affine) -> Array:
+            scale, zero = encoding.integer_scale()[:, None], encoding.zero_point[:, None]
+            level = scale * (np.clip(np.rint(weights / scale) + zero, 0, (1 << bits) - 1) - zero)
+            return np.asarray((count * (level - weights) ** 2).sum(axis=1))
 
-    return _best_range(low, high, bits, plan.symmetric, plan.clip == "mse", error)
+        return _best_range(low, high, bits, settings.symmetric, settings.clip == "mse", error)
 
+    def activations(self, observed: Observed, form: Specification, settings: Settings) -> Affine:
+        """Return the encoding, asymmetric and one for the tensor."""
+        points = Points.binned(observed.sums)
+        ends = np.array([min(observed.low, 0.0)]), np.array([max(observed.high, 0.0)])
+        return _best_range(
+            *ends, form.bits, False, settings.clip == "mse", lambda found: points.error(found.levels())
+        )
 
-def activation_encoding(points: Points, low: float, high: float, plan: Plan) -> Affine:
-    """Return the encoding, asymmetric and one for the tensor, of values between `low` and `high`."""
-    ends = np.array([min(low, 0.0)]), np.array([max(high, 0.0)])
-    return _best_range(
-        *ends,
-        plan.activation_bits,
-        False,
-        plan.clip == "mse",
-        lambda encoding: points.error(encoding.levels()),
-    )
+    def constant(self, value: float, form: Specification, settings: Settings) -> Affine:
+        """Return the grid from zero to the value."""
+        ends = np.array([min(value, 0.0)]), np.array([max(value, 0.0)])
+        return encoding_of_range(*ends, form.bits, symmetric=False)
 
 
 def _best_range(
@@ -107,3 +109,6 @@ def encoding_of_range(low: Array, high: Array, bits: int, symmetric: bool) -> Af
     middle = np.full(len(scale), (steps + 1) // 2)
     zero_point = middle if symmetric else np.clip(np.rint(-low / scale), 0, steps)
     return Affine(bits, scale, zero_point.astype(np.int32))
+
+
+FIT = AffineFit()

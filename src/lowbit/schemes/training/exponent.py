@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lowbit.errors import NumericError
-from lowbit.nn.quantizer import Quantizer
+from lowbit.schemes.training.quantizer import Quantizer
 
 
 class LearnedScale(Quantizer):
