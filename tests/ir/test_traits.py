@@ -151,11 +151,24 @@ def test_the_end_of_a_classifier_keeps_the_order_of_scores() -> None:
     [
         (Trait.KEEPS_ORDER, Trait.MOVES),
         (Trait.MOVES, Trait.CARRIES),
-        (Trait.COMPARES, Trait.POOL | Trait.CARRIES),
+        (Trait.REGROUPS, Trait.KEEPS_ORDER),
     ],
 )
 def test_what_traits_imply(implied: Trait, implies: Trait) -> None:
     assert set(operators_with(implied)) <= set(operators_with(implies))
+
+
+@pytest.mark.parametrize(("operator", "constants", "attributes"), examples(Trait.MOVES))
+def test_what_does_not_regroup_keeps_axes_longer_than_one(
+    operator: Operator, constants: list[Array], attributes: dict[str, Any]
+) -> None:
+    shape = result(operator, constants, attributes, numbers()).shape
+    kept = sorted(length for length in shape if length != 1) == sorted(SHAPE)
+    assert kept != has(("", operator.name), Trait.REGROUPS)
+
+
+def test_there_are_at_most_twelve_traits() -> None:
+    assert len(Trait) <= 12
 
 
 def test_a_layer_has_weights_as_its_second_input() -> None:

@@ -14,10 +14,8 @@ from lowbit.analysis.traces import Samples, trace
 from lowbit.analysis.weights import unknown_name
 from lowbit.calibrate import batches
 from lowbit.errors import DataError, MissingExtra
-from lowbit.ir import Graph
+from lowbit.ir import Graph, Trait, has
 from lowbit.ir.layers import layers_of
-
-_MOVES = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +148,7 @@ def _last_input(graph: Graph) -> str:
 def _before_moves(graph: Graph, name: str) -> str:
     """Return the value that was only given another shape: a map says more than a vector."""
     maker = graph.producer(name)
-    while maker is not None and maker.op in _MOVES:
+    while maker is not None and has(maker, Trait.KEEPS_ORDER):
         name = maker.inputs[0]
         maker = graph.producer(name)
     return name

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from lowbit.analysis.traces import Samples, Values, by_level, trace
 from lowbit.calibrate import batches
 from lowbit.errors import DataError
-from lowbit.ir import Graph, Value, run_passes
+from lowbit.ir import Graph, Trait, Value, has, run_passes
 from lowbit.ir.graph import Array, Shape
 from lowbit.ir.passes import ENGINE_FORM, NORMAL_FORM
 from lowbit.schemes import LearnedBasis
@@ -27,7 +27,6 @@ from lowbit.schemes import LearnedBasis
 Floats = npt.NDArray[np.float64]
 
 _CODES = re.compile(r"/codes(_\d+)?$")
-_MOVES = ("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def _paired(before: Graph, after: Graph, one: Values, other: Values) -> Iterator
     for node in after.nodes:
         for name in node.outputs:
             source = names.get(plain_name(name))
-            known = source is not None and name in other and node.op not in _MOVES
+            known = source is not None and name in other and not has(node, Trait.MOVES)
             if known and one[str(source)].size == other[name].size:
                 first = one[str(source)], other[name]
                 yield _Pair(node.name, before.value(str(source)), after.value(name), first)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import prod
 
 from lowbit.ir import Graph, Node, Value
-from lowbit.ir.layers import FLOAT_BITS, layers_of
+from lowbit.ir.layers import FLOAT_BITS, layers_of, outputs_last
 
 _TYPE_BITS = {"float32": 32, "float64": 64, "int8": 8, "uint8": 8, "int32": 32, "int64": 64, "bool": 8}
 
@@ -111,6 +111,5 @@ def _encoding_bytes(value: Value) -> int:
 
 def _multiply_adds(node: Node, weights: Value, outputs: int) -> int:
     """Return products of a fully connected layer or a convolution: its outputs times a row's length."""
-    outputs_last = node.op == "MatMul" or (node.op == "Gemm" and not node.attributes.get("transB"))
-    rows = weights.shape[-1] if outputs_last else weights.shape[0]
+    rows = weights.shape[-1] if outputs_last(node) else weights.shape[0]
     return outputs * (_elements(weights, 1) // int(rows))

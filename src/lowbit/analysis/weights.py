@@ -9,7 +9,7 @@ import numpy.typing as npt
 from lowbit.errors import PlanError
 from lowbit.ir import Graph, Node, Value
 from lowbit.ir.deployed import row_length
-from lowbit.ir.layers import layers_of
+from lowbit.ir.layers import layers_of, outputs_last
 from lowbit.planes import unpack
 from lowbit.schemes import Encoding, table_decode
 
@@ -88,8 +88,7 @@ def _weights(graph: Graph, node: Node) -> LayerWeights:
         reals = table_decode(codes, value.encoding.levels()).astype(np.float32)
         return LayerWeights(node.name, reals, codes, value.encoding)
     data = np.asarray(value.data, np.float32)
-    outputs_last = node.op == "MatMul" or (node.op == "Gemm" and not node.attributes.get("transB"))
-    rows = np.moveaxis(data, -1, 0) if outputs_last else data
+    rows = np.moveaxis(data, -1, 0) if outputs_last(node) else data
     return LayerWeights(node.name, np.ascontiguousarray(rows.reshape(len(rows), -1)), None, None)
 
 

@@ -33,7 +33,7 @@ from lowbit.formats.circle.schema import (
     Tensor,
 )
 from lowbit.formats.flatbuffer_writer import write_flatbuffer
-from lowbit.ir import Graph, Node, run_passes
+from lowbit.ir import Graph, Node, Trait, has, run_passes
 from lowbit.ir.activations import apply_activation
 from lowbit.ir.passes import NORMAL_FORM, is_convolution, is_linear
 
@@ -118,7 +118,7 @@ def chain(graph: Graph) -> list[Layer]:
             layers.append(MaxPool(node.attributes["kernel_shape"][0]))  # type: ignore[index,arg-type]
         elif node.op in _OPERATORS and isinstance(last, Dense) and not last.activation:
             layers[-1] = replace(last, activation=_OPERATORS[node.op])
-        elif node.op not in ("Flatten", "Reshape"):
+        elif not has(node, Trait.KEEPS_ORDER):
             raise _unsupported(node, node.op)
     return layers
 
@@ -154,7 +154,7 @@ def _unsupported(node: Node, found: str) -> UnsupportedError:
     return UnsupportedError(
         "the int8 peer is made of chains of plain layers",
         where=node.name,
-        expected=", ".join(["Gemm", "Conv", "MaxPool", *_OPERATORS]),
+        expected=f"layers, MaxPool, {', '.join(_OPERATORS)}",
         found=found,
     )
 

@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import DataError, UnsupportedError
-from lowbit.ir import Graph, Node
+from lowbit.ir import Graph, Node, Trait, has
 from lowbit.ir.graph import Shape
 from lowbit.ir.input_type import InputType
 from lowbit.schemes import Affine, Encoding, FixedPoint
 
 Floats = npt.NDArray[np.float32]
 
-_MOVES = ("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 _MOST_MOVES = 4
 _WHOLE = 1e-3  # by which a real may miss an integer: x / 255 * 255 does not always come back
 
@@ -140,8 +139,8 @@ def _behind_moves(graph: Graph, name: str) -> list[Node]:
     """Return the nodes that read a value, behind a few that only move its elements."""
     found = graph.consumers(name)
     for _ in range(_MOST_MOVES):
-        moved = [node.outputs[0] for node in found if node.op in _MOVES]
-        found = [node for node in found if node.op not in _MOVES]
+        moved = [node.outputs[0] for node in found if has(node, Trait.MOVES)]
+        found = [node for node in found if not has(node, Trait.MOVES)]
         found += [node for each in moved for node in graph.consumers(each)]
     return found
 

@@ -8,7 +8,7 @@ look at the nodes that combine elements along an axis: a softmax over the batch 
 import numpy as np
 
 from lowbit.errors import LowbitError
-from lowbit.ir import Graph, Node, infer
+from lowbit.ir import Graph, Node, Trait, has, infer
 from lowbit.ir.infer import call_of
 
 BATCH = "batch"
@@ -35,12 +35,12 @@ def open_batch(graph: Graph) -> Graph:
 
 def _combines_samples(graph: Graph, node: Node) -> bool:
     """Return whether a node combines elements along an open axis."""
-    if node.domain or node.op not in ("Softmax", "LogSoftmax", "MatMul", "Gemm"):
-        return False
     call, shape = call_of(graph, node), graph.value(node.inputs[0]).shape
-    if node.op == "Gemm":
-        return isinstance(shape[0 if call.integer("transA") else 1], str)
-    return isinstance(shape[-1 if node.op == "MatMul" else call.integer("axis")], str)
+    if has(node, Trait.ENDS_CLASSIFIER):
+        return isinstance(shape[call.integer("axis")], str)
+    if has(node, Trait.LAYER) and not has(node, Trait.WINDOW):
+        return isinstance(shape[0 if node.attributes.get("transA") else -1], str)
+    return False
 
 
 def _open_reshapes(graph: Graph) -> None:

@@ -2,7 +2,7 @@
 
 from lowbit.ir.graph import DTYPES, Graph, Node, Value, topological
 from lowbit.ir.infer import infer
-from lowbit.ir.operators import OPERATORS, Operator, Trait, has, operator_of, operators_with
+from lowbit.ir.operators import OPERATORS, Operator, Trait, carried, has, operator_of, operators_with
 from lowbit.ir.passes import PassResult, run_passes
 from lowbit.ir.reference import evaluate
 from lowbit.ir.text import from_text, to_text
@@ -18,6 +18,7 @@ __all__ = [
     "PassResult",
     "Trait",
     "Value",
+    "carried",
     "evaluate",
     "findings",
     "from_text",

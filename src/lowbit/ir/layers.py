@@ -36,6 +36,16 @@ def is_low_bit(node: Node | None) -> bool:
     return node is not None and node.domain == "lowbit" and has(node, Trait.LAYER)
 
 
+def is_product(node: Node) -> bool:
+    """Return whether a node is a layer that multiplies rows by a matrix: one without a window."""
+    return has(node, Trait.LAYER) and not has(node, Trait.WINDOW)
+
+
+def outputs_last(node: Node) -> bool:
+    """Return whether a layer's weights are ``[n, o]``; others are ``[o, n]``, or ``[o, ...]`` of windows."""
+    return not node.domain and is_product(node) and not node.attributes.get("transB")
+
+
 def rounds(graph: Graph, node: Node | None) -> bool:
     """Return whether a low-bit layer rounds its sums; where it does not, it compares them with thresholds.
 

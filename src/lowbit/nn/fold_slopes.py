@@ -8,10 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lowbit.ir import Graph, Node
+from lowbit.ir import Graph, Node, Trait, has
 from lowbit.ir.passes import Pass
-
-_MOVERS = ("Flatten", "MaxPool", "Reshape")
 
 
 def has_no_slopes(graph: Graph) -> bool:
@@ -40,7 +38,7 @@ def _bypass(graph: Graph, node: Node) -> None:
 
 def _takes_sign(graph: Graph, node: Node) -> bool:
     """Return whether nothing but signs come of what a node reads."""
-    if node.op in _MOVERS and not node.domain:
+    if has(node, Trait.CARRIES):
         readers, output = graph.consumers(node.outputs[0]), node.outputs[0]
         return bool(readers) and output not in graph.outputs and all(_takes_sign(graph, r) for r in readers)
     if (node.domain, node.op) != ("lowbit", "Encode") or len(node.inputs) < 2:

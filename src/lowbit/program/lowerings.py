@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowbit.budget import check_budget
-from lowbit.ir import Graph, Node, Value
+from lowbit.ir import Graph, Node, Trait, Value, has, operators_with
 from lowbit.ir.infer import call_of
 from lowbit.ir.passes import is_linear
 from lowbit.ir.window import Window
@@ -24,7 +24,7 @@ from lowbit.program.layers import (
     weight_only_convolution,
     weight_only_layer,
 )
-from lowbit.program.representation import MOVES, byte_of_code
+from lowbit.program.representation import byte_of_code
 from lowbit.program.windows import table_bytes, window_constants, window_of
 from lowbit.schemes import Affine
 
@@ -204,8 +204,13 @@ def _pool_window(planner: "Planner", node: Node) -> Window:
     shape = planner.graph.value(node.inputs[0]).shape
     if len(shape) != 4:
         planner.refuse(node, "pooling over anything but two axes")
-    kernel = shape[2:] if node.op.startswith("Global") else node.attributes["kernel_shape"]
+    kernel = node.attributes["kernel_shape"] if has(node, Trait.WINDOW) else shape[2:]
     return window_of(node, shape, tuple(int(extent) for extent in kernel))  # type: ignore[union-attr]
+
+
+def _pool(planner: "Planner", node: Node) -> None:
+    lower = _max_pool if has(node, Trait.COMPARES) else _average_pool
+    lower(planner, node)
 
 
 def _max_pool(planner: "Planner", node: Node) -> None:
@@ -272,8 +277,7 @@ LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "BatchNormalization"): _batch_normalization,
     ("", "Concat"): _concat,
     ("", "Transpose"): _transpose,
-    **dict.fromkeys([("", "MaxPool"), ("", "GlobalMaxPool")], _max_pool),
-    **dict.fromkeys([("", "AveragePool"), ("", "GlobalAveragePool")], _average_pool),
+    **dict.fromkeys(operators_with(Trait.POOL), _pool),
     ("lowbit", "Encode"): _encode,
     ("lowbit", "Decode"): _decode,
     ("lowbit", "LQFullyConnected"): _lq,
@@ -282,8 +286,8 @@ LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "Clip"): lower_clip,
     **dict.fromkeys([("", name) for name in _OPERATORS], _function),
     **dict.fromkeys([("", name) for name in ARITHMETIC], lower_arithmetic),
-    **dict.fromkeys([("", "Softmax"), ("", "LogSoftmax")], _softmax),
-    **dict.fromkeys([("", name) for name in MOVES], _move),
+    **dict.fromkeys(operators_with(Trait.ENDS_CLASSIFIER), _softmax),
+    **dict.fromkeys(operators_with(Trait.KEEPS_ORDER), _move),
 }
 
 

@@ -15,7 +15,7 @@ from lowbit.budget import check_budget
 from lowbit.errors import EngineError, GraphError, LowbitError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph, Node, run_passes
 from lowbit.ir.graph import Shape
-from lowbit.ir.passes import MAP_FORM, expand, expansion, fold_pads, fuse_linear, has_lines, is_linear
+from lowbit.ir.passes import MAP_FORM, expansion, fold_pads, fuse_linear
 from lowbit.program.layers import (
     Constants,
     columns_by_pixels,
@@ -87,19 +87,11 @@ def _rewritten(graph: Graph) -> Graph:
     Raises:
         EngineError: there is none, because shapes are not what networks have.
     """
-    if not any(_is_open(graph, node) for node in graph.nodes) and not has_lines(graph):
-        return expand(graph, is_lowered)
     try:
         return run_passes(graph, [*MAP_FORM, fuse_linear, fold_pads, expansion(is_lowered)]).graph
     except (GraphError, UnsupportedError) as error:
         facts = {"where": error.where, "expected": error.expected, "found": error.found, "remedy": REMEDY}
         raise EngineError(f"the network has no form for the engine: {error.message}", **facts) from error
-
-
-def _is_open(graph: Graph, node: Node) -> bool:
-    """Return whether a node may take another form, or none, before it is planned."""
-    alone = all(graph.value(name).data is not None for name in node.inputs if name)
-    return alone or (node.op in _REWRITTEN and not is_linear(graph, node))
 
 
 class Planner:
@@ -432,9 +424,6 @@ def _once(row: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
     chosen = kept if kept.size == 1 or kept.size >= _TILE else row
     return np.ascontiguousarray(chosen.reshape(-1), np.float32)
 
-
-# What passes may rewrite to something that the engine has.
-_REWRITTEN = ("Gemm", "Identity", "MatMul", "Pad", "Squeeze", "Transpose", "Unsqueeze")
 
 _TILE = 32  # numbers of a constant that are worth a loop of their own
 

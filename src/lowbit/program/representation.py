@@ -19,11 +19,6 @@ PLANE_BITS = 4
 WORD_BITS = 32
 GROUP_CHANNELS = 16
 
-# Operators that leave every element of a sample where it is.
-MOVES = ("Flatten", "Reshape", "Identity", "Dropout", "Squeeze", "Unsqueeze")
-# Operators whose codes in and out lie alike.
-PASSES = (*MOVES, "MaxPool", "GlobalMaxPool", "Concat", "Transpose")
-
 
 def plane_values(graph: Graph, fully_connected_pairs: int, convolution_pairs: int) -> frozenset[str]:
     """Return the coded values that lie in planes: those whose every reader takes planes.
@@ -38,7 +33,7 @@ def plane_values(graph: Graph, fully_connected_pairs: int, convolution_pairs: in
     pairs = fully_connected_pairs, convolution_pairs
     same = {name: name for name, value in graph.values.items() if value.encoding is not None}
     for node in graph.nodes:
-        if node.op in PASSES and node.outputs[0] in same:
+        if has(node, Trait.CARRIES) and node.outputs[0] in same:
             for name in node.inputs:
                 if name in same:
                     same[_first(same, name)] = _first(same, node.outputs[0])
@@ -46,7 +41,7 @@ def plane_values(graph: Graph, fully_connected_pairs: int, convolution_pairs: in
     for node in graph.nodes:
         if node.inputs and node.inputs[0] in same and not _takes_planes(graph, node, pairs):
             refused.add(_first(same, node.inputs[0]))
-        if node.domain != "lowbit" and node.op not in PASSES and node.outputs[0] in same:
+        if node.domain != "lowbit" and not has(node, Trait.CARRIES) and node.outputs[0] in same:
             refused.add(_first(same, node.outputs[0]))  # made by a table of bytes
     return frozenset(name for name in same if _first(same, name) not in refused)
 
@@ -65,7 +60,7 @@ def _takes_planes(graph: Graph, node: Node, pairs: tuple[int, int]) -> bool:
     if node.op == "Transpose":
         return False
     if not (is_low_bit(node) and graph.value(node.inputs[1]).dtype == "planes"):
-        return node.op == "Decode" or (node.op in PASSES and _keeps_pixels(graph, node))
+        return node.op == "Decode" or (has(node, Trait.CARRIES) and _keeps_pixels(graph, node))
     x, w = (graph.value(name).encoding for name in node.inputs[:2])
     assert x is not None and w is not None  # verified
     if not _planes_of_group(graph, node):
@@ -76,7 +71,7 @@ def _takes_planes(graph: Graph, node: Node, pairs: tuple[int, int]) -> bool:
 def _keeps_pixels(graph: Graph, node: Node) -> bool:
     """Return whether no map becomes one with other pixels: their bits lie in words of their own."""
     before, after = (graph.value(name).shape for name in (node.inputs[0], node.outputs[0]))
-    return node.op not in MOVES or (len(before), len(after)) != (4, 4) or before == after
+    return not has(node, Trait.KEEPS_ORDER) or (len(before), len(after)) != (4, 4) or before == after
 
 
 def _planes_of_group(graph: Graph, node: Node) -> bool:

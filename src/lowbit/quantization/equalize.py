@@ -20,20 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.calibrate import Run, batches, ordinary_samples, prefix, watch
-from lowbit.ir import Graph, Node
+from lowbit.ir import Graph, Node, Trait, has
 from lowbit.ir.passes import is_convolution, is_linear
 
 Array = npt.NDArray[np.float64]
 
 SHARE = 0.5
-_CHANNELWISE = (
-    "Relu",
-    "LeakyRelu",
-    "MaxPool",
-    "AveragePool",
-    "GlobalAveragePool",
-    "GlobalMaxPool",
-)
 
 
 def equalize(
@@ -93,16 +85,22 @@ def _readers(graph: Graph, layer: Node) -> tuple[str, list[Node]] | None:
         name, before = readers[0].outputs[0], name
         if _flattens(graph, readers[0]):
             activation = activation or before
-        elif readers[0].op in _CHANNELWISE:
+        elif _is_homogeneous(graph, readers[0], before):
             activation = activation or name
         else:
             return None
     return None
 
 
+def _is_homogeneous(graph: Graph, node: Node, name: str) -> bool:
+    """Return whether a node is so in this value; what else it reads has to be constant."""
+    constant = all(graph.value(other).data is not None for other in node.inputs[1:] if other)
+    return has(node, Trait.HOMOGENEOUS) and node.inputs[0] == name and constant
+
+
 def _flattens(graph: Graph, node: Node) -> bool:
     """Return whether a node lays the pixels of each channel side by side, however it is written."""
-    if node.op not in ("Flatten", "Reshape", "Squeeze"):
+    if not has(node, Trait.KEEPS_ORDER):
         return False
     before, after = (graph.value(name).shape for name in (node.inputs[0], node.outputs[0]))
     lengths = [extent for extent in before[1:] if isinstance(extent, int)]

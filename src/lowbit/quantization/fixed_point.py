@@ -11,15 +11,15 @@ from collections.abc import Callable
 import numpy as np
 
 from lowbit.errors import NumericError, UnsupportedError
-from lowbit.ir import Graph, Node, Value, infer, run_passes, verify
+from lowbit.ir import Graph, Node, Trait, Value, carried, has, infer, run_passes, verify
 from lowbit.ir.activations import apply_activation
 from lowbit.ir.graph import Array
+from lowbit.ir.layers import is_product
 from lowbit.ir.operators.registry import code_dtype
 from lowbit.ir.passes import NORMAL_FORM
 from lowbit.schemes import FixedPoint
 
 FUNCTIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
-MOVERS = ("Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 def to_fixed_point(graph: Graph, integer_bits: int, fraction_bits: int, rounding: str = "nearest") -> Graph:
@@ -73,22 +73,26 @@ class _Work:
 
     def add(self, node: Node) -> None:
         """Append the fixed-point form of a node."""
-        forms: dict[str, Callable[[Node], None]] = {
-            "Gemm": self._gemm,
-            "MatMul": self._product,
-            "Add": self._sum,
-            **dict.fromkeys(FUNCTIONS, self._function),
-            **dict.fromkeys(MOVERS, self._mover),
-            **dict.fromkeys(("Softmax", "LogSoftmax"), self._probabilities),
-        }
-        if node.domain or node.op not in forms:
+        form = None if node.domain else self._form(node)
+        if form is None:
             raise UnsupportedError(
                 "this operator has no fixed-point form",
                 where=f"{self.source.name}/{node.name}",
-                expected=", ".join(sorted(forms)),
+                expected=f"fully connected layers, sums, {', '.join(FUNCTIONS)} and what only moves elements",
                 found=node.op,
             )
-        forms[node.op](node)
+        form(node)
+
+    def _form(self, node: Node) -> Callable[[Node], None] | None:
+        if is_product(node):
+            return self._gemm if node.op == "Gemm" else self._product
+        if has(node, Trait.CARRIES):
+            return self._mover
+        if has(node, Trait.ENDS_CLASSIFIER):
+            return self._probabilities
+        if node.op == "Add":
+            return self._sum
+        return self._function if node.op in FUNCTIONS else None
 
     def finished(self) -> Graph:
         """Return the graph, its outputs reals.
@@ -168,12 +172,19 @@ class _Work:
         self._append("FixedLookup", node.name, inputs, self._result(node.outputs[0]))
 
     def _mover(self, node: Node) -> None:
-        constants = node.inputs[1:]
+        moved = carried(node)
+        constants = node.inputs[len(moved) :]
         for name in filter(None, constants):
             self.graph.values.setdefault(name, self.source.value(name))
         output = self._result(node.outputs[0])
-        inputs = (self.codes[node.inputs[0]], *constants)
+        inputs = (*(self._codes_of(name) for name in moved), *constants)
         self.graph.nodes.append(Node(node.op, inputs, (output,), dict(node.attributes), node.name))
+
+    def _codes_of(self, name: str) -> str:
+        """Return the codes of a value, a constant's among them."""
+        if self._is_constant(name):
+            return self._constant(name, self.source.constant(name))
+        return self.codes[name]
 
     def _linear(self, name: str, source: str, weights: Array, bias: Array, output: str) -> None:
         constants = (self._constant(f"{name}/weights", weights), self._constant(f"{name}/bias", bias))

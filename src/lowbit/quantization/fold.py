@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from lowbit.ir import Graph, Node, Trait, Value, has
+from lowbit.ir import Graph, Node, Trait, Value, carried, has
 from lowbit.ir.activations import preimage_thresholds
 from lowbit.ir.layers import is_low_bit, rounds
 from lowbit.ir.passes import Pass
@@ -74,7 +74,7 @@ def _comes_from(graph: Graph, node: Node, chosen: Chosen) -> bool:
 
     A value that others read as well stays float: an encoder before the mover would not be absorbed.
     """
-    sources = node.inputs if node.op == "Concat" else node.inputs[:1]
+    sources = carried(node)
     producers = [graph.producer(name) for name in sources]
     if any(len(graph.consumers(name)) > 1 or name in graph.outputs for name in sources):
         return False
@@ -94,7 +94,7 @@ def _comes_from(graph: Graph, node: Node, chosen: Chosen) -> bool:
 def _swap(graph: Graph, mover: Node, encoder: Node) -> None:
     """Encode what the mover reads, and let it move codes."""
     encoding, position = graph.value(encoder.outputs[0]).encoding, graph.nodes.index(mover)
-    sources = mover.inputs if mover.op == "Concat" else mover.inputs[:1]
+    sources = carried(mover)
     encoders: dict[str, Node] = {}
     for source in dict.fromkeys(sources):  # a value may be joined with itself
         codes = graph.fresh_name(f"{source}/codes")

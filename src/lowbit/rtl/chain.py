@@ -3,13 +3,10 @@
 from collections.abc import Callable, Iterator
 
 from lowbit.errors import UnsupportedError
-from lowbit.ir import Graph, Node
+from lowbit.ir import Graph, Node, Trait, has
 
 Refuse = Callable[[Graph, Node | None, str, str], UnsupportedError]
 """What an engine says of a graph: node, expected, found."""
-
-PASSED = ("Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
-"""Operators that may give a value another shape."""
 
 
 def chain(graph: Graph, refuse: Refuse) -> Iterator[Node]:
@@ -29,7 +26,7 @@ def chain(graph: Graph, refuse: Refuse) -> Iterator[Node]:
             found = f"{len(readers)} readers of {name}"
             raise refuse(graph, readers[0] if readers else None, "one chain of layers", found)
         (node,) = readers
-        if node.op not in PASSED:
+        if not has(node, Trait.KEEPS_ORDER):
             yield node
         elif not _keeps_order(graph, node):
             before, after = (graph.value(value).shape for value in (name, node.outputs[0]))

@@ -20,12 +20,9 @@ from lowbit.formats.circle.schema import (
     Tensor,
     TransposeOptions,
 )
-from lowbit.ir import Graph, Node, Value
+from lowbit.ir import Graph, Node, Trait, Value, has
 from lowbit.ir.layers import is_low_bit
 from lowbit.schemes import Affine, LearnedBasis
-
-CODE_MOVERS = ("MaxPool", "GlobalMaxPool", "Flatten", "Reshape", "Concat")
-"""Operators that stand between low-bit layers and let codes through."""
 
 _TWO = ("ADD", "DEQUANTIZE", "LOGISTIC", "MAX_POOL_2D", "PAD", "PADV2", "RELU", "SOFTMAX", "TANH")
 _VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 5, **dict.fromkeys(_TWO, 2)}
@@ -256,7 +253,7 @@ class Exporter:
             return TENSOR_TYPES["int8"], _quantization(value.encoding, value.name)
         if isinstance(value.encoding, LearnedBasis):
             readers = self.graph.consumers(value.name)
-            known = all(is_low_bit(reader) or reader.op in CODE_MOVERS for reader in readers)
+            known = all(is_low_bit(reader) or has(reader, Trait.CARRIES) for reader in readers)
             if self.graph.producer(value.name) is None or not known or value.name in self.graph.outputs:
                 raise _no_codes(value)
             return TENSOR_TYPES["float32"], None

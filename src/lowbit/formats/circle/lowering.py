@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from lowbit.errors import GraphError, UnsupportedError
 from lowbit.formats.circle.average_pools import counts_all
-from lowbit.formats.circle.exporter import CODE_MOVERS, Exporter
+from lowbit.formats.circle.exporter import Exporter
 from lowbit.formats.circle.layers import BINARY, OFFSET, OFFSET_ZERO, SCALES, units_of_offsets
 from lowbit.formats.circle.layout import TO_NHWC
 from lowbit.formats.circle.map_lowering import (
@@ -38,7 +38,7 @@ from lowbit.formats.circle.schema import (
     SubOptions,
 )
 from lowbit.formats.powers import pack_halves
-from lowbit.ir import Graph, Node, Trait, Value, has
+from lowbit.ir import Graph, Node, Trait, Value, carried, has, operators_with
 from lowbit.ir.deployed import row_length
 from lowbit.ir.infer import call_of
 from lowbit.ir.layers import is_low_bit
@@ -184,7 +184,7 @@ def _gemm(exporter: Exporter, node: Node) -> None:
 
 
 def _reshape(exporter: Exporter, node: Node) -> None:
-    """Reshape and Flatten, to the shape that follows: copied and inferred lengths are worked out."""
+    """What keeps the order of elements, as a reshape with all lengths worked out."""
     shape = exporter.graph.value(node.outputs[0]).shape
     lengths = np.array([-1 if isinstance(length, str) else length for length in shape], np.int32)
     name = node.inputs[1] if node.op == "Reshape" and exporter.is_free(node.inputs[1], lengths) else ""
@@ -314,10 +314,10 @@ def _source(exporter: Exporter, node: Node) -> tuple[str, Floats32]:
 def _makers(graph: Graph, name: str) -> Iterator[Node | None]:
     """Yield what makes codes, seen through everything that only moves them."""
     producer = graph.producer(name)
-    if producer is None or producer.op not in CODE_MOVERS:
+    if producer is None or not has(producer, Trait.CARRIES):
         yield producer
         return
-    for source in producer.inputs if producer.op == "Concat" else producer.inputs[:1]:
+    for source in carried(producer):
         yield from _makers(graph, source)
 
 
@@ -357,7 +357,7 @@ _LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "Div"): _elementwise("DIV", DivOptions()),
     ("", "Elu"): _elementwise("ELU"),
     ("", "Exp"): _elementwise("EXP"),
-    ("", "Flatten"): _reshape,
+    **dict.fromkeys(operators_with(Trait.KEEPS_ORDER), _reshape),
     ("", "Gemm"): _gemm,
     ("", "GlobalAveragePool"): whole_map("MEAN"),
     ("", "GlobalMaxPool"): whole_map("REDUCE_MAX"),
@@ -370,7 +370,6 @@ _LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "PRelu"): _elementwise("PRELU"),
     ("", "Pad"): pad,
     ("", "Relu"): _elementwise("RELU"),
-    ("", "Reshape"): _reshape,
     ("", "Sigmoid"): _elementwise("LOGISTIC"),
     ("", "Softmax"): _last_axis("SOFTMAX", SoftmaxOptions(1.0)),
     ("", "Sub"): _elementwise("SUB", SubOptions()),

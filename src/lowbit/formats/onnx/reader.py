@@ -37,8 +37,8 @@ from lowbit.formats.onnx.rewrites import REWRITES
 from lowbit.formats.onnx.shape_arithmetic import FOLDED, filled, fold, is_folded, shape_array
 from lowbit.formats.onnx.tensors import MAX_RANK, Beside, array_of, attribute_of, check_text, dtype_of, plain
 from lowbit.formats.onnx.wire import check_fields
-from lowbit.formats.onnx.writer import CARRIED, ENCODING_KEY, PRODUCER
-from lowbit.ir import Graph, Node, Value, run_passes, verify
+from lowbit.formats.onnx.writer import ENCODING_KEY, PRODUCER
+from lowbit.ir import Graph, Node, Trait, Value, has, run_passes, verify
 from lowbit.ir.graph import DTYPES, Array, Attribute, Dimension, Shape
 from lowbit.ir.infer import infer_node
 from lowbit.ir.operators import OPERATORS
@@ -347,7 +347,7 @@ class _Reader:
         names = tuple(self.use(name) if name else "" for name in inputs)
         outputs = tuple(filter(None, proto.output))
         source = self.result.values[names[0]] if names and names[0] else None
-        if source is not None and source.encoding is not None and op in (*CARRIED, "MaxPool"):
+        if source is not None and source.encoding is not None and has((domain, op), Trait.CARRIES):
             self.result.add(Value(outputs[0], "code", (), None, source.encoding))
         node = Node(op, names, outputs, attributes, self._node_name(proto, names), domain)
         self._append(node)
@@ -389,7 +389,7 @@ class _Reader:
         """Return the node's name; a layer is called after its weights where they say what it is."""
         stem = proto.name or proto.op_type
         ours = self.model.producer_name == PRODUCER
-        if proto.op_type in ("Conv", "Gemm", "MatMul") and len(inputs) > 1 and not (ours and proto.name):
+        if has(("", proto.op_type), Trait.LAYER) and len(inputs) > 1 and not (ours and proto.name):
             stem = _layer_of(self.origin.get(inputs[1], inputs[1])) or self.biased.get(proto.output[0], stem)
         return self._unique(stem)
 

@@ -12,14 +12,12 @@ from lowbit.formats.onnx.importer import Importer
 from lowbit.formats.onnx.shape_arithmetic import resolve_shape
 from lowbit.formats.onnx.tensors import dtype_of
 from lowbit.formats.onnx.windows import read_average_pool, read_convolution, read_max_pool
+from lowbit.ir import Trait, has
 from lowbit.ir.graph import Array, Attribute
 from lowbit.ir.input_type import INTEGERS, InputType
 
 if TYPE_CHECKING:
     from onnx import NodeProto
-
-
-_MOVERS = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 
 
 def _cast(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
@@ -43,7 +41,7 @@ def _from_input(reader: Importer, name: str) -> list[str]:
     path, graph = [name], reader.result
     while path[-1] not in graph.inputs:
         maker = graph.producer(path[-1])
-        if maker is None or maker.op not in _MOVERS:
+        if maker is None or not has(maker, Trait.MOVES):
             return []
         path.append(maker.inputs[0])
     casts = all(kind == "Cast" for kind in reader.readers[name])

@@ -33,7 +33,7 @@ from lowbit.formats.onnx.functions import (
     part,
 )
 from lowbit.formats.powers import pack_halves
-from lowbit.ir import Graph, Node, Operator, Value, operator_of, verify
+from lowbit.ir import Graph, Node, Operator, Trait, Value, has, operator_of, verify
 from lowbit.ir.activations import apply_activation
 from lowbit.ir.deployed import deployed_layer, row_length
 from lowbit.ir.graph import DTYPES, Array, Attribute
@@ -51,8 +51,6 @@ ENCODING_KEY = "lowbit.encoding:"  # metadata that keeps the encoding of a graph
 
 _LARGEST_PROTO = 2**31 - 1
 _EXACT_IN_FLOAT32 = 2**24
-# Standard operators through which codes pass unchanged, so that a file needs no function for them.
-CARRIED = ("Concat", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 def write(graph: Graph, path: str | os.PathLike[str]) -> None:
@@ -188,7 +186,10 @@ class _Writer:
         operator = operator_of(node)
         if needs_function(operator) and not any(encodings):
             return self._composite(node, operator)
-        carried = node.op in CARRIED or (node.op == "MaxPool" and isinstance(encodings[0], Affine))
+        # Standard operators let codes pass; what compares, only those in the order of their levels.
+        carried = has(node, Trait.CARRIES) and (
+            not has(node, Trait.COMPARES) or isinstance(encodings[0], Affine)
+        )
         if node.domain == DOMAIN or (any(encodings) and not carried):
             return self._lowbit_node(node)
         if any(encodings) and encodings[0] != encodings[-1]:

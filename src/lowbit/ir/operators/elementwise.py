@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.ir.activations import apply_activation
-from lowbit.ir.graph import Array, Attribute
+from lowbit.ir.graph import Array, Attribute, Node
 from lowbit.ir.operators.registry import (
     Call,
     TensorType,
@@ -24,6 +24,7 @@ from lowbit.ir.operators.traits import Trait
 
 Binary = Callable[[Array, Array], Array]
 Floats = npt.NDArray[np.float64]
+Line = Callable[[Floats], tuple[Floats, Floats] | None]
 
 
 def _infer_binary(call: Call) -> list[TensorType]:
@@ -34,7 +35,29 @@ def _infer_binary(call: Call) -> list[TensorType]:
     return [TensorType(left.dtype, broadcast(call, left.shape, right.shape))]
 
 
-def _register_binary(name: str, function: Binary) -> None:
+LINES: dict[tuple[str, str], tuple[Line, bool]] = {}
+"""Arithmetic with a constant, by operator: factor and shift of it, and whether operands may change places."""
+
+
+def line_of(node: Node, constant: int, value: Floats) -> tuple[Floats, Floats] | None:
+    """Return factor and shift, ``y = factor x + shift``, of a node one of whose operands is a constant.
+
+    Args:
+        node: any.
+        constant: which input is the constant.
+        value: the constant.
+
+    Returns:
+        Arrays like the constant, or None where the node is no such function of the other operand.
+    """
+    line, either_way = LINES.get((node.domain, node.op), (None, False))
+    return line(value) if line is not None and (constant == 1 or either_way) else None
+
+
+def _register_binary(name: str, function: Binary, line: Line, *, either_way: bool = False) -> None:
+    """Declare arithmetic on two operands, and what it is where one of them is a constant."""
+    LINES["", name] = line, either_way
+
     def evaluate(call: Call, left: Array, right: Array) -> list[Array]:
         return [np.asarray(function(left, right), left.dtype)]
 
@@ -114,6 +137,10 @@ def _register_function(
     )
 
 
+def _quotient(divisor: Floats) -> tuple[Floats, Floats] | None:
+    return (1 / divisor, np.zeros_like(divisor)) if divisor.all() else None
+
+
 def _elu(call: Call, x: Floats) -> Floats:
     return np.where(x < 0, call.real("alpha") * np.expm1(np.minimum(x, 0)), x)
 
@@ -179,10 +206,10 @@ def _clip(call: Call, array: Array, least: Array | None = None, most: Array | No
     return [raised if most is None else np.minimum(raised, most)]
 
 
-_register_binary("Add", np.add)
-_register_binary("Sub", np.subtract)
-_register_binary("Mul", np.multiply)
-_register_binary("Div", np.divide)
+_register_binary("Add", np.add, lambda c: (np.ones_like(c), c), either_way=True)
+_register_binary("Sub", np.subtract, lambda c: (np.ones_like(c), -c))
+_register_binary("Mul", np.multiply, lambda c: (c, np.zeros_like(c)), either_way=True)
+_register_binary("Div", np.divide, _quotient)
 _register_activation("Relu", "relu", Trait.HOMOGENEOUS)
 _register_activation("Tanh", "tanh")
 _register_activation("Sigmoid", "sigmoid")

@@ -112,7 +112,7 @@ def _lowest(values: Numbers) -> float:
 
 
 _MEAN = Trait.POOL | Trait.HOMOGENEOUS
-_LARGEST = _MEAN | Trait.COMPARES | Trait.CARRIES
+_LARGEST = _MEAN | Trait.COMPARES
 
 register(
     "MaxPool",

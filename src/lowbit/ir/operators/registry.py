@@ -188,6 +188,12 @@ def has(node: Node | tuple[str, str] | None, traits: Trait) -> bool:
     return operator is not None and traits in operator.traits
 
 
+def carried(node: Node) -> tuple[str, ...]:
+    """Return the inputs whose elements the output of a node has that carries: one, or all that are joined."""
+    joins = operator_of(node).inputs[0].endswith("*")
+    return node.inputs if joins else node.inputs[:1]
+
+
 def operators_with(traits: Trait) -> tuple[tuple[str, str], ...]:
     """Return domain and name of every operator that has all of these traits: rows of a table."""
     return tuple(key for key, operator in OPERATORS.items() if traits in operator.traits)

@@ -209,9 +209,10 @@ _MOST_AXES = 8
 _PAD_MODES = ("constant", "edge", "reflect", "wrap")
 
 _RESHAPES = Trait.MOVES | Trait.KEEPS_ORDER | Trait.CARRIES
+_REGROUPS = _RESHAPES | Trait.REGROUPS
 
-register("Flatten", "input", infer=_infer_flatten, evaluate=_flatten, traits=_RESHAPES, axis=1)
-register("Reshape", "data shape", infer=_infer_reshape, evaluate=_reshape, traits=_RESHAPES, allowzero=0)
+register("Flatten", "input", infer=_infer_flatten, evaluate=_flatten, traits=_REGROUPS, axis=1)
+register("Reshape", "data shape", infer=_infer_reshape, evaluate=_reshape, traits=_REGROUPS, allowzero=0)
 register("Concat", "inputs*", infer=_infer_concat, evaluate=_concat, traits=Trait.CARRIES, axis=0)
 register(
     "Transpose",

@@ -18,11 +18,11 @@ class Trait(Flag):
     KEEPS_ORDER = auto()
     """Moves, and no element changes its place in memory: another shape of the same row of elements."""
 
+    REGROUPS = auto()
+    """Moves, and may make one axis of several or several of one; other movers keep axes longer than one."""
+
     CARRIES = auto()
     """Every element of the output is one of the inputs' elements, so that codes keep their encoding."""
-
-    COMPARES = auto()
-    """Takes the largest of several elements, so that it changes places with a non-decreasing function."""
 
     ELEMENTWISE = auto()
     """A function of each element of its first input; others are parameters, the same for all elements."""
@@ -41,6 +41,9 @@ class Trait(Flag):
 
     POOL = auto()
     """Makes one element of several of the same channel: those of a window, or of the whole map."""
+
+    COMPARES = POOL | CARRIES
+    """Takes the largest of several elements, so that it changes places with a non-decreasing function."""
 
     LAYER = auto()
     """Multiplies its first input by weights, which are its second input, and sums."""

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from lowbit.errors import NumericError
 from lowbit.ir.graph import Graph, Node
+from lowbit.ir.operators import Trait, has
+from lowbit.ir.operators.elementwise import line_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,11 +38,11 @@ def channel_affine(graph: Graph, node: Node) -> ChannelAffine | None:
     Raises:
         NumericError: a variance that is not positive.
     """
-    if node.domain or node.op not in ("Add", "BatchNormalization", "Div", "Mul", "Sub"):
+    if any(graph.values[name].encoding is not None for name in (*node.inputs, *node.outputs) if name):
         return None
-    if any(graph.values[name].encoding is not None for name in (*node.inputs, *node.outputs)):
-        return None
-    return _normalization(graph, node) if node.op == "BatchNormalization" else _arithmetic(graph, node)
+    if (node.domain, node.op) == ("", "BatchNormalization"):
+        return _normalization(graph, node)
+    return _arithmetic(graph, node) if has(node, Trait.BROADCASTS) and len(node.inputs) == 2 else None
 
 
 def _normalization(graph: Graph, node: Node) -> ChannelAffine | None:
@@ -65,20 +67,12 @@ def _normalization(graph: Graph, node: Node) -> ChannelAffine | None:
 
 def _arithmetic(graph: Graph, node: Node) -> ChannelAffine | None:
     constant = [graph.values[name].data is not None for name in node.inputs]
-    if sum(constant) != 1 or (constant[0] and node.op in ("Div", "Sub")):
+    if sum(constant) != 1:
         return None
     source, other = node.inputs[constant.index(False)], node.inputs[constant.index(True)]
     vector = _per_channel(graph, source, node.outputs[0], graph.constant(other))
-    if vector is None or (node.op == "Div" and not vector.all()):
-        return None
-    ones, zeros = np.ones_like(vector), np.zeros_like(vector)
-    factor, shift = {
-        "Add": (ones, vector),
-        "Sub": (ones, -vector),
-        "Mul": (vector, zeros),
-        "Div": (1 / np.where(vector, vector, 1), zeros),
-    }[node.op]
-    return ChannelAffine(source, factor, shift)
+    line = None if vector is None else line_of(node, constant.index(True), vector)
+    return None if line is None else ChannelAffine(source, *line)
 
 
 def _per_channel(graph: Graph, source: str, target: str, constant: npt.NDArray[np.generic]) -> Floats | None:

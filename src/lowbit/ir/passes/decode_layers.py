@@ -52,11 +52,14 @@ def _is_other(graph: Graph, name: str) -> bool:
 def _decoded(graph: Graph, before: Graph, node: Node) -> list[Node]:
     if node.domain != "lowbit":
         return [node]
-    if node.op == "Decode" or (node.op == "Encode" and _is_input(before, node.inputs[0])):
-        return [Node("Identity", node.inputs[:1], node.outputs, {}, node.name)]
-    if node.op == "Encode":
-        return _cut(graph, before, Node("Identity", node.inputs[:1], node.outputs, {}, node.name))
-    return _cut(graph, before, _layer(graph, before, node)) if _is_affine_layer(before, node) else [node]
+    if _is_affine_layer(before, node):
+        return _cut(graph, before, _layer(graph, before, node))
+    if not has(node, Trait.ELEMENTWISE):
+        return [node]
+    # Encode and Decode: nothing, but that codes of what is computed may have cut it off
+    nothing = Node("Identity", node.inputs[:1], node.outputs, {}, node.name)
+    cuts = before.value(node.outputs[0]).encoding is not None and not _is_input(before, node.inputs[0])
+    return _cut(graph, before, nothing) if cuts else [nothing]
 
 
 def _is_input(graph: Graph, name: str) -> bool:

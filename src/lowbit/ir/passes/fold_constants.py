@@ -12,6 +12,7 @@ import numpy as np
 
 from lowbit.budget import check_budget
 from lowbit.ir.graph import DTYPES, Graph, Node, Value
+from lowbit.ir.operators import Trait, has
 from lowbit.ir.passes.infrastructure import Pass
 from lowbit.ir.reference import evaluate_node
 
@@ -87,7 +88,9 @@ def _skip_identity(graph: Graph, name: str) -> None:
 
 def _is_identity(node: Node) -> bool:
     """Return whether a node gives what it reads: an Identity, or a Clip between no bounds."""
-    return not node.domain and (node.op == "Identity" or (node.op == "Clip" and not any(node.inputs[1:])))
+    if has(node, Trait.ELEMENTWISE | Trait.MOVES):
+        return True
+    return (node.domain, node.op) == ("", "Clip") and not any(node.inputs[1:])
 
 
 fold_constants = Pass("fold-constants", _apply)

@@ -13,7 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from lowbit.ir.graph import Attribute, Graph, Node
+from lowbit.ir.operators import Trait, has
 from lowbit.ir.passes.infrastructure import Pass
+from lowbit.ir.passes.order_pools import is_monotone
+from lowbit.ir.reference import evaluate_node
 
 Pads = tuple[int, ...]
 Merge = Callable[[Graph, Node, Node, Pads], dict[str, Attribute] | None]
@@ -33,14 +36,24 @@ def _apply(graph: Graph) -> bool:
 
 def _folded(graph: Graph, node: Node) -> Node | None:
     """Return the node with the padding of its input, or None where that would be something else."""
-    pad = graph.producer(node.inputs[0]) if node.op in _MERGES and not node.domain else None
+    merge = _merge(graph, node)
+    pad = graph.producer(node.inputs[0]) if merge is not None else None
     pads = _spatial_zeros(graph, pad) if pad is not None and pad.op == "Pad" else None
-    if pad is None or pads is None:
+    if merge is None or pad is None or pads is None:
         return None
-    merged = _MERGES[node.op](graph, node, pad, pads)
+    merged = merge(graph, node, pad, pads)
     if merged is None:
         return None
     return replace(node, inputs=(pad.inputs[0], *node.inputs[1:]), attributes={**node.attributes, **merged})
+
+
+def _merge(graph: Graph, node: Node) -> Merge | None:
+    """Return how a window on floats takes over padding, or None where a node is none."""
+    if not has(node, Trait.WINDOW) or graph.value(node.inputs[0]).encoding is not None:
+        return None
+    if has(node, Trait.LAYER):
+        return _into_convolution
+    return _into_max if has(node, Trait.COMPARES) else _into_average
 
 
 def _spatial_zeros(graph: Graph, pad: Node) -> Pads | None:
@@ -74,10 +87,13 @@ def _into_max(graph: Graph, node: Node, pad: Node, pads: Pads) -> dict[str, Attr
 
 
 def _starts_at_zero(graph: Graph, node: Node) -> bool:
-    if node.domain or node.op != "Clip":
-        return not node.domain and node.op in ("Relu", "Sigmoid")
-    least = graph.values[node.inputs[1]].data if len(node.inputs) > 1 and node.inputs[1] else None
-    return least is not None and bool((least.astype(np.float64) >= 0).all())
+    """Return whether a function gives no negative number: a non-decreasing one, where its first is none."""
+    if not is_monotone(graph, node):
+        return False
+    lowest = np.full([1] * len(graph.value(node.inputs[0]).shape), np.finfo(np.float32).min, np.float32)
+    parameters = {name: graph.constant(name) for name in node.inputs[1:] if name}
+    (first,) = evaluate_node(graph, node, {**parameters, node.inputs[0]: lowest})
+    return float(first.item()) >= 0
 
 
 def _sum(node: Node, pads: Pads) -> Pads:
@@ -94,11 +110,5 @@ def _row(node: Node, name: str) -> Pads:
     assert isinstance(row, tuple)
     return tuple(int(number) for number in row)
 
-
-_MERGES: dict[str, Merge] = {
-    "AveragePool": _into_average,
-    "Conv": _into_convolution,
-    "MaxPool": _into_max,
-}
 
 fold_pads = Pass("fold-pads", _apply, ensures=has_no_pads_to_fold)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.ir.graph import Graph, Node
+from lowbit.ir.layers import is_product
 from lowbit.ir.passes.infrastructure import Pass
 
 
@@ -35,7 +36,7 @@ def _apply(graph: Graph) -> bool:
 
 
 def _is_open(graph: Graph, node: Node) -> bool:
-    if node.domain or node.op not in ("MatMul", "Gemm") or is_linear(graph, node):
+    if node.domain or not is_product(node) or is_linear(graph, node):
         return False
     weights = graph.values[node.inputs[1]]
     rank = len(graph.values[node.inputs[0]].shape)

@@ -9,10 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from lowbit.ir.graph import Attribute, Graph, Node
+from lowbit.ir.operators import Trait, has
 from lowbit.ir.passes.infrastructure import Pass
-
-_WINDOWS = ("AveragePool", "Conv", "MaxPool")
-_OTHERS = ("BatchNormalization", "GlobalAveragePool", "GlobalMaxPool")
 
 
 def has_lines(graph: Graph) -> bool:
@@ -29,9 +27,10 @@ def _apply(graph: Graph) -> bool:
 
 
 def _is_on_lines(graph: Graph, node: Node) -> bool:
-    if node.domain or node.op not in (*_WINDOWS, *_OTHERS):
+    on_maps = has(node, Trait.WINDOW) or has(node, Trait.POOL) or node.op == "BatchNormalization"
+    if node.domain or not on_maps:
         return False
-    constant = node.op != "Conv" or graph.values[node.inputs[1]].data is not None
+    constant = not has(node, Trait.LAYER) or graph.values[node.inputs[1]].data is not None
     return constant and len(graph.values[node.inputs[0]].shape) == 3
 
 
@@ -41,7 +40,7 @@ def _on_maps(graph: Graph, node: Node) -> list[Node]:
     axes = graph.add_constant(graph.fresh_name(f"{node.name}/axes"), [2], "int64")
     names = [_like(graph, name) for name in (source, target)]
     rest = node.inputs[1:]
-    if node.op == "Conv":
+    if has(node, Trait.LAYER):
         weights = np.expand_dims(graph.constant(rest[0]), 2)
         rest = (graph.add_constant(graph.fresh_name(f"{rest[0]}/map"), weights), *rest[1:])
     attributes = {key: _of_two_axes(key, value) for key, value in node.attributes.items()}

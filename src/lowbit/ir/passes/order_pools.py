@@ -11,12 +11,9 @@ normalization stays where it is.
 from dataclasses import replace
 
 from lowbit.ir.graph import Graph, Node
+from lowbit.ir.operators import Trait, has
 from lowbit.ir.passes.channel_affine import channel_affine
 from lowbit.ir.passes.infrastructure import Pass
-
-_MONOTONE = ("Clip", "Relu", "Sigmoid", "Sign", "Softplus", "Tanh")
-_MONOTONE_BY_ALPHA = ("Elu", "HardSigmoid", "LeakyRelu")  # where alpha is not negative
-_POOLS = ("GlobalMaxPool", "MaxPool")
 
 
 def has_pools_last(graph: Graph) -> bool:
@@ -37,7 +34,7 @@ def _pool_before(graph: Graph, node: Node) -> Node | None:
     """Return the pool that a function reads and nothing else does, if they can change places."""
     source = _moved_input(graph, node)
     pool = graph.producer(source) if source else None
-    if pool is None or pool.domain or pool.op not in _POOLS:
+    if pool is None or not has(pool, Trait.COMPARES):
         return None
     shared = source in graph.outputs or len(graph.consumers(source)) > 1
     coded = any(graph.values[name].encoding is not None for name in (*pool.inputs, *node.outputs))
@@ -46,16 +43,18 @@ def _pool_before(graph: Graph, node: Node) -> Node | None:
 
 def _moved_input(graph: Graph, node: Node) -> str:
     """Return what a non-decreasing function of one value reads, or "" where it is something else."""
-    if node.domain:
-        return ""
-    if node.op in _MONOTONE:
-        constants = all(graph.values[name].data is not None for name in node.inputs[1:] if name)
-        return node.inputs[0] if constants else ""
-    if node.op in _MONOTONE_BY_ALPHA:
-        alpha = node.attributes.get("alpha", 0.0)
-        return node.inputs[0] if isinstance(alpha, int | float) and alpha >= 0 else ""
+    if is_monotone(graph, node) and not has(node, Trait.MOVES):
+        return node.inputs[0]
     affine = channel_affine(graph, node)
     return affine.source if affine is not None and (affine.factor > 0).all() else ""
+
+
+def is_monotone(graph: Graph, node: Node) -> bool:
+    """Return whether a node is a non-decreasing function of its first input, its parameters constants."""
+    alpha = node.attributes.get("alpha", 0.0)
+    rises = isinstance(alpha, int | float) and alpha >= 0
+    constants = all(graph.values[name].data is not None for name in node.inputs[1:] if name)
+    return has(node, Trait.MONOTONE) and rises and constants
 
 
 def _swap(graph: Graph, pool: Node, function: Node) -> Node:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lowbit.ir.graph import Array, Graph, Node
+from lowbit.ir.operators import Trait, has
 from lowbit.ir.passes.infrastructure import Pass
 
-_FUNCTIONS = ("Relu", "Sigmoid", "Tanh", "Identity")
 _SWAP = (0, 1, 3, 2)
 
 
@@ -59,7 +59,7 @@ def _rows(graph: Graph, product: Node) -> _Rows | None:
             return None
         bias = given.reshape(-1)
         following.append(_only_reader(graph, total))
-    if following[-1] is not None and following[-1].op in _FUNCTIONS:
+    if following[-1] is not None and has(following[-1], Trait.ELEMENTWISE):
         function = following[-1]
         following.append(_only_reader(graph, function))
     last = following[-1]

@@ -17,7 +17,8 @@ import numpy as np
 
 from lowbit.ir.graph import Graph, Node, Shape
 from lowbit.ir.infer import call_of
-from lowbit.ir.operators import Trait, has, operators_with
+from lowbit.ir.layers import is_product, outputs_last
+from lowbit.ir.operators import Trait, has
 from lowbit.ir.passes.arrangement import Axes, regrouped, transposed
 from lowbit.ir.passes.infrastructure import Pass
 from lowbit.ir.passes.views import Rebuilt, View
@@ -27,11 +28,11 @@ Handler = Callable[[Rebuilt, Node], bool]
 
 
 def _apply(graph: Graph) -> bool:
-    if not any(node.op in _LAYOUT and not node.domain for node in graph.nodes):
+    if not any(_is_to_settle(node) for node in graph.nodes):
         return False
     rebuilt = Rebuilt(graph)
     for node in graph.nodes:
-        handler = _HANDLERS.get((node.domain, node.op))
+        handler = _handler(node)
         if handler is None or not handler(rebuilt, node):
             rebuilt.emit(node, tuple(rebuilt.needed(name) for name in node.inputs))
     rebuilt.finish()
@@ -39,6 +40,11 @@ def _apply(graph: Graph) -> bool:
     if changed:
         graph.nodes, graph.values = rebuilt.new.nodes, rebuilt.new.values
     return changed
+
+
+def _is_to_settle(node: Node) -> bool:
+    """Return whether a node exchanges, adds or drops axes: what only regroups them may stay."""
+    return has(node, Trait.MOVES) and not has(node, Trait.REGROUPS) and not has(node, Trait.ELEMENTWISE)
 
 
 def _move(work: Rebuilt, node: Node) -> bool:
@@ -132,18 +138,17 @@ def _pad(work: Rebuilt, node: Node) -> bool:
 
 def _product(work: Rebuilt, node: Node) -> bool:
     """A product with constant weights reads a map flattened as it lies, by weights in that order."""
-    view, call = work.view(node.inputs[0]), call_of(work.old, node)
+    view = work.view(node.inputs[0])
     source, weights = work.source_shape(view), work.old.value(node.inputs[1])
     flat = len(view.axes) == 2 and view.axes[0] == (0,) and len(source) >= 2
     if work.is_plain(view) or not flat or weights.data is None or weights.data.ndim != 2:
         return False
     lengths = [length for length in source[1:] if isinstance(length, int)]
-    if len(lengths) != len(source) - 1 or (node.op == "Gemm" and call.integer("transA")):
+    if len(lengths) != len(source) - 1 or node.attributes.get("transA"):
         return False
-    rows_first = node.domain == "lowbit" or (node.op == "Gemm" and bool(call.integer("transB")))
     taken = np.arange(prod(lengths)).reshape(lengths).transpose([axis - 1 for axis in view.axes[1]])
     order = np.argsort(taken.reshape(-1))
-    moved = weights.data[:, order] if rows_first else weights.data[order]
+    moved = weights.data[order] if outputs_last(node) else weights.data[:, order]
     if np.array_equal(order, np.arange(len(order))):
         return False
     named = work.constant(f"{node.inputs[1]}/map", np.ascontiguousarray(moved), weights)
@@ -154,21 +159,17 @@ def _product(work: Rebuilt, node: Node) -> bool:
     return True
 
 
-_LAYOUT = ("Transpose", "Squeeze", "Unsqueeze")
-"""What says that there is something to settle."""
+def _handler(node: Node) -> Handler | None:
+    """Return what translates a node, or None where it must read its inputs as they are."""
+    if is_product(node):
+        return _product
+    if has(node, Trait.CARRIES) and not has(node, Trait.POOL):
+        return _move if has(node, Trait.MOVES) else _concat
+    if has(node, Trait.BROADCASTS):
+        return _elementwise
+    if has(node, Trait.ELEMENTWISE):
+        return _with_parameters
+    return _pad if node.op == "Pad" and not node.domain else None
 
-_HANDLERS: dict[tuple[str, str], Handler] = {
-    **dict.fromkeys([("", op) for op in (*_LAYOUT, "Reshape", "Flatten", "Identity")], _move),
-    **dict.fromkeys([("", op) for op in ("Add", "Div", "Mul", "PRelu", "Sub", "Sum")], _elementwise),
-    **dict.fromkeys(
-        [("", op) for op in ("Clip", "Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "Relu", "Sigmoid")],
-        _with_parameters,
-    ),
-    **dict.fromkeys([("", op) for op in ("Sign", "Softplus", "Tanh")], _with_parameters),
-    **dict.fromkeys([("lowbit", op) for op in ("Decode", "Encode")], _with_parameters),
-    ("", "Concat"): _concat,
-    **dict.fromkeys([key for key in operators_with(Trait.LAYER) if not has(key, Trait.WINDOW)], _product),
-    ("", "Pad"): _pad,
-}
 
 settle_layout = Pass("settle-layout", _apply)

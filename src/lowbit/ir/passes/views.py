@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lowbit.ir.graph import Attribute, Graph, Node, Shape, Value
 from lowbit.ir.infer import infer_node
+from lowbit.ir.operators import Trait, has
 from lowbit.ir.passes.arrangement import (
     Axes,
     composed,
@@ -67,7 +68,8 @@ class Rebuilt:
     def note(self, node: Node, source: View, axes: Axes) -> None:
         """Note that an old node only moves: its output is another view of what its input is a view of."""
         name = node.outputs[0]
-        maker = node if self.is_plain(source) and node.op in ("Flatten", "Reshape", "Transpose") else None
+        lasts = has(node, Trait.REGROUPS) or not has(node, Trait.KEEPS_ORDER)  # others become a Reshape
+        maker = node if lasts and self.is_plain(source) else None
         self._views[name] = View(source.source, axes, self.old.value(name).shape, name, node.name, maker)
 
     def is_constant(self, name: str) -> bool:

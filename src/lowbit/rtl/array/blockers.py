@@ -3,9 +3,8 @@
 from collections.abc import Collection, Mapping
 
 from lowbit.errors import UnsupportedError
-from lowbit.ir import Graph, Node
+from lowbit.ir import Graph, Node, Trait, has
 from lowbit.ir.layers import is_low_bit, rounds
-from lowbit.rtl.chain import PASSED
 
 _FLOAT = "Quantize this layer as well: it stayed float."
 _AFFINE = "Quantize with --scheme lq or pow2, or affine of 2 to 6 bits."
@@ -52,7 +51,7 @@ def check(graph: Graph, stages: Collection[str], remedy: str) -> None:
 
 
 def _runs(graph: Graph, node: Node, stages: Collection[str]) -> bool:
-    if node.op in PASSED:
+    if has(node, Trait.KEEPS_ORDER):
         return True
     if node.op == "Encode":
         return _is_input(graph, node.inputs[0])
@@ -62,7 +61,9 @@ def _runs(graph: Graph, node: Node, stages: Collection[str]) -> bool:
 def _is_input(graph: Graph, name: str) -> bool:
     """Return whether a value is the input of the graph, perhaps in another shape."""
     maker = graph.producer(name)
-    return name in graph.inputs if maker is None else maker.op in PASSED and _is_input(graph, maker.inputs[0])
+    if maker is None:
+        return name in graph.inputs
+    return has(maker, Trait.KEEPS_ORDER) and _is_input(graph, maker.inputs[0])
 
 
 def _cure(graph: Graph, node: Node, remedy: str) -> str:
