@@ -71,6 +71,42 @@ unsigned wider(const Value& value, unsigned range) {
   return word_range(std::min(value.least(), other.least()), std::max(value.most(), other.most()));
 }
 
+EpilogueSpec spec_of(const steps::PlaneEnding& end) { return {Output::planes, end.thresholds, end.table}; }
+EpilogueSpec spec_of(const steps::ByteEnding& end) { return {Output::bytes, end.thresholds, end.table}; }
+EpilogueSpec spec_of(const steps::AffineEnding& end) {
+  return {Output::affine, {}, {}, end.scale, {}, end.out_scale, end.out_zero, end.out_top};
+}
+EpilogueSpec spec_of(const steps::RealEnding& end) { return {Output::real, {}, {}, end.scale, end.bias}; }
+EpilogueSpec other(const EndingSpec& end) {
+  EpilogueSpec spec;
+  spec.output = Output::other, spec.other = end;
+  return spec;
+}
+EndingSpec clipped(Rule rule, Form form, std::int32_t low, std::int32_t high, std::int32_t base) {
+  EndingSpec end;
+  end.rule = rule, end.form = form, end.low = low, end.high = high, end.base = base;
+  return end;
+}
+EpilogueSpec spec_of(const steps::RankEnding& end) { return other({Rule::ranks, end.form, end.thresholds, end.table}); }
+EpilogueSpec spec_of(const steps::ShiftedEnding& s) {
+  EndingSpec end = clipped(s.rule, s.form, s.low, s.high, s.base);
+  end.shift = s.shift;
+  return other(end);
+}
+EpilogueSpec spec_of(const steps::RoundedEnding& s) {
+  EndingSpec end = clipped(s.rule, s.form, s.low, s.high, s.base);
+  end.scale = s.scale, end.bias = s.bias, end.step = s.step, end.zero = s.zero;
+  return other(end);
+}
+EpilogueSpec spec_of(const steps::WideEnding& s) {
+  EndingSpec end;
+  end.scale = s.scale, end.bias = s.bias;
+  return other(end);
+}
+EpilogueSpec spec_of(const steps::Ending& end) {
+  return std::visit([](const auto& one) { return spec_of(one); }, end);
+}
+
 Value epilogue_value(std::size_t channels, const EpilogueSpec& epilogue) {
   return flat_value(kind_of(epilogue), range_of(epilogue), channels);
 }
@@ -83,186 +119,221 @@ Builder::Builder(std::size_t features, const std::string& level, std::size_t all
   values_.push_back(real_value(features));
 }
 
-std::size_t Builder::encode_planes(std::size_t x, std::span<const float> thresholds,
-                                   std::span<const std::uint8_t> table) {
-  const Value result = like(x, Kind::planes, bits_of(table.size()));
-  return add({x}, result, lowbit::encode(kernels_, x, value(x), result, thresholds, table));
-}
+// Adds a step of each kind.
+struct Builder::Adder {
+  Builder& builder;
+  const Sources& x;
 
-std::size_t Builder::encode_bytes(std::size_t x, std::span<const float> thresholds,
-                                  std::span<const std::uint8_t> table) {
-  const Value result = like(x, Kind::bytes, largest(table));
-  return add({x}, result, lowbit::encode(kernels_, x, value(x), result, thresholds, table));
-}
+  std::size_t operator()(const steps::EncodePlanes& s) const { return encode(s, Kind::planes, bits_of(s.table.size())); }
+  std::size_t operator()(const steps::EncodeBytes& s) const { return encode(s, Kind::bytes, largest(s.table)); }
 
-std::size_t Builder::encode_affine(std::size_t x, double scale, double zero, double top) {
-  const Value result = like(x, Kind::bytes, kLargestByte);
-  return add({x}, result, lowbit::encode_affine(kernels_, x, value(x), result, scale, zero, top));
-}
-
-std::size_t Builder::plane_fully_connected(std::size_t x, const PlaneWeights& weights,
-                                           const EpilogueSpec& epilogue) {
-  return add({x}, epilogue_value(weights.factors.rows, epilogue),
-             lowbit::plane_fully_connected(kernels_, x, value(x), weights, epilogue));
-}
-
-std::size_t Builder::byte_fully_connected(std::size_t x, const ByteWeights& weights,
-                                          const EpilogueSpec& epilogue) {
-  return add({x}, epilogue_value(weights.weights.rows, epilogue),
-             lowbit::byte_fully_connected(kernels_, x, value(x), weights, epilogue));
-}
-
-std::size_t Builder::float_fully_connected(std::size_t x, Matrix<float> weights, std::span<const float> bias) {
-  return add({x}, real_value(weights.rows), lowbit::float_fully_connected(kernels_, x, value(x), weights, bias));
-}
-
-std::size_t Builder::weight_only_fully_connected(std::size_t x, const WeightOnlyWeights& weights,
-                                                 std::span<const float> bias) {
-  return add({x}, real_value(weights.factors.rows),
-             lowbit::weight_only_fully_connected(kernels_, x, value(x), weights, bias));
-}
-
-std::size_t Builder::arrange(std::size_t x, std::size_t channels, std::size_t height, std::size_t width) {
-  require(std::max({channels, height, width}) <= kMaxFeatures && std::min({channels, height, width}) >= 1, "arrange",
-          "1 to 2^24 channels, rows and columns", "others");
-  const Value result = map_value(value(x).kind, value(x).range(), channels, height, width);
-  return add({x}, result, lowbit::arrange(x, value(x), result));
-}
-
-std::size_t Builder::flatten(std::size_t x) {
-  const Value& input = value(x);
-  return add({x}, flat_value(input.kind, input.range(), input.features), lowbit::flatten(x, input));
-}
-
-std::size_t Builder::plane_convolution(std::size_t x, const WindowSpec& window, const PlaneWeights& weights,
-                                       const EpilogueSpec& epilogue) {
-  const Value result = window_value(kind_of(epilogue), range_of(epilogue), weights.factors.rows, value(x), window, weights.factors.rows * kEnding);
-  return add({x}, result, lowbit::plane_convolution(kernels_, x, value(x), result, window, weights, epilogue));
-}
-
-std::size_t Builder::byte_convolution(std::size_t x, const WindowSpec& window, const ByteWeights& weights,
-                                      const EpilogueSpec& epilogue) {
-  const Value result = window_value(kind_of(epilogue), range_of(epilogue), weights.weights.rows, value(x), window, weights.weights.rows * kEnding);
-  return add({x}, result, lowbit::byte_convolution(kernels_, x, value(x), result, window, weights, epilogue));
-}
-
-std::size_t Builder::float_convolution(std::size_t x, const WindowSpec& window, Matrix<float> weights,
-                                       std::span<const float> bias) {
-  const Value result = window_value(Kind::real, 0, weights.rows, value(x), window, 0);
-  return add({x}, result, lowbit::float_convolution(kernels_, x, value(x), result, window, weights, bias));
-}
-
-std::size_t Builder::max_pool(std::size_t x, const WindowSpec& window, std::span<const std::uint8_t> ranks) {
-  const Value result = window_value(value(x).kind, value(x).range(), value(x).channels(), value(x), window, 0);
-  return add({x}, result, lowbit::max_pool(x, value(x), result, window, ranks));
-}
-
-std::size_t Builder::average_pool(std::size_t x, const WindowSpec& window, bool count_all) {
-  const Value result = window_value(Kind::real, 0, value(x).channels(), value(x), window, 0);
-  return add({x}, result, lowbit::average_pool(x, value(x), result, window, count_all));
-}
-
-std::size_t Builder::scale_channels(std::size_t x, std::span<const float> scale, std::span<const float> shift) {
-  return add({x}, like(x, Kind::real, 0), lowbit::scale_channels(x, value(x), scale, shift));
-}
-
-std::size_t Builder::concatenate(const std::vector<std::size_t>& x) {
-  require(!x.empty(), "concatenate", "maps", "none");
-  std::vector<Value> inputs;
-  std::size_t channels = 0;
-  unsigned range = value(x[0]).range();
-  for (const std::size_t n : x) {
-    inputs.push_back(value(n)), channels += value(n).channels(), range = wider(value(n), range);
+  template <class Encode>
+  std::size_t encode(const Encode& s, Kind kind, unsigned range) const {
+    const Value result = like(kind, range);
+    return put(result, lowbit::encode(kernels(), one(), input(), result, s.thresholds, s.table));
   }
-  const Value& first = inputs[0];
-  const Value result = first.pixel == 0 ? flat_value(first.kind, range, channels)
-                                        : map_value(first.kind, range, channels, first.height, first.width);
-  return add(x, result, lowbit::concatenate(x, inputs, result));
-}
 
-std::size_t Builder::look_up(std::size_t x, std::span<const std::uint8_t> table) {
-  return add({x}, like(x, Kind::bytes, largest(table)), lowbit::look_up(kernels_, x, value(x), table));
-}
+  std::size_t operator()(const steps::EncodeAffine& s) const {
+    const Value result = like(Kind::bytes, kLargestByte);
+    return put(result, encode_affine(kernels(), one(), input(), result, s.scale, s.zero, s.top));
+  }
 
-std::size_t Builder::decode(std::size_t x, std::span<const float> table) {
-  return add({x}, like(x, Kind::real, 0), lowbit::decode(x, value(x), table));
-}
+  std::size_t operator()(const steps::PlaneFullyConnected& s) const {
+    const EpilogueSpec end = spec_of(s.ending);
+    return put(epilogue_value(s.weights.factors.rows, end), plane_fully_connected(kernels(), one(), input(), s.weights, end));
+  }
 
-std::size_t Builder::activate(std::size_t x, Function function) {
-  return add({x}, like(x, Kind::real, 0), lowbit::activate(x, value(x), function));
-}
+  std::size_t operator()(const steps::ByteFullyConnected& s) const {
+    const EpilogueSpec end = spec_of(s.ending);
+    return put(epilogue_value(s.weights.weights.rows, end), byte_fully_connected(kernels(), one(), input(), s.weights, end));
+  }
 
-std::size_t Builder::clip(std::size_t x, float low, float high) {
-  return add({x}, like(x, Kind::real, 0), lowbit::clip(x, value(x), low, high));
-}
+  std::size_t operator()(const steps::FloatFullyConnected& s) const {
+    return put(real_value(s.weights.rows), float_fully_connected(kernels(), one(), input(), s.weights, s.bias));
+  }
 
-std::size_t Builder::combine(std::size_t x, std::size_t y, Arithmetic operation) {
-  return add({x, y}, like(x, Kind::real, 0), lowbit::combine(x, y, value(x), value(y), operation));
-}
+  std::size_t operator()(const steps::WeightOnlyFullyConnected& s) const {
+    return put(real_value(s.factors.rows),
+               weight_only_fully_connected(kernels(), one(), input(), {s.planes, s.factors, s.offsets}, s.bias));
+  }
 
-std::size_t Builder::combine_constant(std::size_t x, std::span<const float> row, Arithmetic operation) {
-  return add({x}, like(x, Kind::real, 0), lowbit::combine_constant(x, value(x), row, operation));
-}
+  std::size_t operator()(const steps::Arrange& s) const {
+    require(std::max({s.channels, s.height, s.width}) <= kMaxFeatures && std::min({s.channels, s.height, s.width}) >= 1,
+            "arrange", "1 to 2^24 channels, rows and columns", "others");
+    const Value result = map_value(input().kind, input().range(), s.channels, s.height, s.width);
+    return put(result, arrange(one(), input(), result));
+  }
 
-std::size_t Builder::gather(std::size_t x, std::span<const std::uint32_t> source, std::size_t channels,
-                            std::size_t height, std::size_t width) {
-  require(std::max({channels, height, width}) <= kMaxFeatures && channels >= 1 && (height == 0 || width >= 1), "gather",
-          "1 to 2^24 channels, rows and columns", "others");
-  const Value& input = value(x);
-  const Value result = height == 0 ? flat_value(input.kind, input.range(), channels)
-                                   : map_value(input.kind, input.range(), channels, height, width);
-  return add({x}, result, lowbit::gather(x, value(x), result, source));
-}
+  std::size_t operator()(const steps::Flatten&) const {
+    return put(flat_value(input().kind, input().range(), input().features), flatten(one(), input()));
+  }
 
-std::size_t Builder::softmax(std::size_t x, bool logarithm) {
-  return add({x}, like(x, Kind::real, 0), lowbit::softmax(x, value(x), logarithm));
-}
+  std::size_t operator()(const steps::PlaneConvolution& s) const {
+    const EpilogueSpec end = spec_of(s.ending);
+    const Value result = window_value(end, s.weights.factors.rows, s);
+    return put(result, plane_convolution(kernels(), one(), input(), result, {s.rows, s.columns, s.group}, s.weights, end));
+  }
 
-std::size_t Builder::word_fully_connected(std::size_t x, std::size_t rows, const WordWeights& weights,
-                                          const EpilogueSpec& epilogue) {
-  const std::size_t channels = weights.weights.rows;
-  require(channels >= 1 && rows >= 1 && rows <= kMaxFeatures / channels, "word_fully_connected", "up to 2^24 outputs", "more");
-  const Value result = epilogue_value(rows * channels, epilogue);
-  return add({x}, result, lowbit::word_fully_connected(kernels_, x, value(x), result, rows, weights, epilogue));
-}
+  std::size_t operator()(const steps::ByteConvolution& s) const {
+    const EpilogueSpec end = spec_of(s.ending);
+    const Value result = window_value(end, s.weights.weights.rows, s);
+    return put(result, byte_convolution(kernels(), one(), input(), result, {s.rows, s.columns, s.group}, s.weights, end));
+  }
 
-std::size_t Builder::word_convolution(std::size_t x, const WindowSpec& window, const WordWeights& weights,
-                                      const EpilogueSpec& epilogue) {
-  const Value result = window_value(kind_of(epilogue), range_of(epilogue), weights.weights.rows, value(x), window, weights.weights.rows * kEnding);
-  return add({x}, result, lowbit::word_convolution(kernels_, x, value(x), result, window, weights, epilogue));
-}
+  std::size_t operator()(const steps::FloatConvolution& s) const {
+    const Value result = window_value(Kind::real, 0, s.weights.rows, s);
+    return put(result, float_convolution(kernels(), one(), input(), result, {s.rows, s.columns, s.group}, s.weights, s.bias));
+  }
 
-std::size_t Builder::round(std::size_t x, const RounderSpec& spec) {
-  EndingSpec ending;
-  ending.rule = spec.rule, ending.form = spec.form, ending.low = spec.low, ending.high = spec.high, ending.base = spec.base;
-  ending.check_range("round", 0);
-  const Value result = like(x, kind_of(spec.form), range_of(ending));
-  return add({x}, result, lowbit::round_floats(kernels_, x, value(x), result, spec));
-}
+  std::size_t operator()(const steps::MaxPool& s) const {
+    const Value result = window_value(input().kind, input().range(), input().channels(), s);
+    return put(result, max_pool(one(), input(), result, {s.rows, s.columns}, s.ranks));
+  }
 
-std::size_t Builder::rank(std::size_t x, std::span<const float> thresholds, std::span<const std::int16_t> table) {
-  require(!table.empty(), "rank", "words", "none");
-  const auto [least, most] = std::minmax_element(table.begin(), table.end());
-  return add({x}, like(x, Kind::words, word_range(*least, *most)), lowbit::rank_floats(x, value(x), thresholds, table));
-}
+  std::size_t operator()(const steps::AveragePool& s) const {
+    const Value result = window_value(Kind::real, 0, input().channels(), s);
+    return put(result, average_pool(one(), input(), result, {s.rows, s.columns}, s.count_all));
+  }
 
-std::size_t Builder::look_up_entries(std::size_t x, Form form, std::int32_t least, std::span<const std::uint16_t> table) {
-  require(!table.empty() && (form == Form::bytes || form == Form::words), "look_up_entries", "bytes or words", "none");
-  EndingSpec ending;
-  ending.rule = Rule::ranks, ending.form = form, ending.table = table;
-  ending.check_range("look_up_entries", 0);
-  const Value result = like(x, kind_of(form), range_of(ending));
-  return add({x}, result, lowbit::look_up_entries(x, value(x), result, least, table));
-}
+  std::size_t operator()(const steps::ScaleChannels& s) const {
+    return put(like(Kind::real, 0), scale_channels(one(), input(), s.scale, s.shift));
+  }
 
-std::size_t Builder::decode_words(std::size_t x, std::int32_t least, std::span<const float> table) {
-  return add({x}, like(x, Kind::real, 0), lowbit::decode_words(x, value(x), least, table));
-}
+  std::size_t operator()(const steps::Concatenate&) const {
+    require(!x.empty(), "concatenate", "maps", "none");
+    std::vector<Value> inputs;
+    std::size_t channels = 0;
+    unsigned range = builder.value(x[0]).range();
+    for (const std::size_t n : x) {
+      inputs.push_back(builder.value(n)), channels += inputs.back().channels(), range = wider(inputs.back(), range);
+    }
+    const Value& first = inputs[0];
+    const Value result = first.pixel == 0 ? flat_value(first.kind, range, channels)
+                                          : map_value(first.kind, range, channels, first.height, first.width);
+    return put(result, concatenate(x, inputs, result));
+  }
 
-std::size_t Builder::add_words(std::size_t x, std::size_t y, const EndingSpec& spec) {
-  const Value result = like(x, Kind::words, word_range(spec.least(), spec.most()));
-  return add({x, y}, result, lowbit::add_words(x, y, value(x), value(y), spec));
-}
+  std::size_t operator()(const steps::LookUp& s) const {
+    return put(like(Kind::bytes, largest(s.table)), look_up(kernels(), one(), input(), s.table));
+  }
+
+  std::size_t operator()(const steps::Decode& s) const { return put(like(Kind::real, 0), decode(one(), input(), s.table)); }
+
+  std::size_t operator()(const steps::Activate& s) const {
+    return put(like(Kind::real, 0), activate(one(), input(), s.function));
+  }
+
+  std::size_t operator()(const steps::Clip& s) const { return put(like(Kind::real, 0), clip(one(), input(), s.low, s.high)); }
+
+  std::size_t operator()(const steps::Combine& s) const {
+    require(x.size() == 2, "combine", "two values", std::to_string(x.size()));
+    const Value& first = builder.value(x[0]);
+    return put(like(first, Kind::real, 0), combine(x[0], x[1], first, builder.value(x[1]), s.operation));
+  }
+
+  std::size_t operator()(const steps::CombineConstant& s) const {
+    return put(like(Kind::real, 0), combine_constant(one(), input(), s.row, s.operation));
+  }
+
+  std::size_t operator()(const steps::Gather& s) const {
+    require(std::max({s.channels, s.height, s.width}) <= kMaxFeatures && s.channels >= 1 && (s.height == 0 || s.width >= 1),
+            "gather", "1 to 2^24 channels, rows and columns", "others");
+    const Value result = s.height == 0 ? flat_value(input().kind, input().range(), s.channels)
+                                       : map_value(input().kind, input().range(), s.channels, s.height, s.width);
+    return put(result, gather(one(), input(), result, s.places));
+  }
+
+  std::size_t operator()(const steps::Softmax& s) const {
+    return put(like(Kind::real, 0), softmax(one(), input(), s.logarithm));
+  }
+
+  std::size_t operator()(const steps::WordFullyConnected& s) const {
+    const EpilogueSpec end = spec_of(s.ending);
+    const std::size_t channels = s.weights.weights.rows;
+    require(channels >= 1 && s.rows >= 1 && s.rows <= kMaxFeatures / channels, "word_fully_connected", "up to 2^24 outputs",
+            "more");
+    const Value result = epilogue_value(s.rows * channels, end);
+    return put(result, word_fully_connected(kernels(), one(), input(), result, s.rows, s.weights, end));
+  }
+
+  std::size_t operator()(const steps::WordConvolution& s) const {
+    const EpilogueSpec end = spec_of(s.ending);
+    const Value result = window_value(end, s.weights.weights.rows, s);
+    return put(result, word_convolution(kernels(), one(), input(), result, {s.rows, s.columns, s.group}, s.weights, end));
+  }
+
+  std::size_t operator()(const steps::Round& s) const {
+    const EndingSpec ending = clipped(s.rule, s.form, s.low, s.high, s.base);
+    ending.check_range("round", 0);
+    const Value result = like(kind_of(s.form), range_of(ending));
+    return put(result, round_floats(kernels(), one(), input(), result, {s.rule, s.form, s.step, s.zero, s.low, s.high, s.base}));
+  }
+
+  std::size_t operator()(const steps::Rank& s) const {
+    require(!s.table.empty(), "rank", "words", "none");
+    const auto [least, most] = std::minmax_element(s.table.begin(), s.table.end());
+    return put(like(Kind::words, word_range(*least, *most)), rank_floats(one(), input(), s.thresholds, s.table));
+  }
+
+  std::size_t operator()(const steps::LookUpEntries& s) const {
+    require(!s.table.empty() && (s.form == Form::bytes || s.form == Form::words), "look_up_entries", "bytes or words", "none");
+    const EndingSpec ending{Rule::ranks, s.form, {}, s.table};
+    ending.check_range("look_up_entries", 0);
+    const Value result = like(kind_of(s.form), range_of(ending));
+    return put(result, look_up_entries(one(), input(), result, s.least, s.table));
+  }
+
+  std::size_t operator()(const steps::DecodeWords& s) const {
+    return put(like(Kind::real, 0), decode_words(one(), input(), s.least, s.table));
+  }
+
+  std::size_t operator()(const steps::AddWords& s) const {
+    require(x.size() == 2, "add_words", "two values", std::to_string(x.size()));
+    EndingSpec ending = clipped(s.rule, Form::words, s.low, s.high, 0);
+    ending.shift = s.shift;
+    const Value& first = builder.value(x[0]);
+    const Value result = like(first, Kind::words, word_range(ending.least(), ending.most()));
+    return put(result, add_words(x[0], x[1], first, builder.value(x[1]), ending));
+  }
+
+ private:
+  const KernelSet& kernels() const { return builder.kernels_; }
+
+  std::size_t one() const {
+    require(x.size() == 1, "step", "one value to read", std::to_string(x.size()));
+    return x[0];
+  }
+
+  const Value& input() const { return builder.value(one()); }
+  Value like(Kind kind, unsigned range) const { return like(input(), kind, range); }
+
+  // A value of the same shape.
+  static Value like(const Value& x, Kind kind, unsigned range) {
+    return x.pixel == 0 ? flat_value(kind, range, x.features) : map_value(kind, range, x.channels(), x.height, x.width);
+  }
+
+  std::size_t put(const Value& result, std::unique_ptr<Step> step) const { return builder.put(x, result, std::move(step)); }
+
+  template <class Layer>
+  Value window_value(const EpilogueSpec& end, std::size_t channels, const Layer& s) const {
+    return window_value(kind_of(end), range_of(end), channels, s, channels * kEnding);
+  }
+
+  // Counts the tables of a window: bytes for every output, for every tap of every region, and for every region.
+  template <class Windowed>
+  Value window_value(Kind kind, unsigned range, std::size_t channels, const Windowed& s, std::size_t ending = 0) const {
+    const Axis rows("window", input().height, s.rows), columns("window", input().width, s.columns);
+    const Value result = map_value(kind, range, channels, rows.outputs(), columns.outputs());
+    constexpr double kOutput = 64, kTap = 32, kRegion = 256, kMost = 1e18;
+    const auto real = [](std::size_t n) { return static_cast<double>(n); };
+    const double bytes = real(result.pixels()) * kOutput + real(rows.all_taps()) * real(columns.all_taps()) * kTap +
+                         real(rows.classes().size()) * real(columns.classes().size()) * (kRegion + real(ending));
+    builder.take(static_cast<std::size_t>(std::min(bytes, kMost)));
+    return result;
+  }
+};
+
+std::size_t Builder::add(const Sources& x, const steps::Any& step) { return std::visit(Adder{*this, x}, step); }
 
 std::unique_ptr<Program> Builder::finish(std::size_t output, std::size_t threads, bool pinned) {
   require(value(output).kind == Kind::real && output != 0 && value(output).pixel == 0, "output",
@@ -281,31 +352,12 @@ void Builder::take(std::size_t bytes) {
   if (taken_ > allowed_) throw TooLarge("the network", taken_, allowed_);
 }
 
-// Counts the tables of a window: bytes for every output, for every tap of every region, and for every region.
-Value Builder::window_value(Kind kind, unsigned range, std::size_t channels, const Value& input, const WindowSpec& window,
-                            std::size_t ending) {
-  const Axis rows("window", input.height, window.rows), columns("window", input.width, window.columns);
-  const Value result = map_value(kind, range, channels, rows.outputs(), columns.outputs());
-  constexpr double kOutput = 64, kTap = 32, kRegion = 256, kMost = 1e18;
-  const auto real = [](std::size_t n) { return static_cast<double>(n); };
-  const double bytes = real(result.pixels()) * kOutput + real(rows.all_taps()) * real(columns.all_taps()) * kTap +
-                       real(rows.classes().size()) * real(columns.classes().size()) * (kRegion + real(ending));
-  take(static_cast<std::size_t>(std::min(bytes, kMost)));
-  return result;
-}
-
 const Value& Builder::value(std::size_t n) const {
   require(n < values_.size(), "value", "one that exists already", std::to_string(n));
   return values_[n];
 }
 
-Value Builder::like(std::size_t x, Kind kind, unsigned range) const {
-  const Value& input = value(x);
-  return input.pixel == 0 ? flat_value(kind, range, input.features)
-                          : map_value(kind, range, input.channels(), input.height, input.width);
-}
-
-std::size_t Builder::add(std::vector<std::size_t> sources, Value result, std::unique_ptr<Step> step) {
+std::size_t Builder::put(Sources sources, Value result, std::unique_ptr<Step> step) {
   require(result.features >= 1 && result.features <= kMaxFeatures, "value", "1 to 2^24 features",
           std::to_string(result.features));
   step->result = values_.size();

@@ -11,8 +11,10 @@
 namespace lowbit {
 
 enum class Function : std::uint8_t { identity, tanh, sigmoid, elu, exponential, logarithm, absolute };
+inline constexpr const char* kFunctions[] = {"identity", "tanh", "sigmoid", "elu", "exponential", "logarithm", "absolute"};
 // The last two have the second operand first: b - a, b / a.
 enum class Arithmetic : std::uint8_t { add, subtract, multiply, divide, subtract_from, divide_into };
+inline constexpr const char* kArithmetic[] = {"add", "subtract", "multiply", "divide", "subtract_from", "divide_into"};
 
 // Floats -> planes or bytes of the same shape.
 std::unique_ptr<Step> encode(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,

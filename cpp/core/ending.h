@@ -10,6 +10,7 @@ namespace lowbit {
 
 // What a result is stored as.
 enum class Form : std::uint8_t { planes, bytes, words, reals };
+inline constexpr const char* kForms[] = {"planes", "bytes", "words", "reals"};
 
 enum class Rule : std::uint8_t {
   ranks,       // table[#{sum > threshold}]
@@ -20,6 +21,7 @@ enum class Rule : std::uint8_t {
   round_down,  // floor((scale sum + bias) / step) + zero
   real,        // float32(scale sum + bias)
 };
+inline constexpr const char* kRules[] = {"ranks", "shift_up", "shift_down", "round_even", "round_up", "round_down", "real"};
 
 // Arrays by channel are padded to whole groups. Rules that shift or round clip to [low, high] and take `base` off.
 struct Ending {

@@ -14,6 +14,7 @@ struct ByteWeights {
   Matrix<std::int8_t> weights;               // [channels, n]
   std::span<const std::int32_t> constant;    // [channels]
   std::span<const std::int32_t> row_factor;  // [channels], or empty
+  LOWBIT_FIELDS(ByteWeights, weights, constant, row_factor)
 };
 
 struct WeightOnlyWeights {

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "fields.h"
 #include "finish.h"
 #include "program.h"
 
@@ -19,6 +20,7 @@ struct PlaneWeights {
   Matrix<std::int32_t> factors;              // [channels, weight planes]
   std::span<const std::int32_t> offsets;     // [channels], or empty
   std::span<const std::int32_t> input_factors;  // [input planes]
+  LOWBIT_FIELDS(PlaneWeights, planes, factors, offsets, input_factors)
 };
 
 // Weights for a kernel: blocks of `lanes` channels, the last one of as many groups as are left; in a block

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "fields.h"
 #include "finish.h"
 #include "program.h"
 
@@ -14,6 +15,7 @@ namespace lowbit {
 
 struct AxisSpec {
   std::size_t kernel, stride = 1, before = 0, after = 0, dilation = 1;
+  LOWBIT_FIELDS(Axis, kernel, stride, before, after, dilation)
 };
 
 struct WindowSpec {

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "dispatch.h"
+#include "fields.h"
 #include "finish.h"
 #include "program.h"
 #include "window.h"
@@ -15,6 +16,7 @@ namespace lowbit {
 struct WordWeights {
   Matrix<std::int16_t> weights;            // [channels, n]
   std::span<const std::int64_t> constant;  // [channels]: the sums start with it
+  LOWBIT_FIELDS(WordWeights, weights, constant)
 };
 
 // `rows` of a sample lie one after another, each of them features / rows long, and so do the results.

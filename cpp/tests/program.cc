@@ -43,32 +43,22 @@ struct Parts {
     scale.assign(kOut, 0.01), bias.assign(kOut, 0.5);
   }
 
-  EpilogueSpec hidden_end() const {
-    EpilogueSpec spec;
-    spec.output = Output::planes;
-    spec.thresholds = {hidden_thresholds.data(), kHidden, 3};
-    spec.table = order;
-    return spec;
-  }
-
-  EpilogueSpec last_end() const {
-    EpilogueSpec spec;
-    spec.scale = scale, spec.bias = bias;
-    return spec;
-  }
+  steps::PlaneEnding hidden_end() const { return {{hidden_thresholds.data(), kHidden, 3}, order}; }
 
   PlaneWeights first_weights() const {
     return {{first.data(), kHidden, 2 * 3}, {first_factors.data(), kHidden, 2}, first_offsets, input_factors};
   }
 
+  PlaneWeights second_weights() const {
+    return {{second.data(), kOut, 2 * 47}, {second_factors.data(), kOut, 2}, second_offsets, input_factors};
+  }
+
   std::unique_ptr<Program> build(const std::string& level, std::size_t threads) const {
     Builder builder(kIn, level);
-    std::size_t value = builder.encode_planes(0, thresholds, order);
-    value = builder.plane_fully_connected(value, first_weights(), hidden_end());
-    value = builder.plane_fully_connected(
-        value, {{second.data(), kOut, 2 * 47}, {second_factors.data(), kOut, 2}, second_offsets, input_factors},
-        last_end());
-    return builder.finish(builder.softmax(value, false), threads);
+    std::size_t value = builder.add({0}, steps::EncodePlanes{thresholds, order});
+    value = builder.add({value}, steps::PlaneFullyConnected{first_weights(), hidden_end()});
+    value = builder.add({value}, steps::PlaneFullyConnected{second_weights(), steps::RealEnding{scale, bias}});
+    return builder.finish(builder.add({value}, steps::Softmax{false}), threads);
   }
 };
 
@@ -100,7 +90,7 @@ TEST(any_batch_any_threads_any_level) {
 
 TEST(softmax_is_exact_enough) {
   Builder builder(5, "");
-  const auto program = builder.finish(builder.softmax(0, false), 1);
+  const auto program = builder.finish(builder.add({0}, steps::Softmax{false}), 1);
   for (const std::vector<float>& x : {std::vector<float>{0, 1, 2, 3, 4}, {-500, 0, 500, 1, 2}, {-79.9f, -80.1f, 0, -1, 7}}) {
     std::vector<float> y(5);
     program->run(reinterpret_cast<const std::byte*>(x.data()), reinterpret_cast<std::byte*>(y.data()), 1);
@@ -195,14 +185,15 @@ bool refused(const Function& call) {
 
 TEST(programs_that_do_not_fit_are_refused) {
   const Parts parts;
+  using Ending = steps::PlaneEnding;
   const auto with = [&](auto change) {
     return refused([&] {
       Builder builder(kIn, "");
-      const std::size_t value = builder.encode_planes(0, parts.thresholds, parts.order);
+      const std::size_t value = builder.add({0}, steps::EncodePlanes{parts.thresholds, parts.order});
       PlaneWeights weights = parts.first_weights();
-      EpilogueSpec end = parts.hidden_end();
+      steps::PlaneEnding end = parts.hidden_end();
       change(weights, end);
-      builder.plane_fully_connected(value, weights, end);
+      builder.add({value}, steps::PlaneFullyConnected{weights, end});
     });
   };
   std::vector<std::uint32_t> padded = parts.first;
@@ -211,41 +202,48 @@ TEST(programs_that_do_not_fit_are_refused) {
   std::swap(falling[0], falling[2]);
   const std::vector<std::uint8_t> large{0, 1, 2, 9}, odd{0, 1, 2};
   const std::vector<std::int32_t> huge(2 * kHidden, 1 << 23), none;
-  CHECK(!with([](PlaneWeights&, EpilogueSpec&) {}), "the good one");
-  CHECK(with([](PlaneWeights& w, EpilogueSpec&) { w.planes.rows -= 1; }), "rows");
-  CHECK(with([](PlaneWeights& w, EpilogueSpec&) { w.planes.columns -= 1; }), "words");
-  CHECK(with([](PlaneWeights& w, EpilogueSpec&) { w.factors.columns = 5; }), "planes");
-  CHECK(with([](PlaneWeights& w, EpilogueSpec&) { w.factors.columns = 0; }), "no planes");
-  CHECK(with([](PlaneWeights& w, EpilogueSpec&) { w.input_factors = w.input_factors.first(1); }), "input factors");
-  CHECK(with([](PlaneWeights& w, EpilogueSpec&) { w.offsets = w.offsets.first(3); }), "offsets");
-  CHECK(with([&](PlaneWeights& w, EpilogueSpec&) { w.factors.data = huge.data(); }), "overflow");
-  CHECK(with([&](PlaneWeights& w, EpilogueSpec&) { w.planes.data = padded.data(); }), "padding");
-  CHECK(with([](PlaneWeights&, EpilogueSpec& e) { e.thresholds.rows -= 1; }), "thresholds");
-  CHECK(with([&](PlaneWeights&, EpilogueSpec& e) { e.thresholds.data = falling.data(); }), "falling");
-  CHECK(with([&](PlaneWeights&, EpilogueSpec& e) { e.table = large; }), "codes");
-  CHECK(with([&](PlaneWeights&, EpilogueSpec& e) { e.table = odd; }), "table");
-  CHECK(with([](PlaneWeights&, EpilogueSpec& e) { e.output = Output::real; }), "no scales");
+  CHECK(!with([](PlaneWeights&, Ending&) {}), "the good one");
+  CHECK(with([](PlaneWeights& w, Ending&) { w.planes.rows -= 1; }), "rows");
+  CHECK(with([](PlaneWeights& w, Ending&) { w.planes.columns -= 1; }), "words");
+  CHECK(with([](PlaneWeights& w, Ending&) { w.factors.columns = 5; }), "planes");
+  CHECK(with([](PlaneWeights& w, Ending&) { w.factors.columns = 0; }), "no planes");
+  CHECK(with([](PlaneWeights& w, Ending&) { w.input_factors = w.input_factors.first(1); }), "input factors");
+  CHECK(with([](PlaneWeights& w, Ending&) { w.offsets = w.offsets.first(3); }), "offsets");
+  CHECK(with([&](PlaneWeights& w, Ending&) { w.factors.data = huge.data(); }), "overflow");
+  CHECK(with([&](PlaneWeights& w, Ending&) { w.planes.data = padded.data(); }), "padding");
+  CHECK(with([](PlaneWeights&, Ending& e) { e.thresholds.rows -= 1; }), "thresholds");
+  CHECK(with([&](PlaneWeights&, Ending& e) { e.thresholds.data = falling.data(); }), "falling");
+  CHECK(with([&](PlaneWeights&, Ending& e) { e.table = large; }), "codes");
+  CHECK(with([&](PlaneWeights&, Ending& e) { e.table = odd; }), "table");
 
   Builder builder(kIn, "");
-  CHECK(refused([&] { builder.softmax(1, false); }), "no such value");
-  CHECK(refused([&] { builder.look_up(0, parts.order); }), "floats have no table");
-  CHECK(refused([&] { builder.encode_affine(0, 0.0, 0, 255); }), "scale");
-  CHECK(refused([&] { builder.encode_affine(0, 1.0, 0, 256); }), "top");
-  CHECK(refused([&] { builder.combine_constant(0, std::span(parts.thresholds), Arithmetic::add); }), "size");
-  const std::size_t map = builder.arrange(0, kIn, 1, 1), pooled = builder.softmax(map, false);
+  const auto added = [&](const Sources& x, const steps::Any& step) { return refused([&] { builder.add(x, step); }); };
+  const steps::Softmax softmax{false};
+  CHECK(added({1}, softmax), "no such value");
+  CHECK(added({}, softmax), "nothing to read");
+  CHECK(added({0, 0}, softmax), "too much to read");
+  CHECK(added({0}, steps::LookUp{parts.order}), "floats have no table");
+  CHECK(added({0}, steps::EncodeAffine{0.0, 0, 255}), "scale");
+  CHECK(added({0}, steps::EncodeAffine{1.0, 0, 256}), "top");
+  CHECK(added({0}, steps::CombineConstant{parts.thresholds, Arithmetic::add}), "size");
+  const std::size_t map = builder.add({0}, steps::Arrange{kIn, 1, 1}), pooled = builder.add({map}, softmax);
   const std::vector<std::uint32_t> outside{0, kIn}, two{0, 0};
-  CHECK(!refused([&] { builder.combine(map, pooled, Arithmetic::multiply); }), "a number for each channel");
-  CHECK(!refused([&] { builder.gather(0, two, 2, 0, 0); }), "elements twice");
-  CHECK(refused([&] { builder.combine(0, builder.gather(0, two, 2, 0, 0), Arithmetic::multiply); }), "two for all");
-  CHECK(refused([&] { builder.gather(0, outside, 2, 0, 0); }), "an element outside");
-  CHECK(refused([&] { builder.gather(0, two, 3, 0, 0); }), "too few elements");
-  CHECK(refused([&] { builder.gather(0, two, 1, 2, 0); }), "a map without columns");
-  CHECK(refused([&] { builder.encode_planes(0, std::span(parts.thresholds).first(2), parts.order); }), "thresholds");
+  CHECK(!added({map, pooled}, steps::Combine{Arithmetic::multiply}), "a number for each channel");
+  CHECK(added({map}, steps::Combine{Arithmetic::multiply}), "one of two");
+  const std::size_t twice = builder.add({0}, steps::Gather{two, 2, 0, 0});
+  CHECK(added({0, twice}, steps::Combine{Arithmetic::multiply}), "two for all");
+  CHECK(added({0}, steps::Gather{outside, 2, 0, 0}), "an element outside");
+  CHECK(added({0}, steps::Gather{two, 3, 0, 0}), "too few elements");
+  CHECK(added({0}, steps::Gather{two, 1, 2, 0}), "a map without columns");
+  CHECK(added({0}, steps::EncodePlanes{std::span(parts.thresholds).first(2), parts.order}), "thresholds");
   CHECK(refused([&] { builder.finish(0, 1); }), "no step");
-  const std::size_t huge_lengths[] = {7, 7905747460161236407u, 16};  // their product wraps to 16
-  CHECK(refused([&] { builder.arrange(0, huge_lengths[0], huge_lengths[1], huge_lengths[2]); }), "wrapped lengths");
-  Builder small(1 << 20, "", 1 << 20);
-  CHECK(refused([&] { small.finish(small.clip(small.clip(0, 0, 1), 0, 1), 1); }), "more than allowed");
+  // Lengths whose product wraps to 16.
+  CHECK(added({0}, steps::Arrange{7, 7905747460161236407u, 16}), "wrapped lengths");
+  const steps::Clip clip{0, 1};
+  CHECK(refused([&] {
+          Builder small(1 << 20, "", 1 << 20);
+          small.finish(small.add({small.add({0}, clip)}, clip), 1);
+        }), "more than allowed");
   CHECK(refused([&] { Builder none_at_all(0, ""); }), "no features");
   CHECK(refused([&] { Builder unknown(1, "abacus"); }), "level");
 }

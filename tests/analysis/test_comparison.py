@@ -11,7 +11,7 @@ from lowbit.analysis import first_divergence, trace
 from lowbit.errors import DataError, PlanError
 from lowbit.ir import Graph, Node, infer
 from lowbit.ir.graph import Array
-from lowbit.program import Epilogue, Step
+from lowbit.program.steps import PlaneEnding, PlaneFullyConnected, Step
 from lowbit.schemes import LearnedBasis
 from tests.ir.networks import Convolution, float_mlp, lowbit_convnet, lowbit_mlp
 
@@ -29,8 +29,9 @@ def break_engine(monkeypatch: pytest.MonkeyPatch, value: str, fault: Fault) -> N
 
     def broken(graph: Graph, *options: int) -> object:
         planned = whole(graph, *options)
-        assert value in [step.value for step in planned.steps]
-        steps = [fault(step) if step.value == value else step for step in planned.steps]
+        assert value in [result.value for result in planned.results]
+        made = zip(planned.steps, planned.results, strict=True)
+        steps = [fault(step) if result.value == value else step for step, result in made]
         return replace(planned, steps=tuple(steps))
 
     monkeypatch.setattr(lowbit.engine, "plan", broken)
@@ -38,12 +39,10 @@ def break_engine(monkeypatch: pytest.MonkeyPatch, value: str, fault: Fault) -> N
 
 def move_threshold(step: Step) -> Step:
     """Let channel 3 never have the lowest level."""
-    epilogue = step.constants["epilogue"]
-    assert isinstance(epilogue, Epilogue)
-    thresholds = np.array(epilogue.constants["thresholds"])
+    assert isinstance(step, PlaneFullyConnected) and isinstance(step.ending, PlaneEnding)
+    thresholds = np.array(step.ending.thresholds)
     thresholds[3, 0] -= 1_000_000
-    broken = Epilogue(epilogue.kind, {**epilogue.constants, "thresholds": thresholds})
-    return replace(step, constants={**step.constants, "epilogue": broken})
+    return replace(step, ending=replace(step.ending, thresholds=thresholds))
 
 
 @pytest.mark.parametrize("layer", ["fc1", "fc2", "fc3"])

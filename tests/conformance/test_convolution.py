@@ -102,9 +102,7 @@ def test_a_planted_fault_at_a_border_is_found(monkeypatch: pytest.MonkeyPatch) -
     def broken(graph: Graph, *options: int) -> object:
         planned = whole(graph, *options)
         steps = [
-            replace(step, constants={**step.constants, "rows": [3, 1, 0, 2, 1]})
-            if "rows" in step.constants
-            else step
+            replace(step, rows=replace(step.rows, before=0, after=2)) if hasattr(step, "rows") else step
             for step in planned.steps
         ]
         return replace(planned, steps=tuple(steps))

@@ -25,21 +25,21 @@ def graph_of(*nodes, shape=("n", 6), constants=None):
 
 
 def operations(graph, **options):
-    return [step.operation for step in plan(graph, **options).steps]
+    return [type(step).__name__ for step in plan(graph, **options).steps]
 
 
 def test_few_planes_count_bits_many_sum_bytes():
     graph = lowbit_mlp((65, 33, 10), 3, 2)
-    assert operations(graph, plane_pairs=6) == ["encode_planes", *["plane_fully_connected"] * 2, "softmax"]
-    assert operations(graph, plane_pairs=5) == ["encode_bytes", *["byte_fully_connected"] * 2, "softmax"]
-    assert operations(lowbit_mlp((65, 33, 10), 2, 5))[1] == "byte_fully_connected"
+    assert operations(graph, plane_pairs=6) == ["EncodePlanes", *["PlaneFullyConnected"] * 2, "Softmax"]
+    assert operations(graph, plane_pairs=5) == ["EncodeBytes", *["ByteFullyConnected"] * 2, "Softmax"]
+    assert operations(lowbit_mlp((65, 33, 10), 2, 5))[1] == "ByteFullyConnected"
 
 
 def test_equal_levels_travel_as_planes():
     graph = lowbit_mlp((65, 33, 10), 2, 2)
     tied = LearnedBasis(np.ones((1, 2)), np.zeros(1), np.ones(1))
     graph.update("x/codes", encoding=tied)
-    assert operations(graph, plane_pairs=0)[:2] == ["encode_planes", "plane_fully_connected"]
+    assert operations(graph, plane_pairs=0)[:2] == ["EncodePlanes", "PlaneFullyConnected"]
 
 
 def test_codes_pass_what_moves_nothing():
@@ -85,7 +85,7 @@ def test_images_are_flattened_for_free():
         constants=constants,
     )
     x = np.random.default_rng(3).normal(size=(5, 3, 2, 2)).astype(np.float32)
-    assert operations(graph) == ["float_fully_connected"]
+    assert operations(graph) == ["FloatFullyConnected"]
     np.testing.assert_allclose(Program(graph).run(x), evaluate(graph, {"x": x})["y"], atol=1e-5)
 
 

@@ -15,7 +15,7 @@ forces a level as an upper bound. ``LOWBIT_PIN_WORKERS=1`` keeps worker threads 
 
 import copyreg
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -26,7 +26,7 @@ from lowbit.budget import RAISE, allowed, budget
 from lowbit.engine import _core
 from lowbit.errors import EngineError, TooLargeError
 from lowbit.ir import Graph, from_text, to_text, verify
-from lowbit.program import REMEDY, Epilogue, ProgramPlan, Step, constant_bytes, plan
+from lowbit.program import REMEDY, ProgramPlan, Step, plan
 
 Floats = npt.NDArray[np.float32]
 
@@ -158,8 +158,7 @@ class Program:
             "memory": memory,
             "pin_workers": pin_workers,
         }
-        # The core has its own copy of all constants.
-        self._plan = replace(planned, steps=tuple(replace(step, constants={}) for step in planned.steps))
+        self._results, self._codes = planned.results, planned.codes  # constants are the core's alone
         self._core.origin = self._graph, self._options  # so that `run` alone can be pickled, for a pool
         # Kept as attributes: a Python method around them would cost a tenth of a small call.
         self.run, self.run_into = self._core.run, self._core.run_into
@@ -181,8 +180,8 @@ class Program:
     def kernels(self) -> list[tuple[str, str, str]]:
         """Operation, kernel level and reason of every step, in order."""
         return [
-            (operation, level, step.why)
-            for (operation, level), step in zip(self._core.steps, self._plan.steps, strict=True)
+            (operation, level, result.why)
+            for (operation, level), result in zip(self._core.steps, self._results, strict=True)
         ]
 
     @property
@@ -196,9 +195,9 @@ class Program:
         """Return what each step takes on one thread for the whole batch, the best of `repeats`."""
         seconds = self._core.profile(x, repeats)
         return [
-            StepTime(step.value, operation, level, step.why, time, unit, work * len(x))
-            for step, (operation, level), (unit, work), time in zip(
-                self._plan.steps, self._core.steps, self._core.work, seconds, strict=True
+            StepTime(result.value, operation, level, result.why, time, unit, work * len(x))
+            for result, (operation, level), (unit, work), time in zip(
+                self._results, self._core.steps, self._core.work, seconds, strict=True
             )
         ]
 
@@ -208,12 +207,12 @@ class Program:
         What lies inside an operator that is made of others has no name in the graph, and is left out.
         """
         arrays: dict[str, npt.NDArray[Any]] = {}
-        for step, (_, _, array) in zip(self._plan.steps, self._core.trace(x), strict=True):
-            if step.value not in self._graph.values:
+        for result, (_, _, array) in zip(self._results, self._core.trace(x), strict=True):
+            if result.value not in self._graph.values:
                 continue
-            table = self._plan.codes.get(step.value)
+            table = self._codes.get(result.value)
             codes = array if table is None else table[array]
-            arrays[step.value] = codes.reshape(len(x), *step.shape)
+            arrays[result.value] = codes.reshape(len(x), *result.shape)
         return arrays
 
 
@@ -261,8 +260,8 @@ def _build(planned: ProgramPlan, threads: int, kernels: str, pinned: bool, name:
     input_shape, output_shape = _sample_shape(planned.input_shape), _sample_shape(planned.output_shape)
     builder = _core.Builder(prod(input_shape), kernels, budget())
     try:
-        for step in planned.steps:
-            _add(builder, step, name)
+        for step, result in zip(planned.steps, planned.results, strict=True):
+            _add(builder, step, f"{name}/{result.value}")
         return builder.finish(planned.output, input_shape, output_shape, threads, pinned)
     except TooLargeError as error:
         remedy = f"{RAISE}8G or memory='8G'; or use fewer threads."
@@ -270,37 +269,18 @@ def _build(planned: ProgramPlan, threads: int, kernels: str, pinned: bool, name:
         raise TooLargeError(error.message, **facts) from None
 
 
-def _add(builder: Any, step: Step, name: str) -> None:
-    builder.take(constant_bytes(step.constants))
-    sources = (step.sources,) if step.operation == "concatenate" else step.sources
+def _add(builder: _core.Builder, step: Step, where: str) -> None:
+    builder.take(step.nbytes)
     try:
-        getattr(builder, step.operation)(*sources, **_constants(step))
+        builder.add(step)
     except EngineError as error:
         raise EngineError(
-            f"the engine does not run this {step.operation}",
-            where=f"{name}/{step.value}",
+            f"the engine does not run this {type(step).__name__}",
+            where=where,
             expected=error.expected,
             found=error.found,
             remedy=REMEDY,
         ) from error
-
-
-def _constants(step: Step) -> dict[str, object]:
-    return {name: _converted(name, value) for name, value in step.constants.items()}
-
-
-def _converted(name: str, value: object) -> object:
-    """Return a constant as the C++ side takes it: dense; epilogues and names become its own types."""
-    if isinstance(value, np.ndarray):
-        return np.ascontiguousarray(value)
-    if isinstance(value, Epilogue):
-        constants = {key: _converted(key, constant) for key, constant in value.constants.items()}
-        return getattr(_core.Epilogue, value.kind)(**constants)
-    if name == "function":
-        return getattr(_core.Function, str(value))
-    if name == "operation":
-        return getattr(_core.Arithmetic, str(value))
-    return value
 
 
 def _sample_shape(shape: tuple[int | str, ...]) -> list[int]:

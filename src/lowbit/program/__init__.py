@@ -2,6 +2,6 @@
 
 from lowbit.program.planner import blockers, plan
 from lowbit.program.refusals import REMEDY, read_inputs
-from lowbit.program.steps import Epilogue, ProgramPlan, Step, constant_bytes
+from lowbit.program.steps import ProgramPlan, Result, Step
 
-__all__ = ["REMEDY", "Epilogue", "ProgramPlan", "Step", "blockers", "constant_bytes", "plan", "read_inputs"]
+__all__ = ["REMEDY", "ProgramPlan", "Result", "Step", "blockers", "plan", "read_inputs"]

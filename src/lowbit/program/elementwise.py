@@ -4,6 +4,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from lowbit.ir import Node
+from lowbit.program.steps import Clip, CombineConstant, Operation
 
 if TYPE_CHECKING:
     from lowbit.program.planner import Planner
@@ -16,7 +17,7 @@ def lower_arithmetic(planner: "Planner", node: Node) -> None:
     if all(computed):
         if node.op in _EITHER_WAY and planner.shape(left) != planner.shape(node.outputs[0]):
             left, right = right, left
-        planner.add_combined(node, left, right, operation=ARITHMETIC[node.op])
+        planner.add_combined(node, left, right, ARITHMETIC[node.op])
     else:
         _with_constant(planner, node, *((left, right) if computed[0] else (right, left)))
 
@@ -28,7 +29,7 @@ def _with_constant(planner: "Planner", node: Node, source: str, constant: str) -
         operation = _FROM_CONSTANT.get(operation, operation)
     planner.add_spread(node, source)
     row = planner.row(node, name, planner.graph.constant(constant))
-    planner.append(node, "combine_constant", row=row, operation=operation)
+    planner.append(node, CombineConstant(row, operation))
 
 
 def lower_clip(planner: "Planner", node: Node) -> None:
@@ -38,9 +39,9 @@ def lower_clip(planner: "Planner", node: Node) -> None:
         float(planner.graph.constant(name)) if name else default
         for name, default in zip(bounds, (-inf, inf), strict=True)
     )
-    planner.add_elementwise(node, "clip", low=min(low, high), high=high)  # the upper one is applied last
+    planner.add_elementwise(node, Clip(min(low, high), high))  # the upper one is applied last
 
 
 _EITHER_WAY = ("Add", "Mul")
-_FROM_CONSTANT = {"subtract": "subtract_from", "divide": "divide_into"}  # c - x, c / x
-ARITHMETIC = {"Add": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide"}
+_FROM_CONSTANT: dict[str, Operation] = {"subtract": "subtract_from", "divide": "divide_into"}  # c - x, c / x
+ARITHMETIC: dict[str, Operation] = {"Add": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide"}

@@ -9,6 +9,7 @@ with ``P_o`` kept apart (``row_factor``) only where ``W_on + P_o`` does not fit 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,16 +22,34 @@ from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.weight_only import weight_levels
 from lowbit.ir.window import Window
 from lowbit.program.representation import byte_of_code, level_step, lowest_level
-from lowbit.program.steps import Epilogue
-from lowbit.program.windows import by_region, tap_sums_by_region, window_constants
+from lowbit.program.steps import (
+    AffineEnding,
+    ByteConvolution,
+    ByteEnding,
+    ByteFullyConnected,
+    ByteWeights,
+    Ending,
+    FloatConvolution,
+    FloatFullyConnected,
+    PlaneConvolution,
+    PlaneEnding,
+    PlaneFullyConnected,
+    PlaneWeights,
+    RealEnding,
+    WeightOnlyFullyConnected,
+)
+from lowbit.program.windows import by_region, tap_sums_by_region
 from lowbit.schemes import Affine, Encoding, LearnedBasis
 
-Constants = dict[str, object]
 Integers = npt.NDArray[np.int64]
+Rows = PlaneFullyConnected | ByteFullyConnected | FloatFullyConnected | WeightOnlyFullyConnected
+
+_FEW = "few planes"
+_MANY = "many planes, or an input shared with such a layer"
 
 
-def lq_layer(graph: Graph, node: Node, planes: frozenset[str]) -> tuple[str, Constants, str]:
-    """Return operation, constants and the reason, for an ``LQFullyConnected``.
+def lq_layer(graph: Graph, node: Node, planes: frozenset[str]) -> tuple[Rows, str]:
+    """Return the step and the reason, for an ``LQFullyConnected``.
 
     Args:
         graph, node: the layer.
@@ -41,20 +60,19 @@ def lq_layer(graph: Graph, node: Node, planes: frozenset[str]) -> tuple[str, Con
     layer = deployed_layer(source.encoding, weights, graph.constant(node.inputs[2]))
     _require_narrow(layer)
     if source.name in planes:
-        epilogue = _epilogue(graph, node, planes, layer.scale, layer.bias, layer.integer_thresholds)
-        return "plane_fully_connected", _plane_constants(source.encoding, layer, epilogue), "few planes"
+        ending = _ending(graph, node, planes, layer.scale, layer.bias, layer.integer_thresholds)
+        return PlaneFullyConnected(_plane_weights(source.encoding, layer), ending), _FEW
     integers, unit = _in_units(layer.weights.astype(np.int64), source.encoding)
-    epilogue = _epilogue(
+    ending = _ending(
         graph, node, planes, unit * layer.scale, layer.bias, lambda u: layer.integer_thresholds(u) // unit
     )
-    constants = _byte_constants(source.encoding, integers, epilogue)
-    return "byte_fully_connected", constants, "many planes, or an input shared with such a layer"
+    return ByteFullyConnected(_byte_weights(source.encoding, integers), ending), _MANY
 
 
 def lq_convolution(
     graph: Graph, node: Node, window: Window, planes: frozenset[str]
-) -> tuple[str, Constants, str]:
-    """Return operation, constants and the reason, for an ``LQConv``."""
+) -> tuple[PlaneConvolution | ByteConvolution, str]:
+    """Return the step and the reason, for an ``LQConv``."""
     source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
     assert source.encoding is not None
     constants = deployed_convolution(source.encoding, weights, graph.constant(node.inputs[2]), window)
@@ -68,15 +86,14 @@ def lq_convolution(
         return by_region(constants.integer_thresholds(given) // unit, window)
 
     bias = by_region(constants.bias, window)
-    epilogue = _epilogue(graph, node, planes, unit * constants.layer.scale, bias, thresholds)
-    place = {**window_constants(window), "group": int(node.attributes.get("group", 1))}  # type: ignore[arg-type]
+    ending = _ending(graph, node, planes, unit * constants.layer.scale, bias, thresholds)
     if source.name in planes:
-        packed = _plane_constants(source.encoding, constants.layer, epilogue)
-        return "plane_convolution", {**place, **packed}, "few planes"
-    rows = _byte_constants(source.encoding, integers.reshape(len(integers), -1), epilogue)
-    sums = tap_sums_by_region(integers.sum(axis=3), window)
-    rows["constant"] = _int32(lowest_level(source.encoding) * sums)
-    return "byte_convolution", {**place, **rows}, "many planes, or an input shared with such a layer"
+        packed = _plane_weights(source.encoding, constants.layer)
+        return PlaneConvolution(*window, group_of(node), packed, ending), _FEW
+    rows = _byte_weights(source.encoding, integers.reshape(len(integers), -1))
+    sums = lowest_level(source.encoding) * tap_sums_by_region(integers.sum(axis=3), window)
+    rows = replace(rows, constant=_int32(sums))
+    return ByteConvolution(*window, group_of(node), rows, ending), _MANY
 
 
 def _require_narrow(layer: DeployedLayer) -> None:
@@ -90,46 +107,45 @@ def is_weight_only(graph: Graph, node: Node) -> bool:
     return graph.value(node.inputs[0]).encoding is None
 
 
-def weight_only_layer(graph: Graph, node: Node) -> Constants:
-    """Return the constants of an ``LQFullyConnected`` on floats; see `lowbit.ir.weight_only`."""
+def weight_only_layer(graph: Graph, node: Node) -> WeightOnlyFullyConnected:
+    """Return the step of an ``LQFullyConnected`` on floats; see `lowbit.ir.weight_only`."""
     weights = graph.value(node.inputs[1])
     assert isinstance(weights.encoding, LearnedBasis) and weights.data is not None
-    encoding = weights.encoding
-    return {
-        "planes": np.ascontiguousarray(weights.data),
-        "factors": encoding.basis,
-        "offsets": encoding.offset if encoding.offset.any() else encoding.offset[:0],
-        "bias": np.ascontiguousarray(graph.constant(node.inputs[2]), np.float32),
-    }
+    offsets = weights.encoding.offset if weights.encoding.offset.any() else weights.encoding.offset[:0]
+    bias = np.asarray(graph.constant(node.inputs[2]), np.float32)
+    planes = np.asarray(weights.data, np.uint32)
+    return WeightOnlyFullyConnected(planes, weights.encoding.basis, offsets, bias)
 
 
-def weight_only_convolution(graph: Graph, node: Node, window: Window) -> Constants:
-    """Return the constants of an ``LQConv`` on floats, as a convolution of floats."""
+def weight_only_convolution(graph: Graph, node: Node, window: Window) -> FloatConvolution:
+    """Return the step of an ``LQConv`` on floats, as a convolution of floats."""
     rows = weight_levels(graph.value(node.inputs[1])).astype(np.float32)
-    place = {**window_constants(window), "group": int(node.attributes.get("group", 1))}  # type: ignore[arg-type]
-    return {
-        **place,
-        "weights": rows,
-        "bias": np.ascontiguousarray(graph.constant(node.inputs[2]), np.float32),
-    }
+    return FloatConvolution(
+        *window, group_of(node), rows, np.asarray(graph.constant(node.inputs[2]), np.float32)
+    )
 
 
-def affine_layer(graph: Graph, node: Node) -> Constants:
-    """Return the constants of an ``AffineFullyConnected``: acc includes the bias."""
+def affine_layer(graph: Graph, node: Node) -> ByteFullyConnected:
+    """Return the step of an ``AffineFullyConnected``: acc includes the bias."""
     x, codes, scale = _affine_weights(graph, node)
-    constants = _byte_constants(x, codes, _affine_epilogue(graph, node, scale))
-    constants["constant"] = _int32(constants["constant"] + graph.constant(node.inputs[2]).astype(np.int64))  # type: ignore[operator]
-    return constants
+    rows = _byte_weights(x, codes)
+    rows = replace(rows, constant=_int32(rows.constant + graph.constant(node.inputs[2]).astype(np.int64)))
+    return ByteFullyConnected(rows, _affine_ending(graph, node, scale))
 
 
-def affine_convolution(graph: Graph, node: Node, window: Window) -> Constants:
-    """Return the constants of an ``AffineConv``: acc includes the bias, once for every region."""
+def affine_convolution(graph: Graph, node: Node, window: Window) -> ByteConvolution:
+    """Return the step of an ``AffineConv``: acc includes the bias, once for every region."""
     x, codes, scale = _affine_weights(graph, node)
-    rows = _byte_constants(x, codes.reshape(len(codes), -1), _affine_epilogue(graph, node, scale))
+    rows = _byte_weights(x, codes.reshape(len(codes), -1))
     sums = lowest_level(x) * tap_sums_by_region(codes.sum(axis=3), window)
     bias = graph.constant(node.inputs[2]).astype(np.int64)
-    rows["constant"] = _int32((sums.reshape(-1, len(bias)) + bias).reshape(-1))
-    return {**window_constants(window), "group": int(node.attributes.get("group", 1)), **rows}  # type: ignore[arg-type]
+    rows = replace(rows, constant=_int32((sums.reshape(-1, len(bias)) + bias).reshape(-1)))
+    return ByteConvolution(*window, group_of(node), rows, _affine_ending(graph, node, scale))
+
+
+def group_of(node: Node) -> int:
+    """Return the groups of a convolution."""
+    return int(node.attributes.get("group", 1))  # type: ignore[arg-type]
 
 
 def _affine_weights(graph: Graph, node: Node) -> tuple[Encoding, Integers, npt.NDArray[np.float64]]:
@@ -140,30 +156,31 @@ def _affine_weights(graph: Graph, node: Node) -> tuple[Encoding, Integers, npt.N
     return x.encoding, layer.weights.astype(np.int64), layer.scale
 
 
-def _affine_epilogue(graph: Graph, node: Node, scale: npt.NDArray[np.float64]) -> Epilogue:
+def _affine_ending(graph: Graph, node: Node, scale: npt.NDArray[np.float64]) -> Ending:
     y = graph.value(node.outputs[0]).encoding
     if isinstance(y, Affine):
-        zero, top = float(y.zero_point[0]), float((1 << y.bits) - 1)
-        out = {"out_scale": float(y.scale[0]), "out_zero": zero, "out_top": top}
-        return Epilogue("affine", {"scale": scale, **out})
-    return Epilogue("real", {"scale": scale, "bias": np.zeros(len(scale))})
+        return AffineEnding(scale, float(y.scale[0]), float(y.zero_point[0]), float((1 << y.bits) - 1))
+    return RealEnding(scale, np.zeros(len(scale)))
 
 
-def columns_by_pixels(constants: Constants, lengths: tuple[int, int, int]) -> Constants:
-    """Return a fully connected layer's constants with inputs in the order (height, width, channel).
+def columns_by_pixels(step: Rows, lengths: tuple[int, int, int]) -> Rows:
+    """Return a fully connected step that takes its inputs in the order (height, width, channel).
 
     Args:
-        constants: for inputs in the order (channel, height, width).
+        step: for inputs in the order (channel, height, width).
         lengths: channels, height, width.
     """
     channels, height, width = lengths
     if height * width == 1 or channels == 1:
-        return constants
+        return step
     order = np.arange(channels * height * width).reshape(lengths).transpose(1, 2, 0).reshape(-1)
-    name = "planes" if "planes" in constants else "weights"
-    array = np.asarray(constants[name])
-    moved = _permuted_bits(array, order) if name == "planes" else np.ascontiguousarray(array[:, order])
-    return {**constants, name: moved}
+    if isinstance(step, WeightOnlyFullyConnected):
+        return replace(step, planes=_permuted_bits(step.planes, order))
+    if isinstance(step, FloatFullyConnected):
+        return replace(step, weights=step.weights[:, order])
+    if isinstance(step, ByteFullyConnected):
+        return replace(step, weights=replace(step.weights, weights=step.weights.weights[:, order]))
+    return replace(step, weights=replace(step.weights, planes=_permuted_bits(step.weights.planes, order)))
 
 
 def _permuted_bits(planes: npt.NDArray[Any], order: npt.NDArray[np.intp]) -> npt.NDArray[np.uint32]:
@@ -174,40 +191,37 @@ def _permuted_bits(planes: npt.NDArray[Any], order: npt.NDArray[np.intp]) -> npt
     return np.packbits(padded, axis=-1, bitorder="little").view("<u4").astype(np.uint32, copy=False)
 
 
-def _epilogue(
+def _ending(
     graph: Graph,
     node: Node,
     planes: frozenset[str],
     scale: npt.NDArray[Any],
     bias: npt.NDArray[Any],
     integer_thresholds: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
-) -> Epilogue:
+) -> Ending:
     name = node.outputs[0]
     encoding = graph.value(name).encoding
     if encoding is None:
-        return Epilogue("real", {"scale": scale, "bias": bias})
+        return RealEnding(scale, bias)
     thresholds = integer_thresholds(graph.constant(node.inputs[3]))
     codes = encoding.code_of_rank()[0]
     if name in planes:
-        return Epilogue("planes", {"thresholds": thresholds, "table": codes})
-    return Epilogue("bytes", {"thresholds": thresholds, "table": byte_of_code(encoding, name)[codes]})
+        return PlaneEnding(thresholds, codes)
+    return ByteEnding(thresholds, byte_of_code(encoding, name)[codes])
 
 
-def _plane_constants(source: Any, layer: DeployedLayer, epilogue: Epilogue) -> Constants:
+def _plane_weights(source: Any, layer: DeployedLayer) -> PlaneWeights:
     weights = layer.packed.encoding
     assert isinstance(weights, LearnedBasis) and isinstance(source, LearnedBasis)
+    assert layer.packed.data is not None
     offsets = weights.integer_weight_offset()
-    return {
-        "planes": np.ascontiguousarray(layer.packed.data),
-        "factors": weights.multipliers,
-        "offsets": offsets if offsets.any() else offsets[:0],
-        "input_factors": source.multipliers[0],
-        "epilogue": epilogue,
-    }
+    kept = offsets if offsets.any() else offsets[:0]
+    planes = np.asarray(layer.packed.data, np.uint32)
+    return PlaneWeights(planes, weights.multipliers, kept, source.multipliers[0])
 
 
-def _byte_constants(source: Encoding, weights: Integers, epilogue: Epilogue) -> Constants:
-    """Return constants for centred integer weights ``[o, n]`` that may lie outside int8."""
+def _byte_weights(source: Encoding, weights: Integers) -> ByteWeights:
+    """Return integer weights ``[o, n]``, which may lie outside int8, for the bytes of an input."""
     stepped = weights * level_step(source)
     row_factor = _row_factor(stepped)
     small = stepped - row_factor[:, None]
@@ -218,12 +232,8 @@ def _byte_constants(source: Encoding, weights: Integers, epilogue: Epilogue) -> 
             found=str(int(np.ptp(small))),
             remedy="Use fewer bits, or evaluate it with the reference.",
         )
-    return {
-        "weights": small.astype(np.int8),
-        "constant": _int32(lowest_level(source) * weights.sum(axis=1)),
-        "row_factor": _int32(row_factor if row_factor.any() else row_factor[:0]),
-        "epilogue": epilogue,
-    }
+    factors = _int32(row_factor if row_factor.any() else row_factor[:0])
+    return ByteWeights(small.astype(np.int8), _int32(lowest_level(source) * weights.sum(axis=1)), factors)
 
 
 def _in_units(weights: Integers, source: Encoding) -> tuple[Integers, int]:

@@ -18,14 +18,31 @@ from lowbit.program.elementwise import ARITHMETIC, lower_arithmetic, lower_clip
 from lowbit.program.layers import (
     affine_convolution,
     affine_layer,
+    group_of,
     is_weight_only,
     lq_convolution,
     lq_layer,
     weight_only_convolution,
     weight_only_layer,
 )
-from lowbit.program.representation import byte_of_code
-from lowbit.program.windows import table_bytes, window_constants, window_of
+from lowbit.program.representation import Bytes, byte_of_code
+from lowbit.program.steps import (
+    Activate,
+    AveragePool,
+    Clip,
+    Decode,
+    EncodeAffine,
+    EncodeBytes,
+    EncodePlanes,
+    FloatConvolution,
+    FloatFullyConnected,
+    LookUp,
+    MaxPool,
+    ScaleChannels,
+    Softmax,
+    Step,
+)
+from lowbit.program.windows import table_bytes, window_of
 from lowbit.schemes import Affine
 
 if TYPE_CHECKING:
@@ -40,30 +57,27 @@ def _encode(planner: "Planner", node: Node) -> None:
     given = [planner.graph.constant(name) for name in node.inputs[1:] if name]
     if isinstance(encoding, Affine) and not given:
         scale, zero = float(encoding.scale[0]), float(encoding.zero_point[0])
-        planner.add_elementwise(
-            node, "encode_affine", scale=scale, zero=zero, top=float((1 << encoding.bits) - 1)
-        )
+        planner.add_elementwise(node, EncodeAffine(scale, zero, float((1 << encoding.bits) - 1)))
         return
-    thresholds = given[0] if given else encoding.thresholds()[0]
+    thresholds = np.asarray(given[0], np.float32) if given else encoding.thresholds()[0]
     codes = encoding.code_of_rank()[0]
     if name in planner.planes:
         if len(planner.graph.value(name).shape) == 4:
             planner.map(node.inputs[0])  # planes are never rearranged
-        planner.add_elementwise(node, "encode_planes", thresholds=thresholds, table=codes)
+        planner.add_elementwise(node, EncodePlanes(thresholds, codes))
     else:
-        table = byte_of_code(encoding, name)[codes]
-        planner.add_elementwise(node, "encode_bytes", thresholds=thresholds, table=table)
+        planner.add_elementwise(node, EncodeBytes(thresholds, byte_of_code(encoding, name)[codes]))
 
 
 def _decode(planner: "Planner", node: Node) -> None:
     encoding = planner.encoding(node.inputs[0])
     if node.inputs[0] in planner.planes:
-        planner.add_elementwise(node, "decode", table=encoding.decode(np.arange(1 << encoding.bits)))
+        planner.add_elementwise(node, Decode(encoding.decode(np.arange(1 << encoding.bits))))
         return
     byte = byte_of_code(encoding, node.inputs[0])
     table = np.zeros(256, np.float32)
     table[byte] = encoding.decode(np.arange(len(byte)))
-    planner.add_elementwise(node, "decode", table=table)
+    planner.add_elementwise(node, Decode(table))
 
 
 def _check_size(planner: "Planner", node: Node, window: Window | None = None) -> None:
@@ -83,12 +97,10 @@ def _check_size(planner: "Planner", node: Node, window: Window | None = None) ->
 def _lq(planner: "Planner", node: Node) -> None:
     _check_size(planner, node)
     if is_weight_only(planner.graph, node):
-        constants = weight_only_layer(planner.graph, node)
-        planner.add_layer(node, "weight_only_fully_connected", "float input", constants)
+        planner.add_layer(node, weight_only_layer(planner.graph, node), "float input")
         activate_output(planner, node)
         return
-    operation, constants, why = lq_layer(planner.graph, node, planner.planes)
-    planner.add_layer(node, operation, why, constants)
+    planner.add_layer(node, *lq_layer(planner.graph, node, planner.planes))
     activate_output(planner, node)
 
 
@@ -97,31 +109,29 @@ def activate_output(planner: "Planner", node: Node) -> None:
     activation = str(node.attributes.get("activation", "none"))
     if activation == "none" or planner.graph.value(node.outputs[0]).encoding is not None:
         return
-    operation, constants = _FUNCTIONS[activation]
-    planner.append(node, operation, **constants)
+    planner.append(node, _FUNCTIONS[activation])
 
 
 def _affine(planner: "Planner", node: Node) -> None:
-    planner.add_layer(node, "byte_fully_connected", "8-bit codes", affine_layer(planner.graph, node))
+    planner.add_layer(node, affine_layer(planner.graph, node), "8-bit codes")
 
 
 def _gemm(planner: "Planner", node: Node) -> None:
     if not is_linear(planner.graph, node):
         planner.refuse(node, "a product of two computed values")
-    weights, bias = (np.ascontiguousarray(planner.graph.constant(name)) for name in node.inputs[1:])
-    planner.add_layer(node, "float_fully_connected", "", {"weights": weights, "bias": bias})
+    weights, bias = (np.asarray(planner.graph.constant(name), np.float32) for name in node.inputs[1:])
+    planner.add_layer(node, FloatFullyConnected(weights, bias))
 
 
 def _function(planner: "Planner", node: Node) -> None:
     source, target = (planner.graph.value(name) for name in (node.inputs[0], node.outputs[0]))
     if source.encoding is None:
-        operation, constants = _OPERATORS[node.op]
-        planner.add_elementwise(node, operation, **constants)
+        planner.add_elementwise(node, _OPERATORS[node.op])
         return
-    planner.add_elementwise(node, "look_up", table=_code_table(planner, node, source, target))
+    planner.add_elementwise(node, LookUp(_code_table(planner, node, source, target)))
 
 
-def _code_table(planner: "Planner", node: Node, source: Value, target: Value) -> object:
+def _code_table(planner: "Planner", node: Node, source: Value, target: Value) -> Bytes:
     """Return the output byte of every input byte, by the reference evaluator itself."""
     from lowbit.ir.reference import evaluate_node
 
@@ -137,7 +147,7 @@ def _softmax(planner: "Planner", node: Node) -> None:
     shape, axis = planner.graph.value(node.inputs[0]).shape, node.attributes.get("axis", -1)
     if len(shape) != 2 or axis not in (-1, 1):
         planner.refuse(node, "a softmax over anything but the last of two axes")
-    planner.add(node, "softmax", logarithm=node.op == "LogSoftmax")
+    planner.add(node, Softmax(node.op == "LogSoftmax"))
 
 
 def _move(planner: "Planner", node: Node) -> None:
@@ -162,20 +172,18 @@ def _lq_convolution(planner: "Planner", node: Node) -> None:
     window = _convolution_window(planner, node, planner.graph.value(node.inputs[1]).shape[1:3])
     _check_size(planner, node, window)
     if is_weight_only(planner.graph, node):
-        constants = weight_only_convolution(planner.graph, node, window)
-        planner.add_map(node, "float_convolution", "float input: weights are decoded at load", **constants)
+        step = weight_only_convolution(planner.graph, node, window)
+        planner.add_map(node, step, "float input: weights are decoded at load")
         activate_output(planner, node)
         return
-    operation, constants, why = lq_convolution(planner.graph, node, window, planner.planes)
-    planner.add_map(node, operation, why, **constants)
+    planner.add_map(node, *lq_convolution(planner.graph, node, window, planner.planes))
     activate_output(planner, node)
 
 
 def _affine_convolution(planner: "Planner", node: Node) -> None:
     window = _convolution_window(planner, node, planner.graph.value(node.inputs[1]).shape[1:3])
     _check_size(planner, node, window)
-    constants = affine_convolution(planner.graph, node, window)
-    planner.add_map(node, "byte_convolution", "8-bit codes", **constants)
+    planner.add_map(node, affine_convolution(planner.graph, node, window), "8-bit codes")
 
 
 def _convolution(planner: "Planner", node: Node) -> None:
@@ -188,11 +196,8 @@ def _convolution(planner: "Planner", node: Node) -> None:
     window = _convolution_window(planner, node, weights.shape[2:])
     biased = len(node.inputs) > 2 and node.inputs[2]
     bias = graph.constant(node.inputs[2]) if biased else np.zeros(len(weights), np.float32)
-    rows = np.ascontiguousarray(weights.transpose(0, 2, 3, 1).reshape(len(weights), -1), np.float32)
-    group = node.attributes.get("group", 1)
-    planner.add_map(
-        node, "float_convolution", **window_constants(window), group=group, weights=rows, bias=bias
-    )
+    rows = np.asarray(weights.transpose(0, 2, 3, 1).reshape(len(weights), -1), np.float32)
+    planner.add_map(node, FloatConvolution(*window, group_of(node), rows, np.asarray(bias, np.float32)))
 
 
 def _convolution_window(planner: "Planner", node: Node, kernel: tuple[int | str, ...]) -> Window:
@@ -220,14 +225,12 @@ def _max_pool(planner: "Planner", node: Node) -> None:
         codes = encoding.code_of_rank()[0]
         ranks = np.empty(len(codes), np.uint8)
         ranks[codes] = np.arange(len(codes), dtype=np.uint8)
-    planner.add_map(node, "max_pool", **window_constants(_pool_window(planner, node)), ranks=ranks)
+    planner.add_map(node, MaxPool(*_pool_window(planner, node), ranks))
 
 
 def _average_pool(planner: "Planner", node: Node) -> None:
-    window = window_constants(_pool_window(planner, node))
-    planner.add_map(
-        node, "average_pool", **window, count_all=bool(node.attributes.get("count_include_pad", 0))
-    )
+    count_all = bool(node.attributes.get("count_include_pad", 0))
+    planner.add_map(node, AveragePool(*_pool_window(planner, node), count_all))
 
 
 def _batch_normalization(planner: "Planner", node: Node) -> None:
@@ -237,7 +240,7 @@ def _batch_normalization(planner: "Planner", node: Node) -> None:
     factor = scale / np.sqrt(variance + float(node.attributes.get("epsilon", 1e-5)))  # type: ignore[arg-type]
     shift = (bias - mean * factor).astype(np.float32)
     add = planner.add if len(planner.graph.value(node.inputs[0]).shape) == 2 else planner.add_map
-    add(node, "scale_channels", scale=factor.astype(np.float32), shift=shift)
+    add(node, ScaleChannels(factor.astype(np.float32), shift))
 
 
 def _concat(planner: "Planner", node: Node) -> None:
@@ -250,23 +253,23 @@ def _concat(planner: "Planner", node: Node) -> None:
 _EXPANDED = 16  # bytes of a weight while its integers are worked with
 
 # Functions of floats.
-_OPERATORS: dict[str, tuple[str, dict[str, object]]] = {
-    "Abs": ("activate", {"function": "absolute"}),
-    "Elu": ("activate", {"function": "elu"}),
-    "Exp": ("activate", {"function": "exponential"}),
-    "Log": ("activate", {"function": "logarithm"}),
-    "Relu": ("clip", {"low": 0.0, "high": inf}),
-    "Sigmoid": ("activate", {"function": "sigmoid"}),
-    "Tanh": ("activate", {"function": "tanh"}),
+_OPERATORS: dict[str, Step] = {
+    "Abs": Activate("absolute"),
+    "Elu": Activate("elu"),
+    "Exp": Activate("exponential"),
+    "Log": Activate("logarithm"),
+    "Relu": Clip(0.0, inf),
+    "Sigmoid": Activate("sigmoid"),
+    "Tanh": Activate("tanh"),
 }
 
 # Activations on floats, by the name that a layer gives them.
-_FUNCTIONS: dict[str, tuple[str, dict[str, object]]] = {
-    "relu": ("clip", {"low": 0.0, "high": inf}),
-    "relu6": ("clip", {"low": 0.0, "high": 6.0}),
-    "hardtanh": ("clip", {"low": -1.0, "high": 1.0}),
-    "tanh": ("activate", {"function": "tanh"}),
-    "sigmoid": ("activate", {"function": "sigmoid"}),
+_FUNCTIONS: dict[str, Step] = {
+    "relu": Clip(0.0, inf),
+    "relu6": Clip(0.0, 6.0),
+    "hardtanh": Clip(-1.0, 1.0),
+    "tanh": Activate("tanh"),
+    "sigmoid": Activate("sigmoid"),
 }
 
 LOWERINGS: dict[tuple[str, str], Lower] = {

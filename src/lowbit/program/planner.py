@@ -3,7 +3,7 @@
 What each operator becomes is in `lowbit.program.lowerings`.
 """
 
-from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from typing import NoReturn
 
@@ -16,10 +16,7 @@ from lowbit.errors import EngineError, GraphError, LowbitError, TooLargeError, U
 from lowbit.ir import Graph, Node, run_passes
 from lowbit.ir.graph import Shape
 from lowbit.ir.passes import MAP_FORM, expansion, fold_pads, fuse_linear
-from lowbit.program.layers import (
-    Constants,
-    columns_by_pixels,
-)
+from lowbit.program.layers import Rows, columns_by_pixels
 from lowbit.program.lowerings import LOWERINGS, is_lowered
 from lowbit.program.refusals import (
     REMEDY,
@@ -31,7 +28,18 @@ from lowbit.program.refusals import (
     refused_values,
 )
 from lowbit.program.representation import PLANE_BITS, Bytes, byte_of_code, plane_values
-from lowbit.program.steps import ProgramPlan, Step, constant_bytes
+from lowbit.program.steps import (
+    Activate,
+    Arrange,
+    Combine,
+    Concatenate,
+    Flatten,
+    Gather,
+    Operation,
+    ProgramPlan,
+    Result,
+    Step,
+)
 from lowbit.schemes import Encoding
 
 Lengths = tuple[int, int, int]
@@ -57,7 +65,8 @@ def plan(graph: Graph, plane_pairs: int = PLANE_BITS**2, convolution_pairs: int 
     refuse_all(planner.lowered_all())
     source, target = graph.value(read_inputs(graph)[0]), graph.value(graph.outputs[0])
     output = planner.result(target.name)
-    return ProgramPlan(source.shape, target.shape, tuple(planner.steps), output, planner.codes)
+    steps, results = tuple(planner.steps), tuple(planner.results)
+    return ProgramPlan(source.shape, target.shape, steps, results, output, planner.codes)
 
 
 def blockers(graph: Graph) -> list[Blocker]:
@@ -104,6 +113,7 @@ class Planner:
         graph: planned.
         planes: values in planes.
         steps: in order.
+        results: what they make.
         numbers: of values that lie flat.
         maps: of values that lie as maps.
         lengths: channels, height and width of what lies as a map, though its shape may be flat.
@@ -113,6 +123,7 @@ class Planner:
     def __init__(self, graph: Graph, planes: frozenset[str]) -> None:
         self.graph, self.planes = graph, planes
         self.steps: list[Step] = []
+        self.results: list[Result] = []
         self.numbers = {read_inputs(graph)[0]: 0}
         self.maps: dict[str, int] = {}
         self.lengths: dict[str, Lengths] = {}
@@ -159,40 +170,38 @@ class Planner:
         """Return whether a value is made by a step, or is the input."""
         return name in self.numbers or name in self.maps
 
-    def add(self, node: Node, operation: str, why: str = "", /, **constants: object) -> None:
+    def add(self, node: Node, step: Step, why: str = "") -> None:
         """Add a step on the node's computed inputs, laid flat."""
         sources = tuple(self.flat(name) for name in node.inputs if self.computed(name))
-        self.numbers[node.outputs[0]] = self._emit(operation, sources, constants, node.outputs[0], why)
+        self.numbers[node.outputs[0]] = self._emit(step, sources, node.outputs[0], why)
 
-    def add_map(self, node: Node, operation: str, why: str = "", /, **constants: object) -> None:
+    def add_map(self, node: Node, step: Step, why: str = "") -> None:
         """Add a step on the node's first input, as a map."""
-        self.result_map(
-            node, self._emit(operation, (self.map(node.inputs[0]),), constants, node.outputs[0], why)
-        )
+        self.result_map(node, self._emit(step, (self.map(node.inputs[0]),), node.outputs[0], why))
 
-    def add_elementwise(self, node: Node, operation: str, why: str = "", /, **constants: object) -> None:
+    def add_elementwise(self, node: Node, step: Step) -> None:
         """Add a step that leaves every element where it is: on maps where an input lies as one."""
         names = [name for name in node.inputs if self.computed(name)]
         first = next((name for name in names if name in self.maps), "")
         if not first:
-            self.add(node, operation, why, **constants)
+            self.add(node, step)
             return
         sources = tuple(self.map(name, self.lengths[first]) for name in names)
-        self.maps[node.outputs[0]] = self._emit(operation, sources, constants, node.outputs[0], why)
+        self.maps[node.outputs[0]] = self._emit(step, sources, node.outputs[0])
         self.lengths[node.outputs[0]] = self.lengths[first]
 
-    def add_combined(self, node: Node, left: str, right: str, **constants: object) -> None:
+    def add_combined(self, node: Node, left: str, right: str, operation: Operation) -> None:
         """Add a step on two values; what is smaller than the result is repeated as broadcasting does.
 
         A number for each channel of a map serves for every pixel as it lies.
         """
         name, shape = node.outputs[0], self.shape(node.outputs[0])
         if self.shape(left) == self.shape(right):
-            self.add_elementwise(node, "combine", **constants)
+            self.add_elementwise(node, Combine(operation))
             return
         by_channel = len(shape) == 4 and self.shape(right) == (*shape[:2], 1, 1)
         second = self.map(right) if by_channel else self._spread(node, right)
-        number = self._emit("combine", (self._spread(node, left), second), constants, name, "")
+        number = self._emit(Combine(operation), (self._spread(node, left), second), name)
         self._put(name, number)
 
     def add_spread(self, node: Node, source: str) -> None:
@@ -221,11 +230,11 @@ class Planner:
         """Return the shape of a value."""
         return self.graph.value(name).shape
 
-    def append(self, node: Node, operation: str, /, **constants: object) -> None:
+    def append(self, node: Node, step: Step) -> None:
         """Add a step that replaces the node's output by a function of it."""
         name = node.outputs[0]
         where = self.maps if name in self.maps else self.numbers
-        where[name] = self._emit(operation, (where[name],), constants, name, "")
+        where[name] = self._emit(step, (where[name],), name)
 
     def row(self, node: Node, name: str, constant: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Return a node's constant spread over one sample of a value, in the order in which that lies.
@@ -247,29 +256,26 @@ class Planner:
             row = row.reshape(self.lengths[name]).transpose(1, 2, 0)
         return _once(np.asarray(row))
 
-    def add_layer(self, node: Node, operation: str, why: str, constants: Constants) -> None:
+    def add_layer(self, node: Node, step: Rows, why: str = "") -> None:
         """Add a fully connected step. A map without gaps is read as it lies, by weights in its order."""
         name = node.inputs[0]
         if name not in self.maps or name in self.numbers or not self._dense(name):
-            self.add(node, operation, why, **constants)
+            self.add(node, step, why)
             return
-        ordered = columns_by_pixels(constants, self.lengths[name])
-        self.numbers[node.outputs[0]] = self._emit(
-            operation, (self.maps[name],), ordered, node.outputs[0], why
-        )
+        ordered = columns_by_pixels(step, self.lengths[name])
+        self.numbers[node.outputs[0]] = self._emit(ordered, (self.maps[name],), node.outputs[0], why)
 
     def join(self, node: Node, axis: int) -> None:
         """Add the concatenation of the node's inputs: of the channels of maps, else laid flat."""
         name = node.outputs[0]
         if (len(self.shape(name)), axis) == (4, 1):
             sources = tuple(self.map(source) for source in node.inputs)
-            self.result_map(node, self._emit("concatenate", sources, {}, name, ""))
+            self.result_map(node, self._emit(Concatenate(), sources, name))
             return
-        number = self._emit("concatenate", tuple(self.flat(source) for source in node.inputs), {}, name, "")
+        number = self._emit(Concatenate(), tuple(self.flat(source) for source in node.inputs), name)
         places = self._joined_places(node, axis).reshape(-1)
         if (places[1:] < places[:-1]).any():
-            constants = {"source": places.astype(np.uint32), "channels": len(places), "height": 0, "width": 0}
-            number = self._emit("gather", (number,), constants, name, "")
+            number = self._emit(Gather(places.astype(np.uint32), len(places)), (number,), name)
         self.numbers[name] = number
 
     def _joined_places(self, node: Node, axis: int) -> npt.NDArray[np.intp]:
@@ -305,24 +311,21 @@ class Planner:
                 remedy=REMEDY,
             )
         if name not in self.numbers:
-            self.numbers[name] = self._emit("flatten", (self.maps[name],), {}, name, "")
+            self.numbers[name] = self._emit(Flatten(), (self.maps[name],), name)
         return self.numbers[name]
 
     def result(self, name: str) -> int:
         """Return the number of the network's result: of a step of its own where it only is the input."""
         number = self.flat(name)
-        return number or self._emit("activate", (number,), {"function": "identity"}, name, "")
+        return number or self._emit(Activate("identity"), (number,), name)
 
     def map(self, name: str, lengths: Lengths | None = None) -> int:
         """Return the number of a value as a map, of the given channels, height and width or its own."""
         lengths = lengths or self._lengths(name)
         if name not in self.maps or self.lengths[name] != lengths:
             source = self.flat(name)
-            constants = dict(zip(("channels", "height", "width"), lengths, strict=True))
-            self.maps[name], self.lengths[name] = (
-                self._emit("arrange", (source,), constants, name, ""),
-                lengths,
-            )
+            self.maps[name] = self._emit(Arrange(*lengths), (source,), name)
+            self.lengths[name] = lengths
         return self.maps[name]
 
     def _dense(self, name: str) -> bool:
@@ -377,16 +380,15 @@ class Planner:
             (channels, height, width), places = self._lengths(target), places.transpose(1, 2, 0)
         on_map = source in self.maps and self.graph.value(source).encoding is None
         number = self.maps[source] if on_map else self.flat(source)
-        constants = {"source": np.ascontiguousarray(places.reshape(-1), np.uint32), "channels": channels}
-        return self._emit("gather", (number,), constants | {"height": height, "width": width}, target, "")
+        step = Gather(places.reshape(-1).astype(np.uint32), channels, height, width)
+        return self._emit(step, (number,), target)
 
-    def _emit(
-        self, operation: str, sources: tuple[int, ...], constants: Mapping[str, object], value: str, why: str
-    ) -> int:
-        self._taken += constant_bytes(constants)
+    def _emit(self, step: Step, sources: tuple[int, ...], value: str, why: str = "") -> int:
+        self._taken += step.nbytes
         check_budget(self._taken, self.graph.name, "the program's constants")
         shape = tuple(int(length) for length in self.graph.value(value).shape[1:])
-        self.steps.append(Step(operation, sources, constants, value, why, shape))
+        self.steps.append(replace(step, sources=sources))
+        self.results.append(Result(value, shape, why))
         self._remember_codes(value)
         return len(self.steps)
 

@@ -1,52 +1,471 @@
 """What a program is made of: plain data that says what to run, on which values, with which constants.
 
-A step names an operation of the engine (a method of its builder), the numbers of the values it
-reads, and the constants. Its result gets the next number; number 0 is the network's input.
+One dataclass for each step that the engine has. The engine reads its fields by name into the struct of the
+same name in ``cpp/core/steps.h``; a test compares the two. A step reads values by number; its result gets the
+next one, and number 0 is the network's input. Constants by channel are ``[o, ...]``; of a convolution, what
+differs between borders is ``[regions * o, ...]``, by the numbers of `lowbit.program.windows`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.ir.window import Axis
+
+Bytes = npt.NDArray[np.uint8]
+Integers = npt.NDArray[np.int32]
+Words = npt.NDArray[np.uint32]
+Floats = npt.NDArray[np.float32]
+Reals = npt.NDArray[np.float64]
+Wide = npt.NDArray[np.int64]
+Form = Literal["planes", "bytes", "words", "reals"]
+Rule = Literal["ranks", "shift_up", "shift_down", "round_even", "round_up", "round_down", "real"]
+Function = Literal["identity", "tanh", "sigmoid", "elu", "exponential", "logarithm", "absolute"]
+Operation = Literal["add", "subtract", "multiply", "divide", "subtract_from", "divide_into"]
+
 
 @dataclass(frozen=True, eq=False)
-class Epilogue:
-    """How a layer ends: ``planes``, ``bytes``, ``affine`` or ``real``, with its constants."""
+class Constants:
+    """What has arrays: the engine takes them dense."""
 
-    kind: str
-    constants: Mapping[str, object]
+    def __post_init__(self) -> None:
+        for name, value in self._fields():
+            if isinstance(value, np.ndarray):
+                object.__setattr__(self, name, np.ascontiguousarray(value))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays, those of parts included."""
+        return sum(value.nbytes for _, value in self._fields() if isinstance(value, np.ndarray | Constants))
+
+    def _fields(self) -> list[tuple[str, Any]]:
+        return [(each.name, getattr(self, each.name)) for each in fields(self)]
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class Step(Constants):
     """One operation.
 
     Attributes:
-        operation: as the engine's builder calls it.
         sources: numbers of the values it reads.
-        constants: further arguments by name.
-        value: the graph's value that the result is, for tracing.
-        why: why this operation was chosen, where there was a choice.
-        shape: of one sample of that value.
     """
 
-    operation: str
-    sources: tuple[int, ...]
-    constants: Mapping[str, object] = field(default_factory=dict)
-    value: str = ""
+    sources: tuple[int, ...] = field(default=(), kw_only=True)
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneEnding(Constants):
+    """``table[#{acc > thresholds[o]}]`` as packed codes."""
+
+    thresholds: Integers
+    table: Bytes
+
+
+@dataclass(frozen=True, eq=False)
+class ByteEnding(Constants):
+    """``table[#{acc > thresholds[o]}]`` as bytes."""
+
+    thresholds: Integers
+    table: Bytes
+
+
+@dataclass(frozen=True, eq=False)
+class AffineEnding(Constants):
+    """``clip(rint(scale * acc / out_scale) + out_zero, 0, out_top)`` as bytes."""
+
+    scale: Reals
+    out_scale: float
+    out_zero: float
+    out_top: float
+
+
+@dataclass(frozen=True, eq=False)
+class RealEnding(Constants):
+    """``float32(scale * acc + bias)``, in float64 until the end."""
+
+    scale: Reals
+    bias: Reals
+
+
+@dataclass(frozen=True, eq=False)
+class WordWeights(Constants):
+    """Whole levels of weights ``[o, n]``, and what sums start with ``[o]``."""
+
+    weights: npt.NDArray[np.int16]
+    constant: Wide
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneWeights(Constants):
+    """Levels ``sum of factor * sign`` of weights, plus an offset, and factors of the input's planes.
+
+    Attributes:
+        planes: ``[o, b, words]``.
+        factors: ``[o, b]``.
+        offsets: ``[o]``, or none at all.
+        input_factors: one for each plane of the input.
+    """
+
+    planes: Words
+    factors: Integers
+    offsets: Integers
+    input_factors: Integers
+
+
+@dataclass(frozen=True, eq=False)
+class ByteWeights(Constants):
+    """``acc = sum_n u_n (w_on + row_factor_o) + constant_o`` of bytes u.
+
+    Attributes:
+        weights: ``[o, n]``.
+        constant: ``[o]``, or for each region.
+        row_factor: ``[o]``, or none at all.
+    """
+
+    weights: npt.NDArray[np.int8]
+    constant: Integers
+    row_factor: Integers
+
+
+@dataclass(frozen=True, eq=False)
+class RankEnding(Constants):
+    """``table[#{acc > thresholds[o]}]`` in any form."""
+
+    form: Form
+    thresholds: Wide
+    table: npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True, eq=False)
+class ShiftedEnding(Constants):
+    """``clip(round(acc 2^-shift), low, high) - base``, in integers."""
+
+    form: Form
+    rule: Rule
+    shift: int
+    low: int
+    high: int
+    base: int
+
+
+@dataclass(frozen=True, eq=False)
+class RoundedEnding(Constants):
+    """``clip(round((scale * acc + bias) / step) + zero, low, high) - base``, in float64."""
+
+    form: Form
+    rule: Rule
+    scale: Reals
+    bias: Reals
+    step: float
+    zero: float
+    low: int
+    high: int
+    base: int
+
+
+@dataclass(frozen=True, eq=False)
+class WideEnding(Constants):
+    """``float32(scale * acc + bias)``, from sums of any width."""
+
+    scale: Reals
+    bias: Reals
+
+
+Ending = (
+    PlaneEnding
+    | ByteEnding
+    | AffineEnding
+    | RealEnding
+    | RankEnding
+    | ShiftedEnding
+    | RoundedEnding
+    | WideEnding
+)
+"""How a layer of integers ends: what becomes of its accumulator."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncodePlanes(Step):
+    """``table[#{x > thresholds}]`` as packed codes."""
+
+    thresholds: Floats
+    table: Bytes
+
+
+@dataclass(frozen=True, eq=False)
+class EncodeBytes(Step):
+    """``table[#{x > thresholds}]`` as bytes."""
+
+    thresholds: Floats
+    table: Bytes
+
+
+@dataclass(frozen=True, eq=False)
+class EncodeAffine(Step):
+    """``clip(rint(x / scale) + zero, 0, top)`` as bytes."""
+
+    scale: float
+    zero: float
+    top: float
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneFullyConnected(Step):
+    """Sums of products of levels, by counting bits."""
+
+    weights: PlaneWeights
+    ending: Ending
+
+
+@dataclass(frozen=True, eq=False)
+class ByteFullyConnected(Step):
+    """Sums of products of bytes."""
+
+    weights: ByteWeights
+    ending: Ending
+
+
+@dataclass(frozen=True, eq=False)
+class FloatFullyConnected(Step):
+    """``x w^T + bias`` in float32."""
+
+    weights: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class WeightOnlyFullyConnected(Step):
+    """Floats times coded weights; see `lowbit.ir.weight_only`."""
+
+    planes: Words
+    factors: Floats
+    offsets: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Arrange(Step):
+    """Elements in the order (channel, height, width) as a map, channels innermost."""
+
+    channels: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, eq=False)
+class Flatten(Step):
+    """A map's elements in the order (channel, height, width)."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneConvolution(Step):
+    """`PlaneFullyConnected` over windows; weights in the order (row, column, channel of the group)."""
+
+    rows: Axis
+    columns: Axis
+    group: int
+    weights: PlaneWeights
+    ending: Ending
+
+
+@dataclass(frozen=True, eq=False)
+class ByteConvolution(Step):
+    """`ByteFullyConnected` over windows."""
+
+    rows: Axis
+    columns: Axis
+    group: int
+    weights: ByteWeights
+    ending: Ending
+
+
+@dataclass(frozen=True, eq=False)
+class FloatConvolution(Step):
+    """`FloatFullyConnected` over windows."""
+
+    rows: Axis
+    columns: Axis
+    group: int
+    weights: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Step):
+    """The largest of each window; of planes, the code of the largest rank (`ranks` by code)."""
+
+    rows: Axis
+    columns: Axis
+    ranks: Bytes
+
+
+@dataclass(frozen=True, eq=False)
+class AveragePool(Step):
+    """The mean of each window; taps outside the map count where `count_all`."""
+
+    rows: Axis
+    columns: Axis
+    count_all: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ScaleChannels(Step):
+    """``x * scale[channel] + shift[channel]``, rounded twice."""
+
+    scale: Floats
+    shift: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Concatenate(Step):
+    """The channels of maps side by side, or values that are no maps one after another."""
+
+
+@dataclass(frozen=True, eq=False)
+class LookUp(Step):
+    """``table[x]`` of bytes."""
+
+    table: Bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Decode(Step):
+    """``table[x]`` of codes or bytes."""
+
+    table: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Activate(Step):
+    """A function of every element."""
+
+    function: Function
+
+
+@dataclass(frozen=True, eq=False)
+class Clip(Step):
+    """``min(max(x, low), high)``; NaN stays NaN."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Combine(Step):
+    """Arithmetic of two values; the second may be repeated a whole number of times."""
+
+    operation: Operation
+
+
+@dataclass(frozen=True, eq=False)
+class CombineConstant(Step):
+    """Arithmetic of a value and a row, which may be repeated a whole number of times."""
+
+    row: Floats
+    operation: Operation
+
+
+@dataclass(frozen=True, eq=False)
+class Gather(Step):
+    """Element `places[n]` at place n: a map, or with height 0 none."""
+
+    places: Words
+    channels: int
+    height: int = 0
+    width: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax(Step):
+    """The softmax of each row, or its logarithm."""
+
+    logarithm: bool
+
+
+@dataclass(frozen=True, eq=False)
+class WordFullyConnected(Step):
+    """Sums of products of whole levels in words; `rows` of a sample lie one after another."""
+
+    rows: int
+    weights: WordWeights
+    ending: Ending
+
+
+@dataclass(frozen=True, eq=False)
+class WordConvolution(Step):
+    """`WordFullyConnected` over windows."""
+
+    rows: Axis
+    columns: Axis
+    group: int
+    weights: WordWeights
+    ending: Ending
+
+
+@dataclass(frozen=True, eq=False)
+class Round(Step):
+    """``clip(round(x / step) + zero, low, high) - base`` of floats, as bytes or words."""
+
+    form: Form
+    rule: Rule
+    step: float
+    zero: float
+    low: int
+    high: int
+    base: int
+
+
+@dataclass(frozen=True, eq=False)
+class Rank(Step):
+    """``table[#{x > thresholds}]`` of floats, as words."""
+
+    thresholds: Floats
+    table: npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True, eq=False)
+class LookUpEntries(Step):
+    """``table[x - least]`` of bytes or words, as bytes or words."""
+
+    form: Form
+    least: int
+    table: npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True, eq=False)
+class DecodeWords(Step):
+    """``table[x - least]`` of words, as floats."""
+
+    least: int
+    table: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class AddWords(Step):
+    """``clip(round((x + y) 2^-shift), low, high)`` of two values in words."""
+
+    rule: Rule
+    shift: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a step makes.
+
+    Attributes:
+        value: the graph's value, for tracing.
+        shape: of one sample of it.
+        why: why this step was chosen, where there was a choice.
+    """
+
+    value: str
+    shape: tuple[int, ...]
     why: str = ""
-    shape: tuple[int, ...] = ()
-
-
-def constant_bytes(constants: Mapping[str, object]) -> int:
-    """Return the bytes of the arrays among constants, those of a layer's ending included."""
-    return sum(
-        value.nbytes if isinstance(value, np.ndarray) else constant_bytes(value.constants)
-        for value in constants.values()
-        if isinstance(value, np.ndarray | Epilogue)
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +476,14 @@ class ProgramPlan:
         input_shape: of the network's input, the batch first (a name where it is open).
         output_shape: likewise.
         steps: in order.
+        results: of the steps.
         output: the number of the value that is the result.
-        codes: for each step, the code of every byte or code that it leaves, where it leaves codes.
+        codes: for each value of codes that lies as bytes, the code of every byte.
     """
 
     input_shape: tuple[int | str, ...]
     output_shape: tuple[int | str, ...]
     steps: tuple[Step, ...]
+    results: tuple[Result, ...]
     output: int
-    codes: Mapping[str, npt.NDArray[np.uint8]]
+    codes: Mapping[str, Bytes]

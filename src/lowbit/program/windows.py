@@ -27,12 +27,6 @@ def window_of(node: Node, shape: tuple[int | str, ...], kernel: tuple[int, ...])
     return rows, columns
 
 
-def window_constants(window: Window) -> dict[str, object]:
-    """Return the window as the engine's builder takes it."""
-    rows, columns = ([a.kernel, a.stride, a.before, a.after, a.dilation] for a in window)
-    return {"rows": rows, "columns": columns}
-
-
 def table_bytes(window: Window, outputs: int, steps: int) -> int:
     """Return about how much memory the constants of a low-bit convolution take that differ between borders.
 
