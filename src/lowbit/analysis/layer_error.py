@@ -22,7 +22,6 @@ from lowbit.errors import DataError
 from lowbit.ir import Graph, Trait, Value, has, run_passes
 from lowbit.ir.graph import Array, Shape
 from lowbit.ir.passes import ENGINE_FORM, NORMAL_FORM
-from lowbit.schemes import LearnedBasis
 
 Floats = npt.NDArray[np.float64]
 
@@ -137,11 +136,8 @@ class _Pair:
         return one if self.source.encoding == encoding else encoding.encode(x / self._factor)
 
     def _fitted(self, one: Array, other: Array) -> Floats:
-        if (
-            self.source.encoding is not None
-            or not isinstance(self.value.encoding, LearnedBasis)
-            or one.ndim < 2
-        ):
+        encoding = self.value.encoding
+        if self.source.encoding is not None or encoding is None or encoding.rounds or one.ndim < 2:
             return np.ones(1)
         x, y = _reals(self.source, one), _reals(self.value, other.reshape(one.shape))
         axes = tuple(axis for axis in range(x.ndim) if axis != 1)

@@ -16,7 +16,6 @@ from lowbit.analysis.weights import all_weights, layer_weights
 from lowbit.errors import PlanError
 from lowbit.ir import Graph, run_passes
 from lowbit.ir.passes import ENGINE_FORM, NORMAL_FORM
-from lowbit.schemes import LearnedBasis, PowerOfTwo
 
 Floats = npt.NDArray[np.float64]
 
@@ -78,7 +77,7 @@ def neuron_levels(after: Graph, layer: str, neuron: int = 0, before: Graph | Non
     values = coded.values[neuron].astype(np.float64)
     weights = values if before is None else _row(before, layer, neuron, values)
     above, below = float(weights @ values), float(values @ values)
-    rescaled = isinstance(coded.encoding, LearnedBasis | PowerOfTwo) and above > 0
+    rescaled = not coded.encoding.rounds and above > 0
     factor = above / below if rescaled else 1.0
     levels = factor * coded.levels(neuron)
     nearest = np.abs(factor * values[:, None] - levels).argmin(axis=1)

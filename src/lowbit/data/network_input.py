@@ -14,7 +14,7 @@ from lowbit.errors import DataError, UnsupportedError
 from lowbit.ir import Graph, Node, Trait, has
 from lowbit.ir.graph import Shape
 from lowbit.ir.input_type import InputType
-from lowbit.schemes import Affine, Encoding, FixedPoint
+from lowbit.schemes import Encoding
 
 Floats = npt.NDArray[np.float32]
 
@@ -147,7 +147,7 @@ def _behind_moves(graph: Graph, name: str) -> list[Node]:
 
 def _encoded(encoding: Encoding | None) -> tuple[float, float]:
     """Return the range of a uniform grid, half a step beyond its ends; others have no end that is one."""
-    if not isinstance(encoding, Affine | FixedPoint) or encoding.channels != 1:
+    if encoding is None or not encoding.rounds or encoding.channels != 1:
         return -np.inf, np.inf
     levels = np.sort(encoding.levels()[0])
     half = float(levels[1] - levels[0]) / 2

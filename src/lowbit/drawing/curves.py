@@ -11,6 +11,7 @@ import numpy.typing as npt
 from lowbit.analysis.kullback_leibler import BINS
 from lowbit.drawing.style import BLUE, ORANGE, RED, SERIES, SOFT, grid_lines, new_figure, styled
 from lowbit.errors import PlanError
+from lowbit.schemes.registry import title
 from lowbit.sweep import Point, Sweep, front, points
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ _NAMES = {"nearest": "rounded", "floor": "truncated", "restore": "restored", "pl
 _COARSE = ("plain", "floor")
 _TICKS = (90, 75, 50, 25, 10, 5, 2.5, 1, 0.5, 0.25, 0.1)  # per cent of mistakes
 _LEAST_MISTAKES = 0.05
-_SCHEMES = {"lq": "learned basis", "affine": "uniform", "pow2": "powers of two"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def draw_bits(sweep: Sweep) -> "Figure":
         several = len({point.rounding for point in found}) > 1
         for scheme, rounding in dict.fromkeys((point.scheme, point.rounding) for point in found):
             line = [point for point in found if (point.scheme, point.rounding) == (scheme, rounding)]
-            name = _SCHEMES.get(scheme, scheme) + (f", {_NAMES[rounding]}" if several else "")
+            name = title(scheme) + (f", {_NAMES[rounding]}" if several else "")
             _draw_line(above, below, line, colours[scheme], name)
         _draw_floats(above, sweep)
         _by_mistakes(above, sweep, found)
@@ -199,7 +199,7 @@ def _draw_costs(axes: "Axes", found: Sequence[Point], cost: str, unit: float) ->
     for point in known:
         x, y, colour = getattr(point, cost) / unit, 100 * point.top1, colours[point.scheme]
         pale = point.rounding in _COARSE
-        name = _SCHEMES.get(point.scheme, point.scheme)
+        name = title(point.scheme)
         label = "" if name in seen else name
         seen.add(name)
         face = "white" if pale else colour

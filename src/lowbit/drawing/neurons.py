@@ -6,6 +6,7 @@ import numpy as np
 
 from lowbit.analysis import NeuronLevels
 from lowbit.drawing.style import BLUE, INK, PALE, SOFT, new_figure, styled
+from lowbit.schemes.registry import title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,6 +79,5 @@ def _ends(neuron: NeuronLevels) -> tuple[float, float]:
 
 
 def _described(neuron: NeuronLevels) -> str:
-    names = {"lq": "learned basis", "affine": "uniform", "pow2": "powers of two", "fixed": "fixed point"}
-    scheme = names.get(neuron.scheme, neuron.scheme)
-    return f"{scheme}, {neuron.bits} bit{'s' if neuron.bits > 1 else ''}, {len(neuron.weights)} weights"
+    bits = f"{neuron.bits} bit{'s' if neuron.bits > 1 else ''}"
+    return f"{title(neuron.scheme)}, {bits}, {len(neuron.weights)} weights"

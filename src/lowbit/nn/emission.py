@@ -22,7 +22,7 @@ from lowbit.nn.fixed_point import Tabulated
 from lowbit.nn.layers import Conv2d, Layer, Linear, input_encoding
 from lowbit.quantization.node import add_encoder, low_bit_node
 from lowbit.schemes import FixedPoint
-from lowbit.schemes.fixed_point.train import FixedPointInput, FixedPointWeight
+from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer
 
 Names = functions.Names
 
@@ -182,7 +182,7 @@ def _window(module: nn.Conv2d) -> dict[str, Attribute]:
 def _low_bit(emission: Emission, layer: Layer, name: str, source: str) -> str:
     """Append a layer whose input, weights or both are quantized."""
     reads, has = layer.input_quantizer, layer.weight_quantizer
-    if isinstance(reads, FixedPointInput) and isinstance(has, FixedPointWeight):
+    if has is not None and layer.activation.has_format and layer.weight_specification.has_format:
         return _fixed_point(emission, layer, has, name, source)
     emission.formats[name] = None
     if reads is None or has is None:
@@ -208,9 +208,9 @@ def _low_bit(emission: Emission, layer: Layer, name: str, source: str) -> str:
     return emission.append(low_bit_node(emission.graph, name, names, ordered, bias, shape, attributes))
 
 
-def _fixed_point(emission: Emission, layer: Layer, has: FixedPointWeight, name: str, source: str) -> str:
+def _fixed_point(emission: Emission, layer: Layer, has: WeightQuantizer, name: str, source: str) -> str:
     """Append a layer with rounded constants; the whole network becomes integers at the end."""
-    emission.formats[name] = has.format
+    emission.formats[name] = layer.weight_specification.fixed_point
     bias = None if layer.bias is None else has.bias(layer.bias)
     return _linear(emission, name, source, has.levels(layer.weight), bias)
 
@@ -345,6 +345,6 @@ _MODULES: dict[type[nn.Module] | tuple[type[nn.Module], ...], Write] = {
         nn.Dropout1d,
         nn.Dropout2d,
         nn.Dropout3d,
-        FixedPointInput,
+        InputQuantizer,  # the grid in front of a fixed-point network, which every input of one has
     ): lambda emission, module, name, source: source,
 }

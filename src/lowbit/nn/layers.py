@@ -20,7 +20,7 @@ from lowbit.errors import PlanError, UnsupportedError
 from lowbit.nn.quantizers import input_quantizer, weight_quantizer
 from lowbit.nn.specification import FLOAT, Specification, specification
 from lowbit.quantization.node import with_integer_bias
-from lowbit.schemes import Affine, Encoding, FixedPoint
+from lowbit.schemes import Encoding
 from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer, integers_and_scale
 
 Text = str | Specification
@@ -161,7 +161,7 @@ def _quantize(
         UnsupportedError: a convolution in fixed point.
     """
     forms = _checked(specification(weight), specification(activation))
-    if isinstance(layer, Conv2d) and {form.scheme for form in forms} == {"fixed"}:
+    if isinstance(layer, Conv2d) and all(form.has_format for form in forms):
         raise UnsupportedError("convolutions have no fixed-point form yet", expected="another scheme")
     layer.weight_specification, layer.activation = forms
     layer.weight_quantizer = weight_quantizer(forms[0], len(layer.weight), weight_gradient, scale)
@@ -184,9 +184,11 @@ def _checked(weight: Specification, activation: Specification) -> tuple[Specific
 
     Bytes hold the products' factors: an input of many bits needs weights of few, or the int8 layer's.
     """
-    if "fixed" in (weight.scheme, activation.scheme):
-        if weight.scheme != activation.scheme and not (weight.is_float or activation.is_float):
-            raise PlanError("fixed point goes with fixed point", found=f"{weight} with {activation}")
+    if weight.has_format or activation.has_format:
+        if weight != activation and not (weight.is_float or activation.is_float):
+            raise PlanError(
+                "fixed point goes with fixed point of the same format", found=f"{weight} with {activation}"
+            )
         return weight, activation
     alone, beside_bytes = _MOST_BITS.get(weight.scheme, (MOST_BITS, MOST_BITS))
     most = beside_bytes if activation.bits in _BYTES else alone
@@ -211,9 +213,9 @@ def input_encoding(layer: Layer) -> Encoding:
     """Return what the codes of a layer's input mean; affine codes meet others as planes and a basis."""
     assert layer.input_quantizer is not None
     encoding = layer.input_quantizer.encoding()
-    if isinstance(encoding, Affine) and not _is_int8(layer):
-        return encoding.to_learned_basis()
-    return encoding
+    if layer.weight_specification.has_format or _is_int8(layer):
+        return encoding
+    return encoding.as_basis() or encoding
 
 
 def _is_int8(layer: Layer) -> bool:
@@ -272,7 +274,6 @@ def _on_integers(layer: Layer, x: Tensor, product: Product) -> Tensor:
 
 def _int8_constants(layer: Layer, has: WeightQuantizer, encoding: Encoding) -> tuple[Tensor, Tensor, Tensor]:
     """Return the integers of the weights, their scale, and the bias in units of the sums, as deployed."""
-    assert isinstance(encoding, Affine)
     coded, weight = has.coded(layer.weight), layer.weight
     bias = np.zeros(len(weight)) if layer.bias is None else layer.bias.detach().double().cpu().numpy()
     coded, units = with_integer_bias(coded, bias, encoding, type(layer).__name__)
@@ -285,8 +286,9 @@ def _is_single(scale: Tensor, sums: Tensor) -> bool:
 
 
 def _needs_float64(encoding: Encoding) -> bool:
-    """Return whether float32 would round fixed-point sums before the next layer does."""
-    return isinstance(encoding, FixedPoint) and encoding.bits + encoding.fraction_bits > FLOAT32_BITS
+    """Return whether float32 would round sums of many bits before the next layer does."""
+    behind_point = -np.log2(encoding.integer_scale()[0])
+    return encoding.storage == "words" and encoding.bits + behind_point > FLOAT32_BITS
 
 
 def _fits_float32(integers: Tensor, weights: Tensor) -> bool:

@@ -29,7 +29,7 @@ class LearnedSeparableTransform(nn.Module):
         self.rows = Linear(columns, out_features, **settings)
         self.columns = Linear(rows, out_features, **settings)
         form = self.rows.activation
-        fixed = form.scheme == self.rows.weight_specification.scheme == "fixed"
+        fixed = form.has_format and self.rows.weight_specification.has_format
         self.function = Tabulated("tanh", form.fixed_point) if fixed else nn.Tanh()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ Intervals = Mapping[fx.Node, Interval]
 def takes_sign(plan: LayerPlan) -> bool:
     """Return whether a layer of this plan reads the sign of its input alone."""
     form = specification(plan.activation)
-    return form.scheme == "binary" or (form.scheme, form.bits, form.offset) == ("lq", 1, False)
+    return form.bits == 1 and not form.offset
 
 
 def functions_before_signs(

@@ -8,6 +8,7 @@ only has to be positive.
 """
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +19,9 @@ from lowbit.ir.passes import Pass
 from lowbit.ir.passes.channel_affine import ChannelAffine, channel_affine
 from lowbit.planes import pack, unpack
 from lowbit.quantization.fold import compares
-from lowbit.schemes import LearnedBasis, PowerOfTwo, of_integers
+from lowbit.schemes.encoding import SMALLEST, Codes
 
 Array = npt.NDArray[np.float64]
-
-_SMALLEST = 1e-30
 
 
 def _apply(graph: Graph) -> bool:
@@ -31,8 +30,7 @@ def _apply(graph: Graph) -> bool:
         affine = channel_affine(graph, node)
         layer = graph.producer(affine.source) if affine else None
         if affine is not None and layer is not None and _takes(graph, layer):
-            _fold(graph, layer, node, affine)
-            changed = True
+            changed |= _fold(graph, layer, node, affine)
     return changed
 
 
@@ -45,35 +43,32 @@ def _takes(graph: Graph, layer: Node) -> bool:
     return owned and len(layer.inputs) == 3 and output not in graph.outputs
 
 
-def _fold(graph: Graph, layer: Node, node: Node, affine: ChannelAffine) -> None:
+def _fold(graph: Graph, layer: Node, node: Node, affine: ChannelAffine) -> bool:
+    """Fold a node into a layer; return False where the weights have no such levels."""
     _, weights, bias = layer.inputs
-    stored = graph.value(weights)
-    negative = affine.factor < 0
+    factor = np.maximum(np.abs(affine.factor), SMALLEST)
+    stored = _rescaled(graph.value(weights), factor, affine.factor < 0)
+    if stored is None:
+        return False
     shift = affine.factor * graph.constant(bias).astype(np.float64) + affine.shift
-    graph.values[weights] = _rescaled(stored, np.maximum(np.abs(affine.factor), _SMALLEST), negative)
+    graph.values[weights] = stored
     graph.update(bias, data=shift.astype(np.float32))
     graph.nodes[graph.nodes.index(layer)] = replace(layer, outputs=node.outputs)
     graph.nodes.remove(node)
+    return True
 
 
-def _rescaled(stored: Value, factor: Array, negative: npt.NDArray[np.bool_]) -> Value:
-    """Return weights times a positive factor per output, some outputs negated."""
-    encoding = stored.encoding
-    assert stored.data is not None
-    if isinstance(encoding, PowerOfTwo):
-        half = 1 << (encoding.bits - 1)
-        column = negative.reshape(-1, *[1] * (stored.data.ndim - 1))
-        codes = stored.data.astype(np.uint8)
-        codes = np.where(column & (codes % half > 0), codes ^ np.uint8(half), codes)
-        scale = np.maximum(encoding.scale * factor, _SMALLEST).astype(np.float32)
-        return replace(stored, data=codes, encoding=replace(encoding, scale=scale))
-    assert isinstance(encoding, LearnedBasis)
-    codes = unpack(stored.data, row_length(stored))
-    codes[negative] ^= np.uint8((1 << encoding.bits) - 1)
-    units = np.where(negative, -encoding.integer_weight_offset(), encoding.integer_weight_offset())
-    scales = np.maximum(encoding.scale.astype(np.float64) * factor, _SMALLEST)
-    scaled = of_integers(scales, encoding.multipliers, units)
-    return replace(stored, data=pack(codes, encoding.bits), encoding=scaled)
+def _rescaled(stored: Value, factor: Array, negative: npt.NDArray[np.bool_]) -> Value | None:
+    """Return weights times a positive factor per output, some outputs negated; None where they cannot be."""
+    encoding, planes = stored.encoding, stored.dtype == "planes"
+    assert encoding is not None and stored.data is not None
+    codes = unpack(stored.data, row_length(stored)) if planes else cast(Codes, stored.data)
+    turned = encoding.opposite(codes, negative)
+    scaled = None if turned is None else turned[0].scaled(factor)
+    if turned is None or scaled is None:
+        return None
+    data = pack(turned[1], encoding.bits) if planes else turned[1]
+    return replace(stored, data=data, encoding=scaled)
 
 
 fold_normalization = Pass("fold-normalization", _apply)

@@ -88,7 +88,7 @@ def add_encoder(graph: Graph, source: str, encoding: Encoding, thresholds: npt.A
 
 
 def with_integer_bias(
-    coded: CodedWeights, bias: Array, source: Affine, where: str
+    coded: CodedWeights, bias: Array, source: Encoding, where: str
 ) -> tuple[CodedWeights, npt.NDArray[np.int32]]:
     """Return affine weights and their bias in units of the accumulator, rounded half to even.
 

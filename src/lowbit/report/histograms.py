@@ -16,7 +16,7 @@ from lowbit.analysis.weights import LayerWeights
 from lowbit.errors import PlanError
 from lowbit.ir import Graph, run_passes
 from lowbit.ir.passes import ENGINE_FORM
-from lowbit.schemes import Encoding, LearnedBasis
+from lowbit.schemes import Encoding
 
 Floats = npt.NDArray[np.floating]
 
@@ -152,7 +152,7 @@ def _float_values(graph: Graph, origin: Graph | None, batch: npt.NDArray[np.floa
 
 def _by_channel(exact: Floats, encoding: Encoding, codes: npt.NDArray[np.generic]) -> tuple[Floats, float]:
     """Return float values by the factor of each channel, and the median factor."""
-    if not isinstance(encoding, LearnedBasis) or exact.ndim < 2:
+    if encoding.rounds or exact.ndim < 2:
         return exact.ravel(), 1.0
     y, x = encoding.decode(codes).astype(np.float64), exact.astype(np.float64)
     axes = tuple(axis for axis in range(x.ndim) if axis != 1)

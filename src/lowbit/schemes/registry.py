@@ -36,6 +36,7 @@ class Scheme:
 
     Attributes:
         name: the first word of a specification.
+        title: what people call it in pictures.
         parameter: what follows the name: `bits`, `format` (bits before and behind the point) or nothing.
         weights: bits that weights may have; None where weights cannot have the scheme.
         activations: of the inputs of layers, likewise.
@@ -46,6 +47,7 @@ class Scheme:
     """
 
     name: str
+    title: str
     parameter: Literal["", "bits", "format"]
     weights: Bits | None
     activations: Bits | None
@@ -73,14 +75,37 @@ class Scheme:
 
 
 _ROWS = (
-    Scheme("float", "", (FLOAT_BITS, FLOAT_BITS), (FLOAT_BITS, FLOAT_BITS)),
-    Scheme("binary", "", (1, 1), (1, 1), "binary"),
-    Scheme("lq", "bits", (1, 4), (1, 4), "learned_basis", LearnedBasis, ("offset",)),
-    Scheme("pow2", "bits", (2, 4), None, "power_of_two", PowerOfTwo, aliases={"ternary": "pow2:2"}),
-    Scheme("affine", "bits", (2, 8), (2, 8), "affine", Affine, ("group=",)),
-    Scheme("fixed", "format", (2, MOST_BITS), (2, MOST_BITS), "fixed_point", FixedPoint, ("floor",)),
-    Scheme("pixels", "", None, (8, 8), "pixels"),
+    Scheme("float", "float", "", (FLOAT_BITS, FLOAT_BITS), (FLOAT_BITS, FLOAT_BITS)),
+    Scheme("binary", "binary", "", (1, 1), (1, 1), "binary"),
+    Scheme("lq", "learned basis", "bits", (1, 4), (1, 4), "learned_basis", LearnedBasis, ("offset",)),
+    Scheme(
+        "pow2",
+        "powers of two",
+        "bits",
+        (2, 4),
+        None,
+        "power_of_two",
+        PowerOfTwo,
+        aliases={"ternary": "pow2:2"},
+    ),
+    Scheme("affine", "uniform", "bits", (2, 8), (2, 8), "affine", Affine, ("group=",)),
+    Scheme(
+        "fixed",
+        "fixed point",
+        "format",
+        (2, MOST_BITS),
+        (2, MOST_BITS),
+        "fixed_point",
+        FixedPoint,
+        ("floor",),
+    ),
+    Scheme("pixels", "pixels", "", None, (8, 8), "pixels"),
 )
 
 REGISTRY: dict[str, Scheme] = {row.name: row for row in _ROWS}
 """Every scheme by name."""
+
+
+def title(name: str) -> str:
+    """Return what people call a scheme; of an unknown name, the name."""
+    return REGISTRY[name].title if name in REGISTRY else name

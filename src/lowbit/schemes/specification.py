@@ -56,6 +56,11 @@ class Specification:
         return bool(self.option("offset"))
 
     @property
+    def has_format(self) -> bool:
+        """Whether it is a format, bits before and behind the point, with nothing to fit or learn."""
+        return self.row.parameter == "format"
+
+    @property
     def fixed_point(self) -> FixedPoint:
         """The format of a fixed-point specification."""
         rounding = "floor" if self.option("floor") else "nearest"

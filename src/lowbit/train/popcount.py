@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from lowbit.engine.signs import sign_convolution
 from lowbit.nn import Conv2d
-from lowbit.schemes.binary.train import BinaryInput, BinaryWeight
 
 
 def count_signs(module: nn.Module) -> list[str]:
@@ -30,10 +29,9 @@ def count_signs(module: nn.Module) -> list[str]:
 
 
 def _is_countable(layer: Conv2d) -> bool:
-    binary = isinstance(layer.weight_quantizer, BinaryWeight) and isinstance(
-        layer.input_quantizer, BinaryInput
-    )
-    return binary and layer.groups == 1 and layer.weight.device.type == "cpu"
+    quantizers = layer.weight_quantizer, layer.input_quantizer
+    signs = all(quantizer is not None and quantizer.gives_signs for quantizer in quantizers)
+    return signs and layer.groups == 1 and layer.weight.device.type == "cpu"
 
 
 _TOGETHER = 1 << 18

@@ -23,7 +23,7 @@ from lowbit.rtl.array.blockers import SCORES, check
 from lowbit.rtl.array.network import ArrayNetwork, Basis, Integers, Layer, Pool
 from lowbit.rtl.chain import chain
 from lowbit.rtl.pictures import pixel_values, to_bytes
-from lowbit.schemes import Encoding, LearnedBasis, rank_encode
+from lowbit.schemes import Encoding, rank_encode
 
 _BLOCK = 100
 _POINT: Window = (Axis(1, 1), Axis(1, 1))
@@ -176,8 +176,7 @@ def _thresholds(graph: Graph, node: Node) -> npt.NDArray[np.generic] | None:
 
 def _encoding(graph: Graph, node: Node, name: str) -> Encoding:
     encoding = graph.value(name).encoding
-    free = isinstance(encoding, LearnedBasis) and not encoding.snapped
-    if encoding is None or encoding.bits > 8 or encoding.channels != 1 or free:
+    if encoding is None or encoding.bits > 8 or encoding.channels != 1 or not encoding.snapped:
         raise _unsupported(graph, node, "codes of 1 to 8 bits with integer levels", str(encoding or "floats"))
     return encoding
 
@@ -189,10 +188,10 @@ def _levels(encoding: Encoding) -> Integers:
 
 def _basis(encoding: Encoding, weights: Value) -> Basis | None:
     """Return both bases; a weight offset is one more bit, that of its sign."""
-    own = weights.encoding
-    if not (isinstance(encoding, LearnedBasis) and isinstance(own, LearnedBasis)):
+    if weights.encoding is None or {encoding.storage, weights.encoding.storage} != {"planes"}:
         return None
-    assert weights.data is not None
+    source, own = encoding.as_basis(), weights.encoding.as_basis()
+    assert source is not None and own is not None and weights.data is not None
     codes = unpack(weights.data, row_length(weights)).astype(np.int64)
     coefficients, offsets = own.multipliers.astype(np.int64), own.integer_weight_offset().astype(np.int64)
     if offsets.any():
@@ -200,7 +199,7 @@ def _basis(encoding: Encoding, weights: Value) -> Basis | None:
         coefficients = np.column_stack([coefficients, np.abs(offsets)])
     ranks = encoding.code_of_rank()[0].astype(np.int64)
     shape = [int(extent) for extent in weights.shape]
-    return Basis(ranks, tuple(encoding.multipliers[0].tolist()), codes.reshape(shape), coefficients)
+    return Basis(ranks, tuple(source.multipliers[0].tolist()), codes.reshape(shape), coefficients)
 
 
 def _score_constants(graph: Graph, node: Node) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

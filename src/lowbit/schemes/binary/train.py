@@ -45,6 +45,8 @@ class BinaryWeight(WeightQuantizer):
         scale: `mean` (of magnitudes), `one`, or `learned`.
     """
 
+    gives_signs = True
+
     def __init__(self, outputs: int, gradient: str = "recu", scale: str = "mean") -> None:
         super().__init__()
         gradients.rule(gradient)
@@ -105,6 +107,8 @@ class BinaryInput(InputQuantizer):
     Args:
         gradient: a rule of `lowbit.schemes.training.gradients`.
     """
+
+    gives_signs = True
 
     def __init__(self, gradient: str = "quadratic") -> None:
         super().__init__()

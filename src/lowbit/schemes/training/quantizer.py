@@ -21,8 +21,13 @@ Floats32 = npt.NDArray[np.float32]
 
 
 class Quantizer(nn.Module, ABC):
-    """A quantizer that may follow the progress of training."""
+    """A quantizer that may follow the progress of training.
 
+    Attributes:
+        gives_signs: whether levels are one magnitude per output, or one for all, with both signs.
+    """
+
+    gives_signs = False
     progress: Tensor
 
     def __init__(self) -> None:
