@@ -163,7 +163,7 @@ def add_layer(graph: Graph, source: str, size: int, bits: int, number: int) -> N
     graph.add(Value(f"w{number}", "planes", (size, size), planes, weights))
     graph.add_constant(f"b{number}", np.zeros(size))
     inputs = (source, f"w{number}", f"b{number}")
-    graph.nodes.append(Node("LQFullyConnected", inputs, (f"y{number}",), {}, f"fc{number}", "lowbit"))
+    graph.nodes.append(Node("Linear", inputs, (f"y{number}",), {}, f"fc{number}", "lowbit"))
 
 
 def grid(bits: int) -> tuple[Any, Any]:

@@ -59,7 +59,7 @@ def test_the_first_python_can_be_pasted_with_the_core_alone(tmp_path: Path) -> N
 def test_the_training_example_runs() -> None:
     pytest.importorskip("torch")
     names = run_example("lowbit.nn")
-    assert [node.op for node in names["graph"].nodes].count("LQConv") == 5
+    assert [node.op for node in names["graph"].nodes].count("Convolution") == 5
 
 
 def blocks(language: str) -> list[str]:

@@ -145,4 +145,4 @@ def test_a_planted_fault_is_reported(
     words = ("analyze", models[1], "--data", "digits", "--backend", "engine", "--samples", 20)
     found = json.loads(command(*words, "--json")[1])["divergence"]
     assert (found["node"], found["sample"], found["position"]) == ("fc1", 4, [7])
-    assert "part at fc1 (LQFullyConnected), input 4, channel 7" in " ".join(command(*words)[1].split())
+    assert "part at fc1 (Linear), input 4, channel 7" in " ".join(command(*words)[1].split())

@@ -56,7 +56,7 @@ def stages(outcomes: list[Outcome]) -> set[str]:
 def with_biases_clipped(graph: Graph) -> Graph:
     result = graph.copy()
     for node in graph.nodes:
-        if node.op in ("AffineFullyConnected", "AffineConv"):
+        if node.op in ("Linear", "Convolution"):
             bias = graph.constant(node.inputs[2])
             result.update(node.inputs[2], data=np.clip(bias, -1, 1))
     return result
@@ -65,7 +65,7 @@ def with_biases_clipped(graph: Graph) -> Graph:
 def with_scales_doubled(graph: Graph) -> Graph:
     result = graph.copy()
     for node in graph.nodes:
-        if node.op in ("AffineFullyConnected", "AffineConv"):
+        if node.op in ("Linear", "Convolution"):
             encoding = graph.value(node.inputs[1]).encoding
             result.update(node.inputs[1], encoding=replace(encoding, scale=2 * encoding.scale))
     return result

@@ -50,7 +50,7 @@ class Maker:
         self, op: str, inputs: tuple[str, ...], output: str, dtype: str, encoding=None, **attributes
     ) -> str:
         self.graph.values[output] = Value(output, dtype, (), None, encoding)
-        domain = "lowbit" if op in ("Encode", "LQConv") else ""
+        domain = "lowbit" if op in ("Encode", "Convolution") else ""
         self.count += 1
         node = Node(op, inputs, (output,), attributes, f"{op}{self.count}", domain)
         self.graph.nodes.append(node)
@@ -77,12 +77,12 @@ class Maker:
         coded = self.random.random() < 0.6
         attributes = Convolution(rows[0]).attributes("relu" if coded else "none")
         if not coded:
-            self.floats.append(self.node("LQConv", inputs, self.new(), "float32", **attributes))
+            self.floats.append(self.node("Convolution", inputs, self.new(), "float32", **attributes))
             return
         encoding = self.basis()
         steps = preimage_thresholds(encoding.thresholds()[0] * 20, "relu")
         inputs = (*inputs, self.graph.add_constant(f"{name}/thresholds", steps))
-        self.codes.append(self.node("LQConv", inputs, self.new(), "code", encoding, **attributes))
+        self.codes.append(self.node("Convolution", inputs, self.new(), "code", encoding, **attributes))
 
     def pool(self) -> None:
         sizes = {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1)}
@@ -205,7 +205,7 @@ def test_thresholds_of_every_border_are_counted_before_they_are_made() -> None:
     wide = Convolution(4, (1000, 1000), pads=(999, 999, 999, 999)).attributes("none")
     graph.nodes = [
         Node("Encode", ("x",), ("codes",), {}, "encode", "lowbit"),
-        Node("LQConv", inputs, ("y",), wide, "layer", "lowbit"),
+        Node("Convolution", inputs, ("y",), wide, "layer", "lowbit"),
     ]
     for node in graph.nodes:
         infer_node(graph, node)

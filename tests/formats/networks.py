@@ -49,7 +49,7 @@ def _affine_layer(
     graph.add_constant(f"{name}/bias", random.integers(-500, 500, outputs), "int32")
     output = _coded(graph, f"{name}/codes", ("n", outputs), encoding)
     operands = (source, f"{name}/weights", f"{name}/bias")
-    graph.nodes.append(Node("AffineFullyConnected", operands, (output,), {}, name, "lowbit"))
+    graph.nodes.append(Node("Linear", operands, (output,), {}, name, "lowbit"))
     return output
 
 

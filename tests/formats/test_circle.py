@@ -157,7 +157,7 @@ def test_thresholds_that_only_repeat_the_encoding_round_trip() -> None:
 def test_floats_that_would_come_back_as_codes_are_refused() -> None:
     """A file has no place for ``Encode`` between two low-bit layers that agree."""
     graph = lowbit_mlp((9, 4, 3))
-    first = next(node for node in graph.nodes if node.op == "LQFullyConnected")
+    first = next(node for node in graph.nodes if node.op == "Linear")
     encoding = graph.value(first.outputs[0]).encoding
     graph.values[first.outputs[0]] = Value(first.outputs[0], "code", ("n", 4), None, encoding)
     position = graph.nodes.index(first)

@@ -59,7 +59,8 @@ def test_codes_pass_pools_and_reshapes(classes: int) -> None:
 
 def test_joined_codes_are_read_back_as_codes() -> None:
     graph = lowbit_convnet((4, 5, 5), (Convolution(6), Convolution(3)), 2, 2)
-    second = Node("LQConv", graph.nodes[1].inputs, ("side",), graph.nodes[1].attributes, "side", "lowbit")
+    first = graph.nodes[1]
+    second = Node("Convolution", first.inputs, ("side",), first.attributes, "side", "lowbit")
     encoding = graph.value("conv1/codes").encoding
     graph.add(Value("side", "code", (), None, encoding))
     graph.add(Value("both", "code", (), None, encoding))

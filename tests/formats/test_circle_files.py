@@ -188,7 +188,7 @@ def test_layers_of_the_published_system() -> None:
     code = OperatorCode(THESIS_OPERATOR - 256, "", 1, 0)
     graph = read_content(file_of(replace(model, operator_codes=(code,))), "test")
     verify(graph)
-    assert [node.op for node in graph.nodes] == ["Encode", "LQFullyConnected", "LQFullyConnected"]
+    assert [node.op for node in graph.nodes] == ["Encode", "Linear", "Linear"]
     weights, mine = graph.value("fc1/weights"), ours.value("fc1/weights")
     assert np.array_equal(weights.data, mine.data) and np.array_equal(
         weights.encoding.basis, mine.encoding.basis

@@ -155,7 +155,7 @@ def test_the_classes_of_litert(mean: bool, act: int) -> None:
     for seed in range(4):
         content, x = residual_network(seed, mean=mean, act=act), pictures(50)
         graph = read(content)
-        assert {node.op for node in graph.nodes} >= {"AffineConv", "AffineFullyConnected"}
+        assert {node.op for node in graph.nodes} >= {"Convolution", "Linear"}
         assert [node.op for node in graph.nodes].count("Transpose") == 1, "one, at the input"
         (found,) = evaluate(graph, {graph.inputs[0]: x}).values()
         expected = litert(content, x)

@@ -1,6 +1,6 @@
 """Small networks for tests."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -102,7 +102,7 @@ def lowbit_mlp(
     weight_offset: bool = False,
     softmax: bool = True,
 ) -> Graph:
-    """Return a deployed low-bit network with random codes: Encode, LQFullyConnected…, Softmax."""
+    """Return a deployed low-bit network with random codes: Encode, Linear…, Softmax."""
     random = np.random.default_rng(seed)
     graph = Graph("lowbit-mlp", ("x",), ("y",))
     graph.add(Value("x", "float32", ("n", sizes[0])))
@@ -124,9 +124,7 @@ def lowbit_mlp(
             steps = preimage_thresholds(encoding.thresholds()[0], activation)
             names.append(graph.add_constant(f"fc{index}/thresholds", steps))
         attributes = {"activation": "none" if last else activation}
-        graph.nodes.append(
-            Node("LQFullyConnected", tuple(names), (current,), attributes, f"fc{index}", "lowbit")
-        )
+        graph.nodes.append(Node("Linear", tuple(names), (current,), attributes, f"fc{index}", "lowbit"))
     if softmax:
         graph.nodes.append(Node("Softmax", ("z",), ("y",), {}, "softmax"))
     infer(graph)
@@ -137,7 +135,7 @@ def lowbit_mlp(
 def weight_only_mlp(
     sizes: tuple[int, ...] = (65, 33, 10), bits: int = 2, seed: int = 0, activation: str = "none"
 ) -> Graph:
-    """Return LQFullyConnected… on floats, with random codes; every second layer has a weight offset."""
+    """Return Linear… on floats, with random codes; every second layer has a weight offset."""
     random = np.random.default_rng(seed)
     graph = Graph("weight-only", ("x",), ("y",), values={"x": Value("x", "float32", ("n", sizes[0]))})
     current = "x"
@@ -145,7 +143,7 @@ def weight_only_mlp(
         inputs = (current, *_constants(graph, random, f"fc{index}", shape[::-1], bits, index % 2 == 1))
         current = "y" if index == len(sizes) - 1 else f"h{index}"
         attributes = {"activation": activation}
-        graph.nodes.append(Node("LQFullyConnected", inputs, (current,), attributes, f"fc{index}", "lowbit"))
+        graph.nodes.append(Node("Linear", inputs, (current,), attributes, f"fc{index}", "lowbit"))
     infer(graph)
     verify(graph)
     return graph
@@ -154,7 +152,7 @@ def weight_only_mlp(
 def weight_only_convnet(
     shape: tuple[int, int, int], layers: "tuple[Convolution, ...]", bits: int = 2, seed: int = 0
 ) -> Graph:
-    """Return LQConv… on floats, with random codes."""
+    """Return Convolution… on floats, with random codes."""
     random = np.random.default_rng(seed)
     graph = Graph("weight-only", ("x",), ("y",), values={"x": Value("x", "float32", ("n", *shape))})
     current, channels = "x", shape[0]
@@ -163,7 +161,7 @@ def weight_only_convnet(
         inputs = (current, *_constants(graph, random, f"conv{index}", rows, bits, index % 2 == 1))
         current = "y" if index == len(layers) else f"h{index}"
         attributes = layer.attributes("relu" if current != "y" else "none")
-        graph.nodes.append(Node("LQConv", inputs, (current,), attributes, f"conv{index}", "lowbit"))
+        graph.nodes.append(Node("Convolution", inputs, (current,), attributes, f"conv{index}", "lowbit"))
         channels = layer.outputs
     infer(graph)
     verify(graph)
@@ -173,14 +171,13 @@ def weight_only_convnet(
 def with_powers(graph: Graph, bits: int, seed: int = 0) -> Graph:
     """Return a low-bit network with random powers of two in the place of the planes."""
     random, result = np.random.default_rng(seed), graph.copy()
-    for index, node in enumerate(result.nodes):
-        if node.op not in ("LQFullyConnected", "LQConv"):
+    for node in result.nodes:
+        if node.op not in ("Linear", "Convolution"):
             continue
         shape = tuple(int(extent) for extent in result.value(node.inputs[1]).shape)
         codes = random.integers(0, 1 << bits, shape).astype(np.uint8)
         encoding = PowerOfTwo(bits, random.uniform(0.1, 1, shape[0]))
         result.values[node.inputs[1]] = Value(node.inputs[1], "code", shape, codes, encoding)
-        result.nodes[index] = replace(node, op=node.op.replace("LQ", "Pow2"))
     verify(result)
     return result
 
@@ -213,9 +210,9 @@ def lowbit_convnet(
     weight_offset: bool = False,
     classes: int = 0,
 ) -> Graph:
-    """Return Encode, LQConv…, all but the last with thresholds; codes pooled where a layer says so.
+    """Return Encode, Convolution…, all but the last with thresholds; codes pooled where a layer says so.
 
-    With `classes`, the last convolution gives codes too, and Flatten and LQFullyConnected follow.
+    With `classes`, the last convolution gives codes too, and Flatten and Linear follow.
     """
     random = np.random.default_rng(seed)
     graph = Graph("lowbit-convnet", ("x",), ("y",))
@@ -235,7 +232,7 @@ def lowbit_convnet(
             steps = preimage_thresholds(encoding.thresholds()[0], activation)
             inputs.append(graph.add_constant(f"{name}/thresholds", steps))
         attributes = layer.attributes("none" if last else activation)
-        graph.nodes.append(Node("LQConv", tuple(inputs), (current,), attributes, name, "lowbit"))
+        graph.nodes.append(Node("Convolution", tuple(inputs), (current,), attributes, name, "lowbit"))
         if layer.pool and not last:
             pooled = graph.add(Value(f"{name}/pooled", "code", (), None, encoding))
             sizes = {"kernel_shape": (2, 2), "strides": (2, 2), "pads": (0,) * 4, "dilations": (1, 1)}
@@ -258,7 +255,7 @@ def _classify(
     flat = graph.add(Value("flat", "code", ("n", length), None, value.encoding))
     graph.nodes.append(Node("Flatten", (codes,), (flat,), {}, "flatten"))
     inputs = (flat, *_constants(graph, random, "fc", (classes, length), bits, offset))
-    graph.nodes.append(Node("LQFullyConnected", inputs, ("y",), {}, "fc", "lowbit"))
+    graph.nodes.append(Node("Linear", inputs, ("y",), {}, "fc", "lowbit"))
     infer(graph)
 
 

@@ -1,4 +1,4 @@
-"""LQConv against a naive loop over windows, and its constants by border class."""
+"""Convolution against a naive loop over windows, and its constants by border class."""
 
 import numpy as np
 import pytest
@@ -137,7 +137,9 @@ def test_codes_are_those_of_the_activation(activation: str) -> None:
     plain = graph.copy()
     plain.nodes = [
         plain.nodes[0],
-        Node("LQConv", plain.nodes[1].inputs[:3], ("a",), layers[0].attributes("none"), "conv1", "lowbit"),
+        Node(
+            "Convolution", plain.nodes[1].inputs[:3], ("a",), layers[0].attributes("none"), "conv1", "lowbit"
+        ),
     ]
     plain.outputs = ("a",)
     infer(plain)
@@ -160,7 +162,7 @@ def test_a_tie_stays_below_in_every_border_class() -> None:
     graph.add(Value("y", "code", (), None, LearnedBasis(np.array([[2.0]]), [4.0], [1])))
     graph.nodes = [
         Node("Encode", ("x",), ("q",), {}, "encode", "lowbit"),
-        Node("LQConv", ("q", "w", "b", "t"), ("y",), {"pads": (1, 1, 1, 1)}, "conv", "lowbit"),
+        Node("Convolution", ("q", "w", "b", "t"), ("y",), {"pads": (1, 1, 1, 1)}, "conv", "lowbit"),
     ]
     infer(graph)
     verify(graph)
@@ -263,7 +265,7 @@ def test_affine_convolution_skips_padding(case: str, coded: bool, channels: int)
     if coded:
         graph.add(Value("y", "code", (), None, output))
     attributes = {key: item for key, item in layer.attributes("none").items() if key != "activation"}
-    graph.nodes = [Node("AffineConv", ("q", "w", "b"), ("y",), attributes, "conv", "lowbit")]
+    graph.nodes = [Node("Convolution", ("q", "w", "b"), ("y",), attributes, "conv", "lowbit")]
     infer(graph)
     verify(graph)
     x = random.integers(0, 256, (2, *shape)).astype(np.uint8)
@@ -285,7 +287,7 @@ def test_powers_of_two_are_shifted_sums(case: str, bits: int) -> None:
     codes = random.integers(0, 1 << bits, rows).astype(np.uint8)
     graph.values["conv1/weights"] = Value("conv1/weights", "code", rows, codes, encoding)
     node = graph.nodes[1]
-    graph.nodes[1] = Node("Pow2Conv", node.inputs, node.outputs, node.attributes, node.name, node.domain)
+    graph.nodes[1] = Node("Convolution", node.inputs, node.outputs, node.attributes, node.name, node.domain)
     verify(graph)
     seen = traced(graph, random.normal(size=(2, *shape)).astype(np.float32))
     source, hidden = graph.value("x/codes").encoding, graph.value("conv1/codes").encoding

@@ -112,7 +112,7 @@ def affine_layer(output: Affine | None) -> Graph:
     graph.add_constant("b", random.integers(-1000, 1000, 5), "int32")
     graph.nodes = [
         Node("Encode", ("x",), ("q",), {}, "encode", "lowbit"),
-        Node("AffineFullyConnected", ("q", "w", "b"), ("y" if output is None else "a",), {}, "fc", "lowbit"),
+        Node("Linear", ("q", "w", "b"), ("y" if output is None else "a",), {}, "fc", "lowbit"),
     ]
     if output is not None:
         graph.add(Value("a", "code", ("n", 5), None, output))

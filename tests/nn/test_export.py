@@ -51,7 +51,7 @@ def graphs_of(graph: Graph, x: Floats, folder: Path) -> Iterator[tuple[str, Floa
 
 def codes_of(graph: Graph, x: Floats) -> dict[str, npt.NDArray[np.generic]]:
     """Return the codes that every low-bit layer reads."""
-    readers = {node.inputs[0]: node.name for node in graph.nodes if node.op in ("LQConv", "LQFullyConnected")}
+    readers = {node.inputs[0]: node.name for node in graph.nodes if node.op in ("Convolution", "Linear")}
     found: dict[str, npt.NDArray[np.generic]] = {}
 
     def observe(name: str, array: npt.NDArray[np.generic]) -> None:

@@ -218,7 +218,7 @@ def test_codes_are_the_same_after_export(weight: str, activation: str, tmp_path:
 def test_eight_bit_layers_are_the_int8_layers_of_every_runtime(tmp_path: Path) -> None:
     model = shaped_network("affine:8", "affine:8")
     graph, x = to_graph(model, (2, 7, 7)), np.random.default_rng(0).random((30, 2, 7, 7), np.float32)
-    assert {"AffineConv", "AffineFullyConnected"} <= {node.op for node in graph.nodes}
+    assert {"Convolution", "Linear"} <= {node.op for node in graph.nodes}
     wanted = logits_of(model, x)
     for backend, found in graphs_of(graph, x, tmp_path):
         np.testing.assert_allclose(found, wanted, atol=2e-6 * np.abs(wanted).max(), err_msg=backend)

@@ -60,9 +60,9 @@ def test_layers_hand_on_codes(samples, bits, most, activation, pool_first):
     graph = network(activation=activation, pool_first=pool_first)
     low, report = quantize(graph, samples, Plan(weight_bits=bits, activation_bits=bits))
     verify(low)
-    ops = ["Encode", "LQConv", "MaxPool", "LQConv", "MaxPool", "Flatten", "LQFullyConnected"]
+    ops = ["Encode", "Convolution", "MaxPool", "Convolution", "MaxPool", "Flatten", "Linear"]
     assert [node.op for node in low.nodes] == ops
-    convolutions = [node for node in low.nodes if node.op == "LQConv"]
+    convolutions = [node for node in low.nodes if node.op == "Convolution"]
     assert [node.attributes["activation"] for node in convolutions] == [activation.lower()] * 2
     assert output_error(low, graph, samples) < most
     assert [layer.name for layer in report.layers] == ["conv1", "conv2", "fc"]
@@ -99,7 +99,7 @@ def test_the_ends_can_stay_float_or_get_more_bits(samples):
     ends = {"first": {"scheme": "float"}, "last": {"scheme": "float"}}
     low, report = quantize(network(), samples, Plan(weight_bits=2, activation_bits=2, layers=ends))
     assert [layer.name for layer in report.layers] == ["conv2"]
-    ops = ["Conv", "Relu", "MaxPool", "Encode", "LQConv", "Relu", "MaxPool", "Flatten", "Gemm"]
+    ops = ["Conv", "Relu", "MaxPool", "Encode", "Convolution", "Relu", "MaxPool", "Flatten", "Gemm"]
     assert [node.op for node in low.nodes][:5] == ops[:5]
     wide = {"first": {"scheme": "affine", "weight_bits": 7, "activation_bits": 8}}
     low, report = quantize(network(), samples, Plan(weight_bits=2, activation_bits=2, layers=wide))
@@ -197,14 +197,14 @@ def test_a_network_of_8_bits_is_one_of_int8_operators(samples, tmp_path):
     low, report = quantize(graph, samples, Plan(scheme="affine", weight_bits=8, activation_bits=8))
     ops = [node.op for node in low.nodes]
     chain = [
-        "AffineConv",
+        "Convolution",
         "Relu",
         "MaxPool",
-        "AffineConv",
+        "Convolution",
         "Relu",
         "MaxPool",
         "Flatten",
-        "AffineFullyConnected",
+        "Linear",
     ]
     assert ops == ["Encode", *chain, "Decode"]
     assert low.value(low.nodes[-1].inputs[0]).encoding.bits == 8
@@ -230,7 +230,7 @@ def test_a_network_of_8_bits_is_one_of_int8_operators(samples, tmp_path):
 def test_powers_of_two(samples, bits, most, activation_bits):
     plan = Plan(scheme="pow2", weight_bits=bits, activation_bits=activation_bits)
     low, report = quantize(network(), samples, plan)
-    ops = ["Encode", "Pow2Conv", "MaxPool", "Pow2Conv", "MaxPool", "Flatten", "Pow2FullyConnected"]
+    ops = ["Encode", "Convolution", "MaxPool", "Convolution", "MaxPool", "Flatten", "Linear"]
     assert [node.op for node in low.nodes] == ops
     assert low.value("conv2/weights").encoding.bits == bits
     assert low.value("x/codes").encoding.bits == activation_bits
@@ -247,8 +247,8 @@ def test_ends_of_8_bits(samples):
     plan = Plan(weight_bits=2, activation_bits=2, layers={"first": end, "last": end})
     low, _ = quantize(network(), samples, plan)
     ops = [node.op for node in low.nodes]
-    assert ops[:5] == ["Encode", "AffineConv", "Relu", "MaxPool", "Encode"]
-    assert ops[-2:] == ["AffineFullyConnected", "Decode"]
+    assert ops[:5] == ["Encode", "Convolution", "Relu", "MaxPool", "Encode"]
+    assert ops[-2:] == ["Linear", "Decode"]
     assert output_error(low, network(), samples) < 0.3
     again = read_content(bytes(content_of(low)), "net.circle")
     assert np.array_equal(evaluate(again, {"x": samples})["y"], evaluate(low, {"x": samples})["y"])

@@ -66,8 +66,8 @@ def test_learned_layers_hand_on_codes(samples, bits, most, activation):
     graph = network(activation=activation)
     low, report = quantize(graph, samples, Plan(weight_bits=bits, activation_bits=bits))
     verify(low)
-    assert operators(low) == ["Encode", "LQFullyConnected", "LQFullyConnected", "LQFullyConnected", "Softmax"]
-    inner = [node for node in low.nodes if node.op == "LQFullyConnected"]
+    assert operators(low) == ["Encode", "Linear", "Linear", "Linear", "Softmax"]
+    inner = [node for node in low.nodes if node.op == "Linear"]
     assert [node.attributes.get("activation") for node in inner] == [activation.lower()] * 2 + [None]
     assert [len(node.inputs) for node in inner] == [4, 4, 3]
     assert most / 5 < output_error(low, graph, samples) < most
@@ -104,13 +104,13 @@ def test_affine_layers(samples, bits, method):
     low, report = quantize(graph, samples, plan)
     verify(low)
     if bits == 8:
-        chain = ["AffineFullyConnected", "Tanh"] * 2 + ["AffineFullyConnected", "Decode", "Softmax"]
+        chain = ["Linear", "Tanh"] * 2 + ["Linear", "Decode", "Softmax"]
         assert operators(low) == ["Encode", *chain]
         coded = low.value("h1/codes").encoding
         assert (float(coded.scale[0]), int(coded.zero_point[0])) == (1 / 128, 128)
         assert low.constant(low.nodes[1].inputs[2]).dtype == np.int32
     else:
-        assert operators(low) == ["Encode", *["LQFullyConnected"] * 3, "Softmax"]
+        assert operators(low) == ["Encode", *["Linear"] * 3, "Softmax"]
         assert all(isinstance(v.encoding, LearnedBasis) for v in low.values.values() if v.encoding)
     assert output_error(low, graph, samples) < 50 / 4**bits
     assert report.layers[0].weight_bits == bits
@@ -139,7 +139,7 @@ def test_layers_may_differ(samples):
     low, report = quantize(network(), samples, Plan(weight_bits=3, activation_bits=3, layers=overrides))
     verify(low)
     names = {node.name: node.op for node in low.nodes}
-    assert (names["fc1"], names["fc2"], names["fc3"]) == ("LQFullyConnected", "AffineFullyConnected", "Gemm")
+    assert (names["fc1"], names["fc2"], names["fc3"]) == ("Linear", "Linear", "Gemm")
     assert [layer.scheme for layer in report.layers] == ["lq", "affine"]
     assert output_error(low, network(), samples) < 0.14
 
@@ -169,7 +169,7 @@ def test_affine_weights_and_activations_may_differ_in_bits(samples, weight_bits,
     plan = Plan(scheme="affine", weight_bits=weight_bits, activation_bits=activation_bits)
     low, _ = quantize(network(), samples, plan)
     verify(low)
-    assert operators(low) == ["Encode", *["LQFullyConnected"] * 3, "Softmax"]
+    assert operators(low) == ["Encode", *["Linear"] * 3, "Softmax"]
     assert output_error(low, network(), samples) < 0.3
 
 

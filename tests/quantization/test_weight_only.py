@@ -30,7 +30,7 @@ def test_more_bits_come_nearer(scheme: str, samples: Array) -> None:
     errors = []
     for bits in (2, 3, 4):
         low, report = quantize(graph, samples, Plan(scheme, bits, 32))
-        assert [node.op for node in low.nodes] == ["LQFullyConnected"] * 3 + ["Softmax"]
+        assert [node.op for node in low.nodes] == ["Linear"] * 3 + ["Softmax"]
         assert all(low.value(node.inputs[0]).encoding is None for node in low.nodes)
         assert {layer.activation_bits for layer in report.layers} == {32}
         errors.append(error(low, graph, samples))
@@ -57,7 +57,7 @@ def test_layers_may_differ(samples: Array) -> None:
     graph = float_mlp((33, 40, 20, 5))
     low, _ = quantize(graph, samples, Plan("lq", 2, 32, layers={"last": {"activation_bits": 2}}))
     operators = [node.op for node in low.nodes]
-    assert operators == ["LQFullyConnected", "LQFullyConnected", "Encode", "LQFullyConnected", "Softmax"]
+    assert operators == ["Linear", "Linear", "Encode", "Linear", "Softmax"]
     np.testing.assert_allclose(Program(low).run(samples), evaluate(low, {"x": samples})["y"], atol=1e-4)
 
 
@@ -65,7 +65,7 @@ def test_a_convolutional_network() -> None:
     graph = float_graph(NETWORKS["lenet"])
     x = np.random.default_rng(1).random((6, 1, 28, 28), np.float32)
     low, _ = quantize(graph, x, Plan("lq", 3, 32, "plain"))
-    assert {node.op for node in low.nodes if node.domain} == {"LQConv", "LQFullyConnected"}
+    assert {node.op for node in low.nodes if node.domain} == {"Convolution", "Linear"}
     expected = evaluate(low, {"x": x})[low.outputs[0]]
     np.testing.assert_allclose(Program(low).run(x), expected, rtol=1e-4, atol=1e-4)
 

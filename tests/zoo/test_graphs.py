@@ -64,7 +64,7 @@ def test_the_separable_transform_is_its_formula() -> None:
 @pytest.mark.parametrize("name", BINARY)
 def test_a_binary_network_has_only_binary_layers(name: str) -> None:
     graph = binary_graph(NETWORKS[name])
-    layers = [node for node in graph.nodes if node.op in ("LQConv", "LQFullyConnected")]
+    layers = [node for node in graph.nodes if node.op in ("Convolution", "Linear")]
     described = [key for key, array in random_weights(NETWORKS[name]).items() if array.ndim > 1]
     assert len(layers) == len(described)
     assert not any(node.op in ("Conv", "Gemm", "Relu", "Tanh") for node in graph.nodes)

@@ -156,41 +156,6 @@ def _check_sums(layer: DeployedLayer) -> None:
         raise _too_large(bound, LARGEST_SUM - 1, layer.packed.name)
 
 
-@dataclass(frozen=True, eq=False)
-class DeployedAffine:
-    """The constants of one 8-bit affine layer.
-
-    Attributes:
-        input_levels: code less zero point of every input code, int32 ``[256]``.
-        weights: codes less zero points, int32, outputs first.
-        scale: float64 ``[o]``.
-    """
-
-    input_levels: Integers
-    weights: Integers
-    scale: Floats
-
-
-def deployed_affine(input_encoding: Encoding, weights: Value, bias: npt.ArrayLike) -> DeployedAffine:
-    """Return the constants of an 8-bit affine layer.
-
-    Args:
-        input_encoding: of the input.
-        weights: 8-bit affine codes, constant, outputs first.
-        bias: int32 ``[o]``.
-
-    Raises:
-        NumericError: an accumulator could leave int32.
-    """
-    assert weights.encoding is not None and weights.data is not None
-    levels = input_encoding.integer_levels()[0]
-    integers = np.asarray(table_decode(weights.data, weights.encoding.integer_levels()), np.int32)
-    bound = accumulator_bound(levels, integers.reshape(len(integers), -1), np.asarray(bias, np.int64))
-    require_int32(bound, weights.name)
-    scale = input_encoding.integer_scale()[0] * weights.encoding.integer_scale()
-    return DeployedAffine(levels, integers, np.broadcast_to(scale, len(integers)).copy())
-
-
 def accumulator_bound(levels: Integers, weights: Integers, bias: npt.NDArray[np.int64] | int = 0) -> int:
     """Return the largest magnitude of ``bias_o + sum_n X_n W_on`` over all inputs ``X_n`` among the levels.
 

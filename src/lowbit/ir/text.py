@@ -11,9 +11,9 @@
     constant "fc/weights" planes [2, 64] {"scheme": "lq", ...} "base64:..."
     node "fc" lowbit.LQFullyConnected ["x_codes", "fc/weights", "fc/bias"] ["y"] {"activation": "tanh"}
 
-Every field is JSON but for bare words, so nothing needs quoting rules of its own. Small constants are
-lists, large ones base64 of their little-endian bytes; both are exact. For reading by people constants
-can be left out; such text is refused when read back.
+Layers are called as `lowbit.ir.layer_names` says. Every field is JSON but for bare words, so nothing needs
+quoting rules of its own. Small constants are lists, large ones base64 of their little-endian bytes; both are
+exact. For reading by people constants can be left out; such text is refused when read back.
 """
 
 import base64
@@ -28,6 +28,7 @@ import numpy as np
 
 from lowbit.errors import LowbitError, ModelFormatError, TooLargeError
 from lowbit.ir.graph import DTYPES, Array, Attribute, Graph, Node, Value
+from lowbit.ir.layer_names import from_file, in_file
 from lowbit.planes import word_count
 from lowbit.schemes import Encoding, encoding_from_dict
 
@@ -54,7 +55,7 @@ def to_text(graph: Graph, *, constants: bool = True) -> str:
     lines += [f"input {_json(name)}" for name in graph.inputs]
     lines += [f"output {_json(name)}" for name in graph.outputs]
     lines += [_value_line(value, constants) for _, value in sorted(graph.values.items())]
-    lines += [_node_line(node) for node in graph.nodes]
+    lines += [_node_line(in_file(graph, node)) for node in graph.nodes]
     return "\n".join(lines) + "\n"
 
 
@@ -211,7 +212,7 @@ def _read_node(name: str, op: str, inputs: list[Any], outputs: list[Any], attrib
     if not all(isinstance(item, str) for item in (*inputs, *outputs)):
         raise ValueError("inputs and outputs are names")
     known = {key: _read_attribute(key, item) for key, item in attributes.items()}
-    return Node(short, tuple(inputs), tuple(outputs), known, name, domain)
+    return Node(from_file(short) if domain else short, tuple(inputs), tuple(outputs), known, name, domain)
 
 
 def _read_attribute(name: str, item: Any) -> Attribute:

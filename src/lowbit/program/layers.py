@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node
-from lowbit.ir.deployed import DeployedLayer, deployed_affine, deployed_layer, require_int32
+from lowbit.ir.deployed import DeployedLayer, basis_of, deployed_layer, require_int32
 from lowbit.ir.deployed_convolution import deployed_convolution
+from lowbit.ir.layers import rounds
 from lowbit.ir.weight_only import weight_levels
 from lowbit.ir.window import Window
 from lowbit.program.representation import byte_of_code, level_step, lowest_level
@@ -49,7 +50,7 @@ _MANY = "many planes, or an input shared with such a layer"
 
 
 def lq_layer(graph: Graph, node: Node, planes: frozenset[str]) -> tuple[Rows, str]:
-    """Return the step and the reason, for an ``LQFullyConnected``.
+    """Return the step and the reason, for a ``Linear`` on codes.
 
     Args:
         graph, node: the layer.
@@ -57,43 +58,49 @@ def lq_layer(graph: Graph, node: Node, planes: frozenset[str]) -> tuple[Rows, st
     """
     source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
     assert source.encoding is not None
-    layer = deployed_layer(source.encoding, weights, graph.constant(node.inputs[2]))
+    layer = deployed_layer(source.encoding, weights, graph.value(node.inputs[2]))
     _require_narrow(layer)
     if source.name in planes:
         ending = _ending(graph, node, planes, layer.scale, layer.bias, layer.integer_thresholds)
         return PlaneFullyConnected(_plane_weights(source.encoding, layer), ending), _FEW
-    integers, unit = _in_units(layer.weights.astype(np.int64), source.encoding)
+    integers, unit = _in_units(layer, source.encoding)
     ending = _ending(
         graph, node, planes, unit * layer.scale, layer.bias, lambda u: layer.integer_thresholds(u) // unit
     )
-    return ByteFullyConnected(_byte_weights(source.encoding, integers), ending), _MANY
+    rows = _byte_weights(source.encoding, integers)
+    rows = replace(rows, constant=_int32(rows.constant + layer.addend))
+    return ByteFullyConnected(rows, ending), _why(graph, node)
 
 
 def lq_convolution(
     graph: Graph, node: Node, window: Window, planes: frozenset[str]
 ) -> tuple[PlaneConvolution | ByteConvolution, str]:
-    """Return the step and the reason, for an ``LQConv``."""
+    """Return the step and the reason, for a ``Convolution`` of codes."""
     source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
     assert source.encoding is not None
-    constants = deployed_convolution(source.encoding, weights, graph.constant(node.inputs[2]), window)
-    _require_narrow(constants.layer)
-
-    integers, unit = np.zeros(0, np.int64), 1  # planes stay packed
+    constants = deployed_convolution(source.encoding, weights, graph.value(node.inputs[2]), window)
+    layer, unit = constants.layer, 1
+    _require_narrow(layer)
+    rows = np.zeros((0, 0), np.int64)  # planes stay packed
     if source.name not in planes:
-        integers, unit = _in_units(constants.weights.astype(np.int64), source.encoding)
+        rows, unit = _in_units(layer, source.encoding)
 
     def thresholds(given: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return by_region(constants.integer_thresholds(given) // unit, window)
 
     bias = by_region(constants.bias, window)
-    ending = _ending(graph, node, planes, unit * constants.layer.scale, bias, thresholds)
+    ending = _ending(graph, node, planes, unit * layer.scale, bias, thresholds)
     if source.name in planes:
-        packed = _plane_weights(source.encoding, constants.layer)
-        return PlaneConvolution(*window, group_of(node), packed, ending), _FEW
-    rows = _byte_weights(source.encoding, integers.reshape(len(integers), -1))
-    sums = lowest_level(source.encoding) * tap_sums_by_region(integers.sum(axis=3), window)
-    rows = replace(rows, constant=_int32(sums))
-    return ByteConvolution(*window, group_of(node), rows, ending), _MANY
+        return PlaneConvolution(*window, group_of(node), _plane_weights(source.encoding, layer), ending), _FEW
+    packed = _byte_weights(source.encoding, rows)
+    sums = tap_sums_by_region(rows.reshape(constants.weights.shape).sum(axis=3), window)
+    sums = lowest_level(source.encoding) * sums.reshape(-1, len(rows)) + layer.addend
+    packed = replace(packed, constant=_int32(sums.reshape(-1)))
+    return ByteConvolution(*window, group_of(node), packed, ending), _why(graph, node)
+
+
+def _why(graph: Graph, node: Node) -> str:
+    return "8-bit codes" if rounds(graph, node) else _MANY
 
 
 def _require_narrow(layer: DeployedLayer) -> None:
@@ -107,60 +114,28 @@ def is_weight_only(graph: Graph, node: Node) -> bool:
     return graph.value(node.inputs[0]).encoding is None
 
 
-def weight_only_layer(graph: Graph, node: Node) -> WeightOnlyFullyConnected:
-    """Return the step of an ``LQFullyConnected`` on floats; see `lowbit.ir.weight_only`."""
+def weight_only_layer(graph: Graph, node: Node) -> WeightOnlyFullyConnected | FloatFullyConnected:
+    """Return the step of a ``Linear`` on floats; see `lowbit.ir.weight_only`."""
     weights = graph.value(node.inputs[1])
-    assert isinstance(weights.encoding, LearnedBasis) and weights.data is not None
-    offsets = weights.encoding.offset if weights.encoding.offset.any() else weights.encoding.offset[:0]
     bias = np.asarray(graph.constant(node.inputs[2]), np.float32)
-    planes = np.asarray(weights.data, np.uint32)
-    return WeightOnlyFullyConnected(planes, weights.encoding.basis, offsets, bias)
+    if weights.dtype != "planes":
+        return FloatFullyConnected(weight_levels(weights).astype(np.float32), bias)
+    basis = basis_of(weights)
+    offsets = basis.offset if basis.offset.any() else basis.offset[:0]
+    return WeightOnlyFullyConnected(np.asarray(weights.data, np.uint32), basis.basis, offsets, bias)
 
 
 def weight_only_convolution(graph: Graph, node: Node, window: Window) -> FloatConvolution:
-    """Return the step of an ``LQConv`` on floats, as a convolution of floats."""
+    """Return the step of a ``Convolution`` of floats, its weights decoded."""
     rows = weight_levels(graph.value(node.inputs[1])).astype(np.float32)
     return FloatConvolution(
         *window, group_of(node), rows, np.asarray(graph.constant(node.inputs[2]), np.float32)
     )
 
 
-def affine_layer(graph: Graph, node: Node) -> ByteFullyConnected:
-    """Return the step of an ``AffineFullyConnected``: acc includes the bias."""
-    x, codes, scale = _affine_weights(graph, node)
-    rows = _byte_weights(x, codes)
-    rows = replace(rows, constant=_int32(rows.constant + graph.constant(node.inputs[2]).astype(np.int64)))
-    return ByteFullyConnected(rows, _affine_ending(graph, node, scale))
-
-
-def affine_convolution(graph: Graph, node: Node, window: Window) -> ByteConvolution:
-    """Return the step of an ``AffineConv``: acc includes the bias, once for every region."""
-    x, codes, scale = _affine_weights(graph, node)
-    rows = _byte_weights(x, codes.reshape(len(codes), -1))
-    sums = lowest_level(x) * tap_sums_by_region(codes.sum(axis=3), window)
-    bias = graph.constant(node.inputs[2]).astype(np.int64)
-    rows = replace(rows, constant=_int32((sums.reshape(-1, len(bias)) + bias).reshape(-1)))
-    return ByteConvolution(*window, group_of(node), rows, _affine_ending(graph, node, scale))
-
-
 def group_of(node: Node) -> int:
     """Return the groups of a convolution."""
     return int(node.attributes.get("group", 1))  # type: ignore[arg-type]
-
-
-def _affine_weights(graph: Graph, node: Node) -> tuple[Encoding, Integers, npt.NDArray[np.float64]]:
-    """Return the input's encoding, centred weights and the scale of every channel."""
-    x, weights = (graph.value(name) for name in node.inputs[:2])
-    assert x.encoding is not None  # verified
-    layer = deployed_affine(x.encoding, weights, graph.constant(node.inputs[2]))
-    return x.encoding, layer.weights.astype(np.int64), layer.scale
-
-
-def _affine_ending(graph: Graph, node: Node, scale: npt.NDArray[np.float64]) -> Ending:
-    y = graph.value(node.outputs[0]).encoding
-    if isinstance(y, Affine):
-        return AffineEnding(scale, float(y.scale[0]), float(y.zero_point[0]), float((1 << y.bits) - 1))
-    return RealEnding(scale, np.zeros(len(scale)))
 
 
 def columns_by_pixels(step: Rows, lengths: tuple[int, int, int]) -> Rows:
@@ -203,11 +178,27 @@ def _ending(
     encoding = graph.value(name).encoding
     if encoding is None:
         return RealEnding(scale, bias)
+    if len(node.inputs) < 4:
+        return _rounding(encoding, scale, bias, name)
     thresholds = integer_thresholds(graph.constant(node.inputs[3]))
     codes = encoding.code_of_rank()[0]
     if name in planes:
         return PlaneEnding(thresholds, codes)
     return ByteEnding(thresholds, byte_of_code(encoding, name)[codes])
+
+
+def _rounding(
+    encoding: Encoding, scale: npt.NDArray[Any], bias: npt.NDArray[Any], where: str
+) -> AffineEnding:
+    if not isinstance(encoding, Affine) or bias.any():
+        raise EngineError(
+            "the engine does not round these sums",
+            where=where,
+            expected="affine codes of sums with the bias inside",
+            found=encoding.scheme,
+        )
+    top = float((1 << encoding.bits) - 1)
+    return AffineEnding(scale, float(encoding.scale[0]), float(encoding.zero_point[0]), top)
 
 
 def _plane_weights(source: Any, layer: DeployedLayer) -> PlaneWeights:
@@ -236,13 +227,15 @@ def _byte_weights(source: Encoding, weights: Integers) -> ByteWeights:
     return ByteWeights(small.astype(np.int8), _int32(lowest_level(source) * weights.sum(axis=1)), factors)
 
 
-def _in_units(weights: Integers, source: Encoding) -> tuple[Integers, int]:
+def _in_units(layer: DeployedLayer, source: Encoding) -> tuple[Integers, int]:
     """Return weights in units of a power of two that divides them all, and that unit, where bytes need it.
 
     Sums shrink by the same power, so a scale times the unit and ``floor(T / unit)`` say exactly the same.
     """
+    weights = layer.weights.astype(np.int64)
     stepped = weights * level_step(source)
-    if int(stepped.min(initial=0)) >= -128 and int(stepped.max(initial=0)) <= 127:
+    fits = int(stepped.min(initial=0)) >= -128 and int(stepped.max(initial=0)) <= 127
+    if fits or layer.addend.any():
         return weights, 1
     common = int(np.gcd.reduce(weights.reshape(-1), initial=0))
     unit = max(common & -common, 1)

@@ -16,8 +16,6 @@ from lowbit.ir.passes import is_linear
 from lowbit.ir.window import Window
 from lowbit.program.elementwise import ARITHMETIC, lower_arithmetic, lower_clip
 from lowbit.program.layers import (
-    affine_convolution,
-    affine_layer,
     group_of,
     is_weight_only,
     lq_convolution,
@@ -94,7 +92,7 @@ def _check_size(planner: "Planner", node: Node, window: Window | None = None) ->
     )
 
 
-def _lq(planner: "Planner", node: Node) -> None:
+def _linear(planner: "Planner", node: Node) -> None:
     _check_size(planner, node)
     if is_weight_only(planner.graph, node):
         planner.add_layer(node, weight_only_layer(planner.graph, node), "float input")
@@ -110,10 +108,6 @@ def activate_output(planner: "Planner", node: Node) -> None:
     if activation == "none" or planner.graph.value(node.outputs[0]).encoding is not None:
         return
     planner.append(node, _FUNCTIONS[activation])
-
-
-def _affine(planner: "Planner", node: Node) -> None:
-    planner.add_layer(node, affine_layer(planner.graph, node), "8-bit codes")
 
 
 def _gemm(planner: "Planner", node: Node) -> None:
@@ -168,7 +162,7 @@ def _transpose(planner: "Planner", node: Node) -> None:
     planner.add_transposed(node, order)
 
 
-def _lq_convolution(planner: "Planner", node: Node) -> None:
+def _low_bit_convolution(planner: "Planner", node: Node) -> None:
     window = _convolution_window(planner, node, planner.graph.value(node.inputs[1]).shape[1:3])
     _check_size(planner, node, window)
     if is_weight_only(planner.graph, node):
@@ -178,12 +172,6 @@ def _lq_convolution(planner: "Planner", node: Node) -> None:
         return
     planner.add_map(node, *lq_convolution(planner.graph, node, window, planner.planes))
     activate_output(planner, node)
-
-
-def _affine_convolution(planner: "Planner", node: Node) -> None:
-    window = _convolution_window(planner, node, planner.graph.value(node.inputs[1]).shape[1:3])
-    _check_size(planner, node, window)
-    planner.add_map(node, affine_convolution(planner.graph, node, window), "8-bit codes")
 
 
 def _convolution(planner: "Planner", node: Node) -> None:
@@ -273,9 +261,7 @@ _FUNCTIONS: dict[str, Step] = {
 }
 
 LOWERINGS: dict[tuple[str, str], Lower] = {
-    **dict.fromkeys([("lowbit", "LQConv"), ("lowbit", "Pow2Conv")], _lq_convolution),
-    ("lowbit", "Pow2FullyConnected"): _lq,
-    ("lowbit", "AffineConv"): _affine_convolution,
+    ("lowbit", "Convolution"): _low_bit_convolution,
     ("", "Conv"): _convolution,
     ("", "BatchNormalization"): _batch_normalization,
     ("", "Concat"): _concat,
@@ -283,8 +269,7 @@ LOWERINGS: dict[tuple[str, str], Lower] = {
     **dict.fromkeys(operators_with(Trait.POOL), _pool),
     ("lowbit", "Encode"): _encode,
     ("lowbit", "Decode"): _decode,
-    ("lowbit", "LQFullyConnected"): _lq,
-    ("lowbit", "AffineFullyConnected"): _affine,
+    ("lowbit", "Linear"): _linear,
     ("", "Gemm"): _gemm,
     ("", "Clip"): lower_clip,
     **dict.fromkeys([("", name) for name in _OPERATORS], _function),

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node, Trait, has
-from lowbit.ir.layers import is_low_bit
+from lowbit.ir.layers import is_low_bit, rounds
 from lowbit.schemes import Affine, Encoding, LearnedBasis
 
 Bytes = npt.NDArray[np.uint8]
@@ -59,7 +59,7 @@ def _takes_planes(graph: Graph, node: Node, pairs: tuple[int, int]) -> bool:
         return of_maps and all(int(shape[1]) % WORD_BITS == 0 for shape in shapes)
     if node.op == "Transpose":
         return False
-    if not (is_low_bit(node) and graph.value(node.inputs[1]).dtype == "planes"):
+    if not (is_low_bit(node) and graph.value(node.inputs[1]).dtype == "planes") or rounds(graph, node):
         return node.op == "Decode" or (has(node, Trait.CARRIES) and _keeps_pixels(graph, node))
     x, w = (graph.value(name).encoding for name in node.inputs[:2])
     assert x is not None and w is not None  # verified

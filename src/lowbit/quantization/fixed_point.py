@@ -14,7 +14,7 @@ from lowbit.errors import NumericError, UnsupportedError
 from lowbit.ir import Graph, Node, Trait, Value, carried, has, infer, run_passes, verify
 from lowbit.ir.activations import apply_activation
 from lowbit.ir.graph import Array
-from lowbit.ir.layers import is_product
+from lowbit.ir.layers import is_low_bit, is_product
 from lowbit.ir.operators.registry import code_dtype
 from lowbit.ir.passes import NORMAL_FORM
 from lowbit.schemes import FixedPoint
@@ -120,7 +120,7 @@ class _Work:
         assert maker is not None
         readers = self.source.consumers(name)
         alone = len(readers) + (name in self.graph.outputs) == 1
-        if maker.op == "FixedLinear" and alone:
+        if is_low_bit(maker) and alone:
             position = self.graph.nodes.index(maker)
             self.graph.nodes[position] = Node(maker.op, maker.inputs, (output,), {}, maker.name, "lowbit")
         else:
@@ -188,7 +188,7 @@ class _Work:
 
     def _linear(self, name: str, source: str, weights: Array, bias: Array, output: str) -> None:
         constants = (self._constant(f"{name}/weights", weights), self._constant(f"{name}/bias", bias))
-        self._append("FixedLinear", name, (self.codes[source], *constants), self._result(output))
+        self._append("Linear", name, (self.codes[source], *constants), self._result(output))
 
     def _constant(self, name: str, data: Array) -> str:
         if not np.isfinite(data).all():

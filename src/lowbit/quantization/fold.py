@@ -1,7 +1,7 @@
 """Passes that remove floats between quantized layers.
 
-An encoder moves in front of what only moves elements. `LQFullyConnected` or `LQConv -> activation -> Encode`
-becomes one layer that counts thresholds; `AffineFullyConnected -> activation -> Encode` becomes a layer and
+An encoder moves in front of what only moves elements. A layer `-> activation -> Encode`
+becomes one layer that counts thresholds; one that rounds its sums becomes a layer and
 an activation on codes.
 """
 

@@ -1,4 +1,4 @@
-"""The node of a low-bit layer: which operator its encodings ask for, and its constants."""
+"""The node of a low-bit layer: its constants, stored and biased as its encodings ask for."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,18 +8,11 @@ import numpy.typing as npt
 
 from lowbit.errors import NumericError
 from lowbit.ir import Graph, Node, Value
-from lowbit.ir.deployed import INT32_MAX, accumulator_bound, require_int32
-from lowbit.ir.graph import Attribute
+from lowbit.ir.deployed import INT32_MAX, accumulator_bound
+from lowbit.ir.graph import DTYPES, Attribute
+from lowbit.ir.operators.registry import code_dtype, storage_dtype
 from lowbit.planes import pack
-from lowbit.schemes import (
-    Affine,
-    Encoding,
-    FixedPoint,
-    LearnedBasis,
-    PowerOfTwo,
-    largest_float32_below,
-    table_decode,
-)
+from lowbit.schemes import Encoding, LearnedBasis, largest_float32_below, table_decode
 from lowbit.schemes.coded import CodedWeights
 
 Array = npt.NDArray[np.float64]
@@ -48,25 +41,50 @@ def low_bit_node(
         attributes: of a convolution's window.
     """
     codes, output = inputs
-    source, encoding = graph.value(codes).encoding, coded.encoding
-    convolution = len(shape) == 4
-    bias_dtype = "float32"
+    source, convolution = graph.value(codes).encoding, len(shape) == 4
     _require_finite(bias, name)
-    if isinstance(encoding, Affine) and isinstance(source, Affine):
-        coded, integers = with_integer_bias(coded, bias, source, name)
-        op, stored = "Affine", Value("", "code", shape, coded.codes.reshape(shape), coded.encoding)
-        bias, bias_dtype = np.asarray(integers), "int32"
-    elif isinstance(encoding, PowerOfTwo):
-        op, stored = "Pow2", Value("", "code", shape, coded.codes.reshape(shape), encoding)
+    found = _in_units(coded, bias, source, name)
+    if found is None:
+        stored, constant = _as_planes(coded), graph.add_constant(graph.fresh_name(f"{name}/bias"), bias)
     else:
-        basis = _per_output(encoding, len(coded.codes))
-        op, stored = "LQ", Value("", "planes", shape, pack(coded.codes, basis.bits), basis)
-    weights = graph.fresh_name(f"{name}/weights")
-    graph.add(Value(weights, stored.dtype, shape, stored.data, stored.encoding))
-    constant = graph.add_constant(graph.fresh_name(f"{name}/bias"), bias, bias_dtype)
-    op += "Conv" if convolution else "FullyConnected"
-    chosen = dict(attributes) if convolution else {}
+        stored = found[0]
+        constant = graph.add_constant(graph.fresh_name(f"{name}/bias"), found[1], "int32")
+    weights = graph.add(_packed(graph.fresh_name(f"{name}/weights"), stored, shape))
+    op, chosen = ("Convolution", dict(attributes)) if convolution else ("Linear", {})
     return Node(op, (codes, weights, constant), (output,), chosen, name, "lowbit")
+
+
+def _packed(name: str, coded: CodedWeights, shape: tuple[int, ...]) -> Value:
+    """Return weights as a constant, as their encoding stores them."""
+    dtype = storage_dtype(coded.encoding)
+    data = (
+        pack(coded.codes, coded.encoding.bits)
+        if dtype == "planes"
+        else np.asarray(coded.codes.reshape(shape), DTYPES[dtype])
+    )
+    return Value(name, dtype, shape, data, coded.encoding)
+
+
+def _in_units(
+    coded: CodedWeights, bias: Array, source: Encoding | None, where: str
+) -> tuple[CodedWeights, npt.NDArray[np.int32]] | None:
+    """Return weights and bias where input and weights both round, so that sums and bias do so as one.
+
+    None where one of them has thresholds or is real.
+    """
+    if source is None or not (source.rounds and coded.encoding.rounds):
+        return None
+    return with_integer_bias(coded, bias, source, where)
+
+
+def _as_planes(coded: CodedWeights) -> CodedWeights:
+    """Return weights as planes with a row of parameters for each output, where their levels are of planes."""
+    basis, outputs = coded.encoding.as_basis(), len(coded.codes)
+    if basis is None:
+        return coded
+    if basis.channels < outputs:
+        basis = LearnedBasis.joined([basis], [outputs])
+    return replace(coded, encoding=basis)
 
 
 def add_encoder(graph: Graph, source: str, encoding: Encoding, thresholds: npt.ArrayLike, name: str) -> Node:
@@ -76,13 +94,13 @@ def add_encoder(graph: Graph, source: str, encoding: Encoding, thresholds: npt.A
         graph: gets the codes.
         source: the value.
         encoding: of the codes.
-        thresholds: what separates codes; affine and fixed-point codes are rounded instead.
+        thresholds: what separates codes; encodings that round need none.
         name: of the node.
     """
     codes = graph.fresh_name(f"{source}/codes")
-    graph.add(Value(codes, "code", graph.value(source).shape, None, encoding))
+    graph.add(Value(codes, code_dtype(encoding), graph.value(source).shape, None, encoding))
     inputs: tuple[str, ...] = (source,)
-    if not isinstance(encoding, Affine | FixedPoint):
+    if not encoding.rounds:
         inputs += (graph.add_constant(graph.fresh_name(f"{codes}/thresholds"), thresholds),)
     return Node("Encode", inputs, (codes,), {}, graph.fresh_name(name), "lowbit")
 
@@ -90,39 +108,58 @@ def add_encoder(graph: Graph, source: str, encoding: Encoding, thresholds: npt.A
 def with_integer_bias(
     coded: CodedWeights, bias: Array, source: Encoding, where: str
 ) -> tuple[CodedWeights, npt.NDArray[np.int32]]:
-    """Return affine weights and their bias in units of the accumulator, rounded half to even.
+    """Return weights and their bias in units of the accumulator, rounded half to even.
 
     The unit is the input's scale times the output's. Where weights are so small that the bias would leave
     int32 in it, the output's scale is widened until it fits, and its weights get the nearest codes on the
-    wider grid. An output of zeros gets the scale that keeps its bias to the last digit of a float32.
+    wider grid. An output of zeros gets the scale that keeps its bias to the last digit of a float32. Sums
+    alone that leave int32 leave the bias all of it.
 
     Args:
-        coded: affine weights `[o, n]`.
+        coded: weights `[o, n]` whose encoding rounds.
         bias: real, `[o]`.
         source: the encoding of the input.
         where: the layer.
 
     Raises:
-        NumericError: an accumulator could leave int32 whatever the scale.
+        NumericError: a bias leaves int32 and the encoding has no other scale.
     """
-    assert isinstance(coded.encoding, Affine)
-    scale, input_scale = coded.encoding.integer_scale(), source.integer_scale()[0]
-    integers = np.asarray(table_decode(coded.codes, coded.encoding.integer_levels()), np.int32)
-    bound = accumulator_bound(source.integer_levels()[0], integers)
-    require_int32(bound + 1, where)
-    room = INT32_MAX - bound
-    least = np.abs(bias) / (input_scale * room)
-    empty = ~integers.any(axis=1) & (bias != 0)
-    least = np.where(empty, np.abs(bias) / (input_scale * min(_EXACT, room)), least)
-    wanted = np.where(empty, least, np.maximum(scale, least))
-    if len(scale) == 1 and len(bias) > 1:  # one scale for all outputs
-        wanted = np.maximum(scale, np.abs(bias).max() / (input_scale * room))
+    scale = np.broadcast_to(coded.encoding.integer_scale(), bias.shape)
+    wanted = _wanted_scale(coded, bias, source, scale)
     if (wanted != scale).any():
-        wider = _float32_above(np.maximum(wanted, np.finfo(np.float32).tiny))
-        encoding = replace(coded.encoding, scale=np.where(wanted != scale, wider, coded.encoding.scale))
-        coded = CodedWeights(encoding, encoding.encode(coded.values()))
-    unit = input_scale * coded.encoding.integer_scale()
+        coded = _widened(coded, np.where(wanted != scale, wanted, 0.0), scale, where)
+    unit = source.integer_scale()[0] * coded.encoding.integer_scale()
     return coded, np.rint(bias / unit).astype(np.int32)
+
+
+def _wanted_scale(coded: CodedWeights, bias: Array, source: Encoding, scale: Array) -> Array:
+    """Return the scale of every output by which its bias fits beside its sums."""
+    integers = np.asarray(table_decode(coded.codes, coded.encoding.whole_levels()), np.int32)
+    bound = accumulator_bound(source.integer_levels()[0], integers)
+    room = INT32_MAX - (bound if bound < INT32_MAX else 0)
+    input_scale = source.integer_scale()[0]
+    least = np.abs(bias) / (input_scale * room)
+    if coded.encoding.channels == 1 < len(bias):  # one scale for all outputs
+        return np.asarray(np.maximum(scale, least.max()))
+    empty = ~integers.any(axis=1) & (bias != 0)
+    exact = np.abs(bias) / (input_scale * min(_EXACT, room))
+    return np.asarray(np.where(empty, np.maximum(exact, least), np.maximum(scale, least)))
+
+
+def _widened(coded: CodedWeights, wanted: Array, scale: Array, where: str) -> CodedWeights:
+    """Return weights on wider grids, the next float32 above; where nothing is wanted they stay."""
+    wider = _float32_above(np.maximum(wanted, np.finfo(np.float32).tiny)).astype(np.float64)
+    factor = np.where(wanted > 0, wider / scale, 1.0)
+    encoding = coded.encoding.scaled(factor[: coded.encoding.channels])
+    if encoding is None:
+        raise NumericError(
+            "a bias leaves int32 in units of the sums",
+            where=where,
+            expected="a bias of at most 2147483647 units",
+            found=f"one of {float((wanted / scale).max()):.3g} times as many",
+            remedy="Give weights or inputs fewer bits behind the point.",
+        )
+    return CodedWeights(encoding, encoding.encode(coded.values()))
 
 
 def _float32_above(values: Array) -> npt.NDArray[np.float32]:
@@ -141,15 +178,3 @@ def _require_finite(bias: Array, where: str) -> None:
             found=f"{bias[np.argmax(bad)]} at output {int(np.argmax(bad))}",
             remedy="Check the samples' scale and the network's weights.",
         )
-
-
-def _per_output(encoding: Encoding, outputs: int) -> LearnedBasis:
-    """Return the encoding as a learned basis with a row per output."""
-    basis = encoding.as_basis()
-    assert basis is not None
-    repeats = outputs // basis.channels
-    return LearnedBasis(
-        np.repeat(basis.basis, repeats, axis=0),
-        np.repeat(basis.offset, repeats),
-        np.repeat(basis.top, repeats),
-    )

@@ -50,6 +50,10 @@ class Encoding(Protocol):
         """The scheme's name, as in specifications."""
 
     @property
+    def file_stem(self) -> str:
+        """What layers with such weights are called in files of before; "" for schemes that came later."""
+
+    @property
     def bits(self) -> int:
         """Bits per code, 1 to 8; fixed point up to 16."""
 
@@ -193,6 +197,11 @@ class EncodingBase:
     A subclass has `scheme`, `bits`, `channels`, `storage`, `integer_levels`, `integer_scale`, `fields`,
     `from_fields`, `scaled`, `opposite`, `silent` and `joined`, and whatever it does in its own way.
     """
+
+    @property
+    def file_stem(self) -> str:
+        """What layers are called in files of before: nothing."""
+        return ""
 
     @property
     def snapped(self) -> bool:

@@ -114,8 +114,8 @@ def _weighted(
         inputs.append(_sign_threshold(graph))
         graph.add(Value(f"{item.name}.out", "code", (), None, SIGN))
     if isinstance(item.layer, Convolution):
-        return append(graph, "lowbit.LQConv", item.name, *inputs, **window(item.layer))
-    return append(graph, "lowbit.LQFullyConnected", item.name, *inputs)
+        return append(graph, "lowbit.Convolution", item.name, *inputs, **window(item.layer))
+    return append(graph, "lowbit.Linear", item.name, *inputs)
 
 
 def _folded(

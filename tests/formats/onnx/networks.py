@@ -15,7 +15,7 @@ from tests.ir.networks import random_basis
 def affine_mlp(
     sizes: Sequence[int] = (33, 20, 10), seed: int = 0, *, per_channel: bool = True, symmetric: bool = False
 ) -> Graph:
-    """Return Encode, AffineFullyConnected…, the last with float output: 8 bits, like LiteRT's."""
+    """Return Encode, Linear…, the last with float output: 8 bits, like LiteRT's."""
     random = np.random.default_rng(seed)
     graph = Graph("affine-mlp", ("x",), ("y",))
     graph.add(Value("x", "float32", ("n", sizes[0])))
@@ -35,7 +35,7 @@ def affine_mlp(
         current = "y" if last else f"fc{index}/codes"
         if not last:
             graph.add(Value(current, "code", ("n", outputs), None, Affine(8, [0.05], [130])))
-        graph.nodes.append(Node("AffineFullyConnected", names, (current,), {}, f"fc{index}", "lowbit"))
+        graph.nodes.append(Node("Linear", names, (current,), {}, f"fc{index}", "lowbit"))
     infer(graph)
     verify(graph)
     return graph
@@ -77,13 +77,9 @@ def mixed_network(activation: str, seed: int = 0) -> Graph:
     graph.nodes = [
         Node("Encode", ("x",), ("a",), {}, "encode", "lowbit"),
         Node("Flatten", ("a",), ("b",), {"axis": 1}, "flatten"),
-        Node(
-            "LQFullyConnected", ("b", "v", "v/bias", "u"), ("c",), {"activation": "tanh"}, "first", "lowbit"
-        ),
+        Node("Linear", ("b", "v", "v/bias", "u"), ("c",), {"activation": "tanh"}, "first", "lowbit"),
         Node("Sigmoid", ("c",), ("d",), {}, "table"),
-        Node(
-            "LQFullyConnected", ("d", "w", "w/bias"), ("e",), {"activation": activation}, "second", "lowbit"
-        ),
+        Node("Linear", ("d", "w", "w/bias"), ("e",), {"activation": activation}, "second", "lowbit"),
         Node("Encode", ("e", "t"), ("f",), {}, "again", "lowbit"),
         Node("Decode", ("f",), ("y",), {}, "decode", "lowbit"),
     ]

@@ -1,4 +1,4 @@
-"""LQConv as ONNX: any runtime gives the reference's codes, and the file reads back equal."""
+"""Convolution as ONNX: any runtime gives the reference's codes, and the file reads back equal."""
 
 import numpy as np
 import pytest
@@ -109,7 +109,7 @@ def test_an_open_batch_stays_open() -> None:
 
 
 def affine_convnet(layer: Convolution, *, coded: bool = True, zero_points: tuple[int, ...] = (128,)) -> Graph:
-    """Return Encode, AffineConv, MaxPool of codes, Decode; or a convolution that gives floats."""
+    """Return Encode, Convolution, MaxPool of codes, Decode; or a convolution that gives floats."""
     random, rows = np.random.default_rng(0), (layer.outputs, *layer.kernel, 6 // layer.group)
     graph = Graph("affine", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 6, 7, 8))})
     graph.add(Value("q", "code", (), None, Affine(8, [0.02], [100])))
@@ -120,7 +120,7 @@ def affine_convnet(layer: Convolution, *, coded: bool = True, zero_points: tuple
     attributes = {key: item for key, item in layer.attributes("none").items() if key != "activation"}
     graph.nodes = [
         Node("Encode", ("x",), ("q",), {}, "encode", "lowbit"),
-        Node("AffineConv", ("q", "w", "b"), ("c" if coded else "y",), attributes, "conv", "lowbit"),
+        Node("Convolution", ("q", "w", "b"), ("c" if coded else "y",), attributes, "conv", "lowbit"),
     ]
     if coded:
         for name in ("c", "p"):

@@ -1,7 +1,7 @@
 """Builtin operators of Circle and TFLite as nodes of the graph: a table of small functions.
 
 Each takes the importer, the operator and its place for messages. 8-bit tensors with quantization
-parameters are codes of an affine encoding; FULLY_CONNECTED on them is ``AffineFullyConnected``.
+parameters are codes of an affine encoding; FULLY_CONNECTED on them is a ``Linear`` of codes.
 """
 
 from collections import Counter
@@ -269,7 +269,7 @@ def _affine(importer: Importer, operator: Operator, options: FullyConnectedOptio
         zeros = np.zeros(outputs, np.int32)
         bias = importer.add_constant(f"{importer.name(operator.outputs[0])}_bias", zeros, "int32")
     code = options.fused_activation_function
-    importer.compute_codes("AffineFullyConnected", (source, weights, bias), operator.outputs[0], code, place)
+    importer.compute_codes("Linear", (source, weights, bias), operator.outputs[0], code, place)
 
 
 _IMPORTS: dict[str, tuple[int, int, Import]] = {

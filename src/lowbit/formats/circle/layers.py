@@ -36,6 +36,7 @@ from lowbit.formats.circle.structure import Structure, require
 from lowbit.formats.powers import unpack_halves
 from lowbit.ir import Value
 from lowbit.ir.activations import preimage_thresholds
+from lowbit.ir.layer_names import from_file
 from lowbit.planes import word_count
 from lowbit.schemes import LearnedBasis, PowerOfTwo
 
@@ -104,7 +105,7 @@ class LayerImporter:
         operands = [self._input(source, layer), self._packed(layer), self._bias(layer)]
         geometry, attributes = layer.options.geometry, {}
         name = self.importer.structure.operators[number]
-        op = CUSTOM_OPERATOR if name == THESIS_OPERATOR_NAME else name
+        op = from_file(CUSTOM_OPERATOR if name == THESIS_OPERATOR_NAME else name)
         if geometry is None:
             result = self.importer.value(output)
         else:

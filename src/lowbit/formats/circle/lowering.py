@@ -41,6 +41,7 @@ from lowbit.formats.powers import pack_halves
 from lowbit.ir import Graph, Node, Trait, Value, carried, has, operators_with
 from lowbit.ir.deployed import row_length
 from lowbit.ir.infer import call_of
+from lowbit.ir.layer_names import in_file
 from lowbit.ir.layers import is_low_bit
 from lowbit.ir.operators.windows import windows_of
 from lowbit.ir.passes import has_lines
@@ -56,7 +57,7 @@ def lower(exporter: Exporter, node: Node) -> None:
         UnsupportedError: the format has no operator for it.
         GraphError: codes are used where the format has none.
     """
-    function = _LOWERINGS.get((node.domain, node.op))
+    function = _LOWERINGS.get((node.domain, in_file(exporter.graph, node).op))
     if function is None:
         raise UnsupportedError(
             "the operator cannot be written to a .circle file",
@@ -78,7 +79,7 @@ def is_lowered(graph: Graph) -> bool:
 def supports(graph: Graph, node: Node) -> bool:
     """Return whether the format has an operator for a node; its ELU has no factor."""
     special = node.op == "Elu" and call_of(graph, node).real("alpha") != 1.0
-    return (node.domain, node.op) in _LOWERINGS and not special
+    return (node.domain, in_file(graph, node).op) in _LOWERINGS and not special
 
 
 def _stands(graph: Graph, node: Node) -> bool:
@@ -247,7 +248,8 @@ def _layer(exporter: Exporter, node: Node) -> None:
         weights_bits=rows.bits if isinstance(rows, PowerOfTwo) else 0,
     )
     output = exporter.map_output(node.outputs[0]) if convolution else exporter.tensor(node.outputs[0])
-    exporter.custom(node.op, inputs, (output,), options.to_bytes())
+    name = in_file(exporter.graph, node).op
+    exporter.custom(name, inputs, (output,), options.to_bytes())
 
 
 def _weights(exporter: Exporter, weights: Value, bias: str) -> tuple[int, ...]:

@@ -50,7 +50,7 @@ def convolution(exporter: Exporter, node: Node) -> None:
 
 
 def affine_convolution(exporter: Exporter, node: Node) -> None:
-    """``AffineConv`` as CONV_2D on int8, or DEPTHWISE_CONV_2D with a group per channel."""
+    """A ``Convolution`` of 8-bit codes as CONV_2D on int8, or DEPTHWISE_CONV_2D with a group per channel."""
     call = call_of(exporter.graph, node)
     height, width, depth = (int(extent) for extent in call.input(1).shape[1:])
     rows, columns = windows_of(call, (height, width))

@@ -167,7 +167,7 @@ def _convolution(
     operands = (source, weights, *bias_operand)
     if coded:
         importer.compute_codes(
-            "AffineConv", operands, output, code, place, as_map=True, attributes=attributes
+            "Convolution", operands, output, code, place, as_map=True, attributes=attributes
         )
     else:
         importer.compute("Conv", operands, output, code=code, as_map=True, attributes=attributes, place=place)

@@ -41,6 +41,7 @@ from lowbit.formats.onnx.writer import ENCODING_KEY, PRODUCER
 from lowbit.ir import Graph, Node, Trait, Value, has, run_passes, verify
 from lowbit.ir.graph import DTYPES, Array, Attribute, Dimension, Shape
 from lowbit.ir.infer import infer_node
+from lowbit.ir.layer_names import from_file
 from lowbit.ir.operators import OPERATORS
 from lowbit.ir.passes import settle_layout
 from lowbit.untrusted import MAX_BYTES, read_beside, read_file
@@ -374,7 +375,14 @@ class _Reader:
         inputs = tuple(self.use(name) for name in translated.inputs)
         name = self._node_name(proto, inputs)
         self._append(
-            Node(kind.op, inputs, tuple(proto.output), translated.attributes, name, translated.domain)
+            Node(
+                from_file(kind.op),
+                inputs,
+                tuple(proto.output),
+                translated.attributes,
+                name,
+                translated.domain,
+            )
         )
 
     def _add_value(self, value: Value) -> None:

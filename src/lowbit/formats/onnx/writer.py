@@ -38,6 +38,7 @@ from lowbit.ir.activations import apply_activation
 from lowbit.ir.deployed import deployed_layer, row_length
 from lowbit.ir.graph import DTYPES, Array, Attribute
 from lowbit.ir.infer import call_of
+from lowbit.ir.layer_names import from_file, in_file
 from lowbit.ir.operators.windows import windows_of
 from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis, PowerOfTwo
 from lowbit.untrusted import write_atomic
@@ -191,7 +192,7 @@ class _Writer:
             not has(node, Trait.COMPARES) or isinstance(encodings[0], Affine)
         )
         if node.domain == DOMAIN or (any(encodings) and not carried):
-            return self._lowbit_node(node)
+            return self._lowbit_node(in_file(self.graph, node))
         if any(encodings) and encodings[0] != encodings[-1]:
             raise _unsupported(
                 f"{node.op} that changes the meaning of codes", node.name, "the same encoding in and out"
@@ -299,7 +300,7 @@ class _Writer:
         Raises:
             UnsupportedError: sums that a convolution in float32 cannot hold.
         """
-        call = call_of(self.graph, node)
+        call = call_of(self.graph, replace(node, op=from_file(node.op)))
         pool = node.op == "MaxPool"
         kernel = call.integers("kernel_shape") if pool else tuple(map(int, call.input(1).shape[1:3]))
         axes = windows_of(call, kernel)

@@ -1,14 +1,11 @@
-"""Fixed-point layers: integers summed at full width, rounded once, saturated; functions by table.
+"""Sums and functions of fixed-point codes: added at full width, rounded once, saturated; functions by table.
 
-With Q formats of n_x, n_w and n_y bits behind the point, and q the two's complement integers of codes:
+With Q formats of n_x and n_y bits behind the point, and q the two's complement integers of codes:
 
-    acc_o = sum_i q_x[i] q_w[o, i] + q_b[o] 2^n_x                     exact, n_x + n_w bits behind the point
-    q_y   = saturate(floor(acc 2^-s + 1/2)),   s = n_x + n_w - n_y    rounding `nearest` of the output
-    q_y   = saturate(floor(acc 2^-s))                                 rounding `floor`
+    q_y = saturate(floor(acc 2^-s + 1/2)),   s = n_x - n_y    rounding `nearest` of the output
+    q_y = saturate(floor(acc 2^-s))                           rounding `floor`
 
-The bias has the format of the weights, so rounding is half a unit of the output added to it. Without an
-encoding of the output the sums are given as they are: `float32(acc 2^-(n_x + n_w))`. A function between
-layers is a look-up in a constant table, a code of the output for every code of the input.
+A function between layers is a look-up in a constant table, a code of the output for every code of the input.
 """
 
 import numpy as np
@@ -18,8 +15,6 @@ from lowbit.ir.graph import Array, Value
 from lowbit.ir.operators.registry import Call, TensorType, broadcast, code_dtype, register
 from lowbit.ir.operators.traits import Trait
 from lowbit.schemes import FixedPoint
-
-_WIDEST = 62
 
 
 def integers_of(encoding: FixedPoint, codes: Array) -> npt.NDArray[np.int64]:
@@ -49,35 +44,6 @@ def _fixed(call: Call, value: Value) -> FixedPoint:
 def _output(call: Call) -> FixedPoint | None:
     value = call.graph.values.get(call.node.outputs[0])
     return None if value is None or value.encoding is None else _fixed(call, value)
-
-
-def _infer_linear(call: Call) -> list[TensorType]:
-    source, weights, bias = (call.input(index) for index in range(3))
-    x, w, _ = (_fixed(call, value) for value in (source, weights, bias))
-    call.require(
-        weights.data is not None and bias.data is not None, "weights and bias", "constants", "values"
-    )
-    call.require(bias.encoding == w, "format of the bias", f"that of the weights, {w}", bias.encoding)
-    outputs, length = weights.shape
-    call.require(bias.shape == (outputs,), "bias", f"[{outputs}]", bias.shape)
-    if len(source.shape) < 2 or source.shape[-1] != length:
-        call.fail("input shape", f"[..., {length}]", call.described(0))
-    assert isinstance(length, int)
-    width = x.bits + w.bits + length.bit_length()
-    call.require(width <= _WIDEST, "width of the sums", f"at most {_WIDEST} bits", width)
-    target = _output(call)
-    dtype = "float32" if target is None else code_dtype(target)
-    return [TensorType(dtype, (*source.shape[:-1], outputs))]
-
-
-def _linear(call: Call, codes: Array, weights: Array, bias: Array) -> list[Array]:
-    x, w, y = _fixed(call, call.input(0)), _fixed(call, call.input(1)), _output(call)
-    sums = integers_of(x, codes) @ integers_of(w, weights).T
-    sums += integers_of(w, bias) << x.fraction_bits
-    fraction_bits = x.fraction_bits + w.fraction_bits
-    if y is None:
-        return [np.ldexp(sums.astype(np.float64), -fraction_bits).astype(np.float32)]
-    return [shifted(sums, fraction_bits, y)]
 
 
 def _infer_add(call: Call) -> list[TensorType]:
@@ -110,14 +76,6 @@ def _lookup(call: Call, codes: Array, table: Array) -> list[Array]:
     return [table[codes.astype(np.intp)]]
 
 
-register(
-    "FixedLinear",
-    "input weights bias",
-    domain="lowbit",
-    infer=_infer_linear,
-    evaluate=_linear,
-    traits=Trait.LAYER,
-)
 register(
     "FixedAdd",
     "left right",

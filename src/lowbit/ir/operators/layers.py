@@ -22,7 +22,7 @@ from lowbit.ir.activations import ACTIVATIONS, real_output
 from lowbit.ir.deployed import DeployedLayer, Floats, deployed_layer, row_length
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.graph import Array, Value
-from lowbit.ir.operators.lowbit import encoding_of, require_thresholds
+from lowbit.ir.operators.codes import encoding_of, require_thresholds
 from lowbit.ir.operators.registry import (
     Call,
     TensorType,

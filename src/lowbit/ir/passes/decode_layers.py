@@ -1,6 +1,6 @@
 """A network of 8-bit affine codes becomes the float network that its codes stand for.
 
-    AffineFullyConnected, AffineConv    Gemm, Conv with W = scale (q - zero_point), b = scale_x scale_w b_q
+    Linear, Convolution    Gemm, Conv with W = scale (q - zero_point), b = scale_x scale_w b_q
     Encode, Decode of affine codes      nothing
     codes that begin at zero            Relu, or a clip at 6 where they end there
 

@@ -55,7 +55,8 @@ def _runs(graph: Graph, node: Node, stages: Collection[str]) -> bool:
         return True
     if node.op == "Encode":
         return _is_input(graph, node.inputs[0])
-    return node.op in stages and graph.value(node.inputs[0]).encoding is not None
+    coded = graph.value(node.inputs[0]).encoding is not None
+    return node.op in stages and coded and not rounds(graph, node)
 
 
 def _is_input(graph: Graph, name: str) -> bool:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lowbit.data import Dataset, Normalize
 from lowbit.errors import UnsupportedError
-from lowbit.ir import Graph, Node, Value, evaluate
+from lowbit.ir import Graph, Node, Trait, Value, evaluate, has
 from lowbit.ir.deployed import deployed_layer, row_length
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.window import Axis, Window
@@ -77,7 +77,7 @@ def from_graph(graph: Graph, normalize: Normalize, byte: float | None = None) ->
 def _check_shape(graph: Graph, node: Node, shape: Shape) -> None:
     """Refuse a layer that reads something else than what the one before gives."""
     reads = graph.value(node.inputs[0]).shape[1:]
-    if reads != shape and not (node.op.endswith("Connected") and reads == (prod(shape),)):
+    if reads != shape and not (node.op == "Linear" and reads == (prod(shape),)):
         raise _unsupported(graph, node, f"an input [n, {', '.join(map(str, shape))}]", str(reads))
 
 
@@ -149,10 +149,8 @@ def _pool(graph: Graph, node: Node, shape: Shape) -> Pool:
 
 
 _STAGES: Mapping[str, Callable[[Graph, Node, Shape], Layer | Pool]] = {
-    "LQConv": _convolution,
-    "LQFullyConnected": _fully_connected,
-    "Pow2Conv": _convolution,
-    "Pow2FullyConnected": _fully_connected,
+    "Convolution": _convolution,
+    "Linear": _fully_connected,
     "MaxPool": _pool,
 }
 
@@ -207,7 +205,7 @@ def _score_constants(graph: Graph, node: Node) -> tuple[npt.NDArray[np.float64],
     if activation != "none":
         raise _unsupported(graph, node, "scores without an activation", str(activation), SCORES)
     encoding, weights, bias = _encoding(graph, node, node.inputs[0]), node.inputs[1], node.inputs[2]
-    if node.op.endswith("Conv"):
+    if has(node, Trait.WINDOW):
         window: Window = _window(graph, node, _map_of(graph, node))
         constants = deployed_convolution(encoding, graph.value(weights), graph.constant(bias), window)
         return constants.layer.scale, constants.bias[0, 0]

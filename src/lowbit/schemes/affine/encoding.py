@@ -47,6 +47,7 @@ class Affine(EncodingBase):
     scale: Floats32
     zero_point: Integers
     scheme: ClassVar[str] = "affine"
+    file_stem: ClassVar[str] = "Affine"
     storage: ClassVar[Storage] = "bytes"
     linear: ClassVar[bool] = True
     rounds: ClassVar[bool] = True

@@ -47,6 +47,7 @@ class FixedPoint(EncodingBase):
     fraction_bits: int
     rounding: str = "nearest"
     scheme: ClassVar[str] = "fixed"
+    file_stem: ClassVar[str] = "Fixed"
     channels: ClassVar[int] = 1
     linear: ClassVar[bool] = True
     rounds: ClassVar[bool] = True

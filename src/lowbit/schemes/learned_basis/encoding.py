@@ -61,6 +61,7 @@ class LearnedBasis(EncodingBase):
     offset: Floats32
     top: Integers
     scheme: ClassVar[str] = "lq"
+    file_stem: ClassVar[str] = "LQ"
     storage: ClassVar[Storage] = "planes"
 
     def __post_init__(self) -> None:

@@ -51,6 +51,7 @@ class PowerOfTwo(EncodingBase):
     bits: int
     scale: Floats32
     scheme: ClassVar[str] = "pow2"
+    file_stem: ClassVar[str] = "Pow2"
     storage: ClassVar[Storage] = "halves"
 
     def __post_init__(self) -> None:
