@@ -151,7 +151,7 @@ def quantize(
             found=type(plan).__qualname__,
             remedy="Of a dictionary: Plan(**settings); of a file: Plan.read(path).",
         )
-    chosen = Plan(weight_bits=bits, activation_bits=bits) if plan is None and bits is not None else plan
+    chosen = Plan().adjusted(bits=bits) if plan is None and bits is not None else plan
     assert chosen is not None
     network = graph if isinstance(graph, Graph) else read(graph)
     kept = _check_samples(network, check, None, scale)

@@ -40,9 +40,9 @@ def test_the_last_pattern_that_fits_decides() -> None:
     plan = Plan.of(
         {"*": {"weight": "binary"}, "conv*": {"weight": "float"}, "conv2": {"activation": "binary"}}
     )
-    found = plan.resolved(["conv1", "conv2", "fc1"])
-    assert [entry.weight for entry in found.values()] == ["float", "float", "binary"]
-    assert found["conv2"].activation == "binary"
+    found = plan.by_layer(["conv1", "conv2", "fc1"])
+    assert [entry.scheme for entry in found.values()] == ["float", "float", "binary"]
+    assert found["conv2"].activations == "binary"
 
 
 def test_a_state_round_trip() -> None:

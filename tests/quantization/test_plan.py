@@ -94,4 +94,6 @@ def test_bits_without_a_scheme_mean_the_scheme_that_has_them(bits):
     assert Plan(weight_bits=bits, activation_bits=32).scheme == wanted
     assert Plan(weight_bits=2, layers={"fc": {"bits": bits}}).for_layer("fc").scheme == wanted
     assert Plan(scheme="affine", weight_bits=8, activation_bits=8).for_layer("fc").scheme == "affine"
-    assert f"scheme={wanted}" in str(Plan(weight_bits=bits, activation_bits=bits))
+    assert f"weights={wanted}:{bits} activations={wanted}:{bits} " in str(
+        Plan(weight_bits=bits, activation_bits=bits)
+    )

@@ -101,7 +101,7 @@ def test_what_is_none_is_told_where_and_what_is_near(text, place, expected) -> N
 
 @pytest.mark.parametrize("text", [None, 3, 2.5, ["lq:2"], b"lq:2"])
 def test_what_is_no_text(text) -> None:
-    with pytest.raises(PlanError, match="a specification is text"):
+    with pytest.raises(PlanError, match="no text"):
         specification(text)
 
 

@@ -4,7 +4,7 @@ The layers' losses are not independent, so they do not add up; their order says 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
@@ -80,7 +80,7 @@ def sensitivity(
 def _alone(plan: Plan, layer: str, bits: int, names: list[str]) -> Plan:
     """Return the plan with one layer at these bits and the others float."""
     others: dict[str, dict[str, Any]] = {name: {"scheme": "float"} for name in names if name != layer}
-    return replace(plan, weight_bits=bits, activation_bits=bits, layers=others)
+    return plan.adjusted(scheme=plan.scheme, bits=bits, layers=others)
 
 
 def _top1(graph: Graph, dataset: Dataset) -> float:

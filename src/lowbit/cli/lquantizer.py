@@ -35,7 +35,7 @@ def lquantizer(
     from lowbit import api
     from lowbit.quantization import Plan
 
-    chosen = Plan(weight_bits=encode_bits, activation_bits=encode_bits)
+    chosen = Plan().adjusted(bits=encode_bits)
     result = api.quantize_file(input_model, output_model, str(input_data), chosen)
     say(f"{output_model}: {kilobytes(result.bytes_after)}, {result.report.samples} samples")
 

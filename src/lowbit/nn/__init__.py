@@ -10,11 +10,13 @@ except ImportError as error:
 from lowbit.nn.export import to_graph
 from lowbit.nn.layers import Conv2d, Linear
 from lowbit.nn.network import Network
-from lowbit.nn.plan import LayerPlan, Plan
 from lowbit.nn.prepare import Prepared, prepare
 from lowbit.nn.separable import LearnedSeparableTransform
 from lowbit.nn.specification import Specification, specification
 from lowbit.nn.training import clamp_latents, reestimate_batchnorm, set_progress
+from lowbit.plan import Plan
+
+LayerPlan = Plan  # the name that a layer's plan had
 
 __all__ = [
     "Conv2d",

@@ -5,8 +5,8 @@ The module's state has the names of `lowbit.zoo.parameters`, so weights go into 
 
 from torch import Tensor, cat, nn
 
-from lowbit.nn.plan import Plan
 from lowbit.nn.prepare import prepare
+from lowbit.plan import Plan
 from lowbit.zoo import Architecture, Placed, flat, place
 from lowbit.zoo import architecture as zoo
 

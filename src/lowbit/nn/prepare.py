@@ -13,14 +13,13 @@ from lowbit.errors import LowbitError, PlanError, UnsupportedError
 from lowbit.nn.emission import unknown_calls
 from lowbit.nn.fixed_point import Tabulated
 from lowbit.nn.layers import Conv2d, Layer, Linear
-from lowbit.nn.plan import LayerPlan, Plan
 from lowbit.nn.ranges import ANYTHING, Interval
 from lowbit.nn.signs import device_of, functions_before_signs
-from lowbit.nn.specification import specification
 from lowbit.nn.trace import trace
+from lowbit.plan import Plan
 from lowbit.schemes.fixed_point.train import FixedPointInput
 
-Plans = Mapping[str, LayerPlan]
+Plans = Mapping[str, Plan]
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def prepare(
             the model is as it was.
     """
     before = set(model.state_dict())
-    plans = plan.resolved(name for name, module in _named(model) if _is_layer(module))
+    plans = plan.settled("float").by_layer(name for name, module in _named(model) if _is_layer(module))
     wanted = {name: chosen for name, chosen in plans.items() if not chosen.is_float}
     changes = _changes(model, wanted, inputs, exportable) if wanted else {}
     for name, module in changes.items():
@@ -170,11 +169,11 @@ def _is_layer(module: nn.Module) -> bool:
     return isinstance(module, _WEIGHTED)
 
 
-def _quantized(module: nn.Module, plan: LayerPlan, name: str) -> Layer:
+def _quantized(module: nn.Module, plan: Plan, name: str) -> Layer:
     """Return a quantized layer with the parameters of a float one."""
     settings: dict[str, object] = {
-        "weight": plan.weight,
-        "activation": plan.activation,
+        "weight": plan.weights,
+        "activation": plan.activations,
         "weight_gradient": plan.weight_gradient or None,
         "activation_gradient": plan.activation_gradient or None,
         "scale": plan.scale or None,
@@ -246,9 +245,9 @@ def _empty(module: nn.Module, settings: dict[str, object], name: str) -> Layer:
 def _tables(model: nn.Module, calls: fx.Graph, plans: Plans) -> dict[str, nn.Module]:
     """Return what replaces functions behind fixed-point layers, and the grid of a fixed-point network."""
     formats = {
-        name: specification(plan.weight).fixed_point
+        name: plan.weight_form.fixed_point
         for name, plan in plans.items()
-        if specification(plan.weight).scheme == specification(plan.activation).scheme == "fixed"
+        if {form.scheme for form in plan.forms} == {"fixed"}
     }
     result: dict[str, nn.Module] = {}
     for call in calls.nodes if formats else ():

@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import fx, nn
 
-from lowbit.nn.plan import LayerPlan
 from lowbit.nn.ranges import ANYTHING, Interval, gives_length, is_move, ranges, sources
-from lowbit.nn.specification import specification
+from lowbit.plan import Plan
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Softplus, nn.Hardtanh)
 """Modules that may be replaced: they rise with their input, and the others' sign does not depend on it."""
@@ -23,14 +22,14 @@ Functions = dict[str, nn.Module]
 Intervals = Mapping[fx.Node, Interval]
 
 
-def takes_sign(plan: LayerPlan) -> bool:
+def takes_sign(plan: Plan) -> bool:
     """Return whether a layer of this plan reads the sign of its input alone."""
-    form = specification(plan.activation)
+    form = plan.input_form
     return form.bits == 1 and not form.offset
 
 
 def functions_before_signs(
-    model: nn.Module, calls: fx.Graph, plans: Mapping[str, LayerPlan], inputs: Interval = ANYTHING
+    model: nn.Module, calls: fx.Graph, plans: Mapping[str, Plan], inputs: Interval = ANYTHING
 ) -> tuple[Functions, dict[str, str]]:
     """Return what replaces modules before signs, by name, and why a sign cannot be helped, by layer.
 
@@ -82,9 +81,7 @@ def _culprit(call: fx.Node, model: nn.Module, values: Intervals) -> fx.Node:
     return next((each for each in found if _is_kind(each, model, nn.ReLU)), found[0])
 
 
-def _why_not(
-    call: fx.Node, model: nn.Module, calls: fx.Graph, signed: Mapping[str, LayerPlan], plan: LayerPlan
-) -> str:
+def _why_not(call: fx.Node, model: nn.Module, calls: fx.Graph, signed: Mapping[str, Plan], plan: Plan) -> str:
     """Return why a call cannot be replaced for a sign, or nothing where it can."""
     if call.op == "placeholder":
         return "the network's input is never negative; subtract its mean, or leave this layer's input float"

@@ -7,7 +7,6 @@ from lowbit.calibrate import Histogram
 from lowbit.quantization.plan import WHOLE, Plan
 from lowbit.schemes.encoding import Encoding
 from lowbit.schemes.fitting import Observed
-from lowbit.schemes.specification import Specification
 
 Array = npt.NDArray[np.float64]
 _NOTHING = 1e-30
@@ -19,7 +18,7 @@ def encode_activation(histogram: Histogram, plan: Plan) -> Encoding:
 
     One that never changes gets an encoding in which both zero and it are levels, where the scheme has one.
     """
-    form = _form(plan)
+    form = plan.input_form
     sums, low, high = _within(histogram, plan.percentile)
     if max(-low, high) < _NOTHING:
         low = high = 0.0
@@ -28,10 +27,6 @@ def encode_activation(histogram: Histogram, plan: Plan) -> Encoding:
     if low == high:
         return form.row.fit.constant(low, form, plan)
     return form.row.fit.activations(Observed(sums, low, high), form, plan)
-
-
-def _form(plan: Plan) -> Specification:
-    return Specification("affine" if plan.has_affine_input else "lq", plan.activation_bits)
 
 
 def _within(histogram: Histogram, percentile: float) -> tuple[Array, float, float]:

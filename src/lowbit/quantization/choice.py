@@ -12,7 +12,7 @@ from lowbit.data import NetworkInput, load
 from lowbit.errors import PlanError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph, Node
 from lowbit.ir.passes import is_convolution, is_linear
-from lowbit.quantization.plan import Plan
+from lowbit.quantization.plan import Plan, blocker
 
 Samples = npt.NDArray[np.float32]
 
@@ -67,7 +67,7 @@ def check_layers(network: Graph, layers: Sequence[Node], plan: Plan) -> None:
             remedy="Export the network in float32.",
         )
     plans = {node.name: plan.for_layer(node.name) for node in network.nodes if is_layer(network, node)}
-    reasons = {layer.name: plans[layer.name].blocker(_groups(layer)) for layer in layers}
+    reasons = {layer.name: blocker(plans[layer.name], _groups(layer)) for layer in layers}
     blocked = [f"{name}: {why}" for name, why in reasons.items() if why]
     if blocked:
         raise PlanError(
@@ -89,7 +89,7 @@ def _check_memory(network: Graph, plans: Mapping[str, Plan]) -> None:
         outputs, *window = (int(extent) for extent in network.constant(layer.inputs[1]).shape)
         groups = _groups(layer)
         size = groups * moment_bytes(prod(window), outputs // groups)
-        if plans[layer.name].method != "plain" and size > limit:
+        if plans[layer.name].restores and size > limit:
             wanted[layer.name] = size
     if wanted:
         sizes = [f"{name} {size / 2**30:.1f} GiB" for name, size in wanted.items()]
@@ -98,7 +98,7 @@ def _check_memory(network: Graph, plans: Mapping[str, Plan]) -> None:
             where=network.name,
             expected=f"at most {limit / 2**30:.1f} GiB for a layer",
             found=_listed(sizes),
-            remedy='Give them method = "plain" in the plan, which needs none of it, or raise the limit: '
+            remedy='Give them method = "rtn" in the plan, which needs none of it, or raise the limit: '
             f"{VARIABLE}={-(-max(wanted.values()) // 2**30)}G.",
         )
 

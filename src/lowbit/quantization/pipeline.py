@@ -117,7 +117,7 @@ class _Work:
         check_weights(matrix.reshape(len(weights), -1), where)
         codes = self._encode_input(layer, plan)
         self._note_range(layer)
-        if plan.method == "plain":
+        if not plan.restores:
             parts = [nearest(part, plan.for_convolution() if rows.axes else plan) for part in matrix]
             bias = self._float.constant(layer.inputs[2]).astype(np.float64)
         else:
@@ -142,7 +142,7 @@ class _Work:
 
     def adapt_layer(self, layer: Node, plan: Plan) -> None:
         """Let a layer that stays float restore its output from the inputs that it really gets."""
-        if plan.method == "plain" or not self._encoded:
+        if not plan.restores or not self._encoded:
             return
         rows, weights = Rows.of(self._float, layer), self._float.constant(layer.inputs[1])
         matrix = rows.matrix(weights)
@@ -179,7 +179,7 @@ class _Work:
         With float activations it is the input itself.
         """
         source = layer.inputs[0]
-        key = (source, plan.scheme, plan.activation_bits, plan.uses_activation_offset, _is_int8(plan))
+        key = (source, plan.scheme, str(plan.input_form), plan.uses_activation_offset, _is_int8(plan))
         if key not in self._encoded and plan.is_weight_only:
             self._encoded[key] = source
         elif key not in self._encoded:
@@ -349,7 +349,7 @@ def _elements(value: Value) -> int:
 
 
 def _is_int8(plan: Plan) -> bool:
-    return (plan.scheme, plan.weight_bits, plan.activation_bits) == ("affine", 8, 8)
+    return all(form.is_int8 for form in plan.forms)
 
 
 def _position(graph: Graph, name: str) -> int:

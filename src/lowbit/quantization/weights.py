@@ -11,7 +11,6 @@ from lowbit.schemes.coded import CodedWeights, joined
 from lowbit.schemes.encoding import Encoding
 from lowbit.schemes.fitting import Problem, grid_of
 from lowbit.schemes.fitting.restore import SWEEPS, descend, refit
-from lowbit.schemes.specification import Specification
 
 __all__ = ["CodedWeights", "check_weights", "joined", "nearest", "restored"]
 
@@ -38,7 +37,7 @@ def check_weights(weights: Array, where: str) -> None:
 
 def nearest(weights: Array, plan: Plan) -> CodedWeights:
     """Return the codes and encoding nearest to the float weights `[o, n]`."""
-    dead, form = np.asarray(~weights.any(axis=1)), _form(plan)
+    dead, form = np.asarray(~weights.any(axis=1)), plan.weight_form
     alive = np.where(dead[:, None], 1.0, weights)
     encoding = form.row.fit.weights(alive, form, plan)
     return CodedWeights(encoding, encoding.encode(alive)).silenced(dead)
@@ -51,12 +50,8 @@ def restored(problem: Problem, plan: Plan) -> CodedWeights:
     return _restored(alive, plan).silenced(dead)
 
 
-def _form(plan: Plan) -> Specification:
-    return Specification(plan.scheme, plan.weight_bits)
-
-
 def _restored(problem: Problem, plan: Plan) -> CodedWeights:
-    form = _form(plan)
+    form = plan.weight_form
     encoding, values = form.row.fit.restored(problem, form, plan)
     for _ in range(GRID_ROUNDS):
         values = descend(problem, values, grid_of(encoding), SWEEPS)

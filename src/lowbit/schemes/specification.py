@@ -99,7 +99,7 @@ def specification(text: "str | Specification", use: Use | None = None) -> Specif
     if isinstance(text, Specification):
         return text if use is None else specification(str(text), use)
     if not isinstance(text, str):
-        raise PlanError("a specification is text", expected=_either(forms(use)), found=repr(text))
+        raise PlanError("this is no text of a specification", expected=_either(forms(use)), found=repr(text))
     return _Reader(text, use).read()
 
 

@@ -50,14 +50,8 @@ class Setting:
         """Return the plan of a calibrated scheme, None for fixed point."""
         if self.integer_bits is not None:
             return None
-        return Plan(
-            scheme=self.scheme,
-            weight_bits=self.bits,
-            activation_bits=self.bits,
-            method=self.rounding,
-            samples=samples,
-            seed=self.seed or 0,
-        )
+        plan = Plan(method=self.rounding, samples=samples, seed=self.seed or 0)
+        return plan.adjusted(scheme=self.scheme, bits=self.bits)
 
     def apply(self, graph: Graph, calibration: Any) -> Graph:
         """Return the low-bit network; the calibration samples are all used, and None for fixed point."""

@@ -1,0 +1,55 @@
+"""Which layers a pattern of a plan means, and in which order what is said of a layer counts."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, TypeVar
+
+from lowbit.errors import PlanError
+
+ENDS = ("first", "last")
+_Settings = TypeVar("_Settings")
+
+
+def matching(pattern: str, names: Sequence[str]) -> tuple[int, list[str]]:
+    """Return how near a pattern is to a layer, and the layers that it fits.
+
+    A name is nearer (2) than the `first` or `last` layer (1), these than a pattern (0).
+
+    Args:
+        pattern: a name, an end, or a pattern as of files.
+        names: of all layers, in order.
+
+    Raises:
+        PlanError: it fits none; near names are listed.
+    """
+    ends = dict(zip(ENDS, (list(names[:1]), list(names[-1:])), strict=True))
+    fitting = [pattern] if pattern in names else ends.get(pattern) or _fitting(pattern, names)
+    if not fitting:
+        near = difflib.get_close_matches(pattern, names, n=3, cutoff=0.4) or sorted(names)[:5]
+        raise PlanError(
+            "the plan names a layer that the network does not have",
+            where=f"layers.{pattern}",
+            expected=" or ".join([*near, *ENDS]),
+            found=repr(pattern),
+            remedy="Layers are listed by: lowbit inspect MODEL",
+        )
+    return (2 if pattern in names else int(pattern in ends)), fitting
+
+
+def _fitting(pattern: str, names: Sequence[str]) -> list[str]:
+    return [name for name in names if fnmatchcase(name, pattern)]
+
+
+def by_rank(entries: Sequence[tuple[int, _Settings]]) -> list[_Settings]:
+    """Return what is said of a layer, the nearest last: plans in their order, then tables by rank."""
+    order = sorted(entries, key=lambda entry: entry[0] if isinstance(entry[1], Mapping) else -1)
+    return [settings for _, settings in order]
+
+
+def is_by_pattern(tables: Mapping[str, Any]) -> bool:
+    """Return whether a table has a plan for each of its patterns, and no settings of a network."""
+    layers = tables.get("layers")
+    return all(not isinstance(table, str | int | float) for table in tables.values()) and not (
+        isinstance(layers, Mapping) and all(isinstance(table, Mapping) for table in layers.values())
+    )
