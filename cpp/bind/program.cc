@@ -272,7 +272,7 @@ std::vector<double> PythonProgram::profile(nb::handle x, std::size_t repeats) {
   using Clock = std::chrono::steady_clock;
   const Samples samples(x, "input", input_shape_);
   const std::size_t rows = samples.rows();
-  const auto& steps = program_->steps();
+  const auto& steps = program_->turns();
   const std::lock_guard guard(program_->lock());
   const std::size_t most = program_->block_rows();
   Aligned<std::byte> result(most * program_->output().row);
@@ -283,8 +283,11 @@ std::vector<double> PythonProgram::profile(nb::handle x, std::size_t repeats) {
       const std::size_t count = std::min(most, rows - first);
       const std::byte* at = samples.data() + first * program_->input().row;
       const Block block = program_->block(at, result.data(), count, 0, nullptr);
-      for (const auto& step : steps) program_->run_step(*step, block);  // warms, as in a longer run
+      for (const Step* step : steps) {
+        if (step != nullptr) program_->run_step(*step, block);  // warms, as in a longer run
+      }
       for (std::size_t n = 0; n < steps.size(); ++n) {
+        if (steps[n] == nullptr) continue;  // its chain's last step has its time
         const Clock::time_point start = Clock::now();
         program_->run_step(*steps[n], block);
         seconds[n] += std::chrono::duration<double>(Clock::now() - start).count();

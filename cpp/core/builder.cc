@@ -220,19 +220,19 @@ struct Builder::Adder {
   std::size_t operator()(const steps::Decode& s) const { return put(like(Kind::real, 0), decode(one(), input(), s.table)); }
 
   std::size_t operator()(const steps::Activate& s) const {
-    return put(like(Kind::real, 0), activate(one(), input(), s.function));
+    return put(like(Kind::real, 0), activate(kernels(), one(), input(), s.function));
   }
 
-  std::size_t operator()(const steps::Clip& s) const { return put(like(Kind::real, 0), clip(one(), input(), s.low, s.high)); }
+  std::size_t operator()(const steps::Clip& s) const { return put(like(Kind::real, 0), clip(kernels(), one(), input(), s.low, s.high)); }
 
   std::size_t operator()(const steps::Combine& s) const {
     require(x.size() == 2, "combine", "two values", std::to_string(x.size()));
     const Value& first = builder.value(x[0]);
-    return put(like(first, Kind::real, 0), combine(x[0], x[1], first, builder.value(x[1]), s.operation));
+    return put(like(first, Kind::real, 0), combine(kernels(), x[0], x[1], first, builder.value(x[1]), s.operation));
   }
 
   std::size_t operator()(const steps::CombineConstant& s) const {
-    return put(like(Kind::real, 0), combine_constant(one(), input(), s.row, s.operation));
+    return put(like(Kind::real, 0), combine_constant(kernels(), one(), input(), s.row, s.operation));
   }
 
   std::size_t operator()(const steps::Gather& s) const {

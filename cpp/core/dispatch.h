@@ -33,6 +33,8 @@ struct KernelSet {
   Kernel<encode_affine_kernel> encode_affine;
   Kernel<round_words_kernel> round_words;
   Kernel<look_up_kernel> look_up;
+  Kernel<arithmetic_kernel> arithmetic;
+  Kernel<clip_kernel> clip;
   PlaneKernel<plane_fully_connected_kernel> plane_fully_connected;
   Kernel<byte_fully_connected_kernel> byte_fully_connected;
   Kernel<word_fully_connected_kernel> word_fully_connected;

@@ -1,4 +1,4 @@
-// Steps that touch each element once: encoding, tables, activations, arithmetic, softmax.
+// Steps that touch each element once: encoding, tables, moves, softmax.
 #pragma once
 
 #include <array>
@@ -9,12 +9,6 @@
 #include "program.h"
 
 namespace lowbit {
-
-enum class Function : std::uint8_t { identity, tanh, sigmoid, elu, exponential, logarithm, absolute };
-inline constexpr const char* kFunctions[] = {"identity", "tanh", "sigmoid", "elu", "exponential", "logarithm", "absolute"};
-// The last two have the second operand first: b - a, b / a.
-enum class Arithmetic : std::uint8_t { add, subtract, multiply, divide, subtract_from, divide_into };
-inline constexpr const char* kArithmetic[] = {"add", "subtract", "multiply", "divide", "subtract_from", "divide_into"};
 
 // Floats -> planes or bytes of the same shape.
 std::unique_ptr<Step> encode(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
@@ -29,17 +23,6 @@ std::unique_ptr<Step> look_up(const KernelSet& kernels, std::size_t x, const Val
 
 // codes in bytes or planes -> float32
 std::unique_ptr<Step> decode(std::size_t x, const Value& input, std::span<const float> table);
-
-std::unique_ptr<Step> activate(std::size_t x, const Value& input, Function function);
-
-// NaN stays NaN.
-std::unique_ptr<Step> clip(std::size_t x, const Value& input, float low, float high);
-
-// Row by row; the second operand, a value or a constant row, has as many elements or is repeated a whole number of times.
-std::unique_ptr<Step> combine(std::size_t x, std::size_t y, const Value& input, const Value& other,
-                              Arithmetic operation);
-std::unique_ptr<Step> combine_constant(std::size_t x, const Value& input, std::span<const float> row,
-                                       Arithmetic operation);
 
 // Element n of the result is element source[n] of x, as both lie: what moves, repeats or leaves out elements of
 // floats, or of bytes or words that are no map.

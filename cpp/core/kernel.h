@@ -24,6 +24,9 @@ enum class Output : std::uint8_t {
   other,   // as `ending` says
 };
 
+// The last two have the second operand first: b - a, b / a.
+enum class Arithmetic : std::uint8_t { add, subtract, multiply, divide, subtract_from, divide_into };
+
 // From the accumulator to the output. Arrays by channel are padded to whole groups.
 //   acc = constant[o] + row_factor[o] * row_sum + (what the kernel summed up)
 struct Epilogue {
@@ -235,6 +238,10 @@ using encode_affine_kernel = bool(const AffineEncoder&, const Rows&);
 using round_words_kernel = bool(const Rounder&, const Rows&);
 // y[n] = table[x[n]], a table of 256. Exactly `count` bytes are read and written.
 using look_up_kernel = void(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, std::size_t count);
+// y[n] = a[n] op b[n], or with b[0] alone where it is one number; exactly `count` floats are read and written.
+using arithmetic_kernel = void(Arithmetic, const float* a, const float* b, bool one, float* y, std::size_t count);
+// y[n] = low where x[n] < low, high where x[n] > high, else x[n], NaN included.
+using clip_kernel = void(float low, float high, const float* x, float* y, std::size_t count);
 using plane_fully_connected_kernel = void(const PlaneLayer&, const Rows&, Groups);
 using byte_fully_connected_kernel = void(const ByteLayer&, const Rows&, Groups);
 using word_fully_connected_kernel = void(const WordLayer&, const Rows&, Groups);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "error.h"
+#include "float_elements.h"
 
 namespace lowbit {
 
@@ -97,8 +98,8 @@ void mark_shared(std::vector<Taken>& places, const std::vector<Value>& values,
 std::vector<std::size_t> last_readers(std::size_t values, const std::vector<std::unique_ptr<Step>>& steps) {
   std::vector<std::size_t> last(values);
   for (std::size_t n = 0; n < steps.size(); ++n) {
-    last[steps[n]->result] = n;  // what nobody reads is still filled
-    for (const std::size_t source : steps[n]->sources) last[source] = n;
+    last[steps[n]->result] = std::max(last[steps[n]->result], n);  // what nobody reads is still filled
+    for (const std::size_t source : steps[n]->sources) last[source] = std::max(last[source], steps[n]->turn.value_or(n));
   }
   return last;
 }
@@ -128,8 +129,12 @@ std::size_t place_values(std::vector<Value>& values, const std::vector<std::uniq
 
 Program::Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps,
                  std::size_t output, std::size_t threads, bool pinned, std::size_t constant_bytes, std::size_t allowed)
-    : holds_nan_(holds_nan), values_(std::move(values)), steps_(std::move(steps)), output_(output), constant_bytes_(constant_bytes),
+    : holds_nan_(holds_nan), values_(std::move(values)), steps_(std::move(steps)), chains_(join_chains(steps_, output)),
+      output_(output), constant_bytes_(constant_bytes),
       arena_(plan_arena(threads, allowed)), pool_(threads, pinned) {
+  for (std::size_t n = 0; n < steps_.size(); ++n) {
+    turns_.push_back(chains_[n] ? chains_[n].get() : steps_[n]->turn ? nullptr : steps_[n].get());
+  }
   for (const auto& step : steps_) {
     const bool reads_samples = std::count(step->sources.begin(), step->sources.end(), std::size_t{0}) != 0;
     look_for_nan_ = look_for_nan_ || (reads_samples && !step->finds_nan);
@@ -166,7 +171,9 @@ void Program::run(const std::byte* x, std::byte* y, std::size_t rows) {
     bool nan = look_for_nan_ && holds_nan(samples, count);
     Block one = this->block(samples, y + first * output().row, count, lane, pool);
     one.nan = &nan;
-    for (const auto& step : steps_) run_step(*step, one);
+    for (const Step* step : turns_) {
+      if (step != nullptr) run_step(*step, one);
+    }
     if (nan) refused.store(true, std::memory_order_relaxed);
   };
   if (threads() == 1 || blocks < threads()) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -116,6 +117,7 @@ class Step {
   const char* kernel = "";  // the level of the kernel that runs it
   std::vector<std::size_t> sources;  // the values it reads
   std::size_t result = 0;   // the value it fills
+  std::optional<std::size_t> turn;  // the step that runs in its place, where it is one of a chain
   double cost = 0;          // rough nanoseconds per row, to decide what is worth a thread
   const char* unit = "";    // the peak that bounds its products: popcount, dot, float; or nothing
   double work = 0;          // multiply-adds of that unit per row
@@ -139,7 +141,10 @@ class Program final {
   const Value& input() const { return values_.front(); }
   const Value& output() const { return values_[output_]; }
   const std::vector<Value>& values() const { return values_; }
+  // As planned; a trace runs them one by one.
   const std::vector<std::unique_ptr<Step>>& steps() const { return steps_; }
+  // What runs instead: null for a step that is part of a chain, the whole chain for its last one.
+  const std::vector<const Step*>& turns() const { return turns_; }
   std::size_t threads() const { return pool_.threads(); }
   std::size_t arena_bytes() const { return arena_.size(); }
   std::size_t constant_bytes() const { return constant_bytes_; }
@@ -173,7 +178,8 @@ class Program final {
   Kernel<holds_nan_kernel> holds_nan_;
   bool look_for_nan_ = false;  // before the steps, as not all that read samples find it
   std::vector<Value> values_;
-  std::vector<std::unique_ptr<Step>> steps_;
+  std::vector<std::unique_ptr<Step>> steps_, chains_;
+  std::vector<const Step*> turns_;
   std::size_t output_, constant_bytes_;
   std::size_t block_rows_ = 1, lane_bytes_ = 0;
   double row_cost_ = 0;

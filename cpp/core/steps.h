@@ -8,6 +8,7 @@
 #include "convolution.h"
 #include "elementwise.h"
 #include "fields.h"
+#include "float_elements.h"
 #include "maps.h"
 #include "word_elements.h"
 #include "word_layers.h"

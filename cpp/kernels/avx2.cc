@@ -486,6 +486,7 @@ void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const 
 }  // namespace lowbit::avx2
 
 #define LOWBIT_NAMESPACE avx2
+#include "float_elements.inl"
 #include "float_layers.inl"
 #include "weight_only.inl"
 #include "round_words.inl"

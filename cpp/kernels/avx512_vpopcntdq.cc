@@ -136,6 +136,7 @@ void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const 
 }  // namespace lowbit::avx512_vpopcntdq
 
 #define LOWBIT_NAMESPACE avx512_vpopcntdq
+#include "float_elements.inl"
 #include "float_layers.inl"
 #include "weight_only.inl"
 #include "round_words.inl"

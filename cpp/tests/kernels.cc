@@ -1,6 +1,7 @@
 // Every kernel of the list against a scalar reference that knows nothing of planes or lanes: codes, levels, int64.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -8,6 +9,7 @@
 #include <random>
 
 #include "../core/elementwise.h"
+#include "../core/float_elements.h"
 #include "../core/layers.h"
 #include "check.h"
 #include "guarded.h"
@@ -309,6 +311,61 @@ void test_look_up(const std::string& level) {
     bool equal = true;
     for (std::size_t n = 0; n < features; ++n) equal &= y.data()[n] == static_cast<std::byte>(table[n % 256]);
     CHECK(equal, describe(level, features, 0, 1, "look_up"));
+  }
+}
+
+const float kSpecial[] = {0.0f, -0.0f, std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                          std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::denorm_min()};
+
+void fill_floats(Random& random, float* x, std::size_t count) {
+  for (std::size_t n = 0; n < count; ++n) {
+    const int kind = draw(random, 0, 30);
+    x[n] = kind < 6 ? kSpecial[kind] : static_cast<float>(draw(random, -1000, 1000)) / 97;
+  }
+}
+
+bool same(float a, float b) { return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) || (std::isnan(a) && std::isnan(b)); }
+
+void test_arithmetic(const std::string& level) {
+  Random random(8);
+  const auto expected = [](Arithmetic operation, float a, float b) {
+    switch (operation) {
+      case Arithmetic::add: return a + b;
+      case Arithmetic::subtract: return a - b;
+      case Arithmetic::multiply: return a * b;
+      case Arithmetic::divide: return a / b;
+      case Arithmetic::subtract_from: return b - a;
+      default: return b / a;
+    }
+  };
+  for (const std::size_t count : {1u, 15u, 16u, 17u, 40u, 1000u}) {
+    for (int kind = 0; kind <= static_cast<int>(Arithmetic::divide_into); ++kind) {
+      const auto operation = static_cast<Arithmetic>(kind);
+      const bool one = draw(random, 0, 1) == 1, in_place = draw(random, 0, 1) == 1;
+      const Guarded x(4 * count, Against::back), other(4 * (one ? 1 : count), Against::back), y(4 * count, Against::back);
+      auto *a = reinterpret_cast<float*>(x.data()), *b = reinterpret_cast<float*>(other.data());
+      fill_floats(random, a, count), fill_floats(random, b, one ? 1 : count);
+      const std::vector<float> before(a, a + count);
+      float* out = in_place ? a : reinterpret_cast<float*>(y.data());
+      select_kernels(level).arithmetic.run(operation, a, b, one, out, count);
+      bool equal = true;
+      for (std::size_t n = 0; n < count; ++n) equal &= same(out[n], expected(operation, before[n], b[one ? 0 : n]));
+      CHECK(equal, describe(level, count, 0, 1, "arithmetic " + std::to_string(kind)));
+    }
+  }
+}
+
+void test_clip(const std::string& level) {
+  Random random(9);
+  for (const std::size_t count : {1u, 15u, 16u, 17u, 40u, 1000u}) {
+    const Guarded x(4 * count, Against::back), y(4 * count, Against::back);
+    auto *a = reinterpret_cast<float*>(x.data()), *out = reinterpret_cast<float*>(y.data());
+    fill_floats(random, a, count);
+    const float low = count % 2 == 0 ? -std::numeric_limits<float>::infinity() : 0.0f, high = 6.5f;
+    select_kernels(level).clip.run(low, high, a, out, count);
+    bool equal = true;
+    for (std::size_t n = 0; n < count; ++n) equal &= same(out[n], a[n] < low ? low : a[n] > high ? high : a[n]);
+    CHECK(equal, describe(level, count, 0, 1, "clip"));
   }
 }
 

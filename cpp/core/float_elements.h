@@ -1,0 +1,36 @@
+// Steps on single floats, and chains of them that run as one step, through blocks that the first cache holds.
+//
+// What several operators in a row compute costs one pass over memory that way, as one operator does; the operations and
+// their order stay, so the floats are the same. Chains are found when a program is loaded: a plan says what is computed,
+// and a trace can still run step by step.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "dispatch.h"
+#include "program.h"
+
+namespace lowbit {
+
+enum class Function : std::uint8_t { identity, tanh, sigmoid, elu, exponential, logarithm, absolute };
+inline constexpr const char* kFunctions[] = {"identity", "tanh", "sigmoid", "elu", "exponential", "logarithm", "absolute"};
+inline constexpr const char* kArithmetic[] = {"add", "subtract", "multiply", "divide", "subtract_from", "divide_into"};
+
+std::unique_ptr<Step> activate(const KernelSet& kernels, std::size_t x, const Value& input, Function function);
+
+// NaN stays NaN.
+std::unique_ptr<Step> clip(const KernelSet& kernels, std::size_t x, const Value& input, float low, float high);
+
+// Row by row; the second operand, a value or a constant row, has as many elements or is repeated a whole number of times.
+std::unique_ptr<Step> combine(const KernelSet& kernels, std::size_t x, std::size_t y, const Value& input,
+                              const Value& other, Arithmetic operation);
+std::unique_ptr<Step> combine_constant(const KernelSet& kernels, std::size_t x, const Value& input,
+                                       std::span<const float> row, Arithmetic operation);
+
+// Finds the chains: steps of this file whose result, but that of the last, is read by others of the chain alone. They get
+// the turn of the last one, in which the returned step runs instead of it; where there is none, no entry.
+std::vector<std::unique_ptr<Step>> join_chains(const std::vector<std::unique_ptr<Step>>& steps, std::size_t output);
+
+}  // namespace lowbit
