@@ -95,11 +95,15 @@ void mark_shared(std::vector<Taken>& places, const std::vector<Value>& values,
   }
 }
 
+// When each value is read for the last time. What a chain reads it reads in the turn of its last step; what lies inside of
+// it is read only where its steps run one by one.
 std::vector<std::size_t> last_readers(std::size_t values, const std::vector<std::unique_ptr<Step>>& steps) {
-  std::vector<std::size_t> last(values);
+  std::vector<std::size_t> last(values), made_in(values, values + steps.size());
   for (std::size_t n = 0; n < steps.size(); ++n) {
-    last[steps[n]->result] = std::max(last[steps[n]->result], n);  // what nobody reads is still filled
-    for (const std::size_t source : steps[n]->sources) last[source] = std::max(last[source], steps[n]->turn.value_or(n));
+    const std::size_t turn = steps[n]->turn.value_or(n);
+    last[steps[n]->result] = n;  // what nobody reads is still filled
+    made_in[steps[n]->result] = turn;
+    for (const std::size_t source : steps[n]->sources) last[source] = std::max(last[source], made_in[source] == turn ? n : turn);
   }
   return last;
 }
