@@ -23,7 +23,7 @@ from lowbit.data import load
 from lowbit.ir import Graph
 from lowbit.provenance import provenance
 from lowbit.rtl.lst.design import lst_design
-from lowbit.rtl.lst.from_graph import from_graph, in_fixed_point, reference_scores
+from lowbit.rtl.lst.from_graph import from_graph, in_fixed_point
 from lowbit.rtl.lst.plan import Variant
 from lowbit.rtl.pictures import NORMALIZE, to_bytes
 from lowbit.rtl.primitives.target import Target

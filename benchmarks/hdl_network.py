@@ -26,7 +26,7 @@ from lowbit.data import load, remembered_normalize
 from lowbit.provenance import provenance
 from lowbit.rtl.array.budget import device, fold_for_budget, fold_for_cycles
 from lowbit.rtl.array.design import ArrayDesign
-from lowbit.rtl.array.from_graph import from_graph, reference_scores, to_pictures
+from lowbit.rtl.array.from_graph import from_graph
 from lowbit.rtl.array.plan import plan_array
 from lowbit.rtl.lint import WAIVED
 from lowbit.rtl.project import Bench, Options, generate

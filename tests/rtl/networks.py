@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from lowbit.ir import Graph, Node, Value
 from lowbit.quantization.fixed_point import to_fixed_point
-from lowbit.rtl.lst.from_graph import from_graph, reference_scores
+from lowbit.rtl.lst.from_graph import from_graph
 from lowbit.rtl.lst.network import LstNetwork
 from lowbit.rtl.project import Bench
 

@@ -221,7 +221,7 @@ def _lst(
 ) -> "tuple[Design, Bench | None]":
     """Return a planned LST engine, and what to simulate."""
     from lowbit.rtl.lst.design import lst_design
-    from lowbit.rtl.lst.from_graph import from_graph, in_fixed_point, reference_scores
+    from lowbit.rtl.lst.from_graph import from_graph, in_fixed_point
     from lowbit.rtl.pictures import picture_normalize, to_bytes
     from lowbit.rtl.project import Bench
     from lowbit.schemes import FixedPoint
@@ -243,7 +243,7 @@ def _array(
     """Return a planned array engine, and what to simulate."""
     from lowbit.rtl.array.budget import MIDDLING, device, fold_for_budget, fold_for_cycles, folding_of
     from lowbit.rtl.array.design import ArrayDesign
-    from lowbit.rtl.array.from_graph import from_graph, reference_scores, to_pictures
+    from lowbit.rtl.array.from_graph import from_graph
     from lowbit.rtl.array.plan import plan_array
     from lowbit.rtl.pictures import picture_normalize
     from lowbit.rtl.project import Bench

@@ -1,4 +1,6 @@
-"""Samples as the bytes that an engine takes."""
+"""Samples as the bytes that an engine takes, and what the reference evaluator says of those."""
+
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -6,10 +8,14 @@ import numpy.typing as npt
 from lowbit.data import Dataset, NetworkInput, Normalize, load, remembered_normalize
 from lowbit.data.network_input import misfit
 from lowbit.errors import UnsupportedError
-from lowbit.ir import Graph
+from lowbit.ir import Graph, evaluate
 
 NORMALIZE = (0.5, 0.5)
 """Of LST networks that do not remember theirs: pixels from −1 to 1."""
+
+_BLOCK = 100
+
+Bytes = npt.NDArray[np.uint8]
 
 
 def picture_normalize(graph: Graph, asked: Normalize, default: Normalize = NORMALIZE) -> Normalize:
@@ -41,7 +47,56 @@ def pixel_values(normalize: Normalize, byte: float | None = None) -> npt.NDArray
     return load(every, normalize=normalize, scale=byte).samples.reshape(256)
 
 
-def to_bytes(dataset: Dataset, *shape: int, byte: float | None = None) -> npt.NDArray[np.uint8]:
+def sample_lengths(graph: Graph) -> tuple[int, ...]:
+    """Return the shape of a sample, which hardware has to know.
+
+    Raises:
+        UnsupportedError: a length is open, or there are more than three.
+    """
+    lengths = graph.value(graph.inputs[0]).shape[1:]
+    if not 1 <= len(lengths) <= 3 or not all(isinstance(length, int) for length in lengths):
+        raise UnsupportedError(
+            "hardware of a network whose samples are no pictures",
+            where=graph.name,
+            expected="one input [n, features], [n, rows, columns] or [n, channels, rows, columns]",
+            found=str(lengths),
+        )
+    return cast(tuple[int, ...], lengths)
+
+
+def to_pictures(dataset: Dataset, graph: Graph, byte: float | None = None) -> Bytes:
+    """Return samples as the stream has them, bytes ``[n, rows, columns, channels]``.
+
+    Raises:
+        DataError: another shape, or numbers that no byte stands for.
+    """
+    lengths = sample_lengths(graph)
+    pictures = to_bytes(dataset, *lengths, byte=byte)
+    return pictures.reshape(-1, *_picture(lengths)).transpose(0, 2, 3, 1)
+
+
+def reference_scores(
+    graph: Graph, pictures: Bytes, normalize: Normalize, byte: float | None = None
+) -> npt.NDArray[np.float32]:
+    """Return the reference evaluator's scores ``[n, classes]`` of pictures as `to_pictures` gives them.
+
+    A single channel may be left out: ``[n, rows, columns]``.
+    """
+    lengths, values = sample_lengths(graph), pixel_values(normalize, byte)
+    name, output, scores = graph.inputs[0], graph.outputs[0], []
+    maps = pictures if pictures.ndim == 4 else pictures[..., None]
+    for at in range(0, len(maps), _BLOCK):
+        x = values[maps[at : at + _BLOCK]].transpose(0, 3, 1, 2).reshape(-1, *lengths)
+        scores.append(evaluate(graph, {name: np.ascontiguousarray(x)})[output])
+    return np.concatenate(scores).astype(np.float32)
+
+
+def _picture(lengths: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return a sample's shape as (channels, rows, columns); features are channels of a single pixel."""
+    return (lengths[0], 1, 1) if len(lengths) == 1 else (1, 1, *lengths)[-3:]  # type: ignore[return-value]
+
+
+def to_bytes(dataset: Dataset, *shape: int, byte: float | None = None) -> Bytes:
     """Return samples as the bytes ``[n, *shape]`` that stand for them; see `pixel_values`.
 
     Raises:

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from lowbit.api import quantize
 from lowbit.ir import Graph
 from lowbit.quantization import Plan
-from lowbit.rtl.array.from_graph import from_graph, picture_shape, reference_scores
+from lowbit.rtl.array.from_graph import from_graph, picture_shape
 from lowbit.rtl.array.network import ArrayNetwork
 from lowbit.rtl.project import Bench
 from lowbit.zoo.architecture import (

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from lowbit.errors import PlanError
 from lowbit.rtl.lst.design import lst_design
-from lowbit.rtl.lst.from_graph import from_graph, reference_scores
+from lowbit.rtl.lst.from_graph import from_graph
 from lowbit.rtl.lst.network import Layer, LstNetwork
 from lowbit.rtl.lst.plan import Variant
 from lowbit.rtl.primitives.target import Target

@@ -25,7 +25,6 @@ from lowbit.rtl.chain import chain
 from lowbit.rtl.pictures import pixel_values, to_bytes
 from lowbit.schemes import Encoding, rank_encode
 
-_BLOCK = 100
 _POINT: Window = (Axis(1, 1), Axis(1, 1))
 _REMEDY = (
     "It runs chains of low-bit layers and max-pools behind 8-bit pixels, as `lowbit zoo cnv --scheme binary`."
@@ -87,29 +86,6 @@ def picture_shape(graph: Graph) -> Shape:
     if len(lengths) not in (1, 3) or not all(isinstance(length, int) for length in lengths):
         raise _unsupported(graph, None, "one input [n, c, h, w] or [n, features]", str(lengths))
     return cast(Shape, tuple(lengths) if len(lengths) == 3 else (lengths[0], 1, 1))
-
-
-def to_pictures(dataset: Dataset, graph: Graph, byte: float | None = None) -> npt.NDArray[np.uint8]:
-    """Return samples as the stream has them, bytes ``[n, rows, columns, channels]``.
-
-    Raises:
-        DataError: another shape, or numbers that no byte stands for.
-    """
-    lengths = (cast(int, length) for length in graph.value(graph.inputs[0]).shape[1:])
-    pictures = to_bytes(dataset, *lengths, byte=byte)
-    return pictures.reshape(-1, *picture_shape(graph)).transpose(0, 2, 3, 1)
-
-
-def reference_scores(
-    graph: Graph, pictures: npt.NDArray[np.uint8], normalize: Normalize, byte: float | None = None
-) -> npt.NDArray[np.float32]:
-    """Return the reference evaluator's scores ``[n, classes]`` of pictures as `to_pictures` gives them."""
-    shape = tuple(cast(int, length) for length in graph.value(graph.inputs[0]).shape[1:])
-    values, scores = pixel_values(normalize, byte), []
-    for at in range(0, len(pictures), _BLOCK):
-        x = values[pictures[at : at + _BLOCK]].transpose(0, 3, 1, 2).reshape(-1, *shape)
-        scores.append(evaluate(graph, {graph.inputs[0]: np.ascontiguousarray(x)})[graph.outputs[0]])
-    return np.concatenate(scores).astype(np.float32)
 
 
 def _convolution(graph: Graph, node: Node, shape: Shape) -> Layer:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lowbit.data import Normalize
 from lowbit.errors import UnsupportedError
-from lowbit.ir import Graph, Node, evaluate
+from lowbit.ir import Graph, Node
 from lowbit.ir.layers import is_low_bit
 from lowbit.ir.operators.fixed_point import integers_of
 from lowbit.quantization.fixed_point import to_fixed_point
@@ -22,7 +22,6 @@ from lowbit.rtl.lst.network import Layer, LstNetwork
 from lowbit.rtl.pictures import pixel_values
 from lowbit.schemes import FixedPoint
 
-_BLOCK = 1000
 _REMEDY = (
     "It runs one learned separable transform and a fully connected layer, as `lowbit zoo lst1`; "
     "--engine array runs chains of low-bit layers."
@@ -82,18 +81,6 @@ def from_graph(graph: Graph, normalize: Normalize, byte: float | None = None) ->
     activation = integers_of(encoding, graph.constant(table.inputs[1]))
     pixels = encoding.quantize(pixel_values(normalize, byte))
     return LstNetwork(encoding, rows, columns, scores, activation, pixels).check()
-
-
-def reference_scores(
-    graph: Graph, pictures: npt.NDArray[np.uint8], normalize: Normalize, byte: float | None = None
-) -> npt.NDArray[np.float32]:
-    """Return the reference evaluator's scores ``[n, classes]`` of pictures ``[n, rows, columns]``."""
-    shape = tuple(length for length in graph.value(graph.inputs[0]).shape[1:] if isinstance(length, int))
-    values, scores = pixel_values(normalize, byte), []
-    for at in range(0, len(pictures), _BLOCK):
-        x = values[pictures[at : at + _BLOCK]].reshape(-1, *shape)
-        scores.append(evaluate(graph, {graph.inputs[0]: x})[graph.outputs[0]])
-    return np.concatenate(scores).astype(np.float32)
 
 
 def _is_layer(graph: Graph, node: Node) -> bool:
