@@ -29,9 +29,8 @@ from lowbit.rtl.array.design import ArrayDesign
 from lowbit.rtl.array.from_graph import from_graph
 from lowbit.rtl.array.plan import plan_array
 from lowbit.rtl.lint import WAIVED
-from lowbit.rtl.project import Bench, Options, generate
-
-CLOCK = 100_000_000
+from lowbit.rtl.pictures import reference_scores, to_pictures
+from lowbit.rtl.project import CLOCK_HZ, Bench, Options, generate
 
 PUBLISHED = {
     "cnv": [
@@ -98,7 +97,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         wanted = Options(lint=True, synthesize=not options.skip_synthesis)
         report = generate(design, Path(folder) / "project", wanted, bench)
     figures = asdict(report)
-    figures["frames_per_second_at_100_mhz"] = CLOCK // report.cycles_per_image
+    figures["frames_per_second_at_100_mhz"] = CLOCK_HZ // report.cycles_per_image
     figures["waived"] = dict(WAIVED)
     times = {"cpu_s": round(cpu_seconds() - start, 1), "wall_s": round(time.monotonic() - began, 1)}
     return {**result, **figures, **times}

@@ -18,17 +18,19 @@ from lowbit.version import __version__
 if TYPE_CHECKING:
     from lowbit.api import evaluate, load, quantize, read, write
     from lowbit.ir import Graph
+    from lowbit.rtl.hardware import hardware
 
 _PUBLIC = {
     "Graph": "lowbit.ir",
     "evaluate": "lowbit.api",
+    "hardware": "lowbit.rtl.hardware",
     "load": "lowbit.api",
     "quantize": "lowbit.api",
     "read": "lowbit.api",
     "write": "lowbit.api",
 }
 
-__all__ = ["Graph", "__version__", "evaluate", "load", "quantize", "read", "write"]
+__all__ = ["Graph", "__version__", "evaluate", "hardware", "load", "quantize", "read", "write"]
 
 
 def __getattr__(name: str) -> Any:

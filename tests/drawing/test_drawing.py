@@ -11,6 +11,7 @@ import pytest
 from lowbit import analysis, drawing
 from lowbit.errors import MissingExtra, PlanError
 from lowbit.sweep import Model, Row, Setting, Sweep
+from lowbit.zoo.published import LST1_ACCURACY
 from tests.ir.networks import lowbit_mlp
 
 pytest.importorskip("matplotlib")
@@ -62,7 +63,7 @@ def matrices() -> list[analysis.Confusion]:
 
 FIGURES: dict[str, Any] = {
     "levels": lambda: drawing.draw_levels(neuron()),
-    "fraction": lambda: drawing.draw_fraction_bits(fixed_sweep(), drawing.LST1),
+    "fraction": lambda: drawing.draw_fraction_bits(fixed_sweep(), LST1_ACCURACY),
     "bits": lambda: drawing.draw_bits(calibrated_sweep()),
     "front": lambda: drawing.draw_front(calibrated_sweep()),
     "hidden": lambda: drawing.draw_hidden(np.zeros((30, 8, 8)), hidden(), ["a", HOSTILE]),
@@ -94,7 +95,7 @@ def test_levels_stand_where_they_are() -> None:
 
 
 def test_curves_go_through_the_points() -> None:
-    above, below = drawing.draw_fraction_bits(fixed_sweep(), drawing.LST1).axes
+    above, below = drawing.draw_fraction_bits(fixed_sweep(), LST1_ACCURACY).axes
     rounded = above.lines[0]
     assert list(rounded.get_xdata()) == [7, 6, 5, 4] and rounded.get_ydata()[0] == 98
     published = next(line for line in above.lines if line.get_marker() == "D")

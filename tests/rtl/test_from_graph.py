@@ -7,7 +7,7 @@ from lowbit.data import load
 from lowbit.errors import DataError, SchemeError, UnsupportedError
 from lowbit.ir import Graph, Node, evaluate
 from lowbit.rtl.lst.from_graph import from_graph, in_fixed_point
-from lowbit.rtl.pictures import pixel_values, to_bytes
+from lowbit.rtl.pictures import pixel_values, reference_scores, to_bytes
 from lowbit.schemes import FixedPoint
 from lowbit.zoo import float_graph, network
 from tests.rtl.networks import NORMALIZE, random_graph

@@ -20,6 +20,7 @@ _ROWS = (
     Backend("engine", "the C++ engine on this machine's CPU"),
     Backend("onnxruntime", "the network's .onnx in an unmodified ONNX Runtime"),
     Backend("litert", "the network's .tflite in LiteRT"),
+    Backend("hardware", "the network's Verilog, simulated clock by clock"),
 )
 
 BACKENDS: Mapping[str, Backend] = {backend.name: backend for backend in _ROWS}

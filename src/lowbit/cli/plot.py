@@ -220,29 +220,26 @@ def confusion(
 
 def draw_sweep(result: "Sweep", output: Path, kind: Kind | None, published: Published | None) -> None:
     """Write the curve of a sweep that is meant, or that fits: over fraction bits where there are such."""
-    from lowbit.drawing import LST1, draw_bits, draw_fraction_bits, draw_front, save
+    from lowbit.drawing import draw_bits, draw_fraction_bits, draw_front, save
+    from lowbit.zoo.published import LST1_ACCURACY
 
     fixed = any(row.setting.integer_bits is not None for row in result.rows)
     if kind is Kind.FRONT:
         save(draw_front(result), output)
     elif kind is Kind.FRACTION or (kind is None and fixed):
-        save(draw_fraction_bits(result, LST1 if published else ()), output)
+        save(draw_fraction_bits(result, LST1_ACCURACY if published else ()), output)
     else:
         save(draw_bits(result), output)
 
 
 def _simulated(graph: "Graph", data: str, split: str | None, normalize: str | None, limit: int | None) -> Any:
     """Return the classes that simulated hardware finds."""
-    from lowbit.data import load, remembered_normalize
-    from lowbit.rtl.lst.design import lst_design
-    from lowbit.rtl.lst.from_graph import from_graph, in_fixed_point
-    from lowbit.rtl.pictures import to_bytes
-    from lowbit.rtl.project import simulate_pictures
+    from lowbit.data import remembered_normalize
+    from lowbit.rtl.hardware import hardware
 
-    network = from_graph(in_fixed_point(graph, None), remembered_normalize(graph, parse_normalize(normalize)))
-    dataset = load(data, split=split or "test", limit=limit)
-    pictures = to_bytes(dataset, network.rows, network.columns)
-    return simulate_pictures(lst_design(network), pictures).classes
+    pixels = remembered_normalize(graph, parse_normalize(normalize), (0.0, 1.0))
+    made = hardware(graph, engine="lst", normalize=pixels)
+    return made.run(made.stream(data, split=split or "test", limit=limit)).classes
 
 
 def _samples(

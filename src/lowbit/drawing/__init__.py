@@ -9,15 +9,13 @@ draw_embedding        t-SNE
 draw_confusions       confusion matrices side by side
 """
 
-from lowbit.drawing.curves import LST1, Published, draw_bits, draw_fraction_bits, draw_front
+from lowbit.drawing.curves import draw_bits, draw_fraction_bits, draw_front
 from lowbit.drawing.inside import draw_embedding, draw_hidden
 from lowbit.drawing.matrices import draw_confusions
 from lowbit.drawing.neurons import draw_levels
 from lowbit.drawing.style import check_suffix, save
 
 __all__ = [
-    "LST1",
-    "Published",
     "check_suffix",
     "draw_bits",
     "draw_confusions",

@@ -1,7 +1,6 @@
 """Curves of a sweep: accuracy and divergence over bits, and accuracy against what it costs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from lowbit.drawing.style import BLUE, ORANGE, RED, SERIES, SOFT, grid_lines, ne
 from lowbit.errors import PlanError
 from lowbit.schemes.registry import title
 from lowbit.sweep import Point, Sweep, front, points
+from lowbit.zoo.published import PublishedAccuracy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,25 +24,7 @@ _TICKS = (90, 75, 50, 25, 10, 5, 2.5, 1, 0.5, 0.25, 0.1)  # per cent of mistakes
 _LEAST_MISTAKES = 0.05
 
 
-@dataclass(frozen=True)
-class Published:
-    """A published figure: bits behind the point, top-1 as a fraction, and how it was said."""
-
-    bits: int
-    top1: float
-    said: str
-
-
-LST1 = (
-    Published(7, 0.9828, "98.28 %"),
-    Published(5, 0.97, "above 97 %"),
-    Published(5, 0.885, "88.5 %"),
-    Published(4, 0.219, "21.9 %"),
-)
-"""LST-1 in fixed point (Krivalcevich and Vashkevich 2025). For 5 bits the source has both figures."""
-
-
-def draw_fraction_bits(sweep: Sweep, published: Sequence[Published] = ()) -> "Figure":
+def draw_fraction_bits(sweep: Sweep, published: Sequence[PublishedAccuracy] = ()) -> "Figure":
     """Return accuracy and divergence of the weights over the bits behind the point, rounded and truncated.
 
     Bands are the extremes over networks.
@@ -178,7 +160,7 @@ def _draw_floats(axes: "Axes", sweep: Sweep) -> None:
     axes.axhline(top1, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), label=f"float, {top1:.2f} %")
 
 
-def _draw_published(axes: "Axes", published: Sequence[Published]) -> None:
+def _draw_published(axes: "Axes", published: Sequence[PublishedAccuracy]) -> None:
     if not published:
         return
     places = [point.bits for point in published], [100 * point.top1 for point in published]

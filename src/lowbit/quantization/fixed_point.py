@@ -6,10 +6,12 @@ The last layer's sums are not rounded: they are the logits as they are. No sampl
 network gives the same integers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from lowbit.blockers import Blocker, blocker_of, grouped, listed, remedies
 from lowbit.errors import NumericError, UnsupportedError
 from lowbit.ir import Graph, Node, Trait, Value, carried, has, infer, run_passes, verify
 from lowbit.ir.activations import apply_activation
@@ -18,6 +20,8 @@ from lowbit.ir.layers import is_low_bit, is_product
 from lowbit.ir.operators.registry import code_dtype
 from lowbit.ir.passes import NORMAL_FORM
 from lowbit.schemes import FixedPoint
+
+_REMEDY = "Networks with other operators are quantized with samples, in another scheme."
 
 FUNCTIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 
@@ -38,13 +42,39 @@ def to_fixed_point(graph: Graph, integer_bits: int, fraction_bits: int, rounding
     """
     encoding = FixedPoint(integer_bits, fraction_bits, rounding)
     work = _Work(run_passes(graph, NORMAL_FORM).graph, encoding)
-    for node in work.source.nodes:
-        work.add(node)
+    refuse(work.add_all(), graph.name)
     result = work.finished()
     infer(result)
     result.remove_unused()
     verify(result)
     return result
+
+
+def blockers(graph: Graph) -> list[Blocker]:
+    """Return what has no form in fixed point, whatever the format."""
+    work = _Work(run_passes(graph, NORMAL_FORM).graph, FixedPoint(8, 8))
+    return grouped(work.add_all())
+
+
+def refuse(blockers: Sequence[Blocker], where: str) -> None:
+    """Refuse a network for all of these.
+
+    Raises:
+        UnsupportedError: there are some.
+    """
+    if not blockers:
+        return
+    first = blockers[0]
+    if len(blockers) == 1:
+        place = f"{where}/{', '.join(first.nodes)}"
+        raise UnsupportedError(first.what, where=place, expected=first.expected, found=first.found)
+    raise UnsupportedError(
+        f"{len(blockers)} nodes have no fixed-point form",
+        where=where,
+        expected=first.expected,
+        found=listed(grouped(blockers)),
+        remedy=remedies(blockers),
+    )
 
 
 def function_table(encoding: FixedPoint, name: str) -> Array:
@@ -70,6 +100,18 @@ class _Work:
             self.codes[name] = self._coded(name)
             self._append("Encode", f"{name}/encode", (name,), self.codes[name])
         self._biases = dict(_biased_products(source))
+
+    def add_all(self) -> list[Blocker]:
+        """Append all nodes and return those that have no form; codes that nobody makes stand for them."""
+        refused = []
+        for node in self.source.nodes:
+            try:
+                self.add(node)
+            except UnsupportedError as error:
+                refused.append(replace(blocker_of(error, node.name, node.op), remedy=error.remedy or _REMEDY))
+                for name in node.outputs:
+                    self._result(name)
+        return refused
 
     def add(self, node: Node) -> None:
         """Append the fixed-point form of a node."""

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,9 @@ SCORES = "scores.json"
 
 SIMULATION = "simulation"
 """Folder of models of the blocks that the Verilog names: for simulators, not for synthesizers."""
+
+CLOCK_HZ = 100_000_000
+"""The clock that pictures per second are stated for, unless another is said."""
 
 _DISTURBED_CYCLES = 400_000
 _ACTIVE_PICTURES = 2
@@ -111,6 +115,10 @@ class HardwareReport:
     toggles_per_image: float | None = None
     blocks: dict[str, dict[str, int]] | None = None
 
+    def pictures_per_second(self, clock_hz: int = CLOCK_HZ) -> int:
+        """Return how many pictures it takes in a second with this clock, whole ones."""
+        return clock_hz // self.cycles_per_image
+
 
 def generate(
     design: Design,
@@ -135,11 +143,27 @@ def generate(
         MismatchError: in simulation it computes something else than the reference. The project is written all
             the same, without what follows simulation: its waveform shows why, its report says so.
     """
+    report = make_project(planned(design), design, folder, options, bench, progress)
+    require_equal(report, str(folder))
+    return report
+
+
+def planned(design: Design) -> HardwareReport:
+    """Return what is known of a design before anything is made of it."""
+    facts = design.variant, design.target, design.number_format, design.cycles_per_image, design.proof
+    return HardwareReport(*facts, units=[dict(unit) for unit in design.units] or None)
+
+
+def make_project(
+    report: HardwareReport,
+    design: Design,
+    folder: Path,
+    options: Options,
+    bench: Bench | None = None,
+    progress: Progress = lambda step: None,
+) -> HardwareReport:
+    """Write a project as `generate` does, beginning with what is known; a mismatch is only reported."""
     _check_tools(design, options, bench is not None)
-    report = HardwareReport(
-        design.variant, design.target, design.number_format, design.cycles_per_image, design.proof
-    )
-    report = replace(report, units=[dict(unit) for unit in design.units] or None)
     with _new_folder(folder) as made:
         progress("Verilog")
         write_sources(design, options, made)
@@ -164,16 +188,42 @@ def generate(
             report = replace(report, fmax_mhz=place_and_route(made, design.top))
         (made / "synthesis.json").unlink(missing_ok=True)
         (made / REPORT).write_text(json.dumps(asdict(report), indent=1) + "\n")
+    return report
+
+
+def require_equal(report: HardwareReport, where: str) -> None:
+    """Refuse hardware that computed something else than the reference.
+
+    Raises:
+        MismatchError: it did; names the first picture.
+    """
     if report.mismatches:
         raise MismatchError(
             "the simulated hardware computes something else than the reference",
-            where=str(folder),
+            where=where,
             expected=f"the scores and the class of all {report.images} pictures",
             found=f"{report.mismatches} that differ, the first of them picture {report.first_mismatch}",
             remedy="This is a defect of lowbit: please report it with the network, and do not build this. "
             "--waveform shows the first picture.",
         )
-    return report
+
+
+def simulate(report: HardwareReport, compiled: "Compiled", bench: Bench) -> HardwareReport:
+    """Return a report with what simulation finds, of all pictures and of disturbed ones."""
+    return _compared(report, compiled.design, compiled.simulation, bench)
+
+
+def count(report: HardwareReport, design: Design) -> HardwareReport:
+    """Return a report with the resources that synthesis counts.
+
+    Raises:
+        MissingExtra: a tool is missing.
+    """
+    options = Options(synthesize=True)
+    _check_tools(design, options, simulate=False)
+    with TemporaryDirectory() as folder:
+        write_sources(design, options, Path(folder))
+        return _synthesized(report, design, Path(folder))
 
 
 def _meaning(design: Design) -> dict[str, Any]:
@@ -186,23 +236,33 @@ def _meaning(design: Design) -> dict[str, Any]:
     }
 
 
-def simulate_pictures(design: Design, pictures: npt.NDArray[np.uint8]) -> SimulatedRun:
-    """Return what a design makes of pictures, clock by clock and undisturbed.
+class Compiled:
+    """A design compiled for simulation, in a folder that lives as long as this.
 
     Args:
         design: the engine.
-        pictures: as in `Bench`.
 
     Raises:
         MissingExtra: a tool is missing.
     """
-    options = Options()
-    _check_tools(design, options, simulate=True)
-    with TemporaryDirectory() as folder:
-        write_sources(design, options, Path(folder))
-        sources = [Path(folder) / f"{design.top}.v", *MODELS[design.target]]
-        simulation = Simulation(compile_design(sources, design.top, Path(folder), available_simulator()))
-        return simulation.run(pictures, design.classes, design.cycles_per_image)
+
+    def __init__(self, design: Design) -> None:
+        options = Options()
+        _check_tools(design, options, simulate=True)
+        self.design, build = design, mkdtemp()  # contents of memories are read there with every run
+        finalize(self, shutil.rmtree, build, ignore_errors=True)
+        with TemporaryDirectory() as folder:
+            write_sources(design, options, Path(folder))
+            self.simulation = _compiled(design, Path(folder), Path(build))
+
+    def run(self, pictures: npt.NDArray[np.uint8]) -> SimulatedRun:
+        """Return what it makes of pictures, as in `Bench`, clock by clock and undisturbed."""
+        return self.simulation.run(pictures, self.design.classes, self.design.cycles_per_image)
+
+
+def _compiled(design: Design, folder: Path, build: Path) -> Simulation:
+    sources = [folder / f"{design.top}.v", *MODELS[design.target]]
+    return Simulation(compile_design(sources, design.top, build, available_simulator()))
 
 
 def _check_tools(design: Design, options: Options, simulate: bool) -> None:
@@ -268,36 +328,49 @@ def write_sources(design: Design, options: Options, folder: Path) -> None:
 def _simulated(
     report: HardwareReport, design: Design, folder: Path, bench: Bench, options: Options
 ) -> HardwareReport:
-    """Simulate: all pictures undisturbed, then the first ones with gaps, stalls and a reset."""
-    pictures, disturbed = bench.pictures, bench.pictures[: _disturbed(design)]
-    top, shape = design.top, (design.classes, design.cycles_per_image)
-    sources = [folder / f"{top}.v", *MODELS[design.target]]
+    """Simulate the sources of a folder; write the waveforms that are wanted into it."""
     with TemporaryDirectory() as build:
-        simulation = Simulation(compile_design(sources, top, Path(build), available_simulator()))
-        clean = simulation.run(pictures, *shape)
-        bad = _differ(design, clean, bench.scores)
-        for packet, reset_after in ((7, None), (3, pictures[0].size * 3 // 2)):
-            disturbance = Disturbance(0.05, 0.05, reset_after if len(disturbed) > 1 else None, packet)
-            run = simulation.run(disturbed, *shape, disturbance)
-            bad[: len(disturbed)] |= _differ(design, run, bench.scores[: len(disturbed)])
-        first = int(bad.argmax()) if bad.any() else None
+        report = _compared(report, design, _compiled(design, folder, Path(build)), bench)
     if options.waveform or options.activity:
-        with TemporaryDirectory() as build:
-            traced = Simulation(compile_design(sources, top, Path(build), "verilator", waveforms=True))
-            if options.waveform:
-                around = pictures[max(0, (first or 0) - 1) :][:2]
-                traced.run(around, *shape, waveform=folder / "waveform.vcd")
-            if options.activity:
-                toggles = _activity(traced, pictures[:_ACTIVE_PICTURES], shape, Path(build), folder)
-                report = replace(report, toggles_per_image=toggles)
+        report = _traced(report, design, folder, bench, options)
+    return report
+
+
+def _compared(report: HardwareReport, design: Design, simulation: Simulation, bench: Bench) -> HardwareReport:
+    """Simulate all pictures undisturbed, then the first ones with gaps, stalls and a reset."""
+    pictures, disturbed = bench.pictures, bench.pictures[: _disturbed(design)]
+    shape = (design.classes, design.cycles_per_image)
+    clean = simulation.run(pictures, *shape)
+    bad = _differ(design, clean, bench.scores)
+    for packet, reset_after in ((7, None), (3, pictures[0].size * 3 // 2)):
+        disturbance = Disturbance(0.05, 0.05, reset_after if len(disturbed) > 1 else None, packet)
+        run = simulation.run(disturbed, *shape, disturbance)
+        bad[: len(disturbed)] |= _differ(design, run, bench.scores[: len(disturbed)])
     return replace(
         report,
         images=len(pictures),
         mismatches=int(bad.sum()),
-        first_mismatch=first,
+        first_mismatch=int(bad.argmax()) if bad.any() else None,
         cycles_per_image=clean.cycles_per_image or design.cycles_per_image,
         latency_cycles=clean.latency,
     )
+
+
+def _traced(
+    report: HardwareReport, design: Design, folder: Path, bench: Bench, options: Options
+) -> HardwareReport:
+    """Write the waveform around the first picture that differs, and the activity of the first ones."""
+    shape = (design.classes, design.cycles_per_image)
+    sources = [folder / f"{design.top}.v", *MODELS[design.target]]
+    with TemporaryDirectory() as build:
+        traced = Simulation(compile_design(sources, design.top, Path(build), "verilator", waveforms=True))
+        if options.waveform:
+            around = bench.pictures[max(0, (report.first_mismatch or 0) - 1) :][:2]
+            traced.run(around, *shape, waveform=folder / "waveform.vcd")
+        if options.activity:
+            first = bench.pictures[:_ACTIVE_PICTURES]
+            report = replace(report, toggles_per_image=_activity(traced, first, shape, Path(build), folder))
+    return report
 
 
 def _activity(

@@ -10,6 +10,7 @@ from lowbit.rtl.lst.design import lst_design
 from lowbit.rtl.lst.from_graph import from_graph
 from lowbit.rtl.lst.network import Layer, LstNetwork
 from lowbit.rtl.lst.plan import Variant
+from lowbit.rtl.pictures import reference_scores
 from lowbit.rtl.primitives.target import Target
 from lowbit.rtl.project import Bench
 from tests.rtl.fuzz.case import Case

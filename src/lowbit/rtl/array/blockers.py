@@ -1,7 +1,8 @@
 """What keeps a graph from the array engine: every operator at once, each with what to do about it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from lowbit.blockers import Blocker, remedies
 from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph, Node, Trait, has
 from lowbit.ir.layers import is_low_bit, rounds
@@ -25,28 +26,36 @@ _CONSEQUENCES = ("Encode", "Decode", "Relu")
 """What stands beside other blockers because of them."""
 
 
-def check(graph: Graph, stages: Collection[str], remedy: str) -> None:
-    """Refuse a graph with operators that the engine does not have.
+def operators(graph: Graph, stages: Collection[str], remedy: str) -> Iterator[Blocker]:
+    """Yield the operators that the engine does not have, one by one.
 
     Args:
         graph: the network.
         stages: operators of layers and pools.
         remedy: what to do where nothing more is known.
-
-    Raises:
-        UnsupportedError: names every such operator with its node, and what to do.
     """
     found = [node for node in graph.nodes if not _runs(graph, node, stages)]
-    blockers = [node for node in found if node.op not in _CONSEQUENCES] or found
+    for node in [node for node in found if node.op not in _CONSEQUENCES] or found:
+        name, cure = node.name or node.op, _cure(graph, node, remedy)
+        expected = f"an encoder of pixels, then {', '.join(stages)}"
+        yield Blocker("the array engine has no such stage", (name,), node.op, expected, node.op, cure)
+
+
+def refuse(graph: Graph, blockers: Sequence[Blocker]) -> None:
+    """Refuse a graph for everything that is in the way, if anything is.
+
+    Raises:
+        UnsupportedError: names every node, and says what to do.
+    """
     if not blockers:
         return
-    cures = dict.fromkeys(_cure(graph, node, remedy) for node in blockers)
+    first, each = blockers[0], [(blocker.found, name) for blocker in blockers for name in blocker.nodes]
     raise UnsupportedError(
         "the array engine does not run this network",
-        where=blockers[0].name or blockers[0].op,
-        expected=f"an encoder of pixels, then {', '.join(stages)}",
-        found=", ".join(f"{node.op} ({node.name})" for node in blockers),
-        remedy=" ".join(cures),
+        where=first.nodes[0] if first.nodes else graph.name,
+        expected=first.expected,
+        found=", ".join(f"{found} ({name})" for found, name in each) or first.found,
+        remedy=remedies(blockers),
     )
 
 

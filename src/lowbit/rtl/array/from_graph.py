@@ -4,7 +4,7 @@ The graph is a chain: encoder of pixels; convolutions, fully connected layers an
 layer whose output is real. Reshapes to ``[n, features]`` and nodes that do nothing are passed over.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import prod
 from typing import cast
@@ -12,17 +12,18 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.data import Dataset, Normalize
+from lowbit.blockers import Blocker, blocker_of, grouped
+from lowbit.data import Normalize
 from lowbit.errors import UnsupportedError
-from lowbit.ir import Graph, Node, Trait, Value, evaluate, has
+from lowbit.ir import Graph, Node, Trait, Value, has
 from lowbit.ir.deployed import deployed_layer, row_length
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.window import Axis, Window
 from lowbit.planes import unpack
-from lowbit.rtl.array.blockers import SCORES, check
+from lowbit.rtl.array.blockers import SCORES, operators, refuse
 from lowbit.rtl.array.network import ArrayNetwork, Basis, Integers, Layer, Pool
 from lowbit.rtl.chain import chain
-from lowbit.rtl.pictures import pixel_values, to_bytes
+from lowbit.rtl.pictures import pixel_values
 from lowbit.schemes import Encoding, rank_encode
 
 _POINT: Window = (Axis(1, 1), Axis(1, 1))
@@ -44,40 +45,93 @@ def from_graph(graph: Graph, normalize: Normalize, byte: float | None = None) ->
     Raises:
         UnsupportedError: an operator, or a shape, that the engine does not run; names the node.
     """
-    check(graph, _STAGES, _REMEDY)
-    everything = list(chain(graph, _unsupported))
-    if not everything:
-        raise _unsupported(graph, None, "layers", "none")
-    encoder, *nodes = everything
-    if encoder.op != "Encode":
-        raise _unsupported(graph, encoder, "an encoder of pixels first", encoder.op)
-    shape = picture_shape(graph)
-    stages: list[Layer | Pool] = []
-    for node, following in zip(nodes, [*nodes[1:], None], strict=True):
-        if node.op not in _STAGES:
-            raise _unsupported(graph, node, ", ".join(_STAGES), node.op)
-        _check_shape(graph, node, shape)
+    refuse(graph, _blockers(graph))
+    encoder, *nodes = chain(graph, _unsupported)
+    shape, stages = picture_shape(graph), list[Layer | Pool]()
+    for node in nodes:
         stage = _STAGES[node.op](graph, node, shape)
-        real = isinstance(stage, Layer) and stage.thresholds is None
-        if real != (following is None):
-            found = "a real output" if real else "codes at the end"
-            raise _unsupported(
-                graph, node, "codes between layers, and a last layer with a real output", found
-            )
         shape = (stage.outputs, stage.window[0].outputs, stage.window[1].outputs)
         stages.append(stage)
-    if not stages or shape[1:] != (1, 1):
-        raise _unsupported(graph, nodes[-1] if nodes else encoder, "one score per class", f"maps {shape}")
     scale, bias = _score_constants(graph, nodes[-1])
     pixels = _pixel_ranks(graph, encoder, pixel_values(normalize, byte))
     return ArrayNetwork(graph.name, picture_shape(graph), pixels, tuple(stages), scale, bias)
 
 
-def _check_shape(graph: Graph, node: Node, shape: Shape) -> None:
-    """Refuse a layer that reads something else than what the one before gives."""
-    reads = graph.value(node.inputs[0]).shape[1:]
-    if reads != shape and not (node.op == "Linear" and reads == (prod(shape),)):
-        raise _unsupported(graph, node, f"an input [n, {', '.join(map(str, shape))}]", str(reads))
+def blockers(graph: Graph) -> list[Blocker]:
+    """Return what keeps a graph from the engine; nothing is computed of its weights.
+
+    Where there are operators that it does not have they are all that is said: what is wrong with the others
+    may follow from them.
+    """
+    return grouped(_blockers(graph))
+
+
+def _blockers(graph: Graph) -> list[Blocker]:
+    found = list(operators(graph, _STAGES, _REMEDY))
+    return found or [_blocker(graph, error) for error in _refused(graph)]
+
+
+def _refused(graph: Graph) -> Iterator[UnsupportedError]:
+    """Yield what is wrong with a network of operators that there are."""
+    try:
+        shape, everything = picture_shape(graph), list(chain(graph, _unsupported))
+    except UnsupportedError as error:
+        yield error
+        return
+    if not everything or everything[0].op != "Encode":
+        first = everything[0] if everything else None
+        yield _unsupported(graph, first, "an encoder of pixels first", first.op if first else "nothing")
+        return
+    encoder, *nodes = everything
+    yield from _refused_encoding(graph, encoder, encoder.outputs[0])
+    for node, following in zip(nodes, [*nodes[1:], None], strict=True):
+        yield from _refused_stage(graph, node, following, shape)
+        shape = _as_map(graph.value(node.outputs[0]))
+    if not nodes or shape[1:] != (1, 1):
+        yield _unsupported(graph, nodes[-1] if nodes else encoder, "one score per class", f"maps {shape}")
+
+
+def _refused_stage(
+    graph: Graph, node: Node, following: Node | None, shape: Shape
+) -> Iterator[UnsupportedError]:
+    """Yield what is wrong with a layer or pool that reads maps of a shape."""
+    reads, group = graph.value(node.inputs[0]).shape[1:], node.attributes.get("group", 1)
+    wanted = shape if has(node, Trait.WINDOW) else (prod(shape),)
+    if reads != wanted:
+        yield _unsupported(graph, node, f"an input [n, {', '.join(map(str, wanted))}]", str(reads))
+    if group != 1:
+        yield _unsupported(graph, node, "a convolution in one group", f"{group} groups")
+    yield from _refused_encoding(graph, node, node.inputs[0])
+    real = graph.value(node.outputs[0]).encoding is None
+    if real != (following is None):
+        expected = "codes between layers, and a last layer with a real output"
+        yield _unsupported(graph, node, expected, "a real output" if real else "codes at the end")
+    activation = node.attributes.get("activation", "none")
+    if following is None and activation != "none":
+        yield _unsupported(graph, node, "scores without an activation", str(activation), SCORES)
+
+
+def _refused_encoding(graph: Graph, node: Node, name: str) -> Iterator[UnsupportedError]:
+    encoding = graph.value(name).encoding
+    if encoding is None or encoding.bits > 8 or encoding.channels != 1 or not encoding.snapped:
+        expected = "codes of 1 to 8 bits with integer levels"
+        yield _unsupported(graph, node, expected, str(encoding or "floats"))
+
+
+def _is_map(lengths: tuple[int | str, ...]) -> bool:
+    return len(lengths) == 3
+
+
+def _as_map(value: Value) -> Shape:
+    """Return the shape of a value's sample; features are channels of a single pixel."""
+    lengths = cast(tuple[int, ...], value.shape[1:])
+    return cast(Shape, lengths if _is_map(lengths) else (prod(lengths), 1, 1))
+
+
+def _blocker(graph: Graph, error: UnsupportedError) -> Blocker:
+    operator = next((node.op for node in graph.nodes if node.name == error.where), "")
+    found = blocker_of(error, error.where, operator)
+    return replace(found, what=f"the array engine needs {error.expected}")
 
 
 def picture_shape(graph: Graph) -> Shape:
@@ -89,10 +143,7 @@ def picture_shape(graph: Graph) -> Shape:
 
 
 def _convolution(graph: Graph, node: Node, shape: Shape) -> Layer:
-    group, window = node.attributes.get("group", 1), _window(graph, node, shape)
-    if group != 1:
-        raise _unsupported(graph, node, "a convolution in one group", f"{group} groups")
-    encoding = _encoding(graph, node, node.inputs[0])
+    window, encoding = _window(graph, node, shape), _encoding(graph, node.inputs[0])
     weights, bias = graph.value(node.inputs[1]), graph.constant(node.inputs[2])
     constants = deployed_convolution(encoding, weights, bias, window)
     thresholds = _thresholds(graph, node)
@@ -102,7 +153,7 @@ def _convolution(graph: Graph, node: Node, shape: Shape) -> Layer:
 
 
 def _fully_connected(graph: Graph, node: Node, shape: Shape) -> Layer:
-    encoding = _encoding(graph, node, node.inputs[0])
+    encoding = _encoding(graph, node.inputs[0])
     weights = graph.value(node.inputs[1])
     constants = deployed_layer(encoding, weights, graph.constant(node.inputs[2]))
     thresholds, steps = _thresholds(graph, node), None
@@ -120,7 +171,7 @@ def _fully_connected(graph: Graph, node: Node, shape: Shape) -> Layer:
 
 
 def _pool(graph: Graph, node: Node, shape: Shape) -> Pool:
-    bits = _encoding(graph, node, node.inputs[0]).bits
+    bits = _encoding(graph, node.inputs[0]).bits
     return Pool(node.name, shape[0], bits, _window(graph, node, shape))
 
 
@@ -148,10 +199,9 @@ def _thresholds(graph: Graph, node: Node) -> npt.NDArray[np.generic] | None:
     return graph.constant(node.inputs[3]) if len(node.inputs) > 3 and node.inputs[3] else None
 
 
-def _encoding(graph: Graph, node: Node, name: str) -> Encoding:
+def _encoding(graph: Graph, name: str) -> Encoding:
     encoding = graph.value(name).encoding
-    if encoding is None or encoding.bits > 8 or encoding.channels != 1 or not encoding.snapped:
-        raise _unsupported(graph, node, "codes of 1 to 8 bits with integer levels", str(encoding or "floats"))
+    assert encoding is not None  # see `_refused`
     return encoding
 
 
@@ -177,10 +227,7 @@ def _basis(encoding: Encoding, weights: Value) -> Basis | None:
 
 
 def _score_constants(graph: Graph, node: Node) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    activation = node.attributes.get("activation", "none")
-    if activation != "none":
-        raise _unsupported(graph, node, "scores without an activation", str(activation), SCORES)
-    encoding, weights, bias = _encoding(graph, node, node.inputs[0]), node.inputs[1], node.inputs[2]
+    encoding, weights, bias = _encoding(graph, node.inputs[0]), node.inputs[1], node.inputs[2]
     if has(node, Trait.WINDOW):
         window: Window = _window(graph, node, _map_of(graph, node))
         constants = deployed_convolution(encoding, graph.value(weights), graph.constant(bias), window)
@@ -195,7 +242,7 @@ def _map_of(graph: Graph, node: Node) -> Shape:
 
 def _pixel_ranks(graph: Graph, encoder: Node, values: npt.NDArray[np.float32]) -> Integers:
     """Return the rank of every byte."""
-    encoding = _encoding(graph, encoder, encoder.outputs[0])
+    encoding = _encoding(graph, encoder.outputs[0])
     own = graph.constant(encoder.inputs[1])[None] if len(encoder.inputs) > 1 and encoder.inputs[1] else None
     thresholds = encoding.thresholds() if own is None else np.asarray(own, np.float32)
     ranks = np.arange(1 << encoding.bits, dtype=np.uint8)[None]

@@ -1,0 +1,291 @@
+"""A network as hardware in one call: planned, then simulated, counted and written as a project.
+
+made = hardware(network, engine="array", cycles=32768)
+made.report.cycles_per_image          # clocks from picture to picture
+made.simulate("cifar10", limit=100)   # every picture against the reference, clock by clock
+made.synthesize().lut                 # look-up tables
+made.write("cnv")                     # Verilog, what scores mean, and the report so far
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.data import Dataset, Normalize, load
+from lowbit.errors import UsageError
+from lowbit.formats import read_model
+from lowbit.ir import Graph
+from lowbit.ir.layers import is_low_bit
+from lowbit.rtl.array.budget import MIDDLING, device, fold_for_budget, fold_for_cycles, folding_of
+from lowbit.rtl.array.design import ArrayDesign
+from lowbit.rtl.array.from_graph import from_graph as array_network
+from lowbit.rtl.array.operands import Kind
+from lowbit.rtl.array.plan import plan_array
+from lowbit.rtl.design import Design
+from lowbit.rtl.lst.design import lst_design
+from lowbit.rtl.lst.from_graph import from_graph as lst_network
+from lowbit.rtl.lst.from_graph import in_fixed_point, is_fixed_point
+from lowbit.rtl.lst.plan import Variant
+from lowbit.rtl.pictures import picture_normalize, reference_scores, to_pictures
+from lowbit.rtl.primitives.target import Target
+from lowbit.rtl.project import (
+    Bench,
+    Compiled,
+    HardwareReport,
+    Options,
+    Progress,
+    count,
+    make_project,
+    planned,
+    require_equal,
+    simulate,
+)
+from lowbit.rtl.simulate import SimulatedRun
+from lowbit.schemes import FixedPoint
+
+Engine = Literal["auto", "lst", "array"]
+Pictures = str | PathLike[str] | npt.ArrayLike | Dataset
+
+__all__ = ["Engine", "Hardware", "HardwareReport", "Options", "hardware"]
+
+
+@dataclass(eq=False)
+class Hardware:
+    """Planned hardware of a network, with what has been found out about it.
+
+    Attributes:
+        graph: what it computes: the network, in fixed point where it was rounded for the hardware.
+        design: the plan: widths in bits, schedule in clocks, contents of memories.
+        normalize: mean and deviation that the table of pixels has built in, or None.
+        byte: what a byte of the stream is multiplied by; None is 1/255.
+        report: see `lowbit.rtl.project.HardwareReport`; `simulate`, `synthesize` and `write` fill it in.
+    """
+
+    graph: Graph
+    design: Design
+    normalize: Normalize
+    byte: float | None = None
+    report: HardwareReport = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.report = planned(self.design)
+
+    def simulate(
+        self, pictures: Pictures, *, split: str = "test", limit: int | None = None
+    ) -> HardwareReport:
+        """Run pictures through the hardware clock by clock, and return the report.
+
+        All run undisturbed, the first ones again with gaps, stalls and a reset.
+
+        Args:
+            pictures: a data set, its name or path, or an array ``[n, ...]`` of bytes or of pixels in [0, 1],
+                before normalization.
+            split: train or test, of a data set by name.
+            limit: at most so many.
+
+        Raises:
+            DataError: another shape, or numbers that no byte stands for.
+            MissingExtra: a tool of ``lowbit[hdl]`` is not installed.
+            MismatchError: a score or a class differs from the reference evaluator's; `report` counts them.
+        """
+        self.report = simulate(self.report, self._compiled, self._bench(pictures, split, limit))
+        require_equal(self.report, self.graph.name)
+        return self.report
+
+    def run(self, stream: npt.NDArray[np.uint8]) -> SimulatedRun:
+        """Return what comes out for bytes of the stream; `design.real_scores` makes the scores of it.
+
+        Args:
+            stream: uint8 ``[n, rows, columns, channels]``, see `stream`.
+
+        Raises:
+            MissingExtra: a tool of ``lowbit[hdl]`` is not installed.
+        """
+        return self._compiled.run(stream)
+
+    def stream(
+        self, pictures: Pictures, *, split: str = "test", limit: int | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Return pictures as the stream has them: uint8 ``[n, rows, columns, channels]``.
+
+        Raises:
+            DataError: another shape, or numbers that no byte stands for.
+        """
+        dataset = pictures if isinstance(pictures, Dataset) else load(pictures, split=split, limit=limit)
+        return to_pictures(dataset, self.graph, self.byte)
+
+    def synthesize(self) -> HardwareReport:
+        """Count LUTs, flip-flops, DSP blocks and RAMB18 with Yosys, and return the report.
+
+        Raises:
+            MissingExtra: a tool of ``lowbit[hdl]`` is not installed.
+        """
+        self.report = count(self.report, self.design)
+        return self.report
+
+    def write(
+        self,
+        folder: str | PathLike[str],
+        options: Options | None = None,
+        *,
+        pictures: Pictures | None = None,
+        split: str = "test",
+        limit: int | None = None,
+        progress: Progress = lambda step: None,
+    ) -> HardwareReport:
+        """Write a project and return the report, which is in the folder as well.
+
+        Args:
+            folder: where to; an older project of that name is replaced.
+            options: what else is wanted, see `lowbit.rtl.project.Options`.
+            pictures, split, limit: to simulate while it is made, as of `simulate`; then waveforms and
+                activity can be written too.
+            progress: called with the name of each step.
+
+        Raises:
+            PlanError: a bitstream is wanted for a family without open tools.
+            MissingExtra: a tool is missing; nothing has been done.
+            WriteError: the folder is there and is no project, or cannot be written.
+            MismatchError: in simulation it computes something else; the project is there all the same.
+        """
+        bench = None if pictures is None else self._bench(pictures, split, limit)
+        chosen = options or Options()
+        self.report = make_project(self.report, self.design, Path(folder), chosen, bench, progress)
+        require_equal(self.report, str(folder))
+        return self.report
+
+    @cached_property
+    def _compiled(self) -> Compiled:
+        return Compiled(self.design)
+
+    def _bench(self, pictures: Pictures, split: str, limit: int | None) -> Bench:
+        stream = self.stream(pictures, split=split, limit=limit)
+        return Bench(stream, reference_scores(self.graph, stream, self.normalize, self.byte))
+
+
+def hardware(
+    network: Graph | str | PathLike[str],
+    *,
+    engine: Engine = "auto",
+    variant: Variant = "shared",
+    pe: Kind | None = None,
+    budget: str | None = None,
+    cycles: int | None = None,
+    fold: Sequence[str] = (),
+    target: Target = "xc7",
+    scheme: str | None = None,
+    normalize: Normalize = None,
+    byte: float | None = None,
+) -> Hardware:
+    """Return planned hardware of a network: byte pixels in, scores and the class out, by AXI-Streams.
+
+    Args:
+        network: a graph, or its file.
+        engine: ``lst`` for one learned separable transform in fixed point, ``array`` for a chain of low-bit
+            layers, a unit each; ``auto`` takes ``array`` where layers have codes that are not fixed point.
+        variant: of ``lst``: ``shared``, one chain of multipliers, or ``pipelined``, two.
+        pe: of ``array``: the processing element of layers that it can run; the cheapest when None.
+        budget: of ``array``: a device, such as ``xc7z020``, or ``lut=N,dsp=N,ramb18=N``; the fastest engine
+            within it is taken.
+        cycles: of ``array``: clocks per picture; the cheapest engine that reaches them is taken.
+        fold: of ``array``: foldings of single layers, ``LAYER=ELEMENTSxLANES``.
+        target: the family: ``xc7``, ``xcup`` or ``ecp5``.
+        scheme: of ``lst``: the format that a float network is rounded to, such as ``fixed:6.7``.
+        normalize: mean and deviation of pixels; else what the network's file remembers.
+        byte: what a byte of the stream is multiplied by; 1/255 when None.
+
+    Raises:
+        UsageError: settings that do not go together.
+        UnsupportedError: the engine does not run the network: everything that is in the way.
+        PlanError: it cannot be planned as wished; names the layer.
+    """
+    graph = _graph(network)
+    _check(engine=(engine, Engine), variant=(variant, Variant), pe=(pe, Kind), target=(target, Target))
+    chosen = engine if engine != "auto" else engine_of(graph)
+    if chosen == "lst":
+        _refuse("array", chosen, {"pe": pe, "budget": budget, "cycles": cycles, "fold": fold})
+        return _lst(graph, variant, target, scheme, normalize, byte)
+    _refuse("lst", chosen, {"scheme": scheme, "variant": None if variant == "shared" else variant})
+    if budget and cycles:
+        raise UsageError("a budget and cycles exclude each other", where="hardware", expected="one of them")
+    return _array(graph, pe, budget, cycles, fold, target, normalize, byte)
+
+
+def _graph(network: Graph | str | PathLike[str]) -> Graph:
+    if isinstance(network, Graph):
+        return network
+    if not isinstance(network, str | PathLike):
+        raise UsageError(
+            "this is no network",
+            where="hardware",
+            expected="lowbit.Graph, or the path of a file",
+            found=type(network).__qualname__,
+            remedy="quantize returns a network and a report: small, report = lowbit.quantize(…).",
+        )
+    return read_model(network)
+
+
+def engine_of(graph: Graph) -> Engine:
+    """Return the engine that a network is for: floats and fixed point are LST's."""
+    low_bit = any(is_low_bit(node) for node in graph.nodes)
+    return "array" if low_bit and not is_fixed_point(graph) else "lst"
+
+
+def _lst(
+    graph: Graph,
+    variant: Variant,
+    target: Target,
+    scheme: str | None,
+    normalize: Normalize,
+    byte: float | None,
+) -> Hardware:
+    fixed = in_fixed_point(graph, FixedPoint.from_text(scheme.removeprefix("fixed:")) if scheme else None)
+    chosen = picture_normalize(fixed, normalize)
+    return Hardware(fixed, lst_design(lst_network(fixed, chosen, byte), variant, target), chosen, byte)
+
+
+def _array(
+    graph: Graph,
+    pe: Kind | None,
+    budget: str | None,
+    cycles: int | None,
+    fold: Sequence[str],
+    target: Target,
+    normalize: Normalize,
+    byte: float | None,
+) -> Hardware:
+    chosen = picture_normalize(graph, normalize, None)
+    network = array_network(graph, chosen, byte)
+    if cycles:
+        found = fold_for_cycles(network, cycles, target, pe)
+    else:
+        found = fold_for_budget(network, device(budget or MIDDLING[target]), target, pe)
+    plan = plan_array(network, {**found, **folding_of(network, fold)}, target, pe)
+    return Hardware(graph, ArrayDesign(plan), chosen, byte)
+
+
+def _check(**choices: tuple[str | None, object]) -> None:
+    """Refuse words that a setting does not have."""
+    for name, (word, known) in choices.items():
+        if word is not None and word not in get_args(known):
+            expected = ", ".join(get_args(known))
+            raise UsageError(f"no such {name}", where="hardware", expected=expected, found=repr(word))
+
+
+def _refuse(engine: str, chosen: str, settings: dict[str, object]) -> None:
+    """Refuse settings of the other engine."""
+    given = [name for name, value in settings.items() if value]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)}: only the engine {engine} knows that",
+            where="hardware",
+            expected=f"engine {engine}",
+            found=chosen,
+            remedy=f"Say engine {engine}, or leave it out.",
+        )
