@@ -16,14 +16,15 @@ enum class Rule : std::uint8_t {
   ranks,       // table[#{sum > threshold}]
   shift_up,    // floor(sum 2^-shift + 1/2), in integers
   shift_down,  // floor(sum 2^-shift)
-  round_even,  // rint((scale sum + bias) / step) + zero, in float64
-  round_up,    // floor((scale sum + bias) / step + 1/2) + zero
-  round_down,  // floor((scale sum + bias) / step) + zero
+  round_even,  // rint((scale sum + bias) / step), in float64
+  round_up,    // floor((scale sum + bias) / step + 1/2)
+  round_down,  // floor((scale sum + bias) / step)
   real,        // float32(scale sum + bias)
 };
 inline constexpr const char* kRules[] = {"ranks", "shift_up", "shift_down", "round_even", "round_up", "round_down", "real"};
 
-// Arrays by channel are padded to whole groups. Rules that shift or round clip to [low, high] and take `base` off.
+// Arrays by channel are padded to whole groups. Rules that shift or round give whole levels: they clip to [low, high], and
+// take `base` off, the lowest level, for bytes.
 struct Ending {
   Rule rule;
   Form form;
@@ -37,7 +38,7 @@ struct Ending {
   std::int32_t low, high, base;
   const double* scale;  // [groups * 16]
   const double* bias;   // [groups * 16], or null: nothing is added
-  double step, zero;
+  double step;
 };
 
 }  // namespace lowbit

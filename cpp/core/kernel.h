@@ -220,12 +220,12 @@ struct AffineEncoder {
   double scale, zero, top;
 };
 
-// clip(round(x / step) + zero, low, high) - base as bytes or words; NaN gives `low`. See Rule.
+// clip(round(x / step), low, high) - base as bytes or words; NaN gives `low`. See Rule.
 struct Rounder {
   std::size_t features;
   Rule rule;
   Form form;
-  double step, zero;
+  double step;
   std::int32_t low, high, base;
   bool exact;  // the step is a power of two whose inverse is a float32, and rounding half to even is not asked for
 };

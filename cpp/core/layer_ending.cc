@@ -63,7 +63,7 @@ void EndingSpec::check_range(const char* where, unsigned bits) const {
 
 LayerEnding::LayerEnding(const char* where, std::size_t channels, const EndingSpec& spec, bool wide) {
   ending_.rule = spec.rule, ending_.form = spec.form, ending_.channels = channels;
-  ending_.shift = spec.shift, ending_.step = spec.step, ending_.zero = spec.zero;
+  ending_.shift = spec.shift, ending_.step = spec.step;
   ending_.low = spec.low, ending_.high = spec.high, ending_.base = spec.base;
   require((spec.rule == Rule::real) == (spec.form == Form::reals), where, "reals from the rule for them alone", "others");
   require(spec.form != Form::planes || spec.rule == Rule::ranks, where, "planes of ranks", "others");
@@ -115,7 +115,7 @@ void LayerEnding::set_scales(const char* where, const EndingSpec& spec) {
   require(spec.scale.size() == ending_.channels, where, size_text(ending_.channels) + " scales", size_text(spec.scale.size()));
   require(spec.bias.empty() || spec.bias.size() == ending_.channels, where, size_text(ending_.channels) + " biases, or none",
           size_text(spec.bias.size()));
-  require(spec.step > 0 && std::isfinite(spec.step) && std::isfinite(spec.zero), where, "a positive step", "others");
+  require(spec.step > 0 && std::isfinite(spec.step), where, "a positive step", "others");
   scale_ = padded(spec.scale);
   // Sums are never -0, so that to add +0 is to add nothing.
   if (!std::all_of(spec.bias.begin(), spec.bias.end(), is_plus_zero)) bias_ = padded(spec.bias);

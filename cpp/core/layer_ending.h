@@ -17,7 +17,7 @@ struct EndingSpec {
   std::span<const std::uint16_t> table{};    // ranks: [steps + 1]
   std::int32_t shift = 0;                    // those that shift
   std::span<const double> scale{}, bias{};   // those that round, and real: [channels]; bias also [regions * channels], or empty
-  double step = 1, zero = 0;                 // those that round
+  double step = 1;                           // those that round
   std::int32_t low = 0, high = 0, base = 0;  // those that shift or round
 
   // The least and the largest integer that it leaves.

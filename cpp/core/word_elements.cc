@@ -38,12 +38,12 @@ class RoundStep final : public Step {
       : kernel_(kernels.round_words), x_(x) {
     require_real(where, input);
     const bool rounds = spec.rule == Rule::round_even || spec.rule == Rule::round_up || spec.rule == Rule::round_down;
-    require(rounds && spec.step > 0 && std::isfinite(spec.step) && std::isfinite(spec.zero), where, "a positive step", "others");
+    require(rounds && spec.step > 0 && std::isfinite(spec.step), where, "a positive step", "others");
     const bool whole = output.dense() && input.dense();
     int exponent = 0;
     const bool power = std::frexp(spec.step, &exponent) == 0.5 && exponent > -100 && exponent < 100;
-    const bool exact = power && spec.zero == 0 && spec.rule != Rule::round_even;
-    rounder_ = {whole ? output.features : output.channels(), spec.rule, spec.form, spec.step, spec.zero, spec.low, spec.high, spec.base, exact};
+    const bool exact = power && spec.rule != Rule::round_even;
+    rounder_ = {whole ? output.features : output.channels(), spec.rule, spec.form, spec.step, spec.low, spec.high, spec.base, exact};
     name = where;
     kernel = kernel_.level;
     cost = static_cast<double>(input.features) / 2;

@@ -14,7 +14,7 @@ namespace lowbit {
 struct RounderSpec {
   Rule rule;
   Form form;
-  double step, zero;
+  double step;
   std::int32_t low, high, base;
 };
 

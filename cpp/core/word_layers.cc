@@ -61,16 +61,26 @@ struct Constants {
   }
 };
 
-void check_weights(const char* where, const Value& input, const WordWeights& w, const EpilogueSpec& epilogue) {
+void check_weights(const char* where, const Value& input, const WordWeights& w) {
   require(input.kind == Kind::words, where, "words", "another kind of value");
   require(w.weights.rows >= 1 && w.constant.size() == w.weights.rows, where, size_text(w.weights.rows) + " constants",
           size_text(w.constant.size()));
-  require(epilogue.output == Output::other, where, "an ending of any rule", "one of bytes and planes");
 }
 
-const WordWeights& checked(const char* where, const Value& input, const WordWeights& w, const EpilogueSpec& epilogue) {
-  check_weights(where, input, w, epilogue);
+const WordWeights& checked(const char* where, const Value& input, const WordWeights& w) {
+  check_weights(where, input, w);
   return w;
+}
+
+// Sums of any width end by a rule; reals have one as well.
+EpilogueSpec by_rule(const char* where, const EpilogueSpec& epilogue) {
+  EpilogueSpec spec = epilogue;
+  if (spec.output == Output::real) {
+    spec.output = Output::other, spec.other.rule = Rule::real, spec.other.form = Form::reals;
+    spec.other.scale = spec.scale, spec.other.bias = spec.bias;
+  }
+  require(spec.output == Output::other, where, "an ending of any rule", "one of bytes and planes");
+  return spec;
 }
 
 class WordStep final : public Step {
@@ -78,8 +88,8 @@ class WordStep final : public Step {
   WordStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output, std::size_t rows,
            const WordWeights& w, const EpilogueSpec& epilogue)
       : kernel_(kernels.word_fully_connected), x_(x), rows_(rows), channels_(w.weights.rows),
-        reach_(where, input, checked(where, input, w, epilogue)), constants_(w.constant, reach_),
-        finish_(where, channels_, epilogue, reach_.wide) {
+        reach_(where, input, checked(where, input, w)), constants_(w.constant, reach_),
+        finish_(where, channels_, by_rule(where, epilogue), reach_.wide) {
     const std::size_t features = w.weights.columns;
     require(rows >= 1 && rows * features == input.features && input.dense(), where,
             "weights of " + size_text(input.features) + " inputs in rows", size_text(features));
@@ -92,7 +102,6 @@ class WordStep final : public Step {
     layer_.epilogue = finish_.view();
     name = where;
     kernel = kernel_.level;
-    unit = "words";
     work = static_cast<double>(features * rows * channels_);
     cost = work / (reach_.wide ? 10 : 60);
   }
@@ -144,8 +153,8 @@ class WordConvolutionStep final : public Step {
                       const WindowSpec& window, const WordWeights& w, const EpilogueSpec& epilogue)
       : kernel_(kernels.word_convolution), x_(x), channels_(output.channels()),
         depth_(input.channels() / std::max<std::size_t>(window.group, 1)), plan_(where, input, window),
-        reach_(where, input, checked(where, input, w, epilogue)), constants_(w.constant, reach_),
-        endings_(endings_of(where, channels_, plan_.region_count(), epilogue, false, reach_.wide)) {
+        reach_(where, input, checked(where, input, w)), constants_(w.constant, reach_),
+        endings_(endings_of(where, channels_, plan_.region_count(), by_rule(where, epilogue), false, reach_.wide)) {
     check_shape(where, input, output, window, plan_, w.weights.columns);
     require(w.weights.rows == channels_, where, size_text(channels_) + " channels", size_text(w.weights.rows));
     const std::size_t units = set_shift(input, window.group);
@@ -158,7 +167,6 @@ class WordConvolutionStep final : public Step {
     window_ = {regions_.data(), regions_.size(), output.pixels(), shift_.empty() ? nullptr : shift_.data(), nullptr, 0};
     name = where;
     kernel = kernel_.level;
-    unit = "words";
     work = static_cast<double>(plan_.all_taps() * depth_ * channels_);
     cost = static_cast<double>(output.pixels() * layer_.pairs * 2 * channels_) / (reach_.wide ? 20 : 100);
   }

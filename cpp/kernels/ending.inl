@@ -100,7 +100,7 @@ inline void round_lanes(const Ending& e, const Sum* sum, std::size_t group, std:
     for (std::size_t n = 0; n < kGroup; ++n) real[n] = __builtin_floor(real[n] + half);
   }
   for (std::size_t n = 0; n < kGroup; ++n) {
-    value[n] = static_cast<std::int32_t>(clipped<double>(real[n] + e.zero, e.low, e.high)) - e.base;
+    value[n] = static_cast<std::int32_t>(clipped<double>(real[n], e.low, e.high)) - e.base;
   }
 }
 

@@ -28,7 +28,7 @@ bool round_doubles(const Rounder& rounder, const float* x, std::size_t count, Co
   for (std::size_t n = 0; n < count; ++n) {
     const double scaled = static_cast<double>(x[n]) / rounder.step;
     nan |= x[n] != x[n];
-    const double rounded = (even ? __builtin_rint(scaled) : __builtin_floor(scaled + half)) + rounder.zero;
+    const double rounded = even ? __builtin_rint(scaled) : __builtin_floor(scaled + half);
     const double above = rounded > rounder.low ? rounded : rounder.low;
     y[n] = static_cast<Code>(static_cast<std::int32_t>(above > rounder.high ? rounder.high : above) - rounder.base);
   }

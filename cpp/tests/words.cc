@@ -47,7 +47,7 @@ struct AnyEnding {
       }
       if (bias.size() != channels) bias.clear();
       other.scale = scale, other.bias = bias;
-      other.step = std::max(1.0, static_cast<double>(largest) / 1000) * (draw(random, 0, 1) ? 0.25 : 0.3), other.zero = draw(random, -99, 99);
+      other.step = std::max(1.0, static_cast<double>(largest) / 1000) * (draw(random, 0, 1) ? 0.25 : 0.3);
     }
   }
 
@@ -100,7 +100,7 @@ struct AnyEnding {
     double real = scale[channel] * static_cast<double>(acc);
     if (!bias.empty()) real += bias[channel];
     if (other.rule == Rule::real) return static_cast<float>(real);
-    return std::clamp<double>(rounded(other.rule, real / other.step) + other.zero, other.low, other.high) - other.base;
+    return std::clamp<double>(rounded(other.rule, real / other.step), other.low, other.high) - other.base;
   }
 
   double found(const Value& value, std::byte* y, std::size_t row, std::size_t n) const {
@@ -261,9 +261,9 @@ void test_round_words(const std::string& level) {
   for (int repeat = 0; repeat < 100; ++repeat) {
     const std::size_t features = pick(random, kFeatures), rows = pick(random, kRowCounts);
     const Form form = draw(random, 0, 1) ? Form::words : Form::bytes;
-    RounderSpec spec{static_cast<Rule>(draw(random, 3, 5)), form, draw(random, 0, 1) ? std::ldexp(1.0, -draw(random, 0, 15)) : 0.1, 0, 0, 255, 0};
-    if (draw(random, 0, 1)) spec.zero = draw(random, 0, 255);
-    if (form == Form::words) spec.low = draw(random, kLeast, 0), spec.high = draw(random, 0, kMost);
+    RounderSpec spec{static_cast<Rule>(draw(random, 3, 5)), form, draw(random, 0, 1) ? std::ldexp(1.0, -draw(random, 0, 15)) : 0.1, 0, 255, 0};
+    if (draw(random, 0, 1)) spec.low = spec.base = -draw(random, 0, 255), spec.high += spec.base;
+    if (form == Form::words) spec.low = draw(random, kLeast, 0), spec.high = draw(random, 0, kMost), spec.base = 0;
     const bool map = draw(random, 0, 1) && features <= 130;
     const Value in = map ? map_value(Kind::real, 0, features, 2, 3) : real_value(features);
     const Kind kind = form == Form::words ? Kind::words : Kind::bytes;
@@ -276,7 +276,7 @@ void test_round_words(const std::string& level) {
     run_step(*step, in, out, rows, x.data(), y.data());
     compare(out, rows, describe(level, features, 0, rows, "round rule=" + std::to_string(static_cast<int>(spec.rule))), [&](std::size_t row, std::size_t n) {
       const double value = values[row * in.features + n];
-      const double whole = rounded(spec.rule, value / spec.step) + spec.zero;
+      const double whole = rounded(spec.rule, value / spec.step);
       const double clipped = std::isnan(whole) ? spec.low : std::clamp<double>(whole, spec.low, spec.high);
       return static_cast<std::int32_t>(load_code(out, y.data(), row, n)) == static_cast<std::int32_t>(clipped) - spec.base;
     });
