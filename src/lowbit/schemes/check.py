@@ -20,7 +20,7 @@ def check_scheme(encoding: Encoding) -> None:
        encoding says that it truncates.
     4. The integer form gives the levels: ``scale * integer + offset``; ``whole_levels``, where the offset is
        a whole number of scales, and ``as_basis``, where there is one, give them as float32 does.
-    5. What is ``linear`` has evenly spaced levels in the order of codes; what ``rounds`` is linear.
+    5. What is ``linear`` has evenly spaced levels in the order of codes; what ``rounds`` is linear, and says how.
     6. ``scaled``, ``opposite``, ``silent`` and ``joined`` give the levels that they say.
     7. Codes of so many bits fit the storage.
     8. ``from_fields(fields())`` and ``from_dict(to_dict())``, through JSON, are equal.
@@ -66,7 +66,7 @@ def _check_encode(encoding: Encoding) -> None:
     chosen = np.take_along_axis(levels, codes.astype(np.intp), axis=1)
     _require(bool((np.diff(chosen, axis=1) >= 0).all()), encoding, "encoding is monotone")
     excess = np.abs(chosen - probes) - _distances(levels, probes.astype(np.float64))
-    if getattr(encoding, "rounds_to_nearest", True):
+    if encoding.rounding != "floor":
         _require(bool((excess <= 1e-6 * np.abs(levels).max()).all()), encoding, "encoding is nearest")
     own = encoding.decode(codes.reshape(values.shape)).reshape(probes.shape)
     _require(np.array_equal(own, chosen.astype(np.float32)), encoding, "decode gives the level")
@@ -97,6 +97,7 @@ def _check_integers(encoding: Encoding) -> None:
     even = bool((steps == steps[:, :1]).all() and (steps > 0).all())
     _require(even or not encoding.linear, encoding, "what is linear has evenly spaced levels")
     _require(encoding.linear or not encoding.rounds, encoding, "what rounds is linear")
+    _require(encoding.rounds == bool(encoding.rounding), encoding, "what rounds says how")
     try:
         whole = scale * encoding.whole_levels()
     except SchemeError:

@@ -80,6 +80,10 @@ class Encoding(Protocol):
         What rounds needs no thresholds of its own: a layer may end in it.
         """
 
+    @property
+    def rounding(self) -> str:
+        """How it rounds: ``even`` (half to even), ``nearest`` (half up) or ``floor``; "" where it does not."""
+
     def levels(self) -> Floats:
         """Return the level of every code, float64 ``[channels, 2**bits]``."""
 
@@ -217,6 +221,11 @@ class EncodingBase:
     def rounds(self) -> bool:
         """Whether encoding is rounding: no, thresholds are counted."""
         return False
+
+    @property
+    def rounding(self) -> str:
+        """How it rounds: not at all."""
+        return ""
 
     def levels(self: Encoding) -> Floats:
         """Return the level of every code, float64 ``[channels, 2**bits]``."""

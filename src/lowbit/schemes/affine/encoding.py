@@ -51,6 +51,7 @@ class Affine(EncodingBase):
     storage: ClassVar[Storage] = "bytes"
     linear: ClassVar[bool] = True
     rounds: ClassVar[bool] = True
+    rounding: ClassVar[str] = "even"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", np.atleast_1d(np.asarray(self.scale, np.float32)))
