@@ -98,11 +98,16 @@ def timed(call: Callable[[], object], repeats: int) -> float:
 
 def equal_pictures(fixed: Graph, folder: Path) -> dict[str, int]:
     """Return how many test pictures have the reference's scores, by kernel level."""
-    samples = load("mnist", "test", folder=folder).fit_to(tuple(fixed.value(fixed.inputs[0]).shape[1:])).samples
+    samples = (
+        load("mnist", "test", folder=folder).fit_to(tuple(fixed.value(fixed.inputs[0]).shape[1:])).samples
+    )
     parts = [samples[start : start + 1000] for start in range(0, len(samples), 1000)]
     wanted = np.concatenate([evaluate(fixed, {fixed.inputs[0]: part})[fixed.outputs[0]] for part in parts])
     found = {level: Program(fixed, kernels=level).run(samples) for level in kernel_levels()}
-    return {"pictures": len(samples), **{level: int((y == wanted).all(axis=1).sum()) for level, y in found.items()}}
+    return {
+        "pictures": len(samples),
+        **{level: int((y == wanted).all(axis=1).sum()) for level, y in found.items()},
+    }
 
 
 if __name__ == "__main__":

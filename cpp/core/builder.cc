@@ -95,12 +95,7 @@ EpilogueSpec spec_of(const steps::ShiftedEnding& s) {
 }
 EpilogueSpec spec_of(const steps::RoundedEnding& s) {
   EndingSpec end = clipped(s.rule, s.form, s.low, s.high, s.base);
-  end.scale = s.scale, end.bias = s.bias, end.step = s.step, end.zero = s.zero;
-  return other(end);
-}
-EpilogueSpec spec_of(const steps::WideEnding& s) {
-  EndingSpec end;
-  end.scale = s.scale, end.bias = s.bias;
+  end.scale = s.scale, end.bias = s.bias, end.step = s.step;
   return other(end);
 }
 EpilogueSpec spec_of(const steps::Ending& end) {
@@ -149,7 +144,10 @@ struct Builder::Adder {
   }
 
   std::size_t operator()(const steps::FloatFullyConnected& s) const {
-    return put(real_value(s.weights.rows), float_fully_connected(kernels(), one(), input(), s.weights, s.bias));
+    const std::size_t channels = s.weights.rows;
+    require(channels >= 1 && s.rows >= 1 && s.rows <= kMaxFeatures / channels, "float_fully_connected", "up to 2^24 outputs",
+            "more");
+    return put(real_value(s.rows * channels), float_fully_connected(kernels(), one(), input(), s.weights, s.bias, s.rows));
   }
 
   std::size_t operator()(const steps::WeightOnlyFullyConnected& s) const {
@@ -266,7 +264,7 @@ struct Builder::Adder {
     const EndingSpec ending = clipped(s.rule, s.form, s.low, s.high, s.base);
     ending.check_range("round", 0);
     const Value result = like(kind_of(s.form), range_of(ending));
-    return put(result, round_floats(kernels(), one(), input(), result, {s.rule, s.form, s.step, s.zero, s.low, s.high, s.base}));
+    return put(result, round_floats(kernels(), one(), input(), result, {s.rule, s.form, s.step, s.low, s.high, s.base}));
   }
 
   std::size_t operator()(const steps::Rank& s) const {

@@ -205,11 +205,11 @@ class ByteStep final : public Step {
 class FloatStep final : public Step {
  public:
   FloatStep(const KernelSet& kernels, std::size_t x, const Value& input, Matrix<float> weights,
-            std::span<const float> bias)
-      : kernel_(kernels.float_fully_connected), x_(x), bias_(padded(bias)) {
+            std::span<const float> bias, std::size_t rows)
+      : kernel_(kernels.float_fully_connected), x_(x), rows_(rows), bias_(padded(bias)) {
     require(input.kind == Kind::real, where, "floats", "another kind of value");
-    require(weights.rows >= 1 && weights.columns == input.features, where,
-            "weights of " + size_text(input.features) + " inputs", size_text(weights.columns));
+    require(weights.rows >= 1 && weights.columns * rows == input.features, where,
+            "weights of " + size_text(input.features) + " inputs", size_text(weights.columns * rows));
     require(bias.size() == weights.rows, where, size_text(weights.rows) + " biases", size_text(bias.size()));
     packed_.resize(groups_of(weights.rows) * weights.columns * kGroup);
     for (std::size_t o = 0; o < weights.rows; ++o) {
@@ -221,12 +221,13 @@ class FloatStep final : public Step {
     name = where;
     kernel = kernel_.level;
     unit = "float";
-    work = static_cast<double>(weights.rows * weights.columns);
-    cost = static_cast<double>(weights.rows * weights.columns) / 20;
+    work = static_cast<double>(weights.rows * weights.columns * rows);
+    cost = work / 20;
   }
 
   void run(const Block& block) const override {
-    const Rows rows = rows_of(block, x_, result);
+    Rows rows = rows_of(block, x_, result);
+    rows.count *= rows_, rows.x_row /= rows_, rows.y_row /= rows_;
     share_groups(block, groups_of(layer_.channels), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
   }
 
@@ -234,7 +235,7 @@ class FloatStep final : public Step {
   static constexpr const char* where = "float_fully_connected";
 
   Kernel<float_fully_connected_kernel> kernel_;
-  std::size_t x_;
+  std::size_t x_, rows_;
   Aligned<float> packed_, bias_;
   FloatLayer layer_{};
 };
@@ -313,8 +314,8 @@ std::unique_ptr<Step> byte_fully_connected(const KernelSet& kernels, std::size_t
 }
 
 std::unique_ptr<Step> float_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
-                                            Matrix<float> weights, std::span<const float> bias) {
-  return std::make_unique<FloatStep>(kernels, x, input, weights, bias);
+                                            Matrix<float> weights, std::span<const float> bias, std::size_t rows) {
+  return std::make_unique<FloatStep>(kernels, x, input, weights, bias, rows);
 }
 
 }  // namespace lowbit

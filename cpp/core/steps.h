@@ -64,23 +64,17 @@ struct ShiftedEnding {
   LOWBIT_FIELDS(ShiftedEnding, form, rule, shift, low, high, base)
 };
 
-// clip(round((scale * acc + bias) / step) + zero, low, high) - base, in float64
+// clip(round((scale * acc + bias) / step), low, high) - base, in float64
 struct RoundedEnding {
   Form form;
   Rule rule;
   std::span<const double> scale, bias;
-  double step, zero;
+  double step;
   std::int32_t low, high, base;
-  LOWBIT_FIELDS(RoundedEnding, form, rule, scale, bias, step, zero, low, high, base)
+  LOWBIT_FIELDS(RoundedEnding, form, rule, scale, bias, step, low, high, base)
 };
 
-// float32(scale * acc + bias), from sums of any width
-struct WideEnding {
-  std::span<const double> scale, bias;
-  LOWBIT_FIELDS(WideEnding, scale, bias)
-};
-
-using Ending = std::variant<PlaneEnding, ByteEnding, AffineEnding, RealEnding, RankEnding, ShiftedEnding, RoundedEnding, WideEnding>;
+using Ending = std::variant<PlaneEnding, ByteEnding, AffineEnding, RealEnding, RankEnding, ShiftedEnding, RoundedEnding>;
 
 struct EncodePlanes {
   std::span<const float> thresholds;
@@ -114,7 +108,8 @@ struct ByteFullyConnected {
 struct FloatFullyConnected {
   Matrix<float> weights;
   std::span<const float> bias;
-  LOWBIT_FIELDS(FloatFullyConnected, weights, bias)
+  std::size_t rows;
+  LOWBIT_FIELDS(FloatFullyConnected, weights, bias, rows)
 };
 
 struct WeightOnlyFullyConnected {
@@ -241,9 +236,9 @@ struct WordConvolution {
 struct Round {
   Form form;
   Rule rule;
-  double step, zero;
+  double step;
   std::int32_t low, high, base;
-  LOWBIT_FIELDS(Round, form, rule, step, zero, low, high, base)
+  LOWBIT_FIELDS(Round, form, rule, step, low, high, base)
 };
 
 struct Rank {

@@ -4,18 +4,21 @@
 namespace lowbit::LOWBIT_NAMESPACE {
 namespace {
 
-// Powers of two as steps: x / step is exact in float32, and so is what floor leaves, so that half up is decided exactly.
+// Powers of two as steps: x / step is exact in float32, and so is what its floor leaves, so that half up is decided exactly.
+// The floor is that of an integer, as there is an instruction for that everywhere; a NaN becomes the lowest level.
 template <class Code>
 bool round_exactly(const Rounder& rounder, const float* x, std::size_t count, Code* y) {
-  const float rate = static_cast<float>(1 / rounder.step), low = static_cast<float>(rounder.low), high = static_cast<float>(rounder.high);
+  const float rate = static_cast<float>(1 / rounder.step);
+  const float low = static_cast<float>(rounder.low), high = static_cast<float>(rounder.high);
   const float half = rounder.rule == Rule::round_up ? 0.5f : 2.0f;
   int nan = 0;
   for (std::size_t n = 0; n < count; ++n) {
-    const float scaled = x[n] * rate, floor = __builtin_floorf(scaled);
-    nan |= x[n] != x[n];
-    const float rounded = floor + (scaled - floor >= half ? 1.0f : 0.0f);
-    const float above = rounded > low ? rounded : low;  // NaN becomes the lowest level
-    y[n] = static_cast<Code>(static_cast<std::int32_t>(above > high ? high : above) - rounder.base);
+    const float scaled = x[n] * rate, above = scaled > low ? scaled : low, kept = above < high ? above : high;
+    const auto whole = static_cast<std::int32_t>(kept);
+    const std::int32_t floor = whole - (static_cast<float>(whole) > kept ? 1 : 0);
+    const std::int32_t rounded = floor + (kept - static_cast<float>(floor) >= half ? 1 : 0);
+    nan |= x[n] != x[n] ? 1 : 0;
+    y[n] = static_cast<Code>(rounded - rounder.base);
   }
   return nan != 0;
 }

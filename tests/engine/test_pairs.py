@@ -68,7 +68,9 @@ def full_width(rows: int, shift: int) -> Graph:
         codes = random.choice([0, 1, 65535], (9, n)).astype(np.uint16)
         graph.add(Value(f"{output}/w", "code16", codes.shape, codes, FULL))
         graph.add_constant(f"{output}/b", random.normal(size=9))
-        graph.nodes.append(Node("Linear", (source, f"{output}/w", f"{output}/b"), (output,), {}, output, "lowbit"))
+        graph.nodes.append(
+            Node("Linear", (source, f"{output}/w", f"{output}/b"), (output,), {}, output, "lowbit")
+        )
     infer(graph)
     verify(graph)
     return graph

@@ -211,7 +211,7 @@ class Program:
             if result.value not in self._graph.values:
                 continue
             table = self._codes.get(result.value)
-            codes = array if table is None else table[array]
+            codes = array if table is None else table.of(array)
             arrays[result.value] = codes.reshape(len(x), *result.shape)
         return arrays
 

@@ -1,136 +1,139 @@
-"""Constants of low-bit layers for the engine: the popcount path and the int8 path.
+"""Steps of low-bit layers for the engine: by counting bits, by bytes, or by 16-bit words.
 
-Both compute the accumulator of `lowbit.ir.deployed`. The int8 path sums bytes ``u = X - X_min`` with
-weights in int8, so what is left goes into a constant per output:
+All compute the accumulator of `lowbit.ir.deployed`, and the form in which the input lies says which (see
+`lowbit.program.layout`). Words are whole levels, so there is nothing else to say. Bytes are
+``u = X - X_min``, with weights in int8, so what is left goes into a constant per output:
 
     sum_n X_n (W_on + P_o) = sum_n u_n W_on + P_o sum_n u_n + X_min (sum_n W_on + n P_o)
 
 with ``P_o`` kept apart (``row_factor``) only where ``W_on + P_o`` does not fit int8.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node
-from lowbit.ir.deployed import DeployedLayer, basis_of, deployed_layer, require_int32
+from lowbit.ir.deployed import DeployedLayer, basis_of, deployed_layer
 from lowbit.ir.deployed_convolution import deployed_convolution
-from lowbit.ir.layers import rounds
 from lowbit.ir.weight_only import weight_levels
 from lowbit.ir.window import Window
-from lowbit.program.representation import byte_of_code, level_step, lowest_level
+from lowbit.program.endings import LayerSums, ending_of
+from lowbit.program.layout import Layout, in_units, require_words
+from lowbit.program.representation import level_step, lowest_level
 from lowbit.program.steps import (
-    AffineEnding,
     ByteConvolution,
-    ByteEnding,
     ByteFullyConnected,
     ByteWeights,
-    Ending,
     FloatConvolution,
     FloatFullyConnected,
     PlaneConvolution,
-    PlaneEnding,
     PlaneFullyConnected,
     PlaneWeights,
-    RealEnding,
     WeightOnlyFullyConnected,
+    WordConvolution,
+    WordFullyConnected,
+    WordWeights,
 )
 from lowbit.program.windows import by_region, tap_sums_by_region
-from lowbit.schemes import Affine, Encoding, LearnedBasis
+from lowbit.schemes import Encoding
 
 Integers = npt.NDArray[np.int64]
-Rows = PlaneFullyConnected | ByteFullyConnected | FloatFullyConnected | WeightOnlyFullyConnected
+Rows = (
+    PlaneFullyConnected
+    | ByteFullyConnected
+    | WordFullyConnected
+    | FloatFullyConnected
+    | WeightOnlyFullyConnected
+)
+Maps = PlaneConvolution | ByteConvolution | WordConvolution
 
 _FEW = "few planes"
-_MANY = "many planes, or an input shared with such a layer"
+_BYTES = "levels fit bytes"
+_WORDS = "levels, weights or rows that bytes do not hold"
+_LOOKED_UP = "float input"
+_DECODED = "float input: weights are decoded at load"
 
 
-def lq_layer(graph: Graph, node: Node, planes: frozenset[str]) -> tuple[Rows, str]:
-    """Return the step and the reason, for a ``Linear`` on codes.
-
-    Args:
-        graph, node: the layer.
-        planes: names of the values that lie in planes.
-    """
-    source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
-    assert source.encoding is not None
-    layer = deployed_layer(source.encoding, weights, graph.value(node.inputs[2]))
-    _require_narrow(layer)
-    if source.name in planes:
-        ending = _ending(graph, node, planes, layer.scale, layer.bias, layer.integer_thresholds)
+def linear(graph: Graph, node: Node, layout: Layout) -> tuple[Rows, str]:
+    """Return the step and the reason, for a ``Linear`` on codes."""
+    source = graph.value(node.inputs[0])
+    assert source.encoding is not None  # verified
+    layer = deployed_layer(source.encoding, graph.value(node.inputs[1]), graph.value(node.inputs[2]))
+    form = layout.form(source.name)
+    if form == "words":
+        ending = ending_of(graph, node, layout, _sums(layer, words=True))
+        return WordFullyConnected(_rows(source.shape), _word_weights(layer), ending), _WORDS
+    if form == "planes":
+        ending = ending_of(graph, node, layout, _sums(layer))
         return PlaneFullyConnected(_plane_weights(source.encoding, layer), ending), _FEW
-    integers, unit = _in_units(layer, source.encoding)
-    ending = _ending(
-        graph, node, planes, unit * layer.scale, layer.bias, lambda u: layer.integer_thresholds(u) // unit
-    )
-    rows = _byte_weights(source.encoding, integers)
-    rows = replace(rows, constant=_int32(rows.constant + layer.addend))
-    return ByteFullyConnected(rows, ending), _why(graph, node)
+    rows, unit = in_units(layer, source.encoding)
+    weights = _byte_weights(source.encoding, rows)
+    weights = replace(weights, constant=_int32(weights.constant + layer.addend))
+    return ByteFullyConnected(weights, ending_of(graph, node, layout, _sums(layer, unit))), _BYTES
 
 
-def lq_convolution(
-    graph: Graph, node: Node, window: Window, planes: frozenset[str]
-) -> tuple[PlaneConvolution | ByteConvolution, str]:
+def convolution(graph: Graph, node: Node, window: Window, layout: Layout) -> tuple[Maps, str]:
     """Return the step and the reason, for a ``Convolution`` of codes."""
-    source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
-    assert source.encoding is not None
-    constants = deployed_convolution(source.encoding, weights, graph.value(node.inputs[2]), window)
-    layer, unit = constants.layer, 1
-    _require_narrow(layer)
-    rows = np.zeros((0, 0), np.int64)  # planes stay packed
-    if source.name not in planes:
-        rows, unit = _in_units(layer, source.encoding)
-
-    def thresholds(given: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return by_region(constants.integer_thresholds(given) // unit, window)
-
-    bias = by_region(constants.bias, window)
-    ending = _ending(graph, node, planes, unit * layer.scale, bias, thresholds)
-    if source.name in planes:
-        return PlaneConvolution(*window, group_of(node), _plane_weights(source.encoding, layer), ending), _FEW
-    packed = _byte_weights(source.encoding, rows)
-    sums = tap_sums_by_region(rows.reshape(constants.weights.shape).sum(axis=3), window)
-    sums = lowest_level(source.encoding) * sums.reshape(-1, len(rows)) + layer.addend
-    packed = replace(packed, constant=_int32(sums.reshape(-1)))
-    return ByteConvolution(*window, group_of(node), packed, ending), _why(graph, node)
-
-
-def _why(graph: Graph, node: Node) -> str:
-    return "8-bit codes" if rounds(graph, node) else _MANY
-
-
-def _require_narrow(layer: DeployedLayer) -> None:
-    """Refuse sums that leave int32."""
-    if layer.is_wide:
-        require_int32(layer.accumulator_bound(), layer.packed.name)
+    source = graph.value(node.inputs[0])
+    assert source.encoding is not None  # verified
+    constants = deployed_convolution(
+        source.encoding, graph.value(node.inputs[1]), graph.value(node.inputs[2]), window
+    )
+    layer, form, unit = constants.layer, layout.form(source.name), 1
+    rows = np.zeros((0, 0), np.int64)
+    if form == "bytes":
+        rows, unit = in_units(layer, source.encoding)
+    sums = LayerSums(
+        unit * layer.scale,
+        by_region(constants.bias, window),
+        lambda given: by_region(constants.integer_thresholds(given) // unit, window),
+        form == "words",
+    )
+    place, ending = (*window, group_of(node)), ending_of(graph, node, layout, sums)
+    if form == "words":
+        return WordConvolution(*place, _word_weights(layer), ending), _WORDS
+    if form == "planes":
+        return PlaneConvolution(*place, _plane_weights(source.encoding, layer), ending), _FEW
+    taps = tap_sums_by_region(rows.reshape(constants.weights.shape).sum(axis=3), window)
+    constant = lowest_level(source.encoding) * taps.reshape(-1, len(rows)) + layer.addend
+    weights = replace(_byte_weights(source.encoding, rows), constant=_int32(constant.reshape(-1)))
+    return ByteConvolution(*place, weights, ending), _BYTES
 
 
 def is_weight_only(graph: Graph, node: Node) -> bool:
-    """Return whether a layer with planes reads floats."""
+    """Return whether a low-bit layer reads floats."""
     return graph.value(node.inputs[0]).encoding is None
 
 
-def weight_only_layer(graph: Graph, node: Node) -> WeightOnlyFullyConnected | FloatFullyConnected:
-    """Return the step of a ``Linear`` on floats; see `lowbit.ir.weight_only`."""
-    weights = graph.value(node.inputs[1])
+def weight_only_layer(graph: Graph, node: Node) -> tuple[Rows, str]:
+    """Return the step and the reason, for a ``Linear`` on floats; see `lowbit.ir.weight_only`.
+
+    Planes are looked up; what has others, or reads rows of a sample, is decoded.
+    """
+    source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
     bias = np.asarray(graph.constant(node.inputs[2]), np.float32)
-    if weights.dtype != "planes":
-        return FloatFullyConnected(weight_levels(weights).astype(np.float32), bias)
+    if weights.dtype != "planes" or len(source.shape) != 2:
+        decoded = weight_levels(weights).astype(np.float32)
+        return FloatFullyConnected(decoded, bias, _rows(source.shape)), _DECODED
     basis = basis_of(weights)
-    offsets = basis.offset if basis.offset.any() else basis.offset[:0]
-    return WeightOnlyFullyConnected(np.asarray(weights.data, np.uint32), basis.basis, offsets, bias)
-
-
-def weight_only_convolution(graph: Graph, node: Node, window: Window) -> FloatConvolution:
-    """Return the step of a ``Convolution`` of floats, its weights decoded."""
-    rows = weight_levels(graph.value(node.inputs[1])).astype(np.float32)
-    return FloatConvolution(
-        *window, group_of(node), rows, np.asarray(graph.constant(node.inputs[2]), np.float32)
+    factors, offsets = (
+        np.broadcast_to(array, (len(bias), *array.shape[1:])) for array in (basis.basis, basis.offset)
     )
+    planes = np.asarray(weights.data, np.uint32)
+    return WeightOnlyFullyConnected(
+        planes, factors, offsets if offsets.any() else offsets[:0], bias
+    ), "float input"
+
+
+def weight_only_convolution(graph: Graph, node: Node, window: Window) -> tuple[FloatConvolution, str]:
+    """Return the step and the reason, for a ``Convolution`` of floats."""
+    rows = weight_levels(graph.value(node.inputs[1])).astype(np.float32)
+    bias = np.asarray(graph.constant(node.inputs[2]), np.float32)
+    return FloatConvolution(*window, group_of(node), rows, bias), _DECODED
 
 
 def group_of(node: Node) -> int:
@@ -155,6 +158,8 @@ def columns_by_pixels(step: Rows, lengths: tuple[int, int, int]) -> Rows:
         return replace(step, weights=step.weights[:, order])
     if isinstance(step, ByteFullyConnected):
         return replace(step, weights=replace(step.weights, weights=step.weights.weights[:, order]))
+    if isinstance(step, WordFullyConnected):
+        return replace(step, weights=replace(step.weights, weights=step.weights.weights[:, order]))
     return replace(step, weights=replace(step.weights, planes=_permuted_bits(step.weights.planes, order)))
 
 
@@ -166,80 +171,33 @@ def _permuted_bits(planes: npt.NDArray[Any], order: npt.NDArray[np.intp]) -> npt
     return np.packbits(padded, axis=-1, bitorder="little").view("<u4").astype(np.uint32, copy=False)
 
 
-def _ending(
-    graph: Graph,
-    node: Node,
-    planes: frozenset[str],
-    scale: npt.NDArray[Any],
-    bias: npt.NDArray[Any],
-    integer_thresholds: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
-) -> Ending:
-    name = node.outputs[0]
-    encoding = graph.value(name).encoding
-    if encoding is None:
-        return RealEnding(scale, bias)
-    if len(node.inputs) < 4:
-        return _rounding(encoding, scale, bias, name)
-    thresholds = integer_thresholds(graph.constant(node.inputs[3]))
-    codes = encoding.code_of_rank()[0]
-    if name in planes:
-        return PlaneEnding(thresholds, codes)
-    return ByteEnding(thresholds, byte_of_code(encoding, name)[codes])
+def _sums(layer: DeployedLayer, unit: int = 1, *, words: bool = False) -> LayerSums:
+    return LayerSums(
+        unit * layer.scale, layer.bias, lambda given: layer.integer_thresholds(given) // unit, words
+    )
 
 
-def _rounding(
-    encoding: Encoding, scale: npt.NDArray[Any], bias: npt.NDArray[Any], where: str
-) -> AffineEnding:
-    if not isinstance(encoding, Affine) or bias.any():
-        raise EngineError(
-            "the engine does not round these sums",
-            where=where,
-            expected="affine codes of sums with the bias inside",
-            found=encoding.scheme,
-        )
-    top = float((1 << encoding.bits) - 1)
-    return AffineEnding(scale, float(encoding.scale[0]), float(encoding.zero_point[0]), top)
+def _plane_weights(source: Encoding, layer: DeployedLayer) -> PlaneWeights:
+    weights, inputs = basis_of(layer.packed), source.as_basis()
+    assert inputs is not None and layer.packed.data is not None
+    outputs = len(layer.packed.data)
+    kept = _any_rows(weights.integer_weight_offset(), outputs)
+    factors = np.broadcast_to(weights.multipliers, (outputs, weights.bits))
+    return PlaneWeights(np.asarray(layer.packed.data, np.uint32), factors, kept, inputs.multipliers[0])
 
 
-def _plane_weights(source: Any, layer: DeployedLayer) -> PlaneWeights:
-    weights = layer.packed.encoding
-    assert isinstance(weights, LearnedBasis) and isinstance(source, LearnedBasis)
-    assert layer.packed.data is not None
-    offsets = weights.integer_weight_offset()
-    kept = offsets if offsets.any() else offsets[:0]
-    planes = np.asarray(layer.packed.data, np.uint32)
-    return PlaneWeights(planes, weights.multipliers, kept, source.multipliers[0])
+def _word_weights(layer: DeployedLayer) -> WordWeights:
+    require_words(layer.weights.astype(np.int64), "levels of weights", layer.packed.name)
+    return WordWeights(layer.weights.astype(np.int16), layer.addend)
 
 
 def _byte_weights(source: Encoding, weights: Integers) -> ByteWeights:
     """Return integer weights ``[o, n]``, which may lie outside int8, for the bytes of an input."""
     stepped = weights * level_step(source)
     row_factor = _row_factor(stepped)
-    small = stepped - row_factor[:, None]
-    if small.size and max(int(small.max()) - 127, -128 - int(small.min())) > 0:
-        raise EngineError(
-            "weights do not fit bytes",
-            expected="a span of at most 255 for integer weights times the step of the input's levels",
-            found=str(int(np.ptp(small))),
-            remedy="Use fewer bits, or evaluate it with the reference.",
-        )
+    small = (stepped - row_factor[:, None]).astype(np.int8)
     factors = _int32(row_factor if row_factor.any() else row_factor[:0])
-    return ByteWeights(small.astype(np.int8), _int32(lowest_level(source) * weights.sum(axis=1)), factors)
-
-
-def _in_units(layer: DeployedLayer, source: Encoding) -> tuple[Integers, int]:
-    """Return weights in units of a power of two that divides them all, and that unit, where bytes need it.
-
-    Sums shrink by the same power, so a scale times the unit and ``floor(T / unit)`` say exactly the same.
-    """
-    weights = layer.weights.astype(np.int64)
-    stepped = weights * level_step(source)
-    fits = int(stepped.min(initial=0)) >= -128 and int(stepped.max(initial=0)) <= 127
-    if fits or layer.addend.any():
-        return weights, 1
-    common = int(np.gcd.reduce(weights.reshape(-1), initial=0))
-    unit = max(common & -common, 1)
-    return weights // unit, unit
+    return ByteWeights(small, _int32(lowest_level(source) * weights.sum(axis=1)), factors)
 
 
 def _row_factor(weights: Integers) -> Integers:
@@ -247,6 +205,16 @@ def _row_factor(weights: Integers) -> Integers:
     over = np.maximum(weights.max(axis=1) - 127, 0)
     under = np.minimum(weights.min(axis=1) + 128, 0)
     return np.asarray(over + under)
+
+
+def _any_rows(offsets: npt.NDArray[Any], outputs: int) -> npt.NDArray[Any]:
+    """Return one offset for each output, or none at all where all are zero."""
+    return np.broadcast_to(offsets, (outputs,)) if offsets.any() else offsets[:0]
+
+
+def _rows(shape: tuple[int | str, ...]) -> int:
+    """Return how many rows one sample of ``[n, ..., features]`` has."""
+    return prod(int(length) for length in shape[1:-1])
 
 
 def _int32(values: Any) -> npt.NDArray[np.int32]:

@@ -10,38 +10,33 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowbit.budget import check_budget
-from lowbit.ir import Graph, Node, Trait, Value, has, operators_with
+from lowbit.ir import Graph, Node, Trait, has, operators_with
 from lowbit.ir.infer import call_of
 from lowbit.ir.passes import is_linear
 from lowbit.ir.window import Window
+from lowbit.program import coded
+from lowbit.program.coded import map_codes
 from lowbit.program.elementwise import ARITHMETIC, lower_arithmetic, lower_clip
 from lowbit.program.layers import (
+    convolution,
     group_of,
     is_weight_only,
-    lq_convolution,
-    lq_layer,
+    linear,
     weight_only_convolution,
     weight_only_layer,
 )
-from lowbit.program.representation import Bytes, byte_of_code
 from lowbit.program.steps import (
     Activate,
     AveragePool,
     Clip,
-    Decode,
-    EncodeAffine,
-    EncodeBytes,
-    EncodePlanes,
     FloatConvolution,
     FloatFullyConnected,
-    LookUp,
     MaxPool,
     ScaleChannels,
     Softmax,
     Step,
 )
 from lowbit.program.windows import table_bytes, window_of
-from lowbit.schemes import Affine
 
 if TYPE_CHECKING:
     from lowbit.program.planner import Planner
@@ -49,44 +44,11 @@ if TYPE_CHECKING:
 Lower = Callable[["Planner", Node], None]
 
 
-def _encode(planner: "Planner", node: Node) -> None:
-    name = node.outputs[0]
-    encoding = planner.encoding(name)
-    given = [planner.graph.constant(name) for name in node.inputs[1:] if name]
-    if isinstance(encoding, Affine) and not given:
-        scale, zero = float(encoding.scale[0]), float(encoding.zero_point[0])
-        planner.add_elementwise(node, EncodeAffine(scale, zero, float((1 << encoding.bits) - 1)))
-        return
-    thresholds = np.asarray(given[0], np.float32) if given else encoding.thresholds()[0]
-    codes = encoding.code_of_rank()[0]
-    if name in planner.planes:
-        if len(planner.graph.value(name).shape) == 4:
-            planner.map(node.inputs[0])  # planes are never rearranged
-        planner.add_elementwise(node, EncodePlanes(thresholds, codes))
-    else:
-        planner.add_elementwise(node, EncodeBytes(thresholds, byte_of_code(encoding, name)[codes]))
-
-
-def _decode(planner: "Planner", node: Node) -> None:
-    encoding = planner.encoding(node.inputs[0])
-    if node.inputs[0] in planner.planes:
-        planner.add_elementwise(node, Decode(encoding.decode(np.arange(1 << encoding.bits))))
-        return
-    byte = byte_of_code(encoding, node.inputs[0])
-    table = np.zeros(256, np.float32)
-    table[byte] = encoding.decode(np.arange(len(byte)))
-    planner.add_elementwise(node, Decode(table))
-
-
 def _check_size(planner: "Planner", node: Node, window: Window | None = None) -> None:
     """Refuse a low-bit layer whose constants would take more than the budget on the way to the engine."""
     weights = [int(extent) for extent in planner.shape(node.inputs[1])]
-    encoding = planner.graph.value(node.outputs[0]).encoding
-    tables = (
-        0
-        if window is None
-        else table_bytes(window, weights[0], 0 if encoding is None else 1 << encoding.bits)
-    )
+    steps = planner.graph.constant(node.inputs[3]).size if len(node.inputs) > 3 and node.inputs[3] else 0
+    tables = 0 if window is None else table_bytes(window, weights[0], steps)
     check_budget(
         _EXPANDED * prod(weights) + tables, f"{planner.graph.name}/{node.name}", "the layer's constants"
     )
@@ -94,11 +56,13 @@ def _check_size(planner: "Planner", node: Node, window: Window | None = None) ->
 
 def _linear(planner: "Planner", node: Node) -> None:
     _check_size(planner, node)
-    if is_weight_only(planner.graph, node):
-        planner.add_layer(node, weight_only_layer(planner.graph, node), "float input")
-        activate_output(planner, node)
-        return
-    planner.add_layer(node, *lq_layer(planner.graph, node, planner.planes))
+    layout = planner.layout
+    step, why = (
+        weight_only_layer(planner.graph, node)
+        if is_weight_only(planner.graph, node)
+        else linear(planner.graph, node, layout)
+    )
+    planner.add_layer(node, step, why)
     activate_output(planner, node)
 
 
@@ -118,23 +82,15 @@ def _gemm(planner: "Planner", node: Node) -> None:
 
 
 def _function(planner: "Planner", node: Node) -> None:
-    source, target = (planner.graph.value(name) for name in (node.inputs[0], node.outputs[0]))
+    source = planner.graph.value(node.inputs[0])
     if source.encoding is None:
         planner.add_elementwise(node, _OPERATORS[node.op])
         return
-    planner.add_elementwise(node, LookUp(_code_table(planner, node, source, target)))
-
-
-def _code_table(planner: "Planner", node: Node, source: Value, target: Value) -> Bytes:
-    """Return the output byte of every input byte, by the reference evaluator itself."""
     from lowbit.ir.reference import evaluate_node
 
-    before, after = planner.encoding(source.name), planner.encoding(target.name)
-    codes = np.arange(1 << before.bits, dtype=np.uint8)
+    codes = np.arange(1 << source.encoding.bits, dtype=source.encoding.code_of_rank().dtype)
     (result,) = evaluate_node(planner.graph, node, {source.name: codes})
-    table = np.zeros(256, np.uint8)
-    table[byte_of_code(before, source.name)] = byte_of_code(after, target.name)[result.astype(np.intp)]
-    return table
+    map_codes(planner, node, result)
 
 
 def _softmax(planner: "Planner", node: Node) -> None:
@@ -165,12 +121,12 @@ def _transpose(planner: "Planner", node: Node) -> None:
 def _low_bit_convolution(planner: "Planner", node: Node) -> None:
     window = _convolution_window(planner, node, planner.graph.value(node.inputs[1]).shape[1:3])
     _check_size(planner, node, window)
-    if is_weight_only(planner.graph, node):
-        step = weight_only_convolution(planner.graph, node, window)
-        planner.add_map(node, step, "float input: weights are decoded at load")
-        activate_output(planner, node)
-        return
-    planner.add_map(node, *lq_convolution(planner.graph, node, window, planner.planes))
+    step, why = (
+        weight_only_convolution(planner.graph, node, window)
+        if is_weight_only(planner.graph, node)
+        else convolution(planner.graph, node, window, planner.layout)
+    )
+    planner.add_map(node, step, why)
     activate_output(planner, node)
 
 
@@ -209,7 +165,7 @@ def _pool(planner: "Planner", node: Node) -> None:
 def _max_pool(planner: "Planner", node: Node) -> None:
     encoding = planner.graph.value(node.inputs[0]).encoding
     ranks = np.zeros(0, np.uint8)
-    if encoding is not None and node.inputs[0] in planner.planes:
+    if encoding is not None and planner.layout.form(node.inputs[0]) == "planes":
         codes = encoding.code_of_rank()[0]
         ranks = np.empty(len(codes), np.uint8)
         ranks[codes] = np.arange(len(codes), dtype=np.uint8)
@@ -267,8 +223,10 @@ LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "Concat"): _concat,
     ("", "Transpose"): _transpose,
     **dict.fromkeys(operators_with(Trait.POOL), _pool),
-    ("lowbit", "Encode"): _encode,
-    ("lowbit", "Decode"): _decode,
+    ("lowbit", "Encode"): coded.encode,
+    ("lowbit", "Decode"): coded.decode,
+    ("lowbit", "FixedAdd"): coded.add,
+    ("lowbit", "FixedLookup"): coded.look_up,
     ("lowbit", "Linear"): _linear,
     ("", "Gemm"): _gemm,
     ("", "Clip"): lower_clip,

@@ -17,6 +17,7 @@ from lowbit.ir import Graph, Node, run_passes
 from lowbit.ir.graph import Shape
 from lowbit.ir.passes import MAP_FORM, expansion, fold_pads, fuse_linear
 from lowbit.program.layers import Rows, columns_by_pixels
+from lowbit.program.layout import Layout, entries_of_code, layout_of
 from lowbit.program.lowerings import LOWERINGS, is_lowered
 from lowbit.program.refusals import (
     REMEDY,
@@ -27,10 +28,11 @@ from lowbit.program.refusals import (
     refused_ends,
     refused_values,
 )
-from lowbit.program.representation import PLANE_BITS, Bytes, byte_of_code, plane_values
+from lowbit.program.representation import PLANE_BITS
 from lowbit.program.steps import (
     Activate,
     Arrange,
+    CodeTable,
     Combine,
     Concatenate,
     Flatten,
@@ -61,7 +63,7 @@ def plan(graph: Graph, plane_pairs: int = PLANE_BITS**2, convolution_pairs: int 
     graph = _rewritten(graph)
     refuse_all(_refused_outside(graph))
     most = plane_pairs if convolution_pairs is None else convolution_pairs
-    planner = Planner(graph, plane_values(graph, plane_pairs, most))
+    planner = Planner(graph, layout_of(graph, plane_pairs, most))
     refuse_all(planner.lowered_all())
     source, target = graph.value(read_inputs(graph)[0]), graph.value(graph.outputs[0])
     output = planner.result(target.name)
@@ -83,7 +85,7 @@ def blockers(graph: Graph) -> list[Blocker]:
 
 
 def _trial(graph: Graph) -> "Planner":
-    return Planner(graph, plane_values(graph, PLANE_BITS**2, PLANE_BITS**2))
+    return Planner(graph, layout_of(graph, PLANE_BITS**2, PLANE_BITS**2))
 
 
 def _refused_outside(graph: Graph) -> list[Refusal]:
@@ -111,7 +113,7 @@ class Planner:
 
     Attributes:
         graph: planned.
-        planes: values in planes.
+        layout: the form of every value of codes.
         steps: in order.
         results: what they make.
         numbers: of values that lie flat.
@@ -120,14 +122,14 @@ class Planner:
         codes: see `ProgramPlan`.
     """
 
-    def __init__(self, graph: Graph, planes: frozenset[str]) -> None:
-        self.graph, self.planes = graph, planes
+    def __init__(self, graph: Graph, layout: Layout) -> None:
+        self.graph, self.layout = graph, layout
         self.steps: list[Step] = []
         self.results: list[Result] = []
         self.numbers = {read_inputs(graph)[0]: 0}
         self.maps: dict[str, int] = {}
         self.lengths: dict[str, Lengths] = {}
-        self.codes: dict[str, Bytes] = {}
+        self.codes: dict[str, CodeTable] = {}
         self._taken = 0
 
     def lowered_all(self) -> list[Refusal]:
@@ -203,6 +205,20 @@ class Planner:
         second = self.map(right) if by_channel else self._spread(node, right)
         number = self._emit(Combine(operation), (self._spread(node, left), second), name)
         self._put(name, number)
+
+    def add_codes(self, node: Node, step: Step) -> None:
+        """Add a step on codes laid flat, each repeated as broadcasting does."""
+        sources = tuple(self._spread_flat(name, node.outputs[0]) for name in node.inputs)
+        self.numbers[node.outputs[0]] = self._emit(step, sources, node.outputs[0])
+
+    def _spread_flat(self, name: str, target: str) -> int:
+        before, after = self.shape(name), self.shape(target)
+        if before == after:
+            return self.flat(name)
+        lengths = tuple(int(length) for length in after[1:])
+        source = self.flat(name)
+        places = np.broadcast_to(np.arange(prod(int(n) for n in before[1:])).reshape(before[1:]), lengths)  # type: ignore[arg-type]
+        return self._emit(Gather(places.reshape(-1).astype(np.uint32), places.size), (source,), target)
 
     def add_spread(self, node: Node, source: str) -> None:
         """Let a node's output begin as one of its inputs, repeated as broadcasting does."""
@@ -331,7 +347,7 @@ class Planner:
     def _dense(self, name: str) -> bool:
         """Return whether a map's pixels follow each other without padding."""
         channels, height, width = self.lengths[name]
-        unit = 1 if self.graph.value(name).encoding is None else 32 if name in self.planes else 4
+        unit = 1 if self.graph.value(name).encoding is None else _UNITS[self.layout.form(name)]
         return channels % unit == 0 or height * width == 1
 
     def _lengths(self, name: str) -> Lengths:
@@ -408,14 +424,16 @@ class Planner:
         return encoding
 
     def _remember_codes(self, name: str) -> None:
-        """Note how what lies in memory becomes codes: planes hold them, bytes have a table."""
+        """Note how what lies in memory becomes codes: planes hold them, bytes and words have a table."""
         encoding = self.graph.value(name).encoding
-        if encoding is None or name in self.planes:
+        form = self.layout.form(name)
+        if encoding is None or form == "planes":
             return
-        byte = byte_of_code(encoding, name)
-        table = np.zeros(int(byte.max()) + 1, np.uint8)
-        table[byte] = np.arange(len(byte))
-        self.codes[name] = table
+        entries, codes = entries_of_code(encoding, form, name), encoding.code_of_rank().dtype
+        least = int(entries.min())
+        table = np.zeros(int(entries.max()) - least + 1, codes)
+        table[entries - least] = np.arange(len(entries))
+        self.codes[name] = CodeTable(least, table)
 
 
 def _once(row: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
@@ -426,6 +444,8 @@ def _once(row: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
     chosen = kept if kept.size == 1 or kept.size >= _TILE else row
     return np.ascontiguousarray(chosen.reshape(-1), np.float32)
 
+
+_UNITS = {"planes": 32, "bytes": 4, "words": 2}  # channels of a pixel are whole multiples
 
 _TILE = 32  # numbers of a constant that are worth a loop of their own
 

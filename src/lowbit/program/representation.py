@@ -1,8 +1,8 @@
-"""How codes lie in memory between steps: as bit planes, or as bytes.
+"""How codes lie in memory between steps as bit planes or bytes.
 
-Planes hold the bits of codes. A byte holds the integer level less the lowest one (learned basis), so
-that int8 dot products sum levels directly, or the code itself (affine). Where that does not fit a byte,
-it is divided by what all differences of levels have in common: ``X = X_min + step * u``.
+Planes hold the bits of codes. A byte holds the integer level less the lowest one, so that int8 dot products
+sum levels directly. Where that does not fit a byte, it is divided by what all differences of levels have in
+common: ``X = X_min + step * u``. What fits neither lies in words: see `lowbit.program.layout`.
 """
 
 import numpy as np
@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node, Trait, has
-from lowbit.ir.layers import is_low_bit, rounds
-from lowbit.schemes import Affine, Encoding, LearnedBasis
+from lowbit.ir.layers import is_low_bit
+from lowbit.schemes import Encoding, LearnedBasis
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -31,19 +31,36 @@ def plane_values(graph: Graph, fully_connected_pairs: int, convolution_pairs: in
             weights) a layer counts bits.
     """
     pairs = fully_connected_pairs, convolution_pairs
-    same = {name: name for name, value in graph.values.items() if value.encoding is not None}
+    same = alike(graph)
+    refused = {same[name] for name in same if not _fits_planes(graph, name)}
+    for node in graph.nodes:
+        if node.inputs and node.inputs[0] in same and not _takes_planes(graph, node, pairs):
+            refused.add(same[node.inputs[0]])
+        if node.domain != "lowbit" and not has(node, Trait.CARRIES) and node.outputs[0] in same:
+            refused.add(same[node.outputs[0]])  # made by a table of bytes
+        if reads_rows(graph, node):
+            refused.add(same.get(node.outputs[0], ""))
+    return frozenset(name for name in same if same[name] not in refused)
+
+
+def reads_rows(graph: Graph, node: Node) -> bool:
+    """Return whether a low-bit layer works on several rows of a sample, ``[n, ..., features]``."""
+    if not is_low_bit(node):
+        return False
+    source, weights = (len(graph.value(name).shape) for name in node.inputs[:2])
+    return source != weights
+
+
+def alike(graph: Graph) -> dict[str, str]:
+    """Return, for every computed value of codes, one name for all that operators only pass on."""
+    coded = (value for value in graph.values.values() if value.encoding is not None and value.data is None)
+    same = {value.name: value.name for value in coded}
     for node in graph.nodes:
         if has(node, Trait.CARRIES) and node.outputs[0] in same:
             for name in node.inputs:
                 if name in same:
                     same[_first(same, name)] = _first(same, node.outputs[0])
-    refused = {_first(same, name) for name in same if not _fits_planes(graph, name)}
-    for node in graph.nodes:
-        if node.inputs and node.inputs[0] in same and not _takes_planes(graph, node, pairs):
-            refused.add(_first(same, node.inputs[0]))
-        if node.domain != "lowbit" and not has(node, Trait.CARRIES) and node.outputs[0] in same:
-            refused.add(_first(same, node.outputs[0]))  # made by a table of bytes
-    return frozenset(name for name in same if _first(same, name) not in refused)
+    return {name: _first(same, name) for name in same}
 
 
 def _first(same: dict[str, str], name: str) -> str:
@@ -63,7 +80,7 @@ def _takes_planes(graph: Graph, node: Node, pairs: tuple[int, int]) -> bool:
         return node.op == "Decode" or (has(node, Trait.CARRIES) and _keeps_pixels(graph, node))
     x, w = (graph.value(name).encoding for name in node.inputs[:2])
     assert x is not None and w is not None  # verified
-    if not _planes_of_group(graph, node):
+    if not _planes_of_group(graph, node) or graph.value(node.inputs[2]).dtype != "float32":
         return False
     return w.bits <= PLANE_BITS and (x.bits * w.bits <= pairs[has(node, Trait.WINDOW)] or _has_ties(x))
 
@@ -103,8 +120,6 @@ def byte_of_code(encoding: Encoding, where: str) -> Bytes:
     Raises:
         EngineError: the levels do not fit a byte.
     """
-    if isinstance(encoding, Affine):
-        return np.arange(1 << encoding.bits, dtype=np.uint8)
     levels = encoding.integer_levels()[0]
     units = (levels - levels.min()) // level_step(encoding)
     if int(units.max()) > 255:
@@ -120,8 +135,6 @@ def byte_of_code(encoding: Encoding, where: str) -> Bytes:
 
 def level_step(encoding: Encoding) -> int:
     """Return how many integer levels one unit of a byte stands for."""
-    if isinstance(encoding, Affine):
-        return 1
     levels = encoding.integer_levels()[0].astype(np.int64)
     span = int(levels.max() - levels.min())
     return 1 if span <= 255 else int(np.gcd.reduce(levels - levels.min()))
@@ -129,5 +142,9 @@ def level_step(encoding: Encoding) -> int:
 
 def lowest_level(encoding: Encoding) -> int:
     """Return the integer level that byte 0 stands for."""
-    integers = encoding.integer_levels()[0]
-    return int(integers[0] if isinstance(encoding, Affine) else integers.min())
+    return int(encoding.integer_levels()[0].min())
+
+
+def fits_byte(encoding: Encoding) -> bool:
+    """Return whether every level has a byte."""
+    return int(np.ptp(encoding.integer_levels()[0].astype(np.int64))) // level_step(encoding) <= 255

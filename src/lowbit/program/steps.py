@@ -153,37 +153,19 @@ class ShiftedEnding(Constants):
 
 @dataclass(frozen=True, eq=False)
 class RoundedEnding(Constants):
-    """``clip(round((scale * acc + bias) / step) + zero, low, high) - base``, in float64."""
+    """``clip(round((scale * acc + bias) / step), low, high) - base``, in float64; bias may be empty."""
 
     form: Form
     rule: Rule
     scale: Reals
     bias: Reals
     step: float
-    zero: float
     low: int
     high: int
     base: int
 
 
-@dataclass(frozen=True, eq=False)
-class WideEnding(Constants):
-    """``float32(scale * acc + bias)``, from sums of any width."""
-
-    scale: Reals
-    bias: Reals
-
-
-Ending = (
-    PlaneEnding
-    | ByteEnding
-    | AffineEnding
-    | RealEnding
-    | RankEnding
-    | ShiftedEnding
-    | RoundedEnding
-    | WideEnding
-)
+Ending = PlaneEnding | ByteEnding | AffineEnding | RealEnding | RankEnding | ShiftedEnding | RoundedEnding
 """How a layer of integers ends: what becomes of its accumulator."""
 
 
@@ -230,10 +212,11 @@ class ByteFullyConnected(Step):
 
 @dataclass(frozen=True, eq=False)
 class FloatFullyConnected(Step):
-    """``x w^T + bias`` in float32."""
+    """``x w^T + bias`` in float32; `rows` of a sample lie one after another."""
 
     weights: Floats
     bias: Floats
+    rows: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -407,12 +390,11 @@ class WordConvolution(Step):
 
 @dataclass(frozen=True, eq=False)
 class Round(Step):
-    """``clip(round(x / step) + zero, low, high) - base`` of floats, as bytes or words."""
+    """``clip(round(x / step), low, high) - base`` of floats, as bytes or words."""
 
     form: Form
     rule: Rule
     step: float
-    zero: float
     low: int
     high: int
     base: int
@@ -469,6 +451,23 @@ class Result:
 
 
 @dataclass(frozen=True, eq=False)
+class CodeTable:
+    """The codes of bytes or words.
+
+    Attributes:
+        least: the byte or word that the first code belongs to.
+        codes: of all from there on.
+    """
+
+    least: int
+    codes: npt.NDArray[np.unsignedinteger]
+
+    def of(self, entries: npt.NDArray[Any]) -> npt.NDArray[np.unsignedinteger]:
+        """Return the codes of bytes or words."""
+        return self.codes[entries.astype(np.intp) - self.least]
+
+
+@dataclass(frozen=True, eq=False)
 class ProgramPlan:
     """A planned network.
 
@@ -478,7 +477,7 @@ class ProgramPlan:
         steps: in order.
         results: of the steps.
         output: the number of the value that is the result.
-        codes: for each value of codes that lies as bytes, the code of every byte.
+        codes: for each value of codes that lies as bytes or words, what they stand for.
     """
 
     input_shape: tuple[int | str, ...]
@@ -486,4 +485,4 @@ class ProgramPlan:
     steps: tuple[Step, ...]
     results: tuple[Result, ...]
     output: int
-    codes: Mapping[str, Bytes]
+    codes: Mapping[str, CodeTable]

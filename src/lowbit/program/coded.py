@@ -1,0 +1,104 @@
+"""Elementwise steps on values of codes: encoders, decoders, tables, sums; in whatever form they lie."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.ir import Node
+from lowbit.ir.graph import Array
+from lowbit.program.endings import ROUNDING_RULES, SHIFT_RULES, level_range, shift_between
+from lowbit.program.layout import entries_of_code
+from lowbit.program.steps import (
+    AddWords,
+    Decode,
+    DecodeWords,
+    EncodeAffine,
+    EncodeBytes,
+    EncodePlanes,
+    LookUp,
+    LookUpEntries,
+    Rank,
+    Round,
+    Step,
+)
+
+if TYPE_CHECKING:
+    from lowbit.program.planner import Planner
+
+
+def encode(planner: "Planner", node: Node) -> None:
+    """Add the step of an ``Encode``."""
+    name = node.outputs[0]
+    encoding, form = planner.encoding(name), planner.layout.form(name)
+    given = [planner.graph.constant(name) for name in node.inputs[1:] if name]
+    if encoding.rounds and not given:
+        planner.add_elementwise(node, _rounding(planner, name))
+        return
+    thresholds = np.asarray(given[0] if given else encoding.thresholds()[0], np.float32)
+    entries = entries_of_code(encoding, form, name)[encoding.code_of_rank()[0]]
+    if form == "words":
+        planner.add_elementwise(node, Rank(thresholds, entries.astype(np.int16)))
+        return
+    if form == "planes" and len(planner.shape(name)) == 4:
+        planner.map(node.inputs[0])  # planes are never rearranged
+    step = EncodePlanes if form == "planes" else EncodeBytes
+    planner.add_elementwise(node, step(thresholds, entries.astype(np.uint8)))
+
+
+def _rounding(planner: "Planner", name: str) -> Step:
+    encoding, form = planner.encoding(name), planner.layout.form(name)
+    step, (low, high, base) = float(encoding.integer_scale()[0]), level_range(encoding, form)
+    if form == "bytes" and encoding.rounding == "even":
+        return EncodeAffine(step, float(-low), float(high - low))
+    return Round(form, ROUNDING_RULES[encoding.rounding], step, low, high, base)
+
+
+def decode(planner: "Planner", node: Node) -> None:
+    """Add the step of a ``Decode``."""
+    name = node.inputs[0]
+    encoding, form = planner.encoding(name), planner.layout.form(name)
+    entries, levels = entries_of_code(encoding, form, name), encoding.decode(np.arange(1 << encoding.bits))
+    least = int(entries.min()) if form == "words" else 0
+    table = np.zeros(256 if form == "bytes" else int(entries.max()) - least + 1, np.float32)
+    table[entries - least] = levels
+    planner.add_elementwise(node, DecodeWords(least, table) if form == "words" else Decode(table))
+
+
+def look_up(planner: "Planner", node: Node) -> None:
+    """Add the step of a ``FixedLookup``: its table, in the forms of its input and output."""
+    map_codes(planner, node, planner.graph.constant(node.inputs[1]))
+
+
+def map_codes(planner: "Planner", node: Node, result: Array) -> None:
+    """Add the step of an operator that makes a code of each code of its first input.
+
+    Args:
+        planner: of the node's graph.
+        node: elementwise.
+        result: the output's code by the input's.
+    """
+    form, target = (planner.layout.form(name) for name in (node.inputs[0], node.outputs[0]))
+    entries, made = (_entries(planner, name) for name in (node.inputs[0], node.outputs[0]))
+    least = int(entries.min()) if form == "words" else 0
+    table = np.zeros(int(entries.max()) - least + 1 if form == "words" else 256, np.uint16)
+    table[entries - least] = made[result.astype(np.intp)].astype(np.int16).view(np.uint16)
+    if form == target == "bytes":
+        planner.add_elementwise(node, LookUp(table.astype(np.uint8)))
+    else:
+        planner.add_elementwise(node, LookUpEntries(target, least, table))
+
+
+def _entries(planner: "Planner", name: str) -> npt.NDArray[np.int64]:
+    return entries_of_code(planner.encoding(name), planner.layout.form(name), name)
+
+
+def add(planner: "Planner", node: Node) -> None:
+    """Add the step of a ``FixedAdd``: a sum of levels, rounded and saturated once."""
+    if not all(planner.computed(name) for name in node.inputs):
+        planner.refuse(node, "a sum of codes and a constant")
+    target = planner.encoding(node.outputs[0])
+    shift = shift_between(planner.encoding(node.inputs[0]).integer_scale(), float(target.integer_scale()[0]))
+    low, high, _ = level_range(target, "words")
+    assert shift is not None  # both are of fixed point
+    planner.add_codes(node, AddWords(SHIFT_RULES[target.rounding], shift, low, high))
