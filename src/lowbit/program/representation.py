@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import EngineError
-from lowbit.ir import Graph, Node, Trait, has
+from lowbit.ir import Graph, Node, Trait, Value, has
+from lowbit.ir.deployed import INT32_MAX, row_length
 from lowbit.ir.layers import is_low_bit
 from lowbit.schemes import Encoding, LearnedBasis
 
@@ -76,13 +77,26 @@ def _takes_planes(graph: Graph, node: Node, pairs: tuple[int, int]) -> bool:
         return of_maps and all(int(shape[1]) % WORD_BITS == 0 for shape in shapes)
     if node.op == "Transpose":
         return False
-    if not (is_low_bit(node) and graph.value(node.inputs[1]).dtype == "planes") or rounds(graph, node):
+    if not (is_low_bit(node) and graph.value(node.inputs[1]).dtype == "planes"):
         return node.op == "Decode" or (has(node, Trait.CARRIES) and _keeps_pixels(graph, node))
     x, w = (graph.value(name).encoding for name in node.inputs[:2])
     assert x is not None and w is not None  # verified
     if not _planes_of_group(graph, node) or graph.value(node.inputs[2]).dtype != "float32":
         return False
+    if not _sums_fit(x, graph.value(node.inputs[1])):
+        return False
     return w.bits <= PLANE_BITS and (x.bits * w.bits <= pairs[has(node, Trait.WINDOW)] or _has_ties(x))
+
+
+def _sums_fit(x: Encoding, weights: Value) -> bool:
+    """Return whether sums of counted bits stay within int32, by the largest levels alone."""
+    assert weights.encoding is not None
+    if not (x.snapped and weights.encoding.snapped):
+        return True  # the node is refused for what it is
+    levels = (np.abs(each).max() for each in (x.integer_levels(), weights.encoding.integer_levels()))
+    offset = np.abs(weights.encoding.integer_offset() / weights.encoding.integer_scale()).max()
+    largest, most = levels
+    return int(largest) * row_length(weights) * (int(most) + int(np.ceil(offset))) <= INT32_MAX
 
 
 def _keeps_pixels(graph: Graph, node: Node) -> bool:
