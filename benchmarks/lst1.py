@@ -1,9 +1,9 @@
-"""LST-1 in fixed point, the engine beside ONNX Runtime's float network; and equal to the reference on all pictures.
+"""LST-1 in fixed point: the engine beside ONNX Runtime's float network, and equal to the reference.
 
     python benchmarks/lst1.py [--model FLOAT.onnx] [--format 6.7] [--data DIR] [--rounds 200] [--json OUT]
 
-Without ``--model`` the weights are random: they do not change the time. With ``--data``, the folder of MNIST,
-every test picture goes through engine (each kernel level) and reference, and the scores must be the same floats.
+Without ``--model`` the weights are random: they do not change the time. With ``--data``, the folder of
+MNIST, every test picture goes through engine (each kernel level) and reference, and equal scores are counted.
 Times are CPU seconds of one thread, the least of interleaved rounds, for one picture and for many.
 """
 

@@ -20,7 +20,8 @@ def check_scheme(encoding: Encoding) -> None:
        encoding says that it truncates.
     4. The integer form gives the levels: ``scale * integer + offset``; ``whole_levels``, where the offset is
        a whole number of scales, and ``as_basis``, where there is one, give them as float32 does.
-    5. What is ``linear`` has evenly spaced levels in the order of codes; what ``rounds`` is linear, and says how.
+    5. What is ``linear`` has evenly spaced levels in the order of codes; what ``rounds`` is linear, and says
+       how.
     6. ``scaled``, ``opposite``, ``silent`` and ``joined`` give the levels that they say.
     7. Codes of so many bits fit the storage.
     8. ``from_fields(fields())`` and ``from_dict(to_dict())``, through JSON, are equal.
