@@ -82,7 +82,7 @@ class Encoding(Protocol):
 
     @property
     def rounding(self) -> str:
-        """How it rounds: ``even`` (half to even), ``nearest`` (half up), ``floor``, or "" where it does not."""
+        """How it rounds: ``even`` (half to even), ``nearest`` (half up), ``floor``, or ""."""
 
     def levels(self) -> Floats:
         """Return the level of every code, float64 ``[channels, 2**bits]``."""
