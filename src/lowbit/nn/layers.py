@@ -20,7 +20,7 @@ from lowbit.errors import PlanError, UnsupportedError
 from lowbit.nn.quantizers import input_quantizer, weight_quantizer
 from lowbit.nn.specification import FLOAT, Specification, specification
 from lowbit.quantization.node import with_integer_bias
-from lowbit.schemes import Encoding
+from lowbit.schemes import Encoding, pair
 from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer, integers_and_scale
 
 Text = str | Specification
@@ -213,13 +213,11 @@ def input_encoding(layer: Layer) -> Encoding:
     """Return what the codes of a layer's input mean; affine codes meet others as planes and a basis."""
     assert layer.input_quantizer is not None
     encoding = layer.input_quantizer.encoding()
-    if layer.weight_specification.has_format or _is_int8(layer):
-        return encoding
-    return encoding.as_basis() or encoding
+    return pair.input_encoding(encoding, layer.weight_specification, layer.activation)
 
 
 def _is_int8(layer: Layer) -> bool:
-    return layer.weight_specification.is_int8 and layer.activation.is_int8
+    return pair.is_int8(layer.weight_specification, layer.activation)
 
 
 def _forward(layer: Layer, x: Tensor, product: Product) -> Tensor:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from lowbit.budget import VARIABLE, budget
 from lowbit.calibrate import moment_bytes
 from lowbit.data import NetworkInput, load
-from lowbit.errors import PlanError, TooLargeError, UnsupportedError
+from lowbit.errors import NumericError, PlanError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph, Node
 from lowbit.ir.passes import is_convolution, is_linear
 from lowbit.quantization.plan import Plan, blocker
@@ -52,6 +52,7 @@ def check_layers(network: Graph, layers: Sequence[Node], plan: Plan) -> None:
     """Check before any work that all layers can be quantized as planned.
 
     Raises:
+        NumericError: weights that their scheme would clip.
         PlanError: what is planned for layers does not run.
         TooLargeError: restoring layers takes more memory than `lowbit.budget` allows.
         UnsupportedError: layers whose input is not float32.
@@ -75,7 +76,25 @@ def check_layers(network: Graph, layers: Sequence[Node], plan: Plan) -> None:
             where=network.name,
             found=_listed(blocked),
         )
+    _check_range(network, layers, plans)
     _check_memory(network, plans)
+
+
+def _check_range(network: Graph, layers: Sequence[Node], plans: Mapping[str, Plan]) -> None:
+    """Check that weights have codes: a scheme that does not choose its range would clip them."""
+    beyond = []
+    for layer in layers:
+        form = plans[layer.name].weight_form
+        weights = network.constant(layer.inputs[1]).astype(np.float64)
+        if clipped := int(form.row.fit.clipped(weights, form).sum()):
+            beyond.append(f"{clipped} of {layer.name} in {form}, up to {np.abs(weights).max():.6g}")
+    if beyond:
+        raise NumericError(
+            "weights are beyond what their scheme holds, and would be clipped",
+            where=network.name,
+            found=_listed(beyond),
+            remedy="Give the format more bits before the point, or scale the network.",
+        )
 
 
 def _groups(layer: Node) -> int:

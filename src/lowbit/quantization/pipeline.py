@@ -43,6 +43,7 @@ from lowbit.quantization.stream import Stream
 from lowbit.quantization.weights import CodedWeights, check_weights, joined, nearest, restored
 from lowbit.schemes import Affine, Encoding
 from lowbit.schemes.fitting import Problem
+from lowbit.schemes.pair import input_encoding, is_int8
 
 Array = npt.NDArray[np.float64]
 Samples = npt.NDArray[np.float32]
@@ -183,8 +184,7 @@ class _Work:
         if key not in self._encoded and plan.is_weight_only:
             self._encoded[key] = source
         elif key not in self._encoded:
-            encoding = self._input_encoding(source, plan)
-            self._encoded[key] = self._add_encoder(layer, encoding)
+            self._encoded[key] = self._add_encoder(layer, self._input_encoding(source, plan), plan)
         return self._encoded[key]
 
     def _input_encoding(self, source: str, plan: Plan) -> Encoding:
@@ -210,10 +210,7 @@ class _Work:
                 found=f"{self._count} samples of zeros",
                 remedy="Give other samples.",
             )
-        encoding = encode_activation(histogram, plan)
-        if isinstance(encoding, Affine) and not _is_int8(plan):
-            return encoding.to_learned_basis()
-        return encoding
+        return input_encoding(encode_activation(histogram, plan), plan.weight_form, plan.input_form)
 
     def _usual_samples(self, source: str) -> list[Mask]:
         """Return which samples are like the others at a layer's input, in both networks, batch by batch.
@@ -255,9 +252,9 @@ class _Work:
             error.add(*(rows.outputs(values[mask], positions) for values in (exact, low)))
         return error.relative()
 
-    def _add_encoder(self, layer: Node, encoding: Encoding) -> str:
+    def _add_encoder(self, layer: Node, encoding: Encoding, plan: Plan) -> str:
         """Insert `Encode` before a layer and return the name of the codes."""
-        graph, thresholds = self._low, encoding.thresholds()[0]
+        graph, thresholds = self._low, plan.input_form.row.fit.thresholds(encoding)
         node = add_encoder(graph, layer.inputs[0], encoding, thresholds, f"{layer.name}/encode")
         graph.nodes.insert(_position(graph, layer.name), node)
         return node.outputs[0]
@@ -349,7 +346,7 @@ def _elements(value: Value) -> int:
 
 
 def _is_int8(plan: Plan) -> bool:
-    return all(form.is_int8 for form in plan.forms)
+    return is_int8(plan.weight_form, plan.input_form)
 
 
 def _position(graph: Graph, name: str) -> int:

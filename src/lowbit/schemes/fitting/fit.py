@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import PlanError
-from lowbit.schemes.encoding import Encoding, Floats32
+from lowbit.schemes.encoding import Encoding, Floats32, Rows
 from lowbit.schemes.fitting.grids import grid_of
 from lowbit.schemes.fitting.restore import Problem, feed_back
 from lowbit.schemes.specification import Specification
@@ -86,6 +86,10 @@ class Fit:
             importance: how much the error of each column counts, `[n]`; all alike when None.
         """
         raise PlanError("weights cannot be fitted to this scheme", found=str(form))
+
+    def clipped(self, weights: Array, form: Specification) -> Rows:
+        """Return which weights have no code near them: what does not choose its range may clip some."""
+        return np.zeros(weights.shape, np.bool_)
 
     def restored(self, problem: Problem, form: Specification, settings: Settings) -> tuple[Encoding, Array]:
         """Return an encoding, and values `[d, o]` near its levels, that restore a layer's float output.

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.schemes.encoding import Rows
 from lowbit.schemes.fitting import Fit, Observed, Settings
 from lowbit.schemes.fixed_point.encoding import FixedPoint
 from lowbit.schemes.specification import Specification
@@ -18,6 +19,10 @@ class FixedPointFit(Fit):
     ) -> FixedPoint:
         """Return the format."""
         return form.fixed_point
+
+    def clipped(self, weights: Array, form: Specification) -> Rows:
+        """Return which weights are beyond the ends of the format."""
+        return form.fixed_point.saturates(weights)
 
     def activations(self, observed: Observed, form: Specification, settings: Settings) -> FixedPoint:
         """Return the format."""
