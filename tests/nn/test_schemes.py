@@ -298,7 +298,7 @@ def test_training_learns(weight: str, activation: str, tmp_path: Path) -> None:
         ({"weight": "pow2:4", "activation": "pixels"}, "pow2:3 or less"),
         ({"weight": "pixels"}, "weights cannot"),
         ({"activation": "pow2:3"}, "input cannot"),
-        ({"weight": "lq:5"}, "1 to 4 bits"),
+        ({"weight": "lq:5"}, "lq:1 to lq:4"),
         ({"weight": "affine:4", "weight_gradient": "clip"}, "no choice"),
     ],
 )

@@ -210,7 +210,7 @@ class Plan:
     def equalizes(self) -> bool:
         """Whether a layer reads equalized channels."""
         wanted = self.restores if self.equalize is None else self.equalize
-        return wanted and self.scheme in ("lq", "pow2") and not self.is_weight_only
+        return wanted and not self.weight_form.row.uniform and not self.is_weight_only
 
     @property
     def has_affine_input(self) -> bool:

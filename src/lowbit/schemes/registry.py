@@ -42,6 +42,7 @@ class Scheme:
         activations: of the inputs of layers, likewise.
         folder: of its modules, in `lowbit.schemes`; none where there is nothing to fit or train.
         encoding: the class of its encodings; None where they are of another scheme's.
+        uniform: whether levels are whole multiples of a scale, all of them in a range.
         options: words that may follow; one that ends in `=` takes a number.
         aliases: words that stand for a specification of this scheme.
     """
@@ -54,6 +55,7 @@ class Scheme:
     folder: str = ""
     encoding: type[Encoding] | None = None
     options: tuple[str, ...] = ()
+    uniform: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -88,7 +90,7 @@ _ROWS = (
         PowerOfTwo,
         aliases={"ternary": "pow2:2"},
     ),
-    Scheme("affine", "uniform", "bits", (2, 8), (2, 8), "affine", Affine, ("group=",)),
+    Scheme("affine", "uniform", "bits", (2, 8), (2, 8), "affine", Affine, ("group=",), uniform=True),
     Scheme(
         "fixed",
         "fixed point",
@@ -98,8 +100,9 @@ _ROWS = (
         "fixed_point",
         FixedPoint,
         ("floor",),
+        uniform=True,
     ),
-    Scheme("pixels", "pixels", "", None, (8, 8), "pixels"),
+    Scheme("pixels", "pixels", "", None, (8, 8), "pixels", uniform=True),
 )
 
 REGISTRY: dict[str, Scheme] = {row.name: row for row in _ROWS}
