@@ -18,10 +18,12 @@ from lowbit.version import __version__
 if TYPE_CHECKING:
     from lowbit.api import evaluate, load, quantize, read, write
     from lowbit.ir import Graph
+    from lowbit.plan import Plan
     from lowbit.rtl.hardware import hardware
 
 _PUBLIC = {
     "Graph": "lowbit.ir",
+    "Plan": "lowbit.plan",
     "evaluate": "lowbit.api",
     "hardware": "lowbit.rtl.hardware",
     "load": "lowbit.api",
@@ -30,7 +32,7 @@ _PUBLIC = {
     "write": "lowbit.api",
 }
 
-__all__ = ["Graph", "__version__", "evaluate", "hardware", "load", "quantize", "read", "write"]
+__all__ = ["Graph", "Plan", "__version__", "evaluate", "hardware", "load", "quantize", "read", "write"]
 
 
 def __getattr__(name: str) -> Any:

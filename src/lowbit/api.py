@@ -113,7 +113,7 @@ def write(graph: Graph, path: Source) -> None:
 
 def quantize(
     graph: Graph | Source,
-    samples: npt.ArrayLike,
+    samples: npt.ArrayLike | None = None,
     *,
     bits: int | None = None,
     plan: Plan | None = None,
@@ -124,11 +124,12 @@ def quantize(
 
     Args:
         graph: the float network, or its file.
-        samples: ``[n, ...]``, by the conventions of `lowbit.data.dataset`: floats as they are, bytes divided
+        samples: not needed for fixed point throughout, such as ``Plan("fixed:6.7", "fixed:6.7")``;
+            ``[n, ...]``, by the conventions of `lowbit.data.dataset`: floats as they are, bytes divided
             by 255, integers as they are where the network's own input takes them; then normalized as the
             network remembers. What was done is a line of the log ``lowbit``, and a warning for divided bytes.
         bits: for weights and activations, when there is no plan: 1 to 4 mean a learned basis, 5 to 8 affine.
-        plan: everything else; see `lowbit.quantization.Plan`.
+        plan: everything else; see `lowbit.Plan`.
         scale: what the samples are multiplied by, instead of these conventions.
         check: samples, as above, that measure how near the low-bit network is to the float one. When None,
             samples that do not calibrate do; where all of more than 256 calibrate, one in eight measures a
@@ -147,7 +148,7 @@ def quantize(
         raise PlanError(
             "this is no plan",
             where="plan",
-            expected="lowbit.quantization.Plan",
+            expected="lowbit.Plan",
             found=type(plan).__qualname__,
             remedy="Of a dictionary: Plan(**settings); of a file: Plan.read(path).",
         )
@@ -155,13 +156,14 @@ def quantize(
     assert chosen is not None
     network = graph if isinstance(graph, Graph) else read(graph)
     kept = _check_samples(network, check, None, scale)
-    return quantize_and_measure(network, load_samples(network, samples, scale=scale).samples, chosen, kept)
+    given = None if samples is None else load_samples(network, samples, scale=scale).samples
+    return quantize_and_measure(network, given, chosen, kept)
 
 
 def quantize_file(
     source: Source,
     target: Source,
-    data: str | npt.ArrayLike,
+    data: str | npt.ArrayLike | None,
     plan: Plan,
     *,
     split: str = "train",
@@ -175,7 +177,7 @@ def quantize_file(
 
     Args:
         source, target: the files.
-        data, split, normalize, scale: the samples, see `load_samples`.
+        data, split, normalize, scale: the samples, see `load_samples`; no data for fixed point throughout.
         plan: what to do.
         check: as of `quantize`, or the name or path of data, whose test samples are taken.
         strict: whether it is an error that nothing can be measured.
@@ -191,17 +193,19 @@ def quantize_file(
     check_target(graph, target)
     require_writable(target)
     # All samples are read, because which of them calibrate is the plan's choice.
-    dataset = load_samples(graph, data, split, normalize, scale)
+    dataset = None if data is None else load_samples(graph, data, split, normalize, scale)
     kept = _check_samples(graph, check, normalize, scale)
-    if strict:
+    if strict and dataset is not None:
         require_measure(dataset.name, len(dataset), plan, kept)
-    result, report = quantize_and_measure(graph, dataset.samples, plan, kept, progress)
+    samples = None if dataset is None else dataset.samples
+    result, report = quantize_and_measure(graph, samples, plan, kept, progress)
     remember_normalize(result, normalize)
     write(result, target)
     seconds = time.perf_counter() - start
     sizes = Path(source).stat().st_size, Path(target).stat().st_size
-    notes = (*graph.notes, *dataset.notes, *((_DECODED,) if has_affine_layers(graph) else ()))
-    return QuantizedFile(report, seconds, *sizes, notes, dataset.outside)
+    said, outside = ((), 0) if dataset is None else (dataset.notes, dataset.outside)
+    notes = (*graph.notes, *said, *((_DECODED,) if has_affine_layers(graph) else ()))
+    return QuantizedFile(report, seconds, *sizes, notes, outside)
 
 
 def fixed_point_file(

@@ -81,7 +81,7 @@ def _snr_db(power: float, noise: float) -> float:
 
 def quantize_and_measure(
     graph: Graph,
-    samples: Samples,
+    samples: Samples | None,
     plan: Plan,
     check: Samples | bool | None = None,
     progress: Progress | None = None,
@@ -93,7 +93,9 @@ def quantize_and_measure(
         check: samples that measure; None for those that can be spared, False for none.
     """
     trial = None
-    if check is None:
+    if plan.fixed_point and check is None:
+        check = samples  # none of them calibrates
+    elif check is None and samples is not None:
         kept, unused = sparable(len(samples), plan)
         check = samples[kept] if len(kept) else False
         if len(kept) and not unused:

@@ -19,10 +19,17 @@ from lowbit.cli.console import (
     say,
     working,
 )
+from lowbit.cli.specifications import (
+    FixedActivationsOption,
+    FixedWeightsOption,
+    OldSchemeOption,
+    fixed_point,
+)
 
 if TYPE_CHECKING:
     from lowbit.data import Dataset
     from lowbit.ir import Graph
+    from lowbit.schemes import FixedPoint
     from lowbit.sweep import Sweep
 
 plot = Application(name="plot", help="Draw what is inside, cost and lost.", no_args_is_help=True)
@@ -31,9 +38,6 @@ OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Where to dra
 ModelArgument = Annotated[Path, typer.Argument(help="A network, float or low-bit.")]
 LayerOption = Annotated[
     str | None, typer.Option("--layer", help="A node or value; what the last layer reads when not said.")
-]
-SchemeOption = Annotated[
-    str | None, typer.Option("--scheme", help="fixed:M.N or fixed:M.N:floor, of a float network.")
 ]
 
 
@@ -61,14 +65,16 @@ KindOption = Annotated[
 
 @plot.command("levels")
 def levels(
-    model: Annotated[Path, typer.Argument(help="A low-bit network; or a float one, with --scheme.")],
+    model: Annotated[Path, typer.Argument(help="A low-bit network; or a float one, with --weights.")],
     output: OutputOption,
     layer: Annotated[str | None, typer.Option("--layer", help="Which; the first low-bit one else.")] = None,
     neuron: Annotated[int, typer.Option("--neuron", min=0, help="Which output of the layer.")] = 0,
     against: Annotated[
         Path | None, typer.Option("--against", help="The float network, for its weights.")
     ] = None,
-    scheme: SchemeOption = None,
+    weights: FixedWeightsOption = None,
+    activations: FixedActivationsOption = None,
+    scheme: OldSchemeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Draw a neuron's levels over the histogram of its weights.
@@ -82,10 +88,13 @@ def levels(
 
     check_suffix(output)
     before = api.read(against or model)
-    graph = _in_scheme(api.read(model), scheme)
+    graph = _in_form(api.read(model), fixed_point(weights, activations, scheme))
     low_bit = [each.name for each in layers_of(graph) if each.scheme != "float"]
     name = layer or (low_bit or [each.name for each in layers_of(graph)] or [""])[0]
-    save(draw_levels(neuron_levels(graph, name, neuron, before if against or scheme else None)), output)
+    save(
+        draw_levels(neuron_levels(graph, name, neuron, before if against or weights or scheme else None)),
+        output,
+    )
     _say(output, as_json)
 
 
@@ -115,21 +124,23 @@ def hidden(
     data: DataOption,
     output: OutputOption,
     layer: LayerOption = None,
-    scheme: SchemeOption = None,
+    weights: FixedWeightsOption = None,
+    activations: FixedActivationsOption = None,
+    scheme: OldSchemeOption = None,
     split: SplitOption = None,
     normalize: NormalizeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Draw hidden codes under the pictures that make them, one of every class.
 
-    Example: `lowbit plot hidden lst1.onnx --data mnist --scheme fixed:6.7 -o hidden.png`
+    Example: `lowbit plot hidden lst1.onnx --data mnist --weights fixed:6.7 -o hidden.png`
     """
     from lowbit import api
     from lowbit.analysis import hidden as find
     from lowbit.drawing import check_suffix, draw_hidden, save
 
     check_suffix(output)
-    graph = _in_scheme(api.read(model), scheme)
+    graph = _in_form(api.read(model), fixed_point(weights, activations, scheme))
     dataset = _samples(graph, data, split, normalize, limit=1000)
     found = find(graph, dataset.samples, layer, labels=dataset.labels)
     save(draw_hidden(_pictures(dataset), found, dataset.classes), output)
@@ -142,7 +153,9 @@ def tsne(
     data: DataOption,
     output: OutputOption,
     layer: LayerOption = None,
-    scheme: SchemeOption = None,
+    weights: FixedWeightsOption = None,
+    activations: FixedActivationsOption = None,
+    scheme: OldSchemeOption = None,
     samples: Annotated[int, typer.Option("--samples", min=2, help="How many samples.")] = 2000,
     perplexity: Annotated[float, typer.Option("--perplexity", min=1, help="Neighbours that count.")] = 30,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the start.")] = 0,
@@ -160,7 +173,7 @@ def tsne(
     from lowbit.drawing import check_suffix, draw_embedding, save
 
     check_suffix(output)
-    graph = _in_scheme(api.read(model), scheme)
+    graph = _in_form(api.read(model), fixed_point(weights, activations, scheme))
     dataset = _samples(graph, data, split, normalize, limit=samples)
     found = find(graph, dataset.samples, layer, labels=dataset.labels)
     with working("t-SNE"):
@@ -174,9 +187,9 @@ def confusion(
     models: Annotated[list[Path], typer.Argument(help="Networks, a matrix for each.")],
     data: DataOption,
     output: OutputOption,
-    scheme: Annotated[
-        str | None, typer.Option("--scheme", help="fixed:M.N: the first network in fixed point too.")
-    ] = None,
+    weights: FixedWeightsOption = None,
+    activations: FixedActivationsOption = None,
+    scheme: OldSchemeOption = None,
     hardware: Annotated[
         bool, typer.Option("--hardware", help="And its hardware, simulated clock by clock (LST engines).")
     ] = False,
@@ -187,7 +200,7 @@ def confusion(
 ) -> None:
     """Draw confusion matrices side by side.
 
-    Example: `lowbit plot confusion lst1.onnx --data mnist --scheme fixed:6.7 --hardware -o confusion.png`
+    Example: `lowbit plot confusion lst1.onnx --data mnist --weights fixed:6.7 --hardware -o confusion.png`
     """
     from lowbit import api
     from lowbit.analysis import confusion as count
@@ -197,8 +210,9 @@ def confusion(
     check_suffix(output)
     graphs = dict(zip(model_names(models), map(api.read, models), strict=True))
     first = next(iter(graphs.values()))
-    if scheme is not None:
-        graphs[_label(scheme)] = _in_scheme(first, scheme)
+    form = fixed_point(weights, activations, scheme)
+    if form is not None:
+        graphs[_label(form)] = _in_form(first, form)
     found = []
     for name, graph in graphs.items():
         dataset = _samples(graph, data, split, normalize, limit)
@@ -207,7 +221,7 @@ def confusion(
         found.append(count(labels, scores, name=name, classes=dataset.classes or None))
     if hardware:
         with working("simulation"):
-            classes = _simulated(_in_scheme(first, scheme), data, split, normalize, limit)
+            classes = _simulated(_in_form(first, form), data, split, normalize, limit)
         found.append(count(labels, classes, name="hardware", classes=found[-1].classes))
     save(draw_confusions(found), output)
     if as_json:
@@ -255,21 +269,16 @@ def _samples(
     )
 
 
-def _in_scheme(graph: "Graph", scheme: str | None) -> "Graph":
+def _in_form(graph: "Graph", encoding: "FixedPoint | None") -> "Graph":
     """Return the network, in fixed point where that is said."""
-    if scheme is None:
+    if encoding is None:
         return graph
     from lowbit.quantization import to_fixed_point
-    from lowbit.schemes import FixedPoint
 
-    encoding = FixedPoint.from_text(scheme.removeprefix("fixed:"))
     return to_fixed_point(graph, encoding.integer_bits, encoding.fraction_bits, encoding.rounding)
 
 
-def _label(scheme: str) -> str:
-    from lowbit.schemes import FixedPoint
-
-    encoding = FixedPoint.from_text(scheme.removeprefix("fixed:"))
+def _label(encoding: "FixedPoint") -> str:
     truncated = "" if encoding.rounds_to_nearest else ", truncated"
     return f"Q{encoding.integer_bits}.{encoding.fraction_bits}{truncated}"
 

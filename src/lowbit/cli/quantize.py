@@ -20,11 +20,13 @@ from lowbit.cli.console import (
     say,
     tracked,
 )
+from lowbit.cli.specifications import ActivationsOption, OldSchemeOption, WeightsOption
 from lowbit.errors import ExitCode
 
 if TYPE_CHECKING:
     from lowbit.api import QuantizedFile
     from lowbit.quantization import Report
+    from lowbit.schemes import FixedPoint
 
 
 def quantize(
@@ -35,22 +37,20 @@ def quantize(
     ] = None,
     bits: Annotated[
         int | None,
-        typer.Option("--bits", help="Of weights and activations; without --scheme 1-4 mean lq, 5-8 affine."),
+        typer.Option("--bits", help="Short for both: 1-4 mean lq:BITS, 5-8 affine:BITS."),
     ] = None,
-    weight_bits: Annotated[int | None, typer.Option("--weight-bits", help="Overrides --bits.")] = None,
-    activation_bits: Annotated[
-        int | None, typer.Option("--activation-bits", help="Overrides --bits.")
-    ] = None,
+    weights: WeightsOption = None,
+    activations: ActivationsOption = None,
     weight_only: Annotated[
-        bool, typer.Option("--weight-only", help="Activations stay float: --activation-bits 32.")
+        bool, typer.Option("--weight-only", help="Short for --activations float.")
     ] = False,
-    scheme: Annotated[
-        str | None,
-        typer.Option("--scheme", help="lq, affine, pow2, fixed:M.N or fixed:M.N:floor."),
-    ] = None,
     method: Annotated[
-        str | None, typer.Option("--method", help="restore, or plain (the published method).")
+        str | None,
+        typer.Option("--method", help="gptq (restores outputs), or rtn (nearest: the published method)."),
     ] = None,
+    scheme: OldSchemeOption = None,
+    weight_bits: Annotated[int | None, typer.Option("--weight-bits", hidden=True)] = None,
+    activation_bits: Annotated[int | None, typer.Option("--activation-bits", hidden=True)] = None,
     samples: Annotated[
         int | None, typer.Option("--samples", min=1, help="How many samples to calibrate with.")
     ] = None,
@@ -89,27 +89,23 @@ def quantize(
 
     `bits = 2` then `[layers.fc1]` and `bits = 3`
 
-    Fixed point is rounding alone: `lowbit quantize lst1.onnx -o low.onnx --scheme fixed:6.7`
+    `lowbit quantize net.onnx -o net.circle --data digits --weights lq:2 --activations affine:8`
+
+    Fixed point throughout is rounding alone, and needs no samples:
+    `lowbit quantize lst1.onnx -o low.onnx --weights fixed:6.7 --activations fixed:6.7`
     """
     from lowbit import api
-    from lowbit.ir.layers import FLOAT_BITS
-    from lowbit.quantization import Plan
+    from lowbit.plan import Plan
+    from lowbit.schemes.registry import FLOAT_BITS
 
     measures: dict[str, Any] = {
         "check": False if check == "none" else check,
         "normalize": parse_normalize(normalize),
         "scale": parse_scale(scale),
     }
-    if scheme and scheme.startswith("fixed:"):
-        if strict and not measures["check"]:
-            raise typer.BadParameter("fixed point has no samples to measure with", param_hint="--check")
-        _end(_fixed_point(model, output, scheme.removeprefix("fixed:"), as_json, measures), strict)
-        return
-    if data is None:
-        raise typer.BadParameter("quantization needs samples", param_hint="--data")
-    if weight_only:
-        activation_bits = FLOAT_BITS
     given = {
+        "weights": weights,
+        "activations": activations,
         "scheme": scheme,
         "method": method,
         "weight_bits": bits if weight_bits is None else weight_bits,
@@ -118,7 +114,16 @@ def quantize(
         "seed": seed,
         "percentile": percentile,
     }
+    if weight_only:
+        given["activation_bits"] = FLOAT_BITS
     chosen = Plan.read(plan, **{name: value for name, value in given.items() if value is not None})
+    if chosen.fixed_point:
+        if strict and not measures["check"]:
+            raise typer.BadParameter("fixed point has no samples to measure with", param_hint="--check")
+        _end(_fixed_point(model, output, chosen.fixed_point, as_json, measures), strict)
+        return
+    if data is None:
+        raise typer.BadParameter("quantization needs samples", param_hint="--data")
     with tracked("quantizing", hidden=as_json) as advance:
         result = api.quantize_file(
             model,
@@ -148,19 +153,20 @@ def _end(report: "Report", strict: bool) -> None:
     progress.rule("WARNING", style="bold red", characters="!")
     progress.print(f"This network does not work: {what}.", style="bold red")
     progress.print(report.measured, style="bold red")
-    progress.print("Try more bits, --scheme affine --bits 8, or other samples.", style="bold red")
+    progress.print("Try more bits, such as --bits 8, or other samples.", style="bold red")
     progress.rule(style="bold red", characters="!")
     if strict:
         raise typer.Exit(ExitCode.AGREEMENT)
 
 
-def _fixed_point(model: Path, output: Path, text: str, as_json: bool, measures: dict[str, Any]) -> "Report":
+def _fixed_point(
+    model: Path, output: Path, form: "FixedPoint", as_json: bool, measures: dict[str, Any]
+) -> "Report":
     """Round a network to fixed point and print what became of it."""
     from lowbit import api
     from lowbit.quantization import Report
-    from lowbit.schemes import FixedPoint
 
-    result = api.fixed_point_file(model, output, FixedPoint.from_text(text), **measures)
+    result = api.fixed_point_file(model, output, form, **measures)
     report = Report((), 0, 0.0, 0, *(result[name] for name in ("agreement", "output_snr_db", "checked")))
     if as_json:
         print_json(result)

@@ -25,6 +25,7 @@ from lowbit.errors import PlanError
 from lowbit.plan.check import WHOLE, check_settings
 from lowbit.plan.layers import by_rank, is_by_pattern, matching
 from lowbit.plan.words import SIDES, USUAL_BITS, Forms, combined, new_words, positional, require_known
+from lowbit.schemes.fixed_point import FixedPoint
 from lowbit.schemes.specification import Specification, Use, specification
 from lowbit.untrusted import read_file
 
@@ -188,6 +189,16 @@ class Plan:
     def is_weight_only(self) -> bool:
         """Whether inputs stay float."""
         return self.input_form.is_float
+
+    @property
+    def fixed_point(self) -> FixedPoint | None:
+        """The format of a network in fixed point throughout, which needs no calibration; else None."""
+        weights, inputs = self.forms
+        return (
+            weights.fixed_point
+            if weights.scheme == "fixed" and weights == inputs and not self.layers
+            else None
+        )
 
     @property
     def restores(self) -> bool:

@@ -2,6 +2,7 @@
 
     scheme = "pow2", weight_bits = 3, activation_bits = 8      weights = "pow2:3", activations = "affine:8"
     bits = 2                                                   weights = "lq:2", activations = "lq:2"
+    scheme = "fixed:6.7"  (of commands)                        weights = activations = "fixed:6.7"
     weight = "binary", activation = "pixels"  (of recipes)     weights = "binary", activations = "pixels"
     method = "restore", "plain"                                method = "gptq", "rtn"
 
@@ -137,6 +138,9 @@ def _renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
             value = found.pop(old)
             if found.setdefault(new, value) != value:
                 raise _contradiction(old, value, new, found[new])
+    if isinstance(scheme := found.get("scheme"), str) and ":" in scheme:
+        del found["scheme"]
+        found = {**dict.fromkeys(SIDES, scheme), **found}
     if "bits" in found:
         bits = found.pop("bits")
         found = {**dict.fromkeys(OLD_BITS.values(), bits), **found}

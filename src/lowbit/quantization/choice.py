@@ -12,7 +12,7 @@ from lowbit.data import NetworkInput, load
 from lowbit.errors import NumericError, PlanError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph, Node
 from lowbit.ir.passes import is_convolution, is_linear
-from lowbit.quantization.plan import Plan, blocker
+from lowbit.quantization.plan import Plan, blockers
 
 Samples = npt.NDArray[np.float32]
 
@@ -34,9 +34,7 @@ def is_layer(network: Graph, node: Node) -> bool:
 def layers_to_quantize(network: Graph, plan: Plan) -> list[Node]:
     """Return the layers to quantize, in order."""
     layers = [
-        node
-        for node in network.nodes
-        if is_layer(network, node) and plan.for_layer(node.name).scheme != "float"
+        node for node in network.nodes if is_layer(network, node) and not plan.for_layer(node.name).is_float
     ]
     if not layers:
         raise UnsupportedError(
@@ -68,13 +66,15 @@ def check_layers(network: Graph, layers: Sequence[Node], plan: Plan) -> None:
             remedy="Export the network in float32.",
         )
     plans = {node.name: plan.for_layer(node.name) for node in network.nodes if is_layer(network, node)}
-    reasons = {layer.name: blocker(plans[layer.name], _groups(layer)) for layer in layers}
-    blocked = [f"{name}: {why}" for name, why in reasons.items() if why]
+    blocked: dict[str, list[str]] = {}
+    for layer in layers:
+        for why in blockers(plans[layer.name], _groups(layer)):
+            blocked.setdefault(why, []).append(layer.name)
     if blocked:
         raise PlanError(
-            "no engine runs what is planned",
+            "nothing makes or runs what is planned",
             where=network.name,
-            found=_listed(blocked),
+            found="; ".join(f"{_listed(names)}: {why}" for why, names in blocked.items()),
         )
     _check_range(network, layers, plans)
     _check_memory(network, plans)

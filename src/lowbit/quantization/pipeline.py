@@ -33,6 +33,7 @@ from lowbit.quantization.choice import (
     layers_to_quantize,
 )
 from lowbit.quantization.equalize import equalize
+from lowbit.quantization.fixed_point import to_fixed_point
 from lowbit.quantization.fold import affine_chain, affine_ends, fold_activations, fold_encodes, lift_encodes
 from lowbit.quantization.measure import ErrorSums
 from lowbit.quantization.node import add_encoder, low_bit_node
@@ -56,14 +57,20 @@ _VALUES = 1 << 21  # of an activation: more say no more about its encoding
 
 
 def quantize(
-    graph: Graph, samples: npt.ArrayLike, plan: Plan, progress: Progress | None = None, *, run: Run = evaluate
+    graph: Graph,
+    samples: npt.ArrayLike | None,
+    plan: Plan,
+    progress: Progress | None = None,
+    *,
+    run: Run = evaluate,
 ) -> tuple[Graph, Report]:
     """Return a low-bit copy of a float network, and what was done. Equal arguments give equal networks.
 
     Args:
         graph: a float network with one input, or one of 8-bit affine layers, which counts as the float
             network that its codes stand for; every linear layer with constant weights is quantized.
-        samples: unlabelled calibration samples `[n, ...]`, in the shape that the network takes.
+        samples: unlabelled calibration samples `[n, ...]`, in the shape that the network takes; None where
+            the plan is one format of fixed point throughout, which is rounding alone (`to_fixed_point`).
         plan: what to do; at most `plan.samples` samples are used, chosen by `plan.seed`.
         progress: called with layers done, layers in all, and the next layer's name.
         run: what runs a network.
@@ -76,6 +83,11 @@ def quantize(
         UnsupportedError: there is no layer to quantize, or the network has several inputs.
     """
     started = time.perf_counter()
+    if form := plan.fixed_point:
+        result = to_fixed_point(graph, form.integer_bits, form.fraction_bits, form.rounding)
+        return result, Report((), 0, time.perf_counter() - started)
+    if samples is None:
+        raise DataError("calibration needs samples", where=graph.name, expected="unlabelled samples")
     network = run_passes(graph, [decode_layers, *ENGINE_FORM]).graph
     plan = plan.resolved(layer_names(network))
     layers = layers_to_quantize(network, plan)

@@ -1,0 +1,63 @@
+"""Options that say what becomes of weights and inputs, the same in every command."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lowbit.schemes import FixedPoint
+
+__all__ = [
+    "ActivationsOption",
+    "FixedActivationsOption",
+    "FixedWeightsOption",
+    "OldSchemeOption",
+    "WeightsOption",
+    "fixed_point",
+]
+
+_FORMS = "lq:2, affine:8, pow2:3, binary, fixed:6.7, …"
+
+WeightsOption = Annotated[str | None, typer.Option("--weights", help=f"What weights become: {_FORMS}")]
+ActivationsOption = Annotated[
+    str | None, typer.Option("--activations", help="What the inputs of layers become, likewise; or float.")
+]
+FixedWeightsOption = Annotated[
+    str | None, typer.Option("--weights", help="Of a float network: fixed:M.N or fixed:M.N:floor.")
+]
+FixedActivationsOption = Annotated[
+    str | None, typer.Option("--activations", help="Likewise, and the same: as --weights when not said.")
+]
+OldSchemeOption = Annotated[str | None, typer.Option("--scheme", hidden=True)]
+"""Of before: a specification of weights and inputs together."""
+
+
+def fixed_point(weights: str | None, activations: str | None, scheme: str | None) -> "FixedPoint | None":
+    """Return the format of fixed point that a network gets throughout; None where nothing is said.
+
+    Args:
+        weights, activations: of `--weights` and `--activations`; the second is as the first when not said.
+        scheme: of `--scheme`, which says both.
+
+    Raises:
+        PlanError: a specification does not parse, or they are not one format.
+    """
+    from lowbit.errors import PlanError
+    from lowbit.plan import Plan
+
+    if scheme is not None and ":" not in scheme:
+        scheme = f"fixed:{scheme}"  # as M.N alone was read
+    given = {"weights": weights, "activations": activations or weights, "scheme": scheme}
+    said = {name: value for name, value in given.items() if value is not None}
+    if not said:
+        return None
+    plan = Plan(**said)
+    if plan.fixed_point is None:
+        found = f"weights {plan.weight_form}, activations {plan.input_form}"
+        raise PlanError(
+            "this takes one format of fixed point",
+            expected="fixed:M.N of both",
+            found=found,
+            remedy="For other low-bit networks, quantize the network first and give its file.",
+        )
+    return plan.fixed_point
