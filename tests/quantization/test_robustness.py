@@ -227,7 +227,7 @@ def test_the_plain_method_takes_no_moments(monkeypatch: pytest.MonkeyPatch, acti
 
 def test_what_no_engine_runs_is_refused_with_all_layers() -> None:
     graph, x = digits_like(20)
-    with pytest.raises(PlanError, match=r"fc0: pow2 weights of 4 bits.*fc1: pow2 weights of 4 bits"):
+    with pytest.raises(PlanError, match="fc0, fc1: pow2 weights of 4 bits"):
         quantize(graph, x, Plan(scheme="pow2", weight_bits=4, activation_bits=8))
     with pytest.raises(PlanError, match=r"depthwise: .*found first: asymmetric weights"):
         quantize(two_layers("depthwise"), x, Plan(weight_bits=8, activation_bits=8, symmetric=False))

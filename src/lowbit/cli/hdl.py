@@ -18,6 +18,12 @@ from lowbit.cli.console import (
     print_table,
     progress,
 )
+from lowbit.cli.specifications import (
+    FixedActivationsOption,
+    FixedWeightsOption,
+    OldSchemeOption,
+    fixed_point,
+)
 
 if TYPE_CHECKING:
     from lowbit.rtl.project import HardwareReport
@@ -103,9 +109,9 @@ def hdl(
         list[str] | None, typer.Option("--fold", help="array: LAYER=ELEMENTSxLANES; may be repeated.")
     ] = None,
     target: Annotated[Family, typer.Option("--target", help="xc7, xcup or ecp5.")] = Family.XC7,
-    scheme: Annotated[
-        str | None, typer.Option("--scheme", help="lst: fixed:M.N or fixed:M.N:floor, of a float network.")
-    ] = None,
+    weights: FixedWeightsOption = None,
+    activations: FixedActivationsOption = None,
+    scheme: OldSchemeOption = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="Compare every picture of --data.")] = False,
     data: Annotated[str | None, typer.Option("--data", help="A path, or the name of a data set.")] = None,
     split: SplitOption = None,
@@ -129,7 +135,7 @@ def hdl(
 ) -> None:
     """Make hardware of a network: Verilog, and what simulation and synthesis find.
 
-    Example: `lowbit hdl lst1.onnx -o lst1 --simulate --data mnist --synthesize`
+    Example: `lowbit hdl lst1.onnx -o lst1 --weights fixed:6.7 --simulate --data mnist --synthesize`
     Example: `lowbit hdl cnv.onnx -o cnv --engine array --simulate --data cifar10 --limit 100`
     """
     from lowbit.rtl.hardware import Options, hardware
@@ -138,6 +144,7 @@ def hdl(
         raise typer.BadParameter("--waveform and --activity go with --simulate")
     if simulate != (data is not None):
         raise typer.BadParameter("--simulate and --data go together")
+    form = fixed_point(weights, activations, scheme)
     made = hardware(
         model,
         engine=engine.value,
@@ -147,7 +154,7 @@ def hdl(
         cycles=cycles,
         fold=fold or (),
         target=target.value,
-        scheme=scheme,
+        scheme=None if form is None else str(form),
         normalize=parse_normalize(normalize),
         byte=parse_scale(byte),
     )

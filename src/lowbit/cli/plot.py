@@ -91,10 +91,8 @@ def levels(
     graph = _in_form(api.read(model), fixed_point(weights, activations, scheme))
     low_bit = [each.name for each in layers_of(graph) if each.scheme != "float"]
     name = layer or (low_bit or [each.name for each in layers_of(graph)] or [""])[0]
-    save(
-        draw_levels(neuron_levels(graph, name, neuron, before if against or weights or scheme else None)),
-        output,
-    )
+    beside = before if against or weights or scheme else None
+    save(draw_levels(neuron_levels(graph, name, neuron, beside)), output)
     _say(output, as_json)
 
 

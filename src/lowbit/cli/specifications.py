@@ -1,6 +1,6 @@
 """Options that say what becomes of weights and inputs, the same in every command."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -45,10 +45,10 @@ def fixed_point(weights: str | None, activations: str | None, scheme: str | None
     from lowbit.errors import PlanError
     from lowbit.plan import Plan
 
-    if scheme is not None and ":" not in scheme:
-        scheme = f"fixed:{scheme}"  # as M.N alone was read
+    if scheme is not None and scheme[:1].isdigit():
+        scheme = f"fixed:{scheme}"  # M.N alone was read too
     given = {"weights": weights, "activations": activations or weights, "scheme": scheme}
-    said = {name: value for name, value in given.items() if value is not None}
+    said: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if not said:
         return None
     plan = Plan(**said)
