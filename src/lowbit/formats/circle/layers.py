@@ -33,7 +33,7 @@ from lowbit.formats.circle.schema import (
     ThesisOptions,
 )
 from lowbit.formats.circle.structure import Structure, require
-from lowbit.formats.powers import unpack_halves
+from lowbit.formats.packed import unpack_halves
 from lowbit.ir import Value
 from lowbit.ir.activations import preimage_thresholds
 from lowbit.ir.layer_names import from_file

@@ -37,7 +37,7 @@ from lowbit.formats.circle.schema import (
     SoftmaxOptions,
     SubOptions,
 )
-from lowbit.formats.powers import pack_halves
+from lowbit.formats.packed import pack_halves
 from lowbit.ir import Graph, Node, Trait, Value, carried, has, operators_with
 from lowbit.ir.deployed import row_length
 from lowbit.ir.infer import call_of

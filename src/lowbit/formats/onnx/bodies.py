@@ -327,6 +327,8 @@ CountSteps (values, steps) => (rank) {
 }
 """
 
+_MASKS = ", ".join(str(1 << bit) for bit in range(31)) + f", {-(1 << 31)}"
+
 # W = sum_j m_j s_j + P, as whole numbers in float64, one row per output.
 _WEIGHTS = """
 LQWeights <weights_top, weights_hidden_size>
@@ -368,7 +370,60 @@ LQWeights <weights_top, weights_hidden_size>
   offset_column = Unsqueeze(offset_integer, axis_1)
   weights = Add(without_offset, offset_column)
 }
-""".replace("MASKS", ", ".join(str(1 << bit) for bit in range(31)) + f", {-(1 << 31)}")
+""".replace("MASKS", _MASKS)
+
+# code = sum_j 2^j bit_j, int64, one row per output.
+_PLANE_CODES = """
+PlaneCodes <weights_hidden_size> (planes) => (codes) {
+  axis_0 = Constant<value_ints = [0]>()
+  axis_1 = Constant<value_ints = [1]>()
+  axis_2 = Constant<value_ints = [2]>()
+  axis_3 = Constant<value_ints = [3]>()
+  masks = Constant<value = int32[32] {MASKS}>()
+  words = Unsqueeze(planes, axis_3)
+  masked = BitwiseAnd(words, masks)
+  no_bit = Constant<value = int32 {0}>()
+  is_clear = Equal(masked, no_bit)
+  is_set = Not(is_clear)
+  bits_of_words = Cast<to = 7>(is_set)
+  row_shape = Constant<value_ints = [0, 0, -1]>()
+  bits_padded = Reshape(bits_of_words, row_shape)
+  hidden_size_integer = Constant<value_int: int = @weights_hidden_size>()
+  hidden_size = Reshape(hidden_size_integer, axis_1)
+  bits = Slice(bits_padded, axis_0, hidden_size, axis_2)
+  plane_count = Shape<start = 1, end = 2>(planes)
+  last = Squeeze(plane_count)
+  first = Constant<value_int = 0>()
+  one = Constant<value_int = 1>()
+  two = Constant<value_int = 2>()
+  planes_in_order = Range(first, last, one)
+  factors = Pow(two, planes_in_order)
+  factor_column = Unsqueeze(factors, axis_1)
+  weighted = Mul(bits, factor_column)
+  codes = ReduceSum<keepdims = 0>(weighted, axis_1)
+}
+""".replace("MASKS", _MASKS)
+
+# Two codes to a byte, the even ones in the low halves, int64, one row per output.
+_HALF_CODES = """
+HalfCodes <weights_hidden_size> (packed) => (codes) {
+  axis_0 = Constant<value_ints = [0]>()
+  axis_1 = Constant<value_ints = [1]>()
+  last_axis = Constant<value_ints = [-1]>()
+  sixteen = Constant<value = int64 {16}>()
+  bytes = Cast<to = 7>(packed)
+  low = Mod(bytes, sixteen)
+  high = Div(bytes, sixteen)
+  low_column = Unsqueeze(low, last_axis)
+  high_column = Unsqueeze(high, last_axis)
+  pairs = Concat<axis = -1>(low_column, high_column)
+  row_shape = Constant<value_ints = [0, -1]>()
+  codes_padded = Reshape(pairs, row_shape)
+  hidden_size_integer = Constant<value_int: int = @weights_hidden_size>()
+  hidden_size = Reshape(hidden_size_integer, axis_1)
+  codes = Slice(codes_padded, axis_0, hidden_size, axis_1)
+}
+"""
 
 # Two codes to a byte, the even ones in the low halves; W = 0 or +-2^(k - 1), k the code without its sign.
 _POW2_WEIGHTS = """
@@ -449,6 +504,8 @@ PARTS = {
     "CountSteps": _COUNT_STEPS,
     "LQWeights": _WEIGHTS,
     "Pow2Weights": _POW2_WEIGHTS,
+    "PlaneCodes": _PLANE_CODES,
+    "HalfCodes": _HALF_CODES,
     "IntegerSums": _SUMS,
     "LQSums": _LQ_SUMS,
     **window_sums.PARTS,

@@ -68,6 +68,8 @@ INPUT_FIELDS = {
 ATTRIBUTE_FIELD = {"lq": "top", "affine": "bits", "pow2": "bits", "fixed": "format"}
 PLANAR = ("lq", "affine")
 """The schemes of codes that layers of planes read and give."""
+KNOWN = ("", *INPUT_FIELDS)
+"""The schemes that functions have names for, and floats."""
 
 
 @dataclass(frozen=True)
@@ -113,18 +115,23 @@ class Function:
     def to_proto(self) -> "FunctionProto":
         """Return the function as it stands in a file."""
         attributes = ", ".join((*self.attributes, *_REMARKS.get(self.op, ())))
-        return _parse(f"{self.name} <{attributes}> ({', '.join(self.inputs)}) => (output) {{\n{self.steps}}}")
+        return parse(f"{self.name} <{attributes}> ({', '.join(self.inputs)}) => (output) {{\n{self.steps}}}")
 
     @property
     def parts(self) -> tuple[str, ...]:
         """Names of the functions that the body calls, directly or not."""
-        called = _called(self.steps)
-        return tuple(name for name in PARTS if name in called)
+        return parts_of(self.steps)
 
 
 # Attributes that only inform the reader of a file; the body does not depend on them.
 _LAYER_REMARKS = ('activation: string = "none"',)
 _REMARKS = dict.fromkeys(("LQFullyConnected", "LQConv", "Pow2FullyConnected", "Pow2Conv"), _LAYER_REMARKS)
+
+
+def parts_of(steps: str) -> tuple[str, ...]:
+    """Return names of the functions that steps call, directly or not."""
+    called = _called(steps)
+    return tuple(name for name in PARTS if name in called)
 
 
 def _called(steps: str) -> set[str]:
@@ -160,12 +167,14 @@ def function_name(
 
 def part(name: str) -> "FunctionProto":
     """Return a function that bodies of others call."""
-    return _parse(PARTS[name])
+    return parse(PARTS[name])
 
 
 def is_ours(name: str) -> bool:
     """Return whether a function of that name in our domain is one that we write."""
-    return name in functions() or name in PARTS
+    from lowbit.formats.onnx.any_codes import layers
+
+    return name in functions() or name in PARTS or name in layers()
 
 
 @cache
@@ -298,7 +307,8 @@ _SETTINGS = {
 }
 
 
-def _parse(text: str) -> "FunctionProto":
+def parse(text: str) -> "FunctionProto":
+    """Return a function of our domain, written in ONNX's own text form."""
     from onnx import parser
 
     imports = f'opset_import: ["" : {OPSET}, "{DOMAIN}" : {DOMAIN_VERSION}]'

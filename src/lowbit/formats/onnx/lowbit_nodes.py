@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowbit.errors import ModelFormatError
+from lowbit.formats.onnx.any_codes import encodings_in, layer_of, layers, tables_of, weights_value
 from lowbit.formats.onnx.functions import (
     AFFINE_LAYERS,
     ATTRIBUTE_FIELD,
@@ -22,8 +23,8 @@ from lowbit.formats.onnx.functions import (
 )
 from lowbit.formats.onnx.tensors import plain
 from lowbit.formats.onnx.writer import ENCODING_KEY
-from lowbit.formats.powers import unpack_halves
-from lowbit.ir import Value
+from lowbit.formats.packed import unpack_halves, unpacked
+from lowbit.ir import Graph, Node, Value
 from lowbit.ir.activations import apply_activation
 from lowbit.ir.graph import DTYPES, Array, Attribute
 from lowbit.planes import padding_is_zero, word_count
@@ -104,6 +105,56 @@ def read_lowbit_node(
     standard = coded_activation or kind.op == "MaxPool"
     inputs = tuple(node.names[name] for name in kind.tensors if name != "table" or kind.op == "FixedLookup")
     return LowbitNode(inputs, _own_attributes(kind, attributes), "" if standard else DOMAIN, tuple(new))
+
+
+def read_layer(
+    proto: "NodeProto",
+    attributes: Mapping[str, object],
+    constants: Mapping[str, Array],
+    values: Mapping[str, Value],
+) -> list[Value]:
+    """Return weights, bias and output of a layer of any encodings, as the graph has them.
+
+    Raises:
+        ModelFormatError: inputs, attributes or tensors that are not what we write.
+        SchemeError: an encoding with impossible parameters.
+    """
+    kind, encodings = layers()[proto.op_type], dict(encodings_in(attributes))
+    names = (*kind.tensors, *kind.tables)
+    _require(len(proto.input) == len(names) and all(proto.input), "inputs", ", ".join(names), proto.input)
+    source = values.get(proto.input[0])
+    _require(source is not None, "the data input", "a computed value", proto.input[0])
+    assert source is not None
+    _require(source.encoding == encodings.get("input"), "the encoding of the input", "its own", "another")
+    found = {name: constants.get(label) for name, label in zip(names, proto.input, strict=True)}
+    weights, bias = found["weights"], found["bias"]
+    _require("weights" in encodings and weights is not None, "weights", "constant codes", "others")
+    assert weights is not None
+    shape = attributes.get("weights_shape")
+    new = [weights_value(kind, proto.input[1], weights, encodings["weights"], shape)]
+    if "bias" in encodings:
+        _require(bias is not None, "a bias of codes", "a constant", "a computed value")
+        assert bias is not None
+        new.append(unpacked(encodings["bias"], bias, bias.shape, proto.input[2]))
+    if "output" in encodings:
+        dtype = "code" if encodings["output"].bits <= 8 else "code16"
+        new.append(Value(proto.output[0], dtype, source.shape, None, encodings["output"]))
+    return new
+
+
+def check_tables(graph: Graph, node: Node, proto: "NodeProto", constants: Mapping[str, Array]) -> None:
+    """Check that a layer's tables are those of its encodings: they are what a runtime computes with.
+
+    Raises:
+        ModelFormatError: one of them is another.
+    """
+    kind = layers()[proto.op_type]
+    _require(layer_of(graph, node) == kind, "the kind of layer", layer_of(graph, node).name, kind.name)
+    given = dict(zip(kind.tables, proto.input[len(kind.tensors) :], strict=True))
+    for name, table in tables_of(graph, node).items():
+        found = constants.get(given[name])
+        same = found is not None and found.dtype == table.dtype and np.array_equal(found, table)
+        _require(same, f"the table {name}", "that of the encodings", "another")
 
 
 class _Stated:

@@ -29,10 +29,17 @@ import numpy as np
 from lowbit.budget import check_budget
 from lowbit.errors import LowbitError, ModelFormatError, NumericError, TooLargeError, UnsupportedError
 from lowbit.formats.batch import BATCH, open_batch
+from lowbit.formats.onnx import any_codes
 from lowbit.formats.onnx.composites import composite_of
 from lowbit.formats.onnx.constants import constant_of, fill_of
 from lowbit.formats.onnx.functions import DOMAIN, DOMAIN_VERSION, functions, is_ours
-from lowbit.formats.onnx.lowbit_nodes import LowbitNode, input_encodings, read_lowbit_node
+from lowbit.formats.onnx.lowbit_nodes import (
+    LowbitNode,
+    check_tables,
+    input_encodings,
+    read_layer,
+    read_lowbit_node,
+)
 from lowbit.formats.onnx.rewrites import REWRITES
 from lowbit.formats.onnx.shape_arithmetic import FOLDED, filled, fold, is_folded, shape_array
 from lowbit.formats.onnx.tensors import MAX_RANK, Beside, array_of, attribute_of, check_text, dtype_of, plain
@@ -367,6 +374,8 @@ class _Reader:
         kind, composite = functions().get(proto.op_type), composite_of(proto.op_type)
         if composite is not None:
             return self.add(proto, composite.name, list(proto.input), plain(attributes), composite.domain)
+        if proto.op_type in any_codes.layers():
+            return self._any_layer(proto, attributes)
         if kind is None:
             raise UnsupportedError("unknown low-bit operator", found=proto.op_type, remedy="Update lowbit.")
         translated: LowbitNode = read_lowbit_node(kind, proto, attributes, self.constants, self.result.values)
@@ -384,6 +393,17 @@ class _Reader:
                 translated.domain,
             )
         )
+
+    def _any_layer(self, proto: "NodeProto", attributes: Mapping[str, object]) -> None:
+        """Append a layer of any encodings, and check that its tables are what its encodings say."""
+        for value in read_layer(proto, attributes, self.constants, self.result.values):
+            self._add_value(value)
+        kind = any_codes.layers()[proto.op_type]
+        inputs = tuple(self.use(name) for name in proto.input[: len(kind.tensors)])
+        own = plain(any_codes.own_attributes(attributes))
+        node = Node(kind.op, inputs, tuple(proto.output), own, self._node_name(proto, inputs), DOMAIN)
+        self._append(node)
+        check_tables(self.result, node, proto, self.constants)
 
     def _add_value(self, value: Value) -> None:
         """Add a value, or find that it is there already with the same meaning."""
@@ -475,7 +495,12 @@ def _known() -> set[tuple[str, str]]:
     """Return the operators that are read, worked out or dropped, by domain."""
     standard = {("", name) for name in (*REWRITES, *FOLDED)}
     composites = {(DOMAIN, operator.name) for operator in OPERATORS.values() if operator.body}
-    return OPERATORS.keys() | standard | composites | {(DOMAIN, name) for name in functions()}
+    return (
+        OPERATORS.keys()
+        | standard
+        | composites
+        | {(DOMAIN, name) for name in (*functions(), *any_codes.layers())}
+    )
 
 
 def _opset(model: "ModelProto") -> int:

@@ -16,15 +16,18 @@ import numpy as np
 
 from lowbit.blockers import Blocker, blocker_of, grouped, listed, remedies
 from lowbit.errors import GraphError, LowbitError, TooLargeError, UnsupportedError
+from lowbit.formats.onnx.any_codes import AnyLayer, attributes_of, layer_of, tables_of
 from lowbit.formats.onnx.bodies import PARTS
 from lowbit.formats.onnx.composites import all_needed, function_of, needs_function
 from lowbit.formats.onnx.fixed_point import code_type, format_field, require_exact
 from lowbit.formats.onnx.functions import (
+    AFFINE_LAYERS,
     CODED_ACTIVATIONS,
     DOMAIN,
     DOMAIN_VERSION,
     DOUBLE,
     FLOAT,
+    KNOWN,
     LAYERS,
     OPSET,
     Function,
@@ -32,13 +35,14 @@ from lowbit.formats.onnx.functions import (
     functions,
     part,
 )
-from lowbit.formats.powers import pack_halves
+from lowbit.formats.packed import packed
 from lowbit.ir import Graph, Node, Operator, Trait, Value, has, operator_of, verify
 from lowbit.ir.activations import apply_activation
 from lowbit.ir.deployed import deployed_layer, row_length
 from lowbit.ir.graph import DTYPES, Array, Attribute
 from lowbit.ir.infer import call_of
 from lowbit.ir.layer_names import from_file, in_file
+from lowbit.ir.layers import is_low_bit
 from lowbit.ir.operators.windows import windows_of
 from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis, PowerOfTwo
 from lowbit.untrusted import write_atomic
@@ -52,6 +56,12 @@ ENCODING_KEY = "lowbit.encoding:"  # metadata that keeps the encoding of a graph
 
 _LARGEST_PROTO = 2**31 - 1
 _EXACT_IN_FLOAT32 = 2**24
+_EXACT_IN_INT32 = 2**31
+
+
+def _most_in_window(node: Node) -> int:
+    """Return what sums of a convolution have to stay below: runtimes convolve float32, and bytes to int32."""
+    return _EXACT_IN_INT32 if node.op in AFFINE_LAYERS else _EXACT_IN_FLOAT32
 
 
 def write(graph: Graph, path: str | os.PathLike[str]) -> None:
@@ -92,7 +102,7 @@ class _Writer:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.tensors: dict[str, TensorProto] = {}
-        self.used: dict[str, Function] = {}
+        self.used: dict[str, Function | AnyLayer] = {}
         self.composites: dict[str, Operator] = {}
         self.names: dict[tuple[str, str], str] = {}
 
@@ -192,7 +202,8 @@ class _Writer:
             not has(node, Trait.COMPARES) or isinstance(encodings[0], Affine)
         )
         if node.domain == DOMAIN or (any(encodings) and not carried):
-            return self._lowbit_node(in_file(self.graph, node))
+            filed = in_file(self.graph, node)
+            return self._any_layer(node) if self._is_any(filed) else self._lowbit_node(filed)
         if any(encodings) and encodings[0] != encodings[-1]:
             raise _unsupported(
                 f"{node.op} that changes the meaning of codes", node.name, "the same encoding in and out"
@@ -211,6 +222,37 @@ class _Writer:
         """Return the pool of a whole map of codes as one whose window is the map."""
         size = tuple(int(length) for length in self.graph.value(node.inputs[0]).shape[2:])
         return replace(node, op="MaxPool", attributes={"kernel_shape": size})
+
+    def _is_any(self, node: Node) -> bool:
+        """Return whether a layer, as files call it, has no function of its own."""
+        if not is_low_bit(replace(node, op=from_file(node.op))):
+            return False
+        if from_file(node.op) == node.op or not self._is_known(node):
+            return True
+        window = node.op in (*LAYERS, *AFFINE_LAYERS) and has(("lowbit", from_file(node.op)), Trait.WINDOW)
+        return window and self._has_codes(node) and self._product_bound(node) >= _most_in_window(node)
+
+    def _is_known(self, node: Node) -> bool:
+        encodings = (self.graph.value(name).encoding for name in (node.inputs[0], node.outputs[0]))
+        source, target = ("" if encoding is None else encoding.scheme for encoding in encodings)
+        if source not in KNOWN or target not in KNOWN:
+            return False
+        activation = str(node.attributes.get("activation", "none"))
+        by_output = self._differs_by_output(node)
+        kind = functions().get(
+            function_name(node.op, source, target, by_output=by_output, activation=activation)
+        )
+        return kind is not None and (kind.op, kind.source, kind.target) == (node.op, source, target)
+
+    def _any_layer(self, node: Node) -> "NodeProto":
+        """Return a layer of any encodings; see `lowbit.formats.onnx.any_codes`."""
+        kind, tables = layer_of(self.graph, node), tables_of(self.graph, node)
+        self.used[kind.name] = kind
+        for name in filter(None, node.inputs):
+            self._constant(self.graph.value(name))
+        extra = [self._extra(node.outputs[0], f"layer.{name}", tables[name]) for name in kind.tables]
+        inputs = [*node.inputs[: len(kind.tensors)], *extra]
+        return _make_node(node, kind.name, inputs, attributes_of(self.graph, node), DOMAIN)
 
     def _lowbit_node(self, node: Node) -> "NodeProto":
         kind = self._kind(node)
@@ -308,9 +350,6 @@ class _Writer:
         steps = {"strides": tuple(axis.stride for axis in axes), "dilations": tuple(a.dilation for a in axes)}
         if pool:
             return {"kernel_shape": kernel, "pads": pads, **steps}
-        coded_sums = node.op != "AffineConv" and self._has_codes(node)
-        if coded_sums and self._product_bound(node) >= _EXACT_IN_FLOAT32:
-            raise _unsupported("sums beyond 2^24 in a convolution", node.name, "fewer bits")
         return {"kernel_shape": kernel, "pads": pads, "group": call.integer("group"), **steps}
 
     def _has_codes(self, node: Node) -> bool:
@@ -325,11 +364,7 @@ class _Writer:
         """Return the largest magnitude that a sum of products can reach."""
         encoding, weights = self.graph.value(node.inputs[0]).encoding, self.graph.value(node.inputs[1])
         assert encoding is not None
-        if node.op in LAYERS:
-            return deployed_layer(encoding, weights, self.graph.constant(node.inputs[2])).accumulator_bound()
-        assert isinstance(weights.encoding, Affine) and weights.data is not None
-        centred = weights.data.astype(np.int64) - weights.encoding.zero_point[:, None]
-        return int(np.abs(encoding.integer_levels()).max()) * int(np.abs(centred).sum(axis=1).max(initial=0))
+        return deployed_layer(encoding, weights, self.graph.value(node.inputs[2])).accumulator_bound()
 
     def _table(self, node: Node) -> Array:
         """Return the code out for every code in, as the reference computes it."""
@@ -395,11 +430,8 @@ def encoding_fields(
 
 
 def _stored(value: Value) -> Array:
-    """Return a constant as it stands in the file: planes as int32 words, powers of two two to a byte."""
-    assert value.data is not None
-    if isinstance(value.encoding, PowerOfTwo):
-        return pack_halves(value.data.astype(np.uint8).reshape(len(value.data), -1))
-    return value.data.view(np.int32) if value.dtype == "planes" else value.data
+    """Return a constant as it stands in the file."""
+    return packed(value)
 
 
 def _once(array: Array) -> Array:
