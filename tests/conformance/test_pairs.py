@@ -1,9 +1,10 @@
-"""Every pair of encodings in every back end and file: the integers of the reference, exactly.
+"""Every pair of encodings in files and in ONNX Runtime: the integers of the reference, exactly.
 
-Where a layer reads floats, back ends agree within the bound of `lowbit.ir.weight_only`.
+The share of the engine is tests/engine/test_pairs.py. Where a layer reads floats, back ends agree within the
+bound of `lowbit.ir.weight_only`.
 """
 
-from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,30 +37,26 @@ def _agrees(graph: Graph, case: Case, name: str, found: Values, wanted: Values, 
     return bool((np.abs(value - expected) <= tolerance(weights, bias, reach).max()).all())
 
 
-def round_trip(suffix: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Graph, Array], Values]:
-    folder = tmp_path_factory.mktemp("pairs")
-
-    def run(graph: Graph, x: Array) -> Values:
-        write_model(graph, folder / f"network{suffix}")
-        return reference(read_model(folder / f"network{suffix}"), x)
-
-    return run
-
-
-@pytest.mark.parametrize("suffix", [".txt", ".onnx"])
-@pytest.mark.parametrize("name", CASES)
-def test_files_read_back_give_the_same(
-    suffix: str, name: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    case, graph = CASES[name], network(CASES[name])
-    x = case.samples()
-    found = round_trip(suffix, tmp_path_factory)(graph, x)
-    assert found.keys() >= {*graph.outputs}
-    assert not differences(graph, case, found, reference(graph, x), x)
+def through(suffix: str, graph: Graph, x: Array, folder: Path) -> Values:
+    """Return what the reference gives for a file that is read back."""
+    write_model(graph, folder / f"network{suffix}")
+    return reference(read_model(folder / f"network{suffix}"), x)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_onnx_runtime_gives_the_same(name: str) -> None:
+def test_files_and_onnx_runtime_give_the_same(name: str, tmp_path: Path) -> None:
     case, graph = CASES[name], network(CASES[name])
     x = case.samples()
-    assert not differences(graph, case, onnxruntime(graph, x), reference(graph, x), x)
+    wanted = reference(graph, x)
+    for suffix in (".txt", ".onnx"):
+        found = through(suffix, graph, x, tmp_path)
+        assert found.keys() >= {*graph.outputs}
+        assert not differences(graph, case, found, wanted, x), suffix
+    assert not differences(graph, case, onnxruntime(graph, x), wanted, x)
+
+
+def test_a_difference_is_seen() -> None:
+    case = next(case for case in CASES.values() if ":" in case.end and case.activations != FLOAT)
+    graph, x = network(case), case.samples()
+    wanted = reference(graph, x)
+    assert differences(graph, case, {**wanted, "a": wanted["a"] ^ 1}, wanted, x) == ["a"]

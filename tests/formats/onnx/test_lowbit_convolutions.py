@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lowbit.errors import ModelFormatError, UnsupportedError
+from lowbit.errors import ModelFormatError
 from lowbit.formats.onnx import from_proto, to_proto
 from lowbit.ir import Graph, Node, Value, evaluate, infer, to_text
 from lowbit.quantization import Plan, quantize
@@ -83,11 +83,16 @@ def test_codes_pass_a_pool_of_the_whole_map(plan: Plan) -> None:
     np.testing.assert_allclose(run_onnxruntime(to_proto(low), x)["y"], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_wide_sums_are_refused() -> None:
+def test_wide_sums_become_products_of_float64() -> None:
+    """Sums beyond 2^24, of which convolutions in float32 lose units."""
     graph = lowbit_convnet((600, 5, 5), (Convolution(1, kernel=(5, 5), pads=(0, 0, 0, 0)),), 2, 4)
     graph.update("x/codes", encoding=Affine(8, [0.02], [128]))
-    with pytest.raises(UnsupportedError, match=r"conv1.*sums beyond 2\^24"):
-        to_proto(graph)
+    x = {"x": 9 * np.random.default_rng(0).standard_normal((3, 600, 5, 5), "f4")}
+    model = to_proto(graph)
+    assert "ConvolutionPlanesToFloats" in {function.name for function in model.functions}
+    expected = evaluate(graph, x)["y"]
+    np.testing.assert_array_equal(run_onnxruntime(model, x)["y"], expected)
+    np.testing.assert_array_equal(evaluate(from_proto(model), x)["y"], expected)
 
 
 def test_a_damaged_shape_is_refused() -> None:

@@ -10,7 +10,7 @@ the function the tables that follow from them; what a table holds is checked whe
 and a convolution is the same on patches, which two look-ups of positions cut out of the padded map: runtimes
 convolve in float32 and int8 alone, but multiply matrices of float64. Names are
 
-    Linear | Convolution  [FromFloats]  Planes | Halves | Bytes | Words  ToCodes | RoundedEven | … | ToRelu | …
+    Linear | Convolution  [FromFloats]  Planes | Halves | Bytes | Words  ToCodes | RoundedEven | ToRelu | …
 
 by how weights are stored and what the end is. The bound of sums is that of the graph, 2^52.
 """
@@ -73,8 +73,7 @@ class AnyLayer:
     @property
     def name(self) -> str:
         """The node's ``op_type``."""
-        end = "ToCodes" if self.end == "codes" else f"To{self.end.capitalize()}"
-        end = f"Rounded{self.end.capitalize()}" if self.end in ROUNDINGS else end
+        end = ("Rounded" if self.end in ROUNDINGS else "To") + self.end.replace("none", "floats").capitalize()
         return f"{self.op}{'' if self.source else 'FromFloats'}{self.storage.capitalize()}{end}"
 
     @property
