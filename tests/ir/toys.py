@@ -12,11 +12,13 @@ from lowbit.ir.operators.composites import composite
 
 
 @contextmanager
-def toy(name: str, inputs: str, body: str, domain: str = "", **attributes: Attribute) -> Iterator[Operator]:
+def toy(
+    name: str, inputs: str, body: str, domain: str = "", torch: str = "", **attributes: Attribute
+) -> Iterator[Operator]:
     """Declare an operator by its body for as long as the context lasts."""
     assert (domain, name) not in OPERATORS
     try:
-        yield composite(name, inputs, body, domain=domain, **attributes)
+        yield composite(name, inputs, body, domain=domain, torch=torch, **attributes)
     finally:
         del OPERATORS[domain, name]
 
