@@ -1,6 +1,7 @@
 """Operators, each declared once; importing this package fills the registry."""
 
 from lowbit.ir.operators import (
+    composites,
     codes,
     convolution,
     elementwise,
@@ -32,6 +33,7 @@ __all__ = [
     "Trait",
     "carried",
     "codes",
+    "composites",
     "convolution",
     "elementwise",
     "fixed_point",

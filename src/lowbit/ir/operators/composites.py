@@ -17,6 +17,7 @@ import numpy as np
 
 from lowbit.errors import GraphError
 from lowbit.ir.graph import Array, Attribute, Graph, Node, Value
+from lowbit.ir.operators import elementwise  # noqa: F401 (what bodies call is there before them)
 from lowbit.ir.operators.body import Operand, Own, Writer
 from lowbit.ir.operators.registry import (
     OPERATORS,
