@@ -1,8 +1,8 @@
 """Operators, each declared once; importing this package fills the registry."""
 
 from lowbit.ir.operators import (
-    composites,
     codes,
+    composites,
     convolution,
     elementwise,
     fixed_point,
