@@ -25,9 +25,10 @@ from lowbit.ir.graph import Array
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 
 _OPERATORS = """
-    Add AveragePool BatchNormalization Clip Concat Constant ConstantOfShape Conv Div Dropout Elu Flatten Gemm
-    GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity LRN LeakyRelu LogSoftmax MatMul MaxPool Mul
-    PRelu Pad Relu Reshape Sigmoid Sign Softmax Softplus Squeeze Sub Sum Tanh Transpose Unsqueeze
+    Abs Add AveragePool BatchNormalization Clip Concat Constant ConstantOfShape Conv Div Dropout Elu Exp
+    Flatten Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity LRN LeakyRelu Log
+    LogSoftmax MatMul MaxPool Mul PRelu Pad Relu Reshape Sigmoid Sign Softmax Softplus Squeeze Sub Sum
+    Tanh Transpose Unsqueeze
 """
 OPERATORS = frozenset(_OPERATORS.split())
 
