@@ -156,7 +156,7 @@ void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& 
 }
 
 void word_fully_connected(const WordLayer& layer, const Rows& rows, Groups groups) {
-  word_rows<4, 4, 8>(layer, rows, groups);
+  word_rows<16>(layer, rows, groups);
 }
 
 void word_convolution(const WordLayer& layer, const Window& window, const Rows& maps, const Part& part) {

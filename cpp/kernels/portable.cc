@@ -303,7 +303,7 @@ void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& 
 }
 
 void word_fully_connected(const WordLayer& layer, const Rows& rows, Groups groups) {
-  word_rows<1, 1, 1>(layer, rows, groups);
+  word_rows<4>(layer, rows, groups);
 }
 
 void word_convolution(const WordLayer& layer, const Window& window, const Rows& maps, const Part& part) {

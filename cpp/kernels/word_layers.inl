@@ -109,19 +109,25 @@ inline void wide_tile(const WordLayer& layer, const Task& task, const Spot& spot
   end_lanes(*task.epilogue->ending, total, group, spot.y, task.y_plane);
 }
 
-template <std::size_t kRows, std::size_t kGroups, std::size_t kChains>
-std::size_t sweep_words(const WordLayer& layer, const Task& task, const Rows& rows, std::size_t row, std::size_t group) {
+// Whole tiles of rows from `row` on, for groups [group, end) in whole tiles; returns the first group that is left.
+template <std::size_t kRows, std::size_t kGroups, std::size_t kChains = 1>
+std::size_t sweep_words(const WordLayer& layer, const Task& task, const Rows& rows, std::size_t row, Groups groups) {
   Spot spots[kRows];
-  for (; row + kRows <= rows.count; row += kRows) {
-    spots_of_rows<kRows>(rows, row, spots);
-    word_tile<kRows, kGroups, kChains>(layer, task, spots, group);
+  std::size_t group = groups.begin;
+  for (; group + kGroups <= groups.end; group += kGroups) {
+    for (std::size_t r = row; r + kRows <= rows.count; r += kRows) {
+      spots_of_rows<kRows>(rows, r, spots);
+      word_tile<kRows, kGroups, kChains>(layer, task, spots, group);
+    }
   }
-  return row;
+  return group;
 }
 
-// kRows, kGroups: of the largest tile. What is left of the rows goes one by one, in tiles of kWide groups.
-template <std::size_t kRows, std::size_t kGroups, std::size_t kWide>
+// Tiles of kSums sums: four rows with as many groups as that allows; what is left of the rows goes one by one. Fewer groups
+// have fewer sums, and wait for them.
+template <std::size_t kSums>
 inline void word_rows(const WordLayer& layer, const Rows& rows, Groups groups) {
+  constexpr std::size_t kGroups = kSums / 4;
   const Run whole{0, 0, static_cast<std::uint32_t>(layer.pairs)};
   const Task task{&whole, 1, &layer.epilogue, rows.x_plane, rows.y_plane};
   for (std::size_t group = groups.begin; layer.chunk != 0 && group < groups.end; ++group) {
@@ -132,13 +138,13 @@ inline void word_rows(const WordLayer& layer, const Rows& rows, Groups groups) {
     }
   }
   if (layer.chunk != 0) return;
-  std::size_t done = 0, group = groups.begin;
-  for (; group + kGroups <= groups.end; group += kGroups) done = sweep_words<kRows, kGroups, 1>(layer, task, rows, 0, group);
-  for (; group < groups.end; ++group) done = sweep_words<kRows, 1, 1>(layer, task, rows, 0, group);
+  const std::size_t done = rows.count / 4 * 4;
+  std::size_t left = sweep_words<4, kGroups>(layer, task, rows, 0, groups);
+  if constexpr (kGroups > 2) left = sweep_words<4, 2>(layer, task, rows, 0, {left, groups.end});
+  if constexpr (kGroups > 1) sweep_words<4, 1>(layer, task, rows, 0, {left, groups.end});
   if (done == rows.count) return;
-  group = groups.begin;
-  for (; group + kWide <= groups.end; group += kWide) sweep_words<1, kWide, 1>(layer, task, rows, done, group);
-  for (; group < groups.end; ++group) sweep_words<1, 1, 4>(layer, task, rows, done, group);
+  left = sweep_words<1, kSums / 2>(layer, task, rows, done, groups);
+  sweep_words<1, 1, 4>(layer, task, rows, done, {left, groups.end});
 }
 
 template <std::size_t kRows, std::size_t kGroups>

@@ -225,12 +225,17 @@ def test_the_plain_method_takes_no_moments(monkeypatch: pytest.MonkeyPatch, acti
     quantize(graph, x, Plan(weight_bits=2, activation_bits=activation_bits, method="plain"))
 
 
-def test_what_no_engine_runs_is_refused_with_all_layers() -> None:
+def test_what_nothing_makes_is_refused_with_all_layers() -> None:
     graph, x = digits_like(20)
-    with pytest.raises(PlanError, match="fc0, fc1: pow2 weights of 4 bits"):
-        quantize(graph, x, Plan(scheme="pow2", weight_bits=4, activation_bits=8))
-    with pytest.raises(PlanError, match=r"depthwise: .*found first: asymmetric weights"):
-        quantize(two_layers("depthwise"), x, Plan(weight_bits=8, activation_bits=8, symmetric=False))
+    with pytest.raises(PlanError, match="fc0, fc1: pow2 weights go with no float inputs"):
+        quantize(graph, x, Plan(scheme="pow2", weight_bits=4, activation_bits=32))
+
+
+def test_powers_of_two_of_4_bits_run_beside_inputs_of_8_bits() -> None:
+    graph, x = digits_like(20)
+    low, _ = quantize(graph, x, Plan(scheme="pow2", weight_bits=4, activation_bits=8))
+    (output,) = low.outputs
+    assert np.array_equal(Program(low).run(x), evaluate(low, {low.inputs[0]: x})[output])
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -239,8 +244,6 @@ def test_what_no_engine_runs_is_refused_with_all_layers() -> None:
 def test_depthwise_layers_of_any_bits_run(weight_bits: int, activation_bits: int, symmetric: bool) -> None:
     graph = two_layers("depthwise")
     settings = {"weight_bits": weight_bits, "activation_bits": activation_bits, "symmetric": symmetric}
-    if weight_bits + (activation_bits == 8) >= 8 and not symmetric:
-        settings["layers"] = {"first": {"symmetric": True}}
     x = samples_of(graph, 20)
     low, _ = quantize(graph, x, Plan(scheme="affine", method="plain", **settings))
     low.outputs = ("z",)

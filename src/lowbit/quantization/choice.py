@@ -68,7 +68,7 @@ def check_layers(network: Graph, layers: Sequence[Node], plan: Plan) -> None:
     plans = {node.name: plan.for_layer(node.name) for node in network.nodes if is_layer(network, node)}
     blocked: dict[str, list[str]] = {}
     for layer in layers:
-        for why in blockers(plans[layer.name], _groups(layer)):
+        for why in blockers(plans[layer.name]):
             blocked.setdefault(why, []).append(layer.name)
     if blocked:
         raise PlanError(
