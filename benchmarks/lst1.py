@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 import lowbit
+from lowbit.backends.onnxruntime import session
 from lowbit.bench import random_sample
 from lowbit.data import load
 from lowbit.engine import Program, kernel_levels
+from lowbit.formats.onnx import to_proto
 from lowbit.ir import Graph, evaluate
 from lowbit.provenance import provenance
 from lowbit.quantization import to_fixed_point
@@ -71,11 +72,9 @@ def caller(fixed: Graph, sample: Any) -> Callable[[], object]:
 
 def peer(graph: Graph, sample: Any) -> Callable[[], object]:
     """Return a call of ONNX Runtime on one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(lowbit.dumps(graph, "onnx"), options, ["CPUExecutionProvider"])
-    (name,) = (each.name for each in session.get_inputs())
-    return lambda: session.run(None, {name: sample})
+    ready = session(to_proto(graph), 1)
+    (name,) = (each.name for each in ready.get_inputs())
+    return lambda: ready.run(None, {name: sample})
 
 
 def least_seconds(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:

@@ -130,10 +130,11 @@ class EntryStep final : public Step {
   }
 
  private:
+  // In the width of addresses, so that the difference is taken once.
   template <class In, class Out>
   void all(const Block& block, const std::vector<Out>& table) const {
-    each_row<In, Out>(block, x_, result, [&](const In* x, Out* y, std::size_t count) {
-      for (std::size_t n = 0; n < count; ++n) y[n] = table[static_cast<std::size_t>(x[n] - least_)];
+    each_row<In, Out>(block, x_, result, [entries = table.data(), least = std::ptrdiff_t{least_}](const In* x, Out* y, std::size_t count) {
+      for (std::size_t n = 0; n < count; ++n) y[n] = entries[std::ptrdiff_t{x[n]} - least];
     });
   }
 

@@ -330,6 +330,8 @@ inline void dot(Sums& sum, Pair x, const std::int16_t* w) { sum = _mm256_add_epi
 inline Sums load_sums(const std::int32_t* at) { return load(at); }
 inline void store_sums(std::int32_t* at, Sums sum) { _mm256_store_si256(reinterpret_cast<__m256i*>(at), sum); }
 
+inline bool end_quickly(const Ending&, const Sums*, std::size_t, std::byte*) { return false; }
+
 #include "word_layers.inl"
 
 // Ranks of eight values; the last block of a row reads only what is there.

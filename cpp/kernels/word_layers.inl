@@ -4,6 +4,7 @@
 //   Pair, spread(pair)            the same two words in every lane
 //   dot(sum, pair, weights)       adds both products to each lane, modulo 2^32; weights: of the lanes, [lane][2]
 //   load_sums(at), store_sums(at, sum)
+//   end_quickly(ending, sums, group, y)   ends one group from registers, or returns false
 
 inline std::int32_t pair_at(const std::byte* at) {
   std::int32_t pair;
@@ -58,6 +59,14 @@ template <std::size_t kRows, std::size_t kGroups, std::size_t kChains = 1>
         add_pair<kRows, kGroups>(spots, run->x + 4 * k, w + k * kPairWords, w_step, sum);
       }
     }
+  }
+  if constexpr (kChains == 1) {
+    bool ended = true;
+#pragma GCC unroll 16
+    for (std::size_t n = 0; n < kRows * kGroups; ++n) {
+      ended = ended && end_quickly(*task.epilogue->ending, sum + n * kParts, group + n % kGroups, spots[n / kGroups].y);
+    }
+    if (ended) return;
   }
   alignas(64) std::int32_t lanes[kChains][kRows * kGroups * kGroup];
 #pragma GCC unroll 32
