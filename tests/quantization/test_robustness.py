@@ -228,7 +228,7 @@ def test_the_plain_method_takes_no_moments(monkeypatch: pytest.MonkeyPatch, acti
 def test_what_nothing_makes_is_refused_with_all_layers() -> None:
     graph, x = digits_like(20)
     with pytest.raises(PlanError, match="fc0, fc1: pow2 weights go with no float inputs"):
-        quantize(graph, x, Plan(scheme="pow2", weight_bits=4, activation_bits=32))
+        quantize(graph, x, Plan(weights="pow2:4", activations="float"))
 
 
 def test_powers_of_two_of_4_bits_run_beside_inputs_of_8_bits() -> None:
