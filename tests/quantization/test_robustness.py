@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lowbit.engine import Program
-from lowbit.errors import NumericError, PlanError, TooLargeError, UnsupportedError
+from lowbit.errors import NumericError, TooLargeError, UnsupportedError
 from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
 from lowbit.quantization import Plan, quantize
@@ -227,15 +227,29 @@ def test_the_plain_method_takes_no_moments(monkeypatch: pytest.MonkeyPatch, acti
 
 def test_what_nothing_makes_is_refused_with_all_layers() -> None:
     graph, x = digits_like(20)
-    with pytest.raises(PlanError, match="fc0, fc1: pow2 weights go with no float inputs"):
-        quantize(graph, x, Plan(weights="pow2:4", activations="float"))
+    with pytest.raises(PlanError, match="fc0, fc1: affine:4:group=16 of weights: groups along the input"):
+        quantize(graph, x, Plan(weights="affine:4:group=16", activations="lq:2"))
 
 
-def test_powers_of_two_of_4_bits_run_beside_inputs_of_8_bits() -> None:
+@pytest.mark.parametrize("weights", ["pow2:4", "affine:4", "fixed:4.9"])
+def test_weights_of_any_scheme_alone_run(weights: str) -> None:
     graph, x = digits_like(20)
-    low, _ = quantize(graph, x, Plan(scheme="pow2", weight_bits=4, activation_bits=8))
-    (output,) = low.outputs
-    assert np.array_equal(Program(low).run(x), evaluate(low, {low.inputs[0]: x})[output])
+    low = quantize(graph, x, Plan(weights=weights, activations="float"))[0]
+    exact = evaluate(low, {"x": x})["z"]
+    np.testing.assert_allclose(Program(low).run(x), exact, atol=1e-5 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("kind", ["fully connected", "depthwise"])
+@pytest.mark.parametrize("weights", ["pow2:4", "affine:7", "affine:8"])
+@pytest.mark.parametrize("inputs", ["lq:2", "affine:7", "affine:8"])
+def test_factors_that_do_not_fit_bytes_run_as_words(kind: str, weights: str, inputs: str) -> None:
+    graph = digits_like(20)[0] if kind == "fully connected" else two_layers("depthwise")
+    x = samples_of(graph, 20)
+    plan = Plan(weights=weights, activations=inputs, symmetric=False, method="rtn")
+    low = quantize(graph, x, plan)[0]
+    low.outputs = ("z",)
+    low.remove_unused()
+    assert np.array_equal(Program(low).run(x), evaluate(low, {"x": x})["z"])
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -271,7 +285,7 @@ def test_whole_layers_that_are_dead(name: str, kind: str, what: str) -> None:
     low.outputs = ("z",)
     low.remove_unused()
     exact, found = (evaluate(net, {"x": x})["z"] for net in (graph, low))
-    if plan.method != "plain" or what in ("second layer", "first layer and bias"):
+    if plan.restores or what in ("second layer", "first layer and bias"):
         assert np.abs(found - exact).max() <= 0.02 * np.abs(exact).max()
     assert np.allclose(Program(low).run(x), found, rtol=1e-5, atol=1e-5 * np.abs(found).max())
 

@@ -180,32 +180,18 @@ def _forget_old(layer: Layer, state: dict[str, Any], prefix: str) -> None:
 
 
 def _checked(weight: Specification, activation: Specification) -> tuple[Specification, Specification]:
-    """Return the two if they go together.
-
-    Bytes hold the products' factors: an input of many bits needs weights of few, or the int8 layer's.
-    """
-    if weight.has_format or activation.has_format:
-        if weight != activation and not (weight.is_float or activation.is_float):
-            raise PlanError(
-                "fixed point goes with fixed point of the same format", found=f"{weight} with {activation}"
-            )
-        return weight, activation
-    alone, beside_bytes = _MOST_BITS.get(weight.scheme, (MOST_BITS, MOST_BITS))
-    most = beside_bytes if activation.bits in _BYTES else alone
-    both_int8 = weight.is_int8 and activation.is_int8
-    if weight.bits > most and not (both_int8 or activation.is_float or weight.is_float):
+    """Return the two if they go together: a format has no range to learn, so only with the same one."""
+    formats = weight.has_format or activation.has_format
+    if formats and weight != activation and not (weight.is_float or activation.is_float):
         raise PlanError(
-            "weights of so many bits do not go with this input",
-            expected=f"{weight.scheme}:{most} or less" + (", or 8 bits of both" if most > 4 else ""),
-            found=f"{weight} with {activation}",
+            "fixed point goes with fixed point of the same format", found=f"{weight} with {activation}"
         )
     return weight, activation
 
 
-MOST_BITS, FLOAT32_BITS = 8, 24
+FLOAT32_BITS = 24
 BOUND_BESIDE_BYTES = 63
-_MOST_BITS = {"affine": (7, 6), "pow2": (4, 3)}
-"""Bits of weights for an input of few bits, and for one of bytes."""
+"""What learned weights keep to beside inputs of 5 to 8 bits, so that their products are of bytes."""
 _BYTES = range(5, 9)
 
 

@@ -51,7 +51,7 @@ def check_layers(network: Graph, layers: Sequence[Node], plan: Plan) -> None:
 
     Raises:
         NumericError: weights that their scheme would clip.
-        PlanError: what is planned for layers does not run.
+        PlanError: what is planned for layers cannot be made.
         TooLargeError: restoring layers takes more memory than `lowbit.budget` allows.
         UnsupportedError: layers whose input is not float32.
     """
@@ -72,7 +72,7 @@ def check_layers(network: Graph, layers: Sequence[Node], plan: Plan) -> None:
             blocked.setdefault(why, []).append(layer.name)
     if blocked:
         raise PlanError(
-            "nothing makes or runs what is planned",
+            "nothing makes what is planned",
             where=network.name,
             found="; ".join(f"{_listed(names)}: {why}" for why, names in blocked.items()),
         )

@@ -17,6 +17,4 @@ def blockers(plan: Plan) -> list[str]:
         for what, form in (("weights", weights), ("the input", inputs))
         if form.option("group")
     ]
-    if weights.scheme == "pow2" and inputs.is_float:
-        found.append("pow2 weights go with no float inputs (activations = lq:4 or affine:8)")
     return found
