@@ -190,7 +190,7 @@ def test_a_lone_outlier_does_not_decide(
 def test_restoring_too_many_inputs_is_refused_before_memory_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     graph, x = digits_like(20)
     monkeypatch.setenv("LOWBIT_MEMORY", "20K")
-    with pytest.raises(TooLargeError, match=r"net: restoring layers.*fc0.*plain.*LOWBIT_MEMORY"):
+    with pytest.raises(TooLargeError, match=r"net: restoring layers.*fc0.*rtn.*LOWBIT_MEMORY"):
         quantize(graph, x, Plan(weight_bits=2, activation_bits=2))
     plain = {"method": "plain"}
     quantize(graph, x, Plan(weight_bits=2, activation_bits=2, **plain))
