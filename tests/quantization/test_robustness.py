@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lowbit.engine import Program
-from lowbit.errors import NumericError, TooLargeError, UnsupportedError
+from lowbit.errors import NumericError, PlanError, TooLargeError, UnsupportedError
 from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
 from lowbit.quantization import Plan, quantize
