@@ -9,6 +9,7 @@ plan is fixed, and files store it, so that no mathematics library decides a tie.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,24 +18,54 @@ Floats = npt.NDArray[np.float64]
 Floats32 = npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Activation:
+    """A row: all that anybody has to know of an activation of layers.
+
+    Attributes:
+        function: in float64, non-decreasing.
+        operator: the operator of the graph that computes it.
+        bounds: what is clipped at, where that operator is a Clip.
+        limits: what it comes near on either side and never reaches, where there are such numbers.
+            8-bit affine codes of it range from one to the other (the convention of LiteRT).
+    """
+
+    function: Callable[[Floats], Floats]
+    operator: str
+    bounds: tuple[float, float] | None = None
+    limits: tuple[float, float] | None = None
+
+
 def _sigmoid(a: Floats) -> Floats:
     # Written with tanh so that neither tail overflows.
     return np.asarray(0.5 + 0.5 * np.tanh(0.5 * a))
 
 
-ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
-    "none": lambda a: a,
-    "relu": lambda a: np.maximum(a, 0.0),
-    "relu6": lambda a: np.clip(a, 0.0, 6.0),
-    "hardtanh": lambda a: np.clip(a, -1.0, 1.0),
-    "tanh": lambda a: np.asarray(np.tanh(a)),
-    "sigmoid": _sigmoid,
+ACTIVATIONS: dict[str, Activation] = {
+    "none": Activation(lambda a: a, "Identity"),
+    "relu": Activation(lambda a: np.maximum(a, 0.0), "Relu"),
+    "relu6": Activation(lambda a: np.clip(a, 0.0, 6.0), "Clip", bounds=(0.0, 6.0)),
+    "hardtanh": Activation(lambda a: np.clip(a, -1.0, 1.0), "Clip", bounds=(-1.0, 1.0)),
+    "tanh": Activation(lambda a: np.asarray(np.tanh(a)), "Tanh", limits=(-1.0, 1.0)),
+    "sigmoid": Activation(_sigmoid, "Sigmoid", limits=(0.0, 1.0)),
 }
+
+
+def own_operators() -> dict[str, str]:
+    """Return the activations that are an operator of their own, by operator: they map codes to codes too."""
+    rows = ((name, row) for name, row in ACTIVATIONS.items() if name != "none")
+    return {row.operator: name for name, row in rows if row.bounds is None}
+
+
+def activation_named(operator: str, bounds: tuple[float, ...] | None = None) -> str | None:
+    """Return the activation that an operator with these bounds is; None where layers have no such one."""
+    found = (name for name, row in ACTIVATIONS.items() if (row.operator, row.bounds) == (operator, bounds))
+    return next((name for name in found if name != "none"), None)
 
 
 def apply_activation(name: str, values: npt.ArrayLike) -> Floats:
     """Return ``f(values)`` in float64."""
-    return ACTIVATIONS[name](np.asarray(values, np.float64))
+    return ACTIVATIONS[name].function(np.asarray(values, np.float64))
 
 
 def real_output(exact: npt.ArrayLike, activation: str) -> Floats32:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lowbit.ir.activations import activation_named
 from lowbit.ir.graph import Graph, Node
 from lowbit.ir.operators import Trait, has
 from lowbit.schemes import Encoding, LearnedBasis
@@ -52,6 +53,31 @@ def rounds(graph: Graph, node: Node | None) -> bool:
     What is rounded has a bias in whole units of the sums, so that sum and bias are rounded as one.
     """
     return node is not None and is_low_bit(node) and graph.value(node.inputs[2]).dtype != "float32"
+
+
+def compares(graph: Graph, node: Node | None) -> bool:
+    """Return whether a node is a low-bit layer that can compare its sums with thresholds."""
+    return is_low_bit(node) and not rounds(graph, node)
+
+
+def is_affine(encoding: Encoding | None) -> bool:
+    """Return whether codes are of the kind that layers round to, in the arithmetic of LiteRT."""
+    return encoding is not None and encoding.scheme == "affine"
+
+
+def gives_bytes(graph: Graph, encoder: Node) -> bool:
+    """Return whether an encoder gives codes that layers can round to: affine ones of 8 bits."""
+    encoding = graph.value(encoder.outputs[0]).encoding
+    return encoding is not None and is_affine(encoding) and encoding.bits == 8
+
+
+def activation_of(graph: Graph, node: Node) -> str | None:
+    """Return the activation of layers that a node is, or None."""
+    parameters = [graph.value(name).data if name else None for name in node.inputs[1:]]
+    if not has(node, Trait.ELEMENTWISE) or any(data is None or data.size != 1 for data in parameters):
+        return None
+    bounds = tuple(float(data.item()) for data in parameters if data is not None)
+    return None if node.domain else activation_named(node.op, bounds or None)
 
 
 def scheme_of(encoding: Encoding | None) -> str:

@@ -11,8 +11,8 @@
     constant "fc/weights" planes [2, 64] {"scheme": "lq", ...} "base64:..."
     node "fc" lowbit.LQFullyConnected ["x_codes", "fc/weights", "fc/bias"] ["y"] {"activation": "tanh"}
 
-Layers are called as `lowbit.ir.layer_names` says. Every field is JSON but for bare words, so nothing needs
-quoting rules of its own. Small constants are lists, large ones base64 of their little-endian bytes; both are
+Layers are called as `lowbit.ir.operators.layer_names` says. Every field is JSON but for bare words, so nothing
+needs quoting rules of its own. Small constants are lists, large ones base64 of their little-endian bytes; both are
 exact. For reading by people constants can be left out; such text is refused when read back.
 """
 
@@ -28,7 +28,7 @@ import numpy as np
 
 from lowbit.errors import LowbitError, ModelFormatError, TooLargeError
 from lowbit.ir.graph import DTYPES, Array, Attribute, Graph, Node, Value
-from lowbit.ir.layer_names import from_file, in_file
+from lowbit.ir.operators.layer_names import from_file, in_file
 from lowbit.planes import word_count
 from lowbit.schemes import Encoding, encoding_from_dict
 

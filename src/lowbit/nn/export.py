@@ -12,28 +12,12 @@ from torch import fx, nn
 
 from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph, Value, infer, run_passes, verify
-from lowbit.ir.passes import Pass, fold_batchnorm, fold_constants, order_pools, split_batchnorm
+from lowbit.ir.passes import LOW_BIT_FORM
 from lowbit.nn.emission import Emission, emit, unknown_calls
-from lowbit.nn.fold_slopes import fold_slopes
 from lowbit.nn.trace import trace
 from lowbit.quantization.fixed_point import to_fixed_point
-from lowbit.quantization.fold import fold_activations, fold_encodes, lift_encodes
-from lowbit.quantization.fold_normalization import fold_normalization
 
 INPUT, OUTPUT = "x", "logits"
-
-LOW_BIT_FORM: tuple[Pass, ...] = (
-    fold_constants,
-    fold_slopes,
-    order_pools,
-    fold_normalization,
-    fold_batchnorm,
-    split_batchnorm,
-    lift_encodes,
-    fold_activations,
-    fold_encodes,
-)
-"""The passes that bring a graph with low-bit layers into the form that is deployed."""
 
 
 def to_graph(model: nn.Module, input_shape: Sequence[int], name: str = "") -> Graph:

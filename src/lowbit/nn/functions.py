@@ -43,8 +43,13 @@ _MODULES: dict[str, Callable[..., nn.Module]] = {
 }
 _IDENTITIES = ("dropout", "dropout1d", "dropout2d", "dropout3d", "contiguous", "clone", "detach", "float")
 _NO_MEANING = ("input", "inplace", "_stacklevel", "dtype", "memory_format")
-_ARITHMETIC = {"add": "Add", "iadd": "Add", "sub": "Sub", "isub": "Sub", "mul": "Mul", "imul": "Mul"}
-_ARITHMETIC |= {
+_ARITHMETIC = {
+    "add": "Add",
+    "iadd": "Add",
+    "sub": "Sub",
+    "isub": "Sub",
+    "mul": "Mul",
+    "imul": "Mul",
     "truediv": "Div",
     "itruediv": "Div",
     "div": "Div",

@@ -15,7 +15,8 @@ def lower_arithmetic(planner: "Planner", node: Node) -> None:
     computed = [planner.computed(name) for name in node.inputs]
     left, right = node.inputs
     if all(computed):
-        if node.op in _EITHER_WAY and planner.shape(left) != planner.shape(node.outputs[0]):
+        either_way = ARITHMETIC[node.op] not in _FROM_CONSTANT
+        if either_way and planner.shape(left) != planner.shape(node.outputs[0]):
             left, right = right, left
         planner.add_combined(node, left, right, ARITHMETIC[node.op])
     else:
@@ -42,6 +43,5 @@ def lower_clip(planner: "Planner", node: Node) -> None:
     planner.add_elementwise(node, Clip(min(low, high), high))  # the upper one is applied last
 
 
-_EITHER_WAY = ("Add", "Mul")
 _FROM_CONSTANT: dict[str, Operation] = {"subtract": "subtract_from", "divide": "divide_into"}  # c - x, c / x
 ARITHMETIC: dict[str, Operation] = {"Add": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide"}

@@ -11,6 +11,7 @@ import numpy as np
 
 from lowbit.budget import check_budget
 from lowbit.ir import Graph, Node, Trait, has, operators_with
+from lowbit.ir.activations import ACTIVATIONS
 from lowbit.ir.infer import call_of
 from lowbit.ir.passes import is_linear
 from lowbit.ir.window import Window
@@ -71,7 +72,8 @@ def activate_output(planner: "Planner", node: Node) -> None:
     activation = str(node.attributes.get("activation", "none"))
     if activation == "none" or planner.graph.value(node.outputs[0]).encoding is not None:
         return
-    planner.append(node, _FUNCTIONS[activation])
+    row = ACTIVATIONS[activation]
+    planner.append(node, Clip(*row.bounds) if row.bounds else _OPERATORS[row.operator])
 
 
 def _gemm(planner: "Planner", node: Node) -> None:
@@ -205,15 +207,6 @@ _OPERATORS: dict[str, Step] = {
     "Relu": Clip(0.0, inf),
     "Sigmoid": Activate("sigmoid"),
     "Tanh": Activate("tanh"),
-}
-
-# Activations on floats, by the name that a layer gives them.
-_FUNCTIONS: dict[str, Step] = {
-    "relu": Clip(0.0, inf),
-    "relu6": Clip(0.0, 6.0),
-    "hardtanh": Clip(-1.0, 1.0),
-    "tanh": Activate("tanh"),
-    "sigmoid": Activate("sigmoid"),
 }
 
 LOWERINGS: dict[tuple[str, str], Lower] = {

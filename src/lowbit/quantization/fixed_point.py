@@ -14,16 +14,14 @@ import numpy as np
 from lowbit.blockers import Blocker, blocker_of, grouped, listed, remedies
 from lowbit.errors import NumericError, UnsupportedError
 from lowbit.ir import Graph, Node, Trait, Value, carried, has, infer, run_passes, verify
-from lowbit.ir.activations import apply_activation
+from lowbit.ir.activations import ACTIVATIONS, apply_activation
 from lowbit.ir.graph import Array
-from lowbit.ir.layers import is_low_bit, is_product
+from lowbit.ir.layers import activation_of, is_low_bit, is_product
 from lowbit.ir.operators.registry import code_dtype
 from lowbit.ir.passes import NORMAL_FORM
 from lowbit.schemes import FixedPoint
 
 _REMEDY = "Networks with other operators are quantized with samples, in another scheme."
-
-FUNCTIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 
 
 def to_fixed_point(graph: Graph, integer_bits: int, fraction_bits: int, rounding: str = "nearest") -> Graph:
@@ -120,7 +118,7 @@ class _Work:
             raise UnsupportedError(
                 "this operator has no fixed-point form",
                 where=f"{self.source.name}/{node.name}",
-                expected=f"fully connected layers, sums, {', '.join(FUNCTIONS)} and what only moves elements",
+                expected=f"fully connected layers, sums, {', '.join(ACTIVATIONS)}, and what moves elements",
                 found=node.op,
             )
         form(node)
@@ -134,7 +132,7 @@ class _Work:
             return self._probabilities
         if node.op == "Add":
             return self._sum
-        return self._function if node.op in FUNCTIONS else None
+        return self._function if activation_of(self.source, node) else None
 
     def finished(self) -> Graph:
         """Return the graph, its outputs reals.
@@ -205,7 +203,7 @@ class _Work:
         self._append("FixedAdd", node.name, tuple(self.codes[name] for name in node.inputs), output)
 
     def _function(self, node: Node) -> None:
-        name = FUNCTIONS[node.op]
+        name = str(activation_of(self.source, node))
         table = f"{name}.table"
         if table not in self.graph.values:
             data = function_table(self.encoding, name)

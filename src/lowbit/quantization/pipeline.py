@@ -22,7 +22,17 @@ import numpy.typing as npt
 from lowbit.calibrate import Histogram, LinearMoments, Run, ordinary_samples, prefix
 from lowbit.errors import DataError, NumericError
 from lowbit.ir import Graph, Node, Value, evaluate, run_passes, verify
-from lowbit.ir.passes import ENGINE_FORM, decode_layers
+from lowbit.ir.activations import ACTIVATIONS
+from lowbit.ir.layers import activation_of
+from lowbit.ir.passes import (
+    ENGINE_FORM,
+    affine_chain,
+    affine_ends,
+    decode_layers,
+    fold_activations,
+    fold_encodes,
+    lift_encodes,
+)
 from lowbit.quantization.activations import encode_activation
 from lowbit.quantization.choice import (
     check_calibration,
@@ -34,7 +44,6 @@ from lowbit.quantization.choice import (
 )
 from lowbit.quantization.equalize import equalize
 from lowbit.quantization.fixed_point import to_fixed_point
-from lowbit.quantization.fold import affine_chain, affine_ends, fold_activations, fold_encodes, lift_encodes
 from lowbit.quantization.measure import ErrorSums
 from lowbit.quantization.node import add_encoder, low_bit_node
 from lowbit.quantization.plan import Plan
@@ -51,8 +60,6 @@ Samples = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Progress = Callable[[int, int, str], None]
 
-# 8-bit codes of these have fixed ranges (the convention of LiteRT).
-_FIXED = {"Tanh": (1 / 128, 128), "Sigmoid": (1 / 256, 0)}
 _VALUES = 1 << 21  # of an activation: more say no more about its encoding
 
 
@@ -201,9 +208,11 @@ class _Work:
 
     def _input_encoding(self, source: str, plan: Plan) -> Encoding:
         producer = self._float.producer(source)
-        if producer and producer.op in _FIXED and _is_int8(plan):
-            scale, zero_point = _FIXED[producer.op]
-            return Affine(8, np.array([scale], np.float32), np.array([zero_point], np.int32))
+        name = activation_of(self._float, producer) if producer else None
+        limits = ACTIVATIONS[name].limits if name else None
+        if limits is not None and _is_int8(plan):
+            scale = (limits[1] - limits[0]) / 256
+            return Affine(8, np.array([scale], np.float32), np.array([-limits[0] / scale], np.int32))
         histogram, random = Histogram(), np.random.default_rng(plan.seed)
         share = _VALUES / (self._count * max(_elements(self._float.value(source)), 1))
         usual = self._usual_samples(source)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy.typing as npt
 
 from lowbit.ir import Graph, infer, verify
+from lowbit.ir.activations import ACTIVATIONS
 from lowbit.zoo.architecture import (
     Activation,
     Architecture,
@@ -23,8 +24,6 @@ from lowbit.zoo.architecture import (
 )
 from lowbit.zoo.nodes import INPUT, append, end, global_average, pool, start, window
 from lowbit.zoo.weights import Weights, weights_of
-
-_ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh"}
 
 
 def float_graph(
@@ -73,7 +72,7 @@ def _layer(graph: Graph, item: Placed, source: str, given: Weights) -> str:
             inputs = constants(graph, item, given)
             return append(graph, "BatchNormalization", item.name, source, *inputs, epsilon=epsilon)
         case Activation(kind):
-            return append(graph, _ACTIVATIONS[kind], item.name, source)
+            return append(graph, ACTIVATIONS[kind].operator, item.name, source)
         case Pool():
             return pool(graph, item, source)
         case GlobalAverage():

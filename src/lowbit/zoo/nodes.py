@@ -37,8 +37,7 @@ def window(layer: Convolution | Pool) -> dict[str, Attribute]:
 def pool(graph: Graph, item: Placed, source: str) -> str:
     """Append a pool."""
     assert isinstance(item.layer, Pool)
-    op = {"max": "MaxPool", "average": "AveragePool"}[item.layer.kind]
-    return append(graph, op, item.name, source, **window(item.layer))
+    return append(graph, f"{item.layer.kind.capitalize()}Pool", item.name, source, **window(item.layer))
 
 
 def global_average(graph: Graph, item: Placed, source: str) -> str:

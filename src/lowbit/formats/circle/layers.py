@@ -36,7 +36,7 @@ from lowbit.formats.circle.structure import Structure, require
 from lowbit.formats.packed import unpack_halves
 from lowbit.ir import Value
 from lowbit.ir.activations import preimage_thresholds
-from lowbit.ir.layer_names import from_file
+from lowbit.ir.operators.layer_names import from_file
 from lowbit.planes import word_count
 from lowbit.schemes import LearnedBasis, PowerOfTwo
 

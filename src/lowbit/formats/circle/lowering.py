@@ -41,8 +41,8 @@ from lowbit.formats.packed import pack_halves
 from lowbit.ir import Graph, Node, Trait, Value, carried, has, operators_with
 from lowbit.ir.deployed import row_length
 from lowbit.ir.infer import call_of
-from lowbit.ir.layer_names import in_file
 from lowbit.ir.layers import is_low_bit
+from lowbit.ir.operators.layer_names import in_file
 from lowbit.ir.operators.windows import windows_of
 from lowbit.ir.passes import has_lines
 from lowbit.schemes import Affine, Encoding, LearnedBasis, PowerOfTwo

@@ -8,16 +8,11 @@ import numpy.typing as npt
 
 from lowbit.errors import ModelFormatError
 from lowbit.formats.flexbuffer import Option, read_options, write_options
+from lowbit.ir.activations import ACTIVATIONS
 from lowbit.schemes.power_of_two import LEAST_BITS, MOST_BITS
 
-ACTIVATION_NAMES = {
-    "none": "NONE",
-    "relu": "RELU",
-    "relu6": "RELU6",
-    "hardtanh": "RELU_N1_TO_1",
-    "tanh": "TANH",
-    "sigmoid": "LOGISTIC",
-}
+_OWN_NAMES = {"hardtanh": "RELU_N1_TO_1", "sigmoid": "LOGISTIC"}
+ACTIVATION_NAMES = {name: _OWN_NAMES.get(name, name.upper()) for name in ACTIVATIONS}
 """Activation in the graph → ``fused_activation_function``; the names are the format's own."""
 
 MAX_HIDDEN_SIZE = 2**31 - 1

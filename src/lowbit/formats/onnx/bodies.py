@@ -5,6 +5,7 @@ prefix what belongs to the encoding of each. Types by number: 1 float32, 2 uint8
 """
 
 from lowbit.formats.onnx import fixed_point, window_sums
+from lowbit.ir.activations import ACTIVATIONS
 
 
 def encoding(prefix: str, scheme: str) -> str:
@@ -190,31 +191,20 @@ _REAL = """
   exact = Add(scaled_sums, bias64)
   real = Cast<to = 1>(exact)
 """
-_APPLY = {
-    "none": "  output = Identity(real)\n",
-    "relu": "  value = Relu(argument)\n",
-    "relu6": """
-  least = Constant<value = double {0.0}>()
-  most = Constant<value = double {6.0}>()
+_CLIP = """
+  least = Constant<value = double {{{}}}>()
+  most = Constant<value = double {{{}}}>()
   value = Clip(argument, least, most)
-""",
-    "hardtanh": """
-  least = Constant<value = double {-1.0}>()
-  most = Constant<value = double {1.0}>()
-  value = Clip(argument, least, most)
-""",
-    "tanh": "  value = Tanh(argument)\n",
-    "sigmoid": "  value = Sigmoid(argument)\n",
-}
+"""
 
 
 def activated(activation: str) -> str:
     """Return steps from ``sums`` to floats with the activation applied."""
+    row = ACTIVATIONS[activation]
     if activation == "none":
-        return _REAL + _APPLY["none"]
-    return (
-        _REAL + "  argument = Cast<to = 11>(real)\n" + _APPLY[activation] + "  output = Cast<to = 1>(value)\n"
-    )
+        return _REAL + "  output = Identity(real)\n"
+    applied = _CLIP.format(*row.bounds) if row.bounds else f"  value = {row.operator}(argument)\n"
+    return _REAL + "  argument = Cast<to = 11>(real)\n" + applied + "  output = Cast<to = 1>(value)\n"
 
 
 AFFINE_SUMS = """

@@ -48,7 +48,7 @@ from lowbit.formats.onnx.bodies import (
     rank_to_code,
     sorted_levels,
 )
-from lowbit.ir.activations import ACTIVATIONS
+from lowbit.ir.activations import ACTIVATIONS, own_operators
 
 if TYPE_CHECKING:
     from onnx import FunctionProto
@@ -56,7 +56,8 @@ if TYPE_CHECKING:
 DOMAIN = "lowbit"
 DOMAIN_VERSION = 1
 OPSET = 18
-CODED_ACTIVATIONS = ("Relu", "Tanh", "Sigmoid")
+CODED_ACTIVATIONS = own_operators()
+"""Activations that have a function on codes, by operator."""
 
 FLOAT, DOUBLE = 1, 11  # TensorProto.DataType, for the attribute accumulator_type
 INPUT_FIELDS = {
@@ -153,8 +154,7 @@ def function_name(
         return "MaxPoolOfCodes"
     origin = _ORIGINS.get(source, "") if op in LAYERS or (op == "Decode" and source == "affine") else ""
     if "fixed" in (source, target):
-        suffix = {"Encode": "ToFixed", "Decode": "FromFixed", "FixedLinear": "" if target else "ToFloat"}
-        return op + suffix.get(op, "")
+        return op + _OF_FIXED.get(op, "ToFloat" if not target else "")
     result = {"lq": "", "affine": "ToAffine", "": f"To{activation.capitalize()}"}[target]
     if op in ("Decode", *AFFINE_LAYERS):
         result = "ToFloat" if op in AFFINE_LAYERS and not target else ""
@@ -294,6 +294,7 @@ _WEIGHT_SCHEMES = {
     "AffineConv": "affine",
     "FixedLinear": "fixed",
 }
+_OF_FIXED = {"Encode": "ToFixed", "Decode": "FromFixed"}
 _ORIGINS = {"lq": "", "affine": "FromAffine", "": "FromFloat"}
 WINDOW_SETTINGS = ("strides", "pads", "dilations", "group")
 POOL_SETTINGS = ("kernel_shape", "strides", "pads", "dilations")

@@ -284,7 +284,7 @@ def _check_table(kind: Function, table: Array, source: Encoding | None, target: 
     _require(source is not None, "the input", "codes", "floats")
     assert source is not None
     codes = np.arange(1 << source.bits, dtype=np.uint8)
-    meant = target.encode(apply_activation(kind.op.lower(), source.decode(codes)))
+    meant = target.encode(apply_activation(CODED_ACTIVATIONS[kind.op], source.decode(codes)))
     _require(np.array_equal(table, meant), "the table", f"{kind.op} of every code", "another")
 
 

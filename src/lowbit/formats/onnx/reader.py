@@ -48,8 +48,8 @@ from lowbit.formats.onnx.writer import ENCODING_KEY, PRODUCER
 from lowbit.ir import Graph, Node, Trait, Value, has, run_passes, verify
 from lowbit.ir.graph import DTYPES, Array, Attribute, Dimension, Shape
 from lowbit.ir.infer import infer_node
-from lowbit.ir.layer_names import from_file
 from lowbit.ir.operators import OPERATORS
+from lowbit.ir.operators.layer_names import from_file
 from lowbit.ir.passes import settle_layout
 from lowbit.untrusted import MAX_BYTES, read_beside, read_file
 

@@ -41,8 +41,8 @@ from lowbit.ir.activations import apply_activation
 from lowbit.ir.deployed import deployed_layer, row_length
 from lowbit.ir.graph import DTYPES, Array, Attribute
 from lowbit.ir.infer import call_of
-from lowbit.ir.layer_names import from_file, in_file
 from lowbit.ir.layers import is_low_bit
+from lowbit.ir.operators.layer_names import from_file, in_file
 from lowbit.ir.operators.windows import windows_of
 from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis, PowerOfTwo
 from lowbit.untrusted import write_atomic
@@ -371,7 +371,7 @@ class _Writer:
         source, target = self.graph.value(node.inputs[0]).encoding, self.graph.value(node.outputs[0]).encoding
         assert source is not None and target is not None
         codes = np.arange(1 << source.bits, dtype=np.uint8)
-        return target.encode(apply_activation(node.op.lower(), source.decode(codes)))
+        return target.encode(apply_activation(CODED_ACTIVATIONS[node.op], source.decode(codes)))
 
     def _extra(self, owner: str, field: str, array: Array) -> str:
         """Add a tensor that is no value of the graph and return its name, which nothing else has."""

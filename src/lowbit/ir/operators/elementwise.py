@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.ir.activations import apply_activation
+from lowbit.ir.activations import ACTIVATIONS, apply_activation
 from lowbit.ir.graph import Array, Attribute, Node
 from lowbit.ir.operators.registry import (
     Call,
@@ -84,11 +84,12 @@ def _infer_unary(call: Call) -> list[TensorType]:
     return [TensorType(value.dtype, value.shape)]
 
 
-def _register_activation(name: str, activation: str, traits: Trait = Trait.NONE) -> None:
+def _register_activation(activation: str, traits: Trait = Trait.NONE) -> None:
+    """Declare the operator of an activation of layers, whose function is said there."""
+    name = ACTIVATIONS[activation].operator
+
     def evaluate(call: Call, array: Array) -> list[Array]:
-        result = apply_activation(activation, as_float64(call, 0, array))
-        encoding = call.output().encoding
-        return [result.astype(np.float32) if encoding is None else encoding.encode(result)]
+        return _coded(call, apply_activation(activation, as_float64(call, 0, array)))
 
     register(
         name,
@@ -97,6 +98,12 @@ def _register_activation(name: str, activation: str, traits: Trait = Trait.NONE)
         evaluate=evaluate,
         traits=Trait.ELEMENTWISE | Trait.MONOTONE | traits,
     )
+
+
+def _coded(call: Call, reals: Floats) -> list[Array]:
+    """Return a function's values as floats, or as codes where the output has an encoding."""
+    encoding = call.output().encoding
+    return [reals.astype(np.float32) if encoding is None else encoding.encode(reals)]
 
 
 def _infer_same(call: Call) -> list[TensorType]:
@@ -122,12 +129,12 @@ def _register_function(
     """Declare a function of one float, computed in float64; the body is what it is in steps of float32."""
 
     def evaluate(call: Call, array: Array) -> list[Array]:
-        return [np.asarray(function(call, np.asarray(array, np.float64))).astype(np.float32)]
+        return _coded(call, np.asarray(function(call, as_float64(call, 0, array))))
 
     register(
         name,
         "X",
-        infer=_infer_float,
+        infer=_infer_unary,
         evaluate=evaluate,
         traits=Trait.ELEMENTWISE | traits,
         domain="",
@@ -210,9 +217,9 @@ _register_binary("Add", np.add, lambda c: (np.ones_like(c), c), either_way=True)
 _register_binary("Sub", np.subtract, lambda c: (np.ones_like(c), -c))
 _register_binary("Mul", np.multiply, lambda c: (c, np.zeros_like(c)), either_way=True)
 _register_binary("Div", np.divide, _quotient)
-_register_activation("Relu", "relu", Trait.HOMOGENEOUS)
-_register_activation("Tanh", "tanh")
-_register_activation("Sigmoid", "sigmoid")
+_register_activation("relu", Trait.HOMOGENEOUS)
+_register_activation("tanh")
+_register_activation("sigmoid")
 _register_function("Abs", lambda _, x: np.abs(x), Trait.HOMOGENEOUS, torch="abs")
 _register_function("Exp", lambda _, x: np.exp(x), Trait.MONOTONE, torch="exp")
 _register_function("Log", lambda _, x: np.log(x), torch="log")

@@ -1,12 +1,18 @@
 """Passes: one rewrite per file, each with a contract, verified after it ran."""
 
+from lowbit.ir.passes.affine_chain import affine_chain, affine_ends
 from lowbit.ir.passes.decode_layers import decode_layers, has_affine_layers
 from lowbit.ir.passes.expand import Supports, expand, expansion
+from lowbit.ir.passes.fold_activations import fold_activations
 from lowbit.ir.passes.fold_batchnorm import fold_batchnorm, is_convolution
 from lowbit.ir.passes.fold_constants import fold_constants
+from lowbit.ir.passes.fold_encodes import fold_encodes
+from lowbit.ir.passes.fold_normalization import fold_normalization
 from lowbit.ir.passes.fold_pads import fold_pads
+from lowbit.ir.passes.fold_slopes import fold_slopes
 from lowbit.ir.passes.fuse_linear import fuse_linear, is_linear
 from lowbit.ir.passes.infrastructure import Pass, PassResult, run_passes
+from lowbit.ir.passes.lift_encodes import lift_encodes
 from lowbit.ir.passes.lines_to_maps import has_lines, lines_to_maps
 from lowbit.ir.passes.order_pools import order_pools
 from lowbit.ir.passes.rows_to_convolution import rows_to_convolution
@@ -22,24 +28,45 @@ MAP_FORM = (fold_constants, rows_to_convolution, lines_to_maps, settle_layout)
 ENGINE_FORM = (*MAP_FORM, *NORMAL_FORM)
 """Both, for who has maps only."""
 
+LOW_BIT_FORM = (
+    fold_constants,
+    fold_slopes,
+    order_pools,
+    fold_normalization,
+    fold_batchnorm,
+    split_batchnorm,
+    lift_encodes,
+    fold_activations,
+    fold_encodes,
+)
+"""The passes that bring a graph with low-bit layers into the form that is deployed."""
+
 __all__ = [
     "ENGINE_FORM",
+    "LOW_BIT_FORM",
     "MAP_FORM",
     "NORMAL_FORM",
     "Pass",
     "PassResult",
     "Supports",
+    "affine_chain",
+    "affine_ends",
     "decode_layers",
     "expand",
     "expansion",
+    "fold_activations",
     "fold_batchnorm",
     "fold_constants",
+    "fold_encodes",
+    "fold_normalization",
     "fold_pads",
+    "fold_slopes",
     "fuse_linear",
     "has_affine_layers",
     "has_lines",
     "is_convolution",
     "is_linear",
+    "lift_encodes",
     "lines_to_maps",
     "order_pools",
     "rows_to_convolution",

@@ -1,6 +1,6 @@
 """What keeps a graph from the array engine: every operator at once, each with what to do about it."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from lowbit.blockers import Blocker, remedies
 from lowbit.errors import UnsupportedError
@@ -15,16 +15,6 @@ SCORES = "Leave the last function out: the class is that of the largest score wi
 _AVERAGE = "Use a max-pool, or a convolution with a stride, in place of the average."
 _BRANCH = "The engine runs one chain of layers, without sums, products or joins of branches."
 
-_CURES: Mapping[str, str] = {
-    **dict.fromkeys(("Conv", "Gemm", "MatMul"), _FLOAT),
-    **dict.fromkeys(("AveragePool", "GlobalAveragePool", "ReduceMean"), _AVERAGE),
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Concat", "Split"), _BRANCH),
-    **dict.fromkeys(("Softmax", "LogSoftmax"), SCORES),
-}
-_UNARY = ("LeakyRelu", "PRelu", "Elu", "HardSwish", "HardSigmoid", "Relu", "Sigmoid", "Tanh", "Clip")
-_CONSEQUENCES = ("Encode", "Decode", "Relu")
-"""What stands beside other blockers because of them."""
-
 
 def operators(graph: Graph, stages: Collection[str], remedy: str) -> Iterator[Blocker]:
     """Yield the operators that the engine does not have, one by one.
@@ -35,7 +25,7 @@ def operators(graph: Graph, stages: Collection[str], remedy: str) -> Iterator[Bl
         remedy: what to do where nothing more is known.
     """
     found = [node for node in graph.nodes if not _runs(graph, node, stages)]
-    for node in [node for node in found if node.op not in _CONSEQUENCES] or found:
+    for node in [node for node in found if not _is_consequence(node)] or found:
         name, cure = node.name or node.op, _cure(graph, node, remedy)
         expected = f"an encoder of pixels, then {', '.join(stages)}"
         yield Blocker("the array engine has no such stage", (name,), node.op, expected, node.op, cure)
@@ -79,6 +69,21 @@ def _is_input(graph: Graph, name: str) -> bool:
 def _cure(graph: Graph, node: Node, remedy: str) -> str:
     if is_low_bit(node):
         return _AFFINE if rounds(graph, node) else _INPUTS
-    if node.op in _UNARY:
+    if node.domain:
+        return remedy
+    if has(node, Trait.LAYER):
+        return _FLOAT
+    if has(node, Trait.ENDS_CLASSIFIER):
+        return SCORES
+    if has(node, Trait.ELEMENTWISE) or node.op == "PRelu":
         return SCORES if node.outputs[0] in graph.outputs else _FUNCTION
-    return _CURES.get(node.op, remedy)
+    if has(node, Trait.POOL):
+        return remedy if has(node, Trait.COMPARES) else _AVERAGE
+    joins = has(node, Trait.CARRIES) and not has(node, Trait.MOVES)
+    return _BRANCH if joins or has(node, Trait.BROADCASTS) else remedy
+
+
+def _is_consequence(node: Node) -> bool:
+    """Return whether a node stands beside other blockers because of them: codes made and decoded, a ReLU."""
+    codes = node.domain == "lowbit" and has(node, Trait.ELEMENTWISE)
+    return codes or (node.domain, node.op) == ("", "Relu")

@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from lowbit.ir import Graph, Node, Trait, has
-from lowbit.ir.passes import Pass
+from lowbit.ir.graph import Graph, Node
+from lowbit.ir.operators import Trait, has
+from lowbit.ir.passes.infrastructure import Pass
+from lowbit.ir.passes.readers import is_encoder
 
 
 def has_no_slopes(graph: Graph) -> bool:
@@ -41,7 +43,7 @@ def _takes_sign(graph: Graph, node: Node) -> bool:
     if has(node, Trait.CARRIES):
         readers, output = graph.consumers(node.outputs[0]), node.outputs[0]
         return bool(readers) and output not in graph.outputs and all(_takes_sign(graph, r) for r in readers)
-    if (node.domain, node.op) != ("lowbit", "Encode") or len(node.inputs) < 2:
+    if not is_encoder(node) or len(node.inputs) < 2:
         return False
     just_below_zero = np.nextafter(np.zeros(1, np.float32), np.float32(-1))
     return np.array_equal(np.asarray(graph.values[node.inputs[1]].data), just_below_zero)

@@ -13,25 +13,37 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.ir import Graph, Node, Value
 from lowbit.ir.deployed import row_length
-from lowbit.ir.passes import Pass
+from lowbit.ir.graph import Graph, Node, Value
+from lowbit.ir.layers import compares
 from lowbit.ir.passes.channel_affine import ChannelAffine, channel_affine
+from lowbit.ir.passes.infrastructure import Pass
 from lowbit.planes import pack, unpack
-from lowbit.quantization.fold import compares
 from lowbit.schemes.encoding import SMALLEST, Codes
 
 Array = npt.NDArray[np.float64]
 
 
+def has_no_normalization_to_fold(graph: Graph) -> bool:
+    """Return whether no normalization is left behind a layer whose weights have such levels."""
+    found = (_folded(graph, node) for node in graph.nodes)
+    return not any(_scaled(graph, *pair) for pair in found if pair)
+
+
 def _apply(graph: Graph) -> bool:
     changed = False
     for node in list(graph.nodes):
-        affine = channel_affine(graph, node)
-        layer = graph.producer(affine.source) if affine else None
-        if affine is not None and layer is not None and _takes(graph, layer):
-            changed |= _fold(graph, layer, node, affine)
+        found = _folded(graph, node)
+        if found is not None:
+            changed |= _fold(graph, node, *found)
     return changed
+
+
+def _folded(graph: Graph, node: Node) -> tuple[Node, ChannelAffine] | None:
+    """Return the layer that a node could be folded into, and what the node does."""
+    affine = channel_affine(graph, node)
+    layer = graph.producer(affine.source) if affine else None
+    return (layer, affine) if affine is not None and layer is not None and _takes(graph, layer) else None
 
 
 def _takes(graph: Graph, layer: Node) -> bool:
@@ -43,11 +55,15 @@ def _takes(graph: Graph, layer: Node) -> bool:
     return owned and len(layer.inputs) == 3 and output not in graph.outputs
 
 
-def _fold(graph: Graph, layer: Node, node: Node, affine: ChannelAffine) -> bool:
+def _scaled(graph: Graph, layer: Node, affine: ChannelAffine) -> Value | None:
+    factor = np.maximum(np.abs(affine.factor), SMALLEST)
+    return _rescaled(graph.value(layer.inputs[1]), factor, affine.factor < 0)
+
+
+def _fold(graph: Graph, node: Node, layer: Node, affine: ChannelAffine) -> bool:
     """Fold a node into a layer; return False where the weights have no such levels."""
     _, weights, bias = layer.inputs
-    factor = np.maximum(np.abs(affine.factor), SMALLEST)
-    stored = _rescaled(graph.value(weights), factor, affine.factor < 0)
+    stored = _scaled(graph, layer, affine)
     if stored is None:
         return False
     shift = affine.factor * graph.constant(bias).astype(np.float64) + affine.shift
@@ -71,4 +87,4 @@ def _rescaled(stored: Value, factor: Array, negative: npt.NDArray[np.bool_]) -> 
     return replace(stored, data=data, encoding=scaled)
 
 
-fold_normalization = Pass("fold-normalization", _apply)
+fold_normalization = Pass("fold-normalization", _apply, ensures=has_no_normalization_to_fold)
