@@ -11,9 +11,9 @@
     constant "fc/weights" planes [2, 64] {"scheme": "lq", ...} "base64:..."
     node "fc" lowbit.LQFullyConnected ["x_codes", "fc/weights", "fc/bias"] ["y"] {"activation": "tanh"}
 
-Layers are called as `lowbit.ir.operators.layer_names` says. Every field is JSON but for bare words, so nothing
-needs quoting rules of its own. Small constants are lists, large ones base64 of their little-endian bytes; both are
-exact. For reading by people constants can be left out; such text is refused when read back.
+Layers are called as `lowbit.ir.operators.layer_names` says. Every field is JSON but for bare words, so
+nothing needs quoting rules of its own. Small constants are lists, large ones base64 of their little-endian
+bytes; both are exact. For reading by people constants can be left out; such text is refused when read back.
 """
 
 import base64
