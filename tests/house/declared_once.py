@@ -252,9 +252,9 @@ def _is_table(node: ast.Dict, texts: set[str]) -> bool:
     """Return whether a dict maps names to implementations, so that it says how and not only which.
 
     It stands at the top of its module. One side are names of operators or of the other side's vocabulary,
-    the other implementations: functions, what makes them, or codes of the back end, which are words or
-    numbers and neither operators nor schemes, alone or with their settings. They are not all the same one:
-    that is a list.
+    the other implementations: functions, what makes them, bodies of several lines in the back end's language,
+    or its codes, which are words or numbers and neither operators nor schemes, alone or with their settings.
+    They are not all the same one: that is a list.
 
     Args:
         node: the dict.
@@ -297,7 +297,8 @@ def _is_implementation(node: ast.expr, texts: set[str]) -> bool:
         case ast.Constant(value=bool() | None):
             return False
         case ast.Constant(value=str(text)):
-            return bool(_CODE.fullmatch(text)) and text not in OPERATOR_NAMES | SCHEME_NAMES
+            body = "\n" in text  # steps in the language of the back end
+            return body or (bool(_CODE.fullmatch(text)) and text not in OPERATOR_NAMES | SCHEME_NAMES)
         case ast.Constant(value=int()):
             return True
         case ast.Tuple() if node.elts:

@@ -127,10 +127,8 @@ class AnyLayer:
 def layers() -> dict[str, AnyLayer]:
     """Return every kind of layer by name."""
     ends = ("codes", *ROUNDINGS, *ACTIVATIONS)
-    made = [AnyLayer(op, True, *rest) for op, *rest in product(("Linear", "Convolution"), STORAGES, ends)]
-    made += [
-        AnyLayer(op, False, *rest) for op, *rest in product(("Linear", "Convolution"), STORAGES, ACTIVATIONS)
-    ]
+    made = [AnyLayer(op, True, *rest) for op, *rest in product(_SUMS, STORAGES, ends)]
+    made += [AnyLayer(op, False, *rest) for op, *rest in product(_SUMS, STORAGES, ACTIVATIONS)]
     return {layer.name: layer for layer in made}
 
 
