@@ -15,7 +15,7 @@ from lowbit.formats.circle.reader import graph_of
 from lowbit.formats.circle.schema import CIRCLE, TFLITE, Metadata, Model
 from lowbit.formats.circle.structure import check_structure
 from lowbit.formats.flatbuffer_writer import write_flatbuffer
-from lowbit.ir import Graph, Node, run_passes
+from lowbit.ir import Graph, Node, Trait, has, run_passes
 from lowbit.ir.passes import ENGINE_FORM, expansion
 from lowbit.schemes import FixedPoint
 from lowbit.untrusted import write_atomic
@@ -200,7 +200,8 @@ def _require_same(graph: Graph, reread: Graph) -> None:
 
 def _same(graph: Graph, node: Node, reread: Graph, other: Node) -> bool:
     mine, theirs = graph.value(node.outputs[0]), reread.value(other.outputs[0])
-    operators = (node.domain, node.op.replace("Flatten", "Reshape")) == (other.domain, other.op)
+    reshaped = other.op == "Reshape" and has(node, Trait.KEEPS_ORDER)  # all of these are RESHAPE in the file
+    operators = node.domain == other.domain and (node.op == other.op or reshaped)
     lengths = [length if isinstance(length, int) else -1 for length in mine.shape]
     others = [length if isinstance(length, int) else -1 for length in theirs.shape]
     return operators and lengths == others and mine.encoding == theirs.encoding
