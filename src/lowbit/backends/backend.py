@@ -55,7 +55,8 @@ class Backend:
         """Return what keeps it from a verified graph: all of it, with counts and remedies.
 
         Its own table of operators is asked; nothing is run, and no package of an extra is needed for that.
-        Without blockers `load` succeeds, as far as memory and packages go.
+        Without blockers `load` succeeds, as far as memory and packages go; hardware may still find numbers or
+        its device in the way when it plans.
         """
         return self._implementation.blockers(graph)
 

@@ -1,12 +1,14 @@
 """ONNX Runtime on the network's own ``.onnx``: standard operators and the functions that the file brings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lowbit.backends.backend import Runner, named
-from lowbit.errors import MissingExtra
-from lowbit.formats.onnx import blockers, to_proto
+from lowbit.blockers import Blocker, grouped, listed
+from lowbit.errors import MissingExtra, UnsupportedError
+from lowbit.formats.onnx import blockers as file_blockers
+from lowbit.formats.onnx import to_proto
 from lowbit.ir import Graph
 from lowbit.ir.graph import Array
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["blockers", "load", "session"]
 
 _ERRORS_ONLY = 3
+_RANKS = {("", "LRN"): (4, 4), ("", "GlobalAveragePool"): (3, 8), ("", "GlobalMaxPool"): (3, 8)}
+"""The fewest and the most axes that kernels of the runtime take, where lowbit's operators take others."""
 
 
 def load(graph: Graph, /, *, threads: int = 1) -> Runner:
@@ -31,7 +35,27 @@ def load(graph: Graph, /, *, threads: int = 1) -> Runner:
         UnsupportedError: an ``.onnx`` cannot carry it.
     """
     require()
+    limits = list(_limits(graph))
+    if limits:
+        what, found = "ONNX Runtime does not run this network", listed(limits)
+        raise UnsupportedError(what, where=graph.name, found=found, remedy=limits[0].remedy)
     return Runner(_run(graph, threads), _trace(graph, threads))
+
+
+def blockers(graph: Graph) -> list[Blocker]:
+    """Return what an ``.onnx`` cannot carry of a graph, and what kernels of the runtime do not take."""
+    return grouped([*file_blockers(graph), *_limits(graph)])
+
+
+def _limits(graph: Graph) -> Iterator[Blocker]:
+    for node in graph.nodes:
+        rank = len(graph.value(node.inputs[0]).shape) if node.inputs else 0
+        least, most = _RANKS.get((node.domain, node.op), (rank, rank))
+        if not least <= rank <= most:
+            expected = f"{least} axes" if least == most else f"{least} to {most} axes"
+            what = f"its kernel takes {expected}"
+            remedy = "Reshape before and behind it, or use the engine or the reference."
+            yield Blocker(what, (node.name or node.outputs[0],), node.op, expected, f"{rank} axes", remedy)
 
 
 def require() -> Any:
