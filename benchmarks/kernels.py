@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lowbit.engine import _core, kernel_levels, measure_peak
+from lowbit.program import steps
 
 PLANES = ((1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (4, 4))
 ROUNDS, REPEATS = 5, 20
@@ -69,32 +70,44 @@ def _planes(level: str, shape: tuple[int, int, int], input_planes: int, weight_p
     _, features, channels = shape
     random = np.random.default_rng(1)
     order = np.arange(1 << input_planes, dtype=np.uint8)
-    steps = np.sort(random.integers(-50, 50, (channels, len(order) - 1)), axis=1).astype(np.int32)
+    ends = np.sort(random.integers(-50, 50, (channels, len(order) - 1)), axis=1).astype(np.int32)
     words = random.integers(0, 1 << 32, (channels, weight_planes, features // 32), dtype=np.uint32)
     factors = 1 << np.arange(4, dtype=np.int32)
-    builder = _core.Builder(features, level)
-    x = builder.encode_planes(0, np.linspace(-1, 1, len(order) - 1, dtype=np.float32), order)
-    y = builder.plane_fully_connected(
-        x,
-        words,
-        np.tile(factors[:weight_planes], (channels, 1)),
-        np.zeros(0, np.int32),
-        factors[:input_planes],
-        _core.Epilogue.planes(steps, order),
+    weights = steps.PlaneWeights(
+        words, np.tile(factors[:weight_planes], (channels, 1)), np.zeros(0, np.int32), factors[:input_planes]
     )
-    result = builder.decode(y, order.astype(np.float32))
-    return builder.finish(result, [features], [channels])
+    thresholds = np.linspace(-1, 1, len(order) - 1, dtype=np.float32)
+    return _program(
+        level,
+        shape,
+        steps.EncodePlanes(thresholds, order, sources=(0,)),
+        steps.PlaneFullyConnected(weights, steps.PlaneEnding(ends, order), sources=(1,)),
+        steps.Decode(order.astype(np.float32), sources=(2,)),
+    )
 
 
 def _bytes(level: str, shape: tuple[int, int, int]) -> Any:
     _, features, channels = shape
     weights = np.random.default_rng(2).integers(-128, 128, (channels, features)).astype(np.int8)
-    builder = _core.Builder(features, level)
-    x = builder.encode_affine(0, 0.02, 128.0)
-    end = _core.Epilogue.affine(np.full(channels, 0.01), 1.0, 128.0)
-    y = builder.byte_fully_connected(x, weights, np.zeros(channels, np.int32), np.zeros(0, np.int32), end)
-    result = builder.decode(y, np.arange(256, dtype=np.float32))
-    return builder.finish(result, [features], [channels])
+    none = np.zeros(0, np.int32)
+    product = steps.ByteWeights(weights, np.zeros(channels, np.int32), none)
+    end = steps.AffineEnding(np.full(channels, 0.01), 1.0, 128.0, 255.0)
+    return _program(
+        level,
+        shape,
+        steps.EncodeAffine(0.02, 128.0, 255.0, sources=(0,)),
+        steps.ByteFullyConnected(product, end, sources=(1,)),
+        steps.Decode(np.arange(256, dtype=np.float32), sources=(2,)),
+    )
+
+
+def _program(level: str, shape: tuple[int, int, int], *plan: steps.Step) -> Any:
+    """Return the program of these steps, planes staying planes."""
+    _, features, channels = shape
+    loader = _core.Loader(features, level, pairs=16)
+    for step in plan:
+        loader.add(step)
+    return loader.finish(len(plan), [features], [channels])
 
 
 def _options() -> argparse.Namespace:

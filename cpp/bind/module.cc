@@ -2,13 +2,15 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/array.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <chrono>
 #include <limits>
 
-#include "../core/builder.h"
+#include "../core/loader.h"
 #include "../core/error.h"
 #include "../core/sign_convolution.h"
 #include "program.h"
@@ -95,16 +97,16 @@ WindowSpec window_of(const PythonAxis& rows, const PythonAxis& columns) {
   return {axis(rows), axis(columns)};
 }
 
-void bind_builder(nb::module_& module) {
-  nb::class_<Builder>(module, "Builder", "Puts a Program together.")
-      .def(nb::init<std::size_t, const std::string&, std::size_t>(), "features"_a, "level"_a = "",
-           "allowed"_a = std::numeric_limits<std::size_t>::max())
-      .def("take", &Builder::take, "bytes"_a, "Counts what constants take.")
-      .def("add", &add_step, "step"_a, "Adds a step of lowbit.program.steps; returns the number of its result.")
+void bind_loader(nb::module_& module) {
+  nb::class_<Loader>(module, "Loader", "From the steps of a plan to a Program; they must live until then.")
+      .def(nb::init<std::size_t, const std::string&, std::size_t, std::optional<std::size_t>>(), "features"_a, "level"_a = "",
+           "allowed"_a = std::numeric_limits<std::size_t>::max(), "pairs"_a = nb::none())
+      .def("take", &Loader::take, "bytes"_a, "Counts what constants take.")
+      .def("add", &add_step, "step"_a, "value"_a = "", "why"_a = "", "Adds a step of lowbit.program.steps.")
       .def("finish",
-           [](Builder& b, std::size_t output, const std::vector<Py_ssize_t>& input_shape,
+           [](Loader& loader, std::size_t output, const std::vector<Py_ssize_t>& input_shape,
               const std::vector<Py_ssize_t>& output_shape, std::size_t threads, bool pinned) {
-             return new PythonProgram(b.finish(output, threads, pinned), input_shape, output_shape);
+             return new PythonProgram(loader.finish(output, threads, pinned), input_shape, output_shape);
            },
            "output"_a, "input_shape"_a, "output_shape"_a, "threads"_a = 1, "pinned"_a = false,
            nb::rv_policy::take_ownership);
@@ -126,9 +128,9 @@ void bind_program(nb::module_& module) {
       }, "By step: the peak that bounds it (popcount, dot, float, or nothing), and multiply-adds of a sample.")
       .def_prop_ro("steps", [](const PythonProgram& p) {
         nb::list steps;
-        for (const auto& step : p.program().steps()) steps.append(nb::make_tuple(step->name, step->kernel));
+        for (const auto& step : p.program().steps()) steps.append(nb::make_tuple(step->name, step->kernel, step->made, step->why));
         return steps;
-      });
+      }, "Operation, level of the kernel, value made, and why, where there was a choice.");
 }
 
 }  // namespace
@@ -154,7 +156,7 @@ PythonProgram* make_sign_convolution(const std::array<std::size_t, 3>& shape, co
 NB_MODULE(_core, module) {
   nb::register_exception_translator(translate);
   nb::set_leak_warnings(false);  // a thread inside run() when Python ends keeps its program
-  bind_builder(module);
+  bind_loader(module);
   bind_program(module);
   module.def("sign_convolution", &make_sign_convolution, "shape"_a, "rows"_a, "columns"_a, "planes"_a.noconvert(),
              "scale"_a.noconvert(), "threads"_a = 1, nb::rv_policy::take_ownership,

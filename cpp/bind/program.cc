@@ -95,7 +95,7 @@ std::vector<Py_ssize_t> with_batch(const char* where, const std::vector<Py_ssize
 }
 
 // Codes in planes or bytes -> one byte each, words and floats as they are; maps in the order [channel][height][width].
-void unpack(const Place& from, std::size_t rows, std::byte* to) {
+void unpack(const Place& from, const std::vector<std::uint8_t>& codes, std::size_t rows, std::byte* to) {
   const Value& value = *from.value;
   const std::size_t pixels = value.pixels(), channels = value.channels();
   for (std::size_t row = 0; row < rows; ++row) {
@@ -109,7 +109,8 @@ void unpack(const Place& from, std::size_t rows, std::byte* to) {
           std::memcpy(to, &word, sizeof word);
           to += sizeof word;
         } else {
-          *to++ = static_cast<std::byte>(from.code(row, p, c));
+          const unsigned code = from.code(row, p, c);
+          *to++ = static_cast<std::byte>(codes.empty() ? code : codes[code]);
         }
       }
     }
@@ -260,7 +261,7 @@ nb::list PythonProgram::trace(nb::handle x) {
       const Step& step = *program_->steps()[n];
       program_->run_step(step, block);
       const Place place = block.place(step.result);
-      unpack(place, count, at[n]);
+      unpack(place, step.code_of_byte, count, at[n]);
       const Kind kind = place.value->kind;
       at[n] += count * (kind == Kind::real ? 4 : kind == Kind::words ? 2 : 1) * place.value->features;
     }

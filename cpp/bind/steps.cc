@@ -197,12 +197,12 @@ void describe(nb::dict& to, const std::variant<Structs...>*) {
 
 }  // namespace
 
-std::size_t add_step(Builder& builder, nb::handle step) {
+void add_step(Loader& loader, nb::handle step, std::string value, std::string why) {
   const std::string name = nb::cast<std::string>(step.type().attr("__name__"));
   const Field sources{step.attr("sources"), name + ".sources"};
   std::vector<std::size_t> x;
   if (!nb::try_cast(sources.value, x)) sources.refuse("numbers of values");
-  return builder.add(x, Reader<steps::Any>::read({nb::borrow(step), name}));
+  loader.add(x, Reader<steps::Any>::read({nb::borrow(step), name}), std::move(value), std::move(why));
 }
 
 nb::dict step_fields() {

@@ -3,12 +3,12 @@
 
 #include <nanobind/nanobind.h>
 
-#include "../core/builder.h"
+#include "../core/loader.h"
 
 namespace lowbit {
 
-// Adds a step; its arrays must live until that has returned.
-std::size_t add_step(Builder& builder, nanobind::handle step);
+// Adds a step; its arrays must live until the program is made.
+void add_step(Loader& loader, nanobind::handle step, std::string value, std::string why);
 
 // {name of a step or a part of one: {field: type}}, to compare with what Python declares.
 nanobind::dict step_fields();

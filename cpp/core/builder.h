@@ -18,6 +18,11 @@ class Builder final {
   // Adds a step that reads these values; returns the number of its result.
   std::size_t add(const Sources& x, const steps::Any& step);
 
+  // The step that was added last.
+  Step& last() { return *steps_.back(); }
+  // The value of a number.
+  const Value& value(std::size_t n) const;
+
   // Counts the bytes of constants that the next steps get.
   void take(std::size_t bytes);
 
@@ -29,7 +34,6 @@ class Builder final {
   struct Adder;
   friend Adder;
 
-  const Value& value(std::size_t n) const;
   std::size_t put(Sources sources, Value result, std::unique_ptr<Step> step);
 
   KernelSet kernels_;

@@ -76,8 +76,10 @@ KernelSet select_kernels(std::string level) {
   KernelSet set;
 #define LOWBIT_KERNEL(operation, level) \
   if (usable(#level)) set.operation = {#level, level::operation};
-#define LOWBIT_PLANE_KERNEL(operation, level, Word, lanes, pairs) \
-  if (usable(#level)) set.operation = {{#level, level::operation}, 8 * sizeof(Word), lanes, pairs};
+#define LOWBIT_BYTE_KERNEL(operation, level, cost) \
+  if (usable(#level)) set.operation = {#level, level::operation, cost};
+#define LOWBIT_PLANE_KERNEL(operation, level, Word, lanes, pairs, cost) \
+  if (usable(#level)) set.operation = {{#level, level::operation, cost}, 8 * sizeof(Word), lanes, pairs};
 #include "../kernels/kernels.inc"
   return set;
 }

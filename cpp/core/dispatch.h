@@ -18,6 +18,7 @@ template <class Function>
 struct Kernel {
   const char* level = nullptr;
   Function* run = nullptr;
+  double cost = 0;  // of a multiply-add, against other kernels
 };
 
 template <class Function>

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <span>
 #include <vector>
 
@@ -115,6 +116,8 @@ class Step {
 
   const char* name = "";    // the operation
   const char* kernel = "";  // the level of the kernel that runs it
+  std::string made, why;    // what the result is called, and why there is this step, where there was a choice
+  std::vector<std::uint8_t> code_of_byte;  // of the bytes of the result, where these are not codes themselves
   std::vector<std::size_t> sources;  // the values it reads
   std::size_t result = 0;   // the value it fills
   std::optional<std::size_t> turn;  // the step that runs in its place, where it is one of a chain

@@ -10,7 +10,7 @@ import pytest
 from lowbit.engine import Program
 from lowbit.ir import Graph
 from lowbit.ir.graph import Array
-from lowbit.program import Epilogue, Step
+from lowbit.program.steps import PlaneEnding, PlaneFullyConnected, Step
 from tests.conformance.backends import BACKENDS, check_backend, engine
 from tests.formats.networks import affine_mlp
 from tests.ir.networks import float_mlp, lowbit_mlp
@@ -84,29 +84,26 @@ def test_batches_do_not_change_rows(count: int) -> None:
 
 
 def _flip_a_threshold(step: Step) -> Step:
-    epilogue = step.constants.get("epilogue")
-    if not isinstance(epilogue, Epilogue) or epilogue.kind != "planes":
+    if not isinstance(step, PlaneFullyConnected) or not isinstance(step.ending, PlaneEnding):
         return step
-    thresholds = np.array(epilogue.constants["thresholds"])
+    thresholds = np.array(step.ending.thresholds)
     thresholds[3, 0] += 1_000_000
-    broken = Epilogue("planes", {**epilogue.constants, "thresholds": np.sort(thresholds, axis=1)})
-    return replace(step, constants={**step.constants, "epilogue": broken})
+    return replace(step, ending=replace(step.ending, thresholds=np.sort(thresholds, axis=1)))
 
 
 def _flip_a_weight(step: Step) -> Step:
-    if step.operation != "plane_fully_connected":
+    if not isinstance(step, PlaneFullyConnected):
         return step
-    planes = np.array(step.constants["planes"])
+    planes = np.array(step.weights.planes)
     planes[0, 0, 0] ^= np.uint32(0x7FFF)
-    return replace(step, constants={**step.constants, "planes": planes})
+    return replace(step, weights=replace(step.weights, planes=planes))
 
 
 def _swap_the_input_planes(step: Step) -> Step:
-    if step.operation != "plane_fully_connected":
+    if not isinstance(step, PlaneFullyConnected):
         return step
-    return replace(
-        step, constants={**step.constants, "input_factors": step.constants["input_factors"][::-1].copy()}
-    )
+    swapped = step.weights.input_factors[::-1]
+    return replace(step, weights=replace(step.weights, input_factors=swapped))
 
 
 @pytest.mark.parametrize("fault", [_flip_a_threshold, _flip_a_weight, _swap_the_input_planes])

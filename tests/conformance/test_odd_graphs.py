@@ -11,7 +11,8 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from lowbit.ir import Graph
-from lowbit.program import ProgramPlan, Step
+from lowbit.program import ProgramPlan
+from lowbit.program.steps import ByteConvolution, ByteFullyConnected, EncodeAffine, Step
 from tests.conformance.odd_graphs.check import Outcome, check
 from tests.conformance.odd_graphs.families import FAMILIES, draw
 from tests.conformance.odd_graphs.network import Array
@@ -82,16 +83,19 @@ def test_a_quantizer_that_is_wrong_is_found(
 
 
 def _double_a_scale(step: Step) -> Step:
-    scales = {name: 2 * np.asarray(value) for name, value in step.constants.items() if name == "scale"}
-    return replace(step, constants={**step.constants, **scales})
+    if isinstance(step, EncodeAffine):
+        return replace(step, scale=2 * step.scale)
+    if isinstance(step, ByteFullyConnected | ByteConvolution) and hasattr(step.ending, "scale"):
+        return replace(step, ending=replace(step.ending, scale=2 * step.ending.scale))
+    return step
 
 
 def _swap_two_weights(step: Step) -> Step:
-    if "weights" not in step.constants or np.ndim(step.constants["weights"]) != 2:
+    if not isinstance(step, ByteFullyConnected | ByteConvolution):
         return step
-    weights = np.array(step.constants["weights"])
+    weights = np.array(step.weights.weights)
     weights[:, [0, -1]] = weights[:, [-1, 0]]
-    return replace(step, constants={**step.constants, "weights": weights})
+    return replace(step, weights=replace(step.weights, weights=weights))
 
 
 @pytest.mark.parametrize("fault", [_double_a_scale, _swap_two_weights])

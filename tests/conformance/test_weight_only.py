@@ -10,7 +10,7 @@ from lowbit.engine import Program, kernel_levels
 from lowbit.ir import Graph, evaluate
 from lowbit.ir.graph import Array
 from lowbit.ir.weight_only import tolerance
-from lowbit.program import Step
+from lowbit.program.steps import Step, WeightOnlyFullyConnected
 from tests.conformance.backends import BACKENDS, Backend, reference
 from tests.ir.networks import Convolution, weight_only_convnet, weight_only_mlp
 
@@ -89,15 +89,17 @@ def test_threads_and_batches_do_not_change_floats() -> None:
 
 
 def _flip_a_bit(step: Step) -> Step:
-    planes = np.array(step.constants["planes"])
+    assert isinstance(step, WeightOnlyFullyConnected)
+    planes = np.array(step.planes)
     planes[3, 0, 1] ^= np.uint32(1 << 5)
-    return replace(step, constants={**step.constants, "planes": planes})
+    return replace(step, planes=planes)
 
 
 def _move_a_factor(step: Step) -> Step:
-    factors = np.array(step.constants["factors"])
+    assert isinstance(step, WeightOnlyFullyConnected)
+    factors = np.array(step.factors)
     factors[7, 1] *= np.float32(1.01)
-    return replace(step, constants={**step.constants, "factors": factors})
+    return replace(step, factors=factors)
 
 
 @pytest.mark.parametrize("fault", [_flip_a_bit, _move_a_factor])

@@ -77,12 +77,14 @@ def test_a_step_a_field_an_order_or_a_type_of_one_side_is_found() -> None:
         (steps.Softmax(False, sources=("x",)), "Softmax.sources", "numbers"),  # type: ignore[arg-type]
         (steps.Step(sources=(0,)), "Step", "Softmax"),
         (steps.Softmax(False, sources=(7,)), "value", "exists"),
-        (steps.Softmax(False, sources=(0, 0)), "step", "one value"),
+        (steps.Softmax(False, sources=(0, 0)), "y", "one value"),
     ],
 )
 def test_the_core_refuses_other_fields_by_name(step: steps.Step, where: str, expected: str) -> None:
-    with pytest.raises(EngineError, match="does not fit together") as caught:
-        _core.Builder(3).add(step)
+    loader = _core.Loader(3)
+    with pytest.raises(EngineError) as caught:
+        loader.add(step, "y")
+        loader.finish(1, [3], [3])
     assert caught.value.where == where and expected in caught.value.expected
 
 

@@ -26,7 +26,7 @@ from lowbit.budget import RAISE, allowed, budget
 from lowbit.engine import _core
 from lowbit.errors import EngineError, TooLargeError
 from lowbit.ir import Graph, from_text, to_text, verify
-from lowbit.program import REMEDY, ProgramPlan, Step, plan
+from lowbit.program import REMEDY, ProgramPlan, plan
 
 Floats = npt.NDArray[np.float32]
 
@@ -129,7 +129,8 @@ class Program:
             graph: verified, with one input and one output.
             threads: that share a call; they wait for work by spinning briefly, then sleep.
             kernels: the highest kernel level to use; the best one when empty.
-            plane_pairs: see `lowbit.program.plan`; what is faster with these kernels when None.
+            plane_pairs: layers of up to this many pairs of planes (bits of input times weights) count bits,
+                the others sum bytes; what these kernels do faster when None. The integers are the same.
             memory: the most that it may take: bytes, or ``"8G"``; `lowbit.budget.budget` when None.
             pin_workers: keep worker threads off the caller's processor, where Linux likes to wake them and
                 they would wait for it. Not by default: it surprises other libraries of the process.
@@ -139,13 +140,10 @@ class Program:
             TooLargeError: it would take more memory than it may; nothing was taken.
         """
         check_threads(threads)
-        pairs = (
-            (_plane_pairs(kernels), _convolution_pairs(kernels)) if plane_pairs is None else (plane_pairs,)
-        )
         with allowed(memory):
             try:
-                planned = plan(graph, *pairs)
-                self._core = _build(planned, threads, kernels, pin_workers, graph.name)
+                planned = plan(graph)
+                self._core = _build(planned, threads, kernels, plane_pairs, pin_workers, graph.name)
             except MemoryError as error:
                 what, remedy = "the machine lacks the memory for the program", "Use a smaller network."
                 raise TooLargeError(what, where=graph.name, remedy=remedy) from error
@@ -158,7 +156,8 @@ class Program:
             "memory": memory,
             "pin_workers": pin_workers,
         }
-        self._results, self._codes = planned.results, planned.codes  # constants are the core's alone
+        self._codes = planned.codes  # constants are the core's alone
+        self._shapes = {result.value: result.shape for result in planned.results}
         self._core.origin = self._graph, self._options  # so that `run` alone can be pickled, for a pool
         # Kept as attributes: a Python method around them would cost a tenth of a small call.
         self.run, self.run_into = self._core.run, self._core.run_into
@@ -179,10 +178,7 @@ class Program:
     @property
     def kernels(self) -> list[tuple[str, str, str]]:
         """Operation, kernel level and reason of every step, in order."""
-        return [
-            (operation, level, result.why)
-            for (operation, level), result in zip(self._core.steps, self._results, strict=True)
-        ]
+        return [(operation, level, why) for operation, level, _, why in self._core.steps]
 
     @property
     def kernel_level(self) -> str:
@@ -195,9 +191,9 @@ class Program:
         """Return what each step takes on one thread for the whole batch, the best of `repeats`."""
         seconds = self._core.profile(x, repeats)
         return [
-            StepTime(result.value, operation, level, result.why, time, unit, work * len(x))
-            for result, (operation, level), (unit, work), time in zip(
-                self._results, self._core.steps, self._core.work, seconds, strict=True
+            StepTime(value, operation, level, why, time, unit, work * len(x))
+            for (operation, level, value, why), (unit, work), time in zip(
+                self._core.steps, self._core.work, seconds, strict=True
             )
         ]
 
@@ -207,37 +203,13 @@ class Program:
         What lies inside an operator that is made of others has no name in the graph, and is left out.
         """
         arrays: dict[str, npt.NDArray[Any]] = {}
-        for result, (_, _, array) in zip(self._results, self._core.trace(x), strict=True):
-            if result.value not in self._graph.values:
+        for (_, _, value, _), (_, _, array) in zip(self._core.steps, self._core.trace(x), strict=True):
+            if value not in self._graph.values:
                 continue
-            table = self._codes.get(result.value)
+            table = self._codes.get(value)
             codes = array if table is None else table.of(array)
-            arrays[result.value] = codes.reshape(len(x), *result.shape)
+            arrays[value] = codes.reshape(len(x), *self._shapes[value])
         return arrays
-
-
-def _plane_pairs(kernels: str) -> int:
-    """Return up to how many pairs of planes counting bits beats summing bytes with these kernels.
-
-    Measured on Zen 5 for one sample of 784-680-10 at 3 × 3 bits: 2.6 µs by bits and 4.2 µs by bytes with
-    AVX-512, 11.3 and 4.5 with AVX2; elsewhere bytes never win.
-    """
-    chosen = _core.kernels(kernels)
-    if chosen["plane_fully_connected"] == "avx2":
-        return 3
-    return 9 if chosen["byte_fully_connected"] == "avx512_vnni" else 16
-
-
-def _convolution_pairs(kernels: str) -> int:
-    """Return the same for convolutions, which reuse weights so often that only arithmetic counts.
-
-    The ratio of the peaks (measured on Zen 5: 2.8 T binary and 0.54 T byte products a second); AVX2 has none
-    of the instructions, and there bytes win from four pairs on.
-    """
-    chosen = _core.kernels(kernels)
-    if chosen["plane_convolution"] == "avx2":
-        return 3
-    return 5 if chosen["byte_convolution"] == "avx512_vnni" else 16
 
 
 def _reduced(core: Any) -> tuple[Callable[..., "Program"], tuple[str, dict[str, Any]]]:
@@ -256,31 +228,25 @@ def _restored(text: str, options: dict[str, Any]) -> Program:
     return Program(graph, **options)
 
 
-def _build(planned: ProgramPlan, threads: int, kernels: str, pinned: bool, name: str) -> Any:
+def _build(
+    planned: ProgramPlan, threads: int, kernels: str, plane_pairs: int | None, pinned: bool, name: str
+) -> _core.Program:
     input_shape, output_shape = _sample_shape(planned.input_shape), _sample_shape(planned.output_shape)
-    builder = _core.Builder(prod(input_shape), kernels, budget())
+    loader = _core.Loader(prod(input_shape), kernels, budget(), plane_pairs)
     try:
         for step, result in zip(planned.steps, planned.results, strict=True):
-            _add(builder, step, f"{name}/{result.value}")
-        return builder.finish(planned.output, input_shape, output_shape, threads, pinned)
+            loader.take(step.nbytes)
+            loader.add(step, result.value, result.why)
+        return loader.finish(planned.output, input_shape, output_shape, threads, pinned)
     except TooLargeError as error:
         remedy = f"{RAISE}8G or memory='8G'; or use fewer threads."
         facts = {"where": name, "expected": error.expected, "found": error.found, "remedy": remedy}
         raise TooLargeError(error.message, **facts) from None
-
-
-def _add(builder: _core.Builder, step: Step, where: str) -> None:
-    builder.take(step.nbytes)
-    try:
-        builder.add(step)
     except EngineError as error:
-        raise EngineError(
-            f"the engine does not run this {type(step).__name__}",
-            where=where,
-            expected=error.expected,
-            found=error.found,
-            remedy=REMEDY,
-        ) from error
+        if error.remedy:
+            raise
+        facts = {"expected": error.expected, "found": error.found, "remedy": REMEDY}
+        raise EngineError(error.message, where=f"{name}/{error.where}", **facts) from error
 
 
 def _sample_shape(shape: tuple[int | str, ...]) -> list[int]:

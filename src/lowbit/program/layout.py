@@ -45,10 +45,10 @@ class Layout:
         return "planes" if name in self.planes else "words" if name in self.words else "bytes"
 
 
-def layout_of(graph: Graph, fully_connected_pairs: int, convolution_pairs: int) -> Layout:
-    """Return the form of every value of codes of a verified graph; see `plane_values` for the arguments."""
-    words = _word_values(graph)
-    return Layout(plane_values(graph, fully_connected_pairs, convolution_pairs) - words, words)
+def layout_of(graph: Graph) -> Layout:
+    """Return the form of every value of codes of a verified graph."""
+    planes = plane_values(graph)
+    return Layout(planes, _word_values(graph) - planes)
 
 
 def entries_of_code(encoding: Encoding, form: Form, where: str) -> npt.NDArray[np.int64]:

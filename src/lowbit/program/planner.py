@@ -28,7 +28,6 @@ from lowbit.program.refusals import (
     refused_ends,
     refused_values,
 )
-from lowbit.program.representation import PLANE_BITS
 from lowbit.program.steps import (
     Activate,
     Arrange,
@@ -47,14 +46,14 @@ from lowbit.schemes import Encoding
 Lengths = tuple[int, int, int]
 
 
-def plan(graph: Graph, plane_pairs: int = PLANE_BITS**2, convolution_pairs: int | None = None) -> ProgramPlan:
-    """Return the program of a verified graph.
+def plan(graph: Graph) -> ProgramPlan:
+    """Return the program of a verified graph: the same on every machine.
+
+    Values lie in planes wherever that is possible; the engine makes bytes of them at load, where that is
+    faster with its kernels.
 
     Args:
         graph: with one input and one output.
-        plane_pairs: layers of up to this many pairs of planes (bits of input times weights) count bits,
-            the others sum bytes; the integers are the same, and kernels decide which is faster.
-        convolution_pairs: the same for convolutions; as `plane_pairs` when None.
 
     Raises:
         EngineError: operators, shapes or encodings that the engine does not run: all of them, by node.
@@ -62,8 +61,7 @@ def plan(graph: Graph, plane_pairs: int = PLANE_BITS**2, convolution_pairs: int 
     """
     graph = _rewritten(graph)
     refuse_all(_refused_outside(graph))
-    most = plane_pairs if convolution_pairs is None else convolution_pairs
-    planner = Planner(graph, layout_of(graph, plane_pairs, most))
+    planner = Planner(graph, layout_of(graph))
     refuse_all(planner.lowered_all())
     source, target = graph.value(read_inputs(graph)[0]), graph.value(graph.outputs[0])
     output = planner.result(target.name)
@@ -78,14 +76,10 @@ def blockers(graph: Graph) -> list[Blocker]:
     """
     try:
         graph = _rewritten(graph)
-        found = _refused_outside(graph) or _trial(graph).lowered_all()
+        found = _refused_outside(graph) or Planner(graph, layout_of(graph)).lowered_all()
     except (EngineError, TooLargeError) as error:
         found = [(None, error)]
     return blockers_of(found)
-
-
-def _trial(graph: Graph) -> "Planner":
-    return Planner(graph, layout_of(graph, PLANE_BITS**2, PLANE_BITS**2))
 
 
 def _refused_outside(graph: Graph) -> list[Refusal]:

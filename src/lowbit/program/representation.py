@@ -21,21 +21,15 @@ WORD_BITS = 32
 GROUP_CHANNELS = 16
 
 
-def plane_values(graph: Graph, fully_connected_pairs: int, convolution_pairs: int) -> frozenset[str]:
-    """Return the coded values that lie in planes: those whose every reader takes planes.
+def plane_values(graph: Graph) -> frozenset[str]:
+    """Return the coded values that can lie in planes: those whose every reader takes planes.
 
     What operators only pass on lies alike before and after them.
-
-    Args:
-        graph: verified.
-        fully_connected_pairs, convolution_pairs: up to how many pairs of planes (bits of input times
-            weights) a layer counts bits.
     """
-    pairs = fully_connected_pairs, convolution_pairs
     same = alike(graph)
     refused = {same[name] for name in same if not _fits_planes(graph, name)}
     for node in graph.nodes:
-        if node.inputs and node.inputs[0] in same and not _takes_planes(graph, node, pairs):
+        if node.inputs and node.inputs[0] in same and not _takes_planes(graph, node):
             refused.add(same[node.inputs[0]])
         if node.domain != "lowbit" and not has(node, Trait.CARRIES) and node.outputs[0] in same:
             refused.add(same[node.outputs[0]])  # made by a table of bytes
@@ -70,7 +64,7 @@ def _first(same: dict[str, str], name: str) -> str:
     return name
 
 
-def _takes_planes(graph: Graph, node: Node, pairs: tuple[int, int]) -> bool:
+def _takes_planes(graph: Graph, node: Node) -> bool:
     if node.op == "Concat":
         shapes = [graph.value(name).shape for name in node.inputs]
         of_maps = len(shapes[0]) == 4 and node.attributes.get("axis") in (1, -3)
@@ -79,13 +73,11 @@ def _takes_planes(graph: Graph, node: Node, pairs: tuple[int, int]) -> bool:
         return False
     if not (is_low_bit(node) and graph.value(node.inputs[1]).dtype == "planes"):
         return node.op == "Decode" or (has(node, Trait.CARRIES) and _keeps_pixels(graph, node))
-    x, w = (graph.value(name).encoding for name in node.inputs[:2])
-    assert x is not None and w is not None  # verified
+    x, weights = graph.value(node.inputs[0]).encoding, graph.value(node.inputs[1])
+    assert x is not None and weights.encoding is not None  # verified
     if not _planes_of_group(graph, node) or graph.value(node.inputs[2]).dtype != "float32":
         return False
-    if not _sums_fit(x, graph.value(node.inputs[1])):
-        return False
-    return w.bits <= PLANE_BITS and (x.bits * w.bits <= pairs[has(node, Trait.WINDOW)] or _has_ties(x))
+    return weights.encoding.bits <= PLANE_BITS and _sums_fit(x, weights)
 
 
 def _sums_fit(x: Encoding, weights: Value) -> bool:
@@ -115,12 +107,6 @@ def _planes_of_group(graph: Graph, node: Node) -> bool:
     assert isinstance(group, int) and isinstance(encoding, LearnedBasis)
     whole = int(depth) % WORD_BITS == 0 and int(outputs) // group % GROUP_CHANNELS == 0
     return whole and not encoding.integer_weight_offset().any()
-
-
-def _has_ties(encoding: Encoding) -> bool:
-    """Return whether two codes have the same level: only planes tell them apart."""
-    levels = encoding.integer_levels()[0]
-    return len(np.unique(levels)) < len(levels)
 
 
 def _fits_planes(graph: Graph, name: str) -> bool:
