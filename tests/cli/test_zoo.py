@@ -53,7 +53,7 @@ def test_a_binary_network_is_small(zoo: Command, tmp_path: Path) -> None:
     [
         (("resnet21", "-o", "net.onnx"), 6, "resnet20"),
         (("lenet",), 2, "where to write"),
-        (("lenet", "-o", "net.onnx", "--scheme", "ternary"), 2, "ternary"),
+        (("lenet", "-o", "net.onnx", "--weights", "ternary"), 6, "ternary"),
         (("lenet", "-o", "net.docx"), 5, "docx"),
     ],
 )

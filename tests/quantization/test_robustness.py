@@ -225,10 +225,24 @@ def test_the_plain_method_takes_no_moments(monkeypatch: pytest.MonkeyPatch, acti
     quantize(graph, x, Plan(weight_bits=2, activation_bits=activation_bits, method="plain"))
 
 
-def test_what_nothing_makes_is_refused_with_all_layers() -> None:
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"activations": "lq:2"}, "fc0, fc1: inputs of lq:2 go with no float weights"),
+        ({"weights": "affine:4:group=2"}, "fc0, fc1: affine:4:group=2 of weights"),
+        ({"weights": "lq:2", "activations": "affine:4:group=2"}, "fc0, fc1: affine:4:group=2 of the input"),
+        ({"weights": "lq:2", "scale": "mean"}, "settings of training.*found scale"),
+        ({"layers": {"fc0": {"scale": "one"}, "fc1": {"scale": "one"}}}, r"fc0\.scale, layers\.fc1\.scale"),
+        (
+            {"activations": "affine:4:group=2", "layers": {"fc1": {"weights": "affine:4:group=2"}}},
+            "fc0: inputs of affine:4:group=2 go.*; fc0, fc1: affine.*; fc1: affine:4:group=2 of weights",
+        ),
+    ],
+)
+def test_what_cannot_be_made_is_refused_with_all_layers_and_reasons(settings, message) -> None:
     graph, x = digits_like(20)
-    with pytest.raises(PlanError, match="fc0, fc1: affine:4:group=16 of weights: groups along the input"):
-        quantize(graph, x, Plan(weights="affine:4:group=16", activations="lq:2"))
+    with pytest.raises(PlanError, match=message):
+        quantize(graph, x, Plan(**settings))
 
 
 @pytest.mark.parametrize("weights", ["pow2:4", "affine:4", "fixed:4.9"])

@@ -23,6 +23,13 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", help="Of all layers, such as lq:2; those that the recipe names stay."),
+    ] = None,
+    activations: Annotated[
+        str | None, typer.Option("--activations", help="Of all layers' inputs, likewise.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")] = None,
     validation: Annotated[
         int | None,
@@ -45,13 +52,16 @@ def train(
     """Train a network by a recipe.
 
     Example: `lowbit train recipes/lenet.toml --data /path/to/fashion-mnist`
+    Example: `lowbit train recipes/lenet.toml --weights lq:2 --activations lq:2:offset -o runs/lenet-lq2`
     """
     from lowbit.train import Recipe, Splits
     from lowbit.train import train as run
 
     named = {"seed": seed, "epochs": epochs, "validation": validation, "judge": judge}
-    given = {name: value for name, value in named.items() if value is not None}
-    chosen = Recipe.read(recipe, **given)
+    given: dict[str, int | str] = {name: value for name, value in named.items() if value is not None}
+    forms = {"weights": weights, "activations": activations}
+    said = {name: text for name, text in forms.items() if text is not None}
+    chosen = Recipe.read(recipe, **given).with_forms(**said)
     folder = output or Path("runs") / f"{chosen.name}-seed{chosen.seed}"
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks
     with tracked("reading data", hidden=as_json or not first) as advance:
@@ -63,7 +73,7 @@ def train(
             resume=resume,
             progress=advance,
             tensorboard=tensorboard,
-            command=_command(recipe, given),
+            command=_command(recipe, {**given, **said}),
         )
     if first and keep is not None:
         result.keep(keep)

@@ -1,19 +1,12 @@
 """``lowbit zoo``: networks by name, one of them trained, to try and to measure."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lowbit.cli.console import JsonFlag, kilobytes, print_json, print_table, say
-
-
-class Scheme(StrEnum):
-    """What `--scheme` may say."""
-
-    FLOAT = "float"
-    BINARY = "binary"
+from lowbit.cli.specifications import OldSchemeOption
 
 
 def zoo(
@@ -21,9 +14,14 @@ def zoo(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write: .onnx, .circle or .txt.")
     ] = None,
-    scheme: Annotated[
-        Scheme, typer.Option("--scheme", help="float, or binary: one bit, 8-bit pixels.")
-    ] = Scheme.FLOAT,
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", help="float, or binary: one bit, 8-bit pixels."),
+    ] = None,
+    activations: Annotated[
+        str | None, typer.Option("--activations", help="As --weights when not said.")
+    ] = None,
+    scheme: OldSchemeOption = None,
     seed: Annotated[
         int | None,
         typer.Option("--seed", min=0, help="Of random weights; else trained ones where there are."),
@@ -32,14 +30,35 @@ def zoo(
 ) -> None:
     """List networks, or write one: `digits` with trained weights, the others with random ones.
 
-    Example: `lowbit zoo digits -o mlp.onnx` and `lowbit zoo vgg16 -o vgg16.onnx --scheme binary`
+    Example: `lowbit zoo digits -o mlp.onnx` and `lowbit zoo vgg16 -o vgg16.onnx --weights binary`
     """
+    binary = _is_binary(weights or scheme or "float", activations or weights or scheme or "float")
     if name is None:
         _list(as_json)
     elif output is None:
         raise typer.BadParameter("say where to write it, such as -o net.onnx")
     else:
-        _write(name, output, scheme, seed, as_json)
+        _write(name, output, binary, seed, as_json)
+
+
+def _is_binary(weights: str, activations: str) -> bool:
+    """Return whether a network is to be binary, not float.
+
+    Raises:
+        PlanError: another specification.
+    """
+    from lowbit.errors import PlanError
+    from lowbit.schemes.specification import specification
+
+    forms = specification(weights, "weights"), specification(activations, "activations")
+    if {form.scheme for form in forms} not in ({"float"}, {"binary"}):
+        raise PlanError(
+            "the zoo makes float and binary networks",
+            expected="float or binary, of weights and activations",
+            found=f"weights {forms[0]}, activations {forms[1]}",
+            remedy="Write the float network, then: lowbit quantize NETWORK --weights … --activations …",
+        )
+    return forms[0].scheme == "binary"
 
 
 def _list(as_json: bool) -> None:
@@ -54,12 +73,12 @@ def _list(as_json: bool) -> None:
     print_table("networks", ("name", "parameters", "input", "what"), shown)
 
 
-def _write(name: str, output: Path, scheme: Scheme, seed: int | None, as_json: bool) -> None:
+def _write(name: str, output: Path, binary: bool, seed: int | None, as_json: bool) -> None:
     from lowbit import api
     from lowbit.zoo import TRAINED, binary_graph, float_graph, network, trained
 
-    known = name in TRAINED and scheme is Scheme.FLOAT and seed is None
-    build = {Scheme.FLOAT: float_graph, Scheme.BINARY: binary_graph}[scheme]
+    known = name in TRAINED and not binary and seed is None
+    build = binary_graph if binary else float_graph
     graph = trained(name) if known else build(network(name), seed=seed or 0)
     api.write(graph, output)
     size = output.stat().st_size

@@ -17,6 +17,7 @@ from lowbit.nn.ranges import ANYTHING, Interval
 from lowbit.nn.signs import device_of, functions_before_signs
 from lowbit.nn.trace import trace
 from lowbit.plan import Plan
+from lowbit.plan.plan import CALIBRATION
 from lowbit.schemes.fixed_point.train import FixedPointInput
 
 Plans = Mapping[str, Plan]
@@ -56,6 +57,7 @@ def prepare(
             the model is as it was.
     """
     before = set(model.state_dict())
+    plan.require_unsaid(CALIBRATION, "calibration")
     plans = plan.settled("float").by_layer(name for name, module in _named(model) if _is_layer(module))
     wanted = {name: chosen for name, chosen in plans.items() if not chosen.is_float}
     changes = _changes(model, wanted, inputs, exportable) if wanted else {}

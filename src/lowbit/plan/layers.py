@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from lowbit.errors import PlanError
+from lowbit.plan.words import EARLIER
 
 ENDS = ("first", "last")
 _Settings = TypeVar("_Settings")
@@ -45,6 +46,21 @@ def by_rank(entries: Sequence[tuple[int, _Settings]]) -> list[_Settings]:
     """Return what is said of a layer, the nearest last: plans in their order, then tables by rank."""
     order = sorted(entries, key=lambda entry: entry[0] if isinstance(entry[1], Mapping) else -1)
     return [settings for _, settings in order]
+
+
+def require_settings(tables: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Refuse patterns of layers beside settings of a network.
+
+    Raises:
+        PlanError: names what is neither.
+    """
+    if others := [name for name in tables if name not in (*known, *EARLIER)]:
+        raise PlanError(
+            "a plan is a table of settings, or a table of tables by pattern of layers",
+            where="plan",
+            expected=f"{others[0]} = {{ weights = …, activations = … }}",
+            found=f"{others[0]} = {tables[others[0]]!r}",
+        )
 
 
 def is_by_pattern(tables: Mapping[str, Any]) -> bool:

@@ -23,7 +23,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from lowbit.errors import PlanError
 from lowbit.plan.check import WHOLE, check_settings
-from lowbit.plan.layers import by_rank, is_by_pattern, matching
+from lowbit.plan.layers import by_rank, is_by_pattern, matching, require_settings
 from lowbit.plan.words import SIDES, USUAL_BITS, Forms, combined, new_words, positional, require_known
 from lowbit.schemes.fixed_point import FixedPoint
 from lowbit.schemes.specification import Specification, Use, specification
@@ -38,6 +38,11 @@ USUAL = f"lq:{USUAL_BITS}"
 NETWORK_ONLY = ("samples", "seed", "layers")
 TRAINING = ("weight_gradient", "activation_gradient", "scale", "before_sign")
 """Settings that calibration does not read."""
+CALIBRATION = (
+    *("method", "samples", "patches", "seed", "weight_offset", "activation_offset", "update", "restarts"),
+    *("rounds", "damping", "equalize", "symmetric", "per_channel", "clip", "percentile"),
+)
+"""Settings that training does not read."""
 
 Settings: TypeAlias = "Mapping[str, Any] | Plan"
 
@@ -233,6 +238,24 @@ class Plan:
         usual = Plan()
         return [name for name in names if getattr(self, name) != getattr(usual, name)]
 
+    def require_unsaid(self, names: Sequence[str], whose: str) -> None:
+        """Refuse settings that nobody would read.
+
+        Args:
+            names: of the settings.
+            whose: they are: of `calibration`, or of `training`.
+
+        Raises:
+            PlanError: some are said, of the network or of layers; all of them are named.
+        """
+        said = self.said(names)
+        for layer in self.layers:
+            found = self.for_layer(layer).said(names)
+            said += [f"layers.{layer}.{name}" for name in found if name not in said]
+        if said:
+            message = f"these are settings of {whose}, which nothing reads here"
+            raise PlanError(message, found=", ".join(said))
+
     def __str__(self) -> str:
         """What a person would have to ask for: specifications, method, samples, and what is not as usual."""
         said = ("method", "samples", "seed")
@@ -338,6 +361,7 @@ class Plan:
         if isinstance(tables, Plan):
             return tables
         if not is_by_pattern(tables):
+            require_settings(tables, _KNOWN)
             return cls(**tables)
         found = {}
         for pattern, table in tables.items():

@@ -29,6 +29,8 @@ USUAL_BITS = 3
 METHODS = {"restore": "gptq", "plain": "rtn"}
 
 _RENAMED = {"weight": "weights", "activation": "activations"}
+EARLIER = (*OLD_WORDS, *_RENAMED)
+"""Names of settings in earlier plans."""
 _FLOAT_INPUT = dict.fromkeys(("lq", "affine"), ("activation_bits", FLOAT_BITS))
 _INPUTS = {"lq": ("lq",), "affine": ("affine",), "pow2": ("lq", "affine")}
 """What the input of a layer becomes: the first of these that has the bits."""
@@ -76,7 +78,7 @@ def require_known(settings: Mapping[str, Any], known: Sequence[str], where: str)
     Raises:
         PlanError: near names are listed.
     """
-    names = (*known, *OLD_WORDS, *_RENAMED)
+    names = (*known, *EARLIER)
     for name in settings:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=2) or known

@@ -33,6 +33,7 @@ from lowbit.ir.passes import (
     fold_encodes,
     lift_encodes,
 )
+from lowbit.plan.plan import TRAINING
 from lowbit.quantization.activations import encode_activation
 from lowbit.quantization.choice import (
     check_calibration,
@@ -90,6 +91,7 @@ def quantize(
         UnsupportedError: there is no layer to quantize, or the network has several inputs.
     """
     started = time.perf_counter()
+    plan.require_unsaid(TRAINING, "training")
     if form := plan.fixed_point:
         result = to_fixed_point(graph, form.integer_bits, form.fraction_bits, form.rounding)
         return result, Report((), 0, time.perf_counter() - started)

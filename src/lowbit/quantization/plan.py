@@ -1,7 +1,6 @@
 """What calibration makes of a plan's layers, and what it refuses."""
 
 from lowbit.plan import BITS, WHOLE, WINDOW_DAMPING, Plan, usual_scheme
-from lowbit.plan.plan import TRAINING
 
 __all__ = ["BITS", "WHOLE", "WINDOW_DAMPING", "Plan", "blockers", "usual_scheme"]
 
@@ -9,7 +8,7 @@ __all__ = ["BITS", "WHOLE", "WINDOW_DAMPING", "Plan", "blockers", "usual_scheme"
 def blockers(plan: Plan) -> list[str]:
     """Return why a layer cannot be made with this plan; none where it can."""
     weights, inputs = plan.forms
-    found = [f"{name} is a setting of training" for name in plan.said(TRAINING)]
+    found = []
     if weights.is_float and not inputs.is_float:
         found.append(f"inputs of {inputs} go with no float weights (say weights, or activations = float)")
     found += [

@@ -5,14 +5,16 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import isfinite
 from pathlib import Path
 from sys import float_info
 from typing import Any, Self
 
 from lowbit.errors import PlanError
-from lowbit.nn import Plan
+from lowbit.plan import Plan
+from lowbit.plan.layers import is_by_pattern
+from lowbit.plan.plan import CALIBRATION
 from lowbit.untrusted import read_file
 
 _LARGEST_FILE = 1 << 20
@@ -183,7 +185,8 @@ class Recipe(_Table):
             of by the test samples: to choose settings by.
         judge: ``test``, or ``training``: the samples that are learned judge too (`lowbit.train.judging`).
         optimizer, schedule, augmentation, loss: see there.
-        plan: by layer-name pattern, the arguments of `lowbit.nn.LayerPlan`; empty for a float network.
+        plan: the settings of `lowbit.Plan`; or, by pattern of layer names, all settings of these layers, the
+            others being float. Empty for a float network.
         published: see there.
     """
 
@@ -205,14 +208,14 @@ class Recipe(_Table):
     schedule: Schedule = field(default_factory=Schedule)
     augmentation: Augmentation = field(default_factory=Augmentation)
     loss: Loss = field(default_factory=Loss)
-    plan: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    plan: Mapping[str, Any] = field(default_factory=dict)
     published: Published = field(default_factory=Published)
 
     def __post_init__(self) -> None:
         _choose(self.precision, ("float32", "bf16"), "precision")
         _choose(self.judge, ("test", "training"), "judge")
         _check_name(self.name)
-        Plan.of(self.plan)
+        Plan.of(self.plan).require_unsaid(CALIBRATION, "calibration")
         if self.validation and self.judge == "training":
             found = f"validation = {self.validation}, judge = 'training'"
             raise PlanError("samples are kept out or they judge", where="recipe", found=found)
@@ -250,6 +253,23 @@ class Recipe(_Table):
             raise PlanError("the recipe does not say enough", where=where, expected=" and ".join(missing))
         return super().of(table, where)
 
+    def with_forms(self, **forms: str) -> "Recipe":
+        """Return the recipe with other weights or activations of all layers; those of a name or pattern stay.
+
+        Args:
+            forms: specifications of ``weights``, ``activations`` or both.
+
+        Raises:
+            PlanError: a specification does not parse, or the layer cannot have it.
+        """
+        if not forms:
+            return self
+        plan, old = dict(self.plan), {"weight": "weights", "activation": "activations"}
+        if not is_by_pattern(plan):
+            return replace(self, plan=plan | forms)
+        every = {old.get(name, name): value for name, value in plan.pop("*", {}).items()}
+        return replace(self, plan={"*": every | forms, **plan})
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready values that `of` reads."""
         return {**asdict(self), "normalize": list(self.normalize)}
@@ -258,8 +278,9 @@ class Recipe(_Table):
     def scheme(self) -> str:
         """What becomes of the numbers: ``float``, ``binary``, ``pow2:3``, ``lq:2/lq:1`` (weights/inputs)."""
         texts = []
-        for row in self.plan.values():
-            weight, activation = row.get("weight", "float"), row.get("activation", "float")
+        plan = Plan.of(self.plan).settled("float")
+        for each in (plan, *(plan.for_layer(name) for name in plan.layers)):
+            weight, activation = map(str, each.forms)
             texts.append(weight if activation in (weight, "float") else f"{weight}/{activation}")
         low = [text for text in dict.fromkeys(texts) if text != "float"]
         return "+".join(low) or "float"
@@ -279,7 +300,7 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     elif kind in (int, str, bool):
         if type(value) is kind:
             return value
-    elif isinstance(value, Mapping) and all(isinstance(row, Mapping) for row in value.values()):
+    elif isinstance(value, Mapping):
         return value
     name = kind.__name__ if isinstance(kind, type) else "a table of tables"
     raise PlanError("a setting has the wrong type", where=where, expected=name, found=repr(value))
