@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lowbit.cli.hdl import PUBLISHED
 from lowbit.errors import DataError, FileError, PlanError
 from lowbit.reproduce import Row, find_rows, kept, read_rows, remake
 from lowbit.zoo import NETWORKS
+from lowbit.zoo.published import FIGURES, LST1_ACCURACY, LST1_ENGINE
 
 ROOT = Path(__file__).parent.parent
 RECIPES, RESULTS = ROOT / "recipes", ROOT / "results"
@@ -83,11 +83,17 @@ def table(path: Path) -> list[tuple[str, str, str]]:
     return [(line[0], line[2].strip(), line[3].strip()) for line in rows]
 
 
-def test_published_hardware_is_said_once() -> None:
-    for key, value in PUBLISHED.items():
-        for row in ROWS.values():
-            if row.result == "hdl-lst1" and row.figure == key:
-                assert row.published == value
+def test_published_figures_of_the_engine_are_said_once(tmp_path: Path) -> None:
+    found = {row.figure: row.published for row in ROWS.values() if row.result == "hdl-lst1"}
+    engine = {key: figure for key, figure in LST1_ENGINE.items() if key in found}
+    assert len(engine) > 3 and engine.items() <= found.items()
+    assert ROWS["L3-rounded-6.7"].published == LST1_ACCURACY[0].top1
+    text = (RECIPES / "rows.toml").read_text()
+    assert not any(f"published = {figure:g}" in text for figure in FIGURES.values())
+    (tmp_path / "rows.toml").write_text('[one]\nwhat = "a row"\npublished = "lst1 dps"\n')
+    with pytest.raises(PlanError, match="published figure") as refused:
+        read_rows(tmp_path)
+    assert "lst1 dsp" in refused.value.expected
 
 
 def test_rows_by_name() -> None:

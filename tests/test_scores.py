@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lowbit.errors import DataError, EngineError, LowbitError, UnsupportedError
+from lowbit.backends import BACKENDS
+from lowbit.errors import DataError, EngineError, LowbitError, MissingExtra, UnsupportedError
 from lowbit.ir import Graph, Node, Value, evaluate, infer
 from lowbit.schemes import Affine
 from lowbit.scores import score
@@ -78,3 +79,18 @@ def test_codes_are_not_cast_unchecked(number: float) -> None:
 def test_no_number_of_threads_is_no_reason_for_the_reference(threads: int) -> None:
     with pytest.raises(EngineError, match="threads"):
         score(network("n", (-1, 6)), np.ones((2, 2, 3), np.float32), threads=threads)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_every_back_end_that_runs_a_network_scores_it(name: str) -> None:
+    graph, x = network("n", (-1, 6)), np.random.default_rng(5).standard_normal((5, 2, 3)).astype(np.float32)
+    if BACKENDS[name].blockers(graph):
+        with pytest.raises(LowbitError):
+            score(graph, x, name)
+        return
+    try:
+        found = score(graph, x, name)
+    except MissingExtra as error:
+        pytest.skip(str(error))
+    assert found.backend == name and not found.why
+    np.testing.assert_allclose(found.values, score(graph, x, "reference").values, rtol=1e-4, atol=1e-5)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from lowbit.errors import DataError, FileError, PlanError
 from lowbit.state import parsed
 from lowbit.untrusted import read_file
+from lowbit.zoo.published import FIGURES
 
 if TYPE_CHECKING:
     from lowbit.train import Recipe
@@ -105,8 +106,25 @@ def read_rows(recipes: Path) -> dict[str, Row]:
                 expected=", ".join(sorted(known)),
                 found=", ".join(sorted(unknown)) or "no what",
             )
-        rows[name] = Row(name, **(_of_recipe(recipes, table["recipe"]) if "recipe" in table else {}) | table)
+        facts = (_of_recipe(recipes, table["recipe"]) if "recipe" in table else {}) | table
+        theirs = _published(facts.get("published"), f"{recipes / ROWS}, {name}")
+        rows[name] = Row(name, **facts | {"published": theirs})
     return rows
+
+
+def _published(published: float | str | None, where: str) -> float | None:
+    """Return a published figure: a number, or one that has a name."""
+    if not isinstance(published, str):
+        return published
+    if published not in FIGURES:
+        near = difflib.get_close_matches(published, FIGURES, n=3)
+        raise PlanError(
+            "no published figure has this name",
+            where=where,
+            expected=" or ".join(near or FIGURES),
+            found=repr(published),
+        )
+    return FIGURES[published]
 
 
 def find_rows(rows: Mapping[str, Row], name: str) -> list[Row]:

@@ -89,6 +89,12 @@ def _check_circle(graph: Graph) -> None:
     circle.check(graph)
 
 
+def _check_onnx(graph: Graph) -> None:
+    from lowbit.formats import onnx
+
+    onnx.check(graph)
+
+
 def _format_of(path: str | os.PathLike[str]) -> str:
     """Return the suffix that stands for a file's format: by its first bytes, else by its name."""
     from lowbit.untrusted import read_start
@@ -160,5 +166,5 @@ def _write_text(graph: Graph, path: str | os.PathLike[str]) -> None:
 
 _READERS = {".circle": _read_circle, ".tflite": _read_circle, ".onnx": _read_onnx, ".txt": _read_text}
 _WRITERS = {".circle": _write_circle, ".tflite": _write_circle, ".onnx": _write_onnx, ".txt": _write_text}
-_CHECKS = {".circle": _check_circle, ".tflite": _check_circle}
+_CHECKS = {".circle": _check_circle, ".tflite": _check_circle, ".onnx": _check_onnx}
 """Formats that cannot hold every float network."""

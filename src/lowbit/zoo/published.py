@@ -34,3 +34,9 @@ LST1_ENGINE: Mapping[str, float] = {
     "fmax_mhz": 48.8,
 }
 """Clocks for a picture, look-up tables, flip-flops, multipliers, memories of 18 kbit, clock in MHz."""
+
+FIGURES: Mapping[str, float] = {
+    **{f"lst1 {name}": figure for name, figure in LST1_ENGINE.items()},
+    **{f"lst1 Q6.{each.bits}": each.top1 for each in reversed(LST1_ACCURACY)},
+}
+"""Figures by the name that rows of ``recipes/rows.toml`` have for them; of two for one format the higher."""

@@ -96,6 +96,15 @@ def blockers(graph: Graph) -> list[Blocker]:
     return grouped(_Trial(graph).refused())
 
 
+def check(graph: Graph) -> None:
+    """Refuse a graph that an ``.onnx`` cannot carry, before work is done for it.
+
+    Raises:
+        UnsupportedError: nodes that ONNX cannot carry, all of them.
+    """
+    _Trial(graph).nodes()
+
+
 class _Writer:
     """Collects what a model needs while nodes are translated in order."""
 
@@ -111,7 +120,7 @@ class _Writer:
         from onnx import helper as make
 
         graph = self.graph
-        nodes = self._nodes()
+        nodes = self.nodes()
         for name in graph.outputs:
             self._constant(graph.value(name))
         computed = [name for node in graph.nodes for name in node.outputs if name not in graph.outputs]
@@ -139,7 +148,7 @@ class _Writer:
         """Return what cannot be carried, in order."""
         return [blocker_of(error, node.name or node.outputs[0], node.op) for node, error in self._refused()]
 
-    def _nodes(self) -> list["NodeProto"]:
+    def nodes(self) -> list["NodeProto"]:
         """Return all nodes.
 
         Raises:
