@@ -67,8 +67,8 @@ def _bytes(
             where=where,
             expected=f"pixels: one of 256 numbers from {ranked[0]:g} to {ranked[-1]:g}",
             found=f"{samples.flat[int(off.argmax())]:g}",
-            remedy="Give pictures of bytes, normalized as the network's file remembers; where a byte stands for "
-            "another step, say it: load(graph, byte=1/16), or lowbit hdl --byte 1/16.",
+            remedy="Give pictures of bytes, normalized as the network's file remembers; where a byte stands "
+            "for another step, say it: load(graph, byte=1/16), or lowbit hdl --byte 1/16.",
         )
     return np.asarray(order[nearer], np.uint8)
 
