@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.schemes.encoding import Codes, Encoding
+
 Floats = npt.NDArray[np.float64]
 Floats32 = npt.NDArray[np.float32]
 
@@ -66,6 +68,16 @@ def activation_named(operator: str, bounds: tuple[float, ...] | None = None) -> 
 def apply_activation(name: str, values: npt.ArrayLike) -> Floats:
     """Return ``f(values)`` in float64."""
     return ACTIVATIONS[name].function(np.asarray(values, np.float64))
+
+
+def function_table(encoding: Encoding, name: str) -> Codes:
+    """Return the code of f(level) for every code: float64, so one rounding; what hardware tabulates.
+
+    Args:
+        encoding: of the values before and after.
+        name: a key of `ACTIVATIONS`.
+    """
+    return encoding.encode(apply_activation(name, encoding.levels()[0]))
 
 
 def real_output(exact: npt.ArrayLike, activation: str) -> Floats32:

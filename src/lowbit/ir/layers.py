@@ -60,6 +60,18 @@ def compares(graph: Graph, node: Node | None) -> bool:
     return is_low_bit(node) and not rounds(graph, node)
 
 
+def takes_over(graph: Graph, layer: Node | None, encoder: Node) -> bool:
+    """Return whether a layer of codes can end in an encoder's codes: by thresholds, or by rounding its sums.
+
+    8-bit layers hand on their own codes instead (`lowbit.ir.passes.affine_chain`).
+    """
+    encoding = graph.value(encoder.outputs[0]).encoding
+    if layer is None or not is_low_bit(layer) or encoding is None or is_affine(encoding):
+        return False
+    reads_codes = graph.value(layer.inputs[0]).encoding is not None
+    return reads_codes and (encoding.rounds or compares(graph, layer))
+
+
 def is_affine(encoding: Encoding | None) -> bool:
     """Return whether codes are of the kind that layers round to, in the arithmetic of LiteRT."""
     return encoding is not None and encoding.scheme == "affine"

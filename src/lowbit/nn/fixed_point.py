@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lowbit.quantization.fixed_point import function_table
+from lowbit.ir.activations import function_table
 from lowbit.schemes import FixedPoint
 from lowbit.schemes.fixed_point.train import on_grid
 

@@ -14,7 +14,7 @@ import numpy as np
 from lowbit.blockers import Blocker, blocker_of, grouped, listed, remedies
 from lowbit.errors import NumericError, UnsupportedError
 from lowbit.ir import Graph, Node, Trait, Value, carried, has, infer, run_passes, verify
-from lowbit.ir.activations import ACTIVATIONS, apply_activation
+from lowbit.ir.activations import ACTIVATIONS, function_table
 from lowbit.ir.graph import Array
 from lowbit.ir.layers import activation_of, is_low_bit, is_product
 from lowbit.ir.operators.registry import code_dtype
@@ -73,16 +73,6 @@ def refuse(blockers: Sequence[Blocker], where: str) -> None:
         found=listed(grouped(blockers)),
         remedy=remedies(blockers),
     )
-
-
-def function_table(encoding: FixedPoint, name: str) -> Array:
-    """Return the code of f(level) for every code: float64, so one rounding; what hardware tabulates.
-
-    Args:
-        encoding: of the values before and after.
-        name: a key of `lowbit.ir.activations.ACTIVATIONS`.
-    """
-    return encoding.encode(apply_activation(name, encoding.levels()[0]))
 
 
 class _Work:

@@ -44,6 +44,7 @@ from lowbit.quantization.choice import (
     layers_to_quantize,
 )
 from lowbit.quantization.equalize import equalize
+from lowbit.quantization.fixed_point import blockers as fixed_point_blockers
 from lowbit.quantization.fixed_point import to_fixed_point
 from lowbit.quantization.measure import ErrorSums
 from lowbit.quantization.node import add_encoder, low_bit_node
@@ -78,7 +79,8 @@ def quantize(
         graph: a float network with one input, or one of 8-bit affine layers, which counts as the float
             network that its codes stand for; every linear layer with constant weights is quantized.
         samples: unlabelled calibration samples `[n, ...]`, in the shape that the network takes; None where
-            the plan is one format of fixed point throughout, which is rounding alone (`to_fixed_point`).
+            the plan is one format of fixed point throughout, which is rounding alone (`to_fixed_point`);
+            a network with layers that have no such form, as convolutions, is calibrated.
         plan: what to do; at most `plan.samples` samples are used, chosen by `plan.seed`.
         progress: called with layers done, layers in all, and the next layer's name.
         run: what runs a network.
@@ -92,7 +94,8 @@ def quantize(
     """
     started = time.perf_counter()
     plan.require_unsaid(TRAINING, "training")
-    if form := plan.fixed_point:
+    form = plan.fixed_point
+    if form and (samples is None or not fixed_point_blockers(graph)):
         result = to_fixed_point(graph, form.integer_bits, form.fraction_bits, form.rounding)
         return result, Report((), 0, time.perf_counter() - started)
     if samples is None:

@@ -207,9 +207,8 @@ class _Writer:
         if needs_function(operator) and not any(encodings):
             return self._composite(node, operator)
         # Standard operators let codes pass; what compares, only those in the order of their levels.
-        carried = has(node, Trait.CARRIES) and (
-            not has(node, Trait.COMPARES) or isinstance(encodings[0], Affine)
-        )
+        ordered = encodings[0] is not None and encodings[0].linear and encodings[0].rounds
+        carried = has(node, Trait.CARRIES) and (not has(node, Trait.COMPARES) or ordered)
         if node.domain == DOMAIN or (any(encodings) and not carried):
             filed = in_file(self.graph, node)
             return self._any_layer(node) if self._is_any(filed) else self._lowbit_node(filed)

@@ -1,14 +1,14 @@
 """Give every low-bit layer the activation that alone reads it; see `lowbit.ir.activations`.
 
-Layers that round have none: between them an activation maps codes to codes (`affine_chain`).
+Layers that round to 8-bit codes have none: between them an activation maps codes to codes (`affine_chain`).
 """
 
 from dataclasses import replace
 
 from lowbit.ir.graph import Graph, Node
-from lowbit.ir.layers import activation_of, compares
+from lowbit.ir.layers import activation_of, compares, takes_over
 from lowbit.ir.passes.infrastructure import Pass
-from lowbit.ir.passes.readers import absorb, only_reader
+from lowbit.ir.passes.readers import absorb, only_encoder, only_reader
 
 
 def has_no_activation_to_fold(graph: Graph) -> bool:
@@ -29,11 +29,15 @@ def _apply(graph: Graph) -> bool:
 
 def _folded(graph: Graph, layer: Node) -> Node | None:
     """Return the activation that a layer can take over."""
-    if not compares(graph, layer) or layer.attributes.get("activation", "none") != "none":
-        return None
     reader = only_reader(graph, layer)
+    if reader is None or activation_of(graph, reader) is None:
+        return None
     real = graph.value(layer.outputs[0]).encoding is None
-    return reader if real and reader is not None and activation_of(graph, reader) is not None else None
+    if not real or layer.attributes.get("activation", "none") != "none":
+        return None
+    encoder = only_encoder(graph, reader)
+    ends = encoder is not None and takes_over(graph, layer, encoder)
+    return reader if compares(graph, layer) or ends else None
 
 
 fold_activations = Pass("fold-activations", _apply, ensures=has_no_activation_to_fold)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from lowbit.ir.graph import Graph, Node, Value
-from lowbit.ir.layers import activation_of, compares, gives_bytes, rounds
+from lowbit.ir.layers import activation_of, gives_bytes, rounds, takes_over
 from lowbit.ir.operators import Trait, carried, has
 from lowbit.ir.passes.infrastructure import Pass
 from lowbit.ir.passes.readers import is_encoder, only_encoder
@@ -40,10 +40,27 @@ def _liftable(graph: Graph) -> Iterator[tuple[Node, Node]]:
 def _mover_before(graph: Graph, encoder: Node) -> Node | None:
     """Return the node before an encoder, if it only moves elements and nobody else reads what it gives."""
     mover = graph.producer(encoder.inputs[0])
-    absorbs = rounds if gives_bytes(graph, encoder) else compares
-    if mover is None or not has(mover, Trait.CARRIES) or not _comes_from(graph, encoder, absorbs):
+    if mover is None or not _moves_codes(mover, graph.value(encoder.outputs[0])):
+        return None
+    if not _comes_from(graph, encoder, _absorbers(encoder)):
         return None
     return mover if only_encoder(graph, mover) is encoder else None
+
+
+def _moves_codes(node: Node, codes: Value) -> bool:
+    """Return whether a node moves or compares codes; those of 16 bits are compared in no ONNX runtime."""
+    return has(node, Trait.CARRIES) and not (has(node, Trait.COMPARES) and codes.dtype == "code16")
+
+
+def _absorbers(encoder: Node) -> Chosen:
+    """Return which layers could take over an encoder."""
+
+    def absorbs(graph: Graph, layer: Node | None) -> bool:
+        if gives_bytes(graph, encoder):
+            return rounds(graph, layer)
+        return takes_over(graph, layer, encoder)
+
+    return absorbs
 
 
 def _comes_from(graph: Graph, node: Node, chosen: Chosen) -> bool:
@@ -66,12 +83,12 @@ def _leads_to(graph: Graph, node: Node | None, chosen: Chosen) -> bool:
 
 def _swap(graph: Graph, mover: Node, encoder: Node) -> None:
     """Encode what the mover reads, and let it move codes."""
-    encoding, position = graph.value(encoder.outputs[0]).encoding, graph.nodes.index(mover)
+    coded, position = graph.value(encoder.outputs[0]), graph.nodes.index(mover)
     sources = carried(mover)
     encoders: dict[str, Node] = {}
     for source in dict.fromkeys(sources):  # a value may be joined with itself
         codes = graph.fresh_name(f"{source}/codes")
-        graph.add(Value(codes, "code", graph.value(source).shape, None, encoding))
+        graph.add(replace(coded, name=codes, shape=graph.value(source).shape))
         name = encoder.name if source == sources[-1] else graph.fresh_name(f"{source}/encode")
         inputs = source, *encoder.inputs[1:]
         encoders[source] = replace(encoder, inputs=inputs, outputs=(codes,), name=name)
