@@ -319,7 +319,7 @@ def test_bad_weights_are_refused(samples):
 
 
 def test_unknown_layers_and_empty_networks_are_refused(samples):
-    with pytest.raises(PlanError, match="expected fc3 or fc2 or fc1; found 'fc9'"):
+    with pytest.raises(PlanError, match="expected fc3 or fc2 or fc1 or first or last; found 'fc9'"):
         quantize(network(), samples, Plan(layers={"fc9": {"weight_bits": 2}}))
     empty = Graph("empty", ("x",), ("y",))
     empty.add(Value("x", "float32", ("n", 33)))

@@ -141,7 +141,7 @@ class _Work:
         where, matrix = f"{self._float.name}/{layer.name}", rows.matrix(weights)
         check_weights(matrix.reshape(len(weights), -1), where)
         codes = self._encode_input(layer, plan)
-        self._note_range(layer)
+        self._note_range(layer, plan)
         if not plan.restores:
             parts = [nearest(part, plan.for_convolution() if rows.axes else plan) for part in matrix]
             bias = self._float.constant(layer.inputs[2]).astype(np.float64)
@@ -254,15 +254,16 @@ class _Work:
             ]
         return self._usual[source]
 
-    def _note_range(self, layer: Node) -> None:
-        """Keep the range of a layer's output, which 8-bit layers hand on."""
+    def _note_range(self, layer: Node, plan: Plan) -> None:
+        """Check a layer's output, and keep its range where it is an 8-bit layer, which hands it on."""
         lows, highs = [np.inf], [-np.inf]
         usual = self._usual_samples(layer.inputs[0])
         for target, mask in zip(self._targets(layer), usual, strict=True):
             _require_finite(target, layer.outputs[0])
             lows.append(float(target[mask].min(initial=np.inf)))
             highs.append(float(target[mask].max(initial=-np.inf)))
-        self._ranges[layer.name] = min(lows), max(highs)
+        if _is_int8(plan):
+            self._ranges[layer.name] = min(lows), max(highs)
 
     def _output_error(self, layer: Node, rows: Rows, plan: Plan) -> float:
         """Return how far what the deployed layer gives is from what it should, relative to the variance."""
