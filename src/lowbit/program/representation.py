@@ -75,7 +75,9 @@ def _takes_planes(graph: Graph, node: Node) -> bool:
         return node.op == "Decode" or (has(node, Trait.CARRIES) and _keeps_pixels(graph, node))
     x, weights = graph.value(node.inputs[0]).encoding, graph.value(node.inputs[1])
     assert x is not None and weights.encoding is not None  # verified
-    if not _planes_of_group(graph, node) or graph.value(node.inputs[2]).dtype != "float32":
+    if reads_rows(graph, node) or not _planes_of_group(graph, node):
+        return False
+    if graph.value(node.inputs[2]).dtype != "float32":
         return False
     return weights.encoding.bits <= PLANE_BITS and _sums_fit(x, weights)
 
