@@ -12,7 +12,9 @@ from lowbit.backends import BACKENDS
 from lowbit.engine import Program, kernel_levels
 from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
-from tests.ir.toys import samples, toy
+from lowbit.ir.activations import Activation
+from lowbit.quantization import Plan, quantize
+from tests.ir.toys import samples, toy, toy_activation
 
 BODIES = {
     "Squashed": "X / (1 + Abs(X))",
@@ -98,3 +100,63 @@ def test_a_torch_module_with_constants_that_the_operator_lacks_is_refused() -> N
     declared = toy("Hardshrink", "X", "X - Clip(X, -1/2, 1/2)", torch="Hardshrink")
     with declared, pytest.raises(LowbitError, match="Hardshrink"):
         to_graph(model, (6,))
+
+
+ROWS = {
+    "softplus": Activation(lambda a: np.logaddexp(0, a), "Softplus"),
+    "elu": Activation(lambda a: np.where(a < 0, np.expm1(np.minimum(a, 0)), a), "Elu"),
+    "clipped": Activation(lambda a: np.clip(a, -0.25, 1.5), "Clip", bounds=(-0.25, 1.5)),
+}
+
+
+def with_activation(row: Activation, *, at_end: bool) -> Graph:
+    """Return a float network of a convolution and two layers, an activation behind each, or all but one."""
+    random = np.random.default_rng(3)
+    graph = Graph("net", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 2, 6, 6))})
+    for name, shape in {"a/w": (5, 2, 3, 3), "b/w": (7, 80), "c/w": (3, 7)}.items():
+        graph.add_constant(name, random.normal(size=shape) / np.sqrt(np.prod(shape[1:])) * 2)
+        graph.add_constant(f"{name[0]}/b", random.normal(size=shape[0]) / 4)
+    bounds = [graph.add_constant(f"bound{n}", np.float32(bound)) for n, bound in enumerate(row.bounds or ())]
+    nodes = [
+        Node("Conv", ("x", "a/w", "a/b"), ("a",), {}, "a"),
+        Node(row.operator, ("a", *bounds), ("fa",), {}, "fa"),
+        Node("Flatten", ("fa",), ("flat",), {}, "flat"),
+        Node("Gemm", ("flat", "b/w", "b/b"), ("b",), {"transB": 1}, "b"),
+        Node(row.operator, ("b", *bounds), ("fb",), {}, "fb"),
+        Node("Gemm", ("fb", "c/w", "c/b"), ("c" if at_end else "y",), {"transB": 1}, "c"),
+    ]
+    graph.nodes = [*nodes, *([Node(row.operator, ("c", *bounds), ("y",), {}, "fc")] if at_end else [])]
+    infer(graph)
+    verify(graph)
+    return graph
+
+
+PLANS = {
+    "lq": Plan(weights="lq:2", activations="lq:3"),
+    "affine": Plan(weights="affine:8", activations="affine:8"),
+    "weights": Plan(weights="lq:3", activations="float"),
+}
+
+
+@pytest.mark.parametrize("at_end", [False, True], ids=["inside", "at the end"])
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("name", ROWS)
+def test_an_activation_of_one_row_runs_everywhere(name: str, plan: str, at_end: bool, tmp_path: Path) -> None:
+    x = np.random.default_rng(4).normal(size=(300, 2, 6, 6)).astype(np.float32)
+    with toy_activation(name, ROWS[name]):
+        graph, _ = quantize(with_activation(ROWS[name], at_end=at_end), x, PLANS[plan])
+        of_layers = [node for node in graph.nodes if node.attributes.get("activation") == name]
+        assert plan == "affine" or len(of_layers) == 2 + at_end
+        x = x[:40]
+        expected = evaluate(graph, {"x": x})["y"]
+        near = {"rtol": 2e-5, "atol": 2e-5} if plan == "weights" else {"rtol": 1e-6, "atol": 1e-6}
+        for level in kernel_levels():
+            np.testing.assert_allclose(Program(graph, kernels=level).run(x), expected, **near)
+        assert not BACKENDS["onnxruntime"].blockers(graph) and not BACKENDS["engine"].blockers(graph)
+        np.testing.assert_allclose(BACKENDS["onnxruntime"].load(graph).run(x)[0], expected, **near)
+        for suffix in (".onnx", ".circle", ".txt"):
+            write_model(graph, tmp_path / f"net{suffix}")
+            again = read_model(tmp_path / f"net{suffix}")
+            result = evaluate(again, {again.inputs[0]: x})[again.outputs[0]]
+            # At the end, floats may be written as what the function is made of.
+            np.testing.assert_allclose(result, expected, **(near if at_end else {"rtol": 0, "atol": 0}))

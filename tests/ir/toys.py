@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.ir import OPERATORS, Graph, Node, Operator, Value, infer, verify
+from lowbit.ir.activations import ACTIVATIONS, Activation
 from lowbit.ir.graph import Attribute
 from lowbit.ir.operators.composites import composite
 
@@ -48,3 +49,14 @@ def samples(shape: tuple[int, ...], count: int = 6) -> npt.NDArray[np.float32]:
     odd = [0.0, -0.0, np.inf, -np.inf, 1e-45, -1e-45, 3e38, -3e38, 88.0, -104.0]
     x.reshape(-1)[: len(odd)] = odd[: x.size]
     return x
+
+
+@contextmanager
+def toy_activation(name: str, row: Activation) -> Iterator[None]:
+    """Let layers have an activation for as long as the context lasts."""
+    assert name not in ACTIVATIONS
+    try:
+        ACTIVATIONS[name] = row
+        yield
+    finally:
+        del ACTIVATIONS[name]

@@ -84,14 +84,18 @@ def _gemm(planner: "Planner", node: Node) -> None:
 
 
 def _function(planner: "Planner", node: Node) -> None:
-    source = planner.graph.value(node.inputs[0])
-    if source.encoding is None:
-        planner.add_elementwise(node, _OPERATORS[node.op])
-        return
+    planner.add_elementwise(node, _OPERATORS[node.op])
+
+
+def _function_of_codes(planner: "Planner", node: Node) -> None:
+    """Add the table of any function of codes, by the reference evaluator itself."""
     from lowbit.ir.reference import evaluate_node
 
+    graph, source = planner.graph, planner.graph.value(node.inputs[0])
+    assert source.encoding is not None
     codes = np.arange(1 << source.encoding.bits, dtype=source.encoding.code_of_rank().dtype)
-    (result,) = evaluate_node(planner.graph, node, {source.name: codes})
+    constants = {name: graph.constant(name) for name in node.inputs[1:] if name}
+    (result,) = evaluate_node(graph, node, {source.name: codes, **constants})
     map_codes(planner, node, result)
 
 
@@ -230,7 +234,26 @@ LOWERINGS: dict[tuple[str, str], Lower] = {
 }
 
 
+def lowering_of(graph: Graph, node: Node) -> Lower | None:
+    """Return what adds the steps of a node, or None where there is nothing."""
+    if _is_function_of_codes(graph, node):
+        return _function_of_codes
+    return LOWERINGS.get((node.domain, node.op))
+
+
 def is_lowered(graph: Graph, node: Node) -> bool:
-    """Return whether a node becomes steps as it is; an ELU has no factor here."""
-    special = node.op == "Elu" and call_of(graph, node).real("alpha") != 1.0
-    return (node.domain, node.op) in LOWERINGS and not special
+    """Return whether a node becomes steps as it is: an ELU has no factor, a layer not every activation."""
+    if lowering_of(graph, node) is None or _is_function_of_codes(graph, node):
+        return lowering_of(graph, node) is not None
+    if node.op == "Elu":
+        return call_of(graph, node).real("alpha") == 1.0
+    activation, target = str(node.attributes.get("activation", "none")), graph.values.get(node.outputs[0])
+    if activation == "none" or (target is not None and target.encoding is not None):
+        return True
+    return ACTIVATIONS[activation].operator in _OPERATORS or ACTIVATIONS[activation].bounds is not None
+
+
+def _is_function_of_codes(graph: Graph, node: Node) -> bool:
+    known = [graph.values.get(name) for name in (*node.inputs[:1], *node.outputs)]
+    coded = all(value is not None and value.encoding is not None for value in known)
+    return coded and has(node, Trait.ELEMENTWISE) and not has(node, Trait.CARRIES)

@@ -18,7 +18,7 @@ from lowbit.ir.graph import Shape
 from lowbit.ir.passes import MAP_FORM, expansion, fold_pads, fuse_linear
 from lowbit.program.layers import Rows, columns_by_pixels
 from lowbit.program.layout import Layout, entries_of_code, layout_of
-from lowbit.program.lowerings import LOWERINGS, is_lowered
+from lowbit.program.lowerings import LOWERINGS, is_lowered, lowering_of
 from lowbit.program.refusals import (
     REMEDY,
     Refusal,
@@ -157,7 +157,7 @@ class Planner:
 
     def lower(self, node: Node) -> None:
         """Add the steps of one node."""
-        lowering = LOWERINGS.get((node.domain, node.op))
+        lowering = lowering_of(self.graph, node)
         if lowering is None:
             self.refuse(node, f"the operator {node.op}")
         lowering(self, node)

@@ -78,8 +78,16 @@ def is_lowered(graph: Graph) -> bool:
 
 def supports(graph: Graph, node: Node) -> bool:
     """Return whether the format has an operator for a node; its ELU has no factor."""
-    special = node.op == "Elu" and call_of(graph, node).real("alpha") != 1.0
-    return (node.domain, in_file(graph, node).op) in _LOWERINGS and not special
+    if (node.domain, in_file(graph, node).op) not in _LOWERINGS:
+        return False
+    if has(node, Trait.ELEMENTWISE) and not has(node, Trait.CARRIES) and _is_coded(graph, node):
+        return node.op in _ON_CODES
+    return node.op != "Elu" or call_of(graph, node).real("alpha") == 1.0
+
+
+def _is_coded(graph: Graph, node: Node) -> bool:
+    target = graph.values.get(node.outputs[0])
+    return target is not None and target.encoding is not None
 
 
 def _stands(graph: Graph, node: Node) -> bool:
@@ -348,6 +356,9 @@ _CLIPS: dict[tuple[float | None, float | None], str] = {
     (-1.0, 1.0): "RELU_N1_TO_1",
     (0.0, 6.0): "RELU6",
 }
+
+_ON_CODES = ("Relu", "Sigmoid", "Tanh")
+"""Functions that the format has on codes of eight bits as well."""
 
 _LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "Abs"): _elementwise("ABS"),

@@ -12,8 +12,6 @@ from lowbit.ir.activations import ACTIVATIONS
 from lowbit.schemes.power_of_two import LEAST_BITS, MOST_BITS
 
 _OWN_NAMES = {"hardtanh": "RELU_N1_TO_1", "sigmoid": "LOGISTIC"}
-ACTIVATION_NAMES = {name: _OWN_NAMES.get(name, name.upper()) for name in ACTIVATIONS}
-"""Activation in the graph → ``fused_activation_function``; the names are the format's own."""
 
 MAX_HIDDEN_SIZE = 2**31 - 1
 MAX_TOP = 255
@@ -37,7 +35,7 @@ class LayerOptions:
 
     Attributes:
         hidden_size: length n of a row of weights.
-        activation: a key of `ACTIVATION_NAMES`.
+        activation: a key of `lowbit.ir.activations.ACTIVATIONS`.
         input_offset: offset of the input's levels.
         input_top: largest integer of the input's basis; 0 for a free one.
         weights_top: the same of the weights, int32 ``[1]`` (equal in all channels) or ``[o]``.
@@ -78,7 +76,7 @@ class LayerOptions:
         return write_options(
             {
                 "weights_hidden_size": self.hidden_size,
-                "fused_activation_function": ACTIVATION_NAMES[self.activation],
+                "fused_activation_function": activation_name(self.activation),
                 **({} if steps is None else coded),
                 **weights,
                 **({} if steps is None else {"input_thresholds": steps}),
@@ -162,12 +160,17 @@ def _real(options: dict[str, Option], key: str, where: str) -> float:
     return float(value)
 
 
+def activation_name(activation: str) -> str:
+    """Return ``fused_activation_function`` of an activation: the format's own name where it has one."""
+    return _OWN_NAMES.get(activation, activation.upper())
+
+
 def _activation(options: dict[str, Option], where: str) -> str:
     value = options.get("fused_activation_function", "NONE")
-    for activation, name in ACTIVATION_NAMES.items():
-        if name == value:
-            return activation
-    raise _bad("fused_activation_function", ", ".join(ACTIVATION_NAMES.values()), value, where)
+    named = {activation_name(activation): activation for activation in ACTIVATIONS}
+    if value in named:
+        return named[str(value)]
+    raise _bad("fused_activation_function", ", ".join(named), value, where)
 
 
 def _tops(value: Option, where: str) -> npt.NDArray[np.int32]:

@@ -25,11 +25,10 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from lowbit.errors import ModelFormatError
-from lowbit.formats.onnx.bodies import activated
+from lowbit.formats.onnx.bodies import FUSED, activated
 from lowbit.formats.onnx.functions import DOMAIN, DOUBLE, FLOAT, parse, parts_of
 from lowbit.formats.packed import unpacked
 from lowbit.ir import Graph, Node, Value
-from lowbit.ir.activations import ACTIVATIONS
 from lowbit.ir.deployed import deployed_layer, row_length
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.graph import Array, Attribute
@@ -126,9 +125,9 @@ class AnyLayer:
 @cache
 def layers() -> dict[str, AnyLayer]:
     """Return every kind of layer by name."""
-    ends = ("codes", *ROUNDINGS, *ACTIVATIONS)
+    ends = ("codes", *ROUNDINGS, *FUSED)
     made = [AnyLayer(op, True, *rest) for op, *rest in product(_SUMS, STORAGES, ends)]
-    made += [AnyLayer(op, False, *rest) for op, *rest in product(_SUMS, STORAGES, ACTIVATIONS)]
+    made += [AnyLayer(op, False, *rest) for op, *rest in product(_SUMS, STORAGES, FUSED)]
     return {layer.name: layer for layer in made}
 
 
@@ -330,7 +329,7 @@ _SUMS = {
 
 
 def _end(end: str) -> str:
-    if end in ACTIVATIONS:
+    if end in FUSED:
         return activated(end)
     return _COUNTED if end == "codes" else _REAL + _ROUNDED[end] + _SATURATED
 

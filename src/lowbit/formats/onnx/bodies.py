@@ -198,8 +198,12 @@ _CLIP = """
 """
 
 
+FUSED = ("none", "relu", "relu6", "hardtanh", "tanh", "sigmoid")
+"""Activations that layers' functions apply, in float64; others stand behind the layer as an operator."""
+
+
 def activated(activation: str) -> str:
-    """Return steps from ``sums`` to floats with the activation applied."""
+    """Return steps from ``sums`` to floats with one of these activations applied."""
     row = ACTIVATIONS[activation]
     if activation == "none":
         return _REAL + "  output = Identity(real)\n"

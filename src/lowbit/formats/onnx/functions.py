@@ -29,6 +29,7 @@ from lowbit.formats.onnx.bodies import (
     AFFINE_SUMS,
     DECODE,
     ENCODE_BY_MIDPOINTS,
+    FUSED,
     INTEGER_THRESHOLDS,
     LQ_FLOAT_SUMS,
     LQ_FLOAT_WINDOW_SUMS,
@@ -48,7 +49,7 @@ from lowbit.formats.onnx.bodies import (
     rank_to_code,
     sorted_levels,
 )
-from lowbit.ir.activations import ACTIVATIONS, own_operators
+from lowbit.ir.activations import own_operators
 
 if TYPE_CHECKING:
     from onnx import FunctionProto
@@ -188,9 +189,9 @@ def functions() -> dict[str, Function]:
     made += [_max_pool()]
     for op, source in product(LAYERS, PLANAR):
         made += [_layer_to_codes(op, source, target) for target in PLANAR]
-        made += [_layer_to_floats(op, source, activation) for activation in ACTIVATIONS]
+        made += [_layer_to_floats(op, source, activation) for activation in FUSED]
     made += [_fixed(*row) for row in _FIXED]
-    made += [_weight_only_layer(op, activation) for op, activation in product(WEIGHT_ONLY, ACTIVATIONS)]
+    made += [_weight_only_layer(op, activation) for op, activation in product(WEIGHT_ONLY, FUSED)]
     return {function.name: function for function in made}
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from lowbit.blockers import Blocker, blocker_of, grouped, listed, remedies
 from lowbit.errors import GraphError, LowbitError, TooLargeError, UnsupportedError
 from lowbit.formats.onnx.any_codes import AnyLayer, attributes_of, layer_of, tables_of
-from lowbit.formats.onnx.bodies import PARTS
+from lowbit.formats.onnx.bodies import FUSED, PARTS
 from lowbit.formats.onnx.composites import all_needed, function_of, needs_function
 from lowbit.formats.onnx.fixed_point import code_type, format_field, require_exact
 from lowbit.formats.onnx.functions import (
@@ -44,6 +44,7 @@ from lowbit.ir.infer import call_of
 from lowbit.ir.layers import is_low_bit
 from lowbit.ir.operators.layer_names import from_file, in_file
 from lowbit.ir.operators.windows import windows_of
+from lowbit.ir.passes import expand
 from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis, PowerOfTwo
 from lowbit.untrusted import write_atomic
 
@@ -88,12 +89,26 @@ def write(graph: Graph, path: str | os.PathLike[str]) -> None:
 def to_proto(graph: Graph) -> "ModelProto":
     """Return a graph as a model of opset 18, with functions for its low-bit nodes."""
     verify(graph)
-    return _Writer(graph).model()
+    return _Writer(expand(graph, _has_function)).model()
 
 
 def blockers(graph: Graph) -> list[Blocker]:
     """Return what an ``.onnx`` cannot carry of a verified graph: nodes are translated, constants are not."""
-    return grouped(_Trial(graph).refused())
+    return grouped(_Trial(expand(graph, _has_function)).refused())
+
+
+def _has_function(graph: Graph, node: Node) -> bool:
+    """Return whether a layer's activation, or a function of codes, is in a function of ours or needs none."""
+    source, target = (graph.values.get(name) for name in (node.inputs[0], node.outputs[0]))
+    if target is None or target.encoding is None:
+        return node.attributes.get("activation", "none") in FUSED
+    of_codes = (
+        source is not None
+        and source.encoding is not None
+        and has(node, Trait.ELEMENTWISE)
+        and not has(node, Trait.CARRIES)
+    )
+    return not of_codes or node.op in CODED_ACTIVATIONS
 
 
 def check(graph: Graph) -> None:
