@@ -81,7 +81,7 @@ def supports(graph: Graph, node: Node) -> bool:
     if (node.domain, in_file(graph, node).op) not in _LOWERINGS:
         return False
     if has(node, Trait.ELEMENTWISE) and not has(node, Trait.CARRIES) and _is_coded(graph, node):
-        return node.op in _ON_CODES
+        return (node.domain, node.op) in _ON_CODES
     return node.op != "Elu" or call_of(graph, node).real("alpha") == 1.0
 
 
@@ -357,10 +357,15 @@ _CLIPS: dict[tuple[float | None, float | None], str] = {
     (0.0, 6.0): "RELU6",
 }
 
-_ON_CODES = ("Relu", "Sigmoid", "Tanh")
-"""Functions that the format has on codes of eight bits as well."""
+_ON_CODES: dict[tuple[str, str], Lower] = {
+    ("", "Relu"): _elementwise("RELU"),
+    ("", "Sigmoid"): _elementwise("LOGISTIC"),
+    ("", "Tanh"): _elementwise("TANH"),
+}
+"""Functions that the format has on codes of eight bits as well as on floats."""
 
 _LOWERINGS: dict[tuple[str, str], Lower] = {
+    **_ON_CODES,
     ("", "Abs"): _elementwise("ABS"),
     ("", "Add"): _elementwise("ADD", AddOptions()),
     ("", "AveragePool"): pool("AVERAGE_POOL_2D"),
@@ -382,11 +387,8 @@ _LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "Mul"): _elementwise("MUL", MulOptions()),
     ("", "PRelu"): _elementwise("PRELU"),
     ("", "Pad"): pad,
-    ("", "Relu"): _elementwise("RELU"),
-    ("", "Sigmoid"): _elementwise("LOGISTIC"),
     ("", "Softmax"): _last_axis("SOFTMAX", SoftmaxOptions(1.0)),
     ("", "Sub"): _elementwise("SUB", SubOptions()),
-    ("", "Tanh"): _elementwise("TANH"),
     ("", "Transpose"): transpose,
     ("lowbit", "AffineConv"): affine_convolution,
     ("lowbit", "AffineFullyConnected"): _affine_layer,
