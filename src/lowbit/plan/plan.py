@@ -199,11 +199,8 @@ class Plan:
     def fixed_point(self) -> FixedPoint | None:
         """The format of a network in fixed point throughout, which needs no calibration; else None."""
         weights, inputs = self.forms
-        return (
-            weights.fixed_point
-            if weights.scheme == "fixed" and weights == inputs and not self.layers
-            else None
-        )
+        throughout = weights.has_format and weights == inputs and not self.layers
+        return weights.fixed_point if throughout else None
 
     @property
     def restores(self) -> bool:
@@ -227,11 +224,6 @@ class Plan:
         """Whether a layer reads equalized channels."""
         wanted = self.restores if self.equalize is None else self.equalize
         return wanted and not self.weight_form.row.uniform and not self.is_weight_only
-
-    @property
-    def has_affine_input(self) -> bool:
-        """Whether a layer's input gets a uniform grid."""
-        return self.input_form.scheme == "affine"
 
     def said(self, names: Iterable[str]) -> list[str]:
         """Return which of these settings are not as usual."""

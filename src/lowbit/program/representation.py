@@ -12,7 +12,7 @@ from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node, Trait, Value, has
 from lowbit.ir.deployed import INT32_MAX, row_length
 from lowbit.ir.layers import is_low_bit
-from lowbit.schemes import Encoding, LearnedBasis
+from lowbit.schemes import Encoding
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -106,14 +106,14 @@ def _planes_of_group(graph: Graph, node: Node) -> bool:
         return True
     outputs, _, _, depth = graph.value(node.inputs[1]).shape
     encoding = graph.value(node.inputs[1]).encoding
-    assert isinstance(group, int) and isinstance(encoding, LearnedBasis)
+    assert isinstance(group, int) and encoding is not None
     whole = int(depth) % WORD_BITS == 0 and int(outputs) // group % GROUP_CHANNELS == 0
-    return whole and not encoding.integer_weight_offset().any()
+    return whole and not encoding.integer_offset().any()
 
 
 def _fits_planes(graph: Graph, name: str) -> bool:
     encoding = graph.value(name).encoding
-    return isinstance(encoding, LearnedBasis) and encoding.bits <= PLANE_BITS
+    return encoding is not None and encoding.storage == "planes" and encoding.bits <= PLANE_BITS
 
 
 def byte_of_code(encoding: Encoding, where: str) -> Bytes:

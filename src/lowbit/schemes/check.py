@@ -19,7 +19,8 @@ def check_scheme(encoding: Encoding) -> None:
     3. ``encode(decode(code))`` has the level of ``code``; encoding is monotone, and nearest unless the
        encoding says that it truncates.
     4. The integer form gives the levels: ``scale * integer + offset``; ``whole_levels``, where the offset is
-       a whole number of scales, and ``as_basis``, where there is one, give them as float32 does.
+       a whole number of scales, and ``as_basis``, where there is one, give them as float32 does;
+       ``as_fixed_point``, where there is one, exactly.
     5. What is ``linear`` has evenly spaced levels in the order of codes; what ``rounds`` is linear, and says
        how.
     6. ``scaled``, ``opposite``, ``silent`` and ``joined`` give the levels that they say.
@@ -88,6 +89,9 @@ def _check_integers(encoding: Encoding) -> None:
     basis = encoding.as_basis()
     if basis is not None:
         _require(_close(basis.levels(), levels), encoding, "as_basis gives the levels")
+    fixed = encoding.as_fixed_point()
+    if fixed is not None:
+        _require(np.array_equal(fixed.levels(), levels), encoding, "as_fixed_point gives the levels")
     if not encoding.snapped:
         _require(not encoding.linear, encoding, "what is linear has an integer form")
         return

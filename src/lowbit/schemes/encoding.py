@@ -21,6 +21,7 @@ import numpy.typing as npt
 from lowbit.schemes.fields import Fields, fields_of_json, json_of_fields
 
 if TYPE_CHECKING:
+    from lowbit.schemes.fixed_point import FixedPoint
     from lowbit.schemes.learned_basis import LearnedBasis
 
 Floats = npt.NDArray[np.float64]
@@ -130,6 +131,9 @@ class Encoding(Protocol):
 
         Its basis and offset are float32. None where the levels are not of planes, or of more than 8.
         """
+
+    def as_fixed_point(self) -> "FixedPoint | None":
+        """Return the same levels, code by code, as a fixed-point format; None where they are not of one."""
 
     def scaled(self, factor: npt.ArrayLike) -> Self | None:
         """Return the encoding with every level times a factor; a scale stays at `SMALLEST` or above.
@@ -258,6 +262,10 @@ class EncodingBase:
 
     def as_basis(self) -> "LearnedBasis | None":
         """Return None: the levels are not of planes."""
+        return None
+
+    def as_fixed_point(self) -> "FixedPoint | None":
+        """Return None: the levels are not of a format."""
         return None
 
     def to_dict(self: Encoding) -> dict[str, object]:

@@ -35,9 +35,9 @@ def shifted(sums: npt.NDArray[np.int64], fraction_bits: int, target: FixedPoint)
 
 
 def _fixed(call: Call, value: Value) -> FixedPoint:
-    encoding = value.encoding
-    call.require(isinstance(encoding, FixedPoint), f"encoding of {value.name}", "fixed point", encoding)
-    assert isinstance(encoding, FixedPoint)
+    encoding = None if value.encoding is None else value.encoding.as_fixed_point()
+    call.require(encoding is not None, f"encoding of {value.name}", "fixed point", value.encoding)
+    assert encoding is not None
     return encoding
 
 

@@ -81,8 +81,8 @@ def from_graph(graph: Graph, normalize: Normalize, byte: float | None = None) ->
     if refused:
         raise _all_of(graph, refused)
     encoder, first, table, _, second, _, _, output = chain(graph, _not_lst)
-    encoding = graph.value(encoder.outputs[0]).encoding
-    assert isinstance(encoding, FixedPoint)  # see `_refused`
+    encoding = _format(graph, encoder)
+    assert encoding is not None  # see `_refused`
     rows, columns, scores = (_layer(graph, node, encoding) for node in (first, second, output))
     activation = integers_of(encoding, graph.constant(table.inputs[1]))
     pixels = encoding.quantize(pixel_values(normalize, byte))
@@ -139,11 +139,18 @@ def _refused_details(graph: Graph, nodes: list[Node]) -> Iterator[UnsupportedErr
         yield _not_lst(graph, second, f"the function of {table.name}", "another one")
 
 
+def _format(graph: Graph, node: Node) -> FixedPoint | None:
+    """Return the fixed-point format of what a node gives, if it has one."""
+    encoding = graph.value(node.outputs[0]).encoding
+    return None if encoding is None else encoding.as_fixed_point()
+
+
 def _refused_encodings(graph: Graph, nodes: list[Node]) -> Iterator[UnsupportedError]:
     """Yield the nodes that have another encoding than the one of all values."""
-    encoding = graph.value(nodes[0].outputs[0]).encoding
-    if not isinstance(encoding, FixedPoint):
-        yield _not_lst(graph, nodes[0], "fixed point", str(encoding))
+    encoding = _format(graph, nodes[0])
+    if encoding is None:
+        yield _not_lst(graph, nodes[0], "fixed point", str(graph.value(nodes[0].outputs[0]).encoding))
+        return
     for node in nodes:
         names = [name for name in (*node.inputs, *node.outputs) if name]
         encodings = [graph.value(name).encoding for name in names]

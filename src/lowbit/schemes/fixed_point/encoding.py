@@ -146,6 +146,10 @@ class FixedPoint(EncodingBase):
         basis, top = unit * (1 << np.arange(self.bits))[None], np.array([1 << (self.bits - 1)])
         return LearnedBasis(basis.astype(np.float32), np.array([-unit]), top)
 
+    def as_fixed_point(self) -> "FixedPoint":
+        """Return itself."""
+        return self
+
     def scaled(self, factor: npt.ArrayLike) -> Self | None:
         """Return the format with its point moved, where the factor is one power of two that it can be."""
         mantissa, exponent = np.frexp(np.asarray(factor, np.float64))
