@@ -361,10 +361,10 @@ def _is_class_of(node: ast.expr) -> bool:
 
 
 def _is_scheme(node: ast.expr) -> bool:
-    """Return whether an expression is ``x.scheme`` or ``x["scheme"]``."""
+    """Return whether an expression is ``x.scheme``, its name in files, or ``x["scheme"]``."""
     if isinstance(node, ast.Subscript):
         return isinstance(node.slice, ast.Constant) and node.slice.value == "scheme"
-    return isinstance(node, ast.Attribute) and node.attr == "scheme"
+    return isinstance(node, ast.Attribute) and node.attr in ("scheme", "file_stem")
 
 
 def _scheme_names(sides: list[ast.expr]) -> Iterator[str]:

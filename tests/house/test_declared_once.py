@@ -3,13 +3,14 @@
 `tests.house.declared_once` counts; here the counter itself is tried first, on examples of every form.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lowbit.ir import Trait, operators_with
-from tests.house.declared_once import Place, described, kind_tests, operator_lists, scheme_lists
+from tests.house.declared_once import SOURCE, Place, described, kind_tests, operator_lists, scheme_lists
 
 LISTS = {
     "tuple": 'MOVES = ("Flatten", "Reshape")',
@@ -109,6 +110,7 @@ KINDS = {
     "annotated dispatch": ("@f.register\ndef _(e: Affine): ...", 1),
     "other classes": ("x = isinstance(e, Encoding) or isinstance(e, int)", 0),
     "equal schemes": ("x = e.scheme == other.scheme", 0),
+    "name in files": ('x = e.file_stem == "Affine"', 1),
     "no scheme": ('x = scheme == "float"', 0),
     "annotation": ("def f(e: Affine) -> Affine: ...", 0),
     "construction": ("x = Affine(8, scale, zero)", 0),
@@ -176,13 +178,23 @@ def test_a_list_of_schemes_in_any_form_is_counted(tmp_path: Path, form: str) -> 
             0,
             "ask a trait of lowbit.ir.Trait, or map names to what does them in a lowering table",
         ),
-        (kind_tests, 40, "ask the encoding what it is stored as, what its levels are, whether it rounds"),
+        (kind_tests, 37, "ask the encoding what it is stored as, what its levels are, whether it rounds"),
         (scheme_lists, 9, "ask the registry of schemes"),
     ],
 )
 def test_things_are_declared_once(count: Callable[[], list[Place]], most: int, instead: str) -> None:
     places = count()
     assert len(places) <= most, f"{len(places)} places; {instead}:\n{described(places)}"
+
+
+@pytest.mark.parametrize("trait", [*Trait.__members__.values()], ids=lambda trait: str(trait.name))
+def test_a_trait_is_asked_by_two_modules_or_more(trait: Trait) -> None:
+    """What one module alone would ask for stands there."""
+    questions = (f"Trait.{trait.name}", *(["is_monotone(graph"] if trait is Trait.MONOTONE else []))
+    modules = [path for path in SOURCE.rglob("*.py") if path.parent != SOURCE / "ir" / "operators"]
+    texts = (path.read_text() for path in modules)
+    asked = sum(any(re.search(rf"\b{re.escape(each)}\b", text) for each in questions) for text in texts)
+    assert asked >= 2 or trait is Trait.NONE
 
 
 def test_there_are_two_layers_of_codes() -> None:

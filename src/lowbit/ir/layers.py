@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lowbit.ir.activations import activation_named
 from lowbit.ir.graph import Graph, Node
 from lowbit.ir.operators import Trait, has
-from lowbit.schemes import Encoding, LearnedBasis
+from lowbit.schemes import Encoding
 from lowbit.schemes.registry import FLOAT_BITS as FLOAT_BITS
 
 
@@ -96,7 +96,7 @@ def scheme_of(encoding: Encoding | None) -> str:
     """Return the scheme's name; a basis of doubling coefficients is the affine grid it came from."""
     if encoding is None:
         return "float"
-    doubling = isinstance(encoding, LearnedBasis) and encoding.bits > 1 and encoding.is_affine
+    doubling = encoding.storage == "planes" and encoding.bits > 1 and encoding.linear
     return "affine" if doubling else encoding.scheme
 
 

@@ -10,14 +10,11 @@ weights and biases are exactly what the file says. So a network of 8 bits can be
 
 from dataclasses import replace
 
-import numpy as np
-
 from lowbit.ir.graph import Graph, Node
 from lowbit.ir.infer import infer
-from lowbit.ir.layers import rounds
+from lowbit.ir.layers import is_affine, rounds
 from lowbit.ir.operators import Trait, has
 from lowbit.ir.passes.infrastructure import Pass
-from lowbit.schemes import Affine
 
 _SIX = 6.0
 
@@ -31,8 +28,13 @@ def _is_affine_layer(graph: Graph, node: Node) -> bool:
     return rounds(graph, node) and not _is_other(graph, node.inputs[1])
 
 
+def is_decoded(graph: Graph) -> bool:
+    """Return whether there are no such layers, or codes of other kinds beside them, which stay."""
+    return not has_affine_layers(graph) or any(_is_other(graph, name) for name in graph.values)
+
+
 def _apply(graph: Graph) -> bool:
-    if not has_affine_layers(graph) or any(_is_other(graph, name) for name in graph.values):
+    if is_decoded(graph):
         return False
     before = graph.copy()
     graph.nodes = [decoded for node in before.nodes for decoded in _decoded(graph, before, node)]
@@ -46,7 +48,7 @@ def _apply(graph: Graph) -> bool:
 def _is_other(graph: Graph, name: str) -> bool:
     """Return whether a value holds codes of another kind, which are no floats that were rounded."""
     encoding = graph.value(name).encoding
-    return encoding is not None and not isinstance(encoding, Affine)
+    return encoding is not None and not is_affine(encoding)
 
 
 def _decoded(graph: Graph, before: Graph, node: Node) -> list[Node]:
@@ -74,14 +76,14 @@ def _cut(graph: Graph, before: Graph, node: Node) -> list[Node]:
     """Return a node, and behind it the activation that the codes of its output imply."""
     output = node.outputs[0]
     encoding = before.value(output).encoding
-    if not isinstance(encoding, Affine) or int(encoding.zero_point[0]):
+    levels = None if encoding is None else encoding.levels()[0]
+    if encoding is None or levels is None or levels[0] != 0:
         return [node]
     inner = graph.fresh_name(f"{output}/linear")
     graph.add(replace(graph.value(output), name=inner, dtype="float32", encoding=None))
     label = graph.fresh_name(f"{node.name}/activation")
-    top = float(encoding.levels()[0].max())
     names: tuple[str, ...] = (inner,)
-    if abs(top - _SIX) < float(encoding.scale[0]) / 2:
+    if abs(float(levels[-1]) - _SIX) < float(encoding.integer_scale()[0]) / 2:
         bounds = {"low": 0.0, "high": _SIX}
         names += tuple(graph.add_constant(graph.fresh_name(f"{label}/{end}"), b) for end, b in bounds.items())
     op = "Relu" if len(names) == 1 else "Clip"
@@ -90,14 +92,14 @@ def _cut(graph: Graph, before: Graph, node: Node) -> list[Node]:
 
 def _layer(graph: Graph, before: Graph, node: Node) -> Node:
     source, weights = before.value(node.inputs[0]).encoding, before.value(node.inputs[1])
-    assert isinstance(source, Affine) and isinstance(weights.encoding, Affine)
+    assert source is not None and weights.encoding is not None
     real = weights.encoding.decode(before.constant(weights.name))
     real = real.transpose(0, 3, 1, 2) if real.ndim == 4 else real
-    scale = source.scale[0].astype(np.float64) * weights.encoding.scale.astype(np.float64)
+    scale = source.integer_scale()[0] * weights.encoding.integer_scale()
     parts = {node.inputs[1]: real, node.inputs[2]: before.constant(node.inputs[2]) * scale}
     names = (graph.add_constant(graph.fresh_name(f"{name}/real"), data) for name, data in parts.items())
     op, attributes = ("Conv", dict(node.attributes)) if real.ndim == 4 else ("Gemm", {"transB": 1})
     return Node(op, (node.inputs[0], *names), node.outputs, attributes, node.name)
 
 
-decode_layers = Pass("decode-layers", _apply)
+decode_layers = Pass("decode-layers", _apply, ensures=is_decoded)

@@ -75,10 +75,10 @@ def _cure(graph: Graph, node: Node, remedy: str) -> str:
         return _FLOAT
     if has(node, Trait.ENDS_CLASSIFIER):
         return SCORES
-    if has(node, Trait.ELEMENTWISE) or node.op == "PRelu":
-        return SCORES if node.outputs[0] in graph.outputs else _FUNCTION
     if has(node, Trait.POOL):
         return remedy if has(node, Trait.COMPARES) else _AVERAGE
+    if has(node, Trait.ELEMENTWISE) or has(node, Trait.HOMOGENEOUS):
+        return SCORES if node.outputs[0] in graph.outputs else _FUNCTION
     joins = has(node, Trait.CARRIES) and not has(node, Trait.MOVES)
     return _BRANCH if joins or has(node, Trait.BROADCASTS) else remedy
 
