@@ -132,3 +132,11 @@ def test_what_is_asked_is_not_changed() -> None:
 def test_equal_reasons_are_one() -> None:
     found = grouped([Blocker("a", ("x",), "Add"), Blocker("b", ("y",), "Add"), Blocker("a", ("z",), "Add")])
     assert [(each.what, each.nodes) for each in found] == [("a", ("x", "z")), ("b", ("y",))]
+
+
+def test_a_session_of_another_runtime_is_made_in_one_place() -> None:
+    """Everything else asks the table, or its module's own function."""
+    root = FOLDER.parents[2]
+    for call, module in (("InferenceSession" + "(", "onnxruntime"), ("Interpreter" + "(", "litert")):
+        places = [path for part in ("src", "tests", "benchmarks") for path in (root / part).rglob("*.py")]
+        assert [path for path in places if call in path.read_text()] == [FOLDER / f"{module}.py"]

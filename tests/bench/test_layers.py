@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lowbit.backends.litert import interpreter as interpreter_of
 from lowbit.bench import per_layer, random_sample
 from lowbit.bench.litert_int8 import chain, int8_tflite
 from lowbit.engine import Program
@@ -32,11 +33,11 @@ def test_work_counts_the_taps_inside_the_map():
 
 
 def test_the_int8_peer_of_a_convolutional_network_agrees_with_it():
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    pytest.importorskip("ai_edge_litert.interpreter")
     graph = float_graph(network("vgg-fashion"))
     x = np.random.default_rng(0).random((4, 28, 28, 1), np.float32)
     content = int8_tflite(chain(graph), x)
-    session = interpreter.Interpreter(model_content=bytes(content), num_threads=1)
+    session = interpreter_of(content)
     session.allocate_tensors()
     session.set_tensor(session.get_input_details()[0]["index"], x[:1])
     session.invoke()

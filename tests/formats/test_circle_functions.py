@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from lowbit.backends.litert import interpreter as interpreter_of
 from lowbit.engine import Program
 from lowbit.errors import UnsupportedError
 from lowbit.formats.circle.reader import read_content
@@ -81,7 +82,8 @@ def network(
 
 def litert(content: bytes, x: np.ndarray) -> np.ndarray:
     """Return what LiteRT makes of each sample."""
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter").Interpreter(model_content=content)
+    pytest.importorskip("ai_edge_litert.interpreter")
+    interpreter = interpreter_of(content)
     interpreter.allocate_tensors()
     source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
     rows = []

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lowbit.backends.litert import interpreter as interpreter_of
 from lowbit.formats import read_model, write_model
 from lowbit.ir import evaluate
 from tests.formats.interop import folder_of, python_with
@@ -144,7 +145,7 @@ def test_onert_runs_it_with_our_kernel(tmp_path, weight_offset: bool) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="LiteRT has wheels for Linux only here")
 def test_litert_runs_our_int8_file_and_gives_our_classes(tmp_path) -> None:
-    interpreters = pytest.importorskip("ai_edge_litert.interpreter", reason="pip install ai-edge-litert")
+    pytest.importorskip("ai_edge_litert.interpreter", reason="pip install ai-edge-litert")
     from lowbit.bench.litert_int8 import chain, int8_tflite
 
     graph = float_mlp((64, 32, 10), seed=4)
@@ -152,7 +153,7 @@ def test_litert_runs_our_int8_file_and_gives_our_classes(tmp_path) -> None:
     file = tmp_path / "m.tflite"
     file.write_bytes(int8_tflite(chain(graph), samples))
     wanted = evaluate(graph, {"x": samples})["y"]
-    interpreter = interpreters.Interpreter(str(file), num_threads=1)
+    interpreter = interpreter_of(file.read_bytes())
     interpreter.allocate_tensors()
     source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
     ours = evaluate(read_model(file), {"input_float": samples})["output_float"]

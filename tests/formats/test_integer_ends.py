@@ -8,6 +8,7 @@ import pytest
 
 import lowbit
 from lowbit.api import load_samples
+from lowbit.backends.litert import interpreter as interpreter_of
 from lowbit.bench.litert_int8 import Convolution, Dense, Layer, MaxPool, _Builder, int8_tflite
 from lowbit.errors import DataError
 from lowbit.formats.circle.schema import FullyConnectedOptions
@@ -32,8 +33,8 @@ def chain(random: np.random.Generator, *, maps: bool) -> tuple[list[Layer], tupl
 
 def litert(path: Path, samples: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     """Return what LiteRT says, in the type of its output."""
-    interpreters = pytest.importorskip("ai_edge_litert.interpreter")
-    interpreter = interpreters.Interpreter(model_path=str(path), num_threads=1)
+    pytest.importorskip("ai_edge_litert.interpreter")
+    interpreter = interpreter_of(path.read_bytes())
     interpreter.allocate_tensors()
     source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     found = []

@@ -5,17 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lowbit.backends.onnxruntime import session
 from lowbit.errors import UnsupportedError
 from lowbit.formats import read_model, write_model
 from lowbit.ir import OPERATORS, Graph, evaluate, to_text
 from tests.ir.toys import network, samples, toy
 
-onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
 
 
 def run(path: Path, x: np.ndarray) -> np.ndarray:
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return session.run(None, {"x": x})[0]
+    return session(path).run(None, {"x": x})[0]
 
 
 def check(graph: Graph, path: Path) -> None:
