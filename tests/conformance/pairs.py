@@ -18,6 +18,7 @@ from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
 from lowbit.ir.activations import apply_activation, preimage_thresholds
 from lowbit.ir.graph import Array, Attribute
 from lowbit.ir.operators.registry import code_dtype, storage_dtype
+from lowbit.plan import Plan
 from lowbit.planes import pack
 from lowbit.schemes import (
     ACTIVATION_BOUND,
@@ -29,15 +30,27 @@ from lowbit.schemes import (
     snap,
     snap_weights,
 )
+from lowbit.schemes.registry import REGISTRY
+from lowbit.schemes.specification import specification as specification_of
 
 FLOAT = "float"
 FIXED = ("fixed:6.2", "fixed:6.7")
+
+
+def _others() -> Iterator[str]:
+    """Yield the most bits of weights of every other scheme that there is, however new."""
+    for name, row in REGISTRY.items():
+        if row.parameter == "bits" and row.weights and name not in ("lq", "affine", "pow2"):
+            yield f"{name}:{row.weights[1]}"
+
+
 WEIGHTS = (
     *(f"lq:{bits}" for bits in range(1, 5)),
     *(f"affine:{bits}" for bits in range(2, 9)),
     *(f"pow2:{bits}" for bits in range(2, 5)),
     *FIXED,
     "binary",
+    *_others(),
 )
 ACTIVATIONS = (
     *(f"lq:{bits}" for bits in range(1, 5)),
@@ -240,8 +253,10 @@ def weight_encoding(specification: str, random: np.random.Generator, outputs: in
         return Affine(int(rest), random.uniform(1, 2, channels) * 2 / top, zero_point)
     if scheme == "pow2":
         return PowerOfTwo(int(rest), random.uniform(0.5, 1, outputs))
-    assert scheme == "fixed"
-    return FixedPoint.from_text(rest)
+    if scheme == "fixed":
+        return FixedPoint.from_text(rest)
+    form = specification_of(specification, "weights")
+    return form.row.fit.weights(random.normal(size=(outputs, 64)), form, Plan(restarts=0))
 
 
 def activation_encoding(
