@@ -48,7 +48,7 @@ def test_files_and_onnx_runtime_give_the_same(name: str, tmp_path: Path) -> None
     case, graph = CASES[name], network(CASES[name])
     x = case.samples()
     wanted = reference(graph, x)
-    for suffix in (".txt", ".onnx"):
+    for suffix in (".txt", ".onnx", ".circle"):
         found = through(suffix, graph, x, tmp_path)
         assert found.keys() >= {*graph.outputs}
         assert not differences(graph, case, found, wanted, x), suffix

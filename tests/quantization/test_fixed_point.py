@@ -104,11 +104,6 @@ def test_files_keep_it_and_onnx_runtime_gives_the_integers(
     np.testing.assert_array_equal(session(tmp_path / "net.onnx").run(None, {"x": x})[0], wanted)
 
 
-def test_circle_has_no_such_layers(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match=r"Write \.txt"):
-        write_model(to_fixed_point(float_graph(NETWORKS["lst1"]), 6, 4), tmp_path / "net.circle")
-
-
 def test_sums_that_float64_cannot_hold_are_refused_by_onnx(tmp_path: Path) -> None:
     graph = Graph("wide", ("x",), ("y",))
     graph.add(Value("x", "float32", ("n", 1 << 22)))

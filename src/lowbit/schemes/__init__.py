@@ -1,5 +1,6 @@
 """Schemes: how reals become codes. A folder and a row per scheme, one protocol, one conformance check."""
 
+from collections.abc import Callable
 from typing import Any
 
 from lowbit.errors import SchemeError
@@ -12,6 +13,7 @@ from lowbit.schemes.encoding import (
     rank_encode,
     table_decode,
 )
+from lowbit.schemes.fields import Fields
 from lowbit.schemes.fixed_point import FixedPoint
 from lowbit.schemes.learned_basis import (
     ACTIVATION_BOUND,
@@ -35,10 +37,23 @@ def encoding_from_dict(fields: Any) -> Encoding:
         SchemeError: the scheme is unknown or a field is missing or of the wrong kind.
     """
     name = fields.get("scheme") if isinstance(fields, dict) else None
+    return _made(name, fields, lambda scheme: scheme.from_dict(fields))
+
+
+def encoding_from_fields(scheme: str, fields: Fields) -> Encoding:
+    """Return the encoding of a scheme that its ``fields`` described.
+
+    Raises:
+        SchemeError: the scheme is unknown or a field is missing or of the wrong kind.
+    """
+    return _made(scheme, fields, lambda known: known.from_fields(fields))
+
+
+def _made(name: object, fields: object, make: Callable[[type[Encoding]], Encoding]) -> Encoding:
     if not isinstance(name, str) or name not in SCHEMES:
         raise SchemeError("unknown scheme", expected=" or ".join(SCHEMES), found=repr(name or fields)[:80])
     try:
-        return SCHEMES[name].from_dict(fields)
+        return make(SCHEMES[name])
     except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise SchemeError("an encoding cannot be read", where=str(name), found=repr(error)) from error
 
@@ -55,6 +70,7 @@ __all__ = [
     "PowerOfTwo",
     "check_scheme",
     "encoding_from_dict",
+    "encoding_from_fields",
     "largest_float32_below",
     "of_integers",
     "rank_encode",

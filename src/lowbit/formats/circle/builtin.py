@@ -12,6 +12,7 @@ import numpy as np
 
 from lowbit.errors import UnsupportedError
 from lowbit.formats.circle import functions, maps, reductions
+from lowbit.formats.circle.any_codes import OPERATORS
 from lowbit.formats.circle.file_tensors import lengths_of, unsupported
 from lowbit.formats.circle.importer import Importer, options_of
 from lowbit.formats.circle.layers import THESIS_OPERATOR_NAME
@@ -40,7 +41,7 @@ def check_operators(structure: Structure) -> None:
     Raises:
         UnsupportedError: with every such operator and how many there are.
     """
-    known = {*_IMPORTS, *FOLDED, *LAYER_OPERATORS, THESIS_OPERATOR_NAME}
+    known = {*_IMPORTS, *FOLDED, *LAYER_OPERATORS, THESIS_OPERATOR_NAME, *OPERATORS}
     unknown = [number for number, name in enumerate(structure.operators) if name not in known]
     if unknown:
         counts = Counter(structure.operators[number] for number in unknown)

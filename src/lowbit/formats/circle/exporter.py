@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import GraphError, UnsupportedError
+from lowbit.formats.circle.coded_values import coded_values
 from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC
 from lowbit.formats.circle.schema import (
     OPERATORS,
@@ -20,9 +21,10 @@ from lowbit.formats.circle.schema import (
     Tensor,
     TransposeOptions,
 )
-from lowbit.ir import Graph, Node, Trait, Value, has
+from lowbit.formats.packed import packed
+from lowbit.ir import DTYPES, Graph, Node, Value
 from lowbit.ir.layers import is_low_bit
-from lowbit.schemes import Affine, LearnedBasis
+from lowbit.schemes import Affine
 
 _TWO = ("ADD", "DEQUANTIZE", "LOGISTIC", "MAX_POOL_2D", "PAD", "PADV2", "RELU", "SOFTMAX", "TANH")
 _VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 5, **dict.fromkeys(_TWO, 2)}
@@ -45,6 +47,7 @@ class Exporter:
         self.buffers = [Buffer()]
         self.dimension = ""
         self.own: list[str] = []
+        self.standing = coded_values(graph)
         self._tensors: list[Tensor] = []
         self._operators: list[Operator] = []
         self._codes: list[str] = []
@@ -67,6 +70,23 @@ class Exporter:
         dtype, quantization = self._stored_type(value)
         self._indices[name] = self._add(Tensor(shape, dtype, 0, name, quantization))
         return self._indices[name]
+
+    def is_own(self, node: Node) -> bool:
+        """Return whether a node is written as an operator of lowbit's own for codes of any encoding."""
+        layer = node.outputs[0] in self.standing.layers
+        return layer or (node.domain == "lowbit" and not is_low_bit(node) and self.reads_codes(node))
+
+    def reads_codes(self, node: Node) -> bool:
+        """Return whether a node reads or makes codes that stand as such."""
+        return bool(self.standing.explicit.intersection((*node.inputs, *node.outputs)))
+
+    def is_constant(self, name: str) -> bool:
+        """Return whether a value is a constant."""
+        return bool(name) and self.graph.value(name).data is not None
+
+    def codes(self, name: str) -> int:
+        """Return the tensor of a constant of codes."""
+        return self.constant(name, packed(self.graph.value(name)))
 
     def is_map(self, name: str) -> bool:
         """Return whether a value [n, c, h, w] stands in the file as [n, h, w, c]."""
@@ -112,6 +132,13 @@ class Exporter:
     def scalar(self, name: str, number: float, like: int) -> int:
         """Return the tensor of one number, of the type of another tensor; a code is that number itself."""
         pattern = self._tensors[like]
+        if pattern.type in (TENSOR_TYPES["uint8"], TENSOR_TYPES["uint16"]):
+            raise UnsupportedError(
+                "codes with pads around them cannot be written to a .circle file",
+                where=name,
+                expected="no pads, those of SAME, or floats",
+                remedy="Write .onnx or .txt instead.",
+            )
         dtype = np.int8 if pattern.type == TENSOR_TYPES["int8"] else np.float32
         return self.constant(
             name, np.array([number], dtype), pattern.quantization if dtype is np.int8 else None
@@ -248,14 +275,12 @@ class Exporter:
         return self._add_constant(value.name, value.data, None)
 
     def _stored_type(self, value: Value) -> tuple[int, QuantizationParameters | None]:
-        """Return type and quantization of a computed value; codes of a learned basis stand as floats."""
-        if isinstance(value.encoding, Affine):
+        """Return type and quantization of a computed value; see `lowbit.formats.circle.coded_values`."""
+        if isinstance(value.encoding, Affine) and value.name not in self.standing.explicit:
             return TENSOR_TYPES["int8"], _quantization(value.encoding, value.name)
-        if isinstance(value.encoding, LearnedBasis):
-            readers = self.graph.consumers(value.name)
-            known = all(is_low_bit(reader) or has(reader, Trait.CARRIES) for reader in readers)
-            if self.graph.producer(value.name) is None or not known or value.name in self.graph.outputs:
-                raise _no_codes(value)
+        if value.name in self.standing.explicit:
+            return TENSOR_TYPES[DTYPES[value.dtype].name], None
+        if value.encoding is not None:
             return TENSOR_TYPES["float32"], None
         if value.dtype not in TENSOR_TYPES:
             raise _no_codes(value)

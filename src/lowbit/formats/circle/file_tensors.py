@@ -141,7 +141,8 @@ class FileTensors:
             UnsupportedError: lowbit does not have it.
         """
         found = _TYPES.get(self.tensor(index).type)
-        if found is None or (found not in DTYPES and self.constant(index) is None):
+        computed = self.constant(index) is None and index not in self.codings
+        if found is None or (found not in DTYPES and computed):
             raise UnsupportedError(
                 "the tensor's type is not supported",
                 where=f"{self.structure.where}, tensor {index} ({self.tensor(index).name[:80]})",

@@ -14,6 +14,7 @@ from lowbit.formats.circle.schema import FUSED_ACTIVATIONS, Operator
 from lowbit.formats.circle.structure import Structure, require
 from lowbit.ir import DTYPES, Graph, Node, Value
 from lowbit.ir.graph import Attribute, Shape
+from lowbit.ir.operators.registry import code_dtype
 from lowbit.schemes import Encoding
 
 CODES, LINEAR = "/codes", "_linear"
@@ -81,7 +82,7 @@ class Importer(FileTensors):
         place = f"{self.structure.where}, tensor {index} ({self.tensor(index).name[:80]})"
         require(len(shape) == 4, "a map has the wrong rank", place, "[n, h, w, c]", shape)
         encoding = self.codings.get(index) or self.encoding(index)
-        dtype = "code" if encoding else self.type(index)
+        dtype = code_dtype(encoding) if encoding else self.type(index)
         moved = tuple(shape[axis] for axis in TO_NCHW)
         self._maps[index] = self.graph.add(Value(self.name(index), dtype, moved, None, encoding))
         return self._maps[index]
@@ -301,7 +302,13 @@ class Importer(FileTensors):
         encoding: Encoding | None = self.codings.get(index) or self.encoding(index)
         if data is None:
             return self.graph.add(
-                Value(self.name(index), "code" if encoding else dtype, self.shape(index), None, encoding)
+                Value(
+                    self.name(index),
+                    code_dtype(encoding) if encoding else dtype,
+                    self.shape(index),
+                    None,
+                    encoding,
+                )
             )
         if encoding is not None:
             return self.graph.add(Value(self.name(index), "code", data.shape, unsigned(data), encoding))

@@ -181,7 +181,7 @@ def agreed_readers(structure: Structure, layers: dict[int, Layer]) -> dict[int, 
     Operators that only move or compare elements join tensors to a group. A group is codes when layers alone
     make it, and layers alone read it, as their data and with one coding.
     """
-    groups = _groups(structure)
+    groups = groups_of(structure)
     makers: dict[int, list[Layer | None]] = {}
     readers: dict[int, list[Layer | None]] = {}
     for number, operator in enumerate(structure.subgraph.operators):
@@ -205,7 +205,7 @@ def agreed_readers(structure: Structure, layers: dict[int, Layer]) -> dict[int, 
     return agreed
 
 
-def _groups(structure: Structure) -> dict[int, int]:
+def groups_of(structure: Structure) -> dict[int, int]:
     """Return the group of every tensor: tensors between which elements only move have the same."""
     parent = {index: index for index in range(-1, len(structure.subgraph.tensors))}
 

@@ -1,12 +1,12 @@
 """Nodes of the graph as operators of the file: a table of small functions, the mirror of `builtin`."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import GraphError, UnsupportedError
+from lowbit.formats.circle import any_codes
 from lowbit.formats.circle.average_pools import counts_all
+from lowbit.formats.circle.coded_values import makers
 from lowbit.formats.circle.exporter import Exporter
 from lowbit.formats.circle.layers import BINARY, OFFSET, OFFSET_ZERO, SCALES, units_of_offsets
 from lowbit.formats.circle.layout import TO_NHWC
@@ -15,12 +15,13 @@ from lowbit.formats.circle.map_lowering import (
     affine_convolution,
     concatenation,
     convolution,
+    geometry,
     pad,
     pool,
     transpose,
     whole_map,
 )
-from lowbit.formats.circle.options import Geometry, LayerOptions
+from lowbit.formats.circle.options import LayerOptions
 from lowbit.formats.circle.schema import (
     AddOptions,
     DequantizeOptions,
@@ -38,12 +39,11 @@ from lowbit.formats.circle.schema import (
     SubOptions,
 )
 from lowbit.formats.packed import pack_halves
-from lowbit.ir import Graph, Node, Trait, Value, carried, has, operators_with
+from lowbit.ir import Graph, Node, Trait, Value, has, operators_with
 from lowbit.ir.deployed import row_length
 from lowbit.ir.infer import call_of
 from lowbit.ir.layers import is_low_bit
 from lowbit.ir.operators.layer_names import in_file
-from lowbit.ir.operators.windows import windows_of
 from lowbit.ir.passes import has_lines
 from lowbit.schemes import Affine, Encoding, LearnedBasis, PowerOfTwo
 
@@ -58,6 +58,10 @@ def lower(exporter: Exporter, node: Node) -> None:
         GraphError: codes are used where the format has none.
     """
     function = _LOWERINGS.get((node.domain, in_file(exporter.graph, node).op))
+    if exporter.is_own(node):
+        function = any_codes.lower
+    elif exporter.reads_codes(node) and not has(node, Trait.CARRIES):
+        function = None
     if function is None:
         raise UnsupportedError(
             "the operator cannot be written to a .circle file",
@@ -217,16 +221,6 @@ def _encode(exporter: Exporter, node: Node) -> None:
             )
         inputs = (exporter.tensor(node.inputs[0]),)
         exporter.operator("QUANTIZE", inputs, (exporter.tensor(node.outputs[0]),), QuantizeOptions())
-        return
-    readers = exporter.graph.consumers(node.outputs[0])
-    if node.outputs[0] in exporter.graph.outputs or any(not is_low_bit(reader) for reader in readers):
-        raise GraphError(
-            "codes can only feed low-bit layers in a .circle file",
-            where=node.name,
-            expected="readers that are low-bit layers",
-            found=", ".join(reader.op for reader in readers) or "an output",
-            remedy="Write .txt instead.",
-        )
 
 
 def _affine_layer(exporter: Exporter, node: Node) -> None:
@@ -252,7 +246,7 @@ def _layer(exporter: Exporter, node: Node) -> None:
         input_top=0 if basis is None else int(basis.top[0]),
         weights_top=rows.top if isinstance(rows, LearnedBasis) else np.zeros(1, np.int32),
         input_thresholds=thresholds,
-        geometry=_geometry(exporter, node) if convolution else None,
+        geometry=geometry(exporter, node) if convolution else None,
         weights_bits=rows.bits if isinstance(rows, PowerOfTwo) else 0,
     )
     output = exporter.map_output(node.outputs[0]) if convolution else exporter.tensor(node.outputs[0])
@@ -278,19 +272,6 @@ def _weights(exporter: Exporter, weights: Value, bias: str) -> tuple[int, ...]:
     return (*tensors, *(_offset(exporter, weights.name + OFFSET, rows) for rows in offsets))
 
 
-def _geometry(exporter: Exporter, node: Node) -> Geometry:
-    call = call_of(exporter.graph, node)
-    kernel = tuple(int(extent) for extent in call.input(1).shape[1:3])
-    axes = windows_of(call, kernel)
-    return Geometry(
-        kernel,
-        tuple(axis.stride for axis in axes),
-        (*(axis.before for axis in axes), *(axis.after for axis in axes)),
-        tuple(axis.dilation for axis in axes),
-        call.integer("group"),
-    )
-
-
 def _offset(exporter: Exporter, name: str, rows: LearnedBasis) -> int:
     """Return the tensor of the weights' offsets, as whole scales where that is exact."""
     units = units_of_offsets(rows)
@@ -305,30 +286,18 @@ def _source(exporter: Exporter, node: Node) -> tuple[str, Floats32]:
     producer = exporter.graph.producer(node.inputs[0])
     if producer is not None and producer.op == "Encode":
         return producer.inputs[0], _thresholds(exporter, producer)
-    makers = list(_makers(exporter.graph, node.inputs[0]))
-    if all(maker is not None and is_low_bit(maker) and len(maker.inputs) == 4 for maker in makers):
-        steps = [
-            np.asarray(exporter.graph.constant(m.inputs[3]), np.float32) for m in makers if m is not None
-        ]
+    found = list(makers(exporter.graph, node.inputs[0]))
+    if all(maker is not None and is_low_bit(maker) and len(maker.inputs) == 4 for maker in found):
+        steps = [np.asarray(exporter.graph.constant(m.inputs[3]), np.float32) for m in found if m is not None]
         if all(np.array_equal(step, steps[0]) for step in steps):
             return node.inputs[0], steps[0]
     raise GraphError(
         "the codes that a layer reads are made in a way that the file cannot say",
         where=node.name,
         expected="Encode, or low-bit layers with equal thresholds",
-        found=", ".join("an input" if maker is None else maker.op for maker in makers),
+        found=", ".join("an input" if maker is None else maker.op for maker in found),
         remedy="Feed floats and encode them in the graph, in front of the layer.",
     )
-
-
-def _makers(graph: Graph, name: str) -> Iterator[Node | None]:
-    """Yield what makes codes, seen through everything that only moves them."""
-    producer = graph.producer(name)
-    if producer is None or not has(producer, Trait.CARRIES):
-        yield producer
-        return
-    for source in carried(producer):
-        yield from _makers(graph, source)
 
 
 def _thresholds(exporter: Exporter, encode: Node) -> Floats32:
@@ -392,6 +361,7 @@ _LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "Transpose"): transpose,
     ("lowbit", "AffineConv"): affine_convolution,
     ("lowbit", "AffineFullyConnected"): _affine_layer,
+    **{("lowbit", name): any_codes.lower for name in any_codes.OPERATORS},
     ("lowbit", "Decode"): _elementwise("DEQUANTIZE", DequantizeOptions()),
     ("lowbit", "Encode"): _encode,
     ("lowbit", "LQConv"): _layer,

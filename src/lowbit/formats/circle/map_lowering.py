@@ -8,6 +8,7 @@ from lowbit.errors import UnsupportedError
 from lowbit.formats.circle.exporter import Exporter
 from lowbit.formats.circle.file_tensors import LOWEST
 from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC, padding_of
+from lowbit.formats.circle.options import Geometry
 from lowbit.formats.circle.schema import (
     VALID,
     ConcatenationOptions,
@@ -66,6 +67,20 @@ def affine_convolution(exporter: Exporter, node: Node) -> None:
         return
     inputs = (source, exporter.tensor(node.inputs[1]), exporter.affine_bias(node))
     exporter.operator("CONV_2D", inputs, output, Conv2DOptions(padding, **steps))
+
+
+def geometry(exporter: Exporter, node: Node) -> Geometry:
+    """Return the geometry of a low-bit convolution, nothing left to defaults."""
+    call = call_of(exporter.graph, node)
+    kernel = tuple(int(extent) for extent in call.input(1).shape[1:3])
+    axes = windows_of(call, kernel)
+    return Geometry(
+        kernel,
+        tuple(axis.stride for axis in axes),
+        (*(axis.before for axis in axes), *(axis.after for axis in axes)),
+        tuple(axis.dilation for axis in axes),
+        call.integer("group"),
+    )
 
 
 def pool(name: str) -> Lower:

@@ -67,7 +67,7 @@ class LayerOptions:
         """Return the flexbuffer; without thresholds, of a layer that reads floats."""
         top = self.weights_top
         same = bool((top == top[0]).all())
-        window = {} if self.geometry is None else asdict(self.geometry)
+        window = {} if self.geometry is None else geometry_options(self.geometry)
         weights: dict[str, Option] = {"weights_top": int(top[0]) if same else top.astype(np.uint8)}
         if self.weights_bits:
             weights = {"weights_bits": self.weights_bits}
@@ -80,7 +80,7 @@ class LayerOptions:
                 **({} if steps is None else coded),
                 **weights,
                 **({} if steps is None else {"input_thresholds": steps}),
-                **{key: item if isinstance(item, int) else np.array(item) for key, item in window.items()},
+                **window,
             }
         )
 
@@ -125,15 +125,30 @@ _KEYS = {
 }
 
 
-def _geometry(options: dict[str, Option], where: str) -> Geometry:
+def geometry_options(geometry: Geometry) -> dict[str, Option]:
+    """Return a geometry as options."""
+    return {key: item if isinstance(item, int) else np.array(item) for key, item in asdict(geometry).items()}
+
+
+def geometry_of(options: dict[str, Option], where: str) -> Geometry:
+    """Return the geometry that options say.
+
+    Raises:
+        ModelFormatError: a number is missing or out of range.
+    """
     kernel, strides, dilations = (
         _lengths(options, key, 2, 1, where) for key in ("kernel_shape", "strides", "dilations")
     )
     group = _integer(options, "group", 1, MAX_HIDDEN_SIZE, 1, where)
-    size = _integer(options, "weights_hidden_size", 1, MAX_HIDDEN_SIZE, None, where)
-    if size % prod(kernel):
-        raise _bad("weights_hidden_size", f"a multiple of {prod(kernel)}", size, where)
     return Geometry(kernel, strides, _lengths(options, "pads", 4, 0, where), dilations, group)
+
+
+def _geometry(options: dict[str, Option], where: str) -> Geometry:
+    geometry = geometry_of(options, where)
+    size = _integer(options, "weights_hidden_size", 1, MAX_HIDDEN_SIZE, None, where)
+    if size % prod(geometry.kernel_shape):
+        raise _bad("weights_hidden_size", f"a multiple of {prod(geometry.kernel_shape)}", size, where)
+    return geometry
 
 
 def _lengths(options: dict[str, Option], key: str, count: int, least: int, where: str) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 import os
 from contextlib import suppress
 
+from lowbit.formats.circle.any_codes import OPERATORS, codings, import_any
 from lowbit.formats.circle.builtin import check_operators, import_builtin
 from lowbit.formats.circle.ends import real_ends
 from lowbit.formats.circle.importer import Importer
@@ -47,6 +48,7 @@ def graph_of(structure: Structure) -> Graph:
     """Return the graph of checked tables; names that tables cannot hold are made up."""
     check_operators(structure)
     importer = Importer(structure)
+    importer.codings.update(codings(structure))
     layers = LayerImporter(importer)
     importer.graph.inputs = tuple(importer.value(index) for index in structure.subgraph.inputs)
     for number, (name, operator) in enumerate(
@@ -54,6 +56,8 @@ def graph_of(structure: Structure) -> Graph:
     ):
         if is_layer(name):
             layers.append(number)
+        elif name in OPERATORS:
+            import_any(importer, name, operator, structure.place(number))
         elif not fold(importer, name, operator):
             import_builtin(importer, name, operator, structure.place(number))
     importer.graph.outputs = tuple(importer.value(index) for index in structure.subgraph.outputs)

@@ -29,6 +29,7 @@ TENSOR_TYPES = {
     "int8": 9,
     "float64": 10,
     "uint32": 15,
+    "uint16": 16,
 }
 
 OPERATORS = {

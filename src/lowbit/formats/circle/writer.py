@@ -17,7 +17,6 @@ from lowbit.formats.circle.structure import check_structure
 from lowbit.formats.flatbuffer_writer import write_flatbuffer
 from lowbit.ir import Graph, Node, Trait, has, run_passes
 from lowbit.ir.passes import ENGINE_FORM, expansion
-from lowbit.schemes import FixedPoint
 from lowbit.untrusted import write_atomic
 from lowbit.version import __version__
 
@@ -63,7 +62,6 @@ def written(graph: Graph, *, tflite: bool = False) -> Written:
     Raises:
         UnsupportedError, GraphError: the format cannot hold the graph.
     """
-    _refuse_fixed_point(graph)
     plain = _written_form(graph)
     exporter, model = _tables(plain, _TFLITE_VERSION if tflite else 0)
     reread = _reread(plain, exporter, model)
@@ -86,7 +84,6 @@ def check(graph: Graph) -> None:
     Raises:
         UnsupportedError: with every kind of operator, how many there are and the first of them.
     """
-    _refuse_fixed_point(graph)
     _lowered(_written_form(graph))
 
 
@@ -98,7 +95,6 @@ def blockers(graph: Graph, *, builtin: bool = False) -> list[Blocker]:
         builtin: whether operators of ours are in the way as well, since other runtimes have none of them.
     """
     try:
-        _refuse_fixed_point(graph)
         plain = _written_form(graph)
         exporter = Exporter(plain)
         refused = _refused(plain, exporter)
@@ -174,13 +170,6 @@ def _all_of(graph: Graph, refused: list[tuple[Node, LowbitError]]) -> Unsupporte
         found=listed(blockers),
         remedy="Write .onnx instead: it carries every network.",
     )
-
-
-def _refuse_fixed_point(graph: Graph) -> None:
-    for value in graph.values.values():
-        if isinstance(value.encoding, FixedPoint):
-            where, remedy = f"{graph.name}/{value.name}", "Write .txt instead."
-            raise UnsupportedError("a .circle file cannot carry fixed point", where=where, remedy=remedy)
 
 
 def _require_same(graph: Graph, reread: Graph) -> None:
