@@ -81,11 +81,11 @@ def test_what_has_no_fixed_point_form_is_named() -> None:
         to_fixed_point(float_graph(NETWORKS["lenet"]), 6, 7)
 
 
-def test_a_bias_of_another_format_is_refused() -> None:
+def test_a_bias_with_more_bits_behind_the_point_than_sums_is_refused() -> None:
     low = to_fixed_point(float_graph(NETWORKS["mlp"]), 2, 2)
-    wide = to_fixed_point(float_graph(NETWORKS["mlp"]), 2, 3)
-    low.values["fc1/bias"] = wide.values["fc1/bias"]
-    with pytest.raises(GraphError, match="format of the bias"):
+    fine = to_fixed_point(float_graph(NETWORKS["mlp"]), 2, 5)
+    low.values["fc1/bias"] = fine.values["fc1/bias"]
+    with pytest.raises(GraphError, match="a bias is no whole number of units of the sums"):
         verify(low)
 
 

@@ -122,7 +122,11 @@ def codes_of(weights: Value) -> npt.NDArray[np.unsignedinteger]:
 
 
 def parts_of_bias(bias: Value | npt.ArrayLike, scale: Floats) -> tuple[Floats, Wide]:
-    """Return the real part of a bias and what is added to the sums."""
+    """Return the real part of a bias and what is added to the sums, both ``[o]``.
+
+    Raises:
+        SchemeError: codes that are no whole number of units of the sums.
+    """
     if isinstance(bias, Value) and bias.encoding is not None:
         return np.zeros(len(scale)), _in_units(bias, scale)
     array = np.asarray(bias.data if isinstance(bias, Value) else bias)

@@ -37,9 +37,6 @@ from lowbit.ir.graph import Attribute
 from lowbit.schemes import Encoding, encoding_from_dict, encoding_from_fields
 from lowbit.schemes.fields import Field
 
-OPERATORS = ("Encode", "Decode", "FixedAdd", "FixedLookup", "Linear", "Convolution")
-"""Names of custom operators, which are those of the graph."""
-
 Options = dict[str, Option]
 _LAYER_INPUTS = 4
 
@@ -135,7 +132,7 @@ def import_any(importer: Importer, name: str, operator: Operator, place: str) ->
         ModelFormatError: inputs, options or tensors that are not what we write.
     """
     require(len(operator.outputs) == 1, "wrong number of outputs", place, 1, len(operator.outputs))
-    least, most, read = _READERS[name]
+    least, most, read = OPERATORS[name]
     count = len(operator.inputs)
     require(least <= count <= most, "wrong number of inputs", place, f"{least} to {most}", count)
     require(-1 not in operator.inputs[:least], "a required input is absent", place, "a tensor", -1)
@@ -268,7 +265,7 @@ def _activation(options: Options, place: str) -> str:
     return found[0]
 
 
-_READERS: dict[str, tuple[int, int, Callable[[Importer, str, Operator, str], None]]] = {
+OPERATORS: dict[str, tuple[int, int, Callable[[Importer, str, Operator, str], None]]] = {
     "Encode": (1, 2, _elements),
     "Decode": (1, 1, _elements),
     "FixedAdd": (2, 2, _elements),
@@ -276,4 +273,4 @@ _READERS: dict[str, tuple[int, int, Callable[[Importer, str, Operator, str], Non
     "Linear": (3, 16, _layer),
     "Convolution": (3, 16, _layer),
 }
-"""Least and most inputs, and what reads the operator."""
+"""Custom operators, called as in the graph: least and most inputs, and what reads them."""

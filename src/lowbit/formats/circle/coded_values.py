@@ -1,10 +1,10 @@
 """How the codes of a graph stand in a file: as floats between layers, as int8, or as codes.
 
-Codes of a learned basis between layers that have a name of their own (`lowbit.ir.operators.layer_names`) stand as the
-floats that they are levels of, their encoding on the layers that read them, as files always had it. Affine
-codes of 8 bits are int8 tensors of the format. Everything else is *explicit*: a tensor of uint8 or uint16
-codes between operators of lowbit's own, which state what they mean. A layer with an explicit value is one of
-these operators itself; so what is explicit spreads until it ends at floats or int8.
+Codes of a learned basis between layers that have a name of their own (`in_file`) stand as the floats that
+they are levels of, their encoding on the layers that read them, as files always had it. Affine codes of 8
+bits are int8 tensors of the format. Everything else is *explicit*: a tensor of uint8 or uint16 codes between
+operators of our own, which state what they mean. A layer with an explicit value is one of these operators
+itself; so what is explicit spreads until it ends at floats or int8.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ import numpy as np
 
 from lowbit.formats.circle.schema import LAYER_OPERATORS
 from lowbit.ir import Graph, Node, Trait, carried, has
-from lowbit.ir.operators.layer_names import from_file, in_file
 from lowbit.ir.layers import is_low_bit
+from lowbit.ir.operators.layer_names import from_file, in_file
 from lowbit.schemes import Encoding
 
 

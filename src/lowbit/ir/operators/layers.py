@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.ir.activations import ACTIVATIONS, real_output
-from lowbit.ir.deployed import DeployedLayer, Floats, deployed_layer, row_length
+from lowbit.ir.deployed import DeployedLayer, Floats, deployed_layer, parts_of_bias, row_length
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.graph import Array, Value
 from lowbit.ir.operators.codes import encoding_of, require_thresholds
@@ -105,6 +105,8 @@ def _require_bias(call: Call, bias: Value, outputs: int) -> None:
     call.require(fits, "bias", expected, f"{bias.dtype} {bias.shape}")
     if coded:
         call.require(bias.data is not None, "a bias of codes", "a constant", "a value computed at run time")
+        x, w = (encoding_of(call, call.input(index)) for index in range(2))
+        parts_of_bias(bias, np.broadcast_to(x.integer_scale()[0] * w.integer_scale(), (outputs,)))
 
 
 def _require_end(call: Call) -> None:
