@@ -124,7 +124,7 @@ FIXED = {"scheme": "fixed", "integer_bits": 6, "fraction_bits": 7, "rounding": "
         ("Linear", {"weights_fields": "basis,offset,tip"}, "an encoding cannot be read"),
         ("Linear", {"weights_encoding": None}, "weights_encoding cannot be read"),
         ("Linear", {"weights_encoding": '{"scheme": "affine", "bits": 2}'}, "an encoding cannot be read"),
-        ("Linear", {"fused_activation_function": "SOFTMAX"}, "unknown activation"),
+        ("Linear", {"fused_activation_function": "SOFTMAX"}, "fused_activation_function is wrong"),
     ],
 )
 def test_a_damaged_statement_is_named(name: str, options: dict[str, object], message: str) -> None:

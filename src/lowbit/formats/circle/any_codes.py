@@ -27,7 +27,13 @@ from lowbit.formats.circle.exporter import Exporter
 from lowbit.formats.circle.importer import Importer
 from lowbit.formats.circle.layers import groups_of
 from lowbit.formats.circle.map_lowering import geometry
-from lowbit.formats.circle.options import ACTIVATION_NAMES, Geometry, geometry_of, geometry_options
+from lowbit.formats.circle.options import (
+    Geometry,
+    activation_name,
+    activation_of,
+    geometry_of,
+    geometry_options,
+)
 from lowbit.formats.circle.schema import TENSOR_TYPES, Operator
 from lowbit.formats.circle.structure import Structure, require
 from lowbit.formats.flexbuffer import Option, read_options, write_options
@@ -86,7 +92,7 @@ def _lower_layer(exporter: Exporter, node: Node) -> None:
     options["weights_fields"] = ",".join(arrays)
     options["weights_shape"] = np.array([int(length) for length in weights.shape])
     activation = str(node.attributes.get("activation", "none"))
-    options["fused_activation_function"] = ACTIVATION_NAMES[activation]
+    options["fused_activation_function"] = activation_name(activation)
     options |= geometry_options(geometry(exporter, node)) if window else {}
     exporter.custom(node.op, inputs, (output,), write_options(options))
 
@@ -161,7 +167,7 @@ def _layer(importer: Importer, name: str, operator: Operator, place: str) -> Non
     operands.append(importer.value(bias) if coded_bias is None else _codes(importer, bias, coded_bias, place))
     if operator.inputs[3] >= 0:
         operands.append(importer.value(operator.inputs[3]))
-    attributes: dict[str, Attribute] = {"activation": _activation(options, place)}
+    attributes: dict[str, Attribute] = {"activation": activation_of(options, place)}
     if window:
         attributes |= asdict(geometry_of(options, place))
     output = importer.output(operator.outputs[0], window)
@@ -256,13 +262,6 @@ def _json(text: object, name: str, place: str) -> dict[str, object]:
         raise ModelFormatError(f"{name} cannot be read", where=place, found=str(error)[:80]) from error
     require(isinstance(fields, dict), f"{name} cannot be read", place, "an object", str(text)[:80])
     return dict(fields)  # type: ignore[arg-type]
-
-
-def _activation(options: Options, place: str) -> str:
-    given = options.get("fused_activation_function")
-    found = [activation for activation, name in ACTIVATION_NAMES.items() if name == given]
-    require(len(found) == 1, "unknown activation", place, ", ".join(ACTIVATION_NAMES.values()), given)
-    return found[0]
 
 
 OPERATORS: dict[str, tuple[int, int, Callable[[Importer, str, Operator, str], None]]] = {

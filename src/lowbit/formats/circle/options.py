@@ -105,7 +105,7 @@ def layer_options(content: bytes, where: str, *, convolution: bool, powers: bool
         )
     return LayerOptions(
         _integer(options, "weights_hidden_size", 1, MAX_HIDDEN_SIZE, None, where),
-        _activation(options, where),
+        activation_of(options, where),
         _real(options, "input_offset", where),
         _integer(options, "input_top", 0, MAX_TOP, 0, where),
         _tops(options.get("weights_top", 0), where),
@@ -180,7 +180,12 @@ def activation_name(activation: str) -> str:
     return _OWN_NAMES.get(activation, activation.upper())
 
 
-def _activation(options: dict[str, Option], where: str) -> str:
+def activation_of(options: dict[str, Option], where: str) -> str:
+    """Return the activation that options say.
+
+    Raises:
+        ModelFormatError: one that layers do not have.
+    """
     value = options.get("fused_activation_function", "NONE")
     named = {activation_name(activation): activation for activation in ACTIVATIONS}
     if value in named:
