@@ -46,9 +46,9 @@ def test_the_grid_has_what_schemes_have() -> None:
     fixed = grid(["fixed:6"], seeds=[0, 1])
     assert fixed[:2] == (Setting("fixed:6", 7, "nearest", None), Setting("fixed:6", 7, "floor", None))
     assert len(fixed) == 14 and fixed[0].label == "Q6.7"
-    assert len(grid(["lq"], [2], ["restore", "plain"], seeds=[0, 1, 2])) == 6
+    assert len(grid(["lq"], [2], ["restore", "rtn"], seeds=[0, 1, 2])) == 6
     assert {setting.rounding for setting in grid(["lq", "fixed:2"], [2], ["plain", "floor"])} == {
-        "plain",
+        "rtn",
         "floor",
     }
 

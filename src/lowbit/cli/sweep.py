@@ -23,7 +23,7 @@ from lowbit.cli.console import (
 from lowbit.cli.plot import KindOption, PublishedOption, draw_sweep
 
 if TYPE_CHECKING:
-    from lowbit.sweep import Sweep
+    from lowbit.sweep import Setting, Sweep
 
 _CALIBRATION = "train"  # the split that calibrated schemes look at
 
@@ -33,16 +33,24 @@ def sweep(
         list[Path], typer.Argument(help="Float networks; several are one experiment, repeated.")
     ],
     data: DataOption,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="Such as lq:2,affine:8,fixed:6.7; commas between.")
+    ] = None,
+    activations: Annotated[
+        str | None,
+        typer.Option("--activations", help="Each beside each of --weights; the same when not said."),
+    ] = None,
     schemes: Annotated[
-        str, typer.Option("--schemes", help="Of lq, affine, pow2, fixed:M; commas between.")
-    ] = "lq,affine",
+        str | None,
+        typer.Option("--schemes", help="With --bits, of lq, affine, pow2, fixed:M; lq,affine when not said."),
+    ] = None,
     bits: Annotated[
         str | None,
-        typer.Option("--bits", help="8-1, or 7,5,3; of fixed point those behind the point."),
+        typer.Option("--bits", help="Of --schemes: 8-1, or 7,5,3; of fixed point those behind the point."),
     ] = None,
     rounding: Annotated[
         str | None,
-        typer.Option("--rounding", help="Of nearest, floor (fixed point) and restore, plain (the others)."),
+        typer.Option("--rounding", help="Of nearest, floor (fixed point) and gptq, rtn (the others)."),
     ] = None,
     seeds: Annotated[str, typer.Option("--seeds", help="Of calibration: 0, or 0,1,2.")] = "0",
     samples: Annotated[int, typer.Option("--samples", min=1, help="How many samples calibrate.")] = 1024,
@@ -69,19 +77,21 @@ def sweep(
     What was measured is kept, so a sweep that was stopped goes on where it was.
 
     Example: `lowbit sweep lst1.onnx --data mnist --schemes fixed:6 --bits 7-1 --plot sweep.png`
+    Example: `lowbit sweep mlp.onnx --data mnist --weights lq:1,lq:2 --activations lq:2,affine:8`
     """
     from lowbit import api
     from lowbit.data import load, remembered_normalize
     from lowbit.drawing import check_suffix
-    from lowbit.sweep import Workers, grid
+    from lowbit.sweep import Workers
     from lowbit.sweep import sweep as run
     from lowbit.sweep.cache import default_folder
 
     if plot is not None:
         check_suffix(plot)
-    settings = grid(
-        parse_words(schemes), parse_numbers(bits), parse_words(rounding) or None, parse_numbers(seeds) or [0]
-    )
+    if activations is not None and weights is None:
+        raise typer.BadParameter("--activations go with --weights", param_hint="--weights")
+    ways, chances = parse_words(rounding), parse_numbers(seeds) or [0]
+    settings = _settings((weights, activations), schemes, parse_numbers(bits), ways, chances)
     graphs = dict(zip(model_names(models), map(api.read, models), strict=True))
     chosen, *others = {remembered_normalize(graph, parse_normalize(normalize)) for graph in graphs.values()}
     if others:
@@ -99,7 +109,9 @@ def sweep(
             workers=Workers(backend, jobs, address),
             cache=cache or default_folder(),
             latency=latency,
-            command=_command(len(models), data, schemes, bits, rounding, seeds, normalize),
+            command=_command(
+                len(models), data, weights, activations, schemes, bits, rounding, seeds, normalize
+            ),
             progress=advance,
         )
     if output is not None:
@@ -113,6 +125,24 @@ def sweep(
         )
         return
     _print(result, output)
+
+
+def _settings(
+    forms: tuple[str | None, str | None],
+    schemes: str | None,
+    bits: list[int] | None,
+    roundings: list[str],
+    seeds: list[int],
+) -> "tuple[Setting, ...]":
+    """Return the settings of specifications, and those of schemes and bits."""
+    from lowbit.sweep import grid, pairs
+
+    found: list[Setting] = []
+    for scheme, count, rounding in pairs(parse_words(forms[0]), parse_words(forms[1])):
+        found += grid([scheme], [count], [rounding] if rounding else roundings or None, seeds)
+    if schemes or not found:
+        found += grid(parse_words(schemes or "lq,affine"), bits, roundings or None, seeds)
+    return tuple(dict.fromkeys(found))
 
 
 def _print(result: "Sweep", output: Path | None) -> None:
@@ -147,7 +177,7 @@ def _print(result: "Sweep", output: Path | None) -> None:
 
 def _command(models: int, data: str, *options: str | None) -> str:
     """Return what remakes the result, paths of the reader's own written as names."""
-    names = ("--schemes", "--bits", "--rounding", "--seeds", "--normalize")
+    names = ("--weights", "--activations", "--schemes", "--bits", "--rounding", "--seeds", "--normalize")
     said = [f"{name} {value}" for name, value in zip(names, options, strict=True) if value]
     known = data if "/" not in data else "DATA"
     return " ".join(["lowbit sweep", " ".join(["MODEL"] * models), f"--data {known}", *said])

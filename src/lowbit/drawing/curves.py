@@ -12,14 +12,15 @@ from lowbit.drawing.style import BLUE, ORANGE, RED, SERIES, SOFT, grid_lines, ne
 from lowbit.errors import PlanError
 from lowbit.schemes.registry import title
 from lowbit.sweep import Point, Sweep, front, points
+from lowbit.sweep.settings import in_fixed_point
 from lowbit.zoo.published import PublishedAccuracy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_NAMES = {"nearest": "rounded", "floor": "truncated", "restore": "restored", "plain": "nearest level"}
-_COARSE = ("plain", "floor")
+_NAMES = {"nearest": "rounded", "floor": "truncated", "gptq": "restored", "rtn": "nearest level"}
+_COARSE = ("rtn", "floor")
 _TICKS = (90, 75, 50, 25, 10, 5, 2.5, 1, 0.5, 0.25, 0.1)  # per cent of mistakes
 _LEAST_MISTAKES = 0.05
 
@@ -32,7 +33,7 @@ def draw_fraction_bits(sweep: Sweep, published: Sequence[PublishedAccuracy] = ()
     Raises:
         PlanError: the sweep has no fixed point.
     """
-    found = [point for point in points(sweep.rows) if point.scheme.startswith("fixed:")]
+    found = [point for point in points(sweep.rows) if in_fixed_point(point.scheme)]
     if not found:
         raise PlanError("the sweep has no fixed point", expected="rows of fixed:M", found=_found(sweep))
     with styled():
@@ -59,7 +60,7 @@ def draw_bits(sweep: Sweep) -> "Figure":
     Raises:
         PlanError: the sweep has none.
     """
-    found = [point for point in points(sweep.rows) if not point.scheme.startswith("fixed:")]
+    found = [point for point in points(sweep.rows) if not in_fixed_point(point.scheme)]
     if not found:
         raise PlanError("the sweep has only fixed point", expected="lq, affine or pow2", found=_found(sweep))
     with styled():

@@ -142,7 +142,9 @@ def _renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
                 raise _contradiction(old, value, new, found[new])
     if isinstance(scheme := found.get("scheme"), str) and ":" in scheme:
         del found["scheme"]
-        found = {**dict.fromkeys(SIDES, scheme), **found}
+        for side in SIDES:
+            if found.setdefault(side, scheme) != scheme:
+                raise _contradiction("scheme", scheme, side, found[side])
     if "bits" in found:
         bits = found.pop("bits")
         found = {**dict.fromkeys(OLD_BITS.values(), bits), **found}
@@ -169,14 +171,15 @@ def _texts(old: Mapping[str, Any], base: Forms | None) -> dict[str, str]:
     if base is None:
         return _pair(old.get("scheme") or usual_scheme(*(bits | said).values()), **(bits | said))
     weights, inputs = base
-    together = _was_one_scheme(base)
-    if not together and not old.get("scheme"):
+    together = one_scheme(base)
+    if not together and "scheme" not in old:
         return {side: _text(side, old) for side, name in OLD_BITS.items() if name in said}
     if not weights.is_float:
         bits = dict(zip(bits, (weights.bits, inputs.bits), strict=True))
     bits |= said
-    scheme = weights.scheme if together and weights.scheme != "lq" else usual_scheme(*bits.values())
-    texts = _pair(old.get("scheme") or scheme, **bits)
+    scheme = together if together not in ("", "lq") else usual_scheme(*bits.values())
+    chosen = old.get("scheme", scheme) or usual_scheme(*bits.values())
+    texts = _pair(chosen, **bits)
     return {side: _as_before(texts[side], form) for side, form in zip(SIDES, base, strict=True)}
 
 
@@ -211,16 +214,17 @@ def _has(scheme: str, bits: int) -> bool:
     return least <= bits <= most
 
 
-def _was_one_scheme(base: Forms) -> bool:
-    """Return whether earlier plans had a scheme for these weights and inputs together."""
-    weights, inputs = base
+def one_scheme(forms: Forms) -> str:
+    """Return the scheme that earlier plans had for these weights and inputs together; empty where none."""
+    weights, inputs = forms
     if weights.scheme not in _NAMES:
-        return False
+        return ""
     try:
         texts = _pair(weights.scheme, weights.bits, inputs.bits)
     except PlanError:
-        return False
-    return all(text == _bare(form) for text, form in zip(texts.values(), base, strict=True))
+        return ""
+    same = all(text == _bare(form) for text, form in zip(texts.values(), forms, strict=True))
+    return weights.scheme if same else ""
 
 
 def _bare(form: Specification) -> str:

@@ -3,7 +3,7 @@
 from lowbit.sweep.parallel import BACKENDS
 from lowbit.sweep.result import Model, Point, Row, Sweep, front, points
 from lowbit.sweep.run import Workers, sweep
-from lowbit.sweep.settings import Setting, grid
+from lowbit.sweep.settings import Setting, grid, pairs
 
 __all__ = [
     "BACKENDS",
@@ -15,6 +15,7 @@ __all__ = [
     "Workers",
     "front",
     "grid",
+    "pairs",
     "points",
     "sweep",
 ]
