@@ -58,7 +58,7 @@ def _is_binary(weights: str, activations: str) -> bool:
             found=f"weights {forms[0]}, activations {forms[1]}",
             remedy="Write the float network, then: lowbit quantize NETWORK --weights … --activations …",
         )
-    return forms[0].scheme == "binary"
+    return not forms[0].is_float
 
 
 def _list(as_json: bool) -> None:

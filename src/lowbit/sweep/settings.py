@@ -31,6 +31,10 @@ def in_fixed_point(scheme: str) -> bool:
     return _FIXED.fullmatch(scheme) is not None
 
 
+def _is_pair(scheme: str) -> bool:
+    return "/" in scheme
+
+
 @dataclass(frozen=True)
 class Setting:
     """One network to make.
@@ -62,7 +66,7 @@ class Setting:
     def label(self) -> str:
         """Name of scheme and bits for people."""
         whole = self.integer_bits
-        if "/" in self.scheme:
+        if _is_pair(self.scheme):
             return "/".join(self._texts())
         return f"{self.scheme} {self.bits}" if whole is None else f"Q{whole}.{self.bits}"
 
@@ -77,7 +81,7 @@ class Setting:
         if in_fixed_point(self.scheme):
             return None
         plan = Plan(method=self.rounding, samples=samples, seed=self.seed or 0)
-        if "/" in self.scheme:
+        if _is_pair(self.scheme):
             weights, activations = self._texts()
             return plan.adjusted(weights=weights, activations=activations)
         return plan.adjusted(scheme=self.scheme, bits=self.bits)
@@ -182,7 +186,7 @@ def _possible(scheme: str) -> tuple[int, int, tuple[str, ...], tuple[str, ...]]:
     fixed = _FIXED.fullmatch(scheme)
     if fixed:
         return 0, MOST_BITS - int(fixed[1]), ROUNDINGS, ROUNDINGS
-    if "/" in scheme:
+    if _is_pair(scheme):
         name, whole, _, _ = _parts(scheme)
         least, most = REGISTRY[name].weights or (1, 0)
         if whole:
