@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.schemes.affine.fit import encoding_of_range
+from lowbit.schemes.encoding import SMALLEST
 from lowbit.schemes.fitting import Fit, Observed, Problem, Settings, qem
 from lowbit.schemes.fitting.grids import LevelGrid
 from lowbit.schemes.fitting.restore import SWEEPS, descend, feed_back, refit
@@ -32,7 +33,6 @@ Array = npt.NDArray[np.float64]
 STEPS = 20
 OFFSET_STEPS = 8  # a coefficient alone, of one bit, is this many steps of its offset
 _FLATTEST = 1 / 64  # least ratio of two coefficients: keeps a basis positive where a bit is of no use
-_TINIEST = 1e-30
 
 
 class LearnedBasisFit(Fit):
@@ -118,7 +118,7 @@ def snapped_basis(fit: qem.Fit, bound: int = WEIGHT_BOUND) -> LearnedBasis:
         fit: real basis and offset.
         bound: the largest integer of a level.
     """
-    basis = np.maximum(fit.basis, np.maximum(fit.basis[:, -1:] * _FLATTEST, _TINIEST))
+    basis = np.maximum(fit.basis, np.maximum(fit.basis[:, -1:] * _FLATTEST, SMALLEST))
     if fit.offset.any():
         return _snapped_with_offset(basis, fit.offset, bound)
     free = np.zeros(len(basis), np.int32)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lowbit.errors import NumericError, PlanError
 from lowbit.schemes.coded import CodedWeights
-from lowbit.schemes.encoding import Encoding
+from lowbit.schemes.encoding import SMALLEST, Encoding
 from lowbit.schemes.fitting import qem
 from lowbit.schemes.learned_basis.encoding import ACTIVATION_BOUND, LearnedBasis, snap
 from lowbit.schemes.learned_basis.fit import snapped_basis
@@ -33,9 +33,7 @@ FIRST_ROUNDS = 20
 SAMPLE = 1 << 16
 """Values of an activation that decide a step of QEM; more say no more."""
 
-_RIDGE = 1e-5
 _FLATTEST = 1 / 32  # least ratio of a coefficient to the largest: it has to be an integer of at least 1
-_TINIEST = 1e-30
 
 
 class Basis(nn.Module):
@@ -124,7 +122,7 @@ class Basis(nn.Module):
         magnitude = _all((values - centre[:, None]).abs().sum(1), shared) / count
         bits = self.basis.shape[1]
         steps = torch.exp2(torch.arange(bits, device=values.device)) / (1 << (bits - 1))
-        self.basis.copy_(magnitude.clamp(min=_TINIEST)[:, None] * steps)
+        self.basis.copy_(magnitude.clamp(min=SMALLEST)[:, None] * steps)
         self.offset.copy_(centre)
         for _ in range(FIRST_ROUNDS):
             self._step(values, shared, 0.0)
@@ -232,7 +230,7 @@ class LearnedBasisInput(InputQuantizer):
     def encoding(self) -> Encoding:
         """Return the snapped basis."""
         fit = self.learned.fit()
-        basis = np.maximum(fit.basis, np.maximum(fit.basis[:, -1:] * _FLATTEST, _TINIEST)).astype(np.float32)
+        basis = np.maximum(fit.basis, np.maximum(fit.basis[:, -1:] * _FLATTEST, SMALLEST)).astype(np.float32)
         return snap(
             LearnedBasis(basis, fit.offset.astype(np.float32), np.zeros(1, np.int32)), ACTIVATION_BOUND
         )
@@ -248,7 +246,7 @@ def _least_squares(counts: Tensor, sums: Tensor, columns: Tensor, old: Tensor) -
         old: `[rows, k]`.
     """
     square = torch.einsum("oc,ci,cj->oij", counts, columns, columns)
-    ridge = _RIDGE * square.diagonal(dim1=1, dim2=2).mean(1).clamp(min=_TINIEST)
+    ridge = qem.RIDGE * square.diagonal(dim1=1, dim2=2).mean(1).clamp(min=SMALLEST)
     damped = square + ridge[:, None, None] * torch.eye(len(old[0]), dtype=old.dtype, device=old.device)
     found: Tensor = torch.linalg.solve(damped, sums @ columns + ridge[:, None] * old)
     return found
