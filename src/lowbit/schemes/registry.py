@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from lowbit.schemes.affine import Affine
+from lowbit.schemes.codebook import Codebook
 from lowbit.schemes.encoding import Encoding
 from lowbit.schemes.fixed_point import MOST_BITS, FixedPoint
 from lowbit.schemes.learned_basis import LearnedBasis
@@ -102,6 +103,7 @@ _ROWS = (
         ("floor",),
         uniform=True,
     ),
+    Scheme("codebook", "codebook", "bits", (2, 4), None, "codebook", Codebook),
     Scheme("pixels", "pixels", "", None, (8, 8), "pixels", uniform=True),
 )
 
