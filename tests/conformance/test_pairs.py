@@ -17,6 +17,7 @@ from tests.conformance.backends import Values, onnxruntime, reference
 from tests.conformance.pairs import FLOAT, Case, few_cases, network
 
 CASES = {str(case): case for case in few_cases()}
+SUFFIXES = (".txt", ".onnx", ".circle")
 
 
 def differences(graph: Graph, case: Case, found: Values, wanted: Values, x: Array) -> list[str]:
@@ -48,7 +49,7 @@ def test_files_and_onnx_runtime_give_the_same(name: str, tmp_path: Path) -> None
     case, graph = CASES[name], network(CASES[name])
     x = case.samples()
     wanted = reference(graph, x)
-    for suffix in (".txt", ".onnx", ".circle"):
+    for suffix in SUFFIXES:
         found = through(suffix, graph, x, tmp_path)
         assert found.keys() >= {*graph.outputs}
         assert not differences(graph, case, found, wanted, x), suffix

@@ -45,5 +45,5 @@ def test_damaged_codes_are_refused(at: tuple[int, int], value: int) -> None:
             data = onnx.numpy_helper.to_array(tensor).copy()
             data[at] |= np.uint8(value)
             tensor.CopyFrom(onnx.numpy_helper.from_array(data, tensor.name))
-    with pytest.raises(ModelFormatError, match="packed weights"):
+    with pytest.raises(ModelFormatError, match="stored codes are not what their encoding says"):
         from_proto(model)

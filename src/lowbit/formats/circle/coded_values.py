@@ -16,7 +16,7 @@ from lowbit.formats.circle.schema import LAYER_OPERATORS
 from lowbit.ir import Graph, Node, Trait, carried, has
 from lowbit.ir.layers import is_low_bit
 from lowbit.ir.operators.layer_names import from_file, in_file
-from lowbit.schemes import Encoding
+from lowbit.schemes import Affine, Encoding
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,14 @@ def coded_values(graph: Graph) -> CodedValues:
     return CodedValues(frozenset(spread.explicit), frozenset(node.outputs[0] for node in layers))
 
 
-def is_int8(encoding: Encoding | None) -> bool:
-    """Return whether codes are 8-bit affine ones, which the format has a type for."""
-    return encoding is not None and encoding.file_stem == "Affine" and encoding.bits == 8
+def as_int8(encoding: Encoding | None) -> Affine | None:
+    """Return the encoding of codes that the format has a type for, affine ones of 8 bits, or None."""
+    return encoding if isinstance(encoding, Affine) and encoding.bits == 8 else None
+
+
+def _is_learned(encoding: Encoding | None) -> bool:
+    """Return whether levels are those of planes, which files of before state on the layers that read them."""
+    return encoding is not None and encoding.storage == "planes"
 
 
 def makers(graph: Graph, name: str) -> Iterator[Node | None]:
@@ -65,7 +70,7 @@ class _Spread:
         self._coded = [
             name
             for name, value in graph.values.items()
-            if value.encoding is not None and value.data is None and not is_int8(value.encoding)
+            if value.encoding is not None and value.data is None and as_int8(value.encoding) is None
         ]
 
     def grows(self) -> bool:
@@ -85,13 +90,13 @@ class _Spread:
         if name not in LAYER_OPERATORS:
             return name != from_file(name) and not self.explicit.intersection(ends)
         encodings = [self.graph.value(end).encoding for end in ends]
-        learned = all(encoding is None or encoding.file_stem == "LQ" for encoding in encodings)
+        learned = all(encoding is None or _is_learned(encoding) for encoding in encodings)
         return learned and not self.explicit.intersection(ends)
 
     def _stands_as_floats(self, name: str) -> bool:
         encoding, producer = self.graph.value(name).encoding, self.graph.producer(name)
         inside = producer is not None and name not in self.graph.outputs and name not in self.explicit
-        if not inside or encoding is None or encoding.file_stem != "LQ":
+        if not inside or not _is_learned(encoding):
             return False
         readers = self.graph.consumers(name)
         layers = [reader for reader in readers if self._reads(reader, name)]

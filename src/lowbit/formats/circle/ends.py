@@ -6,6 +6,7 @@ by what they stand for. Which integers its own runtime takes is remembered (`low
 
 from dataclasses import replace
 
+from lowbit.formats.circle.coded_values import as_int8
 from lowbit.formats.circle.importer import CODES, Importer
 from lowbit.ir import Graph, Node, Value
 from lowbit.ir.input_type import InputType
@@ -21,15 +22,15 @@ def real_ends(importer: Importer, inputs: tuple[int, ...]) -> None:
     """
     graph = importer.graph
     for position, (name, index) in enumerate(zip(graph.inputs, inputs, strict=True)):
-        encoding = graph.value(name).encoding
-        if isinstance(encoding, Affine):
+        encoding = as_int8(graph.value(name).encoding)
+        if encoding is not None:
             if position == 0:
                 _input_type(importer.type(index), encoding).remember(graph)
             codes = _split(graph, importer, name)
             label = graph.fresh_name(f"{name}/encode")
             graph.nodes.insert(0, Node("Encode", (name,), (codes,), {}, label, "lowbit"))
     for name in dict.fromkeys(graph.outputs):
-        if isinstance(graph.value(name).encoding, Affine):
+        if as_int8(graph.value(name).encoding) is not None:
             codes = _split(graph, importer, name)
             label = graph.fresh_name(f"{name}/decode")
             graph.nodes.append(Node("Decode", (codes,), (name,), {}, label, "lowbit"))

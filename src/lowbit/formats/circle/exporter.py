@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import GraphError, UnsupportedError
-from lowbit.formats.circle.coded_values import coded_values
+from lowbit.formats.circle.coded_values import as_int8, coded_values
 from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC
 from lowbit.formats.circle.schema import (
     OPERATORS,
@@ -24,7 +24,6 @@ from lowbit.formats.circle.schema import (
 from lowbit.formats.packed import packed
 from lowbit.ir import DTYPES, Graph, Node, Value
 from lowbit.ir.layers import is_low_bit
-from lowbit.schemes import Affine
 
 _TWO = ("ADD", "DEQUANTIZE", "LOGISTIC", "MAX_POOL_2D", "PAD", "PADV2", "RELU", "SOFTMAX", "TANH")
 _VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 5, **dict.fromkeys(_TWO, 2)}
@@ -172,7 +171,7 @@ class Exporter:
     def affine_bias(self, node: Node) -> int:
         """Return the tensor of an 8-bit layer's bias, whose scale is that of its products."""
         source, weights = (self.graph.value(name).encoding for name in node.inputs[:2])
-        assert isinstance(source, Affine) and isinstance(weights, Affine)
+        assert source is not None and weights is not None
         scale = (source.integer_scale()[0] * weights.integer_scale()).astype(np.float32)
         parameters = QuantizationParameters(scale=scale, zero_point=np.zeros(len(scale), np.int64))
         return self.constant(node.inputs[2], self.graph.constant(node.inputs[2]), parameters)
@@ -180,10 +179,10 @@ class Exporter:
     def depthwise_weights(self, name: str) -> int:
         """Return the tensor [1, h, w, o] of codes [o, h, w, 1], whose scales lie along its last axis."""
         value = self.graph.value(name)
-        assert isinstance(value.encoding, Affine) and value.data is not None
+        assert value.data is not None
         moved = np.ascontiguousarray(np.asarray(value.data, np.uint8).transpose(3, 1, 2, 0))
         data = np.bitwise_xor(moved, np.uint8(128)).view(np.int8)
-        parameters = replace(_quantization(value.encoding, name), quantized_dimension=3)
+        parameters = replace(_quantization(value), quantized_dimension=3)
         return self.constant(name, data, parameters)
 
     def is_free(self, name: str, data: npt.NDArray[Any]) -> bool:
@@ -267,17 +266,17 @@ class Exporter:
 
     def _added_constant(self, value: Value) -> int:
         assert value.data is not None
-        if isinstance(value.encoding, Affine):
+        if as_int8(value.encoding) is not None:
             data = np.bitwise_xor(np.asarray(value.data, np.uint8), np.uint8(128)).view(np.int8)
-            return self._add_constant(value.name, data, _quantization(value.encoding, value.name))
+            return self._add_constant(value.name, data, _quantization(value))
         if value.encoding is not None:
             raise _no_codes(value)
         return self._add_constant(value.name, value.data, None)
 
     def _stored_type(self, value: Value) -> tuple[int, QuantizationParameters | None]:
         """Return type and quantization of a computed value; see `lowbit.formats.circle.coded_values`."""
-        if isinstance(value.encoding, Affine) and value.name not in self.standing.explicit:
-            return TENSOR_TYPES["int8"], _quantization(value.encoding, value.name)
+        if as_int8(value.encoding) is not None:
+            return TENSOR_TYPES["int8"], _quantization(value)
         if value.name in self.standing.explicit:
             return TENSOR_TYPES[DTYPES[value.dtype].name], None
         if value.encoding is not None:
@@ -300,16 +299,10 @@ class Exporter:
             )
 
 
-def _quantization(encoding: Affine, name: str) -> QuantizationParameters:
+def _quantization(value: Value) -> QuantizationParameters:
     """Return the parameters of int8: the zero point is moved by 128 as the codes are."""
-    if encoding.bits != 8:
-        raise UnsupportedError(
-            "affine tensors of fewer than 8 bits have no operator",
-            where=name,
-            expected="8 bits",
-            found=f"{encoding.bits} bits",
-            remedy="Convert the encoding with Affine.to_learned_basis.",
-        )
+    encoding = as_int8(value.encoding)
+    assert encoding is not None
     return QuantizationParameters(scale=encoding.scale, zero_point=encoding.zero_point.astype(np.int64) - 128)
 
 

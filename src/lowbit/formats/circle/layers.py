@@ -37,6 +37,7 @@ from lowbit.formats.packed import unpack_halves
 from lowbit.ir import Value
 from lowbit.ir.activations import preimage_thresholds
 from lowbit.ir.operators.layer_names import from_file
+from lowbit.ir.operators.registry import storage_dtype
 from lowbit.planes import word_count
 from lowbit.schemes import LearnedBasis, PowerOfTwo
 
@@ -126,7 +127,7 @@ class LayerImporter:
             require(value.encoding is None, "the input is codes", layer.place, "float32", value.dtype)
             return name
         if value.encoding is not None:
-            fits = isinstance(value.encoding, LearnedBasis)
+            fits = value.encoding.storage == "planes"
             require(
                 fits,
                 "the input has another encoding",
@@ -164,9 +165,9 @@ class LayerImporter:
         if key not in self._weights:
             name = self.importer.name(layer.operator.inputs[3])
             stem = name.removesuffix(BINARY) or name
-            shape, data, dtype = (len(layer.data), *layer.options.row_shape), layer.data, "planes"
-            if isinstance(layer.weights_encoding, PowerOfTwo):
-                data, dtype = data.reshape(shape), "code"
+            shape, data = (len(layer.data), *layer.options.row_shape), layer.data
+            dtype = storage_dtype(layer.weights_encoding)
+            data = data if dtype == "planes" else data.reshape(shape)
             value = Value(self.importer.fresh(stem), dtype, shape, data, layer.weights_encoding)
             self._weights[key] = self.importer.graph.add(value)
         return self._weights[key]

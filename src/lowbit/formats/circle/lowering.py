@@ -6,7 +6,7 @@ import numpy.typing as npt
 from lowbit.errors import GraphError, UnsupportedError
 from lowbit.formats.circle import any_codes
 from lowbit.formats.circle.average_pools import counts_all
-from lowbit.formats.circle.coded_values import makers
+from lowbit.formats.circle.coded_values import as_int8, makers
 from lowbit.formats.circle.exporter import Exporter
 from lowbit.formats.circle.layers import BINARY, OFFSET, OFFSET_ZERO, SCALES, units_of_offsets
 from lowbit.formats.circle.layout import TO_NHWC
@@ -38,14 +38,14 @@ from lowbit.formats.circle.schema import (
     SoftmaxOptions,
     SubOptions,
 )
-from lowbit.formats.packed import pack_halves
+from lowbit.formats.packed import packed
 from lowbit.ir import Graph, Node, Trait, Value, has, operators_with
 from lowbit.ir.deployed import row_length
 from lowbit.ir.infer import call_of
 from lowbit.ir.layers import is_low_bit
 from lowbit.ir.operators.layer_names import in_file
 from lowbit.ir.passes import has_lines
-from lowbit.schemes import Affine, Encoding, LearnedBasis, PowerOfTwo
+from lowbit.schemes import Encoding, LearnedBasis
 
 Floats32 = npt.NDArray[np.float32]
 
@@ -210,7 +210,7 @@ def _reshape(exporter: Exporter, node: Node) -> None:
 def _encode(exporter: Exporter, node: Node) -> None:
     """Affine codes are made by QUANTIZE; others exist only in memory, on the layers that read them."""
     encoding = exporter.graph.value(node.outputs[0]).encoding
-    if isinstance(encoding, Affine):
+    if as_int8(encoding) is not None and encoding is not None:
         if not np.array_equal(_thresholds(exporter, node), encoding.thresholds()[0]):
             raise UnsupportedError(
                 "QUANTIZE has no thresholds of its own",
@@ -232,6 +232,8 @@ def _layer(exporter: Exporter, node: Node) -> None:
     """A low-bit layer: the input's float tensor, its encoding if it has one, and the packed weights."""
     codes, weights = exporter.graph.value(node.inputs[0]), exporter.graph.value(node.inputs[1])
     convolution, rows = has(node, Trait.WINDOW), weights.encoding
+    assert rows is not None
+    halves = rows.storage == "halves"
     basis = None if codes.encoding is None else _learned_basis(codes.encoding, codes.name)
     source, thresholds = (codes.name, None) if basis is None else _source(exporter, node)
     inputs = (
@@ -244,10 +246,10 @@ def _layer(exporter: Exporter, node: Node) -> None:
         activation=str(node.attributes.get("activation", "none")),
         input_offset=0.0 if basis is None else float(basis.offset[0]),
         input_top=0 if basis is None else int(basis.top[0]),
-        weights_top=rows.top if isinstance(rows, LearnedBasis) else np.zeros(1, np.int32),
+        weights_top=np.zeros(1, np.int32) if halves else _learned_basis(rows, weights.name).top,
         input_thresholds=thresholds,
         geometry=geometry(exporter, node) if convolution else None,
-        weights_bits=rows.bits if isinstance(rows, PowerOfTwo) else 0,
+        weights_bits=rows.bits if halves else 0,
     )
     output = exporter.map_output(node.outputs[0]) if convolution else exporter.tensor(node.outputs[0])
     name = in_file(exporter.graph, node).op
@@ -256,17 +258,16 @@ def _layer(exporter: Exporter, node: Node) -> None:
 
 def _weights(exporter: Exporter, weights: Value, bias: str) -> tuple[int, ...]:
     """Return the tensors of scales, packed weights, bias and, where there are some, offsets."""
-    data = np.asarray(exporter.graph.constant(weights.name))
-    if isinstance(weights.encoding, PowerOfTwo):
-        scales, packed = weights.encoding.scale, pack_halves(data.astype(np.uint8).reshape(len(data), -1))
-        offsets: tuple[LearnedBasis, ...] = ()
+    assert weights.encoding is not None
+    offsets: tuple[LearnedBasis, ...] = ()
+    if weights.encoding.storage == "halves":
+        scales = np.asarray(weights.encoding.fields()["scale"])
     else:
         rows = _learned_basis(weights.encoding, weights.name)
-        scales, packed = rows.basis, data.view(np.int32)
-        offsets = (rows,) if rows.offset.view(np.uint32).any() else ()
+        scales, offsets = rows.basis, (rows,) if rows.offset.view(np.uint32).any() else ()
     tensors = (
         exporter.constant(weights.name + SCALES, scales),
-        exporter.constant(weights.name + BINARY, packed),
+        exporter.constant(weights.name + BINARY, packed(weights)),
         exporter.tensor(bias),
     )
     return (*tensors, *(_offset(exporter, weights.name + OFFSET, rows) for rows in offsets))
@@ -310,7 +311,8 @@ def _thresholds(exporter: Exporter, encode: Node) -> Floats32:
 
 
 def _learned_basis(encoding: Encoding | None, name: str) -> LearnedBasis:
-    if not isinstance(encoding, LearnedBasis):
+    basis = encoding.as_basis() if encoding is not None and encoding.storage == "planes" else None
+    if basis is None:
         raise UnsupportedError(
             "low-bit layers are written with learned bases",
             where=name,
@@ -318,7 +320,7 @@ def _learned_basis(encoding: Encoding | None, name: str) -> LearnedBasis:
             found="none" if encoding is None else encoding.scheme,
             remedy="Convert it with Affine.to_learned_basis.",
         )
-    return encoding
+    return basis
 
 
 _CLIPS: dict[tuple[float | None, float | None], str] = {

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lowbit.errors import UnsupportedError
+from lowbit.formats.circle.coded_values import as_int8
 from lowbit.formats.circle.exporter import Exporter
 from lowbit.formats.circle.file_tensors import LOWEST
 from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC, padding_of
@@ -24,7 +25,6 @@ from lowbit.ir import Node, Trait, has
 from lowbit.ir.infer import call_of
 from lowbit.ir.operators.windows import windows_of
 from lowbit.ir.window import Axis
-from lowbit.schemes import Affine
 
 Lower = Callable[[Exporter, Node], None]
 
@@ -170,7 +170,7 @@ def _only_layers_read(exporter: Exporter, name: str) -> bool:
     """Return whether all that read a value are on maps in the file: the reader makes it for them."""
     readers = exporter.graph.consumers(name)
     coded = [reader.outputs[0] for reader in readers if reader.op == "Encode"]
-    learned = all(not isinstance(exporter.graph.value(codes).encoding, Affine) for codes in coded)
+    learned = all(as_int8(exporter.graph.value(codes).encoding) is None for codes in coded)
     return learned and all(
         has(reader, Trait.WINDOW) or has(reader, Trait.POOL) or reader.op == "Encode" for reader in readers
     )

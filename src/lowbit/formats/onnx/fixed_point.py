@@ -7,7 +7,7 @@ behind the point, and 1 for rounding half up or 0 for truncation.
 
 from lowbit.errors import UnsupportedError
 from lowbit.ir.graph import Value
-from lowbit.schemes import FixedPoint
+from lowbit.schemes import Encoding
 
 EXACT_BITS = 53
 """Of an integer in float64."""
@@ -101,12 +101,7 @@ LOOKUP = "  index = Cast<to = 6>(input)\n  output = Gather(table, index)\n"
 PARTS = {"FixedFormat": FORMAT, "FixedRound": ROUND}
 
 
-def format_field(encoding: FixedPoint) -> tuple[int, int, int]:
-    """Return what the attribute ``x_format`` says."""
-    return encoding.integer_bits, encoding.fraction_bits, int(encoding.rounds_to_nearest)
-
-
-def code_type(encoding: FixedPoint) -> int:
+def code_type(encoding: Encoding) -> int:
     """Return the type of codes in a file."""
     return UINT8 if encoding.bits <= 8 else UINT16
 

@@ -23,11 +23,10 @@ from lowbit.formats.onnx.functions import (
 )
 from lowbit.formats.onnx.tensors import plain
 from lowbit.formats.onnx.writer import ENCODING_KEY
-from lowbit.formats.packed import unpack_halves, unpacked
+from lowbit.formats.packed import unpacked
 from lowbit.ir import Graph, Node, Value
 from lowbit.ir.activations import apply_activation
 from lowbit.ir.graph import DTYPES, Array, Attribute
-from lowbit.planes import padding_is_zero, word_count
 from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis, PowerOfTwo, encoding_from_dict
 
 if TYPE_CHECKING:
@@ -255,24 +254,8 @@ def _weights(kind: Function, node: _Stated, encoding: Encoding) -> Value:
         shape = node.integers("weights_shape")[1:]
         fits = len(shape) == 3 and min(shape) > 0 and prod(shape) == length
         _require(fits, "attribute weights_shape", f"-1 and 3 lengths, {length} in all", shape)
-    if isinstance(encoding, PowerOfTwo):
-        return _powers(node, encoding, length, shape)
-    words = node.constant("weights_binary", "int32")
-    expected = (encoding.channels, encoding.bits, word_count(length))
-    _require(length > 0 and words.shape == expected, "packed weights", str(expected), words.shape)
-    planes = words.view(np.uint32)
-    _require(padding_is_zero(planes, length), "packed weights", "padding bits that are zero", "others")
-    return Value(node.names["weights_binary"], "planes", (encoding.channels, *shape), planes, encoding)
-
-
-def _powers(node: _Stated, encoding: PowerOfTwo, length: int, shape: tuple[int, ...]) -> Value:
-    packed, expected = node.constant("weights_packed", "uint8"), (encoding.channels, -(-length // 2))
-    _require(length > 0 and packed.shape == expected, "packed weights", str(expected), packed.shape)
-    halves = unpack_halves(packed.astype(np.uint8), 2 * expected[1])
-    fits = int(halves.max()) < 1 << encoding.bits and not halves[:, length:].any()
-    _require(fits, "packed weights", f"codes of {encoding.bits} bits, zeros behind them", "others")
-    codes = np.ascontiguousarray(halves[:, :length]).reshape(encoding.channels, *shape)
-    return Value(node.names["weights_packed"], "code", codes.shape, codes, encoding)
+    tensor = "weights_packed" if encoding.storage == "halves" else "weights_binary"
+    return unpacked(encoding, node.constant(tensor), (encoding.channels, *shape), node.names[tensor])
 
 
 def _output_shape(source: Value, weights: list[Value]) -> tuple[int | str, ...]:

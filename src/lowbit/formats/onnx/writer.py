@@ -19,9 +19,10 @@ from lowbit.errors import GraphError, LowbitError, TooLargeError, UnsupportedErr
 from lowbit.formats.onnx.any_codes import AnyLayer, attributes_of, layer_of, tables_of
 from lowbit.formats.onnx.bodies import FUSED, PARTS
 from lowbit.formats.onnx.composites import all_needed, function_of, needs_function
-from lowbit.formats.onnx.fixed_point import code_type, format_field, require_exact
+from lowbit.formats.onnx.fixed_point import code_type, require_exact
 from lowbit.formats.onnx.functions import (
     AFFINE_LAYERS,
+    ATTRIBUTE_FIELD,
     CODED_ACTIVATIONS,
     DOMAIN,
     DOMAIN_VERSION,
@@ -45,7 +46,8 @@ from lowbit.ir.layers import is_low_bit
 from lowbit.ir.operators.layer_names import from_file, in_file
 from lowbit.ir.operators.windows import windows_of
 from lowbit.ir.passes import expand
-from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis, PowerOfTwo
+from lowbit.schemes import Encoding
+from lowbit.schemes.fields import Fields
 from lowbit.untrusted import write_atomic
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ ENCODING_KEY = "lowbit.encoding:"  # metadata that keeps the encoding of a graph
 _LARGEST_PROTO = 2**31 - 1
 _EXACT_IN_FLOAT32 = 2**24
 _EXACT_IN_INT32 = 2**31
+_TENSOR_NAMES = {"basis": "scales"}  # of fields, where the file calls them otherwise
 
 
 def _most_in_window(node: Node) -> int:
@@ -353,7 +356,7 @@ class _Writer:
             require_exact(source, weights, node.name)
         if "code_type" in kind.settings:
             encoding = self.graph.value(node.outputs[0]).encoding
-            assert isinstance(encoding, FixedPoint)
+            assert encoding is not None
             settings["code_type"] = code_type(encoding)
         if "accumulator_type" in kind.settings:
             settings["accumulator_type"] = FLOAT if self._product_bound(node) < _EXACT_IN_FLOAT32 else DOUBLE
@@ -381,7 +384,7 @@ class _Writer:
     def _differs_by_output(self, node: Node) -> bool:
         """Return whether an 8-bit convolution has different zero points of weights."""
         encoding = self.graph.value(node.inputs[1]).encoding if node.op == "AffineConv" else None
-        return isinstance(encoding, Affine) and len(set(encoding.zero_point.tolist())) > 1
+        return encoding is not None and len(set(encoding.whole_levels()[:, 0].tolist())) > 1
 
     def _product_bound(self, node: Node) -> int:
         """Return the largest magnitude that a sum of products can reach."""
@@ -436,20 +439,26 @@ def encoding_fields(
         per_channel: whether it may have several channels, as weights do. What is equal in all of
             them, offsets of zero and the top, is stored once.
     """
-    if isinstance(encoding, Affine):
-        return {"scale": encoding.scale, "zero_point": encoding.zero_point.astype(np.uint8)}, (
-            "bits",
-            encoding.bits,
-        )
-    if isinstance(encoding, PowerOfTwo):
-        return {"scale": encoding.scale}, ("bits", encoding.bits)
-    if isinstance(encoding, FixedPoint):
-        return {}, ("format", format_field(encoding))
-    assert isinstance(encoding, LearnedBasis)
-    if not per_channel:
-        return {"scales": encoding.basis[0], "offset": encoding.offset}, ("top", int(encoding.top[0]))
-    top = tuple(int(integer) for integer in _once(encoding.top))
-    return {"scales": encoding.basis, "offset": _once(encoding.offset)}, ("top", top)
+    fields, attribute = encoding.fields(), ATTRIBUTE_FIELD[encoding.scheme]
+    tensors: dict[str, Array] = {}
+    for name, array in fields.items():
+        if isinstance(array, np.ndarray) and name != attribute:
+            own = array.astype(np.uint8) if array.dtype.kind == "i" else array
+            own = _once(own) if per_channel and name == "offset" else own
+            tensors[_TENSOR_NAMES.get(name, name)] = own if per_channel or own.ndim == 1 else own[0]
+    return tensors, (attribute, _setting(fields, attribute, per_channel))
+
+
+def _setting(fields: Fields, attribute: str, per_channel: bool) -> Attribute:
+    """Return what an attribute says: a field, or all of them as numbers where none is called like it."""
+    found = fields.get(attribute)
+    if isinstance(found, np.ndarray):
+        numbers = tuple(int(integer) for integer in _once(found))
+        return numbers if per_channel else numbers[0]
+    if found is not None:
+        return found
+    parts = fields.values()
+    return tuple(part if isinstance(part, int) else int(part == "nearest") for part in parts)
 
 
 def _stored(value: Value) -> Array:

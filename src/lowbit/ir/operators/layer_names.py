@@ -22,6 +22,8 @@ FILE_NAMES: Mapping[tuple[str, str], str] = {
 }
 """Name in files, by `Encoding.file_stem` of the weights and the operator."""
 
+_BIASES = {"Affine": "int32"}  # of layers that round, else codes as the weights are
+
 _OPERATORS = {name: operator for (_, operator), name in FILE_NAMES.items()}
 
 
@@ -64,11 +66,12 @@ def _rounds_throughout(graph: Graph, node: Node, weights: Value, bias: Value) ->
     alike = all(e is not None and e.file_stem == weights.encoding.file_stem for e in encodings)
     if not alike or len(node.inputs) == 4 or node.attributes.get("activation", "none") != "none":
         return False
-    if weights.encoding.file_stem == "Fixed":
+    if bias.dtype != _BIASES.get(weights.encoding.file_stem, weights.dtype):
+        return False
+    if bias.encoding is not None:
         return bias.encoding == weights.encoding
     bytes_alone = all(e is not None and e.bits == 8 for e in encodings)
-    flat = node.op != "Linear" or len(graph.value(node.inputs[0]).shape) == 2
-    return bias.dtype == "int32" and bytes_alone and flat
+    return bytes_alone and (node.op != "Linear" or len(graph.value(node.inputs[0]).shape) == 2)
 
 
 def _without_activation(node: Node) -> Mapping[str, Attribute]:
