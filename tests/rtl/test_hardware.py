@@ -12,7 +12,7 @@ import pytest
 
 import lowbit
 from lowbit.backends import BACKENDS
-from lowbit.errors import MismatchError, UnsupportedError, UsageError
+from lowbit.errors import DataError, MismatchError, UnsupportedError, UsageError
 from lowbit.formats import write_model
 from lowbit.ir import Graph, evaluate
 from lowbit.rtl.array.operands import Kind
@@ -85,30 +85,44 @@ def same_as_command(made: Hardware, answer: dict[str, object], folder: Path) -> 
     assert one == other and {"report.json", "scores.json"} < one.keys()
 
 
-@needs_tools
-def test_hardware_that_differs_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.rtl.lst_stream import swapped
+@pytest.fixture(scope="module")
+def lst() -> Hardware:
+    """Return hardware that is compiled for simulation once."""
+    return lowbit.hardware(random_graph(), normalize=(0.0, 1.0))
 
-    graph = random_graph(8, 8, 4, 20, 3, 3, 5)
-    monkeypatch.setattr("lowbit.rtl.lst.engine.join", swapped)
-    made = lowbit.hardware(graph)
-    with pytest.raises(MismatchError, match="something else"):
-        made.simulate(pictures(graph, 5))
-    assert made.report.mismatches == 5
+
+@needs_tools
+def test_hardware_that_differs_is_an_error(
+    lst: Hardware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = pictures(lst.graph, 5)
+    assert lst.simulate(x).mismatches == 0
+    right = lowbit.rtl.pictures.reference_scores
+
+    def wrong(*arguments: object) -> np.ndarray:
+        scores = right(*arguments)
+        scores[3] += 1
+        return scores
+
+    monkeypatch.setattr("lowbit.rtl.hardware.reference_scores", wrong)
+    with pytest.raises(MismatchError, match="something else") as refused:
+        lst.simulate(x)
+    assert "1 that differ, the first of them picture 3" in refused.value.found
+    assert (lst.report.images, lst.report.mismatches, lst.report.first_mismatch) == (5, 1, 3)
     with pytest.raises(MismatchError):
-        made.write(tmp_path / "net")
-    assert json.loads((tmp_path / "net" / "report.json").read_text())["mismatches"] == 5
+        lst.write(tmp_path / "net")
+    assert json.loads((tmp_path / "net" / "report.json").read_text())["mismatches"] == 1
 
 
 @needs_tools
-def test_the_back_end_gives_the_reference_s_scores() -> None:
-    graph = random_graph()
-    x = pixel_values(None)[pictures(graph)]
-    runner = BACKENDS["hardware"].load(graph)
-    wanted = evaluate(graph, {graph.inputs[0]: x})[graph.outputs[0]]
+def test_the_back_end_gives_the_reference_s_scores(lst: Hardware, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = pixel_values(None)[pictures(lst.graph)]
+    monkeypatch.setattr("lowbit.rtl.hardware.hardware", lambda *_, **__: lst)  # it is compiled already
+    runner = BACKENDS["hardware"].load(lst.graph)
+    wanted = evaluate(lst.graph, {lst.graph.inputs[0]: x})[lst.graph.outputs[0]]
     np.testing.assert_array_equal(runner.run(x)[0], wanted)
-    np.testing.assert_array_equal(runner.trace(x)[graph.outputs[0]], wanted)
-    with pytest.raises(lowbit.errors.DataError, match="no bytes"):
+    np.testing.assert_array_equal(runner.trace(x)[lst.graph.outputs[0]], wanted)
+    with pytest.raises(DataError, match="no bytes"):
         runner.run(x + np.float32(0.3 / 255))
 
 

@@ -28,7 +28,14 @@ def operators(graph: Graph, stages: Collection[str], remedy: str) -> Iterator[Bl
     for node in [node for node in found if not _is_consequence(node)] or found:
         name, cure = node.name or node.op, _cure(graph, node, remedy)
         expected = f"an encoder of pixels, then {', '.join(stages)}"
-        yield Blocker("the array engine has no such stage", (name,), node.op, expected, node.op, cure)
+        yield Blocker(_what(graph, node), (name,), node.op, expected, node.op, cure)
+
+
+def _what(graph: Graph, node: Node) -> str:
+    if not is_low_bit(node):
+        return "the array engine has no such operator"
+    reads = "that round their sums" if rounds(graph, node) else "that read floats"
+    return f"the array engine has no layers {reads}"
 
 
 def refuse(graph: Graph, blockers: Sequence[Blocker]) -> None:
