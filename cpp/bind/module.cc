@@ -66,26 +66,9 @@ nb::dict measure_peak(const std::string& level) {
   return rates;
 }
 
-nb::dict kernels(const std::string& level) {
-  const KernelSet set = select_kernels(level);
-  nb::dict names;
-  names["encode"] = set.encode.level;
-  names["encode_affine"] = set.encode_affine.level;
-  names["plane_fully_connected"] = set.plane_fully_connected.level;
-  names["byte_fully_connected"] = set.byte_fully_connected.level;
-  names["float_fully_connected"] = set.float_fully_connected.level;
-  names["weight_only_fully_connected"] = set.weight_only_fully_connected.level;
-  names["plane_convolution"] = set.plane_convolution.level;
-  names["byte_convolution"] = set.byte_convolution.level;
-  names["float_convolution"] = set.float_convolution.level;
-  return names;
-}
-
 nb::dict features() {
-  const CpuFeatures cpu = cpu_features();
   nb::dict out;
-  out["avx2"] = cpu.avx2, out["avx512"] = cpu.avx512;
-  out["avx512_vpopcntdq"] = cpu.vpopcntdq, out["avx512_vnni"] = cpu.vnni;
+  for (const CpuFeature& feature : cpu_features()) out[feature.name.c_str()] = feature.available;
   return out;
 }
 
@@ -162,9 +145,8 @@ NB_MODULE(_core, module) {
              "scale"_a.noconvert(), "threads"_a = 1, nb::rv_policy::take_ownership,
              "A binary layer from [n, h, w, c] to [n, h, w, o], for training.");
   module.def("levels", &available_levels, "Kernel levels of this machine, plainest first.");
-  module.def("kernels", &kernels, "level"_a = "", "The level that runs each operation.");
   module.def("step_fields", &step_fields, "The fields of every step, to compare with lowbit.program.steps.");
-  module.def("cpu_features", &features);
+  module.def("cpu_features", &features, "The features that kernel levels need, and whether this machine has them.");
   module.def("measure_peak", &measure_peak, "level"_a = "",
              "Multiply-adds per second of one core: {'popcount': binary, 'dot': bytes, where there is an instruction}.");
 }

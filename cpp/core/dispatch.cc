@@ -9,14 +9,18 @@ namespace lowbit {
 namespace {
 
 struct LevelEntry {
-  const char* name;
-  bool available;
+  std::string name;
+  std::vector<CpuFeature> needs;
+
+  bool available() const {
+    return std::all_of(needs.begin(), needs.end(), [](const CpuFeature& feature) { return feature.available; });
+  }
 };
 
 std::vector<LevelEntry> all_levels() {
-  [[maybe_unused]] const CpuFeatures cpu = cpu_features();
   return {
-#define LOWBIT_LEVEL(level, available) LevelEntry{#level, available},
+#define LOWBIT_HAS(feature) CpuFeature{#feature, __builtin_cpu_supports(#feature) != 0},
+#define LOWBIT_LEVEL(level, needs) LevelEntry{#level, {needs}},
 #include "../kernels/kernels.inc"
   };
 }
@@ -40,24 +44,21 @@ void check_level(const std::string& level, const std::vector<std::string>& avail
 
 }  // namespace
 
-CpuFeatures cpu_features() {
-#if defined(__x86_64__)
-  return {
-      .avx2 = __builtin_cpu_supports("avx2") != 0,
-      .avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"),
-      .vpopcntdq = __builtin_cpu_supports("avx512vpopcntdq") != 0,
-      .vnni = __builtin_cpu_supports("avx512vnni") != 0,
-  };
-#else
-  return {};
-#endif
+std::vector<CpuFeature> cpu_features() {
+  std::vector<CpuFeature> all;
+  for (const LevelEntry& level : all_levels()) {
+    for (const CpuFeature& feature : level.needs) {
+      const bool known = std::any_of(all.begin(), all.end(), [&](const CpuFeature& one) { return one.name == feature.name; });
+      if (!known) all.push_back(feature);
+    }
+  }
+  return all;
 }
 
 std::vector<std::string> available_levels() {
   std::vector<std::string> names;
   for (const LevelEntry& level : all_levels()) {
-    if (level.available) names.emplace_back(level.name);
+    if (level.available()) names.push_back(level.name);
   }
   return names;
 }

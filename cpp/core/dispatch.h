@@ -8,11 +8,13 @@
 
 namespace lowbit {
 
-struct CpuFeatures {
-  bool avx2, avx512, vpopcntdq, vnni;
+struct CpuFeature {
+  std::string name;  // as the compiler has it
+  bool available;
 };
 
-CpuFeatures cpu_features();
+// Every feature that some level needs.
+std::vector<CpuFeature> cpu_features();
 
 template <class Function>
 struct Kernel {

@@ -48,7 +48,7 @@ class Layout:
 def layout_of(graph: Graph) -> Layout:
     """Return the form of every value of codes of a verified graph."""
     planes = plane_values(graph)
-    return Layout(planes, _word_values(graph) - planes)
+    return Layout(planes, _word_values(graph, planes))
 
 
 def entries_of_code(encoding: Encoding, form: Form, where: str) -> npt.NDArray[np.int64]:
@@ -83,8 +83,9 @@ def require_words(integers: npt.NDArray[np.int64], what: str, where: str) -> Non
         )
 
 
-def _word_values(graph: Graph) -> frozenset[str]:
+def _word_values(graph: Graph, planes: frozenset[str]) -> frozenset[str]:
     first = alike(graph)
+    first = {name: one for name, one in first.items() if name not in planes}
     found = {first[name] for name in first if not fits_byte(_encoding(graph, name))}
     for node in graph.nodes:
         read = [name for name in node.inputs[:1] if name in first]

@@ -7,7 +7,7 @@ differs between borders is ``[regions * o, ...]``, by the numbers of `lowbit.pro
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -32,17 +32,14 @@ class Constants:
     """What has arrays: the engine takes them dense."""
 
     def __post_init__(self) -> None:
-        for name, value in self._fields():
-            if isinstance(value, np.ndarray):
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray) and not value.flags.c_contiguous:
                 object.__setattr__(self, name, np.ascontiguousarray(value))
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays, those of parts included."""
-        return sum(value.nbytes for _, value in self._fields() if isinstance(value, np.ndarray | Constants))
-
-    def _fields(self) -> list[tuple[str, Any]]:
-        return [(each.name, getattr(self, each.name)) for each in fields(self)]
+        return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray | Constants))
 
 
 @dataclass(frozen=True, eq=False)

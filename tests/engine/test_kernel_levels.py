@@ -1,0 +1,104 @@
+"""A level of kernels is one file and its rows in the list: the build, dispatch and features follow."""
+
+import json
+import platform
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOLS = {name: shutil.which(name) for name in ("cmake", "ninja", "c++")}
+
+TOY = """
+#include "../core/kernel.h"
+
+#ifndef __SSE3__
+#error "compiled without what the level needs"
+#endif
+
+namespace lowbit::toy {
+
+void look_up(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, std::size_t count) {
+  for (std::size_t n = 0; n < count; ++n) y[n] = static_cast<std::uint8_t>(table[x[n]] + 1);
+}
+
+}  // namespace lowbit::toy
+"""
+
+ROWS = """
+LOWBIT_LEVEL(toy, LOWBIT_HAS(sse3) {more})
+LOWBIT_KERNEL(look_up, toy)
+"""
+
+MAIN = """
+#include <cstdio>
+
+#include "core/dispatch.h"
+
+int main() {
+  using namespace lowbit;
+  for (const std::string& level : available_levels()) std::printf("%s ", level.c_str());
+  for (const CpuFeature& one : cpu_features()) std::printf("%s=%d ", one.name.c_str(), one.available);
+  const KernelSet set = select_kernels(available_levels().back());
+  const std::uint8_t table[256] = {5}, x = 0;
+  std::uint8_t y = 0;
+  set.look_up.run(table, &x, &y, 1);
+  std::printf("%s %d %s", set.look_up.level, y, set.encode.level);
+}
+"""
+
+
+@pytest.fixture(params=[("", True), ("LOWBIT_HAS(tbm)", False)], ids=["here", "elsewhere"])
+def toy(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, bool]:
+    """Return the sources with a toy level, and whether this machine has what it needs."""
+    missing = [name for name, path in TOOLS.items() if path is None]
+    if missing or platform.machine() != "x86_64":
+        pytest.skip(f"needs {', '.join(missing) or 'x86-64'}")
+    more, here = request.param
+    shutil.copytree(ROOT / "cpp", tmp_path / "cpp")
+    shutil.copy(ROOT / "CMakeLists.txt", tmp_path)
+    (tmp_path / "cpp/kernels/toy.cc").write_text(TOY)
+    rows = tmp_path / "cpp/kernels/kernels.inc"
+    before, _, rest = rows.read_text().partition("#if defined(__x86_64__)")  # others take long to compile
+    rows.write_text(before + ROWS.format(more=more) + rest.partition("#endif")[2])
+    return tmp_path, here
+
+
+def test_a_toy_level_costs_a_file_and_its_rows(toy: tuple[Path, bool]) -> None:
+    folder, here = toy
+    flags = compiled_with(folder)
+    if here:
+        assert "-msse3" in flags
+    objects = [
+        compiled(folder, name, flags if name == "kernels/toy.cc" else [])
+        for name in ("core/dispatch.cc", "kernels/portable.cc", "kernels/toy.cc")
+    ]
+    (folder / "cpp/main.cc").write_text(MAIN)
+    program = folder / "program"
+    subprocess.run(
+        ["c++", "-std=c++20", "-Icpp", "cpp/main.cc", *objects, "-o", str(program)], cwd=folder, check=True
+    )
+    said = subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout
+    if here:
+        assert said == "portable toy sse3=1 toy 6 portable"
+    else:
+        assert said == "portable sse3=1 tbm=0 portable 5 portable"
+
+
+def compiled_with(folder: Path) -> list[str]:
+    """Return the flags by which the build compiles the level."""
+    options = ["-DLOWBIT_PYTHON=OFF", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-G", "Ninja"]
+    subprocess.run(["cmake", "-S", ".", "-B", "build", *options], cwd=folder, check=True, capture_output=True)
+    commands = json.loads((folder / "build/compile_commands.json").read_text())
+    (command,) = [each["command"] for each in commands if each["file"].endswith("kernels/toy.cc")]
+    return [flag for flag in shlex.split(command) if flag.startswith("-m")]
+
+
+def compiled(folder: Path, name: str, flags: list[str]) -> str:
+    made = f"{Path(name).stem}.o"
+    command = ["c++", "-std=c++20", *flags, "-c", f"cpp/{name}", "-o", made]
+    subprocess.run(command, cwd=folder, check=True)
+    return made
