@@ -3,7 +3,7 @@
     python benchmarks/kernels.py [--json] [--level avx2] [--rows 256] [--features 1024] [--channels 1024]
 
 The peak is measured in the same run, in registers alone: xor, popcount and add for planes, multiply and
-add for bytes. The product is timed inside the program: the step alone, the best of many.
+add for bytes; words have none. The product is timed inside the program: the step alone, the best of many.
 """
 
 import argparse
@@ -42,6 +42,7 @@ def measure(level: str, options: argparse.Namespace) -> list[dict[str, Any]]:
         f"planes {x}x{w}": ("popcount", x * w, _planes(level, shape, x, w)) for x, w in PLANES
     }
     programs["bytes"] = ("dot", 1, _bytes(level, shape))
+    programs["words"] = ("", 1, _words(level, shape))
     x = np.random.default_rng(0).normal(size=shape[:2]).astype(np.float32)
     seconds, peaks = dict.fromkeys(programs, np.inf), dict[str, float]()
     for _ in range(ROUNDS):
@@ -98,6 +99,22 @@ def _bytes(level: str, shape: tuple[int, int, int]) -> Any:
         steps.EncodeAffine(0.02, 128.0, 255.0, sources=(0,)),
         steps.ByteFullyConnected(product, end, sources=(1,)),
         steps.Decode(np.arange(256, dtype=np.float32), sources=(2,)),
+    )
+
+
+def _words(level: str, shape: tuple[int, int, int]) -> Any:
+    _, features, channels = shape
+    weights = np.random.default_rng(3).integers(-4096, 4096, (channels, features)).astype(np.int16)
+    product = steps.WordWeights(weights // 64, np.zeros(channels, np.int64))  # their sums fit 32 bits
+    least, most = -(1 << 12), (1 << 12) - 1
+    return _program(
+        level,
+        shape,
+        steps.Round("words", "round_up", 2.0**-7, least, most, 0, sources=(0,)),
+        steps.WordFullyConnected(
+            1, product, steps.ShiftedEnding("words", "shift_up", 7, least, most, 0), sources=(1,)
+        ),
+        steps.DecodeWords(least, np.arange(2 * -least, dtype=np.float32), sources=(2,)),
     )
 
 

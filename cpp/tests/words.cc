@@ -2,6 +2,7 @@
 #include <functional>
 
 #include "../core/convolution.h"
+#include "../core/elementwise.h"
 #include "../core/word_elements.h"
 #include "../core/word_layers.h"
 #include "map_case.h"
@@ -338,6 +339,29 @@ TEST(look_up_entries_and_decode) {
     compare(floats, rows, "decode_words", [&](std::size_t row, std::size_t n) {
       return Place{z.data(), &floats}.real(row)[n] == reals[levels[row * in.features + n] - static_cast<unsigned>(least)];
     });
+  }
+}
+
+// Matrices that are transposed, of every kind of value.
+TEST(gather_transposed) {
+  Random random(37);
+  for (const std::size_t rows : {1u, 2u, 7u, 16u, 28u, 67u}) {
+    for (const std::size_t columns : {1u, 3u, 8u, 28u, 65u}) {
+      const std::size_t count = rows * columns;
+      std::vector<std::uint32_t> source(count);
+      for (std::size_t n = 0; n < count; ++n) source[n] = static_cast<std::uint32_t>(n % rows * columns + n / rows);
+      for (const Value& value : {words_value(count, word_range(0, 255)), bytes_value(count, 255)}) {
+        const Guarded x(2 * value.row, Against::back), y(2 * value.row, Against::back);
+        std::vector<unsigned> codes(2 * count);
+        for (unsigned& code : codes) code = static_cast<unsigned>(draw(random, 0, 255));
+        store_codes(value, codes, x.data());
+        const auto step = gather(0, value, value, source);
+        run_step(*step, value, value, 2, x.data(), y.data());
+        compare(value, 2, "gather " + std::to_string(rows) + " x " + std::to_string(columns), [&](std::size_t row, std::size_t n) {
+          return load_code(value, y.data(), row, n) == codes[row * count + source[n]];
+        });
+      }
+    }
   }
 }
 
