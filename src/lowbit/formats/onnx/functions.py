@@ -49,7 +49,9 @@ from lowbit.formats.onnx.bodies import (
     rank_to_code,
     sorted_levels,
 )
+from lowbit.formats.onnx.stated import PLANAR, STATED
 from lowbit.ir.activations import own_operators
+from lowbit.ir.operators.layer_names import FILE_NAMES
 
 if TYPE_CHECKING:
     from onnx import FunctionProto
@@ -61,17 +63,6 @@ CODED_ACTIVATIONS = own_operators()
 """Activations that have a function on codes, by operator."""
 
 FLOAT, DOUBLE = 1, 11  # TensorProto.DataType, for the attribute accumulator_type
-INPUT_FIELDS = {
-    "lq": ("scales", "offset"),
-    "affine": ("scale", "zero_point"),
-    "pow2": ("scale",),
-    "fixed": (),
-}
-ATTRIBUTE_FIELD = {"lq": "top", "affine": "bits", "pow2": "bits", "fixed": "format"}
-PLANAR = ("lq", "affine")
-"""The schemes of codes that layers of planes read and give."""
-KNOWN = ("", *INPUT_FIELDS)
-"""The schemes that functions have names for, and floats."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +97,13 @@ class Function:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of all inputs in order: tensors, then encodings."""
-        fields = (f"{p}_{field}" for p, scheme in self.encodings.items() for field in INPUT_FIELDS[scheme])
+        fields = (f"{p}_{field}" for p, scheme in self.encodings.items() for field in STATED[scheme].tensors)
         return (*self.tensors, *fields)
 
     @property
     def attributes(self) -> tuple[str, ...]:
         """Names of all attributes."""
-        return (*self.settings, *(f"{p}_{ATTRIBUTE_FIELD[scheme]}" for p, scheme in self.encodings.items()))
+        return (*self.settings, *(f"{p}_{STATED[scheme].setting}" for p, scheme in self.encodings.items()))
 
     def to_proto(self) -> "FunctionProto":
         """Return the function as it stands in a file."""
@@ -153,10 +144,11 @@ def function_name(
     """Return the name of the function for a node; ``target`` is "" for floats."""
     if op == "MaxPool":
         return "MaxPoolOfCodes"
-    origin = _ORIGINS.get(source, "") if op in LAYERS or (op == "Decode" and source == "affine") else ""
+    origin = STATED[source].origin if source else "FromFloat"
+    origin = origin if op in LAYERS or (op == "Decode" and source == "affine") else ""
     if "fixed" in (source, target):
         return op + _OF_FIXED.get(op, "ToFloat" if not target else "")
-    result = {"lq": "", "affine": "ToAffine", "": f"To{activation.capitalize()}"}[target]
+    result = STATED[target].ending if target else f"To{activation.capitalize()}"
     if op in ("Decode", *AFFINE_LAYERS):
         result = "ToFloat" if op in AFFINE_LAYERS and not target else ""
     elif result == "ToNone":
@@ -263,7 +255,7 @@ def _layer_to_floats(op: str, source: str, activation: str) -> Function:
 
 
 def _weights_tensor(op: str) -> str:
-    return "weights_packed" if _WEIGHT_SCHEMES[op] == "pow2" else "weights_binary"
+    return STATED[_WEIGHT_SCHEMES[op]].weights
 
 
 def _weight_only_layer(op: str, activation: str) -> Function:
@@ -287,16 +279,9 @@ AFFINE_LAYERS = {"AffineFullyConnected": AFFINE_SUMS, "AffineConv": affine_windo
 """The sums of every layer of 8-bit codes."""
 
 _WEIGHT_SCHEMES = {
-    "LQFullyConnected": "lq",
-    "LQConv": "lq",
-    "Pow2FullyConnected": "pow2",
-    "Pow2Conv": "pow2",
-    "AffineFullyConnected": "affine",
-    "AffineConv": "affine",
-    "FixedLinear": "fixed",
+    name: row.scheme for (stem, _), name in FILE_NAMES.items() for row in STATED.values() if row.stem == stem
 }
 _OF_FIXED = {"Encode": "ToFixed", "Decode": "FromFixed"}
-_ORIGINS = {"lq": "", "affine": "FromAffine", "": "FromFloat"}
 WINDOW_SETTINGS = ("strides", "pads", "dilations", "group")
 POOL_SETTINGS = ("kernel_shape", "strides", "pads", "dilations")
 _SETTINGS = {

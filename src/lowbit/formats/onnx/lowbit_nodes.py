@@ -12,22 +12,21 @@ from lowbit.errors import ModelFormatError
 from lowbit.formats.onnx.any_codes import encodings_in, layer_of, layers, tables_of, weights_value
 from lowbit.formats.onnx.functions import (
     AFFINE_LAYERS,
-    ATTRIBUTE_FIELD,
     CODED_ACTIVATIONS,
     DOMAIN,
-    INPUT_FIELDS,
     LAYERS,
     POOL_SETTINGS,
     WINDOW_SETTINGS,
     Function,
 )
+from lowbit.formats.onnx.stated import STATED, require
 from lowbit.formats.onnx.tensors import plain
 from lowbit.formats.onnx.writer import ENCODING_KEY
 from lowbit.formats.packed import unpacked
 from lowbit.ir import Graph, Node, Value
 from lowbit.ir.activations import apply_activation
 from lowbit.ir.graph import DTYPES, Array, Attribute
-from lowbit.schemes import Affine, Encoding, FixedPoint, LearnedBasis, PowerOfTwo, encoding_from_dict
+from lowbit.schemes import Encoding, encoding_from_dict
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -84,17 +83,17 @@ def read_lowbit_node(
     node = _Stated(kind, proto, attributes, constants)
     encodings = {prefix: node.encoding(prefix, scheme) for prefix, scheme in kind.encodings.items()}
     source = values.get(node.names["input"])
-    _require(source is not None, "the data input", "a computed value", node.names["input"])
+    require(source is not None, "the data input", "a computed value", node.names["input"])
     assert source is not None
     if "input" in encodings:
-        _require(
+        require(
             source.encoding == encodings["input"],
             "the encoding of the input",
             "that of its producer",
             "another",
         )
     floats = kind.source or kind.op not in LAYERS or source.encoding is None
-    _require(bool(floats), "the input", "floats", "codes")
+    require(bool(floats), "the input", "floats", "codes")
     new = _constants(kind, node, encodings)
     if "output" in encodings:
         new.append(Value(proto.output[0], "code", _output_shape(source, new), None, encodings["output"]))
@@ -120,19 +119,19 @@ def read_layer(
     """
     kind, encodings = layers()[proto.op_type], dict(encodings_in(attributes))
     names = (*kind.tensors, *kind.tables)
-    _require(len(proto.input) == len(names) and all(proto.input), "inputs", ", ".join(names), proto.input)
+    require(len(proto.input) == len(names) and all(proto.input), "inputs", ", ".join(names), proto.input)
     source = values.get(proto.input[0])
-    _require(source is not None, "the data input", "a computed value", proto.input[0])
+    require(source is not None, "the data input", "a computed value", proto.input[0])
     assert source is not None
-    _require(source.encoding == encodings.get("input"), "the encoding of the input", "its own", "another")
+    require(source.encoding == encodings.get("input"), "the encoding of the input", "its own", "another")
     found = {name: constants.get(label) for name, label in zip(names, proto.input, strict=True)}
     weights, bias = found["weights"], found["bias"]
-    _require("weights" in encodings and weights is not None, "weights", "constant codes", "others")
+    require("weights" in encodings and weights is not None, "weights", "constant codes", "others")
     assert weights is not None
     shape = attributes.get("weights_shape")
     new = [weights_value(kind, proto.input[1], weights, encodings["weights"], shape)]
     if "bias" in encodings:
-        _require(bias is not None, "a bias of codes", "a constant", "a computed value")
+        require(bias is not None, "a bias of codes", "a constant", "a computed value")
         assert bias is not None
         new.append(unpacked(encodings["bias"], bias, bias.shape, proto.input[2]))
     if "output" in encodings:
@@ -148,12 +147,12 @@ def check_tables(graph: Graph, node: Node, proto: "NodeProto", constants: Mappin
         ModelFormatError: one of them is another.
     """
     kind = layers()[proto.op_type]
-    _require(layer_of(graph, node) == kind, "the kind of layer", layer_of(graph, node).name, kind.name)
+    require(layer_of(graph, node) == kind, "the kind of layer", layer_of(graph, node).name, kind.name)
     given = dict(zip(kind.tables, proto.input[len(kind.tensors) :], strict=True))
     for name, table in tables_of(graph, node).items():
         found = constants.get(given[name])
         same = found is not None and found.dtype == table.dtype and np.array_equal(found, table)
-        _require(same, f"the table {name}", "that of the encodings", "another")
+        require(same, f"the table {name}", "that of the encodings", "another")
 
 
 class _Stated:
@@ -166,7 +165,7 @@ class _Stated:
         attributes: Mapping[str, object],
         constants: Mapping[str, Array],
     ) -> None:
-        _require(
+        require(
             len(proto.input) == len(kind.inputs) and all(proto.input),
             "inputs",
             ", ".join(kind.inputs),
@@ -177,11 +176,9 @@ class _Stated:
 
     def constant(self, name: str, *dtypes: str) -> Array:
         array = self.constants.get(self.names[name])
-        _require(array is not None, f"input {name}", "a constant", "a computed value")
+        require(array is not None, f"input {name}", "a constant", "a computed value")
         assert array is not None
-        _require(
-            not dtypes or array.dtype.name in dtypes, f"type of {name}", " or ".join(dtypes), array.dtype
-        )
+        require(not dtypes or array.dtype.name in dtypes, f"type of {name}", " or ".join(dtypes), array.dtype)
         return array
 
     def integers(self, name: str) -> tuple[int, ...]:
@@ -189,50 +186,18 @@ class _Stated:
         value = self.attributes.get(name)
         numbers = value if isinstance(value, tuple) else (value,)
         ok = bool(numbers) and all(isinstance(number, int) and abs(number) < 1 << 31 for number in numbers)
-        _require(ok, f"attribute {name}", "integers", value)
+        require(ok, f"attribute {name}", "integers", value)
         return numbers
 
     def fixed_codes(self, name: str, encoding: Encoding) -> Value:
         """Return a constant of fixed-point codes, as wide as its format asks for."""
         dtype = "code" if encoding.bits <= 8 else "code16"
         codes = self.constant(name, DTYPES[dtype].name)
-        _require(not codes.size or int(codes.max()) >> encoding.bits == 0, name, "codes", int(codes.max()))
+        require(not codes.size or int(codes.max()) >> encoding.bits == 0, name, "codes", int(codes.max()))
         return Value(self.names[name], dtype, codes.shape, codes, encoding)
 
     def encoding(self, prefix: str, scheme: str) -> Encoding:
-        if scheme == "fixed":
-            fields = self.integers(f"{prefix}_{ATTRIBUTE_FIELD[scheme]}")
-            _require(len(fields) == 3, f"{prefix}_{ATTRIBUTE_FIELD[scheme]}", "three integers", fields)
-            return FixedPoint(fields[0], fields[1], "nearest" if fields[2] else "floor")
-        if scheme == "pow2":
-            scale = self.constant(f"{prefix}_scale", "float32")
-            _require(scale.ndim == 1, f"scales of the {prefix}", "one axis", scale.shape)
-            (bits, *_) = self.integers(f"{prefix}_bits")
-            return PowerOfTwo(bits, scale.astype(np.float32))
-        first, second = (self.constant(f"{prefix}_{field}") for field in INPUT_FIELDS[scheme])
-        setting = self.integers(f"{prefix}_{ATTRIBUTE_FIELD[scheme]}")
-        _require(min(setting) > 0, f"{prefix}_{ATTRIBUTE_FIELD[scheme]}", "above 0", min(setting))
-        _require(
-            first.dtype == np.float32 and first.ndim >= 1, f"scales of the {prefix}", "float32", first.dtype
-        )
-        if scheme == "affine":
-            _require(second.dtype == np.uint8, f"zero point of the {prefix}", "uint8", second.dtype)
-            return Affine(setting[0], first.astype(np.float32), second.astype(np.int32))
-        basis = first if prefix == "weights" else first[None]
-        _require(
-            second.dtype == np.float32 and basis.ndim == 2, f"basis of the {prefix}", "float32", basis.shape
-        )
-        channels = len(basis)
-        offset = _each(second, channels).astype(np.float32)
-        return LearnedBasis(
-            basis.astype(np.float32), offset, _each(np.array(setting), channels).astype(np.int32)
-        )
-
-
-def _each(array: Array, channels: int) -> Array:
-    """Return one element per channel; what is equal in all was stored once."""
-    _require(array.shape in ((1,), (channels,)), "parameters per channel", f"1 or {channels}", array.shape)
-    return np.broadcast_to(array, (channels,)).copy()
+        return STATED[scheme].read(self, prefix)
 
 
 def _constants(kind: Function, node: _Stated, encodings: Mapping[str, Encoding]) -> list[Value]:
@@ -247,14 +212,14 @@ def _constants(kind: Function, node: _Stated, encodings: Mapping[str, Encoding])
 def _weights(kind: Function, node: _Stated, encoding: Encoding) -> Value:
     if kind.op in AFFINE_LAYERS:
         codes, rank = node.constant("weights", "uint8"), 2 if kind.op == "AffineFullyConnected" else 4
-        _require(codes.ndim == rank, "weights", f"{rank} axes", codes.shape)
+        require(codes.ndim == rank, "weights", f"{rank} axes", codes.shape)
         return Value(node.names["weights"], "code", codes.shape, codes, encoding)
     (length, *_), shape = node.integers("weights_hidden_size"), node.integers("weights_hidden_size")[:1]
     if "weights_shape" in kind.settings:
         shape = node.integers("weights_shape")[1:]
         fits = len(shape) == 3 and min(shape) > 0 and prod(shape) == length
-        _require(fits, "attribute weights_shape", f"-1 and 3 lengths, {length} in all", shape)
-    tensor = "weights_packed" if encoding.storage == "halves" else "weights_binary"
+        require(fits, "attribute weights_shape", f"-1 and 3 lengths, {length} in all", shape)
+    tensor = STATED[encoding.scheme].weights
     return unpacked(encoding, node.constant(tensor), (encoding.channels, *shape), node.names[tensor])
 
 
@@ -264,11 +229,11 @@ def _output_shape(source: Value, weights: list[Value]) -> tuple[int | str, ...]:
 
 def _check_table(kind: Function, table: Array, source: Encoding | None, target: Encoding) -> None:
     """The table is what a runtime uses; it must say what the operator means."""
-    _require(source is not None, "the input", "codes", "floats")
+    require(source is not None, "the input", "codes", "floats")
     assert source is not None
     codes = np.arange(1 << source.bits, dtype=np.uint8)
     meant = target.encode(apply_activation(CODED_ACTIVATIONS[kind.op], source.decode(codes)))
-    _require(np.array_equal(table, meant), "the table", f"{kind.op} of every code", "another")
+    require(np.array_equal(table, meant), "the table", f"{kind.op} of every code", "another")
 
 
 def _own_attributes(kind: Function, attributes: Mapping[str, object]) -> dict[str, Attribute]:
@@ -277,16 +242,6 @@ def _own_attributes(kind: Function, attributes: Mapping[str, object]) -> dict[st
     own = {name: value for name, value in attributes.items() if name not in taken}
     stated = own.get("activation", "none")
     agrees = kind.op not in LAYERS or bool(kind.target) or stated == kind.activation
-    _require(agrees, "attribute activation", kind.activation, stated)
-    _require(len(plain(own)) == len(own), "attributes", "numbers or text", "a tensor")
+    require(agrees, "attribute activation", kind.activation, stated)
+    require(len(plain(own)) == len(own), "attributes", "numbers or text", "a tensor")
     return plain(own)
-
-
-def _require(holds: bool, what: str, expected: str, found: object) -> None:
-    if not holds:
-        raise ModelFormatError(
-            f"{what}: not as expected",
-            expected=expected,
-            found=str(found)[:80],
-            remedy="The file is damaged, or was not written by lowbit.",
-        )

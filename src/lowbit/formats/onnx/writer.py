@@ -22,13 +22,11 @@ from lowbit.formats.onnx.composites import all_needed, function_of, needs_functi
 from lowbit.formats.onnx.fixed_point import code_type, require_exact
 from lowbit.formats.onnx.functions import (
     AFFINE_LAYERS,
-    ATTRIBUTE_FIELD,
     CODED_ACTIVATIONS,
     DOMAIN,
     DOMAIN_VERSION,
     DOUBLE,
     FLOAT,
-    KNOWN,
     LAYERS,
     OPSET,
     Function,
@@ -36,6 +34,7 @@ from lowbit.formats.onnx.functions import (
     functions,
     part,
 )
+from lowbit.formats.onnx.stated import KNOWN, stated
 from lowbit.formats.packed import packed
 from lowbit.ir import Graph, Node, Operator, Trait, Value, has, operator_of, verify
 from lowbit.ir.activations import apply_activation
@@ -46,8 +45,6 @@ from lowbit.ir.layers import is_low_bit
 from lowbit.ir.operators.layer_names import from_file, in_file
 from lowbit.ir.operators.windows import windows_of
 from lowbit.ir.passes import expand
-from lowbit.schemes import Encoding
-from lowbit.schemes.fields import Fields
 from lowbit.untrusted import write_atomic
 
 if TYPE_CHECKING:
@@ -60,7 +57,6 @@ ENCODING_KEY = "lowbit.encoding:"  # metadata that keeps the encoding of a graph
 _LARGEST_PROTO = 2**31 - 1
 _EXACT_IN_FLOAT32 = 2**24
 _EXACT_IN_INT32 = 2**31
-_TENSOR_NAMES = {"basis": "scales"}  # of fields, where the file calls them otherwise
 
 
 def _most_in_window(node: Node) -> int:
@@ -326,7 +322,7 @@ class _Writer:
             assert value.encoding is not None
             if not getattr(value.encoding, "snapped", True):
                 raise _unsupported("a free basis", f"{node.name}: {value.name}", "a snapped basis")
-            arrays, setting = encoding_fields(value.encoding, per_channel=prefix == "weights")
+            arrays, setting = stated(value.encoding, per_channel=prefix == "weights")
             field, number = setting
             attributes[f"{prefix}_{field}"] = number
             tensors |= {
@@ -429,46 +425,9 @@ class _Trial(_Writer):
         pass
 
 
-def encoding_fields(
-    encoding: Encoding, *, per_channel: bool
-) -> tuple[dict[str, Array], tuple[str, Attribute]]:
-    """Return an encoding's tensors by field, and the name and value of its attribute.
-
-    Args:
-        encoding: of any scheme.
-        per_channel: whether it may have several channels, as weights do. What is equal in all of
-            them, offsets of zero and the top, is stored once.
-    """
-    fields, attribute = encoding.fields(), ATTRIBUTE_FIELD[encoding.scheme]
-    tensors: dict[str, Array] = {}
-    for name, array in fields.items():
-        if isinstance(array, np.ndarray) and name != attribute:
-            own = array.astype(np.uint8) if array.dtype.kind == "i" else array
-            own = _once(own) if per_channel and name == "offset" else own
-            tensors[_TENSOR_NAMES.get(name, name)] = own if per_channel or own.ndim == 1 else own[0]
-    return tensors, (attribute, _setting(fields, attribute, per_channel))
-
-
-def _setting(fields: Fields, attribute: str, per_channel: bool) -> Attribute:
-    """Return what an attribute says: a field, or all of them as numbers where none is called like it."""
-    found = fields.get(attribute)
-    if isinstance(found, np.ndarray):
-        numbers = tuple(int(integer) for integer in _once(found))
-        return numbers if per_channel else numbers[0]
-    if found is not None:
-        return found
-    parts = fields.values()
-    return tuple(part if isinstance(part, int) else int(part == "nearest") for part in parts)
-
-
 def _stored(value: Value) -> Array:
     """Return a constant as it stands in the file."""
     return packed(value)
-
-
-def _once(array: Array) -> Array:
-    """Return one element when all have the same bytes, else all."""
-    return array[:1] if (array.view(np.int32) == array.view(np.int32)[0]).all() else array
 
 
 def _make_node(
