@@ -27,7 +27,7 @@ KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 _OPERATORS = """
     Abs Add AveragePool BatchNormalization Clip Concat Constant ConstantOfShape Conv Div Dropout Elu Exp
     Flatten Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity LRN LeakyRelu Log
-    LogSoftmax MatMul MaxPool Mul PRelu Pad Relu Reshape Sigmoid Sign Softmax Softplus Squeeze Sub Sum
+    LogSoftmax MatMul MaxPool Mish Mul PRelu Pad Relu Reshape Sigmoid Sign Softmax Softplus Squeeze Sub Sum
     Tanh Transpose Unsqueeze
 """
 OPERATORS = frozenset(_OPERATORS.split())

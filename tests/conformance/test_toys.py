@@ -18,7 +18,7 @@ from tests.ir.toys import samples, toy, toy_activation
 
 BODIES = {
     "Squashed": "X / (1 + Abs(X))",
-    "Mishlike": "X * Tanh(Softplus(X))",
+    "Mishlike": "X * Tanh(Softplus(X)) / 2",
     "Bounded": "low = Clip(steep * X, -1, 1)\nlow * low / (low + 3) - Sigmoid(X) * HardSwish(X)",
     "Constants": "(2 - X) / 3 + 1 / (Exp(-Abs(X)) + 1) - 4 / 2 * steep",
 }

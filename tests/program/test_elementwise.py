@@ -20,6 +20,7 @@ CASES: list[tuple[str, dict[str, Attribute]]] = [
     ("Exp", {}),
     ("Sign", {}),
     ("Softplus", {}),
+    ("Mish", {}),
 ]
 
 
