@@ -56,7 +56,7 @@ def test_operators_are_named_with_their_node_and_cure(layers: tuple[Layer, ...],
 
 def test_layers_of_another_scheme_are_all_named() -> None:
     error = refused(CONV, Activation(), Flatten(), Linear(3), plan=Plan("affine", 8, 8))
-    assert error.found == "Convolution (conv1), Linear (fc1)" and "--scheme lq" in error.remedy
+    assert error.found == "Convolution (conv1), Linear (fc1)" and "--weights lq:K" in error.remedy
 
 
 def test_layers_that_read_floats_are_named() -> None:

@@ -8,7 +8,7 @@ from lowbit.ir import Graph, Node, Trait, has
 from lowbit.ir.layers import is_low_bit, rounds
 
 _FLOAT = "Quantize this layer as well: it stayed float."
-_AFFINE = "Quantize with --scheme lq or pow2, or affine of 2 to 6 bits."
+_AFFINE = "Quantize with --weights lq:K or pow2:K, or affine:2 to affine:6."
 _INPUTS = "Quantize activations as well: the inputs of this layer are floats."
 _FUNCTION = "Use ReLU, tanh or hardtanh, which become thresholds of the layer before."
 SCORES = "Leave the last function out: the class is that of the largest score without it."

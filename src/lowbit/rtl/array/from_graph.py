@@ -28,7 +28,7 @@ from lowbit.schemes import Encoding, rank_encode
 
 _POINT: Window = (Axis(1, 1), Axis(1, 1))
 _REMEDY = (
-    "It runs chains of low-bit layers and max-pools behind 8-bit pixels, as `lowbit zoo cnv --scheme binary`."
+    "It runs chains of low-bit layers and max-pools behind 8-bit pixels: `lowbit zoo cnv --weights binary`."
 )
 
 Shape = tuple[int, int, int]

@@ -48,7 +48,7 @@ def in_fixed_point(graph: Graph, encoding: FixedPoint | None) -> Graph:
             "the network is in fixed point already",
             where=graph.name,
             found=str(encoding),
-            remedy="Leave --scheme out.",
+            remedy="Leave --weights and --activations out.",
         )
     return graph
 
