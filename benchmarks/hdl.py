@@ -27,7 +27,8 @@ from lowbit.rtl.lst.from_graph import from_graph, in_fixed_point
 from lowbit.rtl.lst.plan import Variant
 from lowbit.rtl.pictures import NORMALIZE, reference_scores, to_bytes
 from lowbit.rtl.primitives.target import Target
-from lowbit.rtl.project import Bench, Options, generate
+from lowbit.rtl.project import generate
+from lowbit.rtl.report import Bench, Options
 from lowbit.schemes import FixedPoint
 from lowbit.zoo.published import LST1_ACCURACY, LST1_ENGINE
 

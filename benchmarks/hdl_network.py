@@ -30,7 +30,8 @@ from lowbit.rtl.array.from_graph import from_graph
 from lowbit.rtl.array.plan import plan_array
 from lowbit.rtl.lint import WAIVED
 from lowbit.rtl.pictures import reference_scores, to_pictures
-from lowbit.rtl.project import CLOCK_HZ, Bench, Options, generate
+from lowbit.rtl.project import generate
+from lowbit.rtl.report import CLOCK_HZ, Bench, Options
 
 PUBLISHED = {
     "cnv": [

@@ -8,7 +8,7 @@ from lowbit.quantization.fixed_point import to_fixed_point
 from lowbit.rtl.lst.from_graph import from_graph
 from lowbit.rtl.lst.network import LstNetwork
 from lowbit.rtl.pictures import reference_scores
-from lowbit.rtl.project import Bench
+from lowbit.rtl.report import Bench
 
 NORMALIZE = (0.5, 0.5)
 

@@ -10,7 +10,7 @@ pytest.importorskip("amaranth")
 from lowbit.rtl.lst.design import LstDesign, lst_design
 from lowbit.rtl.lst.from_graph import from_graph
 from lowbit.rtl.pictures import reference_scores
-from lowbit.rtl.project import Bench
+from lowbit.rtl.report import Bench
 from tests.rtl.fuzz import icarus, verilator
 from tests.rtl.fuzz.array import array_case
 from tests.rtl.fuzz.case import Case

@@ -13,7 +13,7 @@ from lowbit.rtl.compiled import available_simulator, compile_design
 from lowbit.rtl.lst.engine import LstEngine
 from lowbit.rtl.lst.plan import plan_lst
 from lowbit.rtl.primitives.target import MODELS, Target
-from lowbit.rtl.project import Bench
+from lowbit.rtl.report import Bench
 from lowbit.rtl.simulate import Disturbance, Simulation
 from lowbit.rtl.tools import run_tool
 from lowbit.rtl.verilog import to_verilog

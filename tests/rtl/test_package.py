@@ -9,7 +9,7 @@ import pytest
 
 from lowbit.rtl.lst.plan import plan_lst
 from lowbit.rtl.package import write_pynq
-from lowbit.rtl.project import Bench
+from lowbit.rtl.report import Bench
 from tests.rtl.networks import expected_beats, network_and_bench
 
 

@@ -9,7 +9,8 @@ import pytest
 from lowbit.errors import EngineError, LowbitError, MismatchError, MissingExtra, PlanError, WriteError
 from lowbit.rtl import project
 from lowbit.rtl.lst.design import lst_design
-from lowbit.rtl.project import Options, generate
+from lowbit.rtl.project import generate
+from lowbit.rtl.report import Options
 from tests.rtl.networks import network_and_bench, random_network
 
 needs_yosys = pytest.mark.skipif(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lowbit.rtl.lst.design import lst_design
-from lowbit.rtl.project import Options, generate
+from lowbit.rtl.project import generate
+from lowbit.rtl.report import Options
 from lowbit.rtl.saif import vcd_to_saif
 from tests.rtl.networks import network_and_bench
 

@@ -26,7 +26,7 @@ from lowbit.cli.specifications import (
 )
 
 if TYPE_CHECKING:
-    from lowbit.rtl.project import HardwareReport
+    from lowbit.rtl.report import HardwareReport
 
 
 class Engine(StrEnum):

@@ -34,18 +34,8 @@ from lowbit.rtl.lst.from_graph import in_fixed_point, is_fixed_point
 from lowbit.rtl.lst.plan import Variant
 from lowbit.rtl.pictures import picture_normalize, reference_scores, to_pictures
 from lowbit.rtl.primitives.target import Target
-from lowbit.rtl.project import (
-    Bench,
-    Compiled,
-    HardwareReport,
-    Options,
-    Progress,
-    count,
-    make_project,
-    planned,
-    require_equal,
-    simulate,
-)
+from lowbit.rtl.project import Compiled, Progress, count, make_project, simulate
+from lowbit.rtl.report import Bench, HardwareReport, Options, planned, require_equal
 from lowbit.rtl.simulate import SimulatedRun
 from lowbit.schemes import FixedPoint
 
@@ -64,7 +54,7 @@ class Hardware:
         design: the plan: widths in bits, schedule in clocks, contents of memories.
         normalize: mean and deviation that the table of pixels has built in, or None.
         byte: what a byte of the stream is multiplied by; None is 1/255.
-        report: see `lowbit.rtl.project.HardwareReport`; `simulate`, `synthesize` and `write` fill it in.
+        report: see `lowbit.rtl.report.HardwareReport`; `simulate`, `synthesize` and `write` fill it in.
     """
 
     graph: Graph
@@ -143,7 +133,7 @@ class Hardware:
 
         Args:
             folder: where to; an older project of that name is replaced.
-            options: what else is wanted, see `lowbit.rtl.project.Options`.
+            options: what else is wanted, see `lowbit.rtl.report.Options`.
             pictures, split, limit: to simulate while it is made, as of `simulate`; then waveforms and
                 activity can be written too.
             progress: called with the name of each step.

@@ -9,7 +9,7 @@ from lowbit.quantization import Plan
 from lowbit.rtl.array.from_graph import from_graph, picture_shape
 from lowbit.rtl.array.network import ArrayNetwork
 from lowbit.rtl.pictures import reference_scores
-from lowbit.rtl.project import Bench
+from lowbit.rtl.report import Bench
 from lowbit.zoo.architecture import (
     Activation,
     Architecture,

@@ -14,7 +14,8 @@ from lowbit.rtl.array.budget import fold_for_cycles
 from lowbit.rtl.array.design import ArrayDesign
 from lowbit.rtl.array.from_graph import from_graph
 from lowbit.rtl.array.plan import Folding, plan_array
-from lowbit.rtl.project import Options, generate
+from lowbit.rtl.project import generate
+from lowbit.rtl.report import Options
 from lowbit.zoo import binary_graph, float_graph, network
 from tests.rtl.array.networks import network_and_bench, perceptron, small
 

@@ -18,7 +18,7 @@ from lowbit.rtl.array.hardware.engine import ArrayEngine
 from lowbit.rtl.array.network import ArrayNetwork, Layer
 from lowbit.rtl.array.operands import Kind
 from lowbit.rtl.array.plan import ArrayPlan, Folding, LayerPlan, plan_array
-from lowbit.rtl.project import Bench
+from lowbit.rtl.report import Bench
 from lowbit.zoo.architecture import Pool
 from tests.rtl.array.networks import conv, convolutional, network_and_bench, perceptron, quantized, small
 

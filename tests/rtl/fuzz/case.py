@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.rtl.design import Design
-from lowbit.rtl.project import Bench
+from lowbit.rtl.report import Bench
 
 
 @dataclass(frozen=True, eq=False)

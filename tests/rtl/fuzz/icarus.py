@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from lowbit.rtl.primitives.target import MODELS
-from lowbit.rtl.project import Options, write_sources
+from lowbit.rtl.project import write_sources
+from lowbit.rtl.report import Options
 from tests.rtl.fuzz.case import Case
 
 _BENCH = """\

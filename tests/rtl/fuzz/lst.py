@@ -12,7 +12,7 @@ from lowbit.rtl.lst.network import Layer, LstNetwork
 from lowbit.rtl.lst.plan import Variant
 from lowbit.rtl.pictures import reference_scores
 from lowbit.rtl.primitives.target import Target
-from lowbit.rtl.project import Bench
+from lowbit.rtl.report import Bench
 from tests.rtl.fuzz.case import Case
 from tests.rtl.networks import NORMALIZE, random_graph, random_pictures
 
