@@ -248,8 +248,8 @@ def test_ends_of_8_bits(samples):
     plan = Plan(weight_bits=2, activation_bits=2, layers={"first": end, "last": end})
     low, _ = quantize(network(), samples, plan)
     ops = [node.op for node in low.nodes]
-    assert ops[:5] == ["Encode", "Convolution", "Relu", "MaxPool", "Encode"]
-    assert ops[-2:] == ["Linear", "Decode"]
+    assert ops[:4] == ["Encode", "Convolution", "MaxPool", "Convolution"]
+    assert ops[-2:] == ["Linear", "Decode"] and ops.count("Encode") == 1
     assert output_error(low, network(), samples) < 0.3
     again = read_content(bytes(content_of(low)), "net.circle")
     assert np.array_equal(evaluate(again, {"x": samples})["y"], evaluate(low, {"x": samples})["y"])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowbit.errors import PlanError, SchemeError
@@ -15,6 +15,7 @@ from lowbit.schemes.codebook.fit import FIT, centres
 from lowbit.schemes.specification import specification
 
 
+@settings(deadline=None)  # a rule is checked for every code
 @given(st.integers(2, 4), st.integers(1, 3), st.data())
 def test_tables_of_whole_numbers_conform(bits: int, channels: int, data: st.DataObject) -> None:
     rows = st.lists(st.integers(-127, 127), min_size=1 << bits, max_size=1 << bits).map(sorted)

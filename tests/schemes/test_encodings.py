@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowbit.errors import SchemeError
@@ -33,11 +33,13 @@ def bases(draw: st.DrawFn) -> LearnedBasis:
     return LearnedBasis(np.array(basis), np.array(offset), np.zeros(channels))
 
 
+@settings(deadline=None)  # a rule is checked for every code
 @given(bases())
 def test_free_bases_conform(encoding: LearnedBasis) -> None:
     check_scheme(encoding)
 
 
+@settings(deadline=None)  # a rule is checked for every code
 @given(bases(), st.sampled_from([ACTIVATION_BOUND, WEIGHT_BOUND]))
 def test_snapped_bases_conform_and_keep_the_bound(encoding: LearnedBasis, bound: int) -> None:
     try:
@@ -53,6 +55,7 @@ def test_snapped_bases_conform_and_keep_the_bound(encoding: LearnedBasis, bound:
     assert error.max() <= 0.5 * encoding.bits / (bound - encoding.bits)  # half a unit of the coarsest top
 
 
+@settings(deadline=None)  # a rule is checked for every code
 @given(st.integers(1, 8), st.lists(st.tuples(reals, st.integers(0, 255)), min_size=1, max_size=3))
 def test_affine_conforms_and_equals_its_planes(bits: int, channels: list[tuple[float, int]]) -> None:
     scale = np.array([scale for scale, _ in channels], np.float32)
@@ -67,6 +70,7 @@ def test_affine_conforms_and_equals_its_planes(bits: int, channels: list[tuple[f
     assert np.array_equal(learned.integer_levels() + offset[:, None], 2 * encoding.integer_levels())
 
 
+@settings(deadline=None)  # a rule is checked for every code
 @given(st.integers(2, 4), st.lists(reals, min_size=1, max_size=3))
 def test_powers_of_two_conform(bits: int, scales: list[float]) -> None:
     encoding = PowerOfTwo(bits, np.array(scales))
@@ -207,6 +211,7 @@ def test_check_scheme_finds_what_is_broken(rule: str) -> None:
         check_scheme(broken(6, [0.5, 0.25], [3, 9]))
 
 
+@settings(deadline=None)  # a rule is checked for every code
 @given(st.floats(0.01, 100), st.integers(1, 6), st.integers(0, 6))
 def test_a_fixed_point_format_is_scaled_by_the_powers_of_two_that_move_its_point(
     factor: float, m: int, n: int

@@ -63,13 +63,19 @@ def compares(graph: Graph, node: Node | None) -> bool:
 def takes_over(graph: Graph, layer: Node | None, encoder: Node) -> bool:
     """Return whether a layer of codes can end in an encoder's codes: by thresholds, or by rounding its sums.
 
-    8-bit layers hand on their own codes instead (`lowbit.ir.passes.affine_chain`).
+    Between 8-bit layers codes are handed on instead (`lowbit.ir.passes.affine_chain`).
     """
     encoding = graph.value(encoder.outputs[0]).encoding
-    if layer is None or not is_low_bit(layer) or encoding is None or is_affine(encoding):
+    if layer is None or not is_low_bit(layer) or encoding is None:
         return False
-    reads_codes = graph.value(layer.inputs[0]).encoding is not None
-    return reads_codes and (encoding.rounds or compares(graph, layer))
+    if gives_bytes(graph, encoder) and rounds_uniform(graph, layer):
+        return False
+    return graph.value(layer.inputs[0]).encoding is not None
+
+
+def rounds_uniform(graph: Graph, layer: Node | None) -> bool:
+    """Return whether a layer rounds its sums and has weights on uniform grids, as 8-bit layers have."""
+    return layer is not None and rounds(graph, layer) and is_affine(graph.value(layer.inputs[1]).encoding)
 
 
 def is_affine(encoding: Encoding | None) -> bool:

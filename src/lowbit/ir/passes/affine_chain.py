@@ -12,7 +12,7 @@ import numpy as np
 
 from lowbit.ir.activations import preimage_thresholds
 from lowbit.ir.graph import Graph, Node, Value
-from lowbit.ir.layers import activation_of, gives_bytes, is_affine, rounds
+from lowbit.ir.layers import activation_of, gives_bytes, rounds, rounds_uniform
 from lowbit.ir.operators import Trait, has
 from lowbit.ir.passes.infrastructure import Pass
 from lowbit.ir.passes.readers import absorb, is_encoder, only_encoder, only_reader
@@ -69,8 +69,7 @@ def _fold(ranges: Mapping[str, Range], graph: Graph) -> bool:
 
 def _folded(ranges: Mapping[str, Range], graph: Graph, layer: Node) -> tuple[Node | None, Node] | None:
     """Return the activation, if there is one, and the encoder behind a layer that can hand on codes."""
-    coded = rounds(graph, layer) and is_affine(graph.value(layer.inputs[1]).encoding)
-    if not coded or graph.value(layer.outputs[0]).encoding is not None:
+    if not rounds_uniform(graph, layer) or graph.value(layer.outputs[0]).encoding is not None:
         return None
     reader = only_reader(graph, layer)
     if reader is None or is_encoder(reader):

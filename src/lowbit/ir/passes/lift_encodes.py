@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from lowbit.ir.graph import Graph, Node, Value
-from lowbit.ir.layers import activation_of, gives_bytes, rounds, takes_over
+from lowbit.ir.layers import activation_of, gives_bytes, rounds_uniform, takes_over
 from lowbit.ir.operators import Trait, carried, has
 from lowbit.ir.passes.infrastructure import Pass
 from lowbit.ir.passes.readers import is_encoder, only_encoder
@@ -56,9 +56,8 @@ def _absorbers(encoder: Node) -> Chosen:
     """Return which layers could take over an encoder."""
 
     def absorbs(graph: Graph, layer: Node | None) -> bool:
-        if gives_bytes(graph, encoder):
-            return rounds(graph, layer)
-        return takes_over(graph, layer, encoder)
+        handed_on = gives_bytes(graph, encoder) and rounds_uniform(graph, layer)
+        return handed_on or takes_over(graph, layer, encoder)
 
     return absorbs
 
