@@ -1,16 +1,19 @@
 """A level of kernels is one file and its rows in the list: the build, dispatch and features follow."""
 
 import json
+import os
 import platform
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TOOLS = {name: shutil.which(name) for name in ("cmake", "ninja", "c++")}
+PLACES = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+TOOLS = {name: shutil.which(name, path=PLACES) or "" for name in ("cmake", "ninja", "c++")}
 
 TOY = """
 #include "../core/kernel.h"
@@ -54,7 +57,7 @@ int main() {
 @pytest.fixture(params=[("", True), ("LOWBIT_HAS(tbm)", False)], ids=["here", "elsewhere"])
 def toy(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, bool]:
     """Return the sources with a toy level, and whether this machine has what it needs."""
-    missing = [name for name, path in TOOLS.items() if path is None]
+    missing = [name for name, path in TOOLS.items() if not path]
     if missing or platform.machine() != "x86_64":
         pytest.skip(f"needs {', '.join(missing) or 'x86-64'}")
     more, here = request.param
@@ -79,7 +82,9 @@ def test_a_toy_level_costs_a_file_and_its_rows(toy: tuple[Path, bool]) -> None:
     (folder / "cpp/main.cc").write_text(MAIN)
     program = folder / "program"
     subprocess.run(
-        ["c++", "-std=c++20", "-Icpp", "cpp/main.cc", *objects, "-o", str(program)], cwd=folder, check=True
+        [TOOLS["c++"], "-std=c++20", "-Icpp", "cpp/main.cc", *objects, "-o", str(program)],
+        cwd=folder,
+        check=True,
     )
     said = subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout
     if here:
@@ -91,7 +96,10 @@ def test_a_toy_level_costs_a_file_and_its_rows(toy: tuple[Path, bool]) -> None:
 def compiled_with(folder: Path) -> list[str]:
     """Return the flags by which the build compiles the level."""
     options = ["-DLOWBIT_PYTHON=OFF", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-G", "Ninja"]
-    subprocess.run(["cmake", "-S", ".", "-B", "build", *options], cwd=folder, check=True, capture_output=True)
+    options.append(f"-DCMAKE_MAKE_PROGRAM={TOOLS['ninja']}")
+    subprocess.run(
+        [TOOLS["cmake"], "-S", ".", "-B", "build", *options], cwd=folder, check=True, capture_output=True
+    )
     commands = json.loads((folder / "build/compile_commands.json").read_text())
     (command,) = [each["command"] for each in commands if each["file"].endswith("kernels/toy.cc")]
     return [flag for flag in shlex.split(command) if flag.startswith("-m")]
@@ -99,6 +107,6 @@ def compiled_with(folder: Path) -> list[str]:
 
 def compiled(folder: Path, name: str, flags: list[str]) -> str:
     made = f"{Path(name).stem}.o"
-    command = ["c++", "-std=c++20", *flags, "-c", f"cpp/{name}", "-o", made]
+    command = [TOOLS["c++"], "-std=c++20", *flags, "-c", f"cpp/{name}", "-o", made]
     subprocess.run(command, cwd=folder, check=True)
     return made
