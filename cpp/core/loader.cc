@@ -42,9 +42,10 @@ const PlaneWeights* planes_of(const steps::Any& step) {
   return nullptr;
 }
 
-std::vector<std::uint8_t> bytes_of(const ByteCodes& codes, std::span<const std::uint8_t> table) {
-  std::vector<std::uint8_t> bytes;
-  for (const std::uint8_t code : table) bytes.push_back(codes.byte[std::min<std::size_t>(code, codes.byte.size() - 1)]);
+template <class Entry>
+std::vector<Entry> bytes_of(const ByteCodes& codes, std::span<const Entry> table) {
+  std::vector<Entry> bytes;
+  for (const Entry code : table) bytes.push_back(codes.byte[std::min<std::size_t>(code, codes.byte.size() - 1)]);
   return bytes;
 }
 
@@ -102,6 +103,11 @@ class Loader::Pass final {
   }
 
  private:
+  // What an ending looks into.
+  struct Tables {
+    std::vector<std::uint8_t> bytes;
+    std::vector<std::uint16_t> entries;
+  };
   // A step that is made when somebody reads its result.
   struct Later {
     std::size_t planned, source;  // the source is a number of the builder
@@ -131,8 +137,9 @@ class Loader::Pass final {
       root_[root(source)] = root(n + 1);
     }
     // Tables become bytes, other rules do not.
-    const bool by_table = ending == nullptr || std::holds_alternative<steps::PlaneEnding>(*ending);
-    if (in_planes_[n + 1] && !by_table) rules_.push_back(n + 1);
+    const bool by_rule = ending != nullptr && !std::holds_alternative<steps::PlaneEnding>(*ending) &&
+                         !std::holds_alternative<steps::RankEnding>(*ending);
+    if (in_planes_[n + 1] && by_rule) rules_.push_back(n + 1);
   }
 
   // What a reader says of the values that it reads.
@@ -202,7 +209,7 @@ class Loader::Pass final {
   void load(std::size_t n, const Planned& one, const Kind& step) {
     if constexpr (requires { step.ending; }) {
       Kind changed = step;
-      const std::vector<std::uint8_t> table = end(n + 1, changed.ending);
+      const Tables tables = end(n + 1, changed.ending);
       number_[n + 1] = put(n, numbers(one.sources), changed);
     } else {
       number_[n + 1] = put(n, numbers(one.sources), step);
@@ -227,7 +234,7 @@ class Loader::Pass final {
   void load(std::size_t n, const Planned& one, const steps::EncodePlanes& step) {
     const ByteCodes* own = codes(n + 1);
     if (own == nullptr || one.sources.size() != 1) return static_cast<void>(number_[n + 1] = put(n, numbers(one.sources), step));
-    const std::vector<std::uint8_t> table = bytes_of(*own, step.table);
+    const std::vector<std::uint8_t> table = bytes_of<std::uint8_t>(*own, step.table);
     const steps::EncodeBytes bytes{step.thresholds, table};
     const auto arranged = later_.find(one.sources[0]);
     if (arranged == later_.end()) return static_cast<void>(number_[n + 1] = put(n, numbers(one.sources), bytes));
@@ -263,7 +270,7 @@ class Loader::Pass final {
 
   void load(std::size_t n, const Planned& one, const steps::PlaneFullyConnected& step) {
     steps::PlaneFullyConnected layer = step;
-    const std::vector<std::uint8_t> table = end(n + 1, layer.ending);
+    const Tables tables = end(n + 1, layer.ending);
     const ByteCodes* input = one.sources.size() == 1 ? codes(one.sources[0]) : nullptr;
     if (input == nullptr) return static_cast<void>(number_[n + 1] = put(n, numbers(one.sources), layer));
     const auto flat = later_.find(one.sources[0]);
@@ -281,7 +288,7 @@ class Loader::Pass final {
 
   void load(std::size_t n, const Planned& one, const steps::PlaneConvolution& step) {
     steps::PlaneConvolution layer = step;
-    const std::vector<std::uint8_t> table = end(n + 1, layer.ending);
+    const Tables tables = end(n + 1, layer.ending);
     const ByteCodes* input = one.sources.size() == 1 ? codes(one.sources[0]) : nullptr;
     if (input == nullptr) return static_cast<void>(number_[n + 1] = put(n, numbers(one.sources), layer));
     const std::size_t x = number(one.sources[0]);
@@ -300,13 +307,18 @@ class Loader::Pass final {
   }
 
   // Lets a layer end in bytes, where its result lies in bytes; returns the table, which must live on.
-  std::vector<std::uint8_t> end(std::size_t value, steps::Ending& ending) const {
+  Tables end(std::size_t value, steps::Ending& ending) const {
+    Tables tables;
     const ByteCodes* own = codes(value);
-    const auto* planes = std::get_if<steps::PlaneEnding>(&ending);
-    if (own == nullptr || planes == nullptr) return {};
-    std::vector<std::uint8_t> table = bytes_of(*own, planes->table);
-    ending = steps::ByteEnding{planes->thresholds, table};
-    return table;
+    if (own == nullptr) return tables;
+    if (const auto* planes = std::get_if<steps::PlaneEnding>(&ending)) {
+      tables.bytes = bytes_of<std::uint8_t>(*own, planes->table);
+      ending = steps::ByteEnding{planes->thresholds, tables.bytes};
+    } else if (const auto* ranks = std::get_if<steps::RankEnding>(&ending)) {
+      tables.entries = bytes_of<std::uint16_t>(*own, ranks->table);
+      ending = steps::RankEnding{Form::bytes, ranks->thresholds, tables.entries};
+    }
+    return tables;
   }
 
   const std::vector<Planned>& planned_;

@@ -4,7 +4,7 @@
 #include <numeric>
 #include <random>
 
-#include "../core/builder.h"
+#include "../core/loader.h"
 #include "../core/error.h"
 #include "check.h"
 #include "guarded.h"
@@ -85,6 +85,41 @@ TEST(any_batch_any_threads_any_level) {
         for (int repeat = 0; repeat < 3; ++repeat) CHECK(run(*program, x) == expected, level);
       }
     }
+  }
+}
+
+// Planes that become bytes when they are loaded, whatever rule ends the layers, and layers that have to stay in planes.
+TEST(planes_and_bytes_give_the_same_numbers) {
+  Parts parts;
+  const std::vector<std::int64_t> wide(parts.hidden_thresholds.begin(), parts.hidden_thresholds.end());
+  const std::vector<std::uint16_t> entries{0, 2, 1, 3};
+  const std::vector<std::uint8_t> codes{0, 2, 1, 3};
+  std::vector<std::int32_t> large = parts.second_factors;
+  large[3] = 301;  // an odd channel with levels from -302 to 302
+  std::mt19937 random(10);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(70 * kIn);
+  for (float& value : x) value = normal(random);
+  const auto load = [&](const steps::Ending& hidden, const PlaneWeights& second, std::size_t pairs) {
+    Loader loader(kIn, "", std::numeric_limits<std::size_t>::max(), pairs);
+    loader.add({0}, steps::EncodePlanes{parts.thresholds, parts.order}, "codes", "");
+    loader.add({1}, steps::PlaneFullyConnected{parts.first_weights(), hidden}, "hidden", "");
+    loader.add({2}, steps::PlaneFullyConnected{second, steps::RealEnding{parts.scale, parts.bias}}, "y", "");
+    return loader.finish(3, 1);
+  };
+  const auto ran = [](const Program& program) { return std::string(program.steps()[1]->name) + " " + program.steps()[2]->name; };
+  PlaneWeights wide_weights = parts.second_weights();
+  wide_weights.factors.data = large.data();
+  const steps::RankEnding ranks{Form::planes, {wide.data(), kHidden, 3}, entries};
+  const steps::PlaneEnding planes{{parts.hidden_thresholds.data(), kHidden, 3}, codes};
+  for (const steps::Ending& hidden : {steps::Ending(planes), steps::Ending(ranks)}) {
+    const auto counted = load(hidden, parts.second_weights(), 4), multiplied = load(hidden, parts.second_weights(), 3);
+    CHECK(ran(*counted) == "plane_fully_connected plane_fully_connected", ran(*counted));
+    CHECK(ran(*multiplied) == "byte_fully_connected byte_fully_connected", ran(*multiplied));
+    CHECK(run(*counted, x) == run(*multiplied, x), "the same numbers");
+    const auto mixed = load(hidden, wide_weights, 0);
+    CHECK(ran(*mixed) == "byte_fully_connected plane_fully_connected", ran(*mixed));
+    CHECK(run(*load(hidden, wide_weights, 4), x) == run(*mixed, x), "weights that fit no bytes");
   }
 }
 
