@@ -38,7 +38,7 @@ def test_a_file_says_what_arguments_say(tmp_path):
         ("symmetric = 1", "wrong type"),
         ("weight_offset = 1", "wrong type"),
         ("weigth_bits = 2", "unknown setting.*weight_bits"),
-        ('scheme = "int4"', "unknown scheme.*lq or affine or pow2 or float"),
+        ('scheme = "int4"', "unknown scheme.*lq or pow2 or affine or float"),
         ('method = "magic"', "unknown method"),
         ("samples = 0", "samples is too small"),
         ("seed = -1", "seed is too small"),

@@ -135,13 +135,14 @@ def _settings(
     seeds: list[int],
 ) -> "tuple[Setting, ...]":
     """Return the settings of specifications, and those of schemes and bits."""
+    from lowbit.plan.words import ALIKE
     from lowbit.sweep import grid, pairs
 
     found: list[Setting] = []
     for scheme, count, rounding in pairs(parse_words(forms[0]), parse_words(forms[1])):
         found += grid([scheme], [count], [rounding] if rounding else roundings or None, seeds)
     if schemes or not found:
-        found += grid(parse_words(schemes or "lq,affine"), bits, roundings or None, seeds)
+        found += grid(parse_words(schemes or ",".join(ALIKE)), bits, roundings or None, seeds)
     return tuple(dict.fromkeys(found))
 
 

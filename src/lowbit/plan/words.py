@@ -31,9 +31,11 @@ METHODS = {"restore": "gptq", "plain": "rtn"}
 _RENAMED = {"weight": "weights", "activation": "activations"}
 EARLIER = (*OLD_WORDS, *_RENAMED)
 """Names of settings in earlier plans."""
-_FLOAT_INPUT = dict.fromkeys(("lq", "affine"), ("activation_bits", FLOAT_BITS))
-_INPUTS = {"lq": ("lq",), "affine": ("affine",), "pow2": ("lq", "affine")}
+_INPUTS = {name: row.inputs for name, row in REGISTRY.items() if row.inputs}
 """What the input of a layer becomes: the first of these that has the bits."""
+ALIKE = tuple(name for name, inputs in _INPUTS.items() if name in inputs)
+"""Schemes that weights and inputs both have where a plan says one alone."""
+_FLOAT_INPUT = dict.fromkeys(ALIKE, ("activation_bits", FLOAT_BITS))
 
 
 def _ranges(scheme: str) -> dict[str, Bits]:

@@ -46,6 +46,8 @@ class Scheme:
         uniform: whether levels are whole multiples of a scale, all of them in a range.
         options: words that may follow; one that ends in `=` takes a number.
         aliases: words that stand for a specification of this scheme.
+        inputs: what the input of a layer becomes where a plan says the scheme of weights and bits alone: the
+            first of these that has the bits; none where a plan has to say both.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Scheme:
     options: tuple[str, ...] = ()
     uniform: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
 
     @property
     def bits(self) -> Bits:
@@ -80,7 +83,17 @@ class Scheme:
 _ROWS = (
     Scheme("float", "float", "", (FLOAT_BITS, FLOAT_BITS), (FLOAT_BITS, FLOAT_BITS)),
     Scheme("binary", "binary", "", (1, 1), (1, 1), "binary"),
-    Scheme("lq", "learned basis", "bits", (1, 4), (1, 4), "learned_basis", LearnedBasis, ("offset",)),
+    Scheme(
+        "lq",
+        "learned basis",
+        "bits",
+        (1, 4),
+        (1, 4),
+        "learned_basis",
+        LearnedBasis,
+        ("offset",),
+        inputs=("lq",),
+    ),
     Scheme(
         "pow2",
         "powers of two",
@@ -90,8 +103,20 @@ _ROWS = (
         "power_of_two",
         PowerOfTwo,
         aliases={"ternary": "pow2:2"},
+        inputs=("lq", "affine"),
     ),
-    Scheme("affine", "uniform", "bits", (2, 8), (2, 8), "affine", Affine, ("group=",), uniform=True),
+    Scheme(
+        "affine",
+        "uniform",
+        "bits",
+        (2, 8),
+        (2, 8),
+        "affine",
+        Affine,
+        ("group=",),
+        uniform=True,
+        inputs=("affine",),
+    ),
     Scheme(
         "fixed",
         "fixed point",
