@@ -1,7 +1,8 @@
 """One plan: words of before mean what they meant, contradictions are named, layers are said in one way."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
@@ -15,6 +16,7 @@ from lowbit.errors import PlanError
 from lowbit.ir.text import to_text
 from lowbit.plan import BITS, Plan
 from lowbit.plan.plan import CALIBRATION, TRAINING
+from lowbit.plan.words import OLD_WORDS
 from lowbit.quantization import quantize
 from lowbit.schemes.specification import every, specification
 from lowbit.zoo.architecture import Activation, Architecture, Convolution, Flatten, Linear
@@ -185,6 +187,49 @@ def test_settings_that_nobody_reads_are_named() -> None:
         plan.require_unsaid(CALIBRATION, "calibration")
 
 
+VALUES: tuple[Any, ...] = (
+    *(None, True, 0, 3, -1, 32, 10**30, 1.5, float("nan"), "", "lq", "lq:2", "fixed:6.7", "plain", "x"),
+    *([], [1], ["lq:2"], {}, {"a": 1}, {"weights": "lq:2"}, {"bits": 2}, b"x", (1, 2)),
+)
+
+
+def test_settings_of_any_kind_are_read_or_refused() -> None:
+    random = np.random.default_rng(0)
+    names = [
+        "weights",
+        "activations",
+        *OLD_WORDS,
+        "weight",
+        *CALIBRATION,
+        *TRAINING,
+        "layers",
+        "no",
+        "*",
+        "fc1",
+    ]
+
+    def table() -> dict[str, Any]:
+        chosen = random.choice(names, int(random.integers(4)), replace=False)
+        return {str(name): VALUES[random.integers(len(VALUES))] for name in chosen}
+
+    ways: tuple[Callable[[dict[str, Any]], Plan], ...] = (
+        lambda one: Plan(**one),
+        lambda one: Plan.of(one),
+        lambda one: Plan.of({"*": one}),
+        lambda one: Plan.of({"*": VALUES[random.integers(len(VALUES))]}),
+        lambda one: Plan(layers={"fc1": one}),
+        lambda one: Plan().adjusted(**one),
+    )
+    read = 0
+    for _ in range(300):
+        one = table()
+        for way in ways:
+            with suppress(PlanError):
+                str(way(one))
+                read += 1
+    assert 50 < read < 1200
+
+
 def tables_of(path: Path) -> Mapping[str, Mapping[str, str]]:
     found: Mapping[str, Mapping[str, str]] = tomllib.loads(path.read_text()).get("plan", {})
     return found
@@ -204,6 +249,17 @@ def test_recipes_mean_what_they_meant(path: Path) -> None:
         assert found[name].forms == tuple(map(specification, texts))
         for rule in TRAINING:
             assert getattr(found[name], rule) == wanted.get(rule, getattr(Plan(), rule))
+
+
+def test_a_recipe_may_say_a_plan() -> None:
+    settings = {"weights": "lq:2", "activations": "lq:2:offset", "layers": {"first": {"weights": "affine:8"}}}
+    found = Plan.of(settings).settled("float").by_layer(NAMES)
+    assert [" ".join(map(str, plan.forms)) for plan in found.values()] == [
+        "affine:8 lq:2:offset",
+        *["lq:2 lq:2:offset"] * 3,
+    ]
+    with pytest.raises(PlanError, match="table of tables"):
+        Plan.of({**settings, "fc1": {"weights": "lq:2"}})
 
 
 def network() -> Any:

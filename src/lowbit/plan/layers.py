@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
@@ -66,6 +67,6 @@ def require_settings(tables: Mapping[str, Any], known: Sequence[str]) -> None:
 def is_by_pattern(tables: Mapping[str, Any]) -> bool:
     """Return whether a table has a plan for each of its patterns, and no settings of a network."""
     layers = tables.get("layers")
-    return all(not isinstance(table, str | int | float) for table in tables.values()) and not (
+    return all(isinstance(table, Mapping) or is_dataclass(table) for table in tables.values()) and not (
         isinstance(layers, Mapping) and all(isinstance(table, Mapping) for table in layers.values())
     )
