@@ -301,9 +301,14 @@ def _is_implementation(node: ast.expr, texts: set[str]) -> bool:
             return body or (bool(_CODE.fullmatch(text)) and text not in OPERATOR_NAMES | SCHEME_NAMES)
         case ast.Constant(value=int()):
             return True
-        case ast.Tuple() if node.elts:
-            return _is_implementation(node.elts[0], texts)
+        case ast.Tuple():
+            numbers = [part for part in node.elts if isinstance(part, ast.Constant) and not _is_text(part)]
+            return any(_is_implementation(part, texts) for part in node.elts if part not in numbers)
     return False
+
+
+def _is_text(node: ast.Constant) -> bool:
+    return isinstance(node.value, str)
 
 
 def _is_vocabulary(pairs: list[tuple[ast.expr, ast.expr]]) -> bool:

@@ -66,6 +66,7 @@ TABLES = {
     "numbers": 'T = {"Relu": 1, "Tanh": 4}',
     "bodies": 'T = {"Relu": """\n  y = Max(x, 0)\n""", "Tanh": """\n  y = Tanh(x)\n"""}',
     "with settings": 'T = {"Relu": ("clip", {"low": 0}), "Tanh": ("activate", {})}',
+    "with limits": 'T = {"Relu": (1, 2, _unary), "Add": (2, 2, _sum)}',
     "for several": 'T = {**dict.fromkeys(("Relu", "Tanh"), _unary), "Add": _sum}',
     "of a file's words": 'T = {"RELU": "Relu", "TANH": "Tanh"}',
 }
@@ -78,6 +79,7 @@ NO_TABLES = {
     "texts": 'T = {"Flatten": "Leave it out.", "Reshape": "Use another."}',
     "names of texts": 'A = "Leave it out."\nB = "Use another."\nT = {"Flatten": A, "Reshape": B}',
     "operators to operators": 'T = {"AveragePool": "GlobalAveragePool", "MaxPool": "GlobalMaxPool"}',
+    "limits": 'T = {"Flatten": (1, 8), "Reshape": (2, 4)}',
     "to schemes": 'T = {"Gemm": "lq", "Conv": "affine"}',
     "inside a function": 'def f(op):\n    return {"Flatten": _move, "Transpose": _turn}[op]',
 }

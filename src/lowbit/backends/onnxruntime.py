@@ -9,7 +9,7 @@ from lowbit.blockers import Blocker, grouped, listed
 from lowbit.errors import MissingExtra, UnsupportedError
 from lowbit.formats.onnx import blockers as file_blockers
 from lowbit.formats.onnx import to_proto
-from lowbit.ir import Graph
+from lowbit.ir import Graph, Node, Trait, has
 from lowbit.ir.graph import Array
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["blockers", "load", "session"]
 
 _ERRORS_ONLY = 3
-_RANKS = {("", "LRN"): (4, 4), ("", "GlobalAveragePool"): (3, 8), ("", "GlobalMaxPool"): (3, 8)}
-"""The fewest and the most axes that kernels of the runtime take, where lowbit's operators take others."""
 
 
 def load(graph: Graph, /, *, threads: int = 1) -> Runner:
@@ -47,10 +45,18 @@ def blockers(graph: Graph) -> list[Blocker]:
     return grouped([*file_blockers(graph), *_limits(graph)])
 
 
+def _axes(node: Node) -> tuple[int, int] | None:
+    """Return the fewest and most axes that a kernel of the runtime takes, where ours takes others."""
+    if (node.domain, node.op) == ("", "LRN"):
+        return 4, 4
+    whole_maps = has(node, Trait.POOL) and not has(node, Trait.WINDOW)
+    return (3, 8) if whole_maps else None
+
+
 def _limits(graph: Graph) -> Iterator[Blocker]:
     for node in graph.nodes:
         rank = len(graph.value(node.inputs[0]).shape) if node.inputs else 0
-        least, most = _RANKS.get((node.domain, node.op), (rank, rank))
+        least, most = _axes(node) or (rank, rank)
         if not least <= rank <= most:
             expected = f"{least} axes" if least == most else f"{least} to {most} axes"
             what = f"its kernel takes {expected}"
