@@ -132,3 +132,28 @@ def test_constants_beyond_the_format_are_refused_and_not_clipped(
         return
     with pytest.raises(NumericError, match=r"net: constants are beyond.*fixed:1\.3.*1 of fc/weights, up to"):
         to_fixed_point(graph, 1, 3, rounding)
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes"), [("HardSwish", {}), ("LeakyRelu", {"alpha": 0.25}), ("Softplus", {}), ("Elu", {})]
+)
+def test_any_function_of_one_number_is_a_table(op: str, attributes: dict[str, float]) -> None:
+    graph = Graph("net", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 3))})
+    graph.add_constant("w", np.array([[1.0, -0.5, 0.25], [0.5, 2.0, -1.5]]))
+    graph.add_constant("v", np.array([[1.0, 0.5]]))
+    graph.nodes = [
+        Node("Gemm", ("x", "w"), ("a",), {"transB": 1}, "first"),
+        Node(op, ("a",), ("b",), dict(attributes), "function"),
+        Node("Gemm", ("b", "v"), ("y",), {"transB": 1}, "second"),
+    ]
+    infer(graph)
+    low = to_fixed_point(graph, 4, 6)
+    x = np.round(np.random.default_rng(1).uniform(-2, 2, (20, 3)) * 64).astype(np.float32) / 64
+    sums = np.floor(x @ graph.constant("w").T * 64 + 0.5).astype(np.float32) / 64
+    function = Graph("f", ("a",), ("b",), [Node(op, ("a",), ("b",), dict(attributes), "f")])
+    function.values["a"] = Value("a", "float32", ("n", 2))
+    infer(function)
+    table = np.floor(evaluate(function, {"a": sums})["b"].astype(np.float64) * 64 + 0.5) / 64
+    np.testing.assert_array_equal(
+        evaluate(low, {"x": x})["y"], (table @ graph.constant("v").T).astype(np.float32)
+    )

@@ -180,7 +180,7 @@ def test_latency_comes_at_the_end(graph: Graph, data: Dataset, tmp_path: Path) -
 
 
 def test_a_setting_that_cannot_be_made_says_why(data: Dataset) -> None:
-    graph = float_mlp((16, 12, 5), activation="LeakyRelu")
+    graph = float_mlp((16, 12, 5), activation="Sum")
     labelled = load((data.samples, np.zeros(len(data.samples), int)))
     result = sweep({"mlp": graph}, grid(["fixed:4", "lq"], [3]), labelled, data, samples=50)
     assert [row.top1 is None for row in result.rows] == [True, True, False]

@@ -14,11 +14,12 @@ import numpy as np
 from lowbit.blockers import Blocker, blocker_of, grouped, listed, remedies
 from lowbit.errors import NumericError, UnsupportedError
 from lowbit.ir import Graph, Node, Trait, Value, carried, has, infer, run_passes, verify
-from lowbit.ir.activations import ACTIVATIONS, function_table
+from lowbit.ir.activations import function_table
 from lowbit.ir.graph import Array
 from lowbit.ir.layers import activation_of, is_low_bit, is_product
 from lowbit.ir.operators.registry import code_dtype
 from lowbit.ir.passes import NORMAL_FORM
+from lowbit.ir.reference import evaluate_node
 from lowbit.schemes import FixedPoint
 
 _REMEDY = "Networks with other operators are quantized with samples, in another scheme."
@@ -108,7 +109,7 @@ class _Work:
             raise UnsupportedError(
                 "this operator has no fixed-point form",
                 where=f"{self.source.name}/{node.name}",
-                expected=f"fully connected layers, sums, {', '.join(ACTIVATIONS)}, and what moves elements",
+                expected="fully connected layers, sums, functions of single numbers, and what moves elements",
                 found=node.op,
             )
         form(node)
@@ -122,7 +123,8 @@ class _Work:
             return self._probabilities
         if node.op == "Add":
             return self._sum
-        return self._function if activation_of(self.source, node) else None
+        of_one = has(node, Trait.ELEMENTWISE) and all(map(self._is_constant, filter(None, node.inputs[1:])))
+        return self._function if of_one else None
 
     def finished(self) -> Graph:
         """Return the graph, its outputs reals.
@@ -193,13 +195,20 @@ class _Work:
         self._append("FixedAdd", node.name, tuple(self.codes[name] for name in node.inputs), output)
 
     def _function(self, node: Node) -> None:
-        name = str(activation_of(self.source, node))
-        table = f"{name}.table"
+        """Append the table of a function: what the reference says of every level, encoded."""
+        name = activation_of(self.source, node)
+        table = f"{name or node.name}.table"
         if table not in self.graph.values:
-            data = function_table(self.encoding, name)
+            data = function_table(self.encoding, name) if name else self._table(node)
             self.graph.add(Value(table, self.dtype, data.shape, data, self.encoding))
         inputs = (self.codes[node.inputs[0]], table)
         self._append("FixedLookup", node.name, inputs, self._result(node.outputs[0]))
+
+    def _table(self, node: Node) -> Array:
+        arrays = {name: self.source.constant(name) for name in filter(None, node.inputs[1:])}
+        arrays[node.inputs[0]] = self.encoding.levels()[0].astype(np.float32)
+        (values,) = evaluate_node(self.source, node, arrays)
+        return self.encoding.encode(values)
 
     def _mover(self, node: Node) -> None:
         moved = carried(node)
