@@ -50,6 +50,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "hardtanh": Activation(lambda a: np.clip(a, -1.0, 1.0), "Clip", bounds=(-1.0, 1.0)),
     "tanh": Activation(lambda a: np.asarray(np.tanh(a)), "Tanh", limits=(-1.0, 1.0)),
     "sigmoid": Activation(_sigmoid, "Sigmoid", limits=(0.0, 1.0)),
+    "softplus": Activation(lambda a: np.asarray(np.logaddexp(0.0, a)), "Softplus"),
 }
 
 
