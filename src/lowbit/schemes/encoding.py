@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, runtime
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.schemes.fields import Fields, fields_of_json, json_of_fields
+from lowbit.schemes.fields import Fields, fields_of_json, json_of_fields, require_kinds
 
 if TYPE_CHECKING:
     from lowbit.schemes.fixed_point import FixedPoint
@@ -275,7 +275,10 @@ class EncodingBase:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
         """Return the encoding that `to_dict` described."""
-        return cls.from_fields(fields_of_json(fields))  # type: ignore[attr-defined,no-any-return]
+        given = fields_of_json({name: value for name, value in fields.items() if name != "scheme"})
+        encoding = cls.from_fields(given)  # type: ignore[attr-defined]
+        require_kinds(given, encoding.fields())
+        return encoding  # type: ignore[no-any-return]
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

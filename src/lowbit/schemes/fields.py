@@ -28,6 +28,22 @@ def fields_of_json(values: Mapping[str, Any]) -> dict[str, Field]:
     return {name: _field(value) for name, value in values.items()}
 
 
+def require_kinds(given: Fields, said: Fields) -> None:
+    """Check that fields are of the kinds that the encoding made of them says: names, types and axes.
+
+    Raises:
+        TypeError: one is not, as an integer in the place of a list of floats.
+    """
+    kinds = ({name: _kind(value) for name, value in fields.items()} for fields in (given, said))
+    found, expected = kinds
+    if found != expected:
+        raise TypeError(f"fields {found}, not {expected}")
+
+
+def _kind(value: Field) -> str:
+    return f"{value.dtype} of {value.ndim} axes" if isinstance(value, np.ndarray) else type(value).__name__
+
+
 def _json(value: Field) -> object:
     if not isinstance(value, np.ndarray):
         return value
@@ -40,7 +56,7 @@ def _field(value: Any) -> Field:
     if isinstance(value, list):
         kind = np.float32 if _leaf(value, str) else np.int32
         return np.array(_numbers(value), kind)
-    if isinstance(value, str | int):
+    if isinstance(value, str) or type(value) is int:
         return value
     raise TypeError(f"not a number, a text or a list: {value!r}")
 
@@ -54,4 +70,8 @@ def _leaf(value: Any, kind: type) -> bool:
 def _numbers(value: Any) -> Any:
     if isinstance(value, list):
         return [_numbers(part) for part in value]
-    return float.fromhex(value) if isinstance(value, str) else int(value)
+    if isinstance(value, str):
+        return float.fromhex(value)
+    if type(value) is not int:  # 1.5 would become 1, and true 1
+        raise TypeError(f"not an integer or a hexadecimal float: {value!r}")
+    return value
