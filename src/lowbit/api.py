@@ -433,10 +433,10 @@ def inspect(model: Source, *, verify: bool = False) -> dict[str, Any]:
     """Return layers, encodings and the table of bytes of a file.
 
     Returns:
-        ``bytes``, ``layers`` (``name, scheme, weight_bits, activation_bits, bytes``), ``table``
-        (``name, what, bytes``), whose bytes add up to the file's, ``memory`` (bytes of ``constants`` and
-        ``arena`` that the engine takes, those ``allowed``, or ``why`` it does not run it), and ``notes``
-        (what was left out).
+        ``bytes``, ``hashed`` (whether files of its format have a hash), ``layers`` (``name, scheme,
+        weight_bits, activation_bits, bytes``), ``table`` (``name, what, bytes``), whose bytes add up to the
+        file's, ``memory`` (bytes of ``constants`` and ``arena`` that the engine takes, those ``allowed``, or
+        ``why`` it does not run it), and ``notes`` (what was left out).
 
     Raises:
         ModelFormatError: with ``verify``, a hash does not match.

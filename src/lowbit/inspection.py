@@ -6,7 +6,7 @@ from typing import Any
 from lowbit.budget import budget
 from lowbit.engine import Program
 from lowbit.errors import LowbitError
-from lowbit.formats import read_model
+from lowbit.formats import format_of, read_model
 from lowbit.ir import Graph
 from lowbit.ir.layers import Layer, layers_of
 
@@ -16,20 +16,20 @@ def inspect_file(path: Path, *, verify: bool) -> dict[str, Any]:
 
     Args:
         path: any model file.
-        verify: check the file's hash too (``.circle`` only; every invariant is checked anyway).
+        verify: check the file's hash too (where its format has one; every invariant is checked anyway).
 
     Raises:
         ModelFormatError: the hash does not match.
     """
     graph = read_model(path)
-    if verify and path.suffix.lower() == ".circle":
-        from lowbit.formats.circle import verify_manifest
-
-        verify_manifest(path)
+    form = format_of(path)
+    if verify and form.hashed:
+        form.module.verify_manifest(path)
     size, layers = path.stat().st_size, layers_of(graph)
     table = _table(graph, path, size)
     return {
         "bytes": size,
+        "hashed": form.hashed,
         "layers": [_row(layer, graph) for layer in layers],
         "table": table,
         "memory": _memory(graph),
@@ -65,13 +65,12 @@ def _constant_bytes(graph: Graph, layer: Layer) -> int:
 
 def _table(graph: Graph, path: Path, size: int) -> list[dict[str, Any]]:
     """Return rows (name, what, bytes) that add up to the file's size."""
-    if path.suffix.lower() in (".circle", ".tflite"):
-        from lowbit.formats.circle import byte_table
-
+    form = format_of(path)
+    if form.counted:
         nodes = {output: node.name for node in graph.nodes for output in node.outputs}
         return [
             {"name": nodes.get(row.layer, row.layer), "what": row.what, "bytes": row.bytes}
-            for row in byte_table(path)
+            for row in form.module.byte_table(path)
         ]
     constants = [
         {"name": name, "what": value.dtype, "bytes": value.data.nbytes}

@@ -10,10 +10,12 @@ from lowbit.cli.console import JsonFlag, kilobytes, print_json, say
 
 def convert(
     source: Annotated[Path, typer.Argument(help="The network to read.")],
-    target: Annotated[Path, typer.Argument(help="Where to write: .circle, .onnx or .txt.")],
+    target: Annotated[
+        Path, typer.Argument(help="Where to write; the suffix names the format, such as .circle.")
+    ],
     as_json: JsonFlag = False,
 ) -> None:
-    """Convert between .onnx, .circle, .tflite (read only) and the text form.
+    """Convert a network from one format to another, such as .onnx, .circle, .tflite or text.
 
     Example: `lowbit convert mlp.circle mlp.onnx`
     """

@@ -39,11 +39,7 @@ def inspect(
     )
     rows = [(row["name"], row["what"], row["bytes"]) for row in result["table"]]
     print_table("bytes", ("where", "what", "bytes"), [*rows, ("total", "", result["bytes"])])
-    held = (
-        "hashes and invariants hold"
-        if model.suffix.lower() == ".circle"
-        else "invariants hold; it has no hash"
-    )
+    held = "hashes and invariants hold" if result["hashed"] else "invariants hold; it has no hash"
     say(_memory(result["memory"]), "dim")
     for note in result["notes"]:
         say(note, "yellow")

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 def quantize(
     model: Annotated[Path, typer.Argument(help="A float network: .onnx, .circle, .tflite or .txt.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write: .circle, .onnx or .txt.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Where to write; the suffix names the format, such as .circle."),
+    ],
     data: Annotated[
         str | None, typer.Option("--data", help="Samples: a path, or the name of a data set; not for fixed.")
     ] = None,

@@ -12,7 +12,8 @@ from lowbit.cli.specifications import OldSchemeOption
 def zoo(
     name: Annotated[str | None, typer.Argument(help="A network; without one, the list.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to write: .onnx, .circle or .txt.")
+        Path | None,
+        typer.Option("--output", "-o", help="Where to write; the suffix names the format, such as .circle."),
     ] = None,
     weights: Annotated[
         str | None,

@@ -1,19 +1,64 @@
-"""Model files: the format is told by the content, and for what is written by the suffix.
+"""Model files: a row for every format. Which one a file has is told by its content, else by its suffix.
 
-.circle .tflite   flatbuffers, one bounds-checked reader
-.onnx             protobuf, needs the package onnx
-.txt              the graph's text form
+A row names the format's folder, whose module has
+
+    read(path) -> Graph       bounds-checked; raises `FileError` and `UnsupportedError` only
+    write(graph, path)        whole or not at all
+    check(graph)              refuses what `write` has no place for, before work is done
+
+and what the row says that files of the format have besides. It is imported when such a file is there.
 """
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from lowbit.errors import ModelFormatError, UnsupportedError
 from lowbit.ir import Graph, verify
+from lowbit.untrusted import read_start
 
-SUFFIXES = (".circle", ".tflite", ".onnx", ".txt")
+START = 8
+"""The bytes of a file by which its format is told."""
 
-MAX_TEXT_BYTES = 2**28
+
+@dataclass(frozen=True)
+class Format:
+    """A row of the table.
+
+    Attributes:
+        name: of the format.
+        suffixes: of its files, small letters.
+        folder: of its module, in `lowbit.formats`.
+        begins: tells by the first `START` bytes whether a file has the format; else its suffix does.
+        hashed: whether files have a hash; the module's ``verify_manifest(path)`` compares it.
+        counted: whether the module's ``byte_table(path)`` says where every byte of a file is.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    folder: str
+    begins: Callable[[bytes], bool] = lambda start: False
+    hashed: bool = False
+    counted: bool = False
+
+    @property
+    def module(self) -> Any:
+        """What reads and writes it."""
+        return import_module(f"lowbit.formats.{self.folder}")
+
+
+FORMATS = (
+    Format("Circle", (".circle",), "circle", lambda start: start[4:8] == b"CIR0", hashed=True, counted=True),
+    Format("TensorFlow Lite", (".tflite",), "circle", lambda start: start[4:8] == b"TFL3", counted=True),
+    Format("ONNX", (".onnx",), "onnx"),
+    Format("text", (".txt",), "text", lambda start: start.startswith(b"lowbit ")),
+)
+"""Every format."""
+
+SUFFIXES = tuple(suffix for row in FORMATS for suffix in row.suffixes)
 
 
 def read_model(path: str | os.PathLike[str]) -> Graph:
@@ -25,7 +70,7 @@ def read_model(path: str | os.PathLike[str]) -> Graph:
         GraphError: its operators do not fit together.
         MissingExtra: a package that reads the format is not installed.
     """
-    graph = _READERS[_format_of(path)](path)
+    graph: Graph = format_of(path).module.read(path)
     verify(graph)
     return without_unused_inputs(graph)
 
@@ -51,11 +96,9 @@ def write_model(graph: Graph, path: str | os.PathLike[str]) -> None:
         WriteError: the path cannot be written.
         UnsupportedError: the suffix is unknown, or the format cannot hold the graph.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in _WRITERS:
-        raise _no_format(path)
+    row = _named(path)
     verify(graph)
-    _WRITERS[suffix](graph, path)
+    row.module.write(graph, path)
 
 
 def check_target(graph: Graph, path: str | os.PathLike[str]) -> None:
@@ -66,105 +109,42 @@ def check_target(graph: Graph, path: str | os.PathLike[str]) -> None:
     Raises:
         UnsupportedError: the suffix is unknown, or operators have no place in the format: all of them.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in _WRITERS:
-        raise _no_format(path)
-    if suffix in _CHECKS:
-        _CHECKS[suffix](graph)
+    _named(path).module.check(graph)
 
 
-def _no_format(path: str | os.PathLike[str]) -> UnsupportedError:
-    return UnsupportedError(
-        "the suffix names no model format",
-        where=os.fspath(path),
-        expected=", ".join(SUFFIXES),
-        found=Path(path).suffix.lower() or "none",
-        remedy="Give the output one of these suffixes.",
-    )
+def format_of(path: str | os.PathLike[str]) -> Format:
+    """Return the format of a file: by its first bytes, else by its name.
 
-
-def _check_circle(graph: Graph) -> None:
-    from lowbit.formats import circle
-
-    circle.check(graph)
-
-
-def _check_onnx(graph: Graph) -> None:
-    from lowbit.formats import onnx
-
-    onnx.check(graph)
-
-
-def _format_of(path: str | os.PathLike[str]) -> str:
-    """Return the suffix that stands for a file's format: by its first bytes, else by its name."""
-    from lowbit.untrusted import read_start
-
-    start = read_start(path, 8)
-    if start[4:8] in (b"CIR0", b"TFL3"):
-        return ".circle"
-    if start.startswith(b"lowbit "):
-        return ".txt"
-    suffix = Path(path).suffix.lower()
-    if suffix not in _READERS:
+    Raises:
+        FileError: it cannot be opened, or has no format that is known.
+    """
+    start = read_start(path, START)
+    row = next((row for row in FORMATS if row.begins(start)), None) or _by_suffix(path)
+    if row is None:
         raise ModelFormatError(
             "this is no model file that lowbit knows",
             where=os.fspath(path),
             expected=", ".join(SUFFIXES),
-            found=f"suffix {suffix!r}, first bytes {start!r}",
+            found=f"suffix {Path(path).suffix.lower()!r}, first bytes {start!r}",
             remedy="Check the path, or convert the model to ONNX.",
         )
-    return suffix
+    return row
 
 
-def _read_circle(path: str | os.PathLike[str]) -> Graph:
-    from lowbit.formats import circle
-
-    return circle.read(path)
-
-
-def _read_onnx(path: str | os.PathLike[str]) -> Graph:
-    from lowbit.formats import onnx
-
-    return onnx.read(path)
+def _by_suffix(path: str | os.PathLike[str]) -> Format | None:
+    suffix = Path(path).suffix.lower()
+    return next((row for row in FORMATS if suffix in row.suffixes), None)
 
 
-def _read_text(path: str | os.PathLike[str]) -> Graph:
-    from lowbit.ir import from_text
-    from lowbit.untrusted import read_file
-
-    try:
-        text = read_file(path, limit=MAX_TEXT_BYTES).decode()
-    except UnicodeDecodeError as error:
-        raise ModelFormatError(
-            "the text is not UTF-8",
+def _named(path: str | os.PathLike[str]) -> Format:
+    """Return the format that the path of a file to write names."""
+    row = _by_suffix(path)
+    if row is None:
+        raise UnsupportedError(
+            "the suffix names no model format",
             where=os.fspath(path),
-            expected="UTF-8",
-            found=f"byte {error.start}",
-            remedy="Write it again.",
-        ) from error
-    return from_text(text, os.fspath(path))
-
-
-def _write_circle(graph: Graph, path: str | os.PathLike[str]) -> None:
-    from lowbit.formats import circle
-
-    circle.write(graph, path)
-
-
-def _write_onnx(graph: Graph, path: str | os.PathLike[str]) -> None:
-    from lowbit.formats import onnx
-
-    onnx.write(graph, path)
-
-
-def _write_text(graph: Graph, path: str | os.PathLike[str]) -> None:
-    from lowbit.ir import to_text
-    from lowbit.untrusted import write_atomic
-
-    write_atomic(path, to_text(graph).encode())
-
-
-_READERS = {".circle": _read_circle, ".tflite": _read_circle, ".onnx": _read_onnx, ".txt": _read_text}
-_WRITERS = {".circle": _write_circle, ".tflite": _write_circle, ".onnx": _write_onnx, ".txt": _write_text}
-_CHECKS = {".circle": _check_circle, ".tflite": _check_circle, ".onnx": _check_onnx}
-"""Formats that cannot hold every float network."""
+            expected=", ".join(SUFFIXES),
+            found=Path(path).suffix.lower() or "none",
+            remedy="Give the output one of these suffixes.",
+        )
+    return row
