@@ -60,10 +60,11 @@ class Axis:
         first = np.clip(-(starts // self.dilation), 0, self.kernel)
         end = np.clip(-((starts - self.extent) // self.dilation), first, self.kernel)
         base, taps = self.kernel + 1, np.arange(self.kernel)
-        pairs, index = np.unique(np.where(end > first, first * base + end, 0), return_inverse=True)
-        valid = (taps >= (pairs // base)[:, None]) & (taps < (pairs % base)[:, None])
-        patterns, order = np.unique(valid, axis=0, return_inverse=True)
-        return order.reshape(-1)[index.reshape(-1)].astype(np.int32), patterns
+        # Rises with the taps as a row of booleans does: the later the first tap, the smaller the row.
+        pairs = np.where(end > first, (self.kernel - first) * base + end, 0)
+        distinct, classes = np.unique(pairs, return_inverse=True)
+        first, end = self.kernel - distinct // base, distinct % base
+        return classes.astype(np.int32), (taps >= first[:, None]) & (taps < end[:, None])
 
 
 Window = tuple[Axis, Axis]
