@@ -243,8 +243,9 @@ def lowering_of(graph: Graph, node: Node) -> Lower | None:
 
 def is_lowered(graph: Graph, node: Node) -> bool:
     """Return whether a node becomes steps as it is: an ELU has no factor, a layer not every activation."""
-    if lowering_of(graph, node) is None or _is_function_of_codes(graph, node):
-        return lowering_of(graph, node) is not None
+    lowering = lowering_of(graph, node)
+    if lowering is None or lowering is _function_of_codes:
+        return lowering is not None
     if node.op == "Elu":
         return call_of(graph, node).real("alpha") == 1.0
     activation, target = str(node.attributes.get("activation", "none")), graph.values.get(node.outputs[0])

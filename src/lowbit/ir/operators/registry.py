@@ -239,7 +239,8 @@ def passed(call: Call, shape: Shape) -> list[TensorType]:
     value, output = call.input(0), call.graph.values.get(call.node.outputs[0])
     if value.encoding is not None:
         found = output.encoding if output else None
-        call.require(found == value.encoding, "codes must keep their encoding", str(value.encoding), found)
+        if found != value.encoding:
+            call.fail("codes must keep their encoding", str(value.encoding), found)
     return [TensorType(value.dtype, shape)]
 
 

@@ -50,7 +50,8 @@ def _apply(supports: Supports, graph: Graph) -> bool:
         node = graph.nodes[at]
         write = _way_out(graph, node, supports)
         if write is None:
-            infer_node(graph, node)
+            if changed:
+                infer_node(graph, node)
             at += 1
         else:
             graph.nodes[at : at + 1] = write(graph, node)

@@ -57,8 +57,8 @@ class _Folding:
 def _apply(graph: Graph) -> bool:
     before, folding = len(graph.nodes), _Folding(graph)
     graph.nodes = [node for node in graph.nodes if not folding.fold(node)]
-    for node in list(graph.nodes):
-        _skip_identity(graph, node.name)
+    for name in [node.name for node in graph.nodes if _is_identity(node)]:
+        _skip_identity(graph, name)
     return len(graph.nodes) != before
 
 
@@ -72,7 +72,7 @@ def _skip_identity(graph: Graph, name: str) -> None:
     node = next(node for node in graph.nodes if node.name == name)
     source, target = node.inputs[0], node.outputs[0]
     is_output = target in graph.outputs
-    if not _is_identity(node) or (is_output and (graph.producer(source) is None or source in graph.outputs)):
+    if is_output and (graph.producer(source) is None or source in graph.outputs):
         return
     old, new = (source, target) if is_output else (target, source)
     graph.nodes = [
