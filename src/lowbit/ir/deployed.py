@@ -101,7 +101,8 @@ def deployed_layer(input_encoding: Encoding, weights: Value, bias: Value | npt.A
     scale_w = np.broadcast_to(weights.encoding.integer_scale(), (outputs,))
     scale = input_encoding.integer_scale()[0] * scale_w
     real, addend = parts_of_bias(bias, scale)
-    bias64 = real + input_encoding.integer_offset()[0] * (scale_w * _row_sums(weights).astype(np.float64))
+    offset = input_encoding.integer_offset()[0]
+    bias64 = real + offset * (scale_w * _row_sums(weights).astype(np.float64)) if offset else real
     layer = DeployedLayer(input_encoding.integer_levels()[0], weights, scale, bias64, addend)
     _check_sums(layer)
     return layer

@@ -68,15 +68,20 @@ def deployed_convolution(
     Raises:
         NumericError, SchemeError: those of `lowbit.ir.deployed.deployed_layer`.
     """
+    assert weights.encoding is not None
     layer = deployed_layer(input_encoding, weights, bias)
     (row_class, rows), (column_class, columns) = (axis.classes() for axis in window)
-    sums = np.einsum("oij,ri,cj->rco", _tap_sums(weights), rows.astype(np.int64), columns.astype(np.int64))
-    assert weights.encoding is not None
-    real, _ = parts_of_bias(bias, layer.scale)
-    bias64 = real + input_encoding.integer_offset()[0] * (
-        weights.encoding.integer_scale() * sums.astype(np.float64)
+    bias64, _ = parts_of_bias(bias, layer.scale)
+    offset = input_encoding.integer_offset()[0]
+    if offset:
+        sums = np.einsum(
+            "oij,ri,cj->rco", _tap_sums(weights), rows.astype(np.int64), columns.astype(np.int64)
+        )
+        bias64 = bias64 + offset * (weights.encoding.integer_scale() * sums.astype(np.float64))
+    classes = len(rows), len(columns)
+    return DeployedConvolution(
+        layer, row_class, column_class, np.broadcast_to(bias64, (*classes, len(layer.scale)))
     )
-    return DeployedConvolution(layer, row_class, column_class, bias64)
 
 
 def _tap_sums(weights: Value) -> Wide:

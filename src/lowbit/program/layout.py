@@ -11,7 +11,7 @@ multiply as they are; they hold every encoding, so that each pair of encodings h
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -47,8 +47,11 @@ class Layout:
 
 def layout_of(graph: Graph) -> Layout:
     """Return the form of every value of codes of a verified graph."""
-    planes = plane_values(graph)
-    return Layout(planes, _word_values(graph, planes))
+    same = alike(graph)
+    planes = plane_values(graph, same)
+    return Layout(
+        planes, _word_values(graph, {name: one for name, one in same.items() if name not in planes})
+    )
 
 
 def entries_of_code(encoding: Encoding, form: Form, where: str) -> npt.NDArray[np.int64]:
@@ -83,9 +86,8 @@ def require_words(integers: npt.NDArray[np.int64], what: str, where: str) -> Non
         )
 
 
-def _word_values(graph: Graph, planes: frozenset[str]) -> frozenset[str]:
-    first = alike(graph)
-    first = {name: one for name, one in first.items() if name not in planes}
+def _word_values(graph: Graph, first: dict[str, str]) -> frozenset[str]:
+    """Return the values that lie in words, of those that do not lie in planes."""
     found = {first[name] for name in first if not fits_byte(_encoding(graph, name))}
     for node in graph.nodes:
         read = [name for name in node.inputs[:1] if name in first]
@@ -114,7 +116,7 @@ def _weights_fit(layer: DeployedLayer, source: Encoding, grouped: bool) -> bool:
     assert layer.packed.encoding is not None
     levels, step = layer.packed.encoding.whole_levels().astype(np.int64), level_step(source)
     if grouped:
-        return int(levels.min()) * step >= -128 and int(levels.max()) * step <= 127
+        return _fit_int8(levels, step)
     if int(np.ptp(levels, axis=1).max()) * step <= _BYTE:
         return True
     rows, _ = in_units(layer, source)
@@ -126,14 +128,21 @@ def in_units(layer: DeployedLayer, source: Encoding) -> tuple[npt.NDArray[np.int
 
     Sums shrink by the same power, so a scale times the unit and ``floor(T / unit)`` say exactly the same.
     """
-    weights = layer.weights.astype(np.int64)
-    stepped = weights * level_step(source)
-    fits = int(stepped.min(initial=0)) >= -128 and int(stepped.max(initial=0)) <= 127
-    if fits or layer.addend.any():
+    assert layer.packed.encoding is not None
+    weights, step = layer.weights.astype(np.int64), level_step(source)
+    if (
+        layer.addend.any()
+        or _fit_int8(layer.packed.encoding.whole_levels(), step)
+        or _fit_int8(weights, step)
+    ):
         return weights, 1
     common = int(np.gcd.reduce(weights.reshape(-1), initial=0))
     unit = max(common & -common, 1)
     return weights // unit, unit
+
+
+def _fit_int8(integers: npt.NDArray[np.signedinteger[Any]], step: int) -> bool:
+    return int(integers.min(initial=0)) * step >= -128 and int(integers.max(initial=0)) * step <= 127
 
 
 def _encoding(graph: Graph, name: str) -> Encoding:

@@ -120,11 +120,12 @@ class Planner:
         self.graph, self.layout = graph, layout
         self.steps: list[Step] = []
         self.results: list[Result] = []
-        self.numbers = {read_inputs(graph)[0]: 0}
+        source = read_inputs(graph)[0]
+        self.numbers = {source: 0}
         self.maps: dict[str, int] = {}
         self.lengths: dict[str, Lengths] = {}
         self.codes: dict[str, CodeTable] = {}
-        self._taken = 0
+        self._batch, self._taken = graph.value(source).shape[:1], 0
 
     def lowered_all(self) -> list[Refusal]:
         """Add the steps of all nodes, and return what is refused."""
@@ -132,7 +133,7 @@ class Planner:
 
     def lowered(self, node: Node) -> list[LowbitError]:
         """Add the steps of one node, or return why there are none; what is behind it is still looked at."""
-        refusals = list(refused_values(self.graph, node))
+        refusals = list(refused_values(self.graph, node, self._batch))
         if not refusals:
             try:
                 self.lower(node)

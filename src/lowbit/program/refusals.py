@@ -11,6 +11,7 @@ from math import prod
 from lowbit.blockers import Blocker, blocker_of, grouped, listed, remedies
 from lowbit.errors import EngineError, LowbitError
 from lowbit.ir import Graph, Node, Value
+from lowbit.ir.graph import Shape
 
 MAX_ELEMENTS = 1 << 24
 """Of one sample of a value: the engine's kMaxFeatures."""
@@ -78,9 +79,8 @@ def refused_ends(graph: Graph) -> Iterator[LowbitError]:
         yield _refusal(graph, target.name, "an output that no node makes", "a computed output", "another")
 
 
-def refused_values(graph: Graph, node: Node) -> Iterator[LowbitError]:
-    """Yield what is wrong with the values that a node makes."""
-    batch = graph.value(read_inputs(graph)[0]).shape[:1]
+def refused_values(graph: Graph, node: Node, batch: Shape) -> Iterator[LowbitError]:
+    """Yield what is wrong with the values that a node makes, where the network's input has that batch."""
     where = f"{node.name} ({node.op})"
     if len(node.outputs) != 1:
         yield _refusal(graph, where, "several results of one node", "one", str(len(node.outputs)))

@@ -21,12 +21,13 @@ WORD_BITS = 32
 GROUP_CHANNELS = 16
 
 
-def plane_values(graph: Graph) -> frozenset[str]:
+def plane_values(graph: Graph, same: dict[str, str]) -> frozenset[str]:
     """Return the coded values that can lie in planes: those whose every reader takes planes.
 
-    What operators only pass on lies alike before and after them.
+    Args:
+        graph: verified.
+        same: what lies alike, see `alike`.
     """
-    same = alike(graph)
     refused = {same[name] for name in same if not _fits_planes(graph, name)}
     for node in graph.nodes:
         if node.inputs and node.inputs[0] in same and not _takes_planes(graph, node):

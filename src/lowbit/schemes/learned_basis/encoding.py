@@ -17,7 +17,7 @@ stay exact); of equally close ones the smallest, so that accumulators are no wid
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -79,7 +79,7 @@ class LearnedBasis(EncodingBase):
         """Rows of the basis."""
         return int(self.basis.shape[0])
 
-    @property
+    @cached_property
     def snapped(self) -> bool:
         """Whether every row is a scale times small integers."""
         return bool((self.top > 0).all())
@@ -101,7 +101,7 @@ class LearnedBasis(EncodingBase):
         ratio = self.basis.astype(np.float64) / self.basis[:, -1:].astype(np.float64)
         return np.rint(self.top[:, None] * ratio).astype(np.int32)
 
-    @property
+    @cached_property
     def scale(self) -> Floats:
         """``a_{k-1} / top`` per channel, float64; NaN in free rows."""
         top = np.where(self.top > 0, self.top, np.nan)
@@ -120,7 +120,7 @@ class LearnedBasis(EncodingBase):
             SchemeError: the basis is free.
         """
         self._require_snapped()
-        return np.asarray(self.multipliers @ _signs(self.bits).astype(np.int32), np.int32)
+        return np.asarray(self.multipliers @ _signs(self.bits), np.int32)
 
     def integer_scale(self) -> Floats:
         """Return the scale of `integer_levels`; raises `SchemeError` for a free basis."""
@@ -310,10 +310,11 @@ def of_integers(scale: Floats, integers: npt.NDArray[Any], units: npt.NDArray[An
     return LearnedBasis(basis, offset.astype(np.float32), top)
 
 
-def _signs(bits: int) -> Floats:
-    """Return ``s_i`` of every code, float64 ``[bits, 2**bits]``."""
-    codes = np.arange(1 << bits)
-    return np.asarray(2.0 * ((codes >> np.arange(bits)[:, None]) & 1) - 1.0)
+@cache
+def _signs(bits: int) -> Integers:
+    """Return ``s_i`` of every code, int32 ``[bits, 2**bits]``; nobody writes into it."""
+    codes = np.arange(1 << bits, dtype=np.int32)
+    return 2 * ((codes >> np.arange(bits, dtype=np.int32)[:, None]) & 1) - 1
 
 
 def _check_rows(basis: Floats32, offset: Floats32) -> None:
