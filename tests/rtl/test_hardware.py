@@ -15,7 +15,6 @@ from lowbit.backends import BACKENDS
 from lowbit.errors import DataError, MismatchError, UnsupportedError, UsageError
 from lowbit.formats import write_model
 from lowbit.ir import Graph, evaluate
-from lowbit.rtl.array.operands import Kind
 from lowbit.rtl.hardware import Engine, Hardware, Options, engine_of
 from lowbit.rtl.lst.plan import Variant
 from lowbit.rtl.pictures import pixel_values
@@ -173,7 +172,7 @@ def test_everything_in_the_way_is_said_at_once() -> None:
 
 def test_choices_of_the_command_are_those_of_the_call() -> None:
     command_line = import_module("lowbit.cli.hdl")
-    choices = {command_line.Engine: Engine, command_line.Variant: Variant, command_line.Element: Kind}
+    choices = {command_line.Engine: Engine, command_line.Variant: Variant}
     for words, known in choices.items():
         assert {word.value for word in words} == set(get_args(known))
     assert {word.value for word in command_line.Family} == set(get_args(Target)) - {"generic"}

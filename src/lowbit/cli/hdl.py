@@ -37,15 +37,6 @@ class Engine(StrEnum):
     ARRAY = "array"
 
 
-class Element(StrEnum):
-    """What `--pe` may say."""
-
-    XNOR = "xnor"
-    SHIFT = "shift"
-    PLANES = "planes"
-    MULTIPLY = "multiply"
-
-
 class Variant(StrEnum):
     """What `--variant` may say."""
 
@@ -94,8 +85,10 @@ def hdl(
         Variant, typer.Option("--variant", help="lst: shared, one chain of multipliers; pipelined, two.")
     ] = Variant.SHARED,
     pe: Annotated[
-        Element | None,
-        typer.Option("--pe", help="array: xnor, shift, planes or multiply, for layers that it can run."),
+        str | None,
+        typer.Option(
+            "--pe", help="array: the element of layers that it can run, such as shift; else the cheapest."
+        ),
     ] = None,
     budget: Annotated[
         str | None,
@@ -149,7 +142,7 @@ def hdl(
         model,
         engine=engine.value,
         variant=variant.value,
-        pe=pe.value if pe else None,
+        pe=pe,
         budget=budget,
         cycles=cycles,
         fold=fold or (),

@@ -7,7 +7,7 @@ made.synthesize().lut                 # look-up tables
 made.write("cnv")                     # Verilog, what scores mean, and the report so far
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -25,9 +25,9 @@ from lowbit.ir.layers import is_low_bit
 from lowbit.rtl.array.budget import MIDDLING, device, fold_for_budget, fold_for_cycles, folding_of
 from lowbit.rtl.array.design import ArrayDesign
 from lowbit.rtl.array.from_graph import from_graph as array_network
-from lowbit.rtl.array.operands import Kind
 from lowbit.rtl.array.plan import plan_array
 from lowbit.rtl.design import Design
+from lowbit.rtl.elements import ELEMENTS
 from lowbit.rtl.lst.design import lst_design
 from lowbit.rtl.lst.from_graph import from_graph as lst_network
 from lowbit.rtl.lst.from_graph import in_fixed_point, is_fixed_point
@@ -164,7 +164,7 @@ def hardware(
     *,
     engine: Engine = "auto",
     variant: Variant = "shared",
-    pe: Kind | None = None,
+    pe: str | None = None,
     budget: str | None = None,
     cycles: int | None = None,
     fold: Sequence[str] = (),
@@ -196,7 +196,12 @@ def hardware(
         PlanError: it cannot be planned as wished; names the layer.
     """
     graph = _graph(network)
-    _check(engine=(engine, Engine), variant=(variant, Variant), pe=(pe, Kind), target=(target, Target))
+    _check(
+        engine=(engine, get_args(Engine)),
+        variant=(variant, get_args(Variant)),
+        pe=(pe, ELEMENTS),
+        target=(target, get_args(Target)),
+    )
     chosen = engine if engine != "auto" else engine_of(graph)
     if chosen == "lst":
         _refuse("array", chosen, {"pe": pe, "budget": budget, "cycles": cycles, "fold": fold})
@@ -242,7 +247,7 @@ def _lst(
 
 def _array(
     graph: Graph,
-    pe: Kind | None,
+    pe: str | None,
     budget: str | None,
     cycles: int | None,
     fold: Sequence[str],
@@ -260,11 +265,11 @@ def _array(
     return Hardware(graph, ArrayDesign(plan), chosen, byte)
 
 
-def _check(**choices: tuple[str | None, object]) -> None:
+def _check(**choices: tuple[str | None, Iterable[str]]) -> None:
     """Refuse words that a setting does not have."""
     for name, (word, known) in choices.items():
-        if word is not None and word not in get_args(known):
-            expected = ", ".join(get_args(known))
+        if word is not None and word not in known:
+            expected = ", ".join(known)
             raise UsageError(f"no such {name}", where="hardware", expected=expected, found=repr(word))
 
 

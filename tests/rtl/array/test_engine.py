@@ -16,7 +16,6 @@ from lowbit.quantization import Plan
 from lowbit.rtl.array.from_graph import from_graph
 from lowbit.rtl.array.hardware.engine import ArrayEngine
 from lowbit.rtl.array.network import ArrayNetwork, Layer
-from lowbit.rtl.array.operands import Kind
 from lowbit.rtl.array.plan import ArrayPlan, Folding, LayerPlan, plan_array
 from lowbit.rtl.report import Bench
 from lowbit.zoo.architecture import Pool
@@ -140,7 +139,7 @@ def test_convolutions_of_any_window_and_folding(data: st.DataObject, seed: int) 
     ),
 )
 def test_quantized_networks_on_the_elements_meant_for_them(
-    plan: Plan, kind: Kind | None, expected: set[str]
+    plan: Plan, kind: str | None, expected: set[str]
 ) -> None:
     network, bench = network_and_bench(quantized(plan), 3)
     array = plan_array(network, foldings(network, Random(2)), "generic", kind)  # noqa: S311
@@ -156,7 +155,7 @@ def test_quantized_networks_on_the_elements_meant_for_them(
     ],
     ids=["powers", "bases"],
 )
-def test_an_element_that_cannot_run_a_layer_is_refused_with_its_node(plan: Plan, kind: Kind) -> None:
+def test_an_element_that_cannot_run_a_layer_is_refused_with_its_node(plan: Plan, kind: str) -> None:
     network = from_graph(quantized(plan), None)
     with pytest.raises(PlanError) as refused:
         plan_array(network, foldings(network, Random(0)), "generic", kind)  # noqa: S311

@@ -10,8 +10,8 @@ from lowbit.ir import Graph
 from lowbit.quantization import Plan
 from lowbit.rtl.array.design import ArrayDesign
 from lowbit.rtl.array.network import ArrayNetwork, Layer
-from lowbit.rtl.array.operands import Kind
 from lowbit.rtl.array.plan import ArrayPlan, Folding, plan_array
+from lowbit.rtl.elements import ELEMENTS
 from lowbit.rtl.primitives.target import Target
 from lowbit.zoo.architecture import (
     Activation,
@@ -30,7 +30,7 @@ from tests.rtl.fuzz.case import Case
 
 PICTURES = 5
 _PLANS = {"binary": None, "lq": (1, 4, 1, 4), "pow2": (2, 4, 1, 8), "affine": (2, 6, 2, 6)}
-_KINDS: tuple[Kind | None, ...] = (None, "multiply", "planes", "shift", "xnor")
+_KINDS: tuple[str | None, ...] = (None, *sorted(ELEMENTS))
 _TARGETS: tuple[Target, ...] = ("generic", "xc7", "ecp5")
 
 

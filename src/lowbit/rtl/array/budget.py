@@ -7,14 +7,15 @@ synthesis tells (`lowbit.rtl.synthesize`).
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from math import ceil
 
 from lowbit.errors import PlanError
 from lowbit.rtl.array.memory import blocks, is_shallow, tables
 from lowbit.rtl.array.network import ArrayNetwork, Layer
-from lowbit.rtl.array.operands import Kind, Operands, operands
+from lowbit.rtl.array.operands import operands
 from lowbit.rtl.array.plan import Folding
 from lowbit.rtl.array.schedule import Schedule, schedule
+from lowbit.rtl.elements.element import ACCUMULATOR_LUT
+from lowbit.rtl.elements.operands import Operands
 from lowbit.rtl.primitives.target import Target
 
 
@@ -48,12 +49,6 @@ DEVICES: Mapping[str, Budget] = {
 
 MIDDLING: Mapping[Target, str] = {"xc7": "xc7z020", "xcup": "xczu3eg", "ecp5": "ecp5-85k"}
 """What is planned for where no device is named."""
-
-_XNOR_LUT, _SHIFT_LUT = 1.45, 1.6
-"""Look-up tables per product; of a shifter per bit of the activation and lane, its adder included."""
-
-_ELEMENT_LUT = 20
-"""Per element: accumulator, comparison."""
 
 _UNIT_LUT = 120
 """Per unit: sequencer, ring, streams."""
@@ -109,7 +104,7 @@ def folding_of(network: ArrayNetwork, words: Sequence[str]) -> dict[str, Folding
 
 
 def fold_for_cycles(
-    network: ArrayNetwork, cycles: int, target: Target = "xc7", kind: Kind | None = None
+    network: ArrayNetwork, cycles: int, target: Target = "xc7", kind: str | None = None
 ) -> dict[str, Folding]:
     """Return the cheapest folding of every layer with which a picture takes at most so many clocks.
 
@@ -120,7 +115,7 @@ def fold_for_cycles(
 
 
 def fold_for_budget(
-    network: ArrayNetwork, budget: Budget, target: Target = "xc7", kind: Kind | None = None
+    network: ArrayNetwork, budget: Budget, target: Target = "xc7", kind: str | None = None
 ) -> dict[str, Folding]:
     """Return the folding of every layer with which a picture takes the fewest clocks within a budget.
 
@@ -151,18 +146,9 @@ def estimate(layer: Layer, chosen: Operands, folding: Folding) -> Budget:
     """
     element, products = chosen.element, folding.elements * folding.lanes
     folds, order = layer.outputs // folding.elements, _schedule(layer, folding)
-    lut, dsp = folding.elements * _ELEMENT_LUT + _UNIT_LUT, 0
-    if chosen.kind == "xnor":
-        lut += ceil(products * _XNOR_LUT)
-    elif chosen.kind == "shift":
-        lut += ceil(products * element.activation_bits * _SHIFT_LUT)
-    elif chosen.kind == "planes":
-        pairs = element.activation_bits * element.weight_bits
-        lut += ceil(products * pairs * _XNOR_LUT) + folding.elements * pairs * _ELEMENT_LUT
-        dsp = folding.elements * element.weight_bits if element.coefficient_bits else 0
-    else:
-        dsp = products
-    found = Budget(lut, dsp, 0) + _ring(order, folding.lanes * layer.bits)
+    lut, dsp = element.cost(folding.elements, products)
+    found = Budget(lut + folding.elements * ACCUMULATOR_LUT + _UNIT_LUT, dsp, 0)
+    found += _ring(order, folding.lanes * layer.bits)
     found += _read_only(folds * order.window_words, products * element.weight_bits)
     if layer.thresholds is not None:
         places = folds << order.place.bits - order.place.widths["fold"]
@@ -199,7 +185,7 @@ class _Choice:
 class _Search:
     """All foldings of all layers."""
 
-    def __init__(self, network: ArrayNetwork, target: Target, kind: Kind | None) -> None:
+    def __init__(self, network: ArrayNetwork, target: Target, kind: str | None) -> None:
         self._choices: dict[str, list[_Choice]] = {}
         for layer in network.stages:
             if isinstance(layer, Layer):
@@ -265,7 +251,7 @@ class _Search:
         return next(choice.cost for choice in self._choices[name] if choice.folding == folding[name])
 
 
-def _choices(layer: Layer, target: Target, kind: Kind | None) -> Iterator[_Choice]:
+def _choices(layer: Layer, target: Target, kind: str | None) -> Iterator[_Choice]:
     chosen = operands(layer, target, kind)
     beats = layer.weights[0].size
     chosen = replace(chosen, element=chosen.fitted(1, beats, layer.name))

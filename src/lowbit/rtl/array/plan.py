@@ -20,10 +20,11 @@ from lowbit.errors import PlanError
 from lowbit.rtl.address import Address
 from lowbit.rtl.array.memory import is_shallow
 from lowbit.rtl.array.network import ArrayNetwork, Integers, Layer, Pool
-from lowbit.rtl.array.operands import Kind, Operands, operands
+from lowbit.rtl.array.operands import operands
 from lowbit.rtl.array.schedule import Schedule, schedule
 from lowbit.rtl.array.scores import ScorePlan, plan_scores
 from lowbit.rtl.elements import Element
+from lowbit.rtl.elements.operands import Operands
 from lowbit.rtl.integers import Range, pack
 from lowbit.rtl.names import identifiers
 from lowbit.rtl.primitives.target import Target
@@ -286,7 +287,7 @@ def plan_array(
     network: ArrayNetwork,
     folding: Mapping[str, Folding],
     target: Target = "xc7",
-    kind: Kind | None = None,
+    kind: str | None = None,
 ) -> ArrayPlan:
     """Return the plan of an engine.
 
@@ -324,7 +325,7 @@ def plan_array(
     return ArrayPlan(network, target, tuple(units), scores)
 
 
-def plan_layer(layer: Layer, folding: Folding, target: Target, kind: Kind | None = None) -> LayerPlan:
+def plan_layer(layer: Layer, folding: Folding, target: Target, kind: str | None = None) -> LayerPlan:
     """Return the plan of one layer; see `plan_array`."""
     for what, parts, whole in (
         ("elements", folding.elements, layer.outputs),

@@ -1,4 +1,7 @@
-"""Processing elements: what multiplies and adds, one description each; `hardware` draws them."""
+"""Processing elements: what multiplies and adds, one description each; `hardware` draws them.
+
+A description says all that plans, budgets and commands know of an element; here it has a row.
+"""
 
 from collections.abc import Mapping
 
@@ -11,6 +14,6 @@ from lowbit.rtl.elements.xnor import XnorElement
 __all__ = ["ELEMENTS", "Element", "MultiplyElement", "PlanesElement", "ShiftElement", "XnorElement"]
 
 ELEMENTS: Mapping[str, type[Element]] = {
-    kind.kind: kind for kind in (MultiplyElement, ShiftElement, XnorElement, PlanesElement)
+    kind.kind: kind for kind in (XnorElement, ShiftElement, PlanesElement, MultiplyElement)
 }
-"""Every element, by name."""
+"""Every element, by name: the cheapest first, which a layer takes if it can run it."""

@@ -17,6 +17,8 @@ Ports of what is drawn; it moves while ``enable`` is 1, and begins with a regist
 A sum is there for one clock, then the next one begins. A lane or a tap that a layer does not use is fed
 activation code 0 and weight code 0, and adds ``A(0) · W(0)``, which whoever plans the layer takes off its
 thresholds. Sums may wrap on the way; `sum_range` says what must fit at the end.
+
+An element also says which layers it can run, on which codes (`operands`), and about what it takes (`cost`).
 """
 
 from abc import ABC, abstractmethod
@@ -27,16 +29,20 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import NumericError, PlanError
+from lowbit.rtl.elements.operands import Integers, Operands
 from lowbit.rtl.integers import Range, pack
 from lowbit.rtl.primitives.target import Target
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
 
-Integers = npt.NDArray[np.int64]
+    from lowbit.rtl.array.network import Layer
 
 WIDEST_SUM = 48
 """Bits of an accumulator: the adder behind a multiplier in 7-series devices."""
+
+ACCUMULATOR_LUT = 20
+"""Look-up tables of an accumulator, and of what compares or multiplies its sum."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class Element(ABC):
         accumulator_bits: of the sum; see `fitted`.
         target: the family.
         kind: its name in tables and on the command line.
+        needs: what layers must have that it runs.
     """
 
     lanes: int
@@ -60,6 +67,7 @@ class Element(ABC):
     accumulator_bits: int = WIDEST_SUM
     target: Target = "xc7"
     kind: ClassVar[str] = ""
+    needs: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         self.require("lanes", self.lanes, 1, 1 << 16)
@@ -67,6 +75,20 @@ class Element(ABC):
         self.require("activation bits", self.activation_bits, 1, 16)
         self.require("weight bits", self.weight_bits, 1, 16)
         self.require("accumulator bits", self.accumulator_bits, 1, WIDEST_SUM)
+
+    @classmethod
+    @abstractmethod
+    def operands(cls, layer: "Layer", target: Target) -> Operands | None:
+        """Return a layer as the element sees it; None where it cannot run it."""
+
+    @abstractmethod
+    def cost(self, elements: int, products: int) -> tuple[int, int]:
+        """Return about how many look-up tables and blocks of multipliers elements take, accumulators aside.
+
+        Args:
+            elements: how many, side by side.
+            products: per clock, of all of them.
+        """
 
     @property
     @abstractmethod

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from lowbit.rtl.elements.element import Element, Integers
+from lowbit.rtl.elements.element import Element
+from lowbit.rtl.elements.operands import Integers, Numbers, Operands, reduced
+from lowbit.rtl.primitives.target import Target
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
+
+    from lowbit.rtl.array.network import Layer
 
 PRODUCT_LATENCY = 2
 """Clocks from the ports to a product."""
@@ -30,6 +34,19 @@ class MultiplyElement(Element):
 
     signed_activations: bool = False
     kind: ClassVar[str] = "multiply"
+    needs: ClassVar[str] = "integers"
+
+    @classmethod
+    def operands(cls, layer: "Layer", target: Target) -> Operands:
+        """Return numbers times numbers: it runs every layer."""
+        (scale, values), numbers = reduced(layer.weights), Numbers.of(layer.levels)
+        bits = max(2, int(max(values.max(), -values.min() - 1)).bit_length() + 1)
+        element = cls(1, 1, numbers.bits, bits, target=target, signed_activations=numbers.signed)
+        return Operands(numbers.codes, values, values, scale, numbers.step, numbers.base, element)
+
+    def cost(self, elements: int, products: int) -> tuple[int, int]:
+        """Return a multiplier per product."""
+        return 0, products
 
     @property
     def latency(self) -> int:

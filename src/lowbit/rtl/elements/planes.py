@@ -10,17 +10,22 @@ them. An offset of the weights is a plane whose bits are all equal.
 """
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.rtl.elements.element import Element, Integers
+from lowbit.rtl.elements.element import ACCUMULATOR_LUT, Element
+from lowbit.rtl.elements.operands import Integers, Operands
+from lowbit.rtl.elements.xnor import AGREEING_LUT
 from lowbit.rtl.integers import Range, pack
-from lowbit.rtl.primitives.target import ECP5_MULTIPLIER_BITS
+from lowbit.rtl.primitives.target import ECP5_MULTIPLIER_BITS, Target
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
+
+    from lowbit.rtl.array.network import Layer
 
 TOTAL_LATENCY = 3
 """Clocks from the ports to the totals: registers at the inputs, the counts, the totals."""
@@ -38,6 +43,7 @@ class PlanesElement(Element):
     activation_multipliers: tuple[int, ...] = (1,)
     largest_coefficient: int = 1
     kind: ClassVar[str] = "planes"
+    needs: ClassVar[str] = "learned bases of activations and weights"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,6 +55,31 @@ class PlanesElement(Element):
 
         if self.target == "ecp5" and self.coefficient_bits:
             self.require("bits of a total", self.total_bits, 1, ECP5_MULTIPLIER_BITS)
+
+    @classmethod
+    def operands(cls, layer: "Layer", target: Target) -> Operands | None:
+        """Return codes times codes, where activations and weights have learned bases."""
+        basis = layer.basis
+        if basis is None:
+            return None
+        element = cls(
+            1,
+            1,
+            len(basis.multipliers),
+            basis.coefficients.shape[1],
+            target=target,
+            activation_multipliers=basis.multipliers,
+            largest_coefficient=int(basis.coefficients.max()),
+        )
+        ranked = None if (np.diff(basis.code_of_rank) == 1).all() else basis.code_of_rank
+        ones, own = np.ones(layer.outputs, np.int64), (layer.has_border, basis.coefficients)
+        return Operands(ranked, basis.codes, layer.weights, ones, 1, 0, element, *own)
+
+    def cost(self, elements: int, products: int) -> tuple[int, int]:
+        """Return counters and totals of all pairs of planes, and multipliers of the coefficients."""
+        pairs = self.activation_bits * self.weight_bits
+        lut = ceil(products * pairs * AGREEING_LUT) + elements * pairs * ACCUMULATOR_LUT
+        return lut, elements * self.weight_bits if self.coefficient_bits else 0
 
     @property
     def all_signs(self) -> int:

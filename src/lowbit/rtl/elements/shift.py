@@ -9,15 +9,24 @@ signs.
 """
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from lowbit.rtl.elements.element import Element, Integers
+from lowbit.rtl.elements.element import Element
 from lowbit.rtl.elements.multiply import PRODUCT_LATENCY, plain_values, tree_levels
+from lowbit.rtl.elements.operands import Integers, Numbers, Operands, reduced
+from lowbit.rtl.primitives.target import Target
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
+
+    from lowbit.rtl.array.network import Layer
+
+_WIDEST = 6
+_LUT = 1.6
+"""Look-up tables of a shifter per bit of the activation and lane, its adder included."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +39,30 @@ class ShiftElement(Element):
 
     signed_activations: bool = False
     kind: ClassVar[str] = "shift"
+    needs: ClassVar[str] = f"weights of zero or a scale times ±1 … ±2^{_WIDEST}"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require("weight bits", self.weight_bits, 2, 4)
+
+    @classmethod
+    def operands(cls, layer: "Layer", target: Target) -> Operands | None:
+        """Return numbers to shift, and by how much, where weights are powers of two."""
+        scale, values = reduced(layer.weights)
+        magnitudes = np.abs(values)
+        powers = magnitudes & (magnitudes - 1) == 0
+        if not powers.all() or magnitudes.max() > 1 << _WIDEST:
+            return None
+        exponents = np.where(magnitudes > 0, np.log2(np.maximum(magnitudes, 1)).astype(np.int64) + 1, 0)
+        bits = max(2, int(exponents.max()).bit_length() + 1)
+        codes = exponents + (1 << (bits - 1)) * (values < 0)
+        numbers = Numbers.of(layer.levels)
+        element = cls(1, 1, numbers.bits, bits, target=target, signed_activations=numbers.signed)
+        return Operands(numbers.codes, codes, values, scale, numbers.step, numbers.base, element)
+
+    def cost(self, elements: int, products: int) -> tuple[int, int]:
+        """Return the shifters."""
+        return ceil(products * self.activation_bits * _LUT), 0
 
     @property
     def latency(self) -> int:

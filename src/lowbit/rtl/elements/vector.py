@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from lowbit.errors import PlanError
-from lowbit.rtl.elements.element import Element, Integers
+from lowbit.rtl.elements.element import Element
+from lowbit.rtl.elements.operands import Integers
 from lowbit.rtl.integers import pack
 
 
