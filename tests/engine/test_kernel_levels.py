@@ -11,30 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.house.recipes import KERNEL
+
 ROOT = Path(__file__).parents[2]
 PLACES = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 TOOLS = {name: shutil.which(name, path=PLACES) or "" for name in ("cmake", "ninja", "c++")}
-
-TOY = """
-#include "../core/kernel.h"
-
-#ifndef __SSE3__
-#error "compiled without what the level needs"
-#endif
-
-namespace lowbit::toy {
-
-void look_up(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, std::size_t count) {
-  for (std::size_t n = 0; n < count; ++n) y[n] = static_cast<std::uint8_t>(table[x[n]] + 1);
-}
-
-}  // namespace lowbit::toy
-"""
-
-ROWS = """
-LOWBIT_LEVEL(toy, LOWBIT_HAS(sse3) {more})
-LOWBIT_KERNEL(look_up, toy)
-"""
 
 MAIN = """
 #include <cstdio>
@@ -63,10 +44,13 @@ def toy(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, bool]:
     more, here = request.param
     shutil.copytree(ROOT / "cpp", tmp_path / "cpp")
     shutil.copy(ROOT / "CMakeLists.txt", tmp_path)
-    (tmp_path / "cpp/kernels/toy.cc").write_text(TOY)
-    rows = tmp_path / "cpp/kernels/kernels.inc"
-    before, _, rest = rows.read_text().partition("#if defined(__x86_64__)")  # others take long to compile
-    rows.write_text(before + ROWS.format(more=more) + rest.partition("#endif")[2])
+    for place, path in KERNEL.files().items():
+        shutil.copy(path, tmp_path / place)
+    for place, where, row in KERNEL.rows:
+        before, _, rest = (tmp_path / place).read_text().partition(where)
+        row = row.replace("(sse3)", f"(sse3) {more}")
+        rest = rest.partition("#endif")[2]  # other levels take long to compile
+        (tmp_path / place).write_text(before + row + rest)
     return tmp_path, here
 
 

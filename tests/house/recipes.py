@@ -38,25 +38,23 @@ class Recipe:
 
     Attributes:
         line: what the table says that one wants to do.
-        toy: folder of new files in `toys`; none where they are made elsewhere.
-        rows: file of the repository, what stands there once, what is put before it.
-        new: new files that are made elsewhere.
+        toy: folder of new files in `toys`; "" where there are none.
+        rows: file of the repository, what stands there once, or "" for the end, what is put before it.
     """
 
     line: str
     toy: str = ""
     rows: tuple[tuple[str, str, str], ...] = ()
-    new: tuple[str, ...] = ()
 
     def files(self) -> dict[str, Path]:
         """Return the new files by their place in the repository."""
         folder = TOYS / self.toy
-        found = folder.rglob("*.py") if self.toy else ()
-        return {str(path.relative_to(folder)): path for path in found if path.parent != folder}
+        found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        return {str(path.relative_to(folder)): path for path in found} if self.toy else {}
 
     def touched(self) -> set[str]:
         """Return all files that are new or changed."""
-        return {*self.files(), *(place for place, _, _ in self.rows), *self.new}
+        return {*self.files(), *(place for place, _, _ in self.rows)}
 
 
 def followed(recipe: Recipe, folder: Path) -> Path:
@@ -72,9 +70,10 @@ def followed(recipe: Recipe, folder: Path) -> Path:
     for place, where, row in recipe.rows:
         target = folder / place.removeprefix("src/")
         text = target.read_text()
-        assert text.count(where) == 1, f"{place} has no longer one {where!r}"
+        assert not where or text.count(where) == 1, f"{place} has no longer one {where!r}"
+        before, _, after = text.partition(where) if where else (text, "", "")
         target.unlink()
-        target.write_text(text.replace(where, row + where))
+        target.write_text(before + row + where + after)
     return folder
 
 
@@ -98,6 +97,26 @@ def _link(path: Path, place: Path) -> None:
         place.symlink_to(path)
 
 
+OPERATOR = Recipe(
+    "add an operator that is made of others",
+    rows=(
+        (
+            "src/lowbit/ir/operators/composites.py",
+            "",
+            '\n\ncomposite("ToySquashed", "X", "X / (1 + Abs(X)) * gain", gain=2.0)\n',
+        ),
+    ),
+)
+ACTIVATION = Recipe(
+    "add an activation of layers",
+    rows=(
+        (
+            "src/lowbit/ir/activations.py",
+            '    "tanh": Activation(',
+            '    "toy_softplus": Activation(lambda a: np.logaddexp(0, a), "Softplus"),\n',
+        ),
+    ),
+)
 _REGISTRY = "src/lowbit/schemes/registry.py"
 SCHEME = Recipe(
     "add a scheme",
@@ -122,3 +141,30 @@ FORMAT = Recipe(
         ),
     ),
 )
+_ELEMENTS = "src/lowbit/rtl/elements/__init__.py"
+ELEMENT = Recipe(
+    "add a processing element",
+    "element",
+    (
+        (
+            _ELEMENTS,
+            "from lowbit.rtl.elements.xnor",
+            "from lowbit.rtl.elements.toy_ternary import TernaryElement\n",
+        ),
+        (_ELEMENTS, "XnorElement, ShiftElement, PlanesElement, MultiplyElement)", "TernaryElement, "),
+    ),
+)
+KERNEL = Recipe(
+    "add a kernel level",
+    "kernel",
+    (
+        (
+            "cpp/kernels/kernels.inc",
+            "#if defined(__x86_64__)",
+            "LOWBIT_LEVEL(toy, LOWBIT_HAS(sse3))\nLOWBIT_KERNEL(look_up, toy)\n",
+        ),
+    ),
+)
+"""Followed by `tests.engine.test_kernel_levels`, with a compiler."""
+
+RECIPES = (OPERATOR, ACTIVATION, SCHEME, KERNEL, FORMAT, ELEMENT)

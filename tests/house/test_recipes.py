@@ -1,4 +1,4 @@
-"""Recipes of ARCHITECTURE.md, followed as they are written."""
+"""Recipes of ARCHITECTURE.md, followed as they are written: a toy is the files that a line names."""
 
 from pathlib import Path
 
@@ -6,14 +6,19 @@ import pytest
 
 from tests.house import recipes
 
+CASES = {
+    "operator": (recipes.OPERATOR, "onnxruntime", "ToySquashed"),
+    "activation": (recipes.ACTIVATION, "onnxruntime", "equal"),
+    "scheme": (recipes.SCHEME, "onnxruntime", "toy_squares"),
+    "format": (recipes.FORMAT, "onnx", "invariants hold; it has no hash"),
+    "element": (recipes.ELEMENT, "amaranth", "toy_ternary"),
+}
+"""The recipe, the package that its script needs, and what the script says."""
 
-def test_a_scheme_is_a_folder_and_a_row(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
-    said = recipes.run_in(recipes.followed(recipes.SCHEME, tmp_path), "try_scheme.py", str(tmp_path))
-    assert "toy_squares" in said
 
-
-def test_a_format_is_a_folder_and_a_row(tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
-    said = recipes.run_in(recipes.followed(recipes.FORMAT, tmp_path), "try_format.py", str(tmp_path))
-    assert "invariants hold; it has no hash" in said
+@pytest.mark.parametrize("name", CASES)
+def test_a_toy_runs_everywhere(name: str, tmp_path: Path) -> None:
+    recipe, package, expected = CASES[name]
+    pytest.importorskip(package)
+    said = recipes.run_in(recipes.followed(recipe, tmp_path), f"try_{name}.py", str(tmp_path))
+    assert expected in said
