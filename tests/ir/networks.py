@@ -1,6 +1,6 @@
 """Small networks for tests."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -14,6 +14,19 @@ from lowbit.ir.graph import Attribute
 from lowbit.ir.infer import infer_node
 from lowbit.planes import pack
 from lowbit.schemes import ACTIVATION_BOUND, WEIGHT_BOUND, LearnedBasis, PowerOfTwo, snap, snap_weights
+
+
+def beyond_the_engine(graph: Graph) -> Graph:
+    """Return a network of the same results whose last operator the engine does not run."""
+    result, output = graph.copy(), graph.outputs[0]
+    maker = result.producer(output)
+    assert maker is not None
+    inner = result.fresh_name(f"{output}/alone")
+    result.nodes[result.nodes.index(maker)] = replace(maker, outputs=(inner,))
+    result.nodes.append(Node("Sum", (inner,), (output,), {}, result.fresh_name("sum")))
+    infer(result)
+    verify(result)
+    return result
 
 
 def float_mlp(sizes: tuple[int, ...] = (5, 3, 4), seed: int = 0, activation: str = "Tanh") -> Graph:

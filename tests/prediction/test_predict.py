@@ -15,7 +15,7 @@ from lowbit.errors import DataError, MissingExtra, PlanError
 from lowbit.prediction import Prediction, class_names, draw_prediction, predict, sample_of_data
 from lowbit.scores import probabilities, score
 from tests.command import Command
-from tests.ir.networks import float_convnet, float_mlp
+from tests.ir.networks import beyond_the_engine, float_convnet, float_mlp
 
 image = pytest.importorskip("PIL.Image")
 
@@ -61,9 +61,7 @@ def test_normalization_is_not_seen_in_the_picture(model: Path) -> None:
 
 
 def test_what_the_engine_does_not_run_is_run_by_the_reference() -> None:
-    from lowbit.quantization import to_fixed_point
-
-    graph = to_fixed_point(float_mlp((64, 10)), 6, 7)
+    graph = beyond_the_engine(float_mlp((64, 10)))
     samples = load("digits", "test").samples[:3]
     found = score(graph, samples)
     assert found.backend == "reference" and found.why

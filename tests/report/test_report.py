@@ -18,8 +18,7 @@ from lowbit.errors import DataError, FileError, PlanError
 from lowbit.ir import Graph
 from lowbit.report import Findings, examine
 from lowbit.report.numbers import kilobytes, microseconds, percent, signed, times
-from lowbit.schemes import FixedPoint
-from tests.ir.networks import float_convnet, float_mlp
+from tests.ir.networks import beyond_the_engine, float_convnet, float_mlp
 from tests.page.test_markup import Reader
 
 HOSTILE = "<script>document.title='owned'</script>"
@@ -82,7 +81,7 @@ def test_the_page_says_them(files: tuple[Path, Path], found: Findings) -> None:
         assert figure in text
     for title in ("asked", "Accuracy", "byte", "hurts", "kernel", "Levels", "Confusion", "again"):
         assert any(title in each for each in page.texts)
-    assert "weight_bits=3" in text and found.network.sha256 in text and "lowbit report <b>" in text
+    assert "weights=lq:3" in text and found.network.sha256 in text and "lowbit report <b>" in text
     assert "Hardware" not in text and page.tags.count("svg") == len(found.pictures) + 2
 
 
@@ -142,8 +141,8 @@ def test_labels_and_classes_that_do_not_match(files: tuple[Path, Path], tmp_path
 
 
 def test_a_network_that_the_engine_does_not_run(files: tuple[Path, Path], tmp_path: Path) -> None:
-    api.fixed_point_file(files[1], tmp_path / "fixed.txt", FixedPoint.from_text("6.7"))
-    found = examine(tmp_path / "fixed.txt", "digits", against=files[1])
+    lowbit.write(beyond_the_engine(lowbit.read(files[0])), tmp_path / "other.txt")
+    found = examine(tmp_path / "other.txt", "digits", against=files[1])
     text = " ".join(Reader(found.to_html()).texts)
     assert found.speed.steps is None and found.speed.why_not in text and "reference evaluator" in text
     assert found.accuracy is not None and len(found.pictures) >= 4
@@ -247,7 +246,7 @@ def test_the_command(
 
 def test_plans_say_what_was_asked() -> None:
     plan = lowbit.quantization.Plan
-    assert str(plan()) == "scheme=lq weight_bits=3 activation_bits=3 method=restore samples=1024 seed=0"
+    assert str(plan()) == "weights=lq:3 activations=lq:3 method=gptq samples=1024 seed=0"
     assert str(plan(damping=0.25, layers={"a": {"bits": 2}})).endswith("damping=0.25 layers.a={'bits': 2}")
     with pytest.raises(PlanError):
         plan(scheme="none")

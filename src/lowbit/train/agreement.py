@@ -38,8 +38,9 @@ def agreement(module: nn.Module, model: Path, samples: Samples) -> dict[str, Any
 
     Returns:
         ``samples``; ``codes`` and ``codes_engine`` (in all, and those that differ in the engine), or, where
-        the engine does not run the network, ``logits`` and ``logits_reference``; ``classes_engine`` and
-        ``classes_onnxruntime`` (those that differ); ``why_not`` where a program does not run it.
+        the engine does not run the network or its layers are not the module's (fixed point throughout is a
+        graph of its own), ``logits`` and ``logits_reference``; ``classes_engine`` and ``classes_onnxruntime``
+        (those that differ); ``why_not`` where a program does not run it.
     """
     graph = read_model(model)
     result: dict[str, Any] = {"samples": len(samples), "why_not": {}}
@@ -51,8 +52,9 @@ def agreement(module: nn.Module, model: Path, samples: Samples) -> dict[str, Any
         with _observed(module) as codes, torch.no_grad():
             logits = module(inputs).numpy()
         if engine is not None:
-            _add_engine(result, engine, graph, x, codes)
             _add(result, "classes_engine", engine.run(x)[0].argmax(1) != logits.argmax(1))
+        if engine is not None and codes.keys() <= {node.name for node in graph.nodes}:
+            _add_engine(result, engine, graph, x, codes)
         else:
             _add(result, "logits_reference", reference.run(x)[0] != logits)
             _add(result, "logits", np.ones(logits.shape, bool))
