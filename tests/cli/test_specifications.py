@@ -143,3 +143,26 @@ def test_what_is_no_specification_is_told_where(
     assert not (folder / "x").exists() and not list(folder.glob("x.*"))
     helped = command(words[0], *(words[1:2] if words[0] == "plot" else ()), "--help")[1]
     assert "--weights" in helped and "--activations" in helped and "--scheme " not in helped
+
+
+def test_an_option_of_specifications_says_something(folder: Path, command: Command) -> None:
+    """An empty text is a variable that is not set: nobody means that nothing changes, or what is usual."""
+    import typer.main
+
+    from lowbit.cli import app
+
+    names, found = {"--weights", "--activations", "--scheme", "--schemes"}, 0
+    todo = [((), typer.main.get_command(app))]
+    while todo:
+        words, known = todo.pop()
+        todo += [((*words, name), each) for name, each in getattr(known, "commands", {}).items()]
+        needed = [p for p in known.params if p.required]
+        given = [
+            word for p in needed if p.param_type_name == "option" for word in (p.opts[0], folder / "x.svg")
+        ]
+        given += [folder / "lst1.onnx" for p in needed if p.param_type_name == "argument"]
+        for option in sorted(names & {name for each in known.params for name in each.opts}):
+            code, _, errors = command(*words, *given, option, "")
+            assert code == 6 and f"{option}: an option says nothing" in " ".join(errors.split()), words
+            found += 1
+    assert found > 10

@@ -297,3 +297,10 @@ def test_bits_of_the_registry_are_those_of_earlier_plans() -> None:
         "affine": {"weight_bits": (2, 8), "activation_bits": (2, 8)},
         "pow2": {"weight_bits": (2, 4), "activation_bits": (1, 8)},
     }
+
+
+@pytest.mark.parametrize("side", ["weights", "activations"])
+@pytest.mark.parametrize("table", ["", "[layers.fc]\n", '[layers."fc*"]\n'])
+def test_a_table_that_names_a_specification_says_one(side: str, table: str) -> None:
+    with pytest.raises(PlanError, match=f"{side}: nothing is said"):
+        Plan.from_toml(f'{table}{side} = ""')

@@ -14,21 +14,43 @@ __all__ = [
     "OldSchemeOption",
     "WeightsOption",
     "fixed_point",
+    "said",
 ]
+
+
+def said(text: str | None, param: typer.CallbackParam) -> str | None:
+    """Return what an option says; nobody means the empty text of a variable that is not set.
+
+    Raises:
+        PlanError: it is empty.
+    """
+    from lowbit.errors import PlanError
+
+    if text is None or text.strip():
+        return text
+    raise PlanError("an option says nothing", where=param.opts[0], expected=_FORMS, found="an empty text")
+
 
 _FORMS = "lq:2, affine:8, pow2:3, binary, fixed:6.7, …"
 
-WeightsOption = Annotated[str | None, typer.Option("--weights", help=f"What weights become: {_FORMS}")]
+WeightsOption = Annotated[
+    str | None, typer.Option("--weights", callback=said, help=f"What weights become: {_FORMS}")
+]
 ActivationsOption = Annotated[
-    str | None, typer.Option("--activations", help="What the inputs of layers become, likewise; or float.")
+    str | None,
+    typer.Option(
+        "--activations", callback=said, help="What the inputs of layers become, likewise; or float."
+    ),
 ]
 FixedWeightsOption = Annotated[
-    str | None, typer.Option("--weights", help="Of a float network: fixed:M.N or fixed:M.N:floor.")
+    str | None,
+    typer.Option("--weights", callback=said, help="Of a float network: fixed:M.N or fixed:M.N:floor."),
 ]
 FixedActivationsOption = Annotated[
-    str | None, typer.Option("--activations", help="Likewise, and the same: as --weights when not said.")
+    str | None,
+    typer.Option("--activations", callback=said, help="Likewise, and the same: as --weights when not said."),
 ]
-OldSchemeOption = Annotated[str | None, typer.Option("--scheme", hidden=True)]
+OldSchemeOption = Annotated[str | None, typer.Option("--scheme", hidden=True, callback=said)]
 """Of before: a specification of weights and inputs together."""
 
 

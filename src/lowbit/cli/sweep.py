@@ -21,6 +21,7 @@ from lowbit.cli.console import (
     tracked,
 )
 from lowbit.cli.plot import KindOption, PublishedOption, draw_sweep
+from lowbit.cli.specifications import said
 
 if TYPE_CHECKING:
     from lowbit.sweep import Setting, Sweep
@@ -34,19 +35,30 @@ def sweep(
     ],
     data: DataOption,
     weights: Annotated[
-        str | None, typer.Option("--weights", help="Such as lq:2,affine:8,fixed:6.7; commas between.")
+        str | None,
+        typer.Option("--weights", callback=said, help="Such as lq:2,affine:8,fixed:6.7; commas between."),
     ] = None,
     activations: Annotated[
         str | None,
-        typer.Option("--activations", help="Each beside each of --weights; the same when not said."),
+        typer.Option(
+            "--activations", callback=said, help="Each beside each of --weights; the same when not said."
+        ),
     ] = None,
     schemes: Annotated[
         str | None,
-        typer.Option("--schemes", help="With --bits, of lq, affine, pow2, fixed:M; lq,affine when not said."),
+        typer.Option(
+            "--schemes",
+            callback=said,
+            help="With --bits, of lq, affine, pow2, fixed:M; lq,affine when not said.",
+        ),
     ] = None,
     bits: Annotated[
         str | None,
-        typer.Option("--bits", help="Of --schemes: 8-1, or 7,5,3; of fixed point those behind the point."),
+        typer.Option(
+            "--bits",
+            callback=said,
+            help="Of --schemes: 8-1, or 7,5,3; of fixed point those behind the point.",
+        ),
     ] = None,
     rounding: Annotated[
         str | None,

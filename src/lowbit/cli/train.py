@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lowbit.cli.console import JsonFlag, print_json, say, tracked
+from lowbit.cli.specifications import said
 
 if TYPE_CHECKING:
     from lowbit.train import Result
@@ -25,10 +26,12 @@ def train(
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")] = None,
     weights: Annotated[
         str | None,
-        typer.Option("--weights", help="Of all layers, such as lq:2; those that the recipe names stay."),
+        typer.Option(
+            "--weights", callback=said, help="Of all layers, such as lq:2; those that the recipe names stay."
+        ),
     ] = None,
     activations: Annotated[
-        str | None, typer.Option("--activations", help="Of all layers' inputs, likewise.")
+        str | None, typer.Option("--activations", callback=said, help="Of all layers' inputs, likewise.")
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")] = None,
     validation: Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lowbit.cli.console import JsonFlag, kilobytes, print_json, print_table, say
-from lowbit.cli.specifications import OldSchemeOption
+from lowbit.cli.specifications import OldSchemeOption, said
 
 
 def zoo(
@@ -17,10 +17,10 @@ def zoo(
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option("--weights", help="float, or binary: one bit, 8-bit pixels."),
+        typer.Option("--weights", callback=said, help="float, or binary: one bit, 8-bit pixels."),
     ] = None,
     activations: Annotated[
-        str | None, typer.Option("--activations", help="As --weights when not said.")
+        str | None, typer.Option("--activations", callback=said, help="As --weights when not said.")
     ] = None,
     scheme: OldSchemeOption = None,
     seed: Annotated[

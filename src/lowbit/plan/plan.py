@@ -24,7 +24,16 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 from lowbit.errors import PlanError
 from lowbit.plan.check import WHOLE, check_settings
 from lowbit.plan.layers import by_rank, is_by_pattern, matching, require_settings
-from lowbit.plan.words import SIDES, USUAL_BITS, Forms, combined, new_words, positional, require_known
+from lowbit.plan.words import (
+    SIDES,
+    USUAL_BITS,
+    Forms,
+    combined,
+    new_words,
+    positional,
+    require_known,
+    require_said,
+)
 from lowbit.schemes.fixed_point import FixedPoint
 from lowbit.schemes.specification import Specification, Use, specification
 from lowbit.untrusted import read_file
@@ -272,6 +281,7 @@ class Plan:
             PlanError: a setting is unknown or impossible.
         """
         require_known(settings, _KNOWN, "")
+        require_said(settings)
         weights, inputs = map(str, self.forms)
         before: dict[str, Any] = {"weights": weights, "activations": inputs}
         return replace(self, **before | new_words(settings, self.forms))
@@ -387,6 +397,7 @@ class Plan:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise PlanError("the plan is not TOML", where=where, found=str(error)) from error
         require_known(table, _KNOWN, where)
+        require_said(table)
         base, *changes = combined([table, given])
         plan = cls(**base)
         for change in changes:
@@ -417,6 +428,8 @@ def _refuse_network_only(names: Sequence[str], where: str) -> None:
 
 
 def _placed(error: PlanError, where: str) -> PlanError:
+    """Return an error in the place where it is, before what it says of the place itself."""
+    place = f"{where}.{error.where}" if error.where else where
     return PlanError(
-        error.message, where=where, expected=error.expected, found=error.found, remedy=error.remedy
+        error.message, where=place, expected=error.expected, found=error.found, remedy=error.remedy
     )

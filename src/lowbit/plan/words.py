@@ -17,7 +17,7 @@ from typing import Any
 
 from lowbit.errors import PlanError
 from lowbit.schemes.registry import FLOAT_BITS, REGISTRY, Bits
-from lowbit.schemes.specification import Specification, Use, specification
+from lowbit.schemes.specification import Specification, Use, forms, specification
 
 Forms = tuple[Specification, Specification]
 """Of weights and of a layer's input."""
@@ -85,6 +85,18 @@ def require_known(settings: Mapping[str, Any], known: Sequence[str], where: str)
         if name not in names:
             near = difflib.get_close_matches(name, names, n=2) or known
             raise PlanError("unknown setting", where=where, expected=" or ".join(near), found=repr(name))
+
+
+def require_said(settings: Mapping[str, Any]) -> None:
+    """Refuse an empty specification in a table: what stays as it is is left out.
+
+    Raises:
+        PlanError: names what is empty.
+    """
+    for side in SIDES:
+        if settings.get(side) == "":
+            expected = " or ".join(forms(side))
+            raise PlanError("nothing is said", where=side, expected=expected, found="an empty text")
 
 
 def combined(tables: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
