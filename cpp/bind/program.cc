@@ -273,28 +273,25 @@ std::vector<double> PythonProgram::profile(nb::handle x, std::size_t repeats) {
   using Clock = std::chrono::steady_clock;
   const Samples samples(x, "input", input_shape_);
   const std::size_t rows = samples.rows();
-  const auto& steps = program_->turns();
+  const auto& turns = program_->turns();
   const std::lock_guard guard(program_->lock());
   const std::size_t most = program_->block_rows();
   Aligned<std::byte> result(most * program_->output().row);
-  std::vector<double> best(steps.size(), 1e30);
+  std::vector<double> best(program_->steps().size(), 1e30);  // a chain's last step has its time
   for (std::size_t repeat = 0; repeat < repeats; ++repeat) {
-    std::vector<double> seconds(steps.size(), 0.0);
+    std::vector<double> seconds(best.size(), 0.0);
     for (std::size_t first = 0; first < rows; first += most) {
       const std::size_t count = std::min(most, rows - first);
       const std::byte* at = samples.data() + first * program_->input().row;
       const Block block = program_->block(at, result.data(), count, 0, nullptr);
-      for (const Step* step : steps) {
-        if (step != nullptr) program_->run_step(*step, block);  // warms, as in a longer run
-      }
-      for (std::size_t n = 0; n < steps.size(); ++n) {
-        if (steps[n] == nullptr) continue;  // its chain's last step has its time
+      for (const Step* step : turns) program_->run_step(*step, block);  // warms, as in a longer run
+      for (const Step* step : turns) {
         const Clock::time_point start = Clock::now();
-        program_->run_step(*steps[n], block);
-        seconds[n] += std::chrono::duration<double>(Clock::now() - start).count();
+        program_->run_step(*step, block);
+        seconds[step->result - 1] += std::chrono::duration<double>(Clock::now() - start).count();
       }
     }
-    for (std::size_t n = 0; n < steps.size(); ++n) best[n] = std::min(best[n], seconds[n]);
+    for (std::size_t n = 0; n < best.size(); ++n) best[n] = std::min(best[n], seconds[n]);
   }
   return best;
 }

@@ -43,16 +43,24 @@ class WeightRows final {
   WeightRows(const PlaneWeights& weights, std::size_t inputs, std::span<const std::uint32_t> order)
       : weights_(weights), order_(order), levels_(inputs), ordered_(order.size()) {}
 
+  // Of every code of row o.
+  std::vector<std::int32_t> levels(std::size_t o) const {
+    return levels_of(weights_.factors.row(o), weights_.factors.columns, weights_.offsets.empty() ? 0 : weights_.offsets[o]);
+  }
+
   std::span<const std::int32_t> row(std::size_t o) {
     const std::size_t planes = weights_.factors.columns, words = weights_.planes.columns / planes;
-    const std::int32_t offset = weights_.offsets.empty() ? 0 : weights_.offsets[o];
-    const std::vector<std::int32_t> level = levels_of(weights_.factors.row(o), planes, offset);
-    for (std::size_t n = 0; n < levels_.size(); ++n) {
-      std::size_t code = 0;
-      for (std::size_t j = 0; j < planes; ++j) {
-        code |= static_cast<std::size_t>(weights_.planes.row(o)[j * words + n / 32] >> (n % 32) & 1u) << j;
+    const std::vector<std::int32_t> level = levels(o);
+    const std::uint32_t* plane = weights_.planes.row(o);
+    for (std::size_t first = 0; first < levels_.size(); first += 32, ++plane) {
+      std::array<std::uint32_t, kMaxPlanes> bits{};
+      for (std::size_t j = 0; j < planes; ++j) bits[j] = plane[j * words];
+      const std::size_t end = std::min<std::size_t>(first + 32, levels_.size());
+      for (std::size_t n = first; n < end; ++n) {
+        std::size_t code = 0;
+        for (std::size_t j = 0; j < kMaxPlanes; ++j) code |= std::size_t{bits[j] & 1u} << j, bits[j] >>= 1;
+        levels_[n] = level[code];
       }
-      levels_[n] = level[code];
     }
     if (order_.empty()) return levels_;
     for (std::size_t n = 0; n < order_.size(); ++n) ordered_[n] = levels_[order_[n]];
@@ -67,17 +75,19 @@ class WeightRows final {
 
 namespace {
 
-// The largest power of two that divides every weight, where they need it; else 1.
+// The largest power of two that divides every weight, where they need it; else 1. Mostly the levels say that they do not.
 std::int32_t unit_of(WeightRows& rows, std::size_t channels, std::int64_t step) {
-  bool fit = true;
   std::int32_t any = 0;
-  for (std::size_t o = 0; o < channels; ++o) {
-    for (const std::int32_t level : rows.row(o)) {
-      fit = fit && level * step >= kLeast && level * step <= kMost;
-      any |= level;
+  const auto all_fit = [&](const auto& row_of) {
+    bool fit = true;
+    for (std::size_t o = 0; o < channels; ++o) {
+      for (const std::int32_t level : row_of(o)) fit = fit && level * step >= kLeast && level * step <= kMost, any |= level;
     }
-  }
-  return fit ? 1 : std::max(any & -any, 1);
+    return fit;
+  };
+  if (all_fit([&](std::size_t o) { return rows.levels(o); })) return 1;
+  any = 0;
+  return all_fit([&](std::size_t o) { return rows.row(o); }) ? 1 : std::max(any & -any, 1);
 }
 
 template <class T>

@@ -137,7 +137,8 @@ Program::Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, 
       output_(output), constant_bytes_(constant_bytes),
       arena_(plan_arena(threads, allowed)), pool_(threads, pinned) {
   for (std::size_t n = 0; n < steps_.size(); ++n) {
-    turns_.push_back(chains_[n] ? chains_[n].get() : steps_[n]->turn ? nullptr : steps_[n].get());
+    if (chains_[n]) turns_.push_back(chains_[n].get());
+    else if (!steps_[n]->turn) turns_.push_back(steps_[n].get());
   }
   for (const auto& step : steps_) {
     const bool reads_samples = std::count(step->sources.begin(), step->sources.end(), std::size_t{0}) != 0;
@@ -175,9 +176,7 @@ void Program::run(const std::byte* x, std::byte* y, std::size_t rows) {
     bool nan = look_for_nan_ && holds_nan(samples, count);
     Block one = this->block(samples, y + first * output().row, count, lane, pool);
     one.nan = &nan;
-    for (const Step* step : turns_) {
-      if (step != nullptr) run_step(*step, one);
-    }
+    for (const Step* step : turns_) run_step(*step, one);
     if (nan) refused.store(true, std::memory_order_relaxed);
   };
   if (threads() == 1 || blocks < threads()) {

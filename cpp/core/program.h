@@ -146,7 +146,7 @@ class Program final {
   const std::vector<Value>& values() const { return values_; }
   // As planned; a trace runs them one by one.
   const std::vector<std::unique_ptr<Step>>& steps() const { return steps_; }
-  // What runs instead: null for a step that is part of a chain, the whole chain for its last one.
+  // What runs instead: a chain stands for all its steps, in the place of the last one.
   const std::vector<const Step*>& turns() const { return turns_; }
   std::size_t threads() const { return pool_.threads(); }
   std::size_t arena_bytes() const { return arena_.size(); }
