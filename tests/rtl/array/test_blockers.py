@@ -7,9 +7,10 @@ import pytest
 
 from lowbit.api import quantize
 from lowbit.errors import UnsupportedError
-from lowbit.ir import Graph, Node, Value
+from lowbit.ir import Graph, Node, Value, infer
+from lowbit.ir.graph import Attribute
 from lowbit.quantization import Plan
-from lowbit.rtl.array.from_graph import from_graph
+from lowbit.rtl.array.from_graph import blockers, from_graph
 from lowbit.zoo.architecture import (
     Activation,
     Architecture,
@@ -90,6 +91,45 @@ def test_a_second_output_is_not_dropped() -> None:
     graph = _perceptron()
     graph.outputs = (*graph.outputs, graph.nodes[0].outputs[0])
     assert "one output" in _refusal(graph).expected
+
+
+@pytest.mark.parametrize("pooled", [False, True], ids=["alone", "beside another operator"])
+@pytest.mark.parametrize(
+    ("attributes", "needed"),
+    [
+        ({"dilations": (2, 1)}, "dilation 1"),
+        ({"pads": (4, 0, 0, 0)}, "padding alone"),
+        ({"pads": (0, 0, 0, 5), "strides": (2, 1)}, "padding alone"),
+        ({"group": 2}, "one group"),
+    ],
+    ids=lambda given: "-".join(given) if isinstance(given, dict) else "",
+)
+def test_a_convolution_is_refused_before_any_work(
+    attributes: dict[str, Attribute], needed: str, pooled: bool
+) -> None:
+    """Blockers name what loading refuses; an operator that is missing hides no other reason."""
+    random = np.random.default_rng(5)
+    groups = int(attributes.get("group", 1))  # type: ignore[arg-type]
+    graph = Graph("odd", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 2, 9, 8))})
+    graph.add_constant("w", random.normal(size=(4, 2 // groups, 3, 3)))
+    graph.add_constant("b", random.normal(size=4))
+    graph.nodes = [
+        Node("Conv", ("x", "w", "b"), ("a",), dict(attributes), "odd"),
+        Node("Relu", ("a",), ("r",), {}, "relu"),
+        *([Node("AveragePool", ("r",), ("p",), {"kernel_shape": (1, 1)}, "pool")] if pooled else []),
+        Node("Flatten", ("p" if pooled else "r",), ("flat",), {}, "flat"),
+    ]
+    infer(graph)
+    graph.add_constant("v", random.normal(size=(3, int(graph.value("flat").shape[1]))))
+    graph.add_constant("c", random.normal(size=3))
+    graph.nodes.append(Node("Gemm", ("flat", "v", "c"), ("y",), {"transB": 1}, "last"))
+    infer(graph)
+    plan = Plan("lq:2", "lq:2", layers={"first": {"activations": "pixels"}})
+    low = quantize(graph, random.random((40, 2, 9, 8)).astype(np.float32), plan=plan, check=False)[0]
+    found = blockers(low)
+    assert any(needed in each.what and each.nodes == ("odd",) for each in found)
+    assert ("AveragePool" in {each.operator for each in found}) == pooled
+    assert "odd" in _refusal(low).found
 
 
 def _perceptron() -> Graph:

@@ -22,6 +22,7 @@ from lowbit.ir.window import Axis, Window
 from lowbit.planes import unpack
 from lowbit.rtl.array.blockers import SCORES, operators, refuse
 from lowbit.rtl.array.network import ArrayNetwork, Basis, Integers, Layer, Pool
+from lowbit.rtl.array.schedule import WINDOW_REMEDY, WINDOWS, is_read
 from lowbit.rtl.chain import chain
 from lowbit.rtl.pictures import pixel_values
 from lowbit.schemes import Encoding, rank_encode
@@ -60,15 +61,18 @@ def from_graph(graph: Graph, normalize: Normalize, byte: float | None = None) ->
 def blockers(graph: Graph) -> list[Blocker]:
     """Return what keeps a graph from the engine; nothing is computed of its weights.
 
-    Where there are operators that it does not have they are all that is said: what is wrong with the others
-    may follow from them.
+    Where there are operators that it does not have, of the others only that is said which they are by
+    themselves: what else is wrong with them may follow.
     """
     return grouped(_blockers(graph))
 
 
 def _blockers(graph: Graph) -> list[Blocker]:
     found = list(operators(graph, _STAGES, _REMEDY))
-    return found or [_blocker(graph, error) for error in _refused(graph)]
+    said = {name for blocker in found for name in blocker.nodes}
+    others = [node for node in graph.nodes if node.op in _STAGES and node.name not in said]
+    alone = (error for node in others for error in _refused_alone(graph, node))
+    return [*found, *(_blocker(graph, error) for error in (alone if found else _refused(graph)))]
 
 
 def _refused(graph: Graph) -> Iterator[UnsupportedError]:
@@ -95,13 +99,11 @@ def _refused_stage(
     graph: Graph, node: Node, following: Node | None, shape: Shape
 ) -> Iterator[UnsupportedError]:
     """Yield what is wrong with a layer or pool that reads maps of a shape."""
-    reads, group = graph.value(node.inputs[0]).shape[1:], node.attributes.get("group", 1)
+    reads = graph.value(node.inputs[0]).shape[1:]
     wanted = shape if has(node, Trait.WINDOW) else (prod(shape),)
     if reads != wanted:
         yield _unsupported(graph, node, f"an input [n, {', '.join(map(str, wanted))}]", str(reads))
-    if group != 1:
-        yield _unsupported(graph, node, "a convolution in one group", f"{group} groups")
-    yield from _refused_encoding(graph, node, node.inputs[0])
+    yield from _refused_alone(graph, node)
     real = graph.value(node.outputs[0]).encoding is None
     if real != (following is None):
         expected = "codes between layers, and a last layer with a real output"
@@ -109,6 +111,16 @@ def _refused_stage(
     activation = node.attributes.get("activation", "none")
     if following is None and activation != "none":
         yield _unsupported(graph, node, "scores without an activation", str(activation), SCORES)
+
+
+def _refused_alone(graph: Graph, node: Node) -> Iterator[UnsupportedError]:
+    """Yield what is wrong with a layer or pool wherever it stands."""
+    group, source = node.attributes.get("group", 1), graph.value(node.inputs[0])
+    if group != 1:
+        yield _unsupported(graph, node, "a convolution in one group", f"{group} groups")
+    yield from _refused_encoding(graph, node, source.name)
+    if has(node, Trait.WINDOW) and not is_read(window := _window(graph, node, _as_map(source))):
+        yield _unsupported(graph, node, WINDOWS, " and ".join(map(str, window)), WINDOW_REMEDY)
 
 
 def _refused_encoding(graph: Graph, node: Node, name: str) -> Iterator[UnsupportedError]:

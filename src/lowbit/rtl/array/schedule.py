@@ -174,18 +174,22 @@ def schedule(window: Window, words: int, folds: int, where: str, *, by_channel: 
     )
 
 
+WINDOWS = "windows of dilation 1, none of which sees padding alone"
+WINDOW_REMEDY = "Give the window a kernel of its full size, with zeros, or less padding."
+
+
+def is_read(window: Window) -> bool:
+    """Return whether there is an order in which a window is read: whether it is one of `WINDOWS`."""
+    return all(axis.dilation == 1 and bool(axis.valid().any(axis=1).all()) for axis in window)
+
+
 def _reaches(axis: Axis, where: str) -> tuple[Reach, ...]:
+    if not is_read((axis, axis)):
+        what = "the array engine does not read such a window"
+        raise PlanError(what, where=where, expected=WINDOWS, found=str(axis), remedy=WINDOW_REMEDY)
     categories, _ = axis.classes()
     found = []
     for valid, positions, category in zip(axis.valid(), axis.positions(), categories, strict=True):
-        if axis.dilation != 1 or not valid.any():
-            raise PlanError(
-                "the array engine does not read such a window",
-                where=where,
-                expected="dilation 1, and no window that sees padding alone",
-                found=str(axis),
-                remedy="Give the window a kernel of its full size, with zeros, or less padding.",
-            )
         tap = int(valid.argmax())
         found.append(Reach(int(positions[tap]), tap, int(valid.sum()), int(category)))
     return tuple(found)
