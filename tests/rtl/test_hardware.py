@@ -12,7 +12,7 @@ import pytest
 
 import lowbit
 from lowbit.backends import BACKENDS
-from lowbit.errors import DataError, MismatchError, UnsupportedError, UsageError
+from lowbit.errors import DataError, MismatchError, PlanError, UnsupportedError, UsageError
 from lowbit.formats import write_model
 from lowbit.ir import Graph, evaluate
 from lowbit.rtl.hardware import Engine, Hardware, Options, engine_of
@@ -153,6 +153,22 @@ def test_the_engine_follows_from_the_network() -> None:
 def test_settings_that_do_not_go_together_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         lowbit.hardware(perceptron(20, 7), **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said"),
+    [
+        ("fixed:4.x", "at character 7 of 'fixed:4.x'"),
+        ("fixed:4.3:flor", "expected floor"),
+        ("fixd:4.3", "expected fixed:M.N"),
+        ("4.3.1", "the bits cannot be read"),
+        ("lq:2", "takes a format of fixed point"),
+        ("", "unknown scheme"),
+    ],
+)
+def test_a_format_is_a_specification(scheme: str, said: str) -> None:
+    with pytest.raises(PlanError, match=said):
+        lowbit.hardware(random_graph(), scheme=scheme)
 
 
 def test_what_is_no_network_is_refused() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.data import Dataset, Normalize, load
-from lowbit.errors import UsageError
+from lowbit.errors import PlanError, UsageError
 from lowbit.formats import read_model
 from lowbit.ir import Graph
 from lowbit.ir.layers import is_low_bit
@@ -38,6 +38,7 @@ from lowbit.rtl.project import Compiled, Progress, count, make_project, simulate
 from lowbit.rtl.report import Bench, HardwareReport, Options, planned, require_equal
 from lowbit.rtl.simulate import SimulatedRun
 from lowbit.schemes import FixedPoint
+from lowbit.schemes.specification import specification
 
 Engine = Literal["auto", "lst", "array"]
 Pictures = str | PathLike[str] | npt.ArrayLike | Dataset
@@ -240,9 +241,17 @@ def _lst(
     normalize: Normalize,
     byte: float | None,
 ) -> Hardware:
-    fixed = in_fixed_point(graph, FixedPoint.from_text(scheme.removeprefix("fixed:")) if scheme else None)
+    fixed = in_fixed_point(graph, None if scheme is None else _format(scheme))
     chosen = picture_normalize(fixed, normalize)
     return Hardware(fixed, lst_design(lst_network(fixed, chosen, byte), variant, target), chosen, byte)
+
+
+def _format(scheme: str) -> FixedPoint:
+    """Return the format that a specification means; `M.N` alone is read as well, as ever."""
+    form = specification(f"fixed:{scheme}" if scheme[:1].isdigit() else scheme, "weights")
+    if form.has_format:
+        return form.fixed_point
+    raise PlanError("the engine lst takes a format of fixed point", expected="fixed:M.N", found=str(form))
 
 
 def _array(
