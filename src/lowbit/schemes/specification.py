@@ -7,6 +7,7 @@ pow2:K              0 and powers of two in K bits (2 to 4); `ternary` is `pow2:2
 affine:K[:group=N]  a uniform grid of K bits (2 to 8), one for every N inputs of an output
 fixed:M.N[:floor]   fixed point, M bits before the point with the sign among them, N behind it;
                     rounded half up, or truncated
+codebook:K          a table of levels in K bits (2 to 4), of weights
 pixels              codes of 8 bits as they are: level = code / 255
 
 Names, numbers and options come from `lowbit.schemes.registry`; a scheme that has a row there is read here.
