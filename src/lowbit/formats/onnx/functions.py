@@ -166,8 +166,9 @@ def part(name: str) -> "FunctionProto":
 def is_ours(name: str) -> bool:
     """Return whether a function of that name in our domain is one that we write."""
     from lowbit.formats.onnx.any_codes import layers
+    from lowbit.formats.onnx.by_table import kinds
 
-    return name in functions() or name in PARTS or name in layers()
+    return name in functions() or name in PARTS or name in layers() or name in kinds()
 
 
 @cache

@@ -10,6 +10,7 @@ import numpy as np
 
 from lowbit.errors import ModelFormatError
 from lowbit.formats.onnx.any_codes import encodings_in, layer_of, layers, tables_of, weights_value
+from lowbit.formats.onnx.by_table import ByTable
 from lowbit.formats.onnx.functions import (
     AFFINE_LAYERS,
     CODED_ACTIVATIONS,
@@ -153,6 +154,33 @@ def check_tables(graph: Graph, node: Node, proto: "NodeProto", constants: Mappin
         found = constants.get(given[name])
         same = found is not None and found.dtype == table.dtype and np.array_equal(found, table)
         require(same, f"the table {name}", "that of the encodings", "another")
+
+
+def read_by_table(
+    kind: ByTable,
+    proto: "NodeProto",
+    attributes: Mapping[str, object],
+    constants: Mapping[str, Array],
+    values: Mapping[str, Value],
+) -> tuple[str, Value | None, dict[str, Array | None]]:
+    """Return the data input, the output of codes, and the tables of what encodes, decodes or maps codes.
+
+    Raises:
+        ModelFormatError: inputs or attributes that are not what we write.
+        SchemeError: an encoding with impossible parameters.
+    """
+    names, encodings = ("input", *kind.tables), dict(encodings_in(attributes))
+    require(len(proto.input) == len(names) and all(proto.input), "inputs", ", ".join(names), proto.input)
+    require(set(encodings) == set(kind.ends), "encodings", ", ".join(kind.ends), ", ".join(encodings))
+    source = values.get(proto.input[0])
+    require(source is not None, "the data input", "a computed value", proto.input[0])
+    assert source is not None
+    require(source.encoding == encodings.get("input"), "the encoding of the input", "its own", "another")
+    given = {name: constants.get(label) for name, label in zip(names[1:], proto.input[1:], strict=True)}
+    if "output" not in encodings:
+        return proto.input[0], None, given
+    output = Value(proto.output[0], "code", source.shape, None, encodings["output"])
+    return proto.input[0], output, given
 
 
 class _Stated:

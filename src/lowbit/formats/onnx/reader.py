@@ -29,7 +29,7 @@ import numpy as np
 from lowbit.budget import check_budget
 from lowbit.errors import LowbitError, ModelFormatError, NumericError, TooLargeError, UnsupportedError
 from lowbit.formats.batch import BATCH, open_batch
-from lowbit.formats.onnx import any_codes
+from lowbit.formats.onnx import any_codes, by_table
 from lowbit.formats.onnx.composites import composite_of
 from lowbit.formats.onnx.constants import constant_of, fill_of
 from lowbit.formats.onnx.functions import DOMAIN, DOMAIN_VERSION, functions, is_ours
@@ -37,6 +37,7 @@ from lowbit.formats.onnx.lowbit_nodes import (
     LowbitNode,
     check_tables,
     input_encodings,
+    read_by_table,
     read_layer,
     read_lowbit_node,
 )
@@ -376,6 +377,8 @@ class _Reader:
             return self.add(proto, composite.name, list(proto.input), plain(attributes), composite.domain)
         if proto.op_type in any_codes.layers():
             return self._any_layer(proto, attributes)
+        if proto.op_type in by_table.kinds():
+            return self._by_table(proto, attributes)
         if kind is None:
             raise UnsupportedError("unknown low-bit operator", found=proto.op_type, remedy="Update lowbit.")
         translated: LowbitNode = read_lowbit_node(kind, proto, attributes, self.constants, self.result.values)
@@ -404,6 +407,20 @@ class _Reader:
         node = Node(kind.op, inputs, tuple(proto.output), own, self._node_name(proto, inputs), DOMAIN)
         self._append(node)
         check_tables(self.result, node, proto, self.constants)
+
+    def _by_table(self, proto: "NodeProto", attributes: Mapping[str, object]) -> None:
+        """Append what encodes, decodes or maps codes, and check that its tables are what encodings say."""
+        kind = by_table.kinds()[proto.op_type]
+        source, output, given = read_by_table(kind, proto, attributes, self.constants, self.result.values)
+        inputs = [self.use(source)]
+        if output is not None:
+            self._add_value(output)
+            if by_table.has_own_thresholds(output, given):
+                inputs.append(self.use(proto.input[1]))
+        own, name = plain(by_table.own_attributes(attributes)), self._node_name(proto, tuple(inputs))
+        node = Node(kind.op, tuple(inputs), tuple(proto.output), own, name, kind.domain)
+        self._append(node)
+        by_table.check_tables(self.result, node, given)
 
     def _add_value(self, value: Value) -> None:
         """Add a value, or find that it is there already with the same meaning."""
@@ -499,7 +516,7 @@ def _known() -> set[tuple[str, str]]:
         OPERATORS.keys()
         | standard
         | composites
-        | {(DOMAIN, name) for name in (*functions(), *any_codes.layers())}
+        | {(DOMAIN, name) for name in (*functions(), *any_codes.layers(), *by_table.kinds())}
     )
 
 

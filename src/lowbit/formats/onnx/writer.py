@@ -16,6 +16,7 @@ import numpy as np
 
 from lowbit.blockers import Blocker, blocker_of, grouped, listed, remedies
 from lowbit.errors import GraphError, LowbitError, TooLargeError, UnsupportedError
+from lowbit.formats.onnx import by_table
 from lowbit.formats.onnx.any_codes import AnyLayer, attributes_of, layer_of, tables_of
 from lowbit.formats.onnx.bodies import FUSED, PARTS
 from lowbit.formats.onnx.composites import all_needed, function_of, needs_function
@@ -125,7 +126,7 @@ class _Writer:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.tensors: dict[str, TensorProto] = {}
-        self.used: dict[str, Function | AnyLayer] = {}
+        self.used: dict[str, Function | AnyLayer | by_table.ByTable] = {}
         self.composites: dict[str, Operator] = {}
         self.names: dict[tuple[str, str], str] = {}
 
@@ -222,7 +223,11 @@ class _Writer:
             return self._composite(node, operator)
         # Standard operators let codes pass; what compares, only those in the order of their levels.
         ordered = encodings[0] is not None and encodings[0].linear and encodings[0].rounds
+        ordered = ordered or by_table.in_order(encodings[0])
         carried = has(node, Trait.CARRIES) and (not has(node, Trait.COMPARES) or ordered)
+        kind = by_table.kind_of(self.graph, node)
+        if kind is not None:
+            return self._by_table(node, kind)
         if node.domain == DOMAIN or (any(encodings) and not carried):
             filed = in_file(self.graph, node)
             return self._any_layer(node) if self._is_any(filed) else self._lowbit_node(filed)
@@ -276,6 +281,18 @@ class _Writer:
         inputs = [*node.inputs[: len(kind.tensors)], *extra]
         return _make_node(node, kind.name, inputs, attributes_of(self.graph, node), DOMAIN)
 
+    def _by_table(self, node: Node, kind: by_table.ByTable) -> "NodeProto":
+        """Return what encodes, decodes or maps codes of any encoding."""
+        tables = by_table.tables_of(self.graph, node)
+        self.used[kind.name] = kind
+        own = list(filter(None, node.inputs[1:]))  # thresholds of an encoder
+        for name in own:
+            self._constant(self.graph.value(name))
+        missing = kind.tables[len(own) :]
+        extra = own + [self._extra(node.outputs[0], f"value.{name}", tables[name]) for name in missing]
+        attributes = by_table.attributes_of(self.graph, node, kind)
+        return _make_node(node, kind.name, [node.inputs[0], *extra], attributes, DOMAIN)
+
     def _lowbit_node(self, node: Node) -> "NodeProto":
         kind = self._kind(node)
         self.used[kind.name] = kind
@@ -287,6 +304,8 @@ class _Writer:
     def _kind(self, node: Node) -> Function:
         """Return the function for a node, from the encodings of its data in and out."""
         source, target = (self._scheme(name, node) for name in (node.inputs[0], node.outputs[0]))
+        if source not in KNOWN or target not in KNOWN:
+            raise _unsupported(f"{node.op} of {source or target}", node.name, "another scheme")
         thresholds = node.op == "Encode" and len(node.inputs) > 1 and bool(node.inputs[1])
         activation = str(node.attributes.get("activation", "none"))
         by_output = self._differs_by_output(node)
