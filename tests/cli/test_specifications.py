@@ -1,6 +1,7 @@
 """Every command that names schemes takes --weights and --activations, and says where they are wrong."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -143,6 +144,26 @@ def test_what_is_no_specification_is_told_where(
     assert not (folder / "x").exists() and not list(folder.glob("x.*"))
     helped = command(words[0], *(words[1:2] if words[0] == "plot" else ()), "--help")[1]
     assert "--weights" in helped and "--activations" in helped and "--scheme " not in helped
+
+
+def test_helps_of_a_narrow_terminal_are_whole(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word that is wider than its column is cut, and what is said of the option with it."""
+    import typer.main
+
+    from lowbit.cli import app
+
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERMINAL_WIDTH", "60")
+    todo, seen = [((), typer.main.get_command(app))], 0
+    while todo:
+        words, known = todo.pop()
+        todo += [((*words, name), each) for name, each in getattr(known, "commands", {}).items()]
+        code, text, _ = command(*words, "--help")
+        narrow = [line for line in text.splitlines() if line.strip()]
+        assert code == 0 and max(map(len, narrow)) <= 60
+        assert not [line for line in narrow if re.search(r"\w…", line)], words
+        seen += 1
+    assert seen > 15
 
 
 def test_an_option_of_specifications_says_something(folder: Path, command: Command) -> None:

@@ -92,14 +92,16 @@ def hdl(
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option("--budget", help="array: a device, such as xc7z020, or lut=N,dsp=N,ramb18=N."),
+        typer.Option(
+            "--budget", help="array: a device, such as xc7z020, or lut=N, dsp=N, ramb18=N without spaces."
+        ),
     ] = None,
     cycles: Annotated[
         int | None,
         typer.Option("--cycles", min=1, help="array: clocks per picture, for the cheapest engine."),
     ] = None,
     fold: Annotated[
-        list[str] | None, typer.Option("--fold", help="array: LAYER=ELEMENTSxLANES; may be repeated.")
+        list[str] | None, typer.Option("--fold", help="array: LAYER=4x2, elements x lanes; may be repeated.")
     ] = None,
     target: Annotated[Family, typer.Option("--target", help="xc7, xcup or ecp5.")] = Family.XC7,
     weights: FixedWeightsOption = None,

@@ -44,7 +44,9 @@ ActivationsOption = Annotated[
 ]
 FixedWeightsOption = Annotated[
     str | None,
-    typer.Option("--weights", callback=said, help="Of a float network: fixed:M.N or fixed:M.N:floor."),
+    typer.Option(
+        "--weights", callback=said, help="Of a float network: fixed:M.N, rounded; with :floor, truncated."
+    ),
 ]
 FixedActivationsOption = Annotated[
     str | None,

@@ -20,7 +20,7 @@ def train(
         str | None, typer.Option("--data", help="The folder of the recipe's data; else it is looked for.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder; runs/RECIPE-seedN when not said.")
+        Path | None, typer.Option("--out", "-o", help="Folder; when not said, in runs, by recipe and seed.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")] = None,
