@@ -78,8 +78,22 @@ TapRegions regions_of(const Value& input, const steps::PlaneConvolution& s) {
 }  // namespace
 
 PlanePairs::PlanePairs(const KernelSet& kernels)
-    : fully_connected(kernels.byte_fully_connected.cost / kernels.plane_fully_connected.cost),
-      convolution(kernels.byte_convolution.cost / kernels.plane_convolution.cost) {}
+    : fully_connected_(kernels.byte_fully_connected.cost / kernels.plane_fully_connected.cost),
+      convolution_(kernels.byte_convolution.cost / kernels.plane_convolution.cost) {}
+
+bool PlanePairs::exceeded(const steps::PlaneFullyConnected& layer, std::size_t input_planes) const {
+  return static_cast<double>(input_planes * layer.weights.factors.columns) > fully_connected_;
+}
+
+// The channels of a pixel fill whole words of bits, or whole fours of bytes: with few channels most of a word is empty.
+bool PlanePairs::exceeded(const steps::PlaneConvolution& layer, std::size_t input_planes) const {
+  const std::size_t planes = layer.weights.factors.columns, taps = layer.rows.kernel * layer.columns.kernel;
+  const auto pairs = static_cast<double>(input_planes * planes);
+  if (forced_ || planes == 0 || taps == 0) return pairs > convolution_;
+  // At most, as rows of weights are padded. Groups of channels are whole words.
+  const std::size_t channels = layer.weights.planes.columns / planes * 32 / taps;
+  return pairs * static_cast<double>(round_up(channels, 32)) > convolution_ * static_cast<double>(round_up(channels, 4));
+}
 
 // One way from the plan to a program, with some groups of values kept in planes.
 class Loader::Pass final {
@@ -155,9 +169,11 @@ class Loader::Pass final {
       const std::vector<std::int32_t> factors(weights->input_factors.begin(), weights->input_factors.end());
       group.fixed |= !group.factors.empty() && group.factors != factors;
       group.factors = factors;
-      const bool window = std::holds_alternative<steps::PlaneConvolution>(one.step);
-      const auto products = static_cast<double>(factors.size() * weights->factors.columns);
-      group.dear |= products > (window ? pairs.convolution : pairs.fully_connected);
+      if (const auto* layer = std::get_if<steps::PlaneConvolution>(&one.step)) {
+        group.dear |= pairs.exceeded(*layer, factors.size());
+      } else {
+        group.dear |= pairs.exceeded(std::get<steps::PlaneFullyConnected>(one.step), factors.size());
+      }
     }
     for (const std::size_t value : rules_) groups_[root(value)].fixed = true;
   }

@@ -12,13 +12,19 @@
 namespace lowbit {
 
 // Products of planes, bits of inputs times bits of weights, up to which a layer counts bits.
-struct PlanePairs {
-  double fully_connected, convolution;
-
+class PlanePairs final {
+ public:
   // By the costs of these kernels.
   explicit PlanePairs(const KernelSet& kernels);
   explicit PlanePairs(std::size_t forced)
-      : fully_connected(static_cast<double>(forced)), convolution(static_cast<double>(forced)) {}
+      : fully_connected_(static_cast<double>(forced)), convolution_(static_cast<double>(forced)), forced_(true) {}
+
+  bool exceeded(const steps::PlaneFullyConnected& layer, std::size_t input_planes) const;
+  bool exceeded(const steps::PlaneConvolution& layer, std::size_t input_planes) const;
+
+ private:
+  double fully_connected_, convolution_;
+  bool forced_ = false;
 };
 
 class Loader final {

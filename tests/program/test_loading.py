@@ -66,21 +66,32 @@ def test_a_difference_of_plans_is_found() -> None:
     assert difference(first, second).startswith("plan.steps.0.thresholds")
 
 
-# Up to how many pairs of planes layers and convolutions count bits, on levels with kernels for it.
-PAIRS = {"portable": (16, 16), "avx2": (3, 3), "avx512_vpopcntdq": (16, 16), "avx512_vnni": (9, 5)}
+# Most pairs of planes where layers count bits, and convolutions of 32 channels and of one, by level.
+PAIRS = {
+    "portable": (16, 16, 3),
+    "avx2": (3, 3, 0),
+    "avx512_vpopcntdq": (16, 16, 2),
+    "avx512_vnni": (9, 5, 0),
+}
 
 
 @pytest.mark.parametrize("level", kernel_levels())
 def test_kernels_choose_by_their_costs(level: str) -> None:
-    layers, levels = (Convolution(16), Convolution(5)), kernel_levels()
+    levels = kernel_levels()
     own = [each for each in levels[: levels.index(level) + 1] if each in PAIRS]
     for bits in product((1, 2, 3, 4), repeat=2):
-        graphs = lowbit_mlp((65, 33, 10), *bits), lowbit_convnet((32, 4, 4), layers, *bits)
+        graphs = (
+            lowbit_mlp((65, 33, 10), *bits),
+            lowbit_convnet((32, 4, 4), (Convolution(32), Convolution(5)), *bits),
+            lowbit_convnet((1, 4, 4), (Convolution(5),), *bits),
+        )
         for graph, most in zip(graphs, PAIRS[own[-1]], strict=True):
             keep_codes_apart(graph)
-            ran = [operation for operation, _, why in Program(graph, kernels=level).kernels if why]
+            program = Program(graph, kernels=level)
+            ran = [operation for operation, _, why in program.kernels if why]
             wanted = "plane" if prod(bits) <= most else "byte"
             assert ran and all(operation.startswith(wanted) for operation in ran), bits
+            check(graph, program)
 
 
 def keep_codes_apart(graph: Graph) -> None:
