@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lowbit.engine import Program
+from lowbit.engine import Program, kernel_levels
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
 from lowbit.ir.graph import Attribute
 
@@ -69,3 +69,16 @@ def test_a_computed_slope_runs() -> None:
     del graph.values["slope"]
     infer(graph)
     check(graph)
+
+
+@pytest.mark.parametrize("op", ["Softplus", "Mish"])
+def test_tails_are_no_zeros(op: str) -> None:
+    """A threshold at zero tells the smallest number from none, so an error is a share of the result."""
+    x = -np.geomspace(1e-6, 80, 500).astype(np.float32)[None]
+    graph = Graph("tail", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 500))})
+    graph.nodes = [Node(op, ("x",), ("y",), {}, "f")]
+    infer(graph)
+    for level in kernel_levels():
+        np.testing.assert_allclose(
+            Program(graph, kernels=level).run(x), evaluate(graph, {"x": x})["y"], rtol=2e-5, atol=0
+        )

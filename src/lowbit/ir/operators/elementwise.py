@@ -246,9 +246,9 @@ _register_function(
 _register_function(
     "Sign", lambda _, x: np.sign(x), Trait.MONOTONE, body="Clip(3e38 * Clip(3e38 * X, -1, 1), -1, 1)"
 )
-_register_function(
-    "Softplus", lambda _, x: np.logaddexp(0, x), Trait.MONOTONE, body="Relu(X) + Log(1 + Exp(-Abs(X)))"
-)
+# What rounding 1 + e lost comes back to first order, so that the tail is no zero.
+_SOFTPLUS = "e = Exp(-Abs(X))\nu = 1 + e\nRelu(X) + (Log(u) + (e - (u - 1)) / u)"
+_register_function("Softplus", lambda _, x: np.logaddexp(0, x), Trait.MONOTONE, body=_SOFTPLUS)
 _register_function("Mish", _mish, body="X * Tanh(Softplus(X))", torch="Mish")
 register(
     "PRelu",
