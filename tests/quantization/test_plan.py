@@ -46,7 +46,7 @@ def test_a_file_says_what_arguments_say(tmp_path):
         ("damping = nan", "damping"),
         ("layers = 3", "wrong type"),
         ("[layers]\nfc1 = 3", r"no table.*layers\.fc1"),
-        ('scheme = "pow2"\nbits = 4\n[layers.fc1]\nbits = 7', r"layers\.fc1: bits out of range"),
+        ('scheme = "pow2"\nbits = 4\n[layers.fc1]\nbits = 7', r"layers\.fc1\.weight_bits: bits out of range"),
         ("percentile = 30.0", "percentile is out of range"),
         ("[layers.fc1]\nbit = 2", r"layers\.fc1: unknown setting.*bits"),
         ("[layers.fc1]\nsamples = 2", r"layers\.fc1: this is said once"),
