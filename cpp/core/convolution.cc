@@ -181,11 +181,11 @@ class ByteConvolutionStep final : public Step {
         depth_(input.channels() / std::max<std::size_t>(window.group, 1)), plan_(where, input, window),
         endings_(endings_of(where, channels_, plan_.region_count(), epilogue, w.constant.size() > channels_)) {
     check(input, output, window, w);
-    const std::size_t units = set_shift(input, window.group);
-    layer_.quads = plan_.taps() * units;
+    units_ = group_units(input, channels_, window.group, 4);
+    layer_.quads = plan_.taps() * units_.count;
     layer_.fours_fit = fours_fit(input, w.weights);
-    pack(w.weights, window.group, units);
-    plan_.lay(units, window.group == 1, output.pixel);
+    packed_ = packed_taps<4>(w.weights, depth_, window.group, units_);
+    plan_.lay(units_.count, window.group == 1, output.pixel);
     for (std::size_t r = 0; r < endings_.size(); ++r) {
       const auto* constant = w.constant.data() + (w.constant.size() > channels_ ? r * channels_ : 0);
       std::copy(constant, constant + channels_, endings_[r].constant().begin());
@@ -193,7 +193,8 @@ class ByteConvolutionStep final : public Step {
     }
     layer_.weights = packed_.data();
     regions_ = plan_.regions(endings_);
-    window_ = {regions_.data(), regions_.size(), output.pixels(), shift_.empty() ? nullptr : shift_.data(), nullptr, 0};
+    window_ = {regions_.data(), regions_.size(), output.pixels(), units_.shift.empty() ? nullptr : units_.shift.data(),
+               nullptr, 0};
     name = where;
     kernel = kernel_.level;
     unit = "dot";
@@ -250,33 +251,6 @@ class ByteConvolutionStep final : public Step {
     return 4 * static_cast<int>(input.top) * largest <= std::numeric_limits<std::int16_t>::max();
   }
 
-  // Sixteen channels read the quads that any of them needs; others' weights are zero there. Returns how many quads.
-  std::size_t set_shift(const Value& input, std::size_t group) {
-    const std::size_t all = input.pixel / 4, each = channels_ / group;
-    if (group == 1) return all;
-    std::size_t units = 1;
-    std::vector<std::size_t> firsts;
-    for (std::size_t o = 0; o < channels_; o += kGroup) {
-      const std::size_t last = std::min(o + kGroup, channels_) - 1;
-      const std::size_t first = o / each * depth_ / 4, end = round_up((last / each + 1) * depth_, 4) / 4;
-      firsts.push_back(first), units = std::max(units, end - first);
-    }
-    for (const std::size_t first : firsts) shift_.push_back(static_cast<std::uint32_t>(4 * std::min(first, all - units)));
-    return units;
-  }
-
-  // [channels][taps][depth] -> [groups][taps][units][16][4]
-  void pack(const Matrix<std::int8_t>& weights, std::size_t group, std::size_t units) {
-    packed_.resize(groups_of(channels_) * layer_.quads * kGroup * 4);
-    for (std::size_t o = 0; o < channels_; ++o) {
-      const std::size_t start = group == 1 ? 0 : o / (channels_ / group) * depth_ - shift_[o / kGroup];
-      for (std::size_t n = 0; n < weights.columns; ++n) {
-        const std::size_t at = start + n % depth_, quad = n / depth_ * units + at / 4;
-        packed_[((o / kGroup * layer_.quads + quad) * kGroup + o % kGroup) * 4 + at % 4] = weights.row(o)[n];
-      }
-    }
-  }
-
   void sum_windows(const Place& in, std::size_t rows, std::int32_t* sums_at) const {
     const Value& value = *in.value;
     std::int32_t* pixel_sums = sums_at + rows * window_.sum_count;
@@ -294,7 +268,7 @@ class ByteConvolutionStep final : public Step {
   WindowPlan plan_;
   std::vector<Finish> endings_;
   Aligned<std::int8_t> packed_;
-  std::vector<std::uint32_t> shift_;
+  GroupUnits units_;
   ByteLayer layer_{};
   std::vector<Region> regions_;
   Window window_{};

@@ -1,5 +1,7 @@
 #include "map_layer.h"
 
+#include <algorithm>
+
 #include "error.h"
 
 namespace lowbit {
@@ -46,6 +48,22 @@ std::vector<Finish> endings_of(const char* where, std::size_t channels, std::siz
     if (!apart && !own_thresholds && !own_bias) break;
   }
   return endings;
+}
+
+GroupUnits group_units(const Value& input, std::size_t channels, std::size_t group, std::size_t lanes) {
+  const std::size_t all = input.pixel / 4, each = channels / group, depth = input.channels() / group;
+  if (group == 1) return {all, {}};
+  GroupUnits units{1, {}};
+  std::vector<std::size_t> firsts;
+  for (std::size_t o = 0; o < channels; o += kGroup) {
+    const std::size_t last = std::min(o + kGroup, channels) - 1;
+    const std::size_t first = o / each * depth / lanes, end = round_up((last / each + 1) * depth, lanes) / lanes;
+    firsts.push_back(first), units.count = std::max(units.count, end - first);
+  }
+  for (const std::size_t first : firsts) {
+    units.shift.push_back(static_cast<std::uint32_t>(4 * std::min(first, all - units.count)));
+  }
+  return units;
 }
 
 }  // namespace lowbit

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "finish.h"
+#include "matrix.h"
 #include "program.h"
 #include "window.h"
 
@@ -16,5 +17,30 @@ void check_shape(const char* where, const Value& input, const Value& output, con
 // One ending for all regions, or one for each where the specification tells them apart, or `apart` says so. wide: see Finish.
 std::vector<Finish> endings_of(const char* where, std::size_t channels, std::size_t regions, const EpilogueSpec& spec,
                                bool apart, bool wide = false);
+
+// What sixteen channels of a grouped convolution read of a pixel: the units of four bytes that any of them needs; the
+// others' weights are zero there.
+struct GroupUnits {
+  std::size_t count;                 // the same for all
+  std::vector<std::uint32_t> shift;  // bytes to the first one, by sixteen channels; empty where there is one group
+};
+
+GroupUnits group_units(const Value& input, std::size_t channels, std::size_t group, std::size_t lanes);
+
+// [channels][taps][depth] -> [groups][taps][units][16][lanes], lanes elements to a unit
+template <std::size_t lanes, class T>
+Aligned<T> packed_taps(const Matrix<T>& weights, std::size_t depth, std::size_t group, const GroupUnits& units) {
+  const std::size_t channels = weights.rows, each = weights.columns / depth * units.count;
+  Aligned<T> packed(groups_of(channels) * each * kGroup * lanes);
+  for (std::size_t o = 0; o < channels; ++o) {
+    const std::size_t shift = units.shift.empty() ? 0 : units.shift[o / kGroup] * lanes / 4;
+    const std::size_t start = o / (channels / group) * depth - shift;
+    for (std::size_t n = 0; n < weights.columns; ++n) {
+      const std::size_t at = start + n % depth, unit = n / depth * units.count + at / lanes;
+      packed[((o / kGroup * each + unit) * kGroup + o % kGroup) * lanes + at % lanes] = weights.row(o)[n];
+    }
+  }
+  return packed;
+}
 
 }  // namespace lowbit

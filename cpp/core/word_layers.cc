@@ -157,14 +157,15 @@ class WordConvolutionStep final : public Step {
         endings_(endings_of(where, channels_, plan_.region_count(), by_rule(where, epilogue), false, reach_.wide)) {
     check_shape(where, input, output, window, plan_, w.weights.columns);
     require(w.weights.rows == channels_, where, size_text(channels_) + " channels", size_text(w.weights.rows));
-    const std::size_t units = set_shift(input, window.group);
-    layer_.pairs = plan_.taps() * units;
-    pack(w.weights, window.group, units);
-    plan_.lay(units, window.group == 1, output.pixel);
+    units_ = group_units(input, channels_, window.group, 2);
+    layer_.pairs = plan_.taps() * units_.count;
+    packed_ = packed_taps<2>(w.weights, depth_, window.group, units_);
+    plan_.lay(units_.count, window.group == 1, output.pixel);
     constants_.place(layer_, reach_);
     layer_.weights = packed_.data();
     regions_ = plan_.regions(endings_);
-    window_ = {regions_.data(), regions_.size(), output.pixels(), shift_.empty() ? nullptr : shift_.data(), nullptr, 0};
+    window_ = {regions_.data(), regions_.size(), output.pixels(), units_.shift.empty() ? nullptr : units_.shift.data(),
+               nullptr, 0};
     name = where;
     kernel = kernel_.level;
     work = static_cast<double>(plan_.all_taps() * depth_ * channels_);
@@ -180,33 +181,6 @@ class WordConvolutionStep final : public Step {
  private:
   static constexpr const char* where = "word_convolution";
 
-  // Sixteen channels read the pairs that any of them needs; others' weights are zero there. Returns how many pairs.
-  std::size_t set_shift(const Value& input, std::size_t group) {
-    const std::size_t all = input.pixel / 4, each = channels_ / group;
-    if (group == 1) return all;
-    std::size_t units = 1;
-    std::vector<std::size_t> firsts;
-    for (std::size_t o = 0; o < channels_; o += kGroup) {
-      const std::size_t last = std::min(o + kGroup, channels_) - 1;
-      const std::size_t first = o / each * depth_ / 2, end = round_up((last / each + 1) * depth_, 2) / 2;
-      firsts.push_back(first), units = std::max(units, end - first);
-    }
-    for (const std::size_t first : firsts) shift_.push_back(static_cast<std::uint32_t>(4 * std::min(first, all - units)));
-    return units;
-  }
-
-  // [channels][taps][depth] -> [groups][taps][units][16][2]
-  void pack(const Matrix<std::int16_t>& weights, std::size_t group, std::size_t units) {
-    packed_.resize(groups_of(channels_) * layer_.pairs * kGroup * 2);
-    for (std::size_t o = 0; o < channels_; ++o) {
-      const std::size_t start = group == 1 ? 0 : o / (channels_ / group) * depth_ - shift_[o / kGroup] / 2;
-      for (std::size_t n = 0; n < weights.columns; ++n) {
-        const std::size_t at = start + n % depth_, pair = n / depth_ * units + at / 2;
-        packed_[((o / kGroup * layer_.pairs + pair) * kGroup + o % kGroup) * 2 + at % 2] = weights.row(o)[n];
-      }
-    }
-  }
-
   Kernel<word_convolution_kernel> kernel_;
   std::size_t x_, channels_, depth_;
   WindowPlan plan_;
@@ -214,7 +188,7 @@ class WordConvolutionStep final : public Step {
   Constants constants_;
   std::vector<Finish> endings_;
   Aligned<std::int16_t> packed_;
-  std::vector<std::uint32_t> shift_;
+  GroupUnits units_;
   WordLayer layer_{};
   std::vector<Region> regions_;
   Window window_{};
