@@ -187,3 +187,7 @@ def _alone(call: Call) -> Graph:
 
 def _seen(graph: Graph, node: Node) -> Call:
     return Call(graph, node, OPERATORS[node.domain, node.op])
+
+
+# Misra, Mish: A Self Regularized Non-Monotonic Activation Function, 2019.
+composite("Mish", "X", "X * Tanh(Softplus(X))", torch="Mish")

@@ -164,11 +164,6 @@ def _hard_swish(_: Call, x: Floats) -> Floats:
     return x * np.clip(x / 6 + 0.5, 0, 1)
 
 
-def _mish(_: Call, x: Floats) -> Floats:
-    """``x tanh(log(1 + e^x))`` (Misra, Mish: A Self Regularized Non-Monotonic Activation Function, 2019)."""
-    return x * np.tanh(np.logaddexp(0, x))
-
-
 def _sum(_: Call, *arrays: Array) -> list[Array]:
     return [np.asarray(sum(array.astype(np.float64) for array in arrays)).astype(np.float32)]
 
@@ -249,7 +244,6 @@ _register_function(
 # What rounding 1 + e lost comes back to first order, so that the tail is no zero.
 _SOFTPLUS = "e = Exp(-Abs(X))\nu = 1 + e\nRelu(X) + (Log(u) + (e - (u - 1)) / u)"
 _register_function("Softplus", lambda _, x: np.logaddexp(0, x), Trait.MONOTONE, body=_SOFTPLUS)
-_register_function("Mish", _mish, body="X * Tanh(Softplus(X))", torch="Mish")
 register(
     "PRelu",
     "X slope",
