@@ -158,7 +158,13 @@ def _check_sums(layer: DeployedLayer) -> None:
     reach = np.abs(layer.weights).sum(axis=1, dtype=np.float64).max(initial=0)
     bound = int(np.abs(layer.input_levels).max()) * int(reach) + int(np.abs(layer.addend).max(initial=0))
     if bound >= LARGEST_SUM:
-        raise _too_large(bound, LARGEST_SUM - 1, layer.packed.name)
+        raise NumericError(
+            "an accumulator could overflow",
+            where=layer.packed.name,
+            expected=f"sums up to {LARGEST_SUM - 1}",
+            found=f"{bound}",
+            remedy="Use fewer bits or split the layer.",
+        )
 
 
 def accumulator_bound(levels: Integers, weights: Integers, bias: npt.NDArray[np.int64] | int = 0) -> int:
@@ -211,30 +217,6 @@ def _row_sums(weights: Value) -> Wide:
     ones = np.bitwise_count(weights.data).sum(axis=-1, dtype=np.int64)
     signs = (encoding.multipliers * (2 * ones - length)).sum(axis=1)
     return np.asarray(signs + length * encoding.integer_weight_offset().astype(np.int64))
-
-
-def require_int32(bound: int, where: str) -> None:
-    """Refuse sums that could leave int32.
-
-    Args:
-        bound: the largest magnitude that a sum can reach.
-        where: the layer, or its weights.
-
-    Raises:
-        NumericError: they could.
-    """
-    if bound > INT32_MAX:
-        raise _too_large(bound, INT32_MAX, where)
-
-
-def _too_large(bound: int, most: int, where: str) -> NumericError:
-    return NumericError(
-        "an accumulator could overflow",
-        where=where,
-        expected=f"sums up to {most}",
-        found=f"{bound}",
-        remedy="Use fewer bits or split the layer.",
-    )
 
 
 def _largest_level(weights: Value) -> int:

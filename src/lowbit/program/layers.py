@@ -124,9 +124,8 @@ def weight_only_layer(graph: Graph, node: Node) -> tuple[Rows, str]:
         np.broadcast_to(array, (len(bias), *array.shape[1:])) for array in (basis.basis, basis.offset)
     )
     planes = np.asarray(weights.data, np.uint32)
-    return WeightOnlyFullyConnected(
-        planes, factors, offsets if offsets.any() else offsets[:0], bias
-    ), "float input"
+    given = offsets if offsets.any() else offsets[:0]
+    return WeightOnlyFullyConnected(planes, factors, given, bias), _LOOKED_UP
 
 
 def weight_only_convolution(graph: Graph, node: Node, window: Window) -> tuple[FloatConvolution, str]:
