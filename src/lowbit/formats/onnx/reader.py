@@ -20,7 +20,7 @@ own folder only.
 """
 
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
@@ -32,7 +32,8 @@ from lowbit.formats.batch import BATCH, open_batch
 from lowbit.formats.onnx import any_codes, by_table
 from lowbit.formats.onnx.composites import composite_of
 from lowbit.formats.onnx.constants import constant_of, fill_of
-from lowbit.formats.onnx.functions import DOMAIN, DOMAIN_VERSION, functions, is_ours
+from lowbit.formats.onnx.functions import DOMAIN, functions
+from lowbit.formats.onnx.layer_labels import layer_of, layers_of_sums
 from lowbit.formats.onnx.lowbit_nodes import (
     LowbitNode,
     check_tables,
@@ -41,15 +42,15 @@ from lowbit.formats.onnx.lowbit_nodes import (
     read_layer,
     read_lowbit_node,
 )
+from lowbit.formats.onnx.model_checks import check_model, check_operators, domain_of, opset_of
 from lowbit.formats.onnx.rewrites import REWRITES
-from lowbit.formats.onnx.shape_arithmetic import FOLDED, filled, fold, is_folded, shape_array
-from lowbit.formats.onnx.tensors import MAX_RANK, Beside, array_of, attribute_of, check_text, dtype_of, plain
+from lowbit.formats.onnx.shape_arithmetic import filled, fold, is_folded, known_numbers, shape_array
+from lowbit.formats.onnx.tensors import MAX_RANK, Beside, array_of, attribute_of, dtype_of, plain
 from lowbit.formats.onnx.wire import check_fields
 from lowbit.formats.onnx.writer import ENCODING_KEY, PRODUCER
 from lowbit.ir import Graph, Node, Trait, Value, has, run_passes, verify
 from lowbit.ir.graph import DTYPES, Array, Attribute, Dimension, Shape
 from lowbit.ir.infer import infer_node
-from lowbit.ir.operators import OPERATORS
 from lowbit.ir.operators.layer_names import from_file
 from lowbit.ir.passes import settle_layout
 from lowbit.untrusted import MAX_BYTES, read_beside, read_file
@@ -57,15 +58,9 @@ from lowbit.untrusted import MAX_BYTES, read_beside, read_file
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
-MAX_NODES = 10_000
 MAX_FOLDED = 1 << 28  # elements that folding may make in all
-OLDEST_OPSET = 6
 
-_STANDARD = ("", "ai.onnx")
 _LABEL_TYPES = ("int32", "int64", "bool", "string")
-_COMES_QUANTIZED = "It is quantized already: start from the float network that it was made of."
-_QUANTIZED = ("DequantizeLinear", "QLinearConv", "QLinearMatMul", "Quant", "QuantizeLinear", "BipolarQuant")
-_LAYER_SUFFIXES = (".weight", ".bias", "/weights", "/kernel", ".kernel")
 
 
 def read(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> Graph:
@@ -134,14 +129,14 @@ class _Reader:
     """Translates one model; what is known of each name is either a constant or a value of the graph."""
 
     def __init__(self, model: "ModelProto", beside: Beside | None = None) -> None:
-        _check_model(model)
+        check_model(model)
         self.model, self.beside = model, beside
-        self.opset = _opset(model)
+        self.opset = opset_of(model)
         self.result = Graph(model.graph.name or "graph", metadata=_metadata(model))
         self.declared: dict[str, TensorProto] = {}
         self.constants: dict[str, Array] = {}
         self.origin: dict[str, str] = {}  # the initializer that a folded constant came from
-        self.biased = _biased(model)
+        self.biased = layers_of_sums(model)
         self.readers: dict[str, list[str]] = defaultdict(list)  # their operators, but Shape, which is folded
         for node in model.graph.node:
             for name in node.input if node.op_type != "Shape" else ():
@@ -160,7 +155,7 @@ class _Reader:
         producers = self._producers()
         outputs = self._outputs(producers)
         nodes = self._needed(producers, outputs)
-        _check_operators(nodes)
+        check_operators(nodes)
         self._load({*outputs, *(name for node in nodes for name in node.input)})
         for proto in nodes:
             self._node_at(proto)
@@ -261,7 +256,7 @@ class _Reader:
             raise
 
     def _node(self, proto: "NodeProto") -> None:
-        domain = "" if proto.domain in _STANDARD else proto.domain
+        domain = domain_of(proto)
         attributes = {item.name: attribute_of(item, proto.name) for item in proto.attribute}
         if domain == DOMAIN:
             return self._lowbit(proto, attributes)
@@ -282,7 +277,7 @@ class _Reader:
         if proto.op_type == "Constant":
             array = constant_of(attributes)
         elif proto.op_type == "ConstantOfShape" and len(inputs) == 1:
-            array = filled(_numbers(inputs[0]), fill_of(attributes))
+            array = filled(known_numbers(inputs[0]), fill_of(attributes))
         elif proto.op_type == "Shape" and len(proto.input) == 1:
             array = self._shape(proto.input[0])[attributes.get("start", 0) : attributes.get("end")]
         elif len(inputs) == len(proto.input) > 0 and is_folded(proto.op_type, inputs):
@@ -317,7 +312,7 @@ class _Reader:
         """Make a name a value of the graph, and return it."""
         self._require_known(name)
         if name not in self.result.values:
-            array = _numbers(self.constants[name])
+            array = known_numbers(self.constants[name])
             if array.dtype.name not in DTYPES:
                 raise UnsupportedError("data type not supported", where=name, found=array.dtype.name)
             self.result.add_constant(name, array, array.dtype.name)
@@ -435,7 +430,7 @@ class _Reader:
         stem = proto.name or proto.op_type
         ours = self.model.producer_name == PRODUCER
         if has(("", proto.op_type), Trait.LAYER) and len(inputs) > 1 and not (ours and proto.name):
-            stem = _layer_of(self.origin.get(inputs[1], inputs[1])) or self.biased.get(proto.output[0], stem)
+            stem = layer_of(self.origin.get(inputs[1], inputs[1])) or self.biased.get(proto.output[0], stem)
         return self._unique(stem)
 
     def _free_name(self, stem: str) -> str:
@@ -462,87 +457,6 @@ class _Reader:
                     found=f"{int((~np.isfinite(value.data)).sum())} others",
                     remedy="Train or export the network again.",
                 )
-
-
-def _check_model(model: "ModelProto") -> None:
-    check_text(model)
-    if not model.HasField("graph") or not (len(model.graph.node) or len(model.graph.output)):
-        raise ModelFormatError("the file holds no network", expected="a graph with nodes", found="none")
-    if not len(model.graph.node):
-        raise UnsupportedError(
-            "the network computes nothing", expected="a graph with nodes", found="outputs alone"
-        )
-    if len(model.graph.node) > MAX_NODES:
-        raise TooLargeError(
-            "too many nodes", expected=f"at most {MAX_NODES}", found=str(len(model.graph.node))
-        )
-    for function in model.functions:
-        ours = is_ours(function.name) or composite_of(function.name) is not None
-        if function.domain != DOMAIN or not ours:
-            raise UnsupportedError(
-                "functions in a file are not run",
-                where=f"function {function.domain}.{function.name}",
-                expected="standard operators",
-                remedy="Export the network with its functions inlined.",
-            )
-
-
-def _check_operators(nodes: "list[NodeProto]") -> None:
-    """Refuse a network with operators that nothing reads, all of them at once."""
-    known = _known()
-    unknown = [node for node in nodes if (_domain(node), node.op_type) not in known]
-    if not unknown:
-        return
-    counts = Counter(f"{_domain(node)}.{node.op_type}".lstrip(".") for node in unknown)
-    coded = any(name.rpartition(".")[2] in _QUANTIZED for name in counts)
-    raise UnsupportedError(
-        "operators that lowbit does not have",
-        where=f"node {unknown[0].name or unknown[0].output[0]!r} ({unknown[0].op_type})",
-        expected="those that docs/onnx-operators.md lists",
-        found=", ".join(f"{name} ({count})" for name, count in sorted(counts.items())),
-        remedy=_COMES_QUANTIZED if coded else "Export it without them, or report which network needs them.",
-    )
-
-
-def _domain(node: "NodeProto") -> str:
-    return "" if node.domain in _STANDARD else node.domain
-
-
-def _known() -> set[tuple[str, str]]:
-    """Return the operators that are read, worked out or dropped, by domain."""
-    standard = {("", name) for name in (*REWRITES, *FOLDED)}
-    composites = {(DOMAIN, operator.name) for operator in OPERATORS.values() if operator.body}
-    return (
-        OPERATORS.keys()
-        | standard
-        | composites
-        | {(DOMAIN, name) for name in (*functions(), *any_codes.layers(), *by_table.kinds())}
-    )
-
-
-def _opset(model: "ModelProto") -> int:
-    """Return the version of the standard operators."""
-    from onnx import defs
-
-    versions = {
-        ("" if item.domain in _STANDARD else item.domain): item.version for item in model.opset_import
-    }
-    found, newest = versions.get("", 0), defs.onnx_opset_version()
-    if not OLDEST_OPSET <= found <= newest:
-        raise UnsupportedError(
-            "this version of ONNX is not supported",
-            expected=f"opset {OLDEST_OPSET} to {newest}",
-            found=f"opset {found}" if found else "none",
-            remedy="Export the network with opset 18.",
-        )
-    if versions.get(DOMAIN, DOMAIN_VERSION) != DOMAIN_VERSION:
-        raise UnsupportedError(
-            "this version of the low-bit operators is not supported",
-            expected=str(DOMAIN_VERSION),
-            found=str(versions[DOMAIN]),
-            remedy="Update lowbit.",
-        )
-    return int(found)
 
 
 def _metadata(model: "ModelProto") -> dict[str, str]:
@@ -572,28 +486,6 @@ def _is_label(info: "ValueInfoProto") -> bool:
     number = info.type.tensor_type.elem_type
     name = TensorProto.DataType.Name(number).lower() if number in TensorProto.DataType.values() else ""
     return name in _LABEL_TYPES
-
-
-def _numbers(array: Array) -> Array:
-    """Return an array that is known now; one with an open length is not."""
-    if array.dtype == object:
-        raise UnsupportedError(
-            "a shape with an open length is used as numbers", found=str(tuple(array.reshape(-1)))
-        )
-    return array
-
-
-def _layer_of(name: str) -> str:
-    """Return ``fc1`` for ``fc1.weight``, or "" for a name that says no layer."""
-    suffix = next((end for end in _LAYER_SUFFIXES if name.endswith(end)), "")
-    return name.removesuffix(suffix) if suffix else ""
-
-
-def _biased(model: "ModelProto") -> dict[str, str]:
-    """Return the layer of every product to which a tensor called ``layer.bias`` is added."""
-    sums = [node.input for node in model.graph.node if node.op_type == "Add" and len(node.input) == 2]
-    pairs = [pair for left, right in sums for pair in ((left, right), (right, left))]
-    return {product: _layer_of(bias) for product, bias in pairs if _layer_of(bias)}
 
 
 def _duplicate(name: str) -> NoReturn:

@@ -191,3 +191,12 @@ _WEIGHTS: dict[str, Fold] = {
 
 FOLDED = {"Constant", "ConstantOfShape", "Shape", *_SHAPES, *_WEIGHTS}
 """Operators that are worked out where their inputs are known."""
+
+
+def known_numbers(array: Array) -> Array:
+    """Return an array that is known now; one with an open length is not."""
+    if array.dtype == object:
+        raise UnsupportedError(
+            "a shape with an open length is used as numbers", found=str(tuple(array.reshape(-1)))
+        )
+    return array
