@@ -211,7 +211,14 @@ def test_a_coded_bias_must_be_whole_units() -> None:
             {"target": LearnedBasis([[1.0]], [0.0], [1])},
             "codes without thresholds; expected an encoding that rounds",
         ),
-        ({"target": FixedPoint(6, 2), "activation": "relu"}, "an activation of rounded codes"),
+        (
+            {"target": FixedPoint(6, 2), "activation": "tanh"},
+            "an activation of rounded codes; expected none, relu, relu6, hardtanh; found tanh",
+        ),
+        (
+            {"target": Affine(8, np.ones(1, "f4"), np.zeros(1, "i4")), "activation": "relu"},
+            "an activation of rounded codes; expected none; found relu",
+        ),
         ({"source": None, "target": FixedPoint(6, 2)}, "codes of a layer that reads floats"),
         (
             {"source": None, "target": FixedPoint(2, 0), "thresholds": [0, 1, 2]},

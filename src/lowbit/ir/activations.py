@@ -37,6 +37,14 @@ class Activation:
     bounds: tuple[float, float] | None = None
     limits: tuple[float, float] | None = None
 
+    @property
+    def clip(self) -> tuple[float, float] | None:
+        """The ends between which it changes nothing, where all beyond them becomes the end; else None.
+
+        So rounded codes of it are rounded codes that saturate (`saturation`).
+        """
+        return (0.0, np.inf) if self.operator == "Relu" else self.bounds
+
 
 def _sigmoid(a: Floats) -> Floats:
     # Written with tanh so that neither tail overflows.
@@ -69,6 +77,23 @@ def activation_named(operator: str, bounds: tuple[float, ...] | None = None) -> 
 def apply_activation(name: str, values: npt.ArrayLike) -> Floats:
     """Return ``f(values)`` in float64."""
     return ACTIVATIONS[name].function(np.asarray(values, np.float64))
+
+
+def saturation(encoding: Encoding, name: str) -> tuple[int, int]:
+    """Return the least and the largest level that f leaves of an encoding that rounds, in units of its scale.
+
+    A value that is rounded and then kept between them is f(value) rounded: both are non-decreasing, and the
+    ends are rounded as well.
+
+    Args:
+        encoding: one that rounds.
+        name: a key of `ACTIVATIONS`: of one that clips, or `none`.
+    """
+    levels, ends = encoding.integer_levels()[0], ACTIVATIONS[name].clip
+    if ends is None:
+        return int(levels.min()), int(levels.max())
+    low, high = levels[encoding.encode(np.array(ends)).astype(np.intp)]
+    return int(low), int(high)
 
 
 def function_table(encoding: Encoding, name: str) -> Codes:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.ir import Graph, Node
+from lowbit.ir.activations import saturation
 from lowbit.program.layout import Form, Layout, entries_of_code
 from lowbit.program.steps import (
     AffineEnding,
@@ -68,7 +69,9 @@ def ending_of(graph: Graph, node: Node, layout: Layout, sums: LayerSums) -> Endi
         thresholds = sums.thresholds(graph.constant(node.inputs[3]))
         entries = entries_of_code(encoding, form, name)[encoding.code_of_rank()[0]]
         return _ranks(form, thresholds, entries, sums.words)
-    return _rounded(encoding, form, sums)
+    return _rounded(
+        encoding, form, sums, saturation(encoding, str(node.attributes.get("activation", "none")))
+    )
 
 
 def _ranks(form: Form, thresholds: npt.NDArray[Any], entries: npt.NDArray[np.int64], words: bool) -> Ending:
@@ -78,8 +81,8 @@ def _ranks(form: Form, thresholds: npt.NDArray[Any], entries: npt.NDArray[np.int
     return (PlaneEnding if form == "planes" else ByteEnding)(narrow, entries.astype(np.uint8))
 
 
-def _rounded(encoding: Encoding, form: Form, sums: LayerSums) -> Ending:
-    step, (low, high, base) = float(encoding.integer_scale()[0]), level_range(encoding, form)
+def _rounded(encoding: Encoding, form: Form, sums: LayerSums, ends: tuple[int, int]) -> Ending:
+    step, (_, _, base), (low, high) = float(encoding.integer_scale()[0]), level_range(encoding, form), ends
     rule = ROUNDING_RULES[encoding.rounding]
     plain = not sums.bias.any()
     if plain and encoding.rounding in SHIFT_RULES:

@@ -29,6 +29,7 @@ from lowbit.formats.onnx.bodies import FUSED, activated
 from lowbit.formats.onnx.functions import DOMAIN, DOUBLE, FLOAT, parse, parts_of
 from lowbit.formats.packed import unpacked
 from lowbit.ir import Graph, Node, Value
+from lowbit.ir.activations import saturation
 from lowbit.ir.deployed import deployed_layer, row_length
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.graph import Array, Attribute
@@ -62,17 +63,20 @@ class AnyLayer:
         source: whether it reads codes.
         storage: of the weights.
         end: "codes", a rounding, or an activation of floats.
+        clips: whether rounded codes stay within an activation's ends.
     """
 
     op: str
     source: bool
     storage: str
     end: str
+    clips: bool = False
 
     @property
     def name(self) -> str:
         """The node's ``op_type``."""
         end = ("Rounded" if self.end in ROUNDINGS else "To") + self.end.replace("none", "floats").capitalize()
+        end += "Clipped" if self.clips else ""
         return f"{self.op}{'' if self.source else 'FromFloats'}{self.storage.capitalize()}{end}"
 
     @property
@@ -92,6 +96,8 @@ class AnyLayer:
             names += ["output_codes"]
         if self.end in ROUNDINGS:
             names += ["output_unit", "output_lowest", "output_most"]
+        if self.clips:
+            names += ["output_least"]
         return tuple(names)
 
     @property
@@ -103,7 +109,7 @@ class AnyLayer:
     @property
     def steps(self) -> str:
         """The body."""
-        return _codes(self.storage) + _FACTORS[self.source] + _SUMS[self.op] + _end(self.end)
+        return _codes(self.storage) + _FACTORS[self.source] + _SUMS[self.op] + _end(self.end, self.clips)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -126,8 +132,9 @@ class AnyLayer:
 def layers() -> dict[str, AnyLayer]:
     """Return every kind of layer by name."""
     ends = ("codes", *ROUNDINGS, *FUSED)
-    made = [AnyLayer(op, True, *rest) for op, *rest in product(_SUMS, STORAGES, ends)]
-    made += [AnyLayer(op, False, *rest) for op, *rest in product(_SUMS, STORAGES, FUSED)]
+    made = [AnyLayer(op, True, form, end) for op, form, end in product(_SUMS, STORAGES, ends)]
+    made += [AnyLayer(op, True, form, end, True) for op, form, end in product(_SUMS, STORAGES, ROUNDINGS)]
+    made += [AnyLayer(op, False, form, end) for op, form, end in product(_SUMS, STORAGES, FUSED)]
     return {layer.name: layer for layer in made}
 
 
@@ -137,11 +144,10 @@ def layer_of(graph: Graph, node: Node) -> AnyLayer:
         graph.value(name).encoding for name in (node.inputs[0], node.inputs[1], node.outputs[0])
     )
     assert weights is not None
-    if target is None:
-        end = str(node.attributes.get("activation", "none"))
-    else:
-        end = "codes" if len(node.inputs) > 3 and node.inputs[3] else target.rounding
-    return AnyLayer(node.op, source is not None, weights.storage, end)
+    activation, coded = str(node.attributes.get("activation", "none")), any(node.inputs[3:])
+    end = activation if target is None else "codes" if coded else target.rounding
+    clips = end in ROUNDINGS and activation != "none"
+    return AnyLayer(node.op, source is not None, weights.storage, end, clips)
 
 
 def tables_of(graph: Graph, node: Node) -> dict[str, Array]:
@@ -164,9 +170,12 @@ def tables_of(graph: Graph, node: Node) -> dict[str, Array]:
         tables |= _geometry(graph, node, tables)
     target = graph.value(node.outputs[0]).encoding
     if target is not None:
-        lowest, most = float(target.integer_levels()[0].min()), float((1 << target.bits) - 1)
+        lowest, activation = float(target.integer_levels()[0].min()), str(node.attributes.get("activation"))
+        ends = saturation(target, activation if layer_of(graph, node).clips else "none")
+        least, most = (end - lowest for end in ends)
         tables |= {"output_codes": target.code_of_rank()[0], "output_unit": target.integer_scale()[:1]}
         tables |= {"output_lowest": np.array([lowest]), "output_most": np.array([most])}
+        tables |= {"output_least": np.array([least])}
     return {name: tables[name] for name in layer_of(graph, node).tables}
 
 
@@ -328,10 +337,10 @@ _SUMS = {
 }
 
 
-def _end(end: str) -> str:
+def _end(end: str, clips: bool) -> str:
     if end in FUSED:
         return activated(end)
-    return _COUNTED if end == "codes" else _REAL + _ROUNDED[end] + _SATURATED
+    return _COUNTED if end == "codes" else _REAL + _ROUNDED[end] + (_CLIPPED if clips else _SATURATED)
 
 
 # Steps beyond what sums reach change nothing, so any limit above 2^52 does.
@@ -365,5 +374,12 @@ _SATURATED = """
   none = Constant<value = double {0.0}>()
   most = Squeeze(output_most)
   saturated = Clip(from_zero, none, most)
+  output = Cast<to: int = @code_type>(saturated)
+"""
+_CLIPPED = """
+  from_zero = Sub(whole, output_lowest)
+  least = Squeeze(output_least)
+  most = Squeeze(output_most)
+  saturated = Clip(from_zero, least, most)
   output = Cast<to: int = @code_type>(saturated)
 """

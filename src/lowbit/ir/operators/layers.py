@@ -6,7 +6,7 @@ for the integers, `lowbit.ir.deployed_convolution` for windows, `lowbit.ir.weigh
     input without an encoding         y = f(float32(sum w x + bias)), weights of any encoding
     input of codes                    acc = sum X W + B, exact
         thresholds                    the code of #{c : acc > T_c}; f is inside them
-        an output that rounds         the code of scale * acc + bias64, rounded once
+        an output that rounds         the code of scale * acc + bias64, rounded once, saturated; f clips
         an output of floats           y = f(float32(scale * acc + bias64))
 
 Weights are constant: planes or codes, as their encoding stores them, with one set of parameters or one for
@@ -18,11 +18,12 @@ written out (no ``auto_pad``); padding is true zero: padded taps are skipped.
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.ir.activations import ACTIVATIONS, real_output
+from lowbit.ir.activations import ACTIVATIONS, apply_activation, real_output
 from lowbit.ir.deployed import DeployedLayer, Floats, deployed_layer, parts_of_bias, row_length
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.graph import Array, Value
 from lowbit.ir.operators.codes import encoding_of, require_thresholds
+from lowbit.ir.operators.fixed_point import require_clip
 from lowbit.ir.operators.registry import (
     Call,
     TensorType,
@@ -120,8 +121,7 @@ def _require_end(call: Call) -> None:
     elif target is not None:
         call.require(target.rounds, "codes without thresholds", "an encoding that rounds", target.scheme)
         call.require(call.input(0).encoding is not None, "codes of a layer that reads floats", "none", "some")
-        activation = call.text("activation")
-        call.require(activation == "none", "an activation of rounded codes", "none", activation)
+        require_clip(call, target)
         call.require(target.channels == 1, "output encoding", "one set of parameters", target.channels)
 
 
@@ -201,7 +201,9 @@ def _ended(
         assert target is not None
         return np.asarray(target.code_of_rank()[0][_ranks(accumulators, steps)])
     real = layer.scale * accumulators + bias
-    return real_output(real, call.text("activation")) if target is None else target.encode(real)
+    if target is None:
+        return real_output(real, call.text("activation"))
+    return target.encode(apply_activation(call.text("activation"), real))
 
 
 def _ranks(sums: Floats, steps: npt.NDArray[np.signedinteger]) -> npt.NDArray[np.uint16]:

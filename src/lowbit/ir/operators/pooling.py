@@ -1,22 +1,33 @@
 """Pooling: the largest or the mean of each window, or of the whole map.
 
-MaxPool lets codes through: of the codes in a window it takes the one with the largest level. Padding
-never wins a maximum, and counts in a mean only with ``count_include_pad``. A window that sees padding
-alone has no meaning and is refused.
+MaxPool lets codes through: of the codes in a window it takes the one with the largest level. A mean of
+fixed-point codes is one of fixed point: the exact mean, rounded once as the output's format says
+(`lowbit.ir.operators.fixed_point`). Padding never wins a maximum, and counts in a mean only with
+``count_include_pad``, as zeros. A window that sees padding alone has no meaning and is refused.
 """
 
 from functools import reduce
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.ir.graph import Array
-from lowbit.ir.operators.registry import Call, TensorType, passed, register, require_float
+from lowbit.ir.graph import Array, Shape
+from lowbit.ir.operators.fixed_point import fixed_point_of, fixed_point_output, integers_of, mean_codes
+from lowbit.ir.operators.registry import (
+    Call,
+    TensorType,
+    code_dtype,
+    passed,
+    register,
+    require_float,
+)
 from lowbit.ir.operators.traits import Trait
 from lowbit.ir.operators.windows import WINDOW, map_lengths, taps, windows_of
 from lowbit.ir.window import Axis
 from lowbit.schemes import Encoding
+from lowbit.schemes.encoding import Codes
 
 Numbers = npt.NDArray[Any]
 
@@ -32,15 +43,15 @@ def _max_pool(call: Call, array: Array) -> list[Array]:
 
 
 def _infer_average_pool(call: Call) -> list[TensorType]:
-    require_float(call, 0)
-    return [TensorType("float32", (*call.input(0).shape[:2], *_checked_lengths(call)))]
+    return _mean_type(call, (*call.input(0).shape[:2], *_checked_lengths(call)))
 
 
 def _average_pool(call: Call, array: Array) -> list[Array]:
-    axes, inside = _axes(call), np.ones((1, 1, *array.shape[2:]))
-    total = reduce(np.add, taps(array.astype(np.float64), axes, 0.0))
-    count = reduce(np.add, taps(inside, axes, float(call.integer("count_include_pad"))))
-    return [np.asarray(total / count, np.float32)]
+    axes, padding = _axes(call), call.integer("count_include_pad")
+    numbers = _numbers(call, array)
+    total = reduce(np.add, taps(numbers, axes, 0))
+    count = reduce(np.add, taps(np.ones((1, 1, *array.shape[2:]), numbers.dtype), axes, padding))
+    return [_mean(call, total, count)]
 
 
 def _infer_global_max(call: Call) -> list[TensorType]:
@@ -53,13 +64,38 @@ def _global_max(call: Call, array: Array) -> list[Array]:
 
 
 def _infer_global_average(call: Call) -> list[TensorType]:
-    require_float(call, 0)
-    return _infer_global_max(call)
+    return _mean_type(call, (*call.input(0).shape[:2], *(1 for _ in map_lengths(call))))
 
 
 def _global_average(call: Call, array: Array) -> list[Array]:
-    axes = tuple(range(2, array.ndim))
-    return [array.astype(np.float64).mean(axis=axes, keepdims=True).astype(np.float32)]
+    axes, numbers = tuple(range(2, array.ndim)), _numbers(call, array)
+    if call.input(0).encoding is None:
+        return [numbers.mean(axis=axes, keepdims=True).astype(np.float32)]
+    count = np.array(prod(array.shape[2:]), numbers.dtype)
+    return [_mean(call, numbers.sum(axis=axes, keepdims=True), count)]
+
+
+def _mean_type(call: Call, shape: Shape) -> list[TensorType]:
+    """Return the type of means: floats of floats, fixed-point codes of such codes."""
+    if call.input(0).encoding is None:
+        require_float(call, 0)
+        return [TensorType("float32", shape)]
+    fixed_point_of(call, call.input(0))
+    return [TensorType(code_dtype(fixed_point_output(call, "the mean of codes")), shape)]
+
+
+def _numbers(call: Call, array: Array) -> Numbers:
+    """Return what is summed: float64, or the whole numbers of fixed-point codes."""
+    if call.input(0).encoding is None:
+        return array.astype(np.float64)
+    return integers_of(fixed_point_of(call, call.input(0)), array)
+
+
+def _mean(call: Call, total: Numbers, count: Numbers) -> Array:
+    if call.input(0).encoding is None:
+        return np.asarray(total / count, np.float32)
+    source, target = fixed_point_of(call, call.input(0)), fixed_point_of(call, call.output())
+    return mean_codes(total, count, source.fraction_bits, target)
 
 
 def _checked_lengths(call: Call) -> tuple[int, ...]:
@@ -92,7 +128,7 @@ def _ordered(call: Call, array: Array) -> Numbers:
     encoding = call.input(0).encoding
     if encoding is None:
         return array
-    ranks = np.empty(1 << encoding.bits, np.int16)
+    ranks = np.empty(1 << encoding.bits, np.int32)
     ranks[_codes_in_order(call, encoding)] = np.arange(len(ranks))
     return ranks[np.asarray(array, np.intp)]
 
@@ -102,7 +138,7 @@ def _restored(call: Call, ordered: Numbers) -> Array:
     return ordered if encoding is None else np.asarray(_codes_in_order(call, encoding)[ordered])
 
 
-def _codes_in_order(call: Call, encoding: Encoding) -> npt.NDArray[np.uint8]:
+def _codes_in_order(call: Call, encoding: Encoding) -> Codes:
     call.require(encoding.channels == 1, "codes per channel", "one set of parameters", encoding.channels)
     return np.asarray(encoding.code_of_rank()[0])
 
