@@ -1,5 +1,6 @@
 """The loop: what a run leaves behind, exact resume, several processes, and what goes wrong."""
 
+import hashlib
 import json
 import sys
 from dataclasses import replace
@@ -10,7 +11,15 @@ import numpy as np
 import pytest
 
 from lowbit.data import load
-from lowbit.errors import DataError, FileError, MissingExtra, NumericError, PlanError, UnsupportedError
+from lowbit.errors import (
+    DataError,
+    FileError,
+    MissingExtra,
+    ModelFormatError,
+    NumericError,
+    PlanError,
+    UnsupportedError,
+)
 
 pytest.importorskip("lightning_fabric")
 
@@ -122,6 +131,92 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="epochs was 1, is 2"):
         train(recipe(epochs=2), made(), out=tmp_path / "run")
     train(recipe(epochs=2), made(), out=tmp_path / "run", resume=False)
+
+
+def another(what: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Splits:
+    """Change one thing that a run depends on, and return the samples to go on with."""
+    splits = made()
+    labels = np.roll(np.asarray(splits.train.labels), 1)
+    match what:
+        case "data":
+            return replace(splits, train=replace(splits.train, labels=labels))
+        case "judging data":
+            return replace(splits, test=replace(splits.test, samples=splits.test.samples[:, ::-1].copy()))
+        case "teacher":
+            train(recipe(epochs=1, seed=1), splits, out=folder / "parent", resume=False)
+        case "code":
+            copy = folder / "lowbit"
+            (copy / "nn").mkdir(parents=True)
+            (copy / "nn/step.py").write_text("a step\n")
+            monkeypatch.setattr("lowbit.train.identity._PACKAGE", copy)
+        case "torch":
+            monkeypatch.setattr("torch.__version__", "9.9.9")
+    return splits
+
+
+@pytest.mark.parametrize("what", ["data", "judging data", "teacher", "code", "torch"])
+def test_a_run_goes_on_with_another_thing_it_depends_on_only_by_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def stop(done: int, total: int, line: str) -> None:
+        if done == 8:
+            raise KeyboardInterrupt
+
+    train(recipe(epochs=1), made(), out=tmp_path / "parent")
+    settings = recipe(
+        loss={"teacher": "parent", "distillation": 0.5}, augmentation={"flip": True, "views": 1}, epochs=3
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, made(), out=tmp_path / "run", progress=stop)
+    splits, kept = (
+        another(what, tmp_path, monkeypatch),
+        (tmp_path / "run/checkpoint.safetensors").read_bytes(),
+    )
+    with pytest.raises(PlanError, match=rf"of another recipe, data or code.*{what} was .*, is .*--force"):
+        train(settings, splits, out=tmp_path / "run")
+    assert (tmp_path / "run/checkpoint.safetensors").read_bytes() == kept
+    facts = train(settings, splits, out=tmp_path / "run", force=True).facts
+    assert len(facts["changed"]) == 1 and facts["changed"][0].startswith(f"after epoch 1: {what} was ")
+    again = train(settings, splits, out=tmp_path / "run").facts  # it is this run's own now
+    assert again["changed"] == facts["changed"]
+    assert train(settings, splits, out=tmp_path / "run", resume=False).facts["changed"] == []
+
+
+def test_a_run_goes_on_with_another_recipe_only_by_force(tmp_path: Path) -> None:
+    train(recipe(epochs=1), made(), out=tmp_path / "run")
+    facts = train(recipe(epochs=2), made(), out=tmp_path / "run", force=True).facts
+    assert facts["changed"] == ["after epoch 1: epochs was 1, is 2"] and len(facts["curve"]) == 2
+    with pytest.raises(ModelFormatError, match="does not fit the network"):
+        train(recipe(network="mlp", epochs=2), made(), out=tmp_path / "run", force=True)
+
+
+def test_answers_of_another_teacher_are_not_taken(tmp_path: Path) -> None:
+    settings = recipe(loss={"teacher": "parent", "distillation": 0.9}, augmentation={"views": 1}, epochs=1)
+    losses = []
+    for seed in (0, 1):
+        train(recipe(epochs=1), made(seed=seed), out=tmp_path / "parent", resume=False)
+        for name in ("run", f"new{seed}"):
+            curve = train(settings, made(), out=tmp_path / name, resume=False).facts["curve"]
+            losses.append(curve[-1]["loss"])
+    assert losses[0] == losses[1] != losses[2] == losses[3]
+
+
+def test_weights_are_drawn_as_the_recipe_says(tmp_path: Path) -> None:
+    from lowbit.train.network import build
+
+    module, _ = build(recipe(network="mlp-784-40-10", initialization="xavier"), tmp_path)
+    for weight in module.parameters():
+        reach = (6 / sum(weight.shape)) ** 0.5 if weight.ndim > 1 else 0.0
+        assert 0.9 * reach <= weight.abs().max() <= reach
+    with pytest.raises(PlanError, match="torch or xavier"):
+        recipe(initialization="he")
+
+
+def test_a_result_names_its_files_by_their_hashes(tmp_path: Path) -> None:
+    facts = train(recipe(epochs=1), made(), out=tmp_path).facts
+    assert set(facts["files"]) == {"model.onnx", "model.circle"}
+    for name, found in facts["files"].items():
+        assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == found
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "of another tool", "of another network"])

@@ -44,6 +44,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on from the folder's checkpoint, or start again.")
     ] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on though recipe, data or code differ; the result says so.")
+    ] = False,
     keep: Annotated[
         Path | None, typer.Option("--keep", help="A folder of results to keep the figures in too.")
     ] = None,
@@ -74,6 +77,7 @@ def train(
             out=folder,
             device=device,
             resume=resume,
+            force=force,
             progress=advance,
             tensorboard=tensorboard,
             command=_command(recipe, {**given, **said}),

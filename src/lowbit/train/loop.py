@@ -21,6 +21,7 @@ from lowbit.train.agreement import agreement
 from lowbit.train.augmentation import augment
 from lowbit.train.checkpoint import write_tensors
 from lowbit.train.export import write_networks
+from lowbit.train.identity import file_hash
 from lowbit.train.judging import judged_splits
 from lowbit.train.loss import loss_of
 from lowbit.train.metrics import Metrics
@@ -45,6 +46,7 @@ def train(
     out: str | os.PathLike[str],
     device: str = "auto",
     resume: bool = True,
+    force: bool = False,
     progress: Progress | None = None,
     tensorboard: bool = False,
     command: str = "",
@@ -57,19 +59,20 @@ def train(
         out: the folder; made where it is missing.
         device: ``auto``, ``cpu`` or ``cuda``; under ``torchrun`` every process takes part.
         resume: go on from the folder's checkpoint, where there is one.
+        force: go on although recipe, data or code are not those it began with; the result says what differed.
         progress: called after every step.
         tensorboard: write the learning curve for TensorBoard too.
         command: what the result says it was made by.
 
     Raises:
-        PlanError: the recipe does not fit the network or the samples, or a checkpoint not the recipe.
+        PlanError: the recipe fits no network or samples, or a checkpoint has other data, code or recipe.
         DataError: samples do not fit the network, are fewer than a batch, or are to be judged by themselves.
         NumericError: a loss that is not finite; the last good checkpoint stays.
         MissingExtra: ``tensorboard`` is not installed.
     """
     data, judges = judged_splits(recipe, data)
     run = prepare_run(recipe, data, Path(out), device)
-    start = run.restore() if resume else Position()
+    start = run.restore(force) if resume else Position()
     metrics = Metrics(run.folder, start.curve, tensorboard and run.fabric.is_global_zero)
     clock = Clock(start)
     for epoch in range(start.epoch, recipe.epochs):
@@ -80,9 +83,9 @@ def train(
         row |= clock.seconds()
         if run.fabric.is_global_zero:
             metrics.add(row)
-        run.keep(Position(epoch + 1, row["cpu_s"], row["wall_s"], tuple(metrics.rows)))
+        run.keep(Position(epoch + 1, row["cpu_s"], row["wall_s"], tuple(metrics.rows), start.changed))
     metrics.close()
-    facts = {"judged_by": judges, "data": data.name}
+    facts = {"judged_by": judges, "data": data.name, "changed": list(start.changed)}
     return _finish(run, metrics, clock, facts, command)
 
 
@@ -173,7 +176,7 @@ def accuracy(run: Run, module: nn.Module, samples: Samples) -> dict[str, float]:
     return {"top1": top1 / len(samples), "top5": top5 / len(samples)}
 
 
-def _finish(run: Run, metrics: Metrics, clock: Clock, known: dict[str, str], command: str) -> Result:
+def _finish(run: Run, metrics: Metrics, clock: Clock, known: dict[str, Any], command: str) -> Result:
     recipe = run.recipe
     if recipe.reestimate:
         reestimate_batchnorm(run.judged, _plain_batches(run))
@@ -187,6 +190,7 @@ def _finish(run: Run, metrics: Metrics, clock: Clock, known: dict[str, str], com
         **clock.seconds(),
         **known,
         "settings": recipe.to_dict(),
+        "made_from": run.made_from,
         "new_weights": run.new,
         **provenance(command or f"lowbit train recipes/{recipe.name}.toml --seed {recipe.seed}"),
         "torch": torch.__version__,
@@ -208,6 +212,8 @@ def _export(run: Run) -> dict[str, Any]:
     facts: dict[str, Any] = {"not_written": refused}
     model = folder / ("model.onnx" if "onnx" not in facts["not_written"] else "model.txt")
     facts["differences"] = agreement(module, model, run.test)
+    written = [model, *(folder / f"model.{name}" for name in ("circle",) if name not in refused)]
+    facts["files"] = {path.name: file_hash(path) for path in written}
     return facts
 
 

@@ -74,8 +74,17 @@ def _load(module: nn.Module, weights: dict[str, Tensor], where: str) -> list[str
 def _drawn(recipe: Recipe, inputs: Interval = ANYTHING) -> nn.Module:
     """Return the module with weights from torch's generator."""
     module = Network(network(recipe.network))
+    if recipe.initialization == "xavier":
+        module.apply(_draw_as_xavier)
     prepare(module, Plan.of(recipe.plan), inputs=inputs)
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _draw_as_xavier(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def _weights(run: Path) -> tuple[dict[str, Tensor], Recipe]:

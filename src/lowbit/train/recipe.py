@@ -177,6 +177,8 @@ class Recipe(_Table):
         name: of the recipe; its file's.
         precision: ``float32`` or ``bf16`` (products in bfloat16, sums and weights in float32).
         normalize: mean and deviation, applied to samples in [0, 1].
+        initialization: how weights are drawn: ``torch``, its own rules; or ``xavier``, uniform (Glorot and
+            Bengio 2010, equation 16), with biases of zero.
         initial: a run whose weights this one starts with, named as ``loss.teacher``.
         average: decay per step of the moving average of weights; 0 for none.
         reestimate: batches by which statistics of batch normalization are taken again at the end.
@@ -198,6 +200,7 @@ class Recipe(_Table):
     name: str = ""
     precision: str = "float32"
     normalize: tuple[float, ...] = ()
+    initialization: str = "torch"
     initial: str = ""
     average: float = 0.0
     reestimate: int = 0
@@ -214,6 +217,7 @@ class Recipe(_Table):
     def __post_init__(self) -> None:
         _choose(self.precision, ("float32", "bf16"), "precision")
         _choose(self.judge, ("test", "training"), "judge")
+        _choose(self.initialization, ("torch", "xavier"), "initialization")
         _check_name(self.name)
         Plan.of(self.plan).require_unsaid(CALIBRATION, "calibration")
         if self.validation and self.judge == "training":

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from lowbit.errors import PlanError
 from lowbit.state import entry
 from lowbit.train.checkpoint import FRESH, read_tensors, restore_training, training_state, write_tensors
+from lowbit.train.identity import changes, identity
 from lowbit.train.metrics import Row, curve_of, read_curve
 from lowbit.train.network import build, class_count, teacher
 from lowbit.train.popcount import count_signs
 from lowbit.train.recipe import Optimizer, Recipe
-from lowbit.train.result import CHECKPOINT
+from lowbit.train.result import CHECKPOINT, WEIGHTS, find_run
 from lowbit.train.samples import Samples, Splits, check_classes, input_range, samples_of
 from lowbit.train.views import Taught
 from lowbit.zoo import network
@@ -27,12 +28,20 @@ from lowbit.zoo import network
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run is: epochs done, the seconds they took over all starts, and the learning curve so far."""
+    """Where a run is.
+
+    Attributes:
+        epoch: epochs done.
+        cpu_s, wall_s: seconds that they took over all starts.
+        curve: the learning curve so far.
+        changed: what was another at an earlier start, where the run went on by force.
+    """
 
     epoch: int = 0
     cpu_s: float = 0.0
     wall_s: float = 0.0
     curve: tuple[Row, ...] = ()
+    changed: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, facts: Row, folder: Path) -> "Position":
@@ -45,7 +54,8 @@ class Position:
         epoch = entry(facts, "epoch", int, where, FRESH)
         cpu_s, wall_s = (entry(facts, name, float, where, FRESH) for name in ("cpu_s", "wall_s"))
         curve = curve_of(facts["curve"], where) if "curve" in facts else read_curve(folder, epoch)
-        return cls(epoch, cpu_s, wall_s, curve)
+        changed = entry({"changed": [], **facts}, "changed", list, where, FRESH)
+        return cls(epoch, cpu_s, wall_s, curve, tuple(map(str, changed)))
 
 
 class Clock:
@@ -65,7 +75,8 @@ class Clock:
 class Run:
     """All that a step needs.
 
-    `module` has the weights, `wrapped` is what Fabric makes of it, `new` names weights that a parent had not.
+    `module` has the weights, `wrapped` is what Fabric makes of it, `new` names weights that a parent had not,
+    `made_from` is what the numbers come from besides the recipe (`lowbit.train.identity`).
     """
 
     recipe: Recipe
@@ -79,6 +90,7 @@ class Run:
     train: Samples
     test: Samples
     new: list[str]
+    made_from: dict[str, str]
 
     @property
     def judged(self) -> nn.Module:
@@ -90,29 +102,50 @@ class Run:
         """Whole batches in an epoch."""
         return len(self.train) // self.recipe.batch
 
-    def restore(self) -> Position:
-        """Go to where the checkpoint is, or to the start."""
+    def restore(self, force: bool = False) -> Position:
+        """Go to where the checkpoint is, or to the start.
+
+        Args:
+            force: go on although recipe, data or code differ; the position says what did.
+
+        Raises:
+            PlanError: they differ, and nothing was forced.
+            FileError: the checkpoint is damaged, or does not fit the network.
+        """
         path = self.folder / CHECKPOINT
         if not path.exists():
             return Position()
         tensors, facts = read_tensors(path, ("recipe", "position"))
-        if Recipe.of(facts["recipe"], str(path)) != self.recipe:  # new settings have their defaults there
-            raise PlanError(
-                "the folder holds a run of another recipe",
-                where=str(path),
-                expected="the settings that it began with",
-                found=_differences(facts["recipe"], self.recipe.to_dict()),
-                remedy="Give another --out, or start again with --fresh.",
-            )
         position = Position.of(facts["position"], self.folder)
+        changed = self._changes(facts, str(path))
+        if changed and not force:
+            raise PlanError(
+                "the folder holds a run of another recipe, data or code",
+                where=str(path),
+                expected="what it began with",
+                found=", ".join(changed),
+                remedy="Give another --out, or start anew by --fresh; --force goes on, and results say so.",
+            )
         restore_training(tensors, self.module, self.optimizer, self.average)
-        return position
+        noted = tuple(f"after epoch {position.epoch}: {each}" for each in changed)
+        return replace(position, changed=position.changed + noted)
+
+    def _changes(self, facts: Row, where: str) -> list[str]:
+        """Return what of this run a checkpoint has otherwise; one of an earlier lowbit says less."""
+        old, new = Recipe.of(facts["recipe"], where).to_dict(), self.recipe.to_dict()
+        settings = [f"{name} was {old[name]!r}, is {new[name]!r}" for name in new if old[name] != new[name]]
+        made_from = entry({"made_from": {}, **facts}, "made_from", dict, where, FRESH)
+        return settings + changes(made_from, self.made_from)
 
     def keep(self, position: Position) -> None:
         """Write the checkpoint."""
         if self.fabric.is_global_zero:
             state = training_state(self.module, self.optimizer, self.average)
-            facts = {"recipe": self.recipe.to_dict(), "position": vars(position)}
+            facts = {
+                "recipe": self.recipe.to_dict(),
+                "position": vars(position),
+                "made_from": self.made_from,
+            }
             write_tensors(self.folder / CHECKPOINT, state, facts)
             if self.teacher is not None:
                 self.teacher.keep()
@@ -138,10 +171,29 @@ def prepare_run(recipe: Recipe, data: Splits, folder: Path, device: str) -> Run:
     wrapped, optimizer = fabric.setup(module, optimizer)
     averaging = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
     average = AveragedModel(module, multi_avg_fn=averaging, use_buffers=True) if recipe.average else None
-    taught = teaching and Taught(teaching[0].to(fabric.device), teaching[1], len(train_samples), folder)
+    teacher_weights = find_run(recipe.loss.teacher, folder, "teacher") / WEIGHTS if teaching else None
+    made_from = identity(train_samples, test_samples, teacher_weights)
+    taught = None
+    if teaching is not None:
+        asked, of_answers = (
+            teaching[0].to(fabric.device),
+            {name: made_from[name] for name in ("data", "teacher")},
+        )
+        taught = Taught(asked, teaching[1], len(train_samples), folder, of_answers)
     count_signs(module)
     parts = (module, wrapped, optimizer, average, taught, train_samples, test_samples)
-    return Run(recipe, folder, fabric, *parts, new)
+    return Run(recipe, folder, fabric, *parts, new, made_from)
+
+
+def _taught(
+    teaching: tuple[nn.Module, Recipe],
+    fabric: Fabric,
+    samples: Samples,
+    folder: Path,
+    made_from: dict[str, str],
+) -> Taught:
+    of_answers = {name: made_from[name] for name in ("data", "teacher")}
+    return Taught(teaching[0].to(fabric.device), teaching[1], len(samples), folder, of_answers)
 
 
 def _check_batch(batch: int, samples: int, processes: int) -> None:
@@ -186,8 +238,3 @@ def _optimizer(settings: Optimizer, module: nn.Module) -> torch.optim.Optimizer:
         case "adam":
             return torch.optim.Adam(groups, settings.rate)
     return torch.optim.AdamW(groups, settings.rate)
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return ", ".join(f"{name} was {old.get(name)!r}, is {new.get(name)!r}" for name in names)

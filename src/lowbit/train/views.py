@@ -6,6 +6,7 @@ quarter of a step, is not asked again. When augmentation ends (``until``) the pi
 view more.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,11 +51,19 @@ class Taught:
         recipe: whose run it is.
         samples: how many there are to learn from.
         folder: of the run; answers of an earlier start are read from it.
+        made_from: hashes of the samples and of the teacher's weights: answers of others are not taken.
     """
 
-    def __init__(self, teacher: nn.Module, recipe: Recipe, samples: int, folder: Path) -> None:
+    def __init__(
+        self,
+        teacher: nn.Module,
+        recipe: Recipe,
+        samples: int,
+        folder: Path,
+        made_from: Mapping[str, str] | None = None,
+    ) -> None:
         self._teacher, self._samples, self._path = teacher, samples, folder / TAUGHT
-        self._facts = {"recipe": recipe.to_dict()}
+        self._facts = {"recipe": recipe.to_dict(), "made_from": dict(made_from or {})}
         self._tables: dict[str, Tensor] = self._read()
         self._new = False
 
