@@ -18,6 +18,7 @@ from lowbit.schemes.encoding import Codes, Encoding
 
 Floats = npt.NDArray[np.float64]
 Floats32 = npt.NDArray[np.float32]
+Truths = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -123,12 +124,25 @@ def preimage_thresholds(thresholds: npt.ArrayLike, activation: str) -> Floats32:
         activation: a key of `ACTIVATIONS`.
     """
     wanted = np.asarray(thresholds, np.float32).astype(np.float64)
+    return largest_float32_where(lambda reals: apply_activation(activation, reals) <= wanted, wanted.shape)
+
+
+def largest_float32_where(holds: Callable[[Floats32], Truths], shape: tuple[int, ...]) -> Floats32:
+    """Return the largest float32 for which something holds that holds for every smaller one.
+
+    Args:
+        holds: of an array of that shape, element by element.
+        shape: of the result.
+
+    Returns:
+        The lowest float32 where it never holds, the highest where it always does.
+    """
     limit = _order(np.array(np.finfo(np.float32).max, np.float32))
-    low, high = np.full(wanted.shape, -limit), np.full(wanted.shape, limit + 1)
-    while (high - low > 1).any():  # invariant: f(low) <= t or low is the lowest; f(high) > t
+    low, high = np.full(shape, -limit), np.full(shape, limit + 1)
+    while (high - low > 1).any():  # invariant: it holds for low, or low is the lowest; not for high
         middle = (low + high) // 2
-        below = apply_activation(activation, _from_order(middle)) <= wanted
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
+        true = holds(_from_order(middle))
+        low, high = np.where(true, middle, low), np.where(true, high, middle)
     return _from_order(low)
 
 

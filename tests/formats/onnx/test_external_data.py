@@ -161,17 +161,13 @@ def test_operators_that_are_missing_are_all_named() -> None:
     assert "Unused" not in str(caught.value) and "Erf" in caught.value.where
 
 
-@pytest.mark.parametrize("form", ["QDQ", "QOperator", "QONNX"])
+@pytest.mark.parametrize("form", ["QOperator", "QONNX"])
 def test_networks_that_come_quantized_are_unsupported(form: str) -> None:
     zero = [
         numpy_helper.from_array(np.asarray(0, np.int8), "z"),
         numpy_helper.from_array(np.float32(0.1), "s"),
     ]
     nodes = {
-        "QDQ": [
-            helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
-            helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"]),
-        ],
         "QOperator": [helper.make_node("QLinearConv", ["x", "s", "z", "x", "s", "z", "s", "z"], ["y"])],
         "QONNX": [helper.make_node("Quant", ["x", "s", "z", "s"], ["y"], domain="qonnx.custom_op.general")],
     }[form]

@@ -8,6 +8,8 @@ from lowbit.ir.graph import Array, Attribute, Shape
 if TYPE_CHECKING:
     from onnx import NodeProto
 
+    from lowbit.formats.onnx.quantized.grid import Grid
+
 
 class Importer(Protocol):
     """The reader, as rewrites see it."""
@@ -16,6 +18,8 @@ class Importer(Protocol):
     result: Graph
     opset: int
     constants: dict[str, Array]
+    grids: "dict[str, Grid]"
+    coded_inputs: dict[str, str]
 
     def use(self, name: str) -> str:
         """Make a name a value of the graph, and return it."""
@@ -29,8 +33,25 @@ class Importer(Protocol):
     def constant(self, stem: str, array: Array) -> str:
         """Add a constant under a name that is free, and return it."""
 
-    def insert(self, op: str, inputs: list[str], **attributes: Attribute) -> str:
+    def insert(self, op: str, inputs: list[str], domain: str = "", **attributes: Attribute) -> str:
         """Add a node that the file does not have, and return what it computes."""
+
+    def append(
+        self, op: str, inputs: list[str], output: str, domain: str = "", **attributes: Attribute
+    ) -> None:
+        """Add a node that computes a value of the file."""
+
+    def free_name(self, stem: str) -> str:
+        """Return a name that neither the file nor the graph has."""
+
+    def type_of(self, name: str) -> str:
+        """Return the type that the file gives a constant or an input; that of codes is theirs alone."""
+
+    def known_shape(self, name: str) -> Shape:
+        """Return the shape of a name, without making a value of it."""
+
+    def note(self, text: str) -> None:
+        """Say to people what was read as something else."""
 
     def add(self, proto: "NodeProto", op: str, inputs: list[str], attributes: dict[str, Attribute]) -> None:
         """Add a node and infer its outputs."""

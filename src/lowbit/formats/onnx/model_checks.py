@@ -7,6 +7,7 @@ from lowbit.errors import ModelFormatError, TooLargeError, UnsupportedError
 from lowbit.formats.onnx import any_codes, by_table
 from lowbit.formats.onnx.composites import composite_of
 from lowbit.formats.onnx.functions import DOMAIN, DOMAIN_VERSION, functions, is_ours
+from lowbit.formats.onnx.quantized import FOREIGN
 from lowbit.formats.onnx.rewrites import REWRITES
 from lowbit.formats.onnx.shape_arithmetic import FOLDED
 from lowbit.formats.onnx.tensors import check_text
@@ -77,6 +78,7 @@ def _known() -> set[tuple[str, str]]:
         OPERATORS.keys()
         | standard
         | composites
+        | FOREIGN.keys()
         | {(DOMAIN, name) for name in (*functions(), *any_codes.layers(), *by_table.kinds())}
     )
 

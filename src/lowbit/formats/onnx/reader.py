@@ -43,16 +43,17 @@ from lowbit.formats.onnx.lowbit_nodes import (
     read_lowbit_node,
 )
 from lowbit.formats.onnx.model_checks import check_model, check_operators, domain_of, opset_of
+from lowbit.formats.onnx.quantized import FOREIGN, Grid, decode_outputs
 from lowbit.formats.onnx.rewrites import REWRITES
 from lowbit.formats.onnx.shape_arithmetic import filled, fold, is_folded, known_numbers, shape_array
-from lowbit.formats.onnx.tensors import MAX_RANK, Beside, array_of, attribute_of, dtype_of, plain
+from lowbit.formats.onnx.tensors import MAX_RANK, Beside, array_of, attribute_of, dtype_of, plain, type_name
 from lowbit.formats.onnx.wire import check_fields
 from lowbit.formats.onnx.writer import ENCODING_KEY, PRODUCER
 from lowbit.ir import Graph, Node, Trait, Value, has, run_passes, verify
 from lowbit.ir.graph import DTYPES, Array, Attribute, Dimension, Shape
 from lowbit.ir.infer import infer_node
 from lowbit.ir.operators.layer_names import from_file
-from lowbit.ir.passes import settle_layout
+from lowbit.ir.passes import RECOGNISED_FORM, settle_layout
 from lowbit.untrusted import MAX_BYTES, read_beside, read_file
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ def from_proto(model: "ModelProto", where: str = "model", beside: Beside | None 
         graph = _Reader(model, beside).graph()
         if model.producer_name != PRODUCER:  # what we write means what it says
             verify(graph)
+            if any(value.encoding is not None for value in graph.values.values()):
+                graph = run_passes(decode_outputs(graph), RECOGNISED_FORM).graph
             graph = run_passes(open_batch(graph), [settle_layout]).graph
         verify(graph)
     except LowbitError as error:
@@ -146,6 +149,8 @@ class _Reader:
         }
         self.budget = MAX_FOLDED
         self.node_names: set[str] = set()
+        self.grids: dict[str, Grid] = {}  # of values of codes that foreign operators make
+        self.coded_inputs: dict[str, str] = {}  # inputs of integers, and the codes that they became
         self.numbers: dict[str, int] = {}
 
     def graph(self) -> Graph:
@@ -211,7 +216,7 @@ class _Reader:
                 and len(maker.input)
             ):
                 chosen.append(maker.input[0])
-                self._note(
+                self.note(
                     f"output {info.name} (ZipMap) is given as the array that it is made of, {maker.input[0]}"
                 )
             elif _is_label(info):
@@ -226,10 +231,11 @@ class _Reader:
                 remedy="Export the network with its scores.",
             )
         if labels:
-            self._note(f"left out: outputs that are classes and no scores ({', '.join(labels)})")
+            self.note(f"left out: outputs that are classes and no scores ({', '.join(labels)})")
         return list(dict.fromkeys(chosen))
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Say to people what was left out, or read as something else."""
         self.result.notes = (*self.result.notes, text)
 
     def _needed(self, producers: dict[str, int], outputs: list[str]) -> "list[NodeProto]":
@@ -266,6 +272,8 @@ class _Reader:
             return None
         if len(plain(attributes)) < len(attributes):
             raise UnsupportedError("a tensor as an attribute", expected="numbers or text")
+        if (domain, proto.op_type) in FOREIGN and len(proto.input):
+            return FOREIGN[domain, proto.op_type](self, proto, plain(attributes))
         if domain == "" and proto.op_type in REWRITES and len(proto.input):
             return REWRITES[proto.op_type](self, proto, plain(attributes))
         return self.add(proto, proto.op_type, list(proto.input), plain(attributes), domain)
@@ -328,14 +336,33 @@ class _Reader:
 
     def constant(self, stem: str, array: Array) -> str:
         """Add a constant under a name that is free, and return it."""
-        return self.result.add_constant(self._free_name(stem), array, array.dtype.name)
+        return self.result.add_constant(self.free_name(stem), array, array.dtype.name)
 
-    def insert(self, op: str, inputs: list[str], **attributes: Attribute) -> str:
+    def insert(self, op: str, inputs: list[str], domain: str = "", **attributes: Attribute) -> str:
         """Add a node that the file does not have, and return what it computes."""
-        output = self._free_name(f"{inputs[0]}/{op.lower()}")
-        names = tuple(self.use(name) for name in inputs)
-        self._append(Node(op, names, (output,), attributes, self._unique(output)))
+        output = self.free_name(f"{inputs[0]}/{op.lower()}")
+        self.append(op, inputs, output, domain, **attributes)
         return output
+
+    def append(
+        self, op: str, inputs: list[str], output: str, domain: str = "", **attributes: Attribute
+    ) -> None:
+        """Add a node that computes a value of the file."""
+        names = tuple(self.use(name) for name in inputs)
+        self._append(Node(op, names, (output,), attributes, self._unique(output), domain))
+
+    def type_of(self, name: str) -> str:
+        """Return the type that the file gives a constant or an input; that of codes is theirs alone."""
+        if name in self.declared:
+            return type_name(self.declared[name].data_type)
+        if name in self.constants:
+            return str(self.constants[name].dtype.name)
+        return self.result.value(self.use(name)).dtype
+
+    def known_shape(self, name: str) -> Shape:
+        """Return the shape of a name, without making a value of it."""
+        known = self.constants.get(name)
+        return self.result.value(name).shape if known is None else known.shape
 
     def add(
         self,
@@ -433,7 +460,7 @@ class _Reader:
             stem = layer_of(self.origin.get(inputs[1], inputs[1])) or self.biased.get(proto.output[0], stem)
         return self._unique(stem)
 
-    def _free_name(self, stem: str) -> str:
+    def free_name(self, stem: str) -> str:
         """Return a name that neither the file nor the graph has."""
         while stem in self.names or stem in self.result.values:
             stem += "_"

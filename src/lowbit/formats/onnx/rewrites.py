@@ -9,6 +9,7 @@ import numpy as np
 from lowbit.errors import UnsupportedError
 from lowbit.formats.onnx.attributes import integer, integers, number
 from lowbit.formats.onnx.importer import Importer
+from lowbit.formats.onnx.quantized import linear as quantized
 from lowbit.formats.onnx.shape_arithmetic import resolve_shape
 from lowbit.formats.onnx.tensors import dtype_of
 from lowbit.formats.onnx.windows import read_average_pool, read_convolution, read_max_pool
@@ -90,7 +91,9 @@ def _softmax(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribu
 
 
 def _clip(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
-    """Before opset 11 the bounds were attributes."""
+    """Before opset 11 the bounds were attributes. Whole numbers are cut to fewer bits."""
+    if quantized.clip(reader, proto):
+        return
     inputs = list(proto.input)
     for name in ("min", "max"):
         if name in attributes:

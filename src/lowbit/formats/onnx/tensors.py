@@ -32,9 +32,14 @@ TYPES: dict[int, tuple[str, str]] = {
 STORED: dict[int, tuple[str, str]] = {
     **TYPES,
     4: ("uint16", "int32_data"),
+    5: ("int16", "int32_data"),
     10: ("float16", "int32_data"),
+    16: ("bfloat16", "int32_data"),
 }
 """What a constant may be: our codes of more than 8 bits besides, and weights that are cast to float32."""
+
+PACKED: dict[int, tuple[str, int]] = {21: ("uint8", 4), 22: ("int8", 4), 25: ("uint8", 2), 26: ("int8", 2)}
+"""Numbers of fewer bits, several to a byte, the first lowest: what they become, and their bits."""
 
 Beside = Callable[[str, int, int, str], bytes]
 """Reads a file beside the model's: its name, from which byte on, how many bytes, and who asks."""
@@ -53,7 +58,7 @@ def dtype_of(data_type: int, where: str, known: Mapping[int, tuple[str, str]] = 
             "data type not supported",
             where=where,
             expected=", ".join(name for name, _ in TYPES.values()),
-            found=_type_name(data_type),
+            found=type_name(data_type),
             remedy="Export the network in float32.",
         )
     return known[data_type][0]
@@ -72,9 +77,24 @@ def array_of(tensor: "TensorProto", where: str, beside: Beside | None = None) ->
         ModelFormatError: the shape asks for another number of elements than there are.
         UnsupportedError: the data type or the rank.
     """
-    dtype = np.dtype(dtype_of(tensor.data_type, where, STORED))
     shape = tuple(int(length) for length in tensor.dims)
     _check_shape(shape, where)
+    if tensor.data_type in PACKED:
+        return _unpacked(tensor, shape, where, beside)
+    name = dtype_of(tensor.data_type, where, STORED)
+    if name == "bfloat16":  # the upper half of a float32
+        halves = _elements(tensor, np.dtype(np.uint16), shape, where, beside)
+        return np.asarray((halves.astype(np.uint32) << np.uint32(16)).view(np.float32))
+    return _elements(tensor, np.dtype(name), shape, where, beside)
+
+
+def _elements(
+    tensor: "TensorProto",
+    dtype: np.dtype[np.generic],
+    shape: tuple[int, ...],
+    where: str,
+    beside: Beside | None,
+) -> Array:
     if tensor.data_location == _EXTERNAL or len(tensor.external_data):
         raw = _external(tensor, prod(shape) * dtype.itemsize, where, beside)
     elif tensor.HasField("raw_data"):
@@ -89,13 +109,25 @@ def _of_field(
     tensor: "TensorProto", dtype: np.dtype[np.generic], shape: tuple[int, ...], where: str
 ) -> Array:
     """Return elements that stand as numbers; those of float16 are its bits."""
-    field = getattr(tensor, STORED[tensor.data_type][1])
+    known = STORED.get(tensor.data_type, ("", "int32_data"))
+    field = getattr(tensor, known[1])
     _check_count(len(field), prod(shape), "elements", where)
     if dtype == np.float16:
         bits = _from_field(np.array(field, np.int64), np.dtype(np.uint16), where)
         return bits.view(np.float16).reshape(shape)
     wide = np.array(field, np.float64 if dtype.kind == "f" else np.int64)
     return _from_field(wide, dtype, where).reshape(shape)
+
+
+def _unpacked(tensor: "TensorProto", shape: tuple[int, ...], where: str, beside: Beside | None) -> Array:
+    """Return numbers of fewer bits than a byte."""
+    name, bits = PACKED[tensor.data_type]
+    each = 8 // bits
+    raw = _elements(tensor, np.dtype(np.uint8), (-(-prod(shape) // each),), where, beside).view(np.uint8)
+    parts = (raw[:, None] >> np.arange(0, 8, bits, dtype=np.uint8)) & ((1 << bits) - 1)
+    numbers = parts.reshape(-1)[: prod(shape)].astype(np.int16)
+    signed = np.where(numbers >> (bits - 1), numbers - (1 << bits), numbers) if name == "int8" else numbers
+    return np.asarray(signed.astype(name).reshape(shape))
 
 
 def _external(tensor: "TensorProto", count: int, where: str, beside: Beside | None) -> bytes:
@@ -206,7 +238,8 @@ def _text(raw: bytes, where: str) -> str:
         raise ModelFormatError("a string is not text", where=where, found=repr(raw[:40])) from error
 
 
-def _type_name(data_type: int) -> str:
+def type_name(data_type: int) -> str:
+    """Return the name of a TensorProto.DataType, or its number where it has none."""
     from onnx import TensorProto
 
     names = {number: name for name, number in TensorProto.DataType.items()}

@@ -1,19 +1,23 @@
 """Passes: one rewrite per file, each with a contract, verified after it ran."""
 
 from lowbit.ir.passes.affine_chain import affine_chain, affine_ends
+from lowbit.ir.passes.coded_ends import drop_implied, round_layers
 from lowbit.ir.passes.decode_layers import decode_layers, has_affine_layers
 from lowbit.ir.passes.expand import Supports, expand, expansion
 from lowbit.ir.passes.fold_activations import fold_activations
 from lowbit.ir.passes.fold_batchnorm import fold_batchnorm, is_convolution
 from lowbit.ir.passes.fold_constants import fold_constants
+from lowbit.ir.passes.fold_decodes import fold_decodes
 from lowbit.ir.passes.fold_encodes import fold_encodes
 from lowbit.ir.passes.fold_normalization import fold_normalization
 from lowbit.ir.passes.fold_pads import fold_pads
 from lowbit.ir.passes.fold_slopes import fold_slopes
 from lowbit.ir.passes.fuse_linear import fuse_linear, is_linear
 from lowbit.ir.passes.infrastructure import Pass, PassResult, run_passes
+from lowbit.ir.passes.layers_of_codes import layers_of_codes
 from lowbit.ir.passes.lift_encodes import lift_encodes
 from lowbit.ir.passes.lines_to_maps import has_lines, lines_to_maps
+from lowbit.ir.passes.lower_decodes import lower_decodes
 from lowbit.ir.passes.order_pools import order_pools
 from lowbit.ir.passes.rows_to_convolution import rows_to_convolution
 from lowbit.ir.passes.settle_layout import settle_layout
@@ -41,22 +45,36 @@ LOW_BIT_FORM = (
 )
 """The passes that bring a graph with low-bit layers into the form that is deployed."""
 
+RECOGNISED_FORM = (
+    lower_decodes,
+    layers_of_codes,
+    fold_decodes,
+    fold_constants,
+    drop_implied,
+    round_layers,
+    *LOW_BIT_FORM,
+)
+"""The passes that find the low-bit layers of a foreign file among its encoders and decoders."""
+
 __all__ = [
     "ENGINE_FORM",
     "LOW_BIT_FORM",
     "MAP_FORM",
     "NORMAL_FORM",
+    "RECOGNISED_FORM",
     "Pass",
     "PassResult",
     "Supports",
     "affine_chain",
     "affine_ends",
     "decode_layers",
+    "drop_implied",
     "expand",
     "expansion",
     "fold_activations",
     "fold_batchnorm",
     "fold_constants",
+    "fold_decodes",
     "fold_encodes",
     "fold_normalization",
     "fold_pads",
@@ -66,9 +84,12 @@ __all__ = [
     "has_lines",
     "is_convolution",
     "is_linear",
+    "layers_of_codes",
     "lift_encodes",
     "lines_to_maps",
+    "lower_decodes",
     "order_pools",
+    "round_layers",
     "rows_to_convolution",
     "run_passes",
     "settle_layout",

@@ -43,7 +43,7 @@ def _on_maps(graph: Graph, node: Node) -> list[Node]:
     if has(node, Trait.LAYER):
         weights = np.expand_dims(graph.constant(rest[0]), 2)
         rest = (graph.add_constant(graph.fresh_name(f"{rest[0]}/map"), weights), *rest[1:])
-    attributes = {key: _of_two_axes(key, value) for key, value in node.attributes.items()}
+    attributes = {key: of_two_axes(key, value) for key, value in node.attributes.items()}
     return [
         Node("Unsqueeze", (source, axes), (names[0],), {}, graph.fresh_name(f"{node.name}/unsqueeze")),
         replace(node, inputs=(names[0], *rest), outputs=(names[1],), attributes=attributes),
@@ -56,7 +56,7 @@ def _like(graph: Graph, name: str) -> str:
     return graph.add(replace(graph.value(name), name=graph.fresh_name(f"{name}/map"), shape=(), data=None))
 
 
-def _of_two_axes(key: str, value: Attribute) -> Attribute:
+def of_two_axes(key: str, value: Attribute) -> Attribute:
     """Return an attribute of a window on lines as that of one on maps of height 1."""
     if not isinstance(value, tuple) or not value:
         return value

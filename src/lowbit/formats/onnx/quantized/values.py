@@ -1,0 +1,169 @@
+"""Quantized tensors while a model is read.
+
+What a file calls a tensor of int8, uint8, int4 or uint4 is here one of
+
+* a constant: its whole numbers;
+* a value of codes: ``number = code + base``, known from what made it;
+* a value of floats that are whole numbers: types of 16 bits, scales per channel of what is computed, scales
+  that are computed themselves. float32 holds them exactly.
+"""
+
+import numpy as np
+
+from lowbit.errors import UnsupportedError
+from lowbit.formats.onnx.importer import Importer
+from lowbit.formats.onnx.quantized.grid import Grid
+from lowbit.formats.onnx.quantized.parameters import RANGES
+from lowbit.ir import Trait, Value, has
+from lowbit.ir.graph import Array
+from lowbit.ir.input_type import InputType
+from lowbit.ir.operators import carried
+
+
+def quantize(reader: Importer, source: str, grid: Grid, output: str) -> None:
+    """Add what makes whole numbers of reals."""
+    if source in reader.constants:
+        reader.constants[output] = grid.numbers(reader.constants[source]).astype(np.int32)
+        return
+    encoding = grid.encoding() if grid.channels == 1 else None
+    if encoding is None:
+        _quantize_in_floats(reader, source, grid, output)
+        return
+    thresholds = grid.thresholds(encoding)
+    inputs = [reader.use(source)]
+    if thresholds is not None:
+        inputs.append(reader.constant(f"{output}/thresholds", thresholds))
+    reader.result.add(Value(output, "code", reader.shape(source), None, encoding))
+    reader.grids[output] = grid
+    reader.append("Encode", inputs, output, domain="lowbit")
+
+
+def dequantize(reader: Importer, source: str, grid: Grid, output: str) -> None:
+    """Add what makes reals of whole numbers."""
+    if source in reader.constants:
+        _decode_constant(reader, reader.constants[source], grid, output)
+        return
+    value = reader.result.value(coded(reader, source, grid))
+    if value.encoding is None:
+        _dequantize_floats(reader, value.name, grid, output)
+    elif _means(reader, value, grid):
+        reader.append("Decode", [value.name], output, domain="lowbit")
+    else:
+        _dequantize_floats(reader, whole_numbers(reader, value.name), grid, output)
+
+
+def _means(reader: Importer, value: Value, grid: Grid) -> bool:
+    """Return whether a value of codes stands for what a grid says."""
+    zero = grid.zero - base_of(reader, value.name)
+    assert value.encoding is not None
+    return grid.channels == 1 and bool(
+        value.encoding.integer_scale()[0] == float(grid.scale[0])
+        and value.encoding.integer_levels()[0, 0] == -int(zero[0])
+    )
+
+
+def base_of(reader: Importer, name: str) -> int:
+    """Return the number whose code is 0 of a value of codes, from what it was moved from."""
+    while name not in reader.grids:
+        node = reader.result.producer(name)
+        if node is None or not has(node, Trait.CARRIES):
+            raise UnsupportedError("codes that nobody knows how to read", where=name)
+        name = carried(node)[0]
+    return reader.grids[name].base
+
+
+def whole_numbers(reader: Importer, name: str) -> str:
+    """Return a value of codes as floats that are its whole numbers."""
+    value = reader.result.value(name)
+    assert value.encoding is not None
+    levels = reader.insert("Decode", [name], domain="lowbit")
+    units = reader.insert("Div", [levels, scalar(reader, name, value.encoding.integer_scale()[0])])
+    whole = reader.insert("Round", [units])
+    shift = base_of(reader, name) - int(value.encoding.integer_levels()[0, 0])
+    return reader.insert("Add", [whole, scalar(reader, name, shift)]) if shift else whole
+
+
+def whole(reader: Importer, name: str) -> str:
+    """Return a quantized tensor as floats that are its whole numbers."""
+    if name in reader.constants:
+        return reader.constant(f"{name}/numbers", reader.constants[name].astype(np.float32))
+    value = reader.result.value(reader.use(name))
+    return whole_numbers(reader, name) if value.encoding is not None else name
+
+
+def coded(reader: Importer, name: str, grid: Grid) -> str:
+    """Return the codes of a quantized tensor; a network's own input becomes reals, with an encoder behind."""
+    if name in reader.coded_inputs:
+        return reader.coded_inputs[name]
+    value = reader.result.value(reader.use(name))
+    if name not in reader.result.inputs or value.encoding is not None or value.dtype == "float32":
+        return value.name
+    encoding = grid.encoding() if grid.channels == 1 else None
+    if (
+        encoding is None
+        or value.dtype not in ("int8", "uint8")
+        or (grid.low, grid.high) != RANGES[value.dtype]
+    ):
+        raise UnsupportedError(
+            "an input of integers of this kind",
+            where=name,
+            expected="int8 or uint8 with one scale",
+            found=f"{value.dtype} with {grid.channels}",
+        )
+    if name == reader.result.inputs[0]:
+        InputType(value.dtype, float(grid.scale[0]), int(grid.zero[0])).remember(reader.result)
+    reader.result.update(name, dtype="float32")
+    codes = reader.free_name(f"{name}/codes")
+    quantize(reader, name, grid, codes)
+    reader.coded_inputs[name] = codes
+    return codes
+
+
+def _decode_constant(reader: Importer, numbers: Array, grid: Grid, output: str) -> None:
+    """Keep a constant's codes, those of weights; a row becomes what it stands for."""
+    array = np.asarray(numbers, np.int64)
+    narrow = Grid(int(array.min(initial=0)), int(array.max(initial=0)), grid.scale, grid.zero, grid.axis)
+    encoding = narrow.encoding()
+    if array.ndim < 2 or encoding is None or not array.size:
+        reader.constants[output] = grid.reals(array)
+        return
+    front = np.moveaxis(array, grid.axis, 0)
+    codes = np.ascontiguousarray(front - narrow.base).astype(np.uint8)
+    name = reader.result.add(Value(reader.free_name(f"{output}/codes"), "code", codes.shape, codes, encoding))
+    if grid.axis == 0:
+        reader.append("Decode", [name], output, domain="lowbit")
+        return
+    turned = reader.insert("Decode", [name], domain="lowbit")
+    back = np.argsort([grid.axis, *(axis for axis in range(array.ndim) if axis != grid.axis)])
+    reader.append("Transpose", [turned], output, perm=tuple(int(axis) for axis in back))
+
+
+def _quantize_in_floats(reader: Importer, source: str, grid: Grid, output: str) -> None:
+    rank = len(reader.shape(source))
+    quotient = reader.insert("Div", [source, _row(reader, output, grid.scale, grid.axis, rank)])
+    whole = reader.insert("Round", [quotient])
+    if grid.zero.any():
+        whole = reader.insert("Add", [whole, _row(reader, output, grid.zero, grid.axis, rank)])
+    low, high = scalar(reader, output, grid.low), scalar(reader, output, grid.high)
+    reader.append("Clip", [whole, low, high], output)
+
+
+def _dequantize_floats(reader: Importer, source: str, grid: Grid, output: str) -> None:
+    rank = len(reader.shape(source))
+    if grid.zero.any():
+        source = reader.insert("Sub", [source, _row(reader, output, grid.zero, grid.axis, rank)])
+    reader.append("Mul", [source, _row(reader, output, grid.scale, grid.axis, rank)], output)
+
+
+def _row(reader: Importer, stem: str, numbers: Array, axis: int, rank: int) -> str:
+    """Return a constant with a number for each channel along an axis."""
+    shape = [1] * rank
+    if len(numbers) > 1:
+        shape[axis] = len(numbers)
+    array = numbers.astype(np.float32)
+    return reader.constant(f"{stem}/row", array.reshape(shape) if len(numbers) > 1 else array.reshape(()))
+
+
+def scalar(reader: Importer, stem: str, number: float) -> str:
+    """Return a constant of one float."""
+    return reader.constant(f"{stem}/number", np.asarray(number, np.float32))

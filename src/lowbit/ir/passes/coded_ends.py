@@ -1,0 +1,119 @@
+"""What stands between a layer and the codes that it ends in, as files of others have it.
+
+    f -> Encode                   Encode, where the codes cannot hold what f would change: Relu before codes
+                                  that begin at zero
+    layer -> Encode               the layer rounds to affine codes of 5 to 8 bits itself
+    layer -> Relu -> Encode       the layer rounds, and Relu is a table on its codes: the encoder is monotone
+
+Codes of fewer bits are found by thresholds (`fold_encodes`), which are as many as steps.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from lowbit.ir.graph import Graph, Node
+from lowbit.ir.layers import activation_of, is_affine, is_low_bit
+from lowbit.ir.operators import Trait, has
+from lowbit.ir.passes.infrastructure import Pass
+from lowbit.ir.passes.readers import absorb, is_encoder, only_encoder, only_reader
+from lowbit.ir.reference import evaluate_node
+
+_FEW_BITS = 4
+"""Bits up to which thresholds are compared."""
+
+
+def _implied(graph: Graph) -> Iterator[tuple[Node, Node]]:
+    for node in graph.nodes:
+        encoder = only_encoder(graph, node)
+        if encoder is not None and not node.domain and _is_implied(graph, node, encoder):
+            yield node, encoder
+
+
+def _is_implied(graph: Graph, node: Node, encoder: Node) -> bool:
+    """Return whether codes are the same without a function before them that does not decrease.
+
+    They are when it moves no threshold, nor its upper neighbour, to the other side.
+    """
+    if not has(node, Trait.ELEMENTWISE | Trait.MONOTONE) or has(node, Trait.MOVES):
+        return False
+    alpha = node.attributes.get("alpha", 0.0)
+    if not isinstance(alpha, float | int) or alpha < 0:
+        return False
+    if any(name and graph.value(name).data is None for name in node.inputs[1:]):
+        return False
+    if graph.value(node.inputs[0]).encoding is not None or graph.value(node.outputs[0]).encoding is not None:
+        return False
+    thresholds = _thresholds(graph, encoder).astype(np.float32)
+    ends = np.array([-np.finfo(np.float32).max, np.finfo(np.float32).max], np.float32)
+    points = np.concatenate([thresholds, np.nextafter(thresholds, np.float32(np.inf)), ends])
+    constants = {name: graph.constant(name) for name in node.inputs[1:] if name}
+    (after,) = evaluate_node(graph, node, {node.inputs[0]: points, **constants})
+    return np.array_equal(np.searchsorted(thresholds, after), np.searchsorted(thresholds, points))
+
+
+def _thresholds(graph: Graph, encoder: Node) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    encoding = graph.value(encoder.outputs[0]).encoding
+    assert encoding is not None
+    if any(encoder.inputs[1:]):
+        return np.asarray(graph.constant(encoder.inputs[1]), np.float32)
+    return np.asarray(encoding.thresholds()[0])
+
+
+def _drop_implied(graph: Graph) -> bool:
+    changed = False
+    while (pair := next(_implied(graph), None)) is not None:
+        node, encoder = pair
+        absorb(graph, encoder, replace(encoder, inputs=(node.inputs[0], *encoder.inputs[1:])), node)
+        changed = True
+    return changed
+
+
+def _rounded(graph: Graph) -> Iterator[tuple[Node, Node | None, Node]]:
+    """Yield layers that can round to the codes behind them: the layer, a Relu, the encoder."""
+    for layer in graph.nodes:
+        if not is_low_bit(layer) or graph.value(layer.outputs[0]).encoding is not None:
+            continue
+        if (
+            graph.value(layer.inputs[0]).encoding is None
+            or layer.attributes.get("activation", "none") != "none"
+        ):
+            continue
+        reader = only_reader(graph, layer)
+        relu = reader if reader is not None and activation_of(graph, reader) == "relu" else None
+        encoder = reader if relu is None else only_encoder(graph, relu)
+        if encoder is not None and is_encoder(encoder) and _rounds(graph, encoder):
+            yield layer, relu, encoder
+
+
+def _rounds(graph: Graph, encoder: Node) -> bool:
+    """Return whether an encoder rounds to affine codes of many bits, as the encoding itself does.
+
+    Thresholds that say so may be a neighbour of the exact ones: files of others divide in float32.
+    """
+    encoding = graph.value(encoder.outputs[0]).encoding
+    if encoding is None or not is_affine(encoding) or encoding.bits <= _FEW_BITS or encoding.channels > 1:
+        return False
+    own, given = encoding.thresholds()[0], _thresholds(graph, encoder)
+    unit = 2 * np.maximum(np.spacing(np.abs(own)), np.float32(encoding.integer_scale()[0] * 2.0**-23))
+    return bool((np.abs(own - given) <= unit).all())
+
+
+def _round(graph: Graph) -> bool:
+    changed = False
+    while (found := next(_rounded(graph), None)) is not None:
+        layer, relu, encoder = found
+        changed = True
+        if relu is None:
+            absorb(graph, layer, replace(layer, outputs=encoder.outputs), encoder)
+            continue
+        codes = graph.value(encoder.outputs[0])
+        graph.update(layer.outputs[0], dtype=codes.dtype, encoding=codes.encoding)
+        absorb(graph, relu, replace(relu, outputs=encoder.outputs), encoder)
+    return changed
+
+
+drop_implied = Pass("drop-implied", _drop_implied, ensures=lambda graph: next(_implied(graph), None) is None)
+
+round_layers = Pass("round-layers", _round, ensures=lambda graph: next(_rounded(graph), None) is None)

@@ -1,0 +1,62 @@
+"""Small quantized models of ONNX, made at random, and what ONNX Runtime says of them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+Array = npt.NDArray[np.generic]
+
+
+@dataclass
+class Model:
+    """A model under construction: nodes and constants, and names that are free."""
+
+    random: np.random.Generator
+    opset: int = 21
+    nodes: list[NodeProto] = field(default_factory=list)
+    tensors: list[TensorProto] = field(default_factory=list)
+    count: int = 0
+
+    def name(self, stem: str) -> str:
+        self.count += 1
+        return f"{stem}{self.count}"
+
+    def constant(self, array: npt.ArrayLike, kind: int | None = None, stem: str = "c") -> str:
+        """Add a constant, of a type that NumPy has not if one is named."""
+        name, numbers = self.name(stem), np.asarray(array)
+        if kind is None:
+            self.tensors.append(numpy_helper.from_array(numbers, name))
+        else:
+            self.tensors.append(helper.make_tensor(name, kind, numbers.shape, numbers.reshape(-1).tolist()))
+        return name
+
+    def node(
+        self, op: str, inputs: list[str], domain: str = "", output: str = "", **attributes: object
+    ) -> str:
+        name = output or self.name(op.lower())
+        self.nodes.append(helper.make_node(op, inputs, [name], domain=domain, **attributes))
+        return name
+
+    def proto(self, shape: tuple[int | str, ...], output: str, kind: int = TensorProto.FLOAT) -> ModelProto:
+        ends = [
+            helper.make_tensor_value_info("x", kind, shape),
+            helper.make_tensor_value_info(output, TensorProto.FLOAT, None),
+        ]
+        graph = helper.make_graph(self.nodes, "net", ends[:1], ends[1:], self.tensors)
+        domains = {"": self.opset, **{node.domain: 1 for node in self.nodes if node.domain}}
+        opsets = [helper.make_opsetid(domain, version) for domain, version in domains.items()]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def onnxruntime_output(model: ModelProto, samples: Array, *, optimized: bool = False) -> Array:
+    """Return what ONNX Runtime makes of samples."""
+    runtime = pytest.importorskip("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    levels = runtime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimized else levels.ORT_DISABLE_ALL
+    session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": samples})[0])
