@@ -12,6 +12,7 @@ _CHOICES = {
     "method": ("gptq", "rtn"),
     "update": ("least-squares", "gradient"),
     "clip": ("mse", "minmax"),
+    "sums": ("fixed", "real"),
     "before_sign": ("identity", "hardtanh", "prelu"),
 }
 _ALSO = {"method": " (earlier plans: restore or plain)"}

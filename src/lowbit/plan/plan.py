@@ -44,12 +44,12 @@ WINDOW_DAMPING = 0.2
 USUAL = f"lq:{USUAL_BITS}"
 """What calibration makes of weights and inputs where a plan says nothing of them."""
 
-NETWORK_ONLY = ("samples", "seed", "layers")
+NETWORK_ONLY = ("samples", "seed", "sums", "layers")
 TRAINING = ("weight_gradient", "activation_gradient", "scale", "before_sign")
 """Settings that calibration does not read."""
 CALIBRATION = (
     *("method", "samples", "patches", "seed", "weight_offset", "activation_offset", "update", "restarts"),
-    *("rounds", "damping", "equalize", "symmetric", "per_channel", "clip", "percentile"),
+    *("rounds", "damping", "equalize", "symmetric", "per_channel", "clip", "percentile", "sums"),
 )
 """Settings that training does not read."""
 
@@ -106,6 +106,8 @@ class Plan:
         percentile: of a layer's input: values above this percentile, and as many below, are clipped before
             its encoding is fitted; 100 clips nothing. Samples unlike all others never count
             (`lowbit.calibrate.ordinary_samples`).
+        sums: of the network: `fixed` gives sums and means between coded layers a fixed-point format of 16
+            bits, so that no floats are left there; `real` leaves them float32, as files before have them.
         weight_gradient: training: rule of the weights; the scheme's own when empty.
         activation_gradient: training: rule of the input; the scheme's own when empty.
         scale: training: of binary weights `mean`, `one` or `learned`, of powers of two `learned` or `power`.
@@ -134,6 +136,7 @@ class Plan:
     per_channel: bool = True
     clip: str = "mse"
     percentile: float = WHOLE
+    sums: str = "real"
     weight_gradient: str = ""
     activation_gradient: str = ""
     scale: str = ""
@@ -337,7 +340,8 @@ class Plan:
             if isinstance(settings, Plan):
                 said = settings.said(NETWORK_ONLY)
                 _refuse_network_only([n for n in said if getattr(settings, n) != getattr(self, n)], where)
-                plan = replace(settings.settled("float"), samples=self.samples, seed=self.seed)
+                own = {name: getattr(self, name) for name in NETWORK_ONLY if name != "layers"}
+                plan = replace(settings.settled("float"), **own)
             elif isinstance(settings, Mapping):
                 tables.append(settings)
                 _refuse_network_only(sorted(settings.keys() & set(NETWORK_ONLY)), where)

@@ -13,25 +13,29 @@ Before, batch normalization is folded into the layers; at the end, passes remove
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.calibrate import Histogram, LinearMoments, Run, ordinary_samples, prefix
+from lowbit.calibrate import Histogram, LinearMoments, Run, batches, ordinary_samples, prefix, watch
 from lowbit.errors import DataError, NumericError
 from lowbit.ir import Graph, Node, Value, evaluate, run_passes, verify
 from lowbit.ir.activations import ACTIVATIONS
 from lowbit.ir.layers import activation_of
 from lowbit.ir.passes import (
     ENGINE_FORM,
+    RegionFormat,
     affine_chain,
     affine_ends,
     decode_layers,
+    fixed_sums,
     fold_activations,
     fold_encodes,
     lift_encodes,
+    region_format,
+    sum_regions,
 )
 from lowbit.plan.plan import TRAINING
 from lowbit.quantization.activations import encode_activation
@@ -49,7 +53,7 @@ from lowbit.quantization.fixed_point import to_fixed_point
 from lowbit.quantization.measure import ErrorSums
 from lowbit.quantization.node import add_encoder, low_bit_node
 from lowbit.quantization.plan import Plan
-from lowbit.quantization.report import LayerReport, Report
+from lowbit.quantization.report import LayerReport, Report, SumsReport
 from lowbit.quantization.rows import Rows
 from lowbit.quantization.stream import Stream
 from lowbit.quantization.weights import CodedWeights, check_weights, joined, nearest, restored
@@ -62,6 +66,7 @@ Samples = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Progress = Callable[[int, int, str], None]
 
+_RANGED = 64  # samples that say how large sums become
 _VALUES = 1 << 21  # of an activation: more say no more about its encoding
 
 
@@ -119,8 +124,11 @@ def quantize(
         reports.append(work.quantize_layer(layer, plan.for_layer(layer.name)))
     if progress:
         progress(len(layers), len(layers), "done")
-    result = work.finished()
-    return result, Report(tuple(reports), len(chosen), time.perf_counter() - started, work.outliers)
+    sums = work.sum_formats() if plan.sums == "fixed" else []
+    result = work.finished(sums)
+    said = tuple(SumsReport(each.region.sums, str(each.form or ""), each.why) for each in sums)
+    seconds = time.perf_counter() - started
+    return result, Report(tuple(reports), len(chosen), seconds, work.outliers, sums=said)
 
 
 class _Work:
@@ -128,6 +136,7 @@ class _Work:
 
     def __init__(self, network: Graph, samples: Samples, run: Run, pending: Collection[str]) -> None:
         self._float, self._low, self._count = network, network.copy(), len(samples)
+        self._samples, self._run = samples, run
         self._exact, self._coded = Stream(self._float, samples, run), Stream(self._low, samples, run)
         self._pending = set(pending)
         self._encoded: dict[tuple[object, ...], str] = {}
@@ -185,9 +194,24 @@ class _Work:
         usual = list(self._usual.values())[-1:]
         return sum(int((~mask).sum()) for masks in usual for mask in masks)
 
-    def finished(self) -> Graph:
-        """Return the low-bit network without floats between its layers."""
+    def sum_formats(self) -> list[RegionFormat]:
+        """Return the regions of sums and means between layers, and the formats that hold their values."""
+        found = sum_regions(self._low)
+        names = {name for region in found for name in region.ranged}
+        largest: dict[str, float] = {}
+        for batch in batches(self._samples[:_RANGED], self._low.value(self._low.inputs[0]).shape[0]):
+            for name, values in watch(self._run, prefix(self._low, names), batch, names).items():
+                largest[name] = max(largest.get(name, 0.0), float(np.abs(values).max(initial=0)))
+        return [region_format(region, largest) for region in found]
+
+    def finished(self, sums: Sequence[RegionFormat] = ()) -> Graph:
+        """Return the low-bit network without floats between its layers.
+
+        Args:
+            sums: the regions of sums and means that get a format.
+        """
         passes = [
+            fixed_sums(sums),
             lift_encodes,
             fold_activations,
             fold_encodes,

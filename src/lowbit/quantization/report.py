@@ -11,6 +11,8 @@ Verdict = Literal["good", "low", "broken", "not measured"]
 LEAST_AGREEMENT, LEAST_SNR_DB = (0.9, 0.5), (10.0, 0.0)
 """What is good, and what is not broken."""
 
+_SHOWN = 4  # names of a region
+
 
 @dataclass(frozen=True)
 class LayerReport:
@@ -39,6 +41,26 @@ class LayerReport:
 
 
 @dataclass(frozen=True)
+class SumsReport:
+    """A region of sums and means between layers.
+
+    Attributes:
+        names: of the sums and means in it.
+        form: their fixed-point format, such as `fixed:5.11`; "" where they stay real.
+        why: why they stay real; "" where they do not.
+    """
+
+    names: tuple[str, ...]
+    form: str
+    why: str
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.names[:_SHOWN])
+        more = f" and {len(self.names) - _SHOWN} more" if len(self.names) > _SHOWN else ""
+        return f"Sums {shown}{more}: {self.form or f'real, since {self.why}'}."
+
+
+@dataclass(frozen=True)
 class Report:
     """What was made, and how near to the float network it is.
 
@@ -52,6 +74,8 @@ class Report:
         output_snr_db: of the low-bit network's output, 10 log10(sum x^2 / sum (x - y)^2), within 300 dB;
             None where it was not measured.
         checked: how many samples measured both; they did not calibrate what they measured.
+        sums: what became of sums and means between layers; empty where there are none, or the plan leaves
+            them real.
     """
 
     layers: tuple[LayerReport, ...]
@@ -61,6 +85,7 @@ class Report:
     agreement: float | None = None
     output_snr_db: float | None = None
     checked: int = 0
+    sums: tuple[SumsReport, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -90,7 +115,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready values."""
-        return {**asdict(self), "layers": [asdict(layer) for layer in self.layers]}
+        layers, sums = [asdict(layer) for layer in self.layers], [asdict(found) for found in self.sums]
+        return {**asdict(self), "layers": layers, "sums": sums}
 
     def _repr_html_(self) -> str:
         columns = (
@@ -115,8 +141,9 @@ class Report:
             )
             for layer in self.layers
         ]
+        said = [element("p", str(found)) for found in self.sums]
         about = f"{len(self.layers)} layers quantized from {self.samples:,} samples in {self.seconds:.1f} s"
-        return fragment(element("p", about), element("p", self.measured), table(columns, rows))
+        return fragment(element("p", about), element("p", self.measured), table(columns, rows), *said)
 
 
 def _bits(count: int) -> str:

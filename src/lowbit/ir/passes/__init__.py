@@ -4,6 +4,7 @@ from lowbit.ir.passes.affine_chain import affine_chain, affine_ends
 from lowbit.ir.passes.coded_ends import drop_implied, round_layers
 from lowbit.ir.passes.decode_layers import decode_layers, has_affine_layers
 from lowbit.ir.passes.expand import Supports, expand, expansion
+from lowbit.ir.passes.fixed_sums import RegionFormat, fixed_sums, region_format
 from lowbit.ir.passes.fold_activations import fold_activations
 from lowbit.ir.passes.fold_batchnorm import fold_batchnorm, is_convolution
 from lowbit.ir.passes.fold_constants import fold_constants
@@ -22,6 +23,7 @@ from lowbit.ir.passes.order_pools import order_pools
 from lowbit.ir.passes.rows_to_convolution import rows_to_convolution
 from lowbit.ir.passes.settle_layout import settle_layout
 from lowbit.ir.passes.split_batchnorm import split_batchnorm
+from lowbit.ir.passes.sum_regions import Region, sum_regions
 
 NORMAL_FORM = (fold_constants, fuse_linear, order_pools, fold_pads, fold_batchnorm, split_batchnorm)
 """The passes, in order, after which layers have weights, bias and pads, then activation, then pooling."""
@@ -64,6 +66,8 @@ __all__ = [
     "RECOGNISED_FORM",
     "Pass",
     "PassResult",
+    "Region",
+    "RegionFormat",
     "Supports",
     "affine_chain",
     "affine_ends",
@@ -71,6 +75,7 @@ __all__ = [
     "drop_implied",
     "expand",
     "expansion",
+    "fixed_sums",
     "fold_activations",
     "fold_batchnorm",
     "fold_constants",
@@ -89,9 +94,11 @@ __all__ = [
     "lines_to_maps",
     "lower_decodes",
     "order_pools",
+    "region_format",
     "round_layers",
     "rows_to_convolution",
     "run_passes",
     "settle_layout",
     "split_batchnorm",
+    "sum_regions",
 ]

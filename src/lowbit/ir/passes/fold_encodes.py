@@ -1,15 +1,15 @@
 """Let every low-bit layer end in the codes of the encoder that alone reads it, seen through its activation.
 
 ``layer -> f -> Encode`` becomes one layer that compares its sums with thresholds (`lowbit.ir.activations`).
-Codes of more than 8 bits have too many thresholds: the layer rounds its sums to them, and f is a table of
-codes behind it, as in a network that is in fixed point throughout.
+Codes of more than 8 bits have too many thresholds: the layer rounds its sums to them. Where f clips, they
+saturate there; another f is a table of codes behind it, as in a network that is in fixed point throughout.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
-from lowbit.ir.activations import function_table, preimage_thresholds
+from lowbit.ir.activations import ACTIVATIONS, function_table, preimage_thresholds
 from lowbit.ir.graph import Graph, Node, Value
 from lowbit.ir.layers import is_low_bit, takes_over
 from lowbit.ir.passes.infrastructure import Pass
@@ -56,19 +56,19 @@ def _fold(graph: Graph, layer: Node, encoder: Node) -> None:
 
 
 def _round(graph: Graph, layer: Node, encoder: Node, encoding: Encoding, activation: str) -> None:
-    """Let a layer round to an encoder's codes, its activation a table behind it."""
-    attributes = {name: value for name, value in layer.attributes.items() if name != "activation"}
-    rounded = replace(layer, attributes=attributes, outputs=encoder.outputs)
-    if activation == "none":
+    """Let a layer round to an encoder's codes, its activation a table behind it unless it clips."""
+    rounded = replace(layer, outputs=encoder.outputs)
+    if activation == "none" or ACTIVATIONS[activation].clip is not None:
         absorb(graph, layer, rounded, encoder)
         return
+    attributes = {name: value for name, value in layer.attributes.items() if name != "activation"}
     output = graph.value(encoder.outputs[0])
     sums = graph.add(replace(output, name=graph.fresh_name(f"{layer.name}/sums")))
     table = _table(graph, output, activation)
     name = graph.fresh_name(f"{layer.name}/{activation}")
     lookup = Node("FixedLookup", (sums, table), encoder.outputs, {}, name, "lowbit")
     graph.nodes.insert(graph.nodes.index(encoder), lookup)
-    absorb(graph, layer, replace(rounded, outputs=(sums,)), encoder)
+    absorb(graph, layer, replace(layer, attributes=attributes, outputs=(sums,)), encoder)
 
 
 def _table(graph: Graph, output: Value, activation: str) -> str:
