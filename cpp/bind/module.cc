@@ -3,6 +3,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -82,16 +83,19 @@ WindowSpec window_of(const PythonAxis& rows, const PythonAxis& columns) {
 
 void bind_loader(nb::module_& module) {
   nb::class_<Loader>(module, "Loader", "From the steps of a plan to a Program; they must live until then.")
-      .def(nb::init<std::size_t, const std::string&, std::size_t, std::optional<std::size_t>>(), "features"_a, "level"_a = "",
+      .def(nb::init<std::vector<std::size_t>, const std::string&, std::size_t, std::optional<std::size_t>>(), "features"_a, "level"_a = "",
            "allowed"_a = std::numeric_limits<std::size_t>::max(), "pairs"_a = nb::none())
       .def("take", &Loader::take, "bytes"_a, "Counts what constants take.")
       .def("add", &add_step, "step"_a, "value"_a = "", "why"_a = "", "Adds a step of lowbit.program.steps.")
       .def("finish",
-           [](Loader& loader, std::size_t output, const std::vector<Py_ssize_t>& input_shape,
-              const std::vector<Py_ssize_t>& output_shape, std::size_t threads, bool pinned) {
-             return new PythonProgram(loader.finish(output, threads, pinned), input_shape, output_shape);
+           [](Loader& loader, const std::vector<std::size_t>& outputs,
+              const std::vector<std::pair<std::string, std::vector<Py_ssize_t>>>& ports, bool by_rows, std::size_t threads,
+              bool pinned) {
+             std::vector<PortShape> shapes;
+             for (const auto& [where, axes] : ports) shapes.push_back({where, axes});
+             return new PythonProgram(loader.finish(outputs, threads, pinned), std::move(shapes), by_rows);
            },
-           "output"_a, "input_shape"_a, "output_shape"_a, "threads"_a = 1, "pinned"_a = false,
+           "outputs"_a, "ports"_a, "by_rows"_a = true, "threads"_a = 1, "pinned"_a = false,
            nb::rv_policy::take_ownership);
 }
 
@@ -99,8 +103,8 @@ void bind_program(nb::module_& module) {
   nb::class_<PythonProgram>(module, "Program", nb::dynamic_attr())  // Python keeps there what it was made of
       .def_prop_ro("run", &run_function, "A built-in function; keep it, then a call costs no look-up.")
       .def_prop_ro("run_into", &run_into_function)
-      .def("trace", &PythonProgram::trace, "x"_a)
-      .def("profile", &PythonProgram::profile, "x"_a, "repeats"_a = 20)
+      .def("trace", &PythonProgram::trace, "arrays"_a)
+      .def("profile", &PythonProgram::profile, "arrays"_a, "repeats"_a = 20)
       .def_prop_ro("threads", [](const PythonProgram& p) { return p.program().threads(); })
       .def_prop_ro("arena_bytes", [](const PythonProgram& p) { return p.program().arena_bytes(); })
       .def_prop_ro("constant_bytes", [](const PythonProgram& p) { return p.program().constant_bytes(); })
@@ -127,11 +131,11 @@ PythonProgram* make_sign_convolution(const std::array<std::size_t, 3>& shape, co
   auto program = sign_convolution({channels, height, width}, window_of(rows, columns), matrix(planes), span(scale),
                                   "", threads);
   const Value& out = program->output();
-  const std::vector<Py_ssize_t> in_shape{static_cast<Py_ssize_t>(height), static_cast<Py_ssize_t>(width),
-                                         static_cast<Py_ssize_t>(channels)};
-  const std::vector<Py_ssize_t> out_shape{static_cast<Py_ssize_t>(out.height), static_cast<Py_ssize_t>(out.width),
-                                          static_cast<Py_ssize_t>(out.channels())};
-  return new PythonProgram(std::move(program), in_shape, out_shape);
+  const auto axes = [](std::size_t h, std::size_t w, std::size_t c) {
+    return std::vector<Py_ssize_t>{0, static_cast<Py_ssize_t>(h), static_cast<Py_ssize_t>(w), static_cast<Py_ssize_t>(c)};
+  };
+  std::vector<PortShape> ports{{"input", axes(height, width, channels)}, {"output", axes(out.height, out.width, out.channels())}};
+  return new PythonProgram(std::move(program), std::move(ports), true);
 }
 
 }  // namespace

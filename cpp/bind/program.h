@@ -13,34 +13,44 @@
 
 namespace lowbit {
 
+// An input or an output: what messages call it, and its axes; of one that counts rows, the first is not looked at.
+struct PortShape {
+  std::string where;
+  std::vector<Py_ssize_t> axes;
+};
+
 class PythonProgram final {
  public:
-  // Shapes are those of one sample, without the batch; their products are the program's features.
   // What a thread is still inside of when Python ends stays where it is.
   ~PythonProgram();
-  PythonProgram(std::unique_ptr<Program> program, const std::vector<Py_ssize_t>& input_shape,
-                const std::vector<Py_ssize_t>& output_shape);
+  // Inputs, then outputs. `by_rows`: the first axis of each counts rows, and the others have the program's features;
+  // otherwise all axes have, and there is one row.
+  PythonProgram(std::unique_ptr<Program> program, std::vector<PortShape> ports, bool by_rows);
 
-  // float32 [n, *input_shape] -> new float32 [n, *output_shape]
-  nanobind::object run(nanobind::handle x);
-  void run_into(nanobind::handle x, nanobind::handle out);
+  // float32 arrays, one for each input -> a new one for the output, or a tuple of them.
+  nanobind::object run(PyObject* const* arrays, std::size_t count);
+  // The same, and one for the output, or a tuple of them.
+  void run_into(PyObject* const* arrays, std::size_t count);
 
   // Every step's name, kernel and result: codes as uint8, words as int16 [n, features], floats as float32 [n, features].
-  nanobind::list trace(nanobind::handle x);
+  nanobind::list trace(const nanobind::tuple& arrays);
 
-  // Seconds of each step for the whole batch, the best of `repeats`, on one thread.
-  std::vector<double> profile(nanobind::handle x, std::size_t repeats);
+  // Seconds of each step for all rows, the best of `repeats`, on one thread.
+  std::vector<double> profile(const nanobind::tuple& arrays, std::size_t repeats);
 
   const Program& program() const { return *program_; }
 
  private:
-  void compute(const std::byte* x, std::byte* y, std::size_t rows);
+  class Call;
+
+  void compute(const Call& call);
 
   std::unique_ptr<Program> program_;
-  std::vector<Py_ssize_t> input_shape_, output_shape_;  // with room for the batch in front
+  std::vector<PortShape> ports_;
+  bool by_rows_;
 };
 
-// Built-in functions run(x) and run_into(x, out) that belong to `program`, a PythonProgram.
+// Built-in functions run(*inputs) and run_into(*inputs, out) that belong to `program`, a PythonProgram.
 nanobind::object run_function(nanobind::handle program);
 nanobind::object run_into_function(nanobind::handle program);
 

@@ -108,10 +108,12 @@ Value epilogue_value(std::size_t channels, const EpilogueSpec& epilogue) {
 
 }  // namespace
 
-Builder::Builder(std::size_t features, const std::string& level, std::size_t allowed)
+Builder::Builder(const std::vector<std::size_t>& features, const std::string& level, std::size_t allowed)
     : kernels_(select_kernels(level)), allowed_(allowed) {
-  require(features >= 1 && features <= kMaxFeatures, "input", "1 to 2^24 features", std::to_string(features));
-  values_.push_back(real_value(features));
+  for (const std::size_t count : features) {
+    require(count >= 1 && count <= kMaxFeatures, "input", "1 to 2^24 features", std::to_string(count));
+    values_.push_back(real_value(count));
+  }
 }
 
 // Adds a step of each kind.
@@ -241,6 +243,11 @@ struct Builder::Adder {
     return put(result, gather(one(), input(), result, s.places));
   }
 
+  std::size_t operator()(const steps::Constant& s) const {
+    require(x.empty(), "constant", "nothing to read", std::to_string(x.size()));
+    return put(real_value(s.numbers.size()), constant(s.numbers));
+  }
+
   std::size_t operator()(const steps::Softmax& s) const {
     return put(like(Kind::real, 0), softmax(one(), input(), s.logarithm));
   }
@@ -333,15 +340,19 @@ struct Builder::Adder {
 
 std::size_t Builder::add(const Sources& x, const steps::Any& step) { return std::visit(Adder{*this, x}, step); }
 
-std::unique_ptr<Program> Builder::finish(std::size_t output, std::size_t threads, bool pinned) {
-  require(value(output).kind == Kind::real && output != 0 && value(output).pixel == 0, "output",
-          "a float value that a step makes, no map",
-          "value " + std::to_string(output));
+std::unique_ptr<Program> Builder::finish(const std::vector<std::size_t>& outputs, std::size_t threads, bool pinned) {
+  const std::size_t inputs = values_.size() - steps_.size();
+  require(!outputs.empty(), "output", "one or more", "none");
+  for (const std::size_t output : outputs) {
+    require(value(output).kind == Kind::real && output >= inputs && value(output).pixel == 0 &&
+                std::count(outputs.begin(), outputs.end(), output) == 1,
+            "output", "a float value that a step makes, no map, once", "value " + std::to_string(output));
+  }
   if (threads < 1 || threads > kMaxThreads) {
     throw Error(Error::Kind::engine, "that many threads cannot be used", "threads",
                 "1 to " + std::to_string(kMaxThreads), std::to_string(threads), "Ask for one thread per core.");
   }
-  return std::make_unique<Program>(kernels_.holds_nan, std::move(values_), std::move(steps_), output, threads, pinned, taken_,
+  return std::make_unique<Program>(kernels_.holds_nan, std::move(values_), std::move(steps_), outputs, threads, pinned, taken_,
                                    allowed_);
 }
 

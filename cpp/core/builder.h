@@ -9,9 +9,9 @@ namespace lowbit {
 
 class Builder final {
  public:
-  // `level` bounds the kernels; empty means LOWBIT_KERNELS, or the best. Value 0 is the float32 input. What would make the
-  // program take more than `allowed` bytes is refused with TooLarge before it takes them.
-  Builder(std::size_t features, const std::string& level, std::size_t allowed = std::numeric_limits<std::size_t>::max());
+  // `level` bounds the kernels; empty means LOWBIT_KERNELS, or the best. The first values are the float32 inputs, of so many
+  // features each. What would make the program take more than `allowed` bytes is refused with TooLarge before it takes them.
+  Builder(const std::vector<std::size_t>& features, const std::string& level, std::size_t allowed = std::numeric_limits<std::size_t>::max());
   Builder(const Builder&) = delete;
   Builder& operator=(const Builder&) = delete;
 
@@ -26,9 +26,9 @@ class Builder final {
   // Counts the bytes of constants that the next steps get.
   void take(std::size_t bytes);
 
-  // The program whose result is value `output` (float32). The builder is empty afterwards.
+  // The program whose results are these values: float32, each made by a step. The builder is empty afterwards.
   // Workers may be kept off the caller's processor.
-  std::unique_ptr<Program> finish(std::size_t output, std::size_t threads, bool pinned = false);
+  std::unique_ptr<Program> finish(const std::vector<std::size_t>& outputs, std::size_t threads, bool pinned = false);
 
  private:
   struct Adder;

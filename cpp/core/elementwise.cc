@@ -258,6 +258,23 @@ class GatherStep final : public Step {
   bool in_order_ = true;
 };
 
+class ConstantStep final : public Step {
+ public:
+  explicit ConstantStep(std::span<const float> numbers) : numbers_(numbers.begin(), numbers.end()) {
+    name = "constant";
+    kernel = "portable";
+    once = true;
+  }
+
+  void run(const Block& block) const override {
+    const Place out = block.place(result);
+    for (std::size_t row = 0; row < block.rows; ++row) std::copy(numbers_.begin(), numbers_.end(), out.real(row));
+  }
+
+ private:
+  std::vector<float> numbers_;
+};
+
 // e^x for x <= 0 (NaN stays NaN), relative error below 2e-7: x = n ln 2 + r, a polynomial in r, times 2^n. Below
 // e^-80 it is zero, which keeps slow subnormal numbers out. Branch-free, so that the compiler makes vectors of it.
 inline float exponential(float x) {
@@ -346,6 +363,8 @@ std::unique_ptr<Step> gather(std::size_t x, const Value& input, const Value& out
                              std::span<const std::uint32_t> source) {
   return std::make_unique<GatherStep>(x, input, output, source);
 }
+
+std::unique_ptr<Step> constant(std::span<const float> numbers) { return std::make_unique<ConstantStep>(numbers); }
 
 std::unique_ptr<Step> softmax(std::size_t x, const Value& input, bool logarithm) {
   return std::make_unique<SoftmaxStep>(x, input, logarithm);

@@ -29,6 +29,9 @@ std::unique_ptr<Step> decode(std::size_t x, const Value& input, std::span<const 
 std::unique_ptr<Step> gather(std::size_t x, const Value& input, const Value& output,
                              std::span<const std::uint32_t> source);
 
+// The same numbers in every row.
+std::unique_ptr<Step> constant(std::span<const float> numbers);
+
 // e^(x - max) / sum, or its logarithm, over each row; within 1e-6 of the exact value.
 std::unique_ptr<Step> softmax(std::size_t x, const Value& input, bool logarithm);
 

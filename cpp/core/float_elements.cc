@@ -237,11 +237,11 @@ std::unique_ptr<Step> combine_constant(const KernelSet& kernels, std::size_t x, 
   return std::make_unique<ElementStep>("combine", kernels.arithmetic.level, 0.2, input, std::move(link));
 }
 
-std::vector<std::unique_ptr<Step>> join_chains(const Steps& steps, std::size_t output) {
+std::vector<std::unique_ptr<Step>> join_chains(const Steps& steps, const std::vector<Value>& values) {
   auto readers = readers_of(steps);
   std::vector<std::size_t> turns(steps.size());
   for (std::size_t n = steps.size(); n-- > 0;) {
-    const bool alone = element(*steps[n]) == nullptr || steps[n]->result == output;
+    const bool alone = element(*steps[n]) == nullptr || values[steps[n]->result].port != kArena;
     turns[n] = alone ? n : turn_of(readers[steps[n]->result], steps, steps[n]->result, turns).value_or(n);
   }
   std::vector<std::unique_ptr<Step>> chains(steps.size());

@@ -31,6 +31,6 @@ std::unique_ptr<Step> combine_constant(const KernelSet& kernels, std::size_t x, 
 
 // Finds the chains: steps of this file whose result, but that of the last, is read by others of the chain alone. They get
 // the turn of the last one, in which the returned step runs instead of it; where there is none, no entry.
-std::vector<std::unique_ptr<Step>> join_chains(const std::vector<std::unique_ptr<Step>>& steps, std::size_t output);
+std::vector<std::unique_ptr<Step>> join_chains(const std::vector<std::unique_ptr<Step>>& steps, const std::vector<Value>& values);
 
 }  // namespace lowbit

@@ -99,10 +99,11 @@ bool PlanePairs::exceeded(const steps::PlaneConvolution& layer, std::size_t inpu
 class Loader::Pass final {
  public:
   Pass(const Loader& loader, const std::set<std::size_t>& kept)
-      : planned_(loader.planned_), builder_(loader.features_, loader.level_, loader.allowed_), root_(planned_.size() + 1),
-        in_planes_(root_.size()), readers_(root_.size()), number_(root_.size()) {
+      : planned_(loader.planned_), inputs_(loader.features_.size()),
+        builder_(loader.features_, loader.level_, loader.allowed_), root_(planned_.size() + inputs_), in_planes_(root_.size()), readers_(root_.size()), number_(root_.size()) {
     builder_.take(loader.taken_);
     std::iota(root_.begin(), root_.end(), std::size_t{0});
+    std::iota(number_.begin(), number_.begin() + static_cast<std::ptrdiff_t>(inputs_), std::size_t{0});
     for (std::size_t n = 0; n < planned_.size(); ++n) join(n);
     for (const Planned& one : planned_) read(one, loader.pairs_);
     for (auto& [root, group] : groups_) {
@@ -111,9 +112,9 @@ class Loader::Pass final {
     }
   }
 
-  std::unique_ptr<Program> finish(std::size_t output, std::size_t threads, bool pinned) {
+  std::unique_ptr<Program> finish(const std::vector<std::size_t>& outputs, std::size_t threads, bool pinned) {
     for (std::size_t n = 0; n < planned_.size(); ++n) load(n);
-    return builder_.finish(number(output), threads, pinned);
+    return builder_.finish(numbers(outputs), threads, pinned);
   }
 
  private:
@@ -142,18 +143,18 @@ class Loader::Pass final {
   void join(std::size_t n) {
     const Planned& one = planned_[n];
     const steps::Ending* ending = ending_of(one.step);
-    in_planes_[n + 1] = is_any<steps::EncodePlanes>(one.step) || (ending != nullptr && leaves_planes(*ending));
+    in_planes_[inputs_ + n] = is_any<steps::EncodePlanes>(one.step) || (ending != nullptr && leaves_planes(*ending));
     const bool passes = is_any<steps::Flatten, steps::MaxPool, steps::Concatenate, steps::Arrange, steps::Gather>(one.step);
     for (const std::size_t source : one.sources) {
       ++readers_[source];
       if (!passes || !in_planes_[source]) continue;
-      in_planes_[n + 1] = true;
-      root_[root(source)] = root(n + 1);
+      in_planes_[inputs_ + n] = true;
+      root_[root(source)] = root(inputs_ + n);
     }
     // Tables become bytes, other rules do not.
     const bool by_rule = ending != nullptr && !std::holds_alternative<steps::PlaneEnding>(*ending) &&
                          !std::holds_alternative<steps::RankEnding>(*ending);
-    if (in_planes_[n + 1] && by_rule) rules_.push_back(n + 1);
+    if (in_planes_[inputs_ + n] && by_rule) rules_.push_back(inputs_ + n);
   }
 
   // What a reader says of the values that it reads.
@@ -192,7 +193,7 @@ class Loader::Pass final {
     }
     Step& last = builder_.last();
     last.made = one.value, last.why = why == nullptr ? one.why : why;
-    if (const ByteCodes* own = codes(n + 1)) {
+    if (const ByteCodes* own = codes(inputs_ + n)) {
       last.code_of_byte.resize(std::size_t{1} + *std::max_element(own->byte.begin(), own->byte.end()));
       for (std::size_t code = 0; code < own->count; ++code) last.code_of_byte[own->byte[code]] = static_cast<std::uint8_t>(code);
     }
@@ -225,51 +226,51 @@ class Loader::Pass final {
   void load(std::size_t n, const Planned& one, const Kind& step) {
     if constexpr (requires { step.ending; }) {
       Kind changed = step;
-      const Tables tables = end(n + 1, changed.ending);
-      number_[n + 1] = put(n, numbers(one.sources), changed);
+      const Tables tables = end(inputs_ + n, changed.ending);
+      number_[inputs_ + n] = put(n, numbers(one.sources), changed);
     } else {
-      number_[n + 1] = put(n, numbers(one.sources), step);
+      number_[inputs_ + n] = put(n, numbers(one.sources), step);
     }
   }
 
   // Bytes are arranged after they are made, four to a float. Its one reader does it.
   void load(std::size_t n, const Planned& one, const steps::Arrange& step) {
-    if (readers_[n + 1] == 1) {
+    if (readers_[inputs_ + n] == 1) {
       const auto reader = std::find_if(planned_.begin(), planned_.end(), [&](const Planned& other) {
-        return std::find(other.sources.begin(), other.sources.end(), n + 1) != other.sources.end();
+        return std::find(other.sources.begin(), other.sources.end(), inputs_ + n) != other.sources.end();
       });
       const bool encoded = std::holds_alternative<steps::EncodePlanes>(reader->step);
-      if (encoded && codes(static_cast<std::size_t>(reader - planned_.begin()) + 1) != nullptr) {
-        later_.insert({n + 1, {n, number(one.sources.at(0)), step}});
+      if (encoded && codes(static_cast<std::size_t>(reader - planned_.begin()) + inputs_) != nullptr) {
+        later_.insert({inputs_ + n, {n, number(one.sources.at(0)), step}});
         return;
       }
     }
-    number_[n + 1] = put(n, numbers(one.sources), step);
+    number_[inputs_ + n] = put(n, numbers(one.sources), step);
   }
 
   void load(std::size_t n, const Planned& one, const steps::EncodePlanes& step) {
-    const ByteCodes* own = codes(n + 1);
-    if (own == nullptr || one.sources.size() != 1) return static_cast<void>(number_[n + 1] = put(n, numbers(one.sources), step));
+    const ByteCodes* own = codes(inputs_ + n);
+    if (own == nullptr || one.sources.size() != 1) return static_cast<void>(number_[inputs_ + n] = put(n, numbers(one.sources), step));
     const std::vector<std::uint8_t> table = bytes_of<std::uint8_t>(*own, step.table);
     const steps::EncodeBytes bytes{step.thresholds, table};
     const auto arranged = later_.find(one.sources[0]);
-    if (arranged == later_.end()) return static_cast<void>(number_[n + 1] = put(n, numbers(one.sources), bytes));
+    if (arranged == later_.end()) return static_cast<void>(number_[inputs_ + n] = put(n, numbers(one.sources), bytes));
     const Later map = arranged->second;
     later_.erase(arranged);
-    later_.insert({n + 1, {n, put(n, {map.source}, bytes), map.step}});
+    later_.insert({inputs_ + n, {n, put(n, {map.source}, bytes), map.step}});
   }
 
   // Bytes need none where who reads them takes the map, or where they were arranged for nobody else.
   void load(std::size_t n, const Planned& one, const steps::Flatten& step) {
-    if (codes(n + 1) == nullptr || one.sources.size() != 1) {
-      number_[n + 1] = put(n, numbers(one.sources), step);
+    if (codes(inputs_ + n) == nullptr || one.sources.size() != 1) {
+      number_[inputs_ + n] = put(n, numbers(one.sources), step);
       return;
     }
     const auto arranged = later_.find(one.sources[0]);
     if (arranged != later_.end() && std::holds_alternative<steps::Arrange>(arranged->second.step)) {
-      number_[n + 1] = arranged->second.source;
+      number_[inputs_ + n] = arranged->second.source;
     } else {
-      later_.insert({n + 1, {n, number(one.sources[0]), step}});
+      later_.insert({inputs_ + n, {n, number(one.sources[0]), step}});
     }
   }
 
@@ -281,14 +282,14 @@ class Loader::Pass final {
       for (std::size_t code = 0; code < std::min(step.table.size(), input->count); ++code) table[input->byte[code]] = step.table[code];
       changed.table = table;
     }
-    number_[n + 1] = put(n, numbers(one.sources), changed);
+    number_[inputs_ + n] = put(n, numbers(one.sources), changed);
   }
 
   void load(std::size_t n, const Planned& one, const steps::PlaneFullyConnected& step) {
     steps::PlaneFullyConnected layer = step;
-    const Tables tables = end(n + 1, layer.ending);
+    const Tables tables = end(inputs_ + n, layer.ending);
     const ByteCodes* input = one.sources.size() == 1 ? codes(one.sources[0]) : nullptr;
-    if (input == nullptr) return static_cast<void>(number_[n + 1] = put(n, numbers(one.sources), layer));
+    if (input == nullptr) return static_cast<void>(number_[inputs_ + n] = put(n, numbers(one.sources), layer));
     const auto flat = later_.find(one.sources[0]);
     std::size_t x = 0;
     std::vector<std::uint32_t> order;
@@ -299,19 +300,19 @@ class Loader::Pass final {
     }
     const std::size_t features = builder_.value(x).features;
     ByteForm form = in_bytes(one.sources[0], layer.weights, *input, {features, features, {{0}}}, order);
-    number_[n + 1] = put(n, {x}, steps::ByteFullyConnected{form.weights(), form.ending(layer.ending)}, kManyPlanes);
+    number_[inputs_ + n] = put(n, {x}, steps::ByteFullyConnected{form.weights(), form.ending(layer.ending)}, kManyPlanes);
   }
 
   void load(std::size_t n, const Planned& one, const steps::PlaneConvolution& step) {
     steps::PlaneConvolution layer = step;
-    const Tables tables = end(n + 1, layer.ending);
+    const Tables tables = end(inputs_ + n, layer.ending);
     const ByteCodes* input = one.sources.size() == 1 ? codes(one.sources[0]) : nullptr;
-    if (input == nullptr) return static_cast<void>(number_[n + 1] = put(n, numbers(one.sources), layer));
+    if (input == nullptr) return static_cast<void>(number_[inputs_ + n] = put(n, numbers(one.sources), layer));
     const std::size_t x = number(one.sources[0]);
     ByteForm form = in_bytes(one.sources[0], layer.weights, *input, regions_of(builder_.value(x), layer), {});
     if (layer.group > 1 && form.has_row_factor()) throw Keep{root(one.sources[0])};
     const steps::ByteConvolution bytes{layer.rows, layer.columns, layer.group, form.weights(), form.ending(layer.ending)};
-    number_[n + 1] = put(n, {x}, bytes, kManyPlanes);
+    number_[inputs_ + n] = put(n, {x}, bytes, kManyPlanes);
   }
 
   ByteForm in_bytes(std::size_t source, const PlaneWeights& weights, const ByteCodes& input, const TapRegions& taps,
@@ -338,6 +339,7 @@ class Loader::Pass final {
   }
 
   const std::vector<Planned>& planned_;
+  const std::size_t inputs_;
   Builder builder_;
   std::vector<std::size_t> root_;  // of a value: another one that lies alike, up to the group's own
   std::vector<bool> in_planes_;
@@ -348,15 +350,15 @@ class Loader::Pass final {
   std::map<std::size_t, Later> later_;
 };
 
-Loader::Loader(std::size_t features, const std::string& level, std::size_t allowed, std::optional<std::size_t> pairs)
-    : features_(features), allowed_(allowed), level_(level),
+Loader::Loader(std::vector<std::size_t> features, const std::string& level, std::size_t allowed, std::optional<std::size_t> pairs)
+    : features_(std::move(features)), allowed_(allowed), level_(level),
       pairs_(pairs ? PlanePairs(*pairs) : PlanePairs(select_kernels(level))) {
-  const Builder checked(features, level);
+  const Builder checked(features_, level);
 }
 
 void Loader::add(Sources sources, const steps::Any& step, std::string value, std::string why) {
   for (const std::size_t source : sources) {
-    require(source <= planned_.size(), "value", "one that exists already", std::to_string(source));
+    require(source < features_.size() + planned_.size(), "value", "one that exists already", std::to_string(source));
   }
   planned_.push_back({std::move(sources), step, std::move(value), std::move(why)});
 }
@@ -366,12 +368,14 @@ void Loader::take(std::size_t bytes) {
   if (taken_ > allowed_) throw TooLarge("the network", taken_, allowed_);
 }
 
-std::unique_ptr<Program> Loader::finish(std::size_t output, std::size_t threads, bool pinned) {
-  require(output <= planned_.size(), "output", "a value that a step makes", std::to_string(output));
+std::unique_ptr<Program> Loader::finish(const std::vector<std::size_t>& outputs, std::size_t threads, bool pinned) {
+  for (const std::size_t output : outputs) {
+    require(output < features_.size() + planned_.size(), "output", "a value that a step makes", std::to_string(output));
+  }
   std::set<std::size_t> kept;
   while (true) {
     try {
-      return Pass(*this, kept).finish(output, threads, pinned);
+      return Pass(*this, kept).finish(outputs, threads, pinned);
     } catch (const Keep& keep) {
       kept.insert(keep.group);
     }

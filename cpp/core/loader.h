@@ -30,16 +30,16 @@ class PlanePairs final {
 class Loader final {
  public:
   // As a Builder. `pairs`: what is chosen whatever the kernels cost.
-  Loader(std::size_t features, const std::string& level, std::size_t allowed = std::numeric_limits<std::size_t>::max(),
+  Loader(std::vector<std::size_t> features, const std::string& level, std::size_t allowed = std::numeric_limits<std::size_t>::max(),
          std::optional<std::size_t> pairs = {});
 
-  // Adds a step of a plan, whose arrays must live until `finish`: its result has the next number, from 1. `value` names it, and
+  // Adds a step of a plan, whose arrays must live until `finish`: its result has the next number, after the inputs. `value` names it, and
   // `why` says why the plan has this step.
   void add(Sources sources, const steps::Any& step, std::string value, std::string why);
 
   void take(std::size_t bytes);
 
-  std::unique_ptr<Program> finish(std::size_t output, std::size_t threads, bool pinned = false);
+  std::unique_ptr<Program> finish(const std::vector<std::size_t>& outputs, std::size_t threads, bool pinned = false);
 
  private:
   struct Planned {
@@ -55,7 +55,8 @@ class Loader final {
   };
   class Pass;
 
-  std::size_t features_, allowed_, taken_ = 0;
+  std::vector<std::size_t> features_;
+  std::size_t allowed_, taken_ = 0;
   std::string level_;
   PlanePairs pairs_;
   std::vector<Planned> planned_;

@@ -98,7 +98,7 @@ void mark_shared(std::vector<Taken>& places, const std::vector<Value>& values,
 // When each value is read for the last time. What a chain reads it reads in the turn of its last step; what lies inside of
 // it is read only where its steps run one by one.
 std::vector<std::size_t> last_readers(std::size_t values, const std::vector<std::unique_ptr<Step>>& steps) {
-  std::vector<std::size_t> last(values), made_in(values, values + steps.size());
+  std::vector<std::size_t> last(values), made_in(values, steps.size());
   for (std::size_t n = 0; n < steps.size(); ++n) {
     const std::size_t turn = steps[n]->turn.value_or(n);
     last[steps[n]->result] = n;  // what nobody reads is still filled
@@ -108,23 +108,36 @@ std::vector<std::size_t> last_readers(std::size_t values, const std::vector<std:
   return last;
 }
 
+// Inputs and outputs lie in the caller's arrays.
+std::vector<Value> with_ports(std::vector<Value> values, std::size_t steps, const std::vector<std::size_t>& outputs) {
+  const std::size_t inputs = values.size() - steps;
+  for (std::size_t n = 0; n < inputs; ++n) values[n].port = n;
+  for (std::size_t n = 0; n < outputs.size(); ++n) values[outputs[n]].port = inputs + n;
+  return values;
+}
+
 }  // namespace
 
-std::size_t place_values(std::vector<Value>& values, const std::vector<std::unique_ptr<Step>>& steps, std::size_t output,
-                         std::size_t rows, std::size_t first) {
+std::size_t place_values(std::vector<Value>& values, const std::vector<std::unique_ptr<Step>>& steps, std::size_t rows,
+                         std::size_t first) {
   const std::vector<std::size_t> last = last_readers(values.size(), steps);
   std::vector<Taken> taken, given;  // now; and ever
   std::size_t end = first;
-  for (std::size_t n = 0; n < steps.size(); ++n) {
+  const auto give = [&](std::size_t n, std::size_t until) {
     Value& value = values[steps[n]->result];
-    if (steps[n]->result != output) {
-      const std::size_t size = round_up(rows * value.row, kCacheLine), at = gap(taken, first, size);
-      value.offset = at;
-      const Taken place{at, at + size, n, last[steps[n]->result]};
-      taken.insert(std::find_if(taken.begin(), taken.end(), [&](const Taken& other) { return other.begin > at; }), place);
-      given.push_back(place);
-      end = std::max(end, place.end);
-    }
+    if (value.port != kArena) return;
+    const std::size_t size = round_up(rows * value.row, kCacheLine), at = gap(taken, first, size);
+    value.offset = at;
+    const Taken place{at, at + size, n, until};
+    taken.insert(std::find_if(taken.begin(), taken.end(), [&](const Taken& other) { return other.begin > at; }), place);
+    given.push_back(place);
+    end = std::max(end, place.end);
+  };
+  for (std::size_t n = 0; n < steps.size(); ++n) {
+    if (steps[n]->once) give(n, steps.size());
+  }
+  for (std::size_t n = 0; n < steps.size(); ++n) {
+    if (!steps[n]->once) give(n, last[steps[n]->result]);
     std::erase_if(taken, [&](const Taken& place) { return place.until <= n; });
   }
   mark_shared(given, values, steps);
@@ -132,49 +145,57 @@ std::size_t place_values(std::vector<Value>& values, const std::vector<std::uniq
 }
 
 Program::Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps,
-                 std::size_t output, std::size_t threads, bool pinned, std::size_t constant_bytes, std::size_t allowed)
-    : holds_nan_(holds_nan), values_(std::move(values)), steps_(std::move(steps)), chains_(join_chains(steps_, output)),
-      output_(output), constant_bytes_(constant_bytes),
+                 std::vector<std::size_t> outputs, std::size_t threads, bool pinned, std::size_t constant_bytes,
+                 std::size_t allowed)
+    : holds_nan_(holds_nan), values_(with_ports(std::move(values), steps.size(), outputs)), steps_(std::move(steps)),
+      chains_(join_chains(steps_, values_)), outputs_(std::move(outputs)),
+      ports_(threads * (inputs() + outputs_.size())), constant_bytes_(constant_bytes),
       arena_(plan_arena(threads, allowed)), pool_(threads, pinned) {
   for (std::size_t n = 0; n < steps_.size(); ++n) {
+    const bool kept = steps_[n]->once && values_[steps_[n]->result].port == kArena;
     if (chains_[n]) turns_.push_back(chains_[n].get());
-    else if (!steps_[n]->turn) turns_.push_back(steps_[n].get());
+    else if (!steps_[n]->turn && !kept) turns_.push_back(steps_[n].get());
   }
   for (const auto& step : steps_) {
-    const bool reads_samples = std::count(step->sources.begin(), step->sources.end(), std::size_t{0}) != 0;
+    const bool reads_samples = std::any_of(step->sources.begin(), step->sources.end(),
+                                           [&](std::size_t source) { return source < inputs(); });
     look_for_nan_ = look_for_nan_ || (reads_samples && !step->finds_nan);
   }
   for (std::size_t lane = 0; lane < threads; ++lane) {
     for (const auto& step : steps_) {
       const Value& value = values_[step->result];
       // What keeps its own place keeps the zeros of its padding.
-      if (step->clear || !has_padding(value)) continue;
+      if (step->clear || value.port != kArena || !has_padding(value)) continue;
       std::memset(arena_.data() + lane * lane_bytes_ + value.offset, 0, block_rows_ * value.row);
+    }
+    const Block all = block({}, 0, block_rows_, lane, nullptr);
+    for (const auto& step : steps_) {
+      if (step->once && values_[step->result].port == kArena) step->run(all);
     }
   }
 }
 
 std::size_t Program::plan_arena(std::size_t threads, std::size_t allowed) {
   std::size_t row_bytes = 1, sums = 1;
-  for (std::size_t n = 1; n < values_.size(); ++n) row_bytes += n == output_ ? 0 : values_[n].row;
+  for (const Value& value : values_) row_bytes += value.port == kArena ? value.row : 0;
   for (const auto& step : steps_) row_cost_ += step->cost, sums = std::max(sums, step->scratch);
   block_rows_ = std::clamp<std::size_t>(kBlockBytes / row_bytes, 1, kBlockRows);
   const std::size_t scratch = round_up(block_rows_ * sums * sizeof(std::int32_t), kCacheLine);
-  lane_bytes_ = place_values(values_, steps_, output_, block_rows_, scratch);
+  lane_bytes_ = place_values(values_, steps_, block_rows_, scratch);
   const std::size_t needed = constant_bytes_ + lane_bytes_ * threads;
   if (needed > allowed) throw TooLarge("the network", needed, allowed);
   return lane_bytes_ * threads;
 }
 
-void Program::run(const std::byte* x, std::byte* y, std::size_t rows) {
+void Program::run(std::span<std::byte* const> ports, std::size_t rows) {
   const std::size_t blocks = (rows + block_rows_ - 1) / block_rows_;
   std::atomic<bool> refused{false};
   const auto run_one = [&](std::size_t block, std::size_t lane, Pool* pool) {
     const std::size_t first = block * block_rows_, count = std::min(block_rows_, rows - first);
-    const std::byte* samples = x + first * input().row;
+    Block one = this->block(ports, first, count, lane, pool);
     // Block by block, so that the first step finds the samples in the cache.
-    bool nan = look_for_nan_ && holds_nan(samples, count);
-    Block one = this->block(samples, y + first * output().row, count, lane, pool);
+    bool nan = false;
+    for (std::size_t n = 0; look_for_nan_ && n < inputs(); ++n) nan |= holds_nan(n, one.ports[n], count);
     one.nan = &nan;
     for (const Step* step : turns_) run_step(*step, one);
     if (nan) refused.store(true, std::memory_order_relaxed);
@@ -187,20 +208,27 @@ void Program::run(const std::byte* x, std::byte* y, std::size_t rows) {
       for (std::size_t block = lane; block < blocks; block += threads()) run_one(block, lane, nullptr);
     });
   }
-  if (refused.load(std::memory_order_relaxed)) check_samples(x, rows);
+  if (refused.load(std::memory_order_relaxed)) check_samples(ports, rows);
 }
 
-void Program::check_samples(const std::byte* x, std::size_t rows) const {
+void Program::check_samples(std::span<std::byte* const> ports, std::size_t rows) const {
   for (std::size_t row = 0; row < rows; ++row) {
-    if (!holds_nan(x + row * input().row, 1)) continue;
-    throw Error(Error::Kind::data, "a sample holds NaN", "input", "numbers", "NaN in sample " + std::to_string(row),
-                "Find such samples with numpy.isnan, and leave them out or fill them in.");
+    for (std::size_t n = 0; n < inputs(); ++n) {
+      if (!holds_nan(n, ports[n] + row * values_[n].row, 1)) continue;
+      const std::string where = inputs() == 1 ? "input" : "input " + std::to_string(n);
+      throw Error(Error::Kind::data, "a sample holds NaN", where, "numbers", "NaN in sample " + std::to_string(row),
+                  "Find such samples with numpy.isnan, and leave them out or fill them in.");
+    }
   }
 }
 
-Block Program::block(const std::byte* x, std::byte* y, std::size_t rows, std::size_t lane, Pool* pool) const {
+Block Program::block(std::span<std::byte* const> ports, std::size_t first, std::size_t rows, std::size_t lane, Pool* pool) {
   std::byte* arena = arena_.data() + lane * lane_bytes_;
-  return {rows, &values_, arena, reinterpret_cast<std::int32_t*>(arena), const_cast<std::byte*>(x), y, output_, pool};
+  std::byte** own = ports_.data() + lane * ports.size();
+  for (std::size_t n = 0; n < ports.size(); ++n) {
+    own[n] = ports[n] + first * values_[n < inputs() ? n : outputs_[n - inputs()]].row;
+  }
+  return {rows, &values_, arena, reinterpret_cast<std::int32_t*>(arena), own, pool};
 }
 
 void Program::run_step(const Step& step, const Block& block) const {

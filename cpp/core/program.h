@@ -25,6 +25,9 @@ inline constexpr std::size_t kMaxFeatures = std::size_t{1} << 24;
 
 enum class Kind : std::uint8_t { real, planes, bytes, words };
 
+// The place of a value is in the arena, and not the caller's.
+inline constexpr std::size_t kArena = ~std::size_t{0};
+
 // What passes between steps. A row of planes is `bits` planes of whole 64-bit words; bits after the last
 // feature are zero. A row of bytes is padded to 16, with anything; one of 16-bit words with at least one more of them.
 // A map lies pixel by pixel, channels innermost; its pixels are padded to four bytes (planes: with zero bits).
@@ -37,6 +40,7 @@ struct Value {
   std::size_t height = 1, width = 1;
   std::size_t pixel = 0;  // bytes from pixel to pixel; not used where there is one
   unsigned top = 0;       // bytes: none is larger; words: the least and the largest level, see word_range
+  std::size_t port = kArena;  // of the caller's arrays, the inputs and then the outputs: which one it is
 
   std::size_t pixels() const { return height * width; }
   std::size_t channels() const { return features / pixels(); }
@@ -97,15 +101,13 @@ struct Block {
   const std::vector<Value>* values;
   std::byte* arena;
   std::int32_t* sums;  // scratch of the running step, at least one for each row
-  std::byte* input;    // the caller's samples: never written
-  std::byte* output;
-  std::size_t output_value;
+  std::byte* const* ports;  // the caller's arrays: samples, which are never written, then results
   Pool* pool;  // null: do not share
   bool* nan = nullptr;  // set by a step that finds NaN among the samples
 
   Place place(std::size_t value) const {
     const Value& which = (*values)[value];
-    return {value == 0 ? input : value == output_value ? output : arena + which.offset, &which};
+    return {which.port == kArena ? arena + which.offset : ports[which.port], &which};
   }
 };
 
@@ -127,22 +129,25 @@ class Step {
   std::size_t scratch = 1;  // sums that it needs for each row
   // Others use the place of its planes: the bits after the last feature, which it leaves, must be made zero each time.
   bool clear = false;
+  bool once = false;       // its result is the same in every run: made at load, and kept
   bool finds_nan = false;  // where it reads samples: for the price of a compare that needs no load
 };
 
-// Gives every value but the first and the output its place in a lane of the arena, behind `first` bytes; returns where the
-// lane ends. A value has its bytes from the step that fills it to the last one that reads it; then they are another's.
-std::size_t place_values(std::vector<Value>& values, const std::vector<std::unique_ptr<Step>>& steps, std::size_t output,
-                         std::size_t rows, std::size_t first);
+// Gives every value without a port its place in a lane of the arena, behind `first` bytes; returns where the lane ends. A value has its bytes from the step that fills it to the last one that reads it; then they are another's.
+std::size_t place_values(std::vector<Value>& values, const std::vector<std::unique_ptr<Step>>& steps, std::size_t rows,
+                         std::size_t first);
 
 class Program final {
  public:
-  // Throws TooLarge where constants and arena together exceed `allowed` bytes.
-  Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps, std::size_t output, std::size_t threads,
-          bool pinned, std::size_t constant_bytes, std::size_t allowed);
+  // The first values are the inputs, and no step makes them. Throws TooLarge where constants and arena together exceed
+  // `allowed` bytes.
+  Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps,
+          std::vector<std::size_t> outputs, std::size_t threads, bool pinned, std::size_t constant_bytes, std::size_t allowed);
 
-  const Value& input() const { return values_.front(); }
-  const Value& output() const { return values_[output_]; }
+  std::size_t inputs() const { return values_.size() - steps_.size(); }
+  std::size_t outputs() const { return outputs_.size(); }
+  const Value& input(std::size_t n = 0) const { return values_[n]; }
+  const Value& output(std::size_t n = 0) const { return values_[outputs_[n]]; }
   const std::vector<Value>& values() const { return values_; }
   // As planned; a trace runs them one by one.
   const std::vector<std::unique_ptr<Step>>& steps() const { return steps_; }
@@ -154,15 +159,16 @@ class Program final {
   std::size_t block_rows() const { return block_rows_; }
   double cost(std::size_t rows) const { return static_cast<double>(rows) * row_cost_; }
 
-  // x: float32 [rows, input features]; y: [rows, output features]. The caller holds the lock. Throws where a sample holds
-  // NaN, if there is a kernel that finds it: a threshold would turn it into a code like any other, and a sum into a confident answer. y is then half written.
-  void run(const std::byte* x, std::byte* y, std::size_t rows);
+  // ports: the inputs, float32 [rows, features], then the outputs. The caller holds the lock. Throws where a sample holds NaN,
+  // if there is a kernel that finds it: a threshold would turn it into a code like any other, and a sum into a confident
+  // answer. The outputs are then half written.
+  void run(std::span<std::byte* const> ports, std::size_t rows);
 
   // Throws likewise.
-  void check_samples(const std::byte* x, std::size_t rows) const;
+  void check_samples(std::span<std::byte* const> ports, std::size_t rows) const;
 
-  // Up to block_rows() rows of samples and results.
-  Block block(const std::byte* x, std::byte* y, std::size_t rows, std::size_t lane, Pool* pool) const;
+  // Up to block_rows() rows of samples and results, from row `first` on. It has its ports until the lane's next block.
+  Block block(std::span<std::byte* const> ports, std::size_t first, std::size_t rows, std::size_t lane, Pool* pool);
 
   // Runs one step; what it reads must still be there: steps run in order.
   void run_step(const Step& step, const Block& block) const;
@@ -174,8 +180,8 @@ class Program final {
   // Sets what blocks and lanes are; returns the bytes of all lanes.
   std::size_t plan_arena(std::size_t threads, std::size_t allowed);
 
-  bool holds_nan(const std::byte* x, std::size_t rows) const {
-    return holds_nan_.run != nullptr && holds_nan_.run(reinterpret_cast<const float*>(x), rows * input().features);
+  bool holds_nan(std::size_t input, const std::byte* x, std::size_t rows) const {
+    return holds_nan_.run != nullptr && holds_nan_.run(reinterpret_cast<const float*>(x), rows * values_[input].features);
   }
 
   Kernel<holds_nan_kernel> holds_nan_;
@@ -183,7 +189,9 @@ class Program final {
   std::vector<Value> values_;
   std::vector<std::unique_ptr<Step>> steps_, chains_;
   std::vector<const Step*> turns_;
-  std::size_t output_, constant_bytes_;
+  std::vector<std::size_t> outputs_;
+  std::vector<std::byte*> ports_;  // of every lane's block
+  std::size_t constant_bytes_;
   std::size_t block_rows_ = 1, lane_bytes_ = 0;
   double row_cost_ = 0;
   Bytes arena_;  // one lane per thread

@@ -44,7 +44,7 @@ std::unique_ptr<Program> sign_convolution(const MapShape& shape, const WindowSpe
   const PlaneWeights weights{planes, {ones.data(), planes.rows, 1}, {}, {ones.data(), 1}};
   steps.push_back(filling(2, plane_convolution(kernels, 1, values[1], values[2], window, weights, ending)));
   // NaN of a training that fails is its loop's to find: it has no kernel to look for it.
-  return std::make_unique<Program>(Kernel<holds_nan_kernel>{}, std::move(values), std::move(steps), 2, threads, false, 0,
+  return std::make_unique<Program>(Kernel<holds_nan_kernel>{}, std::move(values), std::move(steps), std::vector<std::size_t>{2}, threads, false, 0,
                                    std::numeric_limits<std::size_t>::max());
 }
 

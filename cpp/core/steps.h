@@ -212,6 +212,12 @@ struct Gather {
   LOWBIT_FIELDS(Gather, places, channels, height, width)
 };
 
+// The same numbers for every sample.
+struct Constant {
+  std::span<const float> numbers;
+  LOWBIT_FIELDS(Constant, numbers)
+};
+
 struct Softmax {
   bool logarithm;
   LOWBIT_FIELDS(Softmax, logarithm)
@@ -269,7 +275,7 @@ struct AddWords {
 using Any = std::variant<EncodePlanes, EncodeBytes, EncodeAffine, PlaneFullyConnected, ByteFullyConnected,
                          FloatFullyConnected, WeightOnlyFullyConnected, Arrange, Flatten, PlaneConvolution, ByteConvolution,
                          FloatConvolution, MaxPool, AveragePool, ScaleChannels, Concatenate, LookUp, Decode, Activate, Clip,
-                         Combine, CombineConstant, Gather, Softmax, WordFullyConnected, WordConvolution, Round, Rank,
+                         Combine, CombineConstant, Gather, Constant, Softmax, WordFullyConnected, WordConvolution, Round, Rank,
                          LookUpEntries, DecodeWords, AddWords>;
 
 }  // namespace steps

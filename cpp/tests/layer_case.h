@@ -75,9 +75,11 @@ inline bool padding_is_zero(const Value& value, const std::byte* from, std::size
 // way when it is called again.
 inline void run_step(Step& step, const Value& in, const Value& out, std::size_t rows, const std::byte* x, std::byte* y) {
   step.result = 1;
-  const std::vector<Value> values{in, out};
+  std::vector<Value> values{in, out};
+  values[0].port = 0, values[1].port = 1;
   Aligned<std::int32_t> sums(rows * step.scratch);
-  const Block block{rows, &values, nullptr, sums.data(), const_cast<std::byte*>(x), y, 1, nullptr};
+  std::byte* const ports[] = {const_cast<std::byte*>(x), y};
+  const Block block{rows, &values, nullptr, sums.data(), ports, nullptr};
   step.run(block);
   const std::vector<std::byte> first(y, y + rows * out.row);
   std::memset(y, 0, first.size());

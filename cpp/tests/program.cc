@@ -1,5 +1,6 @@
 // Whole programs: any batch, any number of threads, the same integers; and programs that must be refused.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <random>
@@ -54,19 +55,24 @@ struct Parts {
   }
 
   std::unique_ptr<Program> build(const std::string& level, std::size_t threads) const {
-    Builder builder(kIn, level);
+    Builder builder({kIn}, level);
     std::size_t value = builder.add({0}, steps::EncodePlanes{thresholds, order});
     value = builder.add({value}, steps::PlaneFullyConnected{first_weights(), hidden_end()});
     value = builder.add({value}, steps::PlaneFullyConnected{second_weights(), steps::RealEnding{scale, bias}});
-    return builder.finish(builder.add({value}, steps::Softmax{false}), threads);
+    return builder.finish({builder.add({value}, steps::Softmax{false})}, threads);
   }
 };
+
+template <class... Floats>
+std::array<std::byte*, sizeof...(Floats)> ports(Floats&... arrays) {
+  return {reinterpret_cast<std::byte*>(arrays.data())...};
+}
 
 std::vector<float> run(Program& program, const std::vector<float>& x) {
   const std::size_t rows = x.size() / kIn;
   const Guarded in(4 * x.size(), Against::back), out(4 * rows * kOut, Against::back);
   std::copy(x.begin(), x.end(), reinterpret_cast<float*>(in.data()));
-  program.run(in.data(), out.data(), rows);
+  program.run(std::array{in.data(), out.data()}, rows);
   const auto* y = reinterpret_cast<const float*>(out.data());
   return {y, y + rows * kOut};
 }
@@ -101,11 +107,11 @@ TEST(planes_and_bytes_give_the_same_numbers) {
   std::vector<float> x(70 * kIn);
   for (float& value : x) value = normal(random);
   const auto load = [&](const steps::Ending& hidden, const PlaneWeights& second, std::size_t pairs) {
-    Loader loader(kIn, "", std::numeric_limits<std::size_t>::max(), pairs);
+    Loader loader({kIn}, "", std::numeric_limits<std::size_t>::max(), pairs);
     loader.add({0}, steps::EncodePlanes{parts.thresholds, parts.order}, "codes", "");
     loader.add({1}, steps::PlaneFullyConnected{parts.first_weights(), hidden}, "hidden", "");
     loader.add({2}, steps::PlaneFullyConnected{second, steps::RealEnding{parts.scale, parts.bias}}, "y", "");
-    return loader.finish(3, 1);
+    return loader.finish({3}, 1);
   };
   const auto ran = [](const Program& program) { return std::string(program.steps()[1]->name) + " " + program.steps()[2]->name; };
   PlaneWeights wide_weights = parts.second_weights();
@@ -124,11 +130,11 @@ TEST(planes_and_bytes_give_the_same_numbers) {
 }
 
 TEST(softmax_is_exact_enough) {
-  Builder builder(5, "");
-  const auto program = builder.finish(builder.add({0}, steps::Softmax{false}), 1);
-  for (const std::vector<float>& x : {std::vector<float>{0, 1, 2, 3, 4}, {-500, 0, 500, 1, 2}, {-79.9f, -80.1f, 0, -1, 7}}) {
+  Builder builder({5}, "");
+  const auto program = builder.finish({builder.add({0}, steps::Softmax{false})}, 1);
+  for (std::vector<float> x : {std::vector<float>{0, 1, 2, 3, 4}, {-500, 0, 500, 1, 2}, {-79.9f, -80.1f, 0, -1, 7}}) {
     std::vector<float> y(5);
-    program->run(reinterpret_cast<const std::byte*>(x.data()), reinterpret_cast<std::byte*>(y.data()), 1);
+    program->run(ports(x, y), 1);
     const double top = *std::max_element(x.begin(), x.end());
     double sum = 0;
     for (const float value : x) sum += std::exp(value - top);
@@ -161,7 +167,8 @@ TEST(values_have_their_bytes_as_long_as_they_are_read) {
       steps.push_back(std::move(step));
     }
     const std::size_t output = 1 + draw(count - 1), first = 64 * draw(2);
-    const std::size_t end = place_values(values, steps, output, rows, first);
+    values[0].port = 0, values[output].port = 1;
+    const std::size_t end = place_values(values, steps, rows, first);
     const auto until = [&](std::size_t value) {
       std::size_t last = value - 1;
       for (std::size_t n = 0; n < count; ++n) {
@@ -190,6 +197,36 @@ TEST(values_have_their_bytes_as_long_as_they_are_read) {
   CHECK(together > 500 && apart > 500, std::to_string(together) + " " + std::to_string(apart));
 }
 
+// Any number of inputs and outputs, an output that later steps read among them, numbers that no input changes.
+TEST(several_inputs_and_outputs) {
+  const std::vector<float> numbers{3, -1, 4, 1, -5};
+  for (const std::size_t threads : {1u, 2u}) {
+    Builder builder({5, 1, 5}, "");
+    const std::size_t sum = builder.add({0, 2}, steps::Combine{Arithmetic::add});
+    const std::size_t kept = builder.add({}, steps::Constant{numbers}), other = builder.add({sum, kept}, steps::Combine{Arithmetic::multiply});
+    const auto program = builder.finish({builder.add({other, 1}, steps::Combine{Arithmetic::subtract}), sum}, threads);
+    for (const std::size_t rows : {1u, 7u, 500u}) {
+      std::vector<float> a(5 * rows), b(rows), c(5 * rows), y(5 * rows), z(5 * rows);
+      for (std::size_t n = 0; n < a.size(); ++n) a[n] = static_cast<float>(n % 11), c[n] = static_cast<float>(n % 7);
+      for (std::size_t n = 0; n < rows; ++n) b[n] = static_cast<float>(n);
+      for (int repeat = 0; repeat < 2; ++repeat) program->run(ports(a, b, c, y, z), rows);
+      bool equal = true;
+      for (std::size_t n = 0; n < a.size(); ++n) {
+        equal = equal && z[n] == a[n] + c[n] && y[n] == (a[n] + c[n]) * numbers[n % 5] - b[n / 5];
+      }
+      CHECK(equal, std::to_string(rows) + " rows");
+      std::string found;
+      c.back() = std::nanf("");
+      try {
+        program->run(ports(a, b, c, y, z), rows);
+      } catch (const Error& error) {
+        found = error.where + ": " + error.found;
+      }
+      CHECK(found == "input 2: NaN in sample " + std::to_string(rows - 1), found);
+    }
+  }
+}
+
 TEST(samples_with_nan_are_refused) {
   const Parts parts;
   for (const std::size_t threads : {1u, 2u}) {
@@ -199,7 +236,7 @@ TEST(samples_with_nan_are_refused) {
       x[(rows - 1) * kIn + 7] = std::nanf("");
       std::string found;
       try {
-        program->run(reinterpret_cast<const std::byte*>(x.data()), reinterpret_cast<std::byte*>(y.data()), rows);
+        program->run(ports(x, y), rows);
       } catch (const Error& error) {
         found = error.found;
       }
@@ -223,7 +260,7 @@ TEST(programs_that_do_not_fit_are_refused) {
   using Ending = steps::PlaneEnding;
   const auto with = [&](auto change) {
     return refused([&] {
-      Builder builder(kIn, "");
+      Builder builder({kIn}, "");
       const std::size_t value = builder.add({0}, steps::EncodePlanes{parts.thresholds, parts.order});
       PlaneWeights weights = parts.first_weights();
       steps::PlaneEnding end = parts.hidden_end();
@@ -251,7 +288,7 @@ TEST(programs_that_do_not_fit_are_refused) {
   CHECK(with([&](PlaneWeights&, Ending& e) { e.table = large; }), "codes");
   CHECK(with([&](PlaneWeights&, Ending& e) { e.table = odd; }), "table");
 
-  Builder builder(kIn, "");
+  Builder builder({kIn}, "");
   const auto added = [&](const Sources& x, const steps::Any& step) { return refused([&] { builder.add(x, step); }); };
   const steps::Softmax softmax{false};
   CHECK(added({1}, softmax), "no such value");
@@ -271,16 +308,18 @@ TEST(programs_that_do_not_fit_are_refused) {
   CHECK(added({0}, steps::Gather{two, 3, 0, 0}), "too few elements");
   CHECK(added({0}, steps::Gather{two, 1, 2, 0}), "a map without columns");
   CHECK(added({0}, steps::EncodePlanes{std::span(parts.thresholds).first(2), parts.order}), "thresholds");
-  CHECK(refused([&] { builder.finish(0, 1); }), "no step");
+  CHECK(refused([&] { builder.finish({0}, 1); }), "no step");
+  CHECK(refused([&] { builder.finish({}, 1); }), "no output");
+  CHECK(refused([&] { builder.finish({pooled, pooled}, 1); }), "one output twice");
   // Lengths whose product wraps to 16.
   CHECK(added({0}, steps::Arrange{7, 7905747460161236407u, 16}), "wrapped lengths");
   const steps::Clip clip{0, 1};
   CHECK(refused([&] {
-          Builder small(1 << 20, "", 1 << 20);
-          small.finish(small.add({small.add({0}, clip)}, clip), 1);
+          Builder small({1 << 20}, "", 1 << 20);
+          small.finish({small.add({small.add({0}, clip)}, clip)}, 1);
         }), "more than allowed");
-  CHECK(refused([&] { Builder none_at_all(0, ""); }), "no features");
-  CHECK(refused([&] { Builder unknown(1, "abacus"); }), "level");
+  CHECK(refused([&] { Builder none_at_all({0}, ""); }), "no features");
+  CHECK(refused([&] { Builder unknown({1}, "abacus"); }), "level");
 }
 
 }  // namespace

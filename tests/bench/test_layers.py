@@ -27,7 +27,7 @@ def test_every_step_has_its_time_and_its_share():
 def test_work_counts_the_taps_inside_the_map():
     program = Program(binary_graph(network("vgg16")))
     (conv2,) = [
-        s for s in program.profile(random_sample(program.input_shape, 1), 1) if s.value == "conv2.out"
+        s for s in program.profile(random_sample(program.input_shape, 1), repeats=1) if s.value == "conv2.out"
     ]
     assert conv2.work == (3 * 32 - 2) ** 2 * 64 * 64
 

@@ -200,6 +200,8 @@ def test_any_graph_runs_or_is_refused_by_name() -> None:
             assert error.where and error.remedy, (seed, str(error))
             counts["refused"] += 1
             continue
+        if not program.by_rows and isinstance(graph.value("x").shape[0], str):
+            x, counts["one sample"] = x[:1], counts["one sample"] + 1
         with np.errstate(all="ignore"):
             (expected,) = evaluate(graph, {"x": x}).values()
         found = program.run(x)

@@ -81,10 +81,10 @@ def test_a_step_a_field_an_order_or_a_type_of_one_side_is_found() -> None:
     ],
 )
 def test_the_core_refuses_other_fields_by_name(step: steps.Step, where: str, expected: str) -> None:
-    loader = _core.Loader(3)
+    loader = _core.Loader([3])
     with pytest.raises(EngineError) as caught:
         loader.add(step, "y")
-        loader.finish(1, [3], [3])
+        loader.finish([1], [("x", [1, 3]), ("y", [1, 3])])
     assert caught.value.where == where and expected in caught.value.expected
 
 

@@ -59,7 +59,7 @@ def per_layer(program: Program, sample: npt.NDArray[np.float32]) -> PerLayer:
     best: list[StepTime] = []
     for _ in range(_ROUNDS):
         peaks = {name: max(rate, peaks.get(name, 0.0)) for name, rate in measure_peak().items()}
-        steps = program.profile(sample, _REPEATS)
+        steps = program.profile(sample, repeats=_REPEATS)
         best = [min(pair, key=lambda step: step.seconds) for pair in zip(best or steps, steps, strict=True)]
     total = sum(step.seconds for step in best)
     layers = tuple(_layer(step, peaks, total, len(sample)) for step in best)

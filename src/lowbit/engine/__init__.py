@@ -3,18 +3,21 @@
     program = Program(graph)
     program.run(x)             # float32 [n, ...] -> float32 [n, ...], a new array
     program.run_into(x, out)   # the same into an array of yours, without an allocation
+    program.run(x, h)          # one array for each input; several outputs are a tuple
 
 ``run`` and ``run_into`` are built-in functions and take only contiguous float32 arrays of the network's
-shape, without NaN: anything else is refused, never misread (then ``out`` may be half written). Infinity is a
-number and takes the outermost code. NaN that a network makes itself, as zero over zero, stays NaN among
-floats and has the lowest code where it meets an encoder.
+shape, without NaN: anything else is refused, never misread (then ``out`` may be half written). Where inputs
+or outputs are integers or bool, arrays have those types; the engine holds them as float32, so integers are
+exact up to 2^24, and larger ones are refused. Infinity is a number and takes the outermost code. NaN that a
+network makes itself, as zero over zero, stays NaN among floats and has the lowest code where it meets an
+encoder.
 
 Kernels are chosen at load for this machine; the environment variable ``LOWBIT_KERNELS``, or ``kernels=``,
 forces a level as an upper bound. ``LOWBIT_PIN_WORKERS=1`` keeps worker threads off the caller's processor.
 """
 
 import copyreg
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -24,11 +27,10 @@ import numpy.typing as npt
 
 from lowbit.budget import RAISE, allowed, budget
 from lowbit.engine import _core
+from lowbit.engine.numbers import as_type, check_out, from_floats, to_floats
 from lowbit.errors import EngineError, TooLargeError
 from lowbit.ir import Graph, from_text, to_text, verify
 from lowbit.program import REMEDY, ProgramPlan, plan
-
-Floats = npt.NDArray[np.float32]
 
 __all__ = ["Memory", "Program", "StepTime", "check_threads", "kernel_levels", "measure_peak"]
 
@@ -105,13 +107,15 @@ class Program:
     the machine where it is made. After a fork the child runs it on one thread.
 
     Attributes:
-        run: ``run(x)`` returns the network's output for float32 ``x [n, ...]``.
-        run_into: ``run_into(x, out)`` writes it into ``out``.
-        input_shape, output_shape: the batch first, a name where it is open.
+        run: ``run(*inputs)`` takes an array per input, in the order of the graph, float32 ``[n, ...]`` but
+            where the network says another type, and returns the output, or a tuple of all in that order.
+        run_into: ``run_into(*inputs, out)`` writes it into ``out``: an array, or a tuple of them.
+        inputs, outputs: what the network reads and gives; an input that nothing reads may be any array.
+        by_rows: whether the first axis of all arrays counts samples; else a run is one sample.
     """
 
-    run: Callable[[Floats], Floats]
-    run_into: Callable[[Floats, Floats], None]
+    run: Callable[..., Any]
+    run_into: Callable[..., None]
 
     def __init__(
         self,
@@ -126,7 +130,7 @@ class Program:
         """Plan and load a graph.
 
         Args:
-            graph: verified, with one input and one output.
+            graph: verified.
             threads: that share a call; they wait for work by spinning briefly, then sleep.
             kernels: the highest kernel level to use; the best one when empty.
             plane_pairs: layers of up to this many pairs of planes (bits of input times weights) count bits,
@@ -147,7 +151,8 @@ class Program:
             except MemoryError as error:
                 what, remedy = "the machine lacks the memory for the program", "Use a smaller network."
                 raise TooLargeError(what, where=graph.name, remedy=remedy) from error
-        self.input_shape, self.output_shape = planned.input_shape, planned.output_shape
+        self.inputs, self.outputs, self.by_rows = planned.inputs, planned.outputs, planned.by_rows
+        self._batched = planned.batched
         self._graph = graph.copy()
         self._options: dict[str, Any] = {
             "threads": threads,
@@ -161,6 +166,41 @@ class Program:
         self._core.origin = self._graph, self._options  # so that `run` alone can be pickled, for a pool
         # Kept as attributes: a Python method around them would cost a tenth of a small call.
         self.run, self.run_into = self._core.run, self._core.run_into
+        self._read = [graph.inputs.index(port.name) for port in self.inputs]
+        plain = all(port.dtype == "float32" for port in (*self.inputs, *self.outputs))
+        if not plain or len(self._read) != len(graph.inputs):
+            self.run, self.run_into = self._run_typed, self._run_typed_into
+
+    @property
+    def input_shape(self) -> tuple[int | str, ...]:
+        """Of the first input, the batch first; a name where it is open."""
+        return self.inputs[0].shape
+
+    @property
+    def output_shape(self) -> tuple[int | str, ...]:
+        """Of the first output."""
+        return self.outputs[0].shape
+
+    def _run_typed(self, *inputs: npt.NDArray[Any]) -> Any:
+        made = self._core.run(*self._as_floats(inputs))
+        given = made if len(self.outputs) > 1 else (made,)
+        typed = tuple(from_floats(array, port) for array, port in zip(given, self.outputs, strict=True))
+        return typed if len(self.outputs) > 1 else typed[0]
+
+    def _run_typed_into(self, *arrays: Any) -> None:
+        made = self._run_typed(*arrays[:-1])
+        several = len(self.outputs) > 1
+        for out, array in zip(
+            arrays[-1] if several else arrays[-1:], made if several else (made,), strict=True
+        ):
+            check_out(out, array)
+            out[...] = array
+
+    def _as_floats(self, inputs: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        if len(inputs) != len(self._graph.inputs):
+            names = ", ".join(self._graph.inputs)
+            raise TypeError(f"run takes {len(self._graph.inputs)} arrays, one for each input: {names}")
+        return [to_floats(inputs[n], port) for n, port in zip(self._read, self.inputs, strict=True)]
 
     @property
     def threads(self) -> int:
@@ -187,29 +227,42 @@ class Program:
         matrix = [level for operation, level, _ in self.kernels if operation.endswith(products)]
         return matrix[0] if matrix else "portable"
 
-    def profile(self, x: Floats, repeats: int = 100) -> list[StepTime]:
-        """Return what each step takes on one thread for the whole batch, the best of `repeats`."""
-        seconds = self._core.profile(x, repeats)
+    def profile(self, *inputs: npt.NDArray[Any], repeats: int = 100) -> list[StepTime]:
+        """Return what each step takes on one thread for all samples, the best of `repeats`."""
+        seconds, rows = self._core.profile(tuple(self._as_floats(inputs)), repeats), self._rows(inputs)
         return [
-            StepTime(value, operation, level, why, time, unit, work * len(x))
+            StepTime(value, operation, level, why, time, unit, work * rows)
             for (operation, level, value, why), (unit, work), time in zip(
                 self._core.steps, self._core.work, seconds, strict=True
             )
         ]
 
-    def trace(self, x: Floats) -> dict[str, npt.NDArray[Any]]:
-        """Return every step's result by the name of the graph's value, in its shape: codes or floats.
+    def trace(self, *inputs: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        """Return every step's result by the name of the graph's value, in its shape: codes or numbers.
 
-        What lies inside an operator that is made of others has no name in the graph, and is left out.
+        What lies inside an operator that is made of others has no name in the graph, and is left out. Samples
+        that are computed one by one lie one after another along the first axis.
         """
         arrays: dict[str, npt.NDArray[Any]] = {}
-        for (_, _, value, _), (_, _, array) in zip(self._core.steps, self._core.trace(x), strict=True):
+        made = self._core.trace(tuple(self._as_floats(inputs)))
+        for (_, _, value, _), (_, _, array) in zip(self._core.steps, made, strict=True):
             if value not in self._graph.values:
                 continue
             table = self._codes.get(value)
             codes = array if table is None else table.of(array)
-            arrays[value] = codes.reshape(len(x), *self._shapes[value])
+            shaped = codes.reshape(self._traced_shape(value, self._rows(inputs)))
+            dtype = self._graph.value(value).dtype
+            arrays[value] = shaped if table is not None else as_type(shaped, dtype)
         return arrays
+
+    def _rows(self, inputs: Sequence[npt.NDArray[Any]]) -> int:
+        return len(inputs[self._read[0]]) if self.by_rows else 1
+
+    def _traced_shape(self, value: str, rows: int) -> tuple[int, ...]:
+        shape = self._shapes[value]
+        if self._batched:
+            return rows, *shape
+        return (rows * shape[0], *shape[1:]) if shape else (rows,) * (rows != 1)
 
 
 def _reduced(core: Any) -> tuple[Callable[..., "Program"], tuple[str, dict[str, Any]]]:
@@ -231,13 +284,12 @@ def _restored(text: str, options: dict[str, Any]) -> Program:
 def _build(
     planned: ProgramPlan, threads: int, kernels: str, plane_pairs: int | None, pinned: bool, name: str
 ) -> _core.Program:
-    input_shape, output_shape = _sample_shape(planned.input_shape), _sample_shape(planned.output_shape)
-    loader = _core.Loader(prod(input_shape), kernels, budget(), plane_pairs)
+    loader = _core.Loader([prod(port.lengths) for port in planned.inputs], kernels, budget(), plane_pairs)
     try:
         for step, result in zip(planned.steps, planned.results, strict=True):
             loader.take(step.nbytes)
             loader.add(step, result.value, result.why)
-        return loader.finish(planned.output, input_shape, output_shape, threads, pinned)
+        return loader.finish(list(planned.numbers), _axes(planned), planned.by_rows, threads, pinned)
     except TooLargeError as error:
         remedy = f"{RAISE}8G or memory='8G'; or use fewer threads."
         facts = {"where": name, "expected": error.expected, "found": error.found, "remedy": remedy}
@@ -249,13 +301,11 @@ def _build(
         raise EngineError(error.message, where=f"{name}/{error.where}", **facts) from error
 
 
-def _sample_shape(shape: tuple[int | str, ...]) -> list[int]:
-    lengths = [length for length in shape[1:] if isinstance(length, int)]
-    if len(lengths) != len(shape) - 1:
-        raise EngineError(
-            "the engine needs the shape of a sample",
-            expected="[n, …] with every length but the first known",
-            found=str(shape),
-            remedy="Export the network with fixed shapes.",
-        )
-    return lengths
+def _axes(planned: ProgramPlan) -> list[tuple[str, list[int]]]:
+    """Return what messages call each input and output, and the axes of its array."""
+    named = []
+    for kind, ports in (("input", planned.inputs), ("output", planned.outputs)):
+        for port in ports:
+            where = kind if len(ports) == 1 else f"{kind} {port.name}"
+            named.append((where, [1, *port.lengths] if planned.batched else list(port.lengths)))
+    return named

@@ -10,7 +10,6 @@ with ``P_o`` kept apart (``row_factor``) only where ``W_on + P_o`` does not fit 
 """
 
 from dataclasses import replace
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from lowbit.ir.weight_only import weight_levels
 from lowbit.ir.window import Window
 from lowbit.program.endings import LayerSums, ending_of
 from lowbit.program.layout import Layout, in_units, require_words
-from lowbit.program.representation import level_step, lowest_level
+from lowbit.program.representation import level_step, lowest_level, rows_of
 from lowbit.program.steps import (
     ByteConvolution,
     ByteFullyConnected,
@@ -66,7 +65,9 @@ def linear(graph: Graph, node: Node, layout: Layout) -> tuple[Rows, str]:
     form = layout.form(source.name)
     if form == "words":
         ending = ending_of(graph, node, layout, _sums(layer, words=True))
-        return WordFullyConnected(_rows(source.shape), _word_weights(layer), ending), _WORDS
+        return WordFullyConnected(
+            rows_of(source.shape, batched=layout.batched), _word_weights(layer), ending
+        ), _WORDS
     if form == "planes":
         ending = ending_of(graph, node, layout, _sums(layer))
         return PlaneFullyConnected(_plane_weights(source.encoding, layer), ending), _FEW
@@ -109,16 +110,17 @@ def is_weight_only(graph: Graph, node: Node) -> bool:
     return graph.value(node.inputs[0]).encoding is None
 
 
-def weight_only_layer(graph: Graph, node: Node) -> tuple[Rows, str]:
+def weight_only_layer(graph: Graph, node: Node, *, batched: bool = True) -> tuple[Rows, str]:
     """Return the step and the reason, for a ``Linear`` on floats; see `lowbit.ir.weight_only`.
 
     Planes are looked up; what has others, or reads rows of a sample, is decoded.
     """
     source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
     bias = np.asarray(graph.constant(node.inputs[2]), np.float32)
-    if weights.dtype != "planes" or len(source.shape) != 2:
+    rows = rows_of(source.shape, batched=batched)
+    if weights.dtype != "planes" or len(source.shape) != 2 or rows != 1:
         decoded = weight_levels(weights).astype(np.float32)
-        return FloatFullyConnected(decoded, bias, _rows(source.shape)), _DECODED
+        return FloatFullyConnected(decoded, bias, rows), _DECODED
     basis = basis_of(weights)
     factors, offsets = (
         np.broadcast_to(array, (len(bias), *array.shape[1:])) for array in (basis.basis, basis.offset)
@@ -209,11 +211,6 @@ def _row_factor(weights: Integers) -> Integers:
 def _any_rows(offsets: npt.NDArray[Any], outputs: int) -> npt.NDArray[Any]:
     """Return one offset for each output, or none at all where all are zero."""
     return np.broadcast_to(offsets, (outputs,)) if offsets.any() else offsets[:0]
-
-
-def _rows(shape: tuple[int | str, ...]) -> int:
-    """Return how many rows one sample of ``[n, ..., features]`` has."""
-    return prod(int(length) for length in shape[1:-1])
 
 
 def _int32(values: Any) -> npt.NDArray[np.int32]:

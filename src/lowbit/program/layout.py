@@ -35,23 +35,24 @@ class Layout:
 
     Attributes:
         planes, words: names of values.
+        batched: the form of the program; in the whole one all axes of a value lie in one row.
     """
 
     planes: frozenset[str]
     words: frozenset[str]
+    batched: bool = True
 
     def form(self, name: str) -> Form:
         """Return the form of a value of codes."""
         return "planes" if name in self.planes else "words" if name in self.words else "bytes"
 
 
-def layout_of(graph: Graph) -> Layout:
-    """Return the form of every value of codes of a verified graph."""
+def layout_of(graph: Graph, *, batched: bool = True) -> Layout:
+    """Return the form of every value of codes of a verified graph, in a form of its program."""
     same = alike(graph)
-    planes = plane_values(graph, same)
-    return Layout(
-        planes, _word_values(graph, {name: one for name, one in same.items() if name not in planes})
-    )
+    planes = plane_values(graph, same, batched=batched)
+    others = {name: one for name, one in same.items() if name not in planes}
+    return Layout(planes, _word_values(graph, others, batched=batched), batched)
 
 
 def entries_of_code(encoding: Encoding, form: Form, where: str) -> npt.NDArray[np.int64]:
@@ -86,22 +87,22 @@ def require_words(integers: npt.NDArray[np.int64], what: str, where: str) -> Non
         )
 
 
-def _word_values(graph: Graph, first: dict[str, str]) -> frozenset[str]:
+def _word_values(graph: Graph, first: dict[str, str], *, batched: bool) -> frozenset[str]:
     """Return the values that lie in words, of those that do not lie in planes."""
     found = {first[name] for name in first if not fits_byte(_encoding(graph, name))}
     for node in graph.nodes:
         read = [name for name in node.inputs[:1] if name in first]
-        if is_low_bit(node) and read and not _takes_bytes(graph, node):
+        if is_low_bit(node) and read and not _takes_bytes(graph, node, batched=batched):
             found.update(first[name] for name in read)
         if (node.domain, node.op) in _SUMS:
             found.update(first[name] for name in (*node.inputs, *node.outputs) if name in first)
     return frozenset(name for name in first if first[name] in found)
 
 
-def _takes_bytes(graph: Graph, node: Node) -> bool:
+def _takes_bytes(graph: Graph, node: Node, *, batched: bool) -> bool:
     """Return whether a layer's products are of bytes and its sums int32; so are those of what planes hold."""
     source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
-    if reads_rows(graph, node):
+    if reads_rows(graph, node, batched=batched):
         return False
     try:
         layer = deployed_layer(_encoding(graph, source.name), weights, graph.value(node.inputs[2]))

@@ -59,7 +59,7 @@ def _linear(planner: "Planner", node: Node) -> None:
     _check_size(planner, node)
     layout = planner.layout
     step, why = (
-        weight_only_layer(planner.graph, node)
+        weight_only_layer(planner.graph, node, batched=planner.batched)
         if is_weight_only(planner.graph, node)
         else linear(planner.graph, node, layout)
     )
@@ -80,7 +80,8 @@ def _gemm(planner: "Planner", node: Node) -> None:
     if not is_linear(planner.graph, node):
         planner.refuse(node, "a product of two computed values")
     weights, bias = (np.asarray(planner.graph.constant(name), np.float32) for name in node.inputs[1:])
-    planner.add_layer(node, FloatFullyConnected(weights, bias))
+    rows = prod(planner.sample_shape(node.inputs[0])[:-1])
+    planner.add_layer(node, FloatFullyConnected(weights, bias, rows))
 
 
 def _function(planner: "Planner", node: Node) -> None:
@@ -100,15 +101,19 @@ def _function_of_codes(planner: "Planner", node: Node) -> None:
 
 
 def _softmax(planner: "Planner", node: Node) -> None:
-    shape, axis = planner.graph.value(node.inputs[0]).shape, node.attributes.get("axis", -1)
-    if len(shape) != 2 or axis not in (-1, 1):
+    shape, axis = planner.sample_shape(node.inputs[0]), node.attributes.get("axis", -1)
+    last = (
+        isinstance(axis, int)
+        and axis % len(planner.shape(node.inputs[0])) == len(planner.shape(node.inputs[0])) - 1
+    )
+    if len(planner.shape(node.inputs[0])) != 2 or not last or prod(shape[:-1]) != 1:
         planner.refuse(node, "a softmax over anything but the last of two axes")
     planner.add(node, Softmax(node.op == "LogSoftmax"))
 
 
 def _move(planner: "Planner", node: Node) -> None:
-    before, after = (planner.graph.value(name).shape for name in (node.inputs[0], node.outputs[0]))
-    if before[0] != after[0]:
+    before, after = (planner.shape(name) for name in (node.inputs[0], node.outputs[0]))
+    if planner.batched and before[:1] != after[:1]:
         planner.refuse(node, "a change of the batch")
     planner.alias(node)
 
@@ -116,7 +121,7 @@ def _move(planner: "Planner", node: Node) -> None:
 def _transpose(planner: "Planner", node: Node) -> None:
     shape, order = planner.shape(node.inputs[0]), call_of(planner.graph, node).integers("perm")
     order = order or tuple(range(len(shape)))[::-1]
-    if order[0] != 0:
+    if planner.batched and order[0] != 0:
         planner.refuse(node, "a transposition of the batch")
     if [axis for axis in order if shape[axis] != 1] == [n for n, length in enumerate(shape) if length != 1]:
         planner.alias(node)

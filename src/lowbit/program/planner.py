@@ -3,6 +3,7 @@
 What each operator becomes is in `lowbit.program.lowerings`.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 from typing import NoReturn
@@ -14,7 +15,7 @@ from lowbit.blockers import Blocker
 from lowbit.budget import check_budget
 from lowbit.errors import EngineError, GraphError, LowbitError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph, Node, run_passes
-from lowbit.ir.graph import Shape
+from lowbit.ir.graph import Array, Shape
 from lowbit.ir.passes import MAP_FORM, expansion, fold_pads, fuse_linear
 from lowbit.program.layers import Rows, columns_by_pixels
 from lowbit.program.layout import Layout, entries_of_code, layout_of
@@ -22,21 +23,26 @@ from lowbit.program.lowerings import LOWERINGS, is_lowered, lowering_of
 from lowbit.program.refusals import (
     REMEDY,
     Refusal,
+    as_reals,
     blockers_of,
     read_inputs,
     refuse_all,
     refused_ends,
+    refused_inputs,
     refused_values,
 )
+from lowbit.program.samples import SEVERAL, Varying, is_open, varying_axes, with_samples
 from lowbit.program.steps import (
     Activate,
     Arrange,
     CodeTable,
     Combine,
     Concatenate,
+    Constant,
     Flatten,
     Gather,
     Operation,
+    Port,
     ProgramPlan,
     Result,
     Step,
@@ -53,20 +59,16 @@ def plan(graph: Graph) -> ProgramPlan:
     faster with its kernels.
 
     Args:
-        graph: with one input and one output.
+        graph: with any number of inputs and outputs.
 
     Raises:
         EngineError: operators, shapes or encodings that the engine does not run: all of them, by node.
         TooLargeError: its constants would take more than the memory budget.
     """
-    graph = _rewritten(graph)
-    refuse_all(_refused_outside(graph))
-    planner = Planner(graph, layout_of(graph))
-    refuse_all(planner.lowered_all())
-    source, target = graph.value(read_inputs(graph)[0]), graph.value(graph.outputs[0])
-    output = planner.result(target.name)
-    steps, results = tuple(planner.steps), tuple(planner.results)
-    return ProgramPlan(source.shape, target.shape, steps, results, output, planner.codes)
+    planner, refusals = _planned(graph)
+    refuse_all(refusals)
+    assert planner is not None  # nothing was refused
+    return planner.finished(graph)
 
 
 def blockers(graph: Graph) -> list[Blocker]:
@@ -75,15 +77,43 @@ def blockers(graph: Graph) -> list[Blocker]:
     What is refused at its ends is all that is said then, since behind them nothing has a place to begin.
     """
     try:
-        graph = _rewritten(graph)
-        found = _refused_outside(graph) or Planner(graph, layout_of(graph)).lowered_all()
+        return blockers_of(_planned(graph)[1])
     except (EngineError, TooLargeError) as error:
-        found = [(None, error)]
-    return blockers_of(found)
+        return blockers_of([(None, error)])
 
 
-def _refused_outside(graph: Graph) -> list[Refusal]:
-    return [(None, error) for error in refused_ends(graph)]
+def _planned(graph: Graph) -> tuple["Planner | None", list[Refusal]]:
+    """Return the steps in the batched form, where it has all, or in the whole one, and what is refused."""
+    planner, refusals = _lowered(graph, batched=True)
+    if refusals:
+        whole, others = _lowered(graph, batched=False)
+        if len(others) < len(refusals):
+            return whole, others
+    return planner, refusals
+
+
+def _lowered(graph: Graph, *, batched: bool) -> tuple["Planner | None", list[Refusal]]:
+    try:
+        form = _rewritten(graph) if batched else _rewritten(with_samples(graph, 1))
+    except (EngineError, GraphError, UnsupportedError) as error:
+        return None, [(None, error)]
+    ends = list(refused_ends(form)) or list(refused_inputs(form, batched=batched))
+    refused: list[Refusal] = [(None, error) for error in ends]
+    if refused:
+        return None, refused
+    varying = {} if batched else _varying(graph, form)
+    planner = Planner(form, layout_of(form, batched=batched), batched=batched, varying=varying)
+    return planner, planner.lowered_all()
+
+
+def _varying(graph: Graph, form: Graph) -> Varying:
+    """Return where samples lie; nothing for a network that takes any but one number of them."""
+    if not is_open(graph):
+        return {}
+    try:
+        return varying_axes(form, _rewritten(with_samples(graph, SEVERAL)))
+    except LowbitError:
+        return {}
 
 
 def _rewritten(graph: Graph) -> Graph:
@@ -103,11 +133,14 @@ class Planner:
     """The steps so far, and the number of every value that has one.
 
     A value lies flat, in the order of its shape, or as a map, channels innermost; either form is made of
-    the other where a step asks for it.
+    the other where a step asks for it. A lowering sees the axes of what one row of a run holds
+    (`sample_shape`): without the batch in the batched form, all of them in the whole one. It names an axis
+    along which it mixes elements by `axis`, which knows where samples lie.
 
     Attributes:
         graph: planned.
         layout: the form of every value of codes.
+        batched: whether the first axis of every value is the batch.
         steps: in order.
         results: what they make.
         numbers: of values that lie flat.
@@ -116,16 +149,64 @@ class Planner:
         codes: see `ProgramPlan`.
     """
 
-    def __init__(self, graph: Graph, layout: Layout) -> None:
-        self.graph, self.layout = graph, layout
+    def __init__(
+        self, graph: Graph, layout: Layout, *, batched: bool = True, varying: Varying | None = None
+    ) -> None:
+        self.graph, self.layout, self.batched = graph, layout, batched
         self.steps: list[Step] = []
         self.results: list[Result] = []
-        source = read_inputs(graph)[0]
-        self.numbers = {source: 0}
+        self._varying = varying or {}
+        self._inputs = read_inputs(graph)
+        self.numbers = {name: number for number, name in enumerate(self._inputs)}
         self.maps: dict[str, int] = {}
         self.lengths: dict[str, Lengths] = {}
         self.codes: dict[str, CodeTable] = {}
-        self._batch, self._taken = graph.value(source).shape[:1], 0
+        self._batch, self._taken = graph.value(self._inputs[0]).shape[:1] if batched else None, 0
+
+    def finished(self, graph: Graph) -> ProgramPlan:
+        """Return the plan, when all nodes have their steps; `graph` is the one that it was made of."""
+        numbers: list[int] = []
+        for name in graph.outputs:
+            numbers.append(self._result(name, numbers))
+        inputs, outputs = (
+            tuple(self._port(graph, name) for name in names) for names in (self._inputs, graph.outputs)
+        )
+        ones = all(port.lengths[:1] == (1,) for port in (*inputs, *outputs))
+        by_rows = self.batched or (ones and self._rows_follow(graph))
+        made = (tuple(self.steps), tuple(self.results), tuple(numbers), self.codes)
+        return ProgramPlan(inputs, outputs, *made, self.batched, by_rows)
+
+    def _port(self, graph: Graph, name: str) -> Port:
+        value = graph.value(name)
+        return Port(name, value.dtype, value.shape, self.sample_shape(name))
+
+    def _rows_follow(self, graph: Graph) -> bool:
+        """Return whether outputs have as many samples as inputs, each at the same place."""
+        ends = [self._varying.get(name, frozenset()) for name in (*self._inputs, *graph.outputs)]
+        return all(axes == ends[0] and axes <= {0} for axes in ends)
+
+    def _result(self, name: str, taken: Sequence[int]) -> int:
+        """Return the number of an output: of a step of its own where it only is an input, or one already."""
+        number = self.flat(name)
+        fresh = number >= len(self._inputs) and number not in taken
+        return number if fresh else self._emit(Activate("identity"), (number,), name)
+
+    def sample_shape(self, name: str) -> tuple[int, ...]:
+        """Return the axes of what one row of a run holds of a value."""
+        shape = self.graph.value(name).shape
+        return tuple(int(length) for length in (shape[1:] if self.batched else shape))
+
+    def axis(self, node: Node, name: str, axis: int) -> int:
+        """Return which axis of `sample_shape` an axis of a value is, for an operator that mixes along it.
+
+        Raises:
+            EngineError: samples lie along it.
+        """
+        rank = len(self.graph.value(name).shape)
+        axis %= max(rank, 1)
+        if (self.batched and axis == 0) or axis in self._varying.get(name, ()):
+            self.refuse(node, "what mixes samples")
+        return axis - 1 if self.batched else axis
 
     def lowered_all(self) -> list[Refusal]:
         """Add the steps of all nodes, and return what is refused."""
@@ -142,7 +223,7 @@ class Planner:
             except (LowbitError, *_FOREIGN) as error:
                 refusals.append(self._named(node, error))
         if refusals:
-            self.numbers.update(dict.fromkeys(node.outputs, 0))
+            self.numbers.update(dict.fromkeys(filter(None, node.outputs), 0))
         return refusals
 
     def _named(self, node: Node, error: Exception) -> LowbitError:
@@ -172,6 +253,18 @@ class Planner:
         sources = tuple(self.flat(name) for name in node.inputs if self.computed(name))
         self.numbers[node.outputs[0]] = self._emit(step, sources, node.outputs[0], why)
 
+    def add_flat(self, node: Node, step: Step, *names: str, output: int = 0) -> None:
+        """Add a step that makes one of a node's outputs of values laid flat, computed or constant.
+
+        Args:
+            node: whose output it makes.
+            step: with the lengths of all axes that it needs.
+            names: what it reads, in this order.
+            output: which one.
+        """
+        sources = tuple(self.flat(name) for name in names)
+        self.numbers[node.outputs[output]] = self._emit(step, sources, node.outputs[output])
+
     def add_map(self, node: Node, step: Step, why: str = "") -> None:
         """Add a step on the node's first input, as a map."""
         self.result_map(node, self._emit(step, (self.map(node.inputs[0]),), node.outputs[0], why))
@@ -192,11 +285,11 @@ class Planner:
 
         A number for each channel of a map serves for every pixel as it lies.
         """
-        name, shape = node.outputs[0], self.shape(node.outputs[0])
+        name, lengths = node.outputs[0], self._map_lengths(node.outputs[0])
         if self.shape(left) == self.shape(right):
             self.add_elementwise(node, Combine(operation))
             return
-        by_channel = len(shape) == 4 and self.shape(right) == (*shape[:2], 1, 1)
+        by_channel = lengths is not None and self._map_lengths(right) == (lengths[0], 1, 1)
         second = self.map(right) if by_channel else self._spread(node, right)
         number = self._emit(Combine(operation), (self._spread(node, left), second), name)
         self._put(name, number)
@@ -207,12 +300,11 @@ class Planner:
         self.numbers[node.outputs[0]] = self._emit(step, sources, node.outputs[0])
 
     def _spread_flat(self, name: str, target: str) -> int:
-        before, after = self.shape(name), self.shape(target)
-        if before == after:
-            return self.flat(name)
-        lengths = tuple(int(length) for length in after[1:])
+        before, after = self.sample_shape(name), self.sample_shape(target)
         source = self.flat(name)
-        places = np.broadcast_to(np.arange(prod(int(n) for n in before[1:])).reshape(before[1:]), lengths)  # type: ignore[arg-type]
+        if before == after:
+            return source
+        places = np.broadcast_to(np.arange(prod(before)).reshape(before), after)
         return self._emit(Gather(places.reshape(-1).astype(np.uint32), places.size), (source,), target)
 
     def add_spread(self, node: Node, source: str) -> None:
@@ -226,13 +318,13 @@ class Planner:
             self.numbers[name] = self.flat(source)
 
     def add_transposed(self, node: Node, order: tuple[int, ...]) -> None:
-        """Add the step that moves the axes of a node's input, the batch staying first."""
+        """Add the step that moves the axes of a node's input; in the batched form the batch stays first."""
         source, name = node.inputs[0], node.outputs[0]
-        axes = tuple(axis - 1 for axis in order[1:])
+        axes = tuple(axis - 1 for axis in order[1:]) if self.batched else order
         if self.graph.value(source).encoding is None:
             self._put(name, self._gather(source, name, self._places(source).transpose(axes)))
             return
-        lengths = [int(length) for length in self.shape(source)[1:]]
+        lengths = self.sample_shape(source)
         self.flat(source)  # bytes of a map have gaps between its pixels
         places = np.arange(prod(lengths)).reshape(lengths).transpose(axes)
         self.numbers[name] = self._gather(source, name, places)
@@ -252,7 +344,14 @@ class Planner:
 
         What is the same for all leading positions is given once: the step repeats it.
         """
-        lengths, array = tuple(int(length) for length in self.shape(name)[1:]), np.asarray(constant)
+        lengths, array = self.sample_shape(name), np.asarray(constant)
+        row = np.broadcast_to(self._fitted(node, array, lengths), lengths)
+        if name in self.maps:
+            row = row.reshape(self.lengths[name]).transpose(1, 2, 0)
+        return _once(np.asarray(row))
+
+    def _fitted(self, node: Node, array: Array, lengths: tuple[int, ...]) -> Array:
+        """Return a constant with as many axes as one sample has, each of its length or one."""
         if array.ndim > len(lengths) and any(
             length != 1 for length in array.shape[: array.ndim - len(lengths)]
         ):
@@ -262,10 +361,7 @@ class Planner:
         )
         if any(have not in (1, length) for have, length in zip(shaped.shape, lengths, strict=True)):
             self.refuse(node, "a constant that is larger than the value")
-        row = np.broadcast_to(shaped, lengths)
-        if name in self.maps:
-            row = row.reshape(self.lengths[name]).transpose(1, 2, 0)
-        return _once(np.asarray(row))
+        return shaped
 
     def add_layer(self, node: Node, step: Rows, why: str = "") -> None:
         """Add a fully connected step. A map without gaps is read as it lies, by weights in its order."""
@@ -279,7 +375,7 @@ class Planner:
     def join(self, node: Node, axis: int) -> None:
         """Add the concatenation of the node's inputs: of the channels of maps, else laid flat."""
         name = node.outputs[0]
-        if (len(self.shape(name)), axis) == (4, 1):
+        if axis == 1 and self._map_lengths(name):
             sources = tuple(self.map(source) for source in node.inputs)
             self.result_map(node, self._emit(Concatenate(), sources, name))
             return
@@ -293,10 +389,10 @@ class Planner:
         """Return where each element of a concatenation lies in its parts, laid flat one after another."""
         parts, first = [], 0
         for source in node.inputs:
-            shape = tuple(int(length) for length in self.shape(source)[1:])
+            shape = self.sample_shape(source)
             parts.append(first + np.arange(prod(shape)).reshape(shape))
             first += prod(shape)
-        return np.concatenate(parts, axis=axis - 1)
+        return np.concatenate(parts, axis=axis - 1 if self.batched else axis)
 
     def result_map(self, node: Node, number: int) -> None:
         """Note that a step made the node's output as a map."""
@@ -313,22 +409,12 @@ class Planner:
         self._remember_codes(target)
 
     def flat(self, name: str) -> int:
-        """Return the number of a value laid flat."""
+        """Return the number of a value laid flat; a constant becomes a value here."""
         if not self.computed(name):
-            raise EngineError(
-                "the engine reads a constant only where it expects one",
-                where=f"{self.graph.name}/{name}",
-                expected="the input, or the result of a node",
-                remedy=REMEDY,
-            )
+            self.numbers[name] = self._emit(Constant(self._numbers(name)), (), name)
         if name not in self.numbers:
             self.numbers[name] = self._emit(Flatten(), (self.maps[name],), name)
         return self.numbers[name]
-
-    def result(self, name: str) -> int:
-        """Return the number of the network's result: of a step of its own where it only is the input."""
-        number = self.flat(name)
-        return number or self._emit(Activate("identity"), (number,), name)
 
     def map(self, name: str, lengths: Lengths | None = None) -> int:
         """Return the number of a value as a map, of the given channels, height and width or its own."""
@@ -339,6 +425,19 @@ class Planner:
             self.lengths[name] = lengths
         return self.maps[name]
 
+    def _numbers(self, name: str) -> npt.NDArray[np.float32]:
+        """Return a constant as a value has it; in the batched form it is the same for every sample."""
+        value = self.graph.value(name)
+        rows_differ = self.batched and value.shape[:1] != (1,)
+        if value.data is None or value.encoding is not None or rows_differ or not value.data.size:
+            raise EngineError(
+                "the engine reads a constant only where it expects one",
+                where=f"{self.graph.name}/{name}",
+                expected="the input, or the result of a node",
+                remedy=REMEDY,
+            )
+        return as_reals(value.data, f"{self.graph.name}/{name}").reshape(-1)
+
     def _dense(self, name: str) -> bool:
         """Return whether a map's pixels follow each other without padding."""
         channels, height, width = self.lengths[name]
@@ -346,38 +445,63 @@ class Planner:
         return channels % unit == 0 or height * width == 1
 
     def _lengths(self, name: str) -> Lengths:
-        shape = self.graph.value(name).shape
-        if len(shape) != 4 or not all(isinstance(length, int) for length in shape[1:]):
+        lengths = self._map_lengths(name)
+        if lengths is None:
             raise EngineError(
                 "the engine runs maps of two axes",
                 where=name,
                 expected="[n, channels, height, width]",
-                found=str(shape),
+                found=str(self.shape(name)),
                 remedy=REMEDY,
             )
+        return lengths
+
+    def _map_lengths(self, name: str) -> Lengths | None:
+        """Return channels, height and width of a value that can lie as a map."""
+        shape = self.graph.value(name).shape
+        if len(shape) != 4 or not (self.batched or shape[0] == 1):
+            return None
         channels, height, width = (int(length) for length in shape[1:])
         return channels, height, width
 
     def _put(self, name: str, number: int) -> None:
-        """Note that a step made a value in its own order: as a map where it has four axes."""
-        if len(self.shape(name)) == 4:
+        """Note that a step made a value in its own order: as a map where it can be one."""
+        if self._map_lengths(name):
             self.maps[name], self.lengths[name] = number, self._lengths(name)
         else:
             self.numbers[name] = number
 
     def _spread(self, node: Node, name: str) -> int:
         """Return the number of a value repeated to the shape of a node's output."""
-        before, after = self.shape(name), self.shape(node.outputs[0])
-        if before == after:
-            return self.map(name) if len(after) == 4 else self.flat(name)
-        if len(before) != len(after) or before[0] != after[0]:
+        target = node.outputs[0]
+        self._check_batches(node, name, target)
+        if self.sample_shape(name) == self.sample_shape(target):
+            return self.map(name) if self._map_lengths(target) else self.flat(name)
+        return self._gather(name, target, np.broadcast_to(self._places(name), self.sample_shape(target)))
+
+    def spread(self, node: Node, name: str) -> int:
+        """Return the number of an operand, computed or constant, repeated to the shape of a node's output.
+
+        It lies flat.
+        """
+        target = node.outputs[0]
+        if not self.computed(name):
+            lengths = self.sample_shape(target)
+            numbers = self._fitted(node, self.graph.constant(name), lengths)
+            spread = as_reals(np.broadcast_to(numbers, lengths), f"{self.graph.name}/{name}")
+            return self._emit(Constant(spread.reshape(-1)), (), target)
+        self._check_batches(node, name, target)
+        return self._spread_flat(name, target)
+
+    def _check_batches(self, node: Node, name: str, target: str) -> None:
+        """Refuse a value that broadcasting would not lay sample by sample over another."""
+        before, after = self.shape(name), self.shape(target)
+        if self.batched and (len(before) != len(after) or before[0] != after[0]) and self.computed(name):
             self.refuse(node, "values whose batches do not match")
-        lengths = tuple(int(length) for length in after[1:])
-        return self._gather(name, node.outputs[0], np.broadcast_to(self._places(name), lengths))
 
     def _places(self, name: str) -> npt.NDArray[np.intp]:
         """Return where every element of a sample lies, in the shape of the sample."""
-        shape = tuple(int(length) for length in self.shape(name)[1:])
+        shape = self.sample_shape(name)
         if name not in self.maps:
             return np.arange(prod(shape)).reshape(shape)
         channels, height, width = self.lengths[name]
@@ -387,8 +511,9 @@ class Planner:
     def _gather(self, source: str, target: str, places: npt.NDArray[np.intp]) -> int:
         """Add the step that takes elements from these places into another value; return its number."""
         channels, height, width = places.size, 0, 0
-        if places.ndim == 3 and self.graph.value(source).encoding is None:
-            (channels, height, width), places = self._lengths(target), places.transpose(1, 2, 0)
+        lengths = self._map_lengths(target)
+        if lengths and self.graph.value(source).encoding is None:
+            (channels, height, width), places = lengths, places.reshape(lengths).transpose(1, 2, 0)
         on_map = source in self.maps and self.graph.value(source).encoding is None
         number = self.maps[source] if on_map else self.flat(source)
         step = Gather(places.reshape(-1).astype(np.uint32), channels, height, width)
@@ -397,11 +522,10 @@ class Planner:
     def _emit(self, step: Step, sources: tuple[int, ...], value: str, why: str = "") -> int:
         self._taken += step.nbytes
         check_budget(self._taken, self.graph.name, "the program's constants")
-        shape = tuple(int(length) for length in self.graph.value(value).shape[1:])
         self.steps.append(replace(step, sources=sources))
-        self.results.append(Result(value, shape, why))
+        self.results.append(Result(value, self.sample_shape(value), why))
         self._remember_codes(value)
-        return len(self.steps)
+        return len(self._inputs) + len(self.steps) - 1
 
     def refuse(self, node: Node, what: str) -> NoReturn:
         """Raise `EngineError` for a node."""

@@ -1,12 +1,17 @@
 """What the engine cannot run of a graph: found before work is done, and all of it said at once.
 
-The engine runs one sample after another, so every value has the batch as its first axis, and fixed lengths
-behind it. Operators have conditions of their own; the planner finds them and adds them to these.
+In the batched form of a program every value has the batch as its first axis, and fixed lengths behind it; in
+the whole form all lengths are fixed. Operators have conditions of their own; the planner finds them and adds
+them to these.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from lowbit.blockers import Blocker, blocker_of, grouped, listed, remedies
 from lowbit.errors import EngineError, LowbitError
@@ -15,6 +20,12 @@ from lowbit.ir.graph import Shape
 
 MAX_ELEMENTS = 1 << 24
 """Of one sample of a value: the engine's kMaxFeatures."""
+
+EXACT = 1 << 24
+"""The largest integer that float32 holds beside all smaller ones."""
+
+NUMBERS = ("float32", "int64", "int32", "bool")
+"""What inputs, outputs and values of a network may be; the engine holds all of them as float32."""
 
 REMEDY = "The reference evaluator runs it: lowbit.ir.evaluate, or lowbit eval and run --backend reference."
 
@@ -55,39 +66,41 @@ def blockers_of(refusals: Iterable[Refusal]) -> list[Blocker]:
 
 def refused_ends(graph: Graph) -> Iterator[LowbitError]:
     """Yield what is wrong with inputs and outputs. An input that nothing reads does not count."""
-    inputs = read_inputs(graph)
-    if not inputs:
+    if not read_inputs(graph):
         yield _refusal(
             graph, graph.outputs[0], "an output that is a constant", "one made of samples", "constants"
         )
-        return
-    if len(inputs) != 1 or len(graph.outputs) != 1:
-        yield EngineError(
-            "the engine runs networks with one input and one output",
-            where=graph.name,
-            found=f"inputs {', '.join(inputs)}; outputs {', '.join(graph.outputs)}",
-            remedy="Export one output, or evaluate it with the reference.",
-        )
-        return
-    source, target = graph.value(inputs[0]), graph.value(graph.outputs[0])
-    if source.dtype != "float32":
-        yield _refusal(graph, source.name, "an input of other numbers", "float32", source.dtype)
-    yield from _refused_shape(graph, source.name, source, source.shape[:1])
-    if target.encoding is not None:
-        yield _refusal(graph, target.name, "an output of codes", "floats: a Decode at the end", target.dtype)
-    if target.data is not None or target.name in graph.inputs:
-        yield _refusal(graph, target.name, "an output that no node makes", "a computed output", "another")
+    for name in read_inputs(graph):
+        dtype = graph.value(name).dtype
+        if dtype not in NUMBERS:
+            yield _refusal(graph, name, "an input of other numbers", " or ".join(NUMBERS), dtype)
+    for name in graph.outputs:
+        dtype = graph.value(name).dtype
+        if dtype not in NUMBERS:
+            yield _refusal(graph, name, "an output of other numbers", " or ".join(NUMBERS), dtype)
 
 
-def refused_values(graph: Graph, node: Node, batch: Shape) -> Iterator[LowbitError]:
-    """Yield what is wrong with the values that a node makes, where the network's input has that batch."""
+def refused_inputs(graph: Graph, *, batched: bool) -> Iterator[LowbitError]:
+    """Yield what is wrong with the shapes of inputs in a form."""
+    names = read_inputs(graph)
+    batch = graph.value(names[0]).shape[:1] if batched else None
+    for name in names:
+        yield from _refused_shape(graph, name, graph.value(name), batch)
+
+
+def refused_values(graph: Graph, node: Node, batch: Shape | None) -> Iterator[LowbitError]:
+    """Yield what is wrong with the values that a node makes, where the network's input has that batch.
+
+    Args:
+        graph: of the node.
+        node: looked at.
+        batch: the first axis of the input in the batched form; None in the whole one.
+    """
     where = f"{node.name} ({node.op})"
-    if len(node.outputs) != 1:
-        yield _refusal(graph, where, "several results of one node", "one", str(len(node.outputs)))
-    for name in node.outputs:
+    for name in filter(None, node.outputs):
         value = graph.value(name)
-        if value.dtype not in ("float32", "code", "code16"):
-            yield _refusal(graph, where, f"numbers of type {value.dtype}", "float32", value.dtype)
+        if value.dtype not in (*NUMBERS, "code", "code16"):
+            yield _refusal(graph, where, f"numbers of type {value.dtype}", " or ".join(NUMBERS), value.dtype)
         yield from _refused_shape(graph, where, value, batch)
 
 
@@ -97,11 +110,26 @@ def read_inputs(graph: Graph) -> tuple[str, ...]:
     return tuple(name for name in graph.inputs if name in read)
 
 
-def _refused_shape(
-    graph: Graph, where: str, value: Value, batch: Sequence[int | str]
-) -> Iterator[LowbitError]:
-    shape, lengths = value.shape, value.shape[1:]
-    if not shape or tuple(shape[:1]) != tuple(batch):
+def as_reals(numbers: npt.NDArray[Any], where: str) -> npt.NDArray[np.float32]:
+    """Return numbers as the engine holds them: float32, of integers exactly those up to 2^24.
+
+    Raises:
+        EngineError: larger ones.
+    """
+    if numbers.dtype.kind in "iu" and numbers.size and max(int(numbers.max()), -int(numbers.min())) > EXACT:
+        raise EngineError(
+            "integers are larger than the engine holds",
+            where=where,
+            expected=f"-{EXACT} to {EXACT}",
+            found=f"{int(numbers.min())} to {int(numbers.max())}",
+            remedy=REMEDY,
+        )
+    return np.ascontiguousarray(numbers, np.float32)
+
+
+def _refused_shape(graph: Graph, where: str, value: Value, batch: Shape | None) -> Iterator[LowbitError]:
+    shape, lengths = value.shape, value.shape if batch is None else value.shape[1:]
+    if batch is not None and (not shape or tuple(shape[:1]) != tuple(batch)):
         expected = f"[{', '.join(map(str, batch))}, …], as the input has it"
         yield _refusal(graph, where, "a change of the batch", expected, str(list(shape)))
     elif not all(isinstance(length, int) and length >= 1 for length in lengths):

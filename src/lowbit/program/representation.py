@@ -5,12 +5,15 @@ sum levels directly. Where that does not fit a byte, it is divided by what all d
 common: ``X = X_min + step * u``. What fits neither lies in words: see `lowbit.program.layout`.
 """
 
+from math import prod
+
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import EngineError
 from lowbit.ir import Graph, Node, Trait, Value, has
 from lowbit.ir.deployed import INT32_MAX, row_length
+from lowbit.ir.graph import Shape
 from lowbit.ir.layers import is_low_bit
 from lowbit.schemes import Encoding
 
@@ -21,30 +24,38 @@ WORD_BITS = 32
 GROUP_CHANNELS = 16
 
 
-def plane_values(graph: Graph, same: dict[str, str]) -> frozenset[str]:
+def plane_values(graph: Graph, same: dict[str, str], *, batched: bool = True) -> frozenset[str]:
     """Return the coded values that can lie in planes: those whose every reader takes planes.
 
     Args:
         graph: verified.
         same: what lies alike, see `alike`.
+        batched: the form of the program.
     """
     refused = {same[name] for name in same if not _fits_planes(graph, name)}
     for node in graph.nodes:
-        if node.inputs and node.inputs[0] in same and not _takes_planes(graph, node):
+        if node.inputs and node.inputs[0] in same and not _takes_planes(graph, node, batched=batched):
             refused.add(same[node.inputs[0]])
         if node.domain != "lowbit" and not has(node, Trait.CARRIES) and node.outputs[0] in same:
             refused.add(same[node.outputs[0]])  # made by a table of bytes
-        if reads_rows(graph, node):
+        if reads_rows(graph, node, batched=batched):
             refused.add(same.get(node.outputs[0], ""))
     return frozenset(name for name in same if same[name] not in refused)
 
 
-def reads_rows(graph: Graph, node: Node) -> bool:
+def reads_rows(graph: Graph, node: Node, *, batched: bool = True) -> bool:
     """Return whether a low-bit layer works on several rows of a sample, ``[n, ..., features]``."""
     if not is_low_bit(node):
         return False
-    source, weights = (len(graph.value(name).shape) for name in node.inputs[:2])
-    return source != weights
+    source, weights = (graph.value(name).shape for name in node.inputs[:2])
+    if not batched and len(weights) == 2:
+        return rows_of(source, batched=batched) != 1
+    return len(source) != len(weights)
+
+
+def rows_of(shape: Shape, *, batched: bool) -> int:
+    """Return how many rows of features a row of a run has, of ``[n, ..., features]``."""
+    return prod(int(length) for length in shape[1 if batched else 0 : -1])
 
 
 def alike(graph: Graph) -> dict[str, str]:
@@ -65,7 +76,7 @@ def _first(same: dict[str, str], name: str) -> str:
     return name
 
 
-def _takes_planes(graph: Graph, node: Node) -> bool:
+def _takes_planes(graph: Graph, node: Node, *, batched: bool) -> bool:
     if node.op == "Concat":
         shapes = [graph.value(name).shape for name in node.inputs]
         of_maps = len(shapes[0]) == 4 and node.attributes.get("axis") in (1, -3)
@@ -76,7 +87,7 @@ def _takes_planes(graph: Graph, node: Node) -> bool:
         return node.op == "Decode" or (has(node, Trait.CARRIES) and _keeps_pixels(graph, node))
     x, weights = graph.value(node.inputs[0]).encoding, graph.value(node.inputs[1])
     assert x is not None and weights.encoding is not None  # verified
-    if reads_rows(graph, node) or not _planes_of_group(graph, node):
+    if reads_rows(graph, node, batched=batched) or not _planes_of_group(graph, node):
         return False
     if graph.value(node.inputs[2]).dtype != "float32":
         return False

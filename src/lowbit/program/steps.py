@@ -1,9 +1,10 @@
 """What a program is made of: plain data that says what to run, on which values, with which constants.
 
 One dataclass for each step that the engine has. The engine reads its fields by name into the struct of the
-same name in ``cpp/core/steps.h``; a test compares the two. A step reads values by number; its result gets the
-next one, and number 0 is the network's input. Constants by channel are ``[o, ...]``; of a convolution, what
-differs between borders is ``[regions * o, ...]``, by the numbers of `lowbit.program.windows`.
+same name in ``cpp/core/steps.h``; a test compares the two. A step reads values by number: the network's
+inputs come first, then each step's result gets the next one. Constants by channel are ``[o, ...]``; of a
+convolution, what differs between borders is ``[regions * o, ...]``, by the numbers of
+`lowbit.program.windows`.
 """
 
 from collections.abc import Mapping
@@ -359,6 +360,13 @@ class Gather(Step):
 
 
 @dataclass(frozen=True, eq=False)
+class Constant(Step):
+    """The same numbers for every sample, laid flat."""
+
+    numbers: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Softmax(Step):
     """The softmax of each row, or its logarithm."""
 
@@ -438,7 +446,7 @@ class Result:
 
     Attributes:
         value: the graph's value, for tracing.
-        shape: of one sample of it.
+        shape: of one row of it: in the batched form without the batch.
         why: why this step was chosen, where there was a choice.
     """
 
@@ -464,22 +472,47 @@ class CodeTable:
         return self.codes[entries.astype(np.intp) - self.least]
 
 
+@dataclass(frozen=True)
+class Port:
+    """An input or an output of a network.
+
+    Attributes:
+        name: of the graph's value.
+        dtype: of the caller's array; the engine itself holds numbers as float32.
+        shape: as the graph says it, a name where a length is open.
+        lengths: of what one row of a run holds; see `ProgramPlan`.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+    lengths: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class ProgramPlan:
     """A planned network.
 
+    In the *batched* form the first axis of every value is the input's batch, and steps work on what lies
+    behind it. In the *whole* form they work on values of any shape, as they are for one sample.
+
     Attributes:
-        input_shape: of the network's input, the batch first (a name where it is open).
-        output_shape: likewise.
+        inputs, outputs: in the order of the graph. Values 0, 1 … are the inputs.
         steps: in order.
         results: of the steps.
-        output: the number of the value that is the result.
+        numbers: of the values that are the outputs.
         codes: for each value of codes that lies as bytes or words, what they stand for.
+        batched: the form.
+        by_rows: whether the first axis of inputs and outputs counts samples, each computed by itself; in the
+            batched form always, in the whole form where it has length one in all of them. Otherwise a run is
+            one sample.
     """
 
-    input_shape: tuple[int | str, ...]
-    output_shape: tuple[int | str, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
     steps: tuple[Step, ...]
     results: tuple[Result, ...]
-    output: int
+    numbers: tuple[int, ...]
     codes: Mapping[str, CodeTable]
+    batched: bool = True
+    by_rows: bool = True
