@@ -159,17 +159,3 @@ def test_operators_that_are_missing_are_all_named() -> None:
     with pytest.raises(UnsupportedError, match=r"Erf \(2\), com.example.Foo \(1\)") as caught:
         from_proto(network(nodes=nodes), "net.onnx")
     assert "Unused" not in str(caught.value) and "Erf" in caught.value.where
-
-
-@pytest.mark.parametrize("form", ["QOperator", "QONNX"])
-def test_networks_that_come_quantized_are_unsupported(form: str) -> None:
-    zero = [
-        numpy_helper.from_array(np.asarray(0, np.int8), "z"),
-        numpy_helper.from_array(np.float32(0.1), "s"),
-    ]
-    nodes = {
-        "QOperator": [helper.make_node("QLinearConv", ["x", "s", "z", "x", "s", "z", "s", "z"], ["y"])],
-        "QONNX": [helper.make_node("Quant", ["x", "s", "z", "s"], ["y"], domain="qonnx.custom_op.general")],
-    }[form]
-    with pytest.raises(UnsupportedError, match="quantized already"):
-        from_proto(network(*zero, nodes=nodes))

@@ -1,12 +1,13 @@
 """What a rewrite needs of the reader."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from lowbit.ir import Graph
 from lowbit.ir.graph import Array, Attribute, Shape
 
 if TYPE_CHECKING:
-    from onnx import NodeProto
+    from onnx import AttributeProto, NodeProto
 
     from lowbit.formats.onnx.quantized.grid import Grid
 
@@ -40,6 +41,18 @@ class Importer(Protocol):
         self, op: str, inputs: list[str], output: str, domain: str = "", **attributes: Attribute
     ) -> None:
         """Add a node that computes a value of the file."""
+
+    def read(
+        self,
+        op: str,
+        inputs: list[str],
+        output: str,
+        *,
+        name: str = "",
+        attributes: "Iterable[AttributeProto]" = (),
+        **more: object,
+    ) -> None:
+        """Read a node that another one of the file stands for, as if the file had it."""
 
     def free_name(self, stem: str) -> str:
         """Return a name that neither the file nor the graph has."""

@@ -20,8 +20,6 @@ MAX_NODES = 10_000
 OLDEST_OPSET = 6
 
 _STANDARD = ("", "ai.onnx")
-_COMES_QUANTIZED = "It is quantized already: start from the float network that it was made of."
-_QUANTIZED = ("DequantizeLinear", "QLinearConv", "QLinearMatMul", "Quant", "QuantizeLinear", "BipolarQuant")
 
 
 def check_model(model: "ModelProto") -> None:
@@ -55,13 +53,12 @@ def check_operators(nodes: "list[NodeProto]") -> None:
     if not unknown:
         return
     counts = Counter(f"{domain_of(node)}.{node.op_type}".lstrip(".") for node in unknown)
-    coded = any(name.rpartition(".")[2] in _QUANTIZED for name in counts)
     raise UnsupportedError(
         "operators that lowbit does not have",
         where=f"node {unknown[0].name or unknown[0].output[0]!r} ({unknown[0].op_type})",
         expected="those that docs/onnx-operators.md lists",
         found=", ".join(f"{name} ({count})" for name, count in sorted(counts.items())),
-        remedy=_COMES_QUANTIZED if coded else "Export it without them, or report which network needs them.",
+        remedy="Export it without them, or report which network needs them.",
     )
 
 

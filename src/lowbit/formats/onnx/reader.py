@@ -21,7 +21,7 @@ own folder only.
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -57,7 +57,7 @@ from lowbit.ir.passes import RECOGNISED_FORM, settle_layout
 from lowbit.untrusted import MAX_BYTES, read_beside, read_file
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
+    from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 MAX_FOLDED = 1 << 28  # elements that folding may make in all
 
@@ -350,6 +350,23 @@ class _Reader:
         """Add a node that computes a value of the file."""
         names = tuple(self.use(name) for name in inputs)
         self._append(Node(op, names, (output,), attributes, self._unique(output), domain))
+
+    def read(
+        self,
+        op: str,
+        inputs: list[str],
+        output: str,
+        *,
+        name: str = "",
+        attributes: "Iterable[AttributeProto]" = (),
+        **more: object,
+    ) -> None:
+        """Read a node that another one of the file stands for, as if the file had it."""
+        from onnx import helper
+
+        proto = helper.make_node(op, inputs, [output], name=name, **more)  # type: ignore[arg-type]
+        proto.attribute.extend(attributes)
+        self._node(proto)
 
     def type_of(self, name: str) -> str:
         """Return the type that the file gives a constant or an input; that of codes is theirs alone."""

@@ -125,8 +125,13 @@ def _blocks(
         )
     scale_of(names[0], scale.reshape(-1))
     reader.constants[output] = spread(numbers, scale, zero, axis % rank, size)
-    reader.note(
-        f"{output}: weights with a scale for each {size} numbers are floats here, exactly what they stand for"
+    reader.note(in_blocks(output, size))
+
+
+def in_blocks(name: str, size: int) -> str:
+    """Return what people are told of weights in blocks."""
+    return (
+        f"{name}: weights with a scale for each {size} numbers are floats here, exactly what they stand for"
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from lowbit.errors import UnsupportedError
 from lowbit.formats.onnx.importer import Importer
-from lowbit.formats.onnx.quantized.grid import Grid
+from lowbit.formats.onnx.quantized.grid import Grid, Rounding
 from lowbit.formats.onnx.quantized.parameters import RANGES
 from lowbit.ir import Trait, Value, has
 from lowbit.ir.graph import Array
@@ -41,7 +41,7 @@ def quantize(reader: Importer, source: str, grid: Grid, output: str) -> None:
 def dequantize(reader: Importer, source: str, grid: Grid, output: str) -> None:
     """Add what makes reals of whole numbers."""
     if source in reader.constants:
-        _decode_constant(reader, reader.constants[source], grid, output)
+        decode_constant(reader, reader.constants[source], grid, output)
         return
     value = reader.result.value(coded(reader, source, grid))
     if value.encoding is None:
@@ -119,7 +119,7 @@ def coded(reader: Importer, name: str, grid: Grid) -> str:
     return codes
 
 
-def _decode_constant(reader: Importer, numbers: Array, grid: Grid, output: str) -> None:
+def decode_constant(reader: Importer, numbers: Array, grid: Grid, output: str) -> None:
     """Keep a constant's codes, those of weights; a row becomes what it stands for."""
     array = np.asarray(numbers, np.int64)
     narrow = Grid(int(array.min(initial=0)), int(array.max(initial=0)), grid.scale, grid.zero, grid.axis)
@@ -140,22 +140,46 @@ def _decode_constant(reader: Importer, numbers: Array, grid: Grid, output: str) 
 
 def _quantize_in_floats(reader: Importer, source: str, grid: Grid, output: str) -> None:
     rank = len(reader.shape(source))
-    quotient = reader.insert("Div", [source, _row(reader, output, grid.scale, grid.axis, rank)])
-    whole = reader.insert("Round", [quotient])
-    if grid.zero.any():
-        whole = reader.insert("Add", [whole, _row(reader, output, grid.zero, grid.axis, rank)])
-    low, high = scalar(reader, output, grid.low), scalar(reader, output, grid.high)
-    reader.append("Clip", [whole, low, high], output)
+    quotient = reader.insert("Div", [source, per_channel(reader, output, grid.scale, grid.axis, rank)])
+    bounds = [scalar(reader, output, bound) for bound in (grid.low, grid.high)]
+    if not grid.before:
+        whole = _shifted(reader, round_in_floats(reader, quotient, grid.rounding), grid, output, rank)
+        reader.append("Clip", [whole, *bounds], output)
+        return
+    cut = reader.insert("Clip", [_shifted(reader, quotient, grid, output, rank), *bounds])
+    reader.append("Identity", [round_in_floats(reader, cut, grid.rounding)], output)
+
+
+def _shifted(reader: Importer, value: str, grid: Grid, output: str, rank: int) -> str:
+    if not grid.zero.any():
+        return value
+    return reader.insert("Add", [value, per_channel(reader, output, grid.zero, grid.axis, rank)])
+
+
+def round_in_floats(reader: Importer, value: str, rounding: Rounding) -> str:
+    """Add the operator that rounds floats.
+
+    Raises:
+        UnsupportedError: there is none that rounds like that.
+    """
+    operators = {np.rint: "Round", np.floor: "Floor", np.ceil: "Ceil"}
+    if rounding not in operators:
+        raise UnsupportedError(
+            "a rounding of computed values per channel, or of more than 8 bits",
+            expected="half to even, floor or ceil",
+            found="another rounding mode",
+        )
+    return reader.insert(operators[rounding], [value])
 
 
 def _dequantize_floats(reader: Importer, source: str, grid: Grid, output: str) -> None:
     rank = len(reader.shape(source))
     if grid.zero.any():
-        source = reader.insert("Sub", [source, _row(reader, output, grid.zero, grid.axis, rank)])
-    reader.append("Mul", [source, _row(reader, output, grid.scale, grid.axis, rank)], output)
+        source = reader.insert("Sub", [source, per_channel(reader, output, grid.zero, grid.axis, rank)])
+    reader.append("Mul", [source, per_channel(reader, output, grid.scale, grid.axis, rank)], output)
 
 
-def _row(reader: Importer, stem: str, numbers: Array, axis: int, rank: int) -> str:
+def per_channel(reader: Importer, stem: str, numbers: Array, axis: int, rank: int) -> str:
     """Return a constant with a number for each channel along an axis."""
     shape = [1] * rank
     if len(numbers) > 1:
