@@ -66,6 +66,12 @@ def quantize(
             "--percentile", help="Clip layers' inputs beyond it, such as 99.9, before ranges are set."
         ),
     ] = None,
+    sums: Annotated[
+        str | None,
+        typer.Option(
+            "--sums", help="Sums and means between low-bit layers: fixed (fixed point, 16 bits), or real."
+        ),
+    ] = None,
     check: Annotated[
         str | None,
         typer.Option(
@@ -116,6 +122,7 @@ def quantize(
         "samples": samples,
         "seed": seed,
         "percentile": percentile,
+        "sums": sums,
     }
     if weight_only:
         given["activation_bits"] = FLOAT_BITS
@@ -212,6 +219,8 @@ def _print(result: "QuantizedFile", output: Path, as_json: bool) -> None:
         say("The file did not become smaller: what is not weights outweighs them.", style="yellow")
     if result.report.outliers:
         say(f"{result.report.outliers} samples are unlike all others and did not calibrate.", style="yellow")
+    for found in result.report.sums:
+        say(str(found), style="dim")
     say(result.report.measured, style="dim" if result.report.verdict == "not measured" else "")
     print_notes(result.notes, result.outside)
     say(f"Next: lowbit eval {output} --data … · lowbit bench {output}", style="dim")

@@ -1,8 +1,9 @@
 """A network of 8-bit affine codes becomes the float network that its codes stand for.
 
     Linear, Convolution    Gemm, Conv with W = scale (q - zero_point), b = scale_x scale_w b_q
-    Encode, Decode of affine codes      nothing
+    Encode, Decode of such codes        nothing
     codes that begin at zero            Relu, or a clip at 6 where they end there
+    sums and means of fixed point       those of floats, and the activation that clips them
 
 What the codes rounded is gone, and what they cut off but for the activations that files leave to that;
 weights and biases are exactly what the file says. So a network of 8 bits can be quantized again.
@@ -10,10 +11,12 @@ weights and biases are exactly what the file says. So a network of 8 bits can be
 
 from dataclasses import replace
 
+from lowbit.ir.activations import ACTIVATIONS
 from lowbit.ir.graph import Graph, Node
 from lowbit.ir.infer import infer
-from lowbit.ir.layers import is_affine, rounds
+from lowbit.ir.layers import activation_of, is_affine, rounds
 from lowbit.ir.operators import Trait, has
+from lowbit.ir.passes.expand import separated
 from lowbit.ir.passes.infrastructure import Pass
 
 _SIX = 6.0
@@ -46,22 +49,36 @@ def _apply(graph: Graph) -> bool:
 
 
 def _is_other(graph: Graph, name: str) -> bool:
-    """Return whether a value holds codes of another kind, which are no floats that were rounded."""
-    encoding = graph.value(name).encoding
-    return encoding is not None and not is_affine(encoding)
+    """Return whether a value holds codes of another kind, which are no floats that were rounded.
+
+    Computed codes of fixed point are: sums between layers.
+    """
+    value = graph.value(name)
+    summed = value.data is None and value.encoding is not None and value.encoding.as_fixed_point() is not None
+    return value.encoding is not None and not is_affine(value.encoding) and not summed
 
 
 def _decoded(graph: Graph, before: Graph, node: Node) -> list[Node]:
     if node.domain != "lowbit":
         return [node]
+    activation = str(node.attributes.get("activation", "none"))
+    if activation != "none":
+        inner, function = separated(graph, node)
+        return [*_without_activation(graph, before, inner, node.outputs[0]), function]
+    return _without_activation(graph, before, node, node.outputs[0])
+
+
+def _without_activation(graph: Graph, before: Graph, node: Node, output: str) -> list[Node]:
+    if node.op == "FixedAdd":
+        return [replace(node, op="Add", domain="", attributes={})]
     if _is_affine_layer(before, node):
-        return _cut(graph, before, _layer(graph, before, node))
+        return _cut(graph, before, _layer(graph, before, node), output)
     if not has(node, Trait.ELEMENTWISE):
         return [node]
     # Encode and Decode: nothing, but that codes of what is computed may have cut it off
     nothing = Node("Identity", node.inputs[:1], node.outputs, {}, node.name)
-    cuts = before.value(node.outputs[0]).encoding is not None and not _is_input(before, node.inputs[0])
-    return _cut(graph, before, nothing) if cuts else [nothing]
+    cuts = before.value(output).encoding is not None and not _is_input(before, node.inputs[0])
+    return _cut(graph, before, nothing, output) if cuts else [nothing]
 
 
 def _is_input(graph: Graph, name: str) -> bool:
@@ -72,22 +89,34 @@ def _is_input(graph: Graph, name: str) -> bool:
     )
 
 
-def _cut(graph: Graph, before: Graph, node: Node) -> list[Node]:
-    """Return a node, and behind it the activation that the codes of its output imply."""
-    output = node.outputs[0]
-    encoding = before.value(output).encoding
+def _cut(graph: Graph, before: Graph, node: Node, coded: str) -> list[Node]:
+    """Return a node, and behind it the activation that codes imply, unless one beside it does as much."""
+    encoding = before.value(coded).encoding
     levels = None if encoding is None else encoding.levels()[0]
     if encoding is None or levels is None or levels[0] != 0:
         return [node]
-    inner = graph.fresh_name(f"{output}/linear")
-    graph.add(replace(graph.value(output), name=inner, dtype="float32", encoding=None))
-    label = graph.fresh_name(f"{node.name}/activation")
-    names: tuple[str, ...] = (inner,)
-    if abs(float(levels[-1]) - _SIX) < float(encoding.integer_scale()[0]) / 2:
-        bounds = {"low": 0.0, "high": _SIX}
-        names += tuple(graph.add_constant(graph.fresh_name(f"{label}/{end}"), b) for end, b in bounds.items())
-    op = "Relu" if len(names) == 1 else "Clip"
-    return [replace(node, outputs=(inner,)), Node(op, names, (output,), {}, label)]
+    ends_at_six = abs(float(levels[-1]) - _SIX) < float(encoding.integer_scale()[0]) / 2
+    function = "relu6" if ends_at_six else "relu"
+    if _is_clipped(before, node, coded, function):
+        return [node]
+    active = replace(node, attributes={**node.attributes, "activation": function})
+    inner, clip = separated(graph, active)
+    return [inner, clip]
+
+
+def _is_clipped(graph: Graph, node: Node, name: str, function: str) -> bool:
+    """Return whether what alone makes or reads codes, or what they are made of, clips as a function does."""
+    maker = graph.producer(node.inputs[0]) if node.op == "Identity" else None
+    readers = graph.consumers(name)
+    return _clips(graph, maker, function) or (
+        bool(readers) and all(_clips(graph, reader, function) for reader in readers)
+    )
+
+
+def _clips(graph: Graph, node: Node | None, function: str) -> bool:
+    found = activation_of(graph, node) if node is not None else None
+    ends, wanted = (ACTIVATIONS[name].clip if name else None for name in (found, function))
+    return ends is not None and wanted is not None and ends[0] >= wanted[0] and ends[1] <= wanted[1]
 
 
 def _layer(graph: Graph, before: Graph, node: Node) -> Node:
@@ -98,7 +127,8 @@ def _layer(graph: Graph, before: Graph, node: Node) -> Node:
     scale = source.integer_scale()[0] * weights.encoding.integer_scale()
     parts = {node.inputs[1]: real, node.inputs[2]: before.constant(node.inputs[2]) * scale}
     names = (graph.add_constant(graph.fresh_name(f"{name}/real"), data) for name, data in parts.items())
-    op, attributes = ("Conv", dict(node.attributes)) if real.ndim == 4 else ("Gemm", {"transB": 1})
+    window = {name: item for name, item in node.attributes.items() if name != "activation"}
+    op, attributes = ("Conv", window) if real.ndim == 4 else ("Gemm", {"transB": 1})
     return Node(op, (node.inputs[0], *names), node.outputs, attributes, node.name)
 
 

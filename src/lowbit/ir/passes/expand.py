@@ -86,7 +86,8 @@ def _has_activation(graph: Graph, node: Node) -> bool:
     return activation != "none" and node.outputs[0] not in _codes(graph, node)
 
 
-def _activation(graph: Graph, node: Node) -> list[Node]:
+def separated(graph: Graph, node: Node) -> list[Node]:
+    """Return a node without the activation that it has, and behind it the operator of that, names added."""
     name, output = str(node.attributes["activation"]), node.outputs[0]
     row, label = ACTIVATIONS[name], graph.fresh_name(f"{node.name}/{name}")
     bounds = [
@@ -135,7 +136,7 @@ def _codes(graph: Graph, node: Node) -> set[str]:
 Write = Callable[[Graph, Node], list[Node]]
 
 _WAYS: tuple[tuple[Callable[[Graph, Node], bool], Write], ...] = (
-    (_has_activation, _activation),
+    (_has_activation, separated),
     (_has_body, _body),
     (_has_equal_codes, _through_floats),
 )
