@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from lowbit.prediction import Prediction
 
 Source = str | Path
+Model = Any
+"""A path, or an object that `lowbit.read` takes."""
+
 Progress = Callable[[int, int, str], None]
 Check = str | npt.ArrayLike | Dataset | bool | None
 """Samples that measure; None for those that can be spared, False for none."""
@@ -67,26 +70,34 @@ class QuantizedFile:
         return {**self.report.to_dict(), **sizes, **samples}
 
 
-def read(path: Source) -> Graph:
-    """Return the network of a file: ``.onnx``, ``.circle``, ``.tflite`` or the text form.
+def read(source: Model, *, example: object = None) -> Graph:
+    """Return a network: of a file, or of an object that another package made.
+
+    Args:
+        source: the path of a file: ``.onnx``, ``.circle``, ``.tflite`` or the text form; or its bytes, an
+            ``onnx.ModelProto``, a ``torch.nn.Module``, or a ``keras.Model``, by their own exporters.
+        example: of a torch module: its input ``[1, …]`` as a tensor or array, or several in a tuple.
 
     Raises:
         FileError: the file is missing, damaged or unsafe.
-        UnsupportedError: it uses what lowbit does not have.
-        UsageError: it is no path: a module of torch, say, or a model of the package onnx.
+        UnsupportedError: it uses what lowbit does not have, or what its exporter does not export.
+        UsageError: it is no network, or a torch module without an example.
     """
-    _check_path(path, "read", _way_of)
-    return read_model(Path(path))
+    if isinstance(source, str | os.PathLike):
+        return read_model(Path(source))
+    from lowbit.objects import graph_of
+
+    return graph_of(source, example)
 
 
-def _check_path(path: object, where: str, way: Callable[[object], str]) -> None:
+def _check_path(path: object, where: str, remedy: str) -> None:
     if not isinstance(path, str | os.PathLike):
         raise UsageError(
             "this is no path of a file",
             where=where,
             expected="str or os.PathLike",
             found=f"{type(path).__module__}.{type(path).__qualname__}",
-            remedy=way(path),
+            remedy=remedy,
         )
 
 
@@ -106,13 +117,13 @@ def write(graph: Graph, path: Source) -> None:
             found=type(graph).__qualname__,
             remedy="quantize returns a network and a report: small, report = lowbit.quantize(…).",
         )
-    _check_path(path, "write", lambda _: "Give the path of the file to write: write(graph, 'net.circle').")
+    _check_path(path, "write", "Give the path of the file to write: write(graph, 'net.circle').")
     verify(graph)
     write_model(graph, Path(path))
 
 
 def quantize(
-    graph: Graph | Source,
+    graph: Graph | Model,
     samples: npt.ArrayLike | None = None,
     *,
     bits: int | None = None,
@@ -123,7 +134,7 @@ def quantize(
     """Return a low-bit network and a report, from a float network and unlabelled samples.
 
     Args:
-        graph: the float network, or its file.
+        graph: the float network, or what `read` takes; a torch module is exported with the first sample.
         samples: not needed for fixed point throughout, such as ``Plan("fixed:6.7", "fixed:6.7")``;
             ``[n, ...]``, by the conventions of `lowbit.data.dataset`: floats as they are, bytes divided
             by 255, integers as they are where the network's own input takes them; then normalized as the
@@ -154,7 +165,7 @@ def quantize(
         )
     chosen = Plan().adjusted(bits=bits) if plan is None and bits is not None else plan
     assert chosen is not None
-    network = graph if isinstance(graph, Graph) else read(graph)
+    network = graph if isinstance(graph, Graph) else read(graph, example=_first(graph, samples))
     kept = _check_samples(network, check, None, scale)
     given = None if samples is None else load_samples(network, samples, scale=scale).samples
     return quantize_and_measure(network, given, chosen, kept)
@@ -257,8 +268,9 @@ def fixed_point_file(
 
 
 def load(
-    model: Graph | Source,
+    model: Graph | Model,
     *,
+    example: object = None,
     threads: int = 1,
     memory: str | int | None = None,
     pin_workers: bool = False,
@@ -268,7 +280,8 @@ def load(
     ``load(path).run(x)`` takes float32 ``[n, ...]`` as the network does and returns its output.
 
     Args:
-        model: a network, or its file.
+        model: a network, or what `read` takes.
+        example: of a torch module's input; see `read`.
         threads: that share a call.
         memory: the most that it may take: bytes, or ``"8G"``; else what `LOWBIT_MEMORY` says.
         pin_workers: keep worker threads off the caller's processor; see `lowbit.engine.Program`.
@@ -278,7 +291,7 @@ def load(
         TooLargeError: it would take more memory than it may.
     """
     with allowed(memory):
-        graph = model if isinstance(model, Graph) else read(model)
+        graph = model if isinstance(model, Graph) else read(model, example=example)
         return Program(graph, threads=threads, memory=memory, pin_workers=pin_workers)
 
 
@@ -446,20 +459,11 @@ def inspect(model: Source, *, verify: bool = False) -> dict[str, Any]:
     return inspect_file(Path(model), verify=verify)
 
 
-def _way_of(model: object) -> str:
-    """Return how a network in memory comes to lowbit; nothing is imported to find out."""
-    kinds = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(model).__mro__}
-    if isinstance(model, Graph):
-        return "It is a network of lowbit already: use it as it is."
-    if "torch.Module" in kinds:
-        return "Use lowbit.nn.to_graph(module, input_shape), or torch.onnx.export and its file."
-    if "onnx.ModelProto" in kinds:
-        return 'Write it with onnx.save(model, "net.onnx") and read that file.'
-    if kinds & {"keras.Layer", "tensorflow.Layer", "tf_keras.Layer"}:
-        return 'Write it with model.export("net.onnx", format="onnx") and read that file.'
-    if isinstance(model, bytes | bytearray | memoryview):
-        return "Write the bytes to a file, its suffix .onnx, .circle or .tflite, and read that."
-    return "Write the network to a file first: .onnx, .circle, .tflite or .txt."
+def _first(model: object, samples: npt.ArrayLike | None) -> object:
+    """Return the first sample, which shows an exporter what a network takes; a file needs none."""
+    if samples is None or isinstance(model, str | os.PathLike):
+        return None
+    return np.asarray(samples)[:1].astype(np.float32)
 
 
 def _check_samples(

@@ -3,6 +3,7 @@
 A row names the format's folder, whose module has
 
     read(path) -> Graph       bounds-checked; raises `FileError` and `UnsupportedError` only
+    read_content(bytes, name) the same of the bytes of a file that messages call so
     write(graph, path)        whole or not at all
     check(graph)              refuses what `write` has no place for, before work is done
 
@@ -72,6 +73,27 @@ def read_model(path: str | os.PathLike[str]) -> Graph:
     """
     graph: Graph = format_of(path).module.read(path)
     verify(graph)
+    return without_unused_inputs(graph)
+
+
+def read_bytes(content: bytes, where: str = "bytes") -> Graph:
+    """Return the verified graph of the bytes of a model file; those that no format begins with are ONNX.
+
+    Raises:
+        FileError: they break a rule of their format.
+        UnsupportedError: they use something that lowbit does not have.
+    """
+    row = next((row for row in FORMATS if row.begins(content[:START])), None)
+    graph: Graph = (row or _by_suffix("bytes.onnx") or FORMATS[0]).module.read_content(content, where)
+    verify(graph)
+    return without_unused_inputs(graph)
+
+
+def read_onnx_model(model: Any, where: str = "ModelProto") -> Graph:
+    """Return the verified graph of a model of the package onnx, which stays as it is."""
+    copied = type(model)()
+    copied.CopyFrom(model)
+    graph: Graph = import_module("lowbit.formats.onnx").from_proto(copied, where)
     return without_unused_inputs(graph)
 
 

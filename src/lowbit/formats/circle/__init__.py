@@ -22,7 +22,7 @@ read.
 
 from lowbit.formats.circle.byte_table import ByteRow, byte_table
 from lowbit.formats.circle.manifest import verify_manifest
-from lowbit.formats.circle.reader import read
+from lowbit.formats.circle.reader import read, read_content
 from lowbit.formats.circle.writer import (
     Written,
     blockers,
@@ -38,6 +38,7 @@ __all__ = [
     "byte_table",
     "check",
     "read",
+    "read_content",
     "verify_manifest",
     "write",
     "written",

@@ -1,6 +1,6 @@
 """ONNX in and out: float networks from any exporter, low-bit networks that any runtime runs."""
 
-from lowbit.formats.onnx.reader import from_proto, read
+from lowbit.formats.onnx.reader import from_proto, read, read_content
 from lowbit.formats.onnx.writer import blockers, check, to_proto, write
 
-__all__ = ["blockers", "check", "from_proto", "read", "to_proto", "write"]
+__all__ = ["blockers", "check", "from_proto", "read", "read_content", "to_proto", "write"]

@@ -77,7 +77,15 @@ def read(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> Graph:
         GraphError: types or shapes that do not fit.
         NumericError: NaN or infinity in a constant.
     """
-    return _parsed(read_file(path, limit=limit), os.fspath(path))
+    where, taken = os.fspath(path), 0
+
+    def beside(name: str, offset: int, count: int, who: str) -> bytes:
+        nonlocal taken
+        taken += count
+        check_budget(taken, where, "the weights in other files")
+        return read_beside(where, name, offset, count, who)
+
+    return from_proto(_parsed(read_file(path, limit=limit), where), where, beside)
 
 
 def from_proto(model: "ModelProto", where: str = "model", beside: Beside | None = None) -> Graph:
@@ -102,13 +110,18 @@ def from_proto(model: "ModelProto", where: str = "model", beside: Beside | None 
     return graph
 
 
-def _parsed(raw: bytes, where: str) -> Graph:
+def read_content(content: bytes, where: str) -> Graph:
+    """Return the graph of the bytes of a file called ``where``, all of it; errors are those of `read`."""
+    return from_proto(_parsed(content, where), where)
+
+
+def _parsed(raw: bytes, where: str) -> "ModelProto":
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from onnx import ModelProto
 
     check_fields(raw, ModelProto.DESCRIPTOR, where)
     try:
-        model = ModelProto.FromString(raw)
+        return ModelProto.FromString(raw)  # type: ignore[no-any-return]
     except DecodeError as error:
         raise ModelFormatError(
             "this is not an ONNX file, or it is damaged",
@@ -117,15 +130,6 @@ def _parsed(raw: bytes, where: str) -> Graph:
             found=f"{len(raw)} bytes that cannot be parsed",
             remedy="Export the network again.",
         ) from error
-    taken = 0
-
-    def beside(name: str, offset: int, count: int, who: str) -> bytes:
-        nonlocal taken
-        taken += count
-        check_budget(taken, where, "the weights in other files")
-        return read_beside(where, name, offset, count, who)
-
-    return from_proto(model, where, beside)
 
 
 class _Reader:

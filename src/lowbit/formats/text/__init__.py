@@ -15,17 +15,22 @@ def read(path: str | os.PathLike[str]) -> Graph:
     Raises:
         FileError: it cannot be opened, is larger than `MAX_BYTES`, or is not the text of a graph.
     """
+    return read_content(read_file(path, limit=MAX_BYTES), os.fspath(path))
+
+
+def read_content(content: bytes, where: str) -> Graph:
+    """Return the graph of the bytes of a file called ``where``; errors are those of `read`."""
     try:
-        text = read_file(path, limit=MAX_BYTES).decode()
+        text = content.decode()
     except UnicodeDecodeError as error:
         raise ModelFormatError(
             "the text is not UTF-8",
-            where=os.fspath(path),
+            where=where,
             expected="UTF-8",
             found=f"byte {error.start}",
             remedy="Write it again.",
         ) from error
-    return from_text(text, os.fspath(path))
+    return from_text(text, where)
 
 
 def write(graph: Graph, path: str | os.PathLike[str]) -> None:
