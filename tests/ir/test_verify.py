@@ -66,7 +66,7 @@ def test_operators_are_checked_and_named() -> None:
 
 def test_unknown_operators_list_near_ones() -> None:
     graph = float_mlp()
-    graph.nodes[2] = replace(graph.nodes[2], op="Tan")
+    graph.nodes[2] = replace(graph.nodes[2], op="Tanhh")
     with pytest.raises(GraphError, match=r"operator not supported; expected Tanh"):
         verify(graph)
 

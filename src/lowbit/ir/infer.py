@@ -2,7 +2,7 @@
 
 from lowbit.errors import GraphError
 from lowbit.ir.graph import Graph, Node, Value
-from lowbit.ir.operators import Call, operator_of
+from lowbit.ir.operators import Call, TensorType, operator_of
 
 
 def infer(graph: Graph) -> None:
@@ -19,11 +19,22 @@ def infer(graph: Graph) -> None:
 def infer_node(graph: Graph, node: Node) -> None:
     """Set dtype and shape of one node's outputs, in place."""
     call = call_of(graph, node)
-    types = call.operator.infer(call)
-    for name, found in zip(node.outputs, types, strict=True):
+    for name, found in zip(node.outputs, types_of(call), strict=True):
         known = graph.values.get(name)
         encoding = known.encoding if known else None
         graph.values[name] = Value(name, found.dtype, found.shape, None, encoding)
+
+
+def types_of(call: Call) -> list[TensorType]:
+    """Return the type of every output of a node; outputs at the end may be absent."""
+    types, named = list(call.operator.infer(call)), len(call.node.outputs)
+    if named > len(types):
+        call.refuse(
+            "more outputs than one" if len(types) == 1 else f"more outputs than {len(types)}",
+            f"{len(types)}",
+            ", ".join(call.node.outputs),
+        )
+    return types[:named]
 
 
 def call_of(graph: Graph, node: Node) -> Call:

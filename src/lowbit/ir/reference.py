@@ -40,13 +40,14 @@ def evaluate(
 
 
 def evaluate_node(graph: Graph, node: Node, arrays: Mapping[str, Array]) -> list[Array]:
-    """Return a node's outputs from the arrays of its inputs.
+    """Return a node's outputs from the arrays of its inputs; those at the end may be left out.
 
     Floats overflow and divide as IEEE 754 says, without a warning; whoever asked looks at what is not finite.
     """
     call = call_of(graph, node)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        return list(call.operator.evaluate(call, *(arrays[name] if name else None for name in node.inputs)))
+        results = call.operator.evaluate(call, *(arrays[name] if name else None for name in node.inputs))
+    return list(results)[: len(node.outputs)]
 
 
 def _checked_input(graph: Graph, name: str, inputs: Mapping[str, npt.ArrayLike]) -> Array:

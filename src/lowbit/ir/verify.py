@@ -13,7 +13,7 @@ import numpy as np
 
 from lowbit.errors import GraphError, LowbitError
 from lowbit.ir.graph import DTYPES, Graph, Value
-from lowbit.ir.infer import call_of
+from lowbit.ir.infer import call_of, types_of
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _operators(graph: Graph) -> Iterator[Finding]:
         path = f"{graph.name}/{node.name}"
         try:
             call = call_of(graph, node)
-            types = call.operator.infer(call)
+            types = types_of(call)
         except LowbitError as error:
             yield Finding(error.code, error.where or path, error.facts)
             continue

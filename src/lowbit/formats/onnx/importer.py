@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from lowbit.ir import Graph
+from lowbit.ir import Graph, Node
 from lowbit.ir.graph import Array, Attribute, Shape
 
 if TYPE_CHECKING:
@@ -27,6 +27,14 @@ class Importer(Protocol):
 
     def shape(self, name: str) -> Shape:
         """Return the shape of a name."""
+
+    def kind(self, name: str) -> str:
+        """Return the dtype of a name."""
+
+    def give(
+        self, proto: "NodeProto", output: str, op: str, inputs: list[str], attributes: dict[str, Attribute]
+    ) -> None:
+        """Add a node for one output of several that a node of the file has."""
 
     def known(self, name: str) -> Array:
         """Return the numbers of a constant; anything else is refused."""
@@ -66,5 +74,15 @@ class Importer(Protocol):
     def note(self, text: str) -> None:
         """Say to people what was read as something else."""
 
-    def add(self, proto: "NodeProto", op: str, inputs: list[str], attributes: dict[str, Attribute]) -> None:
+    def emit(self, node: Node) -> None:
+        """Add a node whose inputs may be constants, and infer its outputs."""
+
+    def add(
+        self,
+        proto: "NodeProto",
+        op: str,
+        inputs: list[str],
+        attributes: dict[str, Attribute],
+        domain: str = "",
+    ) -> None:
         """Add a node and infer its outputs."""

@@ -43,10 +43,26 @@ from lowbit.formats.onnx.lowbit_nodes import (
     read_lowbit_node,
 )
 from lowbit.formats.onnx.model_checks import check_model, check_operators, domain_of, opset_of
+from lowbit.formats.onnx.open_lengths import OpenLengths
 from lowbit.formats.onnx.quantized import FOREIGN, Grid, decode_outputs
 from lowbit.formats.onnx.rewrites import REWRITES
-from lowbit.formats.onnx.shape_arithmetic import filled, fold, is_folded, known_numbers, shape_array
-from lowbit.formats.onnx.tensors import MAX_RANK, Beside, array_of, attribute_of, dtype_of, plain, type_name
+from lowbit.formats.onnx.shape_arithmetic import (
+    filled,
+    fold,
+    is_folded,
+    known_numbers,
+    shape_array,
+    worked_out,
+)
+from lowbit.formats.onnx.tensors import (
+    MAX_RANK,
+    Beside,
+    array_of,
+    attribute_of,
+    computed_dtype,
+    plain,
+    type_name,
+)
 from lowbit.formats.onnx.wire import check_fields
 from lowbit.formats.onnx.writer import ENCODING_KEY, PRODUCER
 from lowbit.ir import Graph, Node, Trait, Value, has, run_passes, verify
@@ -148,6 +164,8 @@ class _Reader:
         for node in model.graph.node:
             for name in node.input if node.op_type != "Shape" else ():
                 self.readers[name].append(node.op_type)
+        for info in model.graph.output:
+            self.readers[info.name].append("")
         self.names = {name for node in model.graph.node for name in node.output} | {
             tensor.name for tensor in (*model.graph.initializer, *model.graph.input)
         }
@@ -274,6 +292,9 @@ class _Reader:
             self._require_known(name)
         if domain == "" and self._constant(proto, attributes):
             return None
+        if domain == "" and proto.op_type == "ConstantOfShape" and len(proto.input) == 1:
+            value = self.constant(f"{proto.output[0]}/value", fill_of(attributes).reshape(-1))
+            return self.add(proto, "Expand", [value, proto.input[0]], {})
         if len(plain(attributes)) < len(attributes):
             raise UnsupportedError("a tensor as an attribute", expected="numbers or text")
         if (domain, proto.op_type) in FOREIGN and len(proto.input):
@@ -285,14 +306,15 @@ class _Reader:
     def _constant(self, proto: "NodeProto", attributes: Mapping[str, object]) -> bool:
         """Work a node out when all it needs is known now; return whether that was done."""
         inputs = [self.constants[name] for name in proto.input if name in self.constants]
+        known = len(inputs) == len(proto.input)
         array: Array | None = None
         if proto.op_type == "Constant":
             array = constant_of(attributes)
-        elif proto.op_type == "ConstantOfShape" and len(inputs) == 1:
-            array = filled(known_numbers(inputs[0]), fill_of(attributes))
+        elif proto.op_type == "ConstantOfShape" and known and inputs and inputs[0].dtype != object:
+            array = filled(inputs[0], fill_of(attributes))
         elif proto.op_type == "Shape" and len(proto.input) == 1:
             array = self._shape(proto.input[0])[attributes.get("start", 0) : attributes.get("end")]
-        elif len(inputs) == len(proto.input) > 0 and is_folded(proto.op_type, inputs):
+        elif known and inputs and is_folded(proto.op_type, inputs, plain(attributes)):
             array = fold(proto.op_type, inputs, plain(attributes))
             self.origin[proto.output[0]] = self.origin.get(proto.input[0], proto.input[0])
         if array is None:
@@ -323,24 +345,50 @@ class _Reader:
     def use(self, name: str) -> str:
         """Make a name a value of the graph, and return it."""
         self._require_known(name)
-        if name not in self.result.values:
-            array = known_numbers(self.constants[name])
-            if array.dtype.name not in DTYPES:
-                raise UnsupportedError("data type not supported", where=name, found=array.dtype.name)
-            self.result.add_constant(name, array, array.dtype.name)
+        if name in self.result.values:
+            return name
+        array = self.constants[name]
+        if array.dtype == object:
+            OpenLengths(self).compute(name, array)
+            return name
+        if array.dtype.kind == "f" and array.dtype != np.float32:
+            self._note_floats(array.dtype.name)
+            with np.errstate(over="ignore"):
+                array = array.astype(np.float32)
+        if array.dtype.name not in DTYPES:
+            raise UnsupportedError("data type not supported", where=name, found=array.dtype.name)
+        self.result.add_constant(name, array, array.dtype.name)
         return name
+
+    def _note_floats(self, kind: str) -> None:
+        text = f"{kind} is computed as float32"
+        if text not in self.result.notes:
+            self.note(text)
 
     def shape(self, name: str) -> Shape:
         """Return the shape of a name."""
-        return self.result.value(self.use(name)).shape
+        self._require_known(name)
+        return self.constants[name].shape if name in self.constants else self.result.value(name).shape
+
+    def kind(self, name: str) -> str:
+        """Return the dtype of a name."""
+        self._require_known(name)
+        if name in self.result.values:
+            return self.result.value(name).dtype
+        kind = self.constants[name].dtype
+        return {"O": "int64", "f": "float32"}.get(kind.kind, kind.name)
 
     def known(self, name: str) -> Array:
         """Return the numbers of a constant; anything else is refused."""
+        if name in self.constants:
+            return known_numbers(self.constants[name])
         return self.result.constant(self.use(name))
 
     def constant(self, stem: str, array: Array) -> str:
         """Add a constant under a name that is free, and return it."""
-        return self.result.add_constant(self.free_name(stem), array, array.dtype.name)
+        name = self.free_name(stem)
+        self.constants[name] = array
+        return name
 
     def insert(self, op: str, inputs: list[str], domain: str = "", **attributes: Attribute) -> str:
         """Add a node that the file does not have, and return what it computes."""
@@ -352,8 +400,7 @@ class _Reader:
         self, op: str, inputs: list[str], output: str, domain: str = "", **attributes: Attribute
     ) -> None:
         """Add a node that computes a value of the file."""
-        names = tuple(self.use(name) for name in inputs)
-        self._append(Node(op, names, (output,), attributes, self._unique(output), domain))
+        self.emit(Node(op, tuple(inputs), (output,), attributes, self._unique(output), domain))
 
     def read(
         self,
@@ -396,19 +443,46 @@ class _Reader:
         """Add a node and infer its outputs."""
         while inputs and not inputs[-1]:
             inputs.pop()
-        names = tuple(self.use(name) if name else "" for name in inputs)
-        outputs = tuple(filter(None, proto.output))
-        source = self.result.values[names[0]] if names and names[0] else None
+        outputs = list(proto.output)
+        while len(outputs) > 1 and not (outputs[-1] and self.readers.get(outputs[-1])):
+            outputs.pop()
+        named = tuple(name or self.free_name(f"{outputs[-1]}/unused") for name in outputs)
+        source = self.result.values.get(inputs[0]) if inputs else None
         if source is not None and source.encoding is not None and has((domain, op), Trait.CARRIES):
-            self.result.add(Value(outputs[0], "code", (), None, source.encoding))
-        node = Node(op, names, outputs, attributes, self._node_name(proto, names), domain)
+            self.result.add(Value(named[0], "code", (), None, source.encoding))
+        self.emit(Node(op, tuple(inputs), named, attributes, self._node_name(proto, tuple(inputs)), domain))
+
+    def give(
+        self, proto: "NodeProto", output: str, op: str, inputs: list[str], attributes: dict[str, Attribute]
+    ) -> None:
+        """Add a node for one output of several that a node of the file has."""
+        source = self.result.values.get(inputs[0])
+        if source is not None and source.encoding is not None:
+            self.result.add(Value(output, source.dtype, (), None, source.encoding))
+        self.emit(Node(op, tuple(inputs), (output,), attributes, self._node_name(proto, tuple(inputs))))
+
+    def emit(self, node: Node) -> None:
+        """Add a node whose inputs may be constants; what is known of all of them is worked out instead."""
+        if not node.outputs:
+            raise ModelFormatError("a node without outputs", expected="one at least", found="none")
+        if self._is_constant(node):
+            given = [self.constants[name] if name else None for name in node.inputs]
+            made = worked_out(node, given)
+            if made is not None:
+                self._spend(sum(array.size for array in made))
+                self.constants |= dict(zip(node.outputs, made, strict=True))
+                return
+        for name in filter(None, node.inputs):
+            self.use(name)
         self._append(node)
 
+    def _is_constant(self, node: Node) -> bool:
+        named = list(filter(None, node.inputs))
+        return bool(named) and all(name in self.constants for name in named)
+
     def _append(self, node: Node) -> None:
-        if len(node.outputs) != 1 or not node.outputs[0]:
-            raise UnsupportedError(
-                "more outputs than one", expected="one output", found=", ".join(node.outputs)
-            )
+        if not node.outputs or not all(node.outputs):
+            raise ModelFormatError("an output without a name", found=str(node.outputs))
         self.result.nodes.append(node)
         infer_node(self.result, node)
 
@@ -483,7 +557,7 @@ class _Reader:
 
     def free_name(self, stem: str) -> str:
         """Return a name that neither the file nor the graph has."""
-        while stem in self.names or stem in self.result.values:
+        while stem in self.names or stem in self.result.values or stem in self.constants:
             stem += "_"
         return stem
 
@@ -522,7 +596,7 @@ def _input_value(info: "ValueInfoProto", encoding: object) -> Value:
     for axis, length in enumerate(tensor.shape.dim):
         unnamed = BATCH if axis == 0 else f"{info.name}_{axis}"
         shape.append(length.dim_value if length.dim_value > 0 else length.dim_param or unnamed)
-    dtype = dtype_of(tensor.elem_type, where)
+    dtype = computed_dtype(tensor.elem_type, where)
     if encoding is None:
         return Value(info.name, dtype, tuple(shape))
     return Value(info.name, "code", tuple(shape), None, encoding)  # type: ignore[arg-type]

@@ -9,13 +9,17 @@ import numpy as np
 from lowbit.errors import UnsupportedError
 from lowbit.formats.onnx.attributes import integer, integers, number
 from lowbit.formats.onnx.importer import Importer
+from lowbit.formats.onnx.movers import MOVERS
 from lowbit.formats.onnx.quantized import linear as quantized
+from lowbit.formats.onnx.reductions import REDUCTIONS, reduction
 from lowbit.formats.onnx.shape_arithmetic import resolve_shape
-from lowbit.formats.onnx.tensors import dtype_of
+from lowbit.formats.onnx.tensors import computed_dtype
 from lowbit.formats.onnx.windows import read_average_pool, read_convolution, read_max_pool
 from lowbit.ir import Trait, has
 from lowbit.ir.graph import Array, Attribute
 from lowbit.ir.input_type import INTEGERS, InputType
+from lowbit.ir.lengths import as_array, product
+from lowbit.ir.operators.logic import CASTS
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 
 def _cast(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
     """A cast between floats is an identity; one of an input says that the input may be float32."""
-    target = dtype_of(integer(attributes, "to", 0), proto.name)
+    target = computed_dtype(integer(attributes, "to", 0), proto.name)
     source = reader.result.value(reader.use(proto.input[0]))
     path = _from_input(reader, source.name) if source.encoding is None else []
     if path and source.dtype != "float32" and target == "float32":
@@ -32,9 +36,10 @@ def _cast(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]
         for name in path:
             reader.result.update(name, dtype="float32")
         source = reader.result.value(source.name)
-    if (source.dtype, target) != ("float32", "float32"):
-        raise UnsupportedError("cast", expected="float32 to float32", found=f"{source.dtype} to {target}")
-    reader.add(proto, "Identity", [source.name], {})
+    if source.encoding is None and source.dtype == target:
+        reader.add(proto, "Identity", [source.name], {})
+    else:
+        reader.add(proto, "Cast", [source.name], {"to": CASTS.get(target, -1)})
 
 
 def _from_input(reader: Importer, name: str) -> list[str]:
@@ -65,10 +70,10 @@ def _reshape(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribu
     """Open lengths in the shape become 0 or -1."""
     data, shape = proto.input[0], proto.input[1] if len(proto.input) > 1 else ""
     if shape in reader.constants and reader.constants[shape].dtype == object:
-        numbers = resolve_shape(reader.constants[shape], reader.result.value(reader.use(data)).shape)
-        shape = reader.result.add_constant(
-            reader.result.fresh_name(f"{proto.output[0]}/shape"), numbers, "int64"
-        )
+        numbers = resolve_shape(reader.constants[shape], reader.shape(data))
+        if numbers.dtype != object:
+            name = reader.result.fresh_name(f"{proto.output[0]}/shape")
+            shape = reader.result.add_constant(name, numbers, "int64")
     reader.add(proto, "Reshape", [data, shape], attributes)
 
 
@@ -165,14 +170,11 @@ def _reduction(pool: str) -> "Rewrite":
         rank, keeps = len(shape), bool(integer(attributes, "keepdims", 1))
         axes = sorted(axis + rank if axis < 0 else axis for axis in given)
         fixed = all(isinstance(length, int) for length in shape[1:])
-        if not axes or axes[0] < 1 or axes[-1] >= rank or len(set(axes)) < len(axes) or not fixed:
-            raise UnsupportedError(
-                f"a {proto.op_type} over these axes",
-                expected="axes after the first, of fixed lengths",
-                found=f"axes {given} of {shape}",
-                remedy="Use a global pool.",
-            )
-        if axes == list(range(2, rank)) and keeps:
+        pooled = bool(axes) and axes[0] >= 1 and axes[-1] < rank and len(set(axes)) == len(axes) and fixed
+        computed = proto.input[0] not in reader.constants and reader.kind(proto.input[0]) == "float32"
+        if not pooled or not computed:
+            reduction(reader, proto, attributes)
+        elif axes == list(range(2, rank)) and keeps:
             reader.add(proto, pool, [proto.input[0]], {})
         elif axes == list(range(2, rank)):
             reader.add(proto, "Flatten", [reader.insert(pool, [proto.input[0]])], {})
@@ -205,7 +207,7 @@ def _target(reader: Importer, proto: "NodeProto", lengths: list[int]) -> str:
 
 def _negative(reader: Importer, proto: "NodeProto", _: dict[str, Attribute]) -> None:
     """A negative is a product with -1."""
-    minus = reader.constant(f"{proto.output[0]}/minus", np.asarray(-1, np.float32))
+    minus = reader.constant(f"{proto.output[0]}/minus", np.asarray(-1, reader.kind(proto.input[0])))
     reader.add(proto, "Mul", [proto.input[0], minus], {})
 
 
@@ -213,6 +215,33 @@ def _sum(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute])
     """A sum of two is an Add."""
     op = "Add" if len(proto.input) == 2 else "Sum"
     reader.add(proto, op, list(proto.input), attributes)
+
+
+def _in_pairs(reader: Importer, proto: "NodeProto", _: dict[str, Attribute]) -> None:
+    """The extreme of several is that of two, again and again."""
+    made, *others = proto.input
+    for other in others[:-1]:
+        made = reader.insert(proto.op_type, [made, other])
+    reader.add(proto, proto.op_type if others else "Identity", [made, *others[-1:]], {})
+
+
+def _mean(reader: Importer, proto: "NodeProto", _: dict[str, Attribute]) -> None:
+    """A mean is a sum, divided."""
+    total = reader.insert("Sum", list(proto.input))
+    count = reader.constant(f"{proto.output[0]}/count", np.asarray(len(proto.input), np.float32))
+    reader.add(proto, "Div", [total, count], {})
+
+
+def _size(reader: Importer, proto: "NodeProto", _: dict[str, Attribute]) -> None:
+    """How many elements there are is the product of the lengths."""
+    number = as_array([product(reader.shape(proto.input[0]))])
+    reader.constants[proto.output[0]] = number.reshape(())
+
+
+def _gelu(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
+    """The approximation by tanh is an operator of its own."""
+    tanh = attributes.pop("approximate", "none") == "tanh"
+    reader.add(proto, "GeluTanh" if tanh else "Gelu", list(proto.input), attributes, "lowbit" if tanh else "")
 
 
 def _legacy_broadcast(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
@@ -249,18 +278,25 @@ REWRITES: dict[str, Rewrite] = {
     **dict.fromkeys(("LogSoftmax", "Softmax"), _softmax),
     **dict.fromkeys(("Squeeze", "Unsqueeze"), _axes_as_input),
     "AveragePool": read_average_pool,
+    **MOVERS,
+    **REDUCTIONS,
     "BatchNormalization": _batch_normalization,
     "Cast": _cast,
     "Clip": _clip,
     "Conv": read_convolution,
     "Dropout": _dropout,
+    "Gelu": _gelu,
     "Gemm": _gemm,
+    "Max": _in_pairs,
     "MaxPool": read_max_pool,
+    "Mean": _mean,
+    "Min": _in_pairs,
     "Neg": _negative,
     "PRelu": _prelu,
     "Pad": _pad,
     "ReduceMax": _reduction("GlobalMaxPool"),
     "ReduceMean": _reduction("GlobalAveragePool"),
     "Reshape": _reshape,
+    "Size": _size,
     "Sum": _sum,
 }

@@ -1,8 +1,9 @@
 """Shape arithmetic: what exporters write around a Reshape, worked out while reading.
 
 ``x.view(x.size(0), -1)`` arrives as Shape, Gather, Unsqueeze, Concat, Reshape. A shape whose batch is
-open is an object array of integers and names, on which moving elements works as on numbers. Besides,
-constants are transposed, cast and reshaped here, so that weights arrive as constants.
+open is an object array of integers and lengths (`lowbit.ir.lengths`), with which the operators of the graph
+count as with numbers (`worked_out`). Besides, constants are transposed, cast and reshaped here, so that
+weights arrive as constants.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,9 +13,14 @@ import numpy as np
 
 from lowbit.errors import ModelFormatError, TooLargeError, UnsupportedError
 from lowbit.formats.onnx.tensors import dtype_of
-from lowbit.ir.graph import Array, Attribute, Dimension, Shape
+from lowbit.ir import Graph, Node, Value
+from lowbit.ir.graph import Array, Attribute, Shape
+from lowbit.ir.infer import call_of, infer_node
+from lowbit.ir.lengths import Length, as_array, length_of
+from lowbit.ir.operators.contents import MOST
+from lowbit.ir.operators.logic import CASTS
 
-LARGEST_SHAPE = 1024  # elements of an array that counts as a shape
+FIX = "Fix the open lengths with --input-shape NAME=LENGTHS, or input_shapes={NAME: LENGTHS}."
 LARGEST_FILL = 1 << 27  # elements that ConstantOfShape may make
 
 Attributes = Mapping[str, Attribute]
@@ -27,48 +33,69 @@ def fold(op: str, inputs: Sequence[Array], attributes: Attributes) -> Array | No
     Raises:
         ModelFormatError: the operands do not fit each other.
     """
-    if not is_folded(op, inputs):
+    if not is_folded(op, inputs, attributes):
         return None
     try:
-        return (_SHAPES | _WEIGHTS)[op](inputs, attributes)
+        return _WEIGHTS[op](inputs, attributes)
     except (ValueError, IndexError, TypeError, OverflowError) as error:
-        if any(array.dtype == object for array in inputs):
-            raise UnsupportedError(
-                "arithmetic on an open length", expected="fixed lengths", found=f"{op}: {error}"
-            ) from error
         raise ModelFormatError(f"cannot be worked out: {error}", expected="operands that fit") from error
 
 
-def is_folded(op: str, inputs: Sequence[Array]) -> bool:
+def is_folded(op: str, inputs: Sequence[Array], attributes: Attributes) -> bool:
     """Return whether `fold` works an operator out for these constants."""
-    if op in _SHAPES:
-        return all(array.size <= LARGEST_SHAPE and array.dtype.kind in "iO" for array in inputs)
+    if op == "Cast" and inputs[0].dtype == object:
+        return attributes.get("to") in (CASTS["int64"], CASTS["int32"])
     return op in _WEIGHTS
 
 
+def worked_out(node: Node, inputs: Sequence[Array | None]) -> list[Array] | None:
+    """Return what a node gives for constants, as its operator says, or None where it stays a node.
+
+    Args:
+        node: of the graph; constants have its names of inputs.
+        inputs: an array each, of objects where lengths are open; None where an input is absent.
+    """
+    arrays = [array for array in inputs if array is not None]
+    if node.domain or sum(array.size for array in arrays) > MOST:
+        return None
+    values = {
+        name: Value(name, "int64" if array.dtype == object else array.dtype.name, array.shape, array)
+        for name, array in zip(node.inputs, inputs, strict=True)
+        if array is not None
+    }
+    graph = Graph("constants", values=values)
+    infer_node(graph, node)
+    lengths = [length for name in node.outputs for length in graph.value(name).shape]
+    if any(isinstance(length, str) for length in lengths) or prod(map(int, lengths)) > MOST**2:
+        return None
+    call = call_of(graph, node)
+    try:
+        with np.errstate(all="ignore"):
+            made = [np.asarray(array) for array in call.operator.evaluate(call, *inputs)]
+    except (ArithmeticError, TypeError, ValueError) as error:
+        if all(array.dtype != object for array in arrays):
+            raise
+        raise UnsupportedError(
+            "arithmetic on an open length", expected="fixed lengths", found=f"{node.op}: {error}", remedy=FIX
+        ) from error
+    finite = all(array.dtype.kind != "f" or np.isfinite(array).all() for array in made)
+    return made[: len(node.outputs)] if finite else None
+
+
 def shape_array(shape: Shape) -> Array:
-    """Return a shape as an array: integers, or integers and names."""
-    symbolic = any(isinstance(length, str) for length in shape)
-    return np.array(shape, object if symbolic else np.int64)
+    """Return a shape as an array: integers, or integers and open lengths."""
+    return as_array(map(length_of, shape))
 
 
 def resolve_shape(wanted: Array, data: Shape) -> Array:
-    """Return the shape of a Reshape as numbers: a name becomes 0 (copied) or -1 (the rest).
-
-    Raises:
-        UnsupportedError: two lengths are open.
-    """
-    lengths: list[Dimension] = list(wanted)
-    copied = [axis < len(data) and data[axis] == length for axis, length in enumerate(lengths)]
+    """Return the shape of a Reshape as numbers, if one open length is left: 0 is copied, -1 the rest."""
+    lengths = list(wanted)
+    copied = [axis < len(data) and data[axis] == str(length) for axis, length in enumerate(lengths)]
     numbers = [
-        (0 if copied[axis] else -1) if isinstance(length, str) else int(length)
+        (0 if copied[axis] else -1) if isinstance(length, Length) else int(length)
         for axis, length in enumerate(lengths)
     ]
-    if numbers.count(-1) > 1:
-        raise UnsupportedError(
-            "a shape with two open lengths", expected="at most one", found=str(tuple(lengths))
-        )
-    return np.array(numbers, np.int64)
+    return wanted if numbers.count(-1) > 1 else np.array(numbers, np.int64)
 
 
 def filled(shape: Array, value: Array) -> Array:
@@ -91,16 +118,6 @@ def filled(shape: Array, value: Array) -> Array:
     return np.full(lengths, value.reshape(-1)[0], value.dtype)
 
 
-def _gather(inputs: Sequence[Array], attributes: Attributes) -> Array:
-    array, index = inputs[0], inputs[1].astype(np.int64)
-    axis = range(array.ndim)[_integer(attributes, "axis", 0)]
-    if max(array.size, 1) * max(index.size, 1) > LARGEST_SHAPE**2:
-        raise ValueError("too many elements")
-    taken = np.empty(array.shape[:axis] + index.shape + array.shape[axis:][1:], array.dtype)
-    taken[...] = np.take(array, index, axis=axis)  # of an object array, one element comes without its array
-    return taken
-
-
 def _axes(inputs: Sequence[Array], attributes: Attributes) -> tuple[int, ...] | None:
     """Return axes from the second input (opset 13) or the attribute (before)."""
     if len(inputs) > 1:
@@ -118,34 +135,6 @@ def _squeeze(inputs: Sequence[Array], attributes: Attributes) -> Array:
     return np.squeeze(inputs[0], _axes(inputs, attributes))
 
 
-def _concat(inputs: Sequence[Array], attributes: Attributes) -> Array:
-    return np.concatenate([np.atleast_1d(array) for array in inputs], axis=_integer(attributes, "axis", 0))
-
-
-def _slice(inputs: Sequence[Array], attributes: Attributes) -> Array:
-    given = [tuple(int(number) for number in array.reshape(-1)) for array in inputs[1:]]
-    if not given:
-        given = [attributes.get(name, ()) for name in ("starts", "ends", "axes")]  # type: ignore[misc]
-    starts, ends = given[0], given[1]
-    axes = given[2] if len(given) > 2 and given[2] else tuple(range(len(starts)))
-    steps = given[3] if len(given) > 3 else (1,) * len(starts)
-    cut = [slice(None)] * inputs[0].ndim
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        cut[axis] = slice(start, end if end > -(2**31) else None, step)
-    return inputs[0][tuple(cut)]
-
-
-def _arithmetic(function: Callable[[Array, Array], Array]) -> Fold:
-    def apply(inputs: Sequence[Array], _: Attributes) -> Array:
-        if any(array.dtype == object for array in inputs):
-            raise UnsupportedError(
-                "arithmetic on an open length", expected="fixed lengths", found="a named length"
-            )
-        return np.asarray(function(inputs[0], inputs[1]), np.int64)
-
-    return apply
-
-
 def _cast(inputs: Sequence[Array], attributes: Attributes) -> Array:
     if inputs[0].dtype == object:
         return inputs[0]
@@ -159,7 +148,7 @@ def _transpose(inputs: Sequence[Array], attributes: Attributes) -> Array:
 
 def _reshape(inputs: Sequence[Array], attributes: Attributes) -> Array:
     array = inputs[0]
-    wanted = [int(length) or array.shape[axis] for axis, length in enumerate(inputs[1])]
+    wanted = [int(length) or array.shape[axis] for axis, length in enumerate(known_numbers(inputs[1]))]
     return array.reshape(wanted)
 
 
@@ -170,15 +159,6 @@ def _integer(attributes: Attributes, name: str, default: int) -> int:
     return value
 
 
-# Folded for small integer arrays only.
-_SHAPES: dict[str, Fold] = {
-    "Add": _arithmetic(np.add),
-    "Concat": _concat,
-    "Gather": _gather,
-    "Mul": _arithmetic(np.multiply),
-    "Slice": _slice,
-    "Sub": _arithmetic(np.subtract),
-}
 # Folded for any constant; none makes it larger.
 _WEIGHTS: dict[str, Fold] = {
     "Cast": _cast,
@@ -189,7 +169,7 @@ _WEIGHTS: dict[str, Fold] = {
     "Unsqueeze": _unsqueeze,
 }
 
-FOLDED = {"Constant", "ConstantOfShape", "Shape", *_SHAPES, *_WEIGHTS}
+FOLDED = {"Constant", "ConstantOfShape", *_WEIGHTS}
 """Operators that are worked out where their inputs are known."""
 
 
@@ -197,6 +177,6 @@ def known_numbers(array: Array) -> Array:
     """Return an array that is known now; one with an open length is not."""
     if array.dtype == object:
         raise UnsupportedError(
-            "a shape with an open length is used as numbers", found=str(tuple(array.reshape(-1)))
+            "a shape with an open length is used as numbers", found=str(tuple(array.reshape(-1))), remedy=FIX
         )
     return array

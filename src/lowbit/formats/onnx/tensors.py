@@ -41,6 +41,9 @@ STORED: dict[int, tuple[str, str]] = {
 PACKED: dict[int, tuple[str, int]] = {21: ("uint8", 4), 22: ("int8", 4), 25: ("uint8", 2), 26: ("int8", 2)}
 """Numbers of fewer bits, several to a byte, the first lowest: what they become, and their bits."""
 
+FLOATS = {number: name for number, (name, _) in STORED.items() if "float" in name}
+"""Numbers of the types that are computed as float32."""
+
 Beside = Callable[[str, int, int, str], bytes]
 """Reads a file beside the model's: its name, from which byte on, how many bytes, and who asks."""
 
@@ -62,6 +65,15 @@ def dtype_of(data_type: int, where: str, known: Mapping[int, tuple[str, str]] = 
             remedy="Export the network in float32.",
         )
     return known[data_type][0]
+
+
+def computed_dtype(data_type: int, where: str) -> str:
+    """Return the dtype in which values of a TensorProto.DataType are computed: floats as float32.
+
+    Raises:
+        UnsupportedError: lowbit does not have it.
+    """
+    return "float32" if data_type in FLOATS else dtype_of(data_type, where)
 
 
 def array_of(tensor: "TensorProto", where: str, beside: Beside | None = None) -> Array:

@@ -17,7 +17,7 @@ import numpy as np
 
 from lowbit.errors import GraphError
 from lowbit.ir.graph import Array, Attribute, Graph, Node, Value
-from lowbit.ir.operators import elementwise  # noqa: F401 (what bodies call is there before them)
+from lowbit.ir.operators import elementwise, functions, logic  # noqa: F401 (what bodies call is there before)
 from lowbit.ir.operators.body import Operand, Own, Writer
 from lowbit.ir.operators.registry import (
     OPERATORS,
@@ -65,6 +65,7 @@ def composite(
         traits=traits,
         body=body,
         torch=torch,
+        parts=None,
         **attributes,
     )
     if len(operator.inputs) == 1 and _is_elementwise(operator):
@@ -191,3 +192,25 @@ def _seen(graph: Graph, node: Node) -> Call:
 
 # Misra, Mish: A Self Regularized Non-Monotonic Activation Function, 2019.
 composite("Mish", "X", "X * Tanh(Softplus(X))", torch="Mish")
+
+composite("Softsign", "X", "X / (1 + Abs(X))", traits=Trait.MONOTONE, torch="Softsign")
+composite(
+    "Selu",
+    "X",
+    "gamma * (alpha * Elu(Clip(X, max=0), alpha=1) + Relu(X))",
+    alpha=1.67326319217681884765625,
+    gamma=1.05070102214813232421875,
+)
+# Barron: Continuously Differentiable Exponential Linear Units, 2017.
+composite("Celu", "X", "alpha * Elu(Clip(X, max=0) / alpha, alpha=1) + Relu(X)", torch="CELU", alpha=1.0)
+composite("ThresholdedRelu", "X", "Where(Greater(X, alpha), X, 0)", alpha=1.0)
+# Hendrycks, Gimpel: Gaussian Error Linear Units, 2016; the second is their approximation.
+composite("Gelu", "X", "0.5 * X * (1 + Erf(0.7071067811865476 * X))")
+composite(
+    "GeluTanh",
+    "X",
+    "0.5 * X * (1 + Tanh(0.7978845608028654 * (X + 0.044715 * X * X * X)))",
+    domain="lowbit",
+)
+# Ramachandran, Zoph, Le: Searching for Activation Functions, 2017.
+composite("Swish", "X", "X * Sigmoid(alpha * X)", alpha=1.0)

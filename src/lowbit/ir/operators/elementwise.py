@@ -27,7 +27,8 @@ Floats = npt.NDArray[np.float64]
 Line = Callable[[Floats], tuple[Floats, Floats] | None]
 
 
-def _infer_binary(call: Call) -> list[TensorType]:
+def infer_binary(call: Call) -> list[TensorType]:
+    """Return the type of what is computed of two operands of one type."""
     left, right = call.input(0), call.input(1)
     if left.dtype != right.dtype:
         call.fail("operand types differ", call.described(0), call.described(1))
@@ -54,23 +55,30 @@ def line_of(node: Node, constant: int, value: Floats) -> tuple[Floats, Floats] |
     return line(value) if line is not None and (constant == 1 or either_way) else None
 
 
-def _register_binary(name: str, function: Binary, line: Line, *, either_way: bool = False) -> None:
+def register_binary(name: str, function: Binary, line: Line, *, either_way: bool = False) -> None:
     """Declare arithmetic on two operands, and what it is where one of them is a constant."""
     LINES["", name] = line, either_way
+    register_pairwise(name, function)
+
+
+def register_pairwise(name: str, function: Binary) -> None:
+    """Declare what is computed of two operands of one type, in that type."""
 
     def evaluate(call: Call, left: Array, right: Array) -> list[Array]:
-        return [np.asarray(function(left, right), left.dtype)]
+        made = np.asarray(function(left, right))
+        return [made if made.dtype == object else np.asarray(made, left.dtype)]
 
     register(
         name,
         "A B",
-        infer=_infer_binary,
+        infer=infer_binary,
         evaluate=evaluate,
         traits=Trait.BROADCASTS,
     )
 
 
-def _infer_unary(call: Call) -> list[TensorType]:
+def infer_unary(call: Call) -> list[TensorType]:
+    """Return the type of a function of floats, or of codes that become codes."""
     value, output = call.input(0), call.graph.values.get(call.node.outputs[0])
     if value.encoding is None:
         require_float(call, 0)
@@ -94,7 +102,7 @@ def _register_activation(activation: str, traits: Trait = Trait.NONE) -> None:
     register(
         name,
         "X",
-        infer=_infer_unary,
+        infer=infer_unary,
         evaluate=evaluate,
         traits=Trait.ELEMENTWISE | Trait.MONOTONE | traits,
     )
@@ -117,7 +125,7 @@ def _infer_float(call: Call) -> list[TensorType]:
     ]
 
 
-def _register_function(
+def register_function(
     name: str,
     function: Callable[[Call, Floats], Floats],
     traits: Trait = Trait.NONE,
@@ -134,14 +142,25 @@ def _register_function(
     register(
         name,
         "X",
-        infer=_infer_unary,
+        infer=infer_unary,
         evaluate=evaluate,
         traits=Trait.ELEMENTWISE | traits,
         domain="",
         body=body,
         torch=torch,
+        parts=None,
         **attributes,
     )
+
+
+def _divide(left: Array, right: Array) -> Array:
+    """Divide; integers are cut off towards zero, and give 0 where ONNX says nothing: divided by zero."""
+    if left.dtype.kind == "f":
+        return np.divide(left, right)
+    if "O" in (left.dtype.kind, right.dtype.kind):  # lengths, some of them open
+        return np.floor_divide(left, right)
+    sign = np.sign(left) * np.sign(right)
+    return np.asarray(sign * (np.abs(left) // np.where(right == 0, 1, np.abs(right))))
 
 
 def _quotient(divisor: Floats) -> tuple[Floats, Floats] | None:
@@ -213,24 +232,24 @@ def _clip(call: Call, array: Array, least: Array | None = None, most: Array | No
     return [raised if most is None else np.minimum(raised, most)]
 
 
-_register_binary("Add", np.add, lambda c: (np.ones_like(c), c), either_way=True)
-_register_binary("Sub", np.subtract, lambda c: (np.ones_like(c), -c))
-_register_binary("Mul", np.multiply, lambda c: (c, np.zeros_like(c)), either_way=True)
-_register_binary("Div", np.divide, _quotient)
+register_binary("Add", np.add, lambda c: (np.ones_like(c), c), either_way=True)
+register_binary("Sub", np.subtract, lambda c: (np.ones_like(c), -c))
+register_binary("Mul", np.multiply, lambda c: (c, np.zeros_like(c)), either_way=True)
+register_binary("Div", _divide, _quotient)
 _register_activation("relu", Trait.HOMOGENEOUS)
 _register_activation("tanh")
 _register_activation("sigmoid")
-_register_function("Abs", lambda _, x: np.abs(x), Trait.HOMOGENEOUS, torch="abs")
-_register_function("Exp", lambda _, x: np.exp(x), Trait.MONOTONE, torch="exp")
-_register_function("Log", lambda _, x: np.log(x), torch="log")
-_register_function(
+register_function("Abs", lambda _, x: np.abs(x), Trait.HOMOGENEOUS, torch="abs")
+register_function("Exp", lambda _, x: np.exp(x), Trait.MONOTONE, torch="exp")
+register_function("Log", lambda _, x: np.log(x), torch="log")
+register_function(
     "Elu", _elu, Trait.MONOTONE, body="alpha * Elu(Clip(X, max=0), alpha=1) + Relu(X)", alpha=1.0
 )
-_register_function(
+register_function(
     "HardSigmoid", _hard_sigmoid, Trait.MONOTONE, body="Clip(alpha * X + beta, 0, 1)", alpha=0.2, beta=0.5
 )
-_register_function("HardSwish", _hard_swish, body="X * Clip(1/6 * X + 1/2, 0, 1)", torch="Hardswish")
-_register_function(
+register_function("HardSwish", _hard_swish, body="X * Clip(1/6 * X + 1/2, 0, 1)", torch="Hardswish")
+register_function(
     "LeakyRelu",
     _leaky,
     Trait.MONOTONE | Trait.HOMOGENEOUS,
@@ -238,12 +257,12 @@ _register_function(
     alpha=0.01,
 )
 # The least float32 times 3e38, twice, is more than one: exact for every number.
-_register_function(
+register_function(
     "Sign", lambda _, x: np.sign(x), Trait.MONOTONE, body="Clip(3e38 * Clip(3e38 * X, -1, 1), -1, 1)"
 )
 # What rounding 1 + e lost comes back to first order, so that the tail is no zero.
 _SOFTPLUS = "e = Exp(-Abs(X))\nu = 1 + e\nRelu(X) + (Log(u) + (e - (u - 1)) / u)"
-_register_function("Softplus", lambda _, x: np.logaddexp(0, x), Trait.MONOTONE, body=_SOFTPLUS)
+register_function("Softplus", lambda _, x: np.logaddexp(0, x), Trait.MONOTONE, body=_SOFTPLUS)
 register(
     "PRelu",
     "X slope",

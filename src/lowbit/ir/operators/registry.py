@@ -7,9 +7,10 @@ are small tables keyed by it.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from lowbit.errors import GraphError, UnsupportedError
 from lowbit.ir.graph import Array, Attribute, Graph, Node, Shape, Value
@@ -111,6 +112,16 @@ class Call:
         return self.node.attributes.get(name, self.operator.attributes[name])
 
 
+class Parts(Protocol):
+    """What adds the nodes that an operator is made of."""
+
+    def node(self, op: str, *inputs: str, **attributes: Attribute) -> str:
+        """Add a node, its type inferred, and return what it computes."""
+
+    def constant(self, data: npt.ArrayLike, dtype: str = "float32") -> str:
+        """Add a constant and return its name."""
+
+
 Infer = Callable[[Call], Sequence[TensorType]]
 Evaluate = Callable[..., Sequence[Array]]
 
@@ -128,6 +139,8 @@ class Operator:
             definition of the operator; every backend is compared with it.
         traits: what it is like.
         body: what the operator is made of, where it is made of others (`lowbit.ir.operators.composites`).
+        parts: the same where the shape decides what it is made of: takes the call and what adds nodes
+            (`lowbit.ir.operators.parts`), and returns the name of the result.
         torch: the class of ``torch.nn`` that is this operator, its constants being the attributes, or a
             function of torch, in small letters.
     """
@@ -141,6 +154,7 @@ class Operator:
     traits: Trait = Trait.NONE
     body: Body | None = None
     torch: str = ""
+    parts: "Callable[[Call, Parts], str] | None" = None
 
     @property
     def least(self) -> int:
@@ -166,12 +180,13 @@ def register(
     traits: Trait = Trait.NONE,
     body: str = "",
     torch: str = "",
+    parts: "Callable[[Call, Parts], str] | None" = None,
     **attributes: Attribute,
 ) -> Operator:
     """Declare an operator and return it; ``inputs`` are names separated by spaces."""
     parsed = parse(body, name) if body else None
     named = tuple(inputs.split())
-    operator = Operator(name, domain, named, attributes, infer, evaluate, traits, parsed, torch)
+    operator = Operator(name, domain, named, attributes, infer, evaluate, traits, parsed, torch, parts)
     OPERATORS[domain, name] = operator
     return operator
 

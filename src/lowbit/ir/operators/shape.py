@@ -1,10 +1,13 @@
 """Operators that only move elements; codes pass through them."""
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 
 from lowbit.ir.graph import Array, Dimension, Shape
+from lowbit.ir.lengths import Length, dimension_of, length_of, product
+from lowbit.ir.operators.contents import axes_of, integers, numbers
 from lowbit.ir.operators.registry import Call, TensorType, passed, register
 from lowbit.ir.operators.traits import Trait
 from lowbit.ir.operators.windows import LARGEST
@@ -14,7 +17,7 @@ def _infer_flatten(call: Call) -> list[TensorType]:
     shape, axis = call.input(0).shape, call.integer("axis")
     call.require(-len(shape) <= axis <= len(shape), "axis out of range", f"at most {len(shape)}", axis)
     axis += len(shape) if axis < 0 else 0
-    return passed(call, (_product(call, shape[:axis]), _product(call, shape[axis:])))
+    return passed(call, (dimension_of(product(shape[:axis])), dimension_of(product(shape[axis:]))))
 
 
 def _flatten(call: Call, array: Array) -> list[Array]:
@@ -25,9 +28,7 @@ def _flatten(call: Call, array: Array) -> list[Array]:
 
 def _infer_reshape(call: Call) -> list[TensorType]:
     value = call.input(0)
-    target = call.graph.constant(call.node.inputs[1])
-    call.require(target.ndim == 1 and target.dtype.kind == "i", "shape", "integers in a row", target)
-    wanted = [int(length) for length in target]
+    wanted = [dimension_of(length) for length in numbers(call, 1)]
     call.require(call.integer("allowzero") == 0 or 0 not in wanted, "a zero in the shape", "no zero", wanted)
     shape: list[Dimension] = []
     for axis, length in enumerate(wanted):
@@ -59,13 +60,7 @@ def _infer_concat(call: Call) -> list[TensorType]:
         if not same or others != (*first.shape[:axis], *first.shape[axis + 1 :]):
             call.fail("joined parts differ", call.described(0), call.described(index))
     lengths = [value.shape[axis] for value in values]
-    call.require(
-        all(isinstance(length, int) for length in lengths),
-        "an open length is joined",
-        "fixed lengths",
-        lengths,
-    )
-    total = sum(length for length in lengths if isinstance(length, int))
+    total = dimension_of(sum(map(length_of, lengths)))
     return passed(call, (*first.shape[:axis], total, *first.shape[axis + 1 :]))
 
 
@@ -98,41 +93,24 @@ def _squeeze(call: Call, array: Array, axes: Array | None = None) -> list[Array]
     return [np.squeeze(array, tuple(_dropped(call)))]
 
 
-def _dropped(call: Call) -> list[int]:
+def _dropped(call: Call) -> Sequence[int]:
     """Return the axes to drop: those given, else all that are known to have length 1."""
     shape = call.input(0).shape
     if call.optional(1) is None:
         return [axis for axis, length in enumerate(shape) if length == 1]
-    return _axes(call, len(shape))
+    return axes_of(call, integers(call, 1), len(shape))
 
 
 def _infer_unsqueeze(call: Call) -> list[TensorType]:
     shape = call.input(0).shape
-    count = len(shape) + len(_integers(call, 1))
+    count = len(shape) + len(integers(call, 1))
     call.require(count <= _MOST_AXES, "axes", f"at most {_MOST_AXES}", count)
-    added, rest = _axes(call, count), iter(shape)
+    added, rest = axes_of(call, integers(call, 1), count), iter(shape)
     return passed(call, tuple(1 if axis in added else next(rest) for axis in range(count)))
 
 
 def _unsqueeze(call: Call, array: Array, axes: Array) -> list[Array]:
     return [np.expand_dims(array, tuple(int(axis) for axis in np.asarray(axes)))]
-
-
-def _axes(call: Call, rank: int) -> list[int]:
-    """Return the axes of the second input, counted from the front."""
-    given = _integers(call, 1)
-    axes = [axis + rank if axis < 0 else axis for axis in given]
-    fits = all(0 <= axis < rank for axis in axes) and len(set(axes)) == len(axes)
-    call.require(fits, "axes", f"different ones from {-rank} to {rank - 1}", given)
-    return axes
-
-
-def _integers(call: Call, index: int) -> list[int]:
-    """Return an input that is a row of constant integers."""
-    array = call.graph.constant(call.node.inputs[index])
-    integers = array.ndim == 1 and array.dtype.kind == "i"
-    call.require(integers, call.operator.inputs[index], "a row of constant integers", array)
-    return [int(number) for number in array]
 
 
 def _infer_pad(call: Call) -> list[TensorType]:
@@ -172,37 +150,32 @@ def _pad(call: Call, array: Array, pads: Array, fill: Array | None = None) -> li
 
 
 def _edges(call: Call) -> list[tuple[int, int]]:
-    rank, pads = len(call.input(0).shape), _integers(call, 1)
+    rank, pads = len(call.input(0).shape), integers(call, 1)
     call.require(len(pads) == 2 * rank, "pads", f"{2 * rank} numbers", pads)
     call.require(max(map(abs, pads), default=0) <= LARGEST, "pads", f"at most {LARGEST}", pads)
     return list(zip(pads[:rank], pads[rank:], strict=True))
 
 
 def _with_inferred(call: Call, source: Shape, shape: list[Dimension]) -> Shape:
-    """Return ``shape`` with its -1 worked out; one named dimension may stand on both sides."""
+    """Return ``shape`` with its -1 worked out; lengths may be open."""
     call.require(shape.count(-1) <= 1, "two inferred lengths", "at most one -1", shape)
+    known, given = product(source), product(length for length in shape if length != -1)
+    if -1 in shape:
+        try:
+            rest = dimension_of(known // given)
+            exact = given != 0 and known == given * (known // given)
+        except ArithmeticError:
+            exact = False
+        call.require(exact, "element counts differ", str(source), shape)
+        return tuple(rest if length == -1 else length for length in shape)
+    if known == given or not isinstance(known, Length) or isinstance(given, Length) or not shape:
+        call.require(known == given, "element counts differ", str(source), shape)
+        return tuple(shape)
+    # A fixed batch in the shape of a network whose batch is open: keep it open.
     names = [length for length in source if isinstance(length, str)]
-    known = prod(length for length in source if isinstance(length, int))
-    given = prod(length for length in shape if isinstance(length, int) and length != -1)
-    open_names = [name for name in names if name not in shape]
-    call.require(len(open_names) <= 1, "several unknown lengths", "at most one", names)
-    if open_names and -1 in shape and known == given:
-        return tuple(open_names[0] if length == -1 else length for length in shape)
-    call.require(not open_names or bool(shape), "element counts differ", str(source), shape)
-    if open_names:  # a fixed batch in the shape of a network whose batch is open: keep it open
-        fixed = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else 1
-        call.require(-1 not in shape and given == known * fixed, "element counts differ", str(source), shape)
-        return (open_names[0], *shape[1:])
-    call.require(given > 0 and known % given == 0, "element counts differ", str(source), shape)
-    call.require(-1 in shape or known == given, "element counts differ", str(source), shape)
-    return tuple(known // given if length == -1 else length for length in shape)
-
-
-def _product(call: Call, shape: Shape) -> Dimension:
-    names = [length for length in shape if isinstance(length, str)]
-    known = prod(length for length in shape if isinstance(length, int))
-    call.require(not names or (len(names) == 1 and known == 1), "a named length is merged", "it alone", shape)
-    return names[0] if names else known
+    fixed = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else 1
+    call.require(known * fixed == given * length_of(names[0]), "element counts differ", str(source), shape)
+    return (names[0], *shape[1:])
 
 
 _MOST_AXES = 8

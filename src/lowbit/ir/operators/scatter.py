@@ -1,0 +1,84 @@
+"""Operators that write elements to places that integers name."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lowbit.ir.graph import Array
+from lowbit.ir.lengths import dimension_of
+from lowbit.ir.operators.contents import number
+from lowbit.ir.operators.movement import from_zero, require_indices
+from lowbit.ir.operators.registry import Call, TensorType, register
+from lowbit.ir.operators.windows import LARGEST
+
+
+def _infer_scatter(call: Call) -> list[TensorType]:
+    """Both scatters write updates, of the type of data, to places of a copy of it."""
+    value, updates = call.input(0), call.input(2)
+    require_indices(call, 1)
+    call.require(updates.dtype == value.dtype, "updates", value.dtype, updates.dtype)
+    call.require(
+        call.text("reduction") in _REDUCTIONS, "reduction", ", ".join(_REDUCTIONS), call.text("reduction")
+    )
+    return [TensorType(value.dtype, value.shape)]
+
+
+def _scatter_elements(call: Call, array: Array, index: Array, updates: Array) -> list[Array]:
+    axis = call.integer("axis") % array.ndim
+    places: list[Any] = list(np.indices(index.shape))
+    places[axis] = from_zero(call, index, array.shape[axis])
+    return [_scattered(call, array, tuple(places), updates)]
+
+
+def _scatter_nd(call: Call, array: Array, index: Array, updates: Array) -> list[Array]:
+    places = tuple(from_zero(call, index[..., k], array.shape[k]) for k in range(index.shape[-1]))
+    return [_scattered(call, array, places, updates)]
+
+
+def _scattered(call: Call, array: Array, places: Sequence[Any], updates: Array) -> Array:
+    made, ufunc = array.copy(), _REDUCTIONS[call.text("reduction")]
+    if ufunc is None:
+        made[tuple(places)] = updates
+    else:
+        ufunc.at(made, tuple(places), updates)
+    return made
+
+
+def _infer_one_hot(call: Call) -> list[TensorType]:
+    shape, depth, values = call.input(0).shape, number(call, 1), call.input(2)
+    call.require(isinstance(depth, int) and 0 < depth <= LARGEST, "depth", f"1 to {LARGEST}", depth)
+    axis = call.integer("axis")
+    axis += len(shape) + 1 if axis < 0 else 0
+    call.require(0 <= axis <= len(shape), "axis out of range", f"at most {len(shape)}", axis)
+    call.require(values.shape == (2,), "values", "[2]", values.shape)
+    return [TensorType(values.dtype, (*shape[:axis], dimension_of(depth), *shape[axis:]))]
+
+
+def _one_hot(call: Call, index: Array, size: Array, values: Array) -> list[Array]:
+    depth, axis = int(size.reshape(-1)[0]), call.integer("axis")
+    axis += index.ndim + 1 if axis < 0 else 0
+    whole = np.expand_dims(np.floor(index).astype(np.int64), axis)
+    whole = np.where(whole < 0, whole + depth, whole)
+    places = np.arange(depth).reshape(-1, *[1] * (index.ndim - axis))
+    return [np.where(whole == places, values[1], values[0]).astype(values.dtype)]
+
+
+_REDUCTIONS: dict[str, Any] = {
+    "none": None,
+    "add": np.add,
+    "mul": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+}
+
+register(
+    "ScatterElements",
+    "data indices updates",
+    infer=_infer_scatter,
+    evaluate=_scatter_elements,
+    axis=0,
+    reduction="none",
+)
+register("ScatterND", "data indices updates", infer=_infer_scatter, evaluate=_scatter_nd, reduction="none")
+register("OneHot", "indices depth values", infer=_infer_one_hot, evaluate=_one_hot, axis=-1)
