@@ -240,7 +240,7 @@ struct Builder::Adder {
             "gather", "1 to 2^24 channels, rows and columns", "others");
     const Value result = s.height == 0 ? flat_value(input().kind, input().range(), s.channels)
                                        : map_value(input().kind, input().range(), s.channels, s.height, s.width);
-    return put(result, gather(one(), input(), result, s.places));
+    return put(result, gather(one(), input(), result, s.places, s.fill));
   }
 
   std::size_t operator()(const steps::Constant& s) const {

@@ -196,68 +196,6 @@ class DecodeStep final : public Step {
   std::array<float, 256> table_{};
 };
 
-class GatherStep final : public Step {
- public:
-  GatherStep(std::size_t x, const Value& input, const Value& output, std::span<const std::uint32_t> source)
-      : x_(x), source_(source.begin(), source.end()) {
-    const bool codes = input.kind == Kind::bytes || input.kind == Kind::words;
-    require(input.kind == output.kind && (input.kind == Kind::real || (codes && input.pixel == 0)), "gather",
-            "floats, or bytes or words that are no map", "others");
-    require(source.size() == output.features, "gather", std::to_string(output.features) + " elements",
-            std::to_string(source.size()));
-    for (std::size_t n = 0; n < source_.size(); ++n) {
-      require(source_[n] < input.features, "gather", "elements below " + std::to_string(input.features),
-              std::to_string(source_[n]));
-      in_order_ &= source_[n] == n;
-    }
-    find_columns(input.features);
-    name = "gather";
-    kernel = "portable";
-    cost = static_cast<double>(output.features);
-  }
-
-  void run(const Block& block) const override {
-    const Place in = block.place(x_), out = block.place(result);
-    for (std::size_t row = 0; row < block.rows; ++row) {
-      if (in.value->kind == Kind::real) {
-        move(in.real(row), out.real(row));
-      } else if (in.value->kind == Kind::words) {
-        move(in.words(row), out.words(row));
-      } else {
-        move(in.bytes(row), out.bytes(row));
-      }
-    }
-  }
-
- private:
-  template <class Element>
-  void move(const Element* x, Element* y) const {
-    if (in_order_) {
-      std::copy_n(x, source_.size(), y);
-    } else if (columns_ != 0) {
-      const std::size_t rows = source_.size() / columns_;
-      transpose<Element>(x, rows, columns_, columns_, y, rows);
-    } else {
-      for (std::size_t n = 0; n < source_.size(); ++n) y[n] = x[source_[n]];
-    }
-  }
-
-  // Whether the sample is a matrix that is transposed: many columns at a time are faster than element by element.
-  void find_columns(std::size_t features) {
-    const std::size_t count = source_.size(), columns = count < 2 ? 0 : source_[1];
-    if (columns < 2 || count != features || count % columns != 0) return;
-    const std::size_t rows = count / columns;
-    for (std::size_t n = 0; n < count; ++n) {
-      if (source_[n] != n % rows * columns + n / rows) return;
-    }
-    columns_ = columns;
-  }
-
-  std::size_t x_, columns_ = 0;
-  std::vector<std::uint32_t> source_;
-  bool in_order_ = true;
-};
-
 class ConstantStep final : public Step {
  public:
   explicit ConstantStep(std::span<const float> numbers) : numbers_(numbers.begin(), numbers.end()) {
@@ -357,11 +295,6 @@ std::unique_ptr<Step> look_up(const KernelSet& kernels, std::size_t x, const Val
 
 std::unique_ptr<Step> decode(std::size_t x, const Value& input, std::span<const float> table) {
   return std::make_unique<DecodeStep>(x, input, table);
-}
-
-std::unique_ptr<Step> gather(std::size_t x, const Value& input, const Value& output,
-                             std::span<const std::uint32_t> source) {
-  return std::make_unique<GatherStep>(x, input, output, source);
 }
 
 std::unique_ptr<Step> constant(std::span<const float> numbers) { return std::make_unique<ConstantStep>(numbers); }

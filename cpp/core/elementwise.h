@@ -24,11 +24,6 @@ std::unique_ptr<Step> look_up(const KernelSet& kernels, std::size_t x, const Val
 // codes in bytes or planes -> float32
 std::unique_ptr<Step> decode(std::size_t x, const Value& input, std::span<const float> table);
 
-// Element n of the result is element source[n] of x, as both lie: what moves, repeats or leaves out elements of
-// floats, or of bytes or words that are no map.
-std::unique_ptr<Step> gather(std::size_t x, const Value& input, const Value& output,
-                             std::span<const std::uint32_t> source);
-
 // The same numbers in every row.
 std::unique_ptr<Step> constant(std::span<const float> numbers);
 

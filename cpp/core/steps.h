@@ -10,6 +10,7 @@
 #include "fields.h"
 #include "float_elements.h"
 #include "maps.h"
+#include "movement.h"
 #include "word_elements.h"
 #include "word_layers.h"
 
@@ -205,11 +206,12 @@ struct CombineConstant {
   LOWBIT_FIELDS(CombineConstant, row, operation)
 };
 
-// A map of the given size, or, with height 0, a value of that many features that is no map.
+// A map of the given size, or, with height 0, a value of that many features that is no map; see movement.h.
 struct Gather {
   std::span<const std::uint32_t> places;
   std::size_t channels, height, width;
-  LOWBIT_FIELDS(Gather, places, channels, height, width)
+  float fill;
+  LOWBIT_FIELDS(Gather, places, channels, height, width, fill)
 };
 
 // The same numbers for every sample.

@@ -302,11 +302,11 @@ TEST(programs_that_do_not_fit_are_refused) {
   const std::vector<std::uint32_t> outside{0, kIn}, two{0, 0};
   CHECK(!added({map, pooled}, steps::Combine{Arithmetic::multiply}), "a number for each channel");
   CHECK(added({map}, steps::Combine{Arithmetic::multiply}), "one of two");
-  const std::size_t twice = builder.add({0}, steps::Gather{two, 2, 0, 0});
+  const std::size_t twice = builder.add({0}, steps::Gather{two, 2, 0, 0, 0});
   CHECK(added({0, twice}, steps::Combine{Arithmetic::multiply}), "two for all");
-  CHECK(added({0}, steps::Gather{outside, 2, 0, 0}), "an element outside");
-  CHECK(added({0}, steps::Gather{two, 3, 0, 0}), "too few elements");
-  CHECK(added({0}, steps::Gather{two, 1, 2, 0}), "a map without columns");
+  CHECK(added({0}, steps::Gather{outside, 2, 0, 0, 0}), "an element outside");
+  CHECK(added({0}, steps::Gather{two, 3, 0, 0, 0}), "too few elements");
+  CHECK(added({0}, steps::Gather{two, 1, 2, 0, 0}), "a map without columns");
   CHECK(added({0}, steps::EncodePlanes{std::span(parts.thresholds).first(2), parts.order}), "thresholds");
   CHECK(refused([&] { builder.finish({0}, 1); }), "no step");
   CHECK(refused([&] { builder.finish({}, 1); }), "no output");

@@ -3,6 +3,7 @@
 
 #include "../core/convolution.h"
 #include "../core/elementwise.h"
+#include "../core/movement.h"
 #include "../core/word_elements.h"
 #include "../core/word_layers.h"
 #include "map_case.h"
@@ -355,7 +356,7 @@ TEST(gather_transposed) {
         std::vector<unsigned> codes(2 * count);
         for (unsigned& code : codes) code = static_cast<unsigned>(draw(random, 0, 255));
         store_codes(value, codes, x.data());
-        const auto step = gather(0, value, value, source);
+        const auto step = gather(0, value, value, source, 0);
         run_step(*step, value, value, 2, x.data(), y.data());
         compare(value, 2, "gather " + std::to_string(rows) + " x " + std::to_string(columns), [&](std::size_t row, std::size_t n) {
           return load_code(value, y.data(), row, n) == codes[row * count + source[n]];

@@ -26,6 +26,7 @@ from lowbit.program.layers import (
     weight_only_convolution,
     weight_only_layer,
 )
+from lowbit.program.movement import move
 from lowbit.program.steps import (
     Activate,
     AveragePool,
@@ -111,7 +112,7 @@ def _softmax(planner: "Planner", node: Node) -> None:
     planner.add(node, Softmax(node.op == "LogSoftmax"))
 
 
-def _move(planner: "Planner", node: Node) -> None:
+def _keep_order(planner: "Planner", node: Node) -> None:
     before, after = (planner.shape(name) for name in (node.inputs[0], node.outputs[0]))
     if planner.batched and before[:1] != after[:1]:
         planner.refuse(node, "a change of the batch")
@@ -200,8 +201,8 @@ def _batch_normalization(planner: "Planner", node: Node) -> None:
 
 def _concat(planner: "Planner", node: Node) -> None:
     axis = call_of(planner.graph, node).integer("axis") % len(planner.shape(node.outputs[0]))
-    if axis == 0 or not all(planner.computed(name) for name in node.inputs):
-        planner.refuse(node, "a concatenation of samples or of constants")
+    if planner.batched and axis == 0:
+        planner.refuse(node, "a concatenation of samples")
     planner.join(node, axis)
 
 
@@ -219,6 +220,8 @@ _OPERATORS: dict[str, Step] = {
 }
 
 LOWERINGS: dict[tuple[str, str], Lower] = {
+    **dict.fromkeys(operators_with(Trait.CARRIES), move),
+    ("", "Pad"): move,
     ("lowbit", "Convolution"): _low_bit_convolution,
     ("", "Conv"): _convolution,
     ("", "BatchNormalization"): _batch_normalization,
@@ -235,7 +238,7 @@ LOWERINGS: dict[tuple[str, str], Lower] = {
     **dict.fromkeys([("", name) for name in _OPERATORS], _function),
     **dict.fromkeys([("", name) for name in ARITHMETIC], lower_arithmetic),
     **dict.fromkeys(operators_with(Trait.ENDS_CLASSIFIER), _softmax),
-    **dict.fromkeys(operators_with(Trait.KEEPS_ORDER), _move),
+    **dict.fromkeys(operators_with(Trait.KEEPS_ORDER), _keep_order),
 }
 
 

@@ -50,6 +50,7 @@ from lowbit.program.steps import (
 from lowbit.schemes import Encoding
 
 Lengths = tuple[int, int, int]
+Places = npt.NDArray[np.int64]
 
 
 def plan(graph: Graph) -> ProgramPlan:
@@ -384,6 +385,43 @@ class Planner:
         if (places[1:] < places[:-1]).any():
             number = self._emit(Gather(places.astype(np.uint32), len(places)), (number,), name)
         self.numbers[name] = number
+
+    def placed(self, node: Node, names: tuple[str, ...]) -> tuple[int, list[Places]]:
+        """Return the number of one value that holds several, and where the elements of each lie in it.
+
+        One float that lies as a map stays one.
+        """
+        if len(names) == 1:
+            if self.graph.value(names[0]).encoding is None:
+                if names[0] not in self.maps:
+                    return self.flat(names[0]), [self._places(names[0])]
+                return self.maps[names[0]], [self._places(names[0])]
+            shape = self.sample_shape(names[0])
+            return self.flat(names[0]), [np.arange(prod(shape)).reshape(shape)]
+        numbers = tuple(self.flat(name) for name in names)
+        found, first = [], 0
+        for name in names:
+            shape = self.sample_shape(name)
+            found.append(first + np.arange(prod(shape)).reshape(shape))
+            first += prod(shape)
+        return self._emit(Concatenate(), numbers, node.outputs[0]), found
+
+    def add_gathered(
+        self, node: Node, number: int, places: Places, *, output: int = 0, fill: float = 0.0
+    ) -> None:
+        """Add the step that makes an output of elements of a value; -1 is what is filled.
+
+        Where the node's first input is a float that lies as a map, so does the output if it can be one.
+        """
+        name, source = node.outputs[output], node.inputs[0]
+        lengths = self._map_lengths(name)
+        if lengths and source in self.maps and self.graph.value(source).encoding is None:
+            ordered = places.reshape(lengths).transpose(1, 2, 0).reshape(-1)
+            self.maps[name] = self._emit(Gather(ordered.astype(np.uint32), *lengths, fill), (number,), name)
+            self.lengths[name] = lengths
+            return
+        step = Gather(places.reshape(-1).astype(np.uint32), places.size, fill=fill)
+        self.numbers[name] = self._emit(step, (number,), name)
 
     def _joined_places(self, node: Node, axis: int) -> npt.NDArray[np.intp]:
         """Return where each element of a concatenation lies in its parts, laid flat one after another."""

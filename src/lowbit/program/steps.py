@@ -24,6 +24,9 @@ Reals = npt.NDArray[np.float64]
 Wide = npt.NDArray[np.int64]
 Form = Literal["planes", "bytes", "words", "reals"]
 Rule = Literal["ranks", "shift_up", "shift_down", "round_even", "round_up", "round_down", "real"]
+NOWHERE = 0xFFFFFFFF
+"""The place of what `Gather` fills."""
+
 Function = Literal["identity", "tanh", "sigmoid", "elu", "exponential", "logarithm", "absolute"]
 Operation = Literal["add", "subtract", "multiply", "divide", "subtract_from", "divide_into"]
 
@@ -351,12 +354,13 @@ class CombineConstant(Step):
 
 @dataclass(frozen=True, eq=False)
 class Gather(Step):
-    """Element `places[n]` at place n: a map, or with height 0 none."""
+    """Element `places[n]` at place n, or `fill` where that is `NOWHERE`: a map, or with height 0 none."""
 
     places: Words
     channels: int
     height: int = 0
     width: int = 0
+    fill: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
