@@ -298,7 +298,25 @@ struct Builder::Adder {
     ending.shift = s.shift;
     const Value& first = builder.value(x[0]);
     const Value result = like(first, Kind::words, word_range(ending.least(), ending.most()));
-    return put(result, add_words(x[0], x[1], first, builder.value(x[1]), ending));
+    return put(result, add_words(kernels(), x[0], x[1], first, builder.value(x[1]), ending));
+  }
+
+  std::size_t operator()(const steps::AverageWords& s) const {
+    EndingSpec ending = clipped(s.rule, Form::words, s.low, s.high, 0);
+    ending.shift = s.shift;
+    const Value result = window_value(Kind::words, word_range(ending.least(), ending.most()), input().channels(), s);
+    return put(result, average_words(kernels(), one(), input(), result, {s.rows, s.columns}, s.count_all, ending));
+  }
+
+  std::size_t operator()(const steps::RankWords& s) const {
+    require(!s.table.empty() && s.form != Form::reals, "rank_words", "planes, bytes or words", "none");
+    const EndingSpec ending{Rule::ranks, s.form, {}, s.table};
+    const unsigned bits = bits_of(s.table.size());
+    const bool fits = s.form != Form::planes || (std::has_single_bit(s.table.size()) && bits >= 1 && bits <= kMaxPlanes);
+    require(fits, "rank_words", "a table of 2, 4, 8 or 16 codes", std::to_string(s.table.size()));
+    ending.check_range("rank_words", bits);
+    const Value result = like(kind_of(s.form), range_of(ending));
+    return put(result, rank_words(kernels(), one(), input(), result, s.thresholds, s.table));
   }
 
  private:

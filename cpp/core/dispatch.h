@@ -35,6 +35,9 @@ struct KernelSet {
   Kernel<encode_kernel> encode;
   Kernel<encode_affine_kernel> encode_affine;
   Kernel<round_words_kernel> round_words;
+  Kernel<add_words_kernel> add_words;
+  Kernel<average_words_kernel> average_words;
+  Kernel<rank_words_kernel> rank_words;
   Kernel<look_up_kernel> look_up;
   Kernel<arithmetic_kernel> arithmetic;
   Kernel<clip_kernel> clip;

@@ -230,12 +230,49 @@ struct Rounder {
   bool exact;  // the step is a power of two whose inverse is a float32, and rounding half to even is not asked for
 };
 
+// y = clip(((a + b + half) >> right) << left, low, high) of words.
+struct WordAdder {
+  std::int32_t right, left, half;
+  std::int32_t low, high;
+};
+
+// clip(floor((factor * sum + half) / divisor), low, high) of the sum of some words. Where that fits 31 bits, and is not wide,
+//   floor(n / divisor) = (n * magic >> shift)   for 0 <= n < 2^31,
+// and the numerator is raised by `less` divisors so that it is not negative.
+struct WordMean {
+  bool wide;
+  std::int64_t factor, half, divisor;
+  std::uint32_t magic;
+  unsigned shift;
+  std::int32_t raise, less;  // raise: half + less * divisor
+  std::int32_t low, high;
+};
+
+// table[#{x > thresholds}] of words, in any form. More thresholds are looked up.
+inline constexpr std::size_t kMaxSteps = 15;
+
+struct WordRanker {
+  Form form;
+  std::size_t features;
+  unsigned bits;  // planes: how many
+  std::size_t steps;
+  std::int16_t thresholds[kMaxSteps + 1];
+  std::uint16_t table[kMaxSteps + 1];
+};
+
 // Whether any of the floats is NaN. Exactly `count` are read.
 using holds_nan_kernel = bool(const float* x, std::size_t count);
 // These return whether a value was NaN.
 using encode_kernel = bool(const Encoder&, const Rows&);
 using encode_affine_kernel = bool(const AffineEncoder&, const Rows&);
 using round_words_kernel = bool(const Rounder&, const Rows&);
+// Exactly `count` words are read and written.
+using add_words_kernel = void(const WordAdder&, const std::int16_t* a, const std::int16_t* b, std::int16_t* y, std::size_t count);
+// The means of `channels` words that lie `pixel` words apart, at x and at each of the taps from there on.
+using average_words_kernel = void(const WordMean&, const std::int16_t* x, const std::uint32_t* taps, std::size_t tap_count,
+                                  std::size_t pixel, std::size_t channels, std::int16_t* y);
+// Planes get whole pieces of 32 bits, zero behind the last feature.
+using rank_words_kernel = void(const WordRanker&, const Rows&);
 // y[n] = table[x[n]], a table of 256. Exactly `count` bytes are read and written.
 using look_up_kernel = void(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, std::size_t count);
 // y[n] = a[n] op b[n], or with b[0] alone where it is one number; exactly `count` floats are read and written.

@@ -143,7 +143,9 @@ class Loader::Pass final {
   void join(std::size_t n) {
     const Planned& one = planned_[n];
     const steps::Ending* ending = ending_of(one.step);
-    in_planes_[inputs_ + n] = is_any<steps::EncodePlanes>(one.step) || (ending != nullptr && leaves_planes(*ending));
+    const auto* ranks = std::get_if<steps::RankWords>(&one.step);
+    in_planes_[inputs_ + n] = is_any<steps::EncodePlanes>(one.step) || (ranks != nullptr && ranks->form == Form::planes) ||
+                              (ending != nullptr && leaves_planes(*ending));
     const bool passes = is_any<steps::Flatten, steps::MaxPool, steps::Concatenate, steps::Arrange, steps::Gather>(one.step);
     for (const std::size_t source : one.sources) {
       ++readers_[source];
@@ -258,6 +260,16 @@ class Loader::Pass final {
     const Later map = arranged->second;
     later_.erase(arranged);
     later_.insert({inputs_ + n, {n, put(n, {map.source}, bytes), map.step}});
+  }
+
+  void load(std::size_t n, const Planned& one, const steps::RankWords& step) {
+    steps::RankWords changed = step;
+    std::vector<std::uint16_t> table;
+    if (const ByteCodes* own = codes(inputs_ + n)) {
+      table = bytes_of<std::uint16_t>(*own, step.table);
+      changed.form = Form::bytes, changed.table = table;
+    }
+    number_[inputs_ + n] = put(n, numbers(one.sources), changed);
   }
 
   // Bytes need none where who reads them takes the map, or where they were arranged for nobody else.

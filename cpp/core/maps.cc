@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "error.h"
+#include "share.h"
 #include "transpose.h"
 
 namespace lowbit {
@@ -111,13 +112,6 @@ class FlattenStep final : public Step {
 
   std::size_t x_;
 };
-
-// Splits the outputs of a pooling step among threads as convolutions split theirs, so that each finds its own rows.
-template <class Function>
-void share_outputs(const Block& block, double cost, const Function& run) {
-  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthSharing / 40) return run(0, 1);
-  block.pool->run([&](std::size_t part) { run(part, block.pool->threads()); });
-}
 
 class MaxPoolStep final : public Step {
  public:

@@ -40,6 +40,13 @@ void share_maps(const Block& block, std::size_t groups, std::size_t pixels, doub
   });
 }
 
+// Splits the outputs of a pooling step among threads as convolutions split theirs, so that each finds its own rows.
+template <class Function>
+void share_outputs(const Block& block, double cost, const Function& run) {
+  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthSharing / 40) return run(0, 1);
+  block.pool->run([&](std::size_t part) { run(part, block.pool->threads()); });
+}
+
 inline Rows maps_of(const Block& block, std::size_t x, std::size_t y, bool sums) {
   Rows rows = rows_of(block, x, y);
   if (!sums) rows.sums = nullptr;

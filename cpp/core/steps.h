@@ -13,6 +13,7 @@
 #include "movement.h"
 #include "word_elements.h"
 #include "word_layers.h"
+#include "word_pools.h"
 
 namespace lowbit {
 
@@ -274,11 +275,26 @@ struct AddWords {
   LOWBIT_FIELDS(AddWords, rule, shift, low, high)
 };
 
+struct AverageWords {
+  AxisSpec rows, columns;
+  bool count_all;
+  Rule rule;
+  std::int32_t shift, low, high;
+  LOWBIT_FIELDS(AverageWords, rows, columns, count_all, rule, shift, low, high)
+};
+
+struct RankWords {
+  Form form;
+  std::span<const std::int32_t> thresholds;
+  std::span<const std::uint16_t> table;
+  LOWBIT_FIELDS(RankWords, form, thresholds, table)
+};
+
 using Any = std::variant<EncodePlanes, EncodeBytes, EncodeAffine, PlaneFullyConnected, ByteFullyConnected,
                          FloatFullyConnected, WeightOnlyFullyConnected, Arrange, Flatten, PlaneConvolution, ByteConvolution,
                          FloatConvolution, MaxPool, AveragePool, ScaleChannels, Concatenate, LookUp, Decode, Activate, Clip,
                          Combine, CombineConstant, Gather, Constant, Softmax, WordFullyConnected, WordConvolution, Round, Rank,
-                         LookUpEntries, DecodeWords, AddWords>;
+                         LookUpEntries, DecodeWords, AddWords, AverageWords, RankWords>;
 
 }  // namespace steps
 }  // namespace lowbit

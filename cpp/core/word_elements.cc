@@ -167,38 +167,81 @@ class DecodeWordsStep final : public Step {
   std::vector<float> table_;
 };
 
+class RankWordsStep final : public Step {
+ public:
+  RankWordsStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output, std::span<const std::int32_t> thresholds,
+                std::span<const std::uint16_t> table)
+      : kernel_(kernels.rank_words), x_(x) {
+    name = "rank_words";
+    ranker_.form = output.kind == Kind::planes ? Form::planes : output.kind == Kind::words ? Form::words : Form::bytes;
+    ranker_.features = output.dense() && input.dense() ? output.features : output.channels();
+    ranker_.bits = output.bits;
+    ranker_.steps = thresholds.size();
+    require(thresholds.size() <= kMaxSteps && table.size() == thresholds.size() + 1, name, "few thresholds, one less than entries",
+            std::to_string(thresholds.size()));
+    std::transform(thresholds.begin(), thresholds.end(), ranker_.thresholds, [](std::int32_t t) { return static_cast<std::int16_t>(t); });
+    std::copy(table.begin(), table.end(), ranker_.table);
+    kernel = kernel_.level;
+    cost = static_cast<double>(input.features * (thresholds.size() + 1)) / 20;
+  }
+
+  void run(const Block& block) const override {
+    const Place in = block.place(x_), out = block.place(result);
+    if (out.value->dense() && in.value->dense()) {
+      return kernel_.run(ranker_, {block.rows, in.at, in.value->row, 0, nullptr, out.at, out.value->row, out.value->plane});
+    }
+    for (std::size_t row = 0; row < block.rows; ++row) {
+      kernel_.run(ranker_, {out.value->pixels(), in.at + row * in.value->row, in.value->pixel, 0, nullptr,
+                            out.at + row * out.value->row, out.value->pixel, out.value->plane});
+    }
+  }
+
+ private:
+  Kernel<rank_words_kernel> kernel_;
+  std::size_t x_;
+  WordRanker ranker_{};
+};
+
+// table[#{x > thresholds}] for all words of a value.
+std::vector<std::uint16_t> entries_of(const Value& input, std::span<const std::int32_t> thresholds, std::span<const std::uint16_t> table) {
+  std::vector<std::uint16_t> entries;
+  std::size_t rank = 0;
+  for (std::int32_t word = input.least(); word <= input.most(); ++word) {
+    while (rank < thresholds.size() && word > thresholds[rank]) ++rank;
+    entries.push_back(table[rank]);
+  }
+  return entries;
+}
+
 class AddWordsStep final : public Step {
  public:
-  AddWordsStep(std::size_t x, std::size_t y, const Value& input, const Value& other, const EndingSpec& spec)
-      : x_(x), y_(y), right_(std::max(spec.shift, 0)), left_(std::max(-spec.shift, 0)),
-        half_(spec.rule == Rule::shift_up && spec.shift > 0 ? 1 << (spec.shift - 1) : 0), low_(spec.low), high_(spec.high) {
+  AddWordsStep(const KernelSet& kernels, std::size_t x, std::size_t y, const Value& input, const Value& other, const EndingSpec& spec)
+      : kernel_(kernels.add_words), x_(x), y_(y),
+        adder_{std::max(spec.shift, 0), std::max(-spec.shift, 0),
+               spec.rule == Rule::shift_up && spec.shift > 0 ? 1 << (spec.shift - 1) : 0, spec.low, spec.high} {
     name = "add_words";
     require(input.kind == Kind::words && other.kind == Kind::words && input.features == other.features && input.row == other.row &&
                 input.pixel == other.pixel,
             name, "words of one shape", "others");
-    require(spec.form == Form::words && spec.base == 0 && spec.low <= spec.high && right_ < 16 && left_ < 15 &&
+    require(spec.form == Form::words && spec.base == 0 && spec.low <= spec.high && adder_.right < 16 && adder_.left < 15 &&
                 spec.low >= std::numeric_limits<std::int16_t>::min() && spec.high <= std::numeric_limits<std::int16_t>::max(),
             name, "a sum in words", "others");
-    kernel = "portable";
-    cost = static_cast<double>(input.features) / 4;
+    kernel = kernel_.level;
+    cost = static_cast<double>(input.features) / 20;
   }
 
   // Gaps between pixels are added like all else: nobody reads them.
   void run(const Block& block) const override {
     const Place a = block.place(x_), b = block.place(y_), out = block.place(result);
     for (std::size_t row = 0; row < block.rows; ++row) {
-      const std::int16_t *left = a.words(row), *right = b.words(row);
-      std::int16_t* y = out.words(row);
-      for (std::size_t n = 0; n < a.value->row / sizeof *y; ++n) {
-        const std::int32_t sum = ((left[n] + right[n] + half_) >> right_) * (1 << left_);
-        y[n] = static_cast<std::int16_t>(std::clamp(sum, low_, high_));
-      }
+      kernel_.run(adder_, a.words(row), b.words(row), out.words(row), a.value->row / sizeof(std::int16_t));
     }
   }
 
  private:
+  Kernel<add_words_kernel> kernel_;
   std::size_t x_, y_;
-  std::int32_t right_, left_, half_, low_, high_;
+  WordAdder adder_;
 };
 
 }  // namespace
@@ -222,8 +265,25 @@ std::unique_ptr<Step> decode_words(std::size_t x, const Value& input, std::int32
   return std::make_unique<DecodeWordsStep>(x, input, least, table);
 }
 
-std::unique_ptr<Step> add_words(std::size_t x, std::size_t y, const Value& input, const Value& other, const EndingSpec& spec) {
-  return std::make_unique<AddWordsStep>(x, y, input, other, spec);
+std::unique_ptr<Step> rank_words(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
+                                 std::span<const std::int32_t> thresholds, std::span<const std::uint16_t> table) {
+  const bool rising = std::is_sorted(thresholds.begin(), thresholds.end()) && table.size() == thresholds.size() + 1;
+  require(input.kind == Kind::words && rising, "rank_words", "words, and rising thresholds, one less than entries",
+          std::to_string(thresholds.size()));
+  require(output.kind != Kind::real && output.features == input.features && output.channels() == input.channels(), "rank_words",
+          "codes of the same shape", "others");
+  const auto first = std::lower_bound(thresholds.begin(), thresholds.end(), input.least());
+  const auto last = std::lower_bound(first, thresholds.end(), input.most());
+  const auto before = static_cast<std::size_t>(first - thresholds.begin()), count = static_cast<std::size_t>(last - first);
+  if (count <= kMaxSteps) {
+    return std::make_unique<RankWordsStep>(kernels, x, input, output, thresholds.subspan(before, count), table.subspan(before, count + 1));
+  }
+  return std::make_unique<EntryStep>(x, input, output, input.least(), entries_of(input, thresholds, table));
+}
+
+std::unique_ptr<Step> add_words(const KernelSet& kernels, std::size_t x, std::size_t y, const Value& input, const Value& other,
+                                const EndingSpec& spec) {
+  return std::make_unique<AddWordsStep>(kernels, x, y, input, other, spec);
 }
 
 }  // namespace lowbit

@@ -492,3 +492,76 @@ void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const 
 #include "float_layers.inl"
 #include "weight_only.inl"
 #include "round_words.inl"
+#include "word_elements.inl"
+
+namespace lowbit::avx2 {
+namespace {
+
+// table[#{x > thresholds}] of 32 words, in bytes, for tables of bytes.
+inline __m256i rank_bytes(const WordRanker& ranker, const std::int16_t* x) {
+  __m256i low = _mm256_setzero_si256(), high = low;
+  const __m256i first = load(x), second = load(x + 16);
+  for (std::size_t c = 0; c < ranker.steps; ++c) {
+    const __m256i threshold = _mm256_set1_epi16(ranker.thresholds[c]);
+    low = _mm256_sub_epi16(low, _mm256_cmpgt_epi16(first, threshold));
+    high = _mm256_sub_epi16(high, _mm256_cmpgt_epi16(second, threshold));
+  }
+  return _mm256_permute4x64_epi64(_mm256_packus_epi16(low, high), 0xd8);
+}
+
+inline __m256i table_of(const WordRanker& ranker, unsigned half) {
+  alignas(16) std::uint8_t bytes[16];
+  for (std::size_t n = 0; n < 16; ++n) bytes[n] = static_cast<std::uint8_t>(ranker.table[n] >> (8 * half));
+  return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(bytes)));
+}
+
+}  // namespace
+
+void add_words(const WordAdder& adder, const std::int16_t* a, const std::int16_t* b, std::int16_t* y, std::size_t count) {
+  constexpr std::size_t kWords = 16;
+  if (adder.right != 0 || adder.left != 0) return add_shifted(adder, a, b, y, count);
+  const __m256i low = _mm256_set1_epi16(static_cast<std::int16_t>(adder.low)), high = _mm256_set1_epi16(static_cast<std::int16_t>(adder.high));
+  std::size_t n = 0;
+  for (; n + kWords <= count; n += kWords) {
+    const __m256i sum = _mm256_adds_epi16(load(a + n), load(b + n));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + n), _mm256_min_epi16(_mm256_max_epi16(sum, low), high));
+  }
+  add_shifted(adder, a + n, b + n, y + n, count - n);
+}
+
+void rank_words(const WordRanker& ranker, const Rows& rows) {
+  constexpr std::size_t kPiece = 32;
+  const __m256i lower = table_of(ranker, 0), upper = table_of(ranker, 1);
+  for (std::size_t row = 0; row < rows.count; ++row) {
+    const auto* x = reinterpret_cast<const std::int16_t*>(rows.x + row * rows.x_row);
+    std::byte* y = rows.y + row * rows.y_row;
+    for (std::size_t first = 0; first < ranker.features; first += kPiece) {
+      const std::size_t left = ranker.features - first, count = left < kPiece ? left : kPiece;
+      alignas(32) std::int16_t rest[kPiece] = {};
+      if (count < kPiece) __builtin_memcpy(rest, x + first, count * sizeof *x);
+      const __m256i rank = rank_bytes(ranker, count < kPiece ? rest : x + first);
+      const __m256i entry = _mm256_shuffle_epi8(lower, rank);
+      if (ranker.form == Form::planes) {
+        const std::uint32_t valid = count < kPiece ? (1u << count) - 1 : ~0u;
+        for (unsigned bit = 0; bit < ranker.bits; ++bit) {
+          const __m256i top = _mm256_sll_epi16(entry, _mm_cvtsi32_si128(static_cast<int>(7 - bit)));
+          const std::uint32_t piece = static_cast<std::uint32_t>(_mm256_movemask_epi8(top)) & valid;
+          __builtin_memcpy(y + bit * rows.y_plane + first / 8, &piece, sizeof piece);
+        }
+      } else if (ranker.form == Form::bytes) {
+        alignas(32) std::byte bytes[kPiece];
+        _mm256_store_si256(reinterpret_cast<__m256i*>(bytes), entry);
+        __builtin_memcpy(y + first, bytes, count);
+      } else {
+        const __m256i high = _mm256_shuffle_epi8(upper, rank);
+        const __m256i even = _mm256_unpacklo_epi8(entry, high), odd = _mm256_unpackhi_epi8(entry, high);
+        alignas(32) std::int16_t words[kPiece];
+        _mm256_store_si256(reinterpret_cast<__m256i*>(words), _mm256_permute2x128_si256(even, odd, 0x20));
+        _mm256_store_si256(reinterpret_cast<__m256i*>(words + 16), _mm256_permute2x128_si256(even, odd, 0x31));
+        __builtin_memcpy(y + 2 * first, words, count * sizeof *words);
+      }
+    }
+  }
+}
+
+}  // namespace lowbit::avx2

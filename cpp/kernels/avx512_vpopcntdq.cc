@@ -140,3 +140,6 @@ void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const 
 #include "float_layers.inl"
 #include "weight_only.inl"
 #include "round_words.inl"
+#include "word_elements.inl"
+
+#include "avx512_word_elements.inl"

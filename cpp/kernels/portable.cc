@@ -26,11 +26,7 @@ void write(std::byte* at, T value) {
   std::memcpy(at, &value, sizeof value);
 }
 
-// Bit `bit` of eight bytes, the first byte's lowest: the product moves every bit to the top byte.
-unsigned gather_bits(const std::uint8_t* bytes, unsigned bit) {
-  const auto eight = read<std::uint64_t>(reinterpret_cast<const std::byte*>(bytes));
-  return static_cast<unsigned>((((eight >> bit) & 0x0101010101010101u) * 0x0102040810204080u) >> 56);
-}
+#include "gather_bits.inl"
 
 // Writes one 16-bit piece of every plane; channels that do not exist give zero bits.
 void write_planes(const unsigned* rank, std::size_t count, unsigned bits, const std::uint8_t* table,
@@ -352,3 +348,6 @@ void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const 
 #include "float_layers.inl"
 #include "weight_only.inl"
 #include "round_words.inl"
+#include "word_elements.inl"
+
+#include "portable_word_elements.inl"

@@ -444,6 +444,28 @@ class AddWords(Step):
     high: int
 
 
+@dataclass(frozen=True, eq=False)
+class AverageWords(Step):
+    """``clip(round(sum 2^-shift / count), low, high)`` of each window of words; counts as `AveragePool`."""
+
+    rows: Axis
+    columns: Axis
+    count_all: bool
+    rule: Rule
+    shift: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, eq=False)
+class RankWords(Step):
+    """``table[#{x > thresholds}]`` of words, in any form."""
+
+    form: Form
+    thresholds: Integers
+    table: npt.NDArray[np.uint16]
+
+
 @dataclass(frozen=True)
 class Result:
     """What a step makes.
