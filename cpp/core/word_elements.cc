@@ -176,11 +176,17 @@ class RankWordsStep final : public Step {
     ranker_.form = output.kind == Kind::planes ? Form::planes : output.kind == Kind::words ? Form::words : Form::bytes;
     ranker_.features = output.dense() && input.dense() ? output.features : output.channels();
     ranker_.bits = output.bits;
-    ranker_.steps = thresholds.size();
-    require(thresholds.size() <= kMaxSteps && table.size() == thresholds.size() + 1, name, "few thresholds, one less than entries",
-            std::to_string(thresholds.size()));
-    std::transform(thresholds.begin(), thresholds.end(), ranker_.thresholds, [](std::int32_t t) { return static_cast<std::int16_t>(t); });
-    std::copy(table.begin(), table.end(), ranker_.table);
+    const bool rising = std::is_sorted(thresholds.begin(), thresholds.end());
+    require(input.kind == Kind::words && rising && thresholds.size() <= kMaxSteps && table.size() == thresholds.size() + 1, name,
+            "words, and up to 15 rising thresholds, one less than entries", std::to_string(thresholds.size()));
+    require(output.kind != Kind::real && output.features == input.features && output.channels() == input.channels(), name,
+            "codes of the same shape", "others");
+    // What every word is above, and what none is, may not fit a word itself.
+    const auto first = std::lower_bound(thresholds.begin(), thresholds.end(), input.least());
+    const auto last = std::lower_bound(first, thresholds.end(), input.most());
+    ranker_.steps = static_cast<std::size_t>(last - first);
+    std::transform(first, last, ranker_.thresholds, [](std::int32_t t) { return static_cast<std::int16_t>(t); });
+    std::copy_n(table.begin() + (first - thresholds.begin()), ranker_.steps + 1, ranker_.table);
     kernel = kernel_.level;
     cost = static_cast<double>(input.features * (thresholds.size() + 1)) / 20;
   }
@@ -201,17 +207,6 @@ class RankWordsStep final : public Step {
   std::size_t x_;
   WordRanker ranker_{};
 };
-
-// table[#{x > thresholds}] for all words of a value.
-std::vector<std::uint16_t> entries_of(const Value& input, std::span<const std::int32_t> thresholds, std::span<const std::uint16_t> table) {
-  std::vector<std::uint16_t> entries;
-  std::size_t rank = 0;
-  for (std::int32_t word = input.least(); word <= input.most(); ++word) {
-    while (rank < thresholds.size() && word > thresholds[rank]) ++rank;
-    entries.push_back(table[rank]);
-  }
-  return entries;
-}
 
 class AddWordsStep final : public Step {
  public:
@@ -267,18 +262,7 @@ std::unique_ptr<Step> decode_words(std::size_t x, const Value& input, std::int32
 
 std::unique_ptr<Step> rank_words(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
                                  std::span<const std::int32_t> thresholds, std::span<const std::uint16_t> table) {
-  const bool rising = std::is_sorted(thresholds.begin(), thresholds.end()) && table.size() == thresholds.size() + 1;
-  require(input.kind == Kind::words && rising, "rank_words", "words, and rising thresholds, one less than entries",
-          std::to_string(thresholds.size()));
-  require(output.kind != Kind::real && output.features == input.features && output.channels() == input.channels(), "rank_words",
-          "codes of the same shape", "others");
-  const auto first = std::lower_bound(thresholds.begin(), thresholds.end(), input.least());
-  const auto last = std::lower_bound(first, thresholds.end(), input.most());
-  const auto before = static_cast<std::size_t>(first - thresholds.begin()), count = static_cast<std::size_t>(last - first);
-  if (count <= kMaxSteps) {
-    return std::make_unique<RankWordsStep>(kernels, x, input, output, thresholds.subspan(before, count), table.subspan(before, count + 1));
-  }
-  return std::make_unique<EntryStep>(x, input, output, input.least(), entries_of(input, thresholds, table));
+  return std::make_unique<RankWordsStep>(kernels, x, input, output, thresholds, table);
 }
 
 std::unique_ptr<Step> add_words(const KernelSet& kernels, std::size_t x, std::size_t y, const Value& input, const Value& other,

@@ -32,8 +32,7 @@ std::unique_ptr<Step> look_up_entries(std::size_t x, const Value& input, const V
 // Words -> float32: table[x - least].
 std::unique_ptr<Step> decode_words(std::size_t x, const Value& input, std::int32_t least, std::span<const float> table);
 
-// Words -> table[#{x > thresholds}], any number of rising thresholds, in the form of `output`. What no word of the input can be
-// above, and what all are, costs nothing; few thresholds are compared with, many make a table of all words.
+// Words -> table[#{x > thresholds}] in the form of `output`; up to kMaxSteps rising thresholds, none of which needs to fit a word.
 std::unique_ptr<Step> rank_words(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
                                  std::span<const std::int32_t> thresholds, std::span<const std::uint16_t> table);
 

@@ -6,6 +6,7 @@
 #include "../core/movement.h"
 #include "../core/word_elements.h"
 #include "../core/word_layers.h"
+#include "../core/word_pools.h"
 #include "map_case.h"
 
 namespace lowbit::testing {
@@ -366,27 +367,111 @@ TEST(gather_transposed) {
   }
 }
 
-// The same value twice, its only input: what is read lies against a guard page.
-TEST(add_words) {
+// The same value twice, its only input: what is read lies against a guard page. Most sums are not shifted.
+void test_add_words(const std::string& level) {
   Random random(36);
-  for (int repeat = 0; repeat < 40; ++repeat) {
+  for (int repeat = 0; repeat < 80; ++repeat) {
     const std::size_t features = pick(random, kFeatures);
     EndingSpec spec;
     spec.rule = draw(random, 0, 1) ? Rule::shift_up : Rule::shift_down, spec.form = Form::words;
-    spec.shift = draw(random, -14, 15), spec.low = draw(random, kLeast, 0), spec.high = draw(random, 0, kMost);
+    spec.shift = draw(random, 0, 1) ? 0 : draw(random, -14, 15), spec.low = draw(random, kLeast, 0), spec.high = draw(random, 0, kMost);
     const Value in = words_value(features, word_range(kLeast, kMost)), out = words_value(features, word_range(spec.low, spec.high));
     std::vector<unsigned> levels(features);
     for (unsigned& one : levels) one = static_cast<unsigned>(draw(random, 0, 5) ? draw(random, kLeast, kMost) : kLeast);
     const Guarded x(in.row, Against::back), y(out.row, Against::back);
     store_codes(in, levels, x.data());
-    const auto step = add_words(0, 0, in, in, spec);
+    const auto step = add_words(select_kernels(level), 0, 0, in, in, spec);
     run_step(*step, in, out, 1, x.data(), y.data());
-    compare(out, 1, "add_words", [&](std::size_t row, std::size_t n) {
+    compare(out, 1, describe(level, features, 0, 1, "add_words shift=" + std::to_string(spec.shift)), [&](std::size_t row, std::size_t n) {
       const std::int64_t sum = 2 * std::int64_t{static_cast<std::int32_t>(levels[n])};
       const std::int64_t half = spec.rule == Rule::shift_up && spec.shift > 0 ? std::int64_t{1} << (spec.shift - 1) : 0;
       const std::int64_t moved = spec.shift > 0 ? (sum + half) >> spec.shift : sum * (std::int64_t{1} << -spec.shift);
       return Place{y.data(), &out}.word(row, 0, n) == std::clamp<std::int64_t>(moved, spec.low, spec.high);
     });
+  }
+}
+
+// Small maps, and some so large, or moved so far to the left, that sums need 64 bits; words at both ends.
+void test_average_words(const std::string& level) {
+  Random random(38);
+  for (int repeat = 0; repeat < 150; ++repeat) {
+    Shape s = any_shape(random);
+    s.inputs = s.outputs = draw(random, 0, 9) ? pick(random, kMapWidths) : 260, s.window.group = 1;
+    if (repeat % 10 == 0) s.height = s.window.rows.kernel = 190, s.width = s.window.columns.kernel = 200, s.inputs = 3, s.rows = 1, s.window = {{190}, {200}};
+    const Outputs out(s);
+    if (std::any_of(out.taps.begin(), out.taps.end(), [](const auto& taps) { return taps.empty(); })) continue;
+    EndingSpec spec;
+    spec.rule = draw(random, 0, 1) ? Rule::shift_up : Rule::shift_down, spec.form = Form::words;
+    spec.shift = draw(random, 0, 2) ? draw(random, -3, 3) : draw(random, -15, 15);
+    spec.low = draw(random, 0, 3) ? kLeast : draw(random, kLeast, 0), spec.high = draw(random, 0, 3) ? kMost : draw(random, 0, kMost);
+    const bool all = draw(random, 0, 1) != 0;
+    const std::int32_t reach = draw(random, 0, 2) ? kMost : draw(random, 1, 3000);
+    const Value in = map_value(Kind::words, word_range(-reach - (reach == kMost), reach), s.inputs, s.height, s.width);
+    const Value result = map_value(Kind::words, word_range(spec.low, spec.high), s.inputs, out.height, out.width);
+    std::vector<unsigned> words(s.rows * in.features);
+    const int pattern = draw(random, 0, 4);
+    for (unsigned& word : words) word = static_cast<unsigned>(pattern == 0 ? in.least() : pattern == 1 ? in.most() : draw(random, in.least(), in.most()));
+    const Against against = draw(random, 0, 1) ? Against::front : Against::back;
+    const Guarded x(s.rows * in.row, against), y(s.rows * result.row, against);
+    store_codes(in, words, x.data());
+    const auto step = average_words(select_kernels(level), 0, in, result, s.window, all, spec);
+    run_step(*step, in, result, s.rows, x.data(), y.data());
+    compare(result, s.rows, level + " " + s.text() + " average_words shift=" + std::to_string(spec.shift), [&](std::size_t row, std::size_t n) {
+      const auto& taps = out.taps[n / s.inputs];
+      __int128 sum = 0;
+      for (const auto& [pixel, tap] : taps) sum += static_cast<std::int32_t>(words[row * in.features + pixel * s.inputs + n % s.inputs]);
+      __int128 divisor = static_cast<__int128>(all ? s.taps() : taps.size()) << std::max(spec.shift, 0);
+      sum *= std::int64_t{1} << std::max(-spec.shift, 0);
+      if (spec.rule == Rule::shift_up) sum = 2 * sum + divisor, divisor *= 2;
+      const __int128 floor = sum / divisor - (sum % divisor < 0 ? 1 : 0);
+      const std::int32_t mean = floor < spec.low ? spec.low : floor > spec.high ? spec.high : static_cast<std::int32_t>(floor);
+      return Place{y.data(), &result}.word(row, n / s.inputs, n % s.inputs) == mean;
+    });
+  }
+}
+
+// Thresholds at words that occur, at both ends, and beyond what any word is, in every form, of maps and of rows.
+void test_rank_words(const std::string& level) {
+  Random random(39);
+  for (int repeat = 0; repeat < 200; ++repeat) {
+    const std::size_t features = pick(random, kFeatures), rows = pick(random, kRowCounts);
+    const bool map = draw(random, 0, 1) && features <= 130;
+    const auto form = static_cast<Form>(draw(random, 0, 2));
+    const std::size_t steps = form == Form::planes ? (std::size_t{1} << draw(random, 1, 4)) - 1 : static_cast<std::size_t>(draw(random, 0, 15));
+    const std::int32_t least = draw(random, 0, 1) ? kLeast : draw(random, kLeast, 0), most = draw(random, 0, 1) ? kMost : draw(random, 0, kMost);
+    const auto shaped = [&](Kind kind, unsigned range) {
+      return map                    ? map_value(kind, range, features, 2, 3)
+             : kind == Kind::words  ? words_value(features, range)
+             : kind == Kind::planes ? planes_value(features, range)
+                                    : bytes_value(features, range);
+    };
+    const Value in = shaped(Kind::words, word_range(least, most));
+    std::vector<unsigned> words(rows * in.features);
+    for (unsigned& word : words) word = static_cast<unsigned>(draw(random, 0, 3) ? draw(random, least, most) : draw(random, 0, 1) ? least : most);
+    std::vector<std::int32_t> thresholds(steps);
+    for (std::int32_t& t : thresholds) {
+      const std::int32_t ends[] = {least - 1, least, most - 1, most, kLeast - 1, kMost + 1};
+      t = draw(random, 0, 2) ? static_cast<std::int32_t>(words[static_cast<std::size_t>(draw(random, 0, static_cast<int>(words.size()) - 1))]) + draw(random, -1, 1)
+                             : ends[draw(random, 0, 5)];
+    }
+    std::sort(thresholds.begin(), thresholds.end());
+    std::vector<std::uint16_t> table(steps + 1);
+    const int top = form == Form::planes ? static_cast<int>(steps) : form == Form::bytes ? 255 : 65535;
+    const bool plain = draw(random, 0, 1) != 0;
+    for (std::size_t n = 0; n <= steps; ++n) table[n] = static_cast<std::uint16_t>(plain ? n : static_cast<std::size_t>(draw(random, 0, top)));
+    const Kind kind = form == Form::planes ? Kind::planes : form == Form::bytes ? Kind::bytes : Kind::words;
+    const Value out = shaped(kind, kind == Kind::planes ? static_cast<unsigned>(std::bit_width(steps)) : kind == Kind::bytes ? 255 : word_range(kLeast, kMost));
+    const Guarded x(rows * in.row, Against::back), y(rows * out.row, Against::back);
+    store_codes(in, words, x.data());
+    const auto step = rank_words(select_kernels(level), 0, in, out, thresholds, table);
+    run_step(*step, in, out, rows, x.data(), y.data());
+    const std::string what = describe(level, features, 0, rows, "rank_words form=" + std::to_string(static_cast<int>(form)) + " steps=" + std::to_string(steps));
+    compare(out, rows, what, [&](std::size_t row, std::size_t n) {
+      const auto word = static_cast<std::int32_t>(words[row * in.features + n]);
+      const auto rank = std::count_if(thresholds.begin(), thresholds.end(), [&](std::int32_t t) { return word > t; });
+      return static_cast<std::uint16_t>(load_code(out, y.data(), row, n)) == table[static_cast<std::size_t>(rank)];
+    });
+    if (out.kind == Kind::planes) CHECK(padding_is_zero(out, y.data(), rows), what);
   }
 }
 

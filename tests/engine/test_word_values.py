@@ -96,6 +96,49 @@ def sums_that_repeat() -> Graph:
     return net.finished(net.node("FixedAdd", codes, pooled, encoding=WIDE))
 
 
+def sums_with_an_activation() -> Graph:
+    net = Network(5, 4, 3)
+    source = net.node("Encode", "x", encoding=WIDE)
+    for encoding in (WIDE, NARROW, COARSE, FixedPoint(2, 7), WIDE):
+        for activation in ("relu", "relu6", "hardtanh"):
+            total = net.node("FixedAdd", source, source, encoding=encoding, activation=activation)
+            source = net.node("FixedAdd", total, total, encoding=WIDE)
+    return net.finished(source)
+
+
+def means_of_windows() -> Graph:
+    net = Network(5, 9, 11)
+    source = net.node("Encode", "x", encoding=WIDE)
+    windows: list[Attributes] = [
+        {"kernel_shape": (3, 3), "pads": (1, 0, 1, 2), "strides": (1, 2)},
+        {"kernel_shape": (3, 2), "pads": (1, 0, 1, 1), "count_include_pad": 1},
+        {"kernel_shape": (2, 2), "dilations": (2, 1), "pads": (1, 1, 1, 0)},
+        {"kernel_shape": (1, 3), "pads": (0, 2, 0, 0), "count_include_pad": 1},
+    ]
+    for encoding, window in zip((NARROW, WIDE, COARSE, FixedPoint(2, 14)), windows, strict=True):
+        source = net.node("AveragePool", source, encoding=encoding, **window)
+    return net.finished(net.node("GlobalAveragePool", source, encoding=WIDE))
+
+
+def means_that_need_64_bits() -> Graph:
+    net = Network(2, 40, 50)
+    source = net.node("Encode", "x", encoding=FixedPoint(16, 0))
+    return net.finished(net.node("GlobalAveragePool", source, encoding=FixedPoint(8, 8)))
+
+
+def residual_blocks() -> Graph:
+    net, low = Network(3, 8, 8), Affine(4, [0.5], [8])
+    source = net.node("Encode", "x", encoding=low)
+    total = net.layer(source, 6, low, WIDE)
+    for _ in range(2):
+        codes = net.node("Encode", net.node("Decode", total), encoding=low)
+        branch = net.layer(net.layer(codes, 6, low, low), 6, low, WIDE)
+        total = net.node("FixedAdd", total, branch, encoding=WIDE, activation="relu")
+    mean = net.node("Decode", net.node("GlobalAveragePool", total, encoding=WIDE))
+    flat = net.node("Flatten", mean)
+    return net.finished(net.layer(net.node("Encode", flat, encoding=low), 4, low, None))
+
+
 def tables() -> Graph:
     net = Network(33)
     source = "x"
@@ -128,6 +171,10 @@ NETWORKS: dict[str, Callable[[], Graph]] = {
         transposed_rows,
         sums_that_saturate,
         sums_that_repeat,
+        sums_with_an_activation,
+        means_of_windows,
+        means_that_need_64_bits,
+        residual_blocks,
         tables,
         grouped_bytes_of_far_zero_points,
     )

@@ -1,16 +1,20 @@
 """Elementwise steps on values of codes: encoders, decoders, tables, sums; in whatever form they lie."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.ir import Node
+from lowbit.ir.activations import saturation
 from lowbit.ir.graph import Array
+from lowbit.ir.window import Window
 from lowbit.program.endings import ROUNDING_RULES, SHIFT_RULES, level_range, shift_between
-from lowbit.program.layout import entries_of_code
+from lowbit.program.layout import Form, entries_of_code
 from lowbit.program.steps import (
     AddWords,
+    AverageWords,
     Decode,
     DecodeWords,
     EncodeAffine,
@@ -31,6 +35,10 @@ def encode(planner: "Planner", node: Node) -> None:
     """Add the step of an ``Encode``."""
     name = node.outputs[0]
     encoding, form = planner.encoding(name), planner.layout.form(name)
+    if name in planner.recoded.steps:
+        source, step = planner.recoded.steps[name]
+        _in_place(planner, replace(node, inputs=(source,)), step, form)
+        return
     given = [planner.graph.constant(name) for name in node.inputs[1:] if name]
     if encoding.rounds and not given:
         planner.add_elementwise(node, _rounding(planner, name))
@@ -40,10 +48,15 @@ def encode(planner: "Planner", node: Node) -> None:
     if form == "words":
         planner.add_elementwise(node, Rank(thresholds, entries.astype(np.int16)))
         return
-    if form == "planes" and len(planner.shape(name)) == 4:
-        planner.map(node.inputs[0])  # planes are never rearranged
-    step = EncodePlanes if form == "planes" else EncodeBytes
-    planner.add_elementwise(node, step(thresholds, entries.astype(np.uint8)))
+    kind = EncodePlanes if form == "planes" else EncodeBytes
+    _in_place(planner, node, kind(thresholds, entries.astype(np.uint8)), form)
+
+
+def _in_place(planner: "Planner", node: Node, step: Step, form: Form) -> None:
+    """Add the step of an encoder; planes are never rearranged."""
+    if form == "planes" and len(planner.shape(node.outputs[0])) == 4:
+        planner.map(node.inputs[0])
+    planner.add_elementwise(node, step)
 
 
 def _rounding(planner: "Planner", name: str) -> Step:
@@ -98,7 +111,21 @@ def add(planner: "Planner", node: Node) -> None:
     if not all(planner.computed(name) for name in node.inputs):
         planner.refuse(node, "a sum of codes and a constant")
     target = planner.encoding(node.outputs[0])
-    shift = shift_between(planner.encoding(node.inputs[0]).integer_scale(), float(target.integer_scale()[0]))
-    low, high, _ = level_range(target, "words")
+    low, high = saturation(target, str(node.attributes.get("activation", "none")))
+    planner.add_codes(node, AddWords(SHIFT_RULES[target.rounding], _shift(planner, node), low, high))
+
+
+def average(planner: "Planner", node: Node, window: Window, *, count_all: bool) -> None:
+    """Add the step of a mean of fixed-point codes over windows: exact, rounded and saturated once."""
+    target = planner.encoding(node.outputs[0])
+    low, high = saturation(target, "none")
+    rule, shift = SHIFT_RULES[target.rounding], _shift(planner, node)
+    planner.add_map(node, AverageWords(*window, count_all, rule, shift, low, high))
+
+
+def _shift(planner: "Planner", node: Node) -> int:
+    """Return how many bits a node's output has less behind the point than what it reads."""
+    source, target = (planner.encoding(name) for name in (node.inputs[0], node.outputs[0]))
+    shift = shift_between(source.integer_scale(), float(target.integer_scale()[0]))
     assert shift is not None  # both are of fixed point
-    planner.add_codes(node, AddWords(SHIFT_RULES[target.rounding], shift, low, high))
+    return shift

@@ -6,7 +6,7 @@ multiply as they are; they hold every encoding, so that each pair of encodings h
 
 - planes where every reader takes them;
 - words where levels or the weights of a reader do not fit bytes, where sums might leave int32, where a layer
-  reads rows of a sample, and where codes are added;
+  reads rows of a sample, and where codes are added or averaged;
 - bytes else.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import EngineError, LowbitError
-from lowbit.ir import Graph, Node
+from lowbit.ir import Graph, Node, Trait, has
 from lowbit.ir.deployed import DeployedLayer, deployed_layer
 from lowbit.ir.layers import is_low_bit
 from lowbit.program.representation import alike, byte_of_code, fits_byte, level_step, plane_values, reads_rows
@@ -94,7 +94,7 @@ def _word_values(graph: Graph, first: dict[str, str], *, batched: bool) -> froze
         read = [name for name in node.inputs[:1] if name in first]
         if is_low_bit(node) and read and not _takes_bytes(graph, node, batched=batched):
             found.update(first[name] for name in read)
-        if (node.domain, node.op) in _SUMS:
+        if (node.domain, node.op) in _SUMS or (has(node, Trait.POOL) and not has(node, Trait.COMPARES)):
             found.update(first[name] for name in (*node.inputs, *node.outputs) if name in first)
     return frozenset(name for name in first if first[name] in found)
 

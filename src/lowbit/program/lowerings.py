@@ -185,8 +185,11 @@ def _max_pool(planner: "Planner", node: Node) -> None:
 
 
 def _average_pool(planner: "Planner", node: Node) -> None:
-    count_all = bool(node.attributes.get("count_include_pad", 0))
-    planner.add_map(node, AveragePool(*_pool_window(planner, node), count_all))
+    window, count_all = _pool_window(planner, node), bool(node.attributes.get("count_include_pad", 0))
+    if planner.graph.value(node.inputs[0]).encoding is not None:
+        coded.average(planner, node, window, count_all=count_all)
+    else:
+        planner.add_map(node, AveragePool(*window, count_all))
 
 
 def _batch_normalization(planner: "Planner", node: Node) -> None:

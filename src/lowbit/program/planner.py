@@ -20,6 +20,7 @@ from lowbit.ir.passes import MAP_FORM, expansion, fold_pads, fuse_linear
 from lowbit.program.layers import Rows, columns_by_pixels
 from lowbit.program.layout import Layout, entries_of_code, layout_of
 from lowbit.program.lowerings import LOWERINGS, is_lowered, lowering_of
+from lowbit.program.recoded import recoded
 from lowbit.program.refusals import (
     REMEDY,
     Refusal,
@@ -148,12 +149,14 @@ class Planner:
         maps: of values that lie as maps.
         lengths: channels, height and width of what lies as a map, though its shape may be flat.
         codes: see `ProgramPlan`.
+        recoded: what is coded without floats.
     """
 
     def __init__(
         self, graph: Graph, layout: Layout, *, batched: bool = True, varying: Varying | None = None
     ) -> None:
         self.graph, self.layout, self.batched = graph, layout, batched
+        self.recoded = recoded(graph, layout)
         self.steps: list[Step] = []
         self.results: list[Result] = []
         self._varying = varying or {}
@@ -210,8 +213,9 @@ class Planner:
         return axis - 1 if self.batched else axis
 
     def lowered_all(self) -> list[Refusal]:
-        """Add the steps of all nodes, and return what is refused."""
-        return [(node, error) for node in self.graph.nodes for error in self.lowered(node)]
+        """Add the steps of all nodes that something reads, and return what is refused."""
+        nodes = [node for node in self.graph.nodes if node.outputs[0] not in self.recoded.hidden]
+        return [(node, error) for node in nodes for error in self.lowered(node)]
 
     def lowered(self, node: Node) -> list[LowbitError]:
         """Add the steps of one node, or return why there are none; what is behind it is still looked at."""
@@ -296,7 +300,10 @@ class Planner:
         self._put(name, number)
 
     def add_codes(self, node: Node, step: Step) -> None:
-        """Add a step on codes laid flat, each repeated as broadcasting does."""
+        """Add a step on codes: as they lie if shapes are equal, else flat, repeated as broadcasting does."""
+        if all(self.shape(name) == self.shape(node.outputs[0]) for name in node.inputs):
+            self.add_elementwise(node, step)
+            return
         sources = tuple(self._spread_flat(name, node.outputs[0]) for name in node.inputs)
         self.numbers[node.outputs[0]] = self._emit(step, sources, node.outputs[0])
 

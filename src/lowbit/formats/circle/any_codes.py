@@ -2,10 +2,12 @@
 
     Encode        x, thresholds?                       output_encoding
     Decode        codes                                input_encoding
-    FixedAdd      codes, codes                         input_encoding, other_encoding, output_encoding
+    FixedAdd      codes, codes                         input_encoding, other_encoding, output_encoding;
+                                                       an activation
     FixedLookup   codes, table                         input_encoding, output_encoding
     Linear        x, weights, bias, thresholds, fields of the weights' encoding …
     Convolution   the same, with the geometry of `LQConv`
+    AveragePool … codes                                see `lowbit.formats.circle.coded_pools`
 
 Codes are tensors of uint8, above 8 bits of uint16; affine ones of 8 bits are int8 as everywhere in the
 format. Weights are packed as `lowbit.formats.packed` says. An absent input is -1. An encoding of one channel
@@ -23,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import ModelFormatError, SchemeError
+from lowbit.formats.circle.coded_pools import OPTIONS, pool_attributes, pool_options
 from lowbit.formats.circle.exporter import Exporter
 from lowbit.formats.circle.importer import Importer
 from lowbit.formats.circle.layers import groups_of
@@ -49,7 +52,19 @@ _LAYER_INPUTS = 4
 
 def lower(exporter: Exporter, node: Node) -> None:
     """Append the operator of a node with codes of any encoding."""
-    (_lower_layer if has(node, Trait.LAYER) else _lower_elements)(exporter, node)
+    if has(node, Trait.LAYER):
+        _lower_layer(exporter, node)
+    elif has(node, Trait.POOL):
+        _lower_pool(exporter, node)
+    else:
+        _lower_elements(exporter, node)
+
+
+def _lower_pool(exporter: Exporter, node: Node) -> None:
+    source, output = exporter.map(node.inputs[0]), exporter.map_output(node.outputs[0])
+    encodings = [exporter.graph.value(name).encoding for name in (node.inputs[0], node.outputs[0])]
+    options = _stated(zip(("input", "output"), encodings, strict=True)) | pool_options(exporter.graph, node)
+    exporter.custom(node.op, (source,), (output,), write_options(options))
 
 
 def _lower_elements(exporter: Exporter, node: Node) -> None:
@@ -67,6 +82,9 @@ def _lower_elements(exporter: Exporter, node: Node) -> None:
     encodings = [graph.value(name).encoding for name in (*data, *node.outputs)]
     prefixes = ("input", "other") if len(data) > 1 else ("input",)
     options = _stated(zip((*prefixes, "output"), encodings, strict=True))
+    activation = str(node.attributes.get("activation", "none"))
+    if activation != "none":
+        options["fused_activation_function"] = activation_name(activation)
     exporter.custom(node.op, inputs, (output,), write_options(options))
 
 
@@ -155,7 +173,15 @@ def _elements(importer: Importer, name: str, operator: Operator, place: str) -> 
     for index in operator.inputs[len(data) :]:
         coded = _encoding(options, "output", place) if name == "FixedLookup" else None
         operands.append(importer.value(index) if coded is None else _codes(importer, index, coded, place))
-    importer.node(name, tuple(operands), output, domain="lowbit")
+    activation = activation_of(options, place)
+    attributes: dict[str, Attribute] = {} if activation == "none" else {"activation": activation}
+    importer.node(name, tuple(operands), output, domain="lowbit", attributes=attributes)
+
+
+def _pool(importer: Importer, name: str, operator: Operator, place: str) -> None:
+    options = _options(operator, place)
+    source, output = importer.map(operator.inputs[0]), importer.map_output(operator.outputs[0])
+    importer.node(name, (source,), output, attributes=pool_attributes(name, options, place))
 
 
 def _layer(importer: Importer, name: str, operator: Operator, place: str) -> None:
@@ -226,7 +252,7 @@ def _known(importer: Importer, index: int, value: Value) -> str:
 def _options(operator: Operator, place: str) -> Options:
     content = operator.custom_options
     options = read_options(b"" if content is None else content.tobytes(), where=place)
-    known = {*_KEYS, *Geometry.__dataclass_fields__}
+    known = {*_KEYS, *Geometry.__dataclass_fields__, *OPTIONS}
     unknown = sorted(options.keys() - known)
     require(not unknown, "unknown operator option", place, ", ".join(sorted(known)), unknown)
     return options
@@ -271,5 +297,8 @@ OPERATORS: dict[str, tuple[int, int, Callable[[Importer, str, Operator, str], No
     "FixedLookup": (2, 2, _elements),
     "Linear": (3, 16, _layer),
     "Convolution": (3, 16, _layer),
+    "AveragePool": (1, 1, _pool),
+    "GlobalAveragePool": (1, 1, _pool),
+    "MaxPool": (1, 1, _pool),
 }
 """Custom operators, called as in the graph: least and most inputs, and what reads them."""

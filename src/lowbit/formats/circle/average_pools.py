@@ -19,8 +19,8 @@ from lowbit.ir.passes import Pass
 
 
 def counts_all(graph: Graph, node: Node) -> bool:
-    """Return whether a node is no average pool, or one that the format has."""
-    if node.domain or node.op != "AveragePool":
+    """Return whether a node is no average pool of floats, or one that the format has."""
+    if node.domain or node.op != "AveragePool" or graph.value(node.inputs[0]).encoding is not None:
         return True
     return bool(call_of(graph, node).integer("count_include_pad")) or _has_padding(graph, node)
 

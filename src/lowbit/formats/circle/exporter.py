@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import GraphError, UnsupportedError
+from lowbit.formats.circle.coded_pools import is_builtin_pool
 from lowbit.formats.circle.coded_values import as_int8, coded_values
 from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC
 from lowbit.formats.circle.schema import (
@@ -72,8 +73,10 @@ class Exporter:
 
     def is_own(self, node: Node) -> bool:
         """Return whether a node is written as an operator of lowbit's own for codes of any encoding."""
-        layer = node.outputs[0] in self.standing.layers
-        return layer or (node.domain == "lowbit" and not is_low_bit(node) and self.reads_codes(node))
+        if node.outputs[0] in self.standing.layers:
+            return True
+        own = (node.domain == "lowbit" and not is_low_bit(node)) or not is_builtin_pool(self.graph, node)
+        return own and self.reads_codes(node)
 
     def reads_codes(self, node: Node) -> bool:
         """Return whether a node reads or makes codes that stand as such."""

@@ -136,11 +136,21 @@ def geometry_of(options: dict[str, Option], where: str) -> Geometry:
     Raises:
         ModelFormatError: a number is missing or out of range.
     """
+    group = _integer(options, "group", 1, MAX_HIDDEN_SIZE, 1, where)
+    return Geometry(**window_of(options, where), group=group)
+
+
+def window_of(options: dict[str, Option], where: str) -> dict[str, tuple[int, ...]]:
+    """Return the window that options say: kernel_shape, strides, pads and dilations.
+
+    Raises:
+        ModelFormatError: a number is missing or out of range.
+    """
     kernel, strides, dilations = (
         _lengths(options, key, 2, 1, where) for key in ("kernel_shape", "strides", "dilations")
     )
-    group = _integer(options, "group", 1, MAX_HIDDEN_SIZE, 1, where)
-    return Geometry(kernel, strides, _lengths(options, "pads", 4, 0, where), dilations, group)
+    pads = _lengths(options, "pads", 4, 0, where)
+    return {"kernel_shape": kernel, "strides": strides, "pads": pads, "dilations": dilations}
 
 
 def _geometry(options: dict[str, Option], where: str) -> Geometry:

@@ -6,6 +6,8 @@ others. As in `any_codes`, a node states encodings as JSON and gives the tables 
     EncodeByTable   thresholds, codes by rank      code = codes[#{c : x > threshold_c}]
     DecodeByTable   levels by code                 x = levels[code]
     ReluByTable, …  codes by code                  code = codes[code]
+
+and pools of fixed-point codes, by the tables of `coded_pools`.
 """
 
 import json
@@ -16,9 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowbit.errors import UnsupportedError
+from lowbit.formats.onnx import coded_pools
 from lowbit.formats.onnx.functions import CODED_ACTIVATIONS, parse, parts_of
 from lowbit.formats.onnx.stated import KNOWN, require
-from lowbit.ir import Graph, Node, Value
+from lowbit.ir import Graph, Node, Trait, Value, has
 from lowbit.ir.activations import apply_activation
 from lowbit.ir.graph import Array, Attribute
 from lowbit.schemes import Encoding
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
 _ENCODE = "  rank = lowbit.CountSteps(input, thresholds)\n  output = Gather(table, rank)\n"
 _GATHER = "  index = Cast<to = 6>(input)\n  output = Gather(table, index)\n"
 _MOST_BITS = 8
-_END = "ByTable"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,9 @@ class ByTable:
         tables: inputs behind the data.
         steps: the body.
         domain: of the operator in the graph.
+        settings: attributes that the body uses.
+        remarks: attributes that it does not.
+        end: of the name.
     """
 
     op: str
@@ -49,11 +54,14 @@ class ByTable:
     tables: tuple[str, ...] = ("table",)
     steps: str = _GATHER
     domain: str = "lowbit"
+    settings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    end: str = "ByTable"
 
     @property
     def name(self) -> str:
         """The node's ``op_type``."""
-        return self.op + _END
+        return self.op + self.end
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -62,7 +70,8 @@ class ByTable:
 
     def to_proto(self) -> "FunctionProto":
         """Return the function as it stands in a file."""
-        attributes = ", ".join(f'{end}_encoding: string = ""' for end in self.ends)
+        stated = (f'{end}_encoding: string = ""' for end in self.ends)
+        attributes = ", ".join((*self.settings, *stated, *self.remarks))
         inputs = ", ".join(("input", *self.tables))
         return parse(f"{self.name} <{attributes}> ({inputs}) => (output) {{\n{self.steps}}}")
 
@@ -72,11 +81,15 @@ _KINDS = {
     "Decode": ByTable("Decode", ("input",)),
     **{op: ByTable(op, ("input", "output"), domain="") for op in CODED_ACTIVATIONS},
 }
+_POOLS = {
+    op: ByTable(op, ("input", "output"), tables, steps, "", settings, remarks, "OfFixed")
+    for op, (tables, settings, remarks, steps) in coded_pools.BODIES.items()
+}
 
 
 def kinds() -> dict[str, ByTable]:
     """Return every function by name."""
-    return {kind.name: kind for kind in _KINDS.values()}
+    return {kind.name: kind for kind in (*_KINDS.values(), *_POOLS.values())}
 
 
 def in_order(encoding: Encoding | None) -> bool:
@@ -88,7 +101,9 @@ def in_order(encoding: Encoding | None) -> bool:
 
 
 def kind_of(graph: Graph, node: Node) -> ByTable | None:
-    """Return the function of a node on codes of a scheme that no other function has a name for."""
+    """Return the function of a node on codes that no other function has a name for."""
+    if coded_pools.needs_function(graph, node):
+        return _POOLS[node.op]
     ends = (graph.value(name).encoding for name in (node.inputs[0], node.outputs[0]))
     if all(encoding is None or encoding.scheme in KNOWN for encoding in ends):
         return None
@@ -101,6 +116,8 @@ def tables_of(graph: Graph, node: Node) -> dict[str, Array]:
     Raises:
         UnsupportedError: codes of more than 8 bits, or per channel.
     """
+    if has(node, Trait.POOL):
+        return coded_pools.pool_tables(graph, node)
     ends = {"input": graph.value(node.inputs[0]).encoding, "output": graph.value(node.outputs[0]).encoding}
     for encoding in filter(None, ends.values()):
         if encoding.bits > _MOST_BITS or encoding.channels != 1:
@@ -134,12 +151,16 @@ def attributes_of(graph: Graph, node: Node, kind: ByTable) -> dict[str, Attribut
         f"{end}_encoding": json.dumps(_there(graph.value(owners[end]).encoding).to_dict())
         for end in kind.ends
     }
-    return {**node.attributes, **stated}
+    own = coded_pools.pool_attributes(graph, node) if has(node, Trait.POOL) else node.attributes
+    return {**own, **stated}
 
 
-def own_attributes(attributes: Mapping[str, object]) -> dict[str, object]:
+def own_attributes(kind: ByTable, attributes: Mapping[str, object]) -> dict[str, object]:
     """Return the attributes that are the graph's operator's."""
-    return {name: item for name, item in attributes.items() if not name.endswith("_encoding")}
+    ours = {*kind.settings} - {*coded_pools.OWN}
+    return {
+        name: item for name, item in attributes.items() if not name.endswith("_encoding") and name not in ours
+    }
 
 
 def check_tables(graph: Graph, node: Node, given: Mapping[str, Array | None]) -> None:

@@ -93,9 +93,27 @@ _TO_CODES = """
   output = lowbit.FixedRound<format: ints = @output_format, code_type: int = @code_type>(units)
 """
 
+# Between the ends that an activation leaves, in units of the output.
+_TO_CLIPPED_CODES = """
+  as_is, y_least_, y_most_, y_unit_, y_half_ = lowbit.FixedFormat<format: ints = @output_format>(real)
+  units = Mul(as_is, y_unit_)
+  raised = Add(units, y_half_)
+  floor = Floor(raised)
+  ends_integer = Constant<value_ints: ints = @output_ends>()
+  ends = Cast<to = 11>(ends_integer)
+  first = Constant<value = int64 {0}>()
+  second = Constant<value = int64 {1}>()
+  low = Gather(ends, first)
+  high = Gather(ends, second)
+  clipped = Clip(floor, low, high)
+  code = Sub(clipped, y_least_)
+  output = Cast<to: int = @code_type>(code)
+"""
+
 LINEAR_TO_CODES = _SUMS + _TO_CODES
 LINEAR_TO_FLOATS = _SUMS + "  output = Cast<to = 1>(real)\n"
 ADD = _ADD + _TO_CODES
+ADD_CLIPPED = _ADD + _TO_CLIPPED_CODES
 LOOKUP = "  index = Cast<to = 6>(input)\n  output = Gather(table, index)\n"
 
 PARTS = {"FixedFormat": FORMAT, "FixedRound": ROUND}

@@ -62,6 +62,9 @@ OPSET = 18
 CODED_ACTIVATIONS = own_operators()
 """Activations that have a function on codes, by operator."""
 
+CLIPPED = "Clipped"
+"""The end of names of functions that saturate to what an activation leaves."""
+
 FLOAT, DOUBLE = 1, 11  # TensorProto.DataType, for the attribute accumulator_type
 
 
@@ -107,7 +110,8 @@ class Function:
 
     def to_proto(self) -> "FunctionProto":
         """Return the function as it stands in a file."""
-        attributes = ", ".join((*self.attributes, *_REMARKS.get(self.op, ())))
+        remarks = _REMARKS.get(self.op, ()) or (_LAYER_REMARKS if self.name.endswith(CLIPPED) else ())
+        attributes = ", ".join((*self.attributes, *remarks))
         return parse(f"{self.name} <{attributes}> ({', '.join(self.inputs)}) => (output) {{\n{self.steps}}}")
 
     @property
@@ -147,7 +151,8 @@ def function_name(
     origin = STATED[source].origin if source else "FromFloat"
     origin = origin if op in LAYERS or (op == "Decode" and source == "affine") else ""
     if "fixed" in (source, target):
-        return op + _OF_FIXED.get(op, "ToFloat" if not target else "")
+        clipped = CLIPPED if op == "FixedAdd" and activation != "none" else ""
+        return op + _OF_FIXED.get(op, "ToFloat" if not target else clipped)
     result = STATED[target].ending if target else f"To{activation.capitalize()}"
     if op in ("Decode", *AFFINE_LAYERS):
         result = "ToFloat" if op in AFFINE_LAYERS and not target else ""
@@ -184,6 +189,7 @@ def functions() -> dict[str, Function]:
         made += [_layer_to_codes(op, source, target) for target in PLANAR]
         made += [_layer_to_floats(op, source, activation) for activation in FUSED]
     made += [_fixed(*row) for row in _FIXED]
+    made.append(_clipped_sum())
     made += [_weight_only_layer(op, activation) for op, activation in product(WEIGHT_ONLY, FUSED)]
     return {function.name: function for function in made}
 
@@ -202,6 +208,13 @@ _FIXED = (
 def _fixed(op: str, source: str, target: str, tensors: tuple[str, ...], steps: str) -> Function:
     settings = ("code_type",) if target else ()
     return Function(function_name(op, source, target), op, source, target, tensors, settings, steps)
+
+
+def _clipped_sum() -> Function:
+    """A sum with an activation, which is said besides what it leaves."""
+    name, tensors = f"FixedAdd{CLIPPED}", ("input", "other")
+    settings = ("code_type", "output_ends")
+    return Function(name, "FixedAdd", "fixed", "fixed", tensors, settings, fixed_point.ADD_CLIPPED)
 
 
 def _encode(target: str, by_thresholds: bool) -> Function:

@@ -25,7 +25,7 @@ from lowbit.formats.onnx.tensors import plain
 from lowbit.formats.onnx.writer import ENCODING_KEY
 from lowbit.formats.packed import unpacked
 from lowbit.ir import Graph, Node, Value
-from lowbit.ir.activations import apply_activation
+from lowbit.ir.activations import ACTIVATIONS, apply_activation, saturation
 from lowbit.ir.graph import DTYPES, Array, Attribute
 from lowbit.schemes import Encoding, encoding_from_dict
 
@@ -101,6 +101,8 @@ def read_lowbit_node(
     coded_activation = kind.op in CODED_ACTIVATIONS
     if coded_activation:
         _check_table(kind, node.constant("table"), source.encoding, encodings["output"])
+    if "output_ends" in kind.settings:
+        _check_ends(node.integers("output_ends"), attributes.get("activation"), encodings["output"])
     standard = coded_activation or kind.op == "MaxPool"
     inputs = tuple(node.names[name] for name in kind.tensors if name != "table" or kind.op == "FixedLookup")
     return LowbitNode(inputs, _own_attributes(kind, attributes), "" if standard else DOMAIN, tuple(new))
@@ -262,6 +264,13 @@ def _check_table(kind: Function, table: Array, source: Encoding | None, target: 
     codes = np.arange(1 << source.bits, dtype=np.uint8)
     meant = target.encode(apply_activation(CODED_ACTIVATIONS[kind.op], source.decode(codes)))
     require(np.array_equal(table, meant), "the table", f"{kind.op} of every code", "another")
+
+
+def _check_ends(found: tuple[int, ...], activation: object, encoding: Encoding) -> None:
+    """What a sum saturates to is what a runtime uses; it must be what the activation leaves."""
+    known = activation in ACTIVATIONS
+    meant = saturation(encoding, str(activation)) if known else None
+    require(found == meant, "output_ends", f"what {activation} leaves: {meant}", found)
 
 
 def _own_attributes(kind: Function, attributes: Mapping[str, object]) -> dict[str, Attribute]:

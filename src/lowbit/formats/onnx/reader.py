@@ -69,6 +69,7 @@ from lowbit.ir import Graph, Node, Trait, Value, has, run_passes, verify
 from lowbit.ir.graph import DTYPES, Array, Attribute, Dimension, Shape
 from lowbit.ir.infer import infer_node
 from lowbit.ir.operators.layer_names import from_file
+from lowbit.ir.operators.registry import code_dtype
 from lowbit.ir.passes import RECOGNISED_FORM, settle_layout
 from lowbit.untrusted import MAX_BYTES, read_beside, read_file
 
@@ -534,7 +535,7 @@ class _Reader:
             self._add_value(output)
             if by_table.has_own_thresholds(output, given):
                 inputs.append(self.use(proto.input[1]))
-        own, name = plain(by_table.own_attributes(attributes)), self._node_name(proto, tuple(inputs))
+        own, name = plain(by_table.own_attributes(kind, attributes)), self._node_name(proto, tuple(inputs))
         node = Node(kind.op, tuple(inputs), tuple(proto.output), own, name, kind.domain)
         self._append(node)
         by_table.check_tables(self.result, node, given)
@@ -599,7 +600,7 @@ def _input_value(info: "ValueInfoProto", encoding: object) -> Value:
     dtype = computed_dtype(tensor.elem_type, where)
     if encoding is None:
         return Value(info.name, dtype, tuple(shape))
-    return Value(info.name, "code", tuple(shape), None, encoding)  # type: ignore[arg-type]
+    return Value(info.name, code_dtype(encoding), tuple(shape), None, encoding)  # type: ignore[arg-type]
 
 
 def _is_label(info: "ValueInfoProto") -> bool:

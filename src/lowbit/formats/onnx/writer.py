@@ -38,7 +38,7 @@ from lowbit.formats.onnx.functions import (
 from lowbit.formats.onnx.stated import KNOWN, stated
 from lowbit.formats.packed import packed
 from lowbit.ir import Graph, Node, Operator, Trait, Value, has, operator_of, verify
-from lowbit.ir.activations import apply_activation
+from lowbit.ir.activations import apply_activation, saturation
 from lowbit.ir.deployed import deployed_layer, row_length
 from lowbit.ir.graph import DTYPES, Array, Attribute
 from lowbit.ir.infer import call_of
@@ -373,6 +373,10 @@ class _Writer:
             encoding = self.graph.value(node.outputs[0]).encoding
             assert encoding is not None
             settings["code_type"] = code_type(encoding)
+        if "output_ends" in kind.settings:
+            encoding = self.graph.value(node.outputs[0]).encoding
+            assert encoding is not None
+            settings["output_ends"] = saturation(encoding, str(node.attributes["activation"]))
         if "accumulator_type" in kind.settings:
             settings["accumulator_type"] = FLOAT if self._product_bound(node) < _EXACT_IN_FLOAT32 else DOUBLE
         return settings
