@@ -18,7 +18,7 @@ import numpy as np
 from lowbit.ir.graph import Graph, Node, Shape
 from lowbit.ir.infer import call_of
 from lowbit.ir.layers import is_product, outputs_last
-from lowbit.ir.operators import Trait, has
+from lowbit.ir.operators import Trait, has, operator_of
 from lowbit.ir.passes.arrangement import Axes, regrouped, transposed
 from lowbit.ir.passes.infrastructure import Pass
 from lowbit.ir.passes.views import Rebuilt, View
@@ -163,8 +163,10 @@ def _handler(node: Node) -> Handler | None:
     """Return what translates a node, or None where it must read its inputs as they are."""
     if is_product(node):
         return _product
+    if has(node, Trait.MOVES):
+        return _move
     if has(node, Trait.CARRIES) and not has(node, Trait.POOL):
-        return _move if has(node, Trait.MOVES) else _concat
+        return _concat if operator_of(node).inputs[0].endswith("*") else None
     if has(node, Trait.BROADCASTS):
         return _elementwise
     if has(node, Trait.ELEMENTWISE):
