@@ -36,6 +36,9 @@ ENCODING_CLASSES = frozenset(kind.__name__ for kind in SCHEMES.values())
 # Where back ends and formats keep their tables; the words of torch are a format as well.
 TABLES = ("backends/", "bench/litert_int8.py", "formats/", "nn/functions.py", "program/", "rtl/")
 
+# What other formats call their own operators, some of them as we do.
+VOCABULARIES = ("formats/circle/operator_names.py",)
+
 _WORDS = re.compile(r"\w+(?:[\s,|;/]+\w+)+")
 _CODE = re.compile(r"\w+")
 
@@ -61,7 +64,8 @@ def operator_lists(root: Path = SOURCE) -> list[Place]:
     """Return collections of operators' names outside ``ir/operators`` that are no lowering table."""
     found = []
     for file, tree in _trees(root, without="ir/operators/"):
-        free = _tables(tree) if file.startswith(TABLES) else set()
+        free = set(ast.walk(tree)) if file in VOCABULARIES else set()
+        free |= _tables(tree) if file.startswith(TABLES) else set()
         found += _collections(file, tree, OPERATOR_NAMES, free)
         found += [place for node in ast.walk(tree) for place in _parts_of_names(file, node)]
     return sorted(set(found))

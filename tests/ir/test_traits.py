@@ -145,6 +145,7 @@ def test_a_pool_makes_one_of_several_of_the_same_channel(
 
 def test_windows_have_the_attributes_of_windows() -> None:
     slides = {key for key, operator in OPERATORS.items() if "strides" in operator.attributes}
+    slides.remove(("", "ConvTranspose"))  # its windows lie on what it makes
     assert set(operators_with(Trait.WINDOW)) == slides
 
 

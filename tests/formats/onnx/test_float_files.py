@@ -312,9 +312,9 @@ GROW = "s0 = Constant<value = int64[512] {SHAPE}>()\n".replace("SHAPE", ", ".joi
         (_with(lambda m: setattr(m.graph.initializer[0], "raw_data", b"123")), ModelFormatError, "3 bytes"),
         (_with(lambda m: m.graph.ClearField("output")), UnsupportedError, "no outputs"),
         (
-            _with(lambda m: setattr(m.graph.output[0].type.tensor_type, "elem_type", 7)),
+            _with(lambda m: setattr(m.graph.output[0].type.tensor_type, "elem_type", 8)),
             UnsupportedError,
-            "float",
+            "numbers",
         ),
         (_with(lambda m: m.graph.input[0].type.tensor_type.ClearField("shape")), UnsupportedError, "shape"),
         (lambda: model(FILL, {}, outputs="float[batch, 3, 4] y"), TooLargeError, "ConstantOfShape"),

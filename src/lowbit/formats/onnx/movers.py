@@ -70,7 +70,8 @@ def _space_to_depth(reader: Importer, proto: "NodeProto", attributes: Attributes
     size, shape = integer(attributes, "blocksize", 0), reader.shape(proto.input[0])
     c, h, w = _map(shape, size)
     apart = (0, c, h // size, size, w // size, size)
-    _exchange(reader, proto, apart, (0, 3, 5, 1, 2, 4), (0, c * size**2, h // size, w // size))
+    order = (0, 1, 3, 5, 2, 4) if attributes.get("mode", "DCR") == "CRD" else (0, 3, 5, 1, 2, 4)
+    _exchange(reader, proto, apart, order, (0, c * size**2, h // size, w // size))
 
 
 def _map(shape: Shape, size: int) -> tuple[int, int, int]:

@@ -33,6 +33,7 @@ from lowbit.formats.onnx import any_codes, by_table
 from lowbit.formats.onnx.composites import composite_of
 from lowbit.formats.onnx.constants import constant_of, fill_of
 from lowbit.formats.onnx.functions import DOMAIN, functions
+from lowbit.formats.onnx.labels import has_labels, is_map, is_number
 from lowbit.formats.onnx.layer_labels import layer_of, layers_of_sums
 from lowbit.formats.onnx.lowbit_nodes import (
     LowbitNode,
@@ -77,8 +78,6 @@ if TYPE_CHECKING:
     from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 MAX_FOLDED = 1 << 28  # elements that folding may make in all
-
-_LABEL_TYPES = ("int32", "int64", "bool", "string")
 
 
 def read(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> Graph:
@@ -228,27 +227,25 @@ class _Reader:
         return producers
 
     def _outputs(self, producers: dict[str, int]) -> list[str]:
-        """Return the outputs to import: floats and codes; labels only matter to people."""
+        """Return the outputs to import; where there are scores, classes only matter to people."""
         chosen: list[str] = []
         labels: list[str] = []
         for info in self.model.graph.output:
             maker = self.model.graph.node[producers[info.name]] if info.name in producers else None
-            if (
-                maker is not None
-                and (maker.domain, maker.op_type) == ("ai.onnx.ml", "ZipMap")
-                and len(maker.input)
-            ):
+            if maker is not None and is_map(maker):
                 chosen.append(maker.input[0])
                 self.note(
                     f"output {info.name} (ZipMap) is given as the array that it is made of, {maker.input[0]}"
                 )
-            elif _is_label(info):
+            elif has_labels(self.model.graph, info, producers):
                 labels.append(info.name)
             else:
                 chosen.append(info.name)
+        if not chosen and all(is_number(info) for info in self.model.graph.output):
+            chosen, labels = labels, []
         if not chosen:
             raise UnsupportedError(
-                "no output is a float tensor",
+                "no output holds numbers",
                 expected="probabilities or scores",
                 found=", ".join(labels) or "no outputs",
                 remedy="Export the network with its scores.",
@@ -601,14 +598,6 @@ def _input_value(info: "ValueInfoProto", encoding: object) -> Value:
     if encoding is None:
         return Value(info.name, dtype, tuple(shape))
     return Value(info.name, code_dtype(encoding), tuple(shape), None, encoding)  # type: ignore[arg-type]
-
-
-def _is_label(info: "ValueInfoProto") -> bool:
-    from onnx import TensorProto
-
-    number = info.type.tensor_type.elem_type
-    name = TensorProto.DataType.Name(number).lower() if number in TensorProto.DataType.values() else ""
-    return name in _LABEL_TYPES
 
 
 def _duplicate(name: str) -> NoReturn:

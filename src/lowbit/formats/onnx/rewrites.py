@@ -10,8 +10,11 @@ from lowbit.errors import UnsupportedError
 from lowbit.formats.onnx.attributes import integer, integers, number
 from lowbit.formats.onnx.importer import Importer
 from lowbit.formats.onnx.movers import MOVERS
+from lowbit.formats.onnx.normalizations import NORMALIZATIONS
 from lowbit.formats.onnx.quantized import linear as quantized
+from lowbit.formats.onnx.recurrent import read_recurrent
 from lowbit.formats.onnx.reductions import REDUCTIONS, reduction
+from lowbit.formats.onnx.resizing import RESIZING
 from lowbit.formats.onnx.shape_arithmetic import resolve_shape
 from lowbit.formats.onnx.tensors import computed_dtype
 from lowbit.formats.onnx.windows import read_average_pool, read_convolution, read_max_pool
@@ -40,6 +43,15 @@ def _cast(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]
         reader.add(proto, "Identity", [source.name], {})
     else:
         reader.add(proto, "Cast", [source.name], {"to": CASTS.get(target, -1)})
+
+
+def _cast_like(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
+    """The type is that of the second input."""
+    kind = reader.kind(proto.input[1])
+    if reader.kind(proto.input[0]) == kind:
+        reader.add(proto, "Identity", [proto.input[0]], {})
+    else:
+        reader.add(proto, "Cast", [proto.input[0]], {"to": CASTS.get(kind, -1)})
 
 
 def _from_input(reader: Importer, name: str) -> list[str]:
@@ -279,9 +291,13 @@ REWRITES: dict[str, Rewrite] = {
     **dict.fromkeys(("Squeeze", "Unsqueeze"), _axes_as_input),
     "AveragePool": read_average_pool,
     **MOVERS,
+    **NORMALIZATIONS,
     **REDUCTIONS,
+    **RESIZING,
+    **dict.fromkeys(("GRU", "LSTM", "RNN"), read_recurrent),
     "BatchNormalization": _batch_normalization,
     "Cast": _cast,
+    "CastLike": _cast_like,
     "Clip": _clip,
     "Conv": read_convolution,
     "Dropout": _dropout,

@@ -174,7 +174,15 @@ def attribute_of(attribute: "AttributeProto", where: str) -> "Attribute | Tensor
         ModelFormatError: a string that is no text.
     """
     kind = attribute.AttributeType.Name(attribute.type) if attribute.type in range(1, 12) else "nothing"
-    if attribute.ref_attr_name or kind not in ("FLOAT", "INT", "STRING", "TENSOR", "FLOATS", "INTS"):
+    if attribute.ref_attr_name or kind not in (
+        "FLOAT",
+        "INT",
+        "STRING",
+        "TENSOR",
+        "FLOATS",
+        "INTS",
+        "STRINGS",
+    ):
         raise UnsupportedError(
             f"attribute {attribute.name} is of a kind that is not supported",
             where=where,
@@ -190,6 +198,8 @@ def attribute_of(attribute: "AttributeProto", where: str) -> "Attribute | Tensor
             return _text(attribute.s, where)
         case "TENSOR":
             return attribute.t
+        case "STRINGS":
+            return " ".join(_text(item, where) for item in attribute.strings)
         case "FLOATS":
             return tuple(float(number) for number in attribute.floats)
     return tuple(int(number) for number in attribute.ints)

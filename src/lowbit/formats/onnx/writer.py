@@ -459,8 +459,21 @@ def _make_node(
     from onnx import helper
 
     made = helper.make_node(op, list(inputs), list(node.outputs), name=node.name, domain=domain)
-    made.attribute.extend(helper.make_attribute(name, attributes[name]) for name in sorted(attributes))
+    stated = {
+        name: _words(op, name, attributes[name]) if not domain else attributes[name] for name in attributes
+    }
+    made.attribute.extend(helper.make_attribute(name, stated[name]) for name in sorted(stated))
     return made
+
+
+def _words(op: str, name: str, value: Attribute) -> Attribute | list[str]:
+    """Return a text as the words that ONNX has in its place."""
+    from onnx import defs
+
+    if not isinstance(value, str):
+        return value
+    kind = defs.get_schema(op, OPSET).attributes[name].type
+    return value.split() if kind == defs.OpSchema.AttrType.STRINGS else value
 
 
 def _data_type(value: Value) -> int:

@@ -13,10 +13,13 @@ from lowbit.ir.operators import (
     movement,
     normalization,
     pooling,
+    recurrent,
     reductions,
+    resizing,
     scatter,
     shape,
     sizes,
+    transposed_convolution,
 )
 from lowbit.ir.operators.registry import (
     OPERATORS,
@@ -53,9 +56,12 @@ __all__ = [
     "operator_of",
     "operators_with",
     "pooling",
+    "recurrent",
     "reductions",
     "register",
+    "resizing",
     "scatter",
     "shape",
     "sizes",
+    "transposed_convolution",
 ]

@@ -2,15 +2,24 @@
 
     BatchNormalization   y = (x - mean_c) / sqrt(var_c + epsilon) * scale_c + bias_c
     LRN                  y = x / (bias + alpha / size * sum of x^2 over size neighbouring channels)^beta
+    LayerNormalization, InstanceNormalization
+                         y = (x - mean) / sqrt(mean (x - mean)^2 + epsilon) * scale + bias, means over the
+                         axes from ``axis`` on, or over a map (Ba et al. 2016; Ulyanov et al. 2016)
 
 In float64, rounded once to float32.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
+import numpy.typing as npt
 
 from lowbit.ir.graph import Array
-from lowbit.ir.operators.registry import Call, TensorType, register, require_float
+from lowbit.ir.operators.contents import axis_of
+from lowbit.ir.operators.registry import Call, Parts, TensorType, broadcast, register, require_float
 from lowbit.ir.operators.windows import LARGEST
+
+Floats = npt.NDArray[np.float64]
 
 
 def _infer_batch_normalization(call: Call) -> list[TensorType]:
@@ -49,6 +58,76 @@ def _lrn(call: Call, array: Array) -> list[Array]:
     return [(exact / divisor).astype(np.float32)]
 
 
+def _infer_layer(call: Call) -> list[TensorType]:
+    require_float(call, 0, 1, 2)
+    shape, first = call.input(0).shape, axis_of(call, len(call.input(0).shape))
+    for index in range(1, len(call.node.inputs)):
+        parameter = call.input(index).shape
+        call.require(
+            len(parameter) <= len(shape) and broadcast(call, shape, parameter) == shape,
+            call.operator.inputs[index].rstrip("?"),
+            f"one that broadcasts to {shape}",
+            parameter,
+        )
+    means = TensorType("float32", (*shape[:first], *[1] * (len(shape) - first)))
+    return [TensorType("float32", shape), means, means]
+
+
+def _layer(call: Call, array: Array, scale: Array, bias: Array | None = None) -> list[Array]:
+    axes = tuple(range(axis_of(call, array.ndim), array.ndim))
+    exact, mean, deviation = _moments(call, array, axes)
+    made = (exact - mean) / deviation * scale.astype(np.float64)
+    made = made if bias is None else made + bias.astype(np.float64)
+    return [made.astype(np.float32), mean.astype(np.float32), (1 / deviation).astype(np.float32)]
+
+
+def _infer_instance(call: Call) -> list[TensorType]:
+    require_float(call, 0, 1, 2)
+    shape = _map_shape(call)
+    for index in (1, 2):
+        if call.input(index).shape != shape[1:2]:
+            call.fail(call.operator.inputs[index], f"{shape[1:2]}", call.described(index))
+    return [TensorType("float32", shape)]
+
+
+def _instance(call: Call, array: Array, scale: Array, bias: Array) -> list[Array]:
+    exact, mean, deviation = _moments(call, array, tuple(range(2, array.ndim)))
+    column = (-1, *[1] * (array.ndim - 2))
+    factor, shift = (vector.astype(np.float64).reshape(column) for vector in (scale, bias))
+    return [((exact - mean) / deviation * factor + shift).astype(np.float32)]
+
+
+def _moments(call: Call, array: Array, axes: tuple[int, ...]) -> tuple[Floats, Floats, Floats]:
+    """Return the elements, their mean and their deviation over these axes, in float64."""
+    exact = array.astype(np.float64)
+    mean = exact.mean(axis=axes, keepdims=True)
+    variance = ((exact - mean) ** 2).mean(axis=axes, keepdims=True)
+    return exact, mean, np.sqrt(variance + call.real("epsilon"))
+
+
+def _layer_parts(call: Call, add: Parts) -> str:
+    rank = len(call.input(0).shape)
+    made = _normalized(call, add, range(axis_of(call, rank), rank))
+    made = add.node("Mul", made, call.node.inputs[1])
+    return add.node("Add", made, call.node.inputs[2]) if call.optional(2) is not None else made
+
+
+def _instance_parts(call: Call, add: Parts) -> str:
+    rank = len(call.input(0).shape)
+    column = add.constant((-1, *[1] * (rank - 2)), "int64")
+    factor, shift = (add.node("Reshape", name, column) for name in call.node.inputs[1:])
+    return add.node("Add", add.node("Mul", _normalized(call, add, range(2, rank)), factor), shift)
+
+
+def _normalized(call: Call, add: Parts, axes: Iterable[int]) -> str:
+    """Return elements without their mean over these axes, over their deviation."""
+    over, x = add.constant(tuple(axes), "int64"), call.node.inputs[0]
+    centred = add.node("Sub", x, add.node("ReduceMean", x, over))
+    variance = add.node("ReduceMean", add.node("Mul", centred, centred), over)
+    deviation = add.node("Sqrt", add.node("Add", variance, add.constant(call.real("epsilon"))))
+    return add.node("Div", centred, deviation)
+
+
 def _map_shape(call: Call) -> tuple[int | str, ...]:
     shape = call.input(0).shape
     if len(shape) < 2:
@@ -64,3 +143,21 @@ register(
     epsilon=1e-5,
 )
 register("LRN", "X", infer=_infer_lrn, evaluate=_lrn, size=0, alpha=1e-4, beta=0.75, bias=1.0)
+register(
+    "LayerNormalization",
+    "X Scale B?",
+    infer=_infer_layer,
+    evaluate=_layer,
+    parts=_layer_parts,
+    axis=-1,
+    epsilon=1e-5,
+    stash_type=1,
+)
+register(
+    "InstanceNormalization",
+    "input scale B",
+    infer=_infer_instance,
+    evaluate=_instance,
+    parts=_instance_parts,
+    epsilon=1e-5,
+)

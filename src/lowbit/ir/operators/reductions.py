@@ -58,6 +58,22 @@ def _mean(wide: Any, *, axis: tuple[int, ...], keepdims: bool) -> Array:
     return np.asarray(made if wide.dtype.kind == "f" else np.trunc(made))
 
 
+def _extreme(function: Callable[..., Any], sign: int) -> Callable[..., Any]:
+    """Return what takes the largest or smallest; of nothing it is the last number there is."""
+
+    def reduce(wide: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
+        if wide.size or wide.dtype == object:
+            return np.asarray(function(wide, axis=axis, keepdims=keepdims))
+        if wide.dtype.kind in "fb":
+            none: Any = sign * np.inf if wide.dtype.kind == "f" else sign > 0
+        else:
+            limits = np.iinfo(wide.dtype)  # type: ignore[type-var]
+            none = limits.max if sign > 0 else limits.min
+        return np.asarray(function(wide, axis=axis, keepdims=keepdims, initial=none))
+
+    return reduce
+
+
 def _register_place(name: str, place: Callable[..., Any]) -> None:
     """Declare where along one axis the extreme is: the first, or the last with ``select_last_index``."""
 
@@ -125,8 +141,8 @@ def _cum_sum(call: Call, array: Array, _: Array) -> list[Array]:
 _register("ReduceSum", np.sum)
 _register("ReduceMean", _mean)
 _register("ReduceProd", np.prod)
-_register("ReduceMax", np.max, _ORDERED)
-_register("ReduceMin", np.min, _ORDERED)
+_register("ReduceMax", _extreme(np.max, -1), _ORDERED)
+_register("ReduceMin", _extreme(np.min, 1), _ORDERED)
 _register_place("ArgMax", np.argmax)
 _register_place("ArgMin", np.argmin)
 register("TopK", "X K", infer=_infer_top_k, evaluate=_top_k, axis=-1, largest=1, sorted=1)

@@ -1,6 +1,6 @@
 """Write operators that a back end does not have as others that it may have.
 
-    HardSwish(x)                        ->  x * Clip(1/6 * x + 1/2, 0, 1)      its body
+    HardSwish(x)                        ->  x * Clip(1/6 * x + 1/2, 0, 1)      its body, or its parts
     layer(x), activation f, to floats   ->  f(layer(x))                        the activation's operator
     f(codes) to codes                   ->  Encode(f(Decode(codes)))           where all codes stay the same
 
@@ -14,11 +14,13 @@ reference gives the same code for every code; a body agrees with its operator as
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import chain, count
 
 import numpy as np
+import numpy.typing as npt
 
 from lowbit.ir.activations import ACTIVATIONS
-from lowbit.ir.graph import Graph, Node, Value
+from lowbit.ir.graph import Attribute, Graph, Node, Value
 from lowbit.ir.infer import call_of, infer_node
 from lowbit.ir.operators import Trait, has
 from lowbit.ir.operators.composites import steps_of
@@ -80,6 +82,46 @@ def _body(graph: Graph, node: Node) -> list[Node]:
     return steps_of(call_of(graph, node))
 
 
+def _has_parts(graph: Graph, node: Node) -> bool:
+    parts = call_of(graph, node).operator.parts
+    return parts is not None and len(node.outputs) == 1 and not _codes(graph, node)
+
+
+def _parts(graph: Graph, node: Node) -> list[Node]:
+    adder, parts = _Adder(graph, node), call_of(graph, node).operator.parts
+    assert parts is not None
+    made = parts(call_of(graph, node), adder)
+    if not adder.nodes or made != adder.nodes[-1].outputs[0]:
+        adder.node("Identity", made)
+    last = adder.nodes[-1]
+    del graph.values[last.outputs[0]]
+    return [*adder.nodes[:-1], replace(last, outputs=node.outputs[:1], name=node.name)]
+
+
+class _Adder:
+    """Makes nodes and constants of what an operator is made of, under names that the graph does not have."""
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        self._graph, self._stem, self.nodes = graph, node.outputs[0], list[Node]()
+        self._names = {node.name for node in graph.nodes}
+
+    def node(self, op: str, *inputs: str, **attributes: Attribute) -> str:
+        """Add a node, its type inferred, and return what it computes."""
+        name = self._fresh(op.lower())
+        self.nodes.append(Node(op, inputs, (name,), attributes, name))
+        infer_node(self._graph, self.nodes[-1])
+        return name
+
+    def constant(self, data: npt.ArrayLike, dtype: str = "float32") -> str:
+        """Add a constant and return its name."""
+        return self._graph.add_constant(self._fresh("constant"), data, dtype)
+
+    def _fresh(self, stem: str) -> str:
+        taken = self._graph.values.keys() | self._names
+        stem = f"{self._stem}/{stem}"
+        return next(name for name in chain([stem], (f"{stem}_{k}" for k in count(2))) if name not in taken)
+
+
 def _has_activation(graph: Graph, node: Node) -> bool:
     """Return whether a layer applies an activation to floats; behind thresholds it only is a remark."""
     activation = node.attributes.get("activation", "none")
@@ -138,6 +180,7 @@ Write = Callable[[Graph, Node], list[Node]]
 _WAYS: tuple[tuple[Callable[[Graph, Node], bool], Write], ...] = (
     (_has_activation, separated),
     (_has_body, _body),
+    (_has_parts, _parts),
     (_has_equal_codes, _through_floats),
 )
 """Which nodes a way is for, and the way."""

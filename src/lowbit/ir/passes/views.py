@@ -110,7 +110,7 @@ class Rebuilt:
         axes = plain(len(old.shape)) if like is None else like.axes
         keeps = axes == plain(len(old.shape))  # what lies otherwise is another value, and has another name
         new = self._free(output, keep=True) if keeps else self.name_elsewhere(output)
-        self.append(replace(node, inputs=inputs, outputs=(new,)), old)
+        self.append(replace(node, inputs=inputs, outputs=(new, *node.outputs[1:])), old)
         axes = axes if like is not None else plain(len(self.new.value(new).shape))
         self._views[output] = View(new, axes, old.shape, output)
 
