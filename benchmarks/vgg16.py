@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import lowbit
-from lowbit.bench import compare, per_layer, random_sample
+from lowbit.bench import compare, per_layer, random_inputs
 from lowbit.provenance import provenance
 from lowbit.zoo import binary_graph, float_graph, network
 
@@ -48,7 +48,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     lowbit.write(float_graph(architecture), source)
     facts = compare(small, source, threads=options.threads, rounds=options.rounds)
     program = lowbit.load(small)
-    steps = per_layer(program, random_sample(program.input_shape, 1))
+    steps = per_layer(program, *random_inputs(program, 1))
     return {
         **provenance(f"python benchmarks/vgg16.py --network {options.network} --threads {options.threads}"),
         "network": options.network,

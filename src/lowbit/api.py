@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.budget import allowed
-from lowbit.data import Dataset, NetworkInput, Normalize, remember_normalize, remembered_normalize
+from lowbit.data import (
+    Dataset,
+    Inputs,
+    NetworkInput,
+    Normalize,
+    inputs_of,
+    read_inputs,
+    remember_normalize,
+    remembered_normalize,
+)
 from lowbit.data import load as load_data
 from lowbit.data.dataset import RESCALED
 from lowbit.engine import Program
@@ -297,7 +306,7 @@ def load(
 
 def evaluate(
     model: Graph | Source,
-    data: str | npt.ArrayLike | Dataset,
+    data: str | npt.ArrayLike | Dataset | Mapping[str, npt.ArrayLike],
     *,
     split: str = "test",
     backend: str = "auto",
@@ -318,9 +327,9 @@ def evaluate(
         PlanError: an unknown backend.
     """
     graph = model if isinstance(model, Graph) else read(model)
-    dataset = load_samples(graph, data, split, normalize, scale)
+    dataset = load_inputs(graph, data, split, normalize, scale)
     labels = checked_labels(dataset, graph)
-    found = score(graph, dataset.samples, backend, threads)
+    found = score(graph, dataset.arrays, backend, threads)
     scores = checked_scores(found.values, dataset.name)
     top5 = float(top(scores, labels, 5).mean()) if scores.shape[1] > 5 else None
     right = {"samples": len(labels), "top1": float(top(scores, labels, 1).mean()), "top5": top5}
@@ -364,6 +373,41 @@ def load_samples(
     if dataset.outside:
         _log.warning("%s: %d values are beyond the network's range", dataset.name, dataset.outside)
     return dataset
+
+
+def load_inputs(
+    graph: Graph,
+    data: str | npt.ArrayLike | Dataset | Mapping[str, npt.ArrayLike],
+    split: str = "test",
+    normalize: Normalize = None,
+    scale: float | None = None,
+) -> Inputs:
+    """Return data as a network takes it: an array for each input, in its shape and type.
+
+    Args:
+        graph: the network.
+        data: of one input as for `load_samples`; of several a dictionary of arrays by their names, with
+            ``labels`` where there are any, a tuple of arrays in the order of the graph, or an ``.npz``.
+        split, normalize, scale: of one input; arrays of several are taken as they are.
+
+    Raises:
+        DataError: samples do not fit the network, naming the input.
+        NumericError: NaN or infinity in a sample.
+        ModelFormatError: what the network's file remembers is not understood.
+    """
+    if len(graph.inputs) == 1 and not isinstance(data, Mapping):
+        return inputs_of(graph, load_samples(graph, data, split, normalize, scale))
+    if normalize is not None or scale is not None:
+        raise DataError(
+            "arrays of several inputs are taken as they are",
+            where=graph.name,
+            expected="neither normalize nor scale",
+            found="normalize" if normalize is not None else "scale",
+            remedy="Give the numbers that the network takes.",
+        )
+    if isinstance(data, str | os.PathLike):
+        return read_inputs(graph, data)
+    return inputs_of(graph, data)
 
 
 def predict(
@@ -435,8 +479,8 @@ def run_file(
     from lowbit.data import write_npz
 
     graph = read(model)
-    dataset = load_samples(graph, data, split, normalize, scale)
-    arrays = outputs_of(graph, dataset.samples, backend, threads)
+    dataset = load_inputs(graph, data, split, normalize, scale)
+    arrays = outputs_of(graph, dataset.arrays, backend, threads)
     write_npz(arrays, Path(target))
     shapes = {name: list(array.shape) for name, array in arrays.items()}
     return {"arrays": shapes, "notes": [*graph.notes, *dataset.notes], "outside": dataset.outside}

@@ -1,18 +1,19 @@
 """What a network says of samples: its scores, by the engine where that runs it, and as probabilities."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.backends import BACKENDS, Runner, backend_of
-from lowbit.data import Dataset, NetworkInput
+from lowbit.data import Dataset, Inputs, inputs_of
 from lowbit.engine import check_threads
 from lowbit.errors import DataError, LowbitError, NumericError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph
 
 Floats = npt.NDArray[np.float32]
+Array = npt.NDArray[np.generic]
 
 AUTO = "auto"
 """The backend that is the engine, or the reference where that does not run a network."""
@@ -46,12 +47,14 @@ class Scores:
         return np.asarray(self.values.argmax(axis=1))
 
 
-def score(graph: Graph, samples: Floats, backend: str = "auto", threads: int = 1) -> Scores:
+def score(
+    graph: Graph, samples: Floats | Mapping[str, Array], backend: str = "auto", threads: int = 1
+) -> Scores:
     """Return the network's scores, or whatever else its first output is.
 
     Args:
-        graph: with one input.
-        samples: as the network takes them, finite.
+        graph: the network.
+        samples: as the network takes them, finite; of several inputs by name.
         backend: a key of `lowbit.backends.BACKENDS`, or ``auto``: the engine, and where that cannot, the
             reference.
         threads: that share a call.
@@ -64,12 +67,21 @@ def score(graph: Graph, samples: Floats, backend: str = "auto", threads: int = 1
         NumericError: a sample holds NaN or infinity, of which a network makes numbers like any other.
         PlanError: another backend.
     """
+    outputs, name, why = _run(graph, samples, backend, threads)
+    return Scores(np.asarray(outputs[0], np.float32), name, why)
+
+
+def _run(
+    graph: Graph, samples: Floats | Mapping[str, Array], backend: str, threads: int
+) -> tuple[list[Array], str, str]:
+    """Return all outputs, what ran, and why it is not the engine."""
     if backend != AUTO:
         backend_of(backend)  # said before samples are looked at
     check_threads(threads)
-    samples = Dataset(samples, None, graph.name).fit_to(NetworkInput.of(graph)).samples
+    given = samples if isinstance(samples, Mapping) else Dataset(samples, None, graph.name)
+    arrays = list(inputs_of(graph, given, graph.name).arrays.values())
     runner, name, why = _loaded(graph, backend, threads)
-    return Scores(_in_blocks(graph, samples, lambda block: np.asarray(runner.run(block)[0])), name, why)
+    return _in_blocks(graph, arrays, runner.run), name, why
 
 
 def _loaded(graph: Graph, backend: str, threads: int) -> tuple[Runner, str, str]:
@@ -85,18 +97,10 @@ def _loaded(graph: Graph, backend: str, threads: int) -> tuple[Runner, str, str]
 
 
 def outputs_of(
-    graph: Graph, samples: Floats, backend: str = "auto", threads: int = 1
-) -> dict[str, npt.NDArray[np.generic]]:
-    """Return all outputs of a network by name; the engine alone gives one. The rest is as for `score`."""
-    if len(graph.outputs) == 1 or backend == "engine":
-        return {graph.outputs[0]: score(graph, samples, backend, threads).values}
-    parts = []
-    for name in graph.outputs:
-        part = graph.copy()
-        part.outputs = (name,)
-        part.remove_unused()
-        parts.append((name, score(part, samples, backend, threads).values))
-    return dict(parts)
+    graph: Graph, samples: Floats | Mapping[str, Array], backend: str = "auto", threads: int = 1
+) -> dict[str, Array]:
+    """Return all outputs of a network by name. The rest is as for `score`."""
+    return dict(zip(graph.outputs, _run(graph, samples, backend, threads)[0], strict=True))
 
 
 def checked_scores(scores: Floats, name: str) -> Floats:
@@ -146,7 +150,7 @@ def class_count(graph: Graph) -> int:
     return shape[1]
 
 
-def checked_labels(dataset: Dataset, graph: Graph) -> npt.NDArray[np.int64]:
+def checked_labels(dataset: Dataset | Inputs, graph: Graph) -> npt.NDArray[np.int64]:
     """Return the labels of a data set, which the network must have as classes.
 
     Raises:
@@ -186,23 +190,28 @@ def top(scores: Floats, labels: npt.NDArray[np.int64], most: int) -> npt.NDArray
     return np.asarray((ranked == labels[:, None]).any(axis=1))
 
 
-def _in_blocks(graph: Graph, samples: Floats, run: Callable[[Floats], Floats]) -> Floats:
+def _in_blocks(graph: Graph, arrays: list[Array], run: Callable[..., tuple[Array, ...]]) -> list[Array]:
     """Return what `run` gives in blocks: of the batch that the network fixes, where the last is filled up."""
-    batch = graph.value(graph.inputs[0]).shape[0]
+    batch, count = graph.value(graph.inputs[0]).shape[0], len(arrays[0])
     size = batch if isinstance(batch, int) else _BLOCK
-    results = []
-    for at in range(0, len(samples), size):
-        block = samples[at : at + size]
-        missing = size - len(block) if isinstance(batch, int) else 0
-        full = np.concatenate([block, np.repeat(block[-1:], missing, axis=0)]) if missing else block
-        found = run(full)
-        if len(found) != len(full):
-            raise UnsupportedError(
-                "the network does not answer sample by sample",
-                where=f"{graph.name}/{graph.outputs[0]}",
-                expected=f"{len(full)} outputs for {len(full)} samples",
-                found=str(len(found)),
-                remedy="Export the network with an open batch.",
-            )
-        results.append(found[: len(block)])
-    return np.concatenate(results)
+    results: list[tuple[Array, ...]] = []
+    for at in range(0, count, size):
+        kept = min(size, count - at)
+        missing = size - kept if isinstance(batch, int) else 0
+        blocks = [_filled(array[at : at + size], missing) for array in arrays]
+        found = run(*blocks)
+        for name, output in zip(graph.outputs, found, strict=True):
+            if output.ndim == 0 or len(output) != kept + missing:
+                raise UnsupportedError(
+                    "the network does not answer sample by sample",
+                    where=f"{graph.name}/{name}",
+                    expected=f"{kept + missing} outputs for {kept + missing} samples",
+                    found=str(len(output) if output.ndim else 1),
+                    remedy="Export the network with an open batch.",
+                )
+        results.append(tuple(output[:kept] for output in found))
+    return [np.concatenate(parts) for parts in zip(*results, strict=True)]
+
+
+def _filled(block: Array, missing: int) -> Array:
+    return np.concatenate([block, np.repeat(block[-1:], missing, axis=0)]) if missing else block

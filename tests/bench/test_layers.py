@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lowbit.backends.litert import interpreter as interpreter_of
-from lowbit.bench import per_layer, random_sample
+from lowbit.bench import per_layer, random_inputs
 from lowbit.bench.litert_int8 import chain, int8_tflite
 from lowbit.engine import Program
 from lowbit.ir import evaluate
@@ -13,7 +13,7 @@ from lowbit.zoo import binary_graph, float_graph, network
 
 def test_every_step_has_its_time_and_its_share():
     program = Program(binary_graph(network("cnv")))
-    result = per_layer(program, random_sample(program.input_shape, 1))
+    result = per_layer(program, *random_inputs(program, 1))
     units = [layer.step.unit for layer in result.layers]
     assert units[2] == "dot" and units.count("popcount") == 8
     assert abs(sum(layer.part for layer in result.layers) - 1) < 1e-9
@@ -26,9 +26,7 @@ def test_every_step_has_its_time_and_its_share():
 
 def test_work_counts_the_taps_inside_the_map():
     program = Program(binary_graph(network("vgg16")))
-    (conv2,) = [
-        s for s in program.profile(random_sample(program.input_shape, 1), repeats=1) if s.value == "conv2.out"
-    ]
+    (conv2,) = [s for s in program.profile(*random_inputs(program, 1), repeats=1) if s.value == "conv2.out"]
     assert conv2.work == (3 * 32 - 2) ** 2 * 64 * 64
 
 

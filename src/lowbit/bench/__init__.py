@@ -11,10 +11,13 @@ import numpy as np
 from lowbit.bench.layers import per_layer
 from lowbit.bench.peers import PEERS, Absent, build_peer
 from lowbit.bench.timing import SETTLE_SECONDS, Call, interleaved_medians
+from lowbit.engine import Program
 from lowbit.errors import DataError
 from lowbit.version import __version__
 
-__all__ = ["PEERS", "compare", "interleaved_medians", "per_layer", "random_sample"]
+__all__ = ["PEERS", "compare", "interleaved_medians", "per_layer", "random_inputs", "random_sample"]
+
+_HALF = 0.5
 
 
 def compare(
@@ -41,9 +44,9 @@ def compare(
 
     program = api.load(model, threads=threads, pin_workers=threads > 1)
     load_us = median(_load_seconds(model, threads) for _ in range(rounds)) * 1e6
-    sample = random_sample(program.input_shape, batch)
-    calls: dict[str, Call] = {"lowbit": partial(program.run, sample)}
-    versions, absent = _add_peers(calls, against, sample, threads)
+    inputs = random_inputs(program, batch)
+    calls: dict[str, Call] = {"lowbit": partial(program.run, *inputs)}
+    versions, absent = _add_peers(calls, against, inputs, threads)
     medians = interleaved_medians(calls, rounds, settle_seconds=SETTLE_SECONDS if threads > 1 else 0)
     ours = medians.pop("lowbit")
     peers = {
@@ -76,8 +79,19 @@ def random_sample(shape: tuple[int | str, ...], batch: int) -> np.ndarray[Any, n
     return np.random.default_rng(0).random(lengths, np.float32)
 
 
+def random_inputs(program: Program, batch: int) -> tuple[np.ndarray[Any, np.dtype[Any]], ...]:
+    """Return an array for each input of a program: uniform numbers in [0, 1), or integers 0 and 1."""
+    random, made = np.random.default_rng(0), []
+    for port in program.inputs:
+        lengths = port.shape if not program.by_rows else (batch, *port.shape[1:])
+        shape = [length if isinstance(length, int) else 1 for length in lengths]
+        floats = random.random(shape, np.float32)
+        made.append(floats if port.dtype == "float32" else (floats < _HALF).astype(port.dtype))
+    return tuple(made)
+
+
 def _add_peers(
-    calls: dict[str, Call], against: Path | None, sample: Any, threads: int
+    calls: dict[str, Call], against: Path | None, inputs: tuple[Any, ...], threads: int
 ) -> tuple[dict[str, str], dict[str, str]]:
     versions: dict[str, str] = {}
     absent: dict[str, str] = {}
@@ -91,9 +105,11 @@ def _add_peers(
             found=against.suffix,
             remedy=f"Make one with: lowbit convert {against} {against.with_suffix('.onnx')}",
         )
+    if len(inputs) != 1:
+        return versions, dict.fromkeys(PEERS, f"the network reads {len(inputs)} inputs")
     for name in PEERS:
         try:
-            versions[name], calls[name] = build_peer(name, against, sample, threads)
+            versions[name], calls[name] = build_peer(name, against, inputs[0], threads)
         except Absent as reason:
             absent[name] = str(reason)
     return versions, absent

@@ -7,8 +7,8 @@ share of `popcount` can be above 1; the peak of that loop is `pairs`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from lowbit.engine import Program, StepTime, measure_peak
@@ -53,16 +53,16 @@ class PerLayer:
     share_of_pairs: float | None
 
 
-def per_layer(program: Program, sample: npt.NDArray[np.float32]) -> PerLayer:
+def per_layer(program: Program, *inputs: npt.NDArray[Any]) -> PerLayer:
     """Measure every step of a program, and the peaks between its rounds."""
     peaks: dict[str, float] = {}
     best: list[StepTime] = []
     for _ in range(_ROUNDS):
         peaks = {name: max(rate, peaks.get(name, 0.0)) for name, rate in measure_peak().items()}
-        steps = program.profile(sample, repeats=_REPEATS)
+        steps = program.profile(*inputs, repeats=_REPEATS)
         best = [min(pair, key=lambda step: step.seconds) for pair in zip(best or steps, steps, strict=True)]
     total = sum(step.seconds for step in best)
-    layers = tuple(_layer(step, peaks, total, len(sample)) for step in best)
+    layers = tuple(_layer(step, peaks, total, len(inputs[0]) if program.by_rows else 1) for step in best)
     in_pairs = _ideal(best, {**peaks, "popcount": peaks["pairs"]}) / total if "pairs" in peaks else None
     return PerLayer(layers, total, peaks, _ideal(best, peaks) / total, in_pairs)
 

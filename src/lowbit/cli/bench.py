@@ -56,10 +56,10 @@ def _per_layer(model: Path, batch: int, as_json: bool) -> None:
     from dataclasses import asdict
 
     from lowbit import api
-    from lowbit.bench import per_layer, random_sample
+    from lowbit.bench import per_layer, random_inputs
 
     program = api.load(model)
-    result = per_layer(program, random_sample(program.input_shape, batch))
+    result = per_layer(program, *random_inputs(program, batch))
     if as_json:
         print_json(asdict(result))
         return

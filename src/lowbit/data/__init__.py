@@ -7,6 +7,7 @@ and no file leads to another.
 from lowbit.data.dataset import Dataset, Normalize
 from lowbit.data.download import fetch
 from lowbit.data.hdf5 import write_one_hdf5
+from lowbit.data.inputs import Inputs, inputs_of, read_inputs
 from lowbit.data.network_input import NetworkInput
 from lowbit.data.normalize import remember_normalize, remembered_normalize
 from lowbit.data.npz import write_npz
@@ -15,10 +16,13 @@ from lowbit.data.sources import NAMES, load
 __all__ = [
     "NAMES",
     "Dataset",
+    "Inputs",
     "NetworkInput",
     "Normalize",
     "fetch",
+    "inputs_of",
     "load",
+    "read_inputs",
     "remember_normalize",
     "remembered_normalize",
     "write_npz",

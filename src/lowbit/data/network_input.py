@@ -13,7 +13,7 @@ import numpy.typing as npt
 from lowbit.errors import DataError, UnsupportedError
 from lowbit.ir import Graph, Node, Trait, has
 from lowbit.ir.graph import Shape
-from lowbit.ir.input_type import InputType
+from lowbit.ir.input_type import INTEGERS, InputType
 from lowbit.schemes import Encoding
 
 Floats = npt.NDArray[np.float32]
@@ -37,8 +37,8 @@ class NetworkInput:
     range: tuple[float, float] = (-np.inf, np.inf)
 
     @classmethod
-    def of(cls, graph: Graph) -> Self:
-        """Return what a graph takes, of its first input.
+    def of(cls, graph: Graph, name: str = "") -> Self:
+        """Return what a graph takes: of that input, or of its first one.
 
         Raises:
             ModelFormatError: the file's note on its input is not understood.
@@ -51,8 +51,11 @@ class NetworkInput:
                 expected="a network that computes its outputs from samples",
                 found=f"outputs of constants alone: {', '.join(graph.outputs)}",
             )
-        integers = InputType.of(graph)
-        return cls(graph.value(graph.inputs[0]).shape[1:], integers, _range(graph, integers))
+        name = name or graph.inputs[0]
+        dtype = graph.value(name).dtype
+        noted = InputType.of(graph) if name == graph.inputs[0] else None
+        integers = InputType(dtype) if dtype in INTEGERS else noted
+        return cls(graph.value(name).shape[1:], integers, _range(graph, integers, name))
 
     @property
     def counts(self) -> bool:
@@ -122,13 +125,13 @@ def misfit(name: str, expected: str, found: str, remedy: str) -> DataError:
     )
 
 
-def _range(graph: Graph, integers: InputType | None) -> tuple[float, float]:
+def _range(graph: Graph, integers: InputType | None, name: str) -> tuple[float, float]:
     """Return the reals that the input can tell apart: of its type, or of what encodes it."""
     if integers is not None:
         low, high = (integers.level(code) for code in integers.range)
         half = (integers.scale or 0.0) / 2
         return low - half, high + half
-    readers = _behind_moves(graph, graph.inputs[0])
+    readers = _behind_moves(graph, name)
     found = [_encoded(graph.value(node.outputs[0]).encoding) for node in readers if node.op == "Encode"]
     if not found or len(found) != len(readers):
         return -np.inf, np.inf

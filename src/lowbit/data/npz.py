@@ -9,7 +9,7 @@ import io
 import os
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import prod
 from pathlib import Path
 from typing import IO
@@ -64,6 +64,26 @@ def read_npz(path: Path, split: str, input_name: str | None = None) -> Raw:
         raise _damaged(path, "a zip of .npy files", str(error)) from error
     assert arrays[0] is not None
     return Raw(arrays[0], arrays[1], (split_note,))
+
+
+def read_named(path: Path, names: Collection[str]) -> dict[str, Numbers]:
+    """Return the arrays of an ``.npz`` that have one of these names.
+
+    Raises:
+        DataError: an array of no numbers.
+        FileError: damaged, pickled, too large, or a bomb.
+        UnsupportedError: packed by LZMA or bzip2, or encrypted.
+    """
+    raw = read_file(path, limit=budget())
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+            found = [name for name in members if name in names]
+            return {name: _read_member(archive, members[name], f"{path}:{name}") for name in found}
+    except LowbitError:
+        raise
+    except Exception as error:  # whatever the library stumbles over in a damaged zip
+        raise _damaged(path, "a zip of .npy files", str(error)) from error
 
 
 def _no_samples(path: Path, split: str, members: Mapping[str, str]) -> DataError:

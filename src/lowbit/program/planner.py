@@ -159,7 +159,7 @@ class Planner:
         self.recoded = recoded(graph, layout)
         self.steps: list[Step] = []
         self.results: list[Result] = []
-        self._varying = varying or {}
+        self._varying, self._mixes = varying or {}, False
         self._inputs = read_inputs(graph)
         self.numbers = {name: number for number, name in enumerate(self._inputs)}
         self.maps: dict[str, int] = {}
@@ -176,7 +176,7 @@ class Planner:
             tuple(self._port(graph, name) for name in names) for names in (self._inputs, graph.outputs)
         )
         ones = all(port.lengths[:1] == (1,) for port in (*inputs, *outputs))
-        by_rows = self.batched or (ones and self._rows_follow(graph))
+        by_rows = self.batched or (ones and not self._mixes and self._rows_follow(graph))
         made = (tuple(self.steps), tuple(self.results), tuple(numbers), self.codes)
         return ProgramPlan(inputs, outputs, *made, self.batched, by_rows)
 
@@ -203,13 +203,16 @@ class Planner:
     def axis(self, node: Node, name: str, axis: int) -> int:
         """Return which axis of `sample_shape` an axis of a value is, for an operator that mixes along it.
 
+        Where samples lie along it, a run of the whole form is one sample.
+
         Raises:
-            EngineError: samples lie along it.
+            EngineError: samples lie along it, in the batched form.
         """
         rank = len(self.graph.value(name).shape)
         axis %= max(rank, 1)
-        if (self.batched and axis == 0) or axis in self._varying.get(name, ()):
+        if self.batched and axis == 0:
             self.refuse(node, "what mixes samples")
+        self._mixes |= axis in self._varying.get(name, ())
         return axis - 1 if self.batched else axis
 
     def lowered_all(self) -> list[Refusal]:

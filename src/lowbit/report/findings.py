@@ -20,7 +20,7 @@ from lowbit.analysis import (
     layer_errors,
     weight_divergence,
 )
-from lowbit.bench import per_layer, random_sample
+from lowbit.bench import per_layer, random_inputs
 from lowbit.bench.layers import PerLayer
 from lowbit.data import Dataset, NetworkInput, Normalize
 from lowbit.engine import Program
@@ -257,4 +257,4 @@ def _speed(graph: Graph) -> Speed:
         program = Program(graph)
     except (EngineError, UnsupportedError) as error:
         return Speed(None, error.facts)
-    return Speed(per_layer(program, random_sample(program.input_shape, 1)))
+    return Speed(per_layer(program, *random_inputs(program, 1)))
