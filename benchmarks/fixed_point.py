@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from freshness import MADE_OF, made_of
 
 from lowbit import api
 from lowbit.analysis import weight_divergence
@@ -55,6 +56,7 @@ def main() -> None:
         **provenance("python benchmarks/fixed_point.py --data DIR --runs DIR --json FILE"),
         "recipe": RECIPE,
         "seeds": [each["seed"] for each in results],
+        MADE_OF: [made_of(run / "model.onnx") for run in runs],
         "data": results[0]["data"],
         "float": {"top1": median(floats), "top1_by_seed": floats},
         "rows": rows,

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from freshness import MADE_OF, made_of
 
 from lowbit import api
 from lowbit.data import load
@@ -97,6 +98,7 @@ def main() -> None:
     made = {
         **provenance("python benchmarks/hdl_arrays.py lenet.onnx --data DIR --json FILE"),
         "data": "Fashion-MNIST (exact)",
+        MADE_OF: [made_of(options.model)],
     }
     rows: list[dict[str, Any]] = json.loads(options.json.read_text())["rows"] if options.json.exists() else []
     for number in options.row or range(len(ROWS)):  # written after each: a row takes minutes

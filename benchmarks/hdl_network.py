@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from freshness import MADE_OF, made_of
 
 from lowbit import api
 from lowbit.data import load, remembered_normalize
@@ -71,6 +72,8 @@ def main() -> None:
     )
     name = next((name for name in PUBLISHED if name in options.model.stem or name in options.json.stem), "")
     found = {**made, "model": options.model.stem, "published": PUBLISHED.get(name, []), **measure(options)}
+    if (options.model.parent / "result.json").exists():
+        found[MADE_OF] = [made_of(options.model)]
     options.json.write_text(json.dumps(found, indent=1) + "\n")
     options.json.with_suffix(".md").write_text(table(found))
 

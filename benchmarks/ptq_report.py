@@ -100,7 +100,8 @@ def main() -> None:
         "# Accuracy after post-training quantization\n\n"
         "Top-1 in per cent over bits of weights and activations. The thesis that published the method\n"
         "reports 95.59, 88.86 and 75.11 at 3, 2 and 1 bits for its network of 97.2; `published` is that\n"
-        "method here, on images in [0, 1], where two levels without an offset cannot serve.\n"
+        "method here. On images in [0, 1] its two levels without an offset cannot serve; `-signed` is the\n"
+        "network trained on images in [-1, 1], where they can. The thesis does not say its range.\n"
     )
     picture_line = f"![curve]({source.with_suffix('.svg').name})\n"
     text = f"{head}\n{table(result['rows'])}\n{picture_line}\n{facts}"

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 ROWS = read_rows(ROOT / "recipes")
 START, END = "<!-- tables: made by benchmarks/readme.py from results/ -->", "<!-- end of tables -->"
 NETWORKS = {"mnist-97.2": "MNIST", "mnist-98.2": "MNIST", "fashion-88": "Fashion-MNIST"}
+PENDING = "pending"
 PEERS = ("onnxruntime-fp32", "onnxruntime-int8", "litert-int8")
 
 
@@ -203,7 +204,9 @@ def reproduced() -> str:
         "",
         "`lowbit reproduce` lists these rows, `lowbit reproduce ROW` makes one again. Ours is the median of",
         "the seeds; a word in braces is a path of yours, and `lowbit train` takes the data as `--data DIR`.",
-        "Where ours is empty, the row is declared and not made yet.",
+        f"Where ours is {PENDING}, the row is declared and not made yet. A test compares settings of a run",
+        "with its recipe, and hashes of networks that other figures were taken from with those of their runs",
+        "(`benchmarks/freshness.py`).",
         "",
         "| row | what | published | ours | results | CPU s | data | source | made by |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -215,7 +218,7 @@ def reproduced() -> str:
 def _line(row: Row, ours: Kept | None) -> str:
     cells = [row.name, row.what, row.text(row.published)]
     if ours is None:
-        cells += ["", "", "", ""]
+        cells += [PENDING, "", "", ""]
     else:
         seconds = "" if ours.cpu_s is None else f"{ours.cpu_s:.0f}"
         cells += [row.text(ours.value), _links(ours.files), seconds, ours.data]

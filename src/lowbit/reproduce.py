@@ -147,7 +147,7 @@ def kept(row: Row, results: Path) -> Kept | None:
         FileError: a result is damaged, or has no such place.
     """
     made = {path: _json(path) for path in sorted(results.glob(f"{row.result}.json"))}
-    found = {path: entry for path, content in made.items() if (entry := _entry(row, content)) is not None}
+    found = {path: entry for path, content in made.items() if (entry := entry_of(row, content)) is not None}
     if not found:
         return None
     data = sorted({str(made[path].get("data", "")) for path in found})
@@ -204,8 +204,8 @@ def _json(path: Path) -> dict[str, Any]:
     return parsed(read_file(path, limit=_MOST_BYTES), str(path), "result", "Make it again.")
 
 
-def _entry(row: Row, made: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the file, or the one of its rows, that has the row's values."""
+def entry_of(row: Row, made: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a result, or the one of its rows, that has the row's values; None where none has."""
     rows = made.get("rows", [made])
     return next((each for each in rows if all(each.get(k) == v for k, v in row.select.items())), None)
 
@@ -262,4 +262,4 @@ def _run(row: Row, runs: Path, data: Path | None) -> float:
         if done.returncode or not file.exists():
             raise DataError("the command failed", where=row.command, found=f"exit code {done.returncode}")
         made = _json(file)
-        return _figure(row, _entry(row, made) or {}, file)
+        return _figure(row, entry_of(row, made) or {}, file)
