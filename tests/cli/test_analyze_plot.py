@@ -62,6 +62,7 @@ def test_every_picture_from_one_command(models: tuple[Path, Path], tmp_path: Pat
     commands = {
         "levels": ("levels", low, "--against", full, "--layer", "fc2", "--neuron", 3),
         "fixed": ("levels", full, "--scheme", "fixed:3.2"),
+        "weights": ("weights", full, low, "--weights", "fixed:4.4", "--weights", "fixed:4.1"),
         "hidden": ("hidden", low, *data),
         "tsne": ("tsne", low, *data, "--samples", 60, "--perplexity", 5),
         "confusion": ("confusion", full, low, *data, "--scheme", "fixed:4.4", "--limit", 100),
@@ -96,6 +97,8 @@ def test_a_sweep_is_drawn(models: tuple[Path, Path], tmp_path: Path, command: Co
         (("plot", "levels", "LOW", "--neuron", 33, "-o", "x.png"), 6, "0 to 32"),
         (("plot", "levels", "FULL", "-o", "x.png"), 6, "float"),
         (("plot", "levels", "LOW", "-o", "x.jpg"), 6, ".png or .svg"),
+        (("plot", "weights", "FULL", "-o", "x.png"), 6, "nothing to compare"),
+        (("plot", "weights", "FULL", "--weights", "lq:2", "-o", "x.png"), 6, "one format of fixed point"),
         (("plot", "hidden", "LOW", "--data", "digits", "--layer", "act", "-o", "x.png"), 6, "of that name"),
         (("plot", "tsne", "LOW", "--data", "digits", "--samples", 20, "-o", "x.png"), 4, "perplexity"),
         (("plot", "confusion", "LOW", "--data", "UNLABELLED", "-o", "x.png"), 4, "needs labels"),

@@ -43,6 +43,14 @@ def calibrated_sweep() -> Sweep:
     return Sweep((Model("a", 1.0, 999),), (*rows, failed), "digits", {})
 
 
+def distribution(step: float = 0.25) -> analysis.WeightDistribution:
+    values = np.random.default_rng(0).normal(size=400)
+    edges = np.linspace(values.min(), values.max(), 65)
+    rounded = (step * np.rint(values / step)).clip(edges[0], edges[-1])
+    before, after = (np.histogram(each, edges)[0] for each in (values, rounded))
+    return analysis.WeightDistribution(edges, before, after, analysis.divergence(before, after))
+
+
 def hidden(labels: bool = True, length: int = 12) -> analysis.Hidden:
     reals = np.random.default_rng(0).normal(size=(30, length)).astype(np.float32)
     return analysis.Hidden(HOSTILE, 2, reals, np.arange(30) % 3 if labels else None)
@@ -63,6 +71,7 @@ def matrices() -> list[analysis.Confusion]:
 
 FIGURES: dict[str, Any] = {
     "levels": lambda: drawing.draw_levels(neuron()),
+    "weights": lambda: drawing.draw_distributions({"a": distribution(), HOSTILE: distribution(0.5)}),
     "fraction": lambda: drawing.draw_fraction_bits(fixed_sweep(), LST1_ACCURACY),
     "bits": lambda: drawing.draw_bits(calibrated_sweep()),
     "front": lambda: drawing.draw_front(calibrated_sweep()),
@@ -92,6 +101,15 @@ def test_levels_stand_where_they_are() -> None:
     np.testing.assert_allclose(marks.get_ydata(), found.counts / found.counts.sum())
     dotted = [line.get_xdata()[0] for line in stems.lines if line is not marks]
     np.testing.assert_allclose(dotted, found.thresholds)
+
+
+def test_distributions_have_the_shares_of_all_weights() -> None:
+    found = distribution()
+    (axes,) = drawing.draw_distributions({"a": found}).axes
+    bars = [patch for patch in axes.patches if hasattr(patch, "get_height")]
+    np.testing.assert_allclose([bar.get_height() for bar in bars], found.before / 400)
+    (after,) = [patch for patch in axes.patches if not hasattr(patch, "get_height")]
+    np.testing.assert_allclose(after.get_data().values, found.after / 400)
 
 
 def test_curves_go_through_the_points() -> None:

@@ -2,6 +2,7 @@
 
 layer_errors        how far two runs are apart, layer by layer
 first_divergence    where two backends part: node, input, channel
+weight_distribution all weights before and after, in one histogram
 weight_divergence   Kullback-Leibler divergence of weights before and after
 level_use           which levels are used, and how evenly
 neuron_levels       the weights of a neuron and its levels
@@ -14,7 +15,13 @@ hidden, tsne        what is inside, as pictures and in the plane
 from lowbit.analysis.comparison import Divergence, first_divergence
 from lowbit.analysis.confusion_matrix import Confusion, confusion
 from lowbit.analysis.hidden_codes import Embedding, Hidden, hidden, tsne
-from lowbit.analysis.kullback_leibler import WeightDivergence, divergence, weight_divergence
+from lowbit.analysis.kullback_leibler import (
+    WeightDistribution,
+    WeightDivergence,
+    divergence,
+    weight_distribution,
+    weight_divergence,
+)
 from lowbit.analysis.layer_error import LayerError, layer_errors
 from lowbit.analysis.layer_sensitivity import LayerSensitivity, sensitivity
 from lowbit.analysis.levels import LevelUse, level_use
@@ -36,6 +43,7 @@ __all__ = [
     "LayerWeights",
     "LevelUse",
     "NeuronLevels",
+    "WeightDistribution",
     "WeightDivergence",
     "all_weights",
     "confusion",
@@ -51,5 +59,6 @@ __all__ = [
     "summarize",
     "trace",
     "tsne",
+    "weight_distribution",
     "weight_divergence",
 ]

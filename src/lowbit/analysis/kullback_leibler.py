@@ -11,6 +11,7 @@ levels are empty and the divergence jumps, whatever the network makes of it.
 Source: Vashkevich and Krivalcevich, the analysis of LST-1's weights (2025), which does not state its bins.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ from lowbit.ir.passes import NORMAL_FORM
 BINS, FLOOR = 64, 1e-3
 
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,30 @@ def weight_divergence(before: Graph, after: Graph, bins: int = BINS) -> tuple[We
     Raises:
         DataError: the networks have no layer in common.
     """
-    folded = run_passes(before, NORMAL_FORM).graph
-    pairs = _pairs(folded, after)
-    if not pairs:
-        raise DataError("the networks have no layer of the same name", where=f"{before.name}, {after.name}")
-    whole = tuple(np.concatenate([np.ravel(pair[side]) for pair in pairs.values()]) for side in (0, 1))
-    every = {"": (whole[0], whole[1]), **pairs}
+    pairs = _common(before, after)
+    every = {"": _together(pairs), **pairs}
     return tuple(_row(name, *pair, bins) for name, pair in every.items())
+
+
+@dataclass(frozen=True)
+class WeightDistribution:
+    """Histograms of all weights of a network before and after.
+
+    Attributes:
+        edges: of the bins, one more than there are bins.
+        before, after: weights in each bin; what lies outside is counted in the end bins.
+        divergence: KL(before || after), not negative.
+    """
+
+    edges: Floats
+    before: Counts
+    after: Counts
+    divergence: float
+
+
+def weight_distribution(before: Graph, after: Graph, bins: int = BINS) -> WeightDistribution:
+    """Return the histograms of all weights together; arguments and errors: as of `weight_divergence`."""
+    return _distribution(*_together(_common(before, after)), bins)
 
 
 def divergence(p: npt.ArrayLike, q: npt.ArrayLike, floor: float = FLOOR) -> float:
@@ -71,17 +90,32 @@ def divergence(p: npt.ArrayLike, q: npt.ArrayLike, floor: float = FLOOR) -> floa
     return float((one * np.log(one / other)).sum())
 
 
-def _pairs(before: Graph, after: Graph) -> dict[str, tuple[Floats, Floats]]:
+def _common(before: Graph, after: Graph) -> dict[str, tuple[Floats, Floats]]:
+    """Return the weights of every layer that both networks have."""
+    folded = run_passes(before, NORMAL_FORM).graph
     found = {weights.layer: weights.values.astype(np.float64) for weights in all_weights(after)}
-    return {
+    pairs = {
         weights.layer: (weights.values.astype(np.float64), found[weights.layer])
-        for weights in all_weights(before)
+        for weights in all_weights(folded)
         if weights.layer in found
     }
+    if not pairs:
+        raise DataError("the networks have no layer of the same name", where=f"{before.name}, {after.name}")
+    return pairs
 
 
-def _row(name: str, before: Floats, after: Floats, bins: int) -> WeightDivergence:
+def _together(pairs: Mapping[str, tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    one, other = (np.concatenate([np.ravel(pair[side]) for pair in pairs.values()]) for side in (0, 1))
+    return one, other
+
+
+def _distribution(before: Floats, after: Floats, bins: int) -> WeightDistribution:
     low, high = float(before.min()), float(before.max())
     edges = np.linspace(low, high, bins + 1)
     p, q = (np.histogram(values.clip(low, high), edges)[0] for values in (before, after))
-    return WeightDivergence(name, divergence(p, q), bins, low, high)
+    return WeightDistribution(edges, p, q, divergence(p, q))
+
+
+def _row(name: str, before: Floats, after: Floats, bins: int) -> WeightDivergence:
+    found = _distribution(before, after, bins)
+    return WeightDivergence(name, found.divergence, bins, float(found.edges[0]), float(found.edges[-1]))

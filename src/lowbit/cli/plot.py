@@ -25,6 +25,7 @@ from lowbit.cli.specifications import (
     OldSchemeOption,
     fixed_point,
 )
+from lowbit.errors import PlanError
 
 if TYPE_CHECKING:
     from lowbit.data import Dataset
@@ -93,6 +94,48 @@ def levels(
     name = layer or (low_bit or [each.name for each in layers_of(graph)] or [""])[0]
     beside = before if against or weights or scheme else None
     save(draw_levels(neuron_levels(graph, name, neuron, beside)), output)
+    _say(output, as_json)
+
+
+@plot.command("weights")
+def weights(
+    models: Annotated[
+        list[Path], typer.Argument(help="A float network, and low-bit ones made from it, a panel for each.")
+    ],
+    output: OutputOption,
+    forms: Annotated[
+        list[str] | None,
+        typer.Option("--weights", help="A panel for the first network rounded to fixed:M.N; repeated."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Draw the distribution of all weights before and after quantization.
+
+    Example: `lowbit plot weights lst1.onnx --weights fixed:6.5 --weights fixed:6.4 -o weights.png`
+    """
+    from lowbit import api
+    from lowbit.analysis import weight_distribution
+    from lowbit.drawing import check_suffix, draw_distributions, save
+
+    check_suffix(output)
+    formats = [fixed_point(form, None, None) for form in forms or []]
+    before, *low_bit = map(api.read, models)
+    after = dict(zip(model_names(models)[1:], low_bit, strict=True))
+    after |= {_label(form): _in_form(before, form) for form in formats if form is not None}
+    if not after:
+        raise PlanError(
+            "there is nothing to compare the weights with",
+            where=str(models[0]),
+            expected="low-bit networks made from it, or --weights fixed:M.N",
+        )
+    found = {name: weight_distribution(before, graph) for name, graph in after.items()}
+    save(draw_distributions(found), output)
+    if as_json:
+        divergence = {name: each.divergence for name, each in found.items()}
+        print_json({"output": str(output), "divergence": divergence})
+        return
+    for name, each in found.items():
+        say(f"{name}: divergence {each.divergence:.3f} of {each.before.sum():,} weights")
     _say(output, as_json)
 
 

@@ -1,5 +1,6 @@
 """Drawings of what `lowbit.analysis` and `lowbit.sweep` found, by matplotlib. Each returns a figure.
 
+draw_distributions    all weights before and after
 draw_levels           levels over the histogram of a neuron's weights
 draw_fraction_bits    accuracy and divergence over the bits behind the point
 draw_bits             accuracy over bits, scheme beside scheme
@@ -10,6 +11,7 @@ draw_confusions       confusion matrices side by side
 """
 
 from lowbit.drawing.curves import draw_bits, draw_fraction_bits, draw_front
+from lowbit.drawing.distributions import draw_distributions
 from lowbit.drawing.inside import draw_embedding, draw_hidden
 from lowbit.drawing.matrices import draw_confusions
 from lowbit.drawing.neurons import draw_levels
@@ -19,6 +21,7 @@ __all__ = [
     "check_suffix",
     "draw_bits",
     "draw_confusions",
+    "draw_distributions",
     "draw_embedding",
     "draw_fraction_bits",
     "draw_front",

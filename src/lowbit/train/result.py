@@ -44,7 +44,11 @@ class Result:
         self._write(self.folder / RESULT)
 
     def keep(self, folder: Path) -> Path:
-        """Write the figures into a folder of results, ``lenet-float-seed0.json``; return that file."""
+        """Write the figures into a folder of results, ``lenet-float-seed0.json``; return that file.
+
+        The folder is made where it is missing: a run that took hours does not end in an error.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
         scheme = str(self.facts["scheme"]).replace(":", "-").replace("/", "-")
         path = folder / f"{self.facts['recipe']}-{scheme}-seed{self.facts['seed']}.json"
         self._write(path)
