@@ -31,6 +31,7 @@ from lowbit.program.steps import (
     Activate,
     AveragePool,
     Clip,
+    CombineConstant,
     FloatConvolution,
     FloatFullyConnected,
     MaxPool,
@@ -198,8 +199,17 @@ def _batch_normalization(planner: "Planner", node: Node) -> None:
     )
     factor = scale / np.sqrt(variance + float(node.attributes.get("epsilon", 1e-5)))  # type: ignore[arg-type]
     shift = (bias - mean * factor).astype(np.float32)
-    add = planner.add if len(planner.graph.value(node.inputs[0]).shape) == 2 else planner.add_map
-    add(node, ScaleChannels(factor.astype(np.float32), shift))
+    shape = planner.shape(node.inputs[0])
+    if len(shape) == 2 and prod(planner.sample_shape(node.inputs[0])) == len(shift):
+        planner.add(node, ScaleChannels(factor.astype(np.float32), shift))
+    elif len(shape) == 4 and (planner.batched or shape[0] == 1):
+        planner.add_map(node, ScaleChannels(factor.astype(np.float32), shift))
+    else:
+        planner.add_spread(node, node.inputs[0])
+        by_channel = (-1, *[1] * (len(shape) - 2))
+        rows = [planner.row(node, node.outputs[0], each.reshape(by_channel)) for each in (factor, shift)]
+        planner.append(node, CombineConstant(rows[0], "multiply"))
+        planner.append(node, CombineConstant(rows[1], "add"))
 
 
 def _concat(planner: "Planner", node: Node) -> None:

@@ -16,7 +16,7 @@ from lowbit.budget import check_budget
 from lowbit.errors import EngineError, GraphError, LowbitError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph, Node, run_passes
 from lowbit.ir.graph import Array, Shape
-from lowbit.ir.passes import MAP_FORM, expansion, fold_pads, fuse_linear
+from lowbit.ir.passes import MAP_FORM, Pass, expansion, fold_pads, fuse_linear, stack_maps
 from lowbit.program.layers import Rows, columns_by_pixels
 from lowbit.program.layout import Layout, entries_of_code, layout_of
 from lowbit.program.lowerings import LOWERINGS, is_lowered, lowering_of
@@ -96,7 +96,7 @@ def _planned(graph: Graph) -> tuple["Planner | None", list[Refusal]]:
 
 def _lowered(graph: Graph, *, batched: bool) -> tuple["Planner | None", list[Refusal]]:
     try:
-        form = _rewritten(graph) if batched else _rewritten(with_samples(graph, 1))
+        form = _rewritten(graph) if batched else _whole(graph, 1)
     except (EngineError, GraphError, UnsupportedError) as error:
         return None, [(None, error)]
     ends = list(refused_ends(form)) or list(refused_inputs(form, batched=batched))
@@ -113,19 +113,24 @@ def _varying(graph: Graph, form: Graph) -> Varying:
     if not is_open(graph):
         return {}
     try:
-        return varying_axes(form, _rewritten(with_samples(graph, SEVERAL)))
+        return varying_axes(form, _whole(graph, SEVERAL))
     except LowbitError:
         return {}
 
 
-def _rewritten(graph: Graph) -> Graph:
+def _whole(graph: Graph, samples: int) -> Graph:
+    """Return the graph with that many samples, in the form that the engine has operators for."""
+    return _rewritten(with_samples(graph, samples), [stack_maps])
+
+
+def _rewritten(graph: Graph, more: Sequence[Pass] = ()) -> Graph:
     """Return the graph in the form that the engine has operators for.
 
     Raises:
         EngineError: there is none, because shapes are not what networks have.
     """
     try:
-        return run_passes(graph, [*MAP_FORM, fuse_linear, fold_pads, expansion(is_lowered)]).graph
+        return run_passes(graph, [*MAP_FORM, fuse_linear, fold_pads, expansion(is_lowered), *more]).graph
     except (GraphError, UnsupportedError) as error:
         facts = {"where": error.where, "expected": error.expected, "found": error.found, "remedy": REMEDY}
         raise EngineError(f"the network has no form for the engine: {error.message}", **facts) from error

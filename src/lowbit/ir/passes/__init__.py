@@ -23,6 +23,7 @@ from lowbit.ir.passes.order_pools import order_pools
 from lowbit.ir.passes.rows_to_convolution import rows_to_convolution
 from lowbit.ir.passes.settle_layout import settle_layout
 from lowbit.ir.passes.split_batchnorm import split_batchnorm
+from lowbit.ir.passes.stack_maps import stack_maps
 from lowbit.ir.passes.sum_regions import Region, sum_regions
 
 NORMAL_FORM = (fold_constants, fuse_linear, order_pools, fold_pads, fold_batchnorm, split_batchnorm)
@@ -100,5 +101,6 @@ __all__ = [
     "run_passes",
     "settle_layout",
     "split_batchnorm",
+    "stack_maps",
     "sum_regions",
 ]
