@@ -418,6 +418,7 @@ def predict(
     index: int = 0,
     against: Source | None = None,
     classes: tuple[str, ...] = (),
+    crop: tuple[int, int, int, int] | None = None,
     invert: bool = False,
     split: str = "test",
     normalize: Normalize = None,
@@ -431,6 +432,7 @@ def predict(
         data, index, split: a sample of a data set.
         against: the float network, to set beside it.
         classes: names; those of the data set, or numbers, when not given.
+        crop: the part of the photograph that is meant: left and top edge, width and height, in pixels.
         invert: make black of a photograph white.
         normalize: else what the file remembers.
         scale: what the numbers are multiplied by, instead of the conventions of `lowbit.data.dataset`.
@@ -446,7 +448,9 @@ def predict(
     graph = read(model)
     chosen = remembered_normalize(graph, normalize)
     if picture is not None and data is None:
-        sample = sample_of_picture(Path(picture), graph, normalize=chosen, scale=scale, invert=invert)
+        sample = sample_of_picture(
+            Path(picture), graph, normalize=chosen, scale=scale, crop=crop, invert=invert
+        )
     elif data is not None and picture is None:
         sample = sample_of_data(data, index, graph, split=split, normalize=chosen, scale=scale)
     else:

@@ -31,6 +31,41 @@ def test_the_middle_is_kept(tmp_path: Path) -> None:
     assert tall.shape == (1, 5, 7) and tall[0, 2, 3] > 190
 
 
+def test_a_part_is_that_of_the_upright_photograph(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for suffix, turn in (("png", 1), ("png", 6), ("png", 3)):
+        height, width = random.integers(40, 90, 2)
+        pixels = random.integers(0, 256, (height, width, 3)).astype(np.uint8)
+        picture = image.fromarray(pixels)
+        notes = picture.getexif()
+        notes[0x0112] = turn
+        picture.save(tmp_path / f"a.{suffix}", exif=notes)
+        upright = np.rot90(pixels, {1: 0, 6: -1, 3: 2}[turn])
+        for _ in range(10):
+            left, top = random.integers(0, upright.shape[1] - 8), random.integers(0, upright.shape[0] - 7)
+            crop = (int(left), int(top), 8, 7)
+            found = read_photograph(tmp_path / f"a.{suffix}", (3, 7, 8), crop=crop)
+            np.testing.assert_array_equal(found, upright[top : top + 7, left : left + 8].transpose(2, 0, 1))
+
+
+def test_a_part_of_a_large_jpeg_is_not_of_a_smaller_one(tmp_path: Path) -> None:
+    pixels = np.zeros((800, 800), np.uint8)
+    pixels[600:700, 500:600] = 255
+    save(tmp_path / "a.jpg", pixels, quality=95)
+    assert read_photograph(tmp_path / "a.jpg", (1, 8, 8), crop=(510, 610, 80, 80)).min() > 240
+    assert read_photograph(tmp_path / "a.jpg", (1, 8, 8), crop=(0, 0, 400, 400)).max() < 10
+
+
+OUTSIDE = ((0, 0, 0, 5), (0, 0, 5, 0), (1, 0, 9, 5), (0, 3, 5, 5), (-1, 0, 5, 5), (9**9, 0, 1, 1))
+
+
+@pytest.mark.parametrize("crop", OUTSIDE)
+def test_a_part_is_inside(tmp_path: Path, crop: tuple[int, int, int, int]) -> None:
+    save(tmp_path / "a.png", np.zeros((7, 9, 3), np.uint8))
+    with pytest.raises(DataError, match="within 9 x 7 pixels"):
+        read_photograph(tmp_path / "a.png", (3, 4, 4), crop=crop)
+
+
 def test_a_picture_of_the_right_size_is_not_touched(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (31, 33, 3)).astype(np.uint8)
     found = read_photograph(save(tmp_path / "a.png", pixels), (3, 31, 33))

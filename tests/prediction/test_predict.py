@@ -98,6 +98,19 @@ def test_a_photograph(model: Path, tmp_path: Path, command: Command) -> None:
     assert found["probabilities"] == found["float_probabilities"]
 
 
+def test_a_part_of_a_photograph(tmp_path: Path, command: Command) -> None:
+    lowbit.write(float_convnet(), tmp_path / "net.onnx")
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 3)).astype(np.uint8)
+    image.fromarray(pixels).save(tmp_path / "photo.png")
+    image.fromarray(pixels[10:34, 5:29]).save(tmp_path / "part.png")
+    words = (tmp_path / "net.onnx", tmp_path / "photo.png", "--json", "--crop")
+    code, out, _ = command(*words, "5,10,24,24")
+    cut = json.loads(command(tmp_path / "net.onnx", tmp_path / "part.png", "--json")[1])
+    assert code == 0 and json.loads(out)["probabilities"] == cut["probabilities"]
+    code, out, error = command(*words, "5,10,36,24")
+    assert code == 4 and "within 40 x 50 pixels" in " ".join((out + error).split())
+
+
 def classes_of(path: Path) -> int:
     return int(lowbit.read(path).value(lowbit.read(path).outputs[0]).shape[-1])
 
@@ -116,6 +129,11 @@ def test_names_of_classes(tmp_path: Path) -> None:
         ((), 2, "either"),
         (("photo.png", "--data", "digits"), 2, "either"),
         (("photo.png",), 3, "photo.png"),
+        (("--data", "digits", "--crop", "0,0,4,4"), 2, "only a picture"),
+        *(
+            (("photo.png", "--crop", text), 2, "X,Y,W,H")
+            for text in ("", "1,2,3", "1,2,3,4,5", "a,0,1,1", "-1,0,1,1")
+        ),
         (("names.txt",), 3, "no picture"),
         (("--data", "digits", "--classes", "names.txt"), 4, "10 names"),
         (("--data", "digits", "-o", "chart.svg"), 2, "png"),

@@ -1,5 +1,6 @@
 """``lowbit predict``: what a network says of one picture."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +47,10 @@ def predict(
         typer.Option("--classes", help="Their names: cifar10, fashion, …, or a text file, one per line."),
     ] = None,
     most: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 10,
+    crop: Annotated[
+        str | None,
+        typer.Option("--crop", help="X,Y,W,H: the part of the photograph that is meant, in pixels."),
+    ] = None,
     invert: Annotated[
         bool,
         typer.Option("--invert", help="Black becomes white: for ink on paper, where a network knows MNIST."),
@@ -63,6 +68,8 @@ def predict(
         raise typer.BadParameter("give either a picture or --data", param_hint="PICTURE")
     if output is not None and output.suffix.lower() != ".png":
         raise typer.BadParameter("the chart is a .png", param_hint="--output")
+    if crop is not None and picture is None:
+        raise typer.BadParameter("only a picture is cut", param_hint="--crop")
     from lowbit import api
     from lowbit.prediction import class_names, draw_prediction
 
@@ -74,6 +81,7 @@ def predict(
         index=index,
         against=against,
         classes=names,
+        crop=_parse_crop(crop),
         invert=invert,
         split=split or "test",
         normalize=parse_normalize(normalize),
@@ -87,6 +95,19 @@ def predict(
     _print(found, most)
     if output is not None:
         say(f"{output}", "dim")
+
+
+def _parse_crop(text: str | None) -> tuple[int, int, int, int] | None:
+    """Return the numbers of ``--crop``: ``10,20,200,200``."""
+    if text is None:
+        return None
+    words = text.split(",")
+    if len(words) != 4 or not all(re.fullmatch(r"\s*[0-9]{1,9}\s*", word) for word in words):
+        raise typer.BadParameter(
+            f"expected X,Y,W,H such as 10,20,200,200, found {text!r}", param_hint="--crop"
+        )
+    left, top, width, height = map(int, words)
+    return left, top, width, height
 
 
 def _print(found: "Prediction", most: int) -> None:

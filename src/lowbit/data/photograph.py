@@ -1,6 +1,7 @@
 """A photograph of any size as a network takes it: turned upright, cropped to the middle, made small.
 
 turn        as the camera noted
+cut         the part that is meant, where somebody says it
 flatten     what is transparent becomes white
 crop        the largest middle part of the network's proportions
 resize      by Lanczos' filter over all pixels of the crop
@@ -21,20 +22,27 @@ from lowbit.untrusted import read_file
 MOST_PIXELS = 1 << 26
 """The most that a photograph may have; decoded, it takes 200 MB."""
 
+Part = tuple[int, int, int, int]
+"""Left edge, top edge, width and height of a part of an upright photograph, in pixels."""
+
 _MOST_BYTES = 1 << 28
 _BYTES_OF_A_PIXEL = 16  # while a transparent picture is turned and flattened
 
 
-def read_photograph(path: Path, shape: tuple[int, int, int], *, invert: bool = False) -> Pictures:
+def read_photograph(
+    path: Path, shape: tuple[int, int, int], *, crop: Part | None = None, invert: bool = False
+) -> Pictures:
     """Return a photograph as ``uint8 [channels, height, width]``.
 
     Args:
         path: a PNG, JPEG, BMP or PPM file.
         shape: channels (1 is grey, 3 is RGB), height and width.
+        crop: the part of the photograph that is meant; all of it when not said.
         invert: make black white, for networks that know white digits on black alone.
 
     Raises:
         FileError: it is no picture, or damaged.
+        DataError: the part is empty, or not inside the photograph.
         TooLargeError: it is larger than `MOST_PIXELS`, or than the memory budget allows, or says so.
         MissingExtra: Pillow is not installed.
     """
@@ -43,14 +51,14 @@ def read_photograph(path: Path, shape: tuple[int, int, int], *, invert: bool = F
     image = open_picture(read_file(path, limit=_MOST_BYTES), str(path), most)
     from PIL import Image, ImageOps
 
+    mode = "RGB" if channels == 3 else "L"
     try:
-        image.draft(
-            "RGB" if channels == 3 else "L", (2 * width, 2 * height)
-        )  # JPEG: decode no more than needed
-        upright = ImageOps.exif_transpose(image)
-        small = ImageOps.fit(
-            _flat(upright, "RGB" if channels == 3 else "L"), (width, height), Image.Resampling.LANCZOS
-        )
+        if crop is None:
+            image.draft(mode, (2 * width, 2 * height))  # JPEG: decode no more than needed
+        upright = _part(ImageOps.exif_transpose(image), crop, str(path))
+        small = ImageOps.fit(_flat(upright, mode), (width, height), Image.Resampling.LANCZOS)
+    except DataError:
+        raise
     except Exception as error:  # whatever a decoder stumbles over
         raise damaged_picture(str(path), str(error)) from error
     pixels = np.asarray(small, np.uint8).reshape(height, width, channels).transpose(2, 0, 1)
@@ -102,6 +110,26 @@ def required_picture_shape(shape: Shape, where: str) -> tuple[int, int, int]:
             remedy="Use --data and --index instead of a picture.",
         )
     return found
+
+
+def _part(image: Any, crop: Part | None, where: str) -> Any:
+    """Return a part of an upright picture.
+
+    Raises:
+        DataError: it is empty, or not inside.
+    """
+    if crop is None:
+        return image
+    left, top, width, height = crop
+    inside = min(left, top) >= 0 and left + width <= image.width and top + height <= image.height
+    if not inside or min(width, height) < 1:
+        raise DataError(
+            "the part is not inside the photograph",
+            where=where,
+            expected=f"x,y,w,h within {image.width} x {image.height} pixels, w and h 1 or more",
+            found=",".join(map(str, crop)),
+        )
+    return image.crop((left, top, left + width, top + height))
 
 
 def _flat(image: Any, mode: str) -> Any:

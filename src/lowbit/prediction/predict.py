@@ -11,6 +11,7 @@ from lowbit.data import Dataset, NetworkInput, load
 from lowbit.data.dataset import Normalize, Raw, make_dataset
 from lowbit.data.digits import CLASSES as DIGITS
 from lowbit.data.photograph import (
+    Part,
     channels_first,
     picture_shape,
     read_photograph,
@@ -130,17 +131,18 @@ def sample_of_picture(
     *,
     normalize: Normalize = None,
     scale: float | None = None,
+    crop: Part | None = None,
     invert: bool = False,
 ) -> Sample:
     """Return a photograph as the network takes it; see `lowbit.data.photograph`.
 
     Raises:
         FileError: it is no picture, is damaged, or too large.
-        DataError: the network takes no pictures.
+        DataError: the network takes no pictures, or the part is not inside this one.
         MissingExtra: Pillow is not installed.
     """
     shape = required_picture_shape(graph.value(graph.inputs[0]).shape[1:], graph.name)
-    pixels = read_photograph(path, shape, invert=invert)
+    pixels = read_photograph(path, shape, crop=crop, invert=invert)
     raw, network = Raw(pixels[None], pictures=True), NetworkInput.of(graph)
     dataset = make_dataset(raw, str(path), normalize=normalize, scale=scale, network=network)
     return Sample(dataset.samples, _shown(pixels), path.name, notes=dataset.notes, outside=dataset.outside)
