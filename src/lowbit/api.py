@@ -110,8 +110,13 @@ def _check_path(path: object, where: str, remedy: str) -> None:
         )
 
 
-def write(graph: Graph, path: Source) -> None:
+def write(graph: Graph, path: Source, *, form: str = "") -> None:
     """Write a network as ``.circle``, ``.onnx`` or text, whole or not at all.
+
+    Args:
+        graph: the network.
+        path: its suffix names the format; ``.qdq.onnx`` and ``.qonnx.onnx`` are ONNX as other tools have it.
+        form: the format, whatever the path is called: ``qdq``, ``qonnx``, ``onnx``, ``circle``, ``text``.
 
     Raises:
         UnsupportedError: the suffix is unknown, or the format cannot hold the network.
@@ -128,7 +133,7 @@ def write(graph: Graph, path: Source) -> None:
         )
     _check_path(path, "write", "Give the path of the file to write: write(graph, 'net.circle').")
     verify(graph)
-    write_model(graph, Path(path))
+    write_model(graph, Path(path), form)
 
 
 def quantize(

@@ -55,6 +55,8 @@ FORMATS = (
     Format("Circle", (".circle",), "circle", lambda start: start[4:8] == b"CIR0", hashed=True, counted=True),
     Format("TensorFlow Lite", (".tflite",), "circle", lambda start: start[4:8] == b"TFL3", counted=True),
     Format("ONNX", (".onnx",), "onnx"),
+    Format("QDQ", (".qdq.onnx",), "qdq"),
+    Format("QONNX", (".qonnx.onnx", ".qonnx"), "qonnx"),
     Format("text", (".txt",), "text", lambda start: start.startswith(b"lowbit ")),
 )
 """Every format."""
@@ -111,14 +113,14 @@ def without_unused_inputs(graph: Graph) -> Graph:
     return result
 
 
-def write_model(graph: Graph, path: str | os.PathLike[str]) -> None:
-    """Write the graph in the format that the path's suffix names, whole or not at all.
+def write_model(graph: Graph, path: str | os.PathLike[str], form: str = "") -> None:
+    """Write the graph in the format of a name, else in the one that the path's suffix names.
 
     Raises:
         WriteError: the path cannot be written.
         UnsupportedError: the suffix is unknown, or the format cannot hold the graph.
     """
-    row = _named(path)
+    row = _named_form(form) if form else _named(path)
     verify(graph)
     row.module.write(graph, path)
 
@@ -154,8 +156,22 @@ def format_of(path: str | os.PathLike[str]) -> Format:
 
 
 def _by_suffix(path: str | os.PathLike[str]) -> Format | None:
-    suffix = Path(path).suffix.lower()
-    return next((row for row in FORMATS if suffix in row.suffixes), None)
+    """Return the format with the longest suffix that the name of a file ends in."""
+    name = Path(path).name.lower()
+    fitting = [(len(suffix), row) for row in FORMATS for suffix in row.suffixes if name.endswith(suffix)]
+    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
+def _named_form(form: str) -> Format:
+    """Return the format of a name."""
+    row = next((row for row in FORMATS if row.name.lower() == form.lower()), None)
+    if row is None:
+        raise UnsupportedError(
+            "no format has this name",
+            expected=", ".join(row.name.lower() for row in FORMATS),
+            found=repr(form),
+        )
+    return row
 
 
 def _named(path: str | os.PathLike[str]) -> Format:

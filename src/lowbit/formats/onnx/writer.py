@@ -51,11 +51,11 @@ from lowbit.untrusted import write_atomic
 if TYPE_CHECKING:
     from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
-IR_VERSION = 9
+IR_VERSION, _NEWER_IR_VERSION = 9, 10
 PRODUCER = "lowbit"
 ENCODING_KEY = "lowbit.encoding:"  # metadata that keeps the encoding of a graph input that is codes
 
-_LARGEST_PROTO = 2**31 - 1
+LARGEST_PROTO = 2**31 - 1
 _EXACT_IN_FLOAT32 = 2**24
 _EXACT_IN_INT32 = 2**31
 
@@ -75,11 +75,11 @@ def write(graph: Graph, path: str | os.PathLike[str]) -> None:
         TooLargeError: more bytes than a protobuf file may have.
     """
     model = to_proto(graph)
-    if model.ByteSize() > _LARGEST_PROTO:
+    if model.ByteSize() > LARGEST_PROTO:
         raise TooLargeError(
             "the network does not fit one file",
             where=str(path),
-            expected=f"at most {_LARGEST_PROTO} bytes",
+            expected=f"at most {LARGEST_PROTO} bytes",
             found=f"{model.ByteSize()} bytes",
             remedy="Write a .circle file instead.",
         )
@@ -89,7 +89,7 @@ def write(graph: Graph, path: str | os.PathLike[str]) -> None:
 def to_proto(graph: Graph) -> "ModelProto":
     """Return a graph as a model of opset 18, with functions for its low-bit nodes."""
     verify(graph)
-    return _Writer(expand(graph, _has_function)).model()
+    return Writer(expand(graph, _has_function)).model()
 
 
 def blockers(graph: Graph) -> list[Blocker]:
@@ -120,8 +120,10 @@ def check(graph: Graph) -> None:
     _Trial(graph).nodes()
 
 
-class _Writer:
+class Writer:
     """Collects what a model needs while nodes are translated in order."""
+
+    producer = PRODUCER
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -137,27 +139,34 @@ class _Writer:
         graph = self.graph
         nodes = self.nodes()
         for name in graph.outputs:
-            self._constant(graph.value(name))
-        computed = [name for node in graph.nodes for name in node.outputs if name not in graph.outputs]
+            self.add_constant(graph.value(name))
         onnx_graph = make.make_graph(
             nodes,
             graph.name or "graph",
             [self._info(name) for name in graph.inputs],
             [self._info(name) for name in graph.outputs],
             initializer=[self.tensors[name] for name in sorted(self.tensors)],
-            value_info=[self._info(name) for name in computed],
+            value_info=[self._info(name) for name in self.computed()],
         )
-        opsets = [make.make_opsetid("", OPSET)]
-        opsets += [make.make_opsetid(DOMAIN, DOMAIN_VERSION)] if self.used or self.composites else []
+        opsets = [make.make_opsetid(domain, version) for domain, version in self.opsets().items()]
         model = make.make_model(
             onnx_graph,
             functions=self._functions(),
             opset_imports=opsets,
-            ir_version=IR_VERSION,
-            producer_name=PRODUCER,
+            ir_version=IR_VERSION if self.opsets()[""] <= OPSET else _NEWER_IR_VERSION,
+            producer_name=self.producer,
         )
         make.set_model_props(model, dict(sorted(self._metadata())))
         return model
+
+    def computed(self) -> list[str]:
+        """Return the values between inputs and outputs."""
+        graph = self.graph
+        return [name for node in graph.nodes for name in node.outputs if name not in graph.outputs]
+
+    def opsets(self) -> dict[str, int]:
+        """Return the versions of the operators, by domain."""
+        return {"": OPSET} | ({DOMAIN: DOMAIN_VERSION} if self.used or self.composites else {})
 
     def refused(self) -> list[Blocker]:
         """Return what cannot be carried, in order."""
@@ -187,12 +196,16 @@ class _Writer:
         """Translate all nodes and yield those that cannot be; the others go into ``nodes``."""
         for node in self.graph.nodes:
             try:
-                made = self._node(node)
+                made = self._made(node)
             except (UnsupportedError, GraphError) as error:
                 yield node, error
                 continue
             if nodes is not None:
-                nodes.append(made)
+                nodes += made
+
+    def _made(self, node: Node) -> "list[NodeProto]":
+        """Return what a node becomes."""
+        return [self._node(node)]
 
     def _functions(self) -> list["FunctionProto"]:
         called = {name for kind in self.used.values() for name in kind.parts}
@@ -236,14 +249,14 @@ class _Writer:
                 f"{node.op} that changes the meaning of codes", node.name, "the same encoding in and out"
             )
         for name in filter(None, node.inputs):
-            self._constant(self.graph.value(name))
-        return _make_node(node, node.op, node.inputs, node.attributes, "")
+            self.add_constant(self.graph.value(name))
+        return make_node(node, node.op, node.inputs, node.attributes, "")
 
     def _composite(self, node: Node, operator: Operator) -> "NodeProto":
         self.composites[operator.name] = operator
         for name in node.inputs:
-            self._constant(self.graph.value(name))
-        return _make_node(node, node.op, node.inputs, node.attributes, DOMAIN)
+            self.add_constant(self.graph.value(name))
+        return make_node(node, node.op, node.inputs, node.attributes, DOMAIN)
 
     def _as_window(self, node: Node) -> Node:
         """Return the pool of a whole map of codes as one whose window is the map."""
@@ -276,10 +289,10 @@ class _Writer:
         kind, tables = layer_of(self.graph, node), tables_of(self.graph, node)
         self.used[kind.name] = kind
         for name in filter(None, node.inputs):
-            self._constant(self.graph.value(name))
+            self.add_constant(self.graph.value(name))
         extra = [self._extra(node.outputs[0], f"layer.{name}", tables[name]) for name in kind.tables]
         inputs = [*node.inputs[: len(kind.tensors)], *extra]
-        return _make_node(node, kind.name, inputs, attributes_of(self.graph, node), DOMAIN)
+        return make_node(node, kind.name, inputs, attributes_of(self.graph, node), DOMAIN)
 
     def _by_table(self, node: Node, kind: by_table.ByTable) -> "NodeProto":
         """Return what encodes, decodes or maps codes of any encoding."""
@@ -287,11 +300,11 @@ class _Writer:
         self.used[kind.name] = kind
         own = list(filter(None, node.inputs[1:]))  # thresholds of an encoder
         for name in own:
-            self._constant(self.graph.value(name))
+            self.add_constant(self.graph.value(name))
         missing = kind.tables[len(own) :]
         extra = own + [self._extra(node.outputs[0], f"value.{name}", tables[name]) for name in missing]
         attributes = by_table.attributes_of(self.graph, node, kind)
-        return _make_node(node, kind.name, [node.inputs[0], *extra], attributes, DOMAIN)
+        return make_node(node, kind.name, [node.inputs[0], *extra], attributes, DOMAIN)
 
     def _lowbit_node(self, node: Node) -> "NodeProto":
         kind = self._kind(node)
@@ -299,7 +312,7 @@ class _Writer:
         tensors, attributes = self._encodings(node, kind)
         tensors |= self._data_inputs(node, kind)
         attributes |= dict(node.attributes) | self._settings(node, kind)
-        return _make_node(node, kind.name, [tensors[name] for name in kind.inputs], attributes, DOMAIN)
+        return make_node(node, kind.name, [tensors[name] for name in kind.inputs], attributes, DOMAIN)
 
     def _kind(self, node: Node) -> Function:
         """Return the function for a node, from the encodings of its data in and out."""
@@ -355,7 +368,7 @@ class _Writer:
             table = self._extra(node.outputs[0], "table", self._table(node))
             return {"input": node.inputs[0], "table": table}
         for name in filter(None, node.inputs):
-            self._constant(self.graph.value(name))
+            self.add_constant(self.graph.value(name))
         return dict(zip(kind.tensors, node.inputs, strict=False))
 
     def _settings(self, node: Node, kind: Function) -> dict[str, Attribute]:
@@ -425,26 +438,28 @@ class _Writer:
             while stem in self.graph.values or stem in self.tensors:
                 stem += "_"
             self.names[owner, field] = stem
-            self._tensor(stem, array)
+            self.add_tensor(stem, array)
         return self.names[owner, field]
 
-    def _constant(self, value: Value) -> None:
+    def add_constant(self, value: Value) -> None:
+        """Add the tensor of a constant, once."""
         if value.data is not None and value.name not in self.tensors:
-            self._tensor(value.name, _stored(value))
+            self.add_tensor(value.name, _stored(value))
 
-    def _tensor(self, name: str, array: Array) -> None:
+    def add_tensor(self, name: str, array: Array) -> None:
+        """Add a tensor under a name that is free."""
         from onnx import numpy_helper
 
         self.tensors[name] = numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
 
 
-class _Trial(_Writer):
+class _Trial(Writer):
     """A writer whose constants have names alone."""
 
-    def _constant(self, value: Value) -> None:
+    def add_constant(self, value: Value) -> None:
         pass
 
-    def _tensor(self, name: str, array: Array) -> None:
+    def add_tensor(self, name: str, array: Array) -> None:
         pass
 
 
@@ -453,12 +468,19 @@ def _stored(value: Value) -> Array:
     return packed(value)
 
 
-def _make_node(
-    node: Node, op: str, inputs: Iterable[str], attributes: Mapping[str, Attribute], domain: str
+def make_node(
+    node: Node,
+    op: str,
+    inputs: Iterable[str],
+    attributes: Mapping[str, Attribute],
+    domain: str,
+    output: str = "",
 ) -> "NodeProto":
+    """Return a node of a file, called as one of the graph; with another output, if one is named."""
     from onnx import helper
 
-    made = helper.make_node(op, list(inputs), list(node.outputs), name=node.name, domain=domain)
+    outputs = [output] if output else list(node.outputs)
+    made = helper.make_node(op, list(inputs), outputs, name=node.name, domain=domain)
     stated = {
         name: _words(op, name, attributes[name]) if not domain else attributes[name] for name in attributes
     }

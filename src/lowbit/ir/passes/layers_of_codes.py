@@ -1,7 +1,7 @@
 """Float layers whose weights are decoded become layers on encoded values.
 
-    Decode(x), Decode(W) -> Conv, Gemm, MatMul [-> Add of a vector]      Convolution, Linear on the codes of x
-    x, Decode(W)         -> Conv, Gemm, MatMul [-> Add of a vector]      the same on floats: weight-only
+    Decode(x), Decode(W) -> Conv, Gemm, MatMul [-> Add, Sub]     Convolution, Linear on the codes of x
+    x, Decode(W)         -> Conv, Gemm, MatMul [-> Add, Sub]     the same on floats: weight-only
 
 Weights may be transposed and reshaped between; they are constant. A bias that stands for whole units of the
 sums, to the last digit of a float32, is one of int32 where input and weights round; else it stays real, and
@@ -21,6 +21,7 @@ from lowbit.ir.graph import Graph, Node, Value
 from lowbit.ir.infer import call_of
 from lowbit.ir.layers import outputs_last
 from lowbit.ir.operators import Trait, has
+from lowbit.ir.operators.elementwise import line_of
 from lowbit.ir.operators.registry import storage_dtype
 from lowbit.ir.passes.channel_affine import channel_affine
 from lowbit.ir.passes.infrastructure import Pass
@@ -85,7 +86,7 @@ def _is_plain(graph: Graph, node: Node) -> bool:
 
 
 def _biased(graph: Graph, found: _Found) -> _Found | None:
-    """Return a layer with its bias, its own and that of an Add behind; None where one is computed."""
+    """Return a layer with its bias, its own or that of an Add or Sub behind; None where it is computed."""
     node, outputs = found.node, len(found.weights.codes)
     if len(node.inputs) > 2 and node.inputs[2]:
         data = graph.value(node.inputs[2]).data
@@ -93,15 +94,16 @@ def _biased(graph: Graph, found: _Found) -> _Found | None:
             return None
         return replace(found, bias=np.broadcast_to(data.reshape(-1), (outputs,)).astype(np.float64))
     add = only_reader(graph, node)
-    if add is None or (add.domain, add.op) != ("", "Add"):
+    if add is None or add.domain or len(add.inputs) != 2:
         return found
-    other = add.inputs[1 if add.inputs[0] == node.outputs[0] else 0]
-    value = graph.value(other)
+    at = 1 if add.inputs[0] == node.outputs[0] else 0
+    value = graph.value(add.inputs[at])
     behind = len(graph.value(node.outputs[0]).shape) - 2 if has(node, Trait.WINDOW) else 0
     shape = (1,) * (len(value.shape) - 1 - behind) + (outputs, *[1] * behind)
     if value.data is None or value.shape != shape or len(shape) > behind + 2:
         return found
-    return replace(found, bias=value.data.reshape(-1).astype(np.float64), add=add)
+    line = line_of(add, at, value.data.reshape(-1).astype(np.float64))
+    return found if line is None or (line[0] != 1).any() else replace(found, bias=line[1], add=add)
 
 
 def _replace(graph: Graph, found: _Found) -> None:

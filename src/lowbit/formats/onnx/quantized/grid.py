@@ -19,7 +19,25 @@ from lowbit.schemes import Affine, Encoding
 
 Floats32 = npt.NDArray[np.float32]
 Wide = npt.NDArray[np.int64]
-Rounding = Callable[[Floats32], Floats32]
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """How a quotient becomes a whole number.
+
+    Attributes:
+        function: of float32.
+        operator: of ONNX that does the same to computed floats, "" where there is none.
+    """
+
+    function: Callable[[Floats32], Floats32]
+    operator: str = ""
+
+
+HALF_EVEN = Rounding(np.rint, "Round")
+FLOOR = Rounding(np.floor, "Floor")
+CEILING = Rounding(np.ceil, "Ceil")
+
 
 MOST_BITS = 8
 """Of codes; what has more is computed in floats."""
@@ -43,7 +61,7 @@ class Grid:
     scale: Floats32
     zero: Wide
     axis: int = 0
-    rounding: Rounding = np.rint
+    rounding: Rounding = HALF_EVEN
     before: bool = False
 
     @property
@@ -83,8 +101,10 @@ class Grid:
             quotient = array / scale
         if self.before:
             shifted = np.clip(quotient + zero.astype(np.float32), self.low, self.high)
-            return np.asarray(self.rounding(shifted), np.int64)
-        rounded = np.clip(self.rounding(quotient), -(2.0**31), 2.0**31)  # infinity is no whole number
+            return np.asarray(self.rounding.function(shifted), np.int64)
+        rounded = np.clip(
+            self.rounding.function(quotient), -(2.0**31), 2.0**31
+        )  # infinity is no whole number
         return np.asarray(np.clip(rounded.astype(np.int64) + zero, self.low, self.high), np.int64)
 
     def reals(self, numbers: npt.ArrayLike) -> Floats32:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from lowbit.errors import ModelFormatError, UnsupportedError
 from lowbit.formats.onnx.attributes import integer
 from lowbit.formats.onnx.importer import Importer
-from lowbit.formats.onnx.quantized.grid import Floats32, Grid, Rounding
+from lowbit.formats.onnx.quantized.grid import CEILING, FLOOR, HALF_EVEN, Floats32, Grid, Rounding
 from lowbit.formats.onnx.quantized.parameters import axis_of, known, scale_of, zeros_of
 from lowbit.formats.onnx.quantized.values import (
     decode_constant,
@@ -52,14 +52,14 @@ def _half_towards(x: Floats32) -> Floats32:
 
 
 ROUNDINGS: Mapping[str, Rounding] = {
-    "ROUND": np.rint,
-    "HALF_EVEN": np.rint,
-    "CEIL": np.ceil,
-    "FLOOR": np.floor,
-    "UP": _away,
-    "DOWN": np.fix,
-    "HALF_UP": _half_away,
-    "HALF_DOWN": _half_towards,
+    "ROUND": HALF_EVEN,
+    "HALF_EVEN": HALF_EVEN,
+    "CEIL": CEILING,
+    "FLOOR": FLOOR,
+    "UP": Rounding(_away),
+    "DOWN": Rounding(np.fix),
+    "HALF_UP": Rounding(_half_away),
+    "HALF_DOWN": Rounding(_half_towards),
 }
 """As qonnx names them: up and down are away from zero and towards it."""
 

@@ -156,23 +156,19 @@ def _shifted(reader: Importer, value: str, grid: Grid, output: str, rank: int) -
     return reader.insert("Add", [value, per_channel(reader, output, grid.zero, grid.axis, rank)])
 
 
-_ROUNDING: dict[str, Rounding] = {"Ceil": np.ceil, "Floor": np.floor, "Round": np.rint}
-
-
 def round_in_floats(reader: Importer, value: str, rounding: Rounding) -> str:
     """Add the operator that rounds floats.
 
     Raises:
         UnsupportedError: there is none that rounds like that.
     """
-    operator = next((name for name, function in _ROUNDING.items() if function is rounding), None)
-    if operator is None:
+    if not rounding.operator:
         raise UnsupportedError(
             "a rounding of computed values per channel, or of more than 8 bits",
             expected="half to even, floor or ceil",
             found="another rounding mode",
         )
-    return reader.insert(operator, [value])
+    return reader.insert(rounding.operator, [value])
 
 
 def _dequantize_floats(reader: Importer, source: str, grid: Grid, output: str) -> None:
