@@ -194,7 +194,7 @@ void set_python_error(const Error& error) {
 class PythonProgram::Call {
  public:
   Call(const PythonProgram& program, PyObject* const* arrays, std::size_t count)
-      : program_(program), inputs_(program.program().inputs()), size_(inputs_ + program.program().outputs()) {
+      : program_(program), inputs_(program.program().inputs()), size_(program.ports_.size()) {
     if (count != inputs_) wrong_count("run", inputs_, "one for each input");
     if (size_ > few_.size()) many_.resize(size_);
     for (std::size_t n = 0; n < inputs_; ++n) {

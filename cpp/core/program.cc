@@ -148,9 +148,11 @@ Program::Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, 
                  std::vector<std::size_t> outputs, std::size_t threads, bool pinned, std::size_t constant_bytes,
                  std::size_t allowed)
     : holds_nan_(holds_nan), values_(with_ports(std::move(values), steps.size(), outputs)), steps_(std::move(steps)),
-      chains_(join_chains(steps_, values_)), outputs_(std::move(outputs)),
-      ports_(threads * (inputs() + outputs_.size())), constant_bytes_(constant_bytes),
+      chains_(join_chains(steps_, values_)), inputs_(values_.size() - steps_.size()), outputs_(std::move(outputs)),
+      ports_(threads * (inputs_ + outputs_.size())), constant_bytes_(constant_bytes),
       arena_(plan_arena(threads, allowed)), pool_(threads, pinned) {
+  for (std::size_t n = 0; n < inputs_; ++n) port_rows_.push_back(values_[n].row);
+  for (const std::size_t n : outputs_) port_rows_.push_back(values_[n].row);
   for (std::size_t n = 0; n < steps_.size(); ++n) {
     const bool kept = steps_[n]->once && values_[steps_[n]->result].port == kArena;
     if (chains_[n]) turns_.push_back(chains_[n].get());
@@ -224,11 +226,11 @@ void Program::check_samples(std::span<std::byte* const> ports, std::size_t rows)
 
 Block Program::block(std::span<std::byte* const> ports, std::size_t first, std::size_t rows, std::size_t lane, Pool* pool) {
   std::byte* arena = arena_.data() + lane * lane_bytes_;
+  auto* sums = reinterpret_cast<std::int32_t*>(arena);
+  if (first == 0) return {rows, &values_, arena, sums, ports.data(), pool};
   std::byte** own = ports_.data() + lane * ports.size();
-  for (std::size_t n = 0; n < ports.size(); ++n) {
-    own[n] = ports[n] + first * values_[n < inputs() ? n : outputs_[n - inputs()]].row;
-  }
-  return {rows, &values_, arena, reinterpret_cast<std::int32_t*>(arena), own, pool};
+  for (std::size_t n = 0; n < ports.size(); ++n) own[n] = ports[n] + first * port_rows_[n];
+  return {rows, &values_, arena, sums, own, pool};
 }
 
 void Program::run_step(const Step& step, const Block& block) const {

@@ -144,7 +144,7 @@ class Program final {
   Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps,
           std::vector<std::size_t> outputs, std::size_t threads, bool pinned, std::size_t constant_bytes, std::size_t allowed);
 
-  std::size_t inputs() const { return values_.size() - steps_.size(); }
+  std::size_t inputs() const { return inputs_; }
   std::size_t outputs() const { return outputs_.size(); }
   const Value& input(std::size_t n = 0) const { return values_[n]; }
   const Value& output(std::size_t n = 0) const { return values_[outputs_[n]]; }
@@ -167,7 +167,7 @@ class Program final {
   // Throws likewise.
   void check_samples(std::span<std::byte* const> ports, std::size_t rows) const;
 
-  // Up to block_rows() rows of samples and results, from row `first` on. It has its ports until the lane's next block.
+  // Up to block_rows() rows of samples and results, from row `first` on. Good until the lane's next block, or as long as `ports`.
   Block block(std::span<std::byte* const> ports, std::size_t first, std::size_t rows, std::size_t lane, Pool* pool);
 
   // Runs one step; what it reads must still be there: steps run in order.
@@ -189,7 +189,8 @@ class Program final {
   std::vector<Value> values_;
   std::vector<std::unique_ptr<Step>> steps_, chains_;
   std::vector<const Step*> turns_;
-  std::vector<std::size_t> outputs_;
+  std::size_t inputs_;
+  std::vector<std::size_t> outputs_, port_rows_;  // of ports: bytes from row to row
   std::vector<std::byte*> ports_;  // of every lane's block
   std::size_t constant_bytes_;
   std::size_t block_rows_ = 1, lane_bytes_ = 0;
