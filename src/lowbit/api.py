@@ -28,6 +28,7 @@ from lowbit.engine import Program
 from lowbit.errors import DataError, PlanError, UsageError
 from lowbit.fidelity import fidelity, quantize_and_measure, require_measure
 from lowbit.formats import check_target, read_model, write_model
+from lowbit.formats.input_shapes import Shapes, fixed_inputs
 from lowbit.ir import Graph, verify
 from lowbit.ir.layers import layers_of
 from lowbit.ir.passes import has_affine_layers
@@ -79,24 +80,26 @@ class QuantizedFile:
         return {**self.report.to_dict(), **sizes, **samples}
 
 
-def read(source: Model, *, example: object = None) -> Graph:
+def read(source: Model, *, example: object = None, input_shapes: Shapes | None = None) -> Graph:
     """Return a network: of a file, or of an object that another package made.
 
     Args:
         source: the path of a file: ``.onnx``, ``.circle``, ``.tflite`` or the text form; or its bytes, an
             ``onnx.ModelProto``, a ``torch.nn.Module``, or a ``keras.Model``, by their own exporters.
         example: of a torch module: its input ``[1, …]`` as a tensor or array, or several in a tuple.
+        input_shapes: lengths of inputs that an ONNX file leaves open: ``{"x": (1, 3, 224, 224)}``.
 
     Raises:
         FileError: the file is missing, damaged or unsafe.
         UnsupportedError: it uses what lowbit does not have, or what its exporter does not export.
         UsageError: it is no network, or a torch module without an example.
     """
-    if isinstance(source, str | os.PathLike):
-        return read_model(Path(source))
-    from lowbit.objects import graph_of
+    with fixed_inputs(input_shapes):
+        if isinstance(source, str | os.PathLike):
+            return read_model(Path(source))
+        from lowbit.objects import graph_of
 
-    return graph_of(source, example)
+        return graph_of(source, example)
 
 
 def _check_path(path: object, where: str, remedy: str) -> None:

@@ -8,12 +8,16 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from lowbit.errors import WriteError
+from lowbit.formats.input_shapes import fixed_inputs, parse_shape
 from lowbit.untrusted import require_writable
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _OUTPUTS = ("output", "output_model", "plot", "target")
 """Names of parameters that are files to write; all others are inputs where there is such a file."""
+
+_NETWORKS = ("model", "models", "network")
+"""Names of parameters that are networks to read."""
 
 _FOLDER_COMMANDS = ("hdl", "train", "fetch")
 """Their output is a folder, which they make before other work."""
@@ -27,6 +31,9 @@ class Command(TyperCommand):
         if any(parameter.name in _OUTPUTS for parameter in self.params):
             about = "Write over an input where the output is one."
             self.params.append(TyperOption(param_decls=["--force"], is_flag=True, help=about))
+        if any(parameter.name in _NETWORKS for parameter in self.params):
+            about = "Lengths that an ONNX file leaves open: NAME=1,3,224,224. May be repeated."
+            self.params.append(TyperOption(param_decls=["--input-shape"], multiple=True, help=about))
 
     def invoke(self, ctx: Any) -> Any:
         """Check the paths, then run the command."""
@@ -36,7 +43,9 @@ class Command(TyperCommand):
         for name in _OUTPUTS if ctx.info_name not in _FOLDER_COMMANDS else ():
             if isinstance(ctx.params.get(name), str | Path):
                 require_writable(ctx.params[name])
-        return super().invoke(ctx)
+        shapes = dict(map(parse_shape, ctx.params.pop("input_shape", None) or ()))
+        with fixed_inputs(shapes):
+            return super().invoke(ctx)
 
 
 class Application(typer.Typer):

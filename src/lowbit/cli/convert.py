@@ -10,7 +10,7 @@ from lowbit.errors import UsageError
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="The network to read.")],
+    model: Annotated[Path, typer.Argument(help="The network to read.")],
     target: Annotated[
         Path | None, typer.Argument(help="Where to write; the suffix names the format, such as .circle.")
     ] = None,
@@ -31,7 +31,7 @@ def convert(
         raise UsageError("say once where to write", expected="convert net.onnx net.circle, or -o net.circle")
     target = output if target is None else target
     assert target is not None
-    graph = api.read(source)
+    graph = api.read(model)
     api.write(graph, target, form=form)
     size = target.stat().st_size
     if as_json:

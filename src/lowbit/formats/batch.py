@@ -2,14 +2,17 @@
 
 Exporters fix the batch to 1 because the format has no open dimension or because nobody asked. A network
 that treats samples independently computes the same for any number of them; type inference proves it, with a
-look at the nodes that combine elements along an axis: a softmax over the batch keeps the shape of its input.
+look at where elements meet (`lowbit.ir.operators.meetings`): a softmax over the batch keeps the shape.
 """
 
 import numpy as np
 
 from lowbit.errors import LowbitError
-from lowbit.ir import Graph, Node, Trait, has, infer
+from lowbit.ir import Graph, Node, infer
+from lowbit.ir.graph import Shape
 from lowbit.ir.infer import call_of
+from lowbit.ir.lengths import Length, length_of
+from lowbit.ir.operators.meetings import meet
 
 BATCH = "batch"
 """How an open first dimension is called where a file does not say."""
@@ -28,19 +31,25 @@ def open_batch(graph: Graph) -> Graph:
         infer(opened)
     except LowbitError:
         return graph
-    if any(_combines_samples(opened, node) for node in opened.nodes):
+    if not all(opened.value(name).shape[:1] == (BATCH,) for name in opened.outputs):
         return graph
-    return opened if all(opened.value(name).shape[:1] == (BATCH,) for name in opened.outputs) else graph
+    return graph if any(_combines_samples(opened, node) for node in opened.nodes) else opened
 
 
 def _combines_samples(graph: Graph, node: Node) -> bool:
-    """Return whether a node combines elements along an open axis."""
-    call, shape = call_of(graph, node), graph.value(node.inputs[0]).shape
-    if has(node, Trait.ENDS_CLASSIFIER):
-        return isinstance(shape[call.integer("axis")], str)
-    if has(node, Trait.LAYER) and not has(node, Trait.WINDOW):
-        return isinstance(shape[0 if node.attributes.get("transA") else -1], str)
-    return False
+    """Return whether elements of several samples may meet in a node, or a value has them along two axes."""
+    call = call_of(graph, node)
+    for index, name in enumerate(node.inputs):
+        open_axes = _open_axes(graph.value(name).shape) if name else []
+        if len(open_axes) > 1 or any(meet(call, index, axis) for axis in open_axes):
+            return True
+    return any(len(_open_axes(graph.value(name).shape)) > 1 for name in node.outputs)
+
+
+def _open_axes(shape: Shape) -> list[int]:
+    """Return the axes that depend on the batch."""
+    lengths = enumerate(map(length_of, shape))
+    return [axis for axis, length in lengths if isinstance(length, Length) and BATCH in length.names]
 
 
 def _open_reshapes(graph: Graph) -> None:

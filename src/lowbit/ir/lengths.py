@@ -122,6 +122,17 @@ def dimension_of(length: object) -> Dimension:
     return str(length) if isinstance(length, Length) else int(length)  # type: ignore[call-overload]
 
 
+def with_known(length: "int | Length", known: Mapping[str, int]) -> "int | Length":
+    """Return a length in which some names have become numbers."""
+    if not isinstance(length, Length):
+        return length
+    total: int | Length = 0
+    for names, number in length.terms.items():
+        factors = (known.get(name, Length({(name,): 1})) for name in names)
+        total = total + reduce(mul, factors, number)
+    return total
+
+
 def product(dimensions: Iterable[Dimension]) -> "int | Length":
     """Return how many elements a shape has."""
     return reduce(mul, map(length_of, dimensions), 1)

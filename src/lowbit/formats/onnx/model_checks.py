@@ -1,12 +1,15 @@
 """What an ONNX model has to be before its nodes are read: its structure, operators and versions."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from lowbit.errors import ModelFormatError, TooLargeError, UnsupportedError
 from lowbit.formats.onnx import any_codes, by_table
 from lowbit.formats.onnx.composites import composite_of
 from lowbit.formats.onnx.functions import DOMAIN, DOMAIN_VERSION, functions, is_ours
+from lowbit.formats.onnx.inlining import has_function
+from lowbit.formats.onnx.onnx_runtime import MICROSOFT
 from lowbit.formats.onnx.quantized import FOREIGN
 from lowbit.formats.onnx.rewrites import REWRITES
 from lowbit.formats.onnx.shape_arithmetic import FOLDED
@@ -14,12 +17,28 @@ from lowbit.formats.onnx.tensors import check_text
 from lowbit.ir.operators import OPERATORS
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import FunctionProto, ModelProto, NodeProto
 
 MAX_NODES = 10_000
 OLDEST_OPSET = 6
 
 _STANDARD = ("", "ai.onnx")
+
+_REMEDY = "Export it without them, or report which network needs them."
+_REMEDIES = (
+    (
+        {"Loop", "Scan"},
+        "Control flow is not run: export the network with its loops unrolled, for a fixed length.",
+    ),
+    (
+        {"TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble"},
+        "Decision trees are no networks of layers: run them in their own library.",
+    ),
+    (
+        {"SequenceConstruct", "SplitToSequence", "SequenceAt"},
+        "Export the network with tensors instead of lists.",
+    ),
+)
 
 
 def check_model(model: "ModelProto") -> None:
@@ -37,34 +56,64 @@ def check_model(model: "ModelProto") -> None:
         )
     for function in model.functions:
         ours = is_ours(function.name) or composite_of(function.name) is not None
-        if function.domain != DOMAIN or not ours:
+        if function.domain in _STANDARD or (function.domain == DOMAIN and not ours):
             raise UnsupportedError(
-                "functions in a file are not run",
+                "a function in a file has the name of an operator",
                 where=f"function {function.domain}.{function.name}",
-                expected="standard operators",
+                expected="a domain of its own",
                 remedy="Export the network with its functions inlined.",
             )
 
 
-def check_operators(nodes: "list[NodeProto]") -> None:
-    """Refuse a network with operators that nothing reads, all of them at once."""
-    known = _known()
-    unknown = [node for node in nodes if (domain_of(node), node.op_type) not in known]
+Functions = Mapping[tuple[str, str], "FunctionProto"]
+
+
+def functions_of(model: "ModelProto") -> Functions:
+    """Return the functions that a file brings along, by domain and name; ours are known by their names."""
+    return {(each.domain, each.name): each for each in model.functions if each.domain != DOMAIN}
+
+
+def check_operators(nodes: "Iterable[NodeProto]", own: Functions, opset: int) -> None:
+    """Refuse a network with operators that nothing reads, all of them at once.
+
+    Args:
+        nodes: those that are needed.
+        own: functions of the file, whose nodes are looked at as well.
+        opset: version of the standard operators.
+    """
+    known = _known() | {("", "If")}
+    unknown: list[NodeProto] = []
+    waiting, seen = list(nodes)[::-1], set[tuple[str, str]]()
+    while waiting:
+        node = waiting.pop()
+        key = domain_of(node), node.op_type
+        if key in own and key not in seen:
+            seen.add(key)
+            waiting += own[key].node
+        elif key not in known and key not in own and not (key[0] == "" and has_function(key[1], opset)):
+            unknown.append(node)
     if not unknown:
         return
+    refused = {node.op_type for node in unknown}
+    remedy = next((text for names, text in _REMEDIES if refused & names), _REMEDY)
     counts = Counter(f"{domain_of(node)}.{node.op_type}".lstrip(".") for node in unknown)
     raise UnsupportedError(
         "operators that lowbit does not have",
         where=f"node {unknown[0].name or unknown[0].output[0]!r} ({unknown[0].op_type})",
         expected="those that docs/onnx-operators.md lists",
         found=", ".join(f"{name} ({count})" for name, count in sorted(counts.items())),
-        remedy="Export it without them, or report which network needs them.",
+        remedy=remedy,
     )
 
 
 def domain_of(node: "NodeProto") -> str:
     """Return the domain of a node's operator, empty for the standard ones."""
     return "" if node.domain in _STANDARD else node.domain
+
+
+def is_known(node: "NodeProto") -> bool:
+    """Return whether something reads a standard operator by itself."""
+    return node.op_type in REWRITES or node.op_type in FOLDED or (domain_of(node), node.op_type) in OPERATORS
 
 
 def _known() -> set[tuple[str, str]]:
@@ -76,6 +125,7 @@ def _known() -> set[tuple[str, str]]:
         | standard
         | composites
         | FOREIGN.keys()
+        | {("com.microsoft", name) for name in MICROSOFT}
         | {(DOMAIN, name) for name in (*functions(), *any_codes.layers(), *by_table.kinds())}
     )
 

@@ -27,12 +27,22 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from lowbit.budget import check_budget
-from lowbit.errors import LowbitError, ModelFormatError, NumericError, TooLargeError, UnsupportedError
+from lowbit.errors import (
+    FileError,
+    LowbitError,
+    ModelFormatError,
+    NumericError,
+    TooLargeError,
+    UnsupportedError,
+    UsageError,
+)
 from lowbit.formats.batch import BATCH, open_batch
+from lowbit.formats.input_shapes import fix_inputs, open_lengths
 from lowbit.formats.onnx import any_codes, by_table
 from lowbit.formats.onnx.composites import composite_of
 from lowbit.formats.onnx.constants import constant_of, fill_of
 from lowbit.formats.onnx.functions import DOMAIN, functions
+from lowbit.formats.onnx.inlining import names_read, renamed, standard_function
 from lowbit.formats.onnx.labels import has_labels, is_map, is_number
 from lowbit.formats.onnx.layer_labels import layer_of, layers_of_sums
 from lowbit.formats.onnx.lowbit_nodes import (
@@ -43,7 +53,16 @@ from lowbit.formats.onnx.lowbit_nodes import (
     read_layer,
     read_lowbit_node,
 )
-from lowbit.formats.onnx.model_checks import check_model, check_operators, domain_of, opset_of
+from lowbit.formats.onnx.model_checks import (
+    MAX_NODES,
+    check_model,
+    check_operators,
+    domain_of,
+    functions_of,
+    is_known,
+    opset_of,
+)
+from lowbit.formats.onnx.onnx_runtime import MICROSOFT
 from lowbit.formats.onnx.open_lengths import OpenLengths
 from lowbit.formats.onnx.quantized import FOREIGN, Grid, decode_outputs
 from lowbit.formats.onnx.rewrites import REWRITES
@@ -75,7 +94,9 @@ from lowbit.ir.passes import RECOGNISED_FORM, settle_layout
 from lowbit.untrusted import MAX_BYTES, read_beside, read_file
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+    from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+
+_BOUNDED = "infinities in constants are the largest float32"
 
 MAX_FOLDED = 1 << 28  # elements that folding may make in all
 
@@ -112,8 +133,10 @@ def from_proto(model: "ModelProto", where: str = "model", beside: Beside | None 
         where: how messages call it.
         beside: reads weights that lie in other files, if there may be some.
     """
+    reader: _Reader | None = None
     try:
-        graph = _Reader(model, beside).graph()
+        reader = _Reader(model, beside)
+        graph = reader.graph()
         if model.producer_name != PRODUCER:  # what we write means what it says
             verify(graph)
             if any(value.encoding is not None for value in graph.values.values()):
@@ -122,8 +145,19 @@ def from_proto(model: "ModelProto", where: str = "model", beside: Beside | None 
         verify(graph)
     except LowbitError as error:
         error.where = f"{where}: {error.where}" if error.where else where
+        if reader is not None:
+            _say_how_to_fix(error, reader)
         raise
     return graph
+
+
+def _say_how_to_fix(error: LowbitError, reader: "_Reader") -> None:
+    """Name the option that fixes lengths, where some are open and nothing else is said."""
+    rows = open_lengths(reader.result)
+    if rows and not isinstance(error, FileError | UsageError):
+        options = " ".join(f"--input-shape {row}" for row in rows)
+        how = f"Lengths are open: fix them with {options}, numbers for names (in Python: input_shapes)."
+        error.remedy = f"{how} {error.remedy or ''}".strip()
 
 
 def read_content(content: bytes, where: str) -> Graph:
@@ -161,19 +195,23 @@ class _Reader:
         self.origin: dict[str, str] = {}  # the initializer that a folded constant came from
         self.biased = layers_of_sums(model)
         self.readers: dict[str, list[str]] = defaultdict(list)  # their operators, but Shape, which is folded
-        for node in model.graph.node:
-            for name in node.input if node.op_type != "Shape" else ():
-                self.readers[name].append(node.op_type)
+        self.functions, self.inside = functions_of(model), list[tuple[str, str]]()
+        self._count_readers(model.graph.node)
         for info in model.graph.output:
             self.readers[info.name].append("")
         self.names = {name for node in model.graph.node for name in node.output} | {
             tensor.name for tensor in (*model.graph.initializer, *model.graph.input)
         }
-        self.budget = MAX_FOLDED
+        self.budget, self.inlined = MAX_FOLDED, 0
         self.node_names: set[str] = set()
         self.grids: dict[str, Grid] = {}  # of values of codes that foreign operators make
         self.coded_inputs: dict[str, str] = {}  # inputs of integers, and the codes that they became
         self.numbers: dict[str, int] = {}
+
+    def _count_readers(self, nodes: "Iterable[NodeProto]") -> None:
+        for node in nodes:
+            for name in names_read(node) if node.op_type != "Shape" else ():
+                self.readers[name].append(node.op_type)
 
     def graph(self) -> Graph:
         """Return the graph, not verified yet."""
@@ -182,8 +220,8 @@ class _Reader:
         producers = self._producers()
         outputs = self._outputs(producers)
         nodes = self._needed(producers, outputs)
-        check_operators(nodes)
-        self._load({*outputs, *(name for node in nodes for name in node.input)})
+        check_operators(nodes, self.functions, self.opset)
+        self._load({*outputs, *(name for node in nodes for name in names_read(node))})
         for proto in nodes:
             self._node_at(proto)
         for name in outputs:
@@ -215,6 +253,7 @@ class _Reader:
                 _duplicate(info.name)
             self.result.add(_input_value(info, encodings.get(info.name)))
             self.result.inputs += (info.name,)
+        fix_inputs(self.result)
 
     def _producers(self) -> dict[str, int]:
         """Return the index of the node that computes each name; a name is computed once."""
@@ -267,7 +306,7 @@ class _Reader:
             index = producers.get(waiting.pop())
             if index is not None and index not in needed:
                 needed.add(index)
-                waiting += nodes[index].input
+                waiting += names_read(nodes[index])
         return [nodes[index] for index in sorted(needed)]
 
     def _node_at(self, proto: "NodeProto") -> None:
@@ -283,6 +322,10 @@ class _Reader:
 
     def _node(self, proto: "NodeProto") -> None:
         domain = domain_of(proto)
+        if (domain, proto.op_type) == ("", "If"):
+            return self._branch(proto)
+        if (domain, proto.op_type) in self.functions:
+            return self._function(proto, self.functions[domain, proto.op_type])
         attributes = {item.name: attribute_of(item, proto.name) for item in proto.attribute}
         if domain == DOMAIN:
             return self._lowbit(proto, attributes)
@@ -295,11 +338,100 @@ class _Reader:
             return self.add(proto, "Expand", [value, proto.input[0]], {})
         if len(plain(attributes)) < len(attributes):
             raise UnsupportedError("a tensor as an attribute", expected="numbers or text")
+        if domain == "com.microsoft" and proto.op_type in MICROSOFT and len(proto.input):
+            return MICROSOFT[proto.op_type](self, proto, plain(attributes))
+        if domain == "" and not is_known(proto) and (function := self._standard_function(proto)) is not None:
+            return self._function(proto, function)
         if (domain, proto.op_type) in FOREIGN and len(proto.input):
             return FOREIGN[domain, proto.op_type](self, proto, plain(attributes))
         if domain == "" and proto.op_type in REWRITES and len(proto.input):
             return REWRITES[proto.op_type](self, proto, plain(attributes))
         return self.add(proto, proto.op_type, list(proto.input), plain(attributes), domain)
+
+    def _branch(self, proto: "NodeProto") -> None:
+        """Read the branch of an If that is always taken, in its place."""
+        condition = self.constants.get(proto.input[0])
+        if condition is None or condition.dtype == object:
+            raise UnsupportedError(
+                "a condition that is only known when the network runs",
+                expected="an If whose condition is constant",
+                found=proto.input[0],
+                remedy="Control flow is not run: export without it, or fix its lengths with --input-shape.",
+            )
+        wanted = "then_branch" if condition.any() else "else_branch"
+        taken = next(attribute.g for attribute in proto.attribute if attribute.name == wanted)
+        names = {}
+        for tensor in taken.initializer:
+            names[tensor.name] = self.constant(
+                tensor.name, array_of(tensor, f"tensor {tensor.name!r}", self.beside)
+            )
+        self._inline(proto, taken.node, names, [info.name for info in taken.output], None)
+
+    def _function(self, proto: "NodeProto", function: "FunctionProto") -> None:
+        """Read what a function is made of, in the place of a node."""
+        key = (function.domain, function.name)
+        if key in self.inside:
+            raise ModelFormatError("a function calls itself", found=f"{key[0]}.{key[1]}")
+        given = {attribute.name: attribute for attribute in function.attribute_proto}
+        given |= {attribute.name: attribute for attribute in proto.attribute}
+        inputs = [*proto.input, *[""] * len(function.input)]
+        names = dict(zip(function.input, inputs, strict=False))
+        opset, versions = (
+            self.opset,
+            {item.domain.removeprefix("ai.onnx"): item.version for item in function.opset_import},
+        )
+        self.inside.append(key)
+        self.opset = versions.get("", opset)
+        self._inline(proto, function.node, names, list(function.output), given)
+        self.opset = opset
+        self.inside.pop()
+
+    def _inline(
+        self,
+        proto: "NodeProto",
+        nodes: "Iterable[NodeProto]",
+        names: dict[str, str],
+        outputs: list[str],
+        attributes: "Mapping[str, AttributeProto] | None",
+    ) -> None:
+        """Read nodes in the place of one; what the outputs are inside becomes the node's own."""
+        made = {name for node in nodes for name in node.output}
+        passed = [(inner, outer) for inner, outer in zip(outputs, proto.output, strict=False) if outer]
+        seen: dict[str, str] = {}
+        again = []
+        for inner, outer in passed:
+            if inner in made and inner not in seen:
+                seen[inner] = outer
+            else:
+                again.append((inner, outer))
+        names |= seen
+        ready = renamed(nodes, names, self._reserved, attributes)
+        self._spend_nodes(len(ready))
+        self._count_readers(ready)
+        for node in ready:
+            self._node_at(node)
+        for inner, outer in again:
+            self.read("Identity", [names.get(inner, inner)], outer)
+
+    def _reserved(self, stem: str) -> str:
+        """Return a name that nothing has, and nothing else gets."""
+        name = self.free_name(stem)
+        self.names.add(name)
+        return name
+
+    def _spend_nodes(self, count: int) -> None:
+        self.inlined += count
+        if self.inlined > MAX_NODES:
+            raise TooLargeError("functions stand for too many nodes", expected=f"at most {MAX_NODES}")
+
+    def _standard_function(self, proto: "NodeProto") -> "FunctionProto | None":
+        from onnx import TypeProto, helper
+
+        types = []
+        for name in proto.input:
+            kind = helper.np_dtype_to_tensor_dtype(DTYPES[self.kind(name)]) if name else 0
+            types.append(helper.make_tensor_type_proto(kind, self.shape(name)) if name else TypeProto())
+        return standard_function(proto, self.opset, types)
 
     def _constant(self, proto: "NodeProto", attributes: Mapping[str, object]) -> bool:
         """Work a node out when all it needs is known now; return whether that was done."""
@@ -567,7 +699,20 @@ class _Reader:
         self.node_names.add(name)
         return name
 
+    def _bound_masks(self) -> None:
+        """Let infinities of masks, which layers do not multiply by, be the largest float32."""
+        weights = {name for node in self.result.nodes if has(node, Trait.LAYER) for name in node.inputs[1:]}
+        for name, value in self.result.values.items():
+            data = value.data
+            if data is None or data.dtype != np.float32 or name in weights or not np.isinf(data).any():
+                continue
+            most = np.finfo(np.float32).max
+            self.result.update(name, data=np.clip(data, -most, most))
+            if _BOUNDED not in self.result.notes:
+                self.note(_BOUNDED)
+
     def _check_numbers(self) -> None:
+        self._bound_masks()
         for name, value in self.result.values.items():
             if value.data is not None and value.data.dtype.kind == "f" and not np.isfinite(value.data).all():
                 raise NumericError(
@@ -593,7 +738,8 @@ def _input_value(info: "ValueInfoProto", encoding: object) -> Value:
     shape: list[Dimension] = []
     for axis, length in enumerate(tensor.shape.dim):
         unnamed = BATCH if axis == 0 else f"{info.name}_{axis}"
-        shape.append(length.dim_value if length.dim_value > 0 else length.dim_param or unnamed)
+        named = length.dim_param.strip("?- ")  # what some exporters write where they know no name
+        shape.append(length.dim_value if length.dim_value > 0 else named or unnamed)
     dtype = computed_dtype(tensor.elem_type, where)
     if encoding is None:
         return Value(info.name, dtype, tuple(shape))

@@ -20,7 +20,7 @@ from lowbit.ir.lengths import Length, as_array, length_of
 from lowbit.ir.operators.contents import MOST
 from lowbit.ir.operators.logic import CASTS
 
-FIX = "Fix the open lengths with --input-shape NAME=LENGTHS, or input_shapes={NAME: LENGTHS}."
+FIX = "Fix the open lengths."
 LARGEST_FILL = 1 << 27  # elements that ConstantOfShape may make
 
 Attributes = Mapping[str, Attribute]

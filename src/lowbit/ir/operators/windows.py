@@ -60,7 +60,11 @@ def map_lengths(call: Call) -> Lengths:
     """
     lengths = call.input(0).shape[2:]
     if not all(isinstance(length, int) for length in lengths):
-        call.fail("the map's size is open", "fixed lengths after the first two axes", call.described(0))
+        call.fail(
+            "the map's size is open",
+            "fixed lengths after the first two axes",
+            call.described(0),
+        )
     return lengths  # type: ignore[return-value]
 
 
