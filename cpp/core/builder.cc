@@ -285,7 +285,7 @@ struct Builder::Adder {
     const EndingSpec ending{Rule::ranks, s.form, {}, s.table};
     ending.check_range("look_up_entries", 0);
     const Value result = like(kind_of(s.form), range_of(ending));
-    return put(result, look_up_entries(one(), input(), result, s.least, s.table));
+    return put(result, look_up_entries(kernels(), one(), input(), result, s.least, s.table));
   }
 
   std::size_t operator()(const steps::DecodeWords& s) const {

@@ -38,6 +38,7 @@ struct KernelSet {
   Kernel<add_words_kernel> add_words;
   Kernel<average_words_kernel> average_words;
   Kernel<rank_words_kernel> rank_words;
+  Kernel<line_words_kernel> line_words;
   Kernel<look_up_kernel> look_up;
   Kernel<arithmetic_kernel> arithmetic;
   Kernel<clip_kernel> clip;

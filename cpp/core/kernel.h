@@ -260,6 +260,12 @@ struct WordRanker {
   std::uint16_t table[kMaxSteps + 1];
 };
 
+// clip(floor(rate x + first), low, high) of words, as bytes, in float32: product and sum rounded one by one.
+struct WordLine {
+  float rate, first;
+  float low, high;
+};
+
 // Whether any of the floats is NaN. Exactly `count` are read.
 using holds_nan_kernel = bool(const float* x, std::size_t count);
 // These return whether a value was NaN.
@@ -271,6 +277,7 @@ using add_words_kernel = void(const WordAdder&, const std::int16_t* a, const std
 // The means of `channels` words that lie `pixel` words apart, at x and at each of the taps from there on.
 using average_words_kernel = void(const WordMean&, const std::int16_t* x, const std::uint32_t* taps, std::size_t tap_count,
                                   std::size_t pixel, std::size_t channels, std::int16_t* y);
+using line_words_kernel = void(const WordLine&, const std::int16_t* x, std::uint8_t* y, std::size_t count);
 // Planes get whole pieces of 32 bits, zero behind the last feature.
 using rank_words_kernel = void(const WordRanker&, const Rows&);
 // y[n] = table[x[n]], a table of 256. Exactly `count` bytes are read and written.

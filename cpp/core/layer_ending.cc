@@ -119,6 +119,20 @@ void LayerEnding::set_scales(const char* where, const EndingSpec& spec) {
   scale_ = padded(spec.scale);
   // Sums are never -0, so that to add +0 is to add nothing.
   if (!std::all_of(spec.bias.begin(), spec.bias.end(), is_plus_zero)) bias_ = padded(spec.bias);
+  take_step_out();
+}
+
+// A step that is a power of two divides scales and biases as exactly as what they give, while nothing is so small or so
+// large that it would lose bits: then no sum is divided.
+void LayerEnding::take_step_out() {
+  int exponent = 0;
+  const auto plain = [](double number) { return number == 0 || (std::abs(number) > 0x1p-500 && std::abs(number) < 0x1p500); };
+  const bool exact = std::frexp(ending_.step, &exponent) == 0.5 && plain(ending_.step) && std::all_of(scale_.begin(), scale_.end(), plain) &&
+                     std::all_of(bias_.begin(), bias_.end(), plain);
+  if (!exact) return;
+  for (double& scale : scale_) scale /= ending_.step;
+  for (double& bias : bias_) bias /= ending_.step;
+  ending_.step = 1;
 }
 
 }  // namespace lowbit

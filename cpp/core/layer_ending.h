@@ -38,6 +38,7 @@ class LayerEnding final {
  private:
   void set_thresholds(const char* where, const EndingSpec& spec, bool wide);
   void set_scales(const char* where, const EndingSpec& spec);
+  void take_step_out();
 
   Ending ending_{};
   Aligned<std::int32_t> thresholds_;

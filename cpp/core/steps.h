@@ -11,6 +11,7 @@
 #include "float_elements.h"
 #include "maps.h"
 #include "movement.h"
+#include "word_codes.h"
 #include "word_elements.h"
 #include "word_layers.h"
 #include "word_pools.h"

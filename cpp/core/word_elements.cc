@@ -6,26 +6,13 @@
 
 #include "error.h"
 #include "share.h"
+#include "word_rows.h"
 
 namespace lowbit {
 namespace {
 
 void require_real(const char* where, const Value& value) {
   require(value.kind == Kind::real, where, "floats", "another kind of value");
-}
-
-// Calls visit(x, y, count) with elements that lie side by side: whole samples, or pixels where maps have gaps.
-template <class In, class Out, class Visit>
-void each_row(const Block& block, std::size_t x, std::size_t y, const Visit& visit) {
-  const Place in = block.place(x), out = block.place(y);
-  const bool whole = in.value->dense() && out.value->dense();
-  const std::size_t pixels = whole ? 1 : in.value->pixels(), count = in.value->features / pixels;
-  for (std::size_t row = 0; row < block.rows; ++row) {
-    for (std::size_t p = 0; p < pixels; ++p) {
-      visit(reinterpret_cast<const In*>(in.at + row * in.value->row + p * in.value->pixel),
-            reinterpret_cast<Out*>(out.at + row * out.value->row + p * out.value->pixel), count);
-    }
-  }
 }
 
 void note_nan(const Block& block, std::size_t x, bool nan) {
@@ -99,51 +86,6 @@ class RankStep final : public Step {
   std::vector<std::int16_t> table_;
 };
 
-void require_covered(const char* where, const Value& input, std::int32_t least, std::size_t count) {
-  const std::int32_t low = input.kind == Kind::words ? input.least() : 0;
-  const std::int32_t high = input.kind == Kind::words ? input.most() : static_cast<std::int32_t>(input.top);
-  require((input.kind == Kind::words || input.kind == Kind::bytes) && least <= low && high < least + static_cast<std::int64_t>(count),
-          where, "a table from " + std::to_string(low) + " to " + std::to_string(high),
-          std::to_string(count) + " entries from " + std::to_string(least) + " on");
-}
-
-class EntryStep final : public Step {
- public:
-  EntryStep(std::size_t x, const Value& input, const Value& output, std::int32_t least, std::span<const std::uint16_t> table)
-      : x_(x), least_(least), words_(table.begin(), table.end()), bytes_(table.size()) {
-    name = "look_up_entries";
-    require_covered(name, input, least, table.size());
-    require((output.kind == Kind::words || output.kind == Kind::bytes) && output.features == input.features, name,
-            "bytes or words", "another kind of value");
-    std::transform(table.begin(), table.end(), bytes_.begin(), [](std::uint16_t entry) { return static_cast<std::uint8_t>(entry); });
-    kernel = "portable";
-    cost = static_cast<double>(input.features) / 2;
-  }
-
-  void run(const Block& block) const override {
-    const Kind from = block.place(x_).value->kind, to = block.place(result).value->kind;
-    if (from == Kind::words) {
-      to == Kind::words ? all<std::int16_t, std::uint16_t>(block, words_) : all<std::int16_t, std::uint8_t>(block, bytes_);
-    } else {
-      to == Kind::words ? all<std::uint8_t, std::uint16_t>(block, words_) : all<std::uint8_t, std::uint8_t>(block, bytes_);
-    }
-  }
-
- private:
-  // In the width of addresses, so that the difference is taken once.
-  template <class In, class Out>
-  void all(const Block& block, const std::vector<Out>& table) const {
-    each_row<In, Out>(block, x_, result, [entries = table.data(), least = std::ptrdiff_t{least_}](const In* x, Out* y, std::size_t count) {
-      for (std::size_t n = 0; n < count; ++n) y[n] = entries[std::ptrdiff_t{x[n]} - least];
-    });
-  }
-
-  std::size_t x_;
-  std::int32_t least_;
-  std::vector<std::uint16_t> words_;
-  std::vector<std::uint8_t> bytes_;
-};
-
 class DecodeWordsStep final : public Step {
  public:
   DecodeWordsStep(std::size_t x, const Value& input, std::int32_t least, std::span<const float> table)
@@ -165,47 +107,6 @@ class DecodeWordsStep final : public Step {
   std::size_t x_;
   std::int32_t least_;
   std::vector<float> table_;
-};
-
-class RankWordsStep final : public Step {
- public:
-  RankWordsStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output, std::span<const std::int32_t> thresholds,
-                std::span<const std::uint16_t> table)
-      : kernel_(kernels.rank_words), x_(x) {
-    name = "rank_words";
-    ranker_.form = output.kind == Kind::planes ? Form::planes : output.kind == Kind::words ? Form::words : Form::bytes;
-    ranker_.features = output.dense() && input.dense() ? output.features : output.channels();
-    ranker_.bits = output.bits;
-    const bool rising = std::is_sorted(thresholds.begin(), thresholds.end());
-    require(input.kind == Kind::words && rising && thresholds.size() <= kMaxSteps && table.size() == thresholds.size() + 1, name,
-            "words, and up to 15 rising thresholds, one less than entries", std::to_string(thresholds.size()));
-    require(output.kind != Kind::real && output.features == input.features && output.channels() == input.channels(), name,
-            "codes of the same shape", "others");
-    // What every word is above, and what none is, may not fit a word itself.
-    const auto first = std::lower_bound(thresholds.begin(), thresholds.end(), input.least());
-    const auto last = std::lower_bound(first, thresholds.end(), input.most());
-    ranker_.steps = static_cast<std::size_t>(last - first);
-    std::transform(first, last, ranker_.thresholds, [](std::int32_t t) { return static_cast<std::int16_t>(t); });
-    std::copy_n(table.begin() + (first - thresholds.begin()), ranker_.steps + 1, ranker_.table);
-    kernel = kernel_.level;
-    cost = static_cast<double>(input.features * (thresholds.size() + 1)) / 20;
-  }
-
-  void run(const Block& block) const override {
-    const Place in = block.place(x_), out = block.place(result);
-    if (out.value->dense() && in.value->dense()) {
-      return kernel_.run(ranker_, {block.rows, in.at, in.value->row, 0, nullptr, out.at, out.value->row, out.value->plane});
-    }
-    for (std::size_t row = 0; row < block.rows; ++row) {
-      kernel_.run(ranker_, {out.value->pixels(), in.at + row * in.value->row, in.value->pixel, 0, nullptr,
-                            out.at + row * out.value->row, out.value->pixel, out.value->plane});
-    }
-  }
-
- private:
-  Kernel<rank_words_kernel> kernel_;
-  std::size_t x_;
-  WordRanker ranker_{};
 };
 
 class AddWordsStep final : public Step {
@@ -251,18 +152,8 @@ std::unique_ptr<Step> rank_floats(std::size_t x, const Value& input, std::span<c
   return std::make_unique<RankStep>(x, input, thresholds, table);
 }
 
-std::unique_ptr<Step> look_up_entries(std::size_t x, const Value& input, const Value& output, std::int32_t least,
-                                      std::span<const std::uint16_t> table) {
-  return std::make_unique<EntryStep>(x, input, output, least, table);
-}
-
 std::unique_ptr<Step> decode_words(std::size_t x, const Value& input, std::int32_t least, std::span<const float> table) {
   return std::make_unique<DecodeWordsStep>(x, input, least, table);
-}
-
-std::unique_ptr<Step> rank_words(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
-                                 std::span<const std::int32_t> thresholds, std::span<const std::uint16_t> table) {
-  return std::make_unique<RankWordsStep>(kernels, x, input, output, thresholds, table);
 }
 
 std::unique_ptr<Step> add_words(const KernelSet& kernels, std::size_t x, std::size_t y, const Value& input, const Value& other,

@@ -25,16 +25,8 @@ std::unique_ptr<Step> round_floats(const KernelSet& kernels, std::size_t x, cons
 std::unique_ptr<Step> rank_floats(std::size_t x, const Value& input, std::span<const float> thresholds,
                                   std::span<const std::int16_t> table);
 
-// Bytes or words -> bytes or words: table[x - least], as bytes or words. `output` says which.
-std::unique_ptr<Step> look_up_entries(std::size_t x, const Value& input, const Value& output, std::int32_t least,
-                                      std::span<const std::uint16_t> table);
-
 // Words -> float32: table[x - least].
 std::unique_ptr<Step> decode_words(std::size_t x, const Value& input, std::int32_t least, std::span<const float> table);
-
-// Words -> table[#{x > thresholds}] in the form of `output`; up to kMaxSteps rising thresholds, none of which needs to fit a word.
-std::unique_ptr<Step> rank_words(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
-                                 std::span<const std::int32_t> thresholds, std::span<const std::uint16_t> table);
 
 // clip(floor((x + y) 2^-shift [+ 1/2]), low, high) of two values in words of one shape; see Rule.
 std::unique_ptr<Step> add_words(const KernelSet& kernels, std::size_t x, std::size_t y, const Value& input, const Value& other, const EndingSpec& spec);

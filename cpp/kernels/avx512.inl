@@ -143,7 +143,61 @@ void finish_real(const Epilogue& e, const __m512i* acc, const Target& to) {
   }
 }
 
+// Eight sums to whole levels. Clipped before they are rounded, as the ends are whole: nothing leaves int32 then.
+template <int kRounding>
+inline __m256i rounded(const Ending& e, __m256i sum, std::size_t channel, __m512d half) {
+  const __m512d product = _mm512_mul_pd(_mm512_loadu_pd(e.scale + channel), _mm512_cvtepi32_pd(sum));
+  const __m512d real = e.bias == nullptr ? product : _mm512_add_pd(product, _mm512_loadu_pd(e.bias + channel));
+  const __m512d kept = _mm512_max_pd(_mm512_add_pd(real, half), _mm512_set1_pd(e.low));
+  return _mm512_cvt_roundpd_epi32(_mm512_min_pd(kept, _mm512_set1_pd(e.high)), kRounding | _MM_FROUND_NO_EXC);
+}
+
+template <int kRounding>
+inline __m512i rounded(const Ending& e, __m512i sum, std::size_t group, double half) {
+  const __m512d raise = _mm512_set1_pd(half);
+  const __m256i low = rounded<kRounding>(e, low_half(sum), group * kGroup, raise);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), rounded<kRounding>(e, high_half(sum), group * kGroup + 8, raise), 1);
+}
+
+// Sums of a group to whole levels, by a shift to the right.
+inline __m512i shifted(const Ending& e, __m512i sum) {
+  const __m512i whole = _mm512_srav_epi32(sum, _mm512_set1_epi32(e.shift)), half = _mm512_srav_epi32(sum, _mm512_set1_epi32(e.shift - 1));
+  const __m512i up = _mm512_and_si512(half, _mm512_set1_epi32(e.rule == Rule::shift_up ? 1 : 0));
+  return _mm512_min_epi32(_mm512_max_epi32(_mm512_add_epi32(whole, up), _mm512_set1_epi32(e.low)), _mm512_set1_epi32(e.high));
+}
+
+// Whether `levels` knows the ending: words and bytes that are rounded or shifted. All others end lane by lane.
+inline bool has_levels(const Ending& e) {
+  const bool rounds = e.rule == Rule::round_even || e.rule == Rule::round_up || e.rule == Rule::round_down;
+  const bool shifts = e.rule == Rule::shift_up || e.rule == Rule::shift_down;
+  return (e.form == Form::words || e.form == Form::bytes) && ((rounds && e.step == 1) || (shifts && e.shift > 0));
+}
+
+inline __m512i levels(const Ending& e, __m512i sum, std::size_t group) {
+  switch (e.rule) {
+    case Rule::round_up: return rounded<_MM_FROUND_TO_NEG_INF>(e, sum, group, 0.5);
+    case Rule::round_down: return rounded<_MM_FROUND_TO_NEG_INF>(e, sum, group, 0);
+    case Rule::round_even: return rounded<_MM_FROUND_TO_NEAREST_INT>(e, sum, group, 0);
+    default: return shifted(e, sum);
+  }
+}
+
+inline void store_levels(const Ending& e, __m512i level, std::size_t group, std::byte* y) {
+  const std::size_t first = group * kGroup;
+  const __mmask16 valid = first_lanes(e.channels - first);
+  const __m512i entry = _mm512_sub_epi32(level, _mm512_set1_epi32(e.base));
+  if (e.form == Form::words) {
+    _mm256_mask_storeu_epi16(y + 2 * first, valid, _mm512_cvtepi32_epi16(entry));
+  } else {
+    _mm_mask_storeu_epi8(y + first, valid, _mm512_cvtepi32_epi8(entry));
+  }
+}
+
 void finish_other(const Epilogue& e, const __m512i* acc, const Target& to) {
+  if (has_levels(*e.ending)) {
+    for (std::size_t r = 0; r < to.rows; ++r) store_levels(*e.ending, levels(*e.ending, acc[r], to.group), to.group, to.spots[r].y);
+    return;
+  }
   for (std::size_t r = 0; r < to.rows; ++r) {
     alignas(64) std::int32_t lanes[kGroup];
     _mm512_store_si512(lanes, acc[r]);

@@ -131,15 +131,9 @@ inline void dot(Sums& sum, Pair x, const std::int16_t* w) {
 inline Sums load_sums(const std::int32_t* at) { return _mm512_load_si512(at); }
 inline void store_sums(std::int32_t* at, Sums sum) { _mm512_store_si512(at, sum); }
 
-// Fixed point: words by a shift to the right, as end_lanes does it.
 inline bool end_quickly(const Ending& e, const Sums* sum, std::size_t group, std::byte* y) {
-  if (e.form != Form::words || e.shift <= 0 || (e.rule != Rule::shift_up && e.rule != Rule::shift_down)) return false;
-  const __m512i whole = _mm512_srav_epi32(*sum, _mm512_set1_epi32(e.shift));
-  const __m512i half = _mm512_srav_epi32(*sum, _mm512_set1_epi32(e.shift - 1));
-  const __m512i up = _mm512_and_si512(half, _mm512_set1_epi32(e.rule == Rule::shift_up ? 1 : 0));
-  const __m512i clipped = _mm512_min_epi32(_mm512_max_epi32(_mm512_add_epi32(whole, up), _mm512_set1_epi32(e.low)), _mm512_set1_epi32(e.high));
-  const std::size_t first = group * kGroup;
-  _mm512_mask_cvtepi32_storeu_epi16(y + 2 * first, first_lanes(e.channels - first), _mm512_sub_epi32(clipped, _mm512_set1_epi32(e.base)));
+  if (!has_levels(e)) return false;
+  store_levels(e, levels(e, *sum, group), group, y);
   return true;
 }
 

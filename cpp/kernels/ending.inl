@@ -92,7 +92,7 @@ template <class Sum>
 inline void round_lanes(const Ending& e, const Sum* sum, std::size_t group, std::int32_t* value) {
   double real[kGroup];
   real_lanes(e, sum, group, real);
-  for (std::size_t n = 0; n < kGroup; ++n) real[n] /= e.step;
+  for (std::size_t n = 0; e.step != 1 && n < kGroup; ++n) real[n] /= e.step;
   if (e.rule == Rule::round_even) {
     for (std::size_t n = 0; n < kGroup; ++n) real[n] = __builtin_rint(real[n]);
   } else {

@@ -1,4 +1,4 @@
-// Sums and means of 16-bit words, for all levels of kernels: loops that the compiler makes vectors of.
+// Means of 16-bit words, their sums and lines, for all levels of kernels: loops that the compiler makes vectors of.
 #include <cstddef>
 
 namespace lowbit::LOWBIT_NAMESPACE {
@@ -51,6 +51,15 @@ inline void mean_wide(const WordMean& mean, const std::int64_t* sum, std::size_t
 }
 
 }  // namespace
+
+// Nothing is below zero when it loses its fraction.
+void line_words(const WordLine& line, const std::int16_t* x, std::uint8_t* y, std::size_t count) {
+  for (std::size_t n = 0; n < count; ++n) {
+    const float at = static_cast<float>(x[n]) * line.rate + line.first;
+    const float above = at > line.low ? at : line.low, kept = above < line.high ? above : line.high;
+    y[n] = static_cast<std::uint8_t>(static_cast<std::int32_t>(kept));
+  }
+}
 
 void average_words(const WordMean& mean, const std::int16_t* x, const std::uint32_t* taps, std::size_t tap_count,
                    std::size_t pixel, std::size_t channels, std::int16_t* y) {

@@ -221,6 +221,7 @@ void test_round_words(const std::string& level);
 void test_add_words(const std::string& level);
 void test_average_words(const std::string& level);
 void test_rank_words(const std::string& level);
+void test_line_words(const std::string& level);
 void test_word_fully_connected(const std::string& level);
 void test_word_convolution(const std::string& level);
 void test_plane_fully_connected(const std::string& level);

@@ -4,6 +4,7 @@
 #include "../core/convolution.h"
 #include "../core/elementwise.h"
 #include "../core/movement.h"
+#include "../core/word_codes.h"
 #include "../core/word_elements.h"
 #include "../core/word_layers.h"
 #include "../core/word_pools.h"
@@ -326,7 +327,7 @@ TEST(look_up_entries_and_decode) {
     for (unsigned& one : levels) one = static_cast<unsigned>(draw(random, 0, 3) ? draw(random, least, most) : draw(random, 0, 1) ? least : most);
     const Guarded x(rows * in.row, Against::back), y(rows * out.row, Against::back);
     store_codes(in, levels, x.data());
-    const auto step = look_up_entries(0, in, out, least, table);
+    const auto step = look_up_entries(select_kernels(""), 0, in, out, least, table);
     run_step(*step, in, out, rows, x.data(), y.data());
     compare(out, rows, "look_up_entries", [&](std::size_t row, std::size_t n) {
       const std::uint16_t entry = table[levels[row * in.features + n] - static_cast<unsigned>(least)];
@@ -473,6 +474,37 @@ void test_rank_words(const std::string& level) {
     });
     if (out.kind == Kind::planes) CHECK(padding_is_zero(out, y.data(), rows), what);
   }
+}
+
+// Tables that rise evenly, as 8-bit encoders of words do, some with a byte that is off the line, and others; against the table.
+void test_line_words(const std::string& level) {
+  Random random(40);
+  std::size_t lines = 0;
+  for (int repeat = 0; repeat < 60; ++repeat) {
+    const std::int32_t least = draw(random, 0, 1) ? kLeast : draw(random, -9000, 0), most = draw(random, 0, 1) ? kMost : draw(random, 1, 9000);
+    const double width = draw(random, 0, 3) ? std::exp(draw(random, -10, 60) / 10.0) : draw(random, 1, 300), first = draw(random, -3000, 3000) / 7.0;
+    const std::int32_t low = draw(random, 0, 2) ? 0 : draw(random, 1, 90), high = draw(random, 0, 2) ? 255 : draw(random, 90, 254);
+    std::vector<std::uint16_t> table;
+    for (std::int32_t word = least; word <= most; ++word) {
+      table.push_back(static_cast<std::uint16_t>(std::clamp<double>(std::nearbyint((word - first) / width) + 100, low, high)));
+    }
+    if (draw(random, 0, 4) == 0) table[static_cast<std::size_t>(draw(random, 0, static_cast<int>(table.size()) - 1))] ^= 1;
+    const std::size_t channels = pick(random, kFeatures), rows = 2;
+    const bool map = draw(random, 0, 1) && channels <= 130;
+    const Value in = map ? map_value(Kind::words, word_range(least, most), channels, 3, 2) : words_value(channels, word_range(least, most));
+    const Value out = map ? map_value(Kind::bytes, 255, channels, 3, 2) : bytes_value(channels, 255);
+    std::vector<unsigned> words(rows * in.features);
+    for (unsigned& word : words) word = static_cast<unsigned>(draw(random, 0, 5) ? draw(random, least, most) : draw(random, 0, 1) ? least : most);
+    const Guarded x(rows * in.row, Against::back), y(rows * out.row, Against::back);
+    store_codes(in, words, x.data());
+    const auto step = look_up_entries(select_kernels(level), 0, in, out, least, table);
+    if (step->kernel == level) ++lines;
+    run_step(*step, in, out, rows, x.data(), y.data());
+    compare(out, rows, level + " line_words width=" + std::to_string(width), [&](std::size_t row, std::size_t n) {
+      return load_code(out, y.data(), row, n) == table[static_cast<std::size_t>(static_cast<std::int32_t>(words[row * in.features + n]) - least)];
+    });
+  }
+  CHECK(lines >= 20, level + " lines are found: " + std::to_string(lines));
 }
 
 }  // namespace lowbit::testing

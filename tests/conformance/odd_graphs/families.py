@@ -204,6 +204,43 @@ def residual(net: Network, x: str) -> str:
     return x
 
 
+def fixed_sums(net: Network, x: str) -> str:
+    """Sums, means and maxima between layers, which get a fixed-point type where they lie between codes."""
+    axes, channels = net.rank(x) - 2, net.pick(1, 2, 3, 5, 33)
+
+    def branch(value: str) -> str:
+        return convolution(net, value, channels, (3,) * axes, pads=[1] * 2 * axes)
+
+    x = branch(activation(net, x) if net.chance(0.5) else x)
+    for _ in range(net.between(1, 3)):
+        total = net.node("Add", *net.pick((branch(x), x), (x, branch(x)), (branch(x), branch(x))))
+        x = _clipped(net, total) if net.chance(0.6) else total
+        x = _windowed(net, x) if net.chance(0.5) else x
+        x = net.node("Concat", x, x, axis=1) if net.chance(0.1) else x
+        channels = net.sample(x)[0]
+    x = net.node(net.pick("GlobalAveragePool", "GlobalMaxPool"), x) if net.chance(0.4) else x
+    return layer(net, x)
+
+
+def _clipped(net: Network, x: str) -> str:
+    """Add an activation that clips: one that layers have, or one between other bounds."""
+    low, high = net.pick((0.0, 6.0), (-1.0, 1.0), (-0.3, 2.0))
+    return (
+        net.node("Relu", x) if net.chance(0.5) else net.node("Clip", x, net.constant(low), net.constant(high))
+    )
+
+
+def _windowed(net: Network, x: str) -> str:
+    """Add a pool whose every window sees the map, odd ones included."""
+    kernel = [min(net.between(1, 4), length) for length in net.sample(x)[1:]]
+    attributes: dict[str, Any] = {"kernel_shape": kernel, "strides": [net.between(1, 2) for _ in kernel]}
+    if net.chance(0.6):
+        attributes["pads"] = [net.between(0, extent - 1) for extent in (*kernel, *kernel)]
+    if net.chance(0.3):
+        return net.node("MaxPool", x, **attributes)
+    return net.node("AveragePool", x, count_include_pad=net.between(0, 1), **attributes)
+
+
 def constant_branch(net: Network, x: str) -> str:
     """A branch that reads no input at all."""
     sample = net.sample(x)
@@ -459,6 +496,7 @@ FAMILIES: dict[str, Family] = {
     "no layers": Family(no_layers),
     "input types": Family(layer),
     "open lengths": Family(layer, "maps"),
+    "fixed sums": Family(fixed_sums, "maps"),
 }
 
 

@@ -115,6 +115,11 @@ class Function:
         return parse(f"{self.name} <{attributes}> ({', '.join(self.inputs)}) => (output) {{\n{self.steps}}}")
 
     @property
+    def says_clip(self) -> bool:
+        """Whether its name says whether an activation clips what it rounds."""
+        return self.op == "FixedAdd"
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """Names of the functions that the body calls, directly or not."""
         return parts_of(self.steps)

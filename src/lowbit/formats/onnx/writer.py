@@ -311,7 +311,10 @@ class Writer:
         self.used[kind.name] = kind
         tensors, attributes = self._encodings(node, kind)
         tensors |= self._data_inputs(node, kind)
-        attributes |= dict(node.attributes) | self._settings(node, kind)
+        own = dict(node.attributes)
+        if kind.says_clip and own.get("activation") == "none":
+            del own["activation"]  # a function of before does not know the word
+        attributes |= own | self._settings(node, kind)
         return make_node(node, kind.name, [tensors[name] for name in kind.inputs], attributes, DOMAIN)
 
     def _kind(self, node: Node) -> Function:
