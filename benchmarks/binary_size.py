@@ -20,7 +20,13 @@ from lowbit.provenance import provenance
 from lowbit.zoo import NETWORKS, binary_graph, parameter_count
 
 PUBLISHED_MB = {"vgg16": 14.57, "cnv": 1.87}
-KINDS = {"_binary": "planes", "_scales": "scales", ".bias": "biases", "options": "options"}
+KINDS = {
+    **dict.fromkeys(("_binary", "/weights"), "planes"),
+    **dict.fromkeys(("_scales", "_basis", "_offset", "_top", "/factor_maps"), "scales"),
+    **dict.fromkeys((".bias", "/bias", "/thresholds", "/shift_maps"), "biases"),
+    "options": "options",
+}
+"""By the end of a name, in files of the zoo and of training."""
 FLOAT_BYTES, MB = 4, 1 << 20
 
 
@@ -37,12 +43,16 @@ def main() -> None:
 
 
 def measure(name: str) -> dict[str, Any]:
-    """Return the bytes of one network by kind, and of every layer."""
+    """Return the bytes of one network of the zoo by kind, and of every layer."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.circle"
-        graph = binary_graph(NETWORKS[name])
-        api.write(graph, path)
-        found = api.inspect(path, verify=True)
+        api.write(binary_graph(NETWORKS[name]), path)
+        return measure_file(path, name)
+
+
+def measure_file(path: Path, name: str) -> dict[str, Any]:
+    """Return the same of a file, whose network the zoo knows by that name."""
+    graph, found = api.read(path), api.inspect(path, verify=True)
     kinds: Counter[str] = Counter()
     for row in found["table"]:
         kinds[kind_of(row["what"])] += row["bytes"]
@@ -52,7 +62,7 @@ def measure(name: str) -> dict[str, Any]:
         "network": name,
         "parameters": parameter_count(NETWORKS[name]),
         "float_bytes": FLOAT_BYTES * parameter_count(NETWORKS[name]),
-        "published_mb": PUBLISHED_MB[name],
+        "published_mb": PUBLISHED_MB.get(name),
         "bytes": found["bytes"],
         "by_kind": dict(kinds),
         "moved_bytes": moved,
@@ -69,13 +79,14 @@ def kind_of(what: str) -> str:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return a Markdown table: a line per network, sizes in MB and bytes by kind."""
-    kinds = [*KINDS.values(), "structure"]
+    kinds = [*dict.fromkeys(KINDS.values()), "structure"]
     columns = ["network", "parameters", "float, MB", "published, MB", "file, MB"]
     columns += [f"{kind}, bytes" for kind in kinds] + ["moved, MB", "in float, MB", "less"]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in rows:
         sizes = (row["float_bytes"] / MB, row["published_mb"], row["bytes"] / MB)
-        cells = [row["network"], f"{row['parameters']:,}", *(f"{size:.2f}" for size in sizes)]
+        shown = ("" if size is None else f"{size:.2f}" for size in sizes)
+        cells = [row["network"], f"{row['parameters']:,}", *shown]
         cells += [f"{row['by_kind'].get(kind, 0):,}" for kind in kinds]
         cells += [f"{row[key] / MB:.2f}" for key in ("moved_bytes", "float_moved_bytes")]
         cells.append(f"{row['moved_ratio']:.1f} ×")

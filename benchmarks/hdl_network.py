@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="a low-bit network")
     parser.add_argument("--data", help="pictures to simulate; none: generated, linted and counted only")
     parser.add_argument("--limit", type=int, default=100, help="at most so many pictures")
+    parser.add_argument("--target", default="xc7", choices=("xc7", "xcup", "ecp5"), help="the family")
     parser.add_argument("--cycles", type=int, help="clocks per picture, for the cheapest folding")
     parser.add_argument("--budget", default="xc7z020", help="a device, for the fastest folding")
     parser.add_argument("--skip-synthesis", action="store_true", help="do not count resources")
@@ -85,10 +86,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     network, bench = from_graph(graph, normalize), None
     result: dict[str, Any] = {"budget": None if options.cycles else options.budget, "cycles": options.cycles}
     if options.cycles:
-        folding = fold_for_cycles(network, options.cycles)
+        folding = fold_for_cycles(network, options.cycles, options.target)
     else:
-        folding = fold_for_budget(network, device(options.budget))
-    design = ArrayDesign(plan_array(network, folding))
+        folding = fold_for_budget(network, device(options.budget), options.target)
+    design = ArrayDesign(plan_array(network, folding, options.target))
     if options.data:
         dataset = load(options.data, split="test", limit=options.limit)
         pictures = to_pictures(dataset, graph)

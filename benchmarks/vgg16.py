@@ -46,12 +46,16 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     small, source = folder / "binary.circle", folder / "float.onnx"
     lowbit.write(binary_graph(architecture), small)
     lowbit.write(float_graph(architecture), source)
+    made = provenance(f"python benchmarks/vgg16.py --network {options.network} --threads {options.threads}")
+    return {**made, "network": options.network, **measure_files(small, source, options)}
+
+
+def measure_files(small: Path, source: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the same of a low-bit file beside its float network."""
     facts = compare(small, source, threads=options.threads, rounds=options.rounds)
     program = lowbit.load(small)
     steps = per_layer(program, *random_inputs(program, 1))
     return {
-        **provenance(f"python benchmarks/vgg16.py --network {options.network} --threads {options.threads}"),
-        "network": options.network,
         "bytes": small.stat().st_size,
         "share_of_peak": steps.share,
         "share_of_pair_peak": steps.share_of_pairs,

@@ -81,7 +81,7 @@ def predict(
         index=index,
         against=against,
         classes=names,
-        crop=_parse_crop(crop),
+        crop=parse_crop(crop),
         invert=invert,
         split=split or "test",
         normalize=parse_normalize(normalize),
@@ -97,7 +97,7 @@ def predict(
         say(f"{output}", "dim")
 
 
-def _parse_crop(text: str | None) -> tuple[int, int, int, int] | None:
+def parse_crop(text: str | None) -> tuple[int, int, int, int] | None:
     """Return the numbers of ``--crop``: ``10,20,200,200``."""
     if text is None:
         return None
