@@ -13,15 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from lowbit.errors import GraphError, LowbitError, UnsupportedError
-from lowbit.ir.activations import ACTIVATIONS, function_table, preimage_thresholds
+from lowbit.ir.activations import ACTIVATIONS, apply_activation, function_table, preimage_thresholds
 from lowbit.ir.coded_constants import is_decoder
 from lowbit.ir.deployed import codes_of
 from lowbit.ir.graph import Array, Attribute, Graph, Node, Value
 from lowbit.ir.infer import infer_node
 from lowbit.ir.layers import is_low_bit
-from lowbit.ir.operators import Trait, has
+from lowbit.ir.operators import Trait, carried, has
 from lowbit.ir.passes.readers import is_encoder
 from lowbit.schemes import Encoding
 
@@ -44,11 +45,13 @@ class Unfolded:
     Attributes:
         graph: without layers of codes; not verified.
         units: the biases that were integers, by the name of the float constant that stands for them.
+        repeated: codes that are made of their own levels again, behind what carries them.
         refused: the nodes that have no such form, which are left out, and why.
     """
 
     graph: Graph
     units: dict[str, Units] = field(default_factory=dict)
+    repeated: set[str] = field(default_factory=set)
     refused: list[tuple[Node, LowbitError]] = field(default_factory=list)
 
 
@@ -185,7 +188,7 @@ class _Unfolding:
         given = np.asarray(self.before.constant(node.inputs[3]), np.float32)
         own = encoding.thresholds()[0]
         names = [stated, *(name for name in ACTIVATIONS if name != stated)]
-        found = next((name for name in names if _same(given, preimage_thresholds(own, name))), None)
+        found = next((name for name in names if _explains(name, given, own)), None)
         return (found, ()) if found is not None else ("none", (node.inputs[3],))
 
     def _function(self, node: Node, activation: str, source: str, output: str) -> Node:
@@ -221,6 +224,8 @@ class _Unfolding:
             if activation != "none":
                 yield self._function(node, activation, first, end)
         if target is not None:
+            if has(node, Trait.CARRIES) and self._encoding(carried(node)[0]) == target:
+                self.result.repeated.add(output)
             yield Node(
                 "Encode", (end,), (output,), {}, self.graph.fresh_name(f"{node.name}/encode"), "lowbit"
             )
@@ -245,10 +250,19 @@ class _Unfolding:
         )
 
 
-def _same(given: Array, own: Array) -> bool:
-    """Return whether thresholds are the same to a neighbour; those that nothing reaches are the same."""
+def _explains(activation: str, given: Array, own: Array) -> bool:
+    """Return whether thresholds are those of an encoding behind an activation, to a neighbour.
+
+    They are the same before it, or behind it: a flat function makes much of a neighbour before it.
+    """
+    before = preimage_thresholds(own, activation)
+    behind = apply_activation(activation, given)
+    return bool((_near(given, before) | _near(behind, own)).all())
+
+
+def _near(given: Array, own: Array) -> npt.NDArray[np.bool_]:
     one, other = np.asarray(given, np.float64), np.asarray(own, np.float64)
     beyond = np.abs(other) > _BEYOND
     size = np.abs(other[~beyond]).max(initial=0.0)
     near = np.abs(one - other) <= 4 * 2.0**-24 * np.maximum(np.abs(other), size * 2.0**-8)
-    return bool(np.where(beyond, one == other, near).all())
+    return np.asarray(np.where(beyond, one == other, near))

@@ -70,7 +70,9 @@ class _Spread:
         self._coded = [
             name
             for name, value in graph.values.items()
-            if value.encoding is not None and value.data is None and as_int8(value.encoding) is None
+            if value.encoding is not None
+            and value.data is None
+            and (as_int8(value.encoding) is None or self._has_own_thresholds(name))
         ]
 
     def grows(self) -> bool:
@@ -80,8 +82,15 @@ class _Spread:
         for node in self.graph.nodes:
             around = {*carried(node), *node.outputs} if has(node, Trait.CARRIES) else set()
             if around & self.explicit:
-                self.explicit.update(name for name in around if name in self._coded)
+                self.explicit.update(name for name in around if self.graph.value(name).data is None)
         return len(self.explicit) > before
+
+    def _has_own_thresholds(self, name: str) -> bool:
+        """Return whether codes are made by other thresholds than QUANTIZE has, those of the encoding."""
+        maker, encoding = self.graph.producer(name), self.graph.value(name).encoding
+        if maker is None or maker.op != "Encode" or encoding is None or not any(maker.inputs[1:]):
+            return False
+        return not np.array_equal(self.graph.constant(maker.inputs[1]), encoding.thresholds()[0])
 
     def has_name(self, node: Node) -> bool:
         """Return whether a layer is written under a name of before."""

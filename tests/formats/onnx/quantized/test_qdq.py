@@ -1,9 +1,12 @@
 """QDQ and QCDQ, made at random: the reference and the engine compute what ONNX Runtime does."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from onnx import TensorProto
 
+import lowbit
 from lowbit.engine import Program
 from lowbit.formats.onnx import from_proto
 from lowbit.ir import Graph
@@ -126,6 +129,23 @@ def test_networks_at_random(seed: int, clip: bool) -> None:
     assert sum(is_low_bit(node) for node in graph.nodes) == 3
     assert all(graph.value(node.inputs[0]).encoding is not None for node in graph.nodes if is_low_bit(node))
     check(graph, onnxruntime_output(proto, samples), samples)
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_what_was_read_has_a_place_in_every_file(tmp_path: Path, seed: int) -> None:
+    """Thresholds of an encoder's own among it, which QUANTIZE of a .circle has no place for."""
+    model, shape, output = network(seed, clip=bool(seed % 2))
+    graph = from_proto(model.proto(("n", *shape), output))
+    samples = np.random.default_rng(seed).standard_normal((20, *shape)).astype(np.float32)
+    expected = Program(graph).run(samples)
+    for suffix in (".circle", ".onnx", ".txt", ".qdq.onnx"):
+        lowbit.write(graph, tmp_path / f"net{suffix}")
+        assert np.array_equal(lowbit.load(tmp_path / f"net{suffix}").run(samples), expected), suffix
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"x": samples})[0]
+    far = np.abs(found - expected) > 1e-5 * max(float(np.abs(expected).max()), 1e-3)
+    assert far.mean() < 0.005
 
 
 def test_a_grid_of_ties_is_rounded_as_the_runtime_does() -> None:

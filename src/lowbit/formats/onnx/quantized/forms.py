@@ -41,6 +41,7 @@ class FormWriter(Writer):
     def __init__(self, graph: Graph) -> None:
         self.original, unfolded = graph, unfold(graph)
         self.units: dict[str, Units] = unfolded.units
+        self.repeated = unfolded.repeated
         self.not_unfolded = unfolded.refused
         self.taken: set[str] = set()
         super().__init__(unfolded.graph)

@@ -66,6 +66,8 @@ class QonnxWriter(FormWriter):
         encoding, output = encoding_of(self.graph, codes), self.reals.get(codes)
         if output is None:
             return []
+        if codes in self.repeated:
+            return [self.part("Identity", [source], output)]
         if _is_sign(encoding):
             if not np.array_equal(thresholds_of(self.graph, node), THRESHOLD):
                 raise no_form(self.graph, node, "a sign that is not + from zero on")
