@@ -359,10 +359,13 @@ nb::list PythonProgram::trace(const nb::tuple& arrays) {
   const std::size_t most = program_->block_rows();
   for (std::size_t first = 0; first < rows; first += most) {
     const std::size_t count = std::min(most, rows - first);
-    const Block block = program_->block(call.ports(), first, count, 0, nullptr);
+    Block block = program_->block(call.ports(), first, count, 0, nullptr);
+    const Step* fault = nullptr;
+    block.fault = &fault;
     for (std::size_t n = 0; n < at.size(); ++n) {
       const Step& step = *program_->steps()[n];
       program_->run_step(step, block);
+      Program::check_places(fault);
       const Place place = block.place(step.result);
       unpack(place, step.code_of_byte, count, at[n]);
       const Kind kind = place.value->kind;

@@ -95,6 +95,12 @@ struct Reader<Function> : NameReader<Function, kFunctions> {};
 template <>
 struct Reader<Arithmetic> : NameReader<Arithmetic, kArithmetic> {};
 template <>
+struct Reader<Reduction> : NameReader<Reduction, kReductions> {};
+template <>
+struct Reader<Cell> : NameReader<Cell, kCells> {};
+template <>
+struct Reader<Direction> : NameReader<Direction, kDirections> {};
+template <>
 struct Reader<Form> : NameReader<Form, kForms> {};
 template <>
 struct Reader<Rule> : NameReader<Rule, kRules> {};

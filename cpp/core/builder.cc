@@ -236,10 +236,7 @@ struct Builder::Adder {
   }
 
   std::size_t operator()(const steps::Gather& s) const {
-    require(std::max({s.channels, s.height, s.width}) <= kMaxFeatures && s.channels >= 1 && (s.height == 0 || s.width >= 1),
-            "gather", "1 to 2^24 channels, rows and columns", "others");
-    const Value result = s.height == 0 ? flat_value(input().kind, input().range(), s.channels)
-                                       : map_value(input().kind, input().range(), s.channels, s.height, s.width);
+    const Value result = placed("gather", input().kind, input().range(), s);
     return put(result, gather(one(), input(), result, s.places, s.fill));
   }
 
@@ -249,7 +246,69 @@ struct Builder::Adder {
   }
 
   std::size_t operator()(const steps::Softmax& s) const {
-    return put(like(Kind::real, 0), softmax(one(), input(), s.logarithm));
+    return put(like(Kind::real, 0), softmax(kernels(), one(), input(), view(s), s.logarithm));
+  }
+
+  std::size_t operator()(const steps::Reduce& s) const {
+    return put(along(s, 1), reduce(kernels(), one(), input(), view(s), s.reduction));
+  }
+
+  std::size_t operator()(const steps::FindExtreme& s) const {
+    return put(along(s, 1), find_extreme(one(), input(), view(s), s.largest, s.last));
+  }
+
+  std::size_t operator()(const steps::SortExtremes& s) const {
+    require(s.count <= kMaxFeatures / 2, "sort_extremes", "up to 2^23 elements", std::to_string(s.count));
+    return put(along(s, 2 * s.count), sort_extremes(one(), input(), view(s), s.count, s.largest));
+  }
+
+  std::size_t operator()(const steps::Accumulate& s) const {
+    return put(like(Kind::real, 0), accumulate(one(), input(), view(s), s.exclusive, s.backwards));
+  }
+
+  std::size_t operator()(const steps::Resample& s) const {
+    const Value result = placed("resample", Kind::real, 0, s);
+    return put(result, resample(one(), input(), result, view(s), s.places, s.weights));
+  }
+
+  std::size_t operator()(const steps::Select&) const {
+    require(x.size() == 3, "select", "three values", std::to_string(x.size()));
+    const std::vector<Value> inputs = read();
+    const Value& largest = *std::max_element(inputs.begin(), inputs.end(),
+                                             [](const Value& a, const Value& b) { return a.features < b.features; });
+    return put(like(largest, Kind::real, 0), select(x, inputs));
+  }
+
+  std::size_t operator()(const steps::TakeRows& s) const {
+    require(x.size() == (s.table.empty() ? 2u : 1u), "take_rows", "places, and without a table what to take from", std::to_string(x.size()));
+    const std::vector<Value> inputs = read();
+    const std::size_t count = inputs.back().features;
+    require(s.outer >= 1 && s.inner >= 1 && s.outer <= kMaxFeatures && s.inner <= kMaxFeatures / s.outer &&
+                count <= kMaxFeatures / (s.outer * s.inner),
+            "take_rows", "up to 2^24 elements", "more");
+    return put(real_value(s.outer * count * s.inner), take_rows(x, inputs, view(s), s.table));
+  }
+
+  std::size_t operator()(const steps::MatrixProduct& s) const {
+    require(x.size() == 2, "matrix_product", "two values", std::to_string(x.size()));
+    const auto fits = [](std::size_t a, std::size_t b) { return a <= kMaxFeatures && b <= kMaxFeatures && a * b <= kMaxFeatures; };
+    require(fits(s.batches, s.rows) && fits(s.batches * s.rows, s.columns) && fits(s.depth, s.columns), "matrix_product",
+            "up to 2^24 elements", "more");
+    builder.take(sizeof(float) * round_up(s.columns, kGroup) * s.depth);
+    return put(real_value(s.batches * s.rows * s.columns),
+               matrix_product(kernels(), x[0], x[1], builder.value(x[0]), builder.value(x[1]),
+                              {s.batches, s.rows, s.depth, s.columns, s.transposed}));
+  }
+
+  std::size_t operator()(const steps::Recurrent& s) const {
+    require(!x.empty(), "recurrent", "a sequence", "nothing");
+    const RecurrentSpec spec{s.cell,   s.direction, s.length, s.batch, s.weights,     s.recurrent,   s.bias,      s.peepholes,
+                             s.gate,   s.candidate, s.output, s.bound, s.coupled,     s.reset_after, s.has_lengths, s.has_state,
+                             s.has_cell};
+    const double features = static_cast<double>(spec.directions() * spec.hidden()) * static_cast<double>(s.batch) * static_cast<double>(s.length + 2);
+    require(s.length <= kMaxFeatures && s.batch <= kMaxFeatures && features <= static_cast<double>(kMaxFeatures), "recurrent",
+            "up to 2^24 elements", "more");
+    return put(real_value(spec.features()), recurrent(kernels(), x, read(), spec));
   }
 
   std::size_t operator()(const steps::WordFullyConnected& s) const {
@@ -329,6 +388,33 @@ struct Builder::Adder {
 
   const Value& input() const { return builder.value(one()); }
   Value like(Kind kind, unsigned range) const { return like(input(), kind, range); }
+
+  std::vector<Value> read() const {
+    std::vector<Value> values;
+    for (const std::size_t n : x) values.push_back(builder.value(n));
+    return values;
+  }
+
+  template <class Along>
+  static AxisView view(const Along& s) {
+    return {s.outer, s.axis, s.inner};
+  }
+
+  // What has so many elements in place of an axis.
+  template <class Along>
+  Value along(const Along& s, std::size_t length) const {
+    view(s).check(Along::kName, input());
+    require(length <= kMaxFeatures / (s.outer * s.inner), Along::kName, "up to 2^24 elements", "more");
+    return real_value(s.outer * length * s.inner);
+  }
+
+  // A map of a step's channels, height and width, or, with height 0, a value of that many features.
+  template <class Placed>
+  static Value placed(const char* where, Kind kind, unsigned range, const Placed& s) {
+    require(std::max({s.channels, s.height, s.width}) <= kMaxFeatures && s.channels >= 1 && (s.height == 0 || s.width >= 1), where,
+            "1 to 2^24 channels, rows and columns", "others");
+    return s.height == 0 ? flat_value(kind, range, s.channels) : map_value(kind, range, s.channels, s.height, s.width);
+  }
 
   // A value of the same shape.
   static Value like(const Value& x, Kind kind, unsigned range) {

@@ -42,6 +42,9 @@ struct KernelSet {
   Kernel<look_up_kernel> look_up;
   Kernel<arithmetic_kernel> arithmetic;
   Kernel<clip_kernel> clip;
+  Kernel<apply_function_kernel> apply_function;
+  Kernel<reduce_kernel> reduce;
+  Kernel<softmax_kernel> softmax;
   PlaneKernel<plane_fully_connected_kernel> plane_fully_connected;
   Kernel<byte_fully_connected_kernel> byte_fully_connected;
   Kernel<word_fully_connected_kernel> word_fully_connected;

@@ -213,68 +213,6 @@ class ConstantStep final : public Step {
   std::vector<float> numbers_;
 };
 
-// e^x for x <= 0 (NaN stays NaN), relative error below 2e-7: x = n ln 2 + r, a polynomial in r, times 2^n. Below
-// e^-80 it is zero, which keeps slow subnormal numbers out. Branch-free, so that the compiler makes vectors of it.
-inline float exponential(float x) {
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding and subtracting it rounds to an integer
-  const float clamped = x < -80.0f ? -80.0f : x;
-  const float n = (clamped * 1.44269504f + kRound) - kRound;
-  const float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  const float finite = n >= -127.0f ? n : 0.0f;  // a NaN must not be converted to an integer
-  const auto power = static_cast<std::uint32_t>(static_cast<std::int32_t>(finite) + 127) << 23;
-  return x < -80.0f ? 0.0f : p * std::bit_cast<float>(power);
-}
-
-class SoftmaxStep final : public Step {
- public:
-  SoftmaxStep(std::size_t x, const Value& input, bool logarithm) : x_(x), logarithm_(logarithm) {
-    require_real("softmax", input);
-    name = "softmax";
-    kernel = "portable";
-    cost = static_cast<double>(input.features) * 2;
-  }
-
-  void run(const Block& block) const override {
-    const Place in = block.place(x_), out = block.place(result);
-    for (std::size_t row = 0; row < block.rows; ++row) {
-      if (logarithm_) {
-        log_softmax(in.real(row), out.real(row), in.value->features);
-      } else {
-        soft_maximum(in.real(row), out.real(row), in.value->features);
-      }
-    }
-  }
-
- private:
-  static void soft_maximum(const float* x, float* y, std::size_t count) {
-    const float top = *std::max_element(x, x + count);
-    for (std::size_t n = 0; n < count; ++n) y[n] = exponential(x[n] - top);
-    float sum = 0;
-    for (std::size_t n = 0; n < count; ++n) sum += y[n];
-    const float scale = 1 / sum;
-    for (std::size_t n = 0; n < count; ++n) y[n] *= scale;
-  }
-
-  // The sum may be large and the differences small, so this one is done in float64.
-  static void log_softmax(const float* x, float* y, std::size_t count) {
-    const double top = *std::max_element(x, x + count);
-    double sum = 0;
-    for (std::size_t n = 0; n < count; ++n) sum += std::exp(x[n] - top);
-    const double shift = top + std::log(sum);
-    for (std::size_t n = 0; n < count; ++n) y[n] = static_cast<float>(x[n] - shift);
-  }
-
-  std::size_t x_;
-  bool logarithm_;
-};
-
 }  // namespace
 
 std::unique_ptr<Step> encode(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
@@ -298,9 +236,5 @@ std::unique_ptr<Step> decode(std::size_t x, const Value& input, std::span<const 
 }
 
 std::unique_ptr<Step> constant(std::span<const float> numbers) { return std::make_unique<ConstantStep>(numbers); }
-
-std::unique_ptr<Step> softmax(std::size_t x, const Value& input, bool logarithm) {
-  return std::make_unique<SoftmaxStep>(x, input, logarithm);
-}
 
 }  // namespace lowbit

@@ -1,4 +1,4 @@
-// Steps that touch each element once: encoding, tables, moves, softmax.
+// Steps that touch each element once: encoding, tables, moves.
 #pragma once
 
 #include <array>
@@ -26,8 +26,5 @@ std::unique_ptr<Step> decode(std::size_t x, const Value& input, std::span<const 
 
 // The same numbers in every row.
 std::unique_ptr<Step> constant(std::span<const float> numbers);
-
-// e^(x - max) / sum, or its logarithm, over each row; within 1e-6 of the exact value.
-std::unique_ptr<Step> softmax(std::size_t x, const Value& input, bool logarithm);
 
 }  // namespace lowbit

@@ -1,7 +1,6 @@
 #include "float_elements.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <optional>
 #include <variant>
@@ -25,29 +24,6 @@ struct Clip {
   float low, high;
 };
 
-template <class Apply>
-void each(const float* x, std::size_t count, float* y, const Apply& apply) {
-  for (std::size_t n = 0; n < count; ++n) y[n] = apply(x[n]);
-}
-
-// In float64, then rounded: the reference's floats up to what its library rounds differently.
-template <class Apply>
-void each_double(const float* x, std::size_t count, float* y, const Apply& apply) {
-  each(x, count, y, [&](float a) { return static_cast<float>(apply(double{a})); });
-}
-
-void evaluate(Function function, const float* x, std::size_t count, float* y) {
-  switch (function) {
-    case Function::tanh: return each_double(x, count, y, [](double a) { return std::tanh(a); });
-    case Function::sigmoid: return each_double(x, count, y, [](double a) { return 1 / (1 + std::exp(-a)); });
-    case Function::elu: return each_double(x, count, y, [](double a) { return a < 0 ? std::expm1(a) : a; });
-    case Function::exponential: return each_double(x, count, y, [](double a) { return std::exp(a); });
-    case Function::logarithm: return each_double(x, count, y, [](double a) { return std::log(a); });
-    case Function::absolute: return each(x, count, y, [](float a) { return std::fabs(a); });
-    case Function::identity: return each(x, count, y, [](float a) { return a; });
-  }
-}
-
 // What a link reads: a value, or what another link of the chain left in a slot.
 struct Operand {
   std::size_t value;
@@ -57,6 +33,9 @@ struct Operand {
 struct Kernels {
   Kernel<arithmetic_kernel> arithmetic;
   Kernel<clip_kernel> clip;
+  Kernel<apply_function_kernel> apply_function;
+
+  explicit Kernels(const KernelSet& all) : arithmetic(all.arithmetic), clip(all.clip), apply_function(all.apply_function) {}
 };
 
 // One step, as it runs on a run of floats.
@@ -76,7 +55,7 @@ struct Link {
     } else if (const auto* arithmetic = std::get_if<Arithmetic>(&operation)) {
       combine(*arithmetic, a, b, first, count, out);
     } else {
-      evaluate(std::get<Function>(operation), a, count, out);
+      kernels.apply_function.run(std::get<Function>(operation), a, out, count);
     }
   }
 
@@ -210,12 +189,12 @@ std::vector<Link> linked(const Steps& steps, const std::vector<std::size_t>& mem
 }  // namespace
 
 std::unique_ptr<Step> activate(const KernelSet& kernels, std::size_t x, const Value& input, Function function) {
-  return std::make_unique<ElementStep>("activate", "portable", 8, input, Link{{kernels.arithmetic, kernels.clip}, function, {x}, {x}, {}, 1});
+  return std::make_unique<ElementStep>("activate", kernels.apply_function.level, 2, input, Link{Kernels(kernels), function, {x}, {x}, {}, 1});
 }
 
 std::unique_ptr<Step> clip(const KernelSet& kernels, std::size_t x, const Value& input, float low, float high) {
   require(low <= high, "clip", "a lower and an upper bound", std::to_string(low) + ", " + std::to_string(high));
-  return std::make_unique<ElementStep>("clip", kernels.clip.level, 0.2, input, Link{{kernels.arithmetic, kernels.clip}, Clip{low, high}, {x}, {x}, {}, 1});
+  return std::make_unique<ElementStep>("clip", kernels.clip.level, 0.2, input, Link{Kernels(kernels), Clip{low, high}, {x}, {x}, {}, 1});
 }
 
 std::unique_ptr<Step> combine(const KernelSet& kernels, std::size_t x, std::size_t y, const Value& input,
@@ -223,7 +202,7 @@ std::unique_ptr<Step> combine(const KernelSet& kernels, std::size_t x, std::size
   require_real("combine", other);
   require(other.features >= 1 && input.features % other.features == 0, "combine",
           std::to_string(input.features) + " features, or a divisor", std::to_string(other.features));
-  Link link{{kernels.arithmetic, kernels.clip}, operation, {x}, {y}, {}, other.features};
+  Link link{Kernels(kernels), operation, {x}, {y}, {}, other.features};
   return std::make_unique<ElementStep>("combine", kernels.arithmetic.level, 0.2, input, std::move(link));
 }
 
@@ -231,7 +210,7 @@ std::unique_ptr<Step> combine_constant(const KernelSet& kernels, std::size_t x, 
                                        std::span<const float> row, Arithmetic operation) {
   require(!row.empty() && input.features % row.size() == 0, "combine",
           std::to_string(input.features) + " features, or a divisor", std::to_string(row.size()));
-  Link link{{kernels.arithmetic, kernels.clip}, operation, {x}, {x}, {row.begin(), row.end()}, 1};
+  Link link{Kernels(kernels), operation, {x}, {x}, {row.begin(), row.end()}, 1};
   while (row.size() > 1 && link.row.size() < kShort) link.row.insert(link.row.end(), row.begin(), row.end());
   link.period = link.row.size();
   return std::make_unique<ElementStep>("combine", kernels.arithmetic.level, 0.2, input, std::move(link));

@@ -24,8 +24,21 @@ enum class Output : std::uint8_t {
   other,   // as `ending` says
 };
 
-// The last two have the second operand first: b - a, b / a.
-enum class Arithmetic : std::uint8_t { add, subtract, multiply, divide, subtract_from, divide_into };
+// Of two floats; those that answer give 1 or 0. subtract_from, divide_into: b - a, b / a. minimum, maximum: NaN before all
+// else. modulo: what is left of a / b, with the sign of b; remainder: with that of a; quotient: a / b without its fraction.
+enum class Arithmetic : std::uint8_t {
+  add, subtract, multiply, divide, subtract_from, divide_into, minimum, maximum, power, modulo, remainder, quotient,
+  less, less_or_equal, greater, greater_or_equal, equal, both, either, one_alone,
+};
+
+// Of one float. round: half to even; is_true: 1 unless it is 0.
+enum class Function : std::uint8_t {
+  identity, tanh, sigmoid, elu, exponential, logarithm, absolute, square_root, reciprocal, error, sine, cosine, floor,
+  ceiling, truncate, round, negative, sign, is_true, is_false, is_nan, relu,
+};
+
+// Of a row of floats, in float64, then rounded once. maximum, minimum: NaN before all else.
+enum class Reduction : std::uint8_t { sum, mean, maximum, minimum, product, sum_of_squares, absolute_sum };
 
 // From the accumulator to the output. Arrays by channel are padded to whole groups.
 //   acc = constant[o] + row_factor[o] * row_sum + (what the kernel summed up)
@@ -284,6 +297,12 @@ using rank_words_kernel = void(const WordRanker&, const Rows&);
 using look_up_kernel = void(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, std::size_t count);
 // y[n] = a[n] op b[n], or with b[0] alone where it is one number; exactly `count` floats are read and written.
 using arithmetic_kernel = void(Arithmetic, const float* a, const float* b, bool one, float* y, std::size_t count);
+// y[n] = function(x[n]), within 0.51 units in the last place; exactly `count` floats are read and written, and y may be x.
+using apply_function_kernel = void(Function, const float* x, float* y, std::size_t count);
+// y[i], i < inner, from x[n * inner + i], n < axis. In one order of additions at every level.
+using reduce_kernel = void(Reduction, const float* x, std::size_t axis, std::size_t inner, float* y);
+// y[n * inner + i] = e^(x[n * inner + i] - max) / sum, over n < axis, or its logarithm.
+using softmax_kernel = void(bool logarithm, const float* x, std::size_t axis, std::size_t inner, float* y);
 // y[n] = low where x[n] < low, high where x[n] > high, else x[n], NaN included.
 using clip_kernel = void(float low, float high, const float* x, float* y, std::size_t count);
 using plane_fully_connected_kernel = void(const PlaneLayer&, const Rows&, Groups);

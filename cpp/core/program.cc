@@ -178,11 +178,11 @@ Program::Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, 
 }
 
 std::size_t Program::plan_arena(std::size_t threads, std::size_t allowed) {
-  std::size_t row_bytes = 1, sums = 1;
+  std::size_t row_bytes = 1, sums = 1, fixed = 0;
   for (const Value& value : values_) row_bytes += value.port == kArena ? value.row : 0;
-  for (const auto& step : steps_) row_cost_ += step->cost, sums = std::max(sums, step->scratch);
+  for (const auto& step : steps_) row_cost_ += step->cost, sums = std::max(sums, step->scratch), fixed = std::max(fixed, step->fixed_scratch);
   block_rows_ = std::clamp<std::size_t>(kBlockBytes / row_bytes, 1, kBlockRows);
-  const std::size_t scratch = round_up(block_rows_ * sums * sizeof(std::int32_t), kCacheLine);
+  const std::size_t scratch = round_up(std::max(block_rows_ * sums * sizeof(std::int32_t), fixed), kCacheLine);
   lane_bytes_ = place_values(values_, steps_, block_rows_, scratch);
   const std::size_t needed = constant_bytes_ + lane_bytes_ * threads;
   if (needed > allowed) throw TooLarge("the network", needed, allowed);
@@ -192,15 +192,18 @@ std::size_t Program::plan_arena(std::size_t threads, std::size_t allowed) {
 void Program::run(std::span<std::byte* const> ports, std::size_t rows) {
   const std::size_t blocks = (rows + block_rows_ - 1) / block_rows_;
   std::atomic<bool> refused{false};
+  std::atomic<const Step*> failed{nullptr};
   const auto run_one = [&](std::size_t block, std::size_t lane, Pool* pool) {
     const std::size_t first = block * block_rows_, count = std::min(block_rows_, rows - first);
     Block one = this->block(ports, first, count, lane, pool);
     // Block by block, so that the first step finds the samples in the cache.
     bool nan = false;
     for (std::size_t n = 0; look_for_nan_ && n < inputs(); ++n) nan |= holds_nan(n, one.ports[n], count);
-    one.nan = &nan;
+    const Step* fault = nullptr;
+    one.nan = &nan, one.fault = &fault;
     for (const Step* step : turns_) run_step(*step, one);
     if (nan) refused.store(true, std::memory_order_relaxed);
+    if (fault != nullptr) failed.store(fault, std::memory_order_relaxed);
   };
   if (threads() == 1 || blocks < threads()) {
     const bool share = threads() > 1 && cost(std::min(rows, block_rows_)) > kWorthSharing;
@@ -211,6 +214,13 @@ void Program::run(std::span<std::byte* const> ports, std::size_t rows) {
     });
   }
   if (refused.load(std::memory_order_relaxed)) check_samples(ports, rows);
+  check_places(failed.load(std::memory_order_relaxed));
+}
+
+void Program::check_places(const Step* fault) {
+  if (fault == nullptr) return;
+  throw Error(Error::Kind::data, "a computed index is outside of what it points into", fault->made, "an index within the axis",
+              "one outside, or NaN", "Compare the samples with what the network was made for: its vocabulary, for example.");
 }
 
 void Program::check_samples(std::span<std::byte* const> ports, std::size_t rows) const {

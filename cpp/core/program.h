@@ -95,6 +95,8 @@ struct Place {
   }
 };
 
+class Step;
+
 // What a step works on: some rows, and where their values are.
 struct Block {
   std::size_t rows;
@@ -104,6 +106,7 @@ struct Block {
   std::byte* const* ports;  // the caller's arrays: samples, which are never written, then results
   Pool* pool;  // null: do not share
   bool* nan = nullptr;  // set by a step that finds NaN among the samples
+  const Step** fault = nullptr;  // set to a step that was told to read a place that there is not
 
   Place place(std::size_t value) const {
     const Value& which = (*values)[value];
@@ -127,6 +130,7 @@ class Step {
   const char* unit = "";    // the peak that bounds its products: popcount, dot, float; or nothing
   double work = 0;          // multiply-adds of that unit per row
   std::size_t scratch = 1;  // sums that it needs for each row
+  std::size_t fixed_scratch = 0;  // bytes that it needs instead, whatever the rows
   // Others use the place of its planes: the bits after the last feature, which it leaves, must be made zero each time.
   bool clear = false;
   bool once = false;       // its result is the same in every run: made at load, and kept
@@ -163,6 +167,9 @@ class Program final {
   // if there is a kernel that finds it: a threshold would turn it into a code like any other, and a sum into a confident
   // answer. The outputs are then half written.
   void run(std::span<std::byte* const> ports, std::size_t rows);
+
+  // Throws, where a step was told to read a place that there is not.
+  static void check_places(const Step* fault);
 
   // Throws likewise.
   void check_samples(std::span<std::byte* const> ports, std::size_t rows) const;

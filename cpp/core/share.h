@@ -17,6 +17,14 @@ void share_groups(const Block& block, std::size_t groups, double cost, const Fun
   block.pool->run([&](std::size_t part) { run(groups_of_part(groups, part, parts)); });
 }
 
+// Parts of a step that have nothing in common: run(begin, end).
+template <class Function>
+void share_parts(const Block& block, std::size_t count, double cost, const Function& run) {
+  if (block.pool == nullptr || count == 1 || cost * static_cast<double>(block.rows) < kWorthSharing) return run(std::size_t{0}, count);
+  const std::size_t parts = block.pool->threads();
+  block.pool->run([&](std::size_t n) { run(count * n / parts, count * (n + 1) / parts); });
+}
+
 inline Rows rows_of(const Block& block, std::size_t x, std::size_t y) {
   const Place in = block.place(x), out = block.place(y);
   return {block.rows,       in.at,  in.value->row,  in.value->plane,

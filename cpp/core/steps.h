@@ -8,7 +8,10 @@
 #include "convolution.h"
 #include "elementwise.h"
 #include "fields.h"
+#include "float_axes.h"
 #include "float_elements.h"
+#include "float_products.h"
+#include "float_values.h"
 #include "maps.h"
 #include "movement.h"
 #include "word_codes.h"
@@ -222,9 +225,75 @@ struct Constant {
   LOWBIT_FIELDS(Constant, numbers)
 };
 
+// Along an axis of a sample that is seen as [outer, axis, inner]: see float_axes.h.
 struct Softmax {
+  std::size_t outer, axis, inner;
   bool logarithm;
-  LOWBIT_FIELDS(Softmax, logarithm)
+  LOWBIT_FIELDS(Softmax, outer, axis, inner, logarithm)
+};
+
+struct Reduce {
+  std::size_t outer, axis, inner;
+  Reduction reduction;
+  LOWBIT_FIELDS(Reduce, outer, axis, inner, reduction)
+};
+
+struct FindExtreme {
+  std::size_t outer, axis, inner;
+  bool largest, last;
+  LOWBIT_FIELDS(FindExtreme, outer, axis, inner, largest, last)
+};
+
+struct SortExtremes {
+  std::size_t outer, axis, inner, count;
+  bool largest;
+  LOWBIT_FIELDS(SortExtremes, outer, axis, inner, count, largest)
+};
+
+struct Accumulate {
+  std::size_t outer, axis, inner;
+  bool exclusive, backwards;
+  LOWBIT_FIELDS(Accumulate, outer, axis, inner, exclusive, backwards)
+};
+
+// A map of the given size, or, with height 0, a value of that many features that is no map.
+struct Resample {
+  std::size_t outer, axis, inner;
+  Matrix<std::uint32_t> places;
+  Matrix<float> weights;
+  std::size_t channels, height, width;
+  LOWBIT_FIELDS(Resample, outer, axis, inner, places, weights, channels, height, width)
+};
+
+// Choices: see float_values.h.
+struct Select {
+  LOWBIT_FIELDS(Select)
+};
+
+struct TakeRows {
+  std::size_t outer, axis, inner;
+  std::span<const float> table;
+  LOWBIT_FIELDS(TakeRows, outer, axis, inner, table)
+};
+
+// Products: see float_products.h.
+struct MatrixProduct {
+  std::size_t batches, rows, depth, columns;
+  bool transposed;
+  LOWBIT_FIELDS(MatrixProduct, batches, rows, depth, columns, transposed)
+};
+
+struct Recurrent {
+  Cell cell;
+  Direction direction;
+  std::size_t length, batch;
+  Matrix<float> weights, recurrent;
+  std::span<const float> bias, peepholes;
+  Function gate, candidate, output;
+  float bound;
+  bool coupled, reset_after, has_lengths, has_state, has_cell;
+  LOWBIT_FIELDS(Recurrent, cell, direction, length, batch, weights, recurrent, bias, peepholes, gate, candidate, output, bound,
+                coupled, reset_after, has_lengths, has_state, has_cell)
 };
 
 // Words: see word_layers.h and word_elements.h. Those with a form give bytes or words.
@@ -294,7 +363,8 @@ struct RankWords {
 using Any = std::variant<EncodePlanes, EncodeBytes, EncodeAffine, PlaneFullyConnected, ByteFullyConnected,
                          FloatFullyConnected, WeightOnlyFullyConnected, Arrange, Flatten, PlaneConvolution, ByteConvolution,
                          FloatConvolution, MaxPool, AveragePool, ScaleChannels, Concatenate, LookUp, Decode, Activate, Clip,
-                         Combine, CombineConstant, Gather, Constant, Softmax, WordFullyConnected, WordConvolution, Round, Rank,
+                         Combine, CombineConstant, Gather, Constant, Softmax, Reduce, FindExtreme, SortExtremes, Accumulate, Resample, Select,
+                         TakeRows, MatrixProduct, Recurrent, WordFullyConnected, WordConvolution, Round, Rank,
                          LookUpEntries, DecodeWords, AddWords, AverageWords, RankWords>;
 
 }  // namespace steps

@@ -2,6 +2,9 @@
 // pshufb and counted in bytes for as long as those cannot overflow.
 #include <immintrin.h>
 
+#include <limits>
+#include <type_traits>
+
 #include "../core/kernel.h"
 
 namespace lowbit::avx2 {
@@ -488,6 +491,7 @@ void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const 
 }  // namespace lowbit::avx2
 
 #define LOWBIT_NAMESPACE avx2
+#include "functions.inl"
 #include "float_elements.inl"
 #include "float_layers.inl"
 #include "weight_only.inl"

@@ -3,6 +3,9 @@
 // (PlaneLayer) xor + majority + popcount + subtract, four for 1024.
 #include <immintrin.h>
 
+#include <limits>
+#include <type_traits>
+
 #include "../core/kernel.h"
 
 namespace lowbit::avx512_vpopcntdq {
@@ -136,6 +139,7 @@ void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const 
 }  // namespace lowbit::avx512_vpopcntdq
 
 #define LOWBIT_NAMESPACE avx512_vpopcntdq
+#include "functions.inl"
 #include "float_elements.inl"
 #include "float_layers.inl"
 #include "weight_only.inl"

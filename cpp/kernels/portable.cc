@@ -2,6 +2,8 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <type_traits>
 
 #include "../core/kernel.h"
 
@@ -344,6 +346,7 @@ void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const 
 }  // namespace lowbit::portable
 
 #define LOWBIT_NAMESPACE portable
+#include "functions.inl"
 #include "float_elements.inl"
 #include "float_layers.inl"
 #include "weight_only.inl"

@@ -77,7 +77,7 @@ inline void run_step(Step& step, const Value& in, const Value& out, std::size_t 
   step.result = 1;
   std::vector<Value> values{in, out};
   values[0].port = 0, values[1].port = 1;
-  Aligned<std::int32_t> sums(rows * step.scratch);
+  Aligned<std::int32_t> sums(std::max(rows * step.scratch, step.fixed_scratch / sizeof(std::int32_t)));
   std::byte* const ports[] = {const_cast<std::byte*>(x), y};
   const Block block{rows, &values, nullptr, sums.data(), ports, nullptr};
   step.run(block);
@@ -231,6 +231,9 @@ void test_weight_only_fully_connected(const std::string& level);
 void test_plane_convolution(const std::string& level);
 void test_byte_convolution(const std::string& level);
 void test_float_convolution(const std::string& level);
+void test_apply_function(const std::string& level);
+void test_reduce(const std::string& level);
+void test_softmax(const std::string& level);
 void test_popcount_peak(const std::string& level);
 void test_pair_peak(const std::string& level);
 void test_dot_peak(const std::string& level);

@@ -59,7 +59,7 @@ struct Parts {
     std::size_t value = builder.add({0}, steps::EncodePlanes{thresholds, order});
     value = builder.add({value}, steps::PlaneFullyConnected{first_weights(), hidden_end()});
     value = builder.add({value}, steps::PlaneFullyConnected{second_weights(), steps::RealEnding{scale, bias}});
-    return builder.finish({builder.add({value}, steps::Softmax{false})}, threads);
+    return builder.finish({builder.add({value}, steps::Softmax{1, kOut, 1, false})}, threads);
   }
 };
 
@@ -131,7 +131,7 @@ TEST(planes_and_bytes_give_the_same_numbers) {
 
 TEST(softmax_is_exact_enough) {
   Builder builder({5}, "");
-  const auto program = builder.finish({builder.add({0}, steps::Softmax{false})}, 1);
+  const auto program = builder.finish({builder.add({0}, steps::Softmax{1, 5, 1, false})}, 1);
   for (std::vector<float> x : {std::vector<float>{0, 1, 2, 3, 4}, {-500, 0, 500, 1, 2}, {-79.9f, -80.1f, 0, -1, 7}}) {
     std::vector<float> y(5);
     program->run(ports(x, y), 1);
@@ -290,7 +290,7 @@ TEST(programs_that_do_not_fit_are_refused) {
 
   Builder builder({kIn}, "");
   const auto added = [&](const Sources& x, const steps::Any& step) { return refused([&] { builder.add(x, step); }); };
-  const steps::Softmax softmax{false};
+  const steps::Softmax softmax{1, kIn, 1, false};
   CHECK(added({1}, softmax), "no such value");
   CHECK(added({}, softmax), "nothing to read");
   CHECK(added({0, 0}, softmax), "too much to read");

@@ -104,7 +104,7 @@ def test_levels_can_be_forced_and_unknown_ones_are_refused(monkeypatch):
 
 def test_the_core_refuses_what_does_not_fit():
     with pytest.raises(EngineError, match="does not fit together") as caught:
-        _core.Loader([3]).add(Softmax(False, sources=(7,)))
+        _core.Loader([3]).add(Softmax(1, 3, 1, False, sources=(7,)))
     assert caught.value.where == "value"
     with pytest.raises(EngineError):
         Program(lowbit_mlp(), threads=0)

@@ -16,8 +16,9 @@ Fields = dict[str, dict[str, str]]
 
 def of_python() -> Fields:
     """Return the fields of every step, and of its parts, as the core would say them."""
-    kinds = [*steps.Step.__subclasses__(), *steps.Constants.__subclasses__()]
-    declared = {kind.__name__: fields_of(kind) for kind in kinds if kind is not steps.Step}
+    shared = (steps.Step, steps.AlongAxis)
+    kinds = [kind for one in (*shared, steps.Constants) for kind in one.__subclasses__()]
+    declared = {kind.__name__: fields_of(kind) for kind in kinds if kind not in shared}
     extent = fields_of(Axis)
     extent.pop("extent")  # that of the step's input
     return {**declared, "Axis": extent}
@@ -74,10 +75,10 @@ def test_a_step_a_field_an_order_or_a_type_of_one_side_is_found() -> None:
         (steps.Decode(np.zeros((2, 2), np.float32), sources=(0,)), "Decode.table", "one axis"),
         (steps.Activate("cosine", sources=(0,)), "Activate.function", "tanh | sigmoid"),  # type: ignore[arg-type]
         (steps.Clip("low", 1.0, sources=(0,)), "Clip.low", "float"),  # type: ignore[arg-type]
-        (steps.Softmax(False, sources=("x",)), "Softmax.sources", "numbers"),  # type: ignore[arg-type]
+        (steps.Softmax(1, 3, 1, False, sources=("x",)), "Softmax.sources", "numbers"),  # type: ignore[arg-type]
         (steps.Step(sources=(0,)), "Step", "Softmax"),
-        (steps.Softmax(False, sources=(7,)), "value", "exists"),
-        (steps.Softmax(False, sources=(0, 0)), "y", "one value"),
+        (steps.Softmax(1, 3, 1, False, sources=(7,)), "value", "exists"),
+        (steps.Softmax(1, 3, 1, False, sources=(0, 0)), "y", "one value"),
     ],
 )
 def test_the_core_refuses_other_fields_by_name(step: steps.Step, where: str, expected: str) -> None:

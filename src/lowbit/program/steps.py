@@ -27,8 +27,55 @@ Rule = Literal["ranks", "shift_up", "shift_down", "round_even", "round_up", "rou
 NOWHERE = 0xFFFFFFFF
 """The place of what `Gather` fills."""
 
-Function = Literal["identity", "tanh", "sigmoid", "elu", "exponential", "logarithm", "absolute"]
-Operation = Literal["add", "subtract", "multiply", "divide", "subtract_from", "divide_into"]
+Function = Literal[
+    "identity",
+    "tanh",
+    "sigmoid",
+    "elu",
+    "exponential",
+    "logarithm",
+    "absolute",
+    "square_root",
+    "reciprocal",
+    "error",
+    "sine",
+    "cosine",
+    "floor",
+    "ceiling",
+    "truncate",
+    "round",
+    "negative",
+    "sign",
+    "is_true",
+    "is_false",
+    "is_nan",
+    "relu",
+]
+Operation = Literal[
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "subtract_from",
+    "divide_into",
+    "minimum",
+    "maximum",
+    "power",
+    "modulo",
+    "remainder",
+    "quotient",
+    "less",
+    "less_or_equal",
+    "greater",
+    "greater_or_equal",
+    "equal",
+    "both",
+    "either",
+    "one_alone",
+]
+Reduction = Literal["sum", "mean", "maximum", "minimum", "product", "sum_of_squares", "absolute_sum"]
+Cell = Literal["rnn", "gru", "lstm"]
+Direction = Literal["forward", "reverse", "bidirectional"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -371,10 +418,130 @@ class Constant(Step):
 
 
 @dataclass(frozen=True, eq=False)
-class Softmax(Step):
-    """The softmax of each row, or its logarithm."""
+class AlongAxis(Step):
+    """A step along one axis of a sample, seen as ``[outer, axis, inner]``; maps as they lie, channels innermost."""
+
+    outer: int
+    axis: int
+    inner: int
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax(AlongAxis):
+    """The softmax along the axis, or its logarithm."""
 
     logarithm: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Reduce(AlongAxis):
+    """Sum, mean, … of the axis, in float64 until the end: ``[outer, inner]``. NaN is before all else."""
+
+    reduction: Reduction
+
+
+@dataclass(frozen=True, eq=False)
+class FindExtreme(AlongAxis):
+    """The place of the largest or smallest element, of equal ones the first or `last`: ``[outer, inner]``."""
+
+    largest: bool
+    last: bool
+
+
+@dataclass(frozen=True, eq=False)
+class SortExtremes(AlongAxis):
+    """The `count` largest or smallest elements in order, then their places: ``[2, outer, count, inner]``.
+
+    Of equal ones the first comes first. NaN is larger than all else.
+    """
+
+    count: int
+    largest: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Accumulate(AlongAxis):
+    """Each element and those before it summed; `exclusive`: without itself; `backwards`: those behind it."""
+
+    exclusive: bool
+    backwards: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Resample(AlongAxis):
+    """``y[j] = sum of weights[j, t] * x[places[j, t]]`` along the axis: a map, or with height 0 none."""
+
+    places: Words
+    weights: Floats
+    channels: int
+    height: int = 0
+    width: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Select(Step):
+    """The second value where the first is not 0, else the third; each may be repeated a whole number of times."""
+
+
+@dataclass(frozen=True, eq=False)
+class TakeRows(AlongAxis):
+    """Elements of the axis at computed places, negative ones from its end: ``[outer, places, inner]``.
+
+    Reads what it takes from and the places; with a table the places alone. A place outside is an error of the samples.
+    """
+
+    table: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixProduct(Step):
+    """``[batches, rows, depth]`` times ``[batches, depth, columns]``, or the second one's transpose.
+
+    Either may have fewer batches, which are repeated a whole number of times.
+    """
+
+    batches: int
+    rows: int
+    depth: int
+    columns: int
+    transposed: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Recurrent(Step):
+    """A recurrent layer over a whole sequence, as ONNX has it, with its gates in that order.
+
+    Reads x ``[length, batch, inputs]``, then what it has of lengths ``[batch]`` and first states and cells
+    ``[directions, batch, hidden]``. Makes ``[length, directions, batch, hidden]``, zero behind a sequence's end,
+    and behind it the last states and an LSTM's last cells.
+
+    Attributes:
+        weights, recurrent: ``[directions * gates * hidden, inputs]`` and ``[..., hidden]``.
+        bias: ``[directions * 2 * gates * hidden]``, or none.
+        peepholes: ``[directions * 3 * hidden]``, or none.
+        gate, candidate, output: ONNX' f, g and h.
+        bound: of what goes into those of gates and candidates; 0 is none.
+        coupled: an LSTM's forget gate is what the input gate leaves.
+        reset_after: a GRU resets what its weights have made of the state.
+    """
+
+    cell: Cell
+    direction: Direction
+    length: int
+    batch: int
+    weights: Floats
+    recurrent: Floats
+    bias: Floats
+    peepholes: Floats
+    gate: Function
+    candidate: Function
+    output: Function
+    bound: float
+    coupled: bool
+    reset_after: bool
+    has_lengths: bool
+    has_state: bool
+    has_cell: bool
 
 
 @dataclass(frozen=True, eq=False)

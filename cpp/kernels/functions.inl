@@ -1,0 +1,422 @@
+// Functions of floats, one text for every level: computed in float64, eight lanes at a time, by polynomials alone, then
+// rounded to float32, so that every machine gives the same bits: no mathematics library takes part, nothing is contracted.
+// Errors are far below half a unit in the last place of float32. What lies behind the last element is computed of zeros.
+// The file that includes this defines LOWBIT_NAMESPACE, the level it is compiled for.
+
+namespace lowbit::LOWBIT_NAMESPACE {
+namespace {
+
+constexpr std::size_t kDoubleLanes = 8;
+typedef double Doubles __attribute__((vector_size(8 * kDoubleLanes)));
+typedef std::int64_t DoubleBits __attribute__((vector_size(8 * kDoubleLanes)));
+typedef float HalfLanes __attribute__((vector_size(4 * kDoubleLanes)));
+
+#define LOWBIT_INLINE __attribute__((always_inline)) inline
+
+constexpr double kInfinity = __builtin_inf(), kNoNumber = __builtin_nan("");
+// Adding and subtracting it rounds to an integer, half to even; the sum's low bits are that integer.
+constexpr double kRoundingShift = 6755399441055744.0;
+constexpr std::int64_t kRoundingBits = 0x4338000000000000;
+
+LOWBIT_INLINE Doubles spread(double number) { return Doubles{} + number; }
+
+LOWBIT_INLINE Doubles magnitude(Doubles x) {
+  return reinterpret_cast<Doubles>(reinterpret_cast<DoubleBits>(x) & 0x7fffffffffffffff);
+}
+
+LOWBIT_INLINE Doubles with_sign_of(Doubles x, Doubles sign) {
+  const DoubleBits bit = reinterpret_cast<DoubleBits>(sign) & std::numeric_limits<std::int64_t>::min();
+  return reinterpret_cast<Doubles>(reinterpret_cast<DoubleBits>(x) | bit);
+}
+
+// c[0] + c[1] x + … by Horner's rule.
+template <std::size_t kCount>
+LOWBIT_INLINE Doubles polynomial(Doubles x, const double (&c)[kCount]) {
+  Doubles sum = spread(c[kCount - 1]);
+  for (std::size_t n = kCount - 1; n-- > 0;) sum = sum * x + c[n];
+  return sum;
+}
+
+// e^x: x = n ln 2 + r, the series of e^r, times 2^n; beyond +-700, where float32 has long ended, as there. NaN stays NaN.
+LOWBIT_INLINE Doubles exponential(Doubles x) {
+  constexpr double kSeries[] = {1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
+                                1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800};
+  x = x < -700.0 ? spread(-700.0) : x;
+  x = x > 700.0 ? spread(700.0) : x;
+  const Doubles shifted = x * 1.4426950408889634 + kRoundingShift, n = shifted - kRoundingShift;
+  const Doubles r = (x - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
+  const DoubleBits power = (reinterpret_cast<DoubleBits>(shifted) << 52) + (std::int64_t{1023} << 52);
+  return polynomial(r, kSeries) * reinterpret_cast<Doubles>(power);
+}
+
+// ln x: x = 2^e m with m from sqrt(1/2) to sqrt(2), ln m = 2 artanh((m - 1) / (m + 1)).
+LOWBIT_INLINE Doubles logarithm(Doubles x) {
+  constexpr double kSeries[] = {2.0, 2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19};
+  const DoubleBits bits = reinterpret_cast<DoubleBits>(x);
+  const DoubleBits e = (bits - 0x3fe6a09e667f3bcd) >> 52;
+  const Doubles m = reinterpret_cast<Doubles>(bits - (e << 52)), s = (m - 1.0) / (m + 1.0);
+  const Doubles exponent = reinterpret_cast<Doubles>(e + kRoundingBits) - kRoundingShift;
+  const Doubles sum = exponent * 6.93147180369123816490e-01 +
+                      (s * polynomial(s * s, kSeries) + exponent * 1.90821492927058770002e-10);
+  const Doubles positive = x == kInfinity ? spread(kInfinity) : sum;
+  const Doubles other = x == 0.0 ? spread(-kInfinity) : spread(kNoNumber);
+  return x > 0.0 ? positive : other;
+}
+
+// e^x - 1; near zero by its series, as the difference would lose what is left.
+LOWBIT_INLINE Doubles exponential_minus_one(Doubles x) {
+  constexpr double kSeries[] = {1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120};
+  const Doubles small = x * polynomial(x, kSeries);
+  return magnitude(x) < 0x1p-9 ? small : exponential(x) - 1.0;
+}
+
+LOWBIT_INLINE Doubles hyperbolic_tangent(Doubles x) {
+  constexpr double kSeries[] = {1.0, -1.0 / 3, 2.0 / 15};
+  const Doubles size = magnitude(x), e = exponential(2.0 * size);
+  const Doubles large = with_sign_of(1.0 - 2.0 / (e + 1.0), x);
+  return size < 0x1p-9 ? x * polynomial(x * x, kSeries) : large;
+}
+
+// Least squares of Chebyshev nodes: to 1 the quotient erf(x) / x in x^2, from there e^(x^2) erfc(x) in (x - 2) / (x + 2); errors
+// below 1e-12 and 2e-10 of it. From 4 on the result is one.
+LOWBIT_INLINE Doubles error_function(Doubles x) {
+  constexpr double kNear[] = {1.1283791670945635,     -0.3761263888824841,  0.11283791280148207,
+                              -0.026866130999948508,  0.005223774825825225, -0.0008542455691401536,
+                              0.0001195443024092711,  -1.3896333466967849e-05, 1.0557111500964763e-06};
+  constexpr double kFar[] = {0.2553956763469092,    -0.4271858482514533,   0.24165818320567942,
+                             -0.0789784763545576,   0.0037334136536366757, 0.0069939946354328495,
+                             -0.0008551091340006851, -0.0009396624012408988, 8.405762667441539e-05};
+  const Doubles all = magnitude(x), size = all > 4.2 ? spread(4.2) : all;
+  const Doubles far = 1.0 - exponential(-size * size) * polynomial((size - 2.0) / (size + 2.0), kFar);
+  return size < 1.0 ? x * polynomial(x * x, kNear) : with_sign_of(far, x);
+}
+
+// x^y as IEEE 754 has it.
+LOWBIT_INLINE Doubles raised(Doubles x, Doubles y) {
+  const Doubles size = magnitude(x), steps = magnitude(y);
+  const Doubles one = spread(1.0), even_above = spread(0x1p24);  // float32 numbers from there on are even
+  const Doubles capped = steps > even_above ? even_above : steps, half = 0.5 * capped;
+  const DoubleBits whole = (capped + kRoundingShift) - kRoundingShift == capped;
+  const DoubleBits odd = whole & ((half + kRoundingShift) - kRoundingShift != half);
+  Doubles power = exponential(y * logarithm(size));
+  power = (y == 0.0) | (size == 1.0) ? one : power;
+  const Doubles negative = reinterpret_cast<Doubles>(reinterpret_cast<DoubleBits>(power) ^ (odd & std::numeric_limits<std::int64_t>::min()));
+  power = reinterpret_cast<DoubleBits>(x) < 0 ? negative : power;
+  power = (x < 0.0) & ~whole & (steps != kInfinity) & (size != kInfinity) ? spread(kNoNumber) : power;
+  power = (x != x) & (y != 0.0) ? x : power;
+  return (y != y) & (x != 1.0) ? y : power;
+}
+
+// Quarters of a turn, and what is left of x, for |x| of 2^20 and more: x = m 2^e, times the bits of 2 / pi that matter.
+inline double large_angle(float x, std::int64_t& quarters) {
+  constexpr std::uint64_t kTwoOverPi[] = {0,
+                                          0xa2f9836e4e441529,
+                                          0xfc2757d1f534ddc0,
+                                          0xdb6295993c439041,
+                                          0xfe5163abdebbc561,
+                                          0xb7246e3a424dd2e0};
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &x, sizeof bits);
+  const std::uint64_t m = (bits & 0x7fffff) | 0x800000;
+  const auto first = static_cast<std::size_t>((bits >> 23 & 0xff) - 150 + 62);  // bits before it are whole turns; e >= -3
+  const std::size_t word = first / 64, shift = first % 64;
+  const auto piece = [&](std::size_t n) {
+    return shift == 0 ? kTwoOverPi[n] : kTwoOverPi[n] << shift | kTwoOverPi[n + 1] >> (64 - shift);
+  };
+  const auto turns = (static_cast<unsigned __int128>(piece(word)) << 64 | piece(word + 1)) * m;
+  const auto nearest = turns + (static_cast<unsigned __int128>(1) << 125);
+  quarters = static_cast<std::int64_t>(nearest >> 126);
+  const auto left = static_cast<__int128>(turns - (static_cast<unsigned __int128>(quarters) << 126));
+  const double angle = static_cast<double>(left) * 0x1p-126 * 1.5707963267948966;
+  if (bits >> 31 == 0) return angle;
+  quarters = -quarters;
+  return -angle;
+}
+
+// The sine, a quarter of a turn further with `ahead` = 1: the cosine.
+LOWBIT_INLINE Doubles sine(Doubles x, std::int64_t ahead) {
+  constexpr double kSine[] = {1.0, -1.66666666666666324348e-01, 8.33333333332248946124e-03, -1.98412698298579493134e-04,
+                              2.75573137070700676789e-06, -2.50507602534068634195e-08, 1.58969099521155010221e-10};
+  constexpr double kCosine[] = {1.0, -0.5, 4.16666666666666019037e-02, -1.38888888888741095749e-03, 2.48015872894767294178e-05,
+                                -2.75573143513906633035e-07, 2.08757232129817482790e-09, -1.13596475577881948265e-11};
+  const Doubles size = magnitude(x);
+  const DoubleBits large = size >= 0x1p20;
+  const Doubles moderate = large ? Doubles{} : x, shifted = moderate * 0.63661977236758134 + kRoundingShift;
+  const Doubles n = shifted - kRoundingShift;
+  // Three parts of pi / 2 with 33 bits each.
+  Doubles r = ((moderate - n * 1.57079632673412561417) - n * 6.07710050630396597660e-11) - n * 2.02226624871116645580e-21;
+  DoubleBits quarters = reinterpret_cast<DoubleBits>(shifted);
+  for (std::size_t lane = 0; lane < kDoubleLanes; ++lane) {
+    if (!large[lane]) continue;
+    std::int64_t turned = 0;
+    r[lane] = size[lane] < kInfinity ? large_angle(static_cast<float>(x[lane]), turned) : kNoNumber;
+    quarters[lane] = turned;
+  }
+  quarters += ahead;
+  const Doubles square = r * r, s = r * polynomial(square, kSine), c = polynomial(square, kCosine);
+  const Doubles chosen = (quarters & 1) != 0 ? c : s;
+  return reinterpret_cast<Doubles>(reinterpret_cast<DoubleBits>(chosen) ^ ((quarters & 2) << 62));
+}
+
+template <class Apply>
+LOWBIT_INLINE void each_double(const float* x, float* y, std::size_t count, const Apply& apply) {
+  HalfLanes lanes;
+  std::size_t n = 0;
+  for (; n + kDoubleLanes <= count; n += kDoubleLanes) {
+    __builtin_memcpy(&lanes, x + n, sizeof lanes);
+    lanes = __builtin_convertvector(apply(__builtin_convertvector(lanes, Doubles)), HalfLanes);
+    __builtin_memcpy(y + n, &lanes, sizeof lanes);
+  }
+  if (n == count) return;
+  lanes = HalfLanes{};
+  __builtin_memcpy(&lanes, x + n, sizeof(float) * (count - n));
+  lanes = __builtin_convertvector(apply(__builtin_convertvector(lanes, Doubles)), HalfLanes);
+  __builtin_memcpy(y + n, &lanes, sizeof(float) * (count - n));
+}
+
+// What single instructions do.
+template <class Apply>
+LOWBIT_INLINE void each_float(const float* x, float* y, std::size_t count, const Apply& apply) {
+  for (std::size_t n = 0; n < count; ++n) y[n] = apply(x[n]);
+}
+
+}  // namespace
+
+void apply_function(Function function, const float* x, float* y, std::size_t count) {
+  using D = Doubles;
+  switch (function) {
+    case Function::identity: return each_float(x, y, count, [](float a) { return a; });
+    case Function::tanh: return each_double(x, y, count, [](D a) { return hyperbolic_tangent(a); });
+    case Function::sigmoid: return each_double(x, y, count, [](D a) { return 1.0 / (1.0 + exponential(-a)); });
+    case Function::elu: return each_double(x, y, count, [](D a) { return a < 0.0 ? exponential_minus_one(a) : a; });
+    case Function::exponential: return each_double(x, y, count, [](D a) { return exponential(a); });
+    case Function::logarithm: return each_double(x, y, count, [](D a) { return logarithm(a); });
+    case Function::absolute: return each_float(x, y, count, [](float a) { return __builtin_fabsf(a); });
+    case Function::square_root: return each_float(x, y, count, [](float a) { return __builtin_sqrtf(a); });
+    case Function::reciprocal: return each_float(x, y, count, [](float a) { return 1.0f / a; });
+    case Function::error: return each_double(x, y, count, [](D a) { return error_function(a); });
+    case Function::sine: return each_double(x, y, count, [](D a) { return sine(a, 0); });
+    case Function::cosine: return each_double(x, y, count, [](D a) { return sine(a, 1); });
+    case Function::floor: return each_float(x, y, count, [](float a) { return __builtin_floorf(a); });
+    case Function::ceiling: return each_float(x, y, count, [](float a) { return __builtin_ceilf(a); });
+    case Function::truncate: return each_float(x, y, count, [](float a) { return __builtin_truncf(a); });
+    case Function::round: return each_float(x, y, count, [](float a) { return __builtin_nearbyintf(a); });
+    case Function::negative: return each_float(x, y, count, [](float a) { return -a; });
+    case Function::sign: return each_float(x, y, count, [](float a) { return a > 0 ? 1.0f : a < 0 ? -1.0f : a; });
+    case Function::is_true: return each_float(x, y, count, [](float a) { return a != 0 ? 1.0f : 0.0f; });
+    case Function::is_false: return each_float(x, y, count, [](float a) { return a == 0 ? 1.0f : 0.0f; });
+    case Function::relu: return each_float(x, y, count, [](float a) { return a < 0 ? 0.0f : a; });
+    case Function::is_nan: return each_float(x, y, count, [](float a) { return a != a ? 1.0f : 0.0f; });
+  }
+}
+
+namespace {
+
+// Sums and products in float64, so that long rows lose nothing; maxima and minima keep NaN.
+struct Sum {
+  static constexpr double kStart = 0;
+  static LOWBIT_INLINE void add(Doubles& all, Doubles x) { all += x; }
+};
+struct SumOfSquares {
+  static constexpr double kStart = 0;
+  static LOWBIT_INLINE void add(Doubles& all, Doubles x) { all += x * x; }
+};
+struct AbsoluteSum {
+  static constexpr double kStart = 0;
+  static LOWBIT_INLINE void add(Doubles& all, Doubles x) { all += magnitude(x); }
+};
+struct Product {
+  static constexpr double kStart = 1;
+  static LOWBIT_INLINE void add(Doubles& all, Doubles x) { all *= x; }
+};
+struct Maximum {
+  static constexpr double kStart = -kInfinity;
+  static LOWBIT_INLINE void add(Doubles& all, Doubles x) { all = (x > all) | (x != x) ? x : all; }
+};
+struct Minimum {
+  static constexpr double kStart = kInfinity;
+  static LOWBIT_INLINE void add(Doubles& all, Doubles x) { all = (x < all) | (x != x) ? x : all; }
+};
+
+LOWBIT_INLINE Doubles wide(const float* x) {
+  HalfLanes lanes;
+  __builtin_memcpy(&lanes, x, sizeof lanes);
+  return __builtin_convertvector(lanes, Doubles);
+}
+
+// The results of two sets of lanes joined: what is joined are results, so squares are summed. In a fixed order.
+template <class Rule>
+LOWBIT_INLINE double joined(Doubles first, Doubles second) {
+  using Join = std::conditional_t<std::is_same_v<Rule, SumOfSquares>, Sum, Rule>;
+  Join::add(first, second);
+  Doubles other = spread(Join::kStart);
+  for (std::size_t width = kDoubleLanes / 2; width > 0; width /= 2) {
+    for (std::size_t lane = 0; lane < width; ++lane) other[lane] = first[lane + width];
+    Join::add(first, other);
+  }
+  return first[0];
+}
+
+// One row of floats that follow each other, in sixteen lanes.
+template <class Rule>
+double reduced_row(const float* x, std::size_t count) {
+  Doubles first = spread(Rule::kStart), second = first;
+  std::size_t n = 0;
+  for (; n + 2 * kDoubleLanes <= count; n += 2 * kDoubleLanes) {
+    Rule::add(first, wide(x + n));
+    Rule::add(second, wide(x + n + kDoubleLanes));
+  }
+  if (n + kDoubleLanes <= count) Rule::add(first, wide(x + n)), n += kDoubleLanes;
+  if (n < count) {
+    Doubles left = spread(Rule::kStart);
+    for (std::size_t lane = 0; n + lane < count; ++lane) left[lane] = x[n + lane];
+    Rule::add(second, left);
+  }
+  return joined<Rule>(first, second);
+}
+
+// Eight rows that lie side by side, `inner` floats from one of their elements to the next.
+template <class Rule>
+LOWBIT_INLINE Doubles reduced_lanes(const float* x, std::size_t axis, std::size_t inner) {
+  Doubles all = spread(Rule::kStart);
+  for (std::size_t n = 0; n < axis; ++n) Rule::add(all, wide(x + n * inner));
+  return all;
+}
+
+template <class Rule>
+void reduce_by(const float* x, std::size_t axis, std::size_t inner, double divisor, float* y) {
+  if (inner == 1) return void(*y = static_cast<float>(reduced_row<Rule>(x, axis) / divisor));
+  std::size_t n = 0;
+  for (; n + kDoubleLanes <= inner; n += kDoubleLanes) {
+    const HalfLanes lanes = __builtin_convertvector(reduced_lanes<Rule>(x + n, axis, inner) / divisor, HalfLanes);
+    __builtin_memcpy(y + n, &lanes, sizeof lanes);
+  }
+  if (n == inner) return;
+  Doubles all = spread(Rule::kStart);
+  for (std::size_t at = 0; at < axis; ++at) {
+    HalfLanes lanes{};
+    __builtin_memcpy(&lanes, x + at * inner + n, sizeof(float) * (inner - n));
+    Rule::add(all, __builtin_convertvector(lanes, Doubles));
+  }
+  const HalfLanes lanes = __builtin_convertvector(all / divisor, HalfLanes);
+  __builtin_memcpy(y + n, &lanes, sizeof(float) * (inner - n));
+}
+
+}  // namespace
+
+void reduce(Reduction reduction, const float* x, std::size_t axis, std::size_t inner, float* y) {
+  switch (reduction) {
+    case Reduction::sum: return reduce_by<Sum>(x, axis, inner, 1, y);
+    case Reduction::mean: return reduce_by<Sum>(x, axis, inner, static_cast<double>(axis), y);
+    case Reduction::maximum: return reduce_by<Maximum>(x, axis, inner, 1, y);
+    case Reduction::minimum: return reduce_by<Minimum>(x, axis, inner, 1, y);
+    case Reduction::product: return reduce_by<Product>(x, axis, inner, 1, y);
+    case Reduction::sum_of_squares: return reduce_by<SumOfSquares>(x, axis, inner, 1, y);
+    case Reduction::absolute_sum: return reduce_by<AbsoluteSum>(x, axis, inner, 1, y);
+  }
+}
+
+namespace {
+
+// e^(x - shift) of float32 numbers with x <= shift (NaN stays NaN), relative error below 2e-7: as above, in float32. Below
+// e^-80 it is zero, which keeps slow subnormal numbers out.
+constexpr std::size_t kSoftLanes = 16;
+typedef float SoftLanes __attribute__((vector_size(4 * kSoftLanes)));
+typedef std::int32_t SoftBits __attribute__((vector_size(4 * kSoftLanes)));
+
+LOWBIT_INLINE SoftLanes soft_exponential(SoftLanes x) {
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23
+  const SoftLanes least = SoftLanes{} - 80.0f, clamped = x < least ? least : x, shifted = clamped * 1.44269504f + kRound;
+  const SoftLanes n = shifted - kRound, r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
+  SoftLanes p = SoftLanes{} + 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  const SoftBits power = (reinterpret_cast<SoftBits>(shifted) << 23) + (127 << 23);
+  return x < least ? SoftLanes{} : p * reinterpret_cast<SoftLanes>(power);
+}
+
+// The softmax of one row, or of up to sixteen that lie side by side. The sum is one of float64.
+void soft_row(const float* x, float* y, std::size_t count) {
+  const float top = static_cast<float>(reduced_row<Maximum>(x, count));
+  for (std::size_t n = 0; n < count; n += kSoftLanes) {
+    const std::size_t bytes = sizeof(float) * (count - n < kSoftLanes ? count - n : kSoftLanes);
+    SoftLanes lanes{};
+    if (bytes == sizeof lanes) __builtin_memcpy(&lanes, x + n, sizeof lanes);
+    else __builtin_memcpy(&lanes, x + n, bytes);
+    lanes = soft_exponential(lanes - top);
+    if (bytes == sizeof lanes) __builtin_memcpy(y + n, &lanes, sizeof lanes);
+    else __builtin_memcpy(y + n, &lanes, bytes);
+  }
+  const float scale = static_cast<float>(1 / reduced_row<Sum>(y, count));
+  for (std::size_t n = 0; n < count; ++n) y[n] *= scale;
+}
+
+LOWBIT_INLINE SoftLanes some(const float* x, std::size_t bytes) {
+  SoftLanes lanes{};
+  __builtin_memcpy(&lanes, x, bytes);
+  return lanes;
+}
+
+void soft_rows(const float* x, float* y, std::size_t axis, std::size_t inner, std::size_t count) {
+  const std::size_t bytes = sizeof(float) * count;
+  SoftLanes top = some(x, bytes), sum = {};
+  for (std::size_t n = 1; n < axis; ++n) {
+    const SoftLanes lanes = some(x + n * inner, bytes);
+    top = (lanes > top) | (lanes != lanes) ? lanes : top;
+  }
+  for (std::size_t n = 0; n < axis; ++n) {
+    const SoftLanes lanes = soft_exponential(some(x + n * inner, bytes) - top);
+    sum += lanes;
+    __builtin_memcpy(y + n * inner, &lanes, bytes);
+  }
+  for (std::size_t n = 0; n < axis; ++n) {
+    const SoftLanes lanes = some(y + n * inner, bytes) / sum;
+    __builtin_memcpy(y + n * inner, &lanes, bytes);
+  }
+}
+
+// The sum may be large and the differences small, so the logarithm is done in float64.
+void log_soft_rows(const float* x, float* y, std::size_t axis, std::size_t inner, std::size_t count) {
+  const auto lanes_of = [&](const float* at) {
+    HalfLanes lanes{};
+    __builtin_memcpy(&lanes, at, sizeof(float) * count);
+    return __builtin_convertvector(lanes, Doubles);
+  };
+  Doubles top = spread(-kInfinity), sum = {};
+  for (std::size_t n = 0; n < axis; ++n) Maximum::add(top, lanes_of(x + n * inner));
+  for (std::size_t n = 0; n < axis; ++n) sum += exponential(lanes_of(x + n * inner) - top);
+  const Doubles shift = top + logarithm(sum);
+  for (std::size_t n = 0; n < axis; ++n) {
+    const HalfLanes lanes = __builtin_convertvector(lanes_of(x + n * inner) - shift, HalfLanes);
+    __builtin_memcpy(y + n * inner, &lanes, sizeof(float) * count);
+  }
+}
+
+void log_soft_row(const float* x, float* y, std::size_t count) {
+  const double top = reduced_row<Maximum>(x, count);
+  Doubles sums = {};
+  for (std::size_t n = 0; n < count; n += kDoubleLanes) {
+    Doubles lanes = spread(-kInfinity);
+    for (std::size_t lane = 0; lane < kDoubleLanes && n + lane < count; ++lane) lanes[lane] = x[n + lane] - top;
+    sums += exponential(lanes);
+  }
+  const double shift = top + logarithm(spread(joined<Sum>(sums, Doubles{})))[0];
+  for (std::size_t n = 0; n < count; ++n) y[n] = static_cast<float>(x[n] - shift);
+}
+
+}  // namespace
+
+void softmax(bool logarithm, const float* x, std::size_t axis, std::size_t inner, float* y) {
+  if (inner == 1) return logarithm ? log_soft_row(x, y, axis) : soft_row(x, y, axis);
+  const std::size_t lanes = logarithm ? kDoubleLanes : kSoftLanes;
+  for (std::size_t n = 0; n < inner; n += lanes) {
+    const std::size_t count = inner - n < lanes ? inner - n : lanes;
+    (logarithm ? log_soft_rows : soft_rows)(x + n, y + n, axis, inner, count);
+  }
+}
+
+}  // namespace lowbit::LOWBIT_NAMESPACE
