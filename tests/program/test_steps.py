@@ -73,7 +73,7 @@ def test_a_step_a_field_an_order_or_a_type_of_one_side_is_found() -> None:
     [
         (steps.Decode(np.zeros(256, np.float64), sources=(0,)), "Decode.table", "float32"),  # type: ignore[arg-type]
         (steps.Decode(np.zeros((2, 2), np.float32), sources=(0,)), "Decode.table", "one axis"),
-        (steps.Activate("cosine", sources=(0,)), "Activate.function", "tanh | sigmoid"),  # type: ignore[arg-type]
+        (steps.Activate("cubic", sources=(0,)), "Activate.function", "tanh | sigmoid"),  # type: ignore[arg-type]
         (steps.Clip("low", 1.0, sources=(0,)), "Clip.low", "float"),  # type: ignore[arg-type]
         (steps.Softmax(1, 3, 1, False, sources=("x",)), "Softmax.sources", "numbers"),  # type: ignore[arg-type]
         (steps.Step(sources=(0,)), "Step", "Softmax"),

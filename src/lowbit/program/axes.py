@@ -1,4 +1,4 @@
-"""Steps along axes: reductions, softmax, running sums, extremes; on maps as they lie where the order allows it."""
+"""Steps along axes: reductions, softmax, running sums, extremes; on maps as they lie where possible."""
 
 from dataclasses import dataclass
 from math import prod
@@ -8,6 +8,7 @@ import numpy as np
 
 from lowbit.ir import Node
 from lowbit.ir.infer import call_of
+from lowbit.ir.operators.reductions import reduced_axes
 from lowbit.program.steps import (
     Accumulate,
     FindExtreme,
@@ -53,8 +54,8 @@ def map_view(planner: "Planner", name: str, axes: tuple[int, ...]) -> View | Non
     channels, height, width = lengths[-3:]
     ordered, rank = (height, width, channels), len(lengths)
     places = sorted({rank - 3: 2, rank - 2: 0, rank - 1: 1}.get(axis, -1) for axis in axes)
-    places = [place for place in places if place >= 0] or [0]
-    if places != list(range(places[0], places[-1] + 1)):
+    places = [place for place in places if place >= 0]  # what is before a map has length one
+    if not places or places != list(range(places[0], places[-1] + 1)):
         return None
     parts = (ordered[: places[0]], ordered[places[0] : places[-1] + 1], ordered[places[-1] + 1 :])
     outer, axis, inner = (prod(part) for part in parts)
@@ -71,8 +72,6 @@ def lower_softmax(planner: "Planner", node: Node) -> None:
 
 def lower_reduction(planner: "Planner", node: Node) -> None:
     """Add the steps of a reduction: one for each run of axes that follow each other, from the last on."""
-    from lowbit.ir.operators.reductions import reduced_axes
-
     source, shape = node.inputs[0], planner.sample_shape(node.inputs[0])
     axes = [planner.axis(node, source, axis) for axis in reduced_axes(call_of(planner.graph, node))]
     if not axes:

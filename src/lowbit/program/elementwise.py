@@ -1,35 +1,44 @@
-"""Arithmetic and clips of floats; functions made of them arrive as what they are made of (`expand`)."""
+"""Arithmetic, comparisons, clips, casts; functions made of them arrive as what they are made of."""
 
 from math import inf
 from typing import TYPE_CHECKING
 
 from lowbit.ir import Node
-from lowbit.program.steps import Clip, CombineConstant, Operation
+from lowbit.program.steps import Activate, Clip, Combine, CombineConstant, Operation
 
 if TYPE_CHECKING:
     from lowbit.program.planner import Planner
 
 
 def lower_arithmetic(planner: "Planner", node: Node) -> None:
-    """Add the steps of a sum, difference, product or quotient, operands repeated as broadcasting does."""
+    """Add the steps of what is made of two operands, repeated as broadcasting does."""
     computed = [planner.computed(name) for name in node.inputs]
     left, right = node.inputs
+    operation = _operation(planner, node)
     if all(computed):
-        either_way = ARITHMETIC[node.op] not in _FROM_CONSTANT
-        if either_way and planner.shape(left) != planner.shape(node.outputs[0]):
+        if operation in _EITHER_WAY and planner.shape(left) != planner.shape(node.outputs[0]):
             left, right = right, left
-        planner.add_combined(node, left, right, ARITHMETIC[node.op])
+        planner.add_combined(node, left, right, operation)
+    elif computed[0]:
+        _with_constant(planner, node, left, right, operation)
+    elif operation in _EITHER_WAY or operation in _FROM_CONSTANT:
+        _with_constant(planner, node, right, left, _FROM_CONSTANT.get(operation, operation))
     else:
-        _with_constant(planner, node, *((left, right) if computed[0] else (right, left)))
+        planner.put(node, Combine(operation), (planner.spread(node, left), planner.spread(node, right)))
 
 
-def _with_constant(planner: "Planner", node: Node, source: str, constant: str) -> None:
-    """Combine a value with a constant."""
-    operation, name = ARITHMETIC[node.op], node.outputs[0]
-    if node.inputs[0] == constant:
-        operation = _FROM_CONSTANT.get(operation, operation)
+def _operation(planner: "Planner", node: Node) -> Operation:
+    """Return what a node does with its operands: integers are divided without a fraction."""
+    operation = ARITHMETIC[node.op]
+    if operation == "divide" and planner.graph.value(node.inputs[0]).dtype != "float32":
+        return "quotient"
+    return "remainder" if operation == "modulo" and node.attributes.get("fmod", 0) else operation
+
+
+def _with_constant(planner: "Planner", node: Node, source: str, constant: str, operation: Operation) -> None:
+    """Combine a value with a constant behind it."""
     planner.add_spread(node, source)
-    row = planner.row(node, name, planner.graph.constant(constant))
+    row = planner.row(node, node.outputs[0], planner.graph.constant(constant))
     planner.append(node, CombineConstant(row, operation))
 
 
@@ -43,5 +52,47 @@ def lower_clip(planner: "Planner", node: Node) -> None:
     planner.add_elementwise(node, Clip(min(low, high), high))  # the upper one is applied last
 
 
-_FROM_CONSTANT: dict[str, Operation] = {"subtract": "subtract_from", "divide": "divide_into"}  # c - x, c / x
-ARITHMETIC: dict[str, Operation] = {"Add": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide"}
+def lower_cast(planner: "Planner", node: Node) -> None:
+    """Add the step of a cast: of floats to integers towards zero, of any number to whether it is not zero."""
+    before, after = (planner.graph.value(name).dtype for name in (node.inputs[0], node.outputs[0]))
+    if after == "bool" and before != "bool":
+        planner.add_elementwise(node, Activate("is_true"))
+    elif before == "float32" and after != "float32":
+        planner.add_elementwise(node, Activate("truncate"))
+    else:
+        planner.alias(node)
+
+
+ARITHMETIC: dict[str, Operation] = {
+    "Add": "add",
+    "Sub": "subtract",
+    "Mul": "multiply",
+    "Div": "divide",
+    "Min": "minimum",
+    "Max": "maximum",
+    "Pow": "power",
+    "Mod": "modulo",
+    "Less": "less",
+    "LessOrEqual": "less_or_equal",
+    "Greater": "greater",
+    "GreaterOrEqual": "greater_or_equal",
+    "Equal": "equal",
+    "And": "both",
+    "Or": "either",
+    "Xor": "one_alone",
+}
+
+# What is the same with its operands in each other's place.
+_EITHER_WAY: frozenset[Operation] = frozenset(
+    ("add", "multiply", "minimum", "maximum", "equal", "both", "either", "one_alone")
+)
+
+# What a constant before a value is with the constant behind it: c - x, c / x, c < x.
+_FROM_CONSTANT: dict[Operation, Operation] = {
+    "subtract": "subtract_from",
+    "divide": "divide_into",
+    "less": "greater",
+    "less_or_equal": "greater_or_equal",
+    "greater": "less",
+    "greater_or_equal": "less_or_equal",
+}

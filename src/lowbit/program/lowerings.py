@@ -16,8 +16,17 @@ from lowbit.ir.infer import call_of
 from lowbit.ir.passes import is_linear
 from lowbit.ir.window import Window
 from lowbit.program import coded
+from lowbit.program.axes import (
+    REDUCTIONS,
+    lower_place,
+    lower_reduction,
+    lower_running_sum,
+    lower_softmax,
+    lower_top,
+)
+from lowbit.program.choices import lower_where
 from lowbit.program.coded import map_codes
-from lowbit.program.elementwise import ARITHMETIC, lower_arithmetic, lower_clip
+from lowbit.program.elementwise import ARITHMETIC, lower_arithmetic, lower_cast, lower_clip
 from lowbit.program.layers import (
     convolution,
     group_of,
@@ -27,6 +36,7 @@ from lowbit.program.layers import (
     weight_only_layer,
 )
 from lowbit.program.movement import move
+from lowbit.program.products import lower_product, lower_transposed_convolution
 from lowbit.program.steps import (
     Activate,
     AveragePool,
@@ -36,7 +46,6 @@ from lowbit.program.steps import (
     FloatFullyConnected,
     MaxPool,
     ScaleChannels,
-    Softmax,
     Step,
 )
 from lowbit.program.windows import table_bytes, window_of
@@ -100,17 +109,6 @@ def _function_of_codes(planner: "Planner", node: Node) -> None:
     constants = {name: graph.constant(name) for name in node.inputs[1:] if name}
     (result,) = evaluate_node(graph, node, {source.name: codes, **constants})
     map_codes(planner, node, result)
-
-
-def _softmax(planner: "Planner", node: Node) -> None:
-    shape, axis = planner.sample_shape(node.inputs[0]), node.attributes.get("axis", -1)
-    last = (
-        isinstance(axis, int)
-        and axis % len(planner.shape(node.inputs[0])) == len(planner.shape(node.inputs[0])) - 1
-    )
-    if len(planner.shape(node.inputs[0])) != 2 or not last or prod(shape[:-1]) != 1:
-        planner.refuse(node, "a softmax over anything but the last of two axes")
-    planner.add(node, Softmax(node.op == "LogSoftmax"))
 
 
 def _keep_order(planner: "Planner", node: Node) -> None:
@@ -230,6 +228,17 @@ _OPERATORS: dict[str, Step] = {
     "Relu": Clip(0.0, inf),
     "Sigmoid": Activate("sigmoid"),
     "Tanh": Activate("tanh"),
+    "Sqrt": Activate("square_root"),
+    "Reciprocal": Activate("reciprocal"),
+    "Erf": Activate("error"),
+    "Sin": Activate("sine"),
+    "Cos": Activate("cosine"),
+    "Floor": Activate("floor"),
+    "Ceil": Activate("ceiling"),
+    "Round": Activate("round"),
+    "Sign": Activate("sign"),
+    "Not": Activate("is_false"),
+    "IsNaN": Activate("is_nan"),
 }
 
 LOWERINGS: dict[tuple[str, str], Lower] = {
@@ -248,9 +257,17 @@ LOWERINGS: dict[tuple[str, str], Lower] = {
     ("lowbit", "Linear"): _linear,
     ("", "Gemm"): _gemm,
     ("", "Clip"): lower_clip,
+    ("", "Cast"): lower_cast,
+    ("", "Where"): lower_where,
+    ("", "MatMul"): lower_product,
+    ("", "ConvTranspose"): lower_transposed_convolution,
+    ("", "TopK"): lower_top,
+    ("", "CumSum"): lower_running_sum,
+    **dict.fromkeys([("", name) for name in ("ArgMax", "ArgMin")], lower_place),
+    **dict.fromkeys([("", name) for name in REDUCTIONS], lower_reduction),
     **dict.fromkeys([("", name) for name in _OPERATORS], _function),
     **dict.fromkeys([("", name) for name in ARITHMETIC], lower_arithmetic),
-    **dict.fromkeys(operators_with(Trait.ENDS_CLASSIFIER), _softmax),
+    **dict.fromkeys(operators_with(Trait.ENDS_CLASSIFIER), lower_softmax),
     **dict.fromkeys(operators_with(Trait.KEEPS_ORDER), _keep_order),
 }
 

@@ -278,6 +278,25 @@ class Planner:
         sources = tuple(self.flat(name) for name in names)
         self.numbers[node.outputs[output]] = self._emit(step, sources, node.outputs[output])
 
+    def put(
+        self, node: Node, step: Step, sources: tuple[int, ...], output: int = 0, *, on_map: bool = False
+    ) -> None:
+        """Add a step that makes one of a node's outputs, flat or as a map, of values by their numbers."""
+        name = node.outputs[output]
+        number = self._emit(step, sources, name)
+        if on_map:
+            self.maps[name], self.lengths[name] = number, self._lengths(name)
+        else:
+            self.numbers[name] = number
+
+    def inner(self, step: Step, sources: tuple[int, ...]) -> int:
+        """Add a step whose result is no value of the graph; return its number."""
+        return self._append(step, sources, Result("", ()))
+
+    def constant(self, data: Array, name: str) -> int:
+        """Return the number of a value that is these numbers; an error would name them so."""
+        return self.inner(Constant(as_reals(data, f"{self.graph.name}/{name}").reshape(-1)), ())
+
     def add_map(self, node: Node, step: Step, why: str = "") -> None:
         """Add a step on the node's first input, as a map."""
         self.result_map(node, self._emit(step, (self.map(node.inputs[0]),), node.outputs[0], why))
@@ -573,11 +592,15 @@ class Planner:
         return self._emit(step, (number,), target)
 
     def _emit(self, step: Step, sources: tuple[int, ...], value: str, why: str = "") -> int:
+        number = self._append(step, sources, Result(value, self.sample_shape(value), why))
+        self._remember_codes(value)
+        return number
+
+    def _append(self, step: Step, sources: tuple[int, ...], result: Result) -> int:
         self._taken += step.nbytes
         check_budget(self._taken, self.graph.name, "the program's constants")
         self.steps.append(replace(step, sources=sources))
-        self.results.append(Result(value, self.sample_shape(value), why))
-        self._remember_codes(value)
+        self.results.append(result)
         return len(self._inputs) + len(self.steps) - 1
 
     def refuse(self, node: Node, what: str) -> NoReturn:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from lowbit.ir import Node
 from lowbit.ir.infer import call_of
+from lowbit.ir.operators.registry import Call
 from lowbit.ir.window import Axis
 from lowbit.program.steps import FloatConvolution, FloatFullyConnected, Gather, MatrixProduct
 
@@ -25,7 +26,8 @@ def lower_product(planner: "Planner", node: Node) -> None:
         weights = constant.reshape(len(constant), -1).T
         rows = prod(planner.sample_shape(left)[:-1])
         bias = np.zeros(len(weights), np.float32)
-        planner.add_layer(node, FloatFullyConnected(np.asarray(weights, np.float32), bias, rows))
+        add = planner.add_layer if rows == 1 else planner.add  # a map is read as it lies in one row alone
+        add(node, FloatFullyConnected(np.asarray(weights, np.float32), bias, rows))
         return
     _product_of_two(planner, node)
 
@@ -37,8 +39,7 @@ def _product_of_two(planner: "Planner", node: Node) -> None:
     second = (*second, 1) if len(second) == 1 else second
     batches = np.broadcast_shapes(first[:-2], second[:-2])
     sources = tuple(
-        _repeated(planner, side.number, shape, batches)
-        for side, shape in ((left, first), (right, second))
+        _repeated(planner, side.number, shape, batches) for side, shape in ((left, first), (right, second))
     )
     step = MatrixProduct(prod(batches), first[-2], first[-1], second[-1], transposed=False)
     planner.put(node, step, sources)
@@ -76,11 +77,12 @@ def _repeated(planner: "Planner", number: int, shape: tuple[int, ...], batches: 
 
 
 def lower_transposed_convolution(planner: "Planner", node: Node) -> None:
-    """Add a convolution that makes all outputs between two inputs as channels of one pixel, and put them in order.
+    """Add a convolution that makes all outputs between two inputs as channels of a pixel, and order them.
 
-    With stride s, output ``s u + p - pad`` is the sum of ``w[k] x[u - j]`` over taps with ``dilation k = s j + p``:
-    phase p of pixel u is a convolution, whose taps are j. Phases are channels; Shi et al., Real-Time Single Image
-    and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network, 2016, the other way round.
+    With stride s, output ``s u + p - pad`` is the sum of ``w[k] x[u - j]`` over taps with
+    ``dilation k = s j + p``: phase p of pixel u is a convolution, whose taps are j. Phases are channels.
+    Shi et al., Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional
+    Neural Network, 2016, has it the other way round.
     """
     call, source, target = call_of(planner.graph, node), node.inputs[0], node.outputs[0]
     if any(planner.computed(name) for name in node.inputs[1:] if name):
@@ -90,7 +92,10 @@ def lower_transposed_convolution(planner: "Planner", node: Node) -> None:
     if axes not in (1, 2):
         planner.refuse(node, "a convolution over anything but one or two axes")
     lengths, made = planner.sample_shape(source)[-axes - 1 :], planner.sample_shape(target)[-axes - 1 :]
-    pads, strides, dilations = _window(call, axes, lengths[1:], weights.shape[2:], made[1:])
+    pads, strides, dilations = (
+        _lengths(call, name, axes, default)
+        for name, default in (("pads", 0), ("strides", 1), ("dilations", 1))
+    )
     if axes == 1:  # a line is a map of one row
         weights = weights[:, :, None]
         lengths, made = (lengths[0], 1, lengths[1]), (made[0], 1, made[1])
@@ -105,10 +110,12 @@ def lower_transposed_convolution(planner: "Planner", node: Node) -> None:
     spread = np.repeat(bias.reshape(group, 1, -1), count, axis=1).reshape(-1)
     windows = tuple(
         _axis(*each)
-        for each in zip(lengths[1:], (phase.shape[1] for phase in phases), made[1:], strides, pads, strict=True)
+        for each in zip(
+            lengths[1:], (phase.shape[1] for phase in phases), made[1:], strides, pads, strict=True
+        )
     )
     step = FloatConvolution(windows[0], windows[1], group, rows, spread)
-    number = planner.inner(step, (planner.map(source, lengths),))
+    number = planner.inner(step, (planner.map(source, (lengths[0], lengths[1], lengths[2])),))
     places = _pixel_places(windows, made, strides, pads, group)
     on_map = axes == 2
     ordered = places if on_map else places.transpose(2, 0, 1)
@@ -117,13 +124,9 @@ def lower_transposed_convolution(planner: "Planner", node: Node) -> None:
     planner.put(node, gather, (number,), on_map=on_map)
 
 
-def _window(
-    call: object, axes: int, lengths: tuple[int, ...], kernel: tuple[int, ...], made: tuple[int, ...]
-) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Return pads before, strides and dilations; the outputs' lengths are known."""
-    from lowbit.ir.operators.transposed import window_of
-
-    return window_of(call, axes, lengths, kernel, made)
+def _lengths(call: Call, name: str, axes: int, default: int) -> tuple[int, ...]:
+    """Return an attribute of one number for each axis."""
+    return call.integers(name)[:axes] or (default,) * axes
 
 
 def _phases(kernel: int, stride: int, dilation: int) -> npt.NDArray[np.intp]:
@@ -136,7 +139,7 @@ def _phases(kernel: int, stride: int, dilation: int) -> npt.NDArray[np.intp]:
 
 
 def _phase_weights(weights: Floats, phases: list[npt.NDArray[np.intp]], group: int) -> Floats:
-    """Return ``[group * phases * outputs, taps * inputs of the group]`` of ``[inputs, outputs, height, width]``."""
+    """Return ``[group * phases * outputs, taps * inputs of a group]`` of ``[inputs, outputs, kh, kw]``."""
     inputs, outputs, height, width = weights.shape
     padded = np.zeros((group, inputs // group, outputs, height + 1, width + 1), np.float32)
     padded[..., :-1, :-1] = weights.reshape(group, inputs // group, outputs, height, width)
@@ -154,7 +157,11 @@ def _axis(length: int, taps: int, made: int, stride: int, pad: int) -> Axis:
 
 
 def _pixel_places(
-    windows: tuple[Axis, ...], made: tuple[int, ...], strides: tuple[int, ...], pads: tuple[int, ...], group: int
+    windows: tuple[Axis, ...],
+    made: tuple[int, ...],
+    strides: tuple[int, ...],
+    pads: tuple[int, ...],
+    group: int,
 ) -> npt.NDArray[np.intp]:
     """Return where outputs ``[height, width, channel]`` lie in the convolution's map of phases."""
     channels, height, width = made

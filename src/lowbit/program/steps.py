@@ -419,7 +419,7 @@ class Constant(Step):
 
 @dataclass(frozen=True, eq=False)
 class AlongAxis(Step):
-    """A step along one axis of a sample, seen as ``[outer, axis, inner]``; maps as they lie, channels innermost."""
+    """A step along one axis of a sample, seen as ``[outer, axis, inner]``; maps are seen as they lie."""
 
     outer: int
     axis: int
@@ -480,14 +480,15 @@ class Resample(AlongAxis):
 
 @dataclass(frozen=True, eq=False)
 class Select(Step):
-    """The second value where the first is not 0, else the third; each may be repeated a whole number of times."""
+    """The second value where the first is not 0, else the third; each may be repeated."""
 
 
 @dataclass(frozen=True, eq=False)
 class TakeRows(AlongAxis):
     """Elements of the axis at computed places, negative ones from its end: ``[outer, places, inner]``.
 
-    Reads what it takes from and the places; with a table the places alone. A place outside is an error of the samples.
+    Reads what it takes from and the places; with a table the places alone. A place outside is an error of the
+    samples.
     """
 
     table: Floats
@@ -512,8 +513,8 @@ class Recurrent(Step):
     """A recurrent layer over a whole sequence, as ONNX has it, with its gates in that order.
 
     Reads x ``[length, batch, inputs]``, then what it has of lengths ``[batch]`` and first states and cells
-    ``[directions, batch, hidden]``. Makes ``[length, directions, batch, hidden]``, zero behind a sequence's end,
-    and behind it the last states and an LSTM's last cells.
+    ``[directions, batch, hidden]``. Makes ``[length, directions, batch, hidden]``, zero behind a sequence's
+    end, and behind it the last states and an LSTM's last cells.
 
     Attributes:
         weights, recurrent: ``[directions * gates * hidden, inputs]`` and ``[..., hidden]``.
