@@ -1,10 +1,10 @@
-// Arithmetic and clips of floats, one text for every level: sixteen lanes at a time, each as IEEE 754 rounds it.
+// Arithmetic and clips of floats, one text for every level: a vector of the level at a time, each lane as IEEE 754 rounds it.
 // y may be a or b. It comes behind functions.inl. The file that includes this defines LOWBIT_NAMESPACE, the level it is compiled for.
 
 namespace lowbit::LOWBIT_NAMESPACE {
 namespace {
 
-constexpr std::size_t kElementLanes = 16;
+constexpr std::size_t kElementLanes = kVectorBytes / 4;
 typedef float ElementLanes __attribute__((vector_size(4 * kElementLanes)));
 
 // Calls apply(y, a, b) for all lanes. What lies behind the last element is computed of zeros and dropped.

@@ -1,23 +1,27 @@
-// y = x w^T + bias in float32, one text for every level: sixteen channels in lanes, four spots share each weight, and where vectors
-// are wide groups of channels share each input; a single row goes through four groups at once, whose sums wait for nobody.
+// y = x w^T + bias in float32, one text for every level: sixteen channels in the lanes of vectors of the level, some spots share
+// each weight, and where registers are many groups of channels share each input; a single row goes through several groups at
+// once, whose sums wait for nobody. It comes behind functions.inl.
 // Sums run in the order of n and nothing is contracted, so that all levels give equal floats.
 // The file that includes this defines LOWBIT_NAMESPACE, the level it is compiled for.
 
 namespace lowbit::LOWBIT_NAMESPACE {
 namespace {
 
-typedef float FloatLanes __attribute__((vector_size(64)));
+typedef float FloatLanes __attribute__((vector_size(kVectorBytes)));
+constexpr std::size_t kParts = 64 / kVectorBytes;  // vectors of a group
 
+// As many sums as there are registers for: 16 of 32, 8 of 16.
 #if defined(__AVX512F__)
-constexpr std::size_t kSpotGroups = 4;  // 16 sums of 32 registers
+constexpr std::size_t kSpots = 4, kSpotGroups = 4, kRowGroups = 4;
+#elif defined(__AVX2__)
+constexpr std::size_t kSpots = 4, kSpotGroups = 1, kRowGroups = 4;
 #else
-constexpr std::size_t kSpotGroups = 1;
+constexpr std::size_t kSpots = 2, kSpotGroups = 1, kRowGroups = 2;
 #endif
-constexpr std::size_t kRowGroups = 4;
 
 template <std::size_t kRows, std::size_t kGroups>
 void float_tile(const FloatLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
-  FloatLanes sum[kRows][kGroups], weight[kGroups];
+  FloatLanes sum[kRows][kGroups * kParts], weight[kGroups * kParts];
   const std::size_t stride = layer.features * kGroup;
   const float* weights = layer.weights + group * stride;
   for (std::size_t r = 0; r < kRows; ++r) __builtin_memcpy(sum[r], layer.bias + group * kGroup, sizeof sum[r]);
@@ -26,12 +30,14 @@ void float_tile(const FloatLayer& layer, const Task& task, const Spot* spots, st
     const float* x[kRows];
     for (std::size_t r = 0; r < kRows; ++r) x[r] = reinterpret_cast<const float*>(spots[r].x + run->x);
     for (std::size_t n = 0; n < run->length; ++n, w += kGroup) {
-#pragma GCC unroll 4
-      for (std::size_t g = 0; g < kGroups; ++g) __builtin_memcpy(&weight[g], w + g * stride, sizeof weight[g]);
+#pragma GCC unroll 8
+      for (std::size_t v = 0; v < kGroups * kParts; ++v) {
+        __builtin_memcpy(&weight[v], w + v / kParts * stride + v % kParts * (kGroup / kParts), sizeof weight[v]);
+      }
 #pragma GCC unroll 4
       for (std::size_t r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-        for (std::size_t g = 0; g < kGroups; ++g) sum[r][g] += x[r][n] * weight[g];
+#pragma GCC unroll 8
+        for (std::size_t v = 0; v < kGroups * kParts; ++v) sum[r][v] += x[r][n] * weight[v];
       }
     }
   }
@@ -64,9 +70,9 @@ void visit_groups(std::size_t group, std::size_t end, const Visit& visit) {
 void float_fully_connected(const FloatLayer& layer, const Rows& rows, Groups groups) {
   const Run whole{0, 0, static_cast<std::uint32_t>(layer.features)};
   const Task task{&whole, 1, nullptr, 0, 0};
-  const std::size_t tiled = rows.count / 4 * 4;
+  const std::size_t tiled = rows.count / kSpots * kSpots;
   visit_groups<kSpotGroups>(groups.begin, groups.end, [&]<std::size_t kGroups>(std::size_t group) {
-    float_sweep<4, kGroups>(layer, task, rows, 0, group);
+    float_sweep<kSpots, kGroups>(layer, task, rows, 0, group);
   });
   if (tiled == rows.count) return;
   visit_groups<kRowGroups>(groups.begin, groups.end, [&]<std::size_t kGroups>(std::size_t group) {
@@ -76,8 +82,8 @@ void float_fully_connected(const FloatLayer& layer, const Rows& rows, Groups gro
 
 void float_convolution(const FloatLayer& layer, const Window& window, const Rows& maps, const Part& part) {
   const auto visit = [&]<std::size_t kGroups>(std::size_t group) {
-    visit_regions<4>(window, maps, part, group, [&]<std::size_t kSpots>(const Task& task, const Spot* spots) {
-      float_tile<kSpots, kGroups>(layer, task, spots, group);
+    visit_regions<kSpots>(window, maps, part, group, [&]<std::size_t kTile>(const Task& task, const Spot* spots) {
+      float_tile<kTile, kGroups>(layer, task, spots, group);
     });
   };
   // Groups of channels that do not read the same have tiles of their own.

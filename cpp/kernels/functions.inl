@@ -1,12 +1,21 @@
-// Functions of floats, one text for every level: computed in float64, eight lanes at a time, by polynomials alone, then
-// rounded to float32, so that every machine gives the same bits: no mathematics library takes part, nothing is contracted.
+// Functions of floats, one text for every level: computed in float64, a vector of the level at a time (compilers make poor code
+// of wider ones), by polynomials alone, then rounded to float32, so that every machine gives the same bits: no mathematics
+// library takes part, nothing is contracted. What is summed is summed in lanes whose number no level changes.
 // Errors are far below half a unit in the last place of float32. What lies behind the last element is computed of zeros.
 // The file that includes this defines LOWBIT_NAMESPACE, the level it is compiled for.
 
 namespace lowbit::LOWBIT_NAMESPACE {
 namespace {
 
-constexpr std::size_t kDoubleLanes = 8;
+#if defined(__AVX512F__)
+constexpr std::size_t kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr std::size_t kVectorBytes = 32;
+#else
+constexpr std::size_t kVectorBytes = 16;
+#endif
+
+constexpr std::size_t kDoubleLanes = kVectorBytes / 8;
 typedef double Doubles __attribute__((vector_size(8 * kDoubleLanes)));
 typedef std::int64_t DoubleBits __attribute__((vector_size(8 * kDoubleLanes)));
 typedef float HalfLanes __attribute__((vector_size(4 * kDoubleLanes)));
@@ -212,10 +221,11 @@ void apply_function(Function function, const float* x, float* y, std::size_t cou
 
 namespace {
 
-// Sums and products in float64, so that long rows lose nothing; maxima and minima keep NaN.
+// Sums and products in float64, so that long rows lose nothing; maxima and minima keep NaN. Of vectors, or of single numbers.
 struct Sum {
   static constexpr double kStart = 0;
-  static LOWBIT_INLINE void add(Doubles& all, Doubles x) { all += x; }
+  template <class T>
+  static LOWBIT_INLINE void add(T& all, T x) { all += x; }
 };
 struct SumOfSquares {
   static constexpr double kStart = 0;
@@ -227,15 +237,18 @@ struct AbsoluteSum {
 };
 struct Product {
   static constexpr double kStart = 1;
-  static LOWBIT_INLINE void add(Doubles& all, Doubles x) { all *= x; }
+  template <class T>
+  static LOWBIT_INLINE void add(T& all, T x) { all *= x; }
 };
 struct Maximum {
   static constexpr double kStart = -kInfinity;
-  static LOWBIT_INLINE void add(Doubles& all, Doubles x) { all = (x > all) | (x != x) ? x : all; }
+  template <class T>
+  static LOWBIT_INLINE void add(T& all, T x) { all = (x > all) | (x != x) ? x : all; }
 };
 struct Minimum {
   static constexpr double kStart = kInfinity;
-  static LOWBIT_INLINE void add(Doubles& all, Doubles x) { all = (x < all) | (x != x) ? x : all; }
+  template <class T>
+  static LOWBIT_INLINE void add(T& all, T x) { all = (x < all) | (x != x) ? x : all; }
 };
 
 LOWBIT_INLINE Doubles wide(const float* x) {
@@ -244,38 +257,42 @@ LOWBIT_INLINE Doubles wide(const float* x) {
   return __builtin_convertvector(lanes, Doubles);
 }
 
-// The results of two sets of lanes joined: what is joined are results, so squares are summed. In a fixed order.
+// A row is reduced in so many lanes, which are joined by halves.
+constexpr std::size_t kRowLanes = 16, kRowVectors = kRowLanes / kDoubleLanes;
+
+// What is joined are results, so that squares and magnitudes are summed.
 template <class Rule>
-LOWBIT_INLINE double joined(Doubles first, Doubles second) {
-  using Join = std::conditional_t<std::is_same_v<Rule, SumOfSquares>, Sum, Rule>;
-  Join::add(first, second);
-  Doubles other = spread(Join::kStart);
-  for (std::size_t width = kDoubleLanes / 2; width > 0; width /= 2) {
-    for (std::size_t lane = 0; lane < width; ++lane) other[lane] = first[lane + width];
-    Join::add(first, other);
+double joined(const Doubles* lanes) {
+  constexpr bool kSummed = std::is_same_v<Rule, SumOfSquares> || std::is_same_v<Rule, AbsoluteSum>;
+  double all[kRowLanes];
+  __builtin_memcpy(all, lanes, sizeof all);
+  for (std::size_t width = kRowLanes / 2; width > 0; width /= 2) {
+    for (std::size_t lane = 0; lane < width; ++lane) {
+      std::conditional_t<kSummed, Sum, Rule>::add(all[lane], all[lane + width]);
+    }
   }
-  return first[0];
+  return all[0];
 }
 
-// One row of floats that follow each other, in sixteen lanes.
+// One row of floats that follow each other.
 template <class Rule>
 double reduced_row(const float* x, std::size_t count) {
-  Doubles first = spread(Rule::kStart), second = first;
+  Doubles all[kRowVectors];
+  for (Doubles& lanes : all) lanes = spread(Rule::kStart);
   std::size_t n = 0;
-  for (; n + 2 * kDoubleLanes <= count; n += 2 * kDoubleLanes) {
-    Rule::add(first, wide(x + n));
-    Rule::add(second, wide(x + n + kDoubleLanes));
+  for (; n + kRowLanes <= count; n += kRowLanes) {
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < kRowVectors; ++v) Rule::add(all[v], wide(x + n + v * kDoubleLanes));
   }
-  if (n + kDoubleLanes <= count) Rule::add(first, wide(x + n)), n += kDoubleLanes;
-  if (n < count) {
+  for (std::size_t v = 0; n < count; ++v, n += kDoubleLanes) {
     Doubles left = spread(Rule::kStart);
-    for (std::size_t lane = 0; n + lane < count; ++lane) left[lane] = x[n + lane];
-    Rule::add(second, left);
+    for (std::size_t lane = 0; lane < kDoubleLanes && n + lane < count; ++lane) left[lane] = x[n + lane];
+    Rule::add(all[v], left);
   }
-  return joined<Rule>(first, second);
+  return joined<Rule>(all);
 }
 
-// Eight rows that lie side by side, `inner` floats from one of their elements to the next.
+// Rows that lie side by side, `inner` floats from one of their elements to the next.
 template <class Rule>
 LOWBIT_INLINE Doubles reduced_lanes(const float* x, std::size_t axis, std::size_t inner) {
   Doubles all = spread(Rule::kStart);
@@ -320,7 +337,7 @@ namespace {
 
 // e^(x - shift) of float32 numbers with x <= shift (NaN stays NaN), relative error below 2e-7: as above, in float32. Below
 // e^-80 it is zero, which keeps slow subnormal numbers out.
-constexpr std::size_t kSoftLanes = 16;
+constexpr std::size_t kSoftLanes = kVectorBytes / 4;
 typedef float SoftLanes __attribute__((vector_size(4 * kSoftLanes)));
 typedef std::int32_t SoftBits __attribute__((vector_size(4 * kSoftLanes)));
 
@@ -339,7 +356,7 @@ LOWBIT_INLINE SoftLanes soft_exponential(SoftLanes x) {
   return x < least ? SoftLanes{} : p * reinterpret_cast<SoftLanes>(power);
 }
 
-// The softmax of one row, or of up to sixteen that lie side by side. The sum is one of float64.
+// The softmax of one row, whose sum is one of float64; or of up to a vector of them that lie side by side.
 void soft_row(const float* x, float* y, std::size_t count) {
   const float top = static_cast<float>(reduced_row<Maximum>(x, count));
   for (std::size_t n = 0; n < count; n += kSoftLanes) {
@@ -398,13 +415,15 @@ void log_soft_rows(const float* x, float* y, std::size_t axis, std::size_t inner
 
 void log_soft_row(const float* x, float* y, std::size_t count) {
   const double top = reduced_row<Maximum>(x, count);
-  Doubles sums = {};
-  for (std::size_t n = 0; n < count; n += kDoubleLanes) {
-    Doubles lanes = spread(-kInfinity);
-    for (std::size_t lane = 0; lane < kDoubleLanes && n + lane < count; ++lane) lanes[lane] = x[n + lane] - top;
-    sums += exponential(lanes);
+  Doubles sums[kRowVectors] = {};
+  for (std::size_t n = 0; n < count; n += kRowLanes) {
+    for (std::size_t v = 0; v < kRowVectors; ++v) {
+      Doubles lanes = spread(-kInfinity);
+      for (std::size_t lane = 0, at = n + v * kDoubleLanes; lane < kDoubleLanes && at < count; ++lane, ++at) lanes[lane] = x[at] - top;
+      sums[v] += exponential(lanes);
+    }
   }
-  const double shift = top + logarithm(spread(joined<Sum>(sums, Doubles{})))[0];
+  const double shift = top + logarithm(spread(joined<Sum>(sums)))[0];
   for (std::size_t n = 0; n < count; ++n) y[n] = static_cast<float>(x[n] - shift);
 }
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from lowbit.ir import Node
 from lowbit.ir.infer import call_of
+from lowbit.program.movement import move
 from lowbit.program.refusals import as_reals
 from lowbit.program.steps import Select, TakeRows
 
@@ -35,8 +36,11 @@ def _operand(planner: "Planner", node: Node, name: str) -> int:
 
 
 def lower_take(planner: "Planner", node: Node) -> None:
-    """Add the step that takes rows along an axis by places that are computed."""
+    """Add the step that takes rows along an axis: by computed places, or by constant ones as what moves."""
     source, places = node.inputs
+    if not planner.computed(places):
+        move(planner, node)
+        return
     axis = call_of(planner.graph, node).integer("axis")
     if planner.computed(source):
         axis, shape = planner.axis(node, source, axis), planner.sample_shape(source)

@@ -24,7 +24,7 @@ from lowbit.program.axes import (
     lower_softmax,
     lower_top,
 )
-from lowbit.program.choices import lower_where
+from lowbit.program.choices import lower_take, lower_where
 from lowbit.program.coded import map_codes
 from lowbit.program.elementwise import ARITHMETIC, lower_arithmetic, lower_cast, lower_clip
 from lowbit.program.layers import (
@@ -258,11 +258,12 @@ LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "Gemm"): _gemm,
     ("", "Clip"): lower_clip,
     ("", "Cast"): lower_cast,
-    ("", "Where"): lower_where,
     ("", "MatMul"): lower_product,
     ("", "ConvTranspose"): lower_transposed_convolution,
     ("", "TopK"): lower_top,
     ("", "CumSum"): lower_running_sum,
+    ("", "Where"): lower_where,
+    ("", "Gather"): lower_take,
     **dict.fromkeys([("", name) for name in ("ArgMax", "ArgMin")], lower_place),
     **dict.fromkeys([("", name) for name in REDUCTIONS], lower_reduction),
     **dict.fromkeys([("", name) for name in _OPERATORS], _function),
