@@ -8,7 +8,7 @@ namespace lowbit::LOWBIT_NAMESPACE {
 namespace {
 
 typedef float FloatLanes __attribute__((vector_size(kVectorBytes)));
-constexpr std::size_t kParts = 64 / kVectorBytes;  // vectors of a group
+constexpr std::size_t kFloatParts = 64 / kVectorBytes;  // vectors of a group
 
 // As many sums as there are registers for: 16 of 32, 8 of 16.
 #if defined(__AVX512F__)
@@ -21,7 +21,7 @@ constexpr std::size_t kSpots = 2, kSpotGroups = 1, kRowGroups = 2;
 
 template <std::size_t kRows, std::size_t kGroups>
 void float_tile(const FloatLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
-  FloatLanes sum[kRows][kGroups * kParts], weight[kGroups * kParts];
+  FloatLanes sum[kRows][kGroups * kFloatParts], weight[kGroups * kFloatParts];
   const std::size_t stride = layer.features * kGroup;
   const float* weights = layer.weights + group * stride;
   for (std::size_t r = 0; r < kRows; ++r) __builtin_memcpy(sum[r], layer.bias + group * kGroup, sizeof sum[r]);
@@ -31,13 +31,13 @@ void float_tile(const FloatLayer& layer, const Task& task, const Spot* spots, st
     for (std::size_t r = 0; r < kRows; ++r) x[r] = reinterpret_cast<const float*>(spots[r].x + run->x);
     for (std::size_t n = 0; n < run->length; ++n, w += kGroup) {
 #pragma GCC unroll 8
-      for (std::size_t v = 0; v < kGroups * kParts; ++v) {
-        __builtin_memcpy(&weight[v], w + v / kParts * stride + v % kParts * (kGroup / kParts), sizeof weight[v]);
+      for (std::size_t v = 0; v < kGroups * kFloatParts; ++v) {
+        __builtin_memcpy(&weight[v], w + v / kFloatParts * stride + v % kFloatParts * (kGroup / kFloatParts), sizeof weight[v]);
       }
 #pragma GCC unroll 4
       for (std::size_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-        for (std::size_t v = 0; v < kGroups * kParts; ++v) sum[r][v] += x[r][n] * weight[v];
+        for (std::size_t v = 0; v < kGroups * kFloatParts; ++v) sum[r][v] += x[r][n] * weight[v];
       }
     }
   }

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from lowbit.engine import Program
+from lowbit.errors import DataError
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
 
 Array = npt.NDArray[Any]
@@ -208,6 +209,86 @@ def attention(made: Made) -> None:
     made.add("MatMul", made.add("Softmax", scores, axis=-1), value)
 
 
+@case
+def transposed_convolutions(made: Made) -> None:
+    axes, group = int(made.random.integers(1, 3)), int(made.random.integers(1, 4))
+    inputs, outputs = (int(n) for n in made.random.integers(1, 4, 2))
+    kernel, strides, dilations = (
+        tuple(int(n) for n in made.random.integers(1, most, axes)) for most in (5, 4, 3)
+    )
+    pads, extra = [0] * 2 * axes, [0] * axes
+    lengths = tuple(int(n) for n in made.random.integers(1, 6, axes))
+    for n in range(axes):
+        reach = dilations[n] * (kernel[n] - 1) + 1
+        whole = strides[n] * (lengths[n] - 1) + reach
+        pads[n], pads[axes + n] = (int(p) for p in made.random.integers(0, min(reach, whole // 2 + 1), 2))
+        if pads[n] + pads[axes + n] >= whole:
+            pads[n] = pads[axes + n] = 0
+        extra[n] = int(made.random.integers(0, max(strides[n], dilations[n])))
+    weights = made.constant(made.numbers((group * inputs, outputs, *kernel)))
+    bias = (made.constant(made.numbers((group * outputs,))),) if made.random.integers(2) else ()
+    made.add(
+        "ConvTranspose",
+        made.input((group * inputs, *lengths)),
+        weights,
+        *bias,
+        strides=strides,
+        dilations=dilations,
+        pads=tuple(pads),
+        output_padding=tuple(extra),
+        group=group,
+    )
+
+
+@case
+def recurrent(made: Made) -> None:
+    op = str(made.random.choice(["LSTM", "GRU", "RNN"]))
+    gates, (length, inputs, hidden) = {"LSTM": 4, "GRU": 3, "RNN": 1}[op], made.random.integers(1, 8, 3)
+    direction = str(made.random.choice(["forward", "reverse", "bidirectional"]))
+    count = 2 if direction == "bidirectional" else 1
+    source = made.add("Transpose", made.input((int(length), int(inputs))), perm=(1, 0, 2))
+    matrices = [
+        made.constant(made.numbers((count, gates * hidden, int(width))) / 4) for width in (inputs, hidden)
+    ]
+    bias = made.constant(made.numbers((count, 2 * gates * hidden)) / 4) if made.random.integers(2) else ""
+    attributes: dict[str, Any] = {"hidden_size": int(hidden), "direction": direction}
+    if op == "GRU":
+        attributes["linear_before_reset"] = int(made.random.integers(2))
+    first = made.add(op, source, *matrices, *([bias] if bias else []), outputs=1, **attributes)
+    made.add("Transpose", first, perm=(2, 0, 1, 3))
+
+
+@case
+def embeddings(made: Made) -> None:
+    words, width, tokens = (int(n) for n in made.random.integers(1, 9, 3))
+    table = made.constant(made.numbers((words, width)))
+    places = made.input((tokens,), made.random.integers(-words, words, (made.rows, tokens)))
+    made.add("Gather", table, places, axis=0)
+
+
+@case
+def resizing(made: Made) -> None:
+    shape = tuple(int(n) for n in made.random.integers(1, 7, 3))
+    source = made.input(shape)
+    if made.random.integers(2):
+        source = made.add("AveragePool", source, kernel_shape=(1, 1))
+    sizes = made.constant([made.rows, shape[0], *made.random.integers(1, 12, 2)], "int64")
+    scales = made.constant([1, 1, *made.random.choice([0.5, 1.5, 2.0, 3.0], 2)])
+    places = ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel")
+    given = (
+        ("", "", scales) if isinstance(made.batch, str) or made.random.integers(2) else ("", "", "", sizes)
+    )
+    if scales in given and any(length < 2 for length in shape[1:]):
+        given = ("", "", made.constant([1.0, 1.0, 2.0, 3.0]))
+    made.add(
+        "Resize",
+        source,
+        *given[1:],
+        mode=str(made.random.choice(["nearest", "linear", "cubic"])),
+        coordinate_transformation_mode=str(made.random.choice(places)),
+    )
+
+
 @pytest.mark.parametrize("batch", ["n", 1])
 @pytest.mark.parametrize("name", CASES)
 def test_operators_give_what_the_reference_gives(name: str, batch: str | int) -> None:
@@ -215,3 +296,19 @@ def test_operators_give_what_the_reference_gives(name: str, batch: str | int) ->
         made = Made(np.random.default_rng([seed, sum(map(ord, name))]), batch)
         CASES[name](made)
         made.check()
+
+
+def test_an_index_that_the_samples_bring_is_checked() -> None:
+    made = Made(np.random.default_rng(1), "n")
+    table = made.constant(made.numbers((5, 3)))
+    made.add("Gather", table, made.input((4,), np.zeros((3, 4), np.int64)), axis=0)
+    infer(made.graph)
+    program = Program(made.graph)
+    for wrong in (5, -6, 1 << 20):
+        x = np.zeros((70, 4), np.int64)
+        x[69, 3] = wrong
+        with pytest.raises(DataError, match="index"):
+            program.run(x)
+        with pytest.raises(DataError, match="index"):
+            program.trace(x)
+    assert program.run(np.full((2, 4), -5, np.int64)).shape == (2, 4, 3)

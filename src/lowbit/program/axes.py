@@ -9,12 +9,14 @@ import numpy as np
 from lowbit.ir import Node
 from lowbit.ir.infer import call_of
 from lowbit.ir.operators.reductions import reduced_axes
+from lowbit.ir.operators.resizing import taps_of
 from lowbit.program.steps import (
     Accumulate,
     FindExtreme,
     Gather,
     Reduce,
     Reduction,
+    Resample,
     Softmax,
     SortExtremes,
 )
@@ -147,6 +149,40 @@ def lower_running_sum(planner: "Planner", node: Node) -> None:
     view = view_of(planner, source, axis, axis)
     exclusive, backwards = bool(call.integer("exclusive")), bool(call.integer("reverse"))
     planner.put(node, Accumulate(*view.lengths, exclusive, backwards), (view.number,))
+
+
+def lower_resize(planner: "Planner", node: Node) -> None:
+    """Add a step for each axis that is resized; a map stays one."""
+    call, source = call_of(planner.graph, node), node.inputs[0]
+    taps = taps_of(call)
+    if not taps:
+        planner.alias(node)
+        return
+    on_map = source in planner.maps and planner.lengths[source] == planner.sample_shape(source)[-3:]
+    number = planner.maps[source] if on_map else planner.flat(source)
+    lengths = list(planner.sample_shape(source))
+    for tap in taps:
+        axis = planner.axis(node, source, tap.axis)
+        after = [*lengths[:axis], tap.places.shape[1], *lengths[axis + 1 :]]
+        order = _as_it_lies(len(lengths)) if on_map else list(range(len(lengths)))
+        at = order.index(axis)
+        view = (
+            prod(lengths[n] for n in order[:at]),
+            lengths[axis],
+            prod(lengths[n] for n in order[at + 1 :]),
+        )
+        size = tuple(after[-3:]) if on_map else (prod(after),)
+        step = Resample(*view, tap.places.T.astype(np.uint32), tap.weights.T.astype(np.float32), *size)
+        lengths = after
+        if tap is taps[-1]:
+            planner.put(node, step, (number,), on_map=on_map)
+        else:
+            number = planner.inner(step, (number,))
+
+
+def _as_it_lies(rank: int) -> list[int]:
+    """Return the axes of a sample in the order in which a map has them, channels innermost."""
+    return [*range(rank - 3), rank - 2, rank - 1, rank - 3]
 
 
 REDUCTIONS: dict[str, Reduction] = {

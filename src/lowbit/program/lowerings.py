@@ -20,6 +20,7 @@ from lowbit.program.axes import (
     REDUCTIONS,
     lower_place,
     lower_reduction,
+    lower_resize,
     lower_running_sum,
     lower_softmax,
     lower_top,
@@ -36,7 +37,8 @@ from lowbit.program.layers import (
     weight_only_layer,
 )
 from lowbit.program.movement import move
-from lowbit.program.products import lower_product, lower_transposed_convolution
+from lowbit.program.products import is_by_phases, lower_product, lower_transposed_convolution
+from lowbit.program.recurrent import CELLS, lower_recurrent
 from lowbit.program.steps import (
     Activate,
     AveragePool,
@@ -260,11 +262,13 @@ LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "Cast"): lower_cast,
     ("", "MatMul"): lower_product,
     ("", "ConvTranspose"): lower_transposed_convolution,
+    ("", "Resize"): lower_resize,
     ("", "TopK"): lower_top,
     ("", "CumSum"): lower_running_sum,
     ("", "Where"): lower_where,
     ("", "Gather"): lower_take,
     **dict.fromkeys([("", name) for name in ("ArgMax", "ArgMin")], lower_place),
+    **dict.fromkeys([("", name) for name in CELLS], lower_recurrent),
     **dict.fromkeys([("", name) for name in REDUCTIONS], lower_reduction),
     **dict.fromkeys([("", name) for name in _OPERATORS], _function),
     **dict.fromkeys([("", name) for name in ARITHMETIC], lower_arithmetic),
@@ -285,6 +289,8 @@ def is_lowered(graph: Graph, node: Node) -> bool:
     lowering = lowering_of(graph, node)
     if lowering is None or lowering is _function_of_codes:
         return lowering is not None
+    if lowering is lower_transposed_convolution:
+        return is_by_phases(graph, node)
     if node.op == "Elu":
         return call_of(graph, node).real("alpha") == 1.0
     activation, target = str(node.attributes.get("activation", "none")), graph.values.get(node.outputs[0])

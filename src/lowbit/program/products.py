@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.ir import Node
+from lowbit.ir import Graph, Node
 from lowbit.ir.infer import call_of
 from lowbit.ir.operators.registry import Call
 from lowbit.ir.window import Axis
@@ -76,6 +76,12 @@ def _repeated(planner: "Planner", number: int, shape: tuple[int, ...], batches: 
     return planner.inner(Gather(places.astype(np.uint32), places.size), (number,))
 
 
+def is_by_phases(graph: Graph, node: Node) -> bool:
+    """Return whether a transposed convolution is one by phases: of one or two axes, by constants."""
+    constants = all(graph.value(name).data is not None for name in node.inputs[1:] if name)
+    return constants and len(graph.value(node.inputs[1]).shape) in (3, 4)
+
+
 def lower_transposed_convolution(planner: "Planner", node: Node) -> None:
     """Add a convolution that makes all outputs between two inputs as channels of a pixel, and order them.
 
@@ -85,12 +91,8 @@ def lower_transposed_convolution(planner: "Planner", node: Node) -> None:
     Neural Network, 2016, has it the other way round.
     """
     call, source, target = call_of(planner.graph, node), node.inputs[0], node.outputs[0]
-    if any(planner.computed(name) for name in node.inputs[1:] if name):
-        planner.refuse(node, "a convolution by a computed value")
     weights = np.asarray(planner.graph.constant(node.inputs[1]), np.float32)
     axes = weights.ndim - 2
-    if axes not in (1, 2):
-        planner.refuse(node, "a convolution over anything but one or two axes")
     lengths, made = planner.sample_shape(source)[-axes - 1 :], planner.sample_shape(target)[-axes - 1 :]
     pads, strides, dilations = (
         _lengths(call, name, axes, default)
