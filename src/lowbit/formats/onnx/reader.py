@@ -429,7 +429,11 @@ class _Reader:
 
         types = []
         for name in proto.input:
-            kind = helper.np_dtype_to_tensor_dtype(DTYPES[self.kind(name)]) if name else 0
+            kind = (
+                helper.np_dtype_to_tensor_dtype(np.dtype(DTYPES.get(self.kind(name), self.kind(name))))
+                if name
+                else 0
+            )
             types.append(helper.make_tensor_type_proto(kind, self.shape(name)) if name else TypeProto())
         return standard_function(proto, self.opset, types)
 

@@ -47,7 +47,9 @@ def _is_implied(graph: Graph, node: Node, encoder: Node) -> bool:
         return False
     thresholds = _thresholds(graph, encoder).astype(np.float32)
     ends = np.array([-np.finfo(np.float32).max, np.finfo(np.float32).max], np.float32)
-    points = np.concatenate([thresholds, np.nextafter(thresholds, np.float32(np.inf)), ends])
+    with np.errstate(over="ignore"):
+        above = np.minimum(np.nextafter(thresholds, np.float32(np.inf)), ends[1])
+    points = np.concatenate([thresholds, above, ends])
     constants = {name: graph.constant(name) for name in node.inputs[1:] if name}
     (after,) = evaluate_node(graph, node, {node.inputs[0]: points, **constants})
     return np.array_equal(np.searchsorted(thresholds, after), np.searchsorted(thresholds, points))

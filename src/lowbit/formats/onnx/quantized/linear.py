@@ -21,7 +21,7 @@ def quantize_linear(reader: Importer, proto: "NodeProto", attributes: dict[str, 
     """``clip(round(x / scale) + zero)``; the type is that of the zero point, or said by an attribute."""
     source, scale, zero = _operands(proto)
     kind = reader.type_of(zero) if zero else _output_type(attributes)
-    _require_quantized(kind)
+    _require_quantized(kind, made=True)
     if integer(attributes, "block_size", 0):
         raise UnsupportedError(
             "a computed tensor quantized in blocks", expected="scales of a tensor or an axis"
@@ -71,10 +71,21 @@ def clip(reader: Importer, proto: "NodeProto") -> bool:
 
 
 def _bounds(reader: Importer, proto: "NodeProto", low: int, high: int) -> tuple[int, int]:
-    names = [*proto.input[1:3], "", ""][:2]
-    found = [known(reader, name, "a bound").reshape(-1) if name else np.zeros(0) for name in names]
-    least = max(low, int(found[0][0])) if found[0].size else low
-    return least, min(high, int(found[1][0])) if found[1].size else high
+    ends = [low, high]
+    for at, name in enumerate(list(proto.input[1:3])):
+        if not name:
+            continue
+        bound = np.asarray(known(reader, name, "a bound"))
+        if bound.size != 1 or bound.dtype.kind not in "iu":
+            raise ModelFormatError(
+                "a bound of whole numbers is none",
+                where=name,
+                expected="one integer",
+                found=f"{bound.dtype} {bound.shape}",
+            )
+        number = int(bound.reshape(-1)[0])
+        ends[at] = min(high, number) if at else max(low, number)
+    return ends[0], ends[1]
 
 
 def _operands(proto: "NodeProto") -> tuple[str, str, str]:
@@ -86,8 +97,9 @@ def _operands(proto: "NodeProto") -> tuple[str, str, str]:
     return names[0], names[1], names[2]
 
 
-def _require_quantized(kind: str) -> None:
-    if kind not in RANGES:
+def _require_quantized(kind: str, *, made: bool = False) -> None:
+    """Refuse a type that is not quantized; nothing is made of int32, which biases are read from."""
+    if kind not in RANGES or (made and kind == "int32"):
         raise UnsupportedError(
             "numbers of this type",
             expected=", ".join(RANGES),

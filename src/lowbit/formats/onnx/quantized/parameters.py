@@ -6,7 +6,7 @@ import numpy as np
 
 from lowbit.errors import LowbitError, ModelFormatError, NumericError, UnsupportedError
 from lowbit.formats.onnx.importer import Importer
-from lowbit.formats.onnx.quantized.grid import Grid
+from lowbit.formats.onnx.quantized.grid import Floats32, Grid, Wide
 from lowbit.ir.graph import Array, Shape
 
 RANGES: dict[str, tuple[int, int]] = {
@@ -113,7 +113,19 @@ def grid(reader: Importer, names: tuple[str, str], kind: str, shape: Shape, axis
     scale = scale_of(names[0], known(reader, names[0], "a scale"))
     given = known(reader, names[1], "a zero point") if names[1] else np.zeros(len(scale), np.int64)
     zero = zeros_of(names[1] or names[0], given, len(scale), low, high)
+    require_levels(scale, low - zero, high - zero, names[0])
     return Grid(low, high, scale, zero, axis_of(axis, shape, len(scale), names[0]))
+
+
+def require_levels(scale: Floats32, least: Wide, most: Wide, name: str) -> None:
+    """Refuse scales whose levels leave float32.
+
+    Raises:
+        NumericError: with the largest scale.
+    """
+    largest = scale.astype(np.float64) * (np.maximum(np.abs(least), np.abs(most)) + 1)
+    if (largest > np.finfo(np.float32).max).any():
+        _refuse("levels leave the range of float32", name, "smaller scales", str(scale.max()), NumericError)
 
 
 def _refuse(

@@ -18,7 +18,7 @@ from lowbit.errors import ModelFormatError, UnsupportedError
 from lowbit.formats.onnx.attributes import integer
 from lowbit.formats.onnx.importer import Importer
 from lowbit.formats.onnx.quantized.grid import CEILING, FLOOR, HALF_EVEN, Floats32, Grid, Rounding
-from lowbit.formats.onnx.quantized.parameters import axis_of, known, scale_of, zeros_of
+from lowbit.formats.onnx.quantized.parameters import axis_of, known, require_levels, scale_of, zeros_of
 from lowbit.formats.onnx.quantized.values import (
     decode_constant,
     dequantize,
@@ -88,6 +88,7 @@ def quant(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]
         return
     low, high = _range(bits, signed, narrow)
     zero = zeros_of(names[1], np.broadcast_to(given, (rows,)), rows, -(2**31), 2**31 - 1)
+    require_levels(scale, low - zero, high - zero, names[0])
     rounding = _rounding(attributes, "ROUND")
     grid = Grid(low, high, scale, zero, axis if len(scale) > 1 else zero_axis, rounding, before=True)
     if constant:

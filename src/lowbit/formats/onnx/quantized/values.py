@@ -10,7 +10,7 @@ What a file calls a tensor of int8, uint8, int4 or uint4 is here one of
 
 import numpy as np
 
-from lowbit.errors import UnsupportedError
+from lowbit.errors import ModelFormatError, UnsupportedError
 from lowbit.formats.onnx.importer import Importer
 from lowbit.formats.onnx.quantized.grid import Grid, Rounding
 from lowbit.formats.onnx.quantized.parameters import RANGES
@@ -18,6 +18,9 @@ from lowbit.ir import Trait, Value, has
 from lowbit.ir.graph import Array
 from lowbit.ir.input_type import InputType
 from lowbit.ir.operators import carried
+
+_READS_NUMBERS = ("DequantizeLinear", "QLinear", "QGemm")
+"""How operators begin that read whole numbers with their scale."""
 
 
 def quantize(reader: Importer, source: str, grid: Grid, output: str) -> None:
@@ -41,7 +44,12 @@ def quantize(reader: Importer, source: str, grid: Grid, output: str) -> None:
 def dequantize(reader: Importer, source: str, grid: Grid, output: str) -> None:
     """Add what makes reals of whole numbers."""
     if source in reader.constants:
-        decode_constant(reader, reader.constants[source], grid, output)
+        numbers = reader.constants[source]
+        if numbers.dtype.kind not in "iu":
+            raise ModelFormatError(
+                "what is dequantized is no tensor of integers", where=source, found=str(numbers.dtype)
+            )
+        decode_constant(reader, numbers, grid, output)
         return
     value = reader.result.value(coded(reader, source, grid))
     if value.encoding is None:
@@ -99,16 +107,18 @@ def coded(reader: Importer, name: str, grid: Grid) -> str:
     if name not in reader.result.inputs or value.encoding is not None or value.dtype == "float32":
         return value.name
     encoding = grid.encoding() if grid.channels == 1 else None
+    others = [kind for kind in reader.readers[name] if not kind.startswith(_READS_NUMBERS)]
     if (
         encoding is None
+        or others
         or value.dtype not in ("int8", "uint8")
         or (grid.low, grid.high) != RANGES[value.dtype]
     ):
         raise UnsupportedError(
             "an input of integers of this kind",
             where=name,
-            expected="int8 or uint8 with one scale",
-            found=f"{value.dtype} with {grid.channels}",
+            expected="int8 or uint8 with one scale, read by quantized operators alone",
+            found=f"{value.dtype} with {grid.channels}, read by {', '.join(reader.readers[name])}",
         )
     if name == reader.result.inputs[0]:
         InputType(value.dtype, float(grid.scale[0]), int(grid.zero[0])).remember(reader.result)
