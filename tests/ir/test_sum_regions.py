@@ -145,7 +145,7 @@ def test_what_nothing_but_floats_goes_into_stays_real() -> None:
     graph = net.finished(net.node("Decode", net.encode(total, LEARNED)))
     assert {region.sums: region.why for region in sum_regions(graph)} == {
         (total,): "",
-        ("n2",): "no low-bit layer leads to it",
+        ("n2",): "what goes into it is computed in floats",
     }
     assert reals(fixed(graph, samples())) == ["Tanh", "Add", "MaxPool", "Decode", "Decode"]
 

@@ -151,7 +151,8 @@ def test_a_residual_layer_makes_up_for_the_error_of_the_other_part(samples, monk
     from lowbit.quantization import pipeline
 
     graph, errors = residual_network(), []
-    plan = Plan(weight_bits=2, activation_bits=2, layers={"last": {"scheme": "float", "method": "plain"}})
+    last = {"scheme": "float", "method": "plain"}
+    plan = Plan(weight_bits=2, activation_bits=2, sums="real", layers={"last": last})
     for settled in (pipeline._Work._settled_sum, lambda work, layer: None):
         monkeypatch.setattr(pipeline._Work, "_settled_sum", settled)
         low, _ = quantize(graph, samples, plan)

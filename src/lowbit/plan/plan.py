@@ -136,7 +136,7 @@ class Plan:
     per_channel: bool = True
     clip: str = "mse"
     percentile: float = WHOLE
-    sums: str = "real"
+    sums: str = "fixed"
     weight_gradient: str = ""
     activation_gradient: str = ""
     scale: str = ""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from lowbit.errors import GraphError, UnsupportedError
 from lowbit.formats.circle.coded_pools import is_builtin_pool
 from lowbit.formats.circle.coded_values import as_int8, coded_values
+from lowbit.formats.circle.file_tensors import LOWEST
 from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC
 from lowbit.formats.circle.schema import (
     OPERATORS,
@@ -26,6 +27,7 @@ from lowbit.formats.packed import packed
 from lowbit.ir import DTYPES, Graph, Node, Value
 from lowbit.ir.layers import is_low_bit
 
+_CODES = {TENSOR_TYPES["uint8"]: np.uint8, TENSOR_TYPES["uint16"]: np.uint16}
 _TWO = ("ADD", "DEQUANTIZE", "LOGISTIC", "MAX_POOL_2D", "PAD", "PADV2", "RELU", "SOFTMAX", "TANH")
 _VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 5, **dict.fromkeys(_TWO, 2)}
 """Operator versions that allow int8; floats are allowed in every version."""
@@ -132,9 +134,14 @@ class Exporter:
         (self._maps if as_map else self._indices)[name] = index
 
     def scalar(self, name: str, number: float, like: int) -> int:
-        """Return the tensor of one number, of the type of another tensor; a code is that number itself."""
+        """Return the tensor of one number, of the type of another tensor; an int8 code is that number itself.
+
+        Of codes of other encodings the first one, which has the lowest level, stands for the lowest number.
+        """
         pattern = self._tensors[like]
-        if pattern.type in (TENSOR_TYPES["uint8"], TENSOR_TYPES["uint16"]):
+        if pattern.type in _CODES and number == LOWEST:
+            return self.constant(name, np.zeros(1, _CODES[pattern.type]))
+        if pattern.type in _CODES:
             raise UnsupportedError(
                 "codes with pads around them cannot be written to a .circle file",
                 where=name,

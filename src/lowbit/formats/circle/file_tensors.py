@@ -97,7 +97,8 @@ class FileTensors:
             raise unsupported(
                 "a number must be constant", place, "one element", None if data is None else data.shape
             )
-        if data.dtype.itemsize == 1 and int(data.item()) == np.iinfo(data.dtype).min:
+        is_code = data.dtype.kind in "iu" and data.dtype.itemsize <= 2
+        if is_code and int(data.item()) == np.iinfo(data.dtype).min:
             return LOWEST
         return max(float(self.decoded(index).item()), LOWEST)
 

@@ -20,7 +20,7 @@ from lowbit.ir.passes.channel_affine import channel_affine
 from lowbit.ir.passes.readers import is_encoder, only_reader
 
 OTHER_SHAPES = "what it adds has different shapes"
-NO_LAYER = "no low-bit layer leads to it"
+NO_LAYER = "what goes into it is computed in floats"
 NO_ENCODER = "no low-bit layer reads it"
 
 _TINY = 1e-30  # of a factor
