@@ -1,4 +1,4 @@
-"""What quantization makes of residual networks: sums and means of fixed point, or real where a plan says so."""
+"""What quantization makes of residual networks: sums and means of fixed point, or real by a plan."""
 
 from dataclasses import replace
 from pathlib import Path

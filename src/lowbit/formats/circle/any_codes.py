@@ -70,7 +70,7 @@ def _lower_pool(exporter: Exporter, node: Node) -> None:
 def _lower_elements(exporter: Exporter, node: Node) -> None:
     graph, constants = exporter.graph, [name for name in node.inputs if exporter.is_constant(name)]
     data = [name for name in node.inputs if name and name not in constants]
-    as_map = any(exporter.is_map(name) for name in data)
+    as_map = any(exporter.is_map(name) for name in data) and not _is_turned_input(exporter, data[0])
     inputs = (
         *(exporter.map(name) if as_map else exporter.tensor(name) for name in data),
         *(
@@ -86,6 +86,12 @@ def _lower_elements(exporter: Exporter, node: Node) -> None:
     if activation != "none":
         options["fused_activation_function"] = activation_name(activation)
     exporter.custom(node.op, inputs, (output,), write_options(options))
+
+
+def _is_turned_input(exporter: Exporter, name: str) -> bool:
+    """Return whether a map is an input that has channels last: no reader of a file could tell."""
+    maker = exporter.graph.producer(name)
+    return maker is not None and maker.op == "Transpose" and maker.inputs[0] in exporter.graph.inputs
 
 
 def _lower_layer(exporter: Exporter, node: Node) -> None:

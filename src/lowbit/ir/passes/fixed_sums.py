@@ -115,7 +115,7 @@ class _Rewrite:
             self._replace(node, name, exits[name])
 
     def _coded(self, name: str) -> str:
-        value, codes = self.graph.value(name), self.graph.fresh_name(f"{name}/fixed")
+        value, codes = self.graph.value(name), self.graph.fresh_name(f"{name}/codes")
         return self.graph.add(Value(codes, code_dtype(self.form), value.shape, None, self.form))
 
     def _enter(self, name: str, is_read: bool) -> None:
