@@ -227,6 +227,15 @@ def test_regions_that_stay_real_say_why() -> None:
     assert found(20000).why == "values up to 2e+04 leave 16 bits no room"
 
 
+def test_an_input_that_is_left_out_is_none() -> None:
+    """A Clip from above alone, between a sum and its reader."""
+    net = Network()
+    total = net.node("Add", *(net.layer(net.encode("x")) for _ in range(2)))
+    clipped = net.node("Clip", total, "", net.constant(np.array(0.5)))
+    low = fixed(net.finished(net.node("Decode", net.encode(clipped, LEARNED))), samples())
+    assert reals(low) == ["Decode", "Clip", "Decode"]
+
+
 def test_sums_that_broadcast_stay_real() -> None:
     net = Network()
     layer = net.layer(net.encode("x"))

@@ -113,8 +113,9 @@ def _joins(graph: Graph, node: Node) -> bool:
     """Return whether a node could be inside a region."""
     if has(node, Trait.CARRIES) or is_mean(node):
         return all(_is_real(graph, name) for name in operands(node))
-    shapes = [graph.value(name).shape for name in (*node.inputs, *node.outputs)]
-    return _is_sum(graph, node) and all(shape == shapes[0] for shape in shapes)
+    return (
+        _is_sum(graph, node) and len({graph.value(name).shape for name in (*node.inputs, *node.outputs)}) == 1
+    )
 
 
 def _inside(graph: Graph) -> list[Node]:
