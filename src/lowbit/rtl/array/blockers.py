@@ -76,7 +76,7 @@ def _is_input(graph: Graph, name: str) -> bool:
 def _cure(graph: Graph, node: Node, remedy: str) -> str:
     if is_low_bit(node):
         return _AFFINE if rounds(graph, node) else _INPUTS
-    if node.domain:
+    if node.domain and not has(node, Trait.BROADCASTS):
         return remedy
     if has(node, Trait.LAYER):
         return _FLOAT
