@@ -12,7 +12,15 @@ pytest.importorskip("onnxruntime")
 
 from lowbit.ir import Graph
 from lowbit.program import ProgramPlan
-from lowbit.program.steps import ByteConvolution, ByteFullyConnected, EncodeAffine, Step
+from lowbit.program.steps import (
+    AddWords,
+    AverageWords,
+    ByteConvolution,
+    ByteFullyConnected,
+    EncodeAffine,
+    RankWords,
+    Step,
+)
 from tests.conformance.odd_graphs.check import Outcome, check
 from tests.conformance.odd_graphs.families import FAMILIES, draw
 from tests.conformance.odd_graphs.network import Array
@@ -113,6 +121,39 @@ def test_an_engine_that_is_wrong_is_found(
     monkeypatch.setattr(module, "plan", broken)
     found = stages(outcome_of("dense", "affine:8"))
     assert "affine:8 engine" in found
+    assert not any(".onnx" in stage or "onnxruntime" in stage for stage in found)
+
+
+def _forget_an_activation(step: Step) -> Step:
+    return replace(step, low=-(1 << 15)) if isinstance(step, AddWords) else step
+
+
+def _count_one_more(step: Step) -> Step:
+    return replace(step, count_all=not step.count_all) if isinstance(step, AverageWords) else step
+
+
+def _move_a_threshold(step: Step) -> Step:
+    if not isinstance(step, RankWords) or step.form != "planes":
+        return step
+    return replace(step, thresholds=step.thresholds + np.int32(40))
+
+
+@pytest.mark.parametrize("fault", [_forget_an_activation, _count_one_more, _move_a_threshold])
+def test_fixed_sums_that_are_wrong_are_found(
+    monkeypatch: pytest.MonkeyPatch, fault: Callable[[Step], Step]
+) -> None:
+    import lowbit.engine as module
+
+    whole = module.plan
+
+    def broken(graph: Graph, *options: Any) -> ProgramPlan:
+        planned = whole(graph, *options)
+        return replace(planned, steps=tuple(fault(step) for step in planned.steps))
+
+    assert not stages(outcome_of("fixed sums", "lq:2", range(3, 4)))
+    monkeypatch.setattr(module, "plan", broken)
+    found = stages(outcome_of("fixed sums", "lq:2", range(3, 4)))
+    assert "lq:2 engine" in found
     assert not any(".onnx" in stage or "onnxruntime" in stage for stage in found)
 
 

@@ -44,7 +44,8 @@ def _schemes() -> dict[str, Quantize]:
     for scheme, ranges in BITS.items():
         least, most = ranges["weight_bits"]
         for bits in range(least, most + 1):
-            settings = {"scheme": scheme, "weight_bits": bits, "activation_bits": bits}
+            sums = "real" if bits % 2 else "fixed"
+            settings = {"scheme": scheme, "weight_bits": bits, "activation_bits": bits, "sums": sums}
             found[f"{scheme}:{bits}"] = partial(planned, **settings)
             if scheme != "pow2":
                 found[f"{scheme}:{bits}:weights"] = partial(
