@@ -338,12 +338,12 @@ class _Reader:
             return self.add(proto, "Expand", [value, proto.input[0]], {})
         if len(plain(attributes)) < len(attributes):
             raise UnsupportedError("a tensor as an attribute", expected="numbers or text")
+        if (domain, proto.op_type) in FOREIGN and len(proto.input):
+            return FOREIGN[domain, proto.op_type](self, proto, plain(attributes))
         if domain == "com.microsoft" and proto.op_type in MICROSOFT and len(proto.input):
             return MICROSOFT[proto.op_type](self, proto, plain(attributes))
         if domain == "" and not is_known(proto) and (function := self._standard_function(proto)) is not None:
             return self._function(proto, function)
-        if (domain, proto.op_type) in FOREIGN and len(proto.input):
-            return FOREIGN[domain, proto.op_type](self, proto, plain(attributes))
         if domain == "" and proto.op_type in REWRITES and len(proto.input):
             return REWRITES[proto.op_type](self, proto, plain(attributes))
         return self.add(proto, proto.op_type, list(proto.input), plain(attributes), domain)

@@ -9,7 +9,7 @@ from lowbit.errors import ModelFormatError, UnsupportedError
 from lowbit.formats.onnx.attributes import integer
 from lowbit.formats.onnx.importer import Importer
 from lowbit.formats.onnx.quantized.parameters import RANGES, grid, known, scale_of
-from lowbit.formats.onnx.quantized.values import dequantize, quantize, whole
+from lowbit.formats.onnx.quantized.values import dequantize, quantize, scalar, whole
 from lowbit.formats.onnx.tensors import type_name
 from lowbit.ir.graph import Array, Attribute
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def quantize_linear(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
     """``clip(round(x / scale) + zero)``; the type is that of the zero point, or said by an attribute."""
     source, scale, zero = _operands(proto)
-    kind = reader.type_of(zero) if zero else _output_type(attributes)
+    kind = _type_of_zero(reader, zero) if zero else _output_type(attributes)
     _require_quantized(kind, made=True)
     if integer(attributes, "block_size", 0):
         raise UnsupportedError(
@@ -30,10 +30,16 @@ def quantize_linear(reader: Importer, proto: "NodeProto", attributes: dict[str, 
     quantize(reader, source, made, proto.output[0])
 
 
+def _type_of_zero(reader: Importer, zero: str) -> str:
+    """Return the type of a zero point; one that is computed is a float here, of uint8 in a file."""
+    kind = reader.type_of(zero)
+    return "uint8" if kind == "float32" and zero not in reader.constants else kind
+
+
 def dequantize_linear(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
     """``scale (q - zero)``; constants may have scales for blocks along the axis."""
     source, scale, zero = _operands(proto)
-    kind = reader.type_of(zero or source)
+    kind = _type_of_zero(reader, zero or source)
     kind = "int32" if source in reader.grids and not zero else kind
     _require_quantized(kind)
     if integer(attributes, "block_size", 0):
@@ -153,6 +159,16 @@ def spread(numbers: Array, scale: Array, zero: Array, axis: int, size: int) -> A
     wide, origin = (np.repeat(each, size, axis).take(range(length), axis) for each in (scale, zero))
     difference = numbers.astype(np.int64) - origin.astype(np.int64)
     return np.asarray(difference.astype(np.float32) * wide.astype(np.float32), np.float32)
+
+
+def _quantize_by_computed_scale(reader: Importer, proto: "NodeProto", kind: str) -> None:
+    """Add the arithmetic of a scale that is computed at run time: whole numbers in floats."""
+    source, scale, zero = _operands(proto)
+    output = proto.output[0]
+    numbers = reader.insert("Round", [reader.insert("Div", [source, scale])])
+    if zero:
+        numbers = reader.insert("Add", [numbers, whole(reader, zero)])
+    reader.append("Clip", [numbers, *(scalar(reader, output, bound) for bound in RANGES[kind])], output)
 
 
 def _computed_scale(reader: Importer, proto: "NodeProto") -> None:
