@@ -207,6 +207,7 @@ class _Reader:
         self.grids: dict[str, Grid] = {}  # of values of codes that foreign operators make
         self.coded_inputs: dict[str, str] = {}  # inputs of integers, and the codes that they became
         self.numbers: dict[str, int] = {}
+        self.again: dict[str, int] = defaultdict(int)  # how often a name inside a function was made new
 
     def _count_readers(self, nodes: "Iterable[NodeProto]") -> None:
         for node in nodes:
@@ -415,6 +416,9 @@ class _Reader:
 
     def _reserved(self, stem: str) -> str:
         """Return a name that nothing has, and nothing else gets."""
+        if stem in self.names:  # a function is read again and again: no search for a name that is free
+            self.again[stem] += 1
+            stem = f"{stem}.{self.again[stem]}"
         name = self.free_name(stem)
         self.names.add(name)
         return name

@@ -50,7 +50,12 @@ def _infer_cast(call: Call) -> list[TensorType]:
 
 def _cast(call: Call, array: Array) -> list[Array]:
     """Floats are cut off towards zero; what an integer cannot hold has no meaning. Truth is "not zero"."""
-    return [array if array.dtype == object else array.astype(DTYPES[_target(call)])]
+    kind = DTYPES[_target(call)]
+    if array.dtype != object:
+        return [array.astype(kind)]
+    if kind.kind != "i":
+        raise TypeError(f"an open length as {kind}")
+    return [array]
 
 
 def _target(call: Call) -> str:
