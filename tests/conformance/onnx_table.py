@@ -4,7 +4,7 @@ from collections import Counter
 
 import onnx
 
-from tests.conformance.onnx_backend import NETWORKS_ON_ENGINE, OPERATORS, outcomes
+from tests.conformance.onnx_backend import NETWORKS_ON_ENGINE, OPERATORS, TYPES, outcomes
 
 NOTES = {
     "AveragePool": "any number of spatial axes; ceil_mode and auto_pad become pads",
@@ -12,9 +12,10 @@ NOTES = {
     "Conv": "any number of spatial axes, groups, dilations; auto_pad becomes pads",
     "ConstantOfShape": "becomes a constant",
     "Dropout": "inference",
-    "MaxPool": "one output; any number of spatial axes; ceil_mode and auto_pad become pads",
+    "MaxPool": "no indices; any number of spatial axes; ceil_mode and auto_pad become pads",
     "Pad": "constant pads and axes; constant, edge, reflect, wrap",
-    "Reshape": "constant shape; shape arithmetic is folded",
+    "Attention": "as ONNX's own function, and so are all that have one",
+    "Resize": "nearest, linear, cubic; all but tf_crop_and_resize",
     "Softmax": "before opset 13: one axis",
 }
 
@@ -29,12 +30,13 @@ def table() -> str:
         _by_operator([one for one in passed if one.on_engine]),
         _by_operator([one for one in results if one.refusal]),
     ]
+    kinds = ", ".join(TYPES)
     lines = [
         "# ONNX operators",
         "",
         "Made by `scripts/onnx-operators`; a test compares it with what runs.",
         "",
-        f"{len(results)} backend tests of onnx {onnx.__version__} use only these operators on float32: "
+        f"{len(results)} backend tests of onnx {onnx.__version__} use only these operators, on {kinds}: "
         f"{len(passed)} of them pass on the reference evaluator, {on_engine} on the engine too; "
         f"{len(results) - len(passed)} are refused with a message that says why. None is skipped.",
         "The nine networks that onnx ships (AlexNet to ZFNet) run as well, "

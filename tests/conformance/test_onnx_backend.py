@@ -3,6 +3,7 @@
 The stock runner counts a skipped case as passed, so cases are counted here, by a rule (`onnx_backend`).
 """
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from lowbit.errors import EngineError
 from lowbit.formats.onnx import from_proto
 from lowbit.formats.onnx import read as read_onnx
 from lowbit.ir import Graph, evaluate
-from tests.conformance.onnx_backend import NETWORKS_ON_ENGINE, REFUSED, outcomes
+from tests.conformance.onnx_backend import NETWORKS_ON_ENGINE, REFUSED, outcomes, reason
 from tests.conformance.onnx_table import table
 
-PASSED = {"1.23.2": {"node": 190, "simple": 2, "pytorch-converted": 74, "pytorch-operator": 11}}
+PASSED = {"1.23.2": {"node": 1143, "simple": 7, "pytorch-converted": 82, "pytorch-operator": 30}}
 
 ROOT = Path(__file__).parent.parent.parent
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
@@ -41,8 +42,8 @@ def test_the_count_of_passed_cases() -> None:
 
 def test_what_is_refused_is_listed_with_its_reason() -> None:
     refusals = {name: one.refusal for name, one in outcomes().items() if one.refusal}
-    assert refusals.keys() == REFUSED.keys()
-    assert [name for name, text in refusals.items() if REFUSED[name] not in text] == []
+    assert [name for name, text in refusals.items() if not re.search(reason(name) or "$^", text)] == []
+    assert [start for start in REFUSED if not any(name.startswith(start) for name in refusals)] == []
 
 
 def test_the_documentation_says_what_runs() -> None:

@@ -67,13 +67,18 @@ def _from_input(reader: Importer, name: str) -> list[str]:
 
 
 def _dropout(reader: Importer, proto: "NodeProto", _: dict[str, Attribute]) -> None:
-    """At inference Dropout is an identity; the mask has no meaning there."""
+    """At inference Dropout is an identity, and its mask lets everything pass."""
     training = reader.constants.get(proto.input[2]) if len(proto.input) > 2 and proto.input[2] else None
     dynamic = training is None and len(proto.input) > 2 and bool(proto.input[2])
     if dynamic or (training is not None and bool(np.any(training))):
         raise UnsupportedError(
             "Dropout in training mode", expected="training_mode = 0", remedy="Export for inference."
         )
+    shape = reader.shape(proto.input[0])
+    if len(proto.output) > 1 and reader.readers.get(proto.output[1]):
+        if not all(isinstance(length, int) for length in shape):
+            raise UnsupportedError("the mask of a Dropout of open lengths", expected="fixed lengths")
+        reader.constants[proto.output[1]] = np.ones([int(length) for length in shape], np.bool_)
     del proto.output[1:]
     reader.add(proto, "Identity", [proto.input[0]], {})
 
