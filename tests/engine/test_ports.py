@@ -164,3 +164,18 @@ def test_what_mixes_samples_is_refused() -> None:
     assert np.array_equal(Program(graph).run(x[:1]), np.ones((5, 1)))
     with pytest.raises(DataError):
         Program(graph).run(x)
+
+
+def test_a_clip_between_computed_bounds() -> None:
+    """As of a spectrum that is cut 80 dB below its largest value."""
+    graph = Graph("cut", ("x",), ("y",), values={"x": Value("x", "float32", (1, 6))})
+    graph.add_constant("all", [0, 1], "int64")
+    graph.add_constant("eight", 0.5)
+    graph = made(
+        graph,
+        ("ReduceMax", ("x", "all"), "m", {"keepdims": 0}),
+        ("Sub", ("m", "eight"), "l", {}),
+        ("Clip", ("x", "l"), "y", {}),
+    )
+    x = RANDOM.normal(size=(1, 6)).astype(np.float32)
+    np.testing.assert_allclose(Program(graph).run(x), np.maximum(x, x.max() - 0.5))

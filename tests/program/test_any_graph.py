@@ -122,6 +122,60 @@ class Maker:
         parts = [name] * self.random.randint(1, 3) + [self.value()]
         return "Concat", parts, {"axis": self.random.randint(0, 3)}
 
+    def reduction(self):
+        name = self.value()
+        axis = self.random.randint(0, max(len(self.shape(name)) - 1, 0))
+        op = self.random.choice(("ReduceSum", "ReduceMean", "ReduceMax"))
+        return op, [name, self.constant(data=np.array([axis]))], {"keepdims": self.random.choice((0, 1))}
+
+    def product_of_two(self):
+        name = self.value()
+        order = [*range(len(self.shape(name)))]
+        order[-2:] = order[-2:][::-1]
+        turned = f"turned{len(self.names)}"
+        node = Node("Transpose", (name,), (turned,), {"perm": tuple(order)}, turned)
+        infer_node(self.graph, node)
+        self.graph.nodes.append(node)
+        return "MatMul", [name, turned][:: self.random.choice((1, -1))], {}
+
+    def slice(self):
+        name = self.value()
+        axis = self.random.randint(0, max(len(self.shape(name)) - 1, 0))
+        start, end = self.random.choice(((0, 1), (1, 9), (-2, 99), (-1, -99), (0, 2)))
+        step = -1 if end == -99 else self.random.choice((1, 1, 2))
+        return "Slice", [name, *(self.constant(data=np.array([n])) for n in (start, end, axis, step))], {}
+
+    def gather(self):
+        indices = self.random.choice(([0, 0, -1], [[0], [-1]], 0, [-1]))
+        return (
+            "Gather",
+            [self.value(), self.constant(data=np.array(indices))],
+            {"axis": self.random.randint(-3, 3)},
+        )
+
+    def repeat(self):
+        name = self.value()
+        times = [self.random.choice((1, 1, 2)) for _ in self.shape(name)]
+        if self.random.random() < 0.5:
+            times[:1] = [1]
+        return "Tile", [name, self.constant(data=np.array(times))], {}
+
+    def expand(self):
+        name = self.value()
+        lengths = [length if isinstance(length, int) and length > 1 else 1 for length in self.shape(name)]
+        lengths = [self.random.choice((1, 3)) if length == 1 else length for length in lengths]
+        if self.random.random() < 0.7:
+            lengths[:1] = [1]
+        front = [self.random.choice((1, 2))] if self.random.random() < 0.2 else []
+        return "Expand", [name, self.constant(data=np.array(front + lengths))], {}
+
+    def pad(self):
+        name = self.value()
+        edges = [self.random.choice((0, 0, 1, 2, -1)) for _ in range(2 * len(self.shape(name)))]
+        if self.random.random() < 0.8:
+            edges[:: max(len(self.shape(name)), 1)] = [0, 0][: len(edges)]
+        return "Pad", [name, self.constant(data=np.array(edges))], {}
+
     def softmax(self):
         return (
             self.random.choice(("Softmax", "LogSoftmax")),

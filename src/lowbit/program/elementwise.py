@@ -43,8 +43,15 @@ def _with_constant(planner: "Planner", node: Node, source: str, constant: str, o
 
 
 def lower_clip(planner: "Planner", node: Node) -> None:
-    """Add the step of a clip between constants."""
+    """Add the step of a clip between constants, or those between computed bounds."""
     bounds = [*node.inputs[1:], "", ""][:2]
+    if any(planner.computed(name) for name in bounds):
+        number = planner.flat(node.inputs[0])
+        for name, operation in zip(bounds, _BOUNDS, strict=True):
+            if name:
+                number = planner.inner(Combine(operation), (number, planner.spread(node, name)))
+        planner.put(node, Activate("identity"), (number,))
+        return
     low, high = (
         float(planner.graph.constant(name)) if name else default
         for name, default in zip(bounds, (-inf, inf), strict=True)
@@ -81,6 +88,8 @@ ARITHMETIC: dict[str, Operation] = {
     "Or": "either",
     "Xor": "one_alone",
 }
+
+_BOUNDS: tuple[Operation, Operation] = ("maximum", "minimum")
 
 # What is the same with its operands in each other's place.
 _EITHER_WAY: frozenset[Operation] = frozenset(

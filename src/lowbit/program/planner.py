@@ -3,6 +3,7 @@
 What each operator becomes is in `lowbit.program.lowerings`.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
@@ -32,7 +33,7 @@ from lowbit.program.refusals import (
     refused_inputs,
     refused_values,
 )
-from lowbit.program.samples import SEVERAL, Varying, is_open, varying_axes, with_samples
+from lowbit.program.samples import SEVERAL, Samples, is_open, with_samples
 from lowbit.program.steps import (
     Activate,
     Arrange,
@@ -103,19 +104,20 @@ def _lowered(graph: Graph, *, batched: bool) -> tuple["Planner | None", list[Ref
     refused: list[Refusal] = [(None, error) for error in ends]
     if refused:
         return None, refused
-    varying = {} if batched else _varying(graph, form)
-    planner = Planner(form, layout_of(form, batched=batched), batched=batched, varying=varying)
+    layout = layout_of(form, batched=batched)
+    planner = Planner(form, layout, batched=batched, samples=None if batched else _samples(graph, form))
     return planner, planner.lowered_all()
 
 
-def _varying(graph: Graph, form: Graph) -> Varying:
-    """Return where samples lie; nothing for a network that takes any but one number of them."""
+def _samples(graph: Graph, form: Graph) -> Samples:
+    """Return where samples lie: by the shapes of several, or by names where a shape is of one alone."""
     if not is_open(graph):
-        return {}
-    try:
-        return varying_axes(form, _whole(graph, SEVERAL))
-    except LowbitError:
-        return {}
+        return Samples({}, apart=True)
+    with contextlib.suppress(LowbitError):
+        return Samples.of(form, _whole(graph, SEVERAL))
+    with contextlib.suppress(LowbitError):
+        return Samples.of(form, _rewritten(graph, [stack_maps]))
+    return Samples({}, apart=False)
 
 
 def _whole(graph: Graph, samples: int) -> Graph:
@@ -158,13 +160,14 @@ class Planner:
     """
 
     def __init__(
-        self, graph: Graph, layout: Layout, *, batched: bool = True, varying: Varying | None = None
+        self, graph: Graph, layout: Layout, *, batched: bool = True, samples: Samples | None = None
     ) -> None:
         self.graph, self.layout, self.batched = graph, layout, batched
         self.recoded = recoded(graph, layout)
         self.steps: list[Step] = []
         self.results: list[Result] = []
-        self._varying, self._mixes = varying or {}, False
+        self._samples = samples or Samples({}, apart=True)
+        self._mixes = not self._samples.apart
         self._inputs = read_inputs(graph)
         self.numbers = {name: number for number, name in enumerate(self._inputs)}
         self.maps: dict[str, int] = {}
@@ -191,7 +194,10 @@ class Planner:
 
     def _rows_follow(self, graph: Graph) -> bool:
         """Return whether outputs have as many samples as inputs, each at the same place."""
-        ends = [self._varying.get(name, frozenset()) for name in (*self._inputs, *graph.outputs)]
+        shapes = [graph.value(name).shape for name in (*self._inputs, *graph.outputs)]
+        if is_open(graph) and not all(isinstance(shape[0], str) for shape in shapes):
+            return False
+        ends = [self._samples.axes.get(name, frozenset()) for name in (*self._inputs, *graph.outputs)]
         return all(axes == ends[0] and axes <= {0} for axes in ends)
 
     def _result(self, name: str, taken: Sequence[int]) -> int:
@@ -217,7 +223,7 @@ class Planner:
         axis %= max(rank, 1)
         if self.batched and axis == 0:
             self.refuse(node, "what mixes samples")
-        self._mixes |= axis in self._varying.get(name, ())
+        self._mixes |= axis in self._samples.axes.get(name, ())
         return axis - 1 if self.batched else axis
 
     def lowered_all(self) -> list[Refusal]:

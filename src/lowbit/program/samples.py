@@ -1,9 +1,13 @@
 """One sample of a network, and where samples lie in its values."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, Self
 
-from lowbit.ir import Graph
+import numpy as np
+
+from lowbit.ir import Graph, Node, Trait, has
 from lowbit.ir.infer import infer
 
 Varying = Mapping[str, frozenset[int]]
@@ -31,17 +35,73 @@ def with_samples(graph: Graph, count: int) -> Graph:
     return bound
 
 
-def varying_axes(one: Graph, several: Graph) -> Varying:
-    """Return where samples lie in the values of a graph.
+@dataclass(frozen=True)
+class Samples:
+    """Where samples lie in the values of a graph.
 
-    Args:
-        one: with one sample.
-        several: the same with `SEVERAL`.
+    Attributes:
+        axes: by value, those whose length grows with the number of samples.
+        apart: whether values hold every sample by itself, but for what an operator mixes along its axis.
     """
-    found = {}
+
+    axes: Varying
+    apart: bool
+
+    @classmethod
+    def of(cls, one: Graph, several: Graph) -> Self:
+        """Return them of a graph with one sample, and the same with `SEVERAL`."""
+        axes = {}
+        for name, value in one.values.items():
+            other = several.values.get(name)
+            if other is not None and len(other.shape) == len(value.shape):
+                pairs = enumerate(zip(value.shape, other.shape, strict=True))
+                axes[name] = frozenset(axis for axis, (a, b) in pairs if a != b)
+        return cls(axes, keeps_samples_apart(one, several, axes))
+
+
+def keeps_samples_apart(one: Graph, several: Graph, varying: Varying) -> bool:
+    """Return whether values hold every sample by itself, so that a network may run one after another.
+
+    Of an axis that grows with the samples it is known how many neighbours along it are of one sample. What
+    keeps the order of elements may give these another axis; all else leaves them as they are. What mixes
+    along an axis says so itself, when it is lowered.
+    """
+    together = dict.fromkeys(one.inputs, 1)
     for name, value in one.values.items():
-        other = several.values.get(name)
-        if other is not None and len(other.shape) == len(value.shape):
-            pairs = enumerate(zip(value.shape, other.shape, strict=True))
-            found[name] = frozenset(axis for axis, (a, b) in pairs if a != b)
-    return found
+        if value.data is not None:
+            together[name] = 1
+            if not _same_for_all(value.data, several.values[name].data if name in several.values else None):
+                return False
+    for node in one.nodes:
+        sources = [name for name in node.inputs if varying.get(name)]
+        for target in filter(None, node.outputs):
+            found = {_together(one, node, name, target, varying, together) for name in sources}
+            if sources and (len(found) != 1 or not all(found)):
+                return False
+            together[target] = found.pop() if found else 1
+    return True
+
+
+def _together(
+    one: Graph, node: Node, source: str, target: str, varying: Varying, together: Mapping[str, int]
+) -> int:
+    """Return how many neighbours along the target's axis are of one sample, or 0 where that is not so."""
+    before, after = varying[source], varying.get(target, frozenset())
+    if len(before) != 1 or len(after) != 1:
+        return 0  # a sample among others, or all in all
+    (old,), (new,) = before, after
+    shape, wanted = ([int(length) for length in one.value(name).shape] for name in (source, target))
+    if not has(node, Trait.KEEPS_ORDER):
+        return together[source] if shape[old] == wanted[new] else 0
+    step, behind = together[source] * prod(shape[old + 1 :]), prod(wanted[new + 1 :])
+    if not step or not behind or step % behind:
+        return 0
+    return step // behind if wanted[new] % (step // behind) == 0 else 0
+
+
+def _same_for_all(one: np.ndarray[Any, Any], several: np.ndarray[Any, Any] | None) -> bool:
+    """Return whether a constant is the same for every sample; integers may be lengths, which are not."""
+    if several is None or one.dtype.kind != "f" or one.ndim != several.ndim:
+        return True
+    fits = all(a in (1, b) for a, b in zip(one.shape, several.shape, strict=True))
+    return fits and np.array_equal(np.broadcast_to(one, several.shape), several)
