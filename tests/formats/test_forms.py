@@ -111,22 +111,25 @@ def test_signs_are_bipolar(tmp_path: Path) -> None:
     network = lowbit.read(write_signs(tmp_path))
     lowbit.write(network, tmp_path / "net.qonnx.onnx")
     operators = [node.op_type for node in onnx.load(tmp_path / "net.qonnx.onnx").graph.node]
-    assert operators.count("BipolarQuant") == 2
-    samples = np.random.default_rng(0).normal(size=(30, 9)).astype(np.float32)
+    assert operators.count("BipolarQuant") == 4
+    samples = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
     again = lowbit.read(tmp_path / "net.qonnx.onnx")
     one, other = (lowbit.load(each).run(samples) for each in (network, again))
     assert np.array_equal(one, other)
 
 
 def write_signs(folder: Path) -> Path:
-    """Write a layer of signs on signs as QONNX, by hand."""
+    """Write two layers of signs on signs as QONNX, by hand: sums of zero among them, which are +."""
     from tests.formats.onnx.quantized.models import Model
 
     model = Model(np.random.default_rng(0))
-    kernel = model.constant(model.random.normal(size=(9, 4)).astype(np.float32))
+    kernel = model.constant(model.random.normal(size=(8, 4)).astype(np.float32))
     domain, one = "qonnx.custom_op.general", model.constant(np.float32(1))
     signs = [model.node("BipolarQuant", [name, one], domain) for name in ("x", kernel)]
-    proto = model.proto(("n", 9), model.node("MatMul", signs))
+    hidden = model.node("BipolarQuant", [model.node("MatMul", signs), one], domain)
+    second = model.constant(model.random.normal(size=(4, 2)).astype(np.float32))
+    held = model.node("BipolarQuant", [second, one], domain)
+    proto = model.proto(("n", 8), model.node("MatMul", [hidden, held]))
     path = folder / "signs.onnx"
     path.write_bytes(proto.SerializeToString())
     return path

@@ -26,6 +26,8 @@ from lowbit.ir.operators import Trait, carried, has
 from lowbit.ir.passes.readers import is_encoder
 from lowbit.schemes import Encoding
 
+Floats32 = npt.NDArray[np.float32]
+
 _BEYOND = 1e37
 """What is larger is a threshold that nothing reaches."""
 
@@ -250,14 +252,17 @@ class _Unfolding:
         )
 
 
-def _explains(activation: str, given: Array, own: Array) -> bool:
+def _explains(activation: str, given: Floats32, own: Floats32) -> bool:
     """Return whether thresholds are those of an encoding behind an activation, to a neighbour.
 
-    They are the same before it, or behind it: a flat function makes much of a neighbour before it.
+    They are the same before it, or behind it, where it rises: a nearly flat function makes much of a
+    neighbour before it, and one that is flat has no threshold there.
     """
     before = preimage_thresholds(own, activation)
-    behind = apply_activation(activation, given)
-    return bool((_near(given, before) | _near(behind, own)).all())
+    with np.errstate(over="ignore"):
+        above = np.minimum(np.nextafter(given, np.float32(np.inf)), np.finfo(np.float32).max)
+    behind, rises = apply_activation(activation, given), apply_activation(activation, above)
+    return bool((_near(given, before) | (_near(behind, own) & (rises > behind))).all())
 
 
 def _near(given: Array, own: Array) -> npt.NDArray[np.bool_]:
