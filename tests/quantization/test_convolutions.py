@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from lowbit.backends.litert import interpreter as interpreter_of
+from lowbit.budget import allowed
+from lowbit.calibrate import engine_or_reference
 from lowbit.formats.circle import write
 from lowbit.formats.circle.reader import read_content
 from lowbit.formats.circle.writer import content_of
@@ -11,6 +13,7 @@ from lowbit.ir import Graph, Node, Value, evaluate, infer, run_passes, to_text, 
 from lowbit.ir.passes import NORMAL_FORM
 from lowbit.quantization import Plan, quantize
 from lowbit.quantization.equalize import equalize
+from lowbit.quantization.observe import Observer
 from lowbit.quantization.rows import Rows
 from lowbit.quantization.stream import Stream
 
@@ -148,13 +151,11 @@ def residual_network() -> Graph:
 
 
 def test_a_residual_layer_makes_up_for_the_error_of_the_other_part(samples, monkeypatch):
-    from lowbit.quantization import pipeline
-
     graph, errors = residual_network(), []
     last = {"scheme": "float", "method": "plain"}
     plan = Plan(weight_bits=2, activation_bits=2, sums="real", layers={"last": last})
-    for settled in (pipeline._Work._settled_sum, lambda work, layer: None):
-        monkeypatch.setattr(pipeline._Work, "_settled_sum", settled)
+    for settled in (Observer._settled_sum, lambda observer, layer: None):
+        monkeypatch.setattr(Observer, "_settled_sum", settled)
         low, _ = quantize(graph, samples, plan)
         found, exact = {}, {}
         evaluate(low, {"x": samples}, found.__setitem__)
@@ -165,12 +166,12 @@ def test_a_residual_layer_makes_up_for_the_error_of_the_other_part(samples, monk
 
 def test_equalizing_changes_nothing_in_float(samples):
     graph = run_passes(network(), NORMAL_FORM).graph
-    equal = equalize(graph, samples, evaluate, lambda name: True)
+    equal = equalize(graph, samples, engine_or_reference, lambda name: True)
     x = {"x": samples}
     np.testing.assert_allclose(evaluate(graph, x)["y"], evaluate(equal, x)["y"], rtol=1e-5, atol=1e-5)
     changed = [name for name, value in graph.values.items() if value.data is not equal.value(name).data]
     assert len(changed) == 5  # weights and bias of both convolutions, weights of the last layer
-    same = equalize(graph, samples, evaluate, lambda name: False)
+    same = equalize(graph, samples, engine_or_reference, lambda name: False)
     assert all(value.data is same.value(name).data for name, value in graph.values.items())
 
 
@@ -262,29 +263,56 @@ def test_windows_are_those_of_the_convolution(samples):
     seen: dict[str, np.ndarray] = {}
     evaluate(graph, {"x": samples[:5]}, seen.__setitem__)
     rows, weights = Rows.of(graph, layer), graph.constant(layer.inputs[1])
-    random = np.random.default_rng(0)
-    positions = rows.choose(5, 0.5, random)
-    assert rows.windows() == 16 and len(positions[0]) == 40
+    positions = rows.positions(*np.divmod(np.random.default_rng(0).permutation(80)[:40], 16))
+    assert rows.windows() == 16
     inputs, outputs = rows.inputs(seen["p1"], positions), rows.outputs(seen["c2"], positions)
     bias = graph.constant(layer.inputs[2]).reshape(2, 1, 3)
     expected = inputs @ rows.matrix(weights).transpose(0, 2, 1) + bias
     np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
-    everything = rows.choose(5, 2.0, random)
-    assert len(everything[0]) == 80
 
 
-def test_a_stream_runs_nothing_twice(samples):
+@pytest.mark.parametrize("allowance", [0, 40_000, 1 << 30])
+def test_a_stream_gives_the_same_whatever_it_may_hold(samples, allowance):
     graph, runs = run_passes(network(), NORMAL_FORM).graph, []
 
-    def run(part, inputs, observe):
-        runs.extend(node.name for node in part.nodes)
-        return evaluate(part, inputs, observe)
+    def run(part):
+        def runner(inputs):
+            runs.extend(node.name for node in part.nodes)
+            return evaluate(part, inputs)
 
-    stream, exact = Stream(graph, samples, run), {}
+        return runner
+
+    stream, exact = Stream(graph, samples, run, allowance), {}
     evaluate(graph, {"x": samples}, exact.__setitem__)
-    for name in ("p1", "p1", "h2", "y"):
+    for name in ("p1", "p1", "c1", "h2", "p1", "y"):
         assert np.array_equal(np.concatenate(list(stream.values(name))), exact[name])
+        held = sum(array.nbytes for kept in stream._kept for array in kept.values())
+        assert held <= max(allowance, 4 * 10 * len(samples))
+
+
+def test_a_stream_that_may_hold_all_runs_nothing_twice(samples):
+    graph, runs = run_passes(network(), NORMAL_FORM).graph, []
+
+    def run(part):
+        def runner(inputs):
+            runs.extend(node.name for node in part.nodes)
+            return evaluate(part, inputs)
+
+        return runner
+
+    stream = Stream(graph, samples, run, 1 << 30)
+    for name in ("p1", "p1", "h2", "y"):
+        for _ in stream.values(name):
+            pass
     assert sorted(runs) == sorted(2 * [node.name for node in graph.nodes])
+
+
+def test_the_memory_that_calibration_may_take_changes_nothing(samples):
+    plan, found = Plan("lq:2", "lq:2"), []
+    for memory in ("2M", "4G"):
+        with allowed(memory):
+            found.append(to_text(quantize(network(), samples, plan)[0]))
+    assert found[0] == found[1]
 
 
 def test_equal_seeds_give_equal_networks(samples):

@@ -271,17 +271,19 @@ def test_progress_is_told(samples):
 def test_what_runs_the_network_is_an_argument_and_runs_every_node_once_per_batch(samples):
     runs = []
 
-    def run(graph, inputs, observe):
-        assert all(len(array) <= 256 for array in inputs.values())
-        runs.extend((graph.outputs, node.name) for node in graph.nodes)
-        return evaluate(graph, inputs, observe)
+    def run(graph):
+        def runner(inputs):
+            assert all(len(array) <= 256 for array in inputs.values())
+            runs.extend((graph.name, node.name) for node in graph.nodes)
+            return evaluate(graph, inputs)
+
+        return runner
 
     quantize(network(), samples, Plan(samples=300), run=run)
-    assert {name for _, name in runs} >= {"fc1", "act1", "fc2", "act2", "fc3", "fc1/encode", "fc2/encode"}
-    counts = Counter(name for _, name in runs)
+    counts = Counter(node for name, node in runs if name != "levels")
+    assert counts.keys() >= {"fc1", "act1", "fc2", "act2", "fc3", "fc1/encode", "fc2/encode"}
     assert counts["fc1"] == counts["act1"] == 4  # two networks, two batches
     assert counts["fc3"] == 4  # the last layer too: what it gives is measured
-    assert counts["fc1/encode"] == 2
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,31 @@
-"""Calibration: observers that see a network's values batch by batch, in constant memory, and merge."""
+"""Calibration: what runs a network over samples, and observers that see its values in bounded memory."""
 
 from lowbit.calibrate.histogram import Histogram
 from lowbit.calibrate.moments import LinearMoments, moment_bytes
-from lowbit.calibrate.outliers import ordinary_samples
-from lowbit.calibrate.watch import Observe, Run, batches, prefix, watch
+from lowbit.calibrate.outliers import RowStatistics, ordinary_samples
+from lowbit.calibrate.watch import (
+    Run,
+    Runner,
+    batch_slices,
+    batches,
+    engine_or_reference,
+    prefix,
+    sample_bytes,
+    widest_cut,
+)
 
 __all__ = [
     "Histogram",
     "LinearMoments",
-    "Observe",
+    "RowStatistics",
     "Run",
+    "Runner",
+    "batch_slices",
     "batches",
+    "engine_or_reference",
     "moment_bytes",
     "ordinary_samples",
     "prefix",
-    "watch",
+    "sample_bytes",
+    "widest_cut",
 ]

@@ -1,20 +1,27 @@
 """First and second moments of a linear layer's inputs and outputs: all that restoring its output needs.
 
 Memory depends on the layer, not on the number of samples: `[d, d]` for the inputs and `[d, o]` for inputs
-with outputs. Second moments are about the mean, joined batch by batch (Chan, Golub and LeVeque, Updating
-Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979): what never changes has a covariance
-of exactly zero, and a large mean costs no digits.
+with outputs. Sums are over deviations from the mean c of the first `BLOCK` samples,
+
+    cov(x, y) = E (x - c)(y - c')^T - E(x - c) E(y - c')^T
+
+so what never changes has a covariance of exactly zero, and a large mean costs no digits. Products are float32
+inside a block and float64 from block to block. Blocks are cut by counting samples: the moments do not depend
+on the batches in which these arrive.
 """
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-_COPIES = 6
-"""Of a float64 [d, d]: the moments, their metric, its inverse and factor, and what solving takes."""
+BLOCK = 4096
+"""Rows whose products are summed in float32."""
+
+_COPIES = 4
+"""Of a float64 [d, d]: the moments, their metric, its factor, and what factoring takes."""
 
 
 def moment_bytes(inputs: int, outputs: int) -> int:
@@ -22,60 +29,74 @@ def moment_bytes(inputs: int, outputs: int) -> int:
     return 8 * (_COPIES * inputs * inputs + 8 * inputs * outputs)
 
 
-@dataclass(eq=False)
 class LinearMoments:
-    """Means, and sums over samples of products of deviations from them, float64.
+    """Means and covariances of inputs `[d]` and outputs `[o]`, float64.
 
     Attributes:
-        count: samples seen.
-        x: mean of inputs `[d]`.
-        y: mean of outputs `[o]`.
-        xx: sum of input times input `[d, d]`.
-        xy: sum of input times output `[d, o]`.
+        count: samples seen, those of unfinished blocks left out.
     """
 
-    count: int
-    x: Array
-    y: Array
-    xx: Array
-    xy: Array
+    def __init__(self, inputs: int, outputs: int) -> None:
+        self.count = 0
+        self._first = np.zeros(inputs), np.zeros(outputs)
+        self._sums = np.zeros(inputs), np.zeros(outputs)
+        self._xx, self._xy = np.zeros((inputs, inputs)), np.zeros((inputs, outputs))
+        self._waiting: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
 
-    @classmethod
-    def empty(cls, inputs: int, outputs: int) -> "LinearMoments":
-        """Return moments of no samples."""
-        square, cross = np.zeros((inputs, inputs)), np.zeros((inputs, outputs))
-        return cls(0, np.zeros(inputs), np.zeros(outputs), square, cross)
-
-    def update(self, inputs: npt.ArrayLike, outputs: npt.ArrayLike) -> None:
+    def update(self, inputs: npt.NDArray[Any], outputs: npt.NDArray[Any]) -> None:
         """Add samples: inputs `[n, d]` and outputs `[n, o]`."""
-        x, y = np.array(inputs, np.float64), np.array(outputs, np.float64)
-        if not len(x):
+        self._waiting.append((np.asarray(inputs), np.asarray(outputs)))
+        if sum(len(x) for x, _ in self._waiting) < BLOCK:
             return
-        mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
-        x -= mean_x
-        y -= mean_y
-        self.merge(LinearMoments(len(x), mean_x, mean_y, x.T @ x, x.T @ y))
+        x, y = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
+        whole = len(x) - len(x) % BLOCK
+        for start in range(0, whole, BLOCK):
+            self._add(x[start : start + BLOCK], y[start : start + BLOCK])
+        self._waiting = [(x[whole:].copy(), y[whole:].copy())]
 
-    def merge(self, other: "LinearMoments") -> None:
-        """Add the samples that another observer saw."""
-        if not other.count:
+    def finish(self) -> "LinearMoments":
+        """Count the samples that filled no block, settle the sums, and return the moments."""
+        if self._waiting:
+            self._add(*(np.concatenate(parts) for parts in zip(*self._waiting, strict=True)))
+        self._waiting = []
+        mean_x, mean_y = (total / max(self.count, 1) for total in self._sums)
+        if mean_x.any():
+            self._xx -= np.outer(self.count * mean_x, mean_x)
+            self._xy -= np.outer(self.count * mean_x, mean_y)
+        self._first = self._first[0] + mean_x, self._first[1] + mean_y
+        self._sums = np.zeros_like(mean_x), np.zeros_like(mean_y)
+        return self
+
+    def _add(self, inputs: npt.NDArray[Any], outputs: npt.NDArray[Any]) -> None:
+        """Add the samples of a block."""
+        if not len(inputs):
             return
-        total = self.count + other.count
-        dx, dy = other.x - self.x, other.y - self.y
-        weight = self.count * other.count / total
-        self.xx += other.xx
-        self.xy += other.xy
-        if weight:
-            self.xx += np.outer(weight * dx, dx)
-            self.xy += np.outer(weight * dx, dy)
-        self.x += dx * (other.count / total)
-        self.y += dy * (other.count / total)
-        self.count = total
+        if not self.count:
+            self._first = inputs.mean(axis=0, dtype=np.float64), outputs.mean(axis=0, dtype=np.float64)
+        x, y = (
+            (array - mean).astype(np.float32)
+            for array, mean in zip((inputs, outputs), self._first, strict=True)
+        )
+        self._xx += x.T @ x
+        self._xy += x.T @ y
+        for total, array in zip(self._sums, (x, y), strict=True):
+            total += array.sum(axis=0, dtype=np.float64)
+        self.count += len(x)
+
+    @property
+    def x(self) -> Array:
+        """The mean of the inputs, `[d]`."""
+        return self._first[0]
+
+    @property
+    def y(self) -> Array:
+        """The mean of the outputs, `[o]`."""
+        return self._first[1]
 
     def covariance(self) -> Array:
         """Return the covariance of the inputs, `[d, d]`."""
-        return self.xx / self.count
+        return self._xx / self.count
 
     def cross(self) -> Array:
         """Return the covariance of inputs with outputs, `[d, o]`."""
-        return self.xy / self.count
+        return self._xy / self.count

@@ -10,8 +10,6 @@ so never more than a fiftieth of them. What is merely rare stays: values of zero
 measure for the others (q = 0).
 """
 
-from collections.abc import Iterable
-
 import numpy as np
 import numpy.typing as npt
 
@@ -23,22 +21,32 @@ LEAST = 16
 """Of fewer samples none is left out: they do not say what is usual."""
 
 
-def ordinary_samples(parts: Iterable[npt.NDArray[np.generic]]) -> list[Mask]:
-    """Return which samples are like the others, a mask `[n]` for each batch; all, where some are not finite.
+class RowStatistics:
+    """Least, largest and mean value of every sample, seen batch by batch."""
 
-    Args:
-        parts: the batches of one value, `[n, ...]`.
-    """
-    lows, highs, means = [], [], []
-    for part in parts:
+    def __init__(self) -> None:
+        self._rows: list[npt.NDArray[np.float64]] = []
+
+    def update(self, part: npt.NDArray[np.generic]) -> None:
+        """Add a batch of one value, `[n, ...]`."""
         rows = np.asarray(part).reshape(len(part), -1)
-        lows.append(rows.min(axis=1, initial=np.inf))
-        highs.append(rows.max(axis=1, initial=-np.inf))
         with np.errstate(invalid="ignore"):  # what is not finite is for others to refuse
-            means.append(rows.mean(axis=1, dtype=np.float64) if rows.size else np.zeros(len(rows)))
-    low, high, mean = (np.concatenate(each).astype(np.float64) for each in (lows, highs, means))
-    usual = _ordinary(low, high, mean)
-    return np.split(usual, np.cumsum([len(part) for part in lows])[:-1])
+            means = rows.mean(axis=1, dtype=np.float64) if rows.size else np.zeros(len(rows))
+        found = rows.min(axis=1, initial=np.inf), rows.max(axis=1, initial=-np.inf), means
+        self._rows.append(np.stack(found).astype(np.float64))
+
+    def ordinary(self) -> list[Mask]:
+        """Return which samples are like the others, `[n]` of every batch; all, where some are not finite."""
+        usual = _ordinary(*np.concatenate(self._rows, axis=1))
+        return np.split(usual, np.cumsum([rows.shape[1] for rows in self._rows])[:-1])
+
+
+def ordinary_samples(samples: npt.NDArray[np.generic]) -> Mask:
+    """Return which samples `[n, ...]` are like the others."""
+    seen = RowStatistics()
+    seen.update(samples)
+    (usual,) = seen.ordinary()
+    return usual
 
 
 def _ordinary(

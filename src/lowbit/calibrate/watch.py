@@ -1,32 +1,75 @@
-"""Run a network over samples and hand out the values that were asked for, a batch at a time.
-
-What runs the network is an argument: the reference evaluator, or anything that calls an observer with the
-name and array of every computed value.
-"""
+"""What runs a network's parts over samples, batch by batch."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.ir import Graph
+from lowbit.engine import Program
+from lowbit.errors import LowbitError, TooLargeError
+from lowbit.ir import Graph, evaluate
 
 Array = npt.NDArray[np.generic]
-Observe = Callable[[str, Array], None]
-Run = Callable[[Graph, Mapping[str, npt.ArrayLike], Observe | None], object]
+Runner = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+"""Returns a graph's outputs by name, of its inputs by name."""
+
+Run = Callable[[Graph], Runner]
+"""Gets a graph ready to run."""
 
 BATCH = 256
 
 
+def engine_or_reference(graph: Graph) -> Runner:
+    """Return what runs a graph: the engine, or the reference where that cannot."""
+    if len(graph.inputs) == len(graph.outputs) == 1:
+        try:
+            return partial(_run, Program(graph), graph.inputs[0], graph.outputs[0])
+        except TooLargeError:
+            raise
+        except LowbitError:
+            pass
+    return partial(evaluate, graph)
+
+
+def _run(program: Program, source: str, output: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    return {output: program.run(np.ascontiguousarray(feeds[source], np.float32))}
+
+
 def batches(samples: npt.NDArray[np.float32], first: int | str) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield samples in batches: of the length `first` when the network fixes one, else of `BATCH`.
+    """Yield samples in batches, see `batch_slices`."""
+    for part in batch_slices(len(samples), first):
+        yield samples[part]
+
+
+def batch_slices(count: int, first: int | str, size: int = BATCH) -> list[slice]:
+    """Return where batches lie: of the length `first` when the network fixes one, else of `size`.
 
     The last batch may be shorter, but not where the length is fixed: then the last samples are seen again.
     """
-    size = min(first, len(samples)) if isinstance(first, int) else BATCH
-    for start in range(0, len(samples), size):
-        fixed_start = min(start, len(samples) - size) if isinstance(first, int) else start
-        yield samples[fixed_start : fixed_start + size]
+    if isinstance(first, str):
+        return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+    length = min(first, count)
+    starts = (min(start, count - length) for start in range(0, count, length))
+    return [slice(start, start + length) for start in starts]
+
+
+def sample_bytes(graph: Graph, name: str) -> int:
+    """Return the bytes of a value of one sample, float32; lengths that are not known count once."""
+    return 4 * prod(extent for extent in graph.value(name).shape[1:] if isinstance(extent, int))
+
+
+def widest_cut(graph: Graph) -> int:
+    """Return the bytes of a sample's values that are alive at once, at most."""
+    last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+    alive = {name: sample_bytes(graph, name) for name in graph.inputs}
+    widest = sum(alive.values())
+    for index, node in enumerate(graph.nodes):
+        alive |= {name: sample_bytes(graph, name) for name in node.outputs}
+        widest = max(widest, sum(alive.values()))
+        alive = {name: size for name, size in alive.items() if last.get(name, -1) > index}
+    return widest
 
 
 def prefix(graph: Graph, names: Collection[str]) -> Graph:
@@ -35,15 +78,3 @@ def prefix(graph: Graph, names: Collection[str]) -> Graph:
     part.outputs = tuple(names)
     part.remove_unused()
     return part
-
-
-def watch(run: Run, graph: Graph, batch: npt.NDArray[np.float32], names: Collection[str]) -> dict[str, Array]:
-    """Return the arrays of the named values for one batch of the graph's only input."""
-    seen: dict[str, Array] = {}
-
-    def observe(name: str, array: Array) -> None:
-        if name in names:
-            seen[name] = array
-
-    run(graph, {graph.inputs[0]: batch}, observe)
-    return seen

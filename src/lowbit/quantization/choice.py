@@ -122,40 +122,6 @@ def _check_memory(network: Graph, plans: Mapping[str, Plan]) -> None:
         )
 
 
-def check_calibration(network: Graph, count: int) -> None:
-    """Check what the activations of so many samples take of memory, in the float and the low-bit network.
-
-    Raises:
-        TooLargeError: more than `lowbit.budget` allows.
-    """
-    sample, limit = 2 * _widest_cut(network), budget()
-    if sample * count > limit:
-        raise TooLargeError(
-            "the activations of all calibration samples would take too much memory",
-            where=network.name,
-            expected=f"at most {limit / 2**30:.1f} GiB",
-            found=f"{sample * count / 2**30:.1f} GiB for {count} samples",
-            remedy=f"Calibrate with {limit // sample} samples (--samples), or raise the limit: "
-            f"{VARIABLE}={-(-sample * count // 2**30)}G.",
-        )
-
-
-def _widest_cut(network: Graph) -> int:
-    """Return the bytes of a sample's values that are alive at once, at most."""
-    last = {name: index for index, node in enumerate(network.nodes) for name in node.inputs}
-    alive = {name: _bytes(network, name) for name in network.inputs}
-    widest = sum(alive.values())
-    for index, node in enumerate(network.nodes):
-        alive |= {name: _bytes(network, name) for name in node.outputs}
-        widest = max(widest, sum(alive.values()))
-        alive = {name: size for name, size in alive.items() if last.get(name, -1) > index}
-    return widest
-
-
-def _bytes(network: Graph, name: str) -> int:
-    return 4 * prod(extent for extent in network.value(name).shape[1:] if isinstance(extent, int))
-
-
 def _listed(entries: Sequence[str]) -> str:
     return ", ".join(entries[:_SHOWN]) + (
         f" and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""

@@ -19,13 +19,18 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.calibrate import Run, batches, ordinary_samples, prefix, watch
+from lowbit.budget import budget
+from lowbit.calibrate import RowStatistics, Run, ordinary_samples
 from lowbit.ir import Graph, Node, Trait, has
 from lowbit.ir.passes import is_convolution, is_linear
+from lowbit.quantization.stream import Stream
 
 Array = npt.NDArray[np.float64]
 
 SHARE = 0.5
+
+_SAMPLES = 256
+"""That say how large channels are."""
 
 
 def equalize(
@@ -35,7 +40,7 @@ def equalize(
 
     Args:
         graph: the network, batch normalization folded.
-        samples: a batch of them says how large channels are.
+        samples: the first of them say how large channels are.
         run: what runs a network.
         chosen: whether a layer of this name is to read equalized channels.
     """
@@ -45,14 +50,11 @@ def equalize(
     names = {name for _, name, _ in pairs}
     if not names:
         return result
-    batch = next(batches(samples, graph.value(graph.inputs[0]).shape[0]))
-    seen = watch(run, prefix(graph, names), batch, names)
-    (usual,) = ordinary_samples([batch])
+    sizes = _sizes(graph, samples, run, [name for _, name, _ in pairs])
     for layer, name, readers in pairs:
-        if not np.isfinite(seen[name]).all():  # the layer that reads it says so
+        if name not in sizes:  # not finite: the layer that reads it says so
             continue
-        (here,) = ordinary_samples([seen[name]])
-        factor = _factor(seen[name][usual & here].astype(np.float64))
+        factor = _factor(*sizes[name])
         for constant in layer.inputs[1:]:
             weights = result.constant(constant).astype(np.float64)
             column = factor.reshape(-1, *[1] * (weights.ndim - 1))
@@ -61,6 +63,25 @@ def equalize(
             weights = result.constant(reader.inputs[1]).astype(np.float64)
             _set(result, reader.inputs[1], weights * _columns(weights.shape, factor))
     return result
+
+
+def _sizes(
+    graph: Graph, samples: npt.NDArray[np.float32], run: Run, names: list[str]
+) -> dict[str, tuple[Array, Array]]:
+    """Return of values that are finite the sums `[c]` of magnitudes and squares of usual samples."""
+    few = samples[:_SAMPLES]
+    stream, usual, sizes = Stream(graph, few, run, budget() // 4), ordinary_samples(few), {}
+    for name in dict.fromkeys(names):
+        statistics, sums = RowStatistics(), []
+        for part in stream.values(name):
+            statistics.update(part)
+            flat = np.abs(part.reshape(*part.shape[:2], -1))
+            sums.append(np.stack([each.sum(axis=2, dtype=np.float64) for each in (flat, flat * flat)]))
+        counts = np.concatenate(sums, axis=1)
+        here = np.concatenate(statistics.ordinary())
+        if np.isfinite(counts).all():
+            sizes[name] = tuple(counts[:, here & usual if len(here) == len(usual) else here].sum(axis=1))
+    return sizes
 
 
 def _is_layer(graph: Graph, node: Node) -> bool:
@@ -111,10 +132,8 @@ def _owns_constants(graph: Graph, node: Node, names: tuple[str, ...]) -> bool:
     return all(len(graph.consumers(name)) == 1 for name in names)
 
 
-def _factor(values: Array) -> Array:
-    """Return the number by which every channel of `values [n, c, ...]` is divided, `[c]`."""
-    axes = tuple(axis for axis in range(values.ndim) if axis != 1)
-    magnitude, power = np.abs(values).sum(axis=axes), (values * values).sum(axis=axes)
+def _factor(magnitude: Array, power: Array) -> Array:
+    """Return the number by which every channel is divided, `[c]`."""
     alive = magnitude > 0
     if not alive.any():
         return np.ones(len(magnitude))

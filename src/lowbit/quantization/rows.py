@@ -56,30 +56,20 @@ class Rows:
         """Return the shape of packed weights: `(o, n)` or `(o, kh, kw, c / group)`."""
         return tuple(np.moveaxis(weights, 1, -1).shape)
 
-    def choose(self, samples: int, share: float, random: np.random.Generator) -> Positions:
-        """Return the windows to look at, as indices of samples and of outputs along every axis.
-
-        Args:
-            samples: in the batch.
-            share: how many of all windows are wanted; all rows of a fully connected layer are taken.
-            random: chooses.
-        """
+    def positions(self, samples: npt.NDArray[np.intp], windows: npt.NDArray[np.intp]) -> Positions:
+        """Return windows, counted through each sample, as indices of samples and along every axis."""
         if not self.axes:
-            return (np.arange(samples),)
-        shape = (samples, *(axis.outputs for axis in self.axes))
-        count = prod(shape)
-        wanted = max(round(share * count), 1)
-        chosen = np.arange(count) if wanted >= count else np.sort(random.choice(count, wanted, replace=False))
-        return np.unravel_index(chosen, shape)
+            return (samples,)
+        return (samples, *np.unravel_index(windows, [axis.outputs for axis in self.axes]))
 
     def windows(self) -> int:
-        """Return how many windows a sample has."""
+        """Return how many windows a sample has; the row of a fully connected layer is one."""
         return prod(axis.outputs for axis in self.axes)
 
     def inputs(self, values: npt.NDArray[Any], positions: Positions) -> npt.NDArray[Any]:
         """Return what the layer reads there, `[groups, m, d]`, from its input `[n, c, ...]` in reals."""
         if not self.axes:
-            return values[None]
+            return values[positions][None]
         image = np.pad(np.moveaxis(values, 1, -1), [(0, 0), *[(0, 1)] * len(self.axes), (0, 0)])
         index: list[npt.NDArray[np.intp]] = [positions[0].reshape(-1, *[1] * len(self.axes))]
         for number, (axis, place) in enumerate(zip(self.axes, positions[1:], strict=True)):
@@ -89,10 +79,12 @@ class Rows:
             shape[1 + number] = axis.kernel
             index.append(taps.reshape(shape))
         patches = image[tuple(index)]
-        grouped = patches.reshape(*patches.shape[:-1], self.groups, -1)
-        return np.moveaxis(grouped, -2, 0).reshape(self.groups, len(patches), -1)
+        channels = patches.shape[-1] // self.groups
+        grouped = patches.reshape(*patches.shape[:-1], self.groups, channels)
+        size = channels * prod(patches.shape[1:-1])
+        return np.moveaxis(grouped, -2, 0).reshape(self.groups, len(patches), size)
 
     def outputs(self, values: npt.NDArray[Any], positions: Positions) -> npt.NDArray[Any]:
         """Return what the layer gives there, `[groups, m, o / groups]`, from its output `[n, o, ...]`."""
         found = np.moveaxis(values, 1, -1)[positions]
-        return np.moveaxis(found.reshape(len(found), self.groups, -1), 1, 0)
+        return np.moveaxis(found.reshape(len(found), self.groups, found.shape[-1] // self.groups), 1, 0)

@@ -1,9 +1,12 @@
-"""A network that is run only as far as somebody asks, and never twice over the same samples.
+"""A network that is run only as far as somebody asks, its values held within an allowance.
 
-Samples flow through in batches. A value is kept while a node that was not run yet still reads it, so what
-is held at any moment is one cut through the network; asking for a value runs what lies between.
-The graph may change behind the cut while the stream is in use: that is how a network is quantized layer
-after layer.
+Samples flow through in batches. Between two questions a cut through the network is held: the values that
+nodes still to be run read. Where all samples' values of the next cut are more than the allowance, the last
+cut stays, and what lies behind it is run again when the next value is asked for. So memory is bounded, and
+what is given does not depend on the bound: batches are the same, whatever is held.
+
+Codes are never held, but what they are codes of. The graph may change behind the cut while the stream is in
+use: that is how a network is quantized layer after layer.
 """
 
 from collections.abc import Collection, Iterator
@@ -11,10 +14,13 @@ from collections.abc import Collection, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.calibrate import Run, batches
-from lowbit.ir import Graph
+from lowbit.calibrate import Run, batch_slices, sample_bytes, widest_cut
+from lowbit.ir import Graph, Node
 
 Array = npt.NDArray[np.generic]
+
+_BATCH, _BATCH_BYTES = 256, 64 << 20
+"""The most samples of a batch, and bytes of its values that are alive at once."""
 
 
 class Stream:
@@ -24,47 +30,81 @@ class Stream:
         graph: with one input; may be edited where it has not been run.
         samples: ``[n, ...]``.
         run: what runs a graph.
+        allowance: bytes of the values that are held.
     """
 
-    def __init__(self, graph: Graph, samples: npt.NDArray[np.float32], run: Run) -> None:
-        self.graph, self._run = graph, run
-        source = graph.inputs[0]
-        self._kept: list[dict[str, Array]] = [
-            {source: batch} for batch in batches(samples, graph.value(source).shape[0])
-        ]
-        self._known = {source}
+    def __init__(self, graph: Graph, samples: npt.NDArray[np.float32], run: Run, allowance: int) -> None:
+        self.graph, self._run, self._allowance, self._samples = graph, run, allowance, samples
+        self._source = graph.inputs[0]
+        self._batches = batches_of(graph, len(samples))
+        self._kept: list[dict[str, Array]] = [{} for _ in self._batches]
+        self._known = {self._source}
 
     def values(self, name: str) -> Iterator[Array]:
         """Yield a value batch by batch; every batch must be taken before the next question."""
-        part = _between(self.graph, self._kept[0], name)
-        known = self._known | {output for node in part.nodes for output in node.outputs}
-        live = _live(self.graph, known) | {name}
-        for kept in self._kept:
-            if part.nodes:
-                self._advance(part, kept, live)
-            yield kept[name]
-        self._known = known
+        nodes, inputs = _between(self.graph, self._known, [name])
+        if not nodes:
+            yield from (self._held(index, [name])[name] for index in range(len(self._batches)))
+            return
+        known = self._known | {output for node in nodes for output in self._reals(node)}
+        _, live = _between(self.graph, known, self.graph.outputs)
+        advances = self._fits(live - {self._source}) or self._fits_better(live)
+        outputs = {name} | ((live - self._known) if advances else set())
+        runner = self._run(_part(self.graph, nodes, inputs, outputs))
+        for index in range(len(self._batches)):
+            found = {**self._held(index, live & self._known), **runner(self._held(index, inputs))}
+            if advances:
+                self._kept[index] = {key: found[key] for key in live if key != self._source}
+            yield found[name]
+        if advances:
+            self._known = known & (live | {self._source})
 
-    def _advance(self, part: Graph, kept: dict[str, Array], live: Collection[str]) -> None:
-        found = dict(kept)
-        feeds = {source: kept[source] for source in part.inputs}
-        self._run(part, feeds, found.__setitem__)
-        kept.clear()
-        kept.update({key: array for key, array in found.items() if key in live})
+    def _reals(self, node: Node) -> list[str]:
+        return [name for name in node.outputs if self.graph.value(name).encoding is None]
+
+    def _held(self, index: int, names: Collection[str]) -> dict[str, Array]:
+        """Return values of a batch that are known: the network's input is read again."""
+        kept = self._kept[index]
+        return {
+            name: self._samples[self._batches[index]] if name == self._source else kept[name]
+            for name in names
+        }
+
+    def _fits(self, names: Collection[str]) -> bool:
+        count = sum(part.stop - part.start for part in self._batches)
+        return bool(count * self._bytes(names) <= self._allowance)
+
+    def _fits_better(self, names: set[str]) -> bool:
+        """Whether a cut takes no more than the one that is held."""
+        return self._bytes(names - {self._source}) <= self._bytes(self._known - {self._source})
+
+    def _bytes(self, names: Collection[str]) -> int:
+        return sum(sample_bytes(self.graph, name) for name in names)
 
 
-def _between(graph: Graph, known: Collection[str], name: str) -> Graph:
-    """Return the part of a graph that computes a value from known ones."""
+def batches_of(graph: Graph, count: int) -> list[slice]:
+    """Return the batches in which so many samples run through a network; its size alone says how long."""
+    size = max(min(_BATCH, _BATCH_BYTES // max(widest_cut(graph), 1)), 1)
+    return batch_slices(count, graph.value(graph.inputs[0]).shape[0], size)
+
+
+def _part(graph: Graph, nodes: list[Node], inputs: Collection[str], outputs: Collection[str]) -> Graph:
+    """Return the graph of these nodes."""
     part = graph.copy()
-    part.outputs = (name,)
-    part.nodes = [node for node in part.nodes if not set(node.outputs) <= set(known)]
-    part.inputs = ()
+    part.nodes, part.outputs = nodes, tuple(outputs)
+    part.inputs = tuple(name for name in graph.values if name in inputs)
     part.remove_unused()
-    read = {source for node in part.nodes for source in node.inputs}
-    part.inputs = tuple(source for source in known if source in read)
     return part
 
 
-def _live(graph: Graph, known: Collection[str]) -> set[str]:
-    """Return what a node still to be run reads."""
-    return {name for node in graph.nodes if not set(node.outputs) <= set(known) for name in node.inputs}
+def _between(graph: Graph, known: Collection[str], names: Collection[str]) -> tuple[list[Node], set[str]]:
+    """Return the nodes that compute values from known ones, in order, and which known ones they read.
+
+    Known values that are asked for are among these.
+    """
+    wanted, nodes = set(names), []
+    for node in reversed(graph.nodes):
+        if not wanted.isdisjoint(set(node.outputs) - set(known)):
+            nodes.append(node)
+            wanted.update(filter(None, node.inputs))
+    return nodes[::-1], wanted & set(known)

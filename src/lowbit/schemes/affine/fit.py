@@ -5,7 +5,8 @@
 Symmetric: scale = max|x| / (2^(b-1) - 1), zero_point = 2^(b-1). For the least squared error the range is
 shrunk by factors, finely down to a fifth and coarsely on to a ten-thousandth, and the best range of each
 channel is kept (the classic clipping search). An asymmetric range is shrunk at both ends, and at one after
-the other.
+the other. What a range clips only grows as it shrinks: where that alone is more than the least error, the
+search ends.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,12 @@ from lowbit.schemes.specification import Specification
 Array = npt.NDArray[np.float64]
 Range = tuple[Array, Array, Array]
 """Low, high and the error of that range, each `[c]`."""
+
+Measure = Callable[[Array, Array], tuple[Array, Array]]
+"""Returns the error of a range, and how much of it is at least due to clipping, each `[c]`."""
+
+_CACHED = 1 << 16
+"""Weights that are looked at together, so that what is made of them stays in the cache."""
 
 _FACTORS = np.concatenate([np.linspace(0.98, 0.2, 40), 0.2 * 0.75 ** np.arange(1.0, 27.0)])
 _SEARCHES = (((True, True),), ((False, True), (True, False)), ((True, False), (False, True)))
@@ -41,20 +48,31 @@ class AffineFit(Fit):
         low, high = np.minimum(weights.min(axis=1), 0.0), np.maximum(weights.max(axis=1), 0.0)
         bits, count = form.bits, 1.0 if importance is None else importance
 
-        def error(encoding: Affine) -> Array:
-            scale, zero = encoding.integer_scale()[:, None], encoding.zero_point[:, None]
-            level = scale * (np.clip(np.rint(weights / scale) + zero, 0, (1 << bits) - 1) - zero)
-            return np.asarray((count * (level - weights) ** 2).sum(axis=1))
+        def measure(low: Array, high: Array) -> tuple[Array, Array]:
+            encoding = encoding_of_range(low, high, bits, settings.symmetric)
+            scale = encoding.integer_scale()[:, None]
+            zero = encoding.zero_point[:, None].astype(np.float64)
+            step = max(_CACHED // weights.shape[1], 1)
+            parts = [slice(start, start + step) for start in range(0, len(weights), step)]
+            found = [_affine_error(weights[p], counts(p), scale[p], zero[p], bits) for p in parts]
+            error, clipped = (np.concatenate(sums) for sums in zip(*found, strict=True))
+            return error, clipped
 
-        return _best_range(low, high, bits, settings.symmetric, settings.clip == "mse", error)
+        def counts(part: slice) -> Array | float:
+            return count if isinstance(count, float) or count.ndim == 1 else count[part]
+
+        return _best_range(low, high, bits, settings.symmetric, settings.clip == "mse", measure)
 
     def activations(self, observed: Observed, form: Specification, settings: Settings) -> Affine:
         """Return the encoding, asymmetric and one for the tensor."""
         points = Points.binned(observed.sums)
         ends = np.array([min(observed.low, 0.0)]), np.array([max(observed.high, 0.0)])
-        return _best_range(
-            *ends, form.bits, False, settings.clip == "mse", lambda found: points.error(found.levels())
-        )
+
+        def measure(low: Array, high: Array) -> tuple[Array, Array]:
+            levels = encoding_of_range(low, high, form.bits, symmetric=False).levels()
+            return points.error(levels), points.beyond(levels[:, :1], levels[:, -1:])
+
+        return _best_range(*ends, form.bits, False, settings.clip == "mse", measure)
 
     def constant(self, value: float, form: Specification, settings: Settings) -> Affine:
         """Return the grid from zero to the value."""
@@ -62,36 +80,43 @@ class AffineFit(Fit):
         return encoding_of_range(*ends, form.bits, symmetric=False)
 
 
+def _affine_error(
+    weights: Array, count: Array | float, scale: Array, zero: Array, bits: int
+) -> tuple[Array, Array]:
+    """Return the squared error of rows `[o, n]`, and that of what is clipped, each `[o]`."""
+    steps = np.rint(weights / scale)
+    inside = np.clip(steps, -zero, (1 << bits) - 1 - zero)
+    square = count * (scale * inside - weights) ** 2
+    return square.sum(axis=1), np.where(steps != inside, square, 0.0).sum(axis=1)
+
+
 def _best_range(
-    low: Array, high: Array, bits: int, symmetric: bool, search: bool, error: Callable[[Affine], Array]
+    low: Array, high: Array, bits: int, symmetric: bool, search: bool, measure: Measure
 ) -> Affine:
-    """Return the encoding of the range within `low [c]` to `high [c]` that has the least error `[c]`."""
-
-    def of(low: Array, high: Array) -> Affine:
-        return encoding_of_range(low, high, bits, symmetric)
-
+    """Return the encoding of the range within `low [c]` to `high [c]` that has the least error."""
     if not search:
-        return of(low, high)
-    whole = low, high, error(of(low, high))
+        return encoding_of_range(low, high, bits, symmetric)
+    whole = low, high, measure(low, high)[0]
     best = whole
     for steps in _SEARCHES[:1] if symmetric else _SEARCHES:
         found = whole
         for ends in steps:
-            found = _shrunk(*found, ends, lambda low, high: error(of(low, high)))
+            found = _shrunk(*found, ends, measure)
         best = _better(best, found)
-    return of(best[0], best[1])
+    return encoding_of_range(best[0], best[1], bits, symmetric)
 
 
-def _shrunk(
-    low: Array, high: Array, least: Array, ends: tuple[bool, bool], error: Callable[[Array, Array], Array]
-) -> Range:
+def _shrunk(low: Array, high: Array, least: Array, ends: tuple[bool, bool], measure: Measure) -> Range:
     """Return the best range with one or both ends shrunk, and its error."""
     best = low, high, least
     for factor in _FACTORS:
         one, other = (
             end * factor if shrinks else end for end, shrinks in zip((low, high), ends, strict=True)
         )
-        best = _better(best, (one, other, error(one, other)))
+        error, clipped = measure(one, other)
+        best = _better(best, (one, other, error))
+        if (clipped > best[2]).all():
+            break
     return best
 
 

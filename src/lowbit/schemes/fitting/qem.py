@@ -90,6 +90,16 @@ class Points:
         mass, moment = self.intervals(midpoints(ascending))
         return np.asarray(self.power + (ascending * (ascending * mass - 2 * moment)).sum(axis=1))
 
+    def beyond(self, low: Array, high: Array) -> Array:
+        """Return at least how much error there is outside of a range, `[c]`, for its ends `[c, 1]`.
+
+        Of m points whose targets are s in all, sum (t - end)^2 >= (s - m end)^2 / m.
+        """
+        mass, moment = self.intervals(np.concatenate([low, high], axis=1))
+        gaps = mass[:, 0] * low[:, 0] - moment[:, 0], moment[:, 2] - mass[:, 2] * high[:, 0]
+        squares = np.maximum(np.stack(gaps), 0.0) ** 2
+        return np.asarray((squares / np.maximum(mass[:, ::2].T, np.finfo(np.float64).tiny)).sum(axis=0))
+
     def intervals(self, thresholds: Array) -> tuple[Array, Array]:
         """Return mass and moment of the points between ascending `thresholds [c, t]`, each `[c, t + 1]`.
 

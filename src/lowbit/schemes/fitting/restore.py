@@ -7,8 +7,10 @@ centred covariances over the samples, H = cov(X~, X~) + d I and d = damping * me
     error    sum_o (w^_o - w*_o) H (w^_o - w*_o)^T
 
 1. QEM on W*, columns weighted by diag(H), gives the first basis of every output.
-2. Codes by error feedback: column by column the nearest level, e = (w_j - w^_j) / U_jj, and the columns
-   still to come take w -= e U_j, with U the upper Cholesky factor of H^-1.
+2. Codes by error feedback: column by column the level nearest to w_j + sum_{k<j} L_jk / L_jj (w_k - w^_k),
+   where H = L^T L and L is lower triangular. That is GPTQ, which writes it with the factor of H^-1: by L,
+   columns whose errors are known pull on the next one, and no inverse is taken (Babai's nearest plane;
+   Chen et al., The Geometry of LLM Quantization, 2025).
 3. In turn, a few times: the basis that minimises the error for these codes, (S H S^T) a = S H w*, S the
    signs; and coordinate descent on the codes: with r = (w^ - w*) H the best value of column j is the level
    nearest to w^_j - r_j / H_jj. Neither can raise the error.
@@ -22,7 +24,7 @@ Sources: error feedback: Frantar et al., GPTQ (ICLR 2023); a target for inputs t
 quantized: Li et al., GPTAQ (2025); coordinate descent: Behdin et al., QuantEase (2023).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +34,9 @@ from lowbit.schemes.fitting.grids import Grid
 Array = npt.NDArray[np.float64]
 RIDGE = 1e-9
 SWEEPS = 3  # of coordinate descent, between two fits of a grid
+SOLVED = 128
+"""Rows of a triangle that are solved at once."""
+
 BLOCK = 32  # columns that are worked on before the others hear of it: turns most work into matrix products
 
 
@@ -42,24 +47,31 @@ class Problem:
     Attributes:
         target: W* transposed, `[d, o]`.
         metric: H, `[d, d]`, symmetric and positive definite.
+        factor: L, lower triangular, with metric = L^T L; made of it when not given.
     """
 
     target: Array
     metric: Array
+    factor: Array = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def __post_init__(self) -> None:
+        if len(self.factor) != len(self.metric):
+            object.__setattr__(self, "factor", factor_of(self.metric))
 
     @classmethod
     def of(cls, covariance: Array, cross: Array, weights: Array, damping: float) -> "Problem":
         """Return the problem of one layer.
 
         Args:
-            covariance: of the inputs as they arrive, `[d, d]`.
+            covariance: of the inputs as they arrive, `[d, d]`; it becomes the metric in its place.
             cross: covariance of these inputs with the float outputs, `[d, o]`.
             weights: the float weights, `[o, d]`.
             damping: how strongly the float weights are kept, in mean diagonals of `covariance`.
         """
         ridge = damping * (float(np.trace(covariance)) / len(covariance) or 1.0)  # 1 where nothing varies
-        metric = covariance + ridge * np.eye(len(covariance))
-        return cls(np.asarray(np.linalg.solve(metric, cross + ridge * weights.T), np.float64), metric)
+        covariance[np.diag_indices_from(covariance)] += ridge
+        factor = factor_of(covariance)
+        return cls(solve(factor, cross + ridge * weights.T), covariance, factor)
 
     def error(self, values: Array) -> Array:
         """Return the error of every output, `[o]`, for weights `values [d, o]`."""
@@ -67,18 +79,37 @@ class Problem:
         return np.asarray(np.einsum("do,do->o", difference, self.metric @ difference))
 
 
+def factor_of(metric: Array) -> Array:
+    """Return L, lower triangular, with metric = L^T L: the Cholesky factor of what is turned end for end."""
+    return np.ascontiguousarray(np.linalg.cholesky(metric[::-1, ::-1]).T[::-1, ::-1])
+
+
+def solve(factor: Array, right: Array) -> Array:
+    """Return x `[d, o]` with L^T L x = right, block by block: NumPy solves no triangles."""
+    values = np.array(right, np.float64)
+    starts = range(0, len(values), SOLVED)
+    for start in reversed(starts):  # L^T y = right
+        block, behind = slice(start, start + SOLVED), slice(start + SOLVED, None)
+        values[block] -= factor[behind, block].T @ values[behind]
+        values[block] = np.linalg.solve(factor[block, block].T, values[block])
+    for start in starts:  # L x = y
+        block, before = slice(start, start + SOLVED), slice(0, start)
+        values[block] -= factor[block, before] @ values[before]
+        values[block] = np.linalg.solve(factor[block, block], values[block])
+    return values
+
+
 def feed_back(problem: Problem, grid: Grid) -> Array:
     """Return grid values `[d, o]`, column by column; each column's error is handed to those after it."""
-    factor = _upper_cholesky_of_inverse(problem.metric)
-    wanted, values = problem.target.copy(), np.empty_like(problem.target)
-    for start in range(0, len(wanted), BLOCK):
-        block = range(start, min(start + BLOCK, len(wanted)))
-        errors = np.empty((len(block), wanted.shape[1]))
-        for row, j in enumerate(block):
-            values[j] = grid.nearest(wanted[j])
-            errors[row] = (wanted[j] - values[j]) / factor[j, j]
-            wanted[j : block.stop] -= factor[j, j : block.stop, None] * errors[row]
-        wanted[block.stop :] -= factor[block.start : block.stop, block.stop :].T @ errors
+    factor, target = problem.factor, problem.target
+    values, errors = np.empty_like(target), np.empty_like(target)
+    for start in range(0, len(target), BLOCK):
+        stop = min(start + BLOCK, len(target))
+        wanted = factor[start:stop, :start] @ errors[:start]
+        for row, j in enumerate(range(start, stop)):
+            pull = wanted[row] + factor[j, start:j] @ errors[start:j]
+            values[j] = grid.nearest(target[j] + pull / factor[j, j])
+            errors[j] = target[j] - values[j]
     return values
 
 
@@ -114,8 +145,3 @@ def refit(problem: Problem, planes: Array) -> Array:
     ridge = RIDGE * np.trace(square, axis1=1, axis2=2) / count + np.finfo(np.float64).tiny
     square += ridge[:, None, None] * np.eye(count)
     return np.asarray(np.linalg.solve(square, right[:, :, None])[:, :, 0])
-
-
-def _upper_cholesky_of_inverse(metric: Array) -> Array:
-    """Return U, upper triangular with U^T U = metric^-1."""
-    return np.ascontiguousarray(np.linalg.cholesky(np.linalg.inv(metric)).T)

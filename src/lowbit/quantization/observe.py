@@ -1,0 +1,258 @@
+"""What is seen of a layer, in the float network and in the one quantized so far, in bounded memory.
+
+Chosen values and windows are spread evenly: of n that a sample has, one out of each of k equal parts, at
+random within its part. They are chosen for all samples before any is run, so batches have no influence.
+"""
+
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.calibrate import Histogram, LinearMoments, RowStatistics, Run, prefix
+from lowbit.errors import NumericError
+from lowbit.ir import Graph, Node, Value
+from lowbit.quantization.measure import relative_error
+from lowbit.quantization.rows import Rows
+from lowbit.quantization.stream import Stream
+
+Array = npt.NDArray[np.generic]
+Samples = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+_VALUES = 1 << 21  # of an activation: more say no more about its encoding
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What arrives at a layer.
+
+    Attributes:
+        usual: which samples are like the others in both networks, of every batch.
+        histogram: of what arrives, and of what should.
+    """
+
+    usual: list[Mask]
+    histogram: Histogram
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What a layer should give.
+
+    Attributes:
+        chosen: at the chosen windows, `[groups, m, o / groups]` of every batch.
+        moments: of every group, where they were asked for.
+        range: the least and the largest value of usual samples.
+    """
+
+    chosen: list[Array]
+    moments: list[LinearMoments]
+    range: tuple[float, float]
+
+
+class Observer:
+    """Runs both networks side by side.
+
+    Args:
+        exact: the float network.
+        low: the network quantized so far; it is edited where it has not been run.
+        samples: that calibrate.
+        run: what runs a network.
+        allowance: bytes of values that may be held.
+        pending: names of the layers that will still change; the owner takes names away.
+    """
+
+    def __init__(
+        self,
+        exact: Graph,
+        low: Graph,
+        samples: Samples,
+        run: Run,
+        allowance: int,
+        pending: Collection[str],
+    ) -> None:
+        self._low, self._count, self._run, self.pending = low, len(samples), run, set(pending)
+        self._exact, self._coded = (Stream(graph, samples, run, allowance // 2) for graph in (exact, low))
+        self._usual: dict[str, list[Mask]] = {}
+        self._last: tuple[str, int, Source] | None = None
+
+    @property
+    def outliers(self) -> int:
+        """How many samples were left out of calibrating a layer."""
+        usual = list(self._usual.values())[-1:]
+        return sum(int((~mask).sum()) for masks in usual for mask in masks)
+
+    def source(self, name: str, seed: int) -> Source:
+        """Return what arrives under a name; a sample that was unusual earlier is so here."""
+        if self._last is None or self._last[:2] != (name, seed):
+            self._last = name, seed, self._look(name, seed)
+        return self._last[2]
+
+    def _look(self, name: str, seed: int) -> Source:
+        statistics = RowStatistics(), RowStatistics()
+        found: list[tuple[npt.NDArray[np.intp], Array, Array]] = []
+        choice = _Choice(min(_VALUES / max(self._count * _elements(self._low.value(name)), 1), 1.0), seed)
+        for pair in zip(self._coded.values(name), self._exact.values(name), strict=True):
+            _require_finite(pair[1], name)
+            for seen, part in zip(statistics, pair, strict=True):
+                seen.update(part)
+            rows, places = choice.of(len(pair[0]), pair[0][0].size)
+            low, exact = (part.reshape(len(part), -1)[rows, places] for part in pair)
+            found.append((rows, low, exact))
+        usual = self._usual_now(name, *(seen.ordinary() for seen in statistics))
+        histogram = Histogram()
+        chosen = [
+            (low[mask[rows]], exact[mask[rows]])
+            for (rows, low, exact), mask in zip(found, usual, strict=True)
+        ]
+        histogram.update(*(np.concatenate(parts) for parts in zip(*chosen, strict=True)))
+        return Source(usual, histogram)
+
+    def _usual_now(self, name: str, low: list[Mask], exact: list[Mask]) -> list[Mask]:
+        if name not in self._usual:
+            usual = [np.logical_and(*masks) for masks in zip(low, exact, strict=True)]
+            earlier = next(reversed(self._usual.values()), usual)
+            # Rows of a value that is not laid out by samples are other rows than those of earlier layers.
+            same = all(len(mask) == len(other) for mask, other in zip(usual, earlier, strict=True))
+            self._usual[name] = [
+                np.logical_and(*masks) for masks in zip(usual, earlier if same else usual, strict=True)
+            ]
+        return self._usual[name]
+
+    def target(
+        self, layer: Node, codes: str, rows: Rows, shape: tuple[int, ...], windows: "Windows"
+    ) -> Target:
+        """Return what a layer should give, and the moments of what it gets with that where they are wanted.
+
+        Args:
+            layer: of the float network.
+            codes: what it reads in the low-bit network.
+            rows: how it reads.
+            shape: of its weights, `[groups, o / groups, d]`.
+            windows: which are looked at.
+        """
+        usual = self.source(layer.inputs[0], windows.seed).usual
+        moments = [LinearMoments(shape[2], shape[1]) for _ in range(shape[0] if windows.moments else 0)]
+        arriving = self._levels(layer.inputs[0], codes) if moments else [None] * len(usual)
+        choice = _Choice(windows.share(self._count, rows), windows.seed)
+        chosen, lows, highs = [], [np.inf], [-np.inf]
+        for levels, target, mask in zip(arriving, self._targets(layer), usual, strict=True):
+            _require_finite(target, layer.outputs[0])
+            lows.append(float(target[mask].min(initial=np.inf)))
+            highs.append(float(target[mask].max(initial=-np.inf)))
+            positions = _usual_positions(choice, rows, mask)
+            chosen.append(rows.outputs(target, positions))
+            if levels is not None and len(positions[0]):
+                for part, x, y in zip(moments, rows.inputs(levels, positions), chosen[-1], strict=True):
+                    part.update(x, y)
+        return Target(chosen, [part.finish() for part in moments], (min(lows), max(highs)))
+
+    def error(self, layer: Node, rows: Rows, target: Target, windows: "Windows") -> float:
+        """Return how far what the deployed layer gives is from its target, relative to the variance."""
+        usual = self.source(layer.inputs[0], windows.seed).usual
+        choice, found = _Choice(windows.share(self._count, rows), windows.seed), []
+        for low, mask in zip(self._coded.values(layer.outputs[0]), usual, strict=True):
+            found.append(rows.outputs(low, _usual_positions(choice, rows, mask)))
+        return relative_error(np.concatenate(target.chosen, axis=1), np.concatenate(found, axis=1))
+
+    def _levels(self, source: str, codes: str) -> Iterator[Array]:
+        """Yield the reals that codes of a value stand for, in the low-bit network."""
+        encoder = self._low.producer(codes)
+        if self._low.value(codes).encoding is None or encoder is None:
+            yield from self._coded.values(codes)
+            return
+        decoded = Graph("levels", (source,), ("levels",), values=dict(self._low.values))
+        decoded.values["levels"] = replace(self._low.value(source), name="levels")
+        decoded.nodes = [encoder, Node("Decode", (codes,), ("levels",), {}, "decode", "lowbit")]
+        decoded.remove_unused()
+        runner = self._run(decoded)
+        for values in self._coded.values(source):
+            yield runner({source: values})["levels"]
+
+    def _targets(self, layer: Node) -> Iterator[Array]:
+        """Yield what a layer should give: its float output, or what is missing of the float sum it goes into.
+
+        At a residual sum whose other part is quantized already, the layer makes up for that part's error.
+        """
+        found = self._settled_sum(layer)
+        if found is None:
+            yield from self._exact.values(layer.outputs[0])
+            return
+        total, other = found
+        for exact, rest in zip(self._exact.values(total), self._coded.values(other), strict=True):
+            yield np.asarray(exact, np.float32) - np.asarray(rest, np.float32)
+
+    def _settled_sum(self, layer: Node) -> tuple[str, str] | None:
+        """Return the sum that alone reads a layer and its other part, if that will not change any more."""
+        output = layer.outputs[0]
+        readers = self._low.consumers(output)
+        if len(readers) != 1 or readers[0].op != "Add" or output in self._low.outputs:
+            return None
+        others = [name for name in readers[0].inputs if name != output]
+        if len(others) != 1 or self._low.value(others[0]).shape != self._low.value(output).shape:
+            return None
+        behind = {node.name for node in prefix(self._low, others).nodes}
+        return None if behind & self.pending else (readers[0].outputs[0], others[0])
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Which windows of a layer are looked at.
+
+    Attributes:
+        most: of them, over all samples.
+        seed: chooses.
+        moments: whether what they hold is looked at, too.
+    """
+
+    most: int
+    seed: int
+    moments: bool
+
+    def share(self, samples: int, rows: Rows) -> float:
+        """Return which part of all windows that is."""
+        return min(self.most / max(samples * rows.windows(), 1), 1.0)
+
+
+class _Choice:
+    """Chooses a share of all elements of a value, batch after batch, one in each of equal strata."""
+
+    def __init__(self, share: float, seed: int) -> None:
+        self._share, self._random = share, np.random.default_rng(seed)
+        self._passed = self._drawn = 0
+        self._later = np.zeros(0, np.intp)
+
+    def of(self, rows: int, size: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Return rows and places within them, of the next so many rows of so many elements."""
+        end = self._passed + rows * size
+        last = math.ceil(end * self._share)
+        strata = np.arange(self._drawn, last) + self._random.random(last - self._drawn)
+        found = np.concatenate([self._later, (strata / self._share).astype(np.intp)])
+        here, self._later = found[found < end] - self._passed, found[found >= end]
+        self._passed, self._drawn = end, last
+        return np.divmod(here, max(size, 1))
+
+
+def _usual_positions(choice: _Choice, rows: Rows, mask: Mask) -> tuple[npt.NDArray[np.intp], ...]:
+    samples, windows = choice.of(len(mask), rows.windows())
+    usual = mask[samples]
+    return rows.positions(samples[usual], windows[usual])
+
+
+def _require_finite(array: Array, name: str) -> None:
+    if not np.isfinite(array).all():
+        raise NumericError(
+            "the float network gives values that are not finite",
+            where=name,
+            found="NaN or infinity",
+            remedy="Check the samples' scale and the network's weights.",
+        )
+
+
+def _elements(value: Value) -> int:
+    """Return how many elements a value has per sample."""
+    return prod(int(extent) for extent in value.shape[1:])
