@@ -284,7 +284,7 @@ def test_a_stream_gives_the_same_whatever_it_may_hold(samples, allowance):
 
     stream, exact = Stream(graph, samples, run, allowance), {}
     evaluate(graph, {"x": samples}, exact.__setitem__)
-    for name in ("p1", "p1", "c1", "h2", "p1", "y"):
+    for name in ("p1", "p1", "n1", "h2", "p1", "y"):
         assert np.array_equal(np.concatenate(list(stream.values(name))), exact[name])
         held = sum(array.nbytes for kept in stream._kept for array in kept.values())
         assert held <= max(allowance, 4 * 10 * len(samples))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from lowbit.engine import Program
 from lowbit.errors import LowbitError, TooLargeError
 from lowbit.ir import Graph, evaluate
+from lowbit.ir.graph import DTYPES
 
 Array = npt.NDArray[np.generic]
 Runner = Callable[[Mapping[str, Array]], Mapping[str, Array]]
@@ -23,18 +24,19 @@ BATCH = 256
 
 def engine_or_reference(graph: Graph) -> Runner:
     """Return what runs a graph: the engine, or the reference where that cannot."""
-    if len(graph.inputs) == len(graph.outputs) == 1:
-        try:
-            return partial(_run, Program(graph), graph.inputs[0], graph.outputs[0])
-        except TooLargeError:
-            raise
-        except LowbitError:
-            pass
-    return partial(evaluate, graph)
+    try:
+        return partial(_run, Program(graph), graph)
+    except TooLargeError:
+        raise
+    except LowbitError:
+        return partial(evaluate, graph)
 
 
-def _run(program: Program, source: str, output: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    return {output: program.run(np.ascontiguousarray(feeds[source], np.float32))}
+def _run(program: Program, graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    given = (np.ascontiguousarray(feeds[name], DTYPES[graph.value(name).dtype]) for name in graph.inputs)
+    made = program.run(*given)
+    arrays = made if isinstance(made, tuple) else (made,)
+    return dict(zip(graph.outputs, arrays, strict=True))
 
 
 def batches(samples: npt.NDArray[np.float32], first: int | str) -> Iterator[npt.NDArray[np.float32]]:

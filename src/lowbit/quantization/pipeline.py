@@ -197,13 +197,14 @@ class _Work:
     def sum_formats(self) -> list[RegionFormat]:
         """Return the regions of sums and means between layers, and the formats that hold their values."""
         found = sum_regions(self._low)
-        names = {name for region in found for name in region.ranged}
-        largest: dict[str, float] = {}
-        runner = self._run(prefix(self._low, sorted(names))) if names else None
-        few = self._samples[:_RANGED]
-        for batch in batches_of(self._low, len(few)) if runner else ():
+        names = sorted({name for region in found for name in region.ranged})
+        if not names:
+            return []
+        largest = dict.fromkeys(names, 0.0)
+        runner, few = self._run(prefix(self._low, names)), self._samples[:_RANGED]
+        for batch in batches_of(self._low, len(few)):
             for name, values in runner({self._low.inputs[0]: few[batch]}).items():
-                largest[name] = max(largest.get(name, 0.0), float(np.abs(values).max(initial=0)))
+                largest[name] = max(largest[name], float(np.abs(values).max(initial=0)))
         return [region_format(region, largest) for region in found]
 
     def finished(self, sums: Sequence[RegionFormat] = ()) -> Graph:
