@@ -67,6 +67,15 @@ def test_schemes_and_bits_mean_specifications(scheme: str) -> None:
             assert base.adjusted(**old).forms == Plan(*wanted).forms
 
 
+def test_what_has_bits_enough_is_not_restored() -> None:
+    """`auto` asks both sides; a layer's own bits decide for it, and a method that is said is done."""
+    assert not any(Plan(*forms).restores for forms in (("affine:8", "affine:8"), ("affine:8", "float")))
+    assert Plan("affine:8", "lq:2").restores and Plan("lq:4", "affine:8").restores
+    assert Plan("affine:8", "affine:8", method="gptq").restores
+    assert not Plan("lq:2", "lq:2", layers={"fc": {"bits": 8}}).for_layer("fc").restores
+    assert "method=rtn" in str(Plan("affine:8", "affine:8"))
+
+
 @pytest.mark.parametrize(("old", "new"), [("restore", "gptq"), ("plain", "rtn")])
 def test_methods_have_two_names(old: str, new: str) -> None:
     assert Plan(method=old) == Plan(method=new) and Plan(method=old).restores == (new == "gptq")
@@ -150,7 +159,7 @@ def test_patterns_ends_and_names() -> None:
         "fc1": "lq:2 lq:2",
         "fc2": "lq:4 affine:8",
     }
-    assert [plan.method for plan in found.values()] == ["rtn", "gptq", "gptq", "gptq"]
+    assert [plan.method for plan in found.values()] == ["rtn", "auto", "auto", "auto"]
     assert [plan.percentile for plan in found.values()] == [100, 99, 100, 99]
     whole = Plan(
         "lq:2", "lq:2", layers={"fc*": Plan("binary"), "fc2": {"activations": "pixels"}, "*1": Plan()}

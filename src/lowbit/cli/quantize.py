@@ -49,7 +49,10 @@ def quantize(
     ] = False,
     method: Annotated[
         str | None,
-        typer.Option("--method", help="gptq (restores outputs), or rtn (nearest: the published method)."),
+        typer.Option(
+            "--method",
+            help="gptq (restores outputs), rtn (nearest: the published method), or auto: rtn for 8 bits.",
+        ),
     ] = None,
     scheme: OldSchemeOption = None,
     weight_bits: Annotated[int | None, typer.Option("--weight-bits", hidden=True)] = None,

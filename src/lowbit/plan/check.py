@@ -9,7 +9,7 @@ WHOLE = 100.0
 """The percentile that leaves nothing out."""
 
 _CHOICES = {
-    "method": ("gptq", "rtn"),
+    "method": ("auto", "gptq", "rtn"),
     "update": ("least-squares", "gradient"),
     "clip": ("mse", "minmax"),
     "sums": ("fixed", "real"),

@@ -38,6 +38,9 @@ from lowbit.schemes.fixed_point import FixedPoint
 from lowbit.schemes.specification import Specification, Use, specification
 from lowbit.untrusted import read_file
 
+PLENTY = 8
+"""So many bits of weights and of inputs need no restoring: what rounding loses is below what ranges lose."""
+
 WINDOW_DAMPING = 0.2
 """Of `Plan.damping`, for convolutions."""
 
@@ -83,8 +86,9 @@ class Plan:
             calibration takes `lq:3` for both where a network's plan says nothing at all.
         activations: specification of a layer's input; `float` quantizes weights only.
         method: of calibration: `gptq` (codes, basis and bias restore the layer's float output, by error
-            feedback as in GPTQ and coordinate descent) or `rtn` (round to nearest: weights as near as
-            possible to the float weights, the published method for `lq`).
+            feedback as in GPTQ and coordinate descent), `rtn` (round to nearest: weights as near as
+            possible to the float weights, the published method for `lq`), or `auto`: `gptq`, but `rtn` where
+            neither weights nor inputs have less than `PLENTY` bits, which leaves nothing to restore.
         samples: the most calibration samples that are used.
         patches: how many windows of a convolution are looked at, over all samples.
         seed: for the choice of samples and windows, and for restarts.
@@ -121,7 +125,7 @@ class Plan:
     weights: str | Specification = ""
     activations: str | Specification = ""
     _: KW_ONLY
-    method: str = "gptq"
+    method: str = "auto"
     samples: int = 1024
     patches: int = 65536
     seed: int = 0
@@ -217,7 +221,14 @@ class Plan:
     @property
     def restores(self) -> bool:
         """Whether layers are to give their float output, and not weights that are nearest."""
-        return self.method == "gptq"
+        return self.chosen_method == "gptq"
+
+    @property
+    def chosen_method(self) -> str:
+        """The method, `auto` resolved."""
+        if self.method != "auto":
+            return self.method
+        return "rtn" if min(self.weight_bits, self.activation_bits) >= PLENTY else "gptq"
 
     @property
     def uses_weight_offset(self) -> bool:
@@ -266,7 +277,7 @@ class Plan:
         given = [(entry.name, getattr(self, entry.name), entry.default) for entry in fields(self)]
         other = [(n, value) for n, value, default in given if n != "layers" and value != default]
         forms = zip(SIDES, self.forms, strict=True)
-        usual = {name: getattr(self, name) for name in said}
+        usual = {name: getattr(self, name) for name in said} | {"method": self.chosen_method}
         chosen: dict[str, object] = dict(forms) | usual | dict(other)
         layers = [f"layers.{layer}={_shown(settings)}" for layer, settings in self.layers.items()]
         return " ".join([*(f"{name}={value}" for name, value in chosen.items()), *layers])

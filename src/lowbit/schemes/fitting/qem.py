@@ -228,6 +228,8 @@ def _prefix(terms: Array) -> Array:
 
 def _count_at_most(ascending: Array, thresholds: Array) -> npt.NDArray[np.int64]:
     """Return per row how many values are <= each threshold: a binary search in all rows at once."""
+    if len(ascending) == 1 or not ascending.strides[0]:  # one row, however often
+        return np.searchsorted(ascending[0], thresholds, side="right")
     size = ascending.shape[1]
     low = np.zeros(thresholds.shape, np.int64)
     high = np.full(thresholds.shape, size, np.int64)
