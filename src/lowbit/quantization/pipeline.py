@@ -25,7 +25,7 @@ from lowbit.ir import Graph, Node, run_passes, verify
 from lowbit.ir.activations import ACTIVATIONS
 from lowbit.ir.layers import activation_of
 from lowbit.ir.passes import (
-    ENGINE_FORM,
+    LAYER_FORM,
     RegionFormat,
     affine_chain,
     affine_ends,
@@ -108,7 +108,7 @@ def quantize(
         return result, Report((), 0, time.perf_counter() - started)
     if samples is None:
         raise DataError("calibration needs samples", where=graph.name, expected="unlabelled samples")
-    network = run_passes(graph, [decode_layers, *ENGINE_FORM]).graph
+    network = run_passes(graph, [decode_layers, *LAYER_FORM]).graph
     plan = plan.resolved(layer_names(network))
     layers = layers_to_quantize(network, plan)
     names = {layer.name for layer in layers}

@@ -25,6 +25,7 @@ from lowbit.ir.passes.settle_layout import settle_layout
 from lowbit.ir.passes.split_batchnorm import split_batchnorm
 from lowbit.ir.passes.stack_maps import stack_maps
 from lowbit.ir.passes.sum_regions import Region, sum_regions
+from lowbit.ir.passes.tokens_to_maps import tokens_to_maps
 
 NORMAL_FORM = (fold_constants, fuse_linear, order_pools, fold_pads, fold_batchnorm, split_batchnorm)
 """The passes, in order, after which layers have weights, bias and pads, then activation, then pooling."""
@@ -34,6 +35,9 @@ MAP_FORM = (fold_constants, rows_to_convolution, lines_to_maps, settle_layout)
 
 ENGINE_FORM = (*MAP_FORM, *NORMAL_FORM)
 """Both, for who has maps only."""
+
+LAYER_FORM = (fold_constants, rows_to_convolution, tokens_to_maps, *ENGINE_FORM)
+"""The same, after which layers of tokens are convolutions, too: what quantization starts from."""
 
 LOW_BIT_FORM = (
     fold_constants,
@@ -61,6 +65,7 @@ RECOGNISED_FORM = (
 
 __all__ = [
     "ENGINE_FORM",
+    "LAYER_FORM",
     "LOW_BIT_FORM",
     "MAP_FORM",
     "NORMAL_FORM",
@@ -103,4 +108,5 @@ __all__ = [
     "split_batchnorm",
     "stack_maps",
     "sum_regions",
+    "tokens_to_maps",
 ]

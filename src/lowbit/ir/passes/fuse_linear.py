@@ -61,7 +61,7 @@ def _rewrite(graph: Graph, node: Node) -> None:
     weights = graph.constant(node.inputs[1]).astype(np.float32)
     weights = weights if node.attributes.get("transB") else weights.T
     weights = weights * np.float32(_number(node, "alpha"))
-    bias, output, absorbed = _bias(graph, node, len(weights))
+    bias, output, absorbed = absorbed_bias(graph, node, len(weights))
     stem = node.name or node.op
     names = (
         graph.add_constant(graph.fresh_name(f"{stem}/weights"), np.ascontiguousarray(weights)),
@@ -74,8 +74,8 @@ def _rewrite(graph: Graph, node: Node) -> None:
         graph.nodes.remove(node)
 
 
-def _bias(graph: Graph, node: Node, outputs: int) -> tuple[npt.NDArray[np.float32], str, Node | None]:
-    """Return the bias ``[o]``, the fused output's name, and the Add node that was absorbed."""
+def absorbed_bias(graph: Graph, node: Node, outputs: int) -> tuple[npt.NDArray[np.float32], str, Node | None]:
+    """Return a product's bias ``[o]``, the fused output's name, and the Add node that it absorbs."""
     bias = np.zeros(outputs, np.float32)
     if len(node.inputs) > 2 and node.inputs[2]:
         constant = graph.constant(node.inputs[2]).astype(np.float32) * np.float32(_number(node, "beta"))
