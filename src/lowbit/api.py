@@ -26,7 +26,7 @@ from lowbit.data import load as load_data
 from lowbit.data.dataset import RESCALED
 from lowbit.engine import Program
 from lowbit.errors import DataError, PlanError, UsageError
-from lowbit.fidelity import fidelity, quantize_and_measure, require_measure
+from lowbit.fidelity import Samples, fidelity, quantize_and_measure, require_measure
 from lowbit.formats import check_target, read_model, write_model
 from lowbit.formats.input_shapes import Shapes, fixed_inputs
 from lowbit.ir import Graph, verify
@@ -184,7 +184,7 @@ def quantize(
     assert chosen is not None
     network = graph if isinstance(graph, Graph) else read(graph, example=_first(graph, samples))
     kept = _check_samples(network, check, None, scale)
-    given = None if samples is None else load_samples(network, samples, scale=scale).samples
+    given = None if samples is None else _plain(load_inputs(network, samples, scale=scale))
     return quantize_and_measure(network, given, chosen, kept)
 
 
@@ -221,11 +221,11 @@ def quantize_file(
     check_target(graph, target)
     require_writable(target)
     # All samples are read, because which of them calibrate is the plan's choice.
-    dataset = None if data is None else load_samples(graph, data, split, normalize, scale)
+    dataset = None if data is None else load_inputs(graph, data, split, normalize, scale)
     kept = _check_samples(graph, check, normalize, scale)
     if strict and dataset is not None:
         require_measure(dataset.name, len(dataset), plan, kept)
-    samples = None if dataset is None else dataset.samples
+    samples = None if dataset is None else _plain(dataset)
     result, report = quantize_and_measure(graph, samples, plan, kept, progress)
     remember_normalize(result, normalize)
     write(result, target)
@@ -268,7 +268,7 @@ def fixed_point_file(
     result = to_fixed_point(graph, encoding.integer_bits, encoding.fraction_bits, encoding.rounding)
     write(result, target)
     report = Report((), 0, 0.0)
-    if isinstance(kept, np.ndarray):
+    if isinstance(kept, np.ndarray | Mapping):
         report = fidelity(graph, result, kept).added_to(report)
     layers = [
         {
@@ -524,10 +524,16 @@ def _first(model: object, samples: npt.ArrayLike | None) -> object:
 
 def _check_samples(
     graph: Graph, check: Check, normalize: Normalize, scale: float | None
-) -> npt.NDArray[np.float32] | bool | None:
+) -> Samples | bool | None:
     """Return the samples that somebody gave to measure with; None or False as it was said."""
     if check is None or check is False:
         return check
     if check is True:
         raise DataError("say which samples measure", where="check", expected="samples, None or False")
-    return load_samples(graph, check, "test", normalize, scale).samples
+    return _plain(load_inputs(graph, check, "test", normalize, scale))
+
+
+def _plain(inputs: Inputs) -> Samples:
+    """Return the array of one input of reals, or the arrays of several by name."""
+    (first, *others) = inputs.arrays.values()
+    return first if not others and first.dtype == np.float32 else inputs.arrays

@@ -6,8 +6,9 @@
 Both are of what is deployed: integers, by the engine where that runs the network, else by the reference.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,9 @@ from lowbit.quantization import Plan, Report, chosen_indices, quantize
 from lowbit.scores import score
 
 Progress = Callable[[int, int, str], None]
-Samples = npt.NDArray[np.float32]
+Samples: TypeAlias = "npt.NDArray[np.float32] | Mapping[str, npt.NDArray[np.generic]]"
+"""Of one input, or of several by name."""
+
 Indices = npt.NDArray[np.intp]
 
 ENOUGH = 256
@@ -69,7 +72,7 @@ def fidelity(before: Graph, after: Graph, samples: Samples) -> Fidelity:
     classes = right.ndim > 1 and right.shape[1] > 1
     agreement = float((right.argmax(axis=1) == got.argmax(axis=1)).mean()) if classes else None
     return Fidelity(
-        agreement, _snr_db(float((right**2).sum()), float(((right - got) ** 2).sum())), len(samples)
+        agreement, _snr_db(float((right**2).sum()), float(((right - got) ** 2).sum())), count_of(samples)
     )
 
 
@@ -96,17 +99,29 @@ def quantize_and_measure(
     if plan.fixed_point and check is None:
         check = samples  # none of them calibrates
     elif check is None and samples is not None:
-        kept, unused = sparable(len(samples), plan)
-        check = samples[kept] if len(kept) else False
-        if len(kept) and not unused:
-            other, _ = quantize(graph, np.delete(samples, kept, axis=0), plan, progress)
-            trial = fidelity(graph, other, samples[kept])
+        kept, unused = sparable(count_of(samples), plan)
+        check = _part(samples, kept) if len(kept) else False
+        if isinstance(check, np.ndarray | Mapping) and not unused:
+            others = np.delete(np.arange(count_of(samples)), kept)
+            other, _ = quantize(graph, _part(samples, others), plan, progress)
+            trial = fidelity(graph, other, check)
     result, report = quantize(graph, samples, plan, progress)
-    if isinstance(check, np.ndarray):
+    if isinstance(check, np.ndarray | Mapping):
         found = fidelity(graph, result, check)
         report = (found if trial is None else found.worst(trial)).added_to(report)
     result.metadata["quantization"] = str(plan)
     return result, report
+
+
+def count_of(samples: Samples) -> int:
+    """Return how many samples there are."""
+    return len(next(iter(samples.values())) if isinstance(samples, Mapping) else samples)
+
+
+def _part(samples: Samples, indices: Indices) -> Samples:
+    if isinstance(samples, Mapping):
+        return {name: array[indices] for name, array in samples.items()}
+    return samples[indices]
 
 
 def sparable(count: int, plan: Plan) -> tuple[Indices, bool]:

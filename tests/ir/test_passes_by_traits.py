@@ -122,7 +122,7 @@ def test_channels_are_equalized_through_a_slope_of_each(homogeneous: bool) -> No
     function = ("PRelu", "h slope", "a") if homogeneous else ("Tanh", "h", "a")
     graph = layers_with([function], **({"slope": numbers(8)} if homogeneous else {}))
     x = numbers(64, 6)
-    after = equalize(graph, x, engine_or_reference, lambda _: True)
+    after = equalize(graph, {graph.inputs[0]: x}, engine_or_reference, lambda _: True)
     same(graph, after, x, 1e-4)
     assert (after.constant("w1") != graph.constant("w1")).any() == homogeneous
 

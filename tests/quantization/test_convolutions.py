@@ -166,12 +166,12 @@ def test_a_residual_layer_makes_up_for_the_error_of_the_other_part(samples, monk
 
 def test_equalizing_changes_nothing_in_float(samples):
     graph = run_passes(network(), NORMAL_FORM).graph
-    equal = equalize(graph, samples, engine_or_reference, lambda name: True)
+    equal = equalize(graph, {"x": samples}, engine_or_reference, lambda name: True)
     x = {"x": samples}
     np.testing.assert_allclose(evaluate(graph, x)["y"], evaluate(equal, x)["y"], rtol=1e-5, atol=1e-5)
     changed = [name for name, value in graph.values.items() if value.data is not equal.value(name).data]
     assert len(changed) == 5  # weights and bias of both convolutions, weights of the last layer
-    same = equalize(graph, samples, engine_or_reference, lambda name: False)
+    same = equalize(graph, {"x": samples}, engine_or_reference, lambda name: False)
     assert all(value.data is same.value(name).data for name, value in graph.values.items())
 
 
@@ -282,7 +282,7 @@ def test_a_stream_gives_the_same_whatever_it_may_hold(samples, allowance):
 
         return runner
 
-    stream, exact = Stream(graph, samples, run, allowance), {}
+    stream, exact = Stream(graph, {"x": samples}, run, allowance), {}
     evaluate(graph, {"x": samples}, exact.__setitem__)
     for name in ("p1", "p1", "n1", "h2", "p1", "y"):
         assert np.array_equal(np.concatenate(list(stream.values(name))), exact[name])
@@ -300,7 +300,7 @@ def test_a_stream_that_may_hold_all_runs_nothing_twice(samples):
 
         return runner
 
-    stream = Stream(graph, samples, run, 1 << 30)
+    stream = Stream(graph, {"x": samples}, run, 1 << 30)
     for name in ("p1", "p1", "h2", "y"):
         for _ in stream.values(name):
             pass

@@ -8,13 +8,13 @@ import numpy.typing as npt
 
 from lowbit.budget import VARIABLE, budget
 from lowbit.calibrate import moment_bytes
-from lowbit.data import NetworkInput, load
+from lowbit.data import NetworkInput, inputs_of, load
 from lowbit.errors import NumericError, PlanError, TooLargeError, UnsupportedError
 from lowbit.ir import Graph, Node
 from lowbit.ir.passes import is_convolution, is_linear
 from lowbit.quantization.plan import Plan, blockers
 
-Samples = npt.NDArray[np.float32]
+Array = npt.NDArray[np.generic]
 
 _SHOWN = 8
 
@@ -128,17 +128,23 @@ def _listed(entries: Sequence[str]) -> str:
     )
 
 
-def chosen_samples(network: Graph, samples: npt.ArrayLike, plan: Plan) -> Samples:
-    """Return samples as the network takes them, at most as many as the plan says, in their order.
+def chosen_samples(network: Graph, samples: object, plan: Plan) -> dict[str, Array]:
+    """Return samples of every input as the network takes them, at most as many as the plan says, in order.
 
-    Errors are those of `lowbit.data.load`.
+    Args:
+        network: the network.
+        samples: of one input an array; of several a dictionary of arrays by name, or a tuple in order.
+        plan: chooses.
+
+    Errors are those of `lowbit.data.load`, and of `lowbit.data.inputs_of`.
     """
-    if len(network.inputs) != 1:
-        raise UnsupportedError(
-            "calibration needs a network with one input", where=network.name, found=", ".join(network.inputs)
-        )
-    array = load(samples, network=NetworkInput.of(network)).samples
-    return array[chosen_indices(len(array), plan)]
+    if len(network.inputs) == 1 and not isinstance(samples, Mapping):
+        loaded = load(samples, network=NetworkInput.of(network)).samples  # type: ignore[arg-type]
+        arrays: dict[str, Array] = {network.inputs[0]: loaded}
+    else:
+        arrays = inputs_of(network, samples).arrays  # type: ignore[arg-type]
+    chosen = chosen_indices(len(next(iter(arrays.values()))), plan)
+    return {name: array[chosen] for name, array in arrays.items()}
 
 
 def chosen_indices(count: int, plan: Plan) -> npt.NDArray[np.intp]:

@@ -13,7 +13,7 @@ Source: Nagel et al., Data-Free Quantization Through Weight Equalization and Bia
 who equalize the ranges of weights instead.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 
 import numpy as np
@@ -34,7 +34,7 @@ _SAMPLES = 256
 
 
 def equalize(
-    graph: Graph, samples: npt.NDArray[np.float32], run: Run, chosen: Callable[[str], bool]
+    graph: Graph, samples: Mapping[str, npt.NDArray[np.generic]], run: Run, chosen: Callable[[str], bool]
 ) -> Graph:
     """Return a float network that computes the same, to rounding, with channels of about equal size.
 
@@ -66,11 +66,12 @@ def equalize(
 
 
 def _sizes(
-    graph: Graph, samples: npt.NDArray[np.float32], run: Run, names: list[str]
+    graph: Graph, samples: Mapping[str, npt.NDArray[np.generic]], run: Run, names: list[str]
 ) -> dict[str, tuple[Array, Array]]:
     """Return of values that are finite the sums `[c]` of magnitudes and squares of usual samples."""
-    few = samples[:_SAMPLES]
-    stream, usual, sizes = Stream(graph, few, run, budget() // 4), ordinary_samples(few), {}
+    few = {name: array[:_SAMPLES] for name, array in samples.items()}
+    stream, sizes = Stream(graph, few, run, budget() // 4), {}
+    usual = np.logical_and.reduce([ordinary_samples(array) for array in few.values()])
     for name in dict.fromkeys(names):
         statistics, sums = RowStatistics(), []
         for part in stream.values(name):

@@ -5,7 +5,7 @@ random within its part. They are chosen for all samples before any is run, so ba
 """
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -17,10 +17,9 @@ from lowbit.errors import NumericError
 from lowbit.ir import Graph, Node, Value
 from lowbit.quantization.measure import relative_error
 from lowbit.quantization.rows import Rows
-from lowbit.quantization.stream import Stream
+from lowbit.quantization.stream import Stream, count_of
 
 Array = npt.NDArray[np.generic]
-Samples = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 _VALUES = 1 << 21  # of an activation: more say no more about its encoding
@@ -70,12 +69,12 @@ class Observer:
         self,
         exact: Graph,
         low: Graph,
-        samples: Samples,
+        samples: Mapping[str, Array],
         run: Run,
         allowance: int,
         pending: Collection[str],
     ) -> None:
-        self._low, self._count, self._run, self.pending = low, len(samples), run, set(pending)
+        self._low, self._count, self._run, self.pending = low, count_of(samples), run, set(pending)
         self._exact, self._coded = (Stream(graph, samples, run, allowance // 2) for graph in (exact, low))
         self._usual: dict[str, list[Mask]] = {}
         self._last: tuple[str, int, Source] | None = None

@@ -13,13 +13,13 @@ Before, batch normalization is folded into the layers; at the end, passes remove
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.budget import budget
-from lowbit.calibrate import LinearMoments, Run, engine_or_reference, prefix
+from lowbit.calibrate import LinearMoments, Run, engine_or_reference
 from lowbit.errors import DataError
 from lowbit.ir import Graph, Node, run_passes, verify
 from lowbit.ir.activations import ACTIVATIONS
@@ -54,14 +54,14 @@ from lowbit.quantization.observe import Observer, Windows
 from lowbit.quantization.plan import Plan
 from lowbit.quantization.report import LayerReport, Report, SumsReport
 from lowbit.quantization.rows import Rows
-from lowbit.quantization.stream import batches_of
+from lowbit.quantization.stream import Stream, count_of
 from lowbit.quantization.weights import CodedWeights, check_weights, joined, nearest, restored
 from lowbit.schemes import Affine, Encoding
 from lowbit.schemes.fitting import Problem
 from lowbit.schemes.pair import input_encoding, is_int8
 
 Array = npt.NDArray[np.float64]
-Samples = npt.NDArray[np.float32]
+Samples = Mapping[str, npt.NDArray[np.generic]]
 Progress = Callable[[int, int, str], None]
 
 _RANGED = 64  # samples that say how large sums become
@@ -75,7 +75,7 @@ _ENOUGH, _TIMES = 1 << 14, 8
 
 def quantize(
     graph: Graph,
-    samples: npt.ArrayLike | None,
+    samples: "npt.ArrayLike | Mapping[str, npt.ArrayLike] | None",
     plan: Plan,
     progress: Progress | None = None,
     *,
@@ -84,9 +84,10 @@ def quantize(
     """Return a low-bit copy of a float network, and what was done. Equal arguments give equal networks.
 
     Args:
-        graph: a float network with one input, or one of 8-bit affine layers, which counts as the float
-            network that its codes stand for; every linear layer with constant weights is quantized.
-        samples: unlabelled calibration samples `[n, ...]`, in the shape that the network takes; None where
+        graph: a float network, or one of 8-bit affine layers, which counts as the float network that its
+            codes stand for; every linear layer with constant weights is quantized.
+        samples: unlabelled calibration samples `[n, ...]`, in the shape that the network takes, of several
+            inputs a dictionary of them by name, or a tuple in order; None where
             the plan is one format of fixed point throughout, which is rounding alone (`to_fixed_point`);
             a network with layers that have no such form, as convolutions, is calibrated.
         plan: what to do; at most `plan.samples` samples are used, chosen by `plan.seed`.
@@ -98,7 +99,7 @@ def quantize(
         NumericError: weights or activations that are not finite, or sums that leave int32.
         PlanError: the plan names a layer that does not exist, or asks of layers what nothing runs.
         TooLargeError: restoring layers of that many inputs takes more memory than `lowbit.budget` allows.
-        UnsupportedError: there is no layer to quantize, or the network has several inputs.
+        UnsupportedError: there is no layer to quantize.
     """
     started = time.perf_counter()
     plan.require_unsaid(TRAINING, "training")
@@ -130,14 +131,14 @@ def quantize(
     result = work.finished(sums)
     said = tuple(SumsReport(each.region.sums, str(each.form or ""), each.why) for each in sums)
     seconds = time.perf_counter() - started
-    return result, Report(tuple(reports), len(chosen), seconds, work.outliers, sums=said)
+    return result, Report(tuple(reports), count_of(chosen), seconds, work.outliers, sums=said)
 
 
 class _Work:
     """The float network, the network quantized so far, and the samples that compare them."""
 
     def __init__(self, network: Graph, samples: Samples, run: Run, pending: Collection[str]) -> None:
-        self._float, self._low, self._count = network, network.copy(), len(samples)
+        self._float, self._low, self._count = network, network.copy(), count_of(samples)
         self._samples, self._run = samples, run
         self._seen = Observer(self._float, self._low, samples, run, budget() // _HELD, pending)
         self._encoded: dict[tuple[object, ...], str] = {}
@@ -201,9 +202,10 @@ class _Work:
         if not names:
             return []
         largest = dict.fromkeys(names, 0.0)
-        runner, few = self._run(prefix(self._low, names)), self._samples[:_RANGED]
-        for batch in batches_of(self._low, len(few)):
-            for name, values in runner({self._low.inputs[0]: few[batch]}).items():
+        few = {name: array[:_RANGED] for name, array in self._samples.items()}
+        stream = Stream(self._low, few, self._run, budget() // _HELD)
+        for name in names:
+            for values in stream.values(name):
                 largest[name] = max(largest[name], float(np.abs(values).max(initial=0)))
         return [region_format(region, largest) for region in found]
 

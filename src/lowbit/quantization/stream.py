@@ -9,7 +9,7 @@ Codes are never held, but what they are codes of. The graph may change behind th
 use: that is how a network is quantized layer after layer.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -27,18 +27,18 @@ class Stream:
     """Runs a graph over samples, cut by cut.
 
     Args:
-        graph: with one input; may be edited where it has not been run.
-        samples: ``[n, ...]``.
+        graph: may be edited where it has not been run.
+        samples: ``[n, ...]`` of every input.
         run: what runs a graph.
         allowance: bytes of the values that are held.
     """
 
-    def __init__(self, graph: Graph, samples: npt.NDArray[np.float32], run: Run, allowance: int) -> None:
+    def __init__(self, graph: Graph, samples: Mapping[str, Array], run: Run, allowance: int) -> None:
         self.graph, self._run, self._allowance, self._samples = graph, run, allowance, samples
-        self._source = graph.inputs[0]
-        self._batches = batches_of(graph, len(samples))
+        self._sources = set(graph.inputs)
+        self._batches = batches_of(graph, count_of(samples))
         self._kept: list[dict[str, Array]] = [{} for _ in self._batches]
-        self._known = {self._source}
+        self._known = set(graph.inputs)
 
     def values(self, name: str) -> Iterator[Array]:
         """Yield a value batch by batch; every batch must be taken before the next question."""
@@ -48,25 +48,25 @@ class Stream:
             return
         known = self._known | {output for node in nodes for output in self._reals(node)}
         _, live = _between(self.graph, known, self.graph.outputs)
-        advances = self._fits(live - {self._source}) or self._fits_better(live)
+        advances = self._fits(live - self._sources) or self._fits_better(live)
         outputs = {name} | ((live - self._known) if advances else set())
         runner = self._run(_part(self.graph, nodes, inputs, outputs))
         for index in range(len(self._batches)):
             found = {**self._held(index, live & self._known), **runner(self._held(index, inputs))}
             if advances:
-                self._kept[index] = {key: found[key] for key in live if key != self._source}
+                self._kept[index] = {key: found[key] for key in live if key not in self._sources}
             yield found[name]
         if advances:
-            self._known = known & (live | {self._source})
+            self._known = known & (live | self._sources)
 
     def _reals(self, node: Node) -> list[str]:
         return [name for name in node.outputs if self.graph.value(name).encoding is None]
 
     def _held(self, index: int, names: Collection[str]) -> dict[str, Array]:
-        """Return values of a batch that are known: the network's input is read again."""
+        """Return values of a batch that are known: the network's inputs are read again."""
         kept = self._kept[index]
         return {
-            name: self._samples[self._batches[index]] if name == self._source else kept[name]
+            name: self._samples[name][self._batches[index]] if name in self._sources else kept[name]
             for name in names
         }
 
@@ -76,10 +76,15 @@ class Stream:
 
     def _fits_better(self, names: set[str]) -> bool:
         """Whether a cut takes no more than the one that is held."""
-        return self._bytes(names - {self._source}) <= self._bytes(self._known - {self._source})
+        return self._bytes(names - self._sources) <= self._bytes(self._known - self._sources)
 
     def _bytes(self, names: Collection[str]) -> int:
         return sum(sample_bytes(self.graph, name) for name in names)
+
+
+def count_of(samples: Mapping[str, Array]) -> int:
+    """Return how many samples there are."""
+    return len(next(iter(samples.values())))
 
 
 def batches_of(graph: Graph, count: int) -> list[slice]:
