@@ -141,7 +141,7 @@ def write(graph: Graph, path: Source, *, form: str = "") -> None:
 
 def quantize(
     graph: Graph | Model,
-    samples: npt.ArrayLike | None = None,
+    samples: npt.ArrayLike | Mapping[str, npt.ArrayLike] | None = None,
     *,
     bits: int | None = None,
     plan: Plan | None = None,
@@ -191,7 +191,7 @@ def quantize(
 def quantize_file(
     source: Source,
     target: Source,
-    data: str | npt.ArrayLike | None,
+    data: str | npt.ArrayLike | Mapping[str, npt.ArrayLike] | None,
     plan: Plan,
     *,
     split: str = "train",
@@ -515,10 +515,12 @@ def inspect(model: Source, *, verify: bool = False) -> dict[str, Any]:
     return inspect_file(Path(model), verify=verify)
 
 
-def _first(model: object, samples: npt.ArrayLike | None) -> object:
+def _first(model: object, samples: npt.ArrayLike | Mapping[str, npt.ArrayLike] | None) -> object:
     """Return the first sample, which shows an exporter what a network takes; a file needs none."""
     if samples is None or isinstance(model, str | os.PathLike):
         return None
+    if isinstance(samples, Mapping):
+        return tuple(np.asarray(array)[:1] for array in samples.values())
     return np.asarray(samples)[:1].astype(np.float32)
 
 
@@ -536,4 +538,4 @@ def _check_samples(
 def _plain(inputs: Inputs) -> Samples:
     """Return the array of one input of reals, or the arrays of several by name."""
     (first, *others) = inputs.arrays.values()
-    return first if not others and first.dtype == np.float32 else inputs.arrays
+    return np.asarray(first, np.float32) if not others and first.dtype == np.float32 else inputs.arrays

@@ -19,7 +19,7 @@ from lowbit.quantization import Plan, Report, chosen_indices, quantize
 from lowbit.scores import score
 
 Progress = Callable[[int, int, str], None]
-Samples: TypeAlias = "npt.NDArray[np.float32] | Mapping[str, npt.NDArray[np.generic]]"
+Samples: TypeAlias = npt.NDArray[np.float32] | Mapping[str, npt.NDArray[np.generic]]
 """Of one input, or of several by name."""
 
 Indices = npt.NDArray[np.intp]

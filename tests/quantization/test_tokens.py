@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+import lowbit
 from lowbit.engine import Program
+from lowbit.errors import DataError
 from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
 from lowbit.ir.layers import layers_of
@@ -66,3 +68,21 @@ def test_a_layer_that_is_kept_stays_float():
     low, report = quantize(graph, samples, plan)
     assert [layer.name for layer in report.layers] == ["fc1", "fc2"]
     assert any(layer.scheme == "float" for layer in layers_of(low))
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_network_of_several_inputs_is_calibrated(by_name):
+    graph = network((7, 8))
+    graph.inputs = ("x", "m")
+    graph.add(Value("m", "float32", ("n", 7, 1)))
+    index = next(index for index, node in enumerate(graph.nodes) if node.name == "gate")
+    graph.nodes[index] = Node("Mul", ("sum", "m"), ("gated",), {}, "gate")
+    infer(graph)
+    random = np.random.default_rng(2)
+    x = random.normal(size=(300, 7, 8)).astype(np.float32)
+    mask = (random.random((300, 7, 1)) < 0.8).astype(np.float32)
+    low, report = lowbit.quantize(graph, {"m": mask, "x": x} if by_name else (x, mask), bits=8)
+    assert report.checked and report.output_snr_db > 30
+    assert len(report.layers) == 3 and low.inputs == ("x", "m")
+    with pytest.raises(DataError, match="an array for each input: x, m"):
+        lowbit.quantize(graph, {"x": x}, bits=8)

@@ -32,15 +32,21 @@ def moment_bytes(inputs: int, outputs: int) -> int:
 class LinearMoments:
     """Means and covariances of inputs `[d]` and outputs `[o]`, float64.
 
+    Args:
+        inputs: d.
+        outputs: o.
+        second: whether covariances are wanted; means alone take no `[d, d]`.
+
     Attributes:
         count: samples seen, those of unfinished blocks left out.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        self.count = 0
+    def __init__(self, inputs: int, outputs: int, second: bool = True) -> None:
+        self.count, self._second = 0, second
         self._first = np.zeros(inputs), np.zeros(outputs)
         self._sums = np.zeros(inputs), np.zeros(outputs)
-        self._xx, self._xy = np.zeros((inputs, inputs)), np.zeros((inputs, outputs))
+        wide = inputs if second else 0
+        self._xx, self._xy = np.zeros((wide, wide)), np.zeros((wide, outputs))
         self._waiting: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
 
     def update(self, inputs: npt.NDArray[Any], outputs: npt.NDArray[Any]) -> None:
@@ -60,7 +66,7 @@ class LinearMoments:
             self._add(*(np.concatenate(parts) for parts in zip(*self._waiting, strict=True)))
         self._waiting = []
         mean_x, mean_y = (total / max(self.count, 1) for total in self._sums)
-        if mean_x.any():
+        if self._second and mean_x.any():
             self._xx -= np.outer(self.count * mean_x, mean_x)
             self._xy -= np.outer(self.count * mean_x, mean_y)
         self._first = self._first[0] + mean_x, self._first[1] + mean_y
@@ -77,8 +83,9 @@ class LinearMoments:
             (array - mean).astype(np.float32)
             for array, mean in zip((inputs, outputs), self._first, strict=True)
         )
-        self._xx += x.T @ x
-        self._xy += x.T @ y
+        if self._second:
+            self._xx += x.T @ x
+            self._xy += x.T @ y
         for total, array in zip(self._sums, (x, y), strict=True):
             total += array.sum(axis=0, dtype=np.float64)
         self.count += len(x)

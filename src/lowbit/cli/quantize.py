@@ -51,7 +51,8 @@ def quantize(
         str | None,
         typer.Option(
             "--method",
-            help="gptq (restores outputs), rtn (nearest: the published method), or auto: rtn for 8 bits.",
+            help="gptq (restores outputs), rtn (nearest: the published method), bias (rtn, and means), or "
+            "auto: bias for 8 bits, else gptq.",
         ),
     ] = None,
     scheme: OldSchemeOption = None,

@@ -9,7 +9,7 @@ WHOLE = 100.0
 """The percentile that leaves nothing out."""
 
 _CHOICES = {
-    "method": ("auto", "gptq", "rtn"),
+    "method": ("auto", "gptq", "bias", "rtn"),
     "update": ("least-squares", "gradient"),
     "clip": ("mse", "minmax"),
     "sums": ("fixed", "real"),

@@ -87,8 +87,9 @@ class Plan:
         activations: specification of a layer's input; `float` quantizes weights only.
         method: of calibration: `gptq` (codes, basis and bias restore the layer's float output, by error
             feedback as in GPTQ and coordinate descent), `rtn` (round to nearest: weights as near as
-            possible to the float weights, the published method for `lq`), or `auto`: `gptq`, but `rtn` where
-            neither weights nor inputs have less than `PLENTY` bits, which leaves nothing to restore.
+            possible to the float weights, the published method for `lq`), `bias` (the same, with biases that
+            restore the mean of every output: Nagel et al., ICCV 2019), or `auto`: `gptq`, but `bias` where
+            neither weights nor inputs have less than `PLENTY` bits, which leaves little to restore.
         samples: the most calibration samples that are used.
         patches: how many windows of a convolution are looked at, over all samples.
         seed: for the choice of samples and windows, and for restarts.
@@ -228,7 +229,12 @@ class Plan:
         """The method, `auto` resolved."""
         if self.method != "auto":
             return self.method
-        return "rtn" if min(self.weight_bits, self.activation_bits) >= PLENTY else "gptq"
+        return "bias" if min(self.weight_bits, self.activation_bits) >= PLENTY else "gptq"
+
+    @property
+    def corrects(self) -> bool:
+        """Whether biases are to restore the mean of every output, weights being nearest."""
+        return self.chosen_method == "bias"
 
     @property
     def uses_weight_offset(self) -> bool:

@@ -135,7 +135,8 @@ class Observer:
             windows: which are looked at.
         """
         usual = self.source(layer.inputs[0], windows.seed).usual
-        moments = [LinearMoments(shape[2], shape[1]) for _ in range(shape[0] if windows.moments else 0)]
+        groups = range(shape[0] if windows.moments else 0)
+        moments = [LinearMoments(shape[2], shape[1], windows.moments > 1) for _ in groups]
         arriving = self._levels(layer.inputs[0], codes) if moments else [None] * len(usual)
         choice = _Choice(windows.share(self._count, rows), windows.seed)
         chosen, lows, highs = [], [np.inf], [-np.inf]
@@ -205,12 +206,12 @@ class Windows:
     Attributes:
         most: of them, over all samples.
         seed: chooses.
-        moments: whether what they hold is looked at, too.
+        moments: how many of what they hold are wanted: none, 1 (means) or 2 (covariances).
     """
 
     most: int
     seed: int
-    moments: bool
+    moments: int
 
     def share(self, samples: int, rows: Rows) -> float:
         """Return which part of all windows that is."""

@@ -157,12 +157,12 @@ class _Work:
         plan_here = plan.for_convolution() if rows.axes else plan
         if not plan.restores:
             parts = [nearest(part, plan_here) for part in matrix]
-            bias = self._float.constant(layer.inputs[2]).astype(np.float64)
         else:
             parts = [_restored(*part, plan_here) for part in zip(matrix, target.moments, strict=True)]
-            bias = np.concatenate(
-                [seen.y - part.values() @ seen.x for part, seen in zip(parts, target.moments, strict=True)]
-            )
+        bias = self._float.constant(layer.inputs[2]).astype(np.float64)
+        if target.moments:
+            pairs = zip(parts, target.moments, strict=True)
+            bias = np.concatenate([seen.y - part.values() @ seen.x for part, seen in pairs])
         coded = joined(parts)
         self._seen.pending.discard(layer.name)
         self._replace(layer, codes, coded, bias, rows)
@@ -280,7 +280,7 @@ class _Work:
 def _windows(plan: Plan, matrix: Array) -> Windows:
     """Return which windows are looked at: no more than a covariance of so many inputs gains from."""
     enough = max(_ENOUGH, _TIMES * matrix.shape[2])
-    return Windows(min(plan.patches, enough), plan.seed, plan.restores)
+    return Windows(min(plan.patches, enough), plan.seed, 2 if plan.restores else int(plan.corrects))
 
 
 def _damping(rows: Rows, plan: Plan) -> float:

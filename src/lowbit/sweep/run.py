@@ -14,11 +14,10 @@ from lowbit.bench.timing import Call, interleaved_medians
 from lowbit.data import Dataset, NetworkInput
 from lowbit.engine import Program
 from lowbit.errors import DataError, EngineError, PlanError, UnsupportedError
-from lowbit.ir import Graph, run_passes
-from lowbit.ir.passes import ENGINE_FORM
+from lowbit.ir import Graph
 from lowbit.ir.text import from_text, to_text
 from lowbit.provenance import provenance
-from lowbit.quantization.choice import chosen_samples
+from lowbit.quantization.choice import chosen_indices
 from lowbit.scores import checked_labels, score, top
 from lowbit.state import digest
 from lowbit.sweep.cache import Cache, program_digest
@@ -110,8 +109,8 @@ def _tasks(
         if plan is not None and setting.seed not in chosen:
             if calibration is None:
                 raise DataError("this scheme needs calibration samples", where=setting.label, found="none")
-            network = run_passes(graph, ENGINE_FORM).graph
-            chosen[setting.seed] = chosen_samples(network, calibration.fit_to(wanted).samples, plan)
+            found = calibration.fit_to(wanted).samples
+            chosen[setting.seed] = found[chosen_indices(len(found), plan)]
     return [Task(graph, setting, chosen[setting.seed], fitted, labels, keep) for setting in settings]
 
 
