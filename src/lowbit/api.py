@@ -403,7 +403,7 @@ def load_inputs(
         NumericError: NaN or infinity in a sample.
         ModelFormatError: what the network's file remembers is not understood.
     """
-    if len(graph.inputs) == 1 and not isinstance(data, Mapping):
+    if len(graph.inputs) < 2 and not isinstance(data, Mapping):
         return inputs_of(graph, load_samples(graph, data, split, normalize, scale))
     if normalize is not None or scale is not None:
         raise DataError(

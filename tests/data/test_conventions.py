@@ -8,7 +8,7 @@ import pytest
 
 import lowbit
 from lowbit.api import load_samples
-from lowbit.data import Dataset, NetworkInput, load, remembered_normalize
+from lowbit.data import Dataset, NetworkInput, load, remember_normalize, remembered_normalize
 from lowbit.data.dataset import Raw, make_dataset
 from lowbit.errors import DataError, LowbitError, ModelFormatError, NumericError, UnsupportedError
 from lowbit.ir import Graph, Node, Value
@@ -367,3 +367,31 @@ def test_a_network_without_an_input_takes_nothing() -> None:
     ):
         with pytest.raises(UnsupportedError, match="has no input"):
             take()
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+def test_every_channel_has_a_mean_of_its_own(last: bool) -> None:
+    pictures = np.random.default_rng(0).random((4, 3, 5, 6)).astype(np.float32)
+    means, deviations = (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)
+    wanted = np.stack([(pictures[:, c] - means[c]) / deviations[c] for c in range(3)], axis=1)
+    given, right = (np.moveaxis(each, 1, -1) if last else each for each in (pictures, wanted))
+    found = load(given, normalize=(means, deviations))
+    np.testing.assert_allclose(found.samples, right, rtol=1e-6, atol=1e-6)
+    assert "(0.1, 0.2, 0.3)" in found.notes[-1]
+
+
+def test_a_file_remembers_the_means_of_channels() -> None:
+    graph = network()
+    remember_normalize(graph, ((0.1, 0.2), (0.5, 0.25)))
+    assert graph.metadata["normalize"] == "0.1,0.2,0.5,0.25"
+    assert remembered_normalize(graph) == ((0.1, 0.2), (0.5, 0.25))
+    remember_normalize(graph, (0.1, 0.5))
+    assert remembered_normalize(graph) == (0.1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("means", "deviations"), [((0.1,) * 2, (0.5,) * 2), ((0.1,) * 3, (0.5,) * 2), ((0.0,) * 3,) * 2]
+)
+def test_channels_that_do_not_fit_are_refused(means: object, deviations: object) -> None:
+    with pytest.raises(DataError, match=r"do not fit|impossible"):
+        load(np.zeros((2, 3, 5, 5), np.float32), normalize=(means, deviations))

@@ -79,16 +79,19 @@ class LinearMoments:
             return
         if not self.count:
             self._first = inputs.mean(axis=0, dtype=np.float64), outputs.mean(axis=0, dtype=np.float64)
+        self.count += len(inputs)
+        if not self._second:
+            for total, array, first in zip(self._sums, (inputs, outputs), self._first, strict=True):
+                total += array.sum(axis=0, dtype=np.float64) - len(array) * first
+            return
         x, y = (
             (array - mean).astype(np.float32)
             for array, mean in zip((inputs, outputs), self._first, strict=True)
         )
-        if self._second:
-            self._xx += x.T @ x
-            self._xy += x.T @ y
+        self._xx += x.T @ x
+        self._xy += x.T @ y
         for total, array in zip(self._sums, (x, y), strict=True):
             total += array.sum(axis=0, dtype=np.float64)
-        self.count += len(x)
 
     @property
     def x(self) -> Array:

@@ -11,6 +11,8 @@ import typer
 
 from lowbit.backends import BACKENDS
 from lowbit.cli.terminal import cell, out, print_table, printing, progress, say, tracked, working
+from lowbit.data import Normalize
+from lowbit.data.normalize import means_and_deviations
 
 __all__ = [
     "BackendOption",
@@ -43,7 +45,8 @@ DataOption = Annotated[
 ]
 SplitOption = Annotated[str | None, typer.Option("--split", help="train or test.")]
 NormalizeOption = Annotated[
-    str | None, typer.Option("--normalize", help="MEAN,STD applied after scaling to [0, 1].")
+    str | None,
+    typer.Option("--normalize", help="MEAN,STD after scaling to [0, 1]; by channel M1,M2,M3,S1,S2,S3."),
 ]
 ScaleOption = Annotated[
     str | None,
@@ -62,17 +65,19 @@ def print_json(result: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(result).replace("\x7f", "\\u007f") + "\n")
 
 
-def parse_normalize(text: str | None) -> tuple[float, float] | None:
-    """Return (mean, standard deviation) of ``--normalize``."""
+def parse_normalize(text: str | None) -> Normalize:
+    """Return means and standard deviations of ``--normalize``."""
     if text is None:
         return None
     try:
-        mean, deviation = (float(part) for part in text.split(","))
+        means, deviations = means_and_deviations(text)
     except ValueError:
-        raise typer.BadParameter(f"expected MEAN,STD such as 0.5,0.5, found {text!r}") from None
-    if not deviation > 0:
+        raise typer.BadParameter(
+            f"expected MEAN,STD such as 0.5,0.5, or means and deviations of channels, found {text!r}"
+        ) from None
+    if not all(deviation > 0 for deviation in deviations):
         raise typer.BadParameter("the standard deviation must be above 0")
-    return mean, deviation
+    return means, deviations
 
 
 def parse_scale(text: str | None) -> float | None:

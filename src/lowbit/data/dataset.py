@@ -5,7 +5,7 @@ scale s             any numbers: x · s, where the caller says so
 floats, bool        as they are
 uint8               x / 255
 other integers      refused: they do not say what they stand for
-normalize (m, s)    (x - m) / s, afterwards
+normalize (m, s)    (x - m) / s, afterwards; by channel where there are several
 
 A network whose own input is integers gets integers (`lowbit.ir.input_type`): pictures as bytes, arrays as
 they are. Where those are codes of 8 bits, int8 and uint8 arrays are codes, of one another moved by 128, and
@@ -13,6 +13,7 @@ reals are what they stand for. Whatever was done to the numbers is a line in `Da
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,9 @@ from lowbit.ir.input_type import InputType
 
 Numbers = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
-Normalize = tuple[float, float] | None
+ByChannel = float | tuple[float, ...]
+Normalize = tuple[ByChannel, ByChannel] | None
+"""Mean and deviation: one of each for all numbers, or one for each channel."""
 
 _TINIEST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 RESCALED = "uint8 divided by 255"
@@ -156,7 +159,8 @@ def make_dataset(
     if normalize is not None:
         mean, deviation = checked_normalize(normalize, name)
         with np.errstate(over="ignore"):
-            numbers, pixels = (numbers - np.float32(mean)) / np.float32(deviation), False
+            numbers = (numbers - by_channel(mean, numbers, name)) / by_channel(deviation, numbers, name)
+            pixels = False
         remark += f", then normalized with mean {mean!r} and deviation {deviation!r}"
     _check_finite(numbers, name)
     labels = None if classes is None else classes[chosen]
@@ -260,24 +264,50 @@ def _checked_scale(scale: float, name: str) -> float:
     return scale
 
 
-def checked_normalize(normalize: tuple[float, float], name: str) -> tuple[float, float]:
-    """Return mean and deviation.
+def checked_normalize(normalize: tuple[Any, Any], name: str) -> tuple[ByChannel, ByChannel]:
+    """Return mean and deviation, or as many of both.
 
     Raises:
-        DataError: they are not two numbers, finite, the deviation above 0.
+        DataError: they are no numbers, not finite, not as many, or a deviation is not above 0.
     """
     try:
-        mean, deviation = (float(number) for number in normalize)
+        means, deviations = (_numbers(entry) for entry in normalize)
     except (TypeError, ValueError):
-        mean, deviation = np.nan, np.nan
-    if not (abs(mean) <= _LARGEST and _TINIEST <= deviation <= _LARGEST):
+        means, deviations = (), ()
+    finite = all(abs(mean) <= _LARGEST for mean in means)
+    if not (means and len(means) == len(deviations) and finite) or not all(
+        _TINIEST <= deviation <= _LARGEST for deviation in deviations
+    ):
         raise DataError(
             "a normalization is impossible",
             where=name,
-            expected="a finite mean and a deviation above 0",
+            expected="a finite mean and a deviation above 0, or one of both for each channel",
             found=f"{normalize}",
         )
-    return mean, deviation
+    return (means[0], deviations[0]) if len(means) == 1 else (means, deviations)
+
+
+def _numbers(entry: Any) -> tuple[float, ...]:
+    return tuple(float(number) for number in np.atleast_1d(np.asarray(entry, np.float64)))
+
+
+def by_channel(value: ByChannel, numbers: Floats, name: str) -> Floats:
+    """Return a number, or numbers of channels, in the shape that goes with samples.
+
+    Channels are the first axis of a sample, or the last where the first has another length.
+    """
+    if not isinstance(value, tuple):
+        return np.asarray(value, np.float32)
+    shape = numbers.shape
+    axis = next((axis for axis in (1, len(shape) - 1) if axis > 0 and shape[axis] == len(value)), None)
+    if axis is None:
+        raise misfit(
+            name,
+            f"samples of {len(value)} channels, for as many means",
+            f"samples {list(shape[1:])}",
+            "Give one mean and one deviation for each channel, or one of both for all.",
+        )
+    return np.asarray(value, np.float32).reshape(-1, *[1] * (len(shape) - 1 - axis))
 
 
 def _check_finite(samples: Floats, name: str) -> None:

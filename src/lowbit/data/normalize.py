@@ -8,7 +8,7 @@ KEY = "normalize"
 
 
 def remembered_normalize(graph: Graph, asked: Normalize = None, default: Normalize = None) -> Normalize:
-    """Return mean and deviation: those asked for, else those that the file remembers, else the default.
+    """Return mean and deviation, or those of channels: as asked for, else as the file remembers.
 
     Raises:
         ModelFormatError: what the file remembers is no normalization.
@@ -17,19 +17,32 @@ def remembered_normalize(graph: Graph, asked: Normalize = None, default: Normali
         return asked or default
     text = graph.metadata[KEY]
     try:
-        mean, deviation = (float(part) for part in text.split(","))
-        return checked_normalize((mean, deviation), graph.name)
+        return checked_normalize(means_and_deviations(text), graph.name)
     except (ValueError, DataError) as error:
         raise ModelFormatError(
             f"the note {KEY} is no normalization",
             where=graph.name,
-            expected="MEAN,DEVIATION, finite, the deviation above 0",
+            expected="MEAN,DEVIATION, or means and deviations of channels, finite, deviations above 0",
             found=repr(text[:80]),
             remedy="Say what holds with --normalize (normalize= in Python).",
         ) from error
 
 
+def means_and_deviations(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the means and deviations of ``MEAN,DEVIATION``, or of ``M1,M2,M3,D1,D2,D3`` by channel.
+
+    Raises:
+        ValueError: it is no even number of numbers.
+    """
+    numbers = tuple(float(part) for part in text.split(","))
+    if len(numbers) % 2:
+        raise ValueError("as many means as deviations")
+    half = len(numbers) // 2
+    return numbers[:half], numbers[half:]
+
+
 def remember_normalize(graph: Graph, normalize: Normalize) -> None:
     """Write a normalization into a graph's metadata, where there is one."""
     if normalize is not None:
-        graph.metadata[KEY] = f"{normalize[0]!r},{normalize[1]!r}"
+        means, deviations = (each if isinstance(each, tuple) else (each,) for each in normalize)
+        graph.metadata[KEY] = ",".join(repr(number) for number in (*means, *deviations))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.data import Dataset, NetworkInput, load
-from lowbit.data.dataset import Normalize, Raw, make_dataset
+from lowbit.data.dataset import Normalize, Raw, by_channel, checked_normalize, make_dataset
 from lowbit.data.digits import CLASSES as DIGITS
 from lowbit.data.photograph import (
     Part,
@@ -217,9 +217,11 @@ def _picture(
     shape = picture_shape(values.shape[1:])
     if shape is None:
         return None
-    mean, deviation = normalize or (0.0, 1.0)
+    means, deviations = (
+        by_channel(each, values, "the picture") for each in checked_normalize(normalize or (0.0, 1.0), "")
+    )
     most = 1 if network.counts else 255
-    pixels = np.asarray(np.rint(most * (values[0] * deviation + mean)).clip(0, 255), np.uint8)
+    pixels = np.asarray(np.rint(most * (values * deviations + means)[0]).clip(0, 255), np.uint8)
     return _shown(channels_first(pixels, shape))
 
 
