@@ -198,7 +198,7 @@ class _Work:
     def sum_formats(self) -> list[RegionFormat]:
         """Return the regions of sums and means between layers, and the formats that hold their values."""
         found = sum_regions(self._low)
-        names = sorted({name for region in found for name in region.ranged})
+        names = list(dict.fromkeys(name for region in found for name in region.ranged))
         if not names:
             return []
         largest = dict.fromkeys(names, 0.0)
