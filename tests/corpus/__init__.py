@@ -1,0 +1,1 @@
+"""Networks that nobody here has made: where they come from, and what becomes of them."""
