@@ -27,7 +27,7 @@ from lowbit.data.dataset import RESCALED
 from lowbit.engine import Program
 from lowbit.errors import DataError, PlanError, UsageError
 from lowbit.fidelity import Samples, fidelity, quantize_and_measure, require_measure
-from lowbit.formats import check_target, read_model, write_model
+from lowbit.formats import check_target, is_foreign, own_operators, read_model, write_model
 from lowbit.formats.input_shapes import Shapes, fixed_inputs
 from lowbit.ir import Graph, verify
 from lowbit.ir.layers import layers_of
@@ -220,6 +220,8 @@ def quantize_file(
     graph = read(source)
     check_target(graph, target)
     require_writable(target)
+    if plan.sums == "auto" and is_foreign(target):
+        plan = plan.adjusted(sums="real")
     # All samples are read, because which of them calibrate is the plan's choice.
     dataset = None if data is None else load_inputs(graph, data, split, normalize, scale)
     kept = _check_samples(graph, check, normalize, scale)
@@ -232,7 +234,9 @@ def quantize_file(
     seconds = time.perf_counter() - start
     sizes = Path(source).stat().st_size, Path(target).stat().st_size
     said, outside = ((), 0) if dataset is None else (dataset.notes, dataset.outside)
-    notes = (*graph.notes, *said, *((_DECODED,) if has_affine_layers(graph) else ()))
+    own = own_operators(result, target)
+    decoded = _DECODED if has_affine_layers(graph) else ""
+    notes = (*graph.notes, *said, *filter(None, (decoded, own)))
     return QuantizedFile(report, seconds, *sizes, notes, outside)
 
 

@@ -26,6 +26,7 @@ def convert(
     Example: `lowbit convert mlp.circle mlp.onnx`, or `lowbit convert cnn.circle -o cnn.qdq.onnx` for QDQ
     """
     from lowbit import api
+    from lowbit.formats import own_operators
 
     if (target is None) == (output is None):
         raise UsageError("say once where to write", expected="convert net.onnx net.circle, or -o net.circle")
@@ -34,9 +35,10 @@ def convert(
     graph = api.read(model)
     api.write(graph, target, form=form)
     size = target.stat().st_size
+    notes = [*graph.notes, *filter(None, ["" if form else own_operators(graph, target)])]
     if as_json:
-        print_json({"output": str(target), "bytes": size, "notes": list(graph.notes)})
+        print_json({"output": str(target), "bytes": size, "notes": notes})
         return
-    for note in graph.notes:
+    for note in notes:
         say(note, "yellow")
     say(f"{target}: {kilobytes(size)}")

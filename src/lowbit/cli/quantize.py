@@ -73,7 +73,9 @@ def quantize(
     sums: Annotated[
         str | None,
         typer.Option(
-            "--sums", help="Sums and means between low-bit layers: fixed (fixed point, 16 bits), or real."
+            "--sums",
+            help="Sums and means between low-bit layers: fixed (fixed point, 16 bits), real, or auto: "
+            "real in .tflite.",
         ),
     ] = None,
     check: Annotated[

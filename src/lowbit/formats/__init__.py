@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from lowbit.blockers import listed
 from lowbit.errors import ModelFormatError, UnsupportedError
 from lowbit.ir import Graph, verify
 from lowbit.untrusted import read_start
@@ -36,6 +37,7 @@ class Format:
         begins: tells by the first `START` bytes whether a file has the format; else its suffix does.
         hashed: whether files have a hash; the module's ``verify_manifest(path)`` compares it.
         counted: whether the module's ``byte_table(path)`` says where every byte of a file is.
+        foreign: whether it belongs to other runtimes, which have operators of their own for reals alone.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Format:
     begins: Callable[[bytes], bool] = lambda start: False
     hashed: bool = False
     counted: bool = False
+    foreign: bool = False
 
     @property
     def module(self) -> Any:
@@ -53,10 +56,17 @@ class Format:
 
 FORMATS = (
     Format("Circle", (".circle",), "circle", lambda start: start[4:8] == b"CIR0", hashed=True, counted=True),
-    Format("TensorFlow Lite", (".tflite",), "circle", lambda start: start[4:8] == b"TFL3", counted=True),
+    Format(
+        "TensorFlow Lite",
+        (".tflite",),
+        "circle",
+        lambda start: start[4:8] == b"TFL3",
+        counted=True,
+        foreign=True,
+    ),
     Format("ONNX", (".onnx",), "onnx"),
-    Format("QDQ", (".qdq.onnx",), "qdq"),
-    Format("QONNX", (".qonnx.onnx", ".qonnx"), "qonnx"),
+    Format("QDQ", (".qdq.onnx",), "qdq", foreign=True),
+    Format("QONNX", (".qonnx.onnx", ".qonnx"), "qonnx", foreign=True),
     Format("text", (".txt",), "text", lambda start: start.startswith(b"lowbit ")),
 )
 """Every format."""
@@ -123,6 +133,18 @@ def write_model(graph: Graph, path: str | os.PathLike[str], form: str = "") -> N
     row = _named_form(form) if form else _named(path)
     verify(graph)
     row.module.write(graph, path)
+
+
+def is_foreign(path: str | os.PathLike[str]) -> bool:
+    """Return whether the format of a path belongs to other runtimes; UnsupportedError where it names none."""
+    return _named(path).foreign
+
+
+def own_operators(graph: Graph, path: str | os.PathLike[str]) -> str:
+    """Return what other runtimes lack to run a file of this graph, in a sentence; "" where it is nothing."""
+    row = _named(path)
+    found = row.module.blockers(graph, builtin=True) if row.foreign and row.folder == "circle" else []
+    return f"stock LiteRT does not run this file, lowbit does: {listed(found)}" if found else ""
 
 
 def check_target(graph: Graph, path: str | os.PathLike[str]) -> None:

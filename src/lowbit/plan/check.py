@@ -12,7 +12,7 @@ _CHOICES = {
     "method": ("auto", "gptq", "bias", "rtn"),
     "update": ("least-squares", "gradient"),
     "clip": ("mse", "minmax"),
-    "sums": ("fixed", "real"),
+    "sums": ("auto", "fixed", "real"),
     "before_sign": ("identity", "hardtanh", "prelu"),
 }
 _ALSO = {"method": " (earlier plans: restore or plain)"}

@@ -112,7 +112,8 @@ class Plan:
             its encoding is fitted; 100 clips nothing. Samples unlike all others never count
             (`lowbit.calibrate.ordinary_samples`).
         sums: of the network: `fixed` gives sums and means between coded layers a fixed-point format of 16
-            bits, so that no floats are left there; `real` leaves them float32, as files before have them.
+            bits, so that no floats are left there; `real` leaves them float32, as files before have them;
+            `auto` is `real` for a file whose format belongs to other runtimes (``.tflite``), else `fixed`.
         weight_gradient: training: rule of the weights; the scheme's own when empty.
         activation_gradient: training: rule of the input; the scheme's own when empty.
         scale: training: of binary weights `mean`, `one` or `learned`, of powers of two `learned` or `power`.
@@ -141,7 +142,7 @@ class Plan:
     per_channel: bool = True
     clip: str = "mse"
     percentile: float = WHOLE
-    sums: str = "fixed"
+    sums: str = "auto"
     weight_gradient: str = ""
     activation_gradient: str = ""
     scale: str = ""

@@ -127,7 +127,7 @@ def quantize(
         reports.append(work.quantize_layer(layer, plan.for_layer(layer.name)))
     if progress:
         progress(len(layers), len(layers), "done")
-    sums = work.sum_formats() if plan.sums == "fixed" else []
+    sums = work.sum_formats() if plan.sums != "real" else []
     result = work.finished(sums)
     said = tuple(SumsReport(each.region.sums, str(each.form or ""), each.why) for each in sums)
     seconds = time.perf_counter() - started
