@@ -1,4 +1,4 @@
-"""Formats of other runtimes: what quantization leaves real for them, and what is said of operators of ours."""
+"""Formats of other runtimes: what quantization leaves real there, and what is said of operators of ours."""
 
 from pathlib import Path
 
