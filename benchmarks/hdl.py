@@ -3,7 +3,8 @@
     python benchmarks/hdl.py lst1.onnx --data mnist --json results/hdl-lst1.json
 
 `lst1.onnx` is the float network that `lowbit train recipes/lst1.toml` makes; it is rounded to each format.
-The last rows have random weights that fill the words of the memories: the most that an engine of this shape
+Rows of a recipe are of the network that was trained on its grid, in the folder of runs that `--runs` names.
+Others have random weights that fill the words of the memories: the most that an engine of this shape
 can take. CPU seconds are those of generator, Verilator, compiler and simulation together. A table is written
 beside the JSON.
 """
@@ -48,12 +49,13 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Row:
-    """What is measured: an engine of the trained network, or of weights that fill so many bits."""
+    """An engine of the trained network, of one that a recipe trained on the grid, or of random weights."""
 
     variant: Variant
     scheme: str
     target: Target = "xc7"
     filled_bits: int = 0
+    recipe: str = ""
 
 
 ROWS = (
@@ -65,6 +67,8 @@ ROWS = (
     Row("shared", "6.7", filled_bits=13),
     Row("shared", "6.4", filled_bits=8),
     Row("pipelined", "6.7", filled_bits=13),
+    Row("shared", "6.3", recipe="lst1-fixed-6.3"),
+    Row("shared", "6.2", recipe="lst1-fixed-6.2"),
 )
 
 
@@ -75,16 +79,19 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="LST-1 in float")
     parser.add_argument("--data", default="mnist", help="pictures and labels")
     parser.add_argument("--json", type=Path, required=True, help="where the rows go; those there are kept")
-    parser.add_argument("--row", type=int, nargs="*", choices=range(len(ROWS)), help="only these, 0 to 7")
+    parser.add_argument("--runs", type=Path, help="where networks are that were trained on the grid")
+    parser.add_argument("--row", type=int, nargs="*", choices=range(len(ROWS)), help="only these, from 0")
     options = parser.parse_args()
     dataset = load(options.data, split="test")
     made = provenance("python benchmarks/hdl.py lst1.onnx --data DIR --json FILE")
     rows: list[dict[str, Any]] = json.loads(options.json.read_text())["rows"] if options.json.exists() else []
     for number in options.row or range(len(ROWS)):  # written after each: a row takes minutes
         rows = [row for row in rows if row["row"] != number]
-        found = measure(ROWS[number], api.read(options.model), to_bytes(dataset, 28, 28), dataset.labels)
+        trained = ROWS[number].recipe and options.runs / f"{ROWS[number].recipe}-seed0" / "model.onnx"
+        model = trained or options.model
+        found = measure(ROWS[number], api.read(model), to_bytes(dataset, 28, 28), dataset.labels)
         if not ROWS[number].filled_bits:
-            found[MADE_OF] = [made_of(options.model)]
+            found[MADE_OF] = [made_of(model)]
         rows = sorted([*rows, {"row": number, **found}], key=lambda row: row["row"])
         options.json.write_text(
             json.dumps({**made, "published": dict(LST1_ENGINE), "rows": rows}, indent=1) + "\n"
@@ -96,7 +103,7 @@ def measure(row: Row, graph: Graph, pictures: np.ndarray, labels: np.ndarray | N
     """Return the figures of one row."""
     if row.filled_bits:
         fill(graph, FixedPoint.from_text(row.scheme), row.filled_bits)
-    fixed = in_fixed_point(graph, FixedPoint.from_text(row.scheme))
+    fixed = in_fixed_point(graph, None if row.recipe else FixedPoint.from_text(row.scheme))
     design = lst_design(from_graph(fixed, NORMALIZE), row.variant, row.target)
     result = asdict(row)
     with tempfile.TemporaryDirectory() as folder:
@@ -132,6 +139,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for row in rows:
         weights = f"random, {row['filled_bits']} bits" if row["filled_bits"] else "trained"
+        weights += " on the grid" if row.get("recipe") else ""
         name = f"{row['variant']}, Q{row['scheme']}, {row['target']}"
         top1 = f"{row['top1']:.2%}" if "top1" in row else None
         cells = (name, weights, top1, *(row.get(column) for column in COLUMNS), row.get("simulation_cpu_s"))

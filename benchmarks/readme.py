@@ -159,6 +159,7 @@ def hardware(made: dict[str, Any]) -> str:
     ]
     for row in made["rows"]:
         weights = f"random, {row['filled_bits']} bits" if row["filled_bits"] else "trained"
+        weights += " on the grid" if row.get("recipe") else ""
         top1 = f"{100 * row['top1']:.2f} %" if "top1" in row else ""
         images = f"{row['images']:,}, {row['mismatches']}" if "images" in row else ""
         counts = " | ".join(f"{row[key]:,}" for key in heads)

@@ -1,6 +1,7 @@
 """What the array engine refuses: every operator at once, by node, each with what to do about it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,3 +143,19 @@ def _append(graph: Graph, op: str, name: str, shape: tuple[int | str, ...]) -> N
     graph.add(Value(name, "float32", shape))
     graph.nodes.append(Node(op, graph.outputs, (name,), {}, op.lower()))
     graph.outputs = (name,)
+
+
+def test_the_recipe_of_the_binarized_vgg16_runs_on_the_array_engine() -> None:
+    """Hours of training shall end in a network that hardware runs too: the plan is tried before them."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("lightning_fabric")
+    from lowbit.nn import Network, prepare, to_graph
+    from lowbit.train import Recipe
+    from lowbit.zoo import network
+
+    recipe = Recipe.read(Path(__file__).parents[3] / "recipes/vgg16-binary-short.toml")
+    architecture = network("vgg-small-quarter")
+    module = Network(architecture)
+    prepare(module, Plan.of(recipe.plan), inputs=(0.0, 1.0))
+    module(torch.rand(8, *architecture.input_shape))
+    assert not blockers(to_graph(module.eval(), architecture.input_shape))
