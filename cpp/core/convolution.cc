@@ -318,50 +318,81 @@ class FloatConvolutionStep final : public Step {
   Window window_{};
 };
 
-// Groups of few channels: the sums of one output channel at a time, in the order of the weights.
+// Groups of channels: the outputs of a group side by side, or where each reads one channel alone, all of them; every sum in the
+// order of the weights.
 class GroupedFloatStep final : public Step {
  public:
   GroupedFloatStep(std::size_t x, const Value& input, const Value& output, const WindowSpec& window,
                    Matrix<float> weights, std::span<const float> bias)
       : x_(x), depth_(input.channels() / std::max<std::size_t>(window.group, 1)), plan_(where, input, window),
-        weights_(weights.data, weights.data + weights.rows * weights.columns), bias_(bias.begin(), bias.end()) {
+        bias_(bias.begin(), bias.end()) {
     require(input.kind == Kind::real, where, "floats", "others");
     check_shape(where, input, output, window, plan_, weights.columns);
     require(weights.rows == output.channels() && bias.size() == weights.rows, where,
             size_text(output.channels()) + " channels", size_text(weights.rows));
     each_ = weights.rows / window.group;
+    if (depth_ == 1 && each_ == 1) each_ = weights.rows;  // one group, as they lie
+    weights_.resize(weights.rows * weights.columns);
+    for (std::size_t o = 0; o < weights.rows; ++o) {
+      for (std::size_t n = 0; n < weights.columns; ++n) {
+        weights_[(o / each_ * weights.columns + n) * each_ + o % each_] = weights.row(o)[n];
+      }
+    }
+    own_ = each_ == weights.rows && window.group > 1;
+    for (std::size_t r = 0; r < plan_.region_count(); ++r) valid_.push_back(plan_.valid(r));
     name = where;
     kernel = "portable";
-    cost = static_cast<double>(output.pixels() * weights_.size());
+    unit = "float";
+    work = static_cast<double>(output.pixels() * weights_.size());
+    cost = work / 4;
   }
 
   void run(const Block& block) const override {
     const Place in = block.place(x_), out = block.place(result);
-    const std::size_t channels = bias_.size(), count = weights_.size() / channels;
-    for (std::size_t row = 0; row < block.rows; ++row) {
-      for (std::size_t r = 0; r < plan_.region_count(); ++r) {
-        const std::vector<std::size_t> valid = plan_.valid(r);
-        plan_.each_pixel(r, 0, 1, [&](const std::vector<std::uint32_t>& taps, std::size_t first, std::size_t at) {
-          for (std::size_t o = 0; o < channels; ++o) {
-            const float* x = in.real(row) + first * in.value->channels() + o / each_ * depth_;
-            float sum = bias_[o];
-            for (std::size_t t = 0; t < taps.size(); ++t) {
-              const float* w = weights_.data() + o * count + valid[t] * depth_;
-              for (std::size_t c = 0; c < depth_; ++c) sum += x[taps[t] * in.value->channels() + c] * w[c];
-            }
-            out.real(row)[at * channels + o] = sum;
-          }
-        });
+    const std::size_t from = in.value->channels(), channels = bias_.size();
+    share_maps(block, 1, out.value->pixels(), cost, [&](const Part& part) {
+      for (std::size_t row = 0; row < block.rows; ++row) {
+        for (std::size_t r = 0; r < plan_.region_count(); ++r) {
+          plan_.each_pixel(r, part.part, part.parts, [&](const std::vector<std::uint32_t>& taps, std::size_t first, std::size_t at) {
+            pixel(in.real(row) + first * from, from, taps, valid_[r], out.real(row) + at * channels);
+          });
+        }
       }
-    }
+    });
   }
 
  private:
   static constexpr const char* where = "float_convolution";
 
+  void pixel(const float* x, std::size_t from, const std::vector<std::uint32_t>& taps, const std::vector<std::size_t>& valid, float* y) const {
+    std::copy(bias_.begin(), bias_.end(), y);
+    const std::size_t count = weights_.size() / bias_.size();
+    for (std::size_t t = 0; t < taps.size() && own_; ++t) {
+      multiply(x + taps[t] * from, weights_.data() + valid[t] * each_, each_, y);
+    }
+    for (std::size_t first = 0; first < bias_.size() && !own_; first += each_) {
+      const float* group = x + first / each_ * depth_;
+      for (std::size_t t = 0; t < taps.size(); ++t) {
+        const float* w = weights_.data() + first * count + valid[t] * depth_ * each_;
+        for (std::size_t c = 0; c < depth_; ++c, w += each_) scale(group[taps[t] * from + c], w, each_, y + first);
+      }
+    }
+  }
+
+  static void multiply(const float* x, const float* w, std::size_t count, float* __restrict y) {
+    for (std::size_t n = 0; n < count; ++n) y[n] += x[n] * w[n];
+  }
+
+  static void scale(float x, const float* w, std::size_t count, float* __restrict y) {
+    for (std::size_t n = 0; n < count; ++n) y[n] += x * w[n];
+  }
+
   std::size_t x_, depth_, each_ = 1;
+  bool own_ = false;  // each output reads the channel of its number
   WindowPlan plan_;
-  std::vector<float> weights_, bias_;
+  std::vector<std::vector<std::size_t>> valid_;  // taps, by region
+  Aligned<float> weights_;
+  std::vector<float> bias_;
 };
 
 }  // namespace

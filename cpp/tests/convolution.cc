@@ -176,7 +176,11 @@ void test_byte_convolution(const std::string& level) {
 void test_float_convolution(const std::string& level) {
   Random random(13);
   for (int repeat = 0; repeat < 60; ++repeat) float_case(level, random, any_shape(random));
-  for (const std::size_t group : {2u, 5u, 17u}) float_case(level, random, grouped(random, group, 2, 3));
+  for (const std::size_t group : {2u, 5u, 17u, 40u}) {
+    for (const std::size_t depth : {1u, 2u}) {
+      for (const std::size_t outputs : {1u, 3u}) float_case(level, random, grouped(random, group, depth, outputs));
+    }
+  }
 }
 
 }  // namespace lowbit::testing
