@@ -14,12 +14,15 @@ import numpy.typing as npt
 from lowbit.budget import allowed
 from lowbit.data import (
     Dataset,
+    Framing,
     Inputs,
     NetworkInput,
     Normalize,
     inputs_of,
     read_inputs,
+    remember_framing,
     remember_normalize,
+    remembered_framing,
     remembered_normalize,
 )
 from lowbit.data import load as load_data
@@ -197,6 +200,7 @@ def quantize_file(
     split: str = "train",
     normalize: Normalize = None,
     scale: float | None = None,
+    framing: Framing | None = None,
     check: Check = None,
     strict: bool = False,
     progress: Progress | None = None,
@@ -206,6 +210,7 @@ def quantize_file(
     Args:
         source, target: the files.
         data, split, normalize, scale: the samples, see `load_samples`; no data for fixed point throughout.
+        framing: how pictures become the size that the network takes; the target remembers it.
         plan: what to do.
         check: as of `quantize`, or the name or path of data, whose test samples are taken.
         strict: whether it is an error that nothing can be measured.
@@ -223,13 +228,14 @@ def quantize_file(
     if plan.sums == "auto" and is_foreign(target):
         plan = plan.adjusted(sums="real")
     # All samples are read, because which of them calibrate is the plan's choice.
-    dataset = None if data is None else load_inputs(graph, data, split, normalize, scale)
-    kept = _check_samples(graph, check, normalize, scale)
+    dataset = None if data is None else load_inputs(graph, data, split, normalize, scale, framing)
+    kept = _check_samples(graph, check, normalize, scale, framing)
     if strict and dataset is not None:
         require_measure(dataset.name, len(dataset), plan, kept)
     samples = None if dataset is None else _plain(dataset)
     result, report = quantize_and_measure(graph, samples, plan, kept, progress)
     remember_normalize(result, normalize)
+    remember_framing(result, framing)
     write(result, target)
     seconds = time.perf_counter() - start
     sizes = Path(source).stat().st_size, Path(target).stat().st_size
@@ -325,6 +331,7 @@ def evaluate(
     threads: int = 1,
     normalize: Normalize = None,
     scale: float | None = None,
+    framing: Framing | None = None,
 ) -> dict[str, Any]:
     """Return how often a network is right.
 
@@ -339,7 +346,7 @@ def evaluate(
         PlanError: an unknown backend.
     """
     graph = model if isinstance(model, Graph) else read(model)
-    dataset = load_inputs(graph, data, split, normalize, scale)
+    dataset = load_inputs(graph, data, split, normalize, scale, framing)
     labels = checked_labels(dataset, graph)
     found = score(graph, dataset.arrays, backend, threads)
     scores = checked_scores(found.values, dataset.name)
@@ -357,6 +364,7 @@ def load_samples(
     split: str = "test",
     normalize: Normalize = None,
     scale: float | None = None,
+    framing: Framing | None = None,
 ) -> Dataset:
     """Return data as a network takes it: its shape and type, normalized as its file remembers.
 
@@ -377,7 +385,8 @@ def load_samples(
         dataset = data.fit_to(network)
     else:
         chosen = remembered_normalize(graph, normalize)
-        dataset = load_data(data, split=split, normalize=chosen, scale=scale, network=network)
+        frame = remembered_framing(graph, framing) if isinstance(data, str | os.PathLike) else framing
+        dataset = load_data(data, split, normalize=chosen, scale=scale, network=network, framing=frame)
     callers = not isinstance(data, str | Dataset)
     for note in dataset.notes:
         level = logging.WARNING if callers and note.startswith(RESCALED) else logging.INFO
@@ -393,6 +402,7 @@ def load_inputs(
     split: str = "test",
     normalize: Normalize = None,
     scale: float | None = None,
+    framing: Framing | None = None,
 ) -> Inputs:
     """Return data as a network takes it: an array for each input, in its shape and type.
 
@@ -408,7 +418,7 @@ def load_inputs(
         ModelFormatError: what the network's file remembers is not understood.
     """
     if len(graph.inputs) < 2 and not isinstance(data, Mapping):
-        return inputs_of(graph, load_samples(graph, data, split, normalize, scale))
+        return inputs_of(graph, load_samples(graph, data, split, normalize, scale, framing))
     if normalize is not None or scale is not None:
         raise DataError(
             "arrays of several inputs are taken as they are",
@@ -529,14 +539,14 @@ def _first(model: object, samples: npt.ArrayLike | Mapping[str, npt.ArrayLike] |
 
 
 def _check_samples(
-    graph: Graph, check: Check, normalize: Normalize, scale: float | None
+    graph: Graph, check: Check, normalize: Normalize, scale: float | None, framing: Framing | None = None
 ) -> Samples | bool | None:
     """Return the samples that somebody gave to measure with; None or False as it was said."""
     if check is None or check is False:
         return check
     if check is True:
         raise DataError("say which samples measure", where="check", expected="samples, None or False")
-    return _plain(load_inputs(graph, check, "test", normalize, scale))
+    return _plain(load_inputs(graph, check, "test", normalize, scale, framing))
 
 
 def _plain(inputs: Inputs) -> Samples:

@@ -6,6 +6,7 @@ and no file leads to another.
 
 from lowbit.data.dataset import Dataset, Normalize
 from lowbit.data.download import fetch
+from lowbit.data.framing import Framing, remember_framing, remembered_framing
 from lowbit.data.hdf5 import write_one_hdf5
 from lowbit.data.inputs import Inputs, inputs_of, read_inputs
 from lowbit.data.network_input import NetworkInput
@@ -16,6 +17,7 @@ from lowbit.data.sources import NAMES, load
 __all__ = [
     "NAMES",
     "Dataset",
+    "Framing",
     "Inputs",
     "NetworkInput",
     "Normalize",
@@ -23,7 +25,9 @@ __all__ = [
     "inputs_of",
     "load",
     "read_inputs",
+    "remember_framing",
     "remember_normalize",
+    "remembered_framing",
     "remembered_normalize",
     "write_npz",
     "write_one_hdf5",

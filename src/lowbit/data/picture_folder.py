@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lowbit.data.dataset import Raw
+from lowbit.data.framing import Framing
 from lowbit.data.pictures import SUFFIXES, decode_pictures
 from lowbit.errors import DataError
 from lowbit.untrusted import list_folder, read_file
@@ -25,7 +26,7 @@ def holds_pictures(folder: Path) -> bool:
     return any(True for root in _roots(folder) for _ in _files(root))
 
 
-def read_picture_folder(folder: Path, split: str) -> Raw:
+def read_picture_folder(folder: Path, split: str, framing: Framing | None = None) -> Raw:
     """Return pictures ``[n, c, h, w]``, classes, and the classes' names.
 
     Raises:
@@ -44,10 +45,12 @@ def read_picture_folder(folder: Path, split: str) -> Raw:
         )
     classes = sorted({path.parent.name for each in roots for path in _files(each)})
     files = sorted(_files(root or folder))
-    pictures, lossy = decode_pictures((str(path), read_file(path, limit=MOST_BYTES)) for path in files)
+    contents = ((str(path), read_file(path, limit=MOST_BYTES)) for path in files)
+    pictures, lossy = decode_pictures(contents, framing)
     labels = np.array([classes.index(path.parent.name) for path in files])
     note = f"{split}: {root.name}" if root else "no split: all pictures"
-    return Raw(pictures, labels, (note,), lossy, tuple(classes), pictures=True)
+    notes = (note,) if framing is None else (note, str(framing))
+    return Raw(pictures, labels, notes, lossy, tuple(classes), pictures=True)
 
 
 def _roots(folder: Path) -> list[Path]:

@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.data.limits import check_samples_size
-from lowbit.errors import DataError, FileError, MissingExtra, TooLargeError
+from lowbit.errors import DataError, FileError, LowbitError, MissingExtra, TooLargeError
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
+
+    from lowbit.data.framing import Framing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm")
 MOST_PIXELS = 1 << 24
@@ -67,11 +69,14 @@ def damaged_picture(where: str, found: str) -> FileError:
     )
 
 
-def decode_pictures(files: Iterable[tuple[str, bytes]]) -> tuple[Pictures, str]:
+def decode_pictures(
+    files: Iterable[tuple[str, bytes]], framing: "Framing | None" = None
+) -> tuple[Pictures, str]:
     """Return pictures ``[n, c, h, w]`` and what is lossy about them: ``JPEG q75``, or nothing.
 
     Args:
         files: a name for messages, and the bytes of a picture file.
+        framing: how pictures of any size become one size.
 
     Raises:
         DataError: no pictures, other sizes or colours than the first, neither grey nor RGB.
@@ -82,7 +87,7 @@ def decode_pictures(files: Iterable[tuple[str, bytes]]) -> tuple[Pictures, str]:
     pictures: list[Pictures] = []
     lossy: set[str] = set()
     for where, content in files:
-        picture, quality = _decode(content, where, pictures[0].shape if pictures else None)
+        picture, quality = _decode(content, where, pictures[0].shape if pictures else None, framing)
         pictures.append(picture)
         lossy.add(quality)
         check_samples_size((len(pictures), *picture.shape), picture.dtype, where)
@@ -92,7 +97,9 @@ def decode_pictures(files: Iterable[tuple[str, bytes]]) -> tuple[Pictures, str]:
     return np.stack(pictures), lossy.pop() if len(lossy) == 1 else "JPEG" if lossy else ""
 
 
-def _decode(content: bytes, where: str, shape: tuple[int, ...] | None) -> tuple[Pictures, str]:
+def _decode(
+    content: bytes, where: str, shape: tuple[int, ...] | None, framing: "Framing | None" = None
+) -> tuple[Pictures, str]:
     """Return a picture ``[c, h, w]`` and ``JPEG q…`` where it is one."""
     image = open_picture(content, where)
     found = (_CHANNELS.get(image.mode, 0), image.height, image.width)
@@ -104,19 +111,21 @@ def _decode(content: bytes, where: str, shape: tuple[int, ...] | None) -> tuple[
             found=image.mode,
             remedy="Convert it.",
         )
-    if shape not in (None, found):
+    if shape not in (None, found) and framing is None:
         raise DataError(
             "pictures differ in size or colours",
             where=where,
             expected=f"{shape} as the first one, channels first",
             found=f"{found}",
-            remedy="Crop and scale all to one size.",
+            remedy="Crop and scale all to one size: --resize 256 --crop 224.",
         )
     try:
-        pixels = np.asarray(image)
+        pixels = np.asarray(image if framing is None else framing.applied(image, where))
+    except LowbitError:
+        raise
     except Exception as error:  # whatever a decoder stumbles over
         raise damaged_picture(where, str(error)) from error
-    return np.ascontiguousarray(pixels.reshape(*found[1:], found[0]).transpose(2, 0, 1)), _lossy(image)
+    return np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], found[0]).transpose(2, 0, 1)), _lossy(image)
 
 
 def _lossy(image: "ImageFile") -> str:

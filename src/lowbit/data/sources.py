@@ -10,6 +10,7 @@ import numpy.typing as npt
 from lowbit.data.cifar10 import find_cifar10, read_cifar10
 from lowbit.data.dataset import Dataset, Normalize, Numbers, Raw, make_dataset
 from lowbit.data.digits import read_digits
+from lowbit.data.framing import Framing, framed
 from lowbit.data.hdf5 import read_one_hdf5
 from lowbit.data.idx import holds_idx, read_idx_folder
 from lowbit.data.network_input import NetworkInput
@@ -44,6 +45,7 @@ def load(
     folder: str | os.PathLike[str] | None = None,
     scale: float | None = None,
     network: NetworkInput | None = None,
+    framing: Framing | None = None,
 ) -> Dataset:
     """Return samples, and labels where the source has them.
 
@@ -56,6 +58,7 @@ def load(
         folder: where a named data set is; otherwise the usual places are searched (`find_published`).
         scale: what every number is multiplied by, instead of the conventions of `lowbit.data.dataset`.
         network: what the samples are for; they come in its shape and type.
+        framing: how pictures become the size that it takes.
 
     Raises:
         DataError: nothing such, or samples or labels that do not fit.
@@ -66,11 +69,15 @@ def load(
     if split not in SPLITS:
         raise DataError("unknown split", expected=" or ".join(SPLITS), found=repr(split))
     if not isinstance(source, str | os.PathLike):
-        raw, name = _arrays(source), "array"
+        raw, name = framed(_arrays(source), framing, "array"), "array"
         return make_dataset(raw, name, limit=limit, normalize=normalize, scale=scale, network=network)
     name = os.fspath(source)
     try:
-        raw = _named(name, split, folder) if name in NAMES else _read(Path(name), split, input_name)
+        raw = (
+            framed(_named(name, split, folder), framing, name)
+            if name in NAMES
+            else _read(Path(name), split, input_name, framing)
+        )
     except OSError as error:  # a name that is too long, a folder that may not be entered
         raise FileError(
             "the data cannot be read",
@@ -122,9 +129,9 @@ def _named(name: str, split: str, folder: str | os.PathLike[str] | None) -> Raw:
     return checked(name, found, split, _read_folder(found, split, None))
 
 
-def _read(path: Path, split: str, input_name: str | None) -> Raw:
+def _read(path: Path, split: str, input_name: str | None, framing: Framing | None) -> Raw:
     if path.is_dir():
-        return _read_folder(path, split, input_name)
+        return _read_folder(path, split, input_name, framing)
     reader = _SUFFIXES.get(path.suffix.lower())
     if reader is None:
         raise DataError(
@@ -133,18 +140,26 @@ def _read(path: Path, split: str, input_name: str | None) -> Raw:
             expected=f"a folder, {', '.join(_SUFFIXES)}, or {', '.join(NAMES)}",
             found="a file of another kind" if path.exists() else "no file of that name",
         )
-    return reader(path, split, input_name)
+    return framed(reader(path, split, input_name), framing, str(path))
 
 
-def _read_folder(folder: Path, split: str, input_name: str | None) -> Raw:
+def _read_folder(folder: Path, split: str, input_name: str | None, framing: Framing | None = None) -> Raw:
+    if holds_pictures(folder) and not _holds_arrays(folder, split):
+        return read_picture_folder(folder, split, framing)
+    return framed(_read_arrays(folder, split, input_name), framing, str(folder))
+
+
+def _holds_arrays(folder: Path, split: str) -> bool:
+    return holds_idx(folder) or bool(find_cifar10(folder, split) or find_parquet(folder, split))
+
+
+def _read_arrays(folder: Path, split: str, input_name: str | None) -> Raw:
     if holds_idx(folder):
         return read_idx_folder(folder, split)
     if batches := find_cifar10(folder, split):
         return read_cifar10(batches)
     if parts := find_parquet(folder, split):
         return read_parquet(parts, input_name)
-    if holds_pictures(folder):
-        return read_picture_folder(folder, split)
     raise DataError(
         f"the folder holds no data of the split {split}",
         where=str(folder),
