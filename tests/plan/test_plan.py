@@ -74,6 +74,11 @@ def test_what_has_bits_enough_is_not_restored() -> None:
     assert Plan("affine:8", "affine:8", method="gptq").restores
     assert not Plan("lq:2", "lq:2", layers={"fc": {"bits": 8}}).for_layer("fc").restores
     assert "method=bias" in str(Plan("affine:8", "affine:8"))
+    assert (
+        Plan("affine:8", "affine:8", layers={"last": {"bits": 32, "scheme": "float"}})
+        .for_layer("last")
+        .restores
+    )
 
 
 @pytest.mark.parametrize(("old", "new"), [("restore", "gptq"), ("plain", "rtn")])

@@ -89,7 +89,8 @@ class Plan:
             feedback as in GPTQ and coordinate descent), `rtn` (round to nearest: weights as near as
             possible to the float weights, the published method for `lq`), `bias` (the same, with biases that
             restore the mean of every output: Nagel et al., ICCV 2019), or `auto`: `gptq`, but `bias` where
-            neither weights nor inputs have less than `PLENTY` bits, which leaves little to restore.
+            neither weights nor inputs have less than `PLENTY` bits, which leaves little to restore; layers
+            that stay float are restored.
         samples: the most calibration samples that are used.
         patches: how many windows of a convolution are looked at, over all samples.
         seed: for the choice of samples and windows, and for restarts.
@@ -230,7 +231,8 @@ class Plan:
         """The method, `auto` resolved."""
         if self.method != "auto":
             return self.method
-        return "bias" if min(self.weight_bits, self.activation_bits) >= PLENTY else "gptq"
+        plenty = min(self.weight_bits, self.activation_bits) >= PLENTY
+        return "bias" if plenty and not self.is_float else "gptq"  # what stays float makes up for the others
 
     @property
     def corrects(self) -> bool:
