@@ -8,7 +8,6 @@
 Codes of fewer bits are found by thresholds (`fold_encodes`), which are as many as steps.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -24,11 +23,10 @@ _FEW_BITS = 4
 """Bits up to which thresholds are compared."""
 
 
-def _implied(graph: Graph) -> Iterator[tuple[Node, Node]]:
-    for node in graph.nodes:
-        encoder = only_encoder(graph, node)
-        if encoder is not None and not node.domain and _is_implied(graph, node, encoder):
-            yield node, encoder
+def _implied(graph: Graph, node: Node) -> Node | None:
+    """Return the encoder behind a function that its codes imply."""
+    encoder = None if node.domain else only_encoder(graph, node)
+    return encoder if encoder is not None and _is_implied(graph, node, encoder) else None
 
 
 def _is_implied(graph: Graph, node: Node, encoder: Node) -> bool:
@@ -65,28 +63,25 @@ def _thresholds(graph: Graph, encoder: Node) -> np.ndarray[tuple[int, ...], np.d
 
 def _drop_implied(graph: Graph) -> bool:
     changed = False
-    while (pair := next(_implied(graph), None)) is not None:
-        node, encoder = pair
-        absorb(graph, encoder, replace(encoder, inputs=(node.inputs[0], *encoder.inputs[1:])), node)
-        changed = True
+    for node in reversed(list(graph.nodes)):  # of several functions the last one first
+        encoder = _implied(graph, node)
+        if encoder is not None:
+            absorb(graph, encoder, replace(encoder, inputs=(node.inputs[0], *encoder.inputs[1:])), node)
+            changed = True
     return changed
 
 
-def _rounded(graph: Graph) -> Iterator[tuple[Node, Node | None, Node]]:
-    """Yield layers that can round to the codes behind them: the layer, a Relu, the encoder."""
-    for layer in graph.nodes:
-        if not is_low_bit(layer) or graph.value(layer.outputs[0]).encoding is not None:
-            continue
-        if (
-            graph.value(layer.inputs[0]).encoding is None
-            or layer.attributes.get("activation", "none") != "none"
-        ):
-            continue
-        reader = only_reader(graph, layer)
-        relu = reader if reader is not None and activation_of(graph, reader) == "relu" else None
-        encoder = reader if relu is None else only_encoder(graph, relu)
-        if encoder is not None and is_encoder(encoder) and _rounds(graph, encoder):
-            yield layer, relu, encoder
+def _rounding(graph: Graph, layer: Node) -> tuple[Node | None, Node] | None:
+    """Return the Relu, if there is one, and the encoder behind a layer that can round to its codes."""
+    if not is_low_bit(layer) or graph.value(layer.outputs[0]).encoding is not None:
+        return None
+    if graph.value(layer.inputs[0]).encoding is None or layer.attributes.get("activation", "none") != "none":
+        return None
+    reader = only_reader(graph, layer)
+    relu = reader if reader is not None and activation_of(graph, reader) == "relu" else None
+    encoder = reader if relu is None else only_encoder(graph, relu)
+    rounds = encoder is not None and is_encoder(encoder) and _rounds(graph, encoder)
+    return (relu, encoder) if rounds and encoder is not None else None
 
 
 def _rounds(graph: Graph, encoder: Node) -> bool:
@@ -104,9 +99,11 @@ def _rounds(graph: Graph, encoder: Node) -> bool:
 
 def _round(graph: Graph) -> bool:
     changed = False
-    while (found := next(_rounded(graph), None)) is not None:
-        layer, relu, encoder = found
-        changed = True
+    for layer in list(graph.nodes):
+        found = _rounding(graph, layer)
+        if found is None:
+            continue
+        changed, (relu, encoder) = True, found
         if relu is None:
             absorb(graph, layer, replace(layer, outputs=encoder.outputs), encoder)
             continue
@@ -116,6 +113,14 @@ def _round(graph: Graph) -> bool:
     return changed
 
 
-drop_implied = Pass("drop-implied", _drop_implied, ensures=lambda graph: next(_implied(graph), None) is None)
+def _has_implied(graph: Graph) -> bool:
+    return any(_implied(graph, node) for node in graph.nodes)
 
-round_layers = Pass("round-layers", _round, ensures=lambda graph: next(_rounded(graph), None) is None)
+
+def _has_rounding(graph: Graph) -> bool:
+    return any(_rounding(graph, node) for node in graph.nodes)
+
+
+drop_implied = Pass("drop-implied", _drop_implied, ensures=lambda graph: not _has_implied(graph))
+
+round_layers = Pass("round-layers", _round, ensures=lambda graph: not _has_rounding(graph))

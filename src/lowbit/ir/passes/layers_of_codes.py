@@ -53,9 +53,11 @@ class _Found:
 
 def _apply(graph: Graph) -> bool:
     changed = False
-    while (found := next(_all_found(graph), None)) is not None:
-        _replace(graph, found)
-        changed = True
+    for node in list(graph.nodes):
+        found = _found(graph, node)
+        if found is not None:
+            _replace(graph, found)
+            changed = True
     return changed
 
 
