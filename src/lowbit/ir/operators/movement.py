@@ -24,24 +24,22 @@ def _infer_slice(call: Call) -> list[TensorType]:
     return passed(call, tuple(shape))
 
 
-def _slice(call: Call, array: Array, *_: Array | None) -> list[Array]:
+def _slice(
+    call: Call,
+    array: Array,
+    starts: Array,
+    ends: Array,
+    axes: Array | None = None,
+    steps: Array | None = None,
+) -> list[Array]:
     """Elements from ``starts`` to before ``ends`` by ``steps``; bounds outside are moved to the next end."""
     parts = [slice(None)] * array.ndim
-    for axis, start, end, step in _cuts(call):
-        first, last = (_bound(number, array, call, axis) for number in (start, end))
-        parts[axis] = slice(first, None if step < 0 and last < -array.shape[axis] else last, step)
+    named = range(len(starts)) if axes is None else [int(axis) for axis in axes]
+    paces = [1] * len(starts) if steps is None else [int(step) for step in steps]
+    for axis, start, end, step in zip(named, starts, ends, paces, strict=True):
+        last = None if step < 0 and int(end) < -array.shape[axis] else int(end)
+        parts[axis] = slice(int(start), last, step)
     return [np.ascontiguousarray(array[tuple(parts)])]
-
-
-def _bound(number: Number, array: Array, call: Call, axis: int) -> int:
-    """Return a bound as a number when the network runs; an open one counts from the end of its axis."""
-    if not isinstance(number, Length):
-        return number
-    own = length_of(call.input(0).shape[axis])
-    left = number - own
-    call.require(isinstance(left, int), "a bound that is another axis' length", str(own), number)
-    assert isinstance(left, int)
-    return int(array.shape[axis]) + left
 
 
 def _cuts(call: Call) -> list[tuple[int, Number, Number, int]]:

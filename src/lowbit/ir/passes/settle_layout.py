@@ -53,6 +53,8 @@ def _move(work: Rebuilt, node: Node) -> bool:
     What moves the network's own input does so at once: there it ends up in any case.
     """
     view, shape = work.view(node.inputs[0]), work.old.value(node.outputs[0]).shape
+    if sum(isinstance(length, str) for length in shape) > 1:  # no Reshape says where two open lengths go
+        return False
     axes = _moved_axes(work, node, view, shape)
     if axes is None:
         return False
