@@ -297,7 +297,7 @@ GROW = "s0 = Constant<value = int64[512] {SHAPE}>()\n".replace("SHAPE", ", ".joi
         (_with(_old), UnsupportedError, "opset 5"),
         (_with(_many_nodes), TooLargeError, "nodes"),
         (_with(lambda m: m.graph.node[1].input.pop()), None, ""),
-        (_with(lambda m: setattr(m.graph.node[1], "op_type", "Einsum")), UnsupportedError, "Einsum"),
+        (_with(lambda m: setattr(m.graph.node[1], "op_type", "NonZero")), UnsupportedError, "NonZero"),
         (
             _with(lambda m: setattr(m.graph.node[1], "domain", "com.microsoft")),
             UnsupportedError,

@@ -244,6 +244,23 @@ def products(random: Random) -> None:
         check(model([node("Softmax", "x", axis=axis)], {"x": x}), {"x": x})
 
 
+def sums_of_products(random: Random) -> None:
+    sizes = dict(zip("abcdef", map(int, random.integers(1, 5, 6)), strict=True))
+    for equation in (
+        "abc,cd->abd",
+        "bhqd,bhkd->bhqk",
+        "ab,ab->ab",
+        "ab,b->a",
+        "abc->ca",
+        "ab,bc,cd",
+        "ij,kl->il",
+    ):
+        terms = equation.partition("->")[0].split(",")
+        used = dict(zip(dict.fromkeys("".join(terms)), sizes.values(), strict=False))
+        arrays = {f"x{k}": floats(random, *(used[c] for c in term)) for k, term in enumerate(terms)}
+        check(model([node("Einsum", *arrays, equation=equation)], arrays), arrays)
+
+
 KINDS: tuple[Callable[[Random], None], ...] = (
     slices,
     splits,
@@ -259,6 +276,7 @@ KINDS: tuple[Callable[[Random], None], ...] = (
     recurrent,
     rearranged,
     products,
+    sums_of_products,
 )
 
 

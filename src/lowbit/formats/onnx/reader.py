@@ -5,12 +5,16 @@ so an error names the node where the network stops making sense. What is read be
 of the graph:
 
 * shape arithmetic and transposed or cast constants are worked out (`shape_arithmetic`);
-* Constant and ConstantOfShape become constants; Dropout and casts between floats become Identity;
+* Constant and ConstantOfShape become constants; Dropout and casts between floats become Identity, and floats
+  of 16 and 64 bits are computed as float32;
+* functions of the file, standard operators that ONNX says the functions of, and the branch of an If whose
+  condition is known are read in the place of the node (`inlining`);
+* lengths that are open may be fixed by the caller (`lowbit.formats.input_shapes`);
 * ``auto_pad`` and ``ceil_mode`` become pads (`windows`), a mean over the map global average pooling;
 * a float cast of an input makes that input float32;
 * transpositions around operators of networks that keep channels last are absorbed (`settle_layout`);
 * a batch that the exporter fixed to 1 is opened where type inference agrees;
-* outputs that are class labels (integers, text) are left out when there are float outputs beside
+* outputs that are class labels (places of largest scores, text) are left out when there are scores beside
   them, with the nodes that only they need; scikit-learn's ZipMap gives way to what it names;
 * nodes of domain ``lowbit`` become low-bit nodes. Their functions are known by name: the bodies in a
   file are never run.
@@ -75,6 +79,7 @@ from lowbit.formats.onnx.shape_arithmetic import (
     worked_out,
 )
 from lowbit.formats.onnx.tensors import (
+    FLOATS,
     MAX_RANK,
     Beside,
     array_of,
@@ -254,6 +259,9 @@ class _Reader:
                 _duplicate(info.name)
             self.result.add(_input_value(info, encodings.get(info.name)))
             self.result.inputs += (info.name,)
+            kind = FLOATS.get(info.type.tensor_type.elem_type, "float32")
+            if kind != "float32":
+                self._note_floats(kind)
         fix_inputs(self.result)
 
     def _producers(self) -> dict[str, int]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from lowbit.errors import UnsupportedError
 from lowbit.formats.onnx.attributes import integer, integers, number
+from lowbit.formats.onnx.einsum import read_einsum
 from lowbit.formats.onnx.importer import Importer
 from lowbit.formats.onnx.movers import MOVERS
 from lowbit.formats.onnx.normalizations import NORMALIZATIONS
@@ -218,6 +219,40 @@ def _reduced(reader: Importer, proto: "NodeProto", pool: str, axes: list[int], k
     reader.add(proto, "Reshape", [pooled, _target(reader, proto, [0, *lengths])], {})
 
 
+def _power_pool(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
+    """The norm of every window: the mean of powers, times how many there are, and the root of that."""
+    power, kernel = integer(attributes, "p", 2), integers(attributes, "kernel_shape")
+    name, source = proto.output[0], proto.input[0]
+    settings = {key: value for key, value in attributes.items() if key not in ("p", "count_include_pad")}
+    each, count, root = (
+        reader.constant(f"{name}/{what}", np.asarray(number, np.float32))
+        for what, number in (("power", power), ("count", prod(kernel)), ("root", 1 / power))
+    )
+    powers = reader.insert("Pow", [reader.insert("Abs", [source]), each])
+    mean = reader.free_name(f"{name}/mean")
+    pool = type(proto)()
+    pool.CopyFrom(proto)
+    pool.input[:], pool.output[:] = [powers], [mean]
+    if kernel:
+        read_average_pool(reader, pool, settings | {"count_include_pad": 1})
+    else:
+        count = reader.constant(f"{name}/area", np.asarray(_area(reader, source), np.float32))
+        reader.add(pool, "GlobalAveragePool", [powers], {})
+    reader.add(proto, "Pow", [reader.insert("Mul", [mean, count]), root], {})
+
+
+def _area(reader: Importer, name: str) -> int:
+    lengths = reader.shape(name)[2:]
+    if not all(isinstance(length, int) for length in lengths):
+        raise UnsupportedError("a norm of an open map", expected="fixed lengths", found=str(lengths))
+    return prod(int(length) for length in lengths)
+
+
+def _scatter(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
+    """The older name."""
+    reader.add(proto, "ScatterElements", list(proto.input), attributes)
+
+
 def _target(reader: Importer, proto: "NodeProto", lengths: list[int]) -> str:
     return reader.constant(f"{proto.output[0]}/shape", np.array(lengths, np.int64))
 
@@ -306,9 +341,12 @@ REWRITES: dict[str, Rewrite] = {
     "Clip": _clip,
     "Conv": read_convolution,
     "Dropout": _dropout,
+    "Einsum": read_einsum,
     "Gelu": _gelu,
     "Gemm": _gemm,
     "Max": _in_pairs,
+    "GlobalLpPool": _power_pool,
+    "LpPool": _power_pool,
     "MaxPool": read_max_pool,
     "Mean": _mean,
     "Min": _in_pairs,
@@ -318,6 +356,7 @@ REWRITES: dict[str, Rewrite] = {
     "ReduceMax": _reduction("GlobalMaxPool"),
     "ReduceMean": _reduction("GlobalAveragePool"),
     "Reshape": _reshape,
+    "Scatter": _scatter,
     "Size": _size,
     "Sum": _sum,
 }
