@@ -24,6 +24,8 @@ from lowbit.ir.graph import Attribute
 if TYPE_CHECKING:
     from onnx import NodeProto
 
+_NOTE = "scales are worked out at run time, of all numbers of a run: the engine runs sample by sample"
+
 _LEAST = 1e-30  # a scale of nothing but zeros, whose codes are zero with any scale
 
 
@@ -35,6 +37,8 @@ def dynamic_quantize_linear(reader: Importer, proto: "NodeProto", attributes: di
 
 
 def _dynamic(reader: Importer, source: str, output: str, scale: str, zero: str) -> None:
+    if _NOTE not in reader.result.notes:
+        reader.note(_NOTE)
     nothing = scalar(reader, output, 0.0)
     least = reader.insert("Min", [reader.insert("ReduceMin", [source], keepdims=0), nothing])
     most = reader.insert("Max", [reader.insert("ReduceMax", [source], keepdims=0), nothing])
