@@ -99,6 +99,21 @@ def logic(made: Made) -> None:
 
 
 @case
+def sums(made: Made) -> None:
+    shape = made.shape()
+    given = [made.input(shape) for _ in range(int(made.random.integers(1, 4)))]
+    made.add("Sum", *given, made.constant(made.numbers(shape[-1:])))
+
+
+@case
+def infinities(made: Made) -> None:
+    shape = made.shape()
+    quotient = made.add("Div", made.input(shape), made.add("Abs", made.input(shape)))
+    below, above = (int(n) for n in made.random.integers(0, 2, 2))
+    made.add("IsInf", quotient, detect_negative=below, detect_positive=above)
+
+
+@case
 def where(made: Made) -> None:
     shape = made.shape(1, 3)
     condition = made.add("Greater", made.input(shape), made.constant(0.0))

@@ -1,7 +1,9 @@
 """Arithmetic, comparisons, clips, casts; functions made of them arrive as what they are made of."""
 
-from math import inf
+from math import inf, nan
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from lowbit.ir import Node
 from lowbit.program.steps import Activate, Clip, Combine, CombineConstant, Operation
@@ -57,6 +59,27 @@ def lower_clip(planner: "Planner", node: Node) -> None:
         for name, default in zip(bounds, (-inf, inf), strict=True)
     )
     planner.add_elementwise(node, Clip(min(low, high), high))  # the upper one is applied last
+
+
+def lower_sum(planner: "Planner", node: Node) -> None:
+    """Add the steps of a sum of any number of values, one after another."""
+    first, *others = (planner.spread(node, name) for name in node.inputs)
+    if not others:
+        planner.put(node, Activate("identity"), (first,))
+        return
+    for other in others[:-1]:
+        first = planner.inner(Combine("add"), (first, other))
+    planner.put(node, Combine("add"), (first, others[-1]))
+
+
+def lower_infinite(planner: "Planner", node: Node) -> None:
+    """Add the steps of a comparison with infinity, of one sign or of both."""
+    below, above = (node.attributes.get(name, 1) for name in ("detect_negative", "detect_positive"))
+    number = planner.flat(node.inputs[0])
+    if below and above:
+        number = planner.inner(Activate("absolute"), (number,))
+    bound = inf if above else -inf if below else nan
+    planner.put(node, CombineConstant(np.array([bound], np.float32), "equal"), (number,))
 
 
 def lower_cast(planner: "Planner", node: Node) -> None:

@@ -27,7 +27,14 @@ from lowbit.program.axes import (
 )
 from lowbit.program.choices import lower_take, lower_where
 from lowbit.program.coded import map_codes
-from lowbit.program.elementwise import ARITHMETIC, lower_arithmetic, lower_cast, lower_clip
+from lowbit.program.elementwise import (
+    ARITHMETIC,
+    lower_arithmetic,
+    lower_cast,
+    lower_clip,
+    lower_infinite,
+    lower_sum,
+)
 from lowbit.program.layers import (
     convolution,
     group_of,
@@ -260,6 +267,8 @@ LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "Gemm"): _gemm,
     ("", "Clip"): lower_clip,
     ("", "Cast"): lower_cast,
+    ("", "Sum"): lower_sum,
+    ("", "IsInf"): lower_infinite,
     ("", "MatMul"): lower_product,
     ("", "ConvTranspose"): lower_transposed_convolution,
     ("", "Resize"): lower_resize,
