@@ -217,13 +217,21 @@ def reproduced() -> str:
 
 
 def _line(row: Row, ours: Kept | None) -> str:
-    cells = [row.name, row.what, row.text(row.published)]
+    cells = [row.name, row.what + _goal(row, ours), row.text(row.published)]
     if ours is None:
         cells += [PENDING, "", "", ""]
     else:
         seconds = "" if ours.cpu_s is None else f"{ours.cpu_s:.0f}"
         cells += [row.text(ours.value), _links(ours.files), seconds, ours.data]
     return f"| {' | '.join((*cells, row.source, f'`{row.command}`'))} |"
+
+
+def _goal(row: Row, ours: Kept | None) -> str:
+    """Return our own goal, where a row has one, and whether it is reached."""
+    if row.goal is None:
+        return ""
+    reached = "" if ours is None else ", reached" if ours.value >= row.goal else ", not reached"
+    return f" (goal {row.text(row.goal)}{reached})"
 
 
 def _links(files: tuple[Path, ...]) -> str:

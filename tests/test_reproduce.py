@@ -103,6 +103,17 @@ def test_rows_by_name() -> None:
         find_rows(ROWS, "Q10-33")
 
 
+def test_a_goal_that_is_not_reached_is_said() -> None:
+    lines = (RESULTS / "reproduced.md").read_text().splitlines()
+    of_row = {line.strip("| ").split(" | ")[0]: line for line in lines}
+    goals = [row for row in ROWS.values() if row.goal is not None]
+    assert len(goals) >= 10
+    for row in goals:
+        ours = kept(row, RESULTS)
+        word = "" if ours is None else ", reached" if ours.value >= row.goal else ", not reached"
+        assert f"(goal {row.text(row.goal)}{word})" in of_row[row.name]
+
+
 def test_figures_are_for_people() -> None:
     assert Row("a", "a").text(0.98765) == "98.77 %" and Row("a", "a").text(None) == ""
     assert Row("a", "a", unit="KB").text(12.34) == "12.3 KB"

@@ -46,6 +46,7 @@ class Row:
         unit: ``%`` of a fraction, ``KB`` of bytes, ``×``, or what is counted.
         published: their figure; None where there is none.
         source: who published it.
+        goal: what ours shall reach at least, where we set ourselves more than they have.
         command: what makes it.
         headline: whether README shows it.
     """
@@ -59,6 +60,7 @@ class Row:
     unit: str = "%"
     published: float | None = None
     source: str = ""
+    goal: float | None = None
     command: str = ""
     headline: bool = False
 
