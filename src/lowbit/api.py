@@ -3,10 +3,10 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +27,10 @@ from lowbit.data import (
 )
 from lowbit.data import load as load_data
 from lowbit.data.dataset import RESCALED
+from lowbit.data.gathered import gathered, is_stream
 from lowbit.engine import Program
 from lowbit.errors import DataError, PlanError, UsageError
-from lowbit.fidelity import Samples, fidelity, quantize_and_measure, require_measure
+from lowbit.fidelity import ENOUGH, Samples, fidelity, quantize_and_measure, require_measure
 from lowbit.formats import check_target, is_foreign, own_operators, read_model, write_model
 from lowbit.formats.input_shapes import Shapes, fixed_inputs
 from lowbit.ir import Graph, verify
@@ -159,6 +160,7 @@ def quantize(
             ``[n, ...]``, by the conventions of `lowbit.data.dataset`: floats as they are, bytes divided
             by 255, integers as they are where the network's own input takes them; then normalized as the
             network remembers. What was done is a line of the log ``lowbit``, and a warning for divided bytes.
+            Or an iterator or data loader of such batches: no more of them are taken than calibrate and check.
         bits: for weights and activations, when there is no plan: 1 to 4 mean a learned basis, 5 to 8 affine.
         plan: everything else; see `lowbit.Plan`.
         scale: what the samples are multiplied by, instead of these conventions.
@@ -185,6 +187,11 @@ def quantize(
         )
     chosen = Plan().adjusted(bits=bits) if plan is None and bits is not None else plan
     assert chosen is not None
+    if is_stream(samples):
+        names = graph.inputs if isinstance(graph, Graph) else ()
+        samples = gathered(
+            cast("Iterable[Any]", samples), chosen.samples + max(chosen.samples, ENOUGH), names
+        )
     network = graph if isinstance(graph, Graph) else read(graph, example=_first(graph, samples))
     kept = _check_samples(network, check, None, scale)
     given = None if samples is None else _plain(load_inputs(network, samples, scale=scale))
