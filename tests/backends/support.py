@@ -5,6 +5,7 @@ every pair of encodings one is taken from `tests.conformance.pairs`, and each ba
 them.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
@@ -28,6 +29,9 @@ COLUMNS: dict[str, Ask] = {**{name: backend.blockers for name, backend in BACKEN
 CHAINS = ("hardware",)
 """Back ends of whole networks only: one operator alone says nothing of them."""
 
+NOT_OF_SAMPLES = ("GatherElements", "GatherND", "Range", "ScatterElements", "Shape")
+"""What gives lengths, or has an index for every sample: there is no example of one constant for all."""
+
 FORMS = {"features": (4,), "rows": (5, 4), "maps": (4, 6, 6)}
 """What a sample may be."""
 
@@ -42,17 +46,33 @@ _CONSTANTS = (
     np.float32(0.75),
     np.array([0, -1], np.int64),
     np.array([1], np.int64),
+    np.array([0], np.int64),
     np.array(_PADS, np.int64),
     np.array(_PADS[1:3] * 2, np.int64),
     np.array([0, 0, 1, 0, 0, 1], np.int64),
+    np.array([1, 2], np.int64),
+    np.full((4, 3, 2, 2), 0.1, np.float32),
+    np.array([1, 1, 2, 2], np.float32),
+    np.int64(3),
+    np.array(True),
+    np.array([0.25, 0.5], np.float32),
+    *(np.full((1, gates, count), 0.1, np.float32) for gates in (2, 6, 8) for count in (4, 2)),
+    None,
 )
-"""What stands for further inputs, tried in turn."""
+"""What stands for further inputs, tried in turn; None is an input that is left out."""
+
+_NUMBER_OF_TYPE = {"float32": 1, "bool": 9, "int64": 7}
+"""What an operator may be given, and ONNX' numbers of these types."""
+
 _ATTRIBUTES = (
     {},
     {"kernel_shape": (2, 2)},
     {"axis": 1},
     {"size": 3},
     {"transB": 1},
+    {"fmod": 1},
+    {"hidden_size": 2},
+    {"axis": -1},
     *({"perm": perm} for perm in ((0, 1), (0, 2, 1), (0, 2, 3, 1))),
 )
 
@@ -68,29 +88,43 @@ def examples(operator: Operator) -> Iterator[tuple[str, Graph]]:
 def _candidates(operator: Operator, lengths: tuple[int, ...]) -> Iterator[Graph]:
     """Yield graphs that the operator may accept, with all optional inputs first."""
     required = [name for name in operator.inputs[1:] if not name.endswith("?")]
-    for further in sorted({len(operator.inputs) - 1, len(required)}, reverse=True):
-        for constants in product(_CONSTANTS, repeat=min(further, 2)):
+    most = len(operator.inputs) - 1
+    for further in sorted({most, len(required), max(min(2, most), len(required))}, reverse=True):
+        for constants, dtype in product(product(_CONSTANTS, repeat=min(further, 2)), _NUMBER_OF_TYPE):
             chosen = (*constants, *constants[-1:] * (further - len(constants)))
             for attributes in _ATTRIBUTES:
                 if attributes.keys() <= operator.attributes.keys():
-                    yield _between(operator, lengths, chosen, attributes)
+                    with contextlib.suppress(LowbitError):
+                        yield _between(operator, lengths, chosen, attributes, dtype)
 
 
 def _between(
-    operator: Operator, lengths: tuple[int, ...], constants: Sequence[Array], attributes: dict[str, Attribute]
+    operator: Operator,
+    lengths: tuple[int, ...],
+    constants: Sequence[Array | None],
+    attributes: dict[str, Attribute],
+    dtype: str,
 ) -> Graph:
-    """Return a graph of an operator between two others, as networks have it."""
+    """Return a graph of an operator between two others, as networks have it; casts stand between types."""
     graph = Graph(operator.name, ("x",), ("y",))
     graph.add(Value("x", "float32", ("n", *lengths)))
     names = [
-        graph.add_constant(f"c{index}", array, array.dtype.name) for index, array in enumerate(constants)
+        "" if array is None else graph.add_constant(f"c{index}", array, array.dtype.name)
+        for index, array in enumerate(constants)
     ]
-    inputs = ("before", "before") if operator.inputs[0].endswith("*") else ("before", *names)
-    graph.nodes = [
-        Node("Relu", ("x",), ("before",), {}, "first"),
-        Node(operator.name, inputs, ("behind",), dict(attributes), "node", operator.domain),
-        Node("Relu", ("behind",), ("y",), {}, "last"),
-    ]
+    graph.nodes = [Node("Relu", ("x",), ("before",), {}, "first")]
+    given = "before"
+    if dtype != "float32":
+        given = "cast"
+        graph.nodes.append(Node("Cast", ("before",), ("cast",), {"to": _NUMBER_OF_TYPE[dtype]}, "cast"))
+    inputs = (given, given) if operator.inputs[0].endswith("*") else (given, *names)
+    graph.nodes.append(Node(operator.name, inputs, ("behind",), dict(attributes), "node", operator.domain))
+    infer(graph)
+    last = "behind"
+    if graph.value("behind").dtype != "float32":
+        last = "real"
+        graph.nodes.append(Node("Cast", ("behind",), ("real",), {"to": _NUMBER_OF_TYPE["float32"]}, "real"))
+    graph.nodes.append(Node("Relu", (last,), ("y",), {}, "last"))
     return graph
 
 
@@ -103,7 +137,7 @@ def _valid(graph: Graph) -> Graph | None:
         found = evaluate(graph, {"x": np.full((3, *lengths), 0.5, np.float32)})["y"]
     except LowbitError:
         return None
-    return graph if found.ndim > 1 and len(found) == 3 else None
+    return graph if found.ndim > 1 and len(found) == 3 and found.size else None
 
 
 def table() -> str:
@@ -118,6 +152,8 @@ def _operators() -> Iterator[str]:
         if operator.domain:
             continue
         graphs = [graph for _, graph in examples(operator)]
+        if not graphs and operator.name in NOT_OF_SAMPLES:
+            continue
         assert graphs, f"no example of {operator.name}: add what it needs to _CONSTANTS or _ATTRIBUTES"
         cells = [_cell([not COLUMNS[name](graph) for graph in graphs]) for name in names]
         yield f"| {operator.name} | {' | '.join(cells)} |"
@@ -165,7 +201,8 @@ _HEAD = (
     "",
     "Each between two ReLUs, on samples `[n, features]`, `[n, rows, features]` and",
     "`[n, channels, height, width]`, as far as it takes them: *yes* for all of these, or for how many.",
-    "Hardware runs chains of low-bit layers.",
+    "Hardware runs chains of low-bit layers. Left out is what gives lengths, or takes an index for every",
+    f"sample: {', '.join(NOT_OF_SAMPLES)}.",
     "",
 )
 _BETWEEN = (

@@ -160,7 +160,8 @@ def _expand(call: Call, array: Array, shape: Array) -> list[Array]:
 
 def _infer_tile(call: Call) -> list[TensorType]:
     shape, times = call.input(0).shape, numbers(call, 1)
-    call.require(len(times) == len(shape), "repeats", f"{len(shape)} numbers", times)
+    known = all(not isinstance(number, int) or number >= 0 for number in times)
+    call.require(len(times) == len(shape) and known, "repeats", f"{len(shape)} numbers from 0 on", times)
     repeated = zip(shape, times, strict=True)
     return passed(call, tuple(dimension_of(length_of(length) * number) for length, number in repeated))
 

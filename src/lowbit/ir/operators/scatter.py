@@ -5,18 +5,34 @@ from typing import Any
 
 import numpy as np
 
-from lowbit.ir.graph import Array
+from lowbit.ir.graph import Array, Shape
 from lowbit.ir.lengths import dimension_of
-from lowbit.ir.operators.contents import number
+from lowbit.ir.operators.contents import axis_of, number
 from lowbit.ir.operators.movement import from_zero, require_indices
 from lowbit.ir.operators.registry import Call, TensorType, register
 from lowbit.ir.operators.windows import LARGEST
 
 
-def _infer_scatter(call: Call) -> list[TensorType]:
+def _infer_scatter_elements(call: Call) -> list[TensorType]:
+    shape, index = call.input(0).shape, call.input(1).shape
+    axis_of(call, len(shape))
+    call.require(len(index) == len(shape), "rank of indices", str(len(shape)), index)
+    return _infer_scatter(call, index)
+
+
+def _infer_scatter_nd(call: Call) -> list[TensorType]:
+    shape, index = call.input(0).shape, call.input(1).shape
+    depth = index[-1] if index else 0
+    if not isinstance(depth, int) or not 1 <= depth <= len(shape):
+        call.fail("indices", f"[..., 1 to {len(shape)}]", index)
+    return _infer_scatter(call, (*index[:-1], *shape[depth:]))
+
+
+def _infer_scatter(call: Call, wanted: Shape) -> list[TensorType]:
     """Both scatters write updates, of the type of data, to places of a copy of it."""
     value, updates = call.input(0), call.input(2)
     require_indices(call, 1)
+    call.require(updates.shape == wanted, "shape of updates", str(wanted), updates.shape)
     call.require(updates.dtype == value.dtype, "updates", value.dtype, updates.dtype)
     call.require(
         call.text("reduction") in _REDUCTIONS, "reduction", ", ".join(_REDUCTIONS), call.text("reduction")
@@ -75,10 +91,10 @@ _REDUCTIONS: dict[str, Any] = {
 register(
     "ScatterElements",
     "data indices updates",
-    infer=_infer_scatter,
+    infer=_infer_scatter_elements,
     evaluate=_scatter_elements,
     axis=0,
     reduction="none",
 )
-register("ScatterND", "data indices updates", infer=_infer_scatter, evaluate=_scatter_nd, reduction="none")
+register("ScatterND", "data indices updates", infer=_infer_scatter_nd, evaluate=_scatter_nd, reduction="none")
 register("OneHot", "indices depth values", infer=_infer_one_hot, evaluate=_one_hot, axis=-1)
