@@ -71,6 +71,7 @@ _ATTRIBUTES = (
     {"size": 3},
     {"transB": 1},
     {"fmod": 1},
+    {"to": 7},
     {"hidden_size": 2},
     {"axis": -1},
     *({"perm": perm} for perm in ((0, 1), (0, 2, 1), (0, 2, 3, 1))),

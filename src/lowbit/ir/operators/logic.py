@@ -88,7 +88,7 @@ _register("Xor", np.logical_xor, truth=True)
 register("Not", "X", infer=_infer_not, evaluate=lambda _, x: [np.logical_not(x)])
 register("IsNaN", "X", infer=_infer_test, evaluate=lambda _, x: [np.isnan(x)])
 register("IsInf", "X", infer=_infer_test, evaluate=_is_infinite, detect_negative=1, detect_positive=1)
-register("Cast", "input", infer=_infer_cast, evaluate=_cast, to=1)
+register("Cast", "input", infer=_infer_cast, evaluate=_cast, to=0)
 register(
     "Where",
     "condition X Y",

@@ -84,6 +84,7 @@ def _layer(call: Call, array: Array, scale: Array, bias: Array | None = None) ->
 def _infer_instance(call: Call) -> list[TensorType]:
     require_float(call, 0, 1, 2)
     shape = _map_shape(call)
+    call.require(len(shape) > 2, "axes", "[n, channels, ...] with a map behind", shape)
     for index in (1, 2):
         if call.input(index).shape != shape[1:2]:
             call.fail(call.operator.inputs[index], f"{shape[1:2]}", call.described(index))
