@@ -65,9 +65,9 @@ FORMATS = (
         foreign=True,
     ),
     Format("ONNX", (".onnx",), "onnx"),
+    Format("text", (".txt",), "text", lambda start: start.startswith(b"lowbit ")),
     Format("QDQ", (".qdq.onnx",), "qdq", foreign=True),
     Format("QONNX", (".qonnx.onnx", ".qonnx"), "qonnx", foreign=True),
-    Format("text", (".txt",), "text", lambda start: start.startswith(b"lowbit ")),
 )
 """Every format."""
 
