@@ -65,6 +65,7 @@ _NUMBER_OF_TYPE = {"float32": 1, "bool": 9, "int64": 7}
 """What an operator may be given, and ONNX' numbers of these types."""
 
 _ATTRIBUTES = (
+    {"hidden_size": 2},  # others need it where ONNX leaves it out
     {},
     {"kernel_shape": (2, 2)},
     {"axis": 1},
@@ -72,10 +73,13 @@ _ATTRIBUTES = (
     {"transB": 1},
     {"fmod": 1},
     {"to": 7},
-    {"hidden_size": 2},
     {"axis": -1},
     *({"perm": perm} for perm in ((0, 1), (0, 2, 1), (0, 2, 3, 1))),
 )
+
+
+_MORE_OUTPUTS = {"TopK": ("places",)}
+"""Outputs behind the first that no node may leave out."""
 
 
 def examples(operator: Operator) -> Iterator[tuple[str, Graph]]:
@@ -119,7 +123,8 @@ def _between(
         given = "cast"
         graph.nodes.append(Node("Cast", ("before",), ("cast",), {"to": _NUMBER_OF_TYPE[dtype]}, "cast"))
     inputs = (given, given) if operator.inputs[0].endswith("*") else (given, *names)
-    graph.nodes.append(Node(operator.name, inputs, ("behind",), dict(attributes), "node", operator.domain))
+    outputs = ("behind", *_MORE_OUTPUTS.get(operator.name, ()))
+    graph.nodes.append(Node(operator.name, inputs, outputs, dict(attributes), "node", operator.domain))
     infer(graph)
     last = "behind"
     if graph.value("behind").dtype != "float32":
