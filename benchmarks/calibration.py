@@ -97,10 +97,11 @@ def _quantize(name: str, folder: Path, target: Path) -> None:
 
 
 def _quantize_static(folder: Path, target: Path) -> None:
-    from onnxruntime import InferenceSession
     from onnxruntime.quantization import CalibrationDataReader, quantize_static
 
-    (name,) = (entry.name for entry in InferenceSession(folder / "net.onnx").get_inputs())
+    from lowbit.backends.onnxruntime import session
+
+    (name,) = (entry.name for entry in session(folder / "net.onnx").get_inputs())
     samples = np.load(folder / "train.npy", mmap_mode="r")
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -115,13 +116,11 @@ def _quantize_static(folder: Path, target: Path) -> None:
 
 
 def _scores(path: Path, samples: Floats) -> npt.NDArray[np.float64]:
-    import onnxruntime
+    from lowbit.backends.onnxruntime import session
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    found = [session.run(None, {name: sample[None]})[0] for sample in samples]
+    ready = session(path)
+    name = ready.get_inputs()[0].name
+    found = [ready.run(None, {name: sample[None]})[0] for sample in samples]
     return np.concatenate(found).astype(np.float64)
 
 

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import lowbit
+from lowbit.backends.onnxruntime import session
 from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph, Node, Value, verify
 from lowbit.ir.layers import is_low_bit
@@ -57,11 +58,8 @@ def quantized(kind: str, plan: lowbit.Plan) -> tuple[Graph, Any]:
 
 
 def onnxruntime_output(path: Path, samples: Any) -> Any:
-    runtime = pytest.importorskip("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return session.run(None, {"x": samples})[0]
+    pytest.importorskip("onnxruntime")
+    return session(path).run(None, {"x": samples})[0]
 
 
 def unequal(found: Any, expected: Any) -> float:

@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from lowbit.backends.onnxruntime import session
 from lowbit.errors import UnsupportedError
 from lowbit.formats.onnx import from_proto, to_proto
 from lowbit.ir import evaluate, verify
@@ -50,13 +51,11 @@ def _type(array: Array) -> int:
 
 
 def runtime(proto: onnx.ModelProto, inputs: dict[str, Array]) -> dict[str, Array]:
-    ort = pytest.importorskip("onnxruntime")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 4
-    session = ort.InferenceSession(proto.SerializeToString(), options)
-    names = [each.name for each in session.get_outputs()]
-    given = {each.name: inputs[each.name] for each in session.get_inputs()}
-    return dict(zip(names, session.run(names, given), strict=True))
+    pytest.importorskip("onnxruntime")
+    ready = session(proto, log_severity_level=4)
+    names = [each.name for each in ready.get_outputs()]
+    given = {each.name: inputs[each.name] for each in ready.get_inputs()}
+    return dict(zip(names, ready.run(names, given), strict=True))
 
 
 def check(proto: onnx.ModelProto, inputs: dict[str, Array], tolerance: float = 2e-5) -> None:

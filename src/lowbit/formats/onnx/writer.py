@@ -482,8 +482,10 @@ def make_node(
     """Return a node of a file, called as one of the graph; with another output, if one is named."""
     from onnx import helper
 
-    outputs = [output] if output else list(node.outputs)
-    made = helper.make_node(op, list(inputs), outputs, name=node.name, domain=domain)
+    given, outputs = list(inputs), [output] if output else list(node.outputs)
+    while given and not given[-1]:  # runtimes count what is left out behind the last input
+        given.pop()
+    made = helper.make_node(op, given, outputs, name=node.name, domain=domain)
     stated = {
         name: _words(op, name, attributes[name]) if not domain else attributes[name] for name in attributes
     }

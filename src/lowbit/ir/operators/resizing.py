@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from lowbit.ir.graph import Array, Dimension
 from lowbit.ir.operators.contents import axes_of, integers
-from lowbit.ir.operators.registry import Call, Parts, TensorType, register
+from lowbit.ir.operators.registry import Call, Parts, TensorType, register, require_float
 from lowbit.ir.operators.windows import LARGEST
 
 Floats = npt.NDArray[np.float64]
@@ -161,7 +161,7 @@ _COORDINATES = (
 
 
 def _infer(call: Call) -> list[TensorType]:
-    value, shape = call.input(0), list(call.input(0).shape)
+    shape = list(call.input(0).shape)
     choices = {
         "mode": _MODES,
         "coordinate_transformation_mode": _COORDINATES,
@@ -170,7 +170,7 @@ def _infer(call: Call) -> list[TensorType]:
     for name, allowed in choices.items():
         if call.text(name) not in allowed:
             call.refuse(name, ", ".join(allowed), call.text(name))
-    call.require(value.dtype == "float32", "input type", "float32", value.dtype)
+    require_float(call, 0, 1, 2)
     for axis, length, _ in _targets(call):
         shape[axis] = length if isinstance(shape[axis], int) else shape[axis]
     taps_of(call)

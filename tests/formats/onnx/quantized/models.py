@@ -7,6 +7,8 @@ import numpy.typing as npt
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from lowbit.backends.onnxruntime import session
+
 Array = npt.NDArray[np.generic]
 
 
@@ -54,9 +56,6 @@ class Model:
 def onnxruntime_output(model: ModelProto, samples: Array, *, optimized: bool = False) -> Array:
     """Return what ONNX Runtime makes of samples."""
     runtime = pytest.importorskip("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
     levels = runtime.GraphOptimizationLevel
-    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimized else levels.ORT_DISABLE_ALL
-    session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"x": samples})[0])
+    level = levels.ORT_ENABLE_ALL if optimized else levels.ORT_DISABLE_ALL
+    return np.asarray(session(model, graph_optimization_level=level).run(None, {"x": samples})[0])
