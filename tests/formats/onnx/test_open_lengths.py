@@ -75,6 +75,14 @@ FORMS: dict[str, list[onnx.NodeProto]] = {
         node("Cast", "n", outputs=("m",), to=TensorProto.FLOAT),
         node("Div", "x", "m"),
     ],
+    "half of the known": [  # `chunk` in torch's exports
+        node("Shape", "x", outputs=("s",)),
+        node("Gather", "s", "minus one", outputs=("c",)),
+        node("Div", "c", "two", outputs=("half",)),
+        node("Slice", "x", "half", "c", "minus one", outputs=("r",)),
+        node("Slice", "x", "zero", "half", "minus one", outputs=("l",)),
+        node("Concat", "r", "l", axis=-1),
+    ],
     "expand": [
         node("Shape", "x", outputs=("s",)),
         node("Equal", "s", "minus", outputs=("e",)),
@@ -92,6 +100,8 @@ def test_shape_arithmetic_with_an_open_batch(form: str) -> None:
         "four": row(4),
         "whole": row(-1, 3, 4),
         "minus": row(-1, -1, -1),
+        "minus one": row(-1),
+        "two": row(2),
     }
     proto = model(FORMS[form], ["batch", 3, 4], constants)
     graph = from_proto(proto)

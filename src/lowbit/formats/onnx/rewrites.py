@@ -263,23 +263,27 @@ def _negative(reader: Importer, proto: "NodeProto", _: dict[str, Attribute]) -> 
     reader.add(proto, "Mul", [proto.input[0], minus], {})
 
 
-def _sum(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
-    """A sum of two is an Add."""
-    op = "Add" if len(proto.input) == 2 else "Sum"
-    reader.add(proto, op, list(proto.input), attributes)
+def _in_pairs(op: str) -> "Rewrite":
+    """Return what reads one operator of several values: that of two, again and again, from the first on."""
+
+    def read(reader: Importer, proto: "NodeProto", _: dict[str, Attribute]) -> None:
+        *others, last = proto.input
+        inputs = [_paired(reader, op, others), last] if others else [last]
+        reader.add(proto, op if others else "Identity", inputs, {})
+
+    return read
 
 
-def _in_pairs(reader: Importer, proto: "NodeProto", _: dict[str, Attribute]) -> None:
-    """The extreme of several is that of two, again and again."""
-    made, *others = proto.input
-    for other in others[:-1]:
-        made = reader.insert(proto.op_type, [made, other])
-    reader.add(proto, proto.op_type if others else "Identity", [made, *others[-1:]], {})
+def _paired(reader: Importer, op: str, names: list[str]) -> str:
+    made, *others = names
+    for other in others:
+        made = reader.insert(op, [made, other])
+    return made
 
 
 def _mean(reader: Importer, proto: "NodeProto", _: dict[str, Attribute]) -> None:
     """A mean is a sum, divided."""
-    total = reader.insert("Sum", list(proto.input))
+    total = _paired(reader, "Add", list(proto.input))
     count = reader.constant(f"{proto.output[0]}/count", np.asarray(len(proto.input), np.float32))
     reader.add(proto, "Div", [total, count], {})
 
@@ -344,12 +348,12 @@ REWRITES: dict[str, Rewrite] = {
     "Einsum": read_einsum,
     "Gelu": _gelu,
     "Gemm": _gemm,
-    "Max": _in_pairs,
     "GlobalLpPool": _power_pool,
     "LpPool": _power_pool,
+    "Max": _in_pairs("Max"),
     "MaxPool": read_max_pool,
     "Mean": _mean,
-    "Min": _in_pairs,
+    "Min": _in_pairs("Min"),
     "Neg": _negative,
     "PRelu": _prelu,
     "Pad": _pad,
@@ -358,5 +362,5 @@ REWRITES: dict[str, Rewrite] = {
     "Reshape": _reshape,
     "Scatter": _scatter,
     "Size": _size,
-    "Sum": _sum,
+    "Sum": _in_pairs("Add"),
 }

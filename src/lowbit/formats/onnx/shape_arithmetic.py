@@ -76,8 +76,16 @@ def worked_out(node: Node, inputs: Sequence[Array | None]) -> list[Array] | None
         if all(array.dtype != object for array in arrays):
             raise
         return None  # what cannot be said of an open length is computed when the network runs
+    made = [_settled(array) for array in made]
     finite = all(array.dtype.kind != "f" or np.isfinite(array).all() for array in made)
     return made[: len(node.outputs)] if finite else None
+
+
+def _settled(array: Array) -> Array:
+    """Return objects that are integers, none of them open, as int64: such as a channel count of a shape."""
+    if array.dtype != object or not all(isinstance(each, int | np.integer) for each in array.flat):
+        return array
+    return array.astype(np.int64)
 
 
 def shape_array(shape: Shape) -> Array:
