@@ -199,8 +199,6 @@ class _Work:
         """Return the regions of sums and means between layers, and the formats that hold their values."""
         found = sum_regions(self._low)
         names = list(dict.fromkeys(name for region in found for name in region.ranged))
-        if not names:
-            return []
         largest = dict.fromkeys(names, 0.0)
         few = {name: array[:_RANGED] for name, array in self._samples.items()}
         stream = Stream(self._low, few, self._run, budget() // _HELD)
