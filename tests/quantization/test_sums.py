@@ -133,6 +133,14 @@ def test_a_file_with_fixed_sums_is_quantized_again(suffix: str, tmp_path: Path) 
     assert output_error(result, graph, samples(2)) < 0.01
 
 
+def test_functions_in_tables_are_quantized_again() -> None:
+    graph = residual_network("Tanh")
+    low, _ = quantize(graph, samples(), Plan("affine:8", "affine:8"))
+    assert any(node.op == "FixedLookup" for node in low.nodes)
+    result, report = quantize(low, samples(), Plan("affine:8", "affine:8"))
+    assert len(report.layers) == 8 and output_error(result, graph, samples(2)) < 0.02
+
+
 def test_a_format_is_too_coarse_beside_a_huge_value() -> None:
     """A channel that nobody reads makes the range of a sum so wide that its reader would see steps."""
     graph = residual_network()
@@ -160,7 +168,7 @@ def test_the_report_shows_what_became_of_sums() -> None:
 
 
 def test_it_is_said_once_for_the_network_and_not_in_training() -> None:
-    with pytest.raises(PlanError, match="sums; expected fixed or real"):
+    with pytest.raises(PlanError, match="sums; expected auto or fixed or real"):
         Plan(sums="floats")
     with pytest.raises(PlanError, match="this is said once for the network"):
         Plan(layers={"fc": {"sums": "real"}})

@@ -107,6 +107,12 @@ def function_table(encoding: Encoding, name: str) -> Codes:
     return encoding.encode(apply_activation(name, encoding.levels()[0]))
 
 
+def tabulated(encoding: Encoding, table: npt.ArrayLike) -> str | None:
+    """Return the function whose `function_table` a table of codes is, or None."""
+    same = (name for name in ACTIVATIONS if np.array_equal(table, function_table(encoding, name)))
+    return next(same, None)
+
+
 def real_output(exact: npt.ArrayLike, activation: str) -> Floats32:
     """Return ``float32(f(float32(exact)))``: how a layer ends whose output is real."""
     return apply_activation(activation, np.asarray(exact).astype(np.float32)).astype(np.float32)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import GraphError, LowbitError, UnsupportedError
-from lowbit.ir.activations import ACTIVATIONS, apply_activation, function_table, preimage_thresholds
+from lowbit.ir.activations import ACTIVATIONS, apply_activation, preimage_thresholds, tabulated
 from lowbit.ir.coded_constants import is_decoder
 from lowbit.ir.deployed import codes_of
 from lowbit.ir.graph import Array, Attribute, Graph, Node, Value
@@ -243,9 +243,9 @@ class _Unfolding:
     def _looked_up(self, node: Node) -> str:
         """Return the function that a table of codes is."""
         source, target = self._encoding(node.inputs[0]), self._encoding(node.outputs[0])
-        table = self.before.constant(node.inputs[1])
-        for name in ACTIVATIONS if source is not None and source == target else ():
-            if source is not None and np.array_equal(table, function_table(source, name)):
+        if source is not None and source == target:
+            name = tabulated(source, self.before.constant(node.inputs[1]))
+            if name is not None:
                 return name
         raise UnsupportedError(
             "a table that is of no known function", where=node.name, expected=", ".join(ACTIVATIONS)

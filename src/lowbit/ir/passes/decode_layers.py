@@ -4,6 +4,7 @@
     Encode, Decode of such codes        nothing
     codes that begin at zero            Relu, or a clip at 6 where they end there
     sums and means of fixed point       those of floats, and the activation that clips them
+    tables of functions of such codes   the functions
 
 What the codes rounded is gone, and what they cut off but for the activations that files leave to that;
 weights and biases are exactly what the file says. So a network of 8 bits can be quantized again.
@@ -11,7 +12,7 @@ weights and biases are exactly what the file says. So a network of 8 bits can be
 
 from dataclasses import replace
 
-from lowbit.ir.activations import ACTIVATIONS
+from lowbit.ir.activations import ACTIVATIONS, tabulated
 from lowbit.ir.graph import Graph, Node
 from lowbit.ir.infer import infer
 from lowbit.ir.layers import activation_of, is_affine, rounds
@@ -51,16 +52,32 @@ def _apply(graph: Graph) -> bool:
 def _is_other(graph: Graph, name: str) -> bool:
     """Return whether a value holds codes of another kind, which are no floats that were rounded.
 
-    Computed codes of fixed point are: sums between layers.
+    Computed codes of fixed point are: sums between layers; and tables of functions on them.
     """
     value = graph.value(name)
-    summed = value.data is None and value.encoding is not None and value.encoding.as_fixed_point() is not None
-    return value.encoding is not None and not is_affine(value.encoding) and not summed
+    if value.encoding is None or is_affine(value.encoding):
+        return False
+    if value.data is not None:
+        readers = graph.consumers(name)
+        return not readers or any(_looked_up(graph, reader) is None for reader in readers)
+    return value.encoding.as_fixed_point() is None
+
+
+def _looked_up(graph: Graph, node: Node) -> str | None:
+    """Return the function that a node looks up in a table of codes, or None."""
+    if (node.domain, node.op) != ("lowbit", "FixedLookup"):
+        return None
+    source, target = (graph.value(name).encoding for name in (node.inputs[0], node.outputs[0]))
+    return tabulated(source, graph.constant(node.inputs[1])) if source and source == target else None
 
 
 def _decoded(graph: Graph, before: Graph, node: Node) -> list[Node]:
     if node.domain != "lowbit":
         return [node]
+    function_of_codes = _looked_up(before, node)
+    if function_of_codes is not None:
+        named = {"activation": function_of_codes}
+        return separated(graph, Node("Identity", node.inputs[:1], node.outputs, named, node.name))
     activation = str(node.attributes.get("activation", "none"))
     if activation != "none":
         inner, function = separated(graph, node)
