@@ -73,18 +73,18 @@ def test_a_torch_module_is_the_operator_that_names_it() -> None:
     class Net(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.first, self.module = torch.nn.Linear(6, 5), torch.nn.Softsign()
+            self.first, self.module = torch.nn.Linear(6, 5), torch.nn.Tanhshrink()
 
         def forward(self, x):
             x = self.module(self.first(x))
-            return torch.exp(torch.nn.functional.softsign(x))
+            return torch.exp(torch.nn.functional.tanhshrink(x))
 
     torch.manual_seed(1)
     model = Net().eval()
-    with toy("ToySoftsign", "X", "X / (1 + Abs(X))", torch="Softsign"):
+    with toy("ToyTanhshrink", "X", "X - Tanh(X)", torch="Tanhshrink"):
         graph = to_graph(model, (6,))
         x = np.random.default_rng(1).normal(size=(4, 6)).astype(np.float32)
-        assert [node.op for node in graph.nodes].count("ToySoftsign") == 2
+        assert [node.op for node in graph.nodes].count("ToyTanhshrink") == 2
         with torch.no_grad():
             expected = model(torch.from_numpy(x)).numpy()
         np.testing.assert_allclose(

@@ -23,7 +23,11 @@ def beyond_the_engine(graph: Graph) -> Graph:
     assert maker is not None
     inner = result.fresh_name(f"{output}/alone")
     result.nodes[result.nodes.index(maker)] = replace(maker, outputs=(inner,))
-    result.nodes.append(Node("Sum", (inner,), (output,), {}, result.fresh_name("sum")))
+    tangent = result.fresh_name(f"{output}/tangent")
+    result.nodes += [
+        Node("Atan", (inner,), (tangent,), {}, result.fresh_name("arc")),
+        Node("Tan", (tangent,), (output,), {}, result.fresh_name("tangent")),
+    ]
     infer(result)
     verify(result)
     return result

@@ -15,10 +15,10 @@ from tests.ir.networks import float_mlp, lowbit_mlp
 
 
 def beyond_the_engine() -> Graph:
-    """Return a network with a softmax over the batch's other axis, which only the reference runs."""
+    """Return a network with an arc tangent, which only the reference runs."""
     graph = Graph("beyond", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 3, 4))})
     graph.nodes = [
-        Node("Softmax", ("x",), ("s",), {"axis": 1}, "soft"),
+        Node("Atan", ("x",), ("s",), {}, "arc"),
         Node("Flatten", ("s",), ("y",), {}, "flat"),
     ]
     infer(graph)
@@ -30,9 +30,9 @@ def test_the_reference_runs_what_the_engine_does_not_and_says_so() -> None:
     graph = beyond_the_engine()
     x = np.random.default_rng(0).normal(size=(5, 3, 4)).astype(np.float32)
     found = score(graph, x)
-    assert found.backend == "reference" and "softmax" in found.why
+    assert found.backend == "reference" and "Atan" in found.why
     assert len(found.notes) == 1 and found.why in found.notes[0]
-    with pytest.raises(EngineError, match=r"soft.*reference"):
+    with pytest.raises(EngineError, match=r"arc.*reference"):
         score(graph, x, "engine")
     assert score(float_mlp((12, 5)), x.reshape(5, 12)).notes == ()
 
@@ -42,7 +42,7 @@ def test_evaluate_says_what_ran(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).random((5, 3, 4), np.float32), y=labels)
     result = lowbit.evaluate(beyond_the_engine(), str(tmp_path / "data.npz"))
     assert result["backend"] == "reference"
-    assert any("reference" in note and "softmax" in note for note in result["notes"])
+    assert any("reference" in note and "Atan" in note for note in result["notes"])
 
 
 def test_too_little_memory_is_no_reason_for_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +59,6 @@ def test_inspect_says_what_a_network_takes(tmp_path: Path, monkeypatch: pytest.M
     needed = lowbit.load(graph).memory
     assert (memory["constants"], memory["arena"]) == (needed.constants, needed.arena)
     assert memory["allowed"] >= memory["arena"] > 0 and memory["why"] == ""
-    assert "softmax" in inspect(tmp_path / "beyond.txt")["memory"]["why"]
+    assert "Atan" in inspect(tmp_path / "beyond.txt")["memory"]["why"]
     monkeypatch.setenv("LOWBIT_MEMORY", "10K")
     assert "memory" in inspect(tmp_path / "n.circle")["memory"]["why"]

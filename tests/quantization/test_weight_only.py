@@ -48,7 +48,7 @@ def test_restoring_beats_rounding(samples: Array) -> None:
 
 def test_eight_bits_of_an_affine_grid(samples: Array) -> None:
     graph = float_mlp((33, 40, 5))
-    low, _ = quantize(graph, samples, Plan("affine", 8, 32))
+    low, _ = quantize(graph, samples, Plan("affine", 8, 32, "gptq"))
     assert error(low, graph, samples) < 1e-4
     np.testing.assert_allclose(Program(low).run(samples), evaluate(low, {"x": samples})["y"], atol=1e-5)
 

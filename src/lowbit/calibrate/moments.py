@@ -84,14 +84,13 @@ class LinearMoments:
             for total, array, first in zip(self._sums, (inputs, outputs), self._first, strict=True):
                 total += array.sum(axis=0, dtype=np.float64) - len(array) * first
             return
-        x, y = (
-            (array - mean).astype(np.float32)
-            for array, mean in zip((inputs, outputs), self._first, strict=True)
+        (x, x_unit), (y, y_unit) = (
+            _in_units(array - mean) for array, mean in zip((inputs, outputs), self._first, strict=True)
         )
-        self._xx += x.T @ x
-        self._xy += x.T @ y
-        for total, array in zip(self._sums, (x, y), strict=True):
-            total += array.sum(axis=0, dtype=np.float64)
+        self._xx += (x.T @ x) * np.outer(x_unit, x_unit)
+        self._xy += (x.T @ y) * np.outer(x_unit, y_unit)
+        for total, array, unit in zip(self._sums, (x, y), (x_unit, y_unit), strict=True):
+            total += array.sum(axis=0, dtype=np.float64) * unit
 
     @property
     def x(self) -> Array:
@@ -110,3 +109,9 @@ class LinearMoments:
     def cross(self) -> Array:
         """Return the covariance of inputs with outputs, `[d, o]`."""
         return self._xy / self.count
+
+
+def _in_units(deviations: Array) -> tuple[npt.NDArray[np.float32], Array]:
+    """Return deviations in units of powers of two by column, and the units: float32 holds squares of such."""
+    _, exponents = np.frexp(np.abs(deviations).max(axis=0, initial=0))
+    return np.ldexp(deviations, -exponents).astype(np.float32), np.ldexp(1.0, exponents)

@@ -32,7 +32,7 @@ class Command(TyperCommand):
             about = "Write over an input where the output is one."
             self.params.append(TyperOption(param_decls=["--force"], is_flag=True, help=about))
         if any(parameter.name in _NETWORKS for parameter in self.params):
-            about = "Lengths that an ONNX file leaves open: NAME=1,3,224,224. May be repeated."
+            about = "Lengths that an ONNX file leaves open: x=1,3,8,8. May be repeated."
             self.params.append(TyperOption(param_decls=["--input-shape"], multiple=True, help=about))
 
     def invoke(self, ctx: Any) -> Any:

@@ -48,7 +48,7 @@ DataOption = Annotated[
 SplitOption = Annotated[str | None, typer.Option("--split", help="train or test.")]
 NormalizeOption = Annotated[
     str | None,
-    typer.Option("--normalize", help="MEAN,STD after scaling to [0, 1]; by channel M1,M2,M3,S1,S2,S3."),
+    typer.Option("--normalize", help="MEAN,STD after scaling to [0, 1]; by channel M,M,M,S,S,S."),
 ]
 ResizeOption = Annotated[
     str | None,

@@ -23,6 +23,7 @@ from lowbit.cli.specifications import (
     FixedActivationsOption,
     FixedWeightsOption,
     OldSchemeOption,
+    all_said,
     fixed_point,
 )
 from lowbit.errors import PlanError
@@ -105,7 +106,11 @@ def weights(
     output: OutputOption,
     forms: Annotated[
         list[str] | None,
-        typer.Option("--weights", help="A panel for the first network rounded to fixed:M.N; repeated."),
+        typer.Option(
+            "--weights",
+            callback=all_said,
+            help="A panel for the first network rounded to fixed:M.N; repeated.",
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "FixedWeightsOption",
     "OldSchemeOption",
     "WeightsOption",
+    "all_said",
     "fixed_point",
     "said",
 ]
@@ -29,6 +30,13 @@ def said(text: str | None, param: typer.CallbackParam) -> str | None:
     if text is None or text.strip():
         return text
     raise PlanError("an option says nothing", where=param.opts[0], expected=_FORMS, found="an empty text")
+
+
+def all_said(texts: list[str] | None, param: typer.CallbackParam) -> list[str] | None:
+    """Return what an option that may be repeated says; see `said`."""
+    for text in texts or ():
+        said(text, param)
+    return texts
 
 
 _FORMS = "lq:2, affine:8, pow2:3, binary, fixed:6.7, …"

@@ -170,10 +170,11 @@ def traced(program: Program, graph: Graph) -> Callable[[Array], Values]:
 
     def run(x: Array) -> Values:
         x = np.require(x, np.float32, ("C", "A"))
-        values, output = program.trace(x), program.run(x)
-        if graph.outputs[0] in values:
-            shown = values[graph.outputs[0]].reshape(output.shape)
-            np.testing.assert_array_equal(output, shown, err_msg="run and trace differ")
+        values, given = program.trace(x), program.run(x)
+        for name, output in zip(graph.outputs, given if isinstance(given, tuple) else (given,), strict=True):
+            if name in values:
+                shown = values[name].reshape(output.shape)
+                np.testing.assert_array_equal(output, shown, err_msg="run and trace differ")
         return {graph.inputs[0]: x, **values}
 
     return run

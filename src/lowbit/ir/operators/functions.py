@@ -10,12 +10,6 @@ from lowbit.ir.operators.registry import Call, TensorType, broadcast, register
 from lowbit.ir.operators.traits import Trait
 
 
-def _infer_modulo(call: Call) -> list[TensorType]:
-    value = call.input(0)
-    call.require(value.dtype != "float32" or bool(call.integer("fmod")), "fmod", "1 for floats", 0)
-    return list(infer_binary(call))
-
-
 def _power(_: Call, base: Array, exponent: Array) -> list[Array]:
     """The first operand's type; floats in float64."""
     exact = np.power(base.astype(np.float64), exponent.astype(np.float64))
@@ -43,7 +37,7 @@ def _error(_: Call, x: Floats) -> Floats:
 register_pairwise("Max", np.maximum)
 register_pairwise("Min", np.minimum)
 register("Pow", "X Y", infer=_infer_power, evaluate=_power, traits=Trait.BROADCASTS)
-register("Mod", "A B", infer=_infer_modulo, evaluate=_modulo, traits=Trait.BROADCASTS, fmod=0)
+register("Mod", "A B", infer=infer_binary, evaluate=_modulo, traits=Trait.BROADCASTS, fmod=0)
 
 register_function("Sqrt", lambda _, x: np.sqrt(x), torch="sqrt")
 register_function("Reciprocal", lambda _, x: 1 / x, body="1 / X", torch="reciprocal")
