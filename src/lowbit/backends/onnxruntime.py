@@ -62,6 +62,13 @@ def _limits(graph: Graph) -> Iterator[Blocker]:
             what = f"its kernel takes {expected}"
             remedy = "Reshape before and behind it, or use the engine or the reference."
             yield Blocker(what, (node.name or node.outputs[0],), node.op, expected, f"{rank} axes", remedy)
+        if (
+            node.op == "Mod"
+            and graph.value(node.inputs[0]).dtype == "float32"
+            and not node.attributes.get("fmod")
+        ):
+            what, remedy = "its kernel takes floats with fmod = 1 alone", "Use the engine or the reference."
+            yield Blocker(what, (node.name or node.outputs[0],), node.op, "fmod = 1", "fmod = 0", remedy)
 
 
 def require() -> Any:
