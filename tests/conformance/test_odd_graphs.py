@@ -106,10 +106,8 @@ def _swap_two_weights(step: Step) -> Step:
     return replace(step, weights=replace(step.weights, weights=weights))
 
 
-@pytest.mark.parametrize("fault", [_double_a_scale, _swap_two_weights])
-def test_an_engine_that_is_wrong_is_found(
-    monkeypatch: pytest.MonkeyPatch, fault: Callable[[Step], Step]
-) -> None:
+def plant(monkeypatch: pytest.MonkeyPatch, fault: Callable[[Step], Step]) -> None:
+    """Let the engine's plans have a fault in every step that can have it."""
     import lowbit.engine as module
 
     whole = module.plan
@@ -119,6 +117,13 @@ def test_an_engine_that_is_wrong_is_found(
         return replace(planned, steps=tuple(fault(step) for step in planned.steps))
 
     monkeypatch.setattr(module, "plan", broken)
+
+
+@pytest.mark.parametrize("fault", [_double_a_scale, _swap_two_weights])
+def test_an_engine_that_is_wrong_is_found(
+    monkeypatch: pytest.MonkeyPatch, fault: Callable[[Step], Step]
+) -> None:
+    plant(monkeypatch, fault)
     found = stages(outcome_of("dense", "affine:8"))
     assert "affine:8 engine" in found
     assert not any(".onnx" in stage or "onnxruntime" in stage for stage in found)
@@ -142,16 +147,8 @@ def _move_a_threshold(step: Step) -> Step:
 def test_fixed_sums_that_are_wrong_are_found(
     monkeypatch: pytest.MonkeyPatch, fault: Callable[[Step], Step]
 ) -> None:
-    import lowbit.engine as module
-
-    whole = module.plan
-
-    def broken(graph: Graph, *options: Any) -> ProgramPlan:
-        planned = whole(graph, *options)
-        return replace(planned, steps=tuple(fault(step) for step in planned.steps))
-
     assert not stages(outcome_of("fixed sums", "lq:2", range(3, 4)))
-    monkeypatch.setattr(module, "plan", broken)
+    plant(monkeypatch, fault)
     found = stages(outcome_of("fixed sums", "lq:2", range(3, 4)))
     assert "lq:2 engine" in found
     assert not any(".onnx" in stage or "onnxruntime" in stage for stage in found)
