@@ -4,13 +4,133 @@ What they stand for is read as if the file had it: names inside are made new, in
 those of the node, and attributes that refer to the function's take the node's. Nothing is run.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lowbit.errors import UnsupportedError
+import numpy as np
+
+from lowbit.errors import ModelFormatError, TooLargeError, UnsupportedError
+from lowbit.formats.onnx.model_checks import MAX_NODES, functions_of
+from lowbit.formats.onnx.standard_functions import standard_function
+from lowbit.formats.onnx.tensors import array_of
+from lowbit.ir.graph import DTYPES
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TypeProto
+    from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TypeProto
+
+    from lowbit.formats.onnx.model_reader import ModelReader
+
+
+class Inliner:
+    """Reads functions and branches of one model.
+
+    Attributes:
+        reader: of the model.
+        functions: of the file, by domain and name.
+    """
+
+    def __init__(self, reader: "ModelReader", model: "ModelProto") -> None:
+        self.reader, self.functions = reader, functions_of(model)
+        self._inside: list[tuple[str, str]] = []
+        self._again: dict[str, int] = defaultdict(int)  # how often a name inside was made new
+        self._spent = 0
+
+    def branch(self, proto: "NodeProto") -> None:
+        """Read the branch of an If that is always taken, in its place."""
+        condition = self.reader.constants.get(proto.input[0])
+        if condition is None or condition.dtype == object:
+            raise UnsupportedError(
+                "a condition that is only known when the network runs",
+                expected="an If whose condition is constant",
+                found=proto.input[0],
+                remedy="Control flow is not run: export without it, or fix its lengths with --input-shape.",
+            )
+        wanted = "then_branch" if condition.any() else "else_branch"
+        taken = next(attribute.g for attribute in proto.attribute if attribute.name == wanted)
+        names, reader = {}, self.reader
+        for tensor in taken.initializer:
+            names[tensor.name] = reader.constant(
+                tensor.name, array_of(tensor, f"tensor {tensor.name!r}", reader.beside)
+            )
+        self._inline(proto, taken.node, names, [info.name for info in taken.output], None)
+
+    def function(self, proto: "NodeProto", function: "FunctionProto") -> None:
+        """Read what a function is made of, in the place of a node.
+
+        Raises:
+            ModelFormatError: it calls itself.
+        """
+        key = (function.domain, function.name)
+        if key in self._inside:
+            raise ModelFormatError("a function calls itself", found=f"{key[0]}.{key[1]}")
+        given = {attribute.name: attribute for attribute in function.attribute_proto}
+        given |= {attribute.name: attribute for attribute in proto.attribute}
+        inputs = [*proto.input, *[""] * len(function.input)]
+        names = dict(zip(function.input, inputs, strict=False))
+        versions = {item.domain.removeprefix("ai.onnx"): item.version for item in function.opset_import}
+        before = self.reader.opset
+        self._inside.append(key)
+        self.reader.opset = versions.get("", before)
+        self._inline(proto, function.node, names, list(function.output), given)
+        self.reader.opset = before
+        self._inside.pop()
+
+    def _inline(
+        self,
+        proto: "NodeProto",
+        nodes: "Iterable[NodeProto]",
+        names: dict[str, str],
+        outputs: list[str],
+        attributes: "Mapping[str, AttributeProto] | None",
+    ) -> None:
+        """Read nodes in the place of one; what the outputs are inside becomes the node's own."""
+        made = {name for node in nodes for name in node.output}
+        passed = [(inner, outer) for inner, outer in zip(outputs, proto.output, strict=False) if outer]
+        seen: dict[str, str] = {}
+        again = []
+        for inner, outer in passed:
+            if inner in made and inner not in seen:
+                seen[inner] = outer
+            else:
+                again.append((inner, outer))
+        names |= seen
+        ready = renamed(nodes, names, self._reserved, attributes)
+        self._spend_nodes(len(ready))
+        self.reader.count_readers(ready)
+        for node in ready:
+            self.reader.read_node(node)
+        for inner, outer in again:
+            self.reader.read("Identity", [names.get(inner, inner)], outer)
+
+    def _reserved(self, stem: str) -> str:
+        """Return a name that nothing has, and nothing else gets."""
+        names = self.reader.names
+        if stem in names:  # a function is read again and again: no search for a name that is free
+            self._again[stem] += 1
+            stem = f"{stem}.{self._again[stem]}"
+        name = self.reader.free_name(stem)
+        names.add(name)
+        return name
+
+    def _spend_nodes(self, count: int) -> None:
+        self._spent += count
+        if self._spent > MAX_NODES:
+            raise TooLargeError("functions stand for too many nodes", expected=f"at most {MAX_NODES}")
+
+    def standard(self, proto: "NodeProto") -> "FunctionProto | None":
+        """Return what ONNX itself says that a standard node is made of, or None."""
+        from onnx import TypeProto
+
+        types = [self._type(name) if name else TypeProto() for name in proto.input]
+        return standard_function(proto, self.reader.opset, types)
+
+    def _type(self, name: str) -> "TypeProto":
+        from onnx import helper
+
+        kind = self.reader.kind(name)
+        number = helper.np_dtype_to_tensor_dtype(np.dtype(DTYPES.get(kind, kind)))
+        return helper.make_tensor_type_proto(number, self.reader.shape(name))
 
 
 def names_read(node: "NodeProto") -> Iterator[str]:
@@ -91,41 +211,3 @@ def _rename_inside(graph: "GraphProto", names: Mapping[str, str]) -> None:
                 _rename_inside(attribute.g, outer)
     for info in graph.output:
         info.name = outer.get(info.name, info.name)
-
-
-def standard_function(node: "NodeProto", opset: int, types: "list[TypeProto]") -> "FunctionProto | None":
-    """Return the function of standard operators that ONNX itself says an operator is, or None."""
-    from onnx import FunctionProto, defs
-
-    if not has_function(node.op_type, opset):
-        return None
-    schema: Any = defs.get_schema(node.op_type, opset)
-    if schema.has_context_dependent_function:
-        version = _version(schema.context_dependent_function_opset_versions, opset)
-        raw = schema.get_context_dependent_function_with_opset_version(
-            version, node.SerializeToString(), [each.SerializeToString() for each in types]
-        )
-    else:
-        raw = schema.get_function_with_opset_version(_version(schema.function_opset_versions, opset))
-    made = FunctionProto.FromString(raw) if isinstance(raw, bytes) else raw
-    named = {attribute.name for attribute in made.attribute_proto}
-    defaults = ((name, attribute.default_value) for name, attribute in schema.attributes.items())
-    made.attribute_proto.extend(value for name, value in defaults if value.name and name not in named)
-    if not len(made.node):
-        raise UnsupportedError("this form of the operator is not supported", found=node.op_type)
-    return made  # type: ignore[no-any-return]
-
-
-def has_function(name: str, opset: int) -> bool:
-    """Return whether ONNX says of a standard operator what it is made of."""
-    from onnx import defs
-
-    if not defs.has(name, max_inclusive_version=opset):
-        return False
-    schema: Any = defs.get_schema(name, opset)
-    return bool(schema.has_function or schema.has_context_dependent_function)
-
-
-def _version(versions: Iterable[int], opset: int) -> int:
-    known = sorted(versions)
-    return max((version for version in known if version <= opset), default=known[0])

@@ -8,11 +8,11 @@ from lowbit.errors import ModelFormatError, TooLargeError, UnsupportedError
 from lowbit.formats.onnx import any_codes, by_table
 from lowbit.formats.onnx.composites import composite_of
 from lowbit.formats.onnx.functions import DOMAIN, DOMAIN_VERSION, functions, is_ours
-from lowbit.formats.onnx.inlining import has_function
 from lowbit.formats.onnx.onnx_runtime import MICROSOFT
 from lowbit.formats.onnx.quantized import FOREIGN
 from lowbit.formats.onnx.rewrites import REWRITES
 from lowbit.formats.onnx.shape_arithmetic import FOLDED
+from lowbit.formats.onnx.standard_functions import has_function
 from lowbit.formats.onnx.tensors import check_text
 from lowbit.ir.operators import OPERATORS
 
