@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.formats.circle.foreign_options import FOREIGN_OPTIONS, OPTIONS_2
+from lowbit.formats.circle.operator_names import BUILTIN
 from lowbit.formats.tables import array, integers, scalar, string, table, tables, union
 
 Bytes = npt.NDArray[np.uint8]
@@ -30,52 +32,11 @@ TENSOR_TYPES = {
     "float64": 10,
     "uint32": 15,
     "uint16": 16,
+    "int4": 17,
 }
 
-OPERATORS = {
-    "ADD": 0,
-    "AVERAGE_POOL_2D": 1,
-    "CONCATENATION": 2,
-    "CONV_2D": 3,
-    "DEPTHWISE_CONV_2D": 4,
-    "DEQUANTIZE": 6,
-    "FULLY_CONNECTED": 9,
-    "LOGISTIC": 14,
-    "MAX_POOL_2D": 17,
-    "MUL": 18,
-    "RELU": 19,
-    "RELU_N1_TO_1": 20,
-    "RELU6": 21,
-    "RESHAPE": 22,
-    "SOFTMAX": 25,
-    "TANH": 28,
-    "CUSTOM": 32,
-    "PAD": 34,
-    "TRANSPOSE": 39,
-    "MEAN": 40,
-    "SUB": 41,
-    "DIV": 42,
-    "SQUEEZE": 43,
-    "STRIDED_SLICE": 45,
-    "EXP": 47,
-    "LOG_SOFTMAX": 50,
-    "CAST": 53,
-    "PRELU": 54,
-    "MAXIMUM": 55,
-    "MINIMUM": 57,
-    "NEG": 59,
-    "PADV2": 60,
-    "EXPAND_DIMS": 70,
-    "LOG": 73,
-    "SHAPE": 77,
-    "REDUCE_MAX": 82,
-    "PACK": 83,
-    "LEAKY_RELU": 98,
-    "ABS": 101,
-    "ELU": 111,
-    "QUANTIZE": 114,
-    "HARD_SWISH": 117,
-}
+OPERATORS = {name: code for code, name in enumerate(BUILTIN)}
+"""The code of every builtin operator."""
 
 FUSED_ACTIVATIONS: dict[int, tuple[str, tuple[float, ...]]] = {
     0: ("", ()),
@@ -277,6 +238,7 @@ class ThesisOptions:
 
 
 OPTIONS: dict[int, type] = {
+    **FOREIGN_OPTIONS,
     1: Conv2DOptions,
     2: DepthwiseConv2DOptions,
     5: Pool2DOptions,
@@ -317,8 +279,47 @@ class QuantizationParameters:
 
 
 @dataclass(frozen=True)
+class Int32Vector:
+    """Numbers of a sparse constant."""
+
+    values: npt.NDArray[np.int32] | None = array("i")
+
+
+@dataclass(frozen=True)
+class Uint16Vector:
+    """The same in fewer bytes."""
+
+    values: npt.NDArray[np.uint16] | None = array("H")
+
+
+@dataclass(frozen=True)
+class Uint8Vector:
+    """The same in the fewest."""
+
+    values: Bytes | None = array("B")
+
+
+INDICES: dict[int, type] = {1: Int32Vector, 2: Uint16Vector, 3: Uint8Vector}
+"""Tags of the union ``SparseIndexVector``."""
+
+
+@dataclass(frozen=True)
+class DimensionMetadata:
+    """A level of a sparse constant: dense (format 0), or the places of what is not zero (1)."""
+
+    format: int = scalar("b")
+    dense_size: int = scalar("i")
+    segments: Any = union(INDICES)
+    indices: Any = union(INDICES)
+
+
+@dataclass(frozen=True)
 class Sparsity:
-    """How a sparse constant is stored; only that there is one matters here."""
+    """How a sparse constant is stored: the order of its levels, and what they are."""
+
+    traversal_order: tuple[int, ...] = integers()
+    block_map: tuple[int, ...] = integers()
+    dimensions: tuple[DimensionMetadata, ...] = tables(DimensionMetadata)
 
 
 @dataclass(frozen=True)
@@ -355,6 +356,7 @@ class Operator:
     builtin_options: Any = union(OPTIONS)
     custom_options: Bytes | None = array("B")
     custom_options_format: int = scalar("b")
+    builtin_options_2: Any = union(OPTIONS_2, slot=11)
 
 
 @dataclass(frozen=True)

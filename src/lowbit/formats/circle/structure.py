@@ -14,22 +14,20 @@ import numpy.typing as npt
 from lowbit.errors import ModelFormatError, UnsupportedError
 from lowbit.formats.circle.operator_names import BUILTIN, CIRCLE_OWN
 from lowbit.formats.circle.schema import (
-    OPERATORS,
-    TENSOR_TYPES,
     THESIS_OPERATOR,
     Model,
     Operator,
     SubGraph,
     Tensor,
 )
+from lowbit.formats.circle.stored_constants import typed
 
 MAX_RANK = 8
 MAX_ELEMENTS = 2**40
 MAX_TENSORS = 20_000
 MAX_OPERATORS = 5_000
 
-_DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in TENSOR_TYPES.items()}
-_NAMES = dict(enumerate(BUILTIN)) | CIRCLE_OWN | {code: name for name, code in OPERATORS.items()}
+_NAMES = dict(enumerate(BUILTIN)) | CIRCLE_OWN
 
 
 @dataclass(frozen=True)
@@ -135,9 +133,9 @@ def _constants(model: Model, subgraph: SubGraph, content: Any, where: str) -> di
         )
         data = _buffer_bytes(model, tensor.buffer, content, place)
         if data is not None and len(data):
-            constants[index] = _typed(tensor, data, place)
+            constants[index] = typed(tensor, data, place)
         elif index not in made and 0 in tensor.shape:
-            constants[index] = _typed(tensor, np.zeros(0, np.uint8), place)
+            constants[index] = typed(tensor, np.zeros(0, np.uint8), place)
     return constants
 
 
@@ -165,38 +163,6 @@ def _buffer_bytes(model: Model, index: int, content: Any, place: str) -> npt.NDA
         require(end <= len(content), "a buffer lies outside the file", place, f"at most {len(content)}", end)
         return np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
     return buffer.data
-
-
-def _typed(tensor: Tensor, data: npt.NDArray[np.uint8], place: str) -> npt.NDArray[Any]:
-    """Return the bytes as an array of the tensor's type and shape."""
-    if tensor.sparsity is not None:
-        raise UnsupportedError(
-            "sparse constants are not supported",
-            where=place,
-            expected="dense weights",
-            found="a sparse tensor",
-            remedy="Export the network with dense weights.",
-        )
-    dtype = _DTYPES.get(tensor.type)
-    if dtype is None:
-        raise UnsupportedError(
-            "the tensor's type is not supported",
-            where=place,
-            expected=", ".join(TENSOR_TYPES),
-            found=f"type {tensor.type}",
-            remedy="Export the network with float32 weights.",
-        )
-    wanted = prod(tensor.shape) * dtype.itemsize
-    require(len(data) == wanted, "a constant has the wrong number of bytes", place, wanted, len(data))
-    typed = data.view(dtype).reshape(tensor.shape)
-    return typed if typed.flags.aligned else _aligned_copy(typed)
-
-
-def _aligned_copy(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a read-only copy; foreign writers do not align their buffers."""
-    copy = array.copy()
-    copy.flags.writeable = False
-    return copy
 
 
 def _check_order(structure: Structure) -> None:
