@@ -60,7 +60,7 @@ def _separable(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 class UNet(nn.Module):
     """Two levels down and up, with skips; `up` is transposed, nearest or bilinear."""
 
-    def __init__(self, up: str, width: int = 16) -> None:
+    def __init__(self, up: str, width: int = 16, classes: int = 2) -> None:
         super().__init__()
         self.up = up
         self.first, self.second, self.third = (
@@ -71,7 +71,7 @@ class UNet(nn.Module):
         lift = self._transposed if up == "transposed" else self._resized
         self.lift_second, self.lift_first = lift(4 * width), lift(2 * width)
         self.back_second, self.back_first = _normed(4 * width, 2 * width, 3), _normed(2 * width, width, 3)
-        self.head = nn.Conv2d(width, 2, 1)
+        self.head = nn.Conv2d(width, classes, 1)
 
     @staticmethod
     def _transposed(inputs: int) -> nn.Module:
@@ -85,7 +85,7 @@ class UNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return scores of two classes for each pixel."""
+        """Return scores of the classes for each pixel."""
         first = self.first(x)
         second = self.second(functional.max_pool2d(first, 2))
         third = self.third(functional.max_pool2d(second, 2))
@@ -133,15 +133,15 @@ class ResNet8(nn.Module):
 
 
 class MobileNetV1(nn.Module):
-    """A quarter as wide, for 96 x 96 pixels: the visual wake words of MLPerf Tiny."""
+    """A quarter as wide, for 96 x 96 pixels as in MLPerf Tiny; with stride 1, for 32 x 32."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = 2, stride: int = 2) -> None:
         super().__init__()
         widths = [8, 16, 32, 32, 64, 64, 128, 128, 128, 128, 128, 128, 256, 256]
         strides = [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1]
         pairs = zip(widths, widths[1:], strides, strict=False)
-        self.body = nn.Sequential(_normed(3, 8, 3, 2), *(_separable(*each) for each in pairs))
-        self.head = nn.Linear(256, 2)
+        self.body = nn.Sequential(_normed(3, 8, 3, stride), *(_separable(*each) for each in pairs))
+        self.head = nn.Linear(256, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return scores."""

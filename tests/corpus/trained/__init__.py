@@ -1,0 +1,1 @@
+"""Four small networks trained on data at hand: their data and their training."""
