@@ -2,10 +2,12 @@
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 
 from lowbit.formats.circle.any_codes import OPERATORS, codings, import_any
 from lowbit.formats.circle.builtin import check_operators, import_builtin
 from lowbit.formats.circle.ends import real_ends
+from lowbit.formats.circle.file_tensors import reserve
 from lowbit.formats.circle.importer import Importer
 from lowbit.formats.circle.layers import LayerImporter, is_layer
 from lowbit.formats.circle.manifest import MANIFEST
@@ -13,7 +15,8 @@ from lowbit.formats.circle.model_file import read_model
 from lowbit.formats.circle.names import NAMES, apply_names
 from lowbit.formats.circle.shapes import fold
 from lowbit.formats.circle.structure import Structure, check_structure, require
-from lowbit.ir import Graph, run_passes, verify
+from lowbit.formats.paths import first_path, layer_of_path
+from lowbit.ir import Graph, Node, Trait, has, run_passes, verify
 from lowbit.ir.passes import settle_layout
 from lowbit.untrusted import read_file
 
@@ -38,6 +41,7 @@ def read_content(content: bytes, where: str) -> Graph:
     ours = texts.pop(MANIFEST, None) is not None
     graph = apply_names(graph_of(structure), texts.pop(NAMES, None), where)
     if not ours:
+        graph.nodes = _called(graph.nodes)
         verify(graph)
         graph = run_passes(graph, [settle_layout]).graph
     graph.metadata = _decoded(texts) | graph.metadata
@@ -63,6 +67,17 @@ def graph_of(structure: Structure) -> Graph:
     importer.graph.outputs = tuple(importer.value(index) for index in structure.subgraph.outputs)
     real_ends(importer, structure.subgraph.inputs)
     return importer.graph
+
+
+def _called(nodes: list[Node]) -> list[Node]:
+    """Return the nodes of a file of others with names for people, each once: layers after their weights."""
+    taken = set[str]()
+    return [replace(node, name=reserve(_name(node), taken)) for node in nodes]
+
+
+def _name(node: Node) -> str:
+    weights = node.inputs[1] if has(node, Trait.LAYER) and len(node.inputs) > 1 else ""
+    return layer_of_path(weights) or first_path(node.name)
 
 
 def _metadata(structure: Structure) -> dict[str, bytes]:

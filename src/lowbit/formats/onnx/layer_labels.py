@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from lowbit.formats.paths import layer_of_path
+
 if TYPE_CHECKING:
     from onnx import ModelProto
 
@@ -9,9 +11,9 @@ _SUFFIXES = (".weight", ".bias", "/weights", "/kernel", ".kernel")
 
 
 def layer_of(name: str) -> str:
-    """Return ``fc1`` for ``fc1.weight``, or "" for a name that says no layer."""
+    """Return ``fc1`` for ``fc1.weight``, ``net/fc`` for ``net/fc/MatMul``, "" where a name says no layer."""
     suffix = next((end for end in _SUFFIXES if name.endswith(end)), "")
-    return name.removesuffix(suffix) if suffix else ""
+    return name.removesuffix(suffix) if suffix else layer_of_path(name)
 
 
 def layers_of_sums(model: "ModelProto") -> dict[str, str]:
