@@ -17,10 +17,10 @@ forces a level as an upper bound. ``LOWBIT_PIN_WORKERS=1`` keeps worker threads 
 """
 
 import copyreg
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ from lowbit.engine import _core
 from lowbit.engine.numbers import as_type, check_out, from_floats, to_floats
 from lowbit.errors import EngineError, TooLargeError
 from lowbit.ir import Graph, from_text, to_text, verify
-from lowbit.program import REMEDY, ProgramPlan, plan
+from lowbit.program import REMEDY, ProgramPlan, lengths_to_fix, plan
 
 __all__ = ["Memory", "Program", "StepTime", "check_threads", "kernel_levels", "measure_peak"]
 
@@ -106,6 +106,9 @@ class Program:
     It and its `run` can be pickled and copied: the copy is planned again from the network's text form, for
     the machine where it is made. After a fork the child runs it on one thread.
 
+    Where the graph leaves more open than the number of samples, it is planned when it is run, for the shapes
+    of the arrays; the latest plans are kept (`lowbit.engine.by_shape`).
+
     Attributes:
         run: ``run(*inputs)`` takes an array per input, in the order of the graph, float32 ``[n, ...]`` but
             where the network says another type, and returns the output, or a tuple of all in that order.
@@ -116,6 +119,13 @@ class Program:
 
     run: Callable[..., Any]
     run_into: Callable[..., None]
+
+    def __new__(cls, graph: Graph, **options: Any) -> Self:
+        """Return a program, or one that plans for each shape where the graph leaves lengths open."""
+        from lowbit.engine.by_shape import ProgramByShape
+
+        chosen = ProgramByShape if lengths_to_fix(graph) else cls
+        return super().__new__(chosen)  # type: ignore[return-value]
 
     def __init__(
         self,
@@ -144,15 +154,6 @@ class Program:
             TooLargeError: it would take more memory than it may; nothing was taken.
         """
         check_threads(threads)
-        with allowed(memory):
-            try:
-                planned = plan(graph)
-                self._core = _build(planned, threads, kernels, plane_pairs, pin_workers, graph.name)
-            except MemoryError as error:
-                what, remedy = "the machine lacks the memory for the program", "Use a smaller network."
-                raise TooLargeError(what, where=graph.name, remedy=remedy) from error
-        self.inputs, self.outputs, self.by_rows = planned.inputs, planned.outputs, planned.by_rows
-        self._batched = planned.batched
         self._graph = graph.copy()
         self._options: dict[str, Any] = {
             "threads": threads,
@@ -161,9 +162,23 @@ class Program:
             "memory": memory,
             "pin_workers": pin_workers,
         }
+        self._load()
+
+    def _load(self) -> None:
+        """Plan and build the graph, and say what it reads and gives."""
+        graph, options = self._graph, self._options
+        with allowed(options["memory"]):
+            try:
+                planned = plan(graph)
+                self._core = _build(planned, options, graph.name)
+            except MemoryError as error:
+                what, remedy = "the machine lacks the memory for the program", "Use a smaller network."
+                raise TooLargeError(what, where=graph.name, remedy=remedy) from error
+        self.inputs, self.outputs, self.by_rows = planned.inputs, planned.outputs, planned.by_rows
+        self._batched = planned.batched
         self._codes = planned.codes  # constants are the core's alone
         self._shapes = {result.value: result.shape for result in planned.results}
-        self._core.origin = self._graph, self._options  # so that `run` alone can be pickled, for a pool
+        self._core.origin = graph, options  # so that `run` alone can be pickled, for a pool
         # Kept as attributes: a Python method around them would cost a tenth of a small call.
         self.run, self.run_into = self._core.run, self._core.run_into
         self._read = [graph.inputs.index(port.name) for port in self.inputs]
@@ -281,10 +296,10 @@ def _restored(text: str, options: dict[str, Any]) -> Program:
     return Program(graph, **options)
 
 
-def _build(
-    planned: ProgramPlan, threads: int, kernels: str, plane_pairs: int | None, pinned: bool, name: str
-) -> _core.Program:
-    loader = _core.Loader([prod(port.lengths) for port in planned.inputs], kernels, budget(), plane_pairs)
+def _build(planned: ProgramPlan, options: Mapping[str, Any], name: str) -> _core.Program:
+    lengths, chosen = [prod(port.lengths) for port in planned.inputs], (options["kernels"], budget())
+    loader = _core.Loader(lengths, *chosen, options["plane_pairs"])
+    threads, pinned = options["threads"], options["pin_workers"]
     try:
         for step, result in zip(planned.steps, planned.results, strict=True):
             loader.take(step.nbytes)

@@ -21,6 +21,7 @@ from lowbit.ir.passes import MAP_FORM, Pass, expansion, fold_pads, fuse_linear, 
 from lowbit.program.layers import Rows, columns_by_pixels
 from lowbit.program.layout import Layout, entries_of_code, layout_of
 from lowbit.program.lowerings import LOWERINGS, is_lowered, lowering_of
+from lowbit.program.open_lengths import example_of, lengths_to_fix
 from lowbit.program.recoded import recoded
 from lowbit.program.refusals import (
     REMEDY,
@@ -77,10 +78,12 @@ def plan(graph: Graph) -> ProgramPlan:
 def blockers(graph: Graph) -> list[Blocker]:
     """Return what keeps the engine from a verified graph: a planning whose steps nobody runs.
 
-    What is refused at its ends is all that is said then, since behind them nothing has a place to begin.
+    What is refused at its ends is all that is said then, since behind them nothing has a place to begin. A
+    network of open lengths is planned for each shape that it is given; here it is planned for one.
     """
+    example = example_of(graph) if lengths_to_fix(graph) else graph
     try:
-        return blockers_of(_planned(graph)[1])
+        return blockers_of(_planned(example or graph)[1])
     except (EngineError, TooLargeError) as error:
         return blockers_of([(None, error)])
 

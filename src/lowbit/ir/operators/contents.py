@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lowbit.ir.graph import Array, Graph
+from lowbit.ir.graph import Array, Graph, Node
 from lowbit.ir.lengths import Length, as_array, length_of, product
 from lowbit.ir.operators.registry import Call, operator_of
 
@@ -48,7 +48,7 @@ def _computed(graph: Graph, name: str, found: dict[str, Array | None], deepest: 
     if node is None or len(node.outputs) != 1:
         return None
     call = Call(graph, node, operator_of(node))
-    if (node.domain, node.op) == ("", "Shape"):
+    if is_shape(node):
         return shape_of(call)
     given = [_contents(graph, source, found, deepest) if source else None for source in node.inputs]
     if any(array is None and source for array, source in zip(given, node.inputs, strict=True)):
@@ -58,6 +58,11 @@ def _computed(graph: Graph, name: str, found: dict[str, Array | None], deepest: 
     except _UNKNOWN:
         return None
     return np.asarray(made)
+
+
+def is_shape(node: Node) -> bool:
+    """Return whether a node gives the lengths of a value, whatever that holds."""
+    return (node.domain, node.op) == ("", "Shape")
 
 
 def shape_of(call: Call) -> Array:

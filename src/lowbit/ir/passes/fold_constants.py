@@ -1,4 +1,4 @@
-"""Fold constants: a node whose inputs are all constants becomes one; identities disappear.
+"""Fold constants: a node of constant inputs alone becomes one, so do known lengths; identities disappear.
 
 A small file may ask for constants of any size, one after another. So what is made counts against the memory
 budget as long as something still reads it. What would hold NaN or infinity is no constant and stays a node.
@@ -11,8 +11,9 @@ from math import prod
 import numpy as np
 
 from lowbit.budget import check_budget
-from lowbit.ir.graph import DTYPES, Graph, Node, Value
+from lowbit.ir.graph import DTYPES, Array, Graph, Node, Value
 from lowbit.ir.operators import Trait, has
+from lowbit.ir.operators.contents import contents, is_shape
 from lowbit.ir.passes.infrastructure import Pass
 from lowbit.ir.reference import evaluate_node
 
@@ -29,6 +30,10 @@ class _Folding:
     def fold(self, node: Node) -> bool:
         """Make a constant of a node's results, if it can be one."""
         graph = self._graph
+        if (found := _lengths(graph, node)) is not None:
+            graph.update(node.outputs[0], data=found)
+            self._release(node)
+            return True
         inputs = [graph.values[name] for name in node.inputs if name]
         constant = all(value.data is not None for value in inputs)
         if not inputs or not constant or node.domain or node.op == "Identity":
@@ -60,6 +65,14 @@ def _apply(graph: Graph) -> bool:
     for name in [node.name for node in graph.nodes if _is_identity(node)]:
         _skip_identity(graph, name)
     return len(graph.nodes) != before
+
+
+def _lengths(graph: Graph, node: Node) -> Array | None:
+    """Return what a Shape gives where it asks for known lengths alone."""
+    if not is_shape(node):
+        return None
+    found = contents(graph, node.outputs[0])
+    return None if found is None or found.dtype == object else found
 
 
 def _bytes(value: Value) -> int:
