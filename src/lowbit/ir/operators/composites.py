@@ -66,6 +66,7 @@ def composite(
         body=body,
         torch=torch,
         parts=None,
+        whole=None,
         **attributes,
     )
     if len(operator.inputs) == 1 and _is_elementwise(operator):

@@ -149,6 +149,7 @@ def register_function(
         body=body,
         torch=torch,
         parts=None,
+        whole=None,
         **attributes,
     )
 

@@ -24,7 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.ir.activations import ACTIVATIONS
-from lowbit.ir.graph import Array
+from lowbit.ir.graph import Array, Node
+from lowbit.ir.operators import unrolled
 from lowbit.ir.operators.registry import Call, TensorType, register, require_float
 
 Floats = npt.NDArray[np.float64]
@@ -40,6 +41,14 @@ FUNCTIONS: dict[str, Callable[[Floats], Floats]] = {
     "Elu": lambda x: np.where(x < 0, np.expm1(np.minimum(x, 0)), x),
 }
 """Activations of gates, with the parameters that ONNX gives them where a node says none."""
+
+_NAMES: set[str] = set()
+
+
+def is_recurrent(node: Node) -> bool:
+    """Return whether a node is a recurrent layer."""
+    return not node.domain and node.op in _NAMES
+
 
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 
@@ -105,9 +114,18 @@ def _lstm(cell: Cell, x: Floats, state: Floats, memory: Floats) -> tuple[Floats,
     return given * cell.functions[2](memory), memory
 
 
-def _register(name: str, gates: int, step: Step, activations: str, inputs: str, **attributes: int) -> None:
-    """Declare a recurrent layer by what one step does, its gates, and the activations of one direction."""
+def _register(
+    name: str,
+    gates: int,
+    step: Step,
+    written: unrolled.Step,
+    activations: str,
+    inputs: str,
+    **attributes: int,
+) -> None:
+    """Declare a recurrent layer by its gates, what one step does, how that is written, and activations."""
     states = 2 if gates == 4 else 1
+    _NAMES.add(name)
 
     def infer(call: Call) -> list[TensorType]:
         require_float(call, 0, 1, 2, 3, *range(5, len(call.node.inputs)))
@@ -134,6 +152,8 @@ def _register(name: str, gates: int, step: Step, activations: str, inputs: str, 
         inputs,
         infer=infer,
         evaluate=evaluate,
+        parts=unrolled.unrolled(gates, written, _functions),
+        whole=unrolled.why_whole,
         hidden_size=0,
         direction="forward",
         activations=activations,
@@ -229,6 +249,6 @@ def _backwards(call: Call, at: int) -> bool:
 
 
 _INPUTS = "X W R B? sequence_lens? initial_h?"
-_register("RNN", 1, _rnn, "Tanh", _INPUTS)
-_register("GRU", 3, _gru, "Sigmoid Tanh", _INPUTS, linear_before_reset=0)
-_register("LSTM", 4, _lstm, "Sigmoid Tanh Tanh", f"{_INPUTS} initial_c? P?", input_forget=0)
+_register("RNN", 1, _rnn, unrolled.rnn, "Tanh", _INPUTS)
+_register("GRU", 3, _gru, unrolled.gru, "Sigmoid Tanh", _INPUTS, linear_before_reset=0)
+_register("LSTM", 4, _lstm, unrolled.lstm, "Sigmoid Tanh Tanh", f"{_INPUTS} initial_c? P?", input_forget=0)

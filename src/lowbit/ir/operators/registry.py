@@ -115,8 +115,11 @@ class Call:
 class Parts(Protocol):
     """What adds the nodes that an operator is made of."""
 
-    def node(self, op: str, *inputs: str, **attributes: Attribute) -> str:
-        """Add a node, its type inferred, and return what it computes."""
+    def node(self, op: str, *inputs: str, called: str = "", **attributes: Attribute) -> str:
+        """Add a node, its type inferred, and return what it computes.
+
+        One that users ask for, as a layer, is `called` something, behind the name of the operator's node.
+        """
 
     def constant(self, data: npt.ArrayLike, dtype: str = "float32") -> str:
         """Add a constant and return its name."""
@@ -140,7 +143,8 @@ class Operator:
         traits: what it is like.
         body: what the operator is made of, where it is made of others (`lowbit.ir.operators.composites`).
         parts: the same where the shape decides what it is made of: takes the call and what adds nodes
-            (`lowbit.ir.operators.parts`), and returns the name of the result.
+            (`Parts`), and returns the name of the result, or those of several joined by a space.
+        whole: why a call of it cannot be written in parts, or "" where it can; always it can when None.
         torch: the class of ``torch.nn`` that is this operator, its constants being the attributes, or a
             function of torch, in small letters.
     """
@@ -155,6 +159,7 @@ class Operator:
     body: Body | None = None
     torch: str = ""
     parts: "Callable[[Call, Parts], str] | None" = None
+    whole: Callable[[Call], str] | None = None
 
     @property
     def least(self) -> int:
@@ -181,12 +186,13 @@ def register(
     body: str = "",
     torch: str = "",
     parts: "Callable[[Call, Parts], str] | None" = None,
+    whole: Callable[[Call], str] | None = None,
     **attributes: Attribute,
 ) -> Operator:
     """Declare an operator and return it; ``inputs`` are names separated by spaces."""
     parsed = parse(body, name) if body else None
     named = tuple(inputs.split())
-    operator = Operator(name, domain, named, attributes, infer, evaluate, traits, parsed, torch, parts)
+    operator = Operator(name, domain, named, attributes, infer, evaluate, traits, parsed, torch, parts, whole)
     OPERATORS[domain, name] = operator
     return operator
 

@@ -26,6 +26,8 @@ from lowbit.ir.passes.split_batchnorm import split_batchnorm
 from lowbit.ir.passes.stack_maps import stack_maps
 from lowbit.ir.passes.sum_regions import Region, sum_regions
 from lowbit.ir.passes.tokens_to_maps import tokens_to_maps
+from lowbit.ir.passes.transposed_to_phases import transposed_to_phases, why_transposed
+from lowbit.ir.passes.unroll import unroll, why_recurrent
 
 NORMAL_FORM = (fold_constants, fuse_linear, order_pools, fold_pads, fold_batchnorm, split_batchnorm)
 """The passes, in order, after which layers have weights, bias and pads, then activation, then pooling."""
@@ -36,8 +38,16 @@ MAP_FORM = (fold_constants, rows_to_convolution, lines_to_maps, settle_layout)
 ENGINE_FORM = (*MAP_FORM, *NORMAL_FORM)
 """Both, for who has maps only."""
 
-LAYER_FORM = (fold_constants, rows_to_convolution, tokens_to_maps, *ENGINE_FORM)
-"""The same, after which layers of tokens are convolutions, too: what quantization starts from."""
+LAYER_FORM = (
+    fold_constants,
+    unroll,
+    transposed_to_phases,
+    rows_to_convolution,
+    tokens_to_maps,
+    *ENGINE_FORM,
+)
+"""The same, after which what multiplies by constants is a layer of rows or a convolution of maps: layers of
+tokens, matrices of recurrent layers, and transposed convolutions, too. Quantization starts from it."""
 
 LOW_BIT_FORM = (
     fold_constants,
@@ -109,4 +119,8 @@ __all__ = [
     "stack_maps",
     "sum_regions",
     "tokens_to_maps",
+    "transposed_to_phases",
+    "unroll",
+    "why_recurrent",
+    "why_transposed",
 ]

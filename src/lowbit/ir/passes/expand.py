@@ -11,7 +11,7 @@ reference gives the same code for every code; a body agrees with its operator as
 `lowbit.ir.operators.composites` says.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 from itertools import chain, count
@@ -83,32 +83,41 @@ def _body(graph: Graph, node: Node) -> list[Node]:
 
 
 def _has_parts(graph: Graph, node: Node) -> bool:
-    parts = call_of(graph, node).operator.parts
-    return parts is not None and len(node.outputs) == 1 and not _codes(graph, node)
+    call = call_of(graph, node)
+    operator = call.operator
+    if operator.parts is None or _codes(graph, node):
+        return False
+    return operator.whole is None or not operator.whole(call)
 
 
 def _parts(graph: Graph, node: Node) -> list[Node]:
-    adder, parts = _Adder(graph, node), call_of(graph, node).operator.parts
+    adder, parts = Adder(graph, node), call_of(graph, node).operator.parts
     assert parts is not None
-    made = parts(call_of(graph, node), adder)
-    if not adder.nodes or made != adder.nodes[-1].outputs[0]:
-        adder.node("Identity", made)
+    made = parts(call_of(graph, node), adder).split(" ")
+    for output, name in zip(node.outputs, made, strict=True):
+        if output:
+            adder.give(name, output)
     last = adder.nodes[-1]
-    del graph.values[last.outputs[0]]
-    return [*adder.nodes[:-1], replace(last, outputs=node.outputs[:1], name=node.name)]
+    return [*adder.nodes[:-1], replace(last, name=node.name)]
 
 
-class _Adder:
-    """Makes nodes and constants of what an operator is made of, under names that the graph does not have."""
+class Adder:
+    """Makes nodes and constants of what an operator is made of, under names that the graph does not have.
+
+    Attributes:
+        nodes: those that were made, in order.
+    """
 
     def __init__(self, graph: Graph, node: Node) -> None:
-        self._graph, self._stem, self.nodes = graph, node.outputs[0], list[Node]()
+        self._graph, self.nodes, self._node = graph, list[Node](), node.name or node.op
+        self._stem = next(filter(None, node.outputs))
         self._names = {node.name for node in graph.nodes}
 
-    def node(self, op: str, *inputs: str, **attributes: Attribute) -> str:
+    def node(self, op: str, *inputs: str, called: str = "", **attributes: Attribute) -> str:
         """Add a node, its type inferred, and return what it computes."""
         name = self._fresh(op.lower())
-        self.nodes.append(Node(op, inputs, (name,), attributes, name))
+        label = self._named(called) if called else name
+        self.nodes.append(Node(op, inputs, (name,), attributes, label))
         infer_node(self._graph, self.nodes[-1])
         return name
 
@@ -116,10 +125,28 @@ class _Adder:
         """Add a constant and return its name."""
         return self._graph.add_constant(self._fresh("constant"), data, dtype)
 
+    def give(self, name: str, output: str) -> None:
+        """Let what is computed under a name be an output of the operator."""
+        readers = any(name in node.inputs for node in self.nodes)
+        at = next((at for at, node in enumerate(self.nodes) if node.outputs == (name,)), None)
+        if at is None or readers:
+            self.nodes.append(Node("Identity", (name,), (output,), {}, self._fresh("identity")))
+        else:
+            self.nodes[at] = replace(self.nodes[at], outputs=(output,))
+            del self._graph.values[name]
+
     def _fresh(self, stem: str) -> str:
         taken = self._graph.values.keys() | self._names
-        stem = f"{self._stem}/{stem}"
-        return next(name for name in chain([stem], (f"{stem}_{k}" for k in count(2))) if name not in taken)
+        return _free(f"{self._stem}/{stem}", taken)
+
+    def _named(self, called: str) -> str:
+        name = _free(f"{self._node}/{called}", self._names)
+        self._names.add(name)
+        return name
+
+
+def _free(stem: str, taken: Collection[str]) -> str:
+    return next(name for name in chain([stem], (f"{stem}_{k}" for k in count(2))) if name not in taken)
 
 
 def _has_activation(graph: Graph, node: Node) -> bool:
