@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import lowbit
+from lowbit.backends import BACKENDS
+from lowbit.ir import Graph
 from lowbit.provenance import provenance
 from tests.corpus.torch_networks import KeywordNet, MobileNetV1, ResNet8, UNet
 from tests.corpus.trained.tasks import TASKS, Set, Task
@@ -78,7 +80,7 @@ def main() -> None:
     )
     path = KEPT / f"{given.name}-seed{given.seed}.onnx"
     keep(network, sets.test[0][:1], path)
-    scores = lowbit.evaluate(lowbit.read(path), sets.test[0])
+    scores = engine_scores(lowbit.read(path), sets.test[0])
     result = {
         **provenance(
             f"LOWBIT_DATA=DIR python -m tests.corpus.trained.train {given.name} --seed {given.seed}"
@@ -91,7 +93,7 @@ def main() -> None:
         "torch": torch.__version__,
         **facts,
         "score": task.score,
-        "test": task.scored(np.asarray(scores), sets.test[1]),
+        "test": task.scored(scores, sets.test[1]),
         "file": {
             "name": path.name,
             "bytes": path.stat().st_size,
@@ -173,6 +175,12 @@ def scores_of(network: nn.Module, samples: np.ndarray, block: int = 250) -> np.n
             for at in range(0, len(samples), block)
         ]
     return np.concatenate(parts)
+
+
+def engine_scores(graph: Graph, samples: np.ndarray, block: int = 250) -> np.ndarray:
+    """Return the scores that the engine gives samples."""
+    runner = BACKENDS["engine"].load(graph)
+    return np.concatenate([runner.run(samples[at : at + block])[0] for at in range(0, len(samples), block)])
 
 
 def keep(network: nn.Module, sample: np.ndarray, path: Path) -> None:
