@@ -24,8 +24,9 @@ The text reads ``CODE where: message; expected …; found …. Remedy``.
 """
 
 import errno
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ExitCode(IntEnum):
@@ -65,10 +66,14 @@ class LowbitError(Exception):
         expected: what would have been right.
         found: what was there.
         remedy: what to do next.
+
+    Attributes:
+        blockers: where it says several things at once, each by itself (`lowbit.blockers.Blocker`).
     """
 
     code: ClassVar[str] = "LOWBIT"
     exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
+    blockers: Sequence[Any] = ()
 
     def __init__(
         self, message: str, *, where: str = "", expected: str = "", found: str = "", remedy: str = ""

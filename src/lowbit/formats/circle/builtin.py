@@ -4,7 +4,6 @@ Each takes the importer, the operator and its place for messages. 8-bit tensors 
 parameters are codes of an affine encoding; FULLY_CONNECTED on them is a ``Linear`` of codes.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from math import prod
 
@@ -29,40 +28,40 @@ from lowbit.formats.circle.schema import (
 )
 from lowbit.formats.circle.shapes import FOLDED
 from lowbit.formats.circle.structure import Structure, require
+from lowbit.formats.paths import first_path
+from lowbit.formats.refused import Refused
 from lowbit.ir.graph import Attribute, Dimension
 from lowbit.ir.input_type import INTEGERS, InputType
 
 Import = Callable[[Importer, Operator, str], None]
 
 
-def check_operators(structure: Structure) -> None:
-    """Refuse a file with operators that lowbit does not have, all of them at once.
+def refuse_unread(structure: Structure, refused: Refused) -> set[int]:
+    """Note operators that nothing reads, and those that read variables, and return their numbers.
 
-    Raises:
-        UnsupportedError: with every such operator and how many there are.
+    Args:
+        structure: the file.
+        refused: is told each of them.
     """
     known = {*_IMPORTS, *FOLDED, *LAYER_OPERATORS, THESIS_OPERATOR_NAME, *OPERATORS}
-    unknown = [number for number, name in enumerate(structure.operators) if name not in known]
-    if unknown:
-        counts = Counter(structure.operators[number] for number in unknown)
-        raise UnsupportedError(
-            "operators that lowbit does not have",
-            where=structure.place(unknown[0]),
-            expected=", ".join(sorted(_IMPORTS)),
-            found=", ".join(f"{name} ({count})" for name, count in sorted(counts.items())),
-            remedy="Export the network without them, or report which network needs them.",
-        )
-    _check_variables(structure)
-
-
-def _check_variables(structure: Structure) -> None:
-    for number, operator in enumerate(structure.subgraph.operators):
-        kept = [index for index in operator.inputs if index >= 0 and structure.tensor(index).is_variable]
-        if kept:
+    unread: dict[int, UnsupportedError] = {}
+    for number, name in enumerate(structure.operators):
+        place, inputs = structure.place(number), structure.subgraph.operators[number].inputs
+        kept = [index for index in inputs if index >= 0 and structure.tensor(index).is_variable]
+        if name not in known:
+            unread[number] = unsupported("operators that lowbit does not have", place, "", f"{name} (1)")
+        elif kept:
             what = "variables that live from one call to the next are not supported"
-            raise unsupported(
-                what, structure.place(number), "tensors of one call", structure.tensor(kept[0]).name
-            )
+            unread[number] = unsupported(what, place, "tensors of one call", structure.tensor(kept[0]).name)
+    for number, error in unread.items():
+        refused.add(error, output_name(structure, number), structure.operators[number])
+    return set(unread)
+
+
+def output_name(structure: Structure, number: int) -> str:
+    """Return what people call an operator: the first of the paths that its output has for a name."""
+    outputs = structure.subgraph.operators[number].outputs
+    return first_path(structure.tensor(outputs[0]).name) if outputs else f"operator {number}"
 
 
 def import_builtin(importer: Importer, name: str, operator: Operator, place: str) -> None:
@@ -76,7 +75,6 @@ def import_builtin(importer: Importer, name: str, operator: Operator, place: str
         raise UnsupportedError(
             "operator not supported",
             where=place,
-            expected=", ".join(sorted(_IMPORTS)),
             found=name,
             remedy="Export the network without it, or report which network needs it.",
         )

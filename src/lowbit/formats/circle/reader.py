@@ -3,9 +3,10 @@
 import os
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from lowbit.formats.circle.any_codes import OPERATORS, codings, import_any
-from lowbit.formats.circle.builtin import check_operators, import_builtin
+from lowbit.formats.circle.builtin import import_builtin, output_name, refuse_unread
 from lowbit.formats.circle.ends import real_ends
 from lowbit.formats.circle.file_tensors import reserve
 from lowbit.formats.circle.importer import Importer
@@ -16,6 +17,7 @@ from lowbit.formats.circle.names import NAMES, apply_names
 from lowbit.formats.circle.shapes import fold
 from lowbit.formats.circle.structure import Structure, check_structure, require
 from lowbit.formats.paths import first_path, layer_of_path
+from lowbit.formats.refused import Refused
 from lowbit.ir import Graph, Node, Trait, has, run_passes, verify
 from lowbit.ir.passes import settle_layout
 from lowbit.untrusted import read_file
@@ -50,23 +52,32 @@ def read_content(content: bytes, where: str) -> Graph:
 
 def graph_of(structure: Structure) -> Graph:
     """Return the graph of checked tables; names that tables cannot hold are made up."""
-    check_operators(structure)
+    refused = Refused()
+    unread = refuse_unread(structure, refused)
     importer = Importer(structure)
     importer.codings.update(codings(structure))
     layers = LayerImporter(importer)
     importer.graph.inputs = tuple(importer.value(index) for index in structure.subgraph.inputs)
-    for number, (name, operator) in enumerate(
-        zip(structure.operators, structure.subgraph.operators, strict=True)
-    ):
-        if is_layer(name):
-            layers.append(number)
-        elif name in OPERATORS:
-            import_any(importer, name, operator, structure.place(number))
-        elif not fold(importer, name, operator):
-            import_builtin(importer, name, operator, structure.place(number))
+    for number, name in enumerate(structure.operators):
+        if number not in unread:
+            read = partial(_read, importer, layers, number)
+            refused.tried(read, output_name(structure, number), name)
+    refused.raise_all()
     importer.graph.outputs = tuple(importer.value(index) for index in structure.subgraph.outputs)
     real_ends(importer, structure.subgraph.inputs)
     return importer.graph
+
+
+def _read(importer: Importer, layers: LayerImporter, number: int) -> None:
+    """Read an operator."""
+    structure = importer.structure
+    name, operator = structure.operators[number], structure.subgraph.operators[number]
+    if is_layer(name):
+        layers.append(number)
+    elif name in OPERATORS:
+        import_any(importer, name, operator, structure.place(number))
+    elif not fold(importer, name, operator):
+        import_builtin(importer, name, operator, structure.place(number))
 
 
 def _called(nodes: list[Node]) -> list[Node]:

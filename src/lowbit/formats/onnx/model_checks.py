@@ -1,6 +1,5 @@
 """What an ONNX model has to be before its nodes are read: its structure, operators and versions."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from lowbit.formats.onnx.rewrites import REWRITES
 from lowbit.formats.onnx.shape_arithmetic import FOLDED
 from lowbit.formats.onnx.standard_functions import has_function
 from lowbit.formats.onnx.tensors import check_text
+from lowbit.formats.refused import Refused
 from lowbit.ir.operators import OPERATORS
 
 if TYPE_CHECKING:
@@ -25,20 +25,14 @@ OLDEST_OPSET = 6
 _STANDARD = ("", "ai.onnx")
 
 _REMEDY = "Export it without them, or report which network needs them."
-_REMEDIES = (
-    (
-        {"Loop", "Scan"},
-        "Control flow is not run: export the network with its loops unrolled, for a fixed length.",
-    ),
-    (
-        {"TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble"},
-        "Decision trees are no networks of layers: run them in their own library.",
-    ),
-    (
-        {"SequenceConstruct", "SplitToSequence", "SequenceAt"},
-        "Export the network with tensors instead of lists.",
-    ),
-)
+_LOOPS = "Control flow is not run: export the network with its loops unrolled, for a fixed length."
+_TREES = "Decision trees are no networks of layers: run them in their own library."
+_LISTS = "Export the network with tensors instead of lists."
+_REMEDIES = {
+    **dict.fromkeys(("Loop", "Scan"), _LOOPS),
+    **dict.fromkeys(("TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble"), _TREES),
+    **dict.fromkeys(("SequenceConstruct", "SplitToSequence", "SequenceAt"), _LISTS),
+}
 
 
 def check_model(model: "ModelProto") -> None:
@@ -73,37 +67,51 @@ def functions_of(model: "ModelProto") -> Functions:
     return {(each.domain, each.name): each for each in model.functions if each.domain != DOMAIN}
 
 
-def check_operators(nodes: "Iterable[NodeProto]", own: Functions, opset: int) -> None:
-    """Refuse a network with operators that nothing reads, all of them at once.
+Key = tuple[str, str]
+"""Domain and name of an operator."""
+
+
+def refuse_unread(nodes: "Iterable[NodeProto]", own: Functions, opset: int, refused: Refused) -> set[Key]:
+    """Note operators that nothing reads, and return them, with the functions of the file that have some.
 
     Args:
         nodes: those that are needed.
         own: functions of the file, whose nodes are looked at as well.
         opset: version of the standard operators.
+        refused: is told each node.
     """
-    known = _known() | {("", "If")}
-    unknown: list[NodeProto] = []
-    waiting, seen = list(nodes)[::-1], set[tuple[str, str]]()
-    while waiting:
-        node = waiting.pop()
+    known, unread, seen = _known() | {("", "If")}, set[Key](), set[Key]()
+
+    def visit(node: "NodeProto") -> None:
         key = domain_of(node), node.op_type
         if key in own and key not in seen:
             seen.add(key)
-            waiting += own[key].node
+            for inner in own[key].node:
+                visit(inner)
+                if (domain_of(inner), inner.op_type) in unread:
+                    unread.add(key)
         elif key not in known and key not in own and not (key[0] == "" and has_function(key[1], opset)):
-            unknown.append(node)
-    if not unknown:
-        return
-    refused = {node.op_type for node in unknown}
-    remedy = next((text for names, text in _REMEDIES if refused & names), _REMEDY)
-    counts = Counter(f"{domain_of(node)}.{node.op_type}".lstrip(".") for node in unknown)
-    raise UnsupportedError(
+            unread.add(key)
+            refused.add(_unread(node), node.name or node.output[0], label_of(node))
+
+    for node in nodes:
+        visit(node)
+    return unread
+
+
+def _unread(node: "NodeProto") -> UnsupportedError:
+    return UnsupportedError(
         "operators that lowbit does not have",
-        where=f"node {unknown[0].name or unknown[0].output[0]!r} ({unknown[0].op_type})",
+        where=f"node {node.name or node.output[0]!r} ({node.op_type})",
         expected="those that docs/onnx-operators.md lists",
-        found=", ".join(f"{name} ({count})" for name, count in sorted(counts.items())),
-        remedy=remedy,
+        found=f"{label_of(node)} (1)",
+        remedy=_REMEDIES.get(node.op_type, _REMEDY),
     )
+
+
+def label_of(node: "NodeProto") -> str:
+    """Return what people call a node's operator: its name, behind the domain where that is not ONNX's."""
+    return f"{domain_of(node)}.{node.op_type}".lstrip(".")
 
 
 def domain_of(node: "NodeProto") -> str:

@@ -14,7 +14,14 @@ from lowbit.formats.onnx.functions import DOMAIN
 from lowbit.formats.onnx.inlining import Inliner, names_read
 from lowbit.formats.onnx.layer_labels import layer_of, layers_of_sums
 from lowbit.formats.onnx.lowbit_nodes import input_encodings
-from lowbit.formats.onnx.model_checks import check_model, check_operators, domain_of, is_known, opset_of
+from lowbit.formats.onnx.model_checks import (
+    check_model,
+    domain_of,
+    is_known,
+    label_of,
+    opset_of,
+    refuse_unread,
+)
 from lowbit.formats.onnx.onnx_runtime import MICROSOFT
 from lowbit.formats.onnx.open_lengths import OpenLengths
 from lowbit.formats.onnx.own_nodes import read_own_node
@@ -28,8 +35,10 @@ from lowbit.formats.onnx.shape_arithmetic import (
     shape_array,
     worked_out,
 )
+from lowbit.formats.onnx.stand_ins import StandIns
 from lowbit.formats.onnx.tensors import FLOATS, Beside, array_of, attribute_of, plain, type_name
 from lowbit.formats.onnx.writer import ENCODING_KEY, PRODUCER
+from lowbit.formats.refused import Refused
 from lowbit.ir import Graph, Node, Trait, Value, has
 from lowbit.ir.graph import DTYPES, Array, Attribute, Shape
 from lowbit.ir.infer import infer_node
@@ -67,6 +76,7 @@ class ModelReader:
         self.grids: dict[str, Grid] = {}  # of values of codes that foreign operators make
         self.coded_inputs: dict[str, str] = {}  # inputs of integers, and the codes that they became
         self.numbers: dict[str, int] = {}
+        self.refused = Refused()
 
     def count_readers(self, nodes: "Iterable[NodeProto]") -> None:
         """Note which operators read each name."""
@@ -81,10 +91,14 @@ class ModelReader:
         producers = self._producers()
         outputs = outputs_of(self.model.graph, producers, self.note)
         nodes = self._needed(producers, outputs)
-        check_operators(nodes, self.inliner.functions, self.opset)
+        stand_ins = StandIns(self.model.graph, self.result)
+        unread = refuse_unread(nodes, self.inliner.functions, self.opset, self.refused)
         self._load({*outputs, *(name for node in nodes for name in names_read(node))})
         for proto in nodes:
-            self.read_node(proto)
+            kind, known = (domain_of(proto), proto.op_type), stand_ins.unknown.isdisjoint(names_read(proto))
+            if kind in unread or not known or not self._tried(proto):
+                stand_ins.add(proto, self.constants)
+        self.refused.raise_all()
         for name in outputs:
             self.use(name)
         self.result.outputs = tuple(outputs)
@@ -144,6 +158,11 @@ class ModelReader:
                 needed.add(index)
                 waiting += names_read(nodes[index])
         return [nodes[index] for index in sorted(needed)]
+
+    def _tried(self, proto: "NodeProto") -> bool:
+        """Translate a node of the file, and return whether that is not refused."""
+        name = proto.name or next(iter(proto.output), "")
+        return self.refused.tried(lambda: self.read_node(proto), name, label_of(proto))
 
     def read_node(self, proto: "NodeProto") -> None:
         """Translate a node; errors say which."""
