@@ -13,6 +13,7 @@
 
 #include "../core/loader.h"
 #include "../core/error.h"
+#include "../core/program_file.h"
 #include "../core/sign_convolution.h"
 #include "program.h"
 #include "steps.h"
@@ -140,6 +141,49 @@ PythonProgram* make_sign_convolution(const std::array<std::size_t, 3>& shape, co
 
 }  // namespace
 
+namespace {
+
+nb::tuple described(const records::Port& port) { return nb::make_tuple(port.name, port.type, port.shape, port.lengths); }
+
+nb::list described(const std::vector<records::Port>& ports) {
+  nb::list all;
+  for (const records::Port& port : ports) all.append(described(port));
+  return all;
+}
+
+std::vector<PortShape> shapes_of(const records::Network& network) {
+  std::vector<PortShape> shapes;
+  const auto add = [&](const char* kind, const std::vector<records::Port>& ports) {
+    for (const records::Port& port : ports) {
+      PortShape shape{ports.size() == 1 ? kind : std::string(kind) + " " + port.name, {}};
+      if (network.batched) shape.axes.push_back(1);
+      for (const std::size_t length : port.lengths) shape.axes.push_back(static_cast<Py_ssize_t>(length));
+      shapes.push_back(std::move(shape));
+    }
+  };
+  add("input", network.inputs), add("output", network.outputs);
+  return shapes;
+}
+
+// A program file -> a program, and what lowbit.engine.opened makes of the rest.
+nb::tuple open_program(const nb::bytes& content, const std::string& where, const std::string& level, std::size_t allowed,
+                       std::optional<std::size_t> pairs, std::size_t threads, bool pinned) {
+  const std::span bytes(static_cast<const std::byte*>(content.data()), content.size());
+  const records::Network network = read_program_file(bytes, where, allowed);
+  auto* program = new PythonProgram(load_program(network, where, {threads, level, allowed, pairs, pinned}), shapes_of(network), network.by_rows);
+  nb::object owned = nb::cast(program, nb::rv_policy::take_ownership);
+  nb::list results;
+  nb::dict notes;
+  for (const records::PlannedStep& step : network.steps) {
+    const std::vector<std::uint32_t> codes(step.codes.begin(), step.codes.end());
+    results.append(nb::make_tuple(step.value, step.type, step.shape, step.least, codes));
+  }
+  for (const records::Note& note : network.notes) notes[note.key.c_str()] = note.text;
+  return nb::make_tuple(owned, described(network.inputs), described(network.outputs), results, network.batched, network.by_rows, notes);
+}
+
+}  // namespace
+
 NB_MODULE(_core, module) {
   nb::register_exception_translator(translate);
   nb::set_leak_warnings(false);  // a thread inside run() when Python ends keeps its program
@@ -148,6 +192,9 @@ NB_MODULE(_core, module) {
   module.def("sign_convolution", &make_sign_convolution, "shape"_a, "rows"_a, "columns"_a, "planes"_a.noconvert(),
              "scale"_a.noconvert(), "threads"_a = 1, nb::rv_policy::take_ownership,
              "A binary layer from [n, h, w, c] to [n, h, w, o], for training.");
+  module.def("open", &open_program, "content"_a, "where"_a, "level"_a = "", "allowed"_a = std::numeric_limits<std::size_t>::max(),
+             "pairs"_a = nb::none(), "threads"_a = 1, "pinned"_a = false, "A program file's program, and what it says of it.");
+  module.def("file_lines", &program_file_lines, "Every struct of a program file, to compare with lowbit.program.file.");
   module.def("levels", &available_levels, "Kernel levels of this machine, plainest first.");
   module.def("step_fields", &step_fields, "The fields of every step, to compare with lowbit.program.steps.");
   module.def("cpu_features", &features, "The features that kernel levels need, and whether this machine has them.");

@@ -16,6 +16,7 @@
 #endif
 
 #include "../core/error.h"
+#include "../core/trace.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -94,29 +95,6 @@ void check_port(const PortShape& port, bool by_rows, std::size_t features) {
           shape_text("n", port.axes, by_rows));
 }
 
-// Codes in planes or bytes -> one byte each, words and floats as they are; maps in the order [channel][height][width].
-void unpack(const Place& from, const std::vector<std::uint8_t>& codes, std::size_t rows, std::byte* to) {
-  const Value& value = *from.value;
-  const std::size_t pixels = value.pixels(), channels = value.channels();
-  for (std::size_t row = 0; row < rows; ++row) {
-    for (std::size_t c = 0; c < channels; ++c) {
-      for (std::size_t p = 0; p < pixels; ++p) {
-        if (value.kind == Kind::real) {
-          std::memcpy(to, from.real(row) + p * channels + c, sizeof(float));
-          to += sizeof(float);
-        } else if (value.kind == Kind::words) {
-          const std::int16_t word = from.word(row, p, c);
-          std::memcpy(to, &word, sizeof word);
-          to += sizeof word;
-        } else {
-          const unsigned code = from.code(row, p, c);
-          *to++ = static_cast<std::byte>(codes.empty() ? code : codes[code]);
-        }
-      }
-    }
-  }
-}
-
 // Lets other Python threads run meanwhile. When Python has ended, taking its lock again ends this thread by unwinding its
 // stack, which no destructor survives: the thread stops here instead, until the process ends.
 class WithoutPython {
@@ -183,7 +161,8 @@ nb::object run_into_function(nb::handle program) {
 
 void set_python_error(const Error& error) {
   const bool large = dynamic_cast<const TooLarge*>(&error) != nullptr;
-  const char* name = large ? "TooLargeError" : error.kind == Error::Kind::data ? "DataError" : "EngineError";
+  constexpr const char* kNames[] = {"EngineError", "DataError", "ModelFormatError", "UnsupportedError"};  // by kind
+  const char* name = large ? "TooLargeError" : kNames[static_cast<std::size_t>(error.kind)];
   const nb::object type = nb::module_::import_("lowbit.errors").attr(name);
   const nb::object instance = type(error.what(), "where"_a = error.where, "expected"_a = error.expected,
                                    "found"_a = error.found, "remedy"_a = error.remedy);
@@ -354,24 +333,7 @@ nb::list PythonProgram::trace(const nb::tuple& arrays) {
     out.append(nb::make_tuple(step->name, step->kernel, array));
   }
 
-  program_->check_samples(call.ports(), rows);
-  const std::lock_guard guard(program_->lock());
-  const std::size_t most = program_->block_rows();
-  for (std::size_t first = 0; first < rows; first += most) {
-    const std::size_t count = std::min(most, rows - first);
-    Block block = program_->block(call.ports(), first, count, 0, nullptr);
-    const Step* fault = nullptr;
-    block.fault = &fault;
-    for (std::size_t n = 0; n < at.size(); ++n) {
-      const Step& step = *program_->steps()[n];
-      program_->run_step(step, block);
-      Program::check_places(fault);
-      const Place place = block.place(step.result);
-      unpack(place, step.code_of_byte, count, at[n]);
-      const Kind kind = place.value->kind;
-      at[n] += count * (kind == Kind::real ? 4 : kind == Kind::words ? 2 : 1) * place.value->features;
-    }
-  }
+  lowbit::trace(*program_, call.ports(), rows, std::move(at));
   return out;
 }
 

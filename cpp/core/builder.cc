@@ -108,6 +108,13 @@ Value epilogue_value(std::size_t channels, const EpilogueSpec& epilogue) {
 
 }  // namespace
 
+void check_threads(std::size_t threads) {
+  if (threads < 1 || threads > kMaxThreads) {
+    throw Error(Error::Kind::engine, "that many threads cannot be used", "threads",
+                "1 to " + std::to_string(kMaxThreads), std::to_string(threads), "Ask for one thread per core.");
+  }
+}
+
 Builder::Builder(const std::vector<std::size_t>& features, const std::string& level, std::size_t allowed)
     : kernels_(select_kernels(level)), allowed_(allowed) {
   for (const std::size_t count : features) {
@@ -452,10 +459,7 @@ std::unique_ptr<Program> Builder::finish(const std::vector<std::size_t>& outputs
                 std::count(outputs.begin(), outputs.end(), output) == 1,
             "output", "a float value that a step makes, no map, once", "value " + std::to_string(output));
   }
-  if (threads < 1 || threads > kMaxThreads) {
-    throw Error(Error::Kind::engine, "that many threads cannot be used", "threads",
-                "1 to " + std::to_string(kMaxThreads), std::to_string(threads), "Ask for one thread per core.");
-  }
+  check_threads(threads);
   return std::make_unique<Program>(kernels_.holds_nan, std::move(values_), std::move(steps_), outputs, threads, pinned, taken_,
                                    allowed_);
 }

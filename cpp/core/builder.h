@@ -7,6 +7,9 @@
 
 namespace lowbit {
 
+// Throws where that many threads cannot be used.
+void check_threads(std::size_t threads);
+
 class Builder final {
  public:
   // `level` bounds the kernels; empty means LOWBIT_KERNELS, or the best. The first values are the float32 inputs, of so many

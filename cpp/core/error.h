@@ -8,7 +8,8 @@
 namespace lowbit {
 
 struct Error : std::runtime_error {
-  enum class Kind { engine, data };
+  // file: bytes that break a rule; unsupported: of another version.
+  enum class Kind { engine, data, file, unsupported };
 
   Error(Kind kind_, const std::string& message, std::string where_, std::string expected_,
         std::string found_, std::string remedy_)

@@ -60,7 +60,7 @@ Pool::~Pool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void Pool::run(const std::function<void(std::size_t)>& part) {
+void Pool::run(PartFunction part) {
   if (workers_.empty() || orphaned()) {
     for (std::size_t n = 0; n < threads(); ++n) part(n);
     return;

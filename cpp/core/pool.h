@@ -5,13 +5,26 @@
 
 #include <atomic>
 #include <cstddef>
-#include <functional>
 #include <thread>
 #include <vector>
 
 #include "fork.h"
 
 namespace lowbit {
+
+// A call of somebody's function, which must outlive it. std::function would take memory for what it holds.
+class PartFunction final {
+ public:
+  template <class Function>
+  PartFunction(const Function& function)
+      : function_(&function), call_([](const void* at, std::size_t part) { (*static_cast<const Function*>(at))(part); }) {}
+
+  void operator()(std::size_t part) const { call_(function_, part); }
+
+ private:
+  const void* function_;
+  void (*call_)(const void*, std::size_t);
+};
 
 class Pool final {
  public:
@@ -26,7 +39,7 @@ class Pool final {
 
   // Runs part(0) … part(threads - 1), side by side as far as there are processors; returns when all are done.
   // A part must not throw. One caller at a time.
-  void run(const std::function<void(std::size_t)>& part);
+  void run(PartFunction part);
 
  private:
   // Of one part: the rounds in which it was last taken, by its worker or the caller, and last finished.
@@ -48,7 +61,7 @@ class Pool final {
   unsigned forks_;  // of the process, when the workers began
   bool pinned_;
   int processor_ = -1;  // the caller's, when workers were last told
-  const std::function<void(std::size_t)>* part_ = nullptr;
+  const PartFunction* part_ = nullptr;
   alignas(64) std::atomic<std::uint32_t> round_{0};
   std::atomic<bool> stop_{false};
 };

@@ -31,7 +31,7 @@ from lowbit.data.gathered import gathered, is_stream
 from lowbit.engine import Program
 from lowbit.errors import DataError, PlanError, UsageError
 from lowbit.fidelity import ENOUGH, Samples, fidelity, quantize_and_measure, require_measure
-from lowbit.formats import check_target, is_foreign, own_operators, read_model, write_model
+from lowbit.formats import check_target, is_foreign, is_program, own_operators, read_model, write_model
 from lowbit.formats.input_shapes import Shapes, fixed_inputs
 from lowbit.ir import Graph, verify
 from lowbit.ir.layers import layers_of
@@ -314,7 +314,7 @@ def load(
     ``load(path).run(x)`` takes float32 ``[n, ...]`` as the network does and returns its output.
 
     Args:
-        model: a network, or what `read` takes.
+        model: a network, or what `read` takes; or a ``.lbp``, which ``lowbit compile`` wrote.
         example: of a torch module's input; see `read`.
         threads: that share a call.
         memory: the most that it may take: bytes, or ``"8G"``; else what `LOWBIT_MEMORY` says.
@@ -325,6 +325,8 @@ def load(
         TooLargeError: it would take more memory than it may.
     """
     with allowed(memory):
+        if is_program(model):
+            return Program.open(model, threads=threads, memory=memory, pin_workers=pin_workers)
         graph = model if isinstance(model, Graph) else read(model, example=example)
         return Program(graph, threads=threads, memory=memory, pin_workers=pin_workers)
 

@@ -44,6 +44,8 @@ def toy(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, bool]:
     more, here = request.param
     shutil.copytree(ROOT / "cpp", tmp_path / "cpp")
     shutil.copy(ROOT / "CMakeLists.txt", tmp_path)
+    (tmp_path / "src/lowbit").mkdir(parents=True)
+    shutil.copy(ROOT / "src/lowbit/version.py", tmp_path / "src/lowbit")
     for place, path in KERNEL.files().items():
         shutil.copy(path, tmp_path / place)
     for place, where, row in KERNEL.rows:

@@ -9,6 +9,7 @@ from lowbit.cli.analyze import analyze
 from lowbit.cli.bench import bench
 from lowbit.cli.boundary import guarded
 from lowbit.cli.command import Application
+from lowbit.cli.compile import compile_network
 from lowbit.cli.convert import convert
 from lowbit.cli.data import data
 from lowbit.cli.evaluate import evaluate
@@ -46,6 +47,7 @@ app.command()(analyze)
 app.command()(sweep)
 app.command()(report)
 app.command()(convert)
+app.command("compile")(compile_network)
 app.command()(train)
 app.command()(hdl)
 app.command()(zoo)

@@ -4,6 +4,7 @@
     program.run(x)             # float32 [n, ...] -> float32 [n, ...], a new array
     program.run_into(x, out)   # the same into an array of yours, without an allocation
     program.run(x, h)          # one array for each input; several outputs are a tuple
+    Program.open("net.lbp")    # what `lowbit compile` wrote
 
 ``run`` and ``run_into`` are built-in functions and take only contiguous float32 arrays of the network's
 shape, without NaN: anything else is refused, never misread (then ``out`` may be half written). Where inputs
@@ -17,6 +18,7 @@ forces a level as an upper bound. ``LOWBIT_PIN_WORKERS=1`` keeps worker threads 
 """
 
 import copyreg
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -25,26 +27,16 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.budget import RAISE, allowed, budget
+from lowbit.budget import budget
 from lowbit.engine import _core
 from lowbit.engine.numbers import as_type, check_out, from_floats, to_floats
-from lowbit.errors import EngineError, TooLargeError
+from lowbit.engine.options import Options, check_threads
+from lowbit.errors import EngineError
 from lowbit.ir import Graph, from_text, to_text, verify
-from lowbit.program import REMEDY, ProgramPlan, lengths_to_fix, plan
+from lowbit.program import REMEDY, CodeTable, Port, ProgramPlan, lengths_to_fix, plan
+from lowbit.untrusted import read_file
 
 __all__ = ["Memory", "Program", "StepTime", "check_threads", "kernel_levels", "measure_peak"]
-
-
-def check_threads(threads: int) -> None:
-    """Refuse what is no number of threads.
-
-    Raises:
-        EngineError: it is not.
-    """
-    if not isinstance(threads, int | np.integer) or threads < 1:
-        raise EngineError(
-            "that many threads cannot be used", where="threads", expected="1 or more", found=repr(threads)
-        )
 
 
 def kernel_levels() -> list[str]:
@@ -100,6 +92,25 @@ class Memory:
     arena: int
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a program's ends, wherever it came from; see `lowbit.program.ProgramPlan`."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    batched: bool
+    by_rows: bool
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Traced:
+    """A value of the network that a step makes."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
 class Program:
     """A network ready to run. Safe to call from several threads; calls run one after another.
 
@@ -114,6 +125,7 @@ class Program:
             where the network says another type, and returns the output, or a tuple of all in that order.
         run_into: ``run_into(*inputs, out)`` writes it into ``out``: an array, or a tuple of them.
         inputs, outputs: what the network reads and gives; an input that nothing reads may be any array.
+        metadata: what the network's file noted.
         by_rows: whether the first axis of all arrays counts samples; else a run is one sample.
     """
 
@@ -153,37 +165,81 @@ class Program:
             EngineError: the engine does not run this graph, or the level is not available.
             TooLargeError: it would take more memory than it may; nothing was taken.
         """
-        check_threads(threads)
-        self._graph = graph.copy()
-        self._options: dict[str, Any] = {
-            "threads": threads,
-            "kernels": kernels,
-            "plane_pairs": plane_pairs,
-            "memory": memory,
-            "pin_workers": pin_workers,
-        }
+        self._graph, self._given, self.metadata = graph.copy(), graph.inputs, dict(graph.metadata)
+        self._options = dict(vars(Options(threads, kernels, plane_pairs, memory, pin_workers)))
         self._load()
 
     def _load(self) -> None:
         """Plan and build the graph, and say what it reads and gives."""
-        graph, options = self._graph, self._options
-        with allowed(options["memory"]):
-            try:
-                planned = plan(graph)
-                self._core = _build(planned, options, graph.name)
-            except MemoryError as error:
-                what, remedy = "the machine lacks the memory for the program", "Use a smaller network."
-                raise TooLargeError(what, where=graph.name, remedy=remedy) from error
-        self.inputs, self.outputs, self.by_rows = planned.inputs, planned.outputs, planned.by_rows
-        self._batched = planned.batched
-        self._codes = planned.codes  # constants are the core's alone
-        self._shapes = {result.value: result.shape for result in planned.results}
-        self._core.origin = graph, options  # so that `run` alone can be pickled, for a pool
+        graph, options = self._graph, Options(**self._options)
+        with options.applied(graph.name):
+            planned = plan(graph)
+            core = _build(planned, options, graph.name)
+        made = [result for result in planned.results if result.value in graph.values]
+        traced = {each.value: _Traced(each.shape, graph.value(each.value).dtype) for each in made}
+        facts = Facts(planned.inputs, planned.outputs, planned.batched, planned.by_rows, dict(graph.metadata))
+        self._take(core, facts, traced, planned.codes, graph.inputs)
+        core.origin = graph, self._options  # so that `run` alone can be pickled, for a pool
+
+    @classmethod
+    def open(
+        cls,
+        source: str | os.PathLike[str] | bytes,
+        *,
+        threads: int = 1,
+        kernels: str = "",
+        plane_pairs: int | None = None,
+        memory: str | int | None = None,
+        pin_workers: bool = False,
+    ) -> "Program":
+        """Return the program of a ``.lbp``, which ``lowbit compile`` wrote: its path, or its content.
+
+        Args:
+            source: of it.
+            threads, kernels, plane_pairs, memory, pin_workers: as of `Program`.
+
+        Raises:
+            FileError: it cannot be read, or is damaged.
+            UnsupportedError: it is of another version.
+            EngineError: the level is not available.
+            TooLargeError: it would take more memory than it may; nothing was taken.
+        """
+        options = Options(threads, kernels, plane_pairs, memory, pin_workers)
+        content, where = (source, "bytes") if isinstance(source, bytes) else (read_file(source), str(source))
+        with options.applied(where):
+            core, *ends, results, batched, by_rows, notes = _core.open(
+                content, where, options.kernels, budget(), options.plane_pairs, *options.workers
+            )
+        self = object.__new__(cls)
+        traced = {value: _Traced(tuple(shape), dtype) for value, dtype, shape, *_ in results if dtype}
+        codes = {
+            value: CodeTable(least, np.array(codes, np.uint16 if dtype == "code16" else np.uint8))
+            for value, dtype, _, least, codes in results
+            if dtype and codes
+        }
+        inputs, outputs = (tuple(map(_port, ports)) for ports in ends)
+        facts = Facts(inputs, outputs, batched, by_rows, notes)
+        self._take(core, facts, traced, codes, tuple(port.name for port in inputs))
+        core.origin = content, vars(options)
+        return self
+
+    def _take(
+        self,
+        core: _core.Program,
+        facts: "Facts",
+        traced: Mapping[str, "_Traced"],
+        codes: Mapping[str, CodeTable],
+        given: tuple[str, ...],
+    ) -> None:
+        """Take what was loaded; `given` are the inputs of a call, some of which nothing may read."""
+        self._core, self._traced, self._codes, self._given = core, traced, codes, given
+        self.inputs, self.outputs, self.by_rows = facts.inputs, facts.outputs, facts.by_rows
+        self.metadata, self._batched = facts.metadata, facts.batched
         # Kept as attributes: a Python method around them would cost a tenth of a small call.
-        self.run, self.run_into = self._core.run, self._core.run_into
-        self._read = [graph.inputs.index(port.name) for port in self.inputs]
+        self.run, self.run_into = core.run, core.run_into
+        self._read = [given.index(port.name) for port in self.inputs]
         plain = all(port.dtype == "float32" for port in (*self.inputs, *self.outputs))
-        if not plain or len(self._read) != len(graph.inputs):
+        if not plain or len(self._read) != len(given):
             self.run, self.run_into = self._run_typed, self._run_typed_into
 
     @property
@@ -212,9 +268,9 @@ class Program:
             out[...] = array
 
     def _as_floats(self, inputs: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
-        if len(inputs) != len(self._graph.inputs):
-            names = ", ".join(self._graph.inputs)
-            raise TypeError(f"run takes {len(self._graph.inputs)} arrays, one for each input: {names}")
+        if len(inputs) != len(self._given):
+            names = ", ".join(self._given)
+            raise TypeError(f"run takes {len(self._given)} arrays, one for each input: {names}")
         return [to_floats(inputs[n], port) for n, port in zip(self._read, self.inputs, strict=True)]
 
     @property
@@ -227,7 +283,7 @@ class Program:
         """What the program takes."""
         return Memory(self._core.constant_bytes, self._core.arena_bytes)
 
-    def __reduce__(self) -> tuple[Callable[..., "Program"], tuple[str, dict[str, Any]]]:
+    def __reduce__(self) -> tuple[Callable[..., "Program"], tuple[str | bytes, dict[str, Any]]]:
         return _reduced(self._core)
 
     @property
@@ -261,54 +317,56 @@ class Program:
         arrays: dict[str, npt.NDArray[Any]] = {}
         made = self._core.trace(tuple(self._as_floats(inputs)))
         for (_, _, value, _), (_, _, array) in zip(self._core.steps, made, strict=True):
-            if value not in self._graph.values:
+            if value not in self._traced:
                 continue
             table = self._codes.get(value)
             codes = array if table is None else table.of(array)
             shaped = codes.reshape(self._traced_shape(value, self._rows(inputs)))
-            dtype = self._graph.value(value).dtype
-            arrays[value] = shaped if table is not None else as_type(shaped, dtype)
+            arrays[value] = shaped if table is not None else as_type(shaped, self._traced[value].dtype)
         return arrays
 
     def _rows(self, inputs: Sequence[npt.NDArray[Any]]) -> int:
         return len(inputs[self._read[0]]) if self.by_rows else 1
 
     def _traced_shape(self, value: str, rows: int) -> tuple[int, ...]:
-        shape = self._shapes[value]
+        shape = self._traced[value].shape
         if self._batched:
             return rows, *shape
         return (rows * shape[0], *shape[1:]) if shape else (rows,) * (rows != 1)
 
 
-def _reduced(core: Any) -> tuple[Callable[..., "Program"], tuple[str, dict[str, Any]]]:
-    graph, options = core.origin
-    return _restored, (to_text(graph), options)
+def _reduced(core: Any) -> tuple[Callable[..., "Program"], tuple[str | bytes, dict[str, Any]]]:
+    source, options = core.origin
+    return _restored, (to_text(source) if isinstance(source, Graph) else source, options)
 
 
 # A pickle of `run` names the core's program and the attribute; a `Program` has that too.
 copyreg.pickle(_core.Program, _reduced)  # type: ignore[arg-type]
 
 
-def _restored(text: str, options: dict[str, Any]) -> Program:
-    """Return a program from what a pickle holds: text that is read like any file, and nothing that runs."""
-    graph = from_text(text, "a pickled program")
+def _restored(source: str | bytes, options: dict[str, Any]) -> Program:
+    """Return a program from what a pickle holds: text or a file, read like any other; nothing that runs."""
+    if isinstance(source, bytes):
+        return Program.open(source, **options)
+    graph = from_text(source, "a pickled program")
     verify(graph)
     return Program(graph, **options)
 
 
-def _build(planned: ProgramPlan, options: Mapping[str, Any], name: str) -> _core.Program:
-    lengths, chosen = [prod(port.lengths) for port in planned.inputs], (options["kernels"], budget())
-    loader = _core.Loader(lengths, *chosen, options["plane_pairs"])
-    threads, pinned = options["threads"], options["pin_workers"]
+def _port(described: tuple[str, str, Sequence[str], Sequence[int]]) -> Port:
+    name, dtype, shape, lengths = described
+    axes = tuple(int(length) if length.isdecimal() else length for length in shape)
+    return Port(name, dtype, axes, tuple(lengths))
+
+
+def _build(planned: ProgramPlan, options: Options, name: str) -> _core.Program:
+    features = [prod(port.lengths) for port in planned.inputs]
+    loader = _core.Loader(features, options.kernels, budget(), options.plane_pairs)
     try:
         for step, result in zip(planned.steps, planned.results, strict=True):
             loader.take(step.nbytes)
             loader.add(step, result.value, result.why)
-        return loader.finish(list(planned.numbers), _axes(planned), planned.by_rows, threads, pinned)
-    except TooLargeError as error:
-        remedy = f"{RAISE}8G or memory='8G'; or use fewer threads."
-        facts = {"where": name, "expected": error.expected, "found": error.found, "remedy": remedy}
-        raise TooLargeError(error.message, **facts) from None
+        return loader.finish(list(planned.numbers), _axes(planned), planned.by_rows, *options.workers)
     except EngineError as error:
         if error.remedy:
             raise

@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 
 from lowbit.program.steps import Step
 
+Ends = list[tuple[str, str, Sequence[str], Sequence[int]]]
+
 class Loader:
     def __init__(
         self, features: Sequence[int], level: str = "", allowed: int = ..., pairs: int | None = None
@@ -48,6 +50,24 @@ def sign_convolution(
     scale: NDArray[np.float64],
     threads: int = 1,
 ) -> Program: ...
+def open(
+    content: bytes,
+    where: str,
+    level: str = "",
+    allowed: int = ...,
+    pairs: int | None = None,
+    threads: int = 1,
+    pinned: bool = False,
+) -> tuple[
+    Program,
+    Ends,
+    Ends,
+    list[tuple[str, str, Sequence[int], int, Sequence[int]]],
+    bool,
+    bool,
+    dict[str, str],
+]: ...
+def file_lines() -> list[str]: ...
 def levels() -> list[str]: ...
 def step_fields() -> dict[str, dict[str, str]]: ...
 def cpu_features() -> dict[str, bool]: ...

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from lowbit.blockers import listed
 from lowbit.errors import ModelFormatError, UnsupportedError
@@ -24,6 +24,10 @@ from lowbit.untrusted import read_start
 
 START = 8
 """The bytes of a file by which its format is told."""
+
+
+PROGRAM = b"\x89LBP\r\n\x1a\n"
+"""The first bytes of a program file, which is no model file: `lowbit.program.file`."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,17 @@ FORMATS = (
 """Every format."""
 
 SUFFIXES = tuple(suffix for row in FORMATS for suffix in row.suffixes)
+
+
+def is_program(source: object) -> TypeGuard[str | os.PathLike[str] | bytes]:
+    """Return whether a path or bytes are a program file.
+
+    Raises:
+        FileError: the path cannot be opened.
+    """
+    if isinstance(source, str | os.PathLike):
+        return read_start(source, START) == PROGRAM
+    return isinstance(source, bytes) and source.startswith(PROGRAM)
 
 
 def read_model(path: str | os.PathLike[str]) -> Graph:
@@ -165,6 +180,13 @@ def format_of(path: str | os.PathLike[str]) -> Format:
         FileError: it cannot be opened, or has no format that is known.
     """
     start = read_start(path, START)
+    if start == PROGRAM:
+        raise UnsupportedError(
+            "a compiled program runs, but holds no network to read",
+            where=os.fspath(path),
+            expected=", ".join(SUFFIXES),
+            remedy="Run it: lowbit.load(path).run(x); for all else give the file that it was compiled from.",
+        )
     row = next((row for row in FORMATS if row.begins(start)), None) or _by_suffix(path)
     if row is None:
         raise ModelFormatError(

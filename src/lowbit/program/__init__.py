@@ -3,11 +3,12 @@
 from lowbit.program.open_lengths import example_of, lengths_to_fix
 from lowbit.program.planner import blockers, plan
 from lowbit.program.refusals import EXACT, REMEDY, read_inputs
-from lowbit.program.steps import Port, ProgramPlan, Result, Step
+from lowbit.program.steps import CodeTable, Port, ProgramPlan, Result, Step
 
 __all__ = [
     "EXACT",
     "REMEDY",
+    "CodeTable",
     "Port",
     "ProgramPlan",
     "Result",
