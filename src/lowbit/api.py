@@ -141,6 +141,9 @@ def write(graph: Graph, path: Source, *, form: str = "") -> None:
     _check_path(path, "write", "Give the path of the file to write: write(graph, 'net.circle').")
     verify(graph)
     write_model(graph, Path(path), form)
+    lacking = "" if form else own_operators(graph, path)
+    if lacking:
+        _log.warning("%s: %s", path, lacking)
 
 
 def quantize(

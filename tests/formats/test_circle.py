@@ -182,11 +182,11 @@ def test_codes_that_are_read_by_others_as_well_stand_as_codes() -> None:
     assert again.value(codes).encoding == graph.value(codes).encoding
 
 
-def test_operator_without_a_place_is_named() -> None:
-    graph = Graph("g", ("x",), ("y",), values={"x": Value("x", "float32", (1, 2))})
-    graph.nodes = [Node("LRN", ("x",), ("y",), {"size": 1}, "slope")]
+def test_lengths_that_are_open_beside_the_batch_are_named() -> None:
+    graph = Graph("g", ("x",), ("y",), values={"x": Value("x", "float32", ("n", "frames"))})
+    graph.nodes = [Node("Abs", ("x",), ("y",), {}, "size")]
     infer(graph)
-    with pytest.raises(UnsupportedError, match=r"slope.*LRN"):
+    with pytest.raises(UnsupportedError, match=r"x: only the batch can be open.*\('n', 'frames'\)"):
         content_of(graph)
 
 

@@ -18,8 +18,14 @@ BATCH = "batch"
 """How an open first dimension is called where a file does not say."""
 
 
-def open_batch(graph: Graph) -> Graph:
-    """Return the graph with its leading dimension of 1 open, or the graph itself where that is impossible."""
+def open_batch(graph: Graph, *, known: bool = False) -> Graph:
+    """Return the graph with its leading dimension of 1 open, or the graph itself where that is impossible.
+
+    Args:
+        graph: as exported for one sample.
+        known: whether it is known to be open, so that types alone are looked at: what lies along it may be
+            steps of one sequence, which meet.
+    """
     shapes = [graph.value(name).shape for name in graph.inputs]
     if not shapes or any(shape[:1] != (1,) or len(shape) < 2 for shape in shapes):
         return graph
@@ -33,7 +39,7 @@ def open_batch(graph: Graph) -> Graph:
         return graph
     if not all(opened.value(name).shape[:1] == (BATCH,) for name in opened.outputs):
         return graph
-    return graph if any(_combines_samples(opened, node) for node in opened.nodes) else opened
+    return graph if not known and any(_combines_samples(opened, node) for node in opened.nodes) else opened
 
 
 def _combines_samples(graph: Graph, node: Node) -> bool:

@@ -13,7 +13,8 @@ low-bit layer is the custom operator ``LQFullyConnected``:
              input_thresholds: see `options`
 
 The tensors between layers are floats, so any runtime can run the operator by itself; codes exist only in
-our graph, made again by `layers`. Pairs of encodings that this operator and its kin have no words for are
+our graph, made again by `layers`. Operators that the format does not have are custom ones in the graph's own
+words (`graph_operators`). Pairs of encodings that this operator and its kin have no words for are
 operators on tensors of codes, which state what they mean (`any_codes`). An open batch is written as 1.
 Metadata ``lowbit.manifest`` says versions, schemes and the file's hash (`manifest`), ``lowbit.names`` what
 tables cannot hold (`names`). Constants of a kilobyte or more are aligned to 64 bytes and used where they are

@@ -13,6 +13,7 @@ from lowbit.errors import UnsupportedError
 from lowbit.formats.circle import functions, maps, reductions
 from lowbit.formats.circle.any_codes import OPERATORS
 from lowbit.formats.circle.file_tensors import lengths_of, unsupported
+from lowbit.formats.circle.graph_operators import is_graph_operator
 from lowbit.formats.circle.importer import Importer, options_of
 from lowbit.formats.circle.layers import THESIS_OPERATOR_NAME
 from lowbit.formats.circle.schema import (
@@ -48,7 +49,7 @@ def refuse_unread(structure: Structure, refused: Refused) -> set[int]:
     for number, name in enumerate(structure.operators):
         place, inputs = structure.place(number), structure.subgraph.operators[number].inputs
         kept = [index for index in inputs if index >= 0 and structure.tensor(index).is_variable]
-        if name not in known:
+        if name not in known and not is_graph_operator(name):
             unread[number] = unsupported("operators that lowbit does not have", place, "", f"{name} (1)")
         elif kept:
             what = "variables that live from one call to the next are not supported"

@@ -26,6 +26,7 @@ from lowbit.formats.circle.schema import (
 from lowbit.formats.packed import packed
 from lowbit.ir import DTYPES, Graph, Node, Value
 from lowbit.ir.layers import is_low_bit
+from lowbit.ir.lengths import Length, length_of, with_known
 
 _CODES = {TENSOR_TYPES["uint8"]: np.uint8, TENSOR_TYPES["uint16"]: np.uint16}
 _TWO = ("ADD", "DEQUANTIZE", "LOGISTIC", "MAX_POOL_2D", "PAD", "PADV2", "RELU", "SOFTMAX", "TANH")
@@ -40,12 +41,14 @@ class Exporter:
         graph: what is written.
         buffers: data so far; buffer 0 is empty by convention.
         dimension: the name of the open batch, or "" where it is fixed.
+        own_words: outputs of nodes that the format has no operator for, or none that is read back the same.
         own: values that are made by operators of ours, or in ways that runtimes of the format do not have: a
             float of codes otherwise than by DEQUANTIZE.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, own_words: frozenset[str] = frozenset()) -> None:
         self.graph = graph
+        self.own_words = own_words
         self.buffers = [Buffer()]
         self.dimension = ""
         self.own: list[str] = []
@@ -67,11 +70,25 @@ class Exporter:
         value = self.graph.value(name)
         if value.data is not None:
             return self._constant_value(value)
-        shape = tuple(1 if isinstance(length, str) else length for length in value.shape)
-        self._note_dimension(value)
+        shape = self._of_one(value)
         dtype, quantization = self._stored_type(value)
         self._indices[name] = self._add(Tensor(shape, dtype, 0, name, quantization))
         return self._indices[name]
+
+    def exact(self, name: str) -> int:
+        """Return the tensor of a value; of a constant, one with its own numbers in its own type.
+
+        Under its name there may be others already: lengths of a reshape are worked out and stored as int32.
+        """
+        value, known = self.graph.value(name), self._indices.get(name)
+        if value.data is None or value.encoding is not None or known is None:
+            return self.tensor(name)
+        stored = self.buffers[self._tensors[known].buffer].data
+        data = np.ascontiguousarray(value.data)
+        same = stored is not None and stored.tobytes() == data.tobytes()
+        if same and self._tensors[known].type == TENSOR_TYPES[data.dtype.name]:
+            return known
+        return self.constant(f"{name}_{data.dtype.name}", data)
 
     def is_own(self, node: Node) -> bool:
         """Return whether a node is written as an operator of lowbit's own for codes of any encoding."""
@@ -123,10 +140,10 @@ class Exporter:
     def map_output(self, name: str) -> int:
         """Add the tensor [n, h, w, c] that an operator computes for a value; return its index."""
         value = self.graph.value(name)
-        shape = tuple(1 if isinstance(value.shape[axis], str) else value.shape[axis] for axis in TO_NHWC)
-        self._note_dimension(value)
+        lengths = self._of_one(value)
+        shape = tuple(lengths[axis] for axis in TO_NHWC)
         dtype, quantization = self._stored_type(value)
-        self._maps[name] = self._add(Tensor(shape, dtype, 0, name, quantization))  # type: ignore[arg-type]
+        self._maps[name] = self._add(Tensor(shape, dtype, 0, name, quantization))
         return self._maps[name]
 
     def alias(self, name: str, index: int, *, as_map: bool) -> None:
@@ -295,15 +312,21 @@ class Exporter:
             raise _no_codes(value)
         return TENSOR_TYPES[value.dtype], None
 
+    def _of_one(self, value: Value) -> tuple[int, ...]:
+        """Return a shape for a batch of 1, because few runtimes take an open one; its name is noted."""
+        self._note_dimension(value)
+        known = {self.dimension: 1}
+        return tuple(int(with_known(length_of(length), known)) for length in value.shape)  # type: ignore[arg-type]
+
     def _note_dimension(self, value: Value) -> None:
-        """Note the name of an open batch. It is written as 1, because few runtimes take an open one."""
-        names = [(axis, length) for axis, length in enumerate(value.shape) if isinstance(length, str)]
-        self.dimension = self.dimension or (names[0][1] if names else "")
-        if names and names != [(0, self.dimension)]:
+        lengths = [length for length in map(length_of, value.shape) if isinstance(length, Length)]
+        names = sorted({name for length in lengths for name in length.names})
+        self.dimension = self.dimension or (names[0] if names else "")
+        if names and names != [self.dimension]:
             raise UnsupportedError(
-                "only the first dimension can be open in a .circle file",
+                "only the batch can be open in a .circle file",
                 where=value.name,
-                expected=f"[{self.dimension}, ...]",
+                expected=f"lengths made of {self.dimension}",
                 found=str(value.shape),
                 remedy="Fix the other dimensions.",
             )

@@ -151,8 +151,14 @@ class Importer(FileTensors):
         **more: Attribute,
     ) -> None:
         """Append a node, called like its output."""
-        name = reserve(output.removesuffix(CODES), self._node_names)
-        self.graph.nodes.append(Node(op, inputs, (output,), {**attributes, **more}, name, domain))
+        self.nodes(op, inputs, (output,), domain, {**attributes, **more})
+
+    def nodes(
+        self, op: str, inputs: tuple[str, ...], outputs: tuple[str, ...], domain: str, attributes: Attributes
+    ) -> None:
+        """Append a node of one or more outputs, called like the first."""
+        name = reserve(outputs[0].removesuffix(CODES), self._node_names)
+        self.graph.nodes.append(Node(op, inputs, outputs, {**attributes}, name, domain))
 
     def output(self, index: int, as_map: bool) -> str:
         """Return the name of the value, or of the map, that an operator computes for a tensor."""

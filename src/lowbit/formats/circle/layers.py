@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.formats.circle.graph_operators import is_mover
 from lowbit.formats.circle.importer import CODES, Importer, thresholds_name
 from lowbit.formats.circle.options import LayerOptions, layer_options
 from lowbit.formats.circle.schema import (
@@ -186,7 +187,7 @@ def agreed_readers(structure: Structure, layers: dict[int, Layer]) -> dict[int, 
     makers: dict[int, list[Layer | None]] = {}
     readers: dict[int, list[Layer | None]] = {}
     for number, operator in enumerate(structure.subgraph.operators):
-        if structure.operators[number] in MOVERS:
+        if _moves(structure.operators[number]):
             continue
         layer = layers.get(number)
         for index in operator.outputs:
@@ -218,9 +219,13 @@ def groups_of(structure: Structure) -> dict[int, int]:
 
     for name, operator in zip(structure.operators, structure.subgraph.operators, strict=True):
         data = operator.inputs if name == "CONCATENATION" else operator.inputs[:1]
-        for index in data if name in MOVERS and operator.outputs else ():
+        for index in data if _moves(name) and operator.outputs else ():
             parent[root(index)] = root(operator.outputs[0])
     return {index: root(index) for index in parent}
+
+
+def _moves(name: str) -> bool:
+    return name in MOVERS or is_mover(name)
 
 
 def _layer(importer: Importer, number: int) -> Layer:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import GraphError, UnsupportedError
-from lowbit.formats.circle import any_codes
+from lowbit.formats.circle import any_codes, graph_operators
 from lowbit.formats.circle.average_pools import counts_all
 from lowbit.formats.circle.coded_values import as_int8, makers
 from lowbit.formats.circle.exporter import Exporter
@@ -58,15 +58,17 @@ def lower(exporter: Exporter, node: Node) -> None:
         GraphError: codes are used where the format has none.
     """
     function = _LOWERINGS.get((node.domain, in_file(exporter.graph, node).op))
-    if exporter.is_own(node):
+    if node.outputs[0] in exporter.own_words:
+        function = graph_operators.lower
+    elif exporter.is_own(node):
         function = any_codes.lower
     elif exporter.reads_codes(node) and not has(node, Trait.CARRIES):
         function = None
     if function is None:
         raise UnsupportedError(
-            "the operator cannot be written to a .circle file",
+            "the operator cannot be written to a .circle file on codes",
             where=node.name,
-            expected=", ".join(sorted(op for _, op in _LOWERINGS)),
+            expected="floats, or an operator that moves elements",
             found=node.op,
             remedy="Write .onnx or .txt instead.",
         )

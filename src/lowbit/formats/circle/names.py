@@ -46,7 +46,9 @@ def rename_transposed(graph: Graph, reread: Graph) -> dict[str, str]:
     return renamed
 
 
-def names_of(graph: Graph, reread: Graph, dimension: str, values: dict[str, str]) -> bytes | None:
+def names_of(
+    graph: Graph, reread: Graph, dimension: str, values: dict[str, str], *, opens: bool = True
+) -> bytes | None:
     """Return the JSON text by which a graph that is read back gets the names of ``graph``, or None.
 
     Args:
@@ -54,6 +56,7 @@ def names_of(graph: Graph, reread: Graph, dimension: str, values: dict[str, str]
         reread: as it is read back, with what `rename_transposed` did.
         dimension: the name of the open batch, or "".
         values: what `rename_transposed` returned.
+        opens: whether a reader finds by itself that the batch is open.
     """
     nodes: dict[str, object] = {}
     constants: dict[str, str] = {}
@@ -71,10 +74,10 @@ def names_of(graph: Graph, reread: Graph, dimension: str, values: dict[str, str]
         if node.op == "Encode" and len(node.inputs) > len(other.inputs):
             thresholds[node.outputs[0]] = node.inputs[1]
         for real, name in zip(node.inputs, other.inputs, strict=False):
-            if real != name and real not in reread.values and real not in constants.values():
+            if real and real != name and real not in reread.values and real not in constants.values():
                 constants[name] = real
     text = {"constants": constants, "nodes": nodes, "thresholds": thresholds, "values": values}
-    if dimension == BATCH and not any(text.values()):
+    if dimension == BATCH and not any(text.values()) and opens:
         return None
     text = {key: entries for key, entries in text.items() if entries}
     return json.dumps({"dimension": dimension, **text}, sort_keys=True, separators=(",", ":")).encode()
@@ -96,7 +99,7 @@ def apply_names(graph: Graph, content: bytes | None, where: str) -> Graph:
     try:
         text = json.loads(content)
         dimension, constants, nodes = text["dimension"], text.get("constants", {}), text.get("nodes", {})
-        named = open_batch(graph) if dimension else graph
+        named = open_batch(graph, known=True) if dimension else graph
         _rename_values(named, {str(name): str(real) for name, real in text.get("values", {}).items()})
         _rename_constants(named, {str(name): str(real) for name, real in constants.items()})
         _rename_dimension(named, str(dimension or BATCH))

@@ -9,6 +9,7 @@ from lowbit.formats.circle.any_codes import OPERATORS, codings, import_any
 from lowbit.formats.circle.builtin import import_builtin, output_name, refuse_unread
 from lowbit.formats.circle.ends import real_ends
 from lowbit.formats.circle.file_tensors import reserve
+from lowbit.formats.circle.graph_operators import import_graph_operator, is_graph_operator
 from lowbit.formats.circle.importer import Importer
 from lowbit.formats.circle.layers import LayerImporter, is_layer
 from lowbit.formats.circle.manifest import MANIFEST
@@ -74,6 +75,8 @@ def _read(importer: Importer, layers: LayerImporter, number: int) -> None:
     name, operator = structure.operators[number], structure.subgraph.operators[number]
     if is_layer(name):
         layers.append(number)
+    elif is_graph_operator(name):
+        import_graph_operator(importer, name, operator, structure.place(number))
     elif name in OPERATORS:
         import_any(importer, name, operator, structure.place(number))
     elif not fold(importer, name, operator):

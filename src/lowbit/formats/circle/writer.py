@@ -8,6 +8,7 @@ from lowbit.errors import GraphError, LowbitError, UnsupportedError
 from lowbit.formats.batch import open_batch
 from lowbit.formats.circle.average_pools import count_all
 from lowbit.formats.circle.exporter import Exporter
+from lowbit.formats.circle.graph_operators import can_be_own
 from lowbit.formats.circle.lowering import is_lowered, lower, supports
 from lowbit.formats.circle.manifest import MANIFEST, manifest_of, seal
 from lowbit.formats.circle.names import NAMES, names_of, rename_transposed
@@ -63,12 +64,14 @@ def written(graph: Graph, *, tflite: bool = False) -> Written:
         UnsupportedError, GraphError: the format cannot hold the graph.
     """
     plain = _written_form(graph)
-    exporter, model = _tables(plain, _TFLITE_VERSION if tflite else 0)
-    reread = _reread(plain, exporter, model)
+    exporter, model = _tables(plain, _TFLITE_VERSION if tflite else 0, _own_words(plain))
+    alone = _graph_of(plain, model)
+    reread = _reopened(alone, exporter)
     values = rename_transposed(plain, reread)
     _require_same(plain, reread)
     entries = [(key, text.encode()) for key, text in sorted(plain.metadata.items())]
-    names = names_of(plain, reread, exporter.dimension, values)
+    opens = not exporter.dimension or open_batch(alone) is not alone
+    names = names_of(plain, reread, exporter.dimension, values, opens=opens)
     entries += [(NAMES, names)] if names else []
     manifest = manifest_of(plain, __version__)
     metadata = tuple(Metadata(key, exporter.buffer(data)) for key, data in [*entries, (MANIFEST, manifest)])
@@ -84,7 +87,8 @@ def check(graph: Graph) -> None:
     Raises:
         UnsupportedError: with every kind of operator, how many there are and the first of them.
     """
-    _lowered(_written_form(graph))
+    plain = _written_form(graph)
+    _lowered(plain, _own_words(plain))
 
 
 def blockers(graph: Graph, *, builtin: bool = False) -> list[Blocker]:
@@ -96,10 +100,11 @@ def blockers(graph: Graph, *, builtin: bool = False) -> list[Blocker]:
     """
     try:
         plain = _written_form(graph)
-        exporter = Exporter(plain)
+        own_words = _own_words(plain)
+        exporter = Exporter(plain, own_words)
         refused = _refused(plain, exporter)
         if not refused:
-            _require_read_back(plain)
+            _require_read_back(plain, own_words)
     except (GraphError, UnsupportedError) as error:
         return [blocker_of(error, error.where)]
     found = [blocker_of(error, node.name or node.outputs[0], node.op) for node, error in refused]
@@ -108,11 +113,43 @@ def blockers(graph: Graph, *, builtin: bool = False) -> list[Blocker]:
     return grouped(found)
 
 
-def _require_read_back(plain: Graph) -> None:
+def _require_read_back(plain: Graph, own_words: frozenset[str]) -> None:
     """Refuse a graph whose tables would be read back as another."""
-    reread = _reread(plain, *_tables(plain, 0))
+    exporter, model = _tables(plain, 0, own_words)
+    reread = _reopened(_graph_of(plain, model), exporter)
     rename_transposed(plain, reread)
     _require_same(plain, reread)
+
+
+def _own_words(plain: Graph) -> frozenset[str]:
+    """Return the outputs of nodes that are written in the graph's own words.
+
+    These are nodes that the format has no operator for, in this form, or none that is read back the same.
+    """
+    own: frozenset[str] = frozenset()
+    while True:
+        found = [node for node in _misread(plain, own) if can_be_own(plain, node)]
+        more = own.union(node.outputs[0] for node in found)
+        if more == own:
+            return own
+        own = more
+
+
+def _misread(plain: Graph, own_words: frozenset[str]) -> list[Node]:
+    """Return the nodes that cannot be written, or would be read back as others."""
+    refused = _refused(plain, Exporter(plain, own_words))
+    if refused:
+        return [node for node, _ in refused]
+    exporter, model = _tables(plain, 0, own_words)
+    try:
+        reread = _reopened(_graph_of(plain, model), exporter)
+    except (GraphError, UnsupportedError) as error:
+        unread = {name for blocker in error.blockers for name in blocker.nodes}
+        return [node for node in plain.nodes if unread.intersection(node.outputs)]
+    rename_transposed(plain, reread)
+    found = {node.outputs: node for node in reread.nodes}
+    others = [(node, found.get(node.outputs)) for node in plain.nodes]
+    return [node for node, other in others if other is None or not _same(plain, node, reread, other)]
 
 
 def _written_form(graph: Graph) -> Graph:
@@ -123,22 +160,26 @@ def _written_form(graph: Graph) -> Graph:
     )
 
 
-def _tables(plain: Graph, version: int) -> tuple[Exporter, Model]:
+def _tables(plain: Graph, version: int, own_words: frozenset[str]) -> tuple[Exporter, Model]:
     """Return the tables with all operators, as they are and as a model."""
-    exporter, inputs = _lowered(plain)
+    exporter, inputs = _lowered(plain, own_words)
     subgraph = exporter.subgraph(inputs)
     buffers = tuple(exporter.buffers)
     return exporter, Model(version, exporter.operator_codes(), (subgraph,), "lowbit", buffers)
 
 
-def _reread(plain: Graph, exporter: Exporter, model: Model) -> Graph:
-    reread = graph_of(check_structure(model, b"", plain.name))
-    return open_batch(reread) if exporter.dimension else reread
+def _graph_of(plain: Graph, model: Model) -> Graph:
+    """Return the graph of tables as it is read back, for a batch of 1."""
+    return graph_of(check_structure(model, b"", plain.name))
 
 
-def _lowered(plain: Graph) -> tuple[Exporter, tuple[int, ...]]:
+def _reopened(alone: Graph, exporter: Exporter) -> Graph:
+    return open_batch(alone, known=True) if exporter.dimension else alone
+
+
+def _lowered(plain: Graph, own_words: frozenset[str]) -> tuple[Exporter, tuple[int, ...]]:
     """Return the tables with all operators, and the tensors of the inputs."""
-    exporter = Exporter(plain)
+    exporter = Exporter(plain, own_words)
     refused = _refused(plain, exporter)
     if len(refused) == 1:
         raise refused[0][1]

@@ -1,0 +1,61 @@
+"""Operators that the format has none for, in the graph's own words: every one of the registry."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from lowbit.errors import ModelFormatError
+from lowbit.formats.circle.reader import read_content
+from lowbit.formats.circle.writer import content_of
+from lowbit.ir import Graph, Node, Value, evaluate, infer
+from lowbit.ir.operators import OPERATORS
+from tests.backends.support import examples
+
+
+def forms() -> Iterator[tuple[str, Graph]]:
+    """Yield the first example that there is of every operator."""
+    for operator in OPERATORS.values():
+        if not operator.domain:
+            yield from ((operator.name, graph) for _, graph in islice(examples(operator), 1))
+
+
+FORMS = dict(forms())
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_operator_is_read_back_and_computes_the_same(name: str) -> None:
+    graph = FORMS[name]
+    x = np.random.default_rng(0).uniform(0.1, 1, (1, *graph.value("x").shape[1:])).astype(np.float32)
+    again = read_content(bytes(content_of(graph)), "forms")
+    wanted, found = (evaluate(each, {each.inputs[0]: x}) for each in (graph, again))
+    for ours, theirs in zip(graph.outputs, again.outputs, strict=True):
+        assert wanted[ours].dtype == found[theirs].dtype
+        np.testing.assert_allclose(found[theirs], wanted[ours], 1e-5, 1e-5)
+
+
+def test_a_constant_of_two_readers_keeps_its_numbers() -> None:
+    """A reshape stores the lengths that are worked out, which are not the constant's numbers."""
+    graph = Graph("g", ("x",), ("y", "z"), values={"x": Value("x", "float32", (1, 2, 3))})
+    graph.add_constant("lengths", np.array([0, -1]), "int64")
+    graph.nodes = [
+        Node("Reshape", ("x", "lengths"), ("y",), {}, "flat"),
+        Node("GatherElements", ("x", "places"), ("z",), {"axis": 2}, "taken"),
+    ]
+    graph.add_constant("places", np.array([[[0], [-1]]]), "int64")
+    graph.nodes.append(Node("CumSum", ("y", "axis"), ("s",), {}, "sums"))
+    graph.add_constant("axis", np.array(1), "int64")
+    graph.outputs = ("s", "z")
+    infer(graph)
+    again = read_content(bytes(content_of(graph)), "g")
+    x = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
+    wanted, found = (evaluate(each, {"x": x}) for each in (graph, again))
+    assert all(np.array_equal(wanted[name], found[name]) for name in graph.outputs)
+
+
+def test_options_that_are_no_attributes_are_refused() -> None:
+    content = bytes(content_of(FORMS["LRN"]))
+    assert b"size" in content
+    with pytest.raises(ModelFormatError, match="unknown operator option"):
+        read_content(content.replace(b"size", b"site"), "damaged")
