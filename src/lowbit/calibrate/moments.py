@@ -6,7 +6,8 @@ with outputs. Sums are over deviations from the mean c of the first `BLOCK` samp
     cov(x, y) = E (x - c)(y - c')^T - E(x - c) E(y - c')^T
 
 so what never changes has a covariance of exactly zero, and a large mean costs no digits. Products are float32
-inside a block and float64 from block to block. Blocks are cut by counting samples: the moments do not depend
+inside a block, in units of powers of two that hold the largest deviation of a column so far, and float64 from
+block to block. Blocks are cut by counting samples: the moments do not depend
 on the batches in which these arrive.
 """
 
@@ -16,9 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Exponents = npt.NDArray[np.intc]
 
 BLOCK = 4096
 """Rows whose products are summed in float32."""
+
+_AT_ONCE = 64
+"""Rows that are brought into units at once: what is float64 on the way stays in the cache."""
+
+_LEAST = np.intc(-1000)
+"""The exponent of a column that has not changed yet."""
 
 _COPIES = 4
 """Of a float64 [d, d]: the moments, their metric, its factor, and what factoring takes."""
@@ -47,6 +55,7 @@ class LinearMoments:
         self._sums = np.zeros(inputs), np.zeros(outputs)
         wide = inputs if second else 0
         self._xx, self._xy = np.zeros((wide, wide)), np.zeros((wide, outputs))
+        self._units: tuple[Exponents, Exponents] = np.full(inputs, _LEAST), np.full(outputs, _LEAST)
         self._waiting: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
 
     def update(self, inputs: npt.NDArray[Any], outputs: npt.NDArray[Any]) -> None:
@@ -66,9 +75,14 @@ class LinearMoments:
             self._add(*(np.concatenate(parts) for parts in zip(*self._waiting, strict=True)))
         self._waiting = []
         mean_x, mean_y = (total / max(self.count, 1) for total in self._sums)
+        if self._second:
+            self._to_units(np.zeros_like(mean_x, np.intc), np.zeros_like(mean_y, np.intc))
         if self._second and mean_x.any():
-            self._xx -= np.outer(self.count * mean_x, mean_x)
-            self._xy -= np.outer(self.count * mean_x, mean_y)
+            scaled = self.count * mean_x
+            for start in range(0, len(scaled), BLOCK):  # so that what is subtracted stays small
+                part = slice(start, start + BLOCK)
+                self._xx[part] -= scaled[part, None] * mean_x
+                self._xy[part] -= scaled[part, None] * mean_y
         self._first = self._first[0] + mean_x, self._first[1] + mean_y
         self._sums = np.zeros_like(mean_x), np.zeros_like(mean_y)
         return self
@@ -80,17 +94,30 @@ class LinearMoments:
         if not self.count:
             self._first = inputs.mean(axis=0, dtype=np.float64), outputs.mean(axis=0, dtype=np.float64)
         self.count += len(inputs)
+        for total, array, first in zip(self._sums, (inputs, outputs), self._first, strict=True):
+            total += array.sum(axis=0, dtype=np.float64) - len(array) * first
         if not self._second:
-            for total, array, first in zip(self._sums, (inputs, outputs), self._first, strict=True):
-                total += array.sum(axis=0, dtype=np.float64) - len(array) * first
             return
-        (x, x_unit), (y, y_unit) = (
-            _in_units(array - mean) for array, mean in zip((inputs, outputs), self._first, strict=True)
+        given = tuple(zip((inputs, outputs), self._first, self._units, strict=True))
+        self._to_units(*(np.maximum(unit, _exponents(array, first)) for array, first, unit in given))
+        x, y = (
+            _in_units(array, first, unit)
+            for array, first, unit in zip((inputs, outputs), self._first, self._units, strict=True)
         )
-        self._xx += (x.T @ x) * np.outer(x_unit, x_unit)
-        self._xy += (x.T @ y) * np.outer(x_unit, y_unit)
-        for total, array, unit in zip(self._sums, (x, y), (x_unit, y_unit), strict=True):
-            total += array.sum(axis=0, dtype=np.float64) * unit
+        self._xx += x.T @ x
+        self._xy += x.T @ y
+
+    def _to_units(self, x: Exponents, y: Exponents) -> None:
+        """Let sums be in units of these powers of two by column."""
+        old_x, old_y = self._units
+        if (x == old_x).all() and (y == old_y).all():
+            return
+        rows, columns = (np.ldexp(1.0, old - new) for old, new in ((old_x, x), (old_y, y)))
+        self._units = x, y
+        for sums, factor in ((self._xx, rows), (self._xy, columns)):
+            if self.count:
+                sums *= rows[:, None]
+                sums *= factor
 
     @property
     def x(self) -> Array:
@@ -111,7 +138,17 @@ class LinearMoments:
         return self._xy / self.count
 
 
-def _in_units(deviations: Array) -> tuple[npt.NDArray[np.float32], Array]:
-    """Return deviations in units of powers of two by column, and the units: float32 holds squares of such."""
-    _, exponents = np.frexp(np.abs(deviations).max(axis=0, initial=0))
-    return np.ldexp(deviations, -exponents).astype(np.float32), np.ldexp(1.0, exponents)
+def _exponents(array: npt.NDArray[Any], first: Array) -> Exponents:
+    """Return by column the exponent of a power of two that is above all deviations."""
+    widest = np.maximum(array.max(axis=0) - first, first - array.min(axis=0))
+    return np.where(widest > 0, np.frexp(widest)[1], _LEAST)
+
+
+def _in_units(array: npt.NDArray[Any], first: Array, exponents: Exponents) -> npt.NDArray[np.float32]:
+    """Return deviations in units of powers of two by column: float32 holds squares of such."""
+    result = np.empty(array.shape, np.float32)
+    scale = np.ldexp(1.0, -exponents)
+    for start in range(0, len(array), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        np.multiply(array[part] - first, scale, out=result[part], casting="same_kind")
+    return result

@@ -8,9 +8,8 @@ import numpy.typing as npt
 from lowbit.errors import NumericError
 from lowbit.quantization.plan import Plan
 from lowbit.schemes.coded import CodedWeights, joined
-from lowbit.schemes.encoding import Encoding
 from lowbit.schemes.fitting import Problem, grid_of
-from lowbit.schemes.fitting.restore import SWEEPS, descend, refit
+from lowbit.schemes.fitting.restore import SWEEPS, least_squares
 
 __all__ = ["CodedWeights", "check_weights", "joined", "nearest", "restored"]
 
@@ -52,20 +51,29 @@ def restored(problem: Problem, plan: Plan) -> CodedWeights:
 
 def _restored(problem: Problem, plan: Plan) -> CodedWeights:
     form = plan.weight_form
-    encoding, values = form.row.fit.restored(problem, form, plan)
+    encoding, found = form.row.fit.restored(problem, form, plan)
+    coded = CodedWeights(encoding, encoding.encode(found.T))
+    values = np.ascontiguousarray(coded.values(), np.float64)
+    products = values @ problem.metric
     for _ in range(GRID_ROUNDS):
-        values = descend(problem, values, grid_of(encoding), SWEEPS)
-        coded = CodedWeights(encoding, encoding.encode(values.T))
-        encoding = _rescaled(problem, coded)
-        coded = replace(coded, encoding=encoding)
-        values = coded.values().T
+        residual = products - problem.goal
+        grid_of(coded.encoding).descend(problem.metric, values, residual, SWEEPS)
+        products = residual + problem.goal
+        coded = CodedWeights(coded.encoding, coded.encoding.encode(values))
+        scaled = _rescaled(values, products, problem, coded)
+        if scaled is not coded:
+            by = scaled.encoding.integer_scale() / coded.encoding.integer_scale()
+            coded, products = scaled, products * by[:, None]
+            values = np.ascontiguousarray(coded.values(), np.float64)
     return coded
 
 
-def _rescaled(problem: Problem, coded: CodedWeights) -> Encoding:
-    """Return the encoding with the scale of least error for its codes; integers stay as they are."""
-    old = coded.encoding
-    if old.channels != len(coded.codes):
-        return old
-    factor = refit(problem, coded.values().T[None])[:, 0]
-    return old.scaled(np.where((factor > 0.1) & (factor < 10), factor, 1.0)) or old
+def _rescaled(values: Array, products: Array, problem: Problem, coded: CodedWeights) -> CodedWeights:
+    """Return weights with the scale of least error for their codes; integers stay as they are."""
+    if coded.encoding.channels != len(values):
+        return coded
+    square = np.einsum("od,od->o", values, products)
+    right = np.einsum("od,do->o", products, problem.target)
+    factor = least_squares(square[:, None, None], right[:, None])[:, 0]
+    encoding = coded.encoding.scaled(np.where((factor > 0.1) & (factor < 10), factor, 1.0))
+    return coded if encoding is None else replace(coded, encoding=encoding)

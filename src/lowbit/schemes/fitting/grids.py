@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.schemes.encoding import Encoding
+from lowbit.schemes.fitting import _descent
 
 Array = npt.NDArray[np.float64]
 
@@ -16,11 +17,22 @@ class Grid(Protocol):
     def nearest(self, values: Array) -> Array:
         """Return the grid value nearest to every entry of `values [o]`, one per output."""
 
+    def descend(self, metric: Array, values: Array, residual: Array, sweeps: int) -> None:
+        """Move `values [o, d]` on the grid by cyclic coordinate descent; the error of no output rises.
+
+        Args:
+            metric: `[d, d]`.
+            values: on the grid; they change in place, and so does
+            residual: `[o, d]`, what the metric makes of their distance from the target.
+            sweeps: over all coordinates, at most; it ends where none moves.
+        """
+
 
 class LevelGrid:
     """A grid of few levels `[o or 1, l]`, ascending."""
 
     def __init__(self, levels: Array) -> None:
+        self._ascending = np.ascontiguousarray(levels, np.float64)
         self._levels = np.ascontiguousarray(levels.T)
         self._thresholds = np.ascontiguousarray(((levels[:, 1:] + levels[:, :-1]) / 2).T)
         self._outputs = np.arange(len(levels)) if len(levels) > 1 else 0
@@ -29,19 +41,30 @@ class LevelGrid:
         """Return the nearest levels; a tie takes the lower one."""
         return np.asarray(self._levels[(values > self._thresholds).sum(axis=0), self._outputs])
 
+    def descend(self, metric: Array, values: Array, residual: Array, sweeps: int) -> None:
+        """Move `values [o, d]` by coordinate descent, see `Grid`."""
+        _descent.descend_levels(metric, self._ascending, values, residual, sweeps)
+
 
 class EvenGrid:
-    """Multiples of a scale `[o or 1]` between two whole numbers: rounding, whatever the number of levels."""
+    """Multiples of a scale between two whole numbers, each `[o or 1]`: rounding, for any number of levels."""
 
-    def __init__(self, encoding: Encoding) -> None:
-        whole = encoding.whole_levels()
-        self._scale, self._least, self._most = encoding.integer_scale(), whole[:, 0], whole[:, -1]
+    def __init__(self, scale: npt.ArrayLike, least: npt.ArrayLike, most: npt.ArrayLike) -> None:
+        self._bounds = np.ascontiguousarray(np.stack([scale, least, most]), np.float64)
+        self._scale, self._least, self._most = self._bounds
 
     def nearest(self, values: Array) -> Array:
         """Return the nearest multiples; a tie takes the even one."""
         return np.asarray(self._scale * np.clip(np.rint(values / self._scale), self._least, self._most))
 
+    def descend(self, metric: Array, values: Array, residual: Array, sweeps: int) -> None:
+        """Move `values [o, d]` by coordinate descent, see `Grid`."""
+        _descent.descend_even(metric, self._bounds, values, residual, sweeps)
+
 
 def grid_of(encoding: Encoding) -> Grid:
     """Return the levels of an encoding as a grid."""
-    return EvenGrid(encoding) if encoding.rounds else LevelGrid(np.sort(encoding.levels(), axis=1))
+    if not encoding.rounds:
+        return LevelGrid(np.sort(encoding.levels(), axis=1))
+    whole = encoding.whole_levels()
+    return EvenGrid(encoding.integer_scale(), whole[:, 0], whole[:, -1])

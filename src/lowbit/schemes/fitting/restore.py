@@ -13,25 +13,30 @@ centred covariances over the samples, H = cov(X~, X~) + d I and d = damping * me
    Chen et al., The Geometry of LLM Quantization, 2025).
 3. In turn, a few times: the basis that minimises the error for these codes, (S H S^T) a = S H w*, S the
    signs; and coordinate descent on the codes: with r = (w^ - w*) H the best value of column j is the level
-   nearest to w^_j - r_j / H_jj. Neither can raise the error.
+   nearest to w^_j - r_j / H_jj. Neither can raise the error. Descent begins at the new levels of the same
+   codes, and the products S H are kept as codes change: few do, so whole products of matrices are seldom.
 4. The basis is snapped to scale * integers, then codes and scales are refined again: what is deployed is
    what was optimised.
 5. Bias b^ = mean(Y) - W^ mean(X~).
 
-Arrays inside are transposed, `[inputs, outputs]`: one step works on a contiguous column of all outputs.
+Error feedback works on transposed arrays, `[inputs, outputs]`: a step is a contiguous column of all outputs.
+Descent takes the outputs one by one, `[outputs, inputs]`.
 
 Sources: error feedback: Frantar et al., GPTQ (ICLR 2023); a target for inputs that are themselves
 quantized: Li et al., GPTAQ (2025); coordinate descent: Behdin et al., QuantEase (2023).
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.schemes.fitting import _descent
 from lowbit.schemes.fitting.grids import Grid
 
 Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.uint8]
 RIDGE = 1e-9
 SWEEPS = 3  # of coordinate descent, between two fits of a grid
 SOLVED = 128
@@ -73,6 +78,11 @@ class Problem:
         factor = factor_of(covariance)
         return cls(solve(factor, cross + ridge * weights.T), covariance, factor)
 
+    @cached_property
+    def goal(self) -> Array:
+        """What the metric makes of the target, `[o, d]`."""
+        return np.ascontiguousarray(self.target.T @ self.metric)
+
     def error(self, values: Array) -> Array:
         """Return the error of every output, `[o]`, for weights `values [d, o]`."""
         difference = values - self.target
@@ -113,35 +123,43 @@ def feed_back(problem: Problem, grid: Grid) -> Array:
     return values
 
 
-def descend(problem: Problem, values: Array, grid: Grid, sweeps: int) -> Array:
-    """Return `values [d, o]` after cyclic coordinate descent; the error of no output rises."""
-    values, metric = values.copy(), problem.metric
-    residual = metric @ (values - problem.target)
-    for _ in range(sweeps):
-        before = values.copy()
-        for start in range(0, len(values), BLOCK):
-            block = slice(start, min(start + BLOCK, len(values)))
-            local, inner = residual[block].copy(), metric[block, block]
-            old = values[block].copy()
-            for row in range(len(old)):
-                new = grid.nearest(values[start + row] - local[row] / inner[row, row])
-                local += inner[:, row, None] * (new - values[start + row])
-                values[start + row] = new
-            residual += metric[:, block] @ (values[block] - old)
-        if np.array_equal(before, values):
-            break
-    return values
+class Planes:
+    """Weights as sums of planes, W^ = sum_i a_i S_i, with the products S_i H that say what they are worth.
+
+    Args:
+        problem: of the layer.
+        codes: of the weights, `[o, d]`.
+        table: what every code has in every plane, `[codes, planes]`.
+    """
+
+    def __init__(self, problem: Problem, codes: Codes, table: Array) -> None:
+        self._problem, self._table, self.codes = problem, np.ascontiguousarray(table, np.float64), codes
+        self._products = np.empty((len(codes), table.shape[1], codes.shape[1]))
+        for index, column in enumerate(self._table.T):
+            self._products[:, index] = column[codes] @ problem.metric
+
+    def follow(self, codes: Codes) -> None:
+        """Take other codes, `[o, d]`."""
+        _descent.follow(self._problem.metric, self._table, self.codes, codes, self._products)
+        self.codes = codes
+
+    def refit(self) -> Array:
+        """Return the coefficients `[o, planes]` with least error for these codes."""
+        planes = self._table.T[:, self.codes]
+        square = np.einsum("iod,ojd->oij", planes, self._products, optimize=True)
+        right = np.einsum("ojd,do->oj", self._products, self._problem.target, optimize=True)
+        return least_squares(square, right)
+
+    def residual(self, coefficients: Array) -> Array:
+        """Return (W^ - W*) H for coefficients `[o, planes]`, `[o, d]`."""
+        made = np.einsum("oi,oid->od", coefficients, self._products, optimize=True)
+        return np.ascontiguousarray(made - self._problem.goal)
 
 
-def refit(problem: Problem, planes: Array) -> Array:
-    """Return the coefficients `[o, k]` with least error for `planes [k, d, o]`: W^ = sum_i a_i planes_i."""
-    count, inputs, outputs = planes.shape
-    weighted = (problem.metric @ planes.transpose(1, 0, 2).reshape(inputs, -1)).reshape(
-        inputs, count, outputs
-    )
-    square = np.einsum("ido,djo->oij", planes, weighted, optimize=True)
-    right = np.einsum("dio,do->oi", weighted, problem.target, optimize=True)
+def least_squares(square: Array, right: Array) -> Array:
+    """Return the solution `[o, k]` of systems `[o, k, k]`, a trace of ridge added."""
+    count = square.shape[1]
     # Never quite zero, so that an output of zeros, which affine grids allow, has a solution.
     ridge = RIDGE * np.trace(square, axis1=1, axis2=2) / count + np.finfo(np.float64).tiny
-    square += ridge[:, None, None] * np.eye(count)
-    return np.asarray(np.linalg.solve(square, right[:, :, None])[:, :, 0])
+    ridged = square + ridge[:, None, None] * np.eye(count)
+    return np.asarray(np.linalg.solve(ridged, right[:, :, None])[:, :, 0])

@@ -18,7 +18,7 @@ from lowbit.schemes.affine.fit import encoding_of_range
 from lowbit.schemes.encoding import SMALLEST
 from lowbit.schemes.fitting import Fit, Observed, Problem, Settings, qem
 from lowbit.schemes.fitting.grids import LevelGrid
-from lowbit.schemes.fitting.restore import SWEEPS, descend, feed_back, refit
+from lowbit.schemes.fitting.restore import SWEEPS, Planes, feed_back
 from lowbit.schemes.learned_basis.encoding import (
     ACTIVATION_BOUND,
     WEIGHT_BOUND,
@@ -49,11 +49,22 @@ class LearnedBasisFit(Fit):
     ) -> tuple[LearnedBasis, Array]:
         """Return a snapped basis, and values `[d, o]` near its levels, refined in turn."""
         fit = _fit(problem.target.T, form, settings, np.diag(problem.metric))
-        values = feed_back(problem, LevelGrid(_sorted_levels(fit)))
+        table, coefficients = qem.signs(form.bits), fit.basis
+        if settings.uses_weight_offset:
+            table = np.column_stack([table, np.ones(len(table))])
+            coefficients = np.column_stack([fit.basis, fit.offset])
+        values = feed_back(problem, LevelGrid(np.sort(coefficients @ table.T, axis=1))).T
+        planes = Planes(problem, _codes(values, coefficients @ table.T), table)
         for _ in range(settings.rounds):
-            fit = _refitted(problem, values, fit, settings.uses_weight_offset)
-            values = descend(problem, values, LevelGrid(_sorted_levels(fit)), SWEEPS)
-        return snapped_basis(fit), values
+            coefficients = planes.refit()
+            levels = coefficients @ table.T
+            values = np.take_along_axis(levels, planes.codes, axis=1)
+            residual = planes.residual(coefficients)
+            LevelGrid(np.sort(levels, axis=1)).descend(problem.metric, values, residual, SWEEPS)
+            planes.follow(_codes(values, levels))
+        shift = coefficients[:, form.bits] if settings.uses_weight_offset else fit.offset
+        basis = np.sort(np.abs(coefficients[:, : form.bits]), axis=1)
+        return snapped_basis(qem.Fit(basis, shift, fit.error)), values.T
 
     def activations(self, observed: Observed, form: Specification, settings: Settings) -> LearnedBasis:
         """Return the best basis of small integers; values are brought to a usual size first, exactly."""
@@ -91,24 +102,12 @@ def _update(settings: Settings) -> qem.Update:
     return "gradient" if settings.update == "gradient" else "least-squares"
 
 
-def _refitted(problem: Problem, values: Array, fit: qem.Fit, offset: bool) -> qem.Fit:
-    """Return the basis with least error for the codes that `values [d, o]` have under `fit`."""
-    bits = fit.basis.shape[1]
-    levels = qem.levels(fit.basis, fit.offset)
+def _codes(values: Array, levels: Array) -> npt.NDArray[np.uint8]:
+    """Return the codes of values `[o, d]` that are levels `[o, codes]`."""
     order = np.argsort(levels, axis=1)
     thresholds = qem.midpoints(np.take_along_axis(levels, order, 1))
-    ranks = sum((values > step for step in thresholds.T), np.zeros(values.shape, np.intp))
-    codes = np.take_along_axis(order, ranks.T, axis=1)
-    planes = qem.signs(bits)[codes].transpose(2, 1, 0)
-    if offset:
-        planes = np.concatenate([planes, np.ones((1, *values.shape))])
-    solution = refit(problem, planes)
-    shift = solution[:, bits] if offset else np.zeros(len(solution))
-    return qem.Fit(np.sort(np.abs(solution[:, :bits]), axis=1), shift, fit.error)
-
-
-def _sorted_levels(fit: qem.Fit) -> Array:
-    return np.sort(qem.levels(fit.basis, fit.offset), axis=1)
+    ranks = sum((values > step[:, None] for step in thresholds.T), np.zeros(values.shape, np.intp))
+    return np.take_along_axis(order, ranks, axis=1).astype(np.uint8)
 
 
 def snapped_basis(fit: qem.Fit, bound: int = WEIGHT_BOUND) -> LearnedBasis:

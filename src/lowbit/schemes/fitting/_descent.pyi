@@ -1,0 +1,9 @@
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.uint8]
+
+def descend_levels(metric: Array, levels: Array, values: Array, residual: Array, sweeps: int) -> None: ...
+def descend_even(metric: Array, bounds: Array, values: Array, residual: Array, sweeps: int) -> None: ...
+def follow(metric: Array, table: Array, before: Codes, after: Codes, products: Array) -> None: ...
