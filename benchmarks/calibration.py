@@ -30,7 +30,8 @@ from lowbit.provenance import provenance
 
 Floats = npt.NDArray[np.float32]
 
-CONTENDERS = ("onnxruntime", "affine:8", "lq:4", "affine:8 rtn")
+CONTENDERS = ("onnxruntime", "affine:8", "lq:4")
+OTHERS = ("affine:8 rtn", "affine:8 gptq")
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CHECKED, BLOCK = 64, 16
 LIMITS = {"affine:8": 2.5, "lq:4": 6.0}
@@ -92,7 +93,7 @@ def _quantize(name: str, folder: Path, target: Path) -> None:
     from lowbit.plan import Plan
 
     form, _, method = name.partition(" ")
-    plan = Plan(form, form, method=method or "gptq")
+    plan = Plan(form, form, method=method or "auto")
     quantize_file(folder / "net.onnx", target, str(folder / "train.npy"), plan, check=False)
 
 
@@ -223,7 +224,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", help="pictures: a folder, or a name")
     parser.add_argument("--network", type=Path, help="a file instead of ResNet-18")
     parser.add_argument("--pictures", type=int, default=256)
-    parser.add_argument("--only", nargs="+", choices=CONTENDERS)
+    parser.add_argument("--only", nargs="+", choices=(*CONTENDERS, *OTHERS))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
