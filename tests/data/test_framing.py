@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lowbit
-from lowbit.data import Framing, load, remember_framing, remembered_framing
+from lowbit.data import Framing, asked_framing, load, remember_framing, remembered_framing
 from lowbit.data.dataset import Raw
 from lowbit.data.framing import framed
 from lowbit.errors import DataError, ModelFormatError
@@ -104,3 +104,32 @@ def test_arrays_of_pictures_are_framed_and_others_refused(channels: int) -> None
     assert np.array_equal(found.samples, bytes_of[:, :, 1:7, 2:7])
     with pytest.raises(DataError, match="only pictures"):
         load(np.zeros((3, 3, 8, 8), np.float32), framing=Framing.of("6", None))
+
+
+def test_a_photograph_is_framed_as_its_network_remembers(tmp_path: Path) -> None:
+    from lowbit.prediction import sample_of_picture
+
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "one.png")
+    graph = network()
+    framing = Framing.of("20", "16x12")
+    assert framing is not None
+    remember_framing(graph, framing)
+    found = sample_of_picture(tmp_path / "one.png", graph).values[0]
+    wanted = np.asarray(framing.applied(Image.fromarray(pixels), ""), np.float32).transpose(2, 0, 1) / 255
+    assert np.allclose(found, wanted, atol=1e-7)
+    with asked_framing(Framing.of("16x12", None)):
+        squeezed = sample_of_picture(tmp_path / "one.png", graph).values[0]
+    assert not np.array_equal(squeezed, found)
+    with asked_framing(Framing.of("20", None)), pytest.raises(DataError, match=r"--crop 16x12"):
+        sample_of_picture(tmp_path / "one.png", graph)
+
+
+def test_what_is_asked_for_around_holds_inside_alone(folder: Path) -> None:
+    with asked_framing(Framing.of("16x12", None)):
+        assert load(folder, "test").samples.shape == (12, 3, 16, 12)
+        with asked_framing(None):
+            assert load(folder, "test").samples.shape == (12, 3, 16, 12)
+        assert load(folder, "test", framing=Framing.of("9x9", None)).samples.shape == (12, 3, 9, 9)
+    with pytest.raises(DataError, match="differ in size"):
+        load(folder, "test")

@@ -129,7 +129,7 @@ def test_names_of_classes(tmp_path: Path) -> None:
         ((), 2, "either"),
         (("photo.png", "--data", "digits"), 2, "either"),
         (("photo.png",), 3, "photo.png"),
-        (("--data", "digits", "--crop", "0,0,4,4"), 2, "only a picture"),
+        (("--data", "digits", "--crop", "0,0,4,4"), 2, "a part is cut"),
         *(
             (("photo.png", "--crop", text), 2, "X,Y,W,H")
             for text in ("", "1,2,3", "1,2,3,4,5", "a,0,1,1", "-1,0,1,1")

@@ -1,4 +1,7 @@
-"""What all commands do alike: an input is never written over unasked, and a place to write is tried first."""
+"""What all commands do alike: an input is never written over unasked, and a place to write is tried first.
+
+Whatever reads networks or samples takes the options that all networks and samples have.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +10,7 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperOption
 
+from lowbit.data import Framing, asked_framing
 from lowbit.errors import WriteError
 from lowbit.formats.input_shapes import fixed_inputs, parse_shape
 from lowbit.untrusted import require_writable
@@ -18,6 +22,9 @@ _OUTPUTS = ("output", "output_model", "plot", "target")
 
 _NETWORKS = ("model", "models", "network")
 """Names of parameters that are networks to read."""
+
+_SAMPLES = "normalize"
+"""The name of a parameter of commands that read samples."""
 
 _FOLDER_COMMANDS = ("hdl", "train", "fetch")
 """Their output is a folder, which they make before other work."""
@@ -34,6 +41,15 @@ class Command(TyperCommand):
         if any(parameter.name in _NETWORKS for parameter in self.params):
             about = "Lengths that an ONNX file leaves open: x=1,3,8,8. May be repeated."
             self.params.append(TyperOption(param_decls=["--input-shape"], multiple=True, help=about))
+        self._cuts_parts = any(parameter.name == "crop" for parameter in self.params)
+        if any(parameter.name == _SAMPLES for parameter in self.params):
+            self._add("resize", "Of pictures: the shorter side, such as 256, or HEIGHTxWIDTH.")
+            self._add("crop", "Of pictures, then: the middle, such as 224, or HEIGHTxWIDTH.")
+
+    def _add(self, name: str, about: str) -> None:
+        """Add an option, where the command has no more of its own to say of it."""
+        if not any(parameter.name == name for parameter in self.params):
+            self.params.append(TyperOption(param_decls=[f"--{name}"], help=about))
 
     def invoke(self, ctx: Any) -> Any:
         """Check the paths, then run the command."""
@@ -44,8 +60,19 @@ class Command(TyperCommand):
             if isinstance(ctx.params.get(name), str | Path):
                 require_writable(ctx.params[name])
         shapes = dict(map(parse_shape, ctx.params.pop("input_shape", None) or ()))
-        with fixed_inputs(shapes):
+        with fixed_inputs(shapes), asked_framing(self._framing(ctx.params)):
             return super().invoke(ctx)
+
+    def _framing(self, parameters: dict[str, Any]) -> Framing | None:
+        """Take out what is said of the size of pictures; a part X,Y,W,H is the command's own."""
+        crop = parameters.get("crop")
+        if self._cuts_parts and (crop is None or "," in crop or not crop):
+            crop = None
+        elif self._cuts_parts:
+            parameters["crop"] = None
+        else:
+            parameters.pop("crop", None)
+        return Framing.of(parameters.pop("resize", None), crop)
 
 
 class Application(typer.Typer):

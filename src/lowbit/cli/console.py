@@ -16,11 +16,9 @@ from lowbit.data.normalize import means_and_deviations
 
 __all__ = [
     "BackendOption",
-    "CropOption",
     "DataOption",
     "JsonFlag",
     "NormalizeOption",
-    "ResizeOption",
     "ScaleOption",
     "SplitOption",
     "ThreadsOption",
@@ -49,14 +47,6 @@ SplitOption = Annotated[str | None, typer.Option("--split", help="train or test.
 NormalizeOption = Annotated[
     str | None,
     typer.Option("--normalize", help="MEAN,STD after scaling to [0, 1]; by channel M,M,M,S,S,S."),
-]
-ResizeOption = Annotated[
-    str | None,
-    typer.Option("--resize", help="Of pictures: the shorter side, such as 256, or HEIGHTxWIDTH."),
-]
-CropOption = Annotated[
-    str | None,
-    typer.Option("--crop", help="Of pictures, then: the middle, such as 224, or HEIGHTxWIDTH."),
 ]
 ScaleOption = Annotated[
     str | None,

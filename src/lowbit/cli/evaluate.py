@@ -7,11 +7,9 @@ import typer
 
 from lowbit.cli.console import (
     BackendOption,
-    CropOption,
     DataOption,
     JsonFlag,
     NormalizeOption,
-    ResizeOption,
     ScaleOption,
     SplitOption,
     ThreadsOption,
@@ -31,8 +29,6 @@ def evaluate(
     threads: ThreadsOption = 1,
     normalize: NormalizeOption = None,
     scale: ScaleOption = None,
-    resize: ResizeOption = None,
-    crop: CropOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Print top-1 and top-5 accuracy.
@@ -40,7 +36,6 @@ def evaluate(
     Example: `lowbit eval mlp.circle --data digits`
     """
     from lowbit import api
-    from lowbit.data import Framing
 
     split = split or "test"
     result = api.evaluate(
@@ -51,7 +46,6 @@ def evaluate(
         threads=threads,
         normalize=parse_normalize(normalize),
         scale=parse_scale(scale),
-        framing=Framing.of(resize, crop),
     )
     if as_json:
         print_json({"model": str(model), "data": data, "split": split, "backend": backend, **result})

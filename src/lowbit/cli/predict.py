@@ -49,7 +49,10 @@ def predict(
     most: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 10,
     crop: Annotated[
         str | None,
-        typer.Option("--crop", help="X,Y,W,H: the part of the photograph that is meant, in pixels."),
+        typer.Option(
+            "--crop",
+            help="X,Y,W,H: the part of the photograph that is meant, in pixels; 224 or HxW: the middle.",
+        ),
     ] = None,
     invert: Annotated[
         bool,
@@ -69,7 +72,7 @@ def predict(
     if output is not None and output.suffix.lower() != ".png":
         raise typer.BadParameter("the chart is a .png", param_hint="--output")
     if crop is not None and picture is None:
-        raise typer.BadParameter("only a picture is cut", param_hint="--crop")
+        raise typer.BadParameter("a part is cut of a picture alone", param_hint="--crop")
     from lowbit import api
     from lowbit.prediction import class_names, draw_prediction
 

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lowbit.cli.console import (
-    CropOption,
     JsonFlag,
     NormalizeOption,
-    ResizeOption,
     ScaleOption,
     SplitOption,
     kilobytes,
@@ -96,8 +94,6 @@ def quantize(
     split: SplitOption = None,
     normalize: NormalizeOption = None,
     scale: ScaleOption = None,
-    resize: ResizeOption = None,
-    crop: CropOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Quantize a network from unlabelled samples.
@@ -114,7 +110,6 @@ def quantize(
     `lowbit quantize lst1.onnx -o low.onnx --weights fixed:6.7 --activations fixed:6.7`
     """
     from lowbit import api
-    from lowbit.data import Framing
     from lowbit.plan import Plan
     from lowbit.schemes.registry import FLOAT_BITS
 
@@ -154,7 +149,6 @@ def quantize(
             split=split or "train",
             strict=strict,
             progress=advance,
-            framing=Framing.of(resize, crop),
             **measures,
         )
     _print(result, output, as_json)

@@ -6,7 +6,7 @@ and no file leads to another.
 
 from lowbit.data.dataset import Dataset, Normalize
 from lowbit.data.download import fetch
-from lowbit.data.framing import Framing, remember_framing, remembered_framing
+from lowbit.data.framing import Framing, asked_framing, remember_framing, remembered_framing
 from lowbit.data.hdf5 import write_one_hdf5
 from lowbit.data.inputs import Inputs, inputs_of, read_inputs
 from lowbit.data.network_input import NetworkInput
@@ -21,6 +21,7 @@ __all__ = [
     "Inputs",
     "NetworkInput",
     "Normalize",
+    "asked_framing",
     "fetch",
     "inputs_of",
     "load",

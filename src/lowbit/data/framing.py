@@ -4,10 +4,14 @@ resize N      the shorter side becomes N, the other in proportion: floor(N · lo
 resize HxW    both become these
 crop N, HxW   the middle of that size, from row round((height - h) / 2) on
 
-Resizing is bilinear over all pixels (Pillow's, antialiased). A network's file remembers both.
+Resizing is bilinear over all pixels (Pillow's, antialiased). A network's file remembers both. What is asked
+for once (`asked_framing`) holds for all samples that are loaded inside, whoever loads them.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -90,6 +94,24 @@ class Framing:
         return size * width // short, size * height // short
 
 
+_asked: ContextVar[Framing | None] = ContextVar("lowbit_framing", default=None)
+
+
+@contextmanager
+def asked_framing(framing: Framing | None) -> Iterator[None]:
+    """Let pictures that are loaded inside, in this thread, become this size; None changes nothing."""
+    before = _asked.set(framing or _asked.get())
+    try:
+        yield
+    finally:
+        _asked.reset(before)
+
+
+def framing_or_asked(framing: Framing | None) -> Framing | None:
+    """Return a framing, or where there is none what was asked for around."""
+    return framing or _asked.get()
+
+
 def framed(raw: Raw, framing: Framing | None, name: str) -> Raw:
     """Return pictures of a source that holds arrays, resized and cropped.
 
@@ -129,7 +151,7 @@ def remembered_framing(graph: Graph, asked: Framing | None = None) -> Framing | 
     Raises:
         ModelFormatError: what the file remembers is no such thing.
     """
-    text = graph.metadata.get(KEY)
+    text, asked = graph.metadata.get(KEY), framing_or_asked(asked)
     if asked is not None or text is None:
         return asked
     found = _NOTE.fullmatch(text)
@@ -150,7 +172,8 @@ def remembered_framing(graph: Graph, asked: Framing | None = None) -> Framing | 
 
 
 def remember_framing(graph: Graph, framing: Framing | None) -> None:
-    """Write it into a graph's metadata, where there is one."""
+    """Write it into a graph's metadata, or what was asked for around, where there is one."""
+    framing = framing_or_asked(framing)
     if framing is not None:
         graph.metadata[KEY] = str(framing)
 

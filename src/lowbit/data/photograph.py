@@ -5,6 +5,9 @@ cut         the part that is meant, where somebody says it
 flatten     what is transparent becomes white
 crop        the largest middle part of the network's proportions
 resize      by Lanczos' filter over all pixels of the crop
+
+Where somebody says how pictures become the network's size, or its file remembers it, that stands in the
+place of the last two (`lowbit.data.framing`).
 """
 
 from math import isqrt
@@ -14,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from lowbit.budget import budget
+from lowbit.data.framing import Framing
 from lowbit.data.pictures import Pictures, damaged_picture, open_picture
 from lowbit.errors import DataError
 from lowbit.ir.graph import Shape
@@ -30,7 +34,12 @@ _BYTES_OF_A_PIXEL = 16  # while a transparent picture is turned and flattened
 
 
 def read_photograph(
-    path: Path, shape: tuple[int, int, int], *, crop: Part | None = None, invert: bool = False
+    path: Path,
+    shape: tuple[int, int, int],
+    *,
+    crop: Part | None = None,
+    invert: bool = False,
+    framing: Framing | None = None,
 ) -> Pictures:
     """Return a photograph as ``uint8 [channels, height, width]``.
 
@@ -39,6 +48,7 @@ def read_photograph(
         shape: channels (1 is grey, 3 is RGB), height and width.
         crop: the part of the photograph that is meant; all of it when not said.
         invert: make black white, for networks that know white digits on black alone.
+        framing: how it becomes that size.
 
     Raises:
         FileError: it is no picture, or damaged.
@@ -53,10 +63,14 @@ def read_photograph(
 
     mode = "RGB" if channels == 3 else "L"
     try:
-        if crop is None:
+        if crop is None and framing is None:
             image.draft(mode, (2 * width, 2 * height))  # JPEG: decode no more than needed
         upright = _part(ImageOps.exif_transpose(image), crop, str(path))
-        small = ImageOps.fit(_flat(upright, mode), (width, height), Image.Resampling.LANCZOS)
+        flat = _flat(upright, mode)
+        if framing is not None:
+            small = _required_size(framing.applied(flat, str(path)), (width, height), str(path))
+        else:
+            small = ImageOps.fit(flat, (width, height), Image.Resampling.LANCZOS)
     except DataError:
         raise
     except Exception as error:  # whatever a decoder stumbles over
@@ -130,6 +144,18 @@ def _part(image: Any, crop: Part | None, where: str) -> Any:
             found=",".join(map(str, crop)),
         )
     return image.crop((left, top, left + width, top + height))
+
+
+def _required_size(image: Any, size: tuple[int, int], where: str) -> Any:
+    if image.size != size:
+        raise DataError(
+            "the picture is not of the network's size",
+            where=where,
+            expected=f"{size[1]}x{size[0]}",
+            found=f"{image.height}x{image.width}",
+            remedy=f"Say --resize or --crop so that it is: --crop {size[1]}x{size[0]}.",
+        )
+    return image
 
 
 def _flat(image: Any, mode: str) -> Any:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lowbit.data.cifar10 import find_cifar10, read_cifar10
 from lowbit.data.dataset import Dataset, Normalize, Numbers, Raw, make_dataset
 from lowbit.data.digits import read_digits
-from lowbit.data.framing import Framing, framed
+from lowbit.data.framing import Framing, framed, framing_or_asked
 from lowbit.data.hdf5 import read_one_hdf5
 from lowbit.data.idx import holds_idx, read_idx_folder
 from lowbit.data.network_input import NetworkInput
@@ -58,7 +58,7 @@ def load(
         folder: where a named data set is; otherwise the usual places are searched (`find_published`).
         scale: what every number is multiplied by, instead of the conventions of `lowbit.data.dataset`.
         network: what the samples are for; they come in its shape and type.
-        framing: how pictures become the size that it takes.
+        framing: how pictures become the size that it takes; else what was asked for around.
 
     Raises:
         DataError: nothing such, or samples or labels that do not fit.
@@ -71,7 +71,7 @@ def load(
     if not isinstance(source, str | os.PathLike):
         raw, name = framed(_arrays(source), framing, "array"), "array"
         return make_dataset(raw, name, limit=limit, normalize=normalize, scale=scale, network=network)
-    name = os.fspath(source)
+    name, framing = os.fspath(source), framing_or_asked(framing)
     try:
         raw = (
             framed(_named(name, split, folder), framing, name)

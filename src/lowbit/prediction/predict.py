@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.data import Dataset, NetworkInput, load
+from lowbit.data import Dataset, NetworkInput, load, remembered_framing
 from lowbit.data.dataset import Normalize, Raw, by_channel, checked_normalize, make_dataset
 from lowbit.data.digits import CLASSES as DIGITS
 from lowbit.data.photograph import (
@@ -142,7 +142,8 @@ def sample_of_picture(
         MissingExtra: Pillow is not installed.
     """
     shape = required_picture_shape(graph.value(graph.inputs[0]).shape[1:], graph.name)
-    pixels = read_photograph(path, shape, crop=crop, invert=invert)
+    framing = remembered_framing(graph)
+    pixels = read_photograph(path, shape, crop=crop, invert=invert, framing=framing)
     raw, network = Raw(pixels[None], pictures=True), NetworkInput.of(graph)
     dataset = make_dataset(raw, str(path), normalize=normalize, scale=scale, network=network)
     return Sample(dataset.samples, _shown(pixels), path.name, notes=dataset.notes, outside=dataset.outside)
@@ -165,7 +166,8 @@ def sample_of_data(
     if not isinstance(index, int | np.integer) or index < 0:
         raise DataError("samples are counted from 0", where=data, expected="0, 1, …", found=repr(index))
     network = NetworkInput.of(graph)
-    found = load(data, split=split, normalize=normalize, scale=scale, network=network)
+    framing = remembered_framing(graph)
+    found = load(data, split=split, normalize=normalize, scale=scale, network=network, framing=framing)
     if index >= len(found):
         raise DataError(
             "there is no such sample", where=data, expected=f"0 to {len(found) - 1}", found=str(index)
