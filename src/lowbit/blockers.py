@@ -1,7 +1,8 @@
 """What keeps a target from a network: everything at once, each with how often and what to do about it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from lowbit.errors import LowbitError
 
@@ -38,6 +39,11 @@ class Blocker:
         place = f" ({named})" if named else ""
         kind = f"{self.operator}: " if self.operator else ""
         return f"{self.count} × {kind}{self.what}{place}"
+
+
+def to_dict(blocker: Blocker) -> dict[str, Any]:
+    """Return a blocker JSON-ready: its fields, ``nodes`` as a list, and ``count``."""
+    return {**asdict(blocker), "nodes": list(blocker.nodes), "count": blocker.count}
 
 
 def blocker_of(error: LowbitError, node: str = "", operator: str = "") -> Blocker:

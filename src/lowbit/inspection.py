@@ -1,9 +1,14 @@
 """What a model file holds: layers, encodings, and where every byte is."""
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lowbit.blockers import to_dict
 from lowbit.budget import budget
+from lowbit.compatibility import Candidate, Target, compatibility
 from lowbit.engine import Program
 from lowbit.errors import LowbitError
 from lowbit.formats import format_of, read_model
@@ -26,8 +31,16 @@ def inspect_file(path: Path, *, verify: bool) -> dict[str, Any]:
     if verify and form.hashed:
         form.module.verify_manifest(path)
     size, layers = path.stat().st_size, layers_of(graph)
+    operators = form.module.file_operators(path)
+    found = compatibility(graph, {name: word for word, names in operators for name in names})
     table = _table(graph, path, size)
     return {
+        "format": form.name,
+        "inputs": _ends(graph, graph.inputs),
+        "outputs": _ends(graph, graph.outputs),
+        "operators": dict(Counter([word for word, _ in operators] or [node.op for node in graph.nodes])),
+        "targets": [_target(each) for each in found.targets],
+        "quantization": _quantization(found.layers),
         "bytes": size,
         "hashed": form.hashed,
         "layers": [_row(layer, graph) for layer in layers],
@@ -35,6 +48,23 @@ def inspect_file(path: Path, *, verify: bool) -> dict[str, Any]:
         "memory": _memory(graph),
         "notes": list(graph.notes),
     }
+
+
+def _ends(graph: Graph, names: Iterable[str]) -> list[dict[str, Any]]:
+    values = [graph.value(name) for name in names]
+    return [{"name": each.name, "dtype": each.dtype, "shape": list(each.shape)} for each in values]
+
+
+def _target(target: Target) -> dict[str, Any]:
+    blockers = [to_dict(each) for each in target.blockers]
+    return {"name": target.name, "about": target.about, "works": not blockers, "blockers": blockers}
+
+
+def _quantization(layers: Sequence[Candidate]) -> dict[str, Any]:
+    possible = any(not layer.why for layer in layers)
+    reasons = "; ".join(dict.fromkeys(layer.why for layer in layers if layer.why))
+    why = "" if possible else reasons or "it has no layer with constant weights"
+    return {"possible": possible, "why": why, "layers": [asdict(layer) for layer in layers]}
 
 
 def _memory(graph: Graph) -> dict[str, Any]:

@@ -6,6 +6,8 @@ A row names the format's folder, whose module has
     read_content(bytes, name) the same of the bytes of a file that messages call so
     write(graph, path)        whole or not at all
     check(graph)              refuses what `write` has no place for, before work is done
+    blockers(graph)           what that is, each by itself
+    file_operators(path)      the file's own word for each operator, with names of node and outputs
 
 and what the row says that files of the format have besides. It is imported when such a file is there.
 """

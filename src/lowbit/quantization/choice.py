@@ -1,6 +1,7 @@
 """Which layers of a network are quantized, and which samples calibrate them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -10,13 +11,51 @@ from lowbit.budget import VARIABLE, budget
 from lowbit.calibrate import moment_bytes
 from lowbit.data import NetworkInput, inputs_of, load
 from lowbit.errors import NumericError, PlanError, TooLargeError, UnsupportedError
-from lowbit.ir import Graph, Node
-from lowbit.ir.passes import is_convolution, is_linear
+from lowbit.ir import Graph, Node, run_passes
+from lowbit.ir.layers import layers_of
+from lowbit.ir.passes import LAYER_FORM, decode_layers, is_convolution, is_linear
 from lowbit.quantization.plan import Plan, blockers
 
 Array = npt.NDArray[np.generic]
 
 _SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A layer with constant weights.
+
+    Attributes:
+        name: as plans call it.
+        operator: of its node.
+        weights: their shape.
+        why: it is left in float; "" where it can be quantized.
+    """
+
+    name: str
+    operator: str
+    weights: tuple[int, ...]
+    why: str
+
+
+def candidates(graph: Graph) -> list[Candidate]:
+    """Return the layers of a network as quantization sees them, in order, with what it leaves in float."""
+    network = run_passes(graph, [decode_layers, *LAYER_FORM]).graph
+    layers = {layer.name for layer in layers_of(network)}
+    return [_candidate(network, node) for node in network.nodes if node.name in layers]
+
+
+def _candidate(network: Graph, node: Node) -> Candidate:
+    source, weights = (network.value(name) for name in node.inputs[:2])
+    why = ""
+    if weights.encoding is not None:
+        why = f"its weights are codes already ({weights.encoding.scheme}, {weights.encoding.bits} bits)"
+    elif not is_layer(network, node):
+        why = "no fully connected layer or convolution of maps"
+    elif source.dtype != "float32":
+        why = f"it reads {source.dtype}"
+    shape = tuple(int(length) for length in weights.shape)
+    return Candidate(node.name, node.op, shape, why)
 
 
 def layer_names(network: Graph) -> list[str]:

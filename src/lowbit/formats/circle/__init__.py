@@ -22,6 +22,7 @@ read.
 """
 
 from lowbit.formats.circle.byte_table import ByteRow, byte_table
+from lowbit.formats.circle.file_operators import file_operators
 from lowbit.formats.circle.manifest import verify_manifest
 from lowbit.formats.circle.reader import read, read_content
 from lowbit.formats.circle.writer import (
@@ -38,6 +39,7 @@ __all__ = [
     "blockers",
     "byte_table",
     "check",
+    "file_operators",
     "read",
     "read_content",
     "verify_manifest",

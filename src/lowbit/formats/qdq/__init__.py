@@ -6,12 +6,12 @@ It is ONNX, so it is read as that; `lowbit.formats.onnx.quantized` says what has
 import os
 
 from lowbit.blockers import Blocker
-from lowbit.formats.onnx import read, read_content
+from lowbit.formats.onnx import file_operators, read, read_content
 from lowbit.formats.onnx.quantized.forms import write_form
 from lowbit.formats.onnx.quantized.qdq_writer import QdqWriter
 from lowbit.ir import Graph
 
-__all__ = ["blockers", "check", "read", "read_content", "write"]
+__all__ = ["blockers", "check", "file_operators", "read", "read_content", "write"]
 
 
 def write(graph: Graph, path: str | os.PathLike[str]) -> None:
