@@ -62,7 +62,7 @@ def network(seed: int) -> onnx.ModelProto:
 
 
 def words(path: Path) -> dict[str, str]:
-    return {name: word for word, names in format_of(path).module.file_operators(path) for name in names}
+    return {name: word for word, names in format_of(path).file_operators(path) for name in names}
 
 
 @pytest.mark.parametrize("seed", range(8))

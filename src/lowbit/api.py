@@ -525,9 +525,13 @@ def run_file(
 
 
 def inspect(model: Source, *, verify: bool = False) -> dict[str, Any]:
-    """Return layers, encodings and the table of bytes of a file.
+    """Return whether a file's network works, its layers and encodings, and the table of bytes.
 
     Returns:
+        ``format``, ``inputs`` and ``outputs`` (``name, dtype, shape``), ``operators`` (counts, in the file's
+        own words), ``targets`` (``name, about, works, blockers`` of every back end and file format, each
+        blocker with ``operator, what, nodes, count, expected, found, remedy``), ``quantization``
+        (``possible``, ``why`` not, ``layers`` with ``name, operator, weights, why`` it stays as it is),
         ``bytes``, ``hashed`` (whether files of its format have a hash), ``layers`` (``name, scheme,
         weight_bits, activation_bits, bytes``), ``table`` (``name, what, bytes``), whose bytes add up to the
         file's, ``memory`` (bytes of ``constants`` and ``arena`` that the engine takes, those ``allowed``, or
@@ -535,6 +539,7 @@ def inspect(model: Source, *, verify: bool = False) -> dict[str, Any]:
 
     Raises:
         ModelFormatError: with ``verify``, a hash does not match.
+        LowbitError: it is not read; what is in the way is in ``blockers``, if there are several things.
     """
     from lowbit.inspection import inspect_file
 

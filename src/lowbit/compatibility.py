@@ -56,9 +56,7 @@ def compatibility(graph: Graph, words: Mapping[str, str]) -> Compatibility:
         words: the file's own word for operators, by names of nodes and of what they give; messages use it.
     """
     found = [Target(each.name, each.about, (*each.blockers(graph),)) for each in BACKENDS.values()]
-    found += [
-        Target(suffix, f"a file of {row.name}", (*row.module.blockers(graph),)) for suffix, row in _files()
-    ]
+    found += [Target(suffix, f"a file of {row.name}", (*row.blockers(graph),)) for suffix, row in _files()]
     targets = tuple(replace(each, blockers=_said(graph, each.blockers, words)) for each in found)
     return Compatibility(targets, tuple(candidates(graph)))
 

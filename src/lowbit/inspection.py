@@ -31,7 +31,7 @@ def inspect_file(path: Path, *, verify: bool) -> dict[str, Any]:
     if verify and form.hashed:
         form.module.verify_manifest(path)
     size, layers = path.stat().st_size, layers_of(graph)
-    operators = form.module.file_operators(path)
+    operators = form.file_operators(path)
     found = compatibility(graph, {name: word for word, names in operators for name in names})
     table = _table(graph, path, size)
     return {

@@ -6,10 +6,13 @@ A row names the format's folder, whose module has
     read_content(bytes, name) the same of the bytes of a file that messages call so
     write(graph, path)        whole or not at all
     check(graph)              refuses what `write` has no place for, before work is done
-    blockers(graph)           what that is, each by itself
+
+and what the row says that files of the format have besides. It may have
+
+    blockers(graph)           what `check` refuses, each by itself
     file_operators(path)      the file's own word for each operator, with names of node and outputs
 
-and what the row says that files of the format have besides. It is imported when such a file is there.
+It is imported when such a file is there.
 """
 
 import os
@@ -19,8 +22,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from lowbit.blockers import listed
-from lowbit.errors import ModelFormatError, UnsupportedError
+from lowbit.blockers import Blocker, blocker_of, listed
+from lowbit.errors import LowbitError, ModelFormatError, UnsupportedError
 from lowbit.ir import Graph, verify
 from lowbit.untrusted import read_start
 
@@ -58,6 +61,23 @@ class Format:
     def module(self) -> Any:
         """What reads and writes it."""
         return import_module(f"lowbit.formats.{self.folder}")
+
+    def blockers(self, graph: Graph) -> list[Blocker]:
+        """Return what files of the format have no place for in a verified graph."""
+        if hasattr(self.module, "blockers"):
+            return list(self.module.blockers(graph))
+        try:
+            self.module.check(graph)
+        except LowbitError as error:
+            return [blocker_of(error)]
+        return []
+
+    def file_operators(self, path: str | os.PathLike[str]) -> list[tuple[str, tuple[str, ...]]]:
+        """Return the file's own word for each operator, with the names of the node and of what it gives.
+
+        Nothing where operators are those of the graph.
+        """
+        return list(self.module.file_operators(path)) if hasattr(self.module, "file_operators") else []
 
 
 FORMATS = (

@@ -2,7 +2,6 @@
 
 import os
 
-from lowbit.blockers import Blocker
 from lowbit.errors import ModelFormatError
 from lowbit.ir import Graph, from_text, to_text
 from lowbit.untrusted import read_file, write_atomic
@@ -41,13 +40,3 @@ def write(graph: Graph, path: str | os.PathLike[str]) -> None:
 
 def check(graph: Graph) -> None:
     """Refuse nothing."""
-
-
-def file_operators(path: str | os.PathLike[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """Return nothing: operators of the text form are those of the graph."""
-    return []
-
-
-def blockers(graph: Graph) -> list[Blocker]:
-    """Return nothing."""
-    return []
