@@ -7,9 +7,9 @@ import numpy as np
 
 from lowbit.errors import UnsupportedError
 from lowbit.formats.onnx.importer import Importer
-from lowbit.formats.onnx.shape_arithmetic import resolve_shape
 from lowbit.ir.graph import Attribute, Dimension
 from lowbit.ir.lengths import as_array, length_of, product
+from lowbit.ir.worked_out import resolve_shape
 
 if TYPE_CHECKING:
     from onnx import NodeProto

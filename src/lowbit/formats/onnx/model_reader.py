@@ -32,8 +32,6 @@ from lowbit.formats.onnx.shape_arithmetic import (
     fold,
     is_folded,
     known_numbers,
-    shape_array,
-    worked_out,
 )
 from lowbit.formats.onnx.stand_ins import StandIns
 from lowbit.formats.onnx.tensors import FLOATS, Beside, array_of, attribute_of, plain, type_name
@@ -42,6 +40,7 @@ from lowbit.formats.refused import Refused
 from lowbit.ir import Graph, Node, Trait, Value, has
 from lowbit.ir.graph import DTYPES, Array, Attribute, Shape
 from lowbit.ir.infer import infer_node
+from lowbit.ir.worked_out import shape_array, worked_out
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, ModelProto, NodeProto, TensorProto

@@ -16,7 +16,6 @@ from lowbit.formats.onnx.quantized import linear as quantized
 from lowbit.formats.onnx.recurrent import read_recurrent
 from lowbit.formats.onnx.reductions import REDUCTIONS, reduction
 from lowbit.formats.onnx.resizing import RESIZING
-from lowbit.formats.onnx.shape_arithmetic import resolve_shape
 from lowbit.formats.onnx.tensors import computed_dtype
 from lowbit.formats.onnx.windows import read_average_pool, read_convolution, read_max_pool
 from lowbit.ir import Trait, has
@@ -24,6 +23,7 @@ from lowbit.ir.graph import Array, Attribute
 from lowbit.ir.input_type import INTEGERS, InputType
 from lowbit.ir.lengths import as_array, product
 from lowbit.ir.operators.logic import CASTS
+from lowbit.ir.worked_out import resolve_shape
 
 if TYPE_CHECKING:
     from onnx import NodeProto
