@@ -410,7 +410,8 @@ class Planner:
     def add_layer(self, node: Node, step: Rows, why: str = "") -> None:
         """Add a fully connected step. A map without gaps is read as it lies, by weights in its order."""
         name = node.inputs[0]
-        if name not in self.maps or name in self.numbers or not self._dense(name):
+        flattened = len(self.sample_shape(name)) == 1 or not self.batched
+        if name not in self.maps or name in self.numbers or not flattened or not self._dense(name):
             self.add(node, step, why)
             return
         ordered = columns_by_pixels(step, self.lengths[name])

@@ -1,5 +1,6 @@
 """The tensors of a Circle or TFLite file: their names, types, constants and what their codes mean."""
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -35,10 +36,26 @@ class FileTensors:
         self.structure = structure
         self.folded: dict[int, npt.NDArray[Any]] = {}
         self.codings: dict[int, Encoding] = {}
+        self.constants = dict(structure.constants)
         self._taken: set[str] = set()
-        self._names = [
-            self.fresh(tensor.name or f"tensor_{i}") for i, tensor in enumerate(structure.subgraph.tensors)
-        ]
+        self._tensors = list(structure.subgraph.tensors)
+        self._names = [self.fresh(tensor.name or f"tensor_{i}") for i, tensor in enumerate(self._tensors)]
+
+    def include(self, tensors: tuple[Tensor, ...], constants: dict[int, npt.NDArray[Any]]) -> int:
+        """Add the tensors of another graph of the file behind those there are.
+
+        Args:
+            tensors: of that graph.
+            constants: data by their number there.
+
+        Returns:
+            What is added to a number there to make it one here.
+        """
+        first = len(self._tensors)
+        self._names += [self.fresh(tensor.name or f"tensor_{first + i}") for i, tensor in enumerate(tensors)]
+        self._tensors += tensors
+        self.constants |= {first + index: data for index, data in constants.items()}
+        return first
 
     def fresh(self, stem: str) -> str:
         """Reserve a value's name: ``stem``, or ``stem_2``, ``stem_3``, … if it is taken."""
@@ -46,21 +63,24 @@ class FileTensors:
 
     def tensor(self, index: int) -> Tensor:
         """Return a tensor of the file."""
-        return self.structure.tensor(index)
+        return self._tensors[index]
 
     def name(self, index: int) -> str:
         """Return what the tensor's value is or will be called."""
         return self._names[index]
 
     def shape(self, index: int) -> Shape:
-        """Return a tensor's shape, open lengths by name."""
+        """Return a tensor's shape as the file says it, open lengths by name."""
         tensor = self.tensor(index)
         signature = tensor.shape_signature or tensor.shape
-        return tuple(BATCH if length < 0 else length for length in signature)
+        return tuple(
+            length if length >= 0 else BATCH if axis == 0 else f"{_word(tensor.name)}_{axis}"
+            for axis, length in enumerate(signature)
+        )
 
     def constant(self, index: int) -> npt.NDArray[Any] | None:
         """Return a tensor's data, from the file or folded, or None."""
-        return self.folded[index] if index in self.folded else self.structure.constants.get(index)
+        return self.folded[index] if index in self.folded else self.constants.get(index)
 
     def decoded(self, index: int) -> npt.NDArray[np.float32]:
         """Return a constant as floats: ``scale (q - zero_point)``, per tensor or along an axis."""
@@ -167,6 +187,12 @@ class FileTensors:
                 found=error.found,
                 remedy="The file is damaged or was written wrongly: write it again.",
             ) from error
+
+
+def _word(name: str) -> str:
+    """Return a name as it may stand in an open length."""
+    word = re.sub(r"\W", "_", name.split(":")[0])
+    return word if word[:1].isalpha() else f"length_{word}"
 
 
 def lengths_of(shape: Shape) -> tuple[int, ...]:

@@ -98,6 +98,20 @@ class TransposeConvOptions:
 
 
 @dataclass(frozen=True)
+class ArgMaxOptions:
+    """Options of ARG_MAX: the type of its result."""
+
+    output_type: int = scalar("b")
+
+
+@dataclass(frozen=True)
+class ArgMinOptions:
+    """Options of ARG_MIN."""
+
+    output_type: int = scalar("b")
+
+
+@dataclass(frozen=True)
 class OneHotOptions:
     """Options of ONE_HOT."""
 
@@ -239,7 +253,9 @@ FOREIGN_OPTIONS: dict[int, type] = {
     23: GatherOptions,
     31: SequenceRNNOptions,
     35: SplitOptions,
+    40: ArgMaxOptions,
     49: TransposeConvOptions,
+    57: ArgMinOptions,
     58: FakeQuantOptions,
     61: OneHotOptions,
     64: UnpackOptions,

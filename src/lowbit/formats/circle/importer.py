@@ -1,6 +1,7 @@
 """The graph under construction while a Circle or TFLite file is read."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -13,12 +14,22 @@ from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC
 from lowbit.formats.circle.schema import FUSED_ACTIVATIONS, Operator
 from lowbit.formats.circle.structure import Structure, require
 from lowbit.ir import DTYPES, Graph, Node, Value
-from lowbit.ir.graph import Attribute, Shape
+from lowbit.ir.graph import Array, Attribute, Shape
+from lowbit.ir.infer import infer_node
+from lowbit.ir.operators import Trait, has
 from lowbit.ir.operators.registry import code_dtype
+from lowbit.ir.worked_out import resolve_shape, worked_out
 from lowbit.schemes import Encoding
+
+FIX = "Fix the open lengths."
+
+_WHOLE = ("int32", "int64", "uint8", "int8")
 
 CODES, LINEAR = "/codes", "_linear"
 """Endings of names that are made up: codes of a value or layer, a value before its fused activation."""
+
+MAX_FOLDED = 1 << 28
+"""Elements that constants may have that are worked out from others, all together."""
 
 Attributes = Mapping[str, Attribute]
 
@@ -29,21 +40,35 @@ class Importer(FileTensors):
     Attributes:
         graph: what has been built so far.
         padding: tensors that only add numbers around another map: that, pads, the number.
+        foreign: whether somebody else wrote the file, so that nodes of constants are worked out.
+        symbols: rows of integers some of which are open lengths, by the name that they have here.
+        room: elements that working out may still make.
+        makers: the node that computes a value.
     """
 
-    def __init__(self, structure: Structure) -> None:
+    def __init__(self, structure: Structure, *, foreign: bool = False) -> None:
         super().__init__(structure)
         self.graph = Graph(structure.subgraph.name)
+        self.foreign = foreign
+        self.symbols: dict[str, Array] = {}
+        self.room = MAX_FOLDED
+        self.makers: dict[str, Node] = {}
         self.padding: dict[int, tuple[int, tuple[int, ...], float]] = {}
         self._values: dict[int, str] = {}
         self._maps: dict[int, str] = {}
         self._reals: dict[str, str] = {}
+        self._floats: dict[int, str] = {}
+        self._moved: dict[tuple[int, tuple[int, ...]], str] = {}
         self._node_names: set[str] = set()
 
     def value(self, index: int) -> str:
         """Return the name of the tensor's value, adding it to the graph when it is new."""
         if index in self.padding:
             self.map(index)
+        folded = self.folded.get(index)
+        if folded is not None and folded.dtype == object:
+            self.symbols[self.name(index)] = folded
+            return self.name(index)
         if index not in self._values and index in self._maps:
             value = self.graph.value(self._maps[index])
             shape = tuple(value.shape[axis] for axis in TO_NHWC)
@@ -91,10 +116,10 @@ class Importer(FileTensors):
         """Return a float constant with its axes moved, under the name of the tensor."""
         if self.constant(index) is None:
             raise unsupported("weights are computed", place, "a constant", "a tensor")
-        if index not in self._maps:
+        if (index, order) not in self._moved:
             moved = np.ascontiguousarray(self.decoded(index).transpose(order))
-            self._maps[index] = self.graph.add_constant(self.name(index), moved)
-        return self._maps[index]
+            self._moved[index, order] = self.graph.add_constant(self._free(index), moved)
+        return self._moved[index, order]
 
     def map_operand(self, index: int, place: str) -> str:
         """Return what an operator on maps reads: a map, or a constant with its axes moved."""
@@ -103,11 +128,31 @@ class Importer(FileTensors):
             return self.map(index)
         require(data.ndim <= 4, "an operand has the wrong rank", place, "at most 4", data.ndim)
         if data.ndim == 0:
-            return self.float_constant(index)
-        if index not in self._maps:
-            moved = self.decoded(index).reshape((1,) * (4 - data.ndim) + data.shape).transpose(TO_NCHW)
-            self._maps[index] = self.graph.add_constant(self.name(index), np.ascontiguousarray(moved))
-        return self._maps[index]
+            return self.plain_constant(index)
+        if (index, TO_NCHW) not in self._moved:
+            plain = self.decoded(index) if self._is_decoded(index, data) else data
+            moved = np.ascontiguousarray(
+                plain.reshape((1,) * (4 - data.ndim) + data.shape).transpose(TO_NCHW)
+            )
+            name = self.graph.add_constant(self._free(index), moved, moved.dtype.name)
+            self._moved[index, TO_NCHW] = name
+        return self._moved[index, TO_NCHW]
+
+    def _free(self, index: int) -> str:
+        """Return the name of a tensor, or one like it where another form of it has that."""
+        name = self.name(index)
+        return self.fresh(name) if name in self.graph.values else name
+
+    def plain_constant(self, index: int) -> str:
+        """Return a constant as the numbers it stands for: floats, or integers and truth as they are."""
+        data = self.constant(index)
+        assert data is not None
+        return self.float_constant(index) if self._is_decoded(index, data) else self.value(index)
+
+    def _is_decoded(self, index: int, data: npt.NDArray[Any]) -> bool:
+        parameters = self.tensor(index).quantization
+        scaled = parameters is not None and parameters.scale is not None and bool(len(parameters.scale))
+        return data.dtype.kind == "f" or scaled
 
     def alias(self, index: int, name: str, *, as_map: bool) -> None:
         """Let a tensor be a value that there is already."""
@@ -115,15 +160,20 @@ class Importer(FileTensors):
 
     def float_constant(self, index: int) -> str:
         """Return a tensor as a float value: a constant that holds codes is decoded."""
-        data, parameters = self.constant(index), self.tensor(index).quantization
-        scaled = parameters is not None and parameters.scale is not None and len(parameters.scale)
-        if index in self._values or data is None:
+        data = self.constant(index)
+        if data is None:
             return self.value(index)
-        if data.dtype.kind != "f" and not scaled:
+        if not self._is_decoded(index, data):
             place = f"{self.structure.where}, tensor {index} ({self.tensor(index).name[:80]})"
             raise unsupported("integers have no scale", place, "floats, or integers with a scale", data.dtype)
-        self._values[index] = self.graph.add_constant(self.name(index), self.decoded(index))
-        return self._values[index]
+        if index not in self._floats:
+            known = index in self._values and data.dtype == np.float32
+            self._floats[index] = (
+                self._values[index]
+                if known
+                else self.graph.add_constant(self._free(index), self.decoded(index))
+            )
+        return self._floats[index]
 
     def int64(self, index: int) -> str:
         """Return a constant tensor of integers as int64, which is what shapes are in the graph."""
@@ -150,19 +200,153 @@ class Importer(FileTensors):
         attributes: Attributes = MappingProxyType({}),
         **more: Attribute,
     ) -> None:
-        """Append a node, called like its output."""
-        self.nodes(op, inputs, (output,), domain, {**attributes, **more})
+        """Append a node, called like its output, and infer its type; of constants it is worked out."""
+        made = Node(op, inputs, (output,), {**attributes, **more}, "", domain)
+        if self.foreign and self._work_out(made):
+            return
+        self.nodes(
+            op, tuple(self._numbers(made, name) for name in inputs), (output,), domain, made.attributes
+        )
+        infer_node(self.graph, self.graph.nodes[-1])
 
     def nodes(
         self, op: str, inputs: tuple[str, ...], outputs: tuple[str, ...], domain: str, attributes: Attributes
     ) -> None:
-        """Append a node of one or more outputs, called like the first."""
+        """Append a node of one or more outputs, called like the first; types are as the file says."""
         name = reserve(outputs[0].removesuffix(CODES), self._node_names)
         self.graph.nodes.append(Node(op, inputs, outputs, {**attributes}, name, domain))
+        self.makers |= dict.fromkeys(outputs, self.graph.nodes[-1])
+
+    def insert(
+        self,
+        op: str,
+        inputs: tuple[str, ...],
+        stem: str,
+        *,
+        attributes: Attributes = MappingProxyType({}),
+        **more: Attribute,
+    ) -> str:
+        """Append a node that the file does not have, and return what it computes; moved codes stay codes."""
+        output = self.fresh(f"{stem}/{op.lower()}")
+        first = self.graph.values.get(inputs[0])
+        if first is not None and first.encoding is not None and has(("", op), Trait.CARRIES):
+            self.graph.add(replace(first, name=output, data=None))
+        self.node(op, inputs, output, attributes={**attributes, **more})
+        return output
+
+    def stand_for(self, index: int, other: int) -> None:
+        """Let a tensor be another one."""
+        if other in self.padding:
+            self.map(other)
+        data = self.constant(other)
+        if data is not None:
+            self.folded[index] = data if data.dtype == object else self._plain(other, data)
+        elif other in self._maps and other not in self._values:
+            self._maps[index] = self._maps[other]
+        else:
+            self._values[index] = self.value(other)
+
+    def another(self, index: int, shape: Shape, name: str) -> int:
+        """Return a new tensor, that means by its numbers what another does, of another shape.
+
+        Args:
+            index: of the other.
+            shape: of the new one.
+            name: of a value that it is already, "" for one that is computed.
+        """
+        like = self.tensor(index)
+        lengths = tuple(1 if isinstance(length, str) else length for length in shape)
+        made = self.include((replace(like, shape=lengths, shape_signature=()),), {})
+        if name:
+            self._values[made] = name
+        return made
+
+    def _plain(self, index: int, data: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return self.decoded(index) if self._is_decoded(index, data) else data
+
+    def integers(self, numbers: npt.ArrayLike, stem: str) -> str:
+        """Add a row of integers that the file does not have and return its name."""
+        return self.add_constant(stem, np.asarray(numbers, np.int64), "int64")
+
+    def constant(self, index: int) -> npt.NDArray[Any] | None:
+        """Return a tensor's data, from the file or worked out, or None."""
+        found = super().constant(index)
+        if found is None and index in self._values:
+            return self.known(self._values[index])
+        return found
+
+    def known(self, name: str) -> npt.NDArray[Any] | None:
+        """Return the numbers of a name: of objects where lengths are open, None where they are computed."""
+        if name in self.symbols:
+            return self.symbols[name]
+        return self.graph.values[name].data if name in self.graph.values else None
+
+    def shape(self, index: int) -> Shape:
+        """Return a tensor's shape: as inferred, else as the file says."""
+        if index in self._values and self._values[index] in self.graph.values:
+            return self.graph.value(self._values[index]).shape
+        if index in self._maps:
+            shape = self.graph.value(self._maps[index]).shape
+            return tuple(shape[axis] for axis in TO_NHWC)
+        if index in self.padding:
+            inner, pads, _ = self.padding[index]
+            before = self.shape(inner)
+            more = (0, pads[0] + pads[2], pads[1] + pads[3], 0)
+            return tuple(n + m if isinstance(n, int) else n for n, m in zip(before, more, strict=True))
+        return super().shape(index)
+
+    def _work_out(self, node: Node) -> bool:
+        """Make a constant of what a node computes, where its inputs are constants; return whether it was."""
+        arrays = [self.known(name) if name else None for name in node.inputs]
+        if node.domain or any(array is None for array, name in zip(arrays, node.inputs, strict=True) if name):
+            return False
+        if all(array is None or array.dtype.kind in "iO" for array in arrays):
+            arrays = [a.astype(np.int64) if a is not None and a.dtype.kind == "i" else a for a in arrays]
+        made = worked_out(node, arrays, self.room)
+        if made is None:
+            return False
+        (name,), (array,) = node.outputs, made
+        self.room -= array.size
+        if array.dtype == object:
+            self.symbols[name] = array
+            self.graph.values.pop(name, None)
+            return True
+        declared = self.graph.values.pop(name, None)
+        if declared is not None and declared.dtype in _WHOLE and array.dtype.kind == "i":
+            array = array.astype(DTYPES[declared.dtype])
+        self.graph.add_constant(name, array, array.dtype.name)
+        return True
+
+    def _numbers(self, node: Node, name: str) -> str:
+        """Return an operand of a node that stays: a row with an open length says where a reshape has it."""
+        if name not in self.symbols:
+            return name
+        source = self.graph.value(node.inputs[0]).shape
+        row = resolve_shape(self.symbols[name], source) if node.op == "Reshape" else self.symbols[name]
+        if row.dtype == object:
+            raise UnsupportedError(
+                "a shape with an open length is used as numbers",
+                where=name,
+                found=str(tuple(row)),
+                remedy=FIX,
+            )
+        return self.integers(row, f"{name}/known")
 
     def output(self, index: int, as_map: bool) -> str:
         """Return the name of the value, or of the map, that an operator computes for a tensor."""
         return self.map_output(index) if as_map else self.value(index)
+
+    def dtype(self, name: str) -> str:
+        """Return the type of a name; a row with an open length is one of int64."""
+        return "int64" if name in self.symbols else self.graph.value(name).dtype
+
+    def is_real(self, index: int) -> bool:
+        """Return whether a tensor holds floats, or codes of them."""
+        return self.type(index) == "float32" or self.encoding_of(index) is not None
+
+    def maps(self) -> set[str]:
+        """Return the names of all values that are maps."""
+        return {*self._maps.values()} | {self._reals.get(name, "") for name in self._maps.values()}
 
     def is_coded(self, name: str) -> bool:
         """Return whether a value holds codes."""
@@ -190,19 +374,31 @@ class Importer(FileTensors):
         as_map: bool = False,
         attributes: Attributes = MappingProxyType({}),
         place: str = "",
+        domain: str = "",
     ) -> None:
-        """Append a float operator, its fused activation, and an ``Encode`` where the tensor holds codes."""
+        """Append an operator on numbers, its fused activation, an ``Encode`` where the tensor holds codes."""
         name = self.output(index, as_map)
         value, function = self.graph.value(name), fused_activation(code, place)
         coded = value.encoding is not None
         target = self.add_computed(f"{name}_real", "float32", value.shape) if coded else name
         fused = bool(function) and not (coded and self.implies(name, code))
         before = self.add_computed(target + LINEAR, "float32", value.shape) if fused else target
-        self.node(op, operands, before, attributes=attributes)
+        self.node(op, operands, before, attributes=attributes, domain=domain)
         if fused:
             self.node(function, (before, *self.bounds(index, FUSED_ACTIVATIONS[code][1])), target)
-        if coded:
+        if coded and self.known(target) is None:
             self.node("Encode", (target,), name, domain="lowbit")
+        elif coded:
+            self._known_codes(index, name, target)
+
+    def _known_codes(self, index: int, name: str, target: str) -> None:
+        """Let a tensor of codes that was worked out be the floats that those codes stand for."""
+        encoding = self.graph.value(name).encoding
+        assert encoding is not None
+        levels = encoding.decode(encoding.encode(np.asarray(self.known(target), np.float32)))
+        self.graph.update(
+            name, dtype="float32", shape=levels.shape, encoding=None, data=levels.astype(np.float32)
+        )
 
     def compute_codes(
         self,
@@ -268,17 +464,19 @@ class Importer(FileTensors):
         """Return constant weights as codes [o, h, w, c / group]; depthwise they are [1, h, w, o]."""
         if not depthwise:
             return self.value(index)
-        if index not in self._maps:
-            data, parameters = self.structure.constants[index], self.tensor(index).quantization
+        order = (3, 1, 2, 0)
+        if (index, order) not in self._moved:
+            data, parameters = self.constants[index], self.tensor(index).quantization
             assert parameters is not None and parameters.scale is not None
             place = f"{self.structure.where}, tensor {index} ({self.tensor(index).name[:80]})"
             if len(parameters.scale) > 1:
                 fits = parameters.quantized_dimension == 3
                 require(fits, "scales do not match axis 3", place, 3, parameters.quantized_dimension)
             encoding = self._affine(parameters, self.type(index), data.shape[3], place)
-            codes = np.ascontiguousarray(unsigned(data).transpose(3, 1, 2, 0))
-            self._maps[index] = self.graph.add(Value(self.name(index), "code", codes.shape, codes, encoding))
-        return self._maps[index]
+            codes = np.ascontiguousarray(unsigned(data).transpose(order))
+            value = Value(self._free(index), "code", codes.shape, codes, encoding)
+            self._moved[index, order] = self.graph.add(value)
+        return self._moved[index, order]
 
     def only_reader_of_clip(self, index: int, source: str) -> tuple[str, str] | None:
         """Take away a clip from below that was appended last and that one operator alone reads.
@@ -316,12 +514,12 @@ class Importer(FileTensors):
                     encoding,
                 )
             )
-        if encoding is not None:
-            return self.graph.add(Value(self.name(index), "code", data.shape, unsigned(data), encoding))
-        if dtype not in DTYPES:
+        if encoding is not None and data.dtype.kind != "f":
+            return self.graph.add(Value(self._free(index), "code", data.shape, unsigned(data), encoding))
+        if data.dtype.kind == "f" or dtype not in DTYPES:
             dtype = "float32" if data.dtype.kind == "f" else "int64"
         return self.graph.add(
-            Value(self.name(index), dtype, data.shape, data.astype(DTYPES[dtype], copy=False))
+            Value(self._free(index), dtype, data.shape, data.astype(DTYPES[dtype], copy=False))
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lowbit.formats.circle import functions
+from lowbit.formats.circle import functions, movers
 from lowbit.formats.circle.file_tensors import LOWEST, unsupported
 from lowbit.formats.circle.importer import Importer, options_of
 from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC, same_pads
@@ -48,8 +48,11 @@ def depthwise(importer: Importer, operator: Operator, place: str) -> None:
     _convolution(importer, operator, options, shape[1:3], (3, 0, 1, 2), place)
 
 
-def pool(op: str) -> Import:
-    """Return what imports a pool. Pads before it count in a mean; those of lowest numbers win no maximum."""
+def pool(op: str, *, squares: bool = False) -> Import:
+    """Return what imports a pool, or the root of a mean of squares.
+
+    Pads before it count in a mean; those of lowest numbers win no maximum.
+    """
 
     def run(importer: Importer, operator: Operator, place: str) -> None:
         options, source, output = (
@@ -71,8 +74,14 @@ def pool(op: str) -> Import:
         if op == "MaxPool" and not code and importer.encoding_of(index) == importer.encoding_of(output):
             importer.node(op, (importer.map(index),), importer.map_output(output), attributes=attributes)
             return
-        operands = (importer.real(index, as_map=True),)
-        importer.compute(op, operands, output, code=code, as_map=True, attributes=attributes, place=place)
+        real = importer.real(index, as_map=True)
+        if squares:
+            stem = importer.name(output)
+            squared = importer.insert("Mul", (real, real), stem)
+            mean = importer.insert(op, (squared,), stem, attributes=attributes)
+            importer.compute("Sqrt", (mean,), output, code=code, as_map=True, place=place)
+            return
+        importer.compute(op, (real,), output, code=code, as_map=True, attributes=attributes, place=place)
 
     return run
 
@@ -87,13 +96,20 @@ def pad(importer: Importer, operator: Operator, place: str) -> None:
         raise unsupported(
             "pads must be constant", place, f"two numbers from 0 for each of {rank} axes", found
         )
+    same = importer.encoding_of(source) == importer.encoding_of(output)
+    if importer.foreign and same and not edges.any():
+        importer.stand_for(output, source)
+        return
     fill = 0.0 if len(operator.inputs) < 3 else importer.number(operator.inputs[2], place)
     around = rank == 4 and not edges[[0, 3]].any()
-    if around and importer.encoding_of(source) == importer.encoding_of(output):
+    if around and same:
         pads = (int(edges[1, 0]), int(edges[2, 0]), int(edges[1, 1]), int(edges[2, 1]))
         importer.padding[output] = source, pads, fill
     else:
-        operands = importer.real(source), *importer.pad_operands(output, tuple(edges.T.reshape(-1)), fill)
+        operands = (
+            functions.operand(importer, source, False, place),
+            *importer.pad_operands(output, tuple(edges.T.reshape(-1)), fill),
+        )
         importer.compute("Pad", operands, output)
 
 
@@ -111,7 +127,7 @@ def transpose(importer: Importer, operator: Operator, place: str) -> None:
     elif perm == TO_NHWC and not importer.is_map(source):
         importer.alias(output, importer.value(source), as_map=True)
     else:
-        importer.node("Transpose", (importer.value(source),), importer.value(output), perm=perm)
+        movers.moved(importer, "Transpose", source, (), output, perm=perm)
 
 
 def concatenation(importer: Importer, operator: Operator, place: str) -> None:
@@ -119,15 +135,17 @@ def concatenation(importer: Importer, operator: Operator, place: str) -> None:
     options, output = options_of(operator, ConcatenationOptions()), operator.outputs[0]
     rank = len(importer.tensor(output).shape)
     require(-rank <= options.axis < rank, "an axis is out of range", place, f"below {rank}", options.axis)
-    as_map = any(importer.is_map(index) for index in operator.inputs)
+    as_map = functions.together_as_maps(importer, operator.inputs)
     axis = TO_NHWC[options.axis % rank] if as_map else options.axis % rank
-    meanings = [importer.encoding_of(index) for index in (*operator.inputs, output)]
-    computed = all(importer.constant(index) is None for index in operator.inputs)
+    inputs = [index for index in operator.inputs if importer.shape(index)[options.axis] != 0]
+    inputs = inputs if importer.foreign and inputs else list(operator.inputs)
+    meanings = [importer.encoding_of(index) for index in (*inputs, output)]
+    computed = all(importer.constant(index) is None for index in inputs)
     if computed and not options.fused_activation_function and all(m == meanings[0] for m in meanings):
-        parts = tuple(importer.map(index) if as_map else importer.value(index) for index in operator.inputs)
+        parts = tuple(importer.map(index) if as_map else importer.value(index) for index in inputs)
         importer.node("Concat", parts, importer.output(output, as_map), axis=axis)
         return
-    reals = tuple(functions.operand(importer, index, as_map, place) for index in operator.inputs)
+    reals = tuple(functions.operand(importer, index, as_map, place) for index in inputs)
     code = options.fused_activation_function
     importer.compute(
         "Concat", reals, output, code=code, as_map=as_map, attributes={"axis": axis}, place=place

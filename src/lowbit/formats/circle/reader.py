@@ -5,8 +5,11 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+from lowbit.errors import LowbitError
 from lowbit.formats.circle.any_codes import OPERATORS, codings, import_any
 from lowbit.formats.circle.builtin import import_builtin, output_name, refuse_unread
+from lowbit.formats.circle.calls import CALLING, Calls
+from lowbit.formats.circle.dilations import without_exchanges
 from lowbit.formats.circle.ends import real_ends
 from lowbit.formats.circle.file_tensors import reserve
 from lowbit.formats.circle.graph_operators import import_graph_operator, is_graph_operator
@@ -15,8 +18,9 @@ from lowbit.formats.circle.layers import LayerImporter, is_layer
 from lowbit.formats.circle.manifest import MANIFEST
 from lowbit.formats.circle.model_file import read_model
 from lowbit.formats.circle.names import NAMES, apply_names
-from lowbit.formats.circle.shapes import fold
+from lowbit.formats.circle.schema import Operator
 from lowbit.formats.circle.structure import Structure, check_structure, require
+from lowbit.formats.input_shapes import fix_inputs
 from lowbit.formats.paths import first_path, layer_of_path
 from lowbit.formats.refused import Refused
 from lowbit.ir import Graph, Node, Trait, has, run_passes, verify
@@ -42,8 +46,9 @@ def read_content(content: bytes, where: str) -> Graph:
     structure = check_structure(read_model(content, where), content, where)
     texts = _metadata(structure)
     ours = texts.pop(MANIFEST, None) is not None
-    graph = apply_names(graph_of(structure), texts.pop(NAMES, None), where)
+    graph = apply_names(graph_of(structure, foreign=not ours), texts.pop(NAMES, None), where)
     if not ours:
+        graph.remove_unused()
         graph.nodes = _called(graph.nodes)
         verify(graph)
         graph = run_passes(graph, [settle_layout]).graph
@@ -51,36 +56,78 @@ def read_content(content: bytes, where: str) -> Graph:
     return graph
 
 
-def graph_of(structure: Structure) -> Graph:
-    """Return the graph of checked tables; names that tables cannot hold are made up."""
+def graph_of(structure: Structure, *, foreign: bool = False) -> Graph:
+    """Return the graph of checked tables; names that tables cannot hold are made up.
+
+    Args:
+        structure: of the main graph.
+        foreign: whether others wrote the file: then constants are worked out, and lengths may be fixed.
+    """
     refused = Refused()
     unread = refuse_unread(structure, refused)
-    importer = Importer(structure)
+    if foreign and not unread:
+        structure = without_exchanges(structure)
+    importer = Importer(structure, foreign=foreign)
     importer.codings.update(codings(structure))
     layers = LayerImporter(importer)
     importer.graph.inputs = tuple(importer.value(index) for index in structure.subgraph.inputs)
-    for number, name in enumerate(structure.operators):
-        if number not in unread:
-            read = partial(_read, importer, layers, number)
-            refused.tried(read, output_name(structure, number), name)
+    if foreign:
+        fix_inputs(importer.graph)
+    calls = Calls(importer, lambda called, operators: _run(importer, layers, calls, called, operators))
+    unknown = set[
+        int
+    ]()  # tensors of operators that were refused: what reads them may fail for no other reason
+    for number, (name, operator) in enumerate(
+        zip(structure.operators, structure.subgraph.operators, strict=True)
+    ):
+        read = partial(_read, importer, layers, calls, structure, number, operator)
+        behind = not unknown.isdisjoint(operator.inputs)
+        listed = Refused() if behind else refused
+        if number in unread or not listed.tried(read, output_name(structure, number), name):
+            unknown.update(operator.outputs)
     refused.raise_all()
     importer.graph.outputs = tuple(importer.value(index) for index in structure.subgraph.outputs)
     real_ends(importer, structure.subgraph.inputs)
     return importer.graph
 
 
-def _read(importer: Importer, layers: LayerImporter, number: int) -> None:
-    """Read an operator."""
-    structure = importer.structure
-    name, operator = structure.operators[number], structure.subgraph.operators[number]
-    if is_layer(name):
-        layers.append(number)
-    elif is_graph_operator(name):
-        import_graph_operator(importer, name, operator, structure.place(number))
-    elif name in OPERATORS:
-        import_any(importer, name, operator, structure.place(number))
-    elif not fold(importer, name, operator):
-        import_builtin(importer, name, operator, structure.place(number))
+def _run(
+    importer: Importer,
+    layers: LayerImporter,
+    calls: Calls,
+    structure: Structure,
+    operators: tuple[Operator, ...],
+) -> None:
+    """Read the operators of a graph that is called."""
+    for number, operator in enumerate(operators):
+        _read(importer, layers, calls, structure, number, operator)
+
+
+def _read(
+    importer: Importer,
+    layers: LayerImporter,
+    calls: Calls,
+    structure: Structure,
+    number: int,
+    operator: Operator,
+) -> None:
+    """Read an operator, whose inputs and outputs are tensors of the importer."""
+    name, place = structure.operators[number], structure.place(number)
+    try:
+        if is_layer(name):
+            layers.append(number)
+        elif is_graph_operator(name):
+            import_graph_operator(importer, name, operator, place)
+        elif name in OPERATORS:
+            import_any(importer, name, operator, place)
+        elif name in CALLING:
+            calls.append(name, operator, structure, place)
+        else:
+            import_builtin(importer, name, operator, place)
+    except LowbitError as error:
+        if error.where and structure.where not in error.where:
+            error.where = f"{place}: {error.where}"
+        raise
 
 
 def _called(nodes: list[Node]) -> list[Node]:

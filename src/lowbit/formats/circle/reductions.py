@@ -1,4 +1,4 @@
-"""MEAN and REDUCE_MAX as pools over the whole map that their axes make."""
+"""MEAN and REDUCE_MAX as pools over the whole map that their axes make; all other reductions as such."""
 
 from collections.abc import Callable
 from math import prod
@@ -6,15 +6,30 @@ from math import prod
 import numpy as np
 
 from lowbit.formats.circle.file_tensors import lengths_of, unsupported
+from lowbit.formats.circle.foreign_options import CumsumOptions
+from lowbit.formats.circle.functions import only_operand, operand
 from lowbit.formats.circle.importer import Importer, options_of
+from lowbit.formats.circle.movers import axis_of, numbers, there
 from lowbit.formats.circle.schema import Operator, ReducerOptions
-from lowbit.ir.graph import Shape
+from lowbit.formats.circle.structure import require
+from lowbit.ir.graph import Attribute, Shape
+from lowbit.ir.infer import infer_node
+from lowbit.ir.operators.logic import CASTS
 
 Import = Callable[[Importer, Operator, str], None]
 
+REDUCTIONS = {
+    "REDUCE_ALL": "ReduceMin",
+    "REDUCE_ANY": "ReduceMax",
+    "REDUCE_MIN": "ReduceMin",
+    "REDUCE_PROD": "ReduceProd",
+    "SUM": "ReduceSum",
+}
+"""Reductions that are no pools; of truth values the smallest says all, the largest any."""
 
-def reduction(op: str) -> Import:
-    """Return what imports a reduction over axes behind the batch."""
+
+def pooled(op: str, reduce: str) -> Import:
+    """Return what imports a reduction: over axes behind the batch a pool, else ``reduce``."""
 
     def run(importer: Importer, operator: Operator, place: str) -> None:
         found, source = importer.constant(operator.inputs[1]), operator.inputs[0]
@@ -22,9 +37,11 @@ def reduction(op: str) -> Import:
         axes = (
             [] if found is None else sorted({int(axis) % max(len(shape), 1) for axis in np.atleast_1d(found)})
         )
-        if not axes or axes[0] == 0 or any(isinstance(length, str) for length in shape[1:]):
-            expected, got = "axes behind the batch, of fixed lengths", f"axes {axes} of {shape}"
-            raise unsupported("a reduction over these axes is not supported", place, expected, got)
+        fixed = not any(isinstance(length, str) for length in shape[1:])
+        real = importer.constant(source) is None and importer.is_real(source)
+        if not axes or axes[0] == 0 or not fixed or not real or len(axes) + 1 == len(shape) != 4:
+            reduction(reduce)(importer, operator, place)
+            return
         keeps = options_of(operator, ReducerOptions()).keep_dims
         if len(shape) == 4 and axes == [1, 2]:
             _of_map(importer, op, operator, keeps)
@@ -32,6 +49,67 @@ def reduction(op: str) -> Import:
             _of_any(importer, op, operator, axes, shape)
 
     return run
+
+
+def reduction(op: str) -> Import:
+    """Return what imports a reduction over any axes, all of them where none is named."""
+
+    def run(importer: Importer, operator: Operator, place: str) -> None:
+        source, as_map = only_operand(importer, operator)
+        keeps = int(options_of(operator, ReducerOptions()).keep_dims)
+        rank, stem = len(importer.shape(operator.inputs[0])), importer.name(operator.outputs[0])
+        axes = [int(axis) for axis in numbers(importer, operator.inputs[1], "axes", place)] or range(rank)
+        inside = all(-rank <= axis < rank for axis in axes)
+        require(inside, "an axis is out of range", place, f"below {rank}", list(axes))
+        if as_map and not keeps:
+            source, as_map = importer.real(operator.inputs[0]), False
+        row = importer.integers([there(axis % rank, as_map) for axis in axes], f"{stem}_axes")
+        attributes: dict[str, Attribute] = {"keepdims": keeps}
+        if not rank:
+            importer.compute("Identity", (source,), operator.outputs[0])
+            return
+        importer.compute(op, (source, row), operator.outputs[0], as_map=as_map, attributes=attributes)
+
+    return run
+
+
+def place_of(op: str) -> Import:
+    """Return what imports ARG_MAX or ARG_MIN."""
+
+    def run(importer: Importer, operator: Operator, place: str) -> None:
+        source, output = operator.inputs[0], operator.outputs[0]
+        axis = axis_of(importer, source, numbers(importer, operator.inputs[1], "an axis", place)[0], place)
+        name = operand(importer, source, False, place)
+        found = importer.insert(op, (name,), importer.name(output), axis=axis, keepdims=0)
+        importer.compute("Cast", (found,), output, attributes={"to": CASTS[importer.type(output)]})
+
+    return run
+
+
+def largest(importer: Importer, operator: Operator, place: str) -> None:
+    """TOPK_V2: the largest along the last axis, and their places."""
+    source, stem = operand(importer, operator.inputs[0], False, place), importer.name(operator.outputs[0])
+    count = importer.integers(numbers(importer, operator.inputs[1], "a count", place), f"{stem}_count")
+    if importer.encoding_of(operator.outputs[0]) is not None:
+        raise unsupported("the largest of codes", place, "floats", "8 bits")
+    names = (importer.value(operator.outputs[0]), importer.fresh(f"{stem}_places"))
+    importer.nodes("TopK", (source, count), names, "", {"axis": -1})
+    infer_node(importer.graph, importer.graph.nodes[-1])
+    index = operator.outputs[1]
+    importer.compute("Cast", (names[1],), index, attributes={"to": CASTS[importer.type(index)]})
+
+
+def cumulative(importer: Importer, operator: Operator, place: str) -> None:
+    """CUMSUM."""
+    options, source = options_of(operator, CumsumOptions()), operator.inputs[0]
+    axis = axis_of(importer, source, numbers(importer, operator.inputs[1], "an axis", place)[0], place)
+    name, as_map = only_operand(importer, operator)
+    row = importer.integers([there(axis, as_map)], f"{importer.name(operator.outputs[0])}_axis")
+    attributes: dict[str, Attribute] = {
+        "exclusive": int(options.exclusive),
+        "reverse": int(options.reverse),
+    }
+    importer.compute("CumSum", (name, row), operator.outputs[0], as_map=as_map, attributes=attributes)
 
 
 def _of_map(importer: Importer, op: str, operator: Operator, keeps: bool) -> None:

@@ -196,6 +196,13 @@ class ReshapeOptions:
 
 
 @dataclass(frozen=True)
+class SqueezeOptions:
+    """Options of SQUEEZE: the axes, all of length 1 where there are none."""
+
+    squeeze_dims: tuple[int, ...] = integers()
+
+
+@dataclass(frozen=True)
 class PackOptions:
     """Options of PACK."""
 
@@ -212,6 +219,7 @@ class StridedSliceOptions:
     ellipsis_mask: int = scalar("i")
     new_axis_mask: int = scalar("i")
     shrink_axis_mask: int = scalar("i")
+    offset: bool = scalar("?", False)
 
 
 @dataclass(frozen=True)
@@ -253,6 +261,7 @@ OPTIONS: dict[int, type] = {
     27: ReducerOptions,
     28: SubOptions,
     29: DivOptions,
+    30: SqueezeOptions,
     32: StridedSliceOptions,
     36: LogSoftmaxOptions,
     38: DequantizeOptions,

@@ -4,14 +4,15 @@ Every index is in range, every constant has exactly the bytes that its shape ask
 has one producer and is defined before it is read (which excludes cycles), outputs are produced.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.errors import ModelFormatError, UnsupportedError
+from lowbit.errors import ModelFormatError
+from lowbit.formats.circle.foreign_options import CallOnceOptions, CompositeOptions, IfOptions, WhileOptions
 from lowbit.formats.circle.operator_names import BUILTIN, CIRCLE_OWN
 from lowbit.formats.circle.schema import (
     THESIS_OPERATOR,
@@ -40,6 +41,7 @@ class Structure:
         subgraph: its only graph.
         operators: name of every operator of the graph, in order.
         constants: data of the constant tensors by index, views of the file.
+        called: the graphs that operators of this one, or of those, call, by their number in the model.
     """
 
     where: str
@@ -47,6 +49,7 @@ class Structure:
     subgraph: SubGraph
     operators: tuple[str, ...]
     constants: dict[int, npt.NDArray[Any]]
+    called: "dict[int, Structure]" = field(default_factory=dict)
 
     def tensor(self, index: int) -> Tensor:
         """Return a tensor of the graph."""
@@ -67,22 +70,45 @@ def check_structure(model: Model, content: Any, where: str) -> Structure:
 
     Raises:
         ModelFormatError: a rule does not hold.
-        UnsupportedError: several graphs, or a tensor type that lowbit does not have.
+        UnsupportedError: a tensor type that lowbit does not have.
     """
-    if len(model.subgraphs) != 1:
-        raise UnsupportedError(
-            "the model must have one graph",
-            where=where,
-            expected="1 subgraph",
-            found=str(len(model.subgraphs)),
-            remedy="Export a network without control flow.",
-        )
-    subgraph = model.subgraphs[0]
+    require(len(model.subgraphs) > 0, "the model has no graph", where, "1 or more", 0)
+    called: dict[int, Structure] = {}
+    main, waiting = _graph(model, 0, content, where, called), [0]
+    called[0] = main
+    while waiting:
+        for operator in called[waiting.pop()].subgraph.operators:
+            for number in graphs_of(operator):
+                count = len(model.subgraphs)
+                require(0 <= number < count, "a graph is out of range", where, f"below {count}", number)
+                if number not in called:
+                    called[number] = _graph(model, number, content, where, called)
+                    waiting.append(number)
+    return main
+
+
+def graphs_of(operator: Operator) -> tuple[int, ...]:
+    """Return the numbers of the graphs that an operator calls."""
+    match operator.builtin_options or operator.builtin_options_2:
+        case IfOptions(then_subgraph_index=first, else_subgraph_index=second):
+            return first, second
+        case WhileOptions(cond_subgraph_index=first, body_subgraph_index=second):
+            return first, second
+        case (
+            CallOnceOptions(init_subgraph_index=first) | CompositeOptions(decomposition_subgraph_index=first)
+        ):
+            return (first,)
+    return ()
+
+
+def _graph(model: Model, number: int, content: Any, where: str, called: dict[int, Structure]) -> Structure:
+    subgraph = model.subgraphs[number]
+    where = f"{where}, graph {number}" if number else where
     _within(len(subgraph.tensors), MAX_TENSORS, "tensors", where)
     _within(len(subgraph.operators), MAX_OPERATORS, "operators", where)
     names = tuple(_operator_name(model, operator, where) for operator in subgraph.operators)
     constants = _constants(model, subgraph, content, where)
-    structure = Structure(where, model, subgraph, names, constants)
+    structure = Structure(where, model, subgraph, names, constants, called)
     _check_order(structure)
     return structure
 
@@ -199,4 +225,5 @@ def _check_order(structure: Structure) -> None:
             known.add(index)
     for index in subgraph.outputs:
         require(index in known, "an output is never computed", where, "a producer", index)
-    require(bool(subgraph.outputs), "the graph has no output", where, "at least 1", 0)
+    main = subgraph is structure.model.subgraphs[0]  # one that is called may only set variables
+    require(bool(subgraph.outputs) or not main, "the graph has no output", where, "at least 1", 0)

@@ -28,9 +28,9 @@ def has_no_pads_to_fold(graph: Graph) -> bool:
 
 
 def _apply(graph: Graph) -> bool:
-    folded = [_folded(graph, node) or node for node in graph.nodes]
-    changed = folded != graph.nodes
-    graph.nodes = folded
+    changed = False
+    while (folded := [_folded(graph, node) or node for node in graph.nodes]) != graph.nodes:
+        graph.nodes, changed = folded, True  # again: behind a Pad there may be another
     return changed
 
 
