@@ -10,7 +10,7 @@ from lowbit.backends import BACKENDS
 from lowbit.blockers import Blocker, grouped
 from lowbit.formats import FORMATS, Format
 from lowbit.ir import Graph, Node
-from lowbit.quantization.choice import Candidate, candidates
+from lowbit.quantization.kept import Candidate, candidates
 
 __all__ = ["Candidate", "Compatibility", "Target", "compatibility", "target_names"]
 

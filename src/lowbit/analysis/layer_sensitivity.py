@@ -10,10 +10,9 @@ from typing import Any
 import numpy.typing as npt
 
 from lowbit.data import Dataset, NetworkInput
-from lowbit.ir import Graph, run_passes
-from lowbit.ir.passes import LAYER_FORM
+from lowbit.ir import Graph
 from lowbit.quantization import Plan, quantize
-from lowbit.quantization.choice import layer_names
+from lowbit.quantization.shared import layer_form, layer_names
 from lowbit.scores import checked_labels, score, top
 
 Progress = Callable[[int, int, str], None]
@@ -61,7 +60,7 @@ def sensitivity(
         PlanError: a layer does not exist (near names are listed), or bits that the scheme does not have.
         DataError: the data has no labels, or labels that are no classes of the network.
     """
-    names = layer_names(run_passes(graph, LAYER_FORM).graph)
+    names = layer_names(layer_form(graph))
     chosen = list(names if layers is None else layers)
     Plan(layers={name: {} for name in chosen}).resolved(names)
     fitted = dataset.fit_to(NetworkInput.of(graph))

@@ -78,6 +78,13 @@ def quantize(
             "real in .tflite.",
         ),
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep",
+            help="Leave a layer float: its name, a pattern such as 'head*', first or last; may be repeated.",
+        ),
+    ] = None,
     check: Annotated[
         str | None,
         typer.Option(
@@ -132,7 +139,8 @@ def quantize(
     }
     if weight_only:
         given["activation_bits"] = FLOAT_BITS
-    chosen = Plan.read(plan, **{name: value for name, value in given.items() if value is not None})
+    said = {name: value for name, value in given.items() if value is not None}
+    chosen = Plan.read(plan, **said).keeping(keep or ())
     if chosen.fixed_point:
         if strict and not measures["check"]:
             raise typer.BadParameter("fixed point has no samples to measure with", param_hint="--check")
@@ -208,7 +216,7 @@ def _print(result: "QuantizedFile", output: Path, as_json: bool) -> None:
         ("layer", "scheme", "weights", "activations", "weight error", "output error", "seconds"),
         [
             (
-                layer.name,
+                layer.name if layer.uses == 1 else f"{layer.name} ({layer.uses} times)",
                 layer.scheme,
                 f"{layer.weight_bits} bit",
                 "float" if layer.activation_bits == FLOAT_BITS else f"{layer.activation_bits} bit",
@@ -225,7 +233,7 @@ def _print(result: "QuantizedFile", output: Path, as_json: bool) -> None:
         say("The file did not become smaller: what is not weights outweighs them.", style="yellow")
     if result.report.outliers:
         say(f"{result.report.outliers} samples are unlike all others and did not calibrate.", style="yellow")
-    for found in result.report.sums:
+    for found in (*result.report.sums, *result.report.kept):
         say(str(found), style="dim")
     say(result.report.measured, style="dim" if result.report.verdict == "not measured" else "")
     print_notes(result.notes, result.outside)

@@ -16,10 +16,11 @@ _Settings = TypeVar("_Settings")
 def matching(pattern: str, names: Sequence[str]) -> tuple[int, list[str]]:
     """Return how near a pattern is to a layer, and the layers that it fits.
 
-    A name is nearer (2) than the `first` or `last` layer (1), these than a pattern (0).
+    A name is nearer (2) than the `first` or `last` layer (1), these than a pattern (0). A name up to a slash
+    is a pattern: it means all layers below it, as the matrices of a recurrent layer.
 
     Args:
-        pattern: a name, an end, or a pattern as of files.
+        pattern: a name, an end, a pattern as of files, or the beginning of names up to a slash.
         names: of all layers, in order.
 
     Raises:
@@ -40,7 +41,8 @@ def matching(pattern: str, names: Sequence[str]) -> tuple[int, list[str]]:
 
 
 def _fitting(pattern: str, names: Sequence[str]) -> list[str]:
-    return [name for name in names if fnmatchcase(name, pattern)]
+    found = [name for name in names if fnmatchcase(name, pattern)]
+    return found or [name for name in names if name.startswith(f"{pattern}/")]
 
 
 def by_rank(entries: Sequence[tuple[int, _Settings]]) -> list[_Settings]:

@@ -120,7 +120,7 @@ class Plan:
         scale: training: of binary weights `mean`, `one` or `learned`, of powers of two `learned` or `power`.
         before_sign: training: what stands in the place of a ReLU before a binary input, whose sign would
             always be +1: `identity`, `hardtanh`, or `prelu` (a learned slope per channel).
-        layers: by name or pattern (as of files) of layers, `first` and `last` being the ends of any network:
+        layers: by name or pattern (as of files, or all below a name), `first` and `last` being the ends:
             a table changes what it says, patterns before ends before names; a plan is all of that layer's,
             and of several the last that fits decides.
     """
@@ -308,6 +308,11 @@ class Plan:
         weights, inputs = map(str, self.forms)
         before: dict[str, Any] = {"weights": weights, "activations": inputs}
         return replace(self, **before | new_words(settings, self.forms))
+
+    def keeping(self, patterns: Iterable[str]) -> "Plan":
+        """Return the plan that leaves some layers float, by name, pattern or end."""
+        kept: dict[str, Settings] = {pattern: dict.fromkeys(SIDES, "float") for pattern in patterns}
+        return replace(self, layers={**self.layers, **kept})
 
     def for_convolution(self) -> "Plan":
         """Return the plan with what is automatic set as convolutions like it best."""

@@ -1,7 +1,6 @@
 """Which layers of a network are quantized, and which samples calibrate them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -11,56 +10,15 @@ from lowbit.budget import VARIABLE, budget
 from lowbit.calibrate import moment_bytes
 from lowbit.data import NetworkInput, inputs_of, load
 from lowbit.errors import NumericError, PlanError, TooLargeError, UnsupportedError
-from lowbit.ir import Graph, Node, run_passes
-from lowbit.ir.layers import layers_of
-from lowbit.ir.passes import LAYER_FORM, decode_layers, is_convolution, is_linear
+from lowbit.ir import Graph, Node
+from lowbit.ir.layers import is_low_bit, layers_of
+from lowbit.ir.passes import is_convolution, is_linear
 from lowbit.quantization.plan import Plan, blockers
 
 Array = npt.NDArray[np.generic]
 
 _SHOWN = 8
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A layer with constant weights.
-
-    Attributes:
-        name: as plans call it.
-        operator: of its node.
-        weights: their shape.
-        why: it is left in float; "" where it can be quantized.
-    """
-
-    name: str
-    operator: str
-    weights: tuple[int, ...]
-    why: str
-
-
-def candidates(graph: Graph) -> list[Candidate]:
-    """Return the layers of a network as quantization sees them, in order, with what it leaves in float."""
-    network = run_passes(graph, [decode_layers, *LAYER_FORM]).graph
-    layers = {layer.name for layer in layers_of(network)}
-    return [_candidate(network, node) for node in network.nodes if node.name in layers]
-
-
-def _candidate(network: Graph, node: Node) -> Candidate:
-    source, weights = (network.value(name) for name in node.inputs[:2])
-    why = ""
-    if weights.encoding is not None:
-        why = f"its weights are codes already ({weights.encoding.scheme}, {weights.encoding.bits} bits)"
-    elif not is_layer(network, node):
-        why = "no fully connected layer or convolution of maps"
-    elif source.dtype != "float32":
-        why = f"it reads {source.dtype}"
-    shape = tuple(int(length) for length in weights.shape)
-    return Candidate(node.name, node.op, shape, why)
-
-
-def layer_names(network: Graph) -> list[str]:
-    """Return the names of all layers with constant weights, in order."""
-    return [node.name for node in network.nodes if is_layer(network, node)]
+_REMEDY = "Quantize the float network that it was made of: what codes are not is lost in this file."
 
 
 def is_layer(network: Graph, node: Node) -> bool:
@@ -70,19 +28,35 @@ def is_layer(network: Graph, node: Node) -> bool:
     return is_linear(network, node)
 
 
-def layers_to_quantize(network: Graph, plan: Plan) -> list[Node]:
-    """Return the layers to quantize, in order."""
-    layers = [
-        node for node in network.nodes if is_layer(network, node) and not plan.for_layer(node.name).is_float
-    ]
-    if not layers:
+def layers_to_quantize(network: Graph, layers: Sequence[Node], plan: Plan) -> list[Node]:
+    """Return the layers to quantize, in order.
+
+    Args:
+        network: the network.
+        layers: its layers, of those that share weights the first.
+        plan: of every layer.
+    """
+    chosen = [node for node in layers if not plan.for_layer(node.name).is_float]
+    if not chosen:
         raise UnsupportedError(
             "there is no layer to quantize",
             where=network.name,
-            expected="a fully connected layer or convolution with constant weights",
-            found=", ".join(sorted({node.op for node in network.nodes})) or "an empty network",
+            expected="a fully connected or recurrent layer, or a convolution, with constant float weights",
+            found=_why_none(network, layers),
+            remedy=_REMEDY if any(is_low_bit(node) for node in network.nodes) else "",
         )
-    return layers
+    return chosen
+
+
+def _why_none(network: Graph, layers: Sequence[Node]) -> str:
+    """Return what is there instead of layers to quantize."""
+    low = [layer for layer in layers_of(network) if layer.scheme != "float"]
+    if low:
+        first = f"{low[0].name} in {low[0].scheme} of {low[0].weight_bits} bits"
+        return f"{len(low)} of {len(low) + len(layers)} layers have low bits already, such as {first}"
+    if layers:
+        return f"{len(layers)} layers that the plan leaves float"
+    return ", ".join(sorted({node.op for node in network.nodes})) or "an empty network"
 
 
 def check_layers(network: Graph, layers: Sequence[Node], plan: Plan) -> None:

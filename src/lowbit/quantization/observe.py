@@ -5,7 +5,8 @@ random within its part. They are chosen for all samples before any is run, so ba
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -85,11 +86,35 @@ class Observer:
         usual = list(self._usual.values())[-1:]
         return sum(int((~mask).sum()) for masks in usual for mask in masks)
 
+    def histogram(self, names: Sequence[str], seed: int) -> Histogram:
+        """Return what arrives under some names, together."""
+        if len(names) == 1:
+            return self.source(names[0], seed).histogram
+        found = Histogram()
+        with self._aside():
+            for name in names:
+                found.merge(self._look(name, seed).histogram)
+        return found
+
     def source(self, name: str, seed: int) -> Source:
         """Return what arrives under a name; a sample that was unusual earlier is so here."""
         if self._last is None or self._last[:2] != (name, seed):
             self._last = name, seed, self._look(name, seed)
         return self._last[2]
+
+    @contextmanager
+    def _aside(self, needed: bool = True) -> Iterator[None]:
+        """Look ahead, behind nodes that will still change: what is run meanwhile is not held."""
+        kept = self._exact, self._coded
+        if needed:
+            self._exact, self._coded = (stream.copy() for stream in kept)
+        try:
+            yield
+        finally:
+            self._exact, self._coded = kept
+
+    def _usual_of(self, name: str, seed: int) -> list[Mask]:
+        return self._usual[name] if name in self._usual else self.source(name, seed).usual
 
     def _look(self, name: str, seed: int) -> Source:
         statistics = RowStatistics(), RowStatistics()
@@ -123,40 +148,53 @@ class Observer:
         return self._usual[name]
 
     def target(
-        self, layer: Node, codes: str, rows: Rows, shape: tuple[int, ...], windows: "Windows"
+        self, team: Sequence[Node], codes: Sequence[str], shape: tuple[int, ...], windows: "Windows"
     ) -> Target:
-        """Return what a layer should give, and the moments of what it gets with that where they are wanted.
+        """Return what layers should give, and the moments of what they get with that where they are wanted.
 
         Args:
-            layer: of the float network.
-            codes: what it reads in the low-bit network.
-            rows: how it reads.
-            shape: of its weights, `[groups, o / groups, d]`.
+            team: layers of the float network that share their weights.
+            codes: what each reads in the low-bit network.
+            shape: of the weights, `[groups, o / groups, d]`.
             windows: which are looked at.
         """
-        usual = self.source(layer.inputs[0], windows.seed).usual
         groups = range(shape[0] if windows.moments else 0)
         moments = [LinearMoments(shape[2], shape[1], windows.moments > 1) for _ in groups]
-        arriving = self._levels(layer.inputs[0], codes) if moments else [None] * len(usual)
-        choice = _Choice(windows.share(self._count, rows), windows.seed)
-        chosen, lows, highs = [], [np.inf], [-np.inf]
-        for levels, target, mask in zip(arriving, self._targets(layer), usual, strict=True):
-            _require_finite(target, layer.outputs[0])
-            lows.append(float(target[mask].min(initial=np.inf)))
-            highs.append(float(target[mask].max(initial=-np.inf)))
-            positions = _usual_positions(choice, rows, mask)
-            chosen.append(rows.outputs(target, positions))
-            if levels is not None and len(positions[0]):
-                for part, x, y in zip(moments, rows.inputs(levels, positions), chosen[-1], strict=True):
-                    part.update(x, y)
+        chosen, ends = [], [(np.inf, -np.inf)]
+        with self._aside(len(team) > 1):
+            for layer, code in zip(team, codes, strict=True):
+                for part, least, most in self._look_at(layer, code, windows, moments):
+                    chosen.append(part)
+                    ends.append((least, most))
+        lows, highs = zip(*ends, strict=True)
         return Target(chosen, [part.finish() for part in moments], (min(lows), max(highs)))
 
-    def error(self, layer: Node, rows: Rows, target: Target, windows: "Windows") -> float:
-        """Return how far what the deployed layer gives is from its target, relative to the variance."""
-        usual = self.source(layer.inputs[0], windows.seed).usual
-        choice, found = _Choice(windows.share(self._count, rows), windows.seed), []
-        for low, mask in zip(self._coded.values(layer.outputs[0]), usual, strict=True):
-            found.append(rows.outputs(low, _usual_positions(choice, rows, mask)))
+    def _look_at(
+        self, layer: Node, codes: str, windows: "Windows", moments: list[LinearMoments]
+    ) -> Iterator[tuple[Array, float, float]]:
+        """Yield what a layer should give batch by batch, with its ends; add it to the moments."""
+        rows, usual = Rows.of(self._exact.graph, layer), self._usual_of(layer.inputs[0], windows.seed)
+        arriving = self._levels(layer.inputs[0], codes) if moments else [None] * len(usual)
+        choice = _Choice(windows.share(self._count, rows), windows.seed)
+        for levels, target, mask in zip(arriving, self._targets(layer), usual, strict=True):
+            _require_finite(target, layer.outputs[0])
+            positions = _usual_positions(choice, rows, mask)
+            chosen = rows.outputs(target, positions)
+            if levels is not None and len(positions[0]):
+                for part, x, y in zip(moments, rows.inputs(levels, positions), chosen, strict=True):
+                    part.update(x, y)
+            seen = target[mask]
+            yield chosen, float(seen.min(initial=np.inf)), float(seen.max(initial=-np.inf))
+
+    def error(self, team: Sequence[Node], target: Target, windows: "Windows") -> float:
+        """Return how far what deployed layers give is from their target, relative to the variance."""
+        found = []
+        with self._aside(len(team) > 1):
+            for layer in team:
+                rows, usual = Rows.of(self._exact.graph, layer), self._usual_of(layer.inputs[0], windows.seed)
+                choice = _Choice(windows.share(self._count, rows), windows.seed)
+                for low, mask in zip(self._coded.values(layer.outputs[0]), usual, strict=True):
+                    found.append(rows.outputs(low, _usual_positions(choice, rows, mask)))
         return relative_error(np.concatenate(target.chosen, axis=1), np.concatenate(found, axis=1))
 
     def _levels(self, source: str, codes: str) -> Iterator[Array]:
@@ -174,17 +212,18 @@ class Observer:
             yield runner({source: values})["levels"]
 
     def _targets(self, layer: Node) -> Iterator[Array]:
-        """Yield what a layer should give: its float output, or what is missing of the float sum it goes into.
+        """Return what a layer should give: its float output, or what is missing of the float sum behind it.
 
         At a residual sum whose other part is quantized already, the layer makes up for that part's error.
         """
         found = self._settled_sum(layer)
         if found is None:
-            yield from self._exact.values(layer.outputs[0])
-            return
+            return self._exact.values(layer.outputs[0])
         total, other = found
-        for exact, rest in zip(self._exact.values(total), self._coded.values(other), strict=True):
-            yield np.asarray(exact, np.float32) - np.asarray(rest, np.float32)
+        # Where the layer's input comes from is being run meanwhile.
+        rest = self._coded.copy().values(other)
+        pairs = zip(self._exact.values(total), rest, strict=True)
+        return (np.asarray(exact, np.float32) - np.asarray(part, np.float32) for exact, part in pairs)
 
     def _settled_sum(self, layer: Node) -> tuple[str, str] | None:
         """Return the sum that alone reads a layer and its other part, if that will not change any more."""

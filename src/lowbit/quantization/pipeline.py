@@ -1,6 +1,7 @@
 """Float network in, low-bit network out: layer after layer, each against the float network.
 
-For every layer with constant weights, fully connected or convolution, in order:
+For every layer with constant weights, fully connected or convolution, in order (those that share weights are
+one layer, `lowbit.quantization.shared`):
 
 1. what arrives at its input in the network quantized so far, and what arrives in the float network, give
    the input's encoding (the published system calls this fine-tuning; for the first layer both are the
@@ -14,6 +15,7 @@ Before, batch normalization is folded into the layers; at the end, passes remove
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +27,9 @@ from lowbit.ir import Graph, Node, run_passes, verify
 from lowbit.ir.activations import ACTIVATIONS
 from lowbit.ir.layers import activation_of
 from lowbit.ir.passes import (
-    LAYER_FORM,
     RegionFormat,
     affine_chain,
     affine_ends,
-    decode_layers,
     fixed_sums,
     fold_activations,
     fold_encodes,
@@ -42,18 +42,18 @@ from lowbit.quantization.activations import encode_activation
 from lowbit.quantization.choice import (
     check_layers,
     chosen_samples,
-    is_layer,
-    layer_names,
     layers_to_quantize,
 )
 from lowbit.quantization.equalize import equalize
 from lowbit.quantization.fixed_point import blockers as fixed_point_blockers
 from lowbit.quantization.fixed_point import to_fixed_point
+from lowbit.quantization.kept import kept_float
 from lowbit.quantization.node import add_encoder, low_bit_node
-from lowbit.quantization.observe import Observer, Windows
+from lowbit.quantization.observe import Observer, Target, Windows
 from lowbit.quantization.plan import Plan
-from lowbit.quantization.report import LayerReport, Report, SumsReport
+from lowbit.quantization.report import LayerReport, Report, sums_reports
 from lowbit.quantization.rows import Rows
+from lowbit.quantization.shared import layer_form, layer_names, teams
 from lowbit.quantization.stream import Stream, count_of
 from lowbit.quantization.weights import CodedWeights, check_weights, joined, nearest, restored
 from lowbit.schemes import Affine, Encoding
@@ -109,29 +109,31 @@ def quantize(
         return result, Report((), 0, time.perf_counter() - started)
     if samples is None:
         raise DataError("calibration needs samples", where=graph.name, expected="unlabelled samples")
-    network = run_passes(graph, [decode_layers, *LAYER_FORM]).graph
+    network = layer_form(graph)
     plan = plan.resolved(layer_names(network))
-    layers = layers_to_quantize(network, plan)
+    layers = layers_to_quantize(network, [team[0] for team in teams(network).values()], plan)
     names = {layer.name for layer in layers}
     check_layers(network, layers, plan)
+    kept = kept_float(network, layer_names(network), plan)
     chosen = chosen_samples(network, samples, plan)
     network = equalize(network, chosen, run, lambda name: name in names and plan.for_layer(name).equalizes)
-    work = _Work(network, chosen, run, names)
+    shared = teams(network)
+    work = _Work(network, chosen, run, [each.name for name in names for each in shared[name]])
     reports: list[LayerReport] = []
-    for layer in (node for node in network.nodes if is_layer(network, node)):
-        if layer.name not in names:
-            work.adapt_layer(layer, plan.for_layer(layer.name))
+    for name, team in shared.items():
+        if name not in names:
+            work.adapt_layer(team, plan.for_layer(name))
             continue
         if progress:
-            progress(len(reports), len(layers), layer.name)
-        reports.append(work.quantize_layer(layer, plan.for_layer(layer.name)))
+            progress(len(reports), len(layers), name)
+        reports.append(work.quantize_layer(team, plan.for_layer(name)))
     if progress:
         progress(len(layers), len(layers), "done")
     sums = work.sum_formats() if plan.sums != "real" else []
     result = work.finished(sums)
-    said = tuple(SumsReport(each.region.sums, str(each.form or ""), each.why) for each in sums)
+    said = sums_reports((each.region.sums, str(each.form or ""), each.why) for each in sums)
     seconds = time.perf_counter() - started
-    return result, Report(tuple(reports), count_of(chosen), seconds, work.outliers, sums=said)
+    return result, Report(tuple(reports), count_of(chosen), seconds, work.outliers, sums=said, kept=kept)
 
 
 class _Work:
@@ -144,17 +146,34 @@ class _Work:
         self._encoded: dict[tuple[object, ...], str] = {}
         self._ranges: dict[str, tuple[float, float]] = {}
 
-    def quantize_layer(self, layer: Node, plan: Plan) -> LayerReport:
-        """Replace one layer of the low-bit network by its quantized form."""
-        started = time.perf_counter()
-        rows, weights = Rows.of(self._float, layer), self._float.constant(layer.inputs[1])
-        where, matrix = f"{self._float.name}/{layer.name}", rows.matrix(weights)
-        check_weights(matrix.reshape(len(weights), -1), where)
-        codes, windows = self._encode_input(layer, plan), _windows(plan, matrix)
-        target = self._seen.target(layer, codes, rows, matrix.shape, windows)
+    def quantize_layer(self, team: Sequence[Node], plan: Plan) -> LayerReport:
+        """Replace one layer of the low-bit network, or all that share its weights, by the quantized form."""
+        started, layer = time.perf_counter(), team[0]
+        weights = self._float.constant(layer.inputs[1])
+        matrix = Rows.of(self._float, layer).matrix(weights)
+        check_weights(matrix.reshape(len(weights), -1), f"{self._float.name}/{layer.name}")
+        windows = _windows(plan, matrix, len(team))
+        codes = self._encode_inputs(team, plan)
+        target = self._seen.target(team, codes, matrix.shape, windows)
         if _is_int8(plan):  # which hands its range on
-            self._ranges[layer.name] = target.range
-        plan_here = plan.for_convolution() if rows.axes else plan
+            self._ranges |= dict.fromkeys([each.name for each in team], target.range)
+        coded, bias = self._coded(matrix, layer, target, plan)
+        self._seen.pending.difference_update(each.name for each in team)
+        self._replace(team, codes, coded, bias)
+        return LayerReport(
+            layer.name,
+            plan.scheme,
+            plan.weight_bits,
+            plan.activation_bits,
+            _weight_error(coded.values(), matrix.reshape(len(weights), -1)),
+            self._seen.error(team, target, windows),
+            time.perf_counter() - started,
+            len(team),
+        )
+
+    def _coded(self, matrix: Array, layer: Node, target: Target, plan: Plan) -> tuple[CodedWeights, Array]:
+        """Return the weights of a layer as codes, and its bias."""
+        plan_here = plan if layer.op == "Gemm" else plan.for_convolution()
         if not plan.restores:
             parts = [nearest(part, plan_here) for part in matrix]
         else:
@@ -163,32 +182,37 @@ class _Work:
         if target.moments:
             pairs = zip(parts, target.moments, strict=True)
             bias = np.concatenate([seen.y - part.values() @ seen.x for part, seen in pairs])
-        coded = joined(parts)
-        self._seen.pending.discard(layer.name)
-        self._replace(layer, codes, coded, bias, rows)
-        return LayerReport(
-            layer.name,
-            plan.scheme,
-            plan.weight_bits,
-            plan.activation_bits,
-            _weight_error(coded.values(), matrix.reshape(len(weights), -1)),
-            self._seen.error(layer, rows, target, windows),
-            time.perf_counter() - started,
-        )
+        return joined(parts), bias
 
-    def adapt_layer(self, layer: Node, plan: Plan) -> None:
+    def adapt_layer(self, team: Sequence[Node], plan: Plan) -> None:
         """Let a layer that stays float restore its output from the inputs that it really gets."""
         if not plan.restores or not self._encoded:
             return
+        layer = team[0]
         rows, weights = Rows.of(self._float, layer), self._float.constant(layer.inputs[1])
         matrix = rows.matrix(weights)
-        target = self._seen.target(layer, layer.inputs[0], rows, matrix.shape, _windows(plan, matrix))
+        names = [each.inputs[0] for each in team]
+        target = self._seen.target(team, names, matrix.shape, _windows(plan, matrix, len(team)))
         damping, parts, shifts = _damping(rows, plan), [], []
         for values, part in zip(matrix, target.moments, strict=True):
             parts.append(Problem.of(part.covariance(), part.cross(), values, damping).target.T)
             shifts.append(part.y - parts[-1] @ part.x)
-        self._low.update(layer.inputs[1], data=rows.weights(np.concatenate(parts), weights.shape))
-        self._low.update(layer.inputs[2], data=np.concatenate(shifts).astype(np.float32))
+        made = (rows.weights(np.concatenate(parts), weights.shape), np.concatenate(shifts).astype(np.float32))
+        self._give_constants(team, made)
+
+    def _give_constants(self, team: Sequence[Node], arrays: Sequence[npt.NDArray[np.float32]]) -> None:
+        """Let float layers read other numbers; what others read as well stays."""
+        names = {each.name for each in team}
+        constants = []
+        for name, array in zip(team[0].inputs[1:], arrays, strict=True):
+            if {reader.name for reader in self._low.consumers(name)} <= names:
+                self._low.update(name, data=array)
+                constants.append(name)
+            else:
+                constants.append(self._low.add_constant(self._low.fresh_name(name), array))
+        for at, node in enumerate(self._low.nodes):
+            if node.name in names:
+                self._low.nodes[at] = replace(node, inputs=(node.inputs[0], *constants))
 
     @property
     def outliers(self) -> int:
@@ -225,27 +249,34 @@ class _Work:
         verify(result)
         return result
 
-    def _encode_input(self, layer: Node, plan: Plan) -> str:
-        """Return the name of the codes of a layer's input; layers with equal settings share them.
+    def _encode_inputs(self, team: Sequence[Node], plan: Plan) -> list[str]:
+        """Return the names of the codes of layers' inputs; layers with equal settings share them.
 
-        With float activations it is the input itself.
+        With float activations they are the inputs themselves.
         """
-        source = layer.inputs[0]
-        key = (source, plan.scheme, str(plan.input_form), plan.uses_activation_offset, _is_int8(plan))
-        if key not in self._encoded and plan.is_weight_only:
-            self._encoded[key] = source
-        elif key not in self._encoded:
-            self._encoded[key] = self._add_encoder(layer, self._input_encoding(source, plan), plan)
-        return self._encoded[key]
+        sources = list(dict.fromkeys(layer.inputs[0] for layer in team))
+        settings = (plan.scheme, str(plan.input_form), plan.uses_activation_offset, _is_int8(plan))
+        alone = "" if len(sources) == 1 else team[0].name
+        found, encoding = [], None
+        for layer in team:
+            key = (alone, layer.inputs[0], *settings)
+            if key not in self._encoded and plan.is_weight_only:
+                self._encoded[key] = layer.inputs[0]
+            elif key not in self._encoded:
+                encoding = encoding or self._input_encoding(sources, plan)
+                self._encoded[key] = self._add_encoder(layer, encoding, plan)
+            found.append(self._encoded[key])
+        return found
 
-    def _input_encoding(self, source: str, plan: Plan) -> Encoding:
+    def _input_encoding(self, sources: Sequence[str], plan: Plan) -> Encoding:
+        source = sources[0]
         producer = self._float.producer(source)
         name = activation_of(self._float, producer) if producer else None
-        limits = ACTIVATIONS[name].limits if name else None
+        limits = ACTIVATIONS[name].limits if name and len(sources) == 1 else None
         if limits is not None and _is_int8(plan):
             scale = (limits[1] - limits[0]) / 256
             return Affine(8, np.array([scale], np.float32), np.array([-limits[0] / scale], np.int32))
-        histogram = self._seen.source(source, plan.seed).histogram
+        histogram = self._seen.histogram(sources, plan.seed)
         if source in self._float.inputs and histogram.minimum == histogram.maximum == 0:
             raise DataError(
                 "all calibration samples are zero",
@@ -263,22 +294,31 @@ class _Work:
         graph.nodes.insert(_position(graph, layer.name), node)
         return node.outputs[0]
 
-    def _replace(self, layer: Node, codes: str, coded: CodedWeights, bias: Array, rows: Rows) -> None:
-        """Put the quantized layer in the place of the float one."""
-        graph = self._low
-        for constant in layer.inputs[1:]:  # so that their names are free for what replaces them
-            if constant in graph.values and len(graph.consumers(constant)) == 1:
+    def _replace(self, team: Sequence[Node], codes: Sequence[str], coded: CodedWeights, bias: Array) -> None:
+        """Put quantized layers in the place of the float ones."""
+        graph, names = self._low, {layer.name for layer in team}
+        shape = Rows.of(self._float, team[0]).packed_shape(self._float.constant(team[0].inputs[1]))
+        for constant in team[0].inputs[1:]:  # so that their names are free for what replaces them
+            readers = graph.consumers(constant)
+            if constant in graph.values and {reader.name for reader in readers} <= names:
                 del graph.values[constant]
-        shape = rows.packed_shape(self._float.constant(layer.inputs[1]))
-        names = (codes, layer.outputs[0])
-        position = _position(graph, layer.name)
-        graph.nodes[position] = low_bit_node(graph, layer.name, names, coded, bias, shape, layer.attributes)
+        made: Node | None = None
+        for layer, code in zip(team, codes, strict=True):
+            position, ends = _position(graph, layer.name), (code, layer.outputs[0])
+            if made is None:
+                made = low_bit_node(graph, layer.name, ends, coded, bias, shape, layer.attributes)
+            constants = made.inputs[1:]
+            attributes = made.attributes if made.op == "Linear" else dict(layer.attributes)
+            graph.nodes[position] = Node(
+                made.op, (code, *constants), layer.outputs, attributes, layer.name, made.domain
+            )
 
 
-def _windows(plan: Plan, matrix: Array) -> Windows:
-    """Return which windows are looked at: no more than a covariance of so many inputs gains from."""
+def _windows(plan: Plan, matrix: Array, layers: int) -> Windows:
+    """Return which windows of each layer are looked at: no more than a covariance gains from."""
     enough = max(_ENOUGH, _TIMES * matrix.shape[2])
-    return Windows(min(plan.patches, enough), plan.seed, 2 if plan.restores else int(plan.corrects))
+    most = -(-min(plan.patches, enough) // layers)
+    return Windows(most, plan.seed, 2 if plan.restores else int(plan.corrects))
 
 
 def _damping(rows: Rows, plan: Plan) -> float:

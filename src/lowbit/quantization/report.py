@@ -1,10 +1,12 @@
 """What quantization did, layer by layer."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from lowbit.ir.layers import FLOAT_BITS
 from lowbit.page import Column, bar, element, fragment, name, table
+from lowbit.quantization.kept import KeptReport
 
 Verdict = Literal["good", "low", "broken", "not measured"]
 
@@ -29,6 +31,7 @@ class LayerReport:
             the float output's variance over the calibration samples (to its power, where it never changes);
             it includes what earlier layers lost.
         seconds: time taken.
+        uses: how many layers of the network share these weights, as the steps of a recurrent layer do.
     """
 
     name: str
@@ -38,11 +41,12 @@ class LayerReport:
     weight_error: float
     output_error: float
     seconds: float
+    uses: int = 1
 
 
 @dataclass(frozen=True)
 class SumsReport:
-    """A region of sums and means between layers.
+    """A region of sums and means between layers, or several that stay real for one reason.
 
     Attributes:
         names: of the sums and means in it.
@@ -58,6 +62,18 @@ class SumsReport:
         shown = ", ".join(self.names[:_SHOWN])
         more = f" and {len(self.names) - _SHOWN} more" if len(self.names) > _SHOWN else ""
         return f"Sums {shown}{more}: {self.form or f'real, since {self.why}'}."
+
+
+def sums_reports(found: Iterable[tuple[tuple[str, ...], str, str]]) -> tuple[SumsReport, ...]:
+    """Return the reports of regions: names, format, and why they stay real; alike ones that stay are one."""
+    real: dict[str, tuple[str, ...]] = {}
+    made = []
+    for names, form, why in found:
+        if form:
+            made.append(SumsReport(names, form, why))
+        else:
+            real[why] = (*real.get(why, ()), *names)
+    return (*made, *(SumsReport(names, "", why) for why, names in real.items()))
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,7 @@ class Report:
         checked: how many samples measured both; they did not calibrate what they measured.
         sums: what became of sums and means between layers; empty where there are none, or the plan leaves
             them real.
+        kept: what multiplies by weights and stays float, and why.
     """
 
     layers: tuple[LayerReport, ...]
@@ -86,6 +103,7 @@ class Report:
     output_snr_db: float | None = None
     checked: int = 0
     sums: tuple[SumsReport, ...] = ()
+    kept: tuple[KeptReport, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -115,8 +133,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready values."""
-        layers, sums = [asdict(layer) for layer in self.layers], [asdict(found) for found in self.sums]
-        return {**asdict(self), "layers": layers, "sums": sums}
+        found = asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
     def _repr_html_(self) -> str:
         columns = (
@@ -141,7 +159,7 @@ class Report:
             )
             for layer in self.layers
         ]
-        said = [element("p", str(found)) for found in self.sums]
+        said = [element("p", str(found)) for found in (*self.sums, *self.kept)]
         about = f"{len(self.layers)} layers quantized from {self.samples:,} samples in {self.seconds:.1f} s"
         return fragment(element("p", about), element("p", self.measured), table(columns, rows), *said)
 

@@ -10,6 +10,7 @@ use: that is how a network is quantized layer after layer.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,12 @@ class Stream:
         self._batches = batches_of(graph, count_of(samples))
         self._kept: list[dict[str, Array]] = [{} for _ in self._batches]
         self._known = set(graph.inputs)
+
+    def copy(self) -> "Stream":
+        """Return a stream that is where this one is, and goes on without it."""
+        other = copy(self)
+        other._kept, other._known = [dict(held) for held in self._kept], set(self._known)
+        return other
 
     def values(self, name: str) -> Iterator[Array]:
         """Yield a value batch by batch; every batch must be taken before the next question."""

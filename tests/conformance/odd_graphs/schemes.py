@@ -9,8 +9,8 @@ from lowbit.ir import Graph, run_passes
 from lowbit.ir.layers import FLOAT_BITS
 from lowbit.ir.passes import ENGINE_FORM
 from lowbit.quantization import Plan, quantize, to_fixed_point
-from lowbit.quantization.choice import layer_names
 from lowbit.quantization.plan import BITS
+from lowbit.quantization.shared import layer_names
 from tests.conformance.odd_graphs.network import Array
 
 Quantize = Callable[[Graph, Array], Graph]

@@ -151,7 +151,7 @@ def unrolled(gates: int, step: Step, functions: Callable[[Call], list[str]]) -> 
     """
 
     def parts(call: Call, add: Parts) -> str:
-        source = add.node("Transpose", call.node.inputs[0], perm=(1, 0, 2))
+        source = _samples_first(call, add)
         names, ways = functions(call), int(call.input(1).shape[0])
         each = len(names) // ways
         runs = [
@@ -163,6 +163,15 @@ def unrolled(gates: int, step: Step, functions: Callable[[Call], list[str]]) -> 
         return " ".join(made)
 
     return parts
+
+
+def _samples_first(call: Call, add: Parts) -> str:
+    """Return the input ``[n, steps, inputs]``, as it was where an exporter turned it round for the layer."""
+    order, name = (1, 0, 2), call.node.inputs[0]
+    maker = call.graph.producer(name)
+    if maker is not None and maker.op == "Transpose" and maker.attributes.get("perm") == order:
+        return maker.inputs[0]
+    return add.node("Transpose", name, perm=order)
 
 
 def _run(
