@@ -24,9 +24,10 @@ class Field {
 
   [[noreturn]] void unknown(const std::string& expected, const std::string&) const { refuse(expected); }
 
-  Field field(const std::string& name) const {
-    if (!nb::hasattr(value_, name.c_str())) refuse("the field " + name);
-    return {value_.attr(name.c_str()), where_ + "." + name};
+  Field field(std::string_view name) const {
+    const std::string text(name);
+    if (!nb::hasattr(value_, text.c_str())) refuse("the field " + text);
+    return {value_.attr(text.c_str()), where_ + "." + text};
   }
 
   template <class T>
@@ -54,8 +55,7 @@ class Field {
 
   std::string kind() const { return nb::cast<std::string>(value_.type().attr("__name__")); }
 
-  template <class Struct>
-  void enter() const {}
+  void enter(const Declared&) const {}
 
  private:
   nb::object value_;
@@ -66,7 +66,7 @@ template <class Struct>
 void describe(nb::dict& to) {
   Struct one{};
   nb::dict types;
-  each_field(one, [&]<class T>(const std::string& name, T&) { types[name.c_str()] = Reader<T>::text(); });
+  each_field(one, [&]<class T>(std::string_view name, T&) { types[std::string(name).c_str()] = Reader<T>::text(); });
   to[Struct::kName] = types;
 }
 

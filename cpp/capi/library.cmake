@@ -3,11 +3,12 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(sources cpp/capi/lowbit.cc cpp/capi/content.cc)
+set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS -Os)
 set(exports ${CMAKE_CURRENT_LIST_DIR}/exports.map)
 set(templates ${CMAKE_CURRENT_LIST_DIR})
 
 # It brings the C++ runtime along, so that it runs where there is another one or none, and shows its own names alone.
-add_library(lowbit_shared SHARED ${sources} $<TARGET_OBJECTS:lowbit_core>)
+add_library(lowbit_shared SHARED ${sources} cpp/capi/terminate.cc $<TARGET_OBJECTS:lowbit_core>)
 target_link_options(lowbit_shared PRIVATE -static-libstdc++ -static-libgcc)
 if(NOT APPLE)
   target_link_options(lowbit_shared PRIVATE -Wl,--version-script=${exports} -Wl,--gc-sections -Wl,--no-undefined)

@@ -149,7 +149,12 @@ class Records final {
     return one;
   }
 
-  const std::byte* at(const Section& section) const { return content_.data() + section.offset; }
+  // Where an array begins, which is read, once more if it was before.
+  const std::byte* at(const Section& section) {
+    array_bytes_ += std::min<std::uint64_t>(section.bytes, std::numeric_limits<std::size_t>::max() / 2 - array_bytes_);
+    return content_.data() + section.offset;
+  }
+  std::size_t array_bytes() const { return array_bytes_; }
   const std::string& where() const { return where_; }
 
  private:
@@ -164,28 +169,33 @@ class Records final {
 
   std::span<const std::byte> content_;
   const std::string& where_;
-  std::size_t allowed_, taken_ = 0, count_ = 0, next_ = 0, end_ = 0;
+  std::size_t allowed_, taken_ = 0, array_bytes_ = 0, count_ = 0, next_ = 0, end_ = 0;
   std::vector<std::string> lines_;
 };
+
+// A struct as files declare it: its name, and name:word of every field.
+std::string line_of(const Declared& one) {
+  std::string line(one.name);
+  for (std::size_t n = 0; n < one.count; ++n) line.append(" ").append(one.fields[n]).append(":").append(one.words[n]);
+  return line;
+}
 
 // One of them, and where it is, for errors.
 class Record final {
  public:
   explicit Record(Records& records) : records_(records), parent_(nullptr), name_("network") {}
-  Record(const Record& parent, const std::string& name) : records_(parent.records_), parent_(&parent), name_(name.c_str()) {}
+  Record(const Record& parent, std::string_view name) : records_(parent.records_), parent_(&parent), name_(name) {}
 
-  Record field(const std::string& name) const { return {*this, name}; }
+  Record field(std::string_view name) const { return {*this, name}; }
 
   template <class T>
   T number() const {
     if constexpr (std::is_same_v<T, bool>) {
-      const auto byte = records_.take<std::uint8_t>();
-      if (byte > 1) refuse("0 or 1");
-      return byte == 1;
+      return truth();
     } else if constexpr (std::is_floating_point_v<T>) {
       return static_cast<T>(records_.take<double>());
     } else {
-      const auto value = records_.take<std::int64_t>();
+      const std::int64_t value = records_.take<std::int64_t>();
       if (!std::in_range<T>(value)) refuse("an integer in its range");
       return static_cast<T>(value);
     }
@@ -200,20 +210,8 @@ class Record final {
 
   template <class T>
   Dense<T> array() const {
-    const Section section = records_.section();
-    const std::string_view type(section.type, strnlen(section.type, sizeof section.type));
-    if (type != number_name<T>()) refuse(std::string("an array of ") + number_name<T>());
-    std::uint64_t columns = 1;
-    for (std::size_t n = 1; n < section.axes; ++n) {
-      // A row may be empty, or there may be none: lengths are bounded all the same.
-      if (section.lengths[n] > kMaxLength / columns) refuse("lengths that a program can have");
-      columns *= section.lengths[n];
-      if (columns == 0) break;
-    }
-    const std::uint64_t rows = section.lengths[0];
-    const bool fits = rows <= kMaxLength && columns <= kMaxLength && section.bytes == rows * columns * sizeof(T);
-    if (!fits) refuse("as many elements as its lengths say");
-    return {reinterpret_cast<const T*>(records_.at(section)), section.axes, rows, columns};
+    const Dense<std::byte> bytes = array(number_name<T>(), sizeof(T));
+    return {reinterpret_cast<const T*>(bytes.data), bytes.axes, bytes.rows, bytes.columns};
   }
 
   std::string kind() const {
@@ -221,12 +219,12 @@ class Record final {
     return line.substr(0, line.find(' '));
   }
 
-  template <class Struct>
-  void enter() const {
+  void enter(const Declared& declared) const {
     const std::string& line = records_.line(true);
-    if (line == Reader<Struct>::line()) return;
-    if (line.substr(0, line.find(' ')) != Struct::kName) refuse(Struct::kName);
-    unsupported("the program file has other fields", path(), Reader<Struct>::line(), line);
+    const std::string own = line_of(declared);
+    if (line == own) return;
+    if (line.substr(0, line.find(' ')) != declared.name) refuse(std::string(declared.name));
+    unsupported("the program file has other fields", path(), own, line);
   }
 
   [[noreturn]] void refuse(const std::string& expected) const { damaged(path(), expected, "something else"); }
@@ -235,16 +233,35 @@ class Record final {
   }
 
  private:
-  std::string path() const { return parent_ == nullptr ? records_.where() : parent_->path() + "/" + name_; }
+  std::string path() const { return parent_ == nullptr ? records_.where() : parent_->path() + "/" + std::string(name_); }
+
+  bool truth() const {
+    const auto byte = records_.take<std::uint8_t>();
+    if (byte > 1) refuse("0 or 1");
+    return byte == 1;
+  }
+
+  Dense<std::byte> array(const char* type, std::size_t each) const {
+    const Section section = records_.section();
+    if (std::string_view(section.type, strnlen(section.type, sizeof section.type)) != type) refuse(std::string("an array of ") + type);
+    std::uint64_t columns = 1;
+    for (std::size_t n = 1; n < section.axes && columns != 0; ++n) {
+      if (section.lengths[n] > kMaxLength / columns) refuse("lengths that a program can have");
+      columns *= section.lengths[n];
+    }
+    const std::uint64_t rows = section.lengths[0];
+    if (rows > kMaxLength || section.bytes != rows * columns * each) refuse("as many elements as its lengths say");
+    return {records_.at(section), section.axes, rows, columns};
+  }
 
   Records& records_;
   const Record* parent_;
-  const char* name_;
+  std::string_view name_;
 };
 
 template <class... Structs>
 void add_lines(std::vector<std::string>& to, const std::variant<Structs...>*) {
-  (to.push_back(Reader<Structs>::line()), ...);
+  (to.push_back(line_of(Reader<Structs>::declared())), ...);
 }
 
 }  // namespace
@@ -253,37 +270,24 @@ records::Network read_program_file(std::span<const std::byte> content, const std
   Records records(content, where, allowed);
   records::Network network = Reader<records::Network>::read(Record(records));
   records.finish();
+  network.array_bytes = records.array_bytes();
   return network;
 }
 
 std::vector<std::string> program_file_lines() {
-  std::vector<std::string> lines{Reader<records::Network>::line(), Reader<records::Port>::line(), Reader<records::PlannedStep>::line(),
-                                 Reader<records::Note>::line(), Reader<PlaneWeights>::line(), Reader<ByteWeights>::line(),
-                                 Reader<WordWeights>::line(), Reader<AxisSpec>::line()};
+  std::vector<std::string> lines;
+  for (const Declared* one : {&Reader<records::Network>::declared(), &Reader<records::Port>::declared(),
+                              &Reader<records::PlannedStep>::declared(), &Reader<records::Note>::declared(),
+                              &Reader<PlaneWeights>::declared(), &Reader<ByteWeights>::declared(), &Reader<WordWeights>::declared(),
+                              &Reader<AxisSpec>::declared()}) {
+    lines.push_back(line_of(*one));
+  }
   add_lines(lines, static_cast<const steps::Any*>(nullptr));
   add_lines(lines, static_cast<const steps::Ending*>(nullptr));
   return lines;
 }
 
 namespace {
-
-// Bytes of all arrays of a struct, those of parts included.
-template <class T>
-std::size_t bytes_of(T& field) {
-  if constexpr (requires { T::kFields; }) {
-    std::size_t bytes = 0;
-    each_field(field, [&](const std::string&, auto& part) { bytes += bytes_of(part); });
-    return bytes;
-  } else if constexpr (requires { field.size_bytes(); }) {
-    return field.size_bytes();
-  } else if constexpr (requires { field.columns; }) {
-    return field.rows * field.columns * sizeof *field.data;
-  } else if constexpr (requires { field.index(); }) {
-    return std::visit([](auto& one) { return bytes_of(one); }, field);
-  } else {
-    return 0;
-  }
-}
 
 // Features of one row of an input or output; its lengths may be anything.
 std::size_t features_of(const records::Port& port) {
@@ -313,9 +317,8 @@ std::unique_ptr<Program> loaded(const records::Network& network, const LoadOptio
   std::vector<std::size_t> features;
   for (const records::Port& port : network.inputs) features.push_back(features_of(port));
   Loader loader(features, options.level, options.allowed, options.pairs);
+  loader.take(network.array_bytes);
   for (const records::PlannedStep& step : network.steps) {
-    steps::Any operation = step.operation;
-    loader.take(bytes_of(operation));
     loader.add(step.sources, step.operation, step.value, step.why);
   }
   std::unique_ptr<Program> program = loader.finish(network.results, options.threads, options.pinned);

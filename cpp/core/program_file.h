@@ -51,6 +51,7 @@ struct Network {
   std::vector<std::size_t> results;
   bool batched, by_rows;
   std::vector<Note> notes;
+  std::size_t array_bytes = 0;  // of all arrays that it names: found while it is read
   LOWBIT_FIELDS(Network, name, inputs, outputs, steps, results, batched, by_rows, notes)
 };
 

@@ -6,17 +6,19 @@
 //   array<T>()    a dense array of exactly this type
 //   count()       how many elements a list has; its elements follow from field()
 //   kind()        what the struct is called that comes next
-//   enter<S>()    called before the fields of a struct S are read
+//   enter(struct) called before the fields of a struct are read
 //   field(name)   the source of a field, in the order in which they are declared
 //   refuse(text)  throws: something else was expected
 //   unknown(text, found)  throws: what is found is none of those that are expected
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
+#include <array>
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -50,30 +52,40 @@ inline std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
+// What a struct declares, without a word of code for each.
+struct Declared {
+  std::string_view name;
+  const std::string_view* fields;
+  const std::string_view* words;
+  std::size_t count;
+};
+
 // The names between commas.
-inline std::vector<std::string> names_of(const char* fields) {
-  std::vector<std::string> names;
-  std::string name;
-  for (; *fields != 0; ++fields) {
-    if (*fields == ',') {
-      names.push_back(std::move(name)), name.clear();
-    } else if (*fields != ' ') {
-      name += *fields;
-    }
+template <std::size_t kCount>
+constexpr std::array<std::string_view, kCount> names_of(std::string_view fields) {
+  std::array<std::string_view, kCount> names{};
+  for (std::string_view& name : names) {
+    while (!fields.empty() && fields.front() == ' ') fields.remove_prefix(1);
+    name = fields.substr(0, fields.find(','));
+    fields.remove_prefix(std::min(name.size() + 1, fields.size()));
   }
-  if (!name.empty()) names.push_back(std::move(name));
   return names;
 }
+
+template <class Struct>
+using FieldsOf = decltype(std::declval<Struct&>().fields());
+
+template <class Struct>
+inline constexpr auto kFieldNames = names_of<std::tuple_size_v<FieldsOf<Struct>>>(Struct::kFields);
 
 // Calls visit(name, field) for each field of a struct.
 template <class Struct, class Visit>
 void each_field(Struct& to, const Visit& visit) {
-  static const std::vector<std::string> names = names_of(Struct::kFields);
   std::size_t n = 0;
-  std::apply([&](auto&... fields) { (visit(names[n++], fields), ...); }, to.fields());
+  std::apply([&](auto&... fields) { (visit(kFieldNames<Struct>[n++], fields), ...); }, to.fields());
 }
 
-// read(source); text(): what Python calls the type; word(): what files call it.
+// read(source); text(): what Python calls the type; kWord: what files call it.
 template <class T>
 struct Reader;
 
@@ -83,27 +95,31 @@ struct NumberReader {
   static T read(const Source& from) {
     return from.template number<T>();
   }
-  static std::string word() { return Reader<T>::text(); }
 };
 
 template <>
 struct Reader<bool> : NumberReader<bool> {
+  static constexpr std::string_view kWord = "bool";
   static std::string text() { return "bool"; }
 };
 template <>
 struct Reader<std::size_t> : NumberReader<std::size_t> {
+  static constexpr std::string_view kWord = "int";
   static std::string text() { return "int"; }
 };
 template <>
 struct Reader<std::int32_t> : NumberReader<std::int32_t> {
+  static constexpr std::string_view kWord = "int";
   static std::string text() { return "int"; }
 };
 template <>
 struct Reader<float> : NumberReader<float> {
+  static constexpr std::string_view kWord = "float";
   static std::string text() { return "float"; }
 };
 template <>
 struct Reader<double> : NumberReader<double> {
+  static constexpr std::string_view kWord = "float";
   static std::string text() { return "float"; }
 };
 
@@ -113,8 +129,8 @@ struct Reader<std::string> {
   static std::string read(const Source& from) {
     return from.text();
   }
+  static constexpr std::string_view kWord = "text";
   static std::string text() { return "str"; }
-  static std::string word() { return "text"; }
 };
 
 // An enumerator by its name.
@@ -128,7 +144,7 @@ struct NameReader {
     return static_cast<Enum>(found - std::begin(kNames));
   }
   static std::string text() { return joined({std::begin(kNames), std::end(kNames)}); }
-  static std::string word() { return "name"; }
+  static constexpr std::string_view kWord = "name";
 };
 
 template <>
@@ -154,8 +170,8 @@ struct Reader<std::span<const T>> {
     if (array.axes != 1) from.refuse("one axis");
     return {array.data, array.rows};
   }
+  static constexpr std::string_view kWord = number_name<T>();
   static std::string text() { return number_name<T>(); }
-  static std::string word() { return text(); }
 };
 
 // The first axis has the rows; what lies behind it is one.
@@ -167,8 +183,8 @@ struct Reader<Matrix<T>> {
     if (array.axes < 2) from.refuse("two axes or more");
     return {array.data, array.rows, array.columns};
   }
+  static constexpr std::string_view kWord = number_name<T>();
   static std::string text() { return number_name<T>(); }
-  static std::string word() { return text(); }
 };
 
 template <class T>
@@ -180,8 +196,14 @@ struct Reader<std::vector<T>> {
     for (std::size_t n = 0; n < count; ++n) all.push_back(Reader<T>::read(from.field("[]")));
     return all;
   }
+  static constexpr auto kStarred = [] {
+    std::array<char, Reader<T>::kWord.size() + 1> word{};
+    std::copy(Reader<T>::kWord.begin(), Reader<T>::kWord.end(), word.begin());
+    word.back() = '*';
+    return word;
+  }();
+  static constexpr std::string_view kWord{kStarred.data(), kStarred.size()};
   static std::string text() { return "tuple"; }
-  static std::string word() { return Reader<T>::word() + "*"; }
 };
 
 template <class Struct>
@@ -190,22 +212,20 @@ struct Reader<Struct> {
   template <class Source>
   static Struct read(const Source& from) {
     Struct to{};
-    from.template enter<Struct>();
-    each_field(to, [&]<class T>(const std::string& name, T& field) { field = Reader<T>::read(from.field(name)); });
+    from.enter(declared());
+    each_field(to, [&]<class T>(std::string_view name, T& field) { field = Reader<T>::read(from.field(name)); });
     return to;
   }
-  static std::string text() { return Struct::kName; }
-  static std::string word() { return Struct::kName; }
 
-  // A struct as files declare it: its name, and name:word of every field.
-  static const std::string& line() {
-    static const std::string text = [] {
-      std::string all = Struct::kName;
-      Struct one{};
-      each_field(one, [&]<class T>(const std::string& name, T&) { all += " " + name + ":" + Reader<T>::word(); });
-      return all;
-    }();
-    return text;
+  static constexpr std::string_view kWord = Struct::kName;
+  static std::string text() { return Struct::kName; }
+
+  static const Declared& declared() {
+    static constexpr auto kWords = []<class... T>(std::tuple<T&...>*) {
+      return std::array<std::string_view, sizeof...(T)>{Reader<T>::kWord...};
+    }(static_cast<FieldsOf<Struct>*>(nullptr));
+    static constexpr Declared kDeclared{Struct::kName, kFieldNames<Struct>.data(), kWords.data(), kWords.size()};
+    return kDeclared;
   }
 };
 
@@ -216,14 +236,20 @@ struct Reader<std::variant<Structs...>> {
 
   template <class Source>
   static Variant read(const Source& from) {
+    struct Alternative {
+      std::string_view name;
+      Variant (*read)(const Source&);
+    };
+    static constexpr Alternative kAll[] = {
+        {Structs::kName, [](const Source& one) { return Variant(std::in_place_type<Structs>, Reader<Structs>::read(one)); }}...};
     const std::string name = from.kind();
-    Variant result;
-    const bool known = ((name == Structs::kName && (result = Reader<Structs>::read(from), true)) || ...);
-    if (!known) from.unknown(text(), name);
-    return result;
+    for (const Alternative& one : kAll) {
+      if (one.name == name) return one.read(from);
+    }
+    from.unknown(text(), name);
   }
+  static constexpr std::string_view kWord = "any";
   static std::string text() { return joined({Structs::kName...}); }
-  static std::string word() { return "any"; }
 };
 
 }  // namespace lowbit

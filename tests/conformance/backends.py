@@ -57,6 +57,7 @@ def _engines() -> Iterator[tuple[str, Backend]]:
     for level in kernel_levels():
         yield f"engine-{level}", partial(engine, kernels=level)
     yield "engine-2-threads", partial(engine, threads=2)
+    yield "library", partial(traced, "library")
 
 
 BACKENDS: dict[str, Backend] = {

@@ -18,6 +18,7 @@ __all__ = ["BACKENDS", "Backend", "Runner", "backend_of"]
 _ROWS = (
     Backend("reference", "the evaluator in NumPy that defines every operator"),
     Backend("engine", "the C++ engine on this machine's CPU"),
+    Backend("library", "the C library, without Python, on the network's .lbp"),
     Backend("onnxruntime", "the network's .onnx in an unmodified ONNX Runtime"),
     Backend("litert", "the network's .tflite in LiteRT"),
     Backend("hardware", "the network's Verilog, simulated clock by clock"),

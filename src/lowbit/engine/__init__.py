@@ -24,16 +24,16 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Self
 
-import numpy as np
 import numpy.typing as npt
 
 from lowbit.budget import budget
 from lowbit.engine import _core
-from lowbit.engine.numbers import as_type, check_out, from_floats, to_floats
+from lowbit.engine.numbers import check_out, from_floats, to_floats
 from lowbit.engine.options import Options, check_threads
+from lowbit.engine.traces import Traced, code_table, shown
 from lowbit.errors import EngineError
 from lowbit.ir import Graph, from_text, to_text, verify
-from lowbit.program import REMEDY, CodeTable, Port, ProgramPlan, lengths_to_fix, plan
+from lowbit.program import REMEDY, Port, ProgramPlan, lengths_to_fix, plan
 from lowbit.untrusted import read_file
 
 __all__ = ["Memory", "Program", "StepTime", "check_threads", "kernel_levels", "measure_peak"]
@@ -98,17 +98,8 @@ class Facts:
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
-    batched: bool
     by_rows: bool
     metadata: dict[str, str]
-
-
-@dataclass(frozen=True)
-class _Traced:
-    """A value of the network that a step makes."""
-
-    shape: tuple[int, ...]
-    dtype: str
 
 
 class Program:
@@ -175,10 +166,15 @@ class Program:
         with options.applied(graph.name):
             planned = plan(graph)
             core = _build(planned, options, graph.name)
-        made = [result for result in planned.results if result.value in graph.values]
-        traced = {each.value: _Traced(each.shape, graph.value(each.value).dtype) for each in made}
-        facts = Facts(planned.inputs, planned.outputs, planned.batched, planned.by_rows, dict(graph.metadata))
-        self._take(core, facts, traced, planned.codes, graph.inputs)
+        traced = {
+            each.value: Traced(
+                each.shape, graph.value(each.value).dtype, planned.codes.get(each.value), planned.batched
+            )
+            for each in planned.results
+            if each.value in graph.values
+        }
+        facts = Facts(planned.inputs, planned.outputs, planned.by_rows, dict(graph.metadata))
+        self._take(core, facts, traced, graph.inputs)
         core.origin = graph, self._options  # so that `run` alone can be pickled, for a pool
 
     @classmethod
@@ -211,15 +207,14 @@ class Program:
                 content, where, options.kernels, budget(), options.plane_pairs, *options.workers
             )
         self = object.__new__(cls)
-        traced = {value: _Traced(tuple(shape), dtype) for value, dtype, shape, *_ in results if dtype}
-        codes = {
-            value: CodeTable(least, np.array(codes, np.uint16 if dtype == "code16" else np.uint8))
-            for value, dtype, _, least, codes in results
-            if dtype and codes
+        traced = {
+            value: Traced(tuple(shape), dtype, code_table(least, codes, dtype), batched)
+            for value, dtype, shape, least, codes in results
+            if dtype
         }
         inputs, outputs = (tuple(map(_port, ports)) for ports in ends)
-        facts = Facts(inputs, outputs, batched, by_rows, notes)
-        self._take(core, facts, traced, codes, tuple(port.name for port in inputs))
+        facts = Facts(inputs, outputs, by_rows, notes)
+        self._take(core, facts, traced, tuple(port.name for port in inputs))
         core.origin = content, vars(options)
         return self
 
@@ -227,14 +222,13 @@ class Program:
         self,
         core: _core.Program,
         facts: "Facts",
-        traced: Mapping[str, "_Traced"],
-        codes: Mapping[str, CodeTable],
+        traced: Mapping[str, Traced],
         given: tuple[str, ...],
     ) -> None:
         """Take what was loaded; `given` are the inputs of a call, some of which nothing may read."""
-        self._core, self._traced, self._codes, self._given = core, traced, codes, given
+        self._core, self._traced, self._given = core, traced, given
         self.inputs, self.outputs, self.by_rows = facts.inputs, facts.outputs, facts.by_rows
-        self.metadata, self._batched = facts.metadata, facts.batched
+        self.metadata = facts.metadata
         # Kept as attributes: a Python method around them would cost a tenth of a small call.
         self.run, self.run_into = core.run, core.run_into
         self._read = [given.index(port.name) for port in self.inputs]
@@ -314,25 +308,13 @@ class Program:
         What lies inside an operator that is made of others has no name in the graph, and is left out. Samples
         that are computed one by one lie one after another along the first axis.
         """
-        arrays: dict[str, npt.NDArray[Any]] = {}
         made = self._core.trace(tuple(self._as_floats(inputs)))
-        for (_, _, value, _), (_, _, array) in zip(self._core.steps, made, strict=True):
-            if value not in self._traced:
-                continue
-            table = self._codes.get(value)
-            codes = array if table is None else table.of(array)
-            shaped = codes.reshape(self._traced_shape(value, self._rows(inputs)))
-            arrays[value] = shaped if table is not None else as_type(shaped, self._traced[value].dtype)
-        return arrays
+        steps = zip(self._core.steps, made, strict=True)
+        named = ((value, array) for (_, _, value, _), (_, _, array) in steps)
+        return shown(named, self._traced, self._rows(inputs))
 
     def _rows(self, inputs: Sequence[npt.NDArray[Any]]) -> int:
         return len(inputs[self._read[0]]) if self.by_rows else 1
-
-    def _traced_shape(self, value: str, rows: int) -> tuple[int, ...]:
-        shape = self._traced[value].shape
-        if self._batched:
-            return rows, *shape
-        return (rows * shape[0], *shape[1:]) if shape else (rows,) * (rows != 1)
 
 
 def _reduced(core: Any) -> tuple[Callable[..., "Program"], tuple[str | bytes, dict[str, Any]]]:

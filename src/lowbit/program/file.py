@@ -16,11 +16,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.errors import TooLargeError
+from lowbit.blockers import Blocker, listed, remedies
+from lowbit.errors import TooLargeError, UnsupportedError
 from lowbit.formats import PROGRAM
 from lowbit.ir import Graph
 from lowbit.ir.window import Axis
 from lowbit.program import steps
+from lowbit.program.open_lengths import lengths_to_fix
+from lowbit.program.planner import blockers as engine_blockers
 from lowbit.program.planner import plan
 from lowbit.untrusted import require_writable, write_atomic
 
@@ -99,9 +102,25 @@ def content_of(graph: Graph) -> bytes:
 
     Raises:
         EngineError: what the engine does not run, all of it.
+        UnsupportedError: lengths are open.
         TooLargeError: constants take more than the memory budget, or than a file holds.
     """
     return _Writer().content(network_of(graph))
+
+
+def blockers(graph: Graph) -> list[Blocker]:
+    """Return what keeps a verified graph from a program file: as the engine says it, and open lengths."""
+    names = lengths_to_fix(graph)
+    if not names:
+        return engine_blockers(graph)
+    fixed = Blocker(
+        "a program file has known lengths",
+        tuple(graph.inputs),
+        expected="lengths of inputs as numbers, but for the number of samples",
+        found=", ".join(names),
+        remedy="Fix them: lowbit.read(…, input_shapes={'x': (1, 3, 224, 224)}), --input-shape x=1,3,224,224.",
+    )
+    return [fixed, *engine_blockers(graph)]
 
 
 def write(graph: Graph, path: str | os.PathLike[str]) -> None:
@@ -109,6 +128,7 @@ def write(graph: Graph, path: str | os.PathLike[str]) -> None:
 
     Raises:
         EngineError: what the engine does not run, all of it.
+        UnsupportedError: lengths are open.
         TooLargeError: constants take more than the memory budget, or than a file holds.
         WriteError: the path cannot be written.
     """
@@ -117,7 +137,16 @@ def write(graph: Graph, path: str | os.PathLike[str]) -> None:
 
 
 def network_of(graph: Graph) -> Network:
-    """Return the plan of a graph as a file has it."""
+    """Return the plan of a graph as a file has it; errors are those of `content_of`."""
+    found = blockers(graph) if lengths_to_fix(graph) else []
+    if found:
+        raise UnsupportedError(
+            f"{len(found)} things keep this network from a program file",
+            where=graph.name,
+            expected=found[0].expected,
+            found=listed(found),
+            remedy=remedies(found),
+        )
     planned = plan(graph)
     none = steps.CodeTable(0, np.zeros(0, np.uint16))
 
