@@ -52,22 +52,27 @@ def test_samples_are_spared_where_there_are_enough(
     assert len(np.unique(found)) == measured and (not measured or found.max() < count)
 
 
-def test_what_measures_did_not_calibrate_and_all_are_used_in_the_end(
+def test_what_measures_did_not_calibrate_and_nothing_is_calibrated_twice(
     network: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fitted = []
-    whole = lowbit.fidelity.quantize
+    fitted, measured = [], []
+    whole, judge = lowbit.fidelity.quantize, lowbit.fidelity.fidelity
 
     def watched(graph: Graph, given: np.ndarray, *rest: object) -> tuple[Graph, Report]:
         fitted.append(given)
         return whole(graph, given, *rest)  # type: ignore[arg-type]
 
+    def judged(graph: Graph, low: Graph, given: np.ndarray) -> object:
+        measured.append(given)
+        return judge(graph, low, given)
+
     monkeypatch.setattr("lowbit.fidelity.quantize", watched)
+    monkeypatch.setattr("lowbit.fidelity.fidelity", judged)
     x = samples(300)
     _, report = lowbit.quantize(network, x, bits=3)
-    assert [len(each) for each in fitted] == [263, 300]
+    assert [len(each) for each in fitted] == [263]
     kept = [row for row in x if not (fitted[0] == row).all(axis=1).any()]
-    assert len(kept) == report.checked == 37
+    assert len(kept) == report.checked == 37 and np.array_equal(measured[0], kept)
     assert report.agreement is not None and 0.8 < report.agreement <= 1
     fitted.clear()
     assert lowbit.quantize(network, x, bits=3, check=samples(40, 2))[1].checked == 40
@@ -75,17 +80,14 @@ def test_what_measures_did_not_calibrate_and_all_are_used_in_the_end(
     assert [len(each) for each in fitted] == [300, 300]
 
 
-def test_what_is_returned_is_measured_too(network: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of the last fit alone, such as a clipped bias, does not hide behind the first one."""
-    calls = []
+def test_what_is_returned_is_what_is_measured(network: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the fit, such as a clipped bias, shows."""
     whole = lowbit.fidelity.quantize
 
     def spoilt(graph: Graph, given: np.ndarray, *rest: object) -> tuple[Graph, Report]:
         low, report = whole(graph, given, *rest)  # type: ignore[arg-type]
-        calls.append(low)
-        if len(calls) == 2:
-            bias = low.nodes[-1].inputs[2] if len(low.nodes[-1].inputs) > 2 else low.nodes[-2].inputs[2]
-            low.update(bias, data=low.constant(bias) + np.arange(SIZES[-1], dtype=np.float32) * 100)
+        bias = low.nodes[-1].inputs[2] if len(low.nodes[-1].inputs) > 2 else low.nodes[-2].inputs[2]
+        low.update(bias, data=low.constant(bias) + np.arange(SIZES[-1], dtype=np.float32) * 100)
         return low, report
 
     monkeypatch.setattr("lowbit.fidelity.quantize", spoilt)

@@ -36,7 +36,7 @@ from lowbit.formats.input_shapes import Shapes, fixed_inputs
 from lowbit.ir import Graph, verify
 from lowbit.ir.layers import layers_of
 from lowbit.ir.passes import has_affine_layers
-from lowbit.quantization import Plan, Report, to_fixed_point
+from lowbit.quantization import Plan, Report, Unfinished, to_fixed_point
 from lowbit.schemes import FixedPoint
 from lowbit.scores import checked_labels, checked_scores, outputs_of, score, top
 from lowbit.untrusted import require_writable
@@ -168,9 +168,8 @@ def quantize(
         plan: everything else; see `lowbit.Plan`.
         scale: what the samples are multiplied by, instead of these conventions.
         check: samples, as above, that measure how near the low-bit network is to the float one. When None,
-            samples that do not calibrate do; where all of more than 256 calibrate, one in eight measures a
-            network that the others calibrate, and the lower of its figures and those of the network that is
-            returned is reported. False measures nothing.
+            samples that the plan does not use do; where it would use all of more than 256, one in eight does
+            not calibrate but measures. False measures nothing.
 
     Raises:
         DataError: samples of another shape, layout or type than the network takes.
@@ -217,6 +216,9 @@ def quantize_file(
 ) -> QuantizedFile:
     """Quantize a file into a file; see `quantize`.
 
+    Interrupted, it leaves `target` with ``.partial`` behind, and goes on with that when it is called again;
+    that file is taken away in the end.
+
     Args:
         source, target: the files.
         data, split, normalize, scale: the samples, see `load_samples`; no data for fixed point throughout.
@@ -227,7 +229,8 @@ def quantize_file(
         progress: called with layers done, layers in all, and the next layer's name.
 
     Raises:
-        DataError: with `strict`, there are no samples to measure with; nothing has been done.
+        DataError: with `strict`, there are no samples to measure with; or an interrupted run is kept of
+            another network, plan or samples. Nothing has been done.
         UnsupportedError: the target cannot hold the network; nothing has been done.
         WriteError: the target cannot be written; nothing has been done.
     """
@@ -239,20 +242,28 @@ def quantize_file(
         plan = plan.adjusted(sums="real")
     # All samples are read, because which of them calibrate is the plan's choice.
     dataset = None if data is None else load_inputs(graph, data, split, normalize, scale, framing)
-    kept = _check_samples(graph, check, normalize, scale, framing)
+    checked = _check_samples(graph, check, normalize, scale, framing)
     if strict and dataset is not None:
-        require_measure(dataset.name, len(dataset), plan, kept)
+        require_measure(dataset.name, len(dataset), plan, checked)
     samples = None if dataset is None else _plain(dataset)
-    result, report = quantize_and_measure(graph, samples, plan, kept, progress)
+    state = Unfinished(Path(target))
+    try:
+        result, report = quantize_and_measure(graph, samples, plan, checked, progress, state)
+    except KeyboardInterrupt:
+        if state.write():
+            _log.warning("%s keeps what is done; the same command goes on with it", state.path)
+        raise
     remember_normalize(result, normalize)
     remember_framing(result, framing)
     write(result, target)
+    state.remove()
     seconds = time.perf_counter() - start
     sizes = Path(source).stat().st_size, Path(target).stat().st_size
     said, outside = ((), 0) if dataset is None else (dataset.notes, dataset.outside)
     own = own_operators(result, target)
     decoded = _DECODED if has_affine_layers(graph) else ""
-    notes = (*graph.notes, *said, *filter(None, (decoded, own)))
+    resumed = f"{state.resumed} layers were kept of an interrupted run" if state.resumed else ""
+    notes = (*graph.notes, *said, *filter(None, (decoded, own, resumed)))
     return QuantizedFile(report, seconds, *sizes, notes, outside)
 
 

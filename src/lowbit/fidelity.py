@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lowbit.errors import DataError
 from lowbit.ir import Graph
-from lowbit.quantization import Plan, Report, chosen_indices, quantize
+from lowbit.quantization import Plan, Report, Unfinished, chosen_indices, quantize
 from lowbit.scores import score
 
 Progress = Callable[[int, int, str], None]
@@ -53,11 +53,6 @@ class Fidelity:
             report, agreement=self.agreement, output_snr_db=self.output_snr_db, checked=self.samples
         )
 
-    def worst(self, other: "Fidelity") -> "Fidelity":
-        """Return the lower figures of two measurements over the same samples."""
-        agreement = None if self.agreement is None else min(self.agreement, other.agreement or 0.0)
-        return Fidelity(agreement, min(self.output_snr_db, other.output_snr_db), self.samples)
-
 
 def fidelity(before: Graph, after: Graph, samples: Samples) -> Fidelity:
     """Return how near the first outputs of two networks are.
@@ -88,27 +83,24 @@ def quantize_and_measure(
     plan: Plan,
     check: Samples | bool | None = None,
     progress: Progress | None = None,
+    unfinished: Unfinished | None = None,
 ) -> tuple[Graph, Report]:
     """Return a low-bit network that remembers what was asked, and a report with its fidelity.
 
     Args:
-        graph, samples, plan, progress: as of `lowbit.quantization.quantize`.
+        graph, samples, plan, progress, unfinished: as of `lowbit.quantization.quantize`.
         check: samples that measure; None for those that can be spared, False for none.
     """
-    trial = None
     if plan.fixed_point and check is None:
         check = samples  # none of them calibrates
     elif check is None and samples is not None:
-        kept, unused = sparable(count_of(samples), plan)
-        check = _part(samples, kept) if len(kept) else False
-        if isinstance(check, np.ndarray | Mapping) and not unused:
-            others = np.delete(np.arange(count_of(samples)), kept)
-            other, _ = quantize(graph, _part(samples, others), plan, progress)
-            trial = fidelity(graph, other, check)
-    result, report = quantize(graph, samples, plan, progress)
+        spared, unused = sparable(count_of(samples), plan)
+        check = _part(samples, spared) if len(spared) else False
+        if len(spared) and not unused:
+            samples = _part(samples, np.delete(np.arange(count_of(samples)), spared))
+    result, report = quantize(graph, samples, plan, progress, unfinished=unfinished)
     if isinstance(check, np.ndarray | Mapping):
-        found = fidelity(graph, result, check)
-        report = (found if trial is None else found.worst(trial)).added_to(report)
+        report = fidelity(graph, result, check).added_to(report)
     result.metadata["quantization"] = str(plan)
     return result, report
 
@@ -125,10 +117,9 @@ def _part(samples: Samples, indices: Indices) -> Samples:
 
 
 def sparable(count: int, plan: Plan) -> tuple[Indices, bool]:
-    """Return which of so many samples measure, and whether they do not calibrate anyhow.
+    """Return which of so many samples measure, and whether the plan does not use them anyhow.
 
-    Samples that the plan does not use are at hand. Where it uses all of more than `ENOUGH`, one in `PART` can
-    be kept from a network that only measures; of fewer none.
+    Where it uses all of more than `ENOUGH`, one in `PART` is kept from calibration; of fewer none.
     """
     random = np.random.default_rng(plan.seed)
     unused = np.setdiff1d(np.arange(count), chosen_indices(count, plan))

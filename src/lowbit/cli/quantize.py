@@ -205,21 +205,24 @@ def _fixed_point(
     return report
 
 
+def _bits(count: int) -> str:
+    from lowbit.ir.layers import FLOAT_BITS
+
+    return "float" if count == FLOAT_BITS else str(count)
+
+
 def _print(result: "QuantizedFile", output: Path, as_json: bool) -> None:
     if as_json:
         print_json(result.to_dict())
         return
-    from lowbit.ir.layers import FLOAT_BITS
-
     print_table(
         f"{output}",
-        ("layer", "scheme", "weights", "activations", "weight error", "output error", "seconds"),
+        ("layer", "scheme", "bits", "weight error", "output error", "s"),
         [
             (
                 layer.name if layer.uses == 1 else f"{layer.name} ({layer.uses} times)",
                 layer.scheme,
-                f"{layer.weight_bits} bit",
-                "float" if layer.activation_bits == FLOAT_BITS else f"{layer.activation_bits} bit",
+                f"{layer.weight_bits} × {_bits(layer.activation_bits)}",
                 f"{layer.weight_error:.2%}",
                 f"{layer.output_error:.2%}",
                 f"{layer.seconds:.1f}",

@@ -14,6 +14,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -95,17 +96,30 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 @contextmanager
-def tracked(what: str, hidden: bool = False) -> Iterator[Advance]:
-    """Show a bar while something runs, and give what moves it."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+def tracked(what: str, hidden: bool = False, share: bool = False) -> Iterator[Advance]:
+    """Show a bar while something runs, and give what moves it.
+
+    Args:
+        what: runs.
+        hidden: show nothing.
+        share: say which part is done, in place of how many of how many.
+    """
+    text = TextColumn("{task.description}", markup=False)
+    columns = (text, BarColumn(), TaskProgressColumn() if share else MofNCompleteColumn())
     times = (TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, *times, console=progress, transient=True, disable=hidden) as bar:
         task = bar.add_task(what, total=None)
 
         def advance(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=visible(what))
+            bar.update(task, completed=done, total=total, description=_shortened(visible(what)))
 
         yield advance
+
+
+def _shortened(text: str) -> str:
+    """Return a name's end, where all of it would take more than a third of a line."""
+    most = max(progress.width // 3, 8)
+    return text if len(text) <= most else "…" + text[1 - most :]
 
 
 @contextmanager

@@ -5,5 +5,6 @@ from lowbit.quantization.fixed_point import to_fixed_point
 from lowbit.quantization.pipeline import quantize
 from lowbit.quantization.plan import Plan
 from lowbit.quantization.report import LayerReport, Report
+from lowbit.quantization.unfinished import Unfinished
 
-__all__ = ["LayerReport", "Plan", "Report", "chosen_indices", "quantize", "to_fixed_point"]
+__all__ = ["LayerReport", "Plan", "Report", "Unfinished", "chosen_indices", "quantize", "to_fixed_point"]

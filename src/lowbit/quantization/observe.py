@@ -64,6 +64,7 @@ class Observer:
         run: what runs a network.
         allowance: bytes of values that may be held.
         pending: names of the layers that will still change; the owner takes names away.
+        usual: which samples are like the others, by value, as far as that is known; what is found is added.
     """
 
     def __init__(
@@ -74,10 +75,11 @@ class Observer:
         run: Run,
         allowance: int,
         pending: Collection[str],
+        usual: dict[str, list[Mask]] | None = None,
     ) -> None:
         self._low, self._count, self._run, self.pending = low, count_of(samples), run, set(pending)
         self._exact, self._coded = (Stream(graph, samples, run, allowance // 2) for graph in (exact, low))
-        self._usual: dict[str, list[Mask]] = {}
+        self._usual = {} if usual is None else usual
         self._last: tuple[str, int, Source] | None = None
 
     @property

@@ -55,6 +55,7 @@ from lowbit.quantization.report import LayerReport, Report, sums_reports
 from lowbit.quantization.rows import Rows
 from lowbit.quantization.shared import layer_form, layer_names, teams
 from lowbit.quantization.stream import Stream, count_of
+from lowbit.quantization.unfinished import Progressed, Unfinished
 from lowbit.quantization.weights import CodedWeights, check_weights, joined, nearest, restored
 from lowbit.schemes import Affine, Encoding
 from lowbit.schemes.fitting import Problem
@@ -80,6 +81,7 @@ def quantize(
     progress: Progress | None = None,
     *,
     run: Run = engine_or_reference,
+    unfinished: Unfinished | None = None,
 ) -> tuple[Graph, Report]:
     """Return a low-bit copy of a float network, and what was done. Equal arguments give equal networks.
 
@@ -93,6 +95,7 @@ def quantize(
         plan: what to do; at most `plan.samples` samples are used, chosen by `plan.seed`.
         progress: called with layers done, layers in all, and the next layer's name.
         run: what runs a network.
+        unfinished: the file with which an interrupted calibration goes on.
 
     Raises:
         DataError: samples are missing, misshapen or not finite.
@@ -116,37 +119,57 @@ def quantize(
     check_layers(network, layers, plan)
     kept = kept_float(network, layer_names(network), plan)
     chosen = chosen_samples(network, samples, plan)
+    before = unfinished.begin(network, plan, chosen) if unfinished else None
     network = equalize(network, chosen, run, lambda name: name in names and plan.for_layer(name).equalizes)
     shared = teams(network)
-    work = _Work(network, chosen, run, [each.name for name in names for each in shared[name]])
-    reports: list[LayerReport] = []
+    members = [each.name for name in names for each in shared[name]]
+    work = _Work(network, chosen, run, members, before)
     for name, team in shared.items():
-        if name not in names:
-            work.adapt_layer(team, plan.for_layer(name))
+        if name in work.progressed.done:
             continue
-        if progress:
-            progress(len(reports), len(layers), name)
-        reports.append(work.quantize_layer(team, plan.for_layer(name)))
+        if progress and name in names:
+            progress(len(work.progressed.reports), len(layers), name)
+        work.take_layers(team, plan.for_layer(name))
+        if unfinished:
+            unfinished.after(work.progressed)
     if progress:
         progress(len(layers), len(layers), "done")
     sums = work.sum_formats() if plan.sums != "real" else []
     result = work.finished(sums)
     said = sums_reports((each.region.sums, str(each.form or ""), each.why) for each in sums)
     seconds = time.perf_counter() - started
-    return result, Report(tuple(reports), count_of(chosen), seconds, work.outliers, sums=said, kept=kept)
+    reports = tuple(work.progressed.reports)
+    return result, Report(reports, count_of(chosen), seconds, work.outliers, sums=said, kept=kept)
 
 
 class _Work:
     """The float network, the network quantized so far, and the samples that compare them."""
 
-    def __init__(self, network: Graph, samples: Samples, run: Run, pending: Collection[str]) -> None:
-        self._float, self._low, self._count = network, network.copy(), count_of(samples)
-        self._samples, self._run = samples, run
-        self._seen = Observer(self._float, self._low, samples, run, budget() // _HELD, pending)
-        self._encoded: dict[tuple[object, ...], str] = {}
-        self._ranges: dict[str, tuple[float, float]] = {}
+    def __init__(
+        self,
+        network: Graph,
+        samples: Samples,
+        run: Run,
+        names: Collection[str],
+        before: Progressed | None = None,
+    ) -> None:
+        self.progressed = before or Progressed(network.copy(), [], [], {}, {}, {})
+        self._float, self._low, self._count = network, self.progressed.low, count_of(samples)
+        self._samples, self._run, self._names = samples, run, names
+        pending = set(names) - set(self.progressed.done)
+        usual = self.progressed.usual
+        self._seen = Observer(self._float, self._low, samples, run, budget() // _HELD, pending, usual)
+        self._encoded, self._ranges = self.progressed.encoded, self.progressed.ranges
 
-    def quantize_layer(self, team: Sequence[Node], plan: Plan) -> LayerReport:
+    def take_layers(self, team: Sequence[Node], plan: Plan) -> None:
+        """Quantize a layer, or let one that stays float make up for those before it; see `teams`."""
+        if team[0].name in self._names:
+            self.progressed.reports.append(self._quantize_layer(team, plan))
+        else:
+            self._adapt_layer(team, plan)
+        self.progressed.done += [each.name for each in team]
+
+    def _quantize_layer(self, team: Sequence[Node], plan: Plan) -> LayerReport:
         """Replace one layer of the low-bit network, or all that share its weights, by the quantized form."""
         started, layer = time.perf_counter(), team[0]
         weights = self._float.constant(layer.inputs[1])
@@ -184,7 +207,7 @@ class _Work:
             bias = np.concatenate([seen.y - part.values() @ seen.x for part, seen in pairs])
         return joined(parts), bias
 
-    def adapt_layer(self, team: Sequence[Node], plan: Plan) -> None:
+    def _adapt_layer(self, team: Sequence[Node], plan: Plan) -> None:
         """Let a layer that stays float restore its output from the inputs that it really gets."""
         if not plan.restores or not self._encoded:
             return
