@@ -114,7 +114,7 @@ def test_all_is_said_at_once_with_counts(name: str) -> None:
     graph = network()
     (soft,) = (node.op for node in graph.nodes if node.name == "soft")
     blockers = BACKENDS[name].blockers(graph)
-    others = [] if name == "engine" else [(soft, 1, ("soft",))]  # the engine takes it along any axis
+    others = [] if name == "engine" else [(soft, 1, ("soft",))]
     assert [(each.operator, each.count, each.nodes) for each in blockers] == [
         ("LRN", 2, ("first", "second")),
         *others,

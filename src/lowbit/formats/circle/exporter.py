@@ -32,6 +32,8 @@ _CODES = {TENSOR_TYPES["uint8"]: np.uint8, TENSOR_TYPES["uint16"]: np.uint16}
 _TWO = ("ADD", "DEQUANTIZE", "LOGISTIC", "MAX_POOL_2D", "PAD", "PADV2", "RELU", "SOFTMAX", "TANH")
 _VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 5, **dict.fromkeys(_TWO, 2)}
 """Operator versions that allow int8; floats are allowed in every version."""
+_BYTE = 127  # stands for all codes above it where old readers look
+_VERSIONS["BROADCAST_TO"] = 2  # there is no first one
 
 
 class Exporter:
@@ -256,7 +258,7 @@ class Exporter:
     def operator_codes(self) -> tuple[OperatorCode, ...]:
         """Return the table of the operators in use."""
         return tuple(
-            OperatorCode(OPERATORS[name], "", _VERSIONS.get(name, 1), OPERATORS[name])
+            OperatorCode(min(OPERATORS[name], _BYTE), "", _VERSIONS.get(name, 1), OPERATORS[name])
             if name in OPERATORS
             else OperatorCode(OPERATORS["CUSTOM"], name, 1, OPERATORS["CUSTOM"])
             for name in self._codes

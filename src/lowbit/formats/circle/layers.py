@@ -46,7 +46,8 @@ OFFSET_ZERO = 128
 SCALES, BINARY, OFFSET = "_scales", "_binary", "_offset"
 THESIS_OPERATOR_NAME = "thesis.LQFullyConnected"
 MAX_BITS = 8
-MOVERS = ("MAX_POOL_2D", "PADV2", "REDUCE_MAX", "RESHAPE", "TRANSPOSE", "CONCATENATION")
+_OF_MAPS = ("MAX_POOL_2D", "PADV2", "REDUCE_MAX", "RESHAPE", "TRANSPOSE", "CONCATENATION")
+MOVERS = (*_OF_MAPS, "BROADCAST_TO", "GATHER", "GATHER_ND", "STRIDED_SLICE", "TILE")
 """Operators that let codes through."""
 
 _FUSED_NAMES = {0: "none", 1: "relu", 2: "hardtanh", 3: "relu6", 4: "tanh"}

@@ -8,6 +8,8 @@ from lowbit.formats.circle import any_codes, graph_operators
 from lowbit.formats.circle.average_pools import counts_all
 from lowbit.formats.circle.coded_values import as_int8, makers
 from lowbit.formats.circle.exporter import Exporter
+from lowbit.formats.circle.forms import has_form
+from lowbit.formats.circle.functions import FUNCTIONS, PAIRS
 from lowbit.formats.circle.layers import BINARY, OFFSET, OFFSET_ZERO, SCALES, units_of_offsets
 from lowbit.formats.circle.layout import TO_NHWC
 from lowbit.formats.circle.map_lowering import (
@@ -38,6 +40,7 @@ from lowbit.formats.circle.schema import (
     SoftmaxOptions,
     SubOptions,
 )
+from lowbit.formats.circle.tensor_lowering import TENSORS
 from lowbit.formats.packed import packed
 from lowbit.ir import Graph, Node, Trait, Value, has, operators_with
 from lowbit.ir.deployed import row_length
@@ -97,8 +100,9 @@ def _is_coded(graph: Graph, node: Node) -> bool:
 
 
 def _stands(graph: Graph, node: Node) -> bool:
-    """Return whether no pass would find something to do: a Pad may belong to the layer behind it."""
-    return node.op != "Pad" and _is_plain(node) and counts_all(graph, node)
+    """Return whether no pass would find something to do: a Pad may belong to a layer, a MatMul may be one."""
+    moved = node.op == "Pad" or (node.domain, node.op) in TENSORS
+    return not moved and _is_plain(node) and counts_all(graph, node) and has_form(graph, node)
 
 
 def _is_plain(node: Node) -> bool:
@@ -116,15 +120,22 @@ def _elementwise(name: str, options: object = None, count: int | None = None) ->
 
     def run(exporter: Exporter, node: Node) -> None:
         operands = node.inputs[:count]
-        if any(exporter.is_map(value) for value in operands):
+        if _meet_as_maps(exporter, operands):
             inputs = tuple(_map_operand(exporter, value) for value in operands)
             output = exporter.map_output(node.outputs[0])
         else:
-            inputs = tuple(exporter.tensor(value) for value in operands)
+            inputs = tuple(exporter.exact(value) for value in operands)
             output = exporter.tensor(node.outputs[0])
         exporter.operator(name, inputs, (output,), options)
 
     return run
+
+
+def _meet_as_maps(exporter: Exporter, names: tuple[str, ...]) -> bool:
+    """Return whether values meet as maps: one is a map already, and all that are computed have four axes."""
+    computed = [exporter.graph.value(name) for name in names if not exporter.is_constant(name)]
+    fit = all(len(value.shape) == len(TO_NHWC) for value in computed)
+    return fit and any(exporter.is_map(value.name) for value in computed)
 
 
 def _map_operand(exporter: Exporter, name: str) -> int:
@@ -338,31 +349,31 @@ _ON_CODES: dict[tuple[str, str], Lower] = {
 """Functions that the format has on codes of eight bits as well as on floats."""
 
 _LOWERINGS: dict[tuple[str, str], Lower] = {
+    **{("", op): _elementwise(name) for name, op in (FUNCTIONS | PAIRS).items()},
     **_ON_CODES,
-    ("", "Abs"): _elementwise("ABS"),
+    **TENSORS,
     ("", "Add"): _elementwise("ADD", AddOptions()),
     ("", "AveragePool"): pool("AVERAGE_POOL_2D"),
     ("", "Clip"): _clip,
     ("", "Concat"): concatenation,
     ("", "Conv"): convolution,
     ("", "Div"): _elementwise("DIV", DivOptions()),
-    ("", "Elu"): _elementwise("ELU"),
-    ("", "Exp"): _elementwise("EXP"),
     **dict.fromkeys(operators_with(Trait.KEEPS_ORDER), _reshape),
     ("", "Gemm"): _gemm,
     ("", "GlobalAveragePool"): whole_map("MEAN"),
     ("", "GlobalMaxPool"): whole_map("REDUCE_MAX"),
     ("", "HardSwish"): _elementwise("HARD_SWISH", HardSwishOptions()),
     ("", "LeakyRelu"): _leaky,
-    ("", "Log"): _elementwise("LOG"),
     ("", "LogSoftmax"): _last_axis("LOG_SOFTMAX", LogSoftmaxOptions()),
+    ("", "Max"): _elementwise("MAXIMUM", MaximumMinimumOptions()),
     ("", "MaxPool"): pool("MAX_POOL_2D"),
+    ("", "Min"): _elementwise("MINIMUM", MaximumMinimumOptions()),
     ("", "Mul"): _elementwise("MUL", MulOptions()),
-    ("", "PRelu"): _elementwise("PRELU"),
     ("", "Pad"): pad,
     ("", "Softmax"): _last_axis("SOFTMAX", SoftmaxOptions(1.0)),
     ("", "Sub"): _elementwise("SUB", SubOptions()),
     ("", "Transpose"): transpose,
+    ("", "Where"): _elementwise("SELECT_V2"),
     ("lowbit", "AffineConv"): affine_convolution,
     ("lowbit", "AffineFullyConnected"): _affine_layer,
     **{("lowbit", name): any_codes.lower for name in any_codes.OPERATORS},

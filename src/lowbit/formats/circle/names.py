@@ -74,7 +74,13 @@ def names_of(
         if node.op == "Encode" and len(node.inputs) > len(other.inputs):
             thresholds[node.outputs[0]] = node.inputs[1]
         for real, name in zip(node.inputs, other.inputs, strict=False):
-            if real and real != name and real not in reread.values and real not in constants.values():
+            if (
+                real
+                and name
+                and real != name
+                and real not in reread.values
+                and real not in constants.values()
+            ):
                 constants[name] = real
     text = {"constants": constants, "nodes": nodes, "thresholds": thresholds, "values": values}
     if dimension == BATCH and not any(text.values()) and opens:

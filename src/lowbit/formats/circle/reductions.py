@@ -39,7 +39,8 @@ def pooled(op: str, reduce: str) -> Import:
         )
         fixed = not any(isinstance(length, str) for length in shape[1:])
         real = importer.constant(source) is None and importer.is_real(source)
-        if not axes or axes[0] == 0 or not fixed or not real or len(axes) + 1 == len(shape) != 4:
+        maps = axes == [*range(1, len(axes) + 1)] and len(axes) + 2 == len(shape)
+        if not maps or not fixed or not real:
             reduction(reduce)(importer, operator, place)
             return
         keeps = options_of(operator, ReducerOptions()).keep_dims
@@ -80,6 +81,9 @@ def place_of(op: str) -> Import:
         source, output = operator.inputs[0], operator.outputs[0]
         axis = axis_of(importer, source, numbers(importer, operator.inputs[1], "an axis", place)[0], place)
         name = operand(importer, source, False, place)
+        if importer.type(output) == "int64":
+            importer.compute(op, (name,), output, attributes={"axis": axis, "keepdims": 0})
+            return
         found = importer.insert(op, (name,), importer.name(output), axis=axis, keepdims=0)
         importer.compute("Cast", (found,), output, attributes={"to": CASTS[importer.type(output)]})
 

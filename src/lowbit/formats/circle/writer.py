@@ -8,6 +8,7 @@ from lowbit.errors import GraphError, LowbitError, UnsupportedError
 from lowbit.formats.batch import open_batch
 from lowbit.formats.circle.average_pools import count_all
 from lowbit.formats.circle.exporter import Exporter
+from lowbit.formats.circle.forms import file_forms, find_gelu
 from lowbit.formats.circle.graph_operators import can_be_own
 from lowbit.formats.circle.lowering import is_lowered, lower, supports
 from lowbit.formats.circle.manifest import MANIFEST, manifest_of, seal
@@ -156,11 +157,11 @@ def _written_form(graph: Graph) -> Graph:
     return (
         graph
         if is_lowered(graph)
-        else run_passes(graph, [*ENGINE_FORM, expansion(supports), count_all]).graph
+        else run_passes(graph, [*ENGINE_FORM, find_gelu, expansion(supports), file_forms, count_all]).graph
     )
 
 
-def _tables(plain: Graph, version: int, own_words: frozenset[str]) -> tuple[Exporter, Model]:
+def _tables(plain: Graph, version: int, own_words: frozenset[str] = frozenset()) -> tuple[Exporter, Model]:
     """Return the tables with all operators, as they are and as a model."""
     exporter, inputs = _lowered(plain, own_words)
     subgraph = exporter.subgraph(inputs)
