@@ -122,7 +122,7 @@ def add_peers(
         lowbit.write(network, source)
         for name in PEERS:
             try:
-                versions[name], calls[name] = build_peer(name, source, sample, threads)
+                versions[name], calls[name] = build_peer(name, source, (sample,), threads)
             except Absent as reason:
                 absent[name] = str(reason)
     return versions, absent

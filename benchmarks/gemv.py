@@ -101,14 +101,14 @@ def peers(folder: Path, size: int, threads: int, x: Any) -> dict[str, Call]:
     """Return the calls of the other runtimes."""
     source, graph = folder / "float.onnx", float_layer(size)
     lowbit.write(graph, source)
-    calls = {"onnxruntime fp32": onnxruntime_fp32(source, x, threads)}
+    calls = {"onnxruntime fp32": onnxruntime_fp32(source, (x,), threads)}
     for bits in (2, 4, 8):
         path = folder / f"nbits{bits}.onnx"
         path.write_bytes(matmul_nbits(size, bits))
-        calls[f"onnxruntime MatMulNBits W{bits}"] = onnxruntime_fp32(path, x, threads)
-    calls["litert int8"] = litert_int8(source, x, threads)
+        calls[f"onnxruntime MatMulNBits W{bits}"] = onnxruntime_fp32(path, (x,), threads)
+    calls["litert int8"] = litert_int8(source, (x,), threads)
     dense = Dense(graph.constant("w").astype(np.float32), graph.constant("b").astype(np.float32))
-    calls["litert int8 dynamic"] = litert(dynamic_range_tflite(dense), x, threads)
+    calls["litert int8 dynamic"] = litert(dynamic_range_tflite(dense), (x,), threads)
     return calls
 
 

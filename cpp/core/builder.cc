@@ -296,6 +296,18 @@ struct Builder::Adder {
     return put(real_value(s.outer * count * s.inner), take_rows(x, inputs, view(s), s.table));
   }
 
+  std::size_t operator()(const steps::TakeElements& s) const {
+    require(x.size() == 2, "take_elements", "what to take from, and places", std::to_string(x.size()));
+    auto step = take_elements(x, read(), {s.first, s.lengths, s.strides, s.inner});
+    return put(real_value(s.first.size() * s.inner), std::move(step));
+  }
+
+  std::size_t operator()(const steps::PutElements& s) const {
+    require(x.size() == 3, "put_elements", "what to change, places, and what is written", std::to_string(x.size()));
+    const std::vector<Value> inputs = read();
+    return put(real_value(inputs[0].features), put_elements(x, inputs, {s.first, s.lengths, s.strides, s.inner}, s.writing));
+  }
+
   std::size_t operator()(const steps::MatrixProduct& s) const {
     require(x.size() == 2, "matrix_product", "two values", std::to_string(x.size()));
     const auto fits = [](std::size_t a, std::size_t b) { return a <= kMaxFeatures && b <= kMaxFeatures && a * b <= kMaxFeatures; };

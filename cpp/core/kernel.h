@@ -34,7 +34,8 @@ enum class Arithmetic : std::uint8_t {
 // Of one float. round: half to even; is_true: 1 unless it is 0.
 enum class Function : std::uint8_t {
   identity, tanh, sigmoid, elu, exponential, logarithm, absolute, square_root, reciprocal, error, sine, cosine, floor,
-  ceiling, truncate, round, negative, sign, is_true, is_false, is_nan, relu,
+  ceiling, truncate, round, negative, sign, is_true, is_false, is_nan, relu, tangent, arc_sine, arc_cosine, arc_tangent,
+  hyperbolic_sine, hyperbolic_cosine, inverse_hyperbolic_sine, inverse_hyperbolic_cosine, inverse_hyperbolic_tangent,
 };
 
 // Of a row of floats, in float64, then rounded once. maximum, minimum: NaN before all else.

@@ -154,6 +154,8 @@ struct Reader<Arithmetic> : NameReader<Arithmetic, kArithmetic> {};
 template <>
 struct Reader<Reduction> : NameReader<Reduction, kReductions> {};
 template <>
+struct Reader<Writing> : NameReader<Writing, kWritings> {};
+template <>
 struct Reader<Cell> : NameReader<Cell, kCells> {};
 template <>
 struct Reader<Direction> : NameReader<Direction, kDirections> {};

@@ -276,6 +276,19 @@ struct TakeRows {
   LOWBIT_FIELDS(TakeRows, outer, axis, inner, table)
 };
 
+struct TakeElements {
+  std::span<const std::uint32_t> first, lengths, strides;
+  std::size_t inner;
+  LOWBIT_FIELDS(TakeElements, first, lengths, strides, inner)
+};
+
+struct PutElements {
+  std::span<const std::uint32_t> first, lengths, strides;
+  std::size_t inner;
+  Writing writing;
+  LOWBIT_FIELDS(PutElements, first, lengths, strides, inner, writing)
+};
+
 // Products: see float_products.h.
 struct MatrixProduct {
   std::size_t batches, rows, depth, columns;
@@ -364,7 +377,7 @@ using Any = std::variant<EncodePlanes, EncodeBytes, EncodeAffine, PlaneFullyConn
                          FloatFullyConnected, WeightOnlyFullyConnected, Arrange, Flatten, PlaneConvolution, ByteConvolution,
                          FloatConvolution, MaxPool, AveragePool, ScaleChannels, Concatenate, LookUp, Decode, Activate, Clip,
                          Combine, CombineConstant, Gather, Constant, Softmax, Reduce, FindExtreme, SortExtremes, Accumulate, Resample, Select,
-                         TakeRows, MatrixProduct, Recurrent, WordFullyConnected, WordConvolution, Round, Rank,
+                         TakeRows, TakeElements, PutElements, MatrixProduct, Recurrent, WordFullyConnected, WordConvolution, Round, Rank,
                          LookUpEntries, DecodeWords, AddWords, AverageWords, RankWords>;
 
 }  // namespace steps

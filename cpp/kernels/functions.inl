@@ -167,6 +167,65 @@ LOWBIT_INLINE Doubles sine(Doubles x, std::int64_t ahead) {
   return reinterpret_cast<Doubles>(reinterpret_cast<DoubleBits>(chosen) ^ ((quarters & 2) << 62));
 }
 
+LOWBIT_INLINE Doubles square_root(Doubles x) {
+  for (std::size_t lane = 0; lane < kDoubleLanes; ++lane) x[lane] = __builtin_sqrt(x[lane]);
+  return x;
+}
+
+// Around 0 its series (coefficients of fdlibm, Sun 1993), from tan(pi / 8) on that of what is left of pi / 4 or pi / 2.
+LOWBIT_INLINE Doubles arc_tangent(Doubles x) {
+  constexpr double kSeries[] = {3.33333333333329318027e-01,  -1.99999999998764832476e-01, 1.42857142725034663711e-01,
+                                -1.11111104054623557880e-01, 9.09088713343650656196e-02,  -7.69187620504482999495e-02,
+                                6.66107313738753120669e-02,  -5.83357013379057348645e-02, 4.97687799461593236017e-02,
+                                -3.65315727442169155270e-02, 1.62858201153657823623e-02};
+  const Doubles size = magnitude(x);
+  const DoubleBits middle = size > 0.4142135623730950, large = size > 2.4142135623730950;
+  const Doubles turned = (size - 1.0) / (size + 1.0), inverse = -1.0 / size;
+  const Doubles t = large ? inverse : middle ? turned : size, square = t * t;
+  const Doubles turn = large ? spread(1.5707963267948966) : middle ? spread(0.78539816339744831) : Doubles{};
+  return with_sign_of(turn + (t - t * square * polynomial(square, kSeries)), x);
+}
+
+LOWBIT_INLINE Doubles tangent(Doubles x) { return sine(x, 0) / sine(x, 1); }
+
+// With 1 - |x| and 1 + |x|, which are exact; beyond 1 there is no root.
+LOWBIT_INLINE Doubles arc_sine(Doubles x) { return arc_tangent(x / square_root((1.0 - x) * (1.0 + x))); }
+
+LOWBIT_INLINE Doubles arc_cosine(Doubles x) { return 2.0 * arc_tangent(square_root((1.0 - x) / (1.0 + x))); }
+
+// ln(1 + x): near zero as the logarithm's own series has it, as the sum would lose what is left.
+LOWBIT_INLINE Doubles logarithm_of_one_more(Doubles x) {
+  constexpr double kSeries[] = {2.0, 2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19};
+  const Doubles s = x / (2.0 + x), small = s * polynomial(s * s, kSeries);
+  return magnitude(x) < 0.25 ? small : logarithm(1.0 + x);
+}
+
+LOWBIT_INLINE Doubles hyperbolic_sine(Doubles x) {
+  const Doubles less = exponential_minus_one(magnitude(x));
+  return with_sign_of(0.5 * (less + less / (less + 1.0)), x);
+}
+
+LOWBIT_INLINE Doubles hyperbolic_cosine(Doubles x) {
+  const Doubles e = exponential(magnitude(x));
+  return 0.5 * (e + 1.0 / e);
+}
+
+LOWBIT_INLINE Doubles inverse_hyperbolic_sine(Doubles x) {
+  const Doubles size = magnitude(x), square = size * size;
+  const Doubles made = logarithm_of_one_more(size + square / (1.0 + square_root(1.0 + square)));
+  return with_sign_of(size == kInfinity ? size : made, x);
+}
+
+LOWBIT_INLINE Doubles inverse_hyperbolic_cosine(Doubles x) {
+  const Doubles more = x - 1.0, made = logarithm_of_one_more(more + square_root(more * (more + 2.0)));
+  return x < 1.0 ? spread(kNoNumber) : made;
+}
+
+LOWBIT_INLINE Doubles inverse_hyperbolic_tangent(Doubles x) {
+  const Doubles size = magnitude(x);
+  return with_sign_of(0.5 * logarithm_of_one_more(2.0 * size / (1.0 - size)), x);
+}
+
 template <class Apply>
 LOWBIT_INLINE void each_double(const float* x, float* y, std::size_t count, const Apply& apply) {
   HalfLanes lanes;
@@ -216,6 +275,15 @@ void apply_function(Function function, const float* x, float* y, std::size_t cou
     case Function::is_false: return each_float(x, y, count, [](float a) { return a == 0 ? 1.0f : 0.0f; });
     case Function::relu: return each_float(x, y, count, [](float a) { return a < 0 ? 0.0f : a; });
     case Function::is_nan: return each_float(x, y, count, [](float a) { return a != a ? 1.0f : 0.0f; });
+    case Function::tangent: return each_double(x, y, count, [](D a) { return tangent(a); });
+    case Function::arc_sine: return each_double(x, y, count, [](D a) { return arc_sine(a); });
+    case Function::arc_cosine: return each_double(x, y, count, [](D a) { return arc_cosine(a); });
+    case Function::arc_tangent: return each_double(x, y, count, [](D a) { return arc_tangent(a); });
+    case Function::hyperbolic_sine: return each_double(x, y, count, [](D a) { return hyperbolic_sine(a); });
+    case Function::hyperbolic_cosine: return each_double(x, y, count, [](D a) { return hyperbolic_cosine(a); });
+    case Function::inverse_hyperbolic_sine: return each_double(x, y, count, [](D a) { return inverse_hyperbolic_sine(a); });
+    case Function::inverse_hyperbolic_cosine: return each_double(x, y, count, [](D a) { return inverse_hyperbolic_cosine(a); });
+    case Function::inverse_hyperbolic_tangent: return each_double(x, y, count, [](D a) { return inverse_hyperbolic_tangent(a); });
   }
 }
 

@@ -282,6 +282,57 @@ TEST(choices_and_rows) {
   }
 }
 
+TEST(elements_at_computed_places) {
+  Random random(47);
+  // Data of 4 x 5 in front, then numbers, then what is written.
+  const std::vector<std::uint32_t> first{0, 1, 5, 12}, lengths{4}, strides{2}, rows{0, 0, 0}, both{2, 3}, steps_of{10, 3};
+  const auto number = [](double x, std::ptrdiff_t length) {
+    const auto place = static_cast<std::ptrdiff_t>(std::clamp(x, -2.0, 1.0));
+    return static_cast<std::size_t>(place < 0 ? place + length : place);
+  };
+  const auto whole = [](Builder& b, std::size_t from, std::size_t count) {
+    return b.add({b.add({part(b, 0, from, count)}, steps::Clip{-2, 1})}, steps::Activate{Function::truncate});
+  };
+  check_case(random, {"elements", 20 + 4,
+                      [&](Builder& b) { return b.add({part(b, 0, 0, 20), whole(b, 20, 4)}, steps::TakeElements{first, lengths, strides, 1}); },
+                      [&](const Reals& x) {
+                        Reals y;
+                        for (std::size_t n = 0; n < 4; ++n) y.push_back(x[first[n] + 2 * number(x[20 + n], 4)]);
+                        return y;
+                      }});
+  check_case(random, {"parts", 20 + 6,
+                      [&](Builder& b) { return b.add({part(b, 0, 0, 20), whole(b, 20, 6)}, steps::TakeElements{rows, both, steps_of, 3}); },
+                      [&](const Reals& x) {
+                        Reals y;
+                        for (std::size_t n = 0; n < 9; ++n) {
+                          const std::size_t at = n / 3 * 2 + 20;
+                          y.push_back(x[10 * number(x[at], 2) + 3 * number(x[at + 1], 3) + n % 3]);
+                        }
+                        return y;
+                      }});
+  for (const Writing writing : {Writing::replace, Writing::add, Writing::minimum, Writing::maximum, Writing::multiply}) {
+    check_case(random, {"writing", 20 + 6 + 9,
+                        [&](Builder& b) {
+                          return b.add({part(b, 0, 0, 20), whole(b, 20, 6), part(b, 0, 26, 9)},
+                                       steps::PutElements{rows, both, steps_of, 3, writing});
+                        },
+                        [&](const Reals& x) {
+                          Reals y(x.begin(), x.begin() + 20);
+                          for (std::size_t n = 0; n < 9; ++n) {
+                            const std::size_t at = n / 3 * 2 + 20;
+                            double& to = y[10 * number(x[at], 2) + 3 * number(x[at + 1], 3) + n % 3];
+                            const double from = x[26 + n];
+                            to = writing == Writing::replace   ? from
+                                 : writing == Writing::add     ? to + from
+                                 : writing == Writing::minimum ? std::min(to, from)
+                                 : writing == Writing::maximum ? std::max(to, from)
+                                                               : to * from;
+                          }
+                          return y;
+                        }});
+  }
+}
+
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
 // One direction of a layer, in float64; gates in ONNX' order.
@@ -410,6 +461,16 @@ TEST(float_steps_that_do_not_fit_are_refused) {
   CHECK(refused(steps::TakeRows{1, 12, 1, none}, {0}), "nothing to take from");
   CHECK(refused(steps::TakeRows{1, 3, 1, two}, {0}), "a table of another size");
   CHECK(refused(steps::TakeRows{1, 1, huge, two}, {0}), "wrapped rows");
+  const std::vector<std::uint32_t> twelve(12), three{3}, four{4}, none_at_all;
+  CHECK(!refused(steps::TakeElements{twelve, three, four, 4}, {0, 0}), "good runs");
+  CHECK(refused(steps::TakeElements{twelve, four, four, 1}, {0, 0}), "runs that leave the value");
+  CHECK(refused(steps::TakeElements{twelve, three, four, 5}, {0, 0}), "runs that are too long");
+  CHECK(refused(steps::TakeElements{outside, three, four, 1}, {0, 0}), "a run that begins outside");
+  CHECK(refused(steps::TakeElements{zero, three, four, 1}, {0, 0}), "another number of numbers");
+  CHECK(refused(steps::TakeElements{twelve, three, none_at_all, 1}, {0, 0}), "no stride");
+  CHECK(refused(steps::TakeElements{twelve, three, four, huge}, {0, 0}), "huge runs");
+  CHECK(refused(steps::PutElements{twelve, three, four, 4, Writing::add}, {0, 0, 0}), "another number of updates");
+  CHECK(!refused(steps::PutElements{twelve, three, four, 1, Writing::add}, {0, 0, 0}), "good updates");
   CHECK(refused(steps::MatrixProduct{1, 3, 4, 4, false}, {0, 0}), "another size");
   CHECK(refused(steps::MatrixProduct{huge, 2, 6, 2, false}, {0, 0}), "wrapped batches");
   CHECK(refused(steps::MatrixProduct{1, 0, 4, 0, false}, {0, 0}), "no rows");

@@ -60,6 +60,15 @@ Wide exact(Function function, Wide a) {
     case Function::is_false: return a == 0 ? 1 : 0;
     case Function::relu: return a < 0 ? 0 : a;
     case Function::is_nan: return std::isnan(a) ? 1 : 0;
+    case Function::tangent: return std::tan(a);
+    case Function::arc_sine: return std::asin(a);
+    case Function::arc_cosine: return std::acos(a);
+    case Function::arc_tangent: return std::atan(a);
+    case Function::hyperbolic_sine: return std::sinh(a);
+    case Function::hyperbolic_cosine: return std::cosh(a);
+    case Function::inverse_hyperbolic_sine: return std::asinh(a);
+    case Function::inverse_hyperbolic_cosine: return std::acosh(a);
+    case Function::inverse_hyperbolic_tangent: return std::atanh(a);
   }
   return 0;
 }

@@ -31,7 +31,7 @@ def network(path: Path, dtype: str = "float32", inputs: int = 1, batch: int | st
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("peer", ORT)
 def test_a_peer_gets_the_type_of_its_own_input(peer: str, dtype: str, tmp_path: Path) -> None:
-    _, call = build_peer(peer, network(tmp_path / "net.onnx", dtype), SAMPLE, 1)
+    _, call = build_peer(peer, network(tmp_path / "net.onnx", dtype), (SAMPLE,), 1)
     (scores,) = call()
     assert scores.shape == (1, 5)
 
@@ -39,10 +39,10 @@ def test_a_peer_gets_the_type_of_its_own_input(peer: str, dtype: str, tmp_path: 
 @pytest.mark.parametrize("peer", ORT)
 def test_inputs_that_nothing_reads_are_named(peer: str, tmp_path: Path) -> None:
     with pytest.raises(Absent, match="2 inputs: x0, x1"):
-        build_peer(peer, network(tmp_path / "net.onnx", inputs=2), SAMPLE, 1)
+        build_peer(peer, network(tmp_path / "net.onnx", inputs=2), (SAMPLE,), 1)
 
 
 @pytest.mark.parametrize("peer", ORT)
 def test_what_fails_only_when_it_runs_is_absent(peer: str, tmp_path: Path) -> None:
     with pytest.raises(Absent, match="it fails"):
-        build_peer(peer, network(tmp_path / "net.onnx", batch=3), SAMPLE, 1)
+        build_peer(peer, network(tmp_path / "net.onnx", batch=3), (SAMPLE,), 1)

@@ -18,7 +18,7 @@ from lowbit.errors import EngineError
 from lowbit.formats.onnx import from_proto
 from lowbit.formats.onnx import read as read_onnx
 from lowbit.ir import Graph, evaluate
-from tests.conformance.onnx_backend import NETWORKS_ON_ENGINE, REFUSED, outcomes, reason
+from tests.conformance.onnx_backend import NETWORKS_ON_ENGINE, REFUSED, REFUSED_BY_ENGINE, outcomes, reason
 from tests.conformance.onnx_table import table
 
 PASSED = {"1.23.2": {"node": 1153, "simple": 7, "pytorch-converted": 82, "pytorch-operator": 30}}
@@ -44,6 +44,13 @@ def test_what_is_refused_is_listed_with_its_reason() -> None:
     refusals = {name: one.refusal for name, one in outcomes().items() if one.refusal}
     assert [name for name, text in refusals.items() if not re.search(reason(name) or "$^", text)] == []
     assert [start for start in REFUSED if not any(name.startswith(start) for name in refusals)] == []
+
+
+def test_what_the_engine_refuses_is_counted() -> None:
+    if onnx.__version__ not in PASSED:
+        pytest.skip(f"counted for onnx {', '.join(PASSED)}, not {onnx.__version__}")
+    refused = Counter(one.engine_refusal for one in outcomes().values() if one.passed and not one.on_engine)
+    assert dict(refused) == REFUSED_BY_ENGINE
 
 
 def test_the_documentation_says_what_runs() -> None:

@@ -16,8 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.analysis.traces import Samples, Trace, Values, by_level, trace
-from lowbit.calibrate import batches
+from lowbit.analysis.traces import (
+    SeveralSamples,
+    Trace,
+    Values,
+    arrays_of,
+    batches_of,
+    by_level,
+    trace,
+)
 from lowbit.errors import DataError
 from lowbit.ir import Graph, Node
 from lowbit.ir.graph import Array
@@ -66,7 +73,7 @@ class Divergence:
 
 def first_divergence(
     graph: Graph,
-    samples: Samples,
+    samples: SeveralSamples,
     one: str | Trace = "reference",
     other: str | Trace = "engine",
     *,
@@ -76,8 +83,9 @@ def first_divergence(
 
     Args:
         graph: what both run; it is also the definition.
-        samples: ``[n, ...]``, as the network takes them.
-        one: a key of `lowbit.backends.BACKENDS`, or a function from samples to values by name.
+        samples: ``[n, ...]``, as the network takes them; of several inputs an array for each, in the order of
+            the graph or by name.
+        one: a key of `lowbit.backends.BACKENDS`, or a function from such arrays to values by name.
         other: the same.
         tolerance: of floats, as a share of the largest magnitude of a value in a batch.
 
@@ -85,18 +93,17 @@ def first_divergence(
         DataError: there are no samples.
         EngineError: the engine does not run this graph.
     """
-    if not len(samples):
+    arrays = arrays_of(graph, samples)
+    if not all(map(len, arrays)):
         raise DataError("there are no samples to compare", where=graph.name, expected="at least one")
     runs = _named(graph, one, "one"), _named(graph, other, "other")
     rounding: Divergence | None = None
-    start = 0
-    for batch in batches(samples, graph.value(graph.inputs[0]).shape[0]):
-        sides = [_Side(graph, name, run(batch), tolerance) for name, run in runs]
+    for start, batch in batches_of(graph, arrays):
+        sides = [_Side(graph, name, run(*batch), tolerance) for name, run in runs]
         for found in _differences(graph, sides, start, tolerance):
             if found.at_fault:
                 return found
             rounding = rounding or found
-        start += len(batch)
     return rounding
 
 

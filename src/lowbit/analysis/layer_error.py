@@ -16,8 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.analysis.traces import Samples, Values, by_level, trace
-from lowbit.calibrate import batches
+from lowbit.analysis.traces import SeveralSamples, Values, arrays_of, batches_of, by_level, trace
 from lowbit.errors import DataError
 from lowbit.ir import Graph, Trait, Value, has, run_passes
 from lowbit.ir.graph import Array, Shape
@@ -50,14 +49,18 @@ class LayerError:
 
 
 def layer_errors(
-    before: Graph, after: Graph, samples: Samples, *, backends: tuple[str, str] = ("reference", "reference")
+    before: Graph,
+    after: Graph,
+    samples: SeveralSamples,
+    *,
+    backends: tuple[str, str] = ("reference", "reference"),
 ) -> tuple[LayerError, ...]:
     """Return the error of every value that both networks compute, in order.
 
     Args:
         before: the network compared with, such as the float one.
         after: the other, such as the low-bit one; it may be the same graph in another backend.
-        samples: ``[n, ...]`` as the networks take them.
+        samples: ``[n, ...]`` as the networks take them; of several inputs an array for each.
         backends: of either, see `lowbit.backends.BACKENDS`.
 
     Raises:
@@ -66,8 +69,8 @@ def layer_errors(
     before = _in_common_form(before, after)
     runs = trace(before, backends[0]), trace(after, backends[1])
     pairs: dict[str, _Pair] = {}
-    for batch in batches(samples, after.value(after.inputs[0]).shape[0]):
-        one, other = (run(batch) for run in runs)
+    for _, batch in batches_of(after, arrays_of(after, samples)):
+        one, other = (run(*batch) for run in runs)
         if not pairs:
             pairs = {pair.value.name: pair for pair in _paired(before, after, one, other)}
         for name, pair in pairs.items():

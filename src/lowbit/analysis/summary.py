@@ -6,7 +6,7 @@ from typing import Any
 from lowbit.analysis.kullback_leibler import weight_divergence
 from lowbit.analysis.layer_error import layer_errors
 from lowbit.analysis.levels import level_use
-from lowbit.analysis.traces import Samples
+from lowbit.analysis.traces import SeveralSamples
 from lowbit.analysis.traffic import LayerBytes, layer_bytes
 from lowbit.ir import Graph
 
@@ -41,7 +41,7 @@ class LayerSummary:
 
 
 def summarize(
-    graph: Graph, against: Graph | None = None, samples: Samples | None = None, *, batch: int = 1
+    graph: Graph, against: Graph | None = None, samples: SeveralSamples | None = None, *, batch: int = 1
 ) -> tuple[LayerSummary, ...]:
     """Return every layer with weights, in order.
 

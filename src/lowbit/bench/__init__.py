@@ -105,11 +105,9 @@ def _add_peers(
             found=against.suffix,
             remedy=f"Make one with: lowbit convert {against} {against.with_suffix('.onnx')}",
         )
-    if len(inputs) != 1:
-        return versions, dict.fromkeys(PEERS, f"the network reads {len(inputs)} inputs")
     for name in PEERS:
         try:
-            versions[name], calls[name] = build_peer(name, against, inputs[0], threads)
+            versions[name], calls[name] = build_peer(name, against, inputs, threads)
         except Absent as reason:
             absent[name] = str(reason)
     return versions, absent

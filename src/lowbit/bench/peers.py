@@ -22,7 +22,8 @@ from lowbit.bench.timing import Call
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-Array = npt.NDArray[np.float32]
+Inputs = tuple[npt.NDArray[Any], ...]
+"""An array for each input that our engine reads."""
 
 
 _TYPES = {
@@ -37,12 +38,12 @@ class Absent(Exception):  # noqa: N818 - a finding, not an error
     """A peer that cannot take part, and why."""
 
 
-def onnxruntime_fp32(model: Path, sample: Array, threads: int) -> Call:
+def onnxruntime_fp32(model: Path, inputs: Inputs, threads: int) -> Call:
     """Return a call of ONNX Runtime on the float network."""
-    return _onnxruntime(model, sample, threads)
+    return _onnxruntime(model, inputs, threads)
 
 
-def onnxruntime_int8(model: Path, sample: Array, threads: int) -> Call:
+def onnxruntime_int8(model: Path, inputs: Inputs, threads: int) -> Call:
     """Return a call of ONNX Runtime with int8 weights and dynamically quantized activations."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -53,38 +54,38 @@ def onnxruntime_int8(model: Path, sample: Array, threads: int) -> Call:
             quantize_dynamic(str(model), str(small), weight_type=QuantType.QInt8)
         finally:
             logging.disable(logging.NOTSET)
-        return _onnxruntime(small, sample, threads)
+        return _onnxruntime(small, inputs, threads)
 
 
-def onnxruntime_int8_static(model: Path, sample: Array, threads: int) -> Call:
+def onnxruntime_int8_static(model: Path, inputs: Inputs, threads: int) -> Call:
     """Return a call of ONNX Runtime with int8 weights and statically quantized activations."""
     with tempfile.TemporaryDirectory() as folder:
-        return _onnxruntime(_static_int8(model, sample, Path(folder)), sample, threads)
+        return _onnxruntime(_static_int8(model, inputs, Path(folder)), inputs, threads)
 
 
-def openvino_fp32(model: Path, sample: Array, threads: int) -> Call:
+def openvino_fp32(model: Path, inputs: Inputs, threads: int) -> Call:
     """Return a call of OpenVINO on the float network."""
-    return _openvino(model, sample, threads)
+    return _openvino(model, inputs, threads)
 
 
-def openvino_int8(model: Path, sample: Array, threads: int) -> Call:
+def openvino_int8(model: Path, inputs: Inputs, threads: int) -> Call:
     """Return a call of OpenVINO on the statically quantized network of ONNX Runtime."""
     with tempfile.TemporaryDirectory() as folder:
-        return _openvino(_static_int8(model, sample, Path(folder)), sample, threads)
+        return _openvino(_static_int8(model, inputs, Path(folder)), inputs, threads)
 
 
-def litert_int8(model: Path, sample: Array, threads: int) -> Call:
+def litert_int8(model: Path, inputs: Inputs, threads: int) -> Call:
     """Return set, invoke and get of LiteRT on a static int8 ``.tflite`` that our writer makes."""
     from lowbit.bench.litert_int8 import tflite_of
 
-    if len(sample) != 1:
+    if len(_only(inputs)) != 1:
         raise Absent("its file has batch 1")
-    return litert(tflite_of(model, seed=0), sample, threads)
+    return litert(tflite_of(model, seed=0), inputs, threads)
 
 
-def litert(content: bytearray, sample: Array, threads: int) -> Call:
+def litert(content: bytearray, inputs: Inputs, threads: int) -> Call:
     """Return set, invoke and get of LiteRT on the content of a ``.tflite``."""
-    ready = interpreter(content, threads)
+    ready, sample = interpreter(content, threads), _only(inputs)
     ready.allocate_tensors()
     source = ready.get_input_details()[0]["index"]
     target = ready.get_output_details()[0]["index"]
@@ -98,7 +99,7 @@ def litert(content: bytearray, sample: Array, threads: int) -> Call:
     return call
 
 
-def _static_int8(model: Path, sample: Array, folder: Path) -> Path:
+def _static_int8(model: Path, inputs: Inputs, folder: Path) -> Path:
     """Write the network with quantize and dequantize nodes, ranges from the sample, and return its path.
 
     Batch normalization is folded first, as every one of these engines asks for.
@@ -109,10 +110,10 @@ def _static_int8(model: Path, sample: Array, folder: Path) -> Path:
     plain, small = folder / "plain.onnx", folder / "int8.onnx"
     basic = GraphOptimizationLevel.ORT_ENABLE_BASIC
     ready = session(model, graph_optimization_level=basic, optimized_model_filepath=str(plain))
-    feeds = iter([_feed(ready, sample)])
+    feeds = iter([_feed(ready, inputs)])
 
     class Samples(CalibrationDataReader):  # type: ignore[misc]
-        def get_next(self) -> dict[str, Array] | None:
+        def get_next(self) -> dict[str, npt.NDArray[Any]] | None:
             return next(feeds, None)
 
     logging.disable(logging.WARNING)
@@ -131,10 +132,10 @@ def _static_int8(model: Path, sample: Array, folder: Path) -> Path:
     return small
 
 
-def _openvino(model: Path, sample: Array, threads: int) -> Call:
+def _openvino(model: Path, inputs: Inputs, threads: int) -> Call:
     import openvino
 
-    core = openvino.Core()
+    core, sample = openvino.Core(), _only(inputs)
     network = core.read_model(str(model))
     network.reshape(list(sample.shape))
     settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
@@ -143,25 +144,37 @@ def _openvino(model: Path, sample: Array, threads: int) -> Call:
     return partial(request.infer, [sample], share_inputs=True, share_outputs=True)
 
 
-def _onnxruntime(model: Path, sample: Array, threads: int) -> Call:
+def _onnxruntime(model: Path, inputs: Inputs, threads: int) -> Call:
     ready = session(model, threads)
-    return partial(ready.run, None, _feed(ready, sample))
+    return partial(ready.run, None, _feed(ready, inputs))
 
 
-def _feed(session: "InferenceSession", sample: Array) -> dict[str, npt.NDArray[Any]]:
-    """Return the sample under the name and in the type of the network's own input, which may be integers.
+def _feed(session: "InferenceSession", inputs: Inputs) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays under the names and in the types of the network's own inputs, which may be integers.
 
     Raises:
-        Absent: the file has several inputs, also where lowbit left out those that nothing reads.
+        Absent: the file has others, as where lowbit left out those that nothing reads.
     """
-    inputs = session.get_inputs()
+    own = session.get_inputs()
+    if len(own) != len(inputs):
+        raise Absent(f"the file has {len(own)} inputs: {', '.join(each.name for each in own)}")
+    pairs = zip(own, inputs, strict=True)
+    return {each.name: array.astype(_TYPES.get(each.type, "float32")) for each, array in pairs}
+
+
+def _only(inputs: Inputs) -> npt.NDArray[Any]:
+    """Return the one array that a peer takes.
+
+    Raises:
+        Absent: there are several.
+    """
     if len(inputs) != 1:
-        raise Absent(f"the file has {len(inputs)} inputs: {', '.join(each.name for each in inputs)}")
-    return {inputs[0].name: sample.astype(_TYPES.get(inputs[0].type, "float32"))}
+        raise Absent(f"the network reads {len(inputs)} inputs")
+    return inputs[0]
 
 
 # name: (package, builder)
-PEERS: dict[str, tuple[str, Callable[[Path, Array, int], Call]]] = {
+PEERS: dict[str, tuple[str, Callable[[Path, Inputs, int], Call]]] = {
     "openvino-fp32": ("openvino", openvino_fp32),
     "openvino-int8": ("openvino", openvino_int8),
     "onnxruntime-fp32": ("onnxruntime", onnxruntime_fp32),
@@ -171,7 +184,7 @@ PEERS: dict[str, tuple[str, Callable[[Path, Array, int], Call]]] = {
 }
 
 
-def build_peer(name: str, model: Path, sample: Array, threads: int) -> tuple[str, Call]:
+def build_peer(name: str, model: Path, inputs: Inputs, threads: int) -> tuple[str, Call]:
     """Return a peer's version and call.
 
     Raises:
@@ -184,7 +197,7 @@ def build_peer(name: str, model: Path, sample: Array, threads: int) -> tuple[str
         extra = "openvino" if package == "openvino" else "bench"
         raise Absent(f"{package} is not installed; pip install 'lowbit[{extra}]' brings it") from None
     try:
-        call = build(model, sample, threads)
+        call = build(model, inputs, threads)
         call()  # what fails only when it runs is absent as well
     except Absent:
         raise

@@ -61,7 +61,8 @@ def analyze(
 
     graph, x = api.read(model), None
     if data is not None:
-        x = api.load_samples(graph, data, split or "test", parse_normalize(normalize)).samples[:samples]
+        inputs = api.load_inputs(graph, data, split or "test", parse_normalize(normalize))
+        x = [array[:samples] for array in inputs.arrays.values()]
     rows = summarize(graph, None if against is None else api.read(against), x, batch=batch)
     parting = first_divergence(graph, x, "reference", backend) if backend and x is not None else None
     hurts = _sensitivity(graph, data, split, normalize, sensitivity) if sensitivity and data else ()
@@ -75,7 +76,7 @@ def analyze(
     if hurts:
         _print_sensitivity(hurts)
     if backend is not None:
-        _print_parting(parting, backend, 0 if x is None else len(x))
+        _print_parting(parting, backend, 0 if x is None else len(x[0]))
 
 
 def _print(rows: "tuple[LayerSummary, ...]", model: Path, batch: int) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import GraphError
+from lowbit.ir.nodes import Nodes
 from lowbit.schemes import Encoding
 
 Array = npt.NDArray[np.generic]
@@ -99,6 +100,16 @@ class Graph:
     metadata: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    def __setattr__(self, name: str, value: object) -> None:
+        # Whatever list is given, it is kept as one that finds producers and consumers.
+        kept = Nodes(value) if name == "nodes" and not isinstance(value, Nodes) else value  # type: ignore[arg-type]
+        object.__setattr__(self, name, kept)
+
+    @property
+    def _indexed(self) -> Nodes:
+        assert isinstance(self.nodes, Nodes)  # set by nothing but __setattr__
+        return self.nodes
+
     def value(self, name: str) -> Value:
         """Return the value of that name.
 
@@ -125,11 +136,11 @@ class Graph:
 
     def producer(self, name: str) -> Node | None:
         """Return the node that computes a value, or None for inputs and constants."""
-        return next((node for node in self.nodes if name in node.outputs), None)
+        return self._indexed.producer(name)
 
     def consumers(self, name: str) -> list[Node]:
         """Return the nodes that read a value, in order."""
-        return [node for node in self.nodes if name in node.inputs]
+        return self._indexed.consumers(name)
 
     def add(self, value: Value) -> str:
         """Add a value and return its name.
@@ -191,7 +202,10 @@ def topological(nodes: Iterable[Node], known: Iterable[str]) -> list[Node]:
     """
     ready, waiting, ordered = set(known) | {""}, list(nodes), []
     while waiting:
-        runnable = [node for node in waiting if ready.issuperset(node.inputs)]
+        runnable: list[Node] = []
+        later: list[Node] = []
+        for node in waiting:
+            (runnable if ready.issuperset(node.inputs) else later).append(node)
         if not runnable:
             missing = sorted(set(waiting[0].inputs) - ready)
             raise GraphError(
@@ -201,7 +215,7 @@ def topological(nodes: Iterable[Node], known: Iterable[str]) -> list[Node]:
             )
         ordered += runnable
         ready.update(name for node in runnable for name in node.outputs)
-        waiting = [node for node in waiting if node not in runnable]
+        waiting = later
     return ordered
 
 

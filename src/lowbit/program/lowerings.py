@@ -35,6 +35,12 @@ from lowbit.program.elementwise import (
     lower_infinite,
     lower_sum,
 )
+from lowbit.program.indices import (
+    lower_put_elements,
+    lower_put_parts,
+    lower_take_elements,
+    lower_take_parts,
+)
 from lowbit.program.layers import (
     convolution,
     group_of,
@@ -54,6 +60,7 @@ from lowbit.program.steps import (
     FloatConvolution,
     FloatFullyConnected,
     MaxPool,
+    Reduce,
     ScaleChannels,
     Step,
 )
@@ -179,7 +186,19 @@ def _pool_window(planner: "Planner", node: Node) -> Window:
 
 def _pool(planner: "Planner", node: Node) -> None:
     lower = _max_pool if has(node, Trait.COMPARES) else _average_pool
-    lower(planner, node)
+    (lower if has(node, Trait.WINDOW) or planner.is_map(node.inputs[0]) else _reduced_pool)(planner, node)
+
+
+def _reduced_pool(planner: "Planner", node: Node) -> None:
+    """Add the reduction that a pool over all that is behind the channels is, of what is no map."""
+    lengths = planner.sample_shape(node.inputs[0])
+    first = 1 if planner.batched else 2
+    view = (prod(lengths[:first]), prod(lengths[first:]), 1)
+    planner.put(
+        node,
+        Reduce(*view, "maximum" if has(node, Trait.COMPARES) else "mean"),
+        (planner.flat(node.inputs[0]),),
+    )
 
 
 def _max_pool(planner: "Planner", node: Node) -> None:
@@ -242,6 +261,15 @@ _OPERATORS: dict[str, Step] = {
     "Erf": Activate("error"),
     "Sin": Activate("sine"),
     "Cos": Activate("cosine"),
+    "Tan": Activate("tangent"),
+    "Asin": Activate("arc_sine"),
+    "Acos": Activate("arc_cosine"),
+    "Atan": Activate("arc_tangent"),
+    "Sinh": Activate("hyperbolic_sine"),
+    "Cosh": Activate("hyperbolic_cosine"),
+    "Asinh": Activate("inverse_hyperbolic_sine"),
+    "Acosh": Activate("inverse_hyperbolic_cosine"),
+    "Atanh": Activate("inverse_hyperbolic_tangent"),
     "Floor": Activate("floor"),
     "Ceil": Activate("ceiling"),
     "Round": Activate("round"),
@@ -276,6 +304,10 @@ LOWERINGS: dict[tuple[str, str], Lower] = {
     ("", "CumSum"): lower_running_sum,
     ("", "Where"): lower_where,
     ("", "Gather"): lower_take,
+    ("", "GatherElements"): lower_take_elements,
+    ("", "GatherND"): lower_take_parts,
+    ("", "ScatterElements"): lower_put_elements,
+    ("", "ScatterND"): lower_put_parts,
     **dict.fromkeys([("", name) for name in ("ArgMax", "ArgMin")], lower_place),
     **dict.fromkeys([("", name) for name in CELLS], lower_recurrent),
     **dict.fromkeys([("", name) for name in REDUCTIONS], lower_reduction),
@@ -298,6 +330,8 @@ def is_lowered(graph: Graph, node: Node) -> bool:
     lowering = lowering_of(graph, node)
     if lowering is None or lowering is _function_of_codes:
         return lowering is not None
+    if lowering is _gemm:
+        return is_linear(graph, node)
     if lowering is lower_transposed_convolution:
         return is_by_phases(graph, node)
     if node.op == "Elu":

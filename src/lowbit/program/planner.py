@@ -93,7 +93,7 @@ def _planned(graph: Graph) -> tuple["Planner | None", list[Refusal]]:
     planner, refusals = _lowered(graph, batched=True)
     if refusals:
         whole, others = _lowered(graph, batched=False)
-        if len(others) < len(refusals):
+        if len(others) <= len(refusals):
             return whole, others
     return planner, refusals
 
@@ -560,6 +560,23 @@ class Planner:
         if self.sample_shape(name) == self.sample_shape(target):
             return self.map(name) if self._map_lengths(target) else self.flat(name)
         return self._gather(name, target, np.broadcast_to(self._places(name), self.sample_shape(target)))
+
+    def operand(self, node: Node, name: str) -> int:
+        """Return the number of an operand as it is, computed or constant, laid flat.
+
+        Raises:
+            EngineError: a constant that differs for the samples of the batched form.
+        """
+        if self.computed(name):
+            return self.flat(name)
+        data, rank = self.graph.constant(name), len(self.shape(node.outputs[0]))
+        if self.batched and data.ndim >= rank and data.shape[:1] != (1,):
+            self.refuse(node, "a constant for each sample")
+        return self.constant(data, name)
+
+    def is_map(self, name: str) -> bool:
+        """Return whether a value can lie as a map."""
+        return self._map_lengths(name) is not None
 
     def spread(self, node: Node, name: str) -> int:
         """Return the number of an operand, computed or constant, repeated to the shape of a node's output.

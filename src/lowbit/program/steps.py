@@ -50,6 +50,15 @@ Function = Literal[
     "is_false",
     "is_nan",
     "relu",
+    "tangent",
+    "arc_sine",
+    "arc_cosine",
+    "arc_tangent",
+    "hyperbolic_sine",
+    "hyperbolic_cosine",
+    "inverse_hyperbolic_sine",
+    "inverse_hyperbolic_cosine",
+    "inverse_hyperbolic_tangent",
 ]
 Operation = Literal[
     "add",
@@ -74,6 +83,7 @@ Operation = Literal[
     "one_alone",
 ]
 Reduction = Literal["sum", "mean", "maximum", "minimum", "product", "sum_of_squares", "absolute_sum"]
+Writing = Literal["replace", "add", "multiply", "minimum", "maximum"]
 Cell = Literal["rnn", "gru", "lstm"]
 Direction = Literal["forward", "reverse", "bidirectional"]
 
@@ -492,6 +502,39 @@ class TakeRows(AlongAxis):
     """
 
     table: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class TakeElements(Step):
+    """Runs of elements at computed places: ``[places, inner]``.
+
+    Reads what it takes from and whole numbers ``n[p, k]``, negative ones from the end of what they count. Run
+    p begins at ``first[p] + sum_k n[p, k] * strides[k]``. A number outside is an error of the samples.
+
+    Attributes:
+        first: by run.
+        lengths, strides: of what each number of a run counts.
+        inner: elements of a run.
+    """
+
+    first: Words
+    lengths: Words
+    strides: Words
+    inner: int
+
+
+@dataclass(frozen=True, eq=False)
+class PutElements(Step):
+    """A copy of the first value, with runs of the third written to the places that `TakeElements` takes from.
+
+    They are written in order; `writing` says what becomes of what is there, NaN of either staying NaN.
+    """
+
+    first: Words
+    lengths: Words
+    strides: Words
+    inner: int
+    writing: Writing
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lowbit.ir.graph import Array, Shape
-from lowbit.ir.operators.registry import Call, TensorType, broadcast, register
+from lowbit.ir.operators.registry import Call, Parts, TensorType, broadcast, register
 from lowbit.ir.operators.traits import Trait
 
 
@@ -52,6 +52,22 @@ def _gemm(call: Call, left: Array, right: Array, bias: Array | None = None) -> l
     return [result.astype(np.float32)]
 
 
+def _gemm_parts(call: Call, add: Parts) -> str:
+    """A product of two values, each turned, and the sum scaled where that is said."""
+    left, right = (
+        add.node("Transpose", name, perm=(1, 0)) if call.integer(flag) else name
+        for name, flag in zip(call.node.inputs, ("transA", "transB"), strict=False)
+    )
+    made = _times(add, add.node("MatMul", left, right), call.real("alpha"))
+    if call.optional(2) is None:
+        return made
+    return add.node("Add", made, _times(add, call.node.inputs[2], call.real("beta")))
+
+
+def _times(add: Parts, name: str, factor: float) -> str:
+    return name if factor == 1 else add.node("Mul", name, add.constant(factor))
+
+
 def _oriented(shape: Shape, transposed: int) -> Shape:
     return shape[::-1] if transposed else shape
 
@@ -71,6 +87,7 @@ register(
     "A B C?",
     infer=_infer_gemm,
     evaluate=_gemm,
+    parts=_gemm_parts,
     traits=Trait.LAYER,
     alpha=1.0,
     beta=1.0,

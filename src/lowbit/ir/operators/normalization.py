@@ -58,6 +58,24 @@ def _lrn(call: Call, array: Array) -> list[Array]:
     return [(exact / divisor).astype(np.float32)]
 
 
+def _lrn_parts(call: Call, add: Parts) -> str:
+    """The squares of neighbouring channels, added up one channel after another."""
+    x, size, rank = call.node.inputs[0], call.integer("size"), len(call.input(0).shape)
+    before, channels = (size - 1) // 2, call.input(0).shape[1]
+    edges = [0, before, *[0] * (rank - 2), 0, size - 1 - before, *[0] * (rank - 2)]
+    padded = add.node("Pad", add.node("Mul", x, x), add.constant(edges, "int64"))
+    axis, total = add.constant([1], "int64"), ""
+    for first in range(size):
+        ends = (add.constant([bound], "int64") for bound in (first, first + int(channels)))
+        part = add.node("Slice", padded, *ends, axis)
+        total = add.node("Add", total, part) if total else part
+    scaled = add.node("Mul", total, add.constant(call.real("alpha") / size))
+    divisor = add.node(
+        "Pow", add.node("Add", scaled, add.constant(call.real("bias"))), add.constant(call.real("beta"))
+    )
+    return add.node("Div", x, divisor)
+
+
 def _infer_layer(call: Call) -> list[TensorType]:
     require_float(call, 0, 1, 2)
     shape, first = call.input(0).shape, axis_of(call, len(call.input(0).shape))
@@ -143,7 +161,9 @@ register(
     evaluate=_batch_normalization,
     epsilon=1e-5,
 )
-register("LRN", "X", infer=_infer_lrn, evaluate=_lrn, size=0, alpha=1e-4, beta=0.75, bias=1.0)
+register(
+    "LRN", "X", infer=_infer_lrn, evaluate=_lrn, parts=_lrn_parts, size=0, alpha=1e-4, beta=0.75, bias=1.0
+)
 register(
     "LayerNormalization",
     "X Scale B?",

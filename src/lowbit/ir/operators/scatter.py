@@ -9,7 +9,7 @@ from lowbit.ir.graph import Array, Shape
 from lowbit.ir.lengths import dimension_of
 from lowbit.ir.operators.contents import axis_of, number
 from lowbit.ir.operators.movement import from_zero, require_indices
-from lowbit.ir.operators.registry import Call, TensorType, register
+from lowbit.ir.operators.registry import Call, Parts, TensorType, register
 from lowbit.ir.operators.windows import LARGEST
 
 
@@ -80,6 +80,21 @@ def _one_hot(call: Call, index: Array, size: Array, values: Array) -> list[Array
     return [np.where(whole == places, values[1], values[0]).astype(values.dtype)]
 
 
+def _one_hot_parts(call: Call, add: Parts) -> str:
+    """Where an index is the place along the new axis, the second of both values, else the first."""
+    index, axis = call.node.inputs[0], call.integer("axis")
+    depth, rank = int(number(call, 1)), len(call.input(0).shape)  # type: ignore[arg-type]
+    axis += rank + 1 if axis < 0 else 0
+    whole = index if call.input(0).dtype != "float32" else add.node("Floor", index)
+    kind = call.input(0).dtype
+    below = add.node("Less", whole, add.constant(0, kind))
+    whole = add.node("Where", below, add.node("Add", whole, add.constant(depth, kind)), whole)
+    row = add.node("Unsqueeze", whole, add.constant([axis], "int64"))
+    places = add.constant(np.arange(depth).reshape(-1, *[1] * (rank - axis)), kind)
+    off, on = (add.node("Gather", call.node.inputs[2], add.constant([k], "int64")) for k in (0, 1))
+    return add.node("Where", add.node("Equal", row, places), on, off)
+
+
 _REDUCTIONS: dict[str, Any] = {
     "none": None,
     "add": np.add,
@@ -97,4 +112,6 @@ register(
     reduction="none",
 )
 register("ScatterND", "data indices updates", infer=_infer_scatter_nd, evaluate=_scatter_nd, reduction="none")
-register("OneHot", "indices depth values", infer=_infer_one_hot, evaluate=_one_hot, axis=-1)
+register(
+    "OneHot", "indices depth values", infer=_infer_one_hot, evaluate=_one_hot, parts=_one_hot_parts, axis=-1
+)

@@ -12,7 +12,7 @@ import numpy as np
 
 from lowbit.budget import check_budget
 from lowbit.ir.graph import DTYPES, Array, Graph, Node, Value
-from lowbit.ir.operators import Trait, has
+from lowbit.ir.operators import Trait, has, operator_of
 from lowbit.ir.operators.contents import contents, is_shape
 from lowbit.ir.passes.infrastructure import Pass
 from lowbit.ir.reference import evaluate_node
@@ -30,7 +30,9 @@ class _Folding:
     def fold(self, node: Node) -> bool:
         """Make a constant of a node's results, if it can be one."""
         graph = self._graph
-        if (found := _lengths(graph, node)) is not None:
+        found = _lengths(graph, node)
+        found = _empty(graph, node) if found is None else found
+        if found is not None:
             graph.update(node.outputs[0], data=found)
             self._release(node)
             return True
@@ -62,9 +64,11 @@ class _Folding:
 def _apply(graph: Graph) -> bool:
     before, folding = len(graph.nodes), _Folding(graph)
     graph.nodes = [node for node in graph.nodes if not folding.fold(node)]
+    graph.nodes, whole = [_without_empty_parts(graph, node) for node in graph.nodes], graph.nodes
+    joined = graph.nodes != whole
     for name in [node.name for node in graph.nodes if _is_identity(node)]:
         _skip_identity(graph, name)
-    return len(graph.nodes) != before
+    return joined or len(graph.nodes) != before
 
 
 def _lengths(graph: Graph, node: Node) -> Array | None:
@@ -73,6 +77,23 @@ def _lengths(graph: Graph, node: Node) -> Array | None:
         return None
     found = contents(graph, node.outputs[0])
     return None if found is None or found.dtype == object else found
+
+
+def _empty(graph: Graph, node: Node) -> Array | None:
+    """Return the one result of a node if it has no elements, whatever goes in."""
+    value = graph.value(node.outputs[0])
+    if len(node.outputs) > 1 or 0 not in value.shape or value.encoding is not None:
+        return None
+    lengths = [length for length in value.shape if isinstance(length, int)]
+    return np.zeros(lengths, DTYPES[value.dtype]) if len(lengths) == len(value.shape) else None
+
+
+def _without_empty_parts(graph: Graph, node: Node) -> Node:
+    """Return a concatenation without parts that have no elements; any other node as it is."""
+    if not has(node, Trait.CARRIES) or not operator_of(node).inputs[0].endswith("*"):
+        return node
+    kept = tuple(name for name in node.inputs if 0 not in graph.value(name).shape)
+    return replace(node, inputs=kept) if kept and len(kept) < len(node.inputs) else node
 
 
 def _bytes(value: Value) -> int:
