@@ -58,7 +58,7 @@ class EncodeStep final : public Step {
     encoder_.rank_is_code = true;
     std::copy(thresholds.begin(), thresholds.end(), encoder_.thresholds);
     encoder_.thresholds[levels - 1] = std::numeric_limits<float>::infinity();
-    set_grid(thresholds);
+    set_grid(thresholds), set_divisor(thresholds);
     std::copy(table.begin(), table.end(), encoder_.table);
     for (std::size_t n = 0; n < levels; ++n) encoder_.rank_is_code &= table[n] == n;
     name = where;
@@ -101,6 +101,29 @@ class EncodeStep final : public Step {
       const auto rank = static_cast<double>(c);
       encoder_.exact = encoder_.exact && at <= rank && above > rank;
       encoder_.grid = std::abs(at - rank) < 0.5;
+    }
+  }
+
+  // Files of other runtimes divide by a float32 and round. The rank of a quotient rises with x, too, so it is right if it is at
+  // every threshold and at the next float. Thresholds are within half a unit in the last place of multiples of the divisor, so
+  // few floats come into question.
+  void set_divisor(std::span<const float> thresholds) {
+    if (encoder_.bits <= kMaxPlanes) return;
+    const std::size_t last = thresholds.size() - 1, middle = last / 2;
+    auto divisor = static_cast<float>((double{thresholds[last]} - double{thresholds[0]}) / static_cast<double>(last));
+    divisor = std::nextafter(std::nextafter(divisor, 0.0f), 0.0f);
+    if (!(divisor > 0) || !std::isfinite(divisor)) return;
+    for (int candidate = 0; candidate < 5; ++candidate, divisor = std::nextafter(divisor, HUGE_VALF)) {
+      const float offset = static_cast<float>(middle) - std::nearbyint(thresholds[middle] / divisor);
+      const auto rank = [&](float x) { return std::nearbyint(x / divisor) + offset; };
+      bool right = std::isfinite(offset);
+      for (std::size_t c = 0; c <= last && right; ++c) {
+        const auto below = static_cast<float>(c);
+        right = rank(thresholds[c]) <= below && rank(std::nextafter(thresholds[c], HUGE_VALF)) > below;
+      }
+      if (!right) continue;
+      encoder_.divisor = divisor, encoder_.offset = offset;
+      return;
     }
   }
 

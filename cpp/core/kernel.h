@@ -226,6 +226,8 @@ struct Encoder {
   // it is right for every float32.
   bool grid, exact;
   double first, rate;
+  // If it is not 0: rank = clip(rint(x / divisor) + offset, 0, 2^bits - 1) in float32, half to even, is right for every float32.
+  float divisor, offset;
 };
 
 // byte = clip(rint(x / scale) + zero, 0, top), in float64, half to even; NaN gives 0.

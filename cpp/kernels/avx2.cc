@@ -347,6 +347,19 @@ inline __m256i rank_values(const Encoder& encoder, __m256 value) {
   return rank;
 }
 
+// The same where a rounded quotient gives them; max returns its second operand for a NaN.
+inline __m256i rank_quotients(const Encoder& encoder, __m256 value) {
+  const __m256 top = _mm256_set1_ps(static_cast<float>((1u << encoder.bits) - 1));
+  const __m256 quotient = _mm256_div_ps(value, _mm256_set1_ps(encoder.divisor));
+  const __m256 rounded = _mm256_round_ps(quotient, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m256 rank = _mm256_add_ps(rounded, _mm256_set1_ps(encoder.offset));
+  return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(rank, _mm256_setzero_ps()), top));
+}
+
+inline __m256i ranks_of(const Encoder& encoder, __m256 value) {
+  return encoder.divisor != 0 ? rank_quotients(encoder, value) : rank_values(encoder, value);
+}
+
 inline __m256 load_values(const std::byte* x, std::size_t count) {
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   const __m256i valid = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count < 8 ? count : 8)), lane);
@@ -379,7 +392,7 @@ bool encode(const Encoder& encoder, const Rows& rows) {
       const __m256 low = load_values(at, count);
       const __m256 high = count > 8 ? load_values(at + 32, count - 8) : _mm256_setzero_ps();
       nan = _mm256_or_ps(nan, _mm256_cmp_ps(low, high, _CMP_UNORD_Q));
-      const Group rank{rank_values(encoder, low), rank_values(encoder, high)};
+      const Group rank{ranks_of(encoder, low), ranks_of(encoder, high)};
       const Group code = encoder.rank_is_code ? rank : look_up(encoder.table, encoder.bits, rank);
       if (encoder.output == Output::planes) {
         write_planes(code, count, encoder.bits, y + first / 8, rows.y_plane);

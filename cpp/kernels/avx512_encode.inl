@@ -97,6 +97,28 @@ __mmask16 encode_grid(const Encoder& encoder, const std::byte* x, std::byte* y) 
   return nan;
 }
 
+// Bytes by rounded quotients; max returns its second operand for a NaN.
+__mmask16 encode_quotients(const Encoder& encoder, const std::byte* x, std::byte* y) {
+  __mmask16 nan = 0;
+  const __m512 divisor = _mm512_set1_ps(encoder.divisor), offset = _mm512_set1_ps(encoder.offset);
+  const __m512 top = _mm512_set1_ps(static_cast<float>((1u << encoder.bits) - 1));
+  for (std::size_t first = 0; first < encoder.features; first += kGroup) {
+    const std::size_t count = encoder.features - first;
+    const __mmask16 valid = first_lanes(count);
+    const __m512 value = _mm512_maskz_loadu_ps(valid, x + 4 * first);
+    nan = _kor_mask16(nan, unordered(value, value));
+    const __m512 rounded = _mm512_roundscale_ps(_mm512_div_ps(value, divisor), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m512 bounded = _mm512_min_ps(_mm512_max_ps(_mm512_add_ps(rounded, offset), _mm512_setzero_ps()), top);
+    const __m512i rank = _mm512_cvtps_epi32(bounded);
+    if (encoder.rank_is_code) {
+      _mm512_mask_cvtepi32_storeu_epi8(y + first, valid, rank);
+    } else {
+      write_bytes(rank, encoder.table, count, y + first);
+    }
+  }
+  return nan;
+}
+
 __mmask16 encode_many_ranks(const Encoder& encoder, const std::byte* x, std::byte* y) {
   __mmask16 nan = 0;
   for (std::size_t first = 0; first < encoder.features; first += kGroup) {
@@ -142,7 +164,11 @@ bool encode(const Encoder& encoder, const Rows& rows) {
       case 2: nan |= encode_row<2>(encoder, x, y, rows.y_plane); break;
       case 3: nan |= encode_row<3>(encoder, x, y, rows.y_plane); break;
       case 4: nan |= encode_row<4>(encoder, x, y, rows.y_plane); break;
-      default: nan |= encoder.grid ? encode_grid(encoder, x, y) : encode_many_ranks(encoder, x, y); break;
+      default:
+        nan |= encoder.divisor != 0 ? encode_quotients(encoder, x, y)
+               : encoder.grid       ? encode_grid(encoder, x, y)
+                                    : encode_many_ranks(encoder, x, y);
+        break;
     }
   }
   return nan != 0;

@@ -198,6 +198,27 @@ bool end_quickly(const Ending&, const Sums*, std::size_t, std::byte*) { return f
 
 }  // namespace
 
+namespace {
+
+// Bytes by rounded quotients.
+bool encode_quotients(const Encoder& encoder, const Rows& rows) {
+  bool nan = false;
+  const auto top = static_cast<float>((1u << encoder.bits) - 1);
+  for (std::size_t row = 0; row < rows.count; ++row) {
+    for (std::size_t n = 0; n < encoder.features; ++n) {
+      const auto value = read<float>(rows.x + row * rows.x_row + 4 * n);
+      nan |= value != value;
+      const float rank = std::nearbyint(value / encoder.divisor) + encoder.offset;
+      // A NaN is above nothing.
+      const float bounded = rank > 0 ? (rank < top ? rank : top) : 0;
+      write(rows.y + row * rows.y_row + n, encoder.table[static_cast<std::size_t>(bounded)]);
+    }
+  }
+  return nan;
+}
+
+}  // namespace
+
 // Bits without the sign are above those of infinity; the compiler makes vectors of it.
 bool holds_nan(const float* x, std::size_t count) {
   constexpr std::uint32_t kInfinity = 0xff000000u;
@@ -211,6 +232,7 @@ bool holds_nan(const float* x, std::size_t count) {
 }
 
 bool encode(const Encoder& encoder, const Rows& rows) {
+  if (encoder.divisor != 0) return encode_quotients(encoder, rows);
   bool nan = false;
   const std::size_t levels = (std::size_t{1} << encoder.bits) - 1;
   for (std::size_t row = 0; row < rows.count; ++row) {

@@ -231,13 +231,22 @@ void test_encode(const std::string& level) {
         if (output == Output::planes && bits > kMaxPlanes) continue;
         const std::size_t rows = pick(random, kRowCounts), count = (std::size_t{1} << bits) - 1;
         std::vector<float> thresholds(count);
-        const int kind_of_grid = draw(random, 0, 2);  // even to the last bit, almost even, or none
+        const int kind_of_grid = draw(random, 0, 3);  // even to the last bit, almost even, none, or a float32 quotient's
         const double spacing = std::exp(draw(random, -40, 40) / 10.0);
         for (std::size_t c = 0; c < count; ++c) {
           const float even = (static_cast<float>(c) + static_cast<float>(draw(random, -30, 30)) / 99) / 16 - 4;
           thresholds[c] = kind_of_grid == 0   ? static_cast<float>((static_cast<double>(c) - 7.5) * spacing)
                           : kind_of_grid == 1 ? even
                                               : static_cast<float>(draw(random, -5, 5));
+        }
+        const auto divisor = static_cast<float>(spacing), offset = static_cast<float>(draw(random, 0, static_cast<int>(count)));
+        const auto quotient = [&](float value) { return std::nearbyint(value / divisor) + offset; };
+        for (std::size_t c = 0; c < count && kind_of_grid == 3; ++c) {
+          const auto below = static_cast<float>(c);
+          float& at = thresholds[c];
+          at = (below + 0.5f - offset) * divisor;
+          while (quotient(at) > below) at = std::nextafter(at, -infinity);
+          while (quotient(std::nextafter(at, infinity)) <= below) at = std::nextafter(at, infinity);
         }
         std::sort(thresholds.begin(), thresholds.end());
         std::vector<std::uint8_t> table(count + 1);
