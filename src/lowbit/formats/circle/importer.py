@@ -375,8 +375,21 @@ class Importer(FileTensors):
         attributes: Attributes = MappingProxyType({}),
         place: str = "",
         domain: str = "",
+        thresholds: npt.NDArray[np.float32] | None = None,
     ) -> None:
-        """Append an operator on numbers, its fused activation, an ``Encode`` where the tensor holds codes."""
+        """Append an operator on numbers, its fused activation, an ``Encode`` where the tensor holds codes.
+
+        Args:
+            op: of the graph.
+            operands: its inputs.
+            index: the tensor that it gives.
+            code: of the fused activation.
+            as_map: whether the result is a map.
+            attributes: of the operator.
+            place: for messages.
+            domain: of the operator.
+            thresholds: of the ``Encode``; None for those of the encoding.
+        """
         name = self.output(index, as_map)
         value, function = self.graph.value(name), fused_activation(code, place)
         coded = value.encoding is not None
@@ -387,7 +400,8 @@ class Importer(FileTensors):
         if fused:
             self.node(function, (before, *self.bounds(index, FUSED_ACTIVATIONS[code][1])), target)
         if coded and self.known(target) is None:
-            self.node("Encode", (target,), name, domain="lowbit")
+            steps = () if thresholds is None else (self.add_constant(thresholds_name(name), thresholds),)
+            self.node("Encode", (target, *steps), name, domain="lowbit")
         elif coded:
             self._known_codes(index, name, target)
 

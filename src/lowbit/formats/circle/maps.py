@@ -5,9 +5,11 @@ the layouts disappears.
 """
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lowbit.formats.circle import functions, movers
 from lowbit.formats.circle.file_tensors import LOWEST, unsupported
@@ -24,6 +26,7 @@ from lowbit.formats.circle.schema import (
 )
 from lowbit.formats.circle.structure import require
 from lowbit.ir.graph import Attribute, Dimension
+from lowbit.schemes import Affine
 
 Import = Callable[[Importer, Operator, str], None]
 Pads = tuple[int, ...]
@@ -81,9 +84,36 @@ def pool(op: str, *, squares: bool = False) -> Import:
             mean = importer.insert(op, (squared,), stem, attributes=attributes)
             importer.compute("Sqrt", (mean,), output, code=code, as_map=True, place=place)
             return
-        importer.compute(op, (real,), output, code=code, as_map=True, attributes=attributes, place=place)
+        thresholds = None
+        if importer.foreign and op == "AveragePool":
+            thresholds = _away_from_zero(importer, output, prod(kernel))
+        importer.compute(
+            op,
+            (real,),
+            output,
+            code=code,
+            as_map=True,
+            attributes=attributes,
+            place=place,
+            thresholds=thresholds,
+        )
 
     return run
+
+
+def _away_from_zero(importer: Importer, index: int, count: int) -> npt.NDArray[np.float32] | None:
+    """Return the thresholds of codes of means as TFLite rounds them: half a step away from the integer zero.
+
+    A mean of n codes is a multiple of 1/n steps, n at most ``count``: a quarter of that beside the middle
+    of two codes separates what goes up there from what goes down, whatever float32 makes of it.
+    """
+    encoding = importer.encoding_of(index)
+    if not isinstance(encoding, Affine) or encoding.channels > 1 or encoding.bits != 8:
+        return None
+    zero = 128 if importer.type(index) == "int8" else 0
+    codes = np.arange(1, 256)
+    middle = codes - 0.5 + np.where(codes > zero, -0.25, 0.25) / count
+    return np.asarray(encoding.scale[0] * (middle - encoding.zero_point[0]), np.float32)
 
 
 def pad(importer: Importer, operator: Operator, place: str) -> None:
