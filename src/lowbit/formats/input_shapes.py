@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from lowbit.errors import UsageError
+from lowbit.errors import FileError, LowbitError, UsageError
 from lowbit.ir.graph import Dimension, Graph
 from lowbit.ir.lengths import dimension_of, length_of, with_known
 
@@ -88,6 +88,20 @@ def open_lengths(graph: Graph) -> list[str]:
         for name, shape in rows.items()
         if any(isinstance(length, str) for length in shape[1:])
     ]
+
+
+def say_how_to_fix(error: LowbitError, graph: Graph) -> None:
+    """Name the option that fixes lengths in an error, where some are open and nothing else is said.
+
+    Args:
+        error: raised while the graph was read; changed in place.
+        graph: as far as it was read.
+    """
+    rows = open_lengths(graph)
+    if rows and not isinstance(error, FileError | UsageError):
+        options = " ".join(f"--input-shape {row}" for row in rows)
+        how = f"Lengths are open: fix them with {options}, numbers for names (in Python: input_shapes)."
+        error.remedy = f"{how} {error.remedy or ''}".strip()
 
 
 def _fits(have: Dimension, want: int | str | None) -> bool:

@@ -263,6 +263,7 @@ def _fully_connected(importer: Importer, operator: Operator, place: str) -> None
     require(len(weights.shape) == 2, "weights have the wrong rank", place, "2 dimensions", weights.shape)
     computed = importer.constant(operator.inputs[0]) is None
     coded = computed and importer.encoding(operator.inputs[0]) is not None
+    importer.note_weights(operator.inputs[0], operator.inputs[1])
     rank, shape = len(importer.shape(operator.outputs[0])), importer.shape(operator.inputs[0])
     inner = _tokens(importer, operator, weights.shape[1]) if importer.foreign else ""
     if inner:

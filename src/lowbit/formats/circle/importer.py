@@ -23,6 +23,12 @@ from lowbit.schemes import Encoding
 
 FIX = "Fix the open lengths."
 
+HYBRID = (
+    "weights of 8 bits beside activations of floats are the floats that they stand for; "
+    "LiteRT rounds activations to 8 bits at run time"
+)
+"""What is said of files of dynamic range."""
+
 _WHOLE = ("int32", "int64", "uint8", "int8")
 
 CODES, LINEAR = "/codes", "_linear"
@@ -233,6 +239,17 @@ class Importer(FileTensors):
             self.graph.add(replace(first, name=output, data=None))
         self.node(op, inputs, output, attributes={**attributes, **more})
         return output
+
+    def note(self, text: str) -> None:
+        """Say to people, once, what was read as something else."""
+        if text not in self.graph.notes:
+            self.graph.notes = (*self.graph.notes, text)
+
+    def note_weights(self, source: int, weights: int) -> None:
+        """Say that a layer on floats has weights of 8 bits, if that is so."""
+        data = self.constant(weights)
+        if self.encoding_of(source) is None and data is not None and data.dtype.kind != "f":
+            self.note(HYBRID)
 
     def stand_for(self, index: int, other: int) -> None:
         """Let a tensor be another one."""

@@ -202,6 +202,7 @@ def _convolution(
         weights, bias_operand = _coded_constants(importer, operator, order, place)
         per_group: Dimension = importer.graph.value(weights).shape[3]
     else:
+        importer.note_weights(index, operator.inputs[1])
         source = importer.real(index, as_map=True)
         weights = importer.moved_constant(operator.inputs[1], order, place)
         per_group = importer.graph.value(weights).shape[1]

@@ -20,7 +20,7 @@ from lowbit.formats.circle.model_file import read_model
 from lowbit.formats.circle.names import NAMES, apply_names
 from lowbit.formats.circle.schema import Operator
 from lowbit.formats.circle.structure import Structure, check_structure, require
-from lowbit.formats.input_shapes import fix_inputs
+from lowbit.formats.input_shapes import fix_inputs, say_how_to_fix
 from lowbit.formats.paths import first_path, layer_of_path
 from lowbit.formats.refused import Refused
 from lowbit.ir import Graph, Node, Trait, has, run_passes, verify
@@ -83,9 +83,14 @@ def graph_of(structure: Structure, *, foreign: bool = False) -> Graph:
         read = partial(_read, importer, layers, calls, structure, number, operator)
         behind = not unknown.isdisjoint(operator.inputs)
         listed = Refused() if behind else refused
-        if number in unread or not listed.tried(read, output_name(structure, number), name):
+        done = number not in unread and listed.tried(read, output_name(structure, number), name)
+        if behind or not done:
             unknown.update(operator.outputs)
-    refused.raise_all()
+    try:
+        refused.raise_all()
+    except LowbitError as error:
+        say_how_to_fix(error, importer.graph)
+        raise
     importer.graph.outputs = tuple(importer.value(index) for index in structure.subgraph.outputs)
     real_ends(importer, structure.subgraph.inputs)
     return importer.graph

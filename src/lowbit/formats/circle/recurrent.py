@@ -101,8 +101,7 @@ def _append(
         importer.compute("Identity", (states,), operator.outputs[0])
     else:
         importer.compute("Transpose", (states,), operator.outputs[0], attributes={"perm": (1, 0, 2)})
-    if _NOTE not in importer.graph.notes:
-        importer.graph.notes = (*importer.graph.notes, _NOTE)
+    importer.note(_NOTE)
 
 
 def _known(importer: Importer, index: int, place: str) -> Floats | None:

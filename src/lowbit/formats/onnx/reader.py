@@ -27,9 +27,9 @@ import os
 from typing import TYPE_CHECKING
 
 from lowbit.budget import check_budget
-from lowbit.errors import FileError, LowbitError, ModelFormatError, UsageError
+from lowbit.errors import LowbitError, ModelFormatError
 from lowbit.formats.batch import open_batch
-from lowbit.formats.input_shapes import open_lengths
+from lowbit.formats.input_shapes import say_how_to_fix
 from lowbit.formats.onnx.model_reader import ModelReader
 from lowbit.formats.onnx.quantized import decode_outputs
 from lowbit.formats.onnx.tensors import Beside
@@ -88,18 +88,9 @@ def from_proto(model: "ModelProto", where: str = "model", beside: Beside | None 
     except LowbitError as error:
         error.where = f"{where}: {error.where}" if error.where else where
         if reader is not None:
-            _say_how_to_fix(error, reader)
+            say_how_to_fix(error, reader.result)
         raise
     return graph
-
-
-def _say_how_to_fix(error: LowbitError, reader: "ModelReader") -> None:
-    """Name the option that fixes lengths, where some are open and nothing else is said."""
-    rows = open_lengths(reader.result)
-    if rows and not isinstance(error, FileError | UsageError):
-        options = " ".join(f"--input-shape {row}" for row in rows)
-        how = f"Lengths are open: fix them with {options}, numbers for names (in Python: input_shapes)."
-        error.remedy = f"{how} {error.remedy or ''}".strip()
 
 
 def read_content(content: bytes, where: str) -> Graph:
