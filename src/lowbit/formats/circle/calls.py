@@ -28,7 +28,7 @@ from lowbit.formats.circle.schema import Operator
 from lowbit.formats.circle.structure import Structure, require
 from lowbit.ir.graph import Array
 
-MAX_CALLED = 20_000
+MAX_CALLED = 5_000
 """Operators that calls may add in all."""
 
 MAX_DEPTH = 32

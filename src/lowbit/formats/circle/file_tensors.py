@@ -52,7 +52,8 @@ class FileTensors:
             What is added to a number there to make it one here.
         """
         first = len(self._tensors)
-        self._names += [self.fresh(tensor.name or f"tensor_{first + i}") for i, tensor in enumerate(tensors)]
+        stems = [tensor.name or f"tensor_{first + i}" for i, tensor in enumerate(tensors)]
+        self._names += [self.fresh(f"{stem}/{first}" if stem in self._taken else stem) for stem in stems]
         self._tensors += tensors
         self.constants |= {first + index: data for index, data in constants.items()}
         return first

@@ -112,6 +112,13 @@ class ArgMinOptions:
 
 
 @dataclass(frozen=True)
+class ShapeOptions:
+    """Options of SHAPE: the type of its result."""
+
+    out_type: int = scalar("b")
+
+
+@dataclass(frozen=True)
 class OneHotOptions:
     """Options of ONE_HOT."""
 
@@ -255,6 +262,7 @@ FOREIGN_OPTIONS: dict[int, type] = {
     35: SplitOptions,
     40: ArgMaxOptions,
     49: TransposeConvOptions,
+    55: ShapeOptions,
     57: ArgMinOptions,
     58: FakeQuantOptions,
     61: OneHotOptions,
