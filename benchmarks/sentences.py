@@ -103,7 +103,7 @@ def texts() -> tuple[list[str], list[str], list[str]]:
     seen = {*calibrate}
     validate = [each for each in validate if each not in seen]
     test = [each for each in test if each not in seen and each not in validate]
-    return calibrate[:CALIBRATE], validate[:TEST], test[:TEST]
+    return calibrate, validate[:TEST], test[:TEST]
 
 
 def feeds(graph: Graph, pieces: WordPieces, texts: list[str]) -> dict[str, np.ndarray]:
@@ -113,6 +113,18 @@ def feeds(graph: Graph, pieces: WordPieces, texts: list[str]) -> dict[str, np.nd
     for at, row in enumerate(rows):
         ids[at, : len(row)], mask[at, : len(row)] = row, 1
     return {graph.inputs[0]: ids, graph.inputs[1]: mask}
+
+
+def packed(graph: Graph, pieces: WordPieces, texts: list[str]) -> dict[str, np.ndarray]:
+    """Return the same of sentences one behind the other, `CALIBRATE` rows without padding.
+
+    What stands in padding would count in calibration as much as words do, and says nothing of any sentence.
+    """
+    ids = [number for text in texts for number in pieces.ids(text)[1:-1]]
+    each, (first, last) = LENGTH - 2, (pieces.numbers[name] for name in ("[CLS]", "[SEP]"))
+    starts = range(0, min(len(ids) - each, CALIBRATE * each), each)
+    rows = np.array([[first, *ids[start : start + each], last] for start in starts], np.int64)
+    return {graph.inputs[0]: rows, graph.inputs[1]: np.ones_like(rows)}
 
 
 def embeddings(graph: Graph, given: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -132,7 +144,9 @@ def main() -> None:
     options = _options()
     graph = bound(read_model(options.model), {"sequence_length": LENGTH})
     pieces = WordPieces(options.vocabulary)
-    calibrate, validate, test = (feeds(graph, pieces, part) for part in texts())
+    words, validate, test = texts()
+    calibrate = packed(graph, pieces, words)
+    validate, test = (feeds(graph, pieces, part) for part in (validate, test))
     judged = validate if options.validate else test
     exact, rows = embeddings(graph, judged), []
     for name, (weights, activations) in PLANS.items():

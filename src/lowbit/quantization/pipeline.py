@@ -54,6 +54,7 @@ from lowbit.quantization.plan import Plan
 from lowbit.quantization.report import LayerReport, Report, sums_reports
 from lowbit.quantization.rows import Rows
 from lowbit.quantization.shared import layer_form, layer_names, teams
+from lowbit.quantization.smooth import smooth
 from lowbit.quantization.stream import Stream, count_of
 from lowbit.quantization.unfinished import Progressed, Unfinished
 from lowbit.quantization.weights import CodedWeights, check_weights, joined, nearest, restored
@@ -121,6 +122,7 @@ def quantize(
     chosen = chosen_samples(network, samples, plan)
     before = unfinished.begin(network, plan, chosen) if unfinished else None
     network = equalize(network, chosen, run, lambda name: name in names and plan.for_layer(name).equalizes)
+    network = smooth(network, chosen, run, {name: plan.for_layer(name) for name in names}, plan.seed)
     shared = teams(network)
     members = [each.name for name in names for each in shared[name]]
     work = _Work(network, chosen, run, members, before)
