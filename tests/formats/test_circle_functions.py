@@ -216,5 +216,5 @@ def test_volumes_are_in_the_words_of_the_graph(op: str) -> None:
     infer(graph)
     content = bytes(content_of(graph))
     assert f"onnx.{op}".encode() in content
-    (pool,) = read_content(content, "volumes").nodes
-    assert (pool.op, dict(pool.attributes)) == (op, attributes)
+    pool = read_content(content, "volumes").nodes[0]
+    assert pool.op == op and dict(pool.attributes).items() >= attributes.items()
