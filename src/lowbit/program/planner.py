@@ -294,7 +294,8 @@ class Planner:
         name = node.outputs[output]
         number = self._emit(step, sources, name)
         if on_map:
-            self.maps[name], self.lengths[name] = number, self._lengths(name)
+            lengths = self._map_lengths(name) or self.lengths[node.inputs[0]]  # a map by another shape
+            self.maps[name], self.lengths[name] = number, lengths
         else:
             self.numbers[name] = number
 

@@ -236,6 +236,8 @@ class Observer:
         others = [name for name in readers[0].inputs if name != output]
         if len(others) != 1 or self._low.value(others[0]).shape != self._low.value(output).shape:
             return None
+        if self._low.value(others[0]).data is not None:  # what is added always has no error
+            return None
         behind = {node.name for node in prefix(self._low, others).nodes}
         return None if behind & self.pending else (readers[0].outputs[0], others[0])
 

@@ -3,7 +3,8 @@
     x W + b    of rows [n, t, c] or [n, h, w, c], W [c, o]
 
 is a convolution with kernels ``[o, c, 1]`` between two transpositions, which `settle_layout` takes away
-between neighbours. So tokens of a transformer get low bits in every place where maps do.
+between neighbours. So tokens of a transformer get low bits in every place where maps do. Where steps come
+first, as in attention that torch exports (``[t, n, c]``), the axis of samples becomes the first one.
 """
 
 import numpy as np
@@ -44,11 +45,13 @@ def _rewrite(graph: Graph, node: Node) -> None:
         graph.add_constant(graph.fresh_name(f"{stem}/kernel"), kernel),
         graph.add_constant(graph.fresh_name(f"{stem}/bias"), bias),
     )
-    places = range(rank)
-    forth, back = (0, rank - 1, *places[1:-1]), (0, *places[2:], 1)
     shape = graph.value(node.inputs[0]).shape
-    turned = _computed(graph, f"{stem}/turned", tuple(shape[axis] for axis in forth))
-    made = _computed(graph, f"{stem}/made", (shape[0], weights.shape[1], *shape[1:-1]))
+    batch = _batch_of(shape)
+    forth = (batch, rank - 1, *(axis for axis in range(rank - 1) if axis != batch))
+    back = tuple(forth.index(axis) for axis in range(rank))
+    turned_shape = tuple(shape[axis] for axis in forth)
+    turned = _computed(graph, f"{stem}/turned", turned_shape)
+    made = _computed(graph, f"{stem}/made", (turned_shape[0], weights.shape[1], *turned_shape[2:]))
     at = graph.nodes.index(absorbed or node)
     graph.nodes[at : at + 1] = [
         Node("Transpose", (node.inputs[0],), (turned,), {"perm": forth}, graph.fresh_name(f"{stem}/turn")),
@@ -57,6 +60,13 @@ def _rewrite(graph: Graph, node: Node) -> None:
     ]
     if absorbed:
         graph.nodes.remove(node)
+
+
+def _batch_of(shape: Shape) -> int:
+    """Return the axis of the samples: the open one, else the first that is one long, else the first."""
+    leading = shape[:-1]
+    opened = [axis for axis, length in enumerate(leading) if isinstance(length, str)]
+    return (opened + [axis for axis, length in enumerate(leading) if length == 1] + [0])[0]
 
 
 def _computed(graph: Graph, stem: str, shape: Shape) -> str:
