@@ -20,7 +20,6 @@ namespace {
 
 constexpr float kExact = 16'777'216;  // the largest integer that float32 holds beside all smaller ones
 constexpr std::size_t kMemory = static_cast<std::size_t>(std::min<std::uint64_t>(std::uint64_t{4} << 30, SIZE_MAX / 2));
-constexpr const char* kTypes[] = {"float32", "int32", "int64", "bool"};
 
 // An argument of the caller's.
 struct Misuse : Error {
@@ -122,21 +121,17 @@ struct lowbit_program {
     records::Network network = read_program_file(content, where, options.allowed);
     program = load_program(network, where, options);
     by_rows = network.by_rows;
-    for (const records::Port& port : network.inputs) ends.push_back(end_of(port, network, where));
-    for (const records::Port& port : network.outputs) ends.push_back(end_of(port, network, where));
+    for (const records::Port& port : network.inputs) ends.push_back(end_of(port, network));
+    for (const records::Port& port : network.outputs) ends.push_back(end_of(port, network));
     notes = std::move(network.notes);
     ports.resize(ends.size());
     plain = std::all_of(ends.begin(), ends.end(), [](const End& end) { return end.type == LOWBIT_FLOAT32; });
     for (const End& end : ends) rows_of.emplace_back(plain ? 0 : block_rows() * end.elements);
   }
 
-  static End end_of(const records::Port& port, const records::Network& network, const std::string& where) {
-    const auto found = std::find(std::begin(kTypes), std::end(kTypes), port.type);
-    if (found == std::end(kTypes)) {
-      throw Error(Error::Kind::unsupported, "numbers of another type", where + "/" + port.name, "float32, int32, int64 or bool", port.type,
-                  "Compile the network again with this version of lowbit.");
-    }
-    End end{port.name, static_cast<lowbit_type>(found - std::begin(kTypes)), {}, 1};
+  static End end_of(const records::Port& port, const records::Network& network) {
+    const auto found = std::find(std::begin(kPortTypes), std::end(kPortTypes), port.type);
+    End end{port.name, static_cast<lowbit_type>(found - std::begin(kPortTypes)), {}, 1};
     if (network.batched) end.shape.push_back(1);
     for (const std::size_t length : port.lengths) end.shape.push_back(static_cast<std::int64_t>(length)), end.elements *= length;
     if (network.by_rows) end.shape[0] = LOWBIT_ROWS;

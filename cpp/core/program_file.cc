@@ -299,12 +299,15 @@ std::size_t features_of(const records::Port& port) {
   return features;
 }
 
-void check_ends(const records::Network& network) {
+void check_ends(const records::Network& network, const std::string& where) {
   require(!network.inputs.empty() && network.outputs.size() == network.results.size(), "network",
           "inputs, and a result for each output", "others");
   require(network.by_rows || !network.batched, "network", "rows where there is a batch", "none");
   for (const auto* ports : {&network.inputs, &network.outputs}) {
     for (const records::Port& port : *ports) {
+      if (std::find(std::begin(kPortTypes), std::end(kPortTypes), port.type) == std::end(kPortTypes)) {
+        unsupported("the program has numbers of another type", where + "/" + port.name, joined({std::begin(kPortTypes), std::end(kPortTypes)}), port.type);
+      }
       const std::size_t axes = port.lengths.size() + (network.batched ? 1 : 0);
       require(port.shape.size() == axes && axes <= 32 && (!network.by_rows || axes >= 1), port.name.c_str(), "as many lengths as axes, up to 32", "others");
       require(!network.by_rows || network.batched || port.lengths[0] == 1, port.name.c_str(), "one sample a row", "more");
@@ -312,8 +315,8 @@ void check_ends(const records::Network& network) {
   }
 }
 
-std::unique_ptr<Program> loaded(const records::Network& network, const LoadOptions& options) {
-  check_ends(network);
+std::unique_ptr<Program> loaded(const records::Network& network, const std::string& where, const LoadOptions& options) {
+  check_ends(network, where);
   std::vector<std::size_t> features;
   for (const records::Port& port : network.inputs) features.push_back(features_of(port));
   Loader loader(features, options.level, options.allowed, options.pairs);
@@ -335,7 +338,7 @@ std::unique_ptr<Program> load_program(const records::Network& network, const std
   check_threads(options.threads);
   static_cast<void>(select_kernels(options.level));
   try {
-    return loaded(network, options);
+    return loaded(network, where, options);
   } catch (const Error& error) {
     if (error.kind != Error::Kind::engine || dynamic_cast<const TooLarge*>(&error) != nullptr) throw;
     throw Error(Error::Kind::file, std::string("the program file is damaged: ") + error.what(), where + "/" + error.where, error.expected,

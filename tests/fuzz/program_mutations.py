@@ -20,7 +20,7 @@ import numpy as np
 
 from lowbit.engine import Program
 from lowbit.errors import LowbitError
-from lowbit.program import file
+from lowbit.program import Port, file
 from tests.fuzz.mutators import NETWORKS
 
 INTEGERS = (0, 1, 2, 3, 7, 16, 64, 255, 256, 65535, 1 << 20, 1 << 24, (1 << 31) - 1, 1 << 31, (1 << 32) - 1)
@@ -28,6 +28,7 @@ WIDE = (*INTEGERS, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 REALS = (0.0, -1.0, 1e30, 1e-40, float("nan"), float("inf"))
 MEMORY = 1 << 26
 ARENA = 1 << 20  # of a program that is worth running
+ROWS = 2
 BATCH = 500  # files of one child
 
 
@@ -74,6 +75,13 @@ def good_files() -> list[bytes]:
     return [file.content_of(make()) for make in NETWORKS.values()]
 
 
+def _shape(program: Program, port: Port) -> tuple[int, ...]:
+    """Return the shape of what a call gives an input."""
+    if len(port.shape) > len(port.lengths):  # the batch comes first
+        return (ROWS, *port.lengths)
+    return (ROWS, *port.lengths[1:]) if program.by_rows else port.lengths
+
+
 def attempt(content: bytes) -> str:
     """Return what became of a file."""
     try:
@@ -83,11 +91,9 @@ def attempt(content: bytes) -> str:
     if program.memory.arena > ARENA:
         return "loaded"
     try:
-        shapes = [(2 if program.by_rows else 1, *port.lengths) for port in program.inputs]
-        axes = [shape if program._batched else (*shape[:1], *shape[2:]) for shape in shapes]
-        if not program._batched and not program.by_rows:
-            axes = [shape[1:] for shape in shapes]
-        program.run(*(np.ones(shape, port.dtype) for shape, port in zip(axes, program.inputs, strict=True)))
+        samples = [np.ones(_shape(program, port), port.dtype) for port in program.inputs]
+        program.run(*samples)
+        program.trace(*samples)
     except LowbitError as error:
         return f"run: {error.code}"
     return "ran"
@@ -126,9 +132,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", type=int, nargs=2)
+    parser.add_argument("--write", type=Path, help="write the good files to this folder, and end")
     options = parser.parse_args()
     if options.child:
         child(*options.child)
+        return 0
+    if options.write:
+        for number, content in enumerate(good_files()):
+            (options.write / f"{number}.lbp").write_bytes(content)
         return 0
     outcomes, fatal = run(options.count, options.seed)
     report = {"files": options.count, "seed": options.seed, "outcomes": dict(outcomes), "fatal": fatal}

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.engine.numbers import as_type
+from lowbit.errors import ModelFormatError
 from lowbit.program import CodeTable
 
 Array = npt.NDArray[Any]
@@ -31,20 +32,27 @@ class Traced:
 
     def of(self, array: Array, rows: int) -> Array:
         """Return the core's array ``[rows, elements]`` as the network has it."""
-        made = array if self.codes is None else self.codes.of(array)
-        if self.batched:
-            shaped = made.reshape(rows, *self.shape)
-        else:  # samples that are computed one by one lie one after another along the first axis
-            first = (rows * self.shape[0], *self.shape[1:]) if self.shape else (rows,) * (rows != 1)
-            shaped = made.reshape(first)
+        try:
+            made = array if self.codes is None else self.codes.of(array)
+            if self.batched:
+                shaped = made.reshape(rows, *self.shape)
+            else:  # samples that are computed one by one lie one after another along the first axis
+                first = (rows * self.shape[0], *self.shape[1:]) if self.shape else (rows,) * (rows != 1)
+                shaped = made.reshape(first)
+        except (ValueError, IndexError) as error:
+            raise ModelFormatError(
+                "the program file says of a value what it is not",
+                expected=f"{self.dtype} {list(self.shape)}",
+                found=f"{array.shape[1]} elements, or codes that have none",
+                remedy="Compile the network again: lowbit compile.",
+            ) from error
         return shaped if self.codes is not None else as_type(shaped, self.dtype)
 
 
 def code_table(least: int, codes: Iterable[int], dtype: str) -> CodeTable | None:
     """Return the table that a program file has for a value of a type, None where it is empty."""
-    table: npt.NDArray[np.unsignedinteger] = np.array(
-        list(codes), np.uint16 if dtype == "code16" else np.uint8
-    )
+    numbers = np.array(list(codes), np.uint16)
+    table = numbers.astype(np.uint8) if dtype != "code16" and numbers.max(initial=0) < 256 else numbers
     return CodeTable(least, table) if table.size else None
 
 
