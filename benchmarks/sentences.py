@@ -36,8 +36,8 @@ LENGTH = 48
 CALIBRATE, TEST = 256, 200
 PLANS = {
     "W8A8": ("affine:8", "affine:8"),
-    "W4A8": ("affine:4", "affine:8"),
     "W4A8 lq": ("lq:4", "affine:8"),
+    "W4A8": ("affine:4", "affine:8"),
     "W3A8 lq": ("lq:3", "affine:8"),
     "W2A8 lq": ("lq:2", "affine:8"),
 }
@@ -140,36 +140,39 @@ def cosines(exact: np.ndarray, found: np.ndarray) -> np.ndarray:
     return (left * right).sum(axis=1)
 
 
+def cosine_row(found: np.ndarray) -> dict[str, float]:
+    """Return mean and least of cosines."""
+    return {"mean": round(float(found.mean()), 6), "least": round(float(found.min()), 6)}
+
+
 def main() -> None:
     options = _options()
     graph = bound(read_model(options.model), {"sequence_length": LENGTH})
     pieces = WordPieces(options.vocabulary)
     words, validate, test = texts()
     calibrate = packed(graph, pieces, words)
-    validate, test = (feeds(graph, pieces, part) for part in (validate, test))
-    judged = validate if options.validate else test
-    exact, rows = embeddings(graph, judged), []
+    judged = {"validation": feeds(graph, pieces, validate), "test": feeds(graph, pieces, test)}
+    exact, rows = {part: embeddings(graph, given) for part, given in judged.items()}, []
     for name, (weights, activations) in PLANS.items():
         if options.only not in ("", name):
             continue
         started = time.process_time()
         low, report = quantize(graph, calibrate, Plan(weights, activations))
         seconds = time.process_time() - started
-        found = cosines(exact, embeddings(low, judged))
+        found = {part: cosines(exact[part], embeddings(low, given)) for part, given in judged.items()}
         rows.append(
             {
                 "plan": name,
                 "weights": weights,
                 "activations": activations,
-                "mean": round(float(found.mean()), 6),
-                "least": round(float(found.min()), 6),
+                **{part: cosine_row(each) for part, each in found.items()},
                 "layers": len(report.layers),
                 "cpu_seconds": round(seconds, 1),
             }
         )
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(result(options, rows), indent=1) + "\n")
+        if options.json:
+            options.json.write_text(json.dumps(result(options, rows), indent=1) + "\n")
 
 
 def result(options: argparse.Namespace, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -189,7 +192,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--vocabulary", type=Path, required=True)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", default="", choices=["", *PLANS])
-    parser.add_argument("--validate", action="store_true", help="judge by the validation sentences")
     return parser.parse_args()
 
 

@@ -98,15 +98,17 @@ def samples(graph: Graph, count: int, seed: int = 1) -> dict[str, np.ndarray]:
 
 
 def require_near(graph: Graph, low: Graph, least: float, tmp_path) -> None:
-    """Check a low-bit network against the float one, and that engine and ``.onnx`` give what it means."""
+    """Check a low-bit network against the float one, and that engine and files give what it means."""
     feeds = samples(graph, 60, seed=2)
     exact, found = evaluate(graph, feeds)["y"], evaluate(low, feeds)["y"]
     assert 10 * np.log10((exact**2).sum() / ((exact - found) ** 2).sum()) > least
     ran = Program(low).run(*feeds.values())
     assert (np.abs(ran - found) > 1e-4 * np.abs(found).max()).mean() < 0.01
-    write_model(low, tmp_path / "net.onnx")
-    again = evaluate(read_model(tmp_path / "net.onnx"), feeds)["y"]
-    np.testing.assert_array_equal(again, found)
+    for suffix in ("onnx", "circle"):
+        write_model(low, tmp_path / f"net.{suffix}")
+        again = read_model(tmp_path / f"net.{suffix}")
+        given = dict(zip(again.inputs, feeds.values(), strict=True))
+        np.testing.assert_array_equal(next(iter(evaluate(again, given).values())), found)
 
 
 @pytest.mark.parametrize(

@@ -72,10 +72,15 @@ def smooth(
         rows = _rows(stream.values(name), seed)
         if np.isfinite(rows).all():  # what is not, the layer that reads it says
             weights = [_matrix(graph, reader) for reader in readers]
-            factor = _best(rows, weights, plans[readers[0].name])
+            factor = _best(rows, weights, _quickly(plans[readers[0].name]))
             if factor is not None:
                 _insert(result, name, readers, factor)
     return result
+
+
+def _quickly(plan: Plan) -> Plan:
+    """Return the plan with uniform weights of as many bits, whose fit is no search."""
+    return replace(plan, weights=f"affine:{min(max(plan.weight_bits, 2), 8)}")
 
 
 def _sources(graph: Graph, plans: Mapping[str, Plan]) -> dict[str, list[Node]]:
