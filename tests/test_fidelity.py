@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,9 +59,9 @@ def test_what_measures_did_not_calibrate_and_nothing_is_calibrated_twice(
     fitted, measured = [], []
     whole, judge = lowbit.fidelity.quantize, lowbit.fidelity.fidelity
 
-    def watched(graph: Graph, given: np.ndarray, *rest: object) -> tuple[Graph, Report]:
+    def watched(graph: Graph, given: np.ndarray, *rest: Any, **named: Any) -> tuple[Graph, Report]:
         fitted.append(given)
-        return whole(graph, given, *rest)  # type: ignore[arg-type]
+        return whole(graph, given, *rest, **named)
 
     def judged(graph: Graph, low: Graph, given: np.ndarray) -> object:
         measured.append(given)
@@ -84,8 +85,8 @@ def test_what_is_returned_is_what_is_measured(network: Graph, monkeypatch: pytes
     """A fault of the fit, such as a clipped bias, shows."""
     whole = lowbit.fidelity.quantize
 
-    def spoilt(graph: Graph, given: np.ndarray, *rest: object) -> tuple[Graph, Report]:
-        low, report = whole(graph, given, *rest)  # type: ignore[arg-type]
+    def spoilt(graph: Graph, given: np.ndarray, *rest: Any, **named: Any) -> tuple[Graph, Report]:
+        low, report = whole(graph, given, *rest, **named)
         bias = low.nodes[-1].inputs[2] if len(low.nodes[-1].inputs) > 2 else low.nodes[-2].inputs[2]
         low.update(bias, data=low.constant(bias) + np.arange(SIZES[-1], dtype=np.float32) * 100)
         return low, report

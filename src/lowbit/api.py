@@ -26,11 +26,11 @@ from lowbit.data import (
     remembered_normalize,
 )
 from lowbit.data import load as load_data
-from lowbit.data.dataset import RESCALED
+from lowbit.data.dataset import RESCALED, Choose
 from lowbit.data.gathered import gathered, is_stream
 from lowbit.engine import Program
 from lowbit.errors import DataError, PlanError, UsageError
-from lowbit.fidelity import ENOUGH, Samples, fidelity, quantize_and_measure, require_measure
+from lowbit.fidelity import ENOUGH, Announce, Parts, Samples, fidelity, quantize_and_measure, require_measure
 from lowbit.formats import check_target, is_foreign, is_program, own_operators, read_model, write_model
 from lowbit.formats.input_shapes import Shapes, fixed_inputs
 from lowbit.ir import Graph, verify
@@ -196,8 +196,9 @@ def quantize(
         )
     network = graph if isinstance(graph, Graph) else read(graph, example=_first(graph, samples))
     kept = _check_samples(network, check, None, scale)
-    given = None if samples is None else _plain(load_inputs(network, samples, scale=scale))
-    return quantize_and_measure(network, given, chosen, kept)
+    parts = Parts(chosen, kept)
+    given = None if samples is None else _plain(load_inputs(network, samples, scale=scale, choose=parts))
+    return quantize_and_measure(network, given, chosen, kept, parts=parts)
 
 
 def quantize_file(
@@ -213,6 +214,7 @@ def quantize_file(
     check: Check = None,
     strict: bool = False,
     progress: Progress | None = None,
+    announce: Announce | None = None,
 ) -> QuantizedFile:
     """Quantize a file into a file; see `quantize`.
 
@@ -227,6 +229,7 @@ def quantize_file(
         check: as of `quantize`, or the name or path of data, whose test samples are taken.
         strict: whether it is an error that nothing can be measured.
         progress: called with layers done, layers in all, and the next layer's name.
+        announce: called with what it will take (`lowbit.quantization.Estimate`), before it starts.
 
     Raises:
         DataError: with `strict`, there are no samples to measure with; or an interrupted run is kept of
@@ -240,15 +243,15 @@ def quantize_file(
     require_writable(target)
     if plan.sums == "auto" and is_foreign(target):
         plan = plan.adjusted(sums="real")
-    # All samples are read, because which of them calibrate is the plan's choice.
-    dataset = None if data is None else load_inputs(graph, data, split, normalize, scale, framing)
     checked = _check_samples(graph, check, normalize, scale, framing)
+    parts = Parts(plan, checked)
+    dataset = None if data is None else load_inputs(graph, data, split, normalize, scale, framing, parts)
     if strict and dataset is not None:
-        require_measure(dataset.name, len(dataset), plan, checked)
+        require_measure(dataset.name, parts.count or len(dataset), plan, checked)
     samples = None if dataset is None else _plain(dataset)
     state = Unfinished(Path(target))
     try:
-        result, report = quantize_and_measure(graph, samples, plan, checked, progress, state)
+        result, report = quantize_and_measure(graph, samples, plan, checked, progress, state, parts, announce)
     except KeyboardInterrupt:
         if state.write():
             _log.warning("%s keeps what is done; the same command goes on with it", state.path)
@@ -388,6 +391,7 @@ def load_samples(
     normalize: Normalize = None,
     scale: float | None = None,
     framing: Framing | None = None,
+    choose: Choose | None = None,
 ) -> Dataset:
     """Return data as a network takes it: its shape and type, normalized as its file remembers.
 
@@ -397,6 +401,8 @@ def load_samples(
         split: train or test.
         normalize: instead of what the file remembers.
         scale: what every number is multiplied by, instead of the conventions of `lowbit.data.dataset`.
+        framing: how pictures become the size that it takes, instead of what the file remembers.
+        choose: which samples are wanted, where not all are; see `lowbit.data.load`.
 
     Raises:
         DataError: samples do not fit the network.
@@ -409,7 +415,9 @@ def load_samples(
     else:
         chosen = remembered_normalize(graph, normalize)
         frame = remembered_framing(graph, framing) if isinstance(data, str | os.PathLike) else framing
-        dataset = load_data(data, split, normalize=chosen, scale=scale, network=network, framing=frame)
+        dataset = load_data(
+            data, split, normalize=chosen, scale=scale, network=network, framing=frame, choose=choose
+        )
     callers = not isinstance(data, str | Dataset)
     for note in dataset.notes:
         level = logging.WARNING if callers and note.startswith(RESCALED) else logging.INFO
@@ -426,6 +434,7 @@ def load_inputs(
     normalize: Normalize = None,
     scale: float | None = None,
     framing: Framing | None = None,
+    choose: Choose | None = None,
 ) -> Inputs:
     """Return data as a network takes it: an array for each input, in its shape and type.
 
@@ -433,7 +442,7 @@ def load_inputs(
         graph: the network.
         data: of one input as for `load_samples`; of several a dictionary of arrays by their names, with
             ``labels`` where there are any, a tuple of arrays in the order of the graph, or an ``.npz``.
-        split, normalize, scale: of one input; arrays of several are taken as they are.
+        split, normalize, scale, framing, choose: of one input; arrays of several are taken as they are.
 
     Raises:
         DataError: samples do not fit the network, naming the input.
@@ -441,7 +450,7 @@ def load_inputs(
         ModelFormatError: what the network's file remembers is not understood.
     """
     if len(graph.inputs) < 2 and not isinstance(data, Mapping):
-        return inputs_of(graph, load_samples(graph, data, split, normalize, scale, framing))
+        return inputs_of(graph, load_samples(graph, data, split, normalize, scale, framing, choose))
     if normalize is not None or scale is not None:
         raise DataError(
             "arrays of several inputs are taken as they are",

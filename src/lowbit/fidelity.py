@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from lowbit.errors import DataError
 from lowbit.ir import Graph
-from lowbit.quantization import Plan, Report, Unfinished, chosen_indices, quantize
+from lowbit.quantization import Estimate, Plan, Report, Unfinished, chosen_indices, quantize
 from lowbit.scores import score
 
 Progress = Callable[[int, int, str], None]
+Announce = Callable[[Estimate], None]
 Samples: TypeAlias = npt.NDArray[np.float32] | Mapping[str, npt.NDArray[np.generic]]
 """Of one input, or of several by name."""
 
@@ -84,25 +85,67 @@ def quantize_and_measure(
     check: Samples | bool | None = None,
     progress: Progress | None = None,
     unfinished: Unfinished | None = None,
+    parts: "Parts | None" = None,
+    announce: Announce | None = None,
 ) -> tuple[Graph, Report]:
     """Return a low-bit network that remembers what was asked, and a report with its fidelity.
 
     Args:
-        graph, samples, plan, progress, unfinished: as of `lowbit.quantization.quantize`.
+        graph, samples, plan, progress, unfinished, announce: as of `lowbit.quantization.quantize`.
         check: samples that measure; None for those that can be spared, False for none.
+        parts: the choice that a source of samples was asked with.
     """
-    if plan.fixed_point and check is None:
-        check = samples  # none of them calibrates
-    elif check is None and samples is not None:
-        spared, unused = sparable(count_of(samples), plan)
-        check = _part(samples, spared) if len(spared) else False
-        if len(spared) and not unused:
-            samples = _part(samples, np.delete(np.arange(count_of(samples)), spared))
-    result, report = quantize(graph, samples, plan, progress, unfinished=unfinished)
+    if samples is not None:
+        samples, check = (parts or Parts(plan, check)).of(samples)
+    result, report = quantize(graph, samples, plan, progress, unfinished=unfinished, announce=announce)
     if isinstance(check, np.ndarray | Mapping):
         report = fidelity(graph, result, check).added_to(report)
     result.metadata["quantization"] = str(plan)
     return result, report
+
+
+class Parts:
+    """Which samples of a source calibrate and which measure.
+
+    A source that can leave out samples calls it, once it knows how many it has, and gives those of both.
+
+    Args:
+        plan, check: as of `quantize_and_measure`.
+
+    Attributes:
+        count: how many there are; 0 before it is known.
+    """
+
+    def __init__(self, plan: Plan, check: Samples | bool | None) -> None:
+        self._plan, self._check, self.count = plan, check, 0
+        self._calibrate = self._measure = self._given = np.zeros(0, np.intp)
+
+    def __call__(self, count: int) -> Indices:
+        """Return the numbers of the samples that are needed, ascending, of so many."""
+        self.count, whole = count, np.arange(count)
+        if self._plan.fixed_point:  # none of them calibrates
+            self._calibrate = self._measure = whole
+        elif self._check is None:
+            self._measure, unused = sparable(count, self._plan)
+            usable = whole if unused else np.delete(whole, self._measure)
+            self._calibrate = usable[chosen_indices(len(usable), self._plan)]
+        else:
+            self._calibrate = chosen_indices(count, self._plan)
+        self._given = np.union1d(self._calibrate, self._measure)
+        return self._given
+
+    def of(self, samples: Samples) -> tuple[Samples, Samples | bool | None]:
+        """Return the samples that calibrate, and those that measure or what was said of them.
+
+        Args:
+            samples: all, or those that the source was told to give.
+        """
+        if not self.count:
+            self(count_of(samples))
+            self._given = np.arange(self.count)
+        parts = (np.searchsorted(self._given, part) for part in (self._calibrate, self._measure))
+        calibrate, measure = (_part(samples, part) for part in parts)
+        return calibrate, (measure if len(self._measure) else False) if self._check is None else self._check
 
 
 def count_of(samples: Samples) -> int:
@@ -111,6 +154,8 @@ def count_of(samples: Samples) -> int:
 
 
 def _part(samples: Samples, indices: Indices) -> Samples:
+    if len(indices) == count_of(samples):  # they are ascending: no copy
+        return samples
     if isinstance(samples, Mapping):
         return {name: array[indices] for name, array in samples.items()}
     return samples[indices]

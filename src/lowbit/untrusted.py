@@ -9,8 +9,10 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from lowbit.errors import FileError, ModelFormatError, TooLargeError, UnsafeFileError, WriteError
 
@@ -38,6 +40,13 @@ def read_file(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> bytes:
     """
     with os.fdopen(_open(path, limit), "rb") as file:
         return file.read(os.fstat(file.fileno()).st_size)  # not limit: Python takes that memory at once
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str], *, limit: int = MAX_BESIDE) -> Iterator[IO[bytes]]:
+    """Give a regular file of which parts are read; errors are those of `read_file`."""
+    with os.fdopen(_open(path, limit), "rb") as file:
+        yield file
 
 
 def read_start(path: str | os.PathLike[str], count: int) -> bytes:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from lowbit.cli.console import (
     JsonFlag,
@@ -25,7 +26,8 @@ from lowbit.errors import ExitCode
 
 if TYPE_CHECKING:
     from lowbit.api import QuantizedFile
-    from lowbit.quantization import Report
+    from lowbit.cli.terminal import Advance
+    from lowbit.quantization import Estimate, Report
     from lowbit.schemes import FixedPoint
 
 
@@ -148,7 +150,8 @@ def quantize(
         return
     if data is None:
         raise typer.BadParameter("quantization needs samples", param_hint="--data")
-    with tracked("quantizing", hidden=as_json) as advance:
+    with tracked("quantizing", hidden=as_json, share=True) as advance:
+        bar = _Bar(advance, hidden=as_json)
         result = api.quantize_file(
             model,
             output,
@@ -156,11 +159,31 @@ def quantize(
             chosen,
             split=split or "train",
             strict=strict,
-            progress=advance,
+            progress=bar.layer,
+            announce=bar.announce,
             **measures,
         )
     _print(result, output, as_json)
     _end(result.report, strict)
+
+
+class _Bar:
+    """A bar that moves by the time that layers take, as it was estimated."""
+
+    def __init__(self, advance: "Advance", hidden: bool) -> None:
+        self._advance, self._hidden = advance, hidden
+        self._estimate: Estimate | None = None
+
+    def announce(self, found: "Estimate") -> None:
+        """Say what it will take."""
+        self._estimate = found
+        if not self._hidden:
+            progress.print(Text(f"{found}", "dim"))
+
+    def layer(self, done: int, total: int, name: str) -> None:
+        """Move the bar to the next layer."""
+        share = done / total if self._estimate is None else self._estimate.share(done)
+        self._advance(round(1000 * share), 1000, name if done < total else "writing")
 
 
 def _end(report: "Report", strict: bool) -> None:

@@ -12,6 +12,7 @@ they are. Where those are codes of 8 bits, int8 and uint8 arrays are codes, of o
 reals are what they stand for. Whatever was done to the numbers is a line in `Dataset.notes`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +27,9 @@ from lowbit.ir.input_type import InputType
 Numbers = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
 ByChannel = float | tuple[float, ...]
+Choose = Callable[[int], npt.NDArray[np.intp]]
+"""Told how many samples there are, it returns the numbers of those that are wanted, ascending."""
+
 Normalize = tuple[ByChannel, ByChannel] | None
 """Mean and deviation: one of each for all numbers, or one for each channel."""
 
@@ -45,6 +49,7 @@ class Raw:
         labels: n of them, or None.
         notes, exactness, classes: as in `Dataset`.
         pictures: whether bytes are pixels, and three axes are channels, rows and columns.
+        numbers: of the samples in their source, where these are not all of it.
     """
 
     samples: Numbers
@@ -53,6 +58,21 @@ class Raw:
     exactness: str = ""
     classes: tuple[str, ...] = ()
     pictures: bool = False
+    numbers: npt.NDArray[np.intp] | None = None
+
+    def chosen(self, choose: Choose | None) -> "Raw":
+        """Return the samples that are wanted; those of a source that was asked already are.
+
+        What is no set of samples stays as it is, and `make_dataset` says so.
+        """
+        shape = self.samples.shape
+        whole = len(shape) > 0 and 0 not in shape and self.labels is None
+        whole = whole or (self.labels is not None and self.labels.shape[:1] == shape[:1] != ())
+        if choose is None or self.numbers is not None or not whole:
+            return self
+        wanted = choose(shape[0])
+        labels = None if self.labels is None else self.labels[wanted]
+        return replace(self, samples=self.samples[wanted], labels=labels, numbers=wanted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +182,7 @@ def make_dataset(
             numbers = (numbers - by_channel(mean, numbers, name)) / by_channel(deviation, numbers, name)
             pixels = False
         remark += f", then normalized with mean {mean!r} and deviation {deviation!r}"
-    _check_finite(numbers, name)
+    _check_finite(numbers, name, raw.numbers)
     labels = None if classes is None else classes[chosen]
     notes, layout = (*raw.notes, remark), "nchw" if raw.pictures else ""
     made = Dataset(numbers, labels, name, notes, raw.exactness, raw.classes, pixels, layout)
@@ -310,11 +330,12 @@ def by_channel(value: ByChannel, numbers: Floats, name: str) -> Floats:
     return np.asarray(value, np.float32).reshape(-1, *[1] * (len(shape) - 1 - axis))
 
 
-def _check_finite(samples: Floats, name: str) -> None:
+def _check_finite(samples: Floats, name: str, numbers: npt.NDArray[np.intp] | None = None) -> None:
     good: npt.NDArray[np.bool_] = np.asarray(np.isfinite(samples).reshape(len(samples), -1).all(axis=1))
     if not good.all():
+        first = int(np.argmin(good))
         raise NumericError(
-            f"sample {int(np.argmin(good))} holds NaN or infinity",
+            f"sample {first if numbers is None else numbers[first]} holds NaN or infinity",
             where=name,
             expected="finite numbers",
             found=f"{int((~good).sum())} of {len(good)} samples with others",

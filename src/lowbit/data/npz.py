@@ -19,10 +19,10 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from lowbit.budget import budget
-from lowbit.data.dataset import Numbers, Raw
+from lowbit.data.dataset import Choose, Numbers, Raw
 from lowbit.data.limits import check_expansion, check_samples_size
 from lowbit.errors import DataError, FileError, LowbitError, UnsafeFileError, UnsupportedError
-from lowbit.untrusted import read_file, write_atomic
+from lowbit.untrusted import opened, read_file, write_atomic
 
 _SAMPLES = ("x", "images", "data", "samples", "input")
 _LABELS = ("y", "labels", "target", "label")
@@ -96,15 +96,45 @@ def _no_samples(path: Path, split: str, members: Mapping[str, str]) -> DataError
     )
 
 
-def read_npy(path: Path) -> Raw:
-    """Return the samples of an ``.npy`` file.
+def read_npy(path: Path, choose: Choose | None = None) -> Raw:
+    """Return the samples of an ``.npy`` file; no others are read than are wanted.
 
     Raises:
         DataError: it holds no numbers: complex, text, dates, records.
         FileError: damaged, pickled or too large.
     """
-    raw = read_file(path, limit=budget())
-    return Raw(_parse(io.BytesIO(raw), len(raw), str(path)), None, ("no split: all samples",))
+    note = ("no split: all samples",)
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        shape, fortran, dtype = _header(file, str(path))
+        if choose is not None and len(shape) and not fortran and 0 not in shape:
+            numbers = choose(shape[0])
+            return Raw(_rows(file, shape, dtype, numbers, str(path)), None, note, numbers=numbers)
+        file.seek(0)
+        return Raw(_parse(file, size, str(path)), None, note)
+
+
+def _rows(
+    file: IO[bytes],
+    shape: tuple[int, ...],
+    dtype: np.dtype[np.generic],
+    numbers: npt.NDArray[np.intp],
+    where: str,
+) -> Numbers:
+    """Return rows of the array whose header a file stands behind."""
+    check_samples_size((len(numbers), *shape[1:]), dtype, where)
+    start, size = file.tell(), prod(shape[1:]) * dtype.itemsize
+    found = file.seek(0, os.SEEK_END) - start
+    if found != size * shape[0]:
+        raise _damaged(where, f"{size * shape[0]} bytes for shape {shape}", f"{found} bytes")
+    rows = np.empty((len(numbers), *shape[1:]), dtype)
+    for row, number in zip(rows.reshape(len(numbers), -1).view(np.uint8), numbers, strict=True):
+        file.seek(start + size * int(number))
+        content = file.read(size)
+        if len(content) != size:  # cut while it was read
+            raise _damaged(where, f"{size} bytes of sample {number}", f"{len(content)}")
+        row[:] = np.frombuffer(content, np.uint8)
+    return rows.astype(dtype.newbyteorder("="), copy=False)
 
 
 def write_npz(arrays: Mapping[str, npt.ArrayLike], path: str | os.PathLike[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lowbit.data.dataset import Raw
+from lowbit.data.dataset import Choose, Raw
 from lowbit.data.framing import Framing
 from lowbit.data.pictures import SUFFIXES, decode_pictures
 from lowbit.errors import DataError
@@ -26,8 +26,10 @@ def holds_pictures(folder: Path) -> bool:
     return any(True for root in _roots(folder) for _ in _files(root))
 
 
-def read_picture_folder(folder: Path, split: str, framing: Framing | None = None) -> Raw:
-    """Return pictures ``[n, c, h, w]``, classes, and the classes' names.
+def read_picture_folder(
+    folder: Path, split: str, framing: Framing | None = None, choose: Choose | None = None
+) -> Raw:
+    """Return pictures ``[n, c, h, w]``, classes, and the classes' names; no others are read than are wanted.
 
     Raises:
         DataError: none in this split, or they differ in size or colours; the file is named.
@@ -45,12 +47,15 @@ def read_picture_folder(folder: Path, split: str, framing: Framing | None = None
         )
     classes = sorted({path.parent.name for each in roots for path in _files(each)})
     files = sorted(_files(root or folder))
+    numbers = choose(len(files)) if choose and files else None
+    if numbers is not None:
+        files = [files[number] for number in numbers]
     contents = ((str(path), read_file(path, limit=MOST_BYTES)) for path in files)
     pictures, lossy = decode_pictures(contents, framing)
     labels = np.array([classes.index(path.parent.name) for path in files])
     note = f"{split}: {root.name}" if root else "no split: all pictures"
     notes = (note,) if framing is None else (note, str(framing))
-    return Raw(pictures, labels, notes, lossy, tuple(classes), pictures=True)
+    return Raw(pictures, labels, notes, lossy, tuple(classes), pictures=True, numbers=numbers)
 
 
 def _roots(folder: Path) -> list[Path]:

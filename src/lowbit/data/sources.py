@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.data.cifar10 import find_cifar10, read_cifar10
-from lowbit.data.dataset import Dataset, Normalize, Numbers, Raw, make_dataset
+from lowbit.data.dataset import Choose, Dataset, Normalize, Numbers, Raw, make_dataset
 from lowbit.data.digits import read_digits
 from lowbit.data.framing import Framing, framed, framing_or_asked
 from lowbit.data.hdf5 import read_one_hdf5
@@ -25,12 +25,12 @@ Source = str | os.PathLike[str] | npt.ArrayLike
 
 SPLITS = ("train", "test")
 
-_SUFFIXES: dict[str, Callable[[Path, str, str | None], Raw]] = {
-    ".npz": read_npz,
-    ".npy": lambda path, split, input_name: read_npy(path),
-    ".h5": lambda path, split, input_name: read_one_hdf5(path, input_name),
-    ".hdf5": lambda path, split, input_name: read_one_hdf5(path, input_name),
-    ".parquet": lambda path, split, input_name: read_parquet([path], input_name),
+_SUFFIXES: dict[str, Callable[[Path, str, str | None, Choose | None], Raw]] = {
+    ".npz": lambda path, split, input_name, choose: read_npz(path, split, input_name),
+    ".npy": lambda path, split, input_name, choose: read_npy(path, choose),
+    ".h5": lambda path, split, input_name, choose: read_one_hdf5(path, input_name),
+    ".hdf5": lambda path, split, input_name, choose: read_one_hdf5(path, input_name),
+    ".parquet": lambda path, split, input_name, choose: read_parquet([path], input_name),
 }
 NAMES = ("digits", *PUBLISHED)
 """Data sets that can be asked for by name."""
@@ -46,6 +46,7 @@ def load(
     scale: float | None = None,
     network: NetworkInput | None = None,
     framing: Framing | None = None,
+    choose: Choose | None = None,
 ) -> Dataset:
     """Return samples, and labels where the source has them.
 
@@ -59,6 +60,7 @@ def load(
         scale: what every number is multiplied by, instead of the conventions of `lowbit.data.dataset`.
         network: what the samples are for; they come in its shape and type.
         framing: how pictures become the size that it takes; else what was asked for around.
+        choose: which samples are wanted; of a folder of pictures and an ``.npy`` no others are read.
 
     Raises:
         DataError: nothing such, or samples or labels that do not fit.
@@ -69,14 +71,14 @@ def load(
     if split not in SPLITS:
         raise DataError("unknown split", expected=" or ".join(SPLITS), found=repr(split))
     if not isinstance(source, str | os.PathLike):
-        raw, name = framed(_arrays(source), framing, "array"), "array"
+        raw, name = framed(_arrays(source).chosen(choose), framing, "array"), "array"
         return make_dataset(raw, name, limit=limit, normalize=normalize, scale=scale, network=network)
     name, framing = os.fspath(source), framing_or_asked(framing)
     try:
         raw = (
-            framed(_named(name, split, folder), framing, name)
+            framed(_named(name, split, folder).chosen(choose), framing, name)
             if name in NAMES
-            else _read(Path(name), split, input_name, framing)
+            else _read(Path(name), split, input_name, framing, choose)
         )
     except OSError as error:  # a name that is too long, a folder that may not be entered
         raise FileError(
@@ -129,9 +131,11 @@ def _named(name: str, split: str, folder: str | os.PathLike[str] | None) -> Raw:
     return checked(name, found, split, _read_folder(found, split, None))
 
 
-def _read(path: Path, split: str, input_name: str | None, framing: Framing | None) -> Raw:
+def _read(
+    path: Path, split: str, input_name: str | None, framing: Framing | None, choose: Choose | None
+) -> Raw:
     if path.is_dir():
-        return _read_folder(path, split, input_name, framing)
+        return _read_folder(path, split, input_name, framing, choose)
     reader = _SUFFIXES.get(path.suffix.lower())
     if reader is None:
         raise DataError(
@@ -140,13 +144,19 @@ def _read(path: Path, split: str, input_name: str | None, framing: Framing | Non
             expected=f"a folder, {', '.join(_SUFFIXES)}, or {', '.join(NAMES)}",
             found="a file of another kind" if path.exists() else "no file of that name",
         )
-    return framed(reader(path, split, input_name), framing, str(path))
+    return framed(reader(path, split, input_name, choose).chosen(choose), framing, str(path))
 
 
-def _read_folder(folder: Path, split: str, input_name: str | None, framing: Framing | None = None) -> Raw:
+def _read_folder(
+    folder: Path,
+    split: str,
+    input_name: str | None,
+    framing: Framing | None = None,
+    choose: Choose | None = None,
+) -> Raw:
     if holds_pictures(folder) and not _holds_arrays(folder, split):
-        return read_picture_folder(folder, split, framing)
-    return framed(_read_arrays(folder, split, input_name), framing, str(folder))
+        return read_picture_folder(folder, split, framing, choose)
+    return framed(_read_arrays(folder, split, input_name).chosen(choose), framing, str(folder))
 
 
 def _holds_arrays(folder: Path, split: str) -> bool:

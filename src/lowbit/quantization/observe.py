@@ -23,7 +23,8 @@ from lowbit.quantization.stream import Stream, count_of
 Array = npt.NDArray[np.generic]
 Mask = npt.NDArray[np.bool_]
 
-_VALUES = 1 << 21  # of an activation: more say no more about its encoding
+MOST_VALUES = 1 << 21
+"""Of an activation: more say no more about its encoding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +122,7 @@ class Observer:
     def _look(self, name: str, seed: int) -> Source:
         statistics = RowStatistics(), RowStatistics()
         found: list[tuple[npt.NDArray[np.intp], Array, Array]] = []
-        choice = _Choice(min(_VALUES / max(self._count * _elements(self._low.value(name)), 1), 1.0), seed)
+        choice = _Choice(min(MOST_VALUES / max(self._count * _elements(self._low.value(name)), 1), 1.0), seed)
         for pair in zip(self._coded.values(name), self._exact.values(name), strict=True):
             _require_finite(pair[1], name)
             for seen, part in zip(statistics, pair, strict=True):

@@ -45,6 +45,7 @@ from lowbit.quantization.choice import (
     layers_to_quantize,
 )
 from lowbit.quantization.equalize import equalize
+from lowbit.quantization.estimate import Estimate, estimate
 from lowbit.quantization.fixed_point import blockers as fixed_point_blockers
 from lowbit.quantization.fixed_point import to_fixed_point
 from lowbit.quantization.kept import kept_float
@@ -65,6 +66,7 @@ from lowbit.schemes.pair import input_encoding, is_int8
 Array = npt.NDArray[np.float64]
 Samples = Mapping[str, npt.NDArray[np.generic]]
 Progress = Callable[[int, int, str], None]
+Announce = Callable[[Estimate], None]
 
 _RANGED = 64  # samples that say how large sums become
 
@@ -83,6 +85,7 @@ def quantize(
     *,
     run: Run = engine_or_reference,
     unfinished: Unfinished | None = None,
+    announce: Announce | None = None,
 ) -> tuple[Graph, Report]:
     """Return a low-bit copy of a float network, and what was done. Equal arguments give equal networks.
 
@@ -97,6 +100,7 @@ def quantize(
         progress: called with layers done, layers in all, and the next layer's name.
         run: what runs a network.
         unfinished: the file with which an interrupted calibration goes on.
+        announce: called with what it will take, before it starts.
 
     Raises:
         DataError: samples are missing, misshapen or not finite.
@@ -121,6 +125,8 @@ def quantize(
     kept = kept_float(network, layer_names(network), plan)
     chosen = chosen_samples(network, samples, plan)
     before = unfinished.begin(network, plan, chosen) if unfinished else None
+    if announce:
+        announce(estimate(network, layers, plan.for_layer, chosen, run, _most_windows))
     network = equalize(network, chosen, run, lambda name: name in names and plan.for_layer(name).equalizes)
     network = smooth(network, chosen, run, {name: plan.for_layer(name) for name in names}, plan.seed)
     shared = teams(network)
@@ -341,9 +347,12 @@ class _Work:
 
 def _windows(plan: Plan, matrix: Array, layers: int) -> Windows:
     """Return which windows of each layer are looked at: no more than a covariance gains from."""
-    enough = max(_ENOUGH, _TIMES * matrix.shape[2])
-    most = -(-min(plan.patches, enough) // layers)
+    most = -(-_most_windows(plan, matrix.shape[2]) // layers)
     return Windows(most, plan.seed, 2 if plan.restores else int(plan.corrects))
+
+
+def _most_windows(plan: Plan, inputs: int) -> int:
+    return min(plan.patches, max(_ENOUGH, _TIMES * inputs))
 
 
 def _damping(rows: Rows, plan: Plan) -> float:
