@@ -307,8 +307,8 @@ def test_numbers_of_shapes_are_constants() -> None:
     assert [node.op for node in graph.nodes] == ["Mul", "Add"]
 
 
-def test_layers_of_tokens_stay_layers_of_tokens() -> None:
-    """As Keras' Dense on [n, t, c]: rows of a matrix between two reshapes."""
+def tokens() -> bytes:
+    """Return Keras' Dense on [n, t, c]: rows of a matrix between two reshapes, the batch open."""
     by = author()
     x, rows = by.tensor((1, 6, 4), "float32"), by.tensor((6, 4), "float32")
     flat, y = by.tensor((6, 5), "float32"), by.tensor((1, 6, 5), "float32")
@@ -318,7 +318,11 @@ def test_layers_of_tokens_stay_layers_of_tokens() -> None:
     bias = constant(by, by.random.normal(size=5), "float32")
     by.operator("FULLY_CONNECTED", (rows, weights, bias), flat, FullyConnectedOptions(1))
     by.operator("RESHAPE", (flat, constant(by, [-1, 6, 5])), y, ReshapeOptions((-1, 6, 5)))
-    graph = check(by.content(x, y), by.random.normal(size=(1, 6, 4)).astype(np.float32))
+    return by.content(x, y)
+
+
+def test_layers_of_tokens_stay_layers_of_tokens() -> None:
+    graph = check(tokens(), np.random.default_rng(2).normal(size=(1, 6, 4)).astype(np.float32))
     assert [node.op for node in graph.nodes] == ["MatMul", "Add", "Relu"]
 
 

@@ -14,6 +14,7 @@ from lowbit.formats.circle.reader import read_content
 from lowbit.formats.circle.writer import content_of
 from lowbit.ir import evaluate, verify
 from tests.formats.networks import affine_mlp
+from tests.formats.test_tflite_graphs import conditional, dilated, loop, tokens, with_variable
 from tests.ir.networks import float_mlp, lowbit_mlp
 
 MUTATIONS = 400
@@ -21,9 +22,14 @@ SECONDS = 2
 EXTREMES = np.array([0, 1, -1, 2**31 - 1, -(2**31), 255, 256, 65535, 2**30], np.int64).astype(np.int32)
 
 GOOD = {
-    "float": float_mlp((33, 17, 10)),
-    "low-bit": lowbit_mlp((65, 33, 10), 2, 3, weight_offset=True),
-    "affine": affine_mlp(),
+    "float": content_of(float_mlp((33, 17, 10))),
+    "low-bit": content_of(lowbit_mlp((65, 33, 10), 2, 3, weight_offset=True)),
+    "affine": content_of(affine_mlp()),
+    "a loop": loop(by_input=False),
+    "a condition": conditional(None),
+    "a variable": with_variable(writes=False),
+    "exchanges": dilated(1, depthwise=True, between=True)[0],
+    "tokens": tokens(),
 }
 
 
@@ -62,8 +68,7 @@ def _limit(seconds: int) -> Iterator[None]:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs interval timers")
 @pytest.mark.parametrize("name", GOOD)
 def test_mutations(name: str) -> None:
-    graph = GOOD[name]
-    content, random = bytes(content_of(graph)), np.random.default_rng(7)
+    content, random = bytes(GOOD[name]), np.random.default_rng(7)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused = 0
     for index in range(MUTATIONS):

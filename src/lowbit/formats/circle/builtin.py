@@ -398,7 +398,7 @@ _IMPORTS: dict[str, tuple[int, int, Import]] = {
     **{name: (1, 1, functions.function(op)) for name, op in functions.FUNCTIONS.items()},
     **{name: (1, 1, functions.clip(*bounds)) for name, bounds in functions.CLIPS.items()},
     **{name: (2, 2, functions.binary(op)) for name, op in functions.PAIRS.items()},
-    **{name: (1, 2, reductions.reduction(op)) for name, op in reductions.REDUCTIONS.items()},
+    **{name: (2, 2, reductions.reduction(op)) for name, op in reductions.REDUCTIONS.items()},
     **_RECURRENT,
     "ADD": (2, 2, functions.binary("Add", AddOptions())),
     "ADD_N": (1, 4096, functions.total),

@@ -145,7 +145,8 @@ def _exchange(structure: Structure, number: int) -> tuple[Integers, Integers] | 
     if len(found) != 2 or found[0] is None or found[1] is None:
         return None
     block, edges = (np.asarray(each, np.int64) for each in found if each is not None)
-    fits = block.ndim == 1 and edges.shape == (len(block), 2) and len(block) in (1, 2)
+    rank = len(structure.tensor(inputs[0]).shape)
+    fits = block.ndim == 1 and edges.shape == (len(block), 2) and 1 <= len(block) <= min(2, rank - 1)
     return (block, edges) if fits and block.min() >= 1 and edges.min() >= 0 else None
 
 

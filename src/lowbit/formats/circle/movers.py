@@ -31,6 +31,9 @@ from lowbit.schemes import Affine
 
 Import = Callable[[Importer, Operator, str], None]
 
+MOST_PLACES = 1 << 20
+"""Numbers of places that are written down as a constant."""
+
 _FAR = 2**31 - 1
 
 
@@ -395,7 +398,8 @@ def mirrored(importer: Importer, operator: Operator, place: str) -> None:
     source, output = operator.inputs[0], operator.outputs[0]
     edges, as_map = importer.constant(operator.inputs[1]), importer.is_map(operator.inputs[0])
     shape, stem = importer.shape(source), importer.name(output)
-    if edges is None or edges.shape != (len(shape), 2) or edges.min() < 0:
+    fits = edges is not None and edges.shape == (len(shape), 2) and edges.dtype.kind == "i"
+    if edges is None or not fits or edges.min(initial=0) < 0:
         raise unsupported("pads must be constant", place, "two numbers for each axis", edges)
     mode = "symmetric" if options_of(operator, MirrorPadOptions()).mode else "reflect"
     name = in_codes(importer, source, output, as_map)
@@ -406,6 +410,8 @@ def mirrored(importer: Importer, operator: Operator, place: str) -> None:
         if not isinstance(length, int):
             raise unsupported("an open length is padded", place, "a fixed length", length)
         most = length - (mode == "reflect")
+        if length > MOST_PLACES:
+            raise unsupported("a mirrored axis of this length", place, f"at most {MOST_PLACES}", length)
         require(max(before, after) <= most, "pads are longer than the map", place, most, (before, after))
         places = np.pad(np.arange(length), (before, after), mode=mode)  # type: ignore[call-overload]
         row = importer.integers(places, f"{stem}_places")
@@ -527,8 +533,11 @@ def _rearranged(
 
 def _exchanged(importer: Importer, operator: Operator, place: str) -> tuple[list[int], npt.NDArray[Any]]:
     block = [int(size) for size in numbers(importer, operator.inputs[1], "blocks", place)]
-    edges = np.array(numbers(importer, operator.inputs[2], "pads", place)).reshape(-1, 2)
-    fits = len(edges) == len(block) and min(block, default=0) >= 1 and edges.min(initial=0) >= 0
+    row = numbers(importer, operator.inputs[2], "pads", place)
+    require(len(row) % 2 == 0, "pads do not fit", place, "two for each axis", len(row))
+    edges = np.array(row, np.int64).reshape(-1, 2)
+    inside = 1 <= len(block) < len(importer.shape(operator.inputs[0]))
+    fits = inside and len(edges) == len(block) and min(block) >= 1 and edges.min(initial=0) >= 0
     require(fits, "blocks do not fit", place, "a size and two pads for each axis", block)
     return block, edges
 
@@ -546,7 +555,9 @@ def one_hot(importer: Importer, operator: Operator, place: str) -> None:
     """ONE_HOT: one number where the new axis counts the index, another elsewhere."""
     index, depth, on, off = operator.inputs
     output, count = operator.outputs[0], numbers(importer, depth, "a depth", place)[0]
-    require(0 <= int(count) <= _FAR, "a depth is impossible", place, "0 or more", count)
+    require(int(count) >= 0, "a depth is impossible", place, "0 or more", count)
+    if int(count) > MOST_PLACES:
+        raise unsupported("a depth of this size", place, f"at most {MOST_PLACES}", count)
     stem, given_axis = importer.name(output), options_of(operator, OneHotOptions()).axis
     rank = len(importer.shape(index)) + 1
     axis = axis_of(importer, index, given_axis, place, 1)

@@ -66,6 +66,7 @@ def _targets(call: Call) -> list[tuple[int, int, float]]:
     if call.optional(3) is not None:
         lengths = integers(call, 3)
         call.require(len(lengths) == len(axes), "sizes", f"{len(axes)} numbers", lengths)
+        call.require(all(shape[axis] != 0 for axis in axes), "an empty axis is resized", "elements", shape)
         pairs = zip(axes, lengths, strict=True)
         targets = [(axis, length, _scale(length, shape[axis])) for axis, length in pairs]
     else:
