@@ -157,13 +157,16 @@ def test_values_of_any_shape_run_sample_by_sample(batch: str | int) -> None:
     assert program.by_rows and program.trace(x)[name].shape == shape
 
 
-def test_what_mixes_samples_is_refused() -> None:
+def test_what_mixes_samples_is_planned_for_each_number_of_them() -> None:
     graph = Graph("mixed", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 5))})
     graph = made(graph, ("Transpose", ("x",), "t", {"perm": (1, 0)}), ("Softmax", ("t",), "y", {"axis": -1}))
-    x = RANDOM.normal(size=(2, 5)).astype(np.float32)
-    assert np.array_equal(Program(graph).run(x[:1]), np.ones((5, 1)))
-    with pytest.raises(DataError):
-        Program(graph).run(x)
+    program = Program(graph)
+    for count in (1, 2, 7):
+        x = RANDOM.normal(size=(count, 5)).astype(np.float32)
+        found = program.run(x)
+        np.testing.assert_allclose(found, evaluate(graph, {"x": x})["y"], rtol=1e-6)
+        assert found.shape == (5, count) and not program.by_rows
+    assert program.memory.constants > 0 and program.kernels
 
 
 def test_a_clip_between_computed_bounds() -> None:

@@ -33,7 +33,7 @@ from lowbit.engine.options import Options, check_threads
 from lowbit.engine.traces import Traced, code_table, shown
 from lowbit.errors import EngineError
 from lowbit.ir import Graph, from_text, to_text, verify
-from lowbit.program import REMEDY, Port, ProgramPlan, lengths_to_fix, plan
+from lowbit.program import REMEDY, Port, ProgramPlan, is_open, lengths_to_fix, plan
 from lowbit.untrusted import read_file
 
 __all__ = ["Memory", "Program", "StepTime", "check_threads", "kernel_levels", "measure_peak"]
@@ -108,8 +108,9 @@ class Program:
     It and its `run` can be pickled and copied: the copy is planned again from the network's text form, for
     the machine where it is made. After a fork the child runs it on one thread.
 
-    Where the graph leaves more open than the number of samples, it is planned when it is run, for the shapes
-    of the arrays; the latest plans are kept (`lowbit.engine.by_shape`).
+    Where the graph leaves more open than the number of samples, or does not compute each sample by itself, it
+    is planned when it is run, for the shapes of the arrays; the latest plans are kept
+    (`lowbit.engine.by_shape`).
 
     Attributes:
         run: ``run(*inputs)`` takes an array per input, in the order of the graph, float32 ``[n, ...]`` but
@@ -158,6 +159,15 @@ class Program:
         """
         self._graph, self._given, self.metadata = graph.copy(), graph.inputs, dict(graph.metadata)
         self._options = dict(vars(Options(threads, kernels, plane_pairs, memory, pin_workers)))
+        self._load()
+        if type(self) is Program and not self.by_rows and is_open(graph):
+            self._plan_later()
+
+    def _plan_later(self) -> None:
+        """Become a program that is planned for each number of samples, where these are not each other's."""
+        from lowbit.engine.by_shape import ProgramByShape
+
+        self.__class__ = ProgramByShape
         self._load()
 
     def _load(self) -> None:

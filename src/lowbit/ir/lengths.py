@@ -122,6 +122,11 @@ def dimension_of(length: object) -> Dimension:
     return str(length) if isinstance(length, Length) else int(length)  # type: ignore[call-overload]
 
 
+def may_be_equal(one: Dimension, other: Dimension) -> bool:
+    """Return whether dimensions are equal, or one is open: exporters give equal lengths different names."""
+    return one == other or isinstance(one, str) or isinstance(other, str)
+
+
 def with_known(length: "int | Length", known: Mapping[str, int]) -> "int | Length":
     """Return a length in which some names have become numbers."""
     if not isinstance(length, Length):

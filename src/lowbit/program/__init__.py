@@ -3,6 +3,7 @@
 from lowbit.program.open_lengths import example_of, lengths_to_fix
 from lowbit.program.planner import blockers, plan
 from lowbit.program.refusals import EXACT, REMEDY, read_inputs
+from lowbit.program.samples import is_open
 from lowbit.program.steps import CodeTable, Port, ProgramPlan, Result, Step
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Step",
     "blockers",
     "example_of",
+    "is_open",
     "lengths_to_fix",
     "plan",
     "read_inputs",

@@ -245,6 +245,7 @@ def _concat(planner: "Planner", node: Node) -> None:
     planner.join(node, axis)
 
 
+_MAP_AXES = 4
 _EXPANDED = 16  # bytes of a weight while its integers are worked with
 
 # Functions of floats.
@@ -330,6 +331,8 @@ def is_lowered(graph: Graph, node: Node) -> bool:
     lowering = lowering_of(graph, node)
     if lowering is None or lowering is _function_of_codes:
         return lowering is not None
+    if lowering is _pool and has(node, Trait.WINDOW):
+        return len(graph.value(node.inputs[0]).shape) <= _MAP_AXES
     if lowering is _gemm:
         return is_linear(graph, node)
     if lowering is lower_transposed_convolution:

@@ -192,6 +192,7 @@ class ModelReader:
             return self.add(proto, "Expand", [value, proto.input[0]], {})
         if len(plain(attributes)) < len(attributes):
             raise UnsupportedError("a tensor as an attribute", expected="numbers or text")
+        proto = _copied(proto)  # rewrites change it, and a model in memory is the caller's
         if (domain, proto.op_type) in FOREIGN and len(proto.input):
             return FOREIGN[domain, proto.op_type](self, proto, plain(attributes))
         if domain == "com.microsoft" and proto.op_type in MICROSOFT and len(proto.input):
@@ -436,6 +437,12 @@ class ModelReader:
 
 def _metadata(model: "ModelProto") -> dict[str, str]:
     return {item.key: item.value for item in model.metadata_props if not item.key.startswith(ENCODING_KEY)}
+
+
+def _copied(proto: "NodeProto") -> "NodeProto":
+    copy = type(proto)()
+    copy.CopyFrom(proto)
+    return copy
 
 
 def _duplicate(name: str) -> NoReturn:

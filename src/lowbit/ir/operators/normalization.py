@@ -17,7 +17,7 @@ import numpy.typing as npt
 from lowbit.ir.graph import Array
 from lowbit.ir.operators.contents import axis_of
 from lowbit.ir.operators.registry import Call, Parts, TensorType, broadcast, register, require_float
-from lowbit.ir.operators.windows import LARGEST
+from lowbit.ir.operators.windows import LARGEST, open_channels
 
 Floats = npt.NDArray[np.float64]
 
@@ -126,25 +126,29 @@ def _moments(call: Call, array: Array, axes: tuple[int, ...]) -> tuple[Floats, F
 
 def _layer_parts(call: Call, add: Parts) -> str:
     rank = len(call.input(0).shape)
-    made = _normalized(call, add, range(axis_of(call, rank), rank))
-    made = add.node("Mul", made, call.node.inputs[1])
-    return add.node("Add", made, call.node.inputs[2]) if call.optional(2) is not None else made
+    normal, mean, deviation = _normalized(call, add, range(axis_of(call, rank), rank))
+    made = add.node("Mul", normal, call.node.inputs[1])
+    made = add.node("Add", made, call.node.inputs[2]) if call.optional(2) is not None else made
+    others = (mean, add.node("Reciprocal", deviation)) if len(call.node.outputs) > 1 else ()
+    return " ".join((made, *others)[: len(call.node.outputs)])
 
 
 def _instance_parts(call: Call, add: Parts) -> str:
     rank = len(call.input(0).shape)
     column = add.constant((-1, *[1] * (rank - 2)), "int64")
     factor, shift = (add.node("Reshape", name, column) for name in call.node.inputs[1:])
-    return add.node("Add", add.node("Mul", _normalized(call, add, range(2, rank)), factor), shift)
+    normal, *_ = _normalized(call, add, range(2, rank))
+    return add.node("Add", add.node("Mul", normal, factor), shift)
 
 
-def _normalized(call: Call, add: Parts, axes: Iterable[int]) -> str:
-    """Return elements without their mean over these axes, over their deviation."""
+def _normalized(call: Call, add: Parts, axes: Iterable[int]) -> tuple[str, str, str]:
+    """Return elements without their mean over these axes, over their deviation; and both of these."""
     over, x = add.constant(tuple(axes), "int64"), call.node.inputs[0]
-    centred = add.node("Sub", x, add.node("ReduceMean", x, over))
+    mean = add.node("ReduceMean", x, over)
+    centred = add.node("Sub", x, mean)
     variance = add.node("ReduceMean", add.node("Mul", centred, centred), over)
     deviation = add.node("Sqrt", add.node("Add", variance, add.constant(call.real("epsilon"))))
-    return add.node("Div", centred, deviation)
+    return add.node("Div", centred, deviation), mean, deviation
 
 
 def _map_shape(call: Call) -> tuple[int | str, ...]:
@@ -162,7 +166,16 @@ register(
     epsilon=1e-5,
 )
 register(
-    "LRN", "X", infer=_infer_lrn, evaluate=_lrn, parts=_lrn_parts, size=0, alpha=1e-4, beta=0.75, bias=1.0
+    "LRN",
+    "X",
+    infer=_infer_lrn,
+    evaluate=_lrn,
+    parts=_lrn_parts,
+    whole=open_channels,
+    size=0,
+    alpha=1e-4,
+    beta=0.75,
+    bias=1.0,
 )
 register(
     "LayerNormalization",

@@ -17,6 +17,7 @@ from lowbit.ir.graph import Array, Shape
 from lowbit.ir.operators.fixed_point import fixed_point_of, fixed_point_output, integers_of, mean_codes
 from lowbit.ir.operators.registry import (
     Call,
+    Parts,
     TensorType,
     code_dtype,
     passed,
@@ -24,7 +25,7 @@ from lowbit.ir.operators.registry import (
     require_float,
 )
 from lowbit.ir.operators.traits import Trait
-from lowbit.ir.operators.windows import WINDOW, map_lengths, taps, windows_of
+from lowbit.ir.operators.windows import WINDOW, map_lengths, open_channels, taps, windows_of
 from lowbit.ir.window import Axis
 from lowbit.schemes import Encoding
 from lowbit.schemes.encoding import Codes
@@ -147,6 +148,41 @@ def _lowest(values: Numbers) -> float:
     return -np.inf if values.dtype.kind == "f" else int(np.iinfo(values.dtype).min)
 
 
+def _pool_parts(call: Call, add: Parts) -> str:
+    """A window of three axes or more is one over the last two, then one over the axes before them.
+
+    The largest of what are the largest, and the mean of means that count alike.
+    """
+    axes, lengths = _axes(call), call.input(0).shape
+    rank, channels = len(axes), int(lengths[1])
+    before = prod(axis.extent for axis in axes[:-2])
+    shape = add.constant([0, channels * before, *(axis.extent for axis in axes[-2:])], "int64")
+    made = _pooled(call, add, add.node("Reshape", call.node.inputs[0], shape), range(rank - 2, rank))
+    pixels = prod(axis.outputs for axis in axes[-2:])
+    shape = add.constant([0, channels, *(axis.extent for axis in axes[:-2]), pixels], "int64")
+    made = _pooled(call, add, add.node("Reshape", made, shape), range(rank - 2))
+    return add.node("Reshape", made, add.constant([0, channels, *(axis.outputs for axis in axes)], "int64"))
+
+
+def _whole(call: Call) -> str:
+    return open_channels(call) or ("" if len(call.input(0).shape) > _MAP else "a window of two axes")
+
+
+def _pooled(call: Call, add: Parts, source: str, chosen: range) -> str:
+    """Add the pool over some of the axes; where they are the first ones, one axis more lies behind."""
+    axes = [_axes(call)[n] for n in chosen] + [Axis(1, 1)] * (chosen.start == 0)
+    window: Any = {
+        "kernel_shape": tuple(axis.kernel for axis in axes),
+        "strides": tuple(axis.stride for axis in axes),
+        "pads": (*(axis.before for axis in axes), *(axis.after for axis in axes)),
+        "dilations": tuple(axis.dilation for axis in axes),
+    }
+    others: Any = {name: value for name, value in call.node.attributes.items() if name not in WINDOW}
+    return add.node(call.node.op, source, **window, **others)
+
+
+_MAP = 4  # axes
+
 _MEAN = Trait.POOL | Trait.HOMOGENEOUS
 _LARGEST = _MEAN | Trait.COMPARES
 
@@ -155,6 +191,8 @@ register(
     "X",
     infer=_infer_max_pool,
     evaluate=_max_pool,
+    parts=_pool_parts,
+    whole=_whole,
     traits=_LARGEST | Trait.WINDOW,
     **WINDOW,
 )
@@ -163,6 +201,8 @@ register(
     "X",
     infer=_infer_average_pool,
     evaluate=_average_pool,
+    parts=_pool_parts,
+    whole=_whole,
     traits=_MEAN | Trait.WINDOW,
     count_include_pad=0,
     **WINDOW,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lowbit.ir.graph import Array, Shape
-from lowbit.ir.lengths import dimension_of
+from lowbit.ir.lengths import dimension_of, may_be_equal
 from lowbit.ir.operators.contents import axis_of, number
 from lowbit.ir.operators.movement import from_zero, require_indices
 from lowbit.ir.operators.registry import Call, Parts, TensorType, register
@@ -32,7 +32,8 @@ def _infer_scatter(call: Call, wanted: Shape) -> list[TensorType]:
     """Both scatters write updates, of the type of data, to places of a copy of it."""
     value, updates = call.input(0), call.input(2)
     require_indices(call, 1)
-    call.require(updates.shape == wanted, "shape of updates", str(wanted), updates.shape)
+    fits = len(updates.shape) == len(wanted) and all(map(may_be_equal, updates.shape, wanted))
+    call.require(fits, "shape of updates", str(wanted), updates.shape)
     call.require(updates.dtype == value.dtype, "updates", value.dtype, updates.dtype)
     call.require(
         call.text("reduction") in _REDUCTIONS, "reduction", ", ".join(_REDUCTIONS), call.text("reduction")

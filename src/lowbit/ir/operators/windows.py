@@ -68,6 +68,11 @@ def map_lengths(call: Call) -> Lengths:
     return lengths  # type: ignore[return-value]
 
 
+def open_channels(call: Call) -> str:
+    """Return why a node is not written in parts that count channels, or "" where they are known."""
+    return "" if isinstance(call.input(0).shape[1], int) else "an open number of channels"
+
+
 def taps(array: Array, axes: Sequence[Axis], fill: float) -> Iterator[Array]:
     """Yield what every tap of the windows reads, ``[n, c, outputs...]``, last axis fastest.
 
