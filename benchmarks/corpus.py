@@ -1,131 +1,145 @@
 """What becomes of model files that nobody here has made: a row for each, and the page that shows them.
 
-Files lie in a folder for each kind below ``--folder``; ``--fetch`` fills ``packages`` from the package
-indexes, ``python -m tests.corpus.export FOLDER/torch`` fills ``torch``. A file is tried in a process of its
-own, and not again while file and lowbit are the same: it may be stopped and goes on.
+    python benchmarks/corpus.py --folder DIR [--fetch] [--only PART] [--quantize] [--page]
 
-usage: python benchmarks/corpus.py --folder DIR [--fetch] [--only PART] [--json FILE] [--page FILE]
+Files lie in a folder for each kind below ``--folder``; ``--fetch`` fills ``packages`` from the package
+indexes, ``python -m tests.corpus.export DIR/torch`` fills ``torch``, ``python -m tests.corpus.keras_networks
+DIR/keras`` ``keras``. Each file is tried in a process of its own, with limits of CPU time and memory, and its
+row is written at once: a run may be stopped and goes on. A file that ran is not tried again while it is the
+same, unless ``--again``; rows say the commit that they are of. ``--quantize`` quantizes those that run;
+``--page`` only makes the page.
 """
 
 import argparse
 import json
-import subprocess
+import multiprocessing
+import resource
 import sys
+import time
+from collections.abc import Callable
 from hashlib import sha256
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.corpus.packages import PACKAGES, SUFFIXES, collected
+from tests.corpus.page import line, page, runs
+from tests.corpus.trial import FEW, PLANS, SAMPLES, quantized, tried
+
+from lowbit.provenance import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
-CLOSE = 1e-4  # of the largest output
-SECONDS = 900
-
-Rows = dict[str, dict[str, Any]]
+MEMORY = 8 << 30
+Row = dict[str, Any]
 
 
 def main() -> int:
-    """Try what was not tried yet, and write rows and page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--folder", type=Path, required=True, help="where the files lie, a folder for each kind"
+    """Try what is to be tried, and write rows and page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--folder", type=Path, help="where the files lie, a folder for each kind")
     parser.add_argument("--fetch", action="store_true", help="fetch packages that are not there yet")
     parser.add_argument("--only", default="", help="files with this in their path")
+    parser.add_argument("--again", action="store_true", help="try files again that ran")
+    parser.add_argument("--quantize", action="store_true", help="quantize those that run and were not yet")
+    parser.add_argument("--page", action="store_true", help="make the page, and nothing else")
+    parser.add_argument("--seconds", type=int, default=300, help="of CPU time for a file")
     parser.add_argument("--json", type=Path, default=ROOT / "results" / "corpus.json")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "corpus.md")
     given = parser.parse_args()
-    if given.fetch:
-        for package in PACKAGES:
-            collected(package, given.folder / "packages")
-    rows: Rows = json.loads(given.json.read_text()) if given.json.exists() else {}
-    for path in sorted(path for path in given.folder.rglob("*") if path.suffix in SUFFIXES):
-        name = str(path.relative_to(given.folder))
-        state = sha256(path.read_bytes()).hexdigest() + source()
-        if given.only in name and rows.get(name, {}).get("state") != state:
-            rows[name] = {"state": state, **tried(path)}
-            given.json.write_text(json.dumps(dict(sorted(rows.items())), indent=1) + "\n")
-            print(line(name, rows[name]), flush=True)
-    given.page.write_text(page(rows))
+    kept = json.loads(given.json.read_text()) if given.json.exists() else {"rows": {}}
+    rows: dict[str, Row] = kept["rows"]
+    made = kept
+    if not given.page:
+        made = provenance("python benchmarks/corpus.py --folder DIR; … --quantize")
+        if given.fetch:
+            for package in PACKAGES:
+                collected(package, given.folder / "packages")
+        for path in files(given.folder, given.only):
+            name = str(path.relative_to(given.folder))
+            before = rows.get(name, {})
+            row = (_low if given.quantize else _float)(
+                path, before, given.again, given.seconds, made["commit"]
+            )
+            if row is not before:
+                rows[name] = row
+                _write(given.json, made, rows)
+                print(line(name, row), flush=True)
+    (ROOT / "docs" / "corpus.md").write_text(page_of({**made, "rows": rows}))
     return 0
 
 
-def tried(path: Path) -> dict[str, Any]:
-    """Return what becomes of a file, in a process of its own."""
-    command = [sys.executable, "-m", "tests.corpus.trial", str(path)]
-    command += [f"{name}={length}" for name, length in sizes(path).items()]
+def files(folder: Path, only: str) -> list[Path]:
+    """Return the model files below a folder with this in their path, small ones first."""
+    found = [path for path in folder.rglob("*") if path.suffix in SUFFIXES]
+    chosen = [path for path in found if only in str(path.relative_to(folder))]
+    return sorted(chosen, key=lambda path: (path.stat().st_size, str(path)))
+
+
+def page_of(kept: dict[str, Any]) -> str:
+    """Return the page of what is kept."""
+    made = f"{kept['date']}, {kept['machine']}"
+    return page(kept["rows"], made, SAMPLES, FEW)
+
+
+def _write(path: Path, made: dict[str, Any], rows: dict[str, Row]) -> None:
+    facts = {key: value for key, value in made.items() if key != "rows"}
+    path.write_text(json.dumps({**facts, "rows": dict(sorted(rows.items()))}, indent=1) + "\n")
+
+
+def _float(path: Path, before: Row, again: bool, seconds: int, commit: str) -> Row:
+    """Return the row of a file after it was tried, or the one before where that holds."""
+    digest = sha256(path.read_bytes()).hexdigest()
+    same = before.get("sha256") == digest
+    if same and before.get("commit") == commit and not commit.endswith("+"):
+        return before
+    if same and runs(before) and not again:
+        return before
+    found = _apart(lambda: tried(path, sizes(path)), seconds)
+    low = {"quantized": before["quantized"]} if same and "quantized" in before else {}
+    return {"sha256": digest, "commit": commit, **found, **low}
+
+
+def _low(path: Path, before: Row, again: bool, seconds: int, commit: str) -> Row:
+    """Return the row with what quantization makes of the file."""
+    if not runs(before) or ("quantized" in before and not again):
+        return before
+    found = {
+        str(bits): _apart(lambda bits=bits: quantized(path, sizes(path), bits), seconds) for bits in PLANS
+    }
+    return {**before, "quantized": {bits: {**row, "commit": commit} for bits, row in found.items()}}
+
+
+def _apart(work: Callable[[], Row], seconds: int) -> Row:
+    """Return what work returns in a process of its own, or what became of that."""
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe(duplex=False)
+    started = time.perf_counter()
+    child = fork.Process(target=_limited, args=(work, theirs, seconds))
+    child.start()
+    theirs.close()
     try:
-        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        return {"problems": {"all": f"not done after {SECONDS} s"}}
-    if run.returncode:
-        return {"problems": {"all": f"exit code {run.returncode}: {run.stderr.strip()[-300:]}"}}
-    found: dict[str, Any] = json.loads(run.stdout.strip().splitlines()[-1])
-    return found
+        found: Row = ours.recv()
+    except EOFError:
+        child.join()
+        late = f"not done after {seconds} s of CPU time" if child.exitcode in (-24, -9) else "it died"
+        said = f"{late} (exit code {child.exitcode})"
+        return {"problems": {"all": said}, "problem": said}
+    child.join()
+    return {**found, "wall_s": round(time.perf_counter() - started, 1)}
+
+
+def _limited(work: Callable[[], Row], to: Connection, seconds: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    to.send(work())
 
 
 def sizes(path: Path) -> dict[str, int]:
     """Return the lengths of open dimensions that a file of a package needs."""
     return {k: v for each in PACKAGES for k, v in each.sizes.get(path.stem, {}).items()}
-
-
-def source() -> str:
-    """Return a hash of all that lowbit is."""
-    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "cpp").rglob("*.*")]
-    return sha256(b"".join(sha256(path.read_bytes()).digest() for path in sorted(files))).hexdigest()
-
-
-def line(name: str, row: dict[str, Any]) -> str:
-    """Return a row of the page."""
-    if row.get("own"):
-        return f"| {name} | its own runtime does not run it | | | | | {_short(row['own'])} |"
-    problems = row.get("problems", {})
-    numbers = [_number(row.get(key)) for key in ("reference", "engine")]
-    low = [_quantized(row.get("quantized", {}).get(bits, {})) for bits in ("8", "4")]
-    said = "; ".join(_short(text) for text in dict.fromkeys(problems.values()))
-    return f"| {name} | {'yes' if row.get('reads') else 'no'} | {' | '.join(numbers + low)} | {said} |"
-
-
-def _number(value: float | None) -> str:
-    return "no" if value is None else f"{value:.0e}" + ("" if value <= CLOSE else " **far**")
-
-
-def _quantized(row: dict[str, Any]) -> str:
-    if row.get("signal_db") is None:
-        return "no" if row.get("problem") else ""
-    size = f", {row['size'] / 1024:,.0f} KB" if row.get("size") else ""
-    return f"{row['signal_db']:.0f} dB{size}"
-
-
-def _short(text: str) -> str:
-    plain = " ".join(text.replace("|", "/").split())
-    return plain if len(plain) <= 160 else plain[:159] + "…"
-
-
-def page(rows: Rows) -> str:
-    """Return the page of all rows, counted by kind."""
-    parts = [_HEAD]
-    for kind in sorted({name.split("/")[0] for name in rows}):
-        own = {name: row for name, row in rows.items() if name.startswith(f"{kind}/")}
-        runs = [row for row in own.values() if not row.get("own")]
-        close = sum(row.get("engine") is not None and row["engine"] <= CLOSE for row in runs)
-        read = sum(bool(row.get("reads")) for row in runs)
-        parts.append(f"\n## {kind}: {close} of {len(runs)} run in the engine, {read} are read\n\n{_COLUMNS}")
-        parts += [line(name.removeprefix(f"{kind}/"), row) for name, row in sorted(own.items())]
-    return "\n".join(parts) + "\n"
-
-
-_COLUMNS = (
-    "| file | reads | reference | engine | 8 bits | 4 bits | in the way |\n|---|---|---|---|---|---|---|"
-)
-_HEAD = """# Files of others
-
-Made by `benchmarks/corpus.py` from model files of public packages and of the usual exporters; none of them
-is kept here. *reference* and *engine*: the largest difference from the file's own runtime (ONNX Runtime or
-LiteRT) on the same inputs, relative to the largest output. *8 bits* and *4 bits*: signal to noise of the
-quantized network against the float one on random inputs, and the size of its `.circle`."""
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ def _shape(name: str, declared: list[int | str | None], sizes: Sizes) -> tuple[i
     def length(axis: int, given: int | str | None) -> int:
         if isinstance(given, int) and given > 0:
             return given
-        return sizes.get(f"{name}:{axis}", sizes.get(str(given), 1 if axis == 0 else _OPEN))
+        usual = 1 if axis == 0 or "batch" in str(given) else _OPEN
+        return sizes.get(f"{name}:{axis}", sizes.get(str(given), usual))
 
     return tuple(length(axis, given) for axis, given in enumerate(declared))
 
@@ -81,6 +82,8 @@ def _litert(path: Path, seed: int, sizes: Sizes) -> Run:
 
 def values(name: str, shape: tuple[int, ...], dtype: str, random: np.random.Generator) -> Array:
     """Return an input: reals about zero, tokens, or all ones for a mask."""
+    if name == "sr":
+        return np.full(shape, 16_000, dtype)  # of sound, in Hz
     if "mask" in name or dtype == "bool":
         return np.ones(shape, dtype)
     if dtype in ("int32", "int64"):

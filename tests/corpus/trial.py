@@ -1,29 +1,27 @@
-"""What becomes of one file: read, run beside its own runtime, quantized, and what is in the way.
+"""What becomes of one file: read, run beside its own runtime, quantized, and what is in the way."""
 
-usage: python -m tests.corpus.trial FILE [NAME=LENGTH …]        one line of JSON
-"""
-
-import json
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
 import lowbit
 from lowbit.backends import BACKENDS
+from lowbit.blockers import Blocker, listed
 from lowbit.errors import LowbitError
 from lowbit.ir import Graph
 from lowbit.ir.graph import Array
-from tests.corpus.runtimes import Run, Sizes, own_run
+from lowbit.plan import Plan
+from tests.corpus.runtimes import Run, Sizes, own_run, values
 
 SEED = 20261129
-SAMPLES = 16
-BITS = (8, 4)
+SAMPLES, FEW = 32, 8
+LARGE = 8 << 20  # bytes of constants: networks with more are calibrated by few samples
+PLANS = {8: "affine:8", 4: "lq:4"}
 
 
 @dataclass
@@ -31,15 +29,19 @@ class Quantized:
     """One quantized copy.
 
     Attributes:
-        signal_db: signal to noise against the float network, on samples that did not calibrate.
+        agreement: share of samples that did not calibrate whose largest output is that of the float network.
+        signal_db: signal to noise against the float network, on the same.
         size: bytes of the ``.circle`` file.
         cpu_s: of quantizing.
+        how: samples that calibrated, and the method.
         problem: why there is none.
     """
 
+    agreement: float | None = None
     signal_db: float | None = None
     size: int | None = None
     cpu_s: float | None = None
+    how: str = ""
     problem: str = ""
 
 
@@ -48,61 +50,72 @@ class Trial:
     """What became of a file.
 
     Attributes:
-        sha256: of the file.
         own: why its own runtime does not run it; such a file counts for nothing.
         reads: whether it was read.
-        reference, engine: largest difference from its own runtime, relative to the largest output.
-        quantized: by bits.
+        engine: largest difference from its own runtime, relative to the largest output.
+        reference: the same of the reference, where the engine does not run it.
         problems: what is in the way, by what was tried.
     """
 
-    sha256: str
     own: str = ""
     reads: bool = False
-    reference: float | None = None
     engine: float | None = None
-    quantized: dict[int, Quantized] = field(default_factory=dict)
+    reference: float | None = None
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def tried(path: Path, sizes: Sizes) -> Trial:
-    """Return what becomes of a file."""
-    trial = Trial(sha256(path.read_bytes()).hexdigest())
+def tried(path: Path, sizes: Sizes) -> dict[str, Any]:
+    """Return what becomes of a file in float, JSON-ready."""
+    trial = Trial()
     try:
         run = own_run(path, SEED, sizes)
     except Exception as error:  # whatever a foreign runtime raises
         trial.own = _said(error)
-        return trial
+        return asdict(trial)
     try:
-        graph = lowbit.read(path, input_shapes={name: array.shape for name, array in run.inputs.items()})
-    except LowbitError as error:
+        graph = _read(path, run)
+    except Exception as error:
         trial.problems["read"] = _said(error)
-        return trial
+        return asdict(trial)
     trial.reads = True
-    for name in ("reference", "engine"):
+    for name in ("engine", "reference"):
         _compare(trial, name, graph, run)
-    for bits in BITS:
-        trial.quantized[bits] = _quantized(graph, bits)
-    return trial
+        if trial.engine is not None:
+            break
+    return asdict(trial)
+
+
+def quantized(path: Path, sizes: Sizes, bits: int) -> dict[str, Any]:
+    """Return what becomes of a file at these bits, JSON-ready."""
+    result = Quantized()
+    try:
+        run = own_run(path, SEED, sizes)
+        _quantize(result, _read(path, run), run, bits)
+    except Exception as error:  # a fault of ours is a row, and others are still tried
+        result.problem = _said(error)
+    return asdict(result)
+
+
+def _read(path: Path, run: Run) -> Graph:
+    return lowbit.read(path, input_shapes={name: array.shape for name, array in run.inputs.items()})
 
 
 def _compare(trial: Trial, name: str, graph: Graph, run: Run) -> None:
     blocked = BACKENDS[name].blockers(graph)
     if blocked:
-        trial.problems[name] = "; ".join(str(each) for each in blocked)
+        trial.problems[name] = listed(blocked)
         return
     try:
-        ours = BACKENDS[name].load(graph).run(*fed(graph, run))
+        ours = BACKENDS[name].load(graph).run(*fed(graph, run.inputs))
         setattr(trial, name, difference(graph, ours, run))
-    except Exception as error:  # a fault of ours is a row, and the others are still tried
+    except Exception as error:
         trial.problems[name] = _said(error)
 
 
-def fed(graph: Graph, run: Run) -> list[Array]:
-    """Return the inputs that a graph takes of a run, as it takes them."""
-    inputs = dict(run.inputs)
-    names = graph.inputs if set(graph.inputs) <= set(inputs) else [*inputs]
-    return [_as(graph, ours, inputs[theirs]) for ours, theirs in zip(graph.inputs, names, strict=False)]
+def fed(graph: Graph, given: Mapping[str, Array]) -> list[Array]:
+    """Return the inputs that a graph takes, as it takes them."""
+    names = graph.inputs if set(graph.inputs) <= set(given) else [*given]
+    return [_as(graph, ours, given[theirs]) for ours, theirs in zip(graph.inputs, names, strict=False)]
 
 
 def _as(graph: Graph, name: str, array: Array) -> Array:
@@ -129,37 +142,41 @@ def difference(graph: Graph, ours: Sequence[Array], run: Run) -> float:
     return worst
 
 
-def _quantized(graph: Graph, bits: int) -> Quantized:
-    random, result, started = np.random.default_rng(SEED), Quantized(), time.process_time()
-    if len(graph.inputs) != 1 or graph.value(graph.inputs[0]).dtype != "float32":
-        return Quantized(problem="calibrated by samples of one float input alone, here")
-    shape = tuple(length if isinstance(length, int) else 1 for length in graph.value(graph.inputs[0]).shape)
-    samples = random.standard_normal((SAMPLES, *shape[1:])).astype(np.float32)
-    try:
-        low, _ = lowbit.quantize(graph, samples[: SAMPLES // 2], bits=bits)
-        result.cpu_s = time.process_time() - started
-        exact, found = (lowbit.evaluate(each, samples[SAMPLES // 2 :]) for each in (graph, low))
-        noise = float(np.square(np.asarray(found, np.float64) - exact).mean())
-        power = float(np.square(np.asarray(exact, np.float64)).mean())
-        result.signal_db = 10 * float(np.log10(power / noise)) if noise else float("inf")
-        with TemporaryDirectory() as folder:
-            lowbit.write(low, Path(folder) / "low.circle")
-            result.size = (Path(folder) / "low.circle").stat().st_size
-    except Exception as error:
-        result.problem = _said(error)
-    return result
+def _quantize(result: Quantized, graph: Graph, run: Run, bits: int) -> None:
+    size = sum(value.data.nbytes for value in graph.values.values() if value.data is not None)
+    count = FEW if size > LARGE else SAMPLES
+    random = np.random.default_rng(SEED)
+    drawn = [
+        fed(
+            graph,
+            {name: values(name, each.shape, each.dtype.name, random) for name, each in run.inputs.items()},
+        )
+        for _ in range(2 * count)
+    ]
+    rows = [np.concatenate(parts) for parts in zip(*drawn, strict=True)]
+    samples = {name: row[:count] for name, row in zip(graph.inputs, rows, strict=True)}
+    plan = Plan(PLANS[bits], PLANS[bits], **({"method": "rtn"} if size > LARGE else {}))
+    result.how = f"{count} samples" + (", to nearest" if size > LARGE else "")
+    started = time.process_time()
+    low, _ = lowbit.quantize(graph, samples, plan=plan, check=False)
+    result.cpu_s = round(time.process_time() - started, 2)
+    exact, found = (_outputs(each, rows, count) for each in (graph, low))
+    noise = float(np.square(found - exact).mean())
+    result.signal_db = round(10 * float(np.log10(np.square(exact).mean() / noise)), 2) if noise else None
+    axis = 1 if exact.ndim == 4 else -1
+    result.agreement = round(float((found.argmax(axis) == exact.argmax(axis)).mean()), 4)
+    with TemporaryDirectory() as folder:
+        lowbit.write(low, Path(folder) / "low.circle")
+        result.size = (Path(folder) / "low.circle").stat().st_size
+
+
+def _outputs(graph: Graph, rows: Sequence[Array], first: int) -> Array:
+    """Return the first output of the samples from the first on, one after another."""
+    run: Callable[..., tuple[Array, ...]] = BACKENDS["engine"].load(graph).run
+    made = [run(*(row[at : at + 1] for row in rows))[0] for at in range(first, len(rows[0]))]
+    return np.asarray(np.concatenate(made), np.float64)
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:600]
-
-
-def main() -> None:
-    """Print what becomes of a file."""
-    path, *given = sys.argv[1:]
-    sizes = {name: int(length) for name, length in (each.rsplit("=", 1) for each in given)}
-    sys.stdout.write(json.dumps(asdict(tried(Path(path), sizes))) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    blockers: Sequence[Blocker] = error.blockers if isinstance(error, LowbitError) else ()
+    return listed(blockers) if blockers else f"{type(error).__name__}: {error}"[:600]
