@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,8 +77,17 @@ def _litert(path: Path, seed: int, sizes: Sizes) -> Run:
         inputs[detail["name"]] = values(detail["name"], shape, dtype, random)
         ready.set_tensor(detail["index"], inputs[detail["name"]])
     ready.invoke()
-    outputs = {each["name"]: ready.get_tensor(each["index"]) for each in ready.get_output_details()}
+    outputs = {
+        each["name"]: _decoded(ready.get_tensor(each["index"]), each) for each in ready.get_output_details()
+    }
     return Run(inputs, outputs)
+
+
+def _decoded(array: Array, detail: Mapping[str, Any]) -> Array:
+    """Return what an output stands for: codes of 8 bits are decoded, as lowbit gives them."""
+    scale, zero = detail["quantization"]
+    coded = scale and array.dtype in (np.int8, np.uint8)
+    return (array.astype(np.float64) - zero) * scale if coded else array
 
 
 def values(name: str, shape: tuple[int, ...], dtype: str, random: np.random.Generator) -> Array:

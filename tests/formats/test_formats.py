@@ -1,10 +1,12 @@
 """The format is told by the content when reading and by the suffix when writing."""
 
+import numpy as np
 import pytest
 
 from lowbit.errors import GraphError, ModelFormatError, UnsupportedError, WriteError
 from lowbit.formats import read_model, write_model
-from lowbit.ir import Value, to_text
+from lowbit.formats.batch import open_batch
+from lowbit.ir import Graph, Node, Value, to_text, verify
 from tests.ir.networks import lowbit_mlp
 
 
@@ -54,3 +56,15 @@ def test_inputs_that_nothing_reads_are_left_out(tmp_path, suffix: str) -> None:
     write_model(graph, path)
     again = read_model(path)
     assert again.inputs == ("x",) and "unused" not in again.values
+
+
+@pytest.mark.parametrize("kind", ["int32", "int64"])
+def test_a_batch_is_opened_behind_reshapes_of_any_integers(kind: str) -> None:
+    graph = Graph("net", inputs=("x",), outputs=("y",))
+    graph.add(Value("x", "float32", (1, 2, 3)))
+    graph.add_constant("rows", np.array([1, 6], kind), kind)
+    graph.add(Value("y", "float32", (1, 6)))
+    graph.nodes.append(Node("Reshape", ("x", "rows"), ("y",), {}, "flat"))
+    opened = open_batch(graph)
+    verify(opened)
+    assert opened.value("y").shape == ("batch", 6)

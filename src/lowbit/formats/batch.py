@@ -62,7 +62,7 @@ def _open_reshapes(graph: Graph) -> None:
     """Let the targets of reshapes that say one row say any number of rows."""
     for node in graph.nodes:
         if node.op == "Reshape":
-            target = np.asarray(graph.constant(node.inputs[1]), np.int64)
+            target = np.asarray(graph.constant(node.inputs[1]))  # int64, or int32 in TFLite
             shape = graph.value(node.outputs[0]).shape  # as inferred for one sample, so a -1 is worked out
             if target.size and target[0] == 1 and all(isinstance(length, int) for length in shape):
-                graph.update(node.inputs[1], data=np.array([-1, *shape[1:]], np.int64))
+                graph.update(node.inputs[1], data=np.array([-1, *shape[1:]], target.dtype))
