@@ -35,10 +35,12 @@ class Run:
     Attributes:
         inputs: what went in, by name.
         outputs: what came out, by name, in the file's order.
+        coded: whether tensors of the file are 8-bit codes.
     """
 
     inputs: dict[str, Array]
     outputs: dict[str, Array]
+    coded: bool = False
 
 
 def own_run(path: Path, seed: int, sizes: Sizes) -> Run:
@@ -80,7 +82,9 @@ def _litert(path: Path, seed: int, sizes: Sizes) -> Run:
     outputs = {
         each["name"]: _decoded(ready.get_tensor(each["index"]), each) for each in ready.get_output_details()
     }
-    return Run(inputs, outputs)
+    details = ready.get_tensor_details()
+    coded = any(len(each["quantization_parameters"]["scales"]) for each in details)
+    return Run(inputs, outputs, coded)
 
 
 def _decoded(array: Array, detail: Mapping[str, Any]) -> Array:

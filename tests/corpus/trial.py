@@ -12,6 +12,7 @@ import numpy as np
 import lowbit
 from lowbit.backends import BACKENDS
 from lowbit.blockers import Blocker, listed
+from lowbit.data import NetworkInput, load
 from lowbit.errors import LowbitError
 from lowbit.ir import Graph
 from lowbit.ir.graph import Array
@@ -52,6 +53,8 @@ class Trial:
     Attributes:
         own: why its own runtime does not run it; such a file counts for nothing.
         reads: whether it was read.
+        coded: whether it has codes: runtimes differ in their last rounding, and LiteRT rounds real
+            activations as well where weights alone are codes.
         engine: largest difference from its own runtime, relative to the largest output.
         reference: the same of the reference, where the engine does not run it.
         problems: what is in the way, by what was tried.
@@ -59,6 +62,7 @@ class Trial:
 
     own: str = ""
     reads: bool = False
+    coded: bool = False
     engine: float | None = None
     reference: float | None = None
     problems: dict[str, str] = field(default_factory=dict)
@@ -77,7 +81,7 @@ def tried(path: Path, sizes: Sizes) -> dict[str, Any]:
     except Exception as error:
         trial.problems["read"] = _said(error)
         return asdict(trial)
-    trial.reads = True
+    trial.reads, trial.coded = True, run.coded or any(value.encoding for value in graph.values.values())
     for name in ("engine", "reference"):
         _compare(trial, name, graph, run)
         if trial.engine is not None:
@@ -123,6 +127,10 @@ def _as(graph: Graph, name: str, array: Array) -> Array:
     shape = tuple(int(length) for length in value.shape if isinstance(length, int))
     if array.ndim == 4 and shape[-3:] != array.shape[-3:] and shape[-3:] == _channels_first(array):
         array = array.transpose(0, 3, 1, 2)
+    if (
+        array.dtype.kind in "iu" and value.dtype == "float32"
+    ):  # what integers stand for is lowbit's own to say
+        return load(array, network=NetworkInput.of(graph)).samples
     return np.ascontiguousarray(array, np.float32 if value.dtype == "float32" else array.dtype)
 
 
