@@ -79,6 +79,14 @@ def test_every_refused_node_is_named(seed: int) -> None:
     assert len(str(error)) < 1500
 
 
+def test_inputs_are_parts_as_well() -> None:
+    proto, _ = model(["operator"])
+    for name in ("words", "waves"):
+        kind = TensorProto.STRING if name == "words" else TensorProto.COMPLEX64
+        proto.graph.input.append(helper.make_tensor_value_info(name, kind, [1]))
+    assert [blocker.nodes for blocker in refused(proto).blockers] == [("words", "waves"), ("operator_0",)]
+
+
 def test_what_is_behind_a_shape_that_nobody_knows_is_not_guessed() -> None:
     proto, _ = model(["operator", "attribute"])
     del proto.graph.value_info[:]
@@ -103,12 +111,12 @@ def test_damage_is_said_at_once(tmp_path: Path) -> None:
 def test_every_refused_operator_of_a_tflite_file_is_named() -> None:
     author = Author(np.random.default_rng(0))
     x = author.tensor((1, 4, 4, 3), "float32")
-    first = author.operator("MATRIX_DIAG", (x,), author.tensor((1, 4, 4, 3), "float32"))
+    first = author.operator("HASHTABLE_LOOKUP", (x,), author.tensor((1, 4, 4, 3), "float32"))
     weights = author.tensor((2, 3, 3, 3), "float32", None, np.zeros((2, 3, 3, 3), np.float32))
     second = author.operator(
         "CONV_2D", (first, weights), author.tensor((1, 2, 2, 2), "float32"), Conv2DOptions(1, 1, 1, 99)
     )
-    third = author.operator("MATRIX_DIAG", (second,), author.tensor((1, 8), "float32"))
+    third = author.operator("HASHTABLE_LOOKUP", (second,), author.tensor((1, 8), "float32"))
     weights = author.tensor((2, 8), "float32", None, np.zeros((2, 8), np.float32))
     y = author.operator(
         "FULLY_CONNECTED", (third, weights), author.tensor((1, 2), "float32"), FullyConnectedOptions(99)
@@ -116,7 +124,7 @@ def test_every_refused_operator_of_a_tflite_file_is_named() -> None:
     with pytest.raises(UnsupportedError) as caught:
         read_content(author.content(x, y), "net.tflite")
     assert {blocker.operator: blocker.count for blocker in caught.value.blockers} == {
-        "MATRIX_DIAG": 2,
+        "HASHTABLE_LOOKUP": 2,
         "CONV_2D": 1,
         "FULLY_CONNECTED": 1,
     }

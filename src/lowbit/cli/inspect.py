@@ -85,7 +85,8 @@ def _show(model: Path, result: dict[str, Any], all_bytes: bool) -> None:
     _layers(model, result)
     _bytes(result, all_bytes)
     ends = [(end, row) for end in ("input", "output") for row in result[f"{end}s"]]
-    say(f"{model}: {result['format']}, {sum(result['operators'].values())} operators", "bold")
+    count = sum(result["operators"].values())
+    say(f"{model}: {result['format']}, {count} operator{'s' if count != 1 else ''}", "bold")
     for end, row in ends:
         say(f"  {end} {row['name']}: {row['dtype']} [{', '.join(map(str, row['shape']))}]")
     say("Does it work?", "bold")
@@ -100,6 +101,8 @@ def _show(model: Path, result: dict[str, Any], all_bytes: bool) -> None:
 
 
 def _layers(model: Path, result: dict[str, Any]) -> None:
+    if not result["layers"]:
+        return
     columns = ("name", "scheme", "weight_bits", "activation_bits", "bytes")
     print_table(
         f"{model}: layers",

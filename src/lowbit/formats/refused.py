@@ -8,6 +8,8 @@ from lowbit.errors import GraphError, LowbitError, UnsupportedError
 
 _REMEDY = "Export the network without it, or report which network needs it."
 
+_UNFIT = "Its parts do not fit together: export the network again, or report it."
+
 
 class Refused:
     """Collects refusals of one file.
@@ -23,7 +25,8 @@ class Refused:
         """Note what is refused of a node."""
         self._errors.append(error)
         found = blocker_of(error, node, operator)
-        self._found.append(replace(found, remedy=found.remedy or _REMEDY))
+        usual = _UNFIT if isinstance(error, GraphError) else _REMEDY
+        self._found.append(replace(found, remedy=found.remedy or usual))
 
     def tried(self, read: Callable[[], object], node: str, operator: str) -> bool:
         """Read something, and return whether it was not refused.

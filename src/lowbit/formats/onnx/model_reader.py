@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -43,7 +44,7 @@ from lowbit.ir.infer import infer_node
 from lowbit.ir.worked_out import shape_array, worked_out
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
+    from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 _BOUNDED = "infinities in constants are the largest float32"
 
@@ -75,7 +76,7 @@ class ModelReader:
         self.grids: dict[str, Grid] = {}  # of values of codes that foreign operators make
         self.coded_inputs: dict[str, str] = {}  # inputs of integers, and the codes that they became
         self.numbers: dict[str, int] = {}
-        self.refused = Refused()
+        self.refused, self.stand_ins = Refused(), StandIns(model.graph, self.result)
 
     def count_readers(self, nodes: "Iterable[NodeProto]") -> None:
         """Note which operators read each name."""
@@ -90,13 +91,12 @@ class ModelReader:
         producers = self._producers()
         outputs = outputs_of(self.model.graph, producers, self.note)
         nodes = self._needed(producers, outputs)
-        stand_ins = StandIns(self.model.graph, self.result)
         unread = refuse_unread(nodes, self.inliner.functions, self.opset, self.refused)
         self._load({*outputs, *(name for node in nodes for name in names_read(node))})
         for proto in nodes:
-            kind, known = (domain_of(proto), proto.op_type), stand_ins.unknown.isdisjoint(names_read(proto))
-            if kind in unread or not known or not self._tried(proto):
-                stand_ins.add(proto, self.constants)
+            kind, blind = (domain_of(proto), proto.op_type), self.stand_ins.hides(proto)
+            if kind in unread or blind or not self._tried(proto):
+                self.stand_ins.add(proto, self.constants)
         self.refused.raise_all()
         for name in outputs:
             self.use(name)
@@ -125,12 +125,17 @@ class ModelReader:
                 continue
             if not info.name or info.name in self.result.values:
                 _duplicate(info.name)
-            self.result.add(input_value(info, encodings.get(info.name)))
-            self.result.inputs += (info.name,)
-            kind = FLOATS.get(info.type.tensor_type.elem_type, "float32")
-            if kind != "float32":
-                self._note_floats(kind)
+            read = partial(self._input, info, encodings.get(info.name))
+            if not self.refused.tried(read, info.name, ""):
+                self.stand_ins.unknown.add(info.name)
         fix_inputs(self.result)
+
+    def _input(self, info: "ValueInfoProto", encoding: object) -> None:
+        self.result.add(input_value(info, encoding))
+        self.result.inputs += (info.name,)
+        kind = FLOATS.get(info.type.tensor_type.elem_type, "float32")
+        if kind != "float32":
+            self._note_floats(kind)
 
     def _producers(self) -> dict[str, int]:
         """Return the index of the node that computes each name; a name is computed once."""

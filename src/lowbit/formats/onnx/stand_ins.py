@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from lowbit.errors import UnsupportedError
 from lowbit.formats.onnx.ends import input_value
+from lowbit.formats.onnx.inlining import names_read
 from lowbit.ir import Graph, Value
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ class StandIns:
         self._graph = graph
         self._stated = {info.name: info for info in (*file.value_info, *file.output)}
         self.unknown: set[str] = set()
+
+    def hides(self, proto: "NodeProto") -> bool:
+        """Return whether a node reads a name that is unknown."""
+        return not self.unknown.isdisjoint(names_read(proto))
 
     def add(self, proto: "NodeProto", constants: Collection[str]) -> None:
         """Add the outputs of a node that was refused.
