@@ -24,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.corpus.packages import PACKAGES, SUFFIXES, collected
+from tests.corpus.packages import PACKAGES, SUFFIXES, collected, sizes_of
 from tests.corpus.page import line, page, runs
 from tests.corpus.trial import FEW, PLANS, SAMPLES, quantized, tried
 
@@ -97,7 +97,7 @@ def _float(path: Path, before: Row, again: bool, seconds: int, commit: str) -> R
         return before
     if same and runs(before) and not again:
         return before
-    found = _apart(lambda: tried(path, sizes(path)), seconds)
+    found = _apart(lambda: tried(path, sizes_of(path)), seconds)
     low = {"quantized": before["quantized"]} if same and "quantized" in before else {}
     return {"sha256": digest, "commit": commit, **found, **low}
 
@@ -107,7 +107,7 @@ def _low(path: Path, before: Row, again: bool, seconds: int, commit: str) -> Row
     if not runs(before) or ("quantized" in before and not again):
         return before
     found = {
-        str(bits): _apart(lambda bits=bits: quantized(path, sizes(path), bits), seconds) for bits in PLANS
+        str(bits): _apart(lambda bits=bits: quantized(path, sizes_of(path), bits), seconds) for bits in PLANS
     }
     return {**before, "quantized": {bits: {**row, "commit": commit} for bits, row in found.items()}}
 
@@ -135,11 +135,6 @@ def _limited(work: Callable[[], Row], to: Connection, seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     to.send(work())
-
-
-def sizes(path: Path) -> dict[str, int]:
-    """Return the lengths of open dimensions that a file of a package needs."""
-    return {k: v for each in PACKAGES for k, v in each.sizes.get(path.stem, {}).items()}
 
 
 if __name__ == "__main__":

