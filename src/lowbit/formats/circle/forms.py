@@ -198,7 +198,7 @@ def _only_reader(graph: Graph, node: Node) -> Node | None:
 
 def _times(graph: Graph, node: Node, factor: float) -> str | None:
     """Return what a node multiplies by a factor, None where it does something else."""
-    numbers = [name for name in node.inputs if graph.value(name).data is not None]
+    numbers = [name for name in filter(None, node.inputs) if graph.value(name).data is not None]
     others = [name for name in node.inputs if name not in numbers]
     if node.op not in ("Mul", "Div") or len(numbers) != 1 or len(others) != 1:
         return None
@@ -209,7 +209,7 @@ def _times(graph: Graph, node: Node, factor: float) -> str | None:
 
 
 def _plus(graph: Graph, node: Node) -> float | None:
-    numbers = [graph.value(name).data for name in node.inputs]
+    numbers = [graph.value(name).data for name in filter(None, node.inputs)]
     known = [np.asarray(data) for data in numbers if data is not None and data.size == 1]
     return float(known[0].item()) if node.op == "Add" and len(known) == 1 else None
 

@@ -18,7 +18,7 @@ from lowbit.formats.circle.layers import LayerImporter, is_layer
 from lowbit.formats.circle.manifest import MANIFEST
 from lowbit.formats.circle.model_file import read_model
 from lowbit.formats.circle.names import NAMES, apply_names
-from lowbit.formats.circle.schema import Operator
+from lowbit.formats.circle.schema import TENSOR_TYPES, Operator, Tensor
 from lowbit.formats.circle.structure import Structure, check_structure, require
 from lowbit.formats.input_shapes import fix_inputs, say_how_to_fix
 from lowbit.formats.paths import first_path, layer_of_path
@@ -74,9 +74,7 @@ def graph_of(structure: Structure, *, foreign: bool = False) -> Graph:
     if foreign:
         fix_inputs(importer.graph)
     calls = Calls(importer, lambda called, operators: _run(importer, layers, calls, called, operators))
-    unknown = set[
-        int
-    ]()  # tensors of operators that were refused: what reads them may fail for no other reason
+    unknown = set[int]()  # what refused operators give: what reads it may fail for no other reason
     for number, (name, operator) in enumerate(
         zip(structure.operators, structure.subgraph.operators, strict=True)
     ):
@@ -85,7 +83,7 @@ def graph_of(structure: Structure, *, foreign: bool = False) -> Graph:
         listed = Refused() if behind else refused
         done = number not in unread and listed.tried(read, output_name(structure, number), name)
         if behind or not done:
-            unknown.update(operator.outputs)
+            unknown.update(index for index in operator.outputs if not _is_clear(structure.tensor(index)))
     try:
         refused.raise_all()
     except LowbitError as error:
@@ -94,6 +92,12 @@ def graph_of(structure: Structure, *, foreign: bool = False) -> Graph:
     importer.graph.outputs = tuple(importer.value(index) for index in structure.subgraph.outputs)
     real_ends(importer, structure.subgraph.inputs)
     return importer.graph
+
+
+def _is_clear(tensor: Tensor) -> bool:
+    """Return whether a tensor is reals of known lengths, whose numbers nobody needs to go on."""
+    lengths = tensor.shape_signature or tensor.shape
+    return tensor.type == TENSOR_TYPES["float32"] and min(lengths, default=1) > 0
 
 
 def _run(
