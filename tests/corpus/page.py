@@ -23,7 +23,8 @@ where weights alone are codes (*dynamic range*) LiteRT rounds activations too, l
 
 *8 bits* (`affine:8`) and *4 bits* (`lq:4`): of the quantized network against the float one on random inputs
 that did not calibrate, in the engine: equal largest outputs, signal to noise, size of the `.circle`, CPU
-time. Random inputs say whether quantization works, not how accurate a trained network stays. Calibrated by
+time. Random inputs say whether quantization works, not how accurate a trained network stays; those beyond the range of a file of
+codes are cut there. Calibrated by
 {samples} samples, networks of more than 8 MB by {few} with rounding to nearest.
 
 | kind | files that their own runtime runs | read | run in the engine |
@@ -78,7 +79,7 @@ def line(name: str, row: Mapping[str, Any]) -> str:
 def _quantized(row: Mapping[str, Any]) -> str:
     if row.get("problem"):
         return f"no: {_short(row['problem'], 60)}"
-    if row.get("agreement") is None:
+    if row.get("size") is None:
         return ""
     noise = "exact" if row["signal_db"] is None else f"{row['signal_db']:.0f} dB"
     return f"{row['agreement']:.0%}, {noise}, {row['size'] / 1024:,.0f} KB, {row['cpu_s']:.1f} s"
