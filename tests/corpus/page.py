@@ -23,9 +23,9 @@ where weights alone are codes (*dynamic range*) LiteRT rounds activations too, l
 
 *8 bits* (`affine:8`) and *4 bits* (`lq:4`): of the quantized network against the float one on random inputs
 that did not calibrate, in the engine: equal largest outputs, signal to noise, size of the `.circle`, CPU
-time. Random inputs say whether quantization works, not how accurate a trained network stays; those beyond the range of a file of
-codes are cut there. Calibrated by
-{samples} samples, networks of more than 8 MB by {few} with rounding to nearest.
+time. Random inputs say whether quantization works, not how accurate a trained network stays; those beyond
+the ranges of a file of codes are cut there. Calibrated by {samples} samples, networks of more than 8 MB by
+{few} with rounding to nearest.
 
 | kind | files that their own runtime runs | read | run in the engine |
 |---|---|---|---|
