@@ -11,6 +11,7 @@ from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, Node, Value, evaluate, infer, verify
 from lowbit.ir.layers import is_low_bit
 from lowbit.quantization import Plan, quantize
+from lowbit.quantization.kept import candidates
 
 PLANS = [
     (Plan("affine:8", "affine:8"), 20),
@@ -168,6 +169,41 @@ def test_a_name_means_all_below_it_and_what_stays_float_says_why():
         quantize(graph, x, Plan("lq:2", "lq:4").keeping(["row/input"]))
     with pytest.raises(UnsupportedError, match="4 layers that the plan leaves float"):
         quantize(graph, x, Plan("lq:2", "lq:4").keeping(["*"]))
+
+
+def test_what_is_no_layer_says_why():
+    """A table, a constant on the left, a matrix for each head, three axes, an open number of steps."""
+    random = np.random.default_rng(0)
+    graph = Graph("odd", ("at", "x", "v"), ("y1", "y2", "y3", "y4"))
+    inputs = {"at": ("int64", ("n",)), "x": ("float32", ("n", 2, 6)), "v": ("float32", ("n", 2, 3, 3, 3))}
+    for name, (dtype, shape) in inputs.items():
+        graph.add(Value(name, dtype, shape))
+    shapes = {"table": (9, 6), "left": (2, 2), "heads": (2, 6, 6), "kernel": (4, 2, 1, 1, 1), "w": (6, 5)}
+    for name, shape in shapes.items():
+        graph.add_constant(name, random.normal(size=shape))
+    for name, shape in {"W": (1, 8, 6), "R": (1, 8, 8)}.items():
+        graph.add_constant(name, random.normal(size=shape))
+    graph.nodes = [
+        Node("Gather", ("table", "at"), ("rows",), {}, "embedding"),
+        Node("MatMul", ("rows", "w"), ("y1",), {}, "fc"),
+        Node("MatMul", ("left", "x"), ("mixed",), {}, "mix"),
+        Node("Unsqueeze", ("mixed", "axis"), ("four",), {}, "up"),
+        Node("MatMul", ("four", "heads"), ("y2",), {}, "each"),
+        Node("Conv", ("v", "kernel"), ("y3",), {}, "volume"),
+        Node("RNN", ("x", "W", "R"), ("y4",), {"hidden_size": 8}, "rnn"),
+    ]
+    graph.add_constant("axis", [1], "int64")
+    infer(graph)
+    verify(graph)
+    found = {each.name: each.why for each in candidates(graph)}
+    assert found == {
+        "embedding": "rows are taken of its table, not multiplied",
+        "fc": "",
+        "mix": "its constant stands on the left",
+        "each": "it has a matrix for every sample or head",
+        "volume": "its maps have 3 axes",
+        "rnn": "its steps, n, are not a fixed number",
+    }
 
 
 def test_a_low_bit_network_says_that_it_has_low_bits_already():

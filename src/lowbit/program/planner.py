@@ -117,10 +117,23 @@ def _samples(graph: Graph, form: Graph) -> Samples:
     if not is_open(graph):
         return Samples({}, apart=True)
     with contextlib.suppress(LowbitError):
-        return Samples.of(form, _whole(graph, SEVERAL))
+        found = Samples.of(form, _whole(graph, SEVERAL))
+        return found if found.apart else replace(found, apart=_apart_as_written(graph, form, found))
     with contextlib.suppress(LowbitError):
         return Samples.of(form, _rewritten(graph, [stack_maps]))
     return Samples({}, apart=False)
+
+
+def _apart_as_written(graph: Graph, form: Graph, found: Samples) -> bool:
+    """Return whether a network keeps samples apart before it is rewritten.
+
+    For one sample, a Transpose that moves nothing but its axis is gone, and a Reshape that stood behind it
+    seems to mix samples. Every value of the form has to be known among several samples all the same.
+    """
+    computed = {name for node in form.nodes for name in node.outputs if name}
+    if not computed <= found.axes.keys():
+        return False
+    return Samples.of(with_samples(graph, 1), with_samples(graph, SEVERAL)).apart
 
 
 def _whole(graph: Graph, samples: int) -> Graph:

@@ -64,7 +64,8 @@ def keeps_samples_apart(one: Graph, several: Graph, varying: Varying) -> bool:
 
     Of an axis that grows with the samples it is known how many neighbours along it are of one sample. What
     keeps the order of elements may give these another axis; all else leaves them as they are. What mixes
-    along an axis says so itself, when it is lowered.
+    along an axis says so itself, when it is lowered. How many samples there are may be a length of what is
+    moved or repeated, as of states that begin with zeros, and nothing else.
     """
     together = dict.fromkeys(one.inputs, 1)
     for name, value in one.values.items():
@@ -72,8 +73,18 @@ def keeps_samples_apart(one: Graph, several: Graph, varying: Varying) -> bool:
             together[name] = 1
             if not _same_for_all(value.data, several.values[name].data if name in several.values else None):
                 return False
+    counted: set[str] = set()
     for node in one.nodes:
         sources = [name for name in node.inputs if varying.get(name)]
+        if (node.domain, node.op) == ("", "Shape"):
+            counted.update(node.outputs)
+            continue
+        if not counted.isdisjoint(node.inputs):
+            if not sources and all(one.value(name).dtype == "int64" for name in node.outputs if name):
+                counted.update(node.outputs)
+                continue
+            if not has(node, Trait.CARRIES):
+                return False
         for target in filter(None, node.outputs):
             found = {_together(one, node, name, target, varying, together) for name in sources}
             if sources and (len(found) != 1 or not all(found)):

@@ -58,7 +58,9 @@ def _candidate(network: Graph, node: Node, why: str) -> Candidate:
     dtype = network.value(node.inputs[0]).dtype
     if not why and dtype != "float32":
         why = f"it reads {dtype}"
-    shape = tuple(int(length) for length in network.value(node.inputs[1]).shape if isinstance(length, int))
+    values = [network.value(name) for name in node.inputs[:2]]
+    weights = next((value for value in values[::-1] if value.data is not None), values[1])
+    shape = tuple(int(length) for length in weights.shape if isinstance(length, int))
     return Candidate(node.name, node.op, shape, why)
 
 
@@ -106,4 +108,12 @@ def _why_low_bit(network: Graph, node: Node) -> str:
     return f"its weights are codes already{codes}"
 
 
-_REASONS = (_why_low_bit, why_recurrent, why_transposed, _why_linear)
+def _why_table(network: Graph, node: Node) -> str:
+    """Return why a table of rows, as embeddings are, is no layer."""
+    table = network.value(node.inputs[0])
+    if node.domain or node.op != "Gather" or table.data is None or table.data.ndim < 2:
+        return ""
+    return "rows are taken of its table, not multiplied" if table.dtype == "float32" else ""
+
+
+_REASONS = (_why_low_bit, why_recurrent, why_transposed, _why_linear, _why_table)
