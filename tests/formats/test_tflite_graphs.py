@@ -30,6 +30,7 @@ from lowbit.formats.circle.schema import (
     Pool2DOptions,
     ReshapeOptions,
     Sparsity,
+    SqueezeOptions,
     StridedSliceOptions,
 )
 from lowbit.formats.input_shapes import fixed_inputs
@@ -151,6 +152,37 @@ def test_a_causal_sequence_is_a_dilated_convolution_of_a_map() -> None:
         assert layer.attributes["dilations"] == (1, 2) and (layer.op == "Convolution") == coded
         if not coded:
             check(content, by.random.normal(size=(1, 16, 3)).astype(np.float32))
+
+
+def test_convolutions_that_share_an_exchange_are_both_dilated() -> None:
+    """As gated convolutions: two of one dilation on one padded sequence, an axis added for both."""
+    by = author()
+    x, split, wide = (by.tensor(shape, "float32") for shape in ((1, 12, 3), (3, 4, 3), (3, 1, 4, 3)))
+    block, none = constant(by, [3]), constant(by, _edges((0, 0)))
+    by.operator("SPACE_TO_BATCH_ND", (x, block, none), split)
+    by.operator("EXPAND_DIMS", (split, constant(by, 1)), wide)
+    ends = []
+    for name in ("TANH", "LOGISTIC"):
+        weights = constant(by, by.random.normal(size=(5, 1, 2, 3)), "float32")
+        bias = constant(by, by.random.normal(size=5), "float32")
+        shapes = (3, 1, 3, 5), (3, 3, 5), (1, 9, 5), (1, 9, 5)
+        made, narrow, joined, end = (by.tensor(shape, "float32") for shape in shapes)
+        by.operator("CONV_2D", (wide, weights, bias), made, Conv2DOptions(VALID, 1, 1))
+        by.operator("SQUEEZE", (made,), narrow, SqueezeOptions((1,)))
+        by.operator("BATCH_TO_SPACE_ND", (narrow, block, none), joined)
+        ends.append(by.operator(name, (joined,), end))
+    y = by.operator("MUL", (ends[0], ends[1]), by.tensor((1, 9, 5), "float32"), MulOptions())
+    graph = check(by.content(x, y), by.random.normal(size=(1, 12, 3)).astype(np.float32))
+    layers = [node for node in graph.nodes if node.op == "Conv"]
+    assert [layer.attributes["dilations"] for layer in layers] == [(1, 3), (1, 3)]
+
+
+def test_graphs_that_nothing_calls_are_left_out_with_a_note() -> None:
+    main, other = author(), author()
+    x, y = main.tensor((1, 3), "float32"), main.tensor((1, 3), "float32")
+    main.operator("TANH", (x,), y)
+    graph = read(main.content_of((x,), (y,), other.subgraph((), ())))
+    assert any("left out: graphs" in note for note in graph.notes)
 
 
 def conditional(known: bool | None) -> bytes:

@@ -54,6 +54,8 @@ class _Region:
 
 def without_exchanges(structure: Structure) -> Structure:
     """Return a checked file with dilated convolutions in the place of those between exchanges."""
+    if SPREAD in structure.operators:
+        structure = _separated(structure)
     regions = [_region(structure, at) for at, name in enumerate(structure.operators) if name == SPREAD]
     for region in filter(None, regions):
         structure = _rewritten(structure, region)
@@ -63,6 +65,37 @@ def without_exchanges(structure: Structure) -> Structure:
     operators = tuple(subgraph.operators[at] for at in kept)
     names = tuple(structure.operators[at] for at in kept)
     return replace(structure, subgraph=replace(subgraph, operators=operators), operators=names)
+
+
+def _separated(structure: Structure) -> Structure:
+    """Return a file in which every convolution behind an exchange has an exchange of its own.
+
+    Convolutions of one dilation on one map share it; what stands between is copied, too.
+    """
+    subgraph, tensors = structure.subgraph, list(structure.subgraph.tensors)
+    operators: list[Operator] = []
+    spread = set[int]()
+    for name, operator in zip(structure.operators, subgraph.operators, strict=True):
+        if name == SPREAD or (name in (*_SHAPES, *_ELEMENTS) and operator.inputs[0] in spread):
+            spread.update(operator.outputs)
+    readers: dict[int, list[int]] = {index: [] for index in spread}
+    names: list[str] = []
+    for name, operator in zip(structure.operators[::-1], subgraph.operators[::-1], strict=True):
+        copies = [operator]
+        if operator.outputs and operator.outputs[0] in spread and operator.outputs[0] not in subgraph.outputs:
+            for at in readers[operator.outputs[0]][1:]:
+                tensors.append(tensors[operator.outputs[0]])
+                copies.append(replace(operator, outputs=(len(tensors) - 1,)))
+                own = {operator.outputs[0]: len(tensors) - 1}
+                inputs = tuple(own.get(index, index) for index in operators[at].inputs)
+                operators[at] = replace(operators[at], inputs=inputs)
+        for copy in copies:
+            operators.append(copy)
+            names.append(name)
+            for index in spread.intersection(copy.inputs):
+                readers[index].append(len(operators) - 1)
+    made = replace(subgraph, tensors=tuple(tensors), operators=tuple(operators[::-1]))
+    return replace(structure, subgraph=made, operators=tuple(names[::-1]))
 
 
 def _padded_as_maps(structure: Structure) -> Structure:

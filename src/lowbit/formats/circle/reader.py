@@ -52,6 +52,14 @@ def read_content(content: bytes, where: str) -> Graph:
         graph.nodes = _called(graph.nodes)
         verify(graph)
         graph = run_passes(graph, [settle_layout]).graph
+    left = [
+        each.name or "?" for at, each in enumerate(structure.model.subgraphs) if at not in structure.called
+    ]
+    if left:
+        graph.notes = (
+            *graph.notes,
+            f"left out: graphs that the first one does not call ({', '.join(left[:8])})",
+        )
     graph.metadata = _decoded(texts) | graph.metadata
     return graph
 
