@@ -171,3 +171,18 @@ def test_a_variable_is_unsupported() -> None:
     author.operator("ADD", (x, state), y, AddOptions())
     with pytest.raises(UnsupportedError, match="variables that live"):
         read_content(author.content(x, y), "net.tflite")
+
+
+def test_a_layer_of_codes_that_reads_a_map_is_quantized_again() -> None:
+    author = Author(np.random.default_rng(3))
+    x = author.codes_of((1, 8, 8, 3), 2 / 255, 0)
+    weights = author.weights((6, 8, 8, 3), 0, x, 0.3)
+    pooled = author.codes_of((1, 1, 1, 6), 0.05, 0)
+    author.operator("CONV_2D", (x, *weights), pooled, Conv2DOptions(VALID, 1, 1, 0))
+    weights = author.weights((4, 6), 0, pooled, 1.0)
+    scores = author.codes_of((1, 4), 0.06, 3)
+    author.operator("FULLY_CONNECTED", (pooled, *weights), scores, FullyConnectedOptions())
+    graph = read(author.content(x, scores))
+    low, _ = quantize(graph, pictures(32), Plan("affine:8", "affine:8", method="rtn"))
+    expected, found = (Program(each).run(pictures(64)) for each in (graph, low))
+    assert np.abs(found - expected).mean() < 0.05 * np.abs(expected).mean()

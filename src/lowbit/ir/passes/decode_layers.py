@@ -13,7 +13,7 @@ weights and biases are exactly what the file says. So a network of 8 bits can be
 from dataclasses import replace
 
 from lowbit.ir.activations import ACTIVATIONS, tabulated
-from lowbit.ir.graph import Graph, Node
+from lowbit.ir.graph import Graph, Node, Value
 from lowbit.ir.infer import infer
 from lowbit.ir.layers import activation_of, is_affine, rounds
 from lowbit.ir.operators import Trait, has
@@ -89,7 +89,8 @@ def _without_activation(graph: Graph, before: Graph, node: Node, output: str) ->
     if node.op == "FixedAdd":
         return [replace(node, op="Add", domain="", attributes={})]
     if _is_affine_layer(before, node):
-        return _cut(graph, before, _layer(graph, before, node), output)
+        *rows, layer = _on_rows(graph, before, _layer(graph, before, node))
+        return [*rows, *_cut(graph, before, layer, output)]
     if not has(node, Trait.ELEMENTWISE):
         return [node]
     # Encode and Decode: nothing, but that codes of what is computed may have cut it off
@@ -134,6 +135,17 @@ def _clips(graph: Graph, node: Node | None, function: str) -> bool:
     found = activation_of(graph, node) if node is not None else None
     ends, wanted = (ACTIVATIONS[name].clip if name else None for name in (found, function))
     return ends is not None and wanted is not None and ends[0] >= wanted[0] and ends[1] <= wanted[1]
+
+
+def _on_rows(graph: Graph, before: Graph, layer: Node) -> list[Node]:
+    """Return a layer, behind a Flatten where it reads whole maps: a layer of codes takes them as they are."""
+    source = before.value(layer.inputs[0])
+    if layer.op != "Gemm" or len(source.shape) == 2:
+        return [layer]
+    rows = graph.fresh_name(f"{layer.name}/rows")
+    graph.add(Value(rows, "float32", ()))
+    flat = Node("Flatten", (source.name,), (rows,), {}, rows)
+    return [flat, replace(layer, inputs=(rows, *layer.inputs[1:]))]
 
 
 def _layer(graph: Graph, before: Graph, node: Node) -> Node:
