@@ -21,6 +21,7 @@ from lowbit.formats.circle.names import NAMES, apply_names
 from lowbit.formats.circle.schema import TENSOR_TYPES, Operator, Tensor
 from lowbit.formats.circle.structure import Structure, check_structure, require
 from lowbit.formats.input_shapes import fix_inputs, say_how_to_fix
+from lowbit.formats.masks import bound_masks
 from lowbit.formats.paths import first_path, layer_of_path
 from lowbit.formats.refused import Refused
 from lowbit.ir import Graph, Node, Trait, has, run_passes, verify
@@ -50,6 +51,7 @@ def read_content(content: bytes, where: str) -> Graph:
     if not ours:
         graph.remove_unused()
         graph.nodes = _called(graph.nodes)
+        bound_masks(graph)
         verify(graph)
         graph = run_passes(graph, [settle_layout]).graph
     left = [

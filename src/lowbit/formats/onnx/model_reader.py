@@ -9,6 +9,7 @@ import numpy as np
 
 from lowbit.errors import LowbitError, ModelFormatError, NumericError, TooLargeError, UnsupportedError
 from lowbit.formats.input_shapes import fix_inputs
+from lowbit.formats.masks import bound_masks
 from lowbit.formats.onnx.constants import constant_of, fill_of
 from lowbit.formats.onnx.ends import input_value, outputs_of
 from lowbit.formats.onnx.functions import DOMAIN
@@ -45,8 +46,6 @@ from lowbit.ir.worked_out import shape_array, worked_out
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
-
-_BOUNDED = "infinities in constants are the largest float32"
 
 MAX_FOLDED = 1 << 28  # elements that folding may make in all
 
@@ -415,20 +414,8 @@ class ModelReader:
         self.node_names.add(name)
         return name
 
-    def _bound_masks(self) -> None:
-        """Let infinities of masks, which layers do not multiply by, be the largest float32."""
-        weights = {name for node in self.result.nodes if has(node, Trait.LAYER) for name in node.inputs[1:]}
-        for name, value in self.result.values.items():
-            data = value.data
-            if data is None or data.dtype != np.float32 or name in weights or not np.isinf(data).any():
-                continue
-            most = np.finfo(np.float32).max
-            self.result.update(name, data=np.clip(data, -most, most))
-            if _BOUNDED not in self.result.notes:
-                self.note(_BOUNDED)
-
     def _check_numbers(self) -> None:
-        self._bound_masks()
+        bound_masks(self.result)
         for name, value in self.result.values.items():
             if value.data is not None and value.data.dtype.kind == "f" and not np.isfinite(value.data).all():
                 raise NumericError(
