@@ -1,6 +1,7 @@
 """What quantization at real size takes: CPU time, memory and noise, beside ONNX Runtime's `quantize_static`.
 
-    python benchmarks/calibration.py --data DIR --json results/calibration.json [--network FILE]
+    python benchmarks/calibration.py --data DIR --json results/calibration-resnet18.json [--network FILE]
+    python benchmarks/calibration.py --table results/calibration-*.json > results/calibration.md
 
 The network is ResNet-18 (torchvision's architecture, seeded weights, statistics of batch normalization from
 the pictures), or a file with one picture `[n, 3, h, w]` or `[n, h, w, 3]` as input. Pictures are those of
@@ -40,6 +41,9 @@ LIMITS = {"affine:8": 2.5, "lq:4": 6.0}
 
 def main() -> None:
     options = _options()
+    if options.table:
+        print(table(options.table))
+        return
     if options.contender:
         print(json.dumps(run(options.contender, options.folder)))
         return
@@ -56,6 +60,33 @@ def main() -> None:
     network = options.network.name if options.network else "ResNet-18, seeded"
     result = {**made, "network": network, "pictures": options.pictures, "rows": rows}
     options.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def table(paths: list[Path]) -> str:
+    """Return results as Markdown: a table for each network, and where they were measured."""
+    parts = ["# What quantization at real size takes\n"]
+    for path in paths:
+        made = json.loads(path.read_text())
+        parts += [f"{made['network']}, {made['pictures']} pictures, one core:\n"]
+        parts += ["| | CPU s | of the peer's | at most | memory | signal to noise | classes equal |"]
+        parts += ["|---|---|---|---|---|---|---|"]
+        parts += [_row(row) for row in made["rows"]]
+        parts += [f"\n`{made['command']}`, {made['machine']}, {made['date']}, `{made['commit'][:8]}`.\n"]
+    return "\n".join(parts)
+
+
+def _row(row: dict[str, Any]) -> str:
+    limit = f"{row['limit']:g} ×" if row["limit"] else ""
+    cells = (
+        row["name"],
+        f"{row['cpu_seconds']:.1f}",
+        f"{row['times_of_peer']:.2f} ×",
+        limit,
+        f"{row['peak_mib'] / 1024:.2f} GiB",
+        f"{row['output_snr_db']:.1f} dB",
+        f"{row['agreement']:.1%}",
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def prepare(network: Path | None, data: str, count: int, folder: Path) -> None:
@@ -226,6 +257,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pictures", type=int, default=256)
     parser.add_argument("--only", nargs="+", choices=(*CONTENDERS, *OTHERS))
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--table", nargs="+", type=Path, help="results to print")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.budget import budget
-from lowbit.calibrate import LinearMoments, Run, engine_or_reference
+from lowbit.calibrate import LinearMoments, Run, batch_slices, engine_or_reference, prefix, sample_bytes
 from lowbit.errors import DataError
 from lowbit.ir import Graph, Node, run_passes, verify
 from lowbit.ir.activations import ACTIVATIONS
@@ -56,7 +56,7 @@ from lowbit.quantization.report import LayerReport, Report, sums_reports
 from lowbit.quantization.rows import Rows
 from lowbit.quantization.shared import layer_form, layer_names, teams
 from lowbit.quantization.smooth import smooth
-from lowbit.quantization.stream import Stream, count_of
+from lowbit.quantization.stream import count_of
 from lowbit.quantization.unfinished import Progressed, Unfinished
 from lowbit.quantization.weights import CodedWeights, check_weights, joined, nearest, restored
 from lowbit.schemes import Affine, Encoding
@@ -68,7 +68,8 @@ Samples = Mapping[str, npt.NDArray[np.generic]]
 Progress = Callable[[int, int, str], None]
 Announce = Callable[[Estimate], None]
 
-_RANGED = 64  # samples that say how large sums become
+_RANGED, _RANGED_BYTES = 64, 64 << 20
+"""Samples that say how large sums become, and bytes of these of a batch."""
 
 _HELD = 4
 """One in so many bytes of the budget may be values of the samples, held between layers."""
@@ -254,13 +255,20 @@ class _Work:
         """Return the regions of sums and means between layers, and the formats that hold their values."""
         found = sum_regions(self._low)
         names = list(dict.fromkeys(name for region in found for name in region.ranged))
-        largest = dict.fromkeys(names, 0.0)
-        few = {name: array[:_RANGED] for name, array in self._samples.items()}
-        stream = Stream(self._low, few, self._run, budget() // _HELD)
-        for name in names:
-            for values in stream.values(name):
-                largest[name] = max(largest[name], float(np.abs(values).max(initial=0)))
+        largest = self._largest(names) if names else {}
         return [region_format(region, largest) for region in found]
+
+    def _largest(self, names: Sequence[str]) -> dict[str, float]:
+        """Return the largest magnitudes of values for some samples: one run gives all of them."""
+        largest = dict.fromkeys(names, 0.0)
+        runner = self._run(prefix(self._low, names))
+        size = max(_RANGED_BYTES // sum(sample_bytes(self._low, name) for name in names), 1)
+        first = self._low.value(self._low.inputs[0]).shape[0]
+        for batch in batch_slices(min(self._count, _RANGED), first, size):
+            found = runner({name: array[batch] for name, array in self._samples.items()})
+            for name in names:
+                largest[name] = max(largest[name], float(np.abs(found[name]).max(initial=0)))
+        return largest
 
     def finished(self, sums: Sequence[RegionFormat] = ()) -> Graph:
         """Return the low-bit network without floats between its layers.
