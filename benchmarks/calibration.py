@@ -58,7 +58,8 @@ def main() -> None:
         print(json.dumps(row), file=sys.stderr)
     made = provenance("python benchmarks/calibration.py --data DIR --json FILE")
     network = options.network.name if options.network else "ResNet-18, seeded"
-    result = {**made, "network": network, "pictures": options.pictures, "rows": rows}
+    load = f"{os.getloadavg()[2]:.1f} in the last 15 minutes"
+    result = {**made, "network": network, "pictures": options.pictures, "load": load, "rows": rows}
     options.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
@@ -71,7 +72,9 @@ def table(paths: list[Path]) -> str:
         parts += ["| | CPU s | of the peer's | at most | memory | signal to noise | classes equal |"]
         parts += ["|---|---|---|---|---|---|---|"]
         parts += [_row(row) for row in made["rows"]]
-        parts += [f"\n`{made['command']}`, {made['machine']}, {made['date']}, `{made['commit'][:8]}`.\n"]
+        parts += [
+            f"\n`{made['command']}`, {made['machine']}, {made['date']}, `{made['commit'][:8]}`; load {made['load']}.\n"
+        ]
     return "\n".join(parts)
 
 
