@@ -13,14 +13,24 @@ import struct
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from lowbit.engine import Program
 from lowbit.errors import LowbitError
+from lowbit.formats import without_unused_inputs
+from lowbit.formats.onnx import from_proto
+from lowbit.ir import OPERATORS, Graph
 from lowbit.program import Port, file
+from lowbit.quantization import to_fixed_point
+from lowbit.zoo import trained
+from tests.backends.support import examples
+from tests.conformance.odd_graphs.families import FAMILIES, draw
 from tests.fuzz.mutators import NETWORKS
 
 INTEGERS = (0, 1, 2, 3, 7, 16, 64, 255, 256, 65535, 1 << 20, 1 << 24, (1 << 31) - 1, 1 << 31, (1 << 32) - 1)
@@ -70,9 +80,24 @@ def mutated(good: bytes, seed: int) -> bytes:
     return rehashed(bytes(bad))
 
 
-def good_files() -> list[bytes]:
-    """Return the program files of all small networks."""
-    return [file.content_of(make()) for make in NETWORKS.values()]
+def graphs() -> Iterator[Graph]:
+    """Yield small networks, odd ones of every family, one in fixed point, examples of every operator."""
+    for make in NETWORKS.values():
+        yield make()
+    for family in FAMILIES:
+        with suppress(LowbitError):
+            yield without_unused_inputs(from_proto(draw(family, 3).model))
+    yield to_fixed_point(trained("digits"), 6, 7)
+    for operator in OPERATORS.values():
+        for _, graph in examples(operator):
+            yield graph
+
+
+def write_good(folder: Path) -> None:
+    """Write the program files of all these networks that the engine runs."""
+    for number, graph in enumerate(graphs()):
+        with suppress(LowbitError):
+            (folder / f"{number}.lbp").write_bytes(file.content_of(graph))
 
 
 def _shape(program: Program, port: Port) -> tuple[int, ...]:
@@ -99,22 +124,23 @@ def attempt(content: bytes) -> str:
     return "ran"
 
 
-def child(first: int, count: int) -> None:
-    """Open files, saying the number of each before and the outcome after."""
-    files = good_files()
+def child(folder: Path, first: int, count: int) -> None:
+    """Open mutations of a folder's files, saying the number of each before and the outcome after."""
+    files = [path.read_bytes() for path in sorted(folder.iterdir())]
     for seed in range(first, first + count):
         print(json.dumps({"seed": seed}), flush=True)  # noqa: T201
         print(json.dumps({"outcome": attempt(mutated(files[seed % len(files)], seed))}), flush=True)  # noqa: T201
 
 
-def run(count: int, seed: int) -> tuple[Counter[str], list[int]]:
+def run(folder: Path, count: int, seed: int) -> tuple[Counter[str], list[int]]:
     """Return how often each outcome was, and the seeds of files that ended their child."""
     outcomes: Counter[str] = Counter()
     fatal: list[int] = []
     at = seed
     while at < seed + count:
         size = min(BATCH, seed + count - at)
-        command = [sys.executable, "-m", "tests.fuzz.program_mutations", "--child", str(at), str(size)]
+        words = ["--child", str(at), str(size), "--files", str(folder)]
+        command = [sys.executable, "-m", "tests.fuzz.program_mutations", *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         outcomes.update(line["outcome"] for line in lines if "outcome" in line)
@@ -132,16 +158,19 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", type=int, nargs=2)
+    parser.add_argument("--files", type=Path, help="mutate the files of this folder")
     parser.add_argument("--write", type=Path, help="write the good files to this folder, and end")
     options = parser.parse_args()
     if options.child:
-        child(*options.child)
+        child(options.files, *options.child)
         return 0
     if options.write:
-        for number, content in enumerate(good_files()):
-            (options.write / f"{number}.lbp").write_bytes(content)
+        write_good(options.write)
         return 0
-    outcomes, fatal = run(options.count, options.seed)
+    with TemporaryDirectory() as made:
+        if options.files is None:
+            write_good(Path(made))
+        outcomes, fatal = run(options.files or Path(made), options.count, options.seed)
     report = {"files": options.count, "seed": options.seed, "outcomes": dict(outcomes), "fatal": fatal}
     print(json.dumps(report, indent=2))  # noqa: T201
     if options.json:
