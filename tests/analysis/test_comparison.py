@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import lowbit.engine
-from lowbit.analysis import first_divergence, trace
+from lowbit.analysis import first_divergence, layer_errors, trace
 from lowbit.errors import DataError, PlanError
-from lowbit.ir import Graph, Node, infer
+from lowbit.ir import Graph, Node, Value, infer
 from lowbit.ir.graph import Array
 from lowbit.program.steps import PlaneEnding, PlaneFullyConnected, Step
 from lowbit.schemes import LearnedBasis
@@ -158,3 +158,37 @@ def test_bad_questions() -> None:
         first_divergence(graph, samples(graph, 0))
     with pytest.raises(PlanError, match="unknown backend"):
         first_divergence(graph, samples(graph, 2), "reference", "fpga")
+
+
+def of_two_inputs(second: str = "n") -> Graph:
+    """Return ``relu(a) b`` and codes of it; the second input's first axis may be another one."""
+    graph = lowbit_mlp((33, 17, 9), 2, 2)
+    graph.add(Value("b", "float32", (second, 33)))
+    graph.inputs = ("x", "b")
+    graph.nodes[0] = Node("Encode", ("xb",), ("x/codes",), {}, "x/encode", "lowbit")
+    graph.nodes.insert(0, Node("Mul", ("x", "b"), ("xb",), {}, "product"))
+    infer(graph)
+    return graph
+
+
+@pytest.mark.parametrize("second", ["n", 1])
+def test_networks_of_several_inputs_are_compared(second: str) -> None:
+    graph = of_two_inputs(second)
+    x, b = samples(graph, 40), samples(graph, 40 if second == "n" else 1)[::-1]
+    given = {"b": b, "x": x}
+
+    def broken(x: Array, b: Array) -> dict[str, Array]:
+        values = trace(graph)(x, b)
+        values["fc1/codes"] = np.where(
+            x[:, :1] == given["x"][31, 0], values["fc1/codes"] ^ np.uint8(1), values["fc1/codes"]
+        )
+        return values
+
+    for many in (given, (x, b), [x, b]):
+        assert first_divergence(graph, many) is None
+        found = first_divergence(graph, many, "reference", broken)
+        assert found is not None and (found.node, found.sample) == ("fc1", 31)
+    assert all(row.snr_db == np.inf for row in layer_errors(graph, graph, given))
+    for wrong in (x, (x,), {"x": x}, (x, b, b)):
+        with pytest.raises(DataError, match="x, b"):
+            first_divergence(graph, wrong)
