@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from onnxruntime import GraphOptimizationLevel
 
 from lowbit.backends.litert import interpreter
 from lowbit.backends.onnxruntime import session
@@ -43,13 +44,21 @@ class Run:
     coded: bool = False
 
 
-def own_run(path: Path, seed: int, sizes: Sizes) -> Run:
-    """Return what the file's own runtime makes of inputs of this seed; errors are the runtime's."""
-    return (_litert if path.suffix in (".tflite", ".circle") else _onnxruntime)(path, seed, sizes)
+def own_run(path: Path, seed: int, sizes: Sizes, *, plain: bool = False) -> Run:
+    """Return what the file's own runtime makes of inputs of this seed; errors are the runtime's.
+
+    Args:
+        path: the file.
+        seed: of the inputs.
+        sizes: lengths of open dimensions.
+        plain: whether the runtime uses its plain kernels, and rewrites nothing.
+    """
+    return (_litert if path.suffix in (".tflite", ".circle") else _onnxruntime)(path, seed, sizes, plain)
 
 
-def _onnxruntime(path: Path, seed: int, sizes: Sizes) -> Run:
-    ready, random = session(path), np.random.default_rng(seed)
+def _onnxruntime(path: Path, seed: int, sizes: Sizes, plain: bool) -> Run:
+    settings = {"graph_optimization_level": GraphOptimizationLevel.ORT_DISABLE_ALL} if plain else {}
+    ready, random = session(path, **settings), np.random.default_rng(seed)
     inputs = {
         each.name: values(each.name, _shape(each.name, each.shape, sizes), _TYPES[each.type], random)
         for each in ready.get_inputs()
@@ -68,8 +77,8 @@ def _shape(name: str, declared: list[int | str | None], sizes: Sizes) -> tuple[i
     return tuple(length(axis, given) for axis, given in enumerate(declared))
 
 
-def _litert(path: Path, seed: int, sizes: Sizes) -> Run:
-    ready, random, inputs = interpreter(path.read_bytes()), np.random.default_rng(seed), {}
+def _litert(path: Path, seed: int, sizes: Sizes, plain: bool) -> Run:
+    ready, random, inputs = interpreter(path.read_bytes(), keep_all=plain), np.random.default_rng(seed), {}
     for detail in ready.get_input_details():
         signature = [int(length) for length in detail["shape_signature"]]
         ready.resize_tensor_input(detail["index"], _shape(detail["name"], list(signature), sizes))

@@ -29,13 +29,14 @@ def test_what_counts_as_running() -> None:
     rows: list[dict[str, Any]] = [
         {"reads": True, "engine": CLOSE},
         {"reads": True, "engine": 2 * CLOSE},
+        {"reads": True, "engine": 2 * CLOSE, "spread": 3 * CLOSE},
         {"reads": True, "coded": True, "engine": 2 * CLOSE},
         {"reads": True, "engine": None, "problems": {"engine": "no | such"}},
         {"reads": False, "problems": {"read": "never\nheard"}},
         {"own": "it does not run either"},
     ]
-    assert [runs(row) for row in rows] == [True, False, True, False, False, False]
-    assert counts(rows) == "5 | 4 | 2 (40%)"
+    assert [runs(row) for row in rows] == [True, False, True, True, False, False, False]
+    assert counts(rows) == "6 | 5 | 3 (50%)"
     assert all(line("net", row).count("|") == 8 and "\n" not in line("net", row) for row in rows)
 
 

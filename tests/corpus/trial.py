@@ -17,6 +17,7 @@ from lowbit.errors import LowbitError
 from lowbit.ir import Graph
 from lowbit.ir.graph import Array
 from lowbit.plan import Plan
+from tests.corpus.page import CLOSE
 from tests.corpus.runtimes import Run, Sizes, own_run, values
 
 SEED = 20261129
@@ -57,6 +58,7 @@ class Trial:
         coded: whether it has codes: runtimes differ in their last rounding, and LiteRT rounds real
             activations as well where weights alone are codes.
         engine: largest difference from its own runtime, relative to the largest output.
+        spread: the same between kernels that its runtime chooses and its plain ones, where `engine` is far.
         reference: the same of the reference, where the engine does not run it.
         problems: what is in the way, by what was tried.
     """
@@ -65,6 +67,7 @@ class Trial:
     reads: bool = False
     coded: bool = False
     engine: float | None = None
+    spread: float | None = None
     reference: float | None = None
     problems: dict[str, str] = field(default_factory=dict)
 
@@ -87,6 +90,9 @@ def tried(path: Path, sizes: Sizes) -> dict[str, Any]:
         _compare(trial, name, graph, run)
         if trial.engine is not None:
             break
+    if trial.engine is not None and trial.engine > CLOSE:
+        plain = own_run(path, SEED, sizes, plain=True)
+        trial.spread = difference(graph, [plain.outputs[name] for name in run.outputs], run)
     return asdict(trial)
 
 
