@@ -116,10 +116,10 @@ def test_all_is_said_at_once_with_counts(name: str) -> None:
     blockers = BACKENDS[name].blockers(graph)
     others = [] if name == "engine" else [(soft, 1, ("soft",))]
     assert [(each.operator, each.count, each.nodes) for each in blockers] == [
-        ("LRN", 2, ("first", "second")),
+        ("Conv", 2, ("first", "second")),
         *others,
     ]
-    assert str(blockers[0]).startswith("2 × LRN: ") and "(first, second)" in str(blockers[0])
+    assert str(blockers[0]).startswith("2 × Conv: ") and "(first, second)" in str(blockers[0])
 
 
 def test_what_is_asked_is_not_changed() -> None:

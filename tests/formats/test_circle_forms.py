@@ -72,6 +72,31 @@ def of_one(case: str, shape: str) -> Graph:
     return graph
 
 
+def test_rows_of_channels_beside_maps() -> None:
+    """A normalization of pixels between convolutions, and a sum around them, as in ConvNeXt."""
+    random = np.random.default_rng(3)
+    graph = Graph("rows", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 3, 4, 5))})
+    for name in ("v", "w"):
+        graph.add_constant(name, random.normal(size=(3, 3, 1, 1)))
+    graph.add_constant("last", np.array([-1]), "int64")
+    graph.nodes = [
+        Node("Conv", ("x", "v"), ("a",), {}, "first"),
+        Node("Transpose", ("a",), ("rows",), {"perm": (0, 2, 3, 1)}, "turn"),
+        Node("ReduceMean", ("rows", "last"), ("mean",), {"keepdims": 1}, "mean"),
+        Node("Sub", ("rows", "mean"), ("free",), {}, "free"),
+        Node("Transpose", ("free",), ("map",), {"perm": (0, 3, 1, 2)}, "back"),
+        Node("Conv", ("map", "w"), ("b",), {}, "second"),
+        Node("Transpose", ("b",), ("more",), {"perm": (0, 2, 3, 1)}, "again"),
+        Node("Add", ("more", "free"), ("y",), {}, "sum"),
+    ]
+    infer(graph)
+    assert not blockers(graph, builtin=True)
+    again = read_content(bytes(content_of(graph)), "rows")
+    x = random.normal(size=(2, 3, 4, 5)).astype(np.float32)
+    wanted, found = (evaluate(each, {"x": x})["y"] for each in (graph, again))
+    np.testing.assert_array_equal(found, wanted)
+
+
 GELUS = ("half first", "half last")
 
 

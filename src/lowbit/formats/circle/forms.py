@@ -1,6 +1,8 @@
 """Operators in forms that the format does not have, as others that it has, with the same numbers.
 
 Softmax, LogSoftmax on another axis     Transpose, Softmax on the last axis, Transpose
+Transpose to channels last              and a Reshape to the same shape, so that what follows is on no map;
+                                        the same where rows of channels are read as a map as well
 Pad by what is there                    Gather along each axis that is padded
 Max, Min with one number                Clip
 Cast to its own type                    Identity
@@ -10,9 +12,11 @@ x / 2 (1 + erf(x / sqrt 2))             Gelu: the format has no erf; its roundin
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
+from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC
 from lowbit.ir import Graph, Node, Trait, Value, has
 from lowbit.ir.graph import Attribute
 from lowbit.ir.infer import call_of, infer_node
@@ -35,14 +39,15 @@ def _form_of(graph: Graph, node: Node) -> Write | None:
 
 
 def _apply(graph: Graph) -> bool:
-    found = False
-    for node in list(graph.nodes):
-        write = _form_of(graph, node) if node in graph.nodes else None
+    at = found = 0
+    while at < len(graph.nodes):
+        node = graph.nodes[at]
+        write = _form_of(graph, node)
         if write is not None:
-            at = graph.nodes.index(node)
             graph.nodes[at : at + 1] = write(graph, node)
-            found = True
-    return found
+            found += 1
+        at += 1
+    return bool(found)
 
 
 class _Steps:
@@ -87,6 +92,47 @@ def _along_the_last(graph: Graph, node: Node) -> list[Node]:
 
 def _rank(graph: Graph, node: Node) -> int:
     return len(graph.value(node.inputs[0]).shape)
+
+
+def _leaves_maps(graph: Graph, node: Node) -> bool:
+    """Return whether a map becomes rows of channels, which a reader would take for the map as it lies."""
+    if node.op != "Transpose" or call_of(graph, node).integers("perm") != TO_NHWC:
+        return False
+    return any(map(_follows_maps, graph.consumers(node.outputs[0])))
+
+
+def _follows_maps(reader: Node) -> bool:
+    """Return whether what a node reads is taken for a map, by who reads a file, where it may be one."""
+    return not reader.domain and not any(has(reader, trait) for trait in _ON_ROWS)
+
+
+def _left(graph: Graph, node: Node) -> list[Node]:
+    steps = _Steps(graph, node)
+    moved = steps.add("Transpose", node.inputs[0], perm=TO_NHWC)
+    lengths = graph.value(moved).shape
+    shape = [-1 if isinstance(length, str) else length for length in lengths]
+    return steps.end("Reshape", moved, steps.constant("shape", shape, "int64"))
+
+
+def _late_readers(graph: Graph, node: Node) -> list[Node]:
+    """Return who reads rows of channels after somebody read them as a map, and would be taken for it, too."""
+    if node.op != "Transpose" or call_of(graph, node).integers("perm") != TO_NCHW:
+        return []
+    order = {id(each): index for index, each in enumerate(graph.nodes)}
+    first = min((order[id(each)] for each in graph.consumers(node.outputs[0])), default=len(order))
+    late = [each for each in graph.consumers(node.inputs[0]) if order[id(each)] > first]
+    return list(filter(_follows_maps, late))
+
+
+def _kept(graph: Graph, node: Node) -> list[Node]:
+    """Give them rows of their own."""
+    steps, source = _Steps(graph, node), node.inputs[0]
+    shape = [-1 if isinstance(length, str) else length for length in graph.value(source).shape]
+    rows = steps.add("Reshape", source, steps.constant("shape", shape, "int64"))
+    for late in _late_readers(graph, node):
+        given = tuple(rows if name == source else name for name in late.inputs)
+        graph.nodes[graph.nodes.index(late)] = replace(late, inputs=given)
+    return [*steps.nodes, node]
 
 
 def _pads_by_content(graph: Graph, node: Node) -> bool:
@@ -148,9 +194,13 @@ def _dropped(graph: Graph, node: Node) -> list[Node]:
     return steps.end("Unsqueeze", made, steps.constant("axis", [axis], "int64"))
 
 
+_ON_ROWS = (Trait.KEEPS_ORDER, Trait.LAYER, Trait.ENDS_CLASSIFIER, Trait.MOVES)
+"""What is read from tensors as they lie, never from maps."""
 _BOUNDS = ("Max", "Min")
 _FORMS: tuple[tuple[Callable[[Graph, Node], bool], Write], ...] = (
     (_is_along_another_axis, _along_the_last),
+    (_leaves_maps, _left),
+    (lambda graph, node: bool(_late_readers(graph, node)), _kept),
     (_pads_by_content, _padded),
     (_bounds_by_number, _clipped),
     (_keeps_type, _passed),

@@ -18,7 +18,7 @@ from lowbit.formats.circle.schema import CIRCLE, TFLITE, Metadata, Model
 from lowbit.formats.circle.structure import check_structure
 from lowbit.formats.flatbuffer_writer import write_flatbuffer
 from lowbit.ir import Graph, Node, Trait, has, run_passes
-from lowbit.ir.passes import ENGINE_FORM, expansion
+from lowbit.ir.passes import ENGINE_FORM, MAP_FORM, expansion, has_lines
 from lowbit.untrusted import write_atomic
 from lowbit.version import __version__
 
@@ -154,11 +154,12 @@ def _misread(plain: Graph, own_words: frozenset[str]) -> list[Node]:
 
 
 def _written_form(graph: Graph) -> Graph:
-    return (
-        graph
-        if is_lowered(graph)
-        else run_passes(graph, [*ENGINE_FORM, find_gelu, expansion(supports), file_forms, count_all]).graph
-    )
+    if is_lowered(graph):
+        return graph
+    plain = run_passes(graph, [*ENGINE_FORM, find_gelu, expansion(supports)]).graph
+    if has_lines(plain):  # what is written out may have some
+        plain = run_passes(plain, MAP_FORM).graph
+    return run_passes(plain, [file_forms, count_all]).graph
 
 
 def _tables(plain: Graph, version: int, own_words: frozenset[str] = frozenset()) -> tuple[Exporter, Model]:
