@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lowbit.ir.graph import Graph, Node
+from lowbit.ir.graph import Graph, Node, Value
 from lowbit.ir.infer import call_of, infer_node
 from lowbit.ir.operators import Trait, has
 from lowbit.ir.passes.infrastructure import Pass
@@ -24,9 +24,11 @@ def _apply(graph: Graph) -> bool:
 
 
 def _is_of_several(graph: Graph, node: Node) -> bool:
-    if node.domain or not has(node, Trait.WINDOW):
+    if not has(node, Trait.WINDOW):
         return False
     source = graph.value(node.inputs[0])
+    if node.domain:
+        return len(source.shape) == 4 and source.shape[0] != 1 and _is_of_rows(graph, node)
     known = len(source.shape) == 4 and all(isinstance(length, int) for length in source.shape)
     plain = source.encoding is None and not node.attributes.get("ceil_mode")
     pads = node.attributes.get("pads", (0, 0, 0, 0))
@@ -41,8 +43,18 @@ def _is_of_several(graph: Graph, node: Node) -> bool:
     )
 
 
+def _is_of_rows(graph: Graph, node: Node) -> bool:
+    """Return whether a layer of codes looks at single rows, so that maps need nothing between them."""
+    known = all(isinstance(length, int) for length in graph.value(node.inputs[0]).shape)
+    top, _, bottom, _ = _four(node, "pads", (0, 0, 0, 0))
+    height = graph.value(node.inputs[1]).shape[1]
+    return known and height == 1 and top == bottom == 0 and _two(node, "strides")[0] == 1
+
+
 def _stacked(graph: Graph, node: Node) -> list[Node]:
     """Return the nodes that put the maps together, work on them, and take them apart."""
+    if node.domain:
+        return _stacked_rows(graph, node)
     source, target = node.inputs[0], node.outputs[0]
     count, channels, height, width = (int(length) for length in graph.value(source).shape)
     _, made, rows, columns = (int(length) for length in graph.value(target).shape)
@@ -63,6 +75,20 @@ def _stacked(graph: Graph, node: Node) -> list[Node]:
     if whole // stride != rows:
         value = work.add("Slice", value, work.integers([0]), work.integers([rows]), work.integers([2]))
     work.nodes.append(Node("Transpose", (value,), (target,), {"perm": (1, 0, 2, 3)}, work.name()))
+    return work.nodes
+
+
+def _stacked_rows(graph: Graph, node: Node) -> list[Node]:
+    """Return the same of a layer of codes that looks at single rows."""
+    before, after = graph.value(node.inputs[0]), graph.value(node.outputs[0])
+    count, channels, height, width = (int(length) for length in before.shape)
+    made, columns = (int(after.shape[axis]) for axis in (1, 3))
+    work = _Nodes(graph, node.name)
+    value = work.add("Transpose", before.name, like=before, perm=(1, 0, 2, 3))
+    value = work.add("Reshape", value, work.integers([1, channels, count * height, width]), like=before)
+    value = work.put(replace(node, inputs=(value, *node.inputs[1:])), after)
+    value = work.add("Reshape", value, work.integers([made, count, height, columns]), like=after)
+    work.nodes.append(Node("Transpose", (value,), (after.name,), {"perm": (1, 0, 2, 3)}, work.name()))
     return work.nodes
 
 
@@ -90,11 +116,13 @@ class _Nodes:
     def name(self) -> str:
         return f"{self.stem}/stacked{len(self.nodes)}"
 
-    def add(self, op: str, *inputs: str, **attributes: tuple[int, ...]) -> str:
-        return self.put(Node(op, inputs, (), attributes, self.name()))
+    def add(self, op: str, *inputs: str, like: Value | None = None, **attributes: tuple[int, ...]) -> str:
+        return self.put(Node(op, inputs, (), attributes, self.name()), like)
 
-    def put(self, node: Node) -> str:
+    def put(self, node: Node, like: Value | None = None) -> str:
         output = self.graph.fresh_name(f"{self.stem}/stacked{len(self.nodes)}/y")
+        if like is not None:
+            self.graph.add(replace(like, name=output))
         added = replace(node, outputs=(output,))
         call_of(self.graph, added)
         infer_node(self.graph, added)
