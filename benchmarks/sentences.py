@@ -173,6 +173,34 @@ def main() -> None:
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
         if options.json:
             options.json.write_text(json.dumps(result(options, rows), indent=1) + "\n")
+            options.json.with_suffix(".md").write_text(table(rows))
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the table."""
+    lines = [
+        "# Sentence embeddings after quantization",
+        "",
+        "| plan | weights | inputs | mean cosine | least | validation, mean | CPU seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        test, held = row["test"], row["validation"]
+        cells = (row["plan"].split()[0], row["weights"], row["activations"], f"{test['mean']:.4f}")
+        more = (f"{test['least']:.4f}", f"{held['mean']:.4f}", f"{row['cpu_seconds']:.0f}")
+        lines.append(f"| {' | '.join((*cells, *more))} |")
+    said = [
+        "",
+        f"Cosines of the embeddings of {TEST} English sentences, quantized and float: the network is",
+        "paraphrase-MiniLM-L3-v2, all 18 products by a matrix; softmax, normalization, Gelu and the table of",
+        "words are real. Sentences are of docstrings of Python's library;",
+        f"{CALIBRATE} rows of {LENGTH} pieces of its language reference calibrate,",
+        "docstrings of other modules validate. The vocabulary is BERT's, uncased.",
+        "",
+        "`python benchmarks/sentences.py --model MODEL --vocabulary FILE --json FILE`",
+        "",
+    ]
+    return "\n".join(lines + said)
 
 
 def result(options: argparse.Namespace, rows: list[dict[str, Any]]) -> dict[str, Any]:
