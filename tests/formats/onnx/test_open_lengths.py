@@ -64,6 +64,18 @@ FORMS: dict[str, list[onnx.NodeProto]] = {
         node("Reshape", "x", "to", outputs=("r",)),
         node("Reshape", "r", "whole"),
     ],
+    "zeros that copy nothing": [  # as torch's exporter writes every shape
+        *LENGTH,
+        node("Concat", "n", "four", "three", outputs=("to",), axis=0),
+        node("Reshape", "x", "to", outputs=("r",), allowzero=1),
+        node("Transpose", "r", perm=[0, 2, 1]),
+    ],
+    "upper": [node("Trilu", "x", "k")],
+    "lower": [
+        node("Transpose", "x", outputs=("r",), perm=[1, 2, 0]),
+        node("Trilu", "r", upper=0, outputs=("l",)),
+        node("Transpose", "l", perm=[2, 0, 1]),
+    ],
     "fill": [
         *LENGTH,
         node("Concat", "n", "three", "four", outputs=("to",), axis=0),
@@ -97,6 +109,7 @@ FORMS: dict[str, list[onnx.NodeProto]] = {
 def test_shape_arithmetic_with_an_open_batch(form: str) -> None:
     constants = CONSTANTS | {
         "three": row(3),
+        "k": np.int64(1),
         "four": row(4),
         "whole": row(-1, 3, 4),
         "minus": row(-1, -1, -1),

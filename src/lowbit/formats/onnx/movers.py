@@ -106,16 +106,38 @@ def _tile(reader: Importer, proto: "NodeProto", attributes: Attributes) -> None:
 def _triangle(reader: Importer, proto: "NodeProto", attributes: Attributes) -> None:
     """What lies on the other side of a diagonal is 0."""
     rows, columns = reader.shape(proto.input[0])[-2:]
-    if not isinstance(rows, int) or not isinstance(columns, int):
-        raise UnsupportedError(
-            "a triangle of open lengths", expected="fixed lengths", found=f"{rows}, {columns}"
-        )
     k = int(reader.known(proto.input[1])) if len(proto.input) > 1 and proto.input[1] else 0
-    ones = np.ones((rows, columns), np.bool_)
-    kept = np.triu(ones, k) if integer(attributes, "upper", 1) else np.tril(ones, k)
-    mask = reader.constant(f"{proto.output[0]}/kept", kept)
+    upper = bool(integer(attributes, "upper", 1))
+    if isinstance(rows, int) and isinstance(columns, int):
+        ones = np.ones((rows, columns), np.bool_)
+        mask = reader.constant(f"{proto.output[0]}/kept", np.triu(ones, k) if upper else np.tril(ones, k))
+    else:
+        mask = _open_triangle(reader, proto, k, upper=upper)
     zero = reader.constant(f"{proto.output[0]}/zero", np.zeros((), reader.kind(proto.input[0])))
     reader.add(proto, "Where", [mask, proto.input[0], zero], {})
+
+
+def _open_triangle(reader: Importer, proto: "NodeProto", k: int, *, upper: bool) -> str:
+    """Return the condition ``column >= row + k``, or at most, of lengths that are open."""
+    source, stem = proto.input[0], proto.output[0]
+    row, column = (_places(reader, source, f"{stem}/{axis}", axis) for axis in (-2, -1))
+    axis = reader.constant(f"{row}/axis", np.array([1], np.int64))
+    shifted = reader.insert(
+        "Add", [reader.insert("Unsqueeze", [row, axis]), reader.constant(f"{row}/k", np.asarray(k, np.int64))]
+    )
+    return reader.insert("GreaterOrEqual" if upper else "LessOrEqual", [column, shifted])
+
+
+def _places(reader: Importer, source: str, stem: str, axis: int) -> str:
+    """Return the numbers of the elements along an axis, from 0."""
+    lengths, length, places = (reader.free_name(f"{stem}/{what}") for what in ("lengths", "length", "places"))
+    index = reader.constant(f"{stem}/axis", np.array([axis], np.int64))
+    reader.read("Shape", [source], lengths)
+    reader.read("Gather", [lengths, index], f"{length}/row")
+    reader.read("Squeeze", [f"{length}/row"], length)
+    first, step = (reader.constant(f"{stem}/{n}", np.asarray(n, np.int64)) for n in (0, 1))
+    reader.read("Range", [first, length, step], places)
+    return places
 
 
 Rewrite = Callable[[Importer, "NodeProto", Attributes], None]

@@ -85,12 +85,15 @@ def _dropout(reader: Importer, proto: "NodeProto", _: dict[str, Attribute]) -> N
 
 
 def _reshape(reader: Importer, proto: "NodeProto", attributes: dict[str, Attribute]) -> None:
-    """Open lengths in the shape become 0 or -1."""
+    """Open lengths in the shape become 0 or -1; then a 0 says that, whatever ``allowzero`` is."""
     data, shape = proto.input[0], proto.input[1] if len(proto.input) > 1 else ""
     if shape in reader.constants and reader.constants[shape].dtype == object:
         numbers = resolve_shape(reader.constants[shape], reader.shape(data))
         if numbers.dtype != object:
             name = reader.result.fresh_name(f"{proto.output[0]}/shape")
+            stated = [length for length in reader.constants[shape] if isinstance(length, int)]
+            if 0 not in stated:
+                attributes = {key: value for key, value in attributes.items() if key != "allowzero"}
             shape = reader.result.add_constant(name, numbers, "int64")
     reader.add(proto, "Reshape", [data, shape], attributes)
 
