@@ -30,9 +30,9 @@ from lowbit.quantization.stream import batches_of, count_of
 Samples = Mapping[str, npt.NDArray[np.generic]]
 
 COSTS: Mapping[str, float] = {
-    "layer": 2e-2,
+    "layer": 4e-2,
     "part": 8e-3,
-    "value": 1.35e-7,
+    "value": 1.1e-7,
     "element": 5e-10,
     "weight": 2e-8,
     "basis": 1e-6,
@@ -126,7 +126,7 @@ def _work(
         "value": values,
         "element": arriving + leaving,
         "weight" if uniform else "basis": float(size),
-        "input basis": 2.0 ** (plan.activation_bits - 4) * min(values / _FEW, 1.0) if learned else 0.0,
+        "input basis": 3.0 ** (plan.activation_bits - 4) * min(values / _FEW, 1.0) if learned else 0.0,
     }
     if plan.restores:
         work["moment"] = rows.groups * 2.0 * seen * inputs * (inputs / 2 + outputs)
