@@ -1,6 +1,6 @@
 """How near the estimate of a calibration comes: its time and memory beside what was taken.
 
-    python benchmarks/estimate.py NET.onnx=affine:8:64 … --json results/calibration-estimate.json
+    python benchmarks/estimate.py NET.onnx=affine:8:64 … --json results/estimate.json
 
 A network, what its weights and inputs become, and how many samples (normal noise) calibrate. Each runs in a
 process of its own, one thread; times are of the processor.
