@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lowbit.errors import ModelFormatError
+from lowbit.formats import read_model, write_model
 from lowbit.formats.circle.reader import read_content
 from lowbit.formats.circle.writer import content_of
 from lowbit.ir import Graph, Node, Value, evaluate, infer
 from lowbit.ir.operators import OPERATORS
+from lowbit.plan import Plan
+from lowbit.quantization import quantize
 from tests.backends.support import examples
 
 
@@ -63,3 +67,29 @@ def test_options_that_are_no_attributes_are_refused() -> None:
     assert b"axis" in content
     with pytest.raises(ModelFormatError, match="unknown operator option"):
         read_content(content.replace(b"axis", b"exit"), "damaged")
+
+
+def test_weights_that_layers_share_stand_in_the_form_of_each(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    graph = Graph("net", inputs=("x",), outputs=("y",))
+    graph.add(Value("x", "float32", ("n", 4, 6, 6)))
+    for name in "vw":
+        graph.add_constant(name, random.normal(size=(4, 4, 3, 3)).astype(np.float32) / 6)
+    for output in ("z", "a", "b", "c", "d", "y"):
+        graph.add(Value(output, "float32", ("n", 4, 6, 6)))
+    pads = {"pads": (1, 1, 1, 1)}
+    graph.nodes += [
+        Node("Conv", ("x", "v"), ("z",), pads, "zero"),
+        Node("Conv", ("z", "w"), ("a",), pads, "first"),
+        Node("Relu", ("a",), ("b",), {}, "act"),
+        Node("Conv", ("b", "w"), ("c",), pads, "second"),
+        Node("Relu", ("c",), ("d",), {}, "act_2"),
+        Node("Add", ("z", "d"), ("y",), {}, "sum"),
+    ]
+    x = random.normal(size=(16, 4, 6, 6)).astype(np.float32)
+    for scheme in ("affine:8", "affine:6", "lq:3"):
+        low, _ = quantize(graph, x, Plan(scheme, scheme, method="rtn"))
+        write_model(low, tmp_path / "low.circle")
+        again = read_model(tmp_path / "low.circle")
+        expected, found = (next(iter(evaluate(each, {"x": x}).values())) for each in (low, again))
+        np.testing.assert_array_equal(found, expected)

@@ -181,11 +181,17 @@ class Exporter:
     ) -> int:
         """Return the index of a constant tensor, adding it when it is new.
 
+        Weights that layers share may stand in several forms: one that is new is added beside the first.
+
         Raises:
             GraphError: the name is that of another value.
         """
-        if name in self._indices:
-            return self._indices[name]
+        known = self._indices.get(name)
+        if known is not None:
+            kind = TENSOR_TYPES[data.dtype.name]
+            if self._tensors[known].type == kind:
+                return known
+            return self.constant(f"{name}_{data.dtype.name}", data, quantization)
         if name in self.graph.values and self.graph.values[name].data is None:
             raise GraphError(
                 "a name that the file needs is taken",
