@@ -57,7 +57,7 @@ class Recipe:
 
 NETWORKS = {
     "resnet8": (ResNet8, Recipe(8, 0.2, pictures=True, halves=True)),
-    "mobilenet_v1_025": (lambda: MobileNetV1(10, stride=1), Recipe(8, 0.15, pictures=True)),
+    "mobilenet_v1_025": (lambda: MobileNetV1(10, stride=1), Recipe(5, 0.15, pictures=True)),
     "ds_cnn": (KeywordNet, Recipe(6, 0.1)),
     "unet": (lambda: UNet("transposed", 8, 3), Recipe(8, 0.1, 1e-4, batch=32)),
 }
