@@ -168,7 +168,7 @@ def _clipped(graph: Graph, node: Node) -> list[Node]:
     (number,) = (name for name in node.inputs if graph.value(name).data is not None)
     (other,) = (name for name in node.inputs if name != number)
     bound = steps.constant("bound", graph.constant(number).reshape(()))
-    return steps.end("Clip", other, *((bound,) if node.op == "Max" else ("", bound)))
+    return steps.end("Clip", other, *_BOUNDS[node.op](bound))
 
 
 def _keeps_type(graph: Graph, node: Node) -> bool:
@@ -185,7 +185,8 @@ def _inverted(graph: Graph, node: Node) -> list[Node]:
 
 
 def _keeps_axis(graph: Graph, node: Node) -> bool:
-    return node.op in ("ArgMax", "ArgMin") and bool(call_of(graph, node).integer("keepdims"))
+    call = call_of(graph, node)
+    return "select_last_index" in call.operator.attributes and bool(call.integer("keepdims"))
 
 
 def _dropped(graph: Graph, node: Node) -> list[Node]:
@@ -196,7 +197,11 @@ def _dropped(graph: Graph, node: Node) -> list[Node]:
 
 _ON_ROWS = (Trait.KEEPS_ORDER, Trait.LAYER, Trait.ENDS_CLASSIFIER, Trait.MOVES)
 """What is read from tensors as they lie, never from maps."""
-_BOUNDS = ("Max", "Min")
+_BOUNDS: dict[str, Callable[[str], tuple[str, ...]]] = {
+    "Max": lambda bound: (bound,),
+    "Min": lambda bound: ("", bound),
+}
+"""The bounds of a Clip that each is."""
 _FORMS: tuple[tuple[Callable[[Graph, Node], bool], Write], ...] = (
     (_is_along_another_axis, _along_the_last),
     (_leaves_maps, _left),
@@ -250,12 +255,19 @@ def _times(graph: Graph, node: Node, factor: float) -> str | None:
     """Return what a node multiplies by a factor, None where it does something else."""
     numbers = [name for name in filter(None, node.inputs) if graph.value(name).data is not None]
     others = [name for name in node.inputs if name not in numbers]
-    if node.op not in ("Mul", "Div") or len(numbers) != 1 or len(others) != 1:
+    if node.op not in _FACTORS or len(numbers) != 1 or len(others) != 1:
         return None
     number = graph.constant(numbers[0]).reshape(-1).astype(np.float64)
-    if node.op == "Div":
-        number = 1 / number if numbers[0] == node.inputs[1] else number * 0
-    return others[0] if number.size == 1 and np.isclose(number[0], factor, rtol=1e-6) else None
+    behind = numbers[0] == node.inputs[1]
+    fits = number.size == 1 and np.isclose(_FACTORS[node.op](float(number[0]), behind), factor, rtol=1e-6)
+    return others[0] if fits else None
+
+
+_FACTORS: dict[str, Callable[[float, bool], float]] = {
+    "Mul": lambda number, _: number,
+    "Div": lambda number, behind: 1 / number if behind and number else 0.0,
+}
+"""What each multiplies by, of its constant and whether that is the second operand."""
 
 
 def _plus(graph: Graph, node: Node) -> float | None:
