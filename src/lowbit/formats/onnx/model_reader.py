@@ -27,7 +27,7 @@ from lowbit.formats.onnx.model_checks import (
 from lowbit.formats.onnx.onnx_runtime import MICROSOFT
 from lowbit.formats.onnx.open_lengths import OpenLengths
 from lowbit.formats.onnx.own_nodes import read_own_node
-from lowbit.formats.onnx.quantized import FOREIGN, Grid
+from lowbit.formats.onnx.quantized import FOREIGN, Grid, choose
 from lowbit.formats.onnx.rewrites import REWRITES
 from lowbit.formats.onnx.shape_arithmetic import (
     filled,
@@ -199,6 +199,8 @@ class ModelReader:
         proto = _copied(proto)  # rewrites change it, and a model in memory is the caller's
         if (domain, proto.op_type) in FOREIGN and len(proto.input):
             return FOREIGN[domain, proto.op_type](self, proto, plain(attributes))
+        if domain == "" and choose(self, proto, plain(attributes)):
+            return None
         if domain == "com.microsoft" and proto.op_type in MICROSOFT and len(proto.input):
             return MICROSOFT[proto.op_type](self, proto, plain(attributes))
         if domain == "" and not is_known(proto) and (function := self.inliner.standard(proto)) is not None:

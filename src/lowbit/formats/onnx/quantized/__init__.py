@@ -6,6 +6,7 @@ passes of `lowbit.ir.passes.RECOGNISED_FORM` then find the layers between codes.
 
 from lowbit.formats.onnx.quantized import dynamic, operators
 from lowbit.formats.onnx.quantized.blocks import matmul_nbits
+from lowbit.formats.onnx.quantized.chosen import choose
 from lowbit.formats.onnx.quantized.ends import decode_outputs
 from lowbit.formats.onnx.quantized.grid import Grid
 from lowbit.formats.onnx.quantized.linear import dequantize_linear, quantize_linear
@@ -23,4 +24,4 @@ FOREIGN: dict[tuple[str, str], operators.Read] = {
 }
 """What reads each operator, by domain and name."""
 
-__all__ = ["FOREIGN", "Grid", "decode_outputs"]
+__all__ = ["FOREIGN", "Grid", "choose", "decode_outputs"]

@@ -72,12 +72,20 @@ def _means(reader: Importer, value: Value, grid: Grid) -> bool:
 
 def base_of(reader: Importer, name: str) -> int:
     """Return the number whose code is 0 of a value of codes, from what it was moved from."""
+    grid = grid_of(reader, name)
+    if grid is None:
+        raise UnsupportedError("codes that nobody knows how to read", where=name)
+    return grid.base
+
+
+def grid_of(reader: Importer, name: str) -> Grid | None:
+    """Return what made a value of codes, from what it was moved from; None for any other."""
     while name not in reader.grids:
         node = reader.result.producer(name)
         if node is None or not has(node, Trait.CARRIES):
-            raise UnsupportedError("codes that nobody knows how to read", where=name)
+            return None
         name = carried(node)[0]
-    return reader.grids[name].base
+    return reader.grids[name]
 
 
 def whole_numbers(reader: Importer, name: str) -> str:
