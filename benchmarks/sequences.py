@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
+from lowbit.backends.onnxruntime import session
 from lowbit.data import load
 from lowbit.engine import Program
 from lowbit.formats import read_model, write_model
@@ -93,13 +95,11 @@ def scores(graph: Graph, x: Floats) -> Floats:
 
 def differ(low: Graph, x: Floats) -> int:
     """Return for how many pictures ONNX Runtime has another class than the engine."""
-    import onnxruntime
-
     few = x[:COMPARED]
     with tempfile.TemporaryDirectory() as folder:
         write_model(low, f"{folder}/low.onnx")
-        session = onnxruntime.InferenceSession(f"{folder}/low.onnx", providers=["CPUExecutionProvider"])
-        theirs = session.run(None, {low.inputs[0]: few})[0]
+        runtime = session(onnx.load(f"{folder}/low.onnx"))
+        theirs = runtime.run(None, {low.inputs[0]: few})[0]
     return int((theirs.argmax(axis=1) != scores(low, few).argmax(axis=1)).sum())
 
 

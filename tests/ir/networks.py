@@ -17,16 +17,22 @@ from lowbit.schemes import ACTIVATION_BOUND, WEIGHT_BOUND, LearnedBasis, PowerOf
 
 
 def beyond_the_engine(graph: Graph) -> Graph:
-    """Return a network of the same results whose last operator the engine does not run."""
+    """Return a network of the same results behind a convolution over volumes: the engine runs none."""
     result, output = graph.copy(), graph.outputs[0]
     maker = result.producer(output)
     assert maker is not None
     inner = result.fresh_name(f"{output}/alone")
     result.nodes[result.nodes.index(maker)] = replace(maker, outputs=(inner,))
-    tangent = result.fresh_name(f"{output}/tangent")
+    rank = len(result.value(output).shape)
+    added = result.add_constant(
+        result.fresh_name(f"{output}/axes"), np.array([1, *range(rank + 1, 5)]), "int64"
+    )
+    one = result.add_constant(result.fresh_name(f"{output}/one"), np.ones((1,) * 5))
+    wide, volume = (result.fresh_name(f"{output}/{stem}") for stem in ("wide", "volume"))
     result.nodes += [
-        Node("Atan", (inner,), (tangent,), {}, result.fresh_name("arc")),
-        Node("Tan", (tangent,), (output,), {}, result.fresh_name("tangent")),
+        Node("Unsqueeze", (inner, added), (wide,), {}, result.fresh_name("unsqueeze")),
+        Node("Conv", (wide, one), (volume,), {}, result.fresh_name("volume")),
+        Node("Squeeze", (volume, added), (output,), {}, result.fresh_name("squeeze")),
     ]
     infer(result)
     verify(result)

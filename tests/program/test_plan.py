@@ -97,7 +97,9 @@ def test_images_are_flattened_for_free():
 @pytest.mark.parametrize(
     "graph",
     [
-        graph_of(("MaxPool", ("x",), "y", {"kernel_shape": (2, 2, 2)}), shape=("n", 2, 4, 4, 4)),
+        graph_of(
+            ("Conv", ("x", "w"), "y", {}), shape=("n", 2, 4, 4, 4), constants={"w": np.ones((3, 2, 2, 2, 2))}
+        ),
     ],
     ids=["volume"],
 )

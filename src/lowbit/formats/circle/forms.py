@@ -6,6 +6,7 @@ Transpose to channels last              and a Reshape to the same shape, so that
 Pad by what is there                    Gather along each axis that is padded
 Max, Min with one number                Clip
 Cast to its own type                    Identity
+Expand beside an open batch             Tile: BROADCAST_TO takes fixed lengths alone
 ArgMax, ArgMin that keep their axis     without it, Unsqueeze
 Reciprocal                              Div of 1
 x / 2 (1 + erf(x / sqrt 2))             Gelu: the format has no erf; its rounding differs by some last digits
@@ -179,6 +180,20 @@ def _passed(graph: Graph, node: Node) -> list[Node]:
     return _Steps(graph, node).end("Identity", node.inputs[0])
 
 
+def _widens_beside_a_batch(graph: Graph, node: Node) -> bool:
+    if node.op != "Expand":
+        return False
+    before, after = (graph.value(name).shape for name in (node.inputs[0], node.outputs[0]))
+    return len(before) == len(after) and any(isinstance(length, str) for length in after)
+
+
+def _tiled(graph: Graph, node: Node) -> list[Node]:
+    steps = _Steps(graph, node)
+    before, after = (graph.value(name).shape for name in (node.inputs[0], node.outputs[0]))
+    times = [1 if new == old else int(new) for new, old in zip(after, before, strict=True)]
+    return steps.end("Tile", node.inputs[0], steps.constant("times", times, "int64"))
+
+
 def _inverted(graph: Graph, node: Node) -> list[Node]:
     steps = _Steps(graph, node)
     return steps.end("Div", steps.constant("one", 1), node.inputs[0])
@@ -209,6 +224,7 @@ _FORMS: tuple[tuple[Callable[[Graph, Node], bool], Write], ...] = (
     (_pads_by_content, _padded),
     (_bounds_by_number, _clipped),
     (_keeps_type, _passed),
+    (_widens_beside_a_batch, _tiled),
     (_keeps_axis, _dropped),
     (lambda _, node: node.op == "Reciprocal", _inverted),
 )

@@ -93,14 +93,11 @@ def gather_places(exporter: Exporter, node: Node) -> None:
 
 
 def broadcast(exporter: Exporter, node: Node) -> None:
-    """``Expand`` as BROADCAST_TO; the batch is there before."""
-    call = call_of(exporter.graph, node)
-    before, after = call.input(0).shape, call.output().shape
-    added = (1,) * (len(after) - len(before))
-    if any(isinstance(new, str) and new != old for new, old in zip(after, added + before, strict=True)):
-        raise _refused(node, "fixed lengths, and the batch of what is read", after)
-    lengths = np.array([1 if isinstance(length, str) else length for length in after], np.int32)
-    inputs = (exporter.exact(node.inputs[0]), *_rows(exporter, node, {"lengths": lengths}))
+    """``Expand`` as BROADCAST_TO, which knows no open lengths: `forms` has written those as ``Tile``."""
+    after = call_of(exporter.graph, node).output().shape
+    if any(isinstance(length, str) for length in after):
+        raise _refused(node, "fixed lengths, or as many axes as what is read has", after)
+    inputs = (exporter.exact(node.inputs[0]), *_rows(exporter, node, {"lengths": np.array(after, np.int32)}))
     exporter.operator("BROADCAST_TO", inputs, (exporter.tensor(node.outputs[0]),))
 
 
