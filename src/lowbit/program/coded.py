@@ -9,6 +9,7 @@ import numpy.typing as npt
 from lowbit.ir import Node
 from lowbit.ir.activations import saturation
 from lowbit.ir.graph import Array
+from lowbit.ir.operators import Trait, has
 from lowbit.ir.window import Window
 from lowbit.program.endings import ROUNDING_RULES, SHIFT_RULES, level_range, shift_between
 from lowbit.program.layout import Form, entries_of_code
@@ -53,10 +54,26 @@ def encode(planner: "Planner", node: Node) -> None:
 
 
 def _in_place(planner: "Planner", node: Node, step: Step, form: Form) -> None:
-    """Add the step of an encoder; planes are never rearranged."""
-    if form == "planes" and len(planner.shape(node.outputs[0])) == 4:
-        planner.map(node.inputs[0])
+    """Add the step of an encoder; planes are never rearranged: they are made as the map that is read."""
+    read = _read_as_map(planner, node.outputs[0]) if form == "planes" else ""
+    if read:
+        planner.map(node.inputs[0], planner.map_lengths(read))
     planner.add_elementwise(node, step)
+
+
+def _read_as_map(planner: "Planner", name: str) -> str:
+    """Return the map that a value is, or that windows read of it in another shape; or none."""
+    if len(planner.shape(name)) == 4:
+        return name
+    shaped = [
+        reader.outputs[0]
+        for reader in planner.graph.consumers(name)
+        if has(reader, Trait.KEEPS_ORDER) and planner.map_lengths(reader.outputs[0])
+    ]
+    windows = [
+        each for each in shaped if any(has(reader, Trait.WINDOW) for reader in planner.graph.consumers(each))
+    ]
+    return windows[0] if windows else ""
 
 
 def _rounding(planner: "Planner", name: str) -> Step:

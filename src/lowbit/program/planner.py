@@ -307,7 +307,7 @@ class Planner:
         name = node.outputs[output]
         number = self._emit(step, sources, name)
         if on_map:
-            lengths = self._map_lengths(name) or self.lengths[node.inputs[0]]  # a map by another shape
+            lengths = self.map_lengths(name) or self.lengths[node.inputs[0]]  # a map by another shape
             self.maps[name], self.lengths[name] = number, lengths
         else:
             self.numbers[name] = number
@@ -340,11 +340,11 @@ class Planner:
 
         A number for each channel of a map serves for every pixel as it lies.
         """
-        name, lengths = node.outputs[0], self._map_lengths(node.outputs[0])
+        name, lengths = node.outputs[0], self.map_lengths(node.outputs[0])
         if self.shape(left) == self.shape(right):
             self.add_elementwise(node, Combine(operation))
             return
-        by_channel = lengths is not None and self._map_lengths(right) == (lengths[0], 1, 1)
+        by_channel = lengths is not None and self.map_lengths(right) == (lengths[0], 1, 1)
         second = self.map(right) if by_channel else self._spread(node, right)
         number = self._emit(Combine(operation), (self._spread(node, left), second), name)
         self._put(name, number)
@@ -434,7 +434,7 @@ class Planner:
     def join(self, node: Node, axis: int) -> None:
         """Add the concatenation of the node's inputs: of the channels of maps, else laid flat."""
         name = node.outputs[0]
-        if axis == 1 and self._map_lengths(name):
+        if axis == 1 and self.map_lengths(name):
             sources = tuple(self.map(source) for source in node.inputs)
             self.result_map(node, self._emit(Concatenate(), sources, name))
             return
@@ -472,7 +472,7 @@ class Planner:
         Where the node's first input is a float that lies as a map, so does the output if it can be one.
         """
         name, source = node.outputs[output], node.inputs[0]
-        lengths = self._map_lengths(name)
+        lengths = self.map_lengths(name)
         if lengths and source in self.maps and self.graph.value(source).encoding is None:
             ordered = places.reshape(lengths).transpose(1, 2, 0).reshape(-1)
             self.maps[name] = self._emit(Gather(ordered.astype(np.uint32), *lengths, fill), (number,), name)
@@ -541,7 +541,7 @@ class Planner:
         return channels % unit == 0 or height * width == 1
 
     def _lengths(self, name: str) -> Lengths:
-        lengths = self._map_lengths(name)
+        lengths = self.map_lengths(name)
         if lengths is None:
             raise EngineError(
                 "the engine runs maps of two axes",
@@ -552,7 +552,7 @@ class Planner:
             )
         return lengths
 
-    def _map_lengths(self, name: str) -> Lengths | None:
+    def map_lengths(self, name: str) -> Lengths | None:
         """Return channels, height and width of a value that can lie as a map."""
         shape = self.graph.value(name).shape
         if len(shape) != 4 or not (self.batched or shape[0] == 1):
@@ -562,7 +562,7 @@ class Planner:
 
     def _put(self, name: str, number: int) -> None:
         """Note that a step made a value in its own order: as a map where it can be one."""
-        if self._map_lengths(name):
+        if self.map_lengths(name):
             self.maps[name], self.lengths[name] = number, self._lengths(name)
         else:
             self.numbers[name] = number
@@ -572,7 +572,7 @@ class Planner:
         target = node.outputs[0]
         self._check_batches(node, name, target)
         if self.sample_shape(name) == self.sample_shape(target):
-            return self.map(name) if self._map_lengths(target) else self.flat(name)
+            return self.map(name) if self.map_lengths(target) else self.flat(name)
         return self._gather(name, target, np.broadcast_to(self._places(name), self.sample_shape(target)))
 
     def operand(self, node: Node, name: str) -> int:
@@ -590,7 +590,7 @@ class Planner:
 
     def is_map(self, name: str) -> bool:
         """Return whether a value can lie as a map."""
-        return self._map_lengths(name) is not None
+        return self.map_lengths(name) is not None
 
     def spread(self, node: Node, name: str) -> int:
         """Return the number of an operand, computed or constant, repeated to the shape of a node's output.
@@ -624,7 +624,7 @@ class Planner:
     def _gather(self, source: str, target: str, places: npt.NDArray[np.intp]) -> int:
         """Add the step that takes elements from these places into another value; return its number."""
         channels, height, width = places.size, 0, 0
-        lengths = self._map_lengths(target)
+        lengths = self.map_lengths(target)
         if lengths and self.graph.value(source).encoding is None:
             (channels, height, width), places = lengths, places.reshape(lengths).transpose(1, 2, 0)
         on_map = source in self.maps and self.graph.value(source).encoding is None
