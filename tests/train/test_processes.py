@@ -69,7 +69,12 @@ def test_a_killed_run_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
     [
         ("mlp", "", 1e-5),
         ("lenet", 'conv2 = { weight = "lq:2", activation = "lq:2" }', 1e-4),
-        ("vgg-fashion", 'conv2 = { weight = "binary", activation = "binary" }', 0.05),
+        pytest.param(
+            "vgg-fashion",
+            'conv2 = { weight = "binary", activation = "binary" }',
+            0.05,
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 def test_two_processes_do_what_one_does(tmp_path: Path, network: str, plan: str, tolerance: float) -> None:

@@ -100,6 +100,7 @@ class Neuron(wiring.Component):
         return m
 
 
+@pytest.mark.nightly
 @needs_yosys
 def test_576_lanes_reach_seven_tenths_of_a_product_per_lut(tmp_path: Path) -> None:
     neuron = Neuron(XnorElement(576, 8, accumulator_bits=14))
