@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph, Value, infer, verify
+from lowbit.ir.operators import Trait, has
 from lowbit.planes import pack
 from lowbit.schemes import LearnedBasis
 from lowbit.zoo.architecture import (
@@ -182,15 +183,20 @@ def _codes(graph: Graph, source: str) -> str:
     if _is_coded(graph, source):
         return source
     name = f"{source}/encode"
-    pixels = source == INPUT or any(
-        (node.op, node.inputs, node.outputs) == ("Flatten", (INPUT,), (source,)) for node in graph.nodes
-    )
+    pixels = _shows_pixels(graph, source)
     codes, encoding = f"{name}.out", PIXEL if pixels else SIGN
     if codes not in graph.values:
         graph.add(Value(codes, "code", (), None, encoding))
         steps = () if pixels else (_sign_threshold(graph),)
         append(graph, "lowbit.Encode", name, source, *steps)
     return codes
+
+
+def _shows_pixels(graph: Graph, source: str) -> bool:
+    """Return whether a value is the network's input, moved or pooled: in [0, 1] as pixels are."""
+    while (node := graph.producer(source)) and (has(node, Trait.MOVES) or has(node, Trait.POOL)):
+        source = node.inputs[0]
+    return source == INPUT
 
 
 def _reals(graph: Graph, source: str) -> str:

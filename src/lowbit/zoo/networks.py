@@ -109,6 +109,27 @@ def _densenet(growth: int, depth: int) -> tuple[Layer, ...]:
     return (*layers, GlobalAverage(), Linear(_CLASSES))
 
 
+def _strided(first: int, second: int, third: int) -> tuple[Layer, ...]:
+    """Return three convolutions of halved maps, 12×12, 5×5 and 3×3 of 28×28: no pool needs a larger one."""
+    maps = (
+        *_conv(first, 5, stride=2, padding=0),
+        *_conv(second, stride=2, padding=0),
+        *_conv(third, padding=0),
+    )
+    return (*maps, Flatten(), Linear(_CLASSES))
+
+
+def _teacher() -> tuple[Layer, ...]:
+    """Return LeNet's maps, wider and with normalization."""
+    maps = (*_conv(16, 5, padding=2), Pool(), *_conv(32, 5, padding=0), Pool())
+    return (*maps, *_head(128))
+
+
+def _halved(*hidden: int) -> tuple[Layer, ...]:
+    """Return an average over 2×2 pixels and fully connected layers with normalization."""
+    return (Pool("average"), *_head(*hidden))
+
+
 _VGG16 = "64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M"
 _VGG_SMALL = "128 128 M 256 256 M 512 512 M"  # of LQ-Nets, IR-Net and others; no hidden layer behind
 _CNV = "64 64 M 128 128 M 256 256"
@@ -131,6 +152,11 @@ _ALL = (
     ),
     Architecture("mlp", (784,), (Linear(680), Activation("tanh"), Linear(_CLASSES)), "784-680-10, tanh"),
     Architecture("lenet", _GREY, _lenet(), "LeNet-5, 28×28"),
+    Architecture("mcu-fc-4", _GREY, _halved(88, 56, 32), "for microcontrollers: 24,288 weights"),
+    Architecture("mcu-fc-2", _GREY, _halved(144, 96, 64), "for microcontrollers: 48,832 weights"),
+    Architecture("mcu-conv-small", _GREY, _strided(8, 24, 24), "for microcontrollers: 9,272 weights"),
+    Architecture("mcu-conv", _GREY, _strided(12, 32, 48), "for microcontrollers: 21,900 weights"),
+    Architecture("mcu-teacher", _GREY, _teacher(), "teaches those for microcontrollers, float"),
     Architecture("vgg-fashion", _GREY, (*_plain("32 32 M 64 64 M 128 128 M"), *_head()), "plain, 28×28"),
     Architecture("vgg16", _COLOUR, (*_plain(_VGG16), *_head(1024)), "VGG16 for 32×32, head 512-1024-10"),
     Architecture("vgg16-half", _COLOUR, (*_plain(_VGG16, part=2), *_head(512)), "VGG16, half as wide"),
