@@ -180,7 +180,7 @@ def test_a_list_of_schemes_in_any_form_is_counted(tmp_path: Path, form: str) -> 
             0,
             "ask a trait of lowbit.ir.Trait, or map names to what does them in a lowering table",
         ),
-        (kind_tests, 8, "ask the encoding what it is stored as, what its levels are, whether it rounds"),
+        (kind_tests, 0, "ask the encoding what it is stored as, what its levels are, whether it rounds"),
         (scheme_lists, 0, "ask the registry of schemes"),
     ],
 )

@@ -187,8 +187,15 @@ def _first_bit(codes: np.ndarray) -> np.ndarray:
     return codes ^ codes.dtype.type(1)
 
 
+class _Below(Affine):
+    def thresholds(self) -> np.ndarray:
+        return np.nextafter(super().thresholds(), np.float32(-np.inf))
+
+
 FAULTS = {
     "as_basis gives the levels": {"as_basis": lambda self: self.to_learned_basis().scaled(2)},
+    "as_affine gives the levels": {"as_affine": lambda self: self.scaled(2)},
+    "as_affine encodes alike": {"as_affine": lambda self: _Below(self.bits, self.scale, self.zero_point)},
     "codes fit the storage": {"storage": "halves"},
     "what rounds is linear": {"linear": False},
     "whole_levels give": {"whole_levels": lambda self: self.integer_levels() + 1},

@@ -80,7 +80,7 @@ def rounds_uniform(graph: Graph, layer: Node | None) -> bool:
 
 def is_affine(encoding: Encoding | None) -> bool:
     """Return whether codes are of the kind that layers round to, in the arithmetic of LiteRT."""
-    return encoding is not None and encoding.scheme == "affine"
+    return encoding is not None and encoding.as_affine() is not None
 
 
 def gives_bytes(graph: Graph, encoder: Node) -> bool:

@@ -119,7 +119,7 @@ def _work(
     arriving, leaving = (count * sample_bytes(network, name) / 4 for name in names)
     seen = min(count * rows.windows(), windows(plan, inputs))
     values = min(arriving, MOST_VALUES)
-    uniform, learned = plan.weight_form.scheme == "affine", plan.input_form.scheme == "lq"
+    uniform, learned = plan.weight_form.row.uniform, not plan.input_form.row.uniform
     work = {
         "layer": 1.0,
         "part": 0.0 if uniform else float(rows.groups),

@@ -20,7 +20,8 @@ def check_scheme(encoding: Encoding) -> None:
        encoding says that it truncates.
     4. The integer form gives the levels: ``scale * integer + offset``; ``whole_levels``, where the offset is
        a whole number of scales, and ``as_basis``, where there is one, give them as float32 does;
-       ``as_fixed_point``, where there is one, exactly.
+       ``as_fixed_point`` and ``as_affine``, where there is one, exactly, and the latter with the same
+       thresholds.
     5. What is ``linear`` has evenly spaced levels in the order of codes; what ``rounds`` is linear, and says
        how.
     6. ``scaled``, ``opposite``, ``silent`` and ``joined`` give the levels that they say.
@@ -92,6 +93,11 @@ def _check_integers(encoding: Encoding) -> None:
     fixed = encoding.as_fixed_point()
     if fixed is not None:
         _require(np.array_equal(fixed.levels(), levels), encoding, "as_fixed_point gives the levels")
+    affine = encoding.as_affine()
+    if affine is not None:
+        _require(np.array_equal(affine.levels(), levels), encoding, "as_affine gives the levels")
+        alike = np.array_equal(affine.thresholds(), encoding.thresholds())
+        _require(alike, encoding, "as_affine encodes alike")
     if not encoding.snapped:
         _require(not encoding.linear, encoding, "what is linear has an integer form")
         return

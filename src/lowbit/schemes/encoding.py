@@ -21,6 +21,7 @@ import numpy.typing as npt
 from lowbit.schemes.fields import Fields, fields_of_json, json_of_fields, require_kinds
 
 if TYPE_CHECKING:
+    from lowbit.schemes.affine import Affine
     from lowbit.schemes.fixed_point import FixedPoint
     from lowbit.schemes.learned_basis import LearnedBasis
 
@@ -134,6 +135,12 @@ class Encoding(Protocol):
 
     def as_fixed_point(self) -> "FixedPoint | None":
         """Return the same levels, code by code, as a fixed-point format; None where they are not of one."""
+
+    def as_affine(self) -> "Affine | None":
+        """Return the affine encoding that gives every real the same code, of the same level.
+
+        A scale and a zero point, half to even, as other runtimes have it; None where there is none.
+        """
 
     def scaled(self, factor: npt.ArrayLike) -> Self | None:
         """Return the encoding with every level times a factor; a scale stays at `SMALLEST` or above.
@@ -266,6 +273,10 @@ class EncodingBase:
 
     def as_fixed_point(self) -> "FixedPoint | None":
         """Return None: the levels are not of a format."""
+        return None
+
+    def as_affine(self) -> "Affine | None":
+        """Return None: there is no scale and zero point."""
         return None
 
     def to_dict(self: Encoding) -> dict[str, object]:

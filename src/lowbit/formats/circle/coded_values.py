@@ -43,7 +43,7 @@ def coded_values(graph: Graph) -> CodedValues:
 
 def as_int8(encoding: Encoding | None) -> Affine | None:
     """Return the encoding of codes that the format has a type for, affine ones of 8 bits, or None."""
-    return encoding if isinstance(encoding, Affine) and encoding.bits == 8 else None
+    return encoding.as_affine() if encoding is not None and encoding.bits == 8 else None
 
 
 def _is_learned(encoding: Encoding | None) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.formats.circle import functions, movers
+from lowbit.formats.circle.coded_values import as_int8
 from lowbit.formats.circle.file_tensors import LOWEST, unsupported
 from lowbit.formats.circle.importer import Importer, options_of
 from lowbit.formats.circle.layout import TO_NCHW, TO_NHWC, same_pads
@@ -26,7 +27,6 @@ from lowbit.formats.circle.schema import (
 )
 from lowbit.formats.circle.structure import require
 from lowbit.ir.graph import Attribute, Dimension
-from lowbit.schemes import Affine
 
 Import = Callable[[Importer, Operator, str], None]
 Pads = tuple[int, ...]
@@ -107,8 +107,8 @@ def _away_from_zero(importer: Importer, index: int, count: int) -> npt.NDArray[n
     A mean of n codes is a multiple of 1/n steps, n at most ``count``: a quarter of that beside the middle
     of two codes separates what goes up there from what goes down, whatever float32 makes of it.
     """
-    encoding = importer.encoding_of(index)
-    if not isinstance(encoding, Affine) or encoding.channels > 1 or encoding.bits != 8:
+    encoding = as_int8(importer.encoding_of(index))
+    if encoding is None or encoding.channels > 1:
         return None
     zero = 128 if importer.type(index) == "int8" else 0
     codes = np.arange(1, 256)

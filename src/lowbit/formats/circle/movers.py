@@ -27,7 +27,6 @@ from lowbit.formats.circle.structure import require
 from lowbit.ir.graph import DTYPES, Attribute, Dimension, Shape
 from lowbit.ir.lengths import Length
 from lowbit.ir.worked_out import shape_array
-from lowbit.schemes import Affine
 
 Import = Callable[[Importer, Operator, str], None]
 
@@ -64,12 +63,9 @@ def _copied(importer: Importer, index: int, output: int, as_map: bool) -> str:
     TFLite's operators that only move do that: codes q of scale s and zero point z mean s' (q - z') then.
     """
     real = importer.real(index, as_map)
-    before, after = importer.encoding_of(index), importer.encoding_of(output)
-    if (
-        not isinstance(before, Affine)
-        or not isinstance(after, Affine)
-        or max(before.channels, after.channels) > 1
-    ):
+    meanings = (importer.encoding_of(each) for each in (index, output))
+    before, after = (None if meaning is None else meaning.as_affine() for meaning in meanings)
+    if before is None or after is None or max(before.channels, after.channels) > 1:
         return real
     stem, own, new = importer.name(output), float(before.scale[0]), float(after.scale[0])
     move = new * (int(before.zero_point[0]) - int(after.zero_point[0]))

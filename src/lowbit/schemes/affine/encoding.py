@@ -111,6 +111,10 @@ class Affine(EncodingBase):
         """Return `to_learned_basis`."""
         return self.to_learned_basis()
 
+    def as_affine(self) -> "Affine":
+        """Return itself."""
+        return self
+
     def scaled(self, factor: npt.ArrayLike) -> Self:
         """Return the encoding with its scales times factors."""
         scale = np.maximum(self.scale * np.asarray(factor, np.float64), SMALLEST)
