@@ -1,0 +1,1 @@
+"""Emulated microcontroller boards: programs built, run, counted."""

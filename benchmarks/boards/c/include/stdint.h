@@ -1,0 +1,2 @@
+/* Where the compiler comes without a C library. */
+#include <stdint-gcc.h>

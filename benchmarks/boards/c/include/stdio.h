@@ -1,0 +1,1 @@
+/* Where the compiler comes without a C library; nothing here prints. */
