@@ -26,7 +26,7 @@ Ask = Callable[[Graph], list[Blocker]]
 
 _FILES: dict[str, Ask] = {".circle": circle.blockers}
 COLUMNS: dict[str, Ask] = {**{name: backend.blockers for name, backend in BACKENDS.items()}, **_FILES}
-CHAINS = ("hardware",)
+CHAINS = ("c99", "hardware")
 """Back ends of whole networks only: one operator alone says nothing of them."""
 
 NOT_OF_SAMPLES = ("GatherElements", "GatherND", "Range", "ScatterElements", "Shape")
@@ -207,7 +207,7 @@ _HEAD = (
     "",
     "Each between two ReLUs, on samples `[n, features]`, `[n, rows, features]` and",
     "`[n, channels, height, width]`, as far as it takes them: *yes* for all of these, or for how many.",
-    "Hardware runs chains of low-bit layers. Left out is what gives lengths, or takes an index for every",
+    "C99 and hardware run low-bit layers. Left out is what gives lengths, or takes an index for every",
     f"sample: {', '.join(NOT_OF_SAMPLES)}.",
     "",
 )

@@ -50,6 +50,14 @@ def onnxruntime(graph: Graph, x: Array) -> Values:
     return traced("onnxruntime", graph, x)
 
 
+def c99(graph: Graph, x: Array) -> Values:
+    """Run the generated C; a network that floats keep from it is skipped."""
+    blockers = backends.BACKENDS["c99"].blockers(graph)
+    if blockers and all("float" in each.what for each in blockers):
+        pytest.skip("; ".join(map(str, blockers)))
+    return traced("c99", graph, x)
+
+
 engine = partial(traced, "engine")
 
 
@@ -58,6 +66,7 @@ def _engines() -> Iterator[tuple[str, Backend]]:
         yield f"engine-{level}", partial(engine, kernels=level)
     yield "engine-2-threads", partial(engine, threads=2)
     yield "library", partial(traced, "library")
+    yield "c99", c99
 
 
 BACKENDS: dict[str, Backend] = {

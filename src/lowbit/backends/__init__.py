@@ -19,6 +19,7 @@ _ROWS = (
     Backend("reference", "the evaluator in NumPy that defines every operator"),
     Backend("engine", "the C++ engine on this machine's CPU"),
     Backend("library", "the C library, without Python, on the network's .lbp"),
+    Backend("c99", "the network's C for microcontrollers, compiled on this machine"),
     Backend("onnxruntime", "the network's .onnx in an unmodified ONNX Runtime"),
     Backend("litert", "the network's .tflite in LiteRT"),
     Backend("hardware", "the network's Verilog, simulated clock by clock"),

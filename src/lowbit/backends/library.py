@@ -102,13 +102,13 @@ def load(graph: Graph, /, *, threads: int = 1, kernels: str = "", memory: int = 
     }
 
     def run(*inputs: Array) -> tuple[Array, ...]:
-        given, rows = _given(network, named(graph, inputs))
-        made = [_empty(network, port, rows) for port in network.outputs]
+        given, rows = given_rows(network, named(graph, inputs))
+        made = [empty_rows(network, port, rows) for port in network.outputs]
         program.call("lowbit_run", rows, _pointers(given), _pointers(made))
         return tuple(made)
 
     def trace(*inputs: Array) -> dict[str, Array]:
-        given, rows = _given(network, named(graph, inputs))
+        given, rows = given_rows(network, named(graph, inputs))
         made: list[tuple[str, Array]] = []
 
         def visit(_: object, name: bytes, kind: int, elements: int, at: int) -> None:
@@ -152,7 +152,7 @@ class _Opened:
             raise _ERRORS[status - 1](self._library.lowbit_error().decode(), where="liblowbit")
 
 
-def _given(network: Network, inputs: dict[str, Array]) -> tuple[list[Array], int]:
+def given_rows(network: Network, inputs: dict[str, Array]) -> tuple[list[Array], int]:
     """Return the arrays that the program reads, dense and of its types, and how many rows they are.
 
     Raises:
@@ -179,7 +179,8 @@ def _given(network: Network, inputs: dict[str, Array]) -> tuple[list[Array], int
     return given, counts.pop()
 
 
-def _empty(network: Network, port: Port, rows: int) -> Array:
+def empty_rows(network: Network, port: Port, rows: int) -> Array:
+    """Return an array for that many rows of an output, as the network has it."""
     axes = (rows, *port.lengths) if network.batched else port.lengths
     return np.empty((rows, *axes[1:]) if network.by_rows else axes, port.type)
 

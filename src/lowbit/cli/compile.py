@@ -12,21 +12,25 @@ def compile_network(
     model: Annotated[Path, typer.Argument(help="The network to read.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write, such as net.lbp.")],
     purpose: Annotated[
-        str, typer.Option("--target", help="What to compile for, where the suffix does not say it: program.")
+        str,
+        typer.Option("--target", help="What for, where the suffix does not say it: program, c99."),
     ] = "",
+    flash: Annotated[int, typer.Option("--flash", min=0, help="c99: the most bytes of flash.")] = 0,
+    ram: Annotated[int, typer.Option("--ram", min=0, help="c99: the most bytes of RAM.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Compile a network to a program file, which the C library and the engine run without planning.
+    """Compile a network for where there is no Python: a program file, or C for microcontrollers.
 
-    Example: `lowbit compile mlp.circle -o mlp.lbp`
+    Example: `lowbit compile mlp.circle -o mlp.lbp`, `lowbit compile mlp.circle -o mlp.c`
     """
     from lowbit import api
     from lowbit.targets import target_of
 
     row = target_of(purpose, output)
-    row.write(api.read(model), output)
+    options = {"flash": flash, "ram": ram}
+    sizes = row.write(api.read(model), output, None if as_json else say, **options)
     size = output.stat().st_size
     if as_json:
-        print_json({"output": str(output), "bytes": size, "target": row.name})
+        print_json({"output": str(output), "bytes": size, "target": row.name, **sizes})
         return
     say(f"{output}: {kilobytes(size)}, {row.about}")

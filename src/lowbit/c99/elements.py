@@ -1,0 +1,363 @@
+"""Elementwise steps in C: encoders, tables, decoders and sums of codes."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.c99.endings import made_of, ranked, shifted
+from lowbit.c99.layers import cleared
+from lowbit.c99.stored import Stored
+from lowbit.c99.unit import Unit, integer, narrowest, number
+from lowbit.program.steps import (
+    AddWords,
+    Clip,
+    Decode,
+    DecodeWords,
+    EncodeAffine,
+    EncodeBytes,
+    EncodePlanes,
+    LookUp,
+    LookUpEntries,
+    Rank,
+    RankWords,
+    Round,
+)
+
+_FLOAT = np.finfo(np.float32).max
+
+
+def put_function(unit: Unit, y: Stored) -> str:
+    """Add what stores an entry as element `n` of a value; return its name: ``NAME(y, n, code)``.
+
+    Planes of a map are counted as a map's elements are: channels innermost.
+    """
+    if y.form != "planes":
+        name = f"put_{y.ctype[0]}"
+        return unit.function(
+            name,
+            f"static void {name}({y.ctype} *y, int32_t n, int32_t code)\n{{\n  y[n] = ({y.ctype})code;\n}}",
+        )
+    channels = y.count if y.lengths is None else y.lengths[0]
+    width = {"uint8_t": 3, "half_t": 4, "uint32_t": 5}[y.ctype]
+    name = f"put_planes_{y.ctype[:-2]}_{y.bits}_{channels}"
+    flat = y.count == channels
+    lines = [
+        f"static void {name}({y.ctype} *y, int32_t n, int32_t code)",
+        "{",
+        *(() if flat else (f"  y += n / {channels} * {y.pixel};", f"  n %= {channels};")),
+    ]
+    for bit in range(y.bits):
+        place = f"(n >> {width})" + (f" + {bit * y.words}" if bit else "")
+        bits = f"(code >> {bit}) & 1" if bit else "code & 1"
+        lines.append(f"  y[{place}] |= ({y.ctype})((uint32_t)({bits}) << (n & {(1 << width) - 1}));")
+    return unit.function(name, "\n".join([*lines, "}"]))
+
+
+def get_function(unit: Unit, x: Stored) -> str:
+    """Add what reads the code of element `n` of planes, counted as a map's are; return its name."""
+    channels = x.count if x.lengths is None else x.lengths[0]
+    width = {"uint8_t": 3, "half_t": 4, "uint32_t": 5}[x.ctype]
+    name = f"get_planes_{x.ctype[:-2]}_{x.bits}_{channels}"
+    flat = x.count == channels
+    lines = [
+        f"static int32_t {name}(const {x.ctype} *x, int32_t n)",
+        "{",
+        *(() if flat else (f"  x += n / {channels} * {x.pixel};", f"  n %= {channels};")),
+    ]
+    terms = []
+    for bit in range(x.bits):
+        place = f"(n >> {width})" + (f" + {bit * x.words}" if bit else "")
+        one = f"((x[{place}] >> (n & {(1 << width) - 1})) & 1u)"
+        terms.append(f"{one} << {bit}" if bit else one)
+    return unit.function(name, "\n".join([*lines, f"  return (int32_t)({' | '.join(terms)});", "}"]))
+
+
+def read(unit: Unit, x: Stored, at: str = "n") -> str:
+    """Return C that reads the entry or the real at element `at`, channels innermost where it is a map."""
+    if x.form == "planes":
+        return f"{get_function(unit, x)}(x, {at})"
+    return f"x[{at}]"
+
+
+def _place(x: Stored) -> str:
+    """Return C of where element `n` of a map lies in `x`."""
+    if not x.channels_first or x.lengths is None:
+        return "n"
+    channels, height, width = x.lengths
+    return f"n % {channels} * {height * width} + n / {channels}"
+
+
+def _each(
+    unit: Unit, x: Stored, y: Stored, stem: str, body: list[str], given: str = "", names: str = ""
+) -> Stored:
+    """Add a loop over the elements of a value that makes `code` of `value`, and stores it.
+
+    Args:
+        unit: the program.
+        x: what is read.
+        y: what is made.
+        stem: what the function's name begins with; all that differs in `body` but for what is given.
+        body: C.
+        given: declarations of further parameters.
+        names: their arguments.
+    """
+    put, place = put_function(unit, y), _place(x)
+    got = read(unit, x, place)
+    name = f"{stem}_{x.ctype[:-2].replace('real', 'f')}_{put[4:]}"
+    if x.form == "planes":
+        name += f"_{get_function(unit, x)[4:]}"
+    if place != "n":
+        name += f"_{'_'.join(map(str, x.lengths or ()))}"
+    kind = "const real_t" if x.form == "reals" and x.pixels is None else "const int32_t"
+    lines = "\n".join(f"    {line}" for line in body)
+    unit.function(
+        name,
+        f"""
+static void {name}(const {x.ctype} *x, {y.ctype} *y, int32_t count{given})
+{{
+  int32_t n;
+  for (n = 0; n < count; ++n) {{
+    {kind} value = {got};
+{lines}
+    {put}(y, n, code);
+  }}
+}}
+""",
+    )
+    return unit.put(f"{cleared(unit, y)}{name}({x.name}, {y.name}, {x.count}{names});", y, [x])
+
+
+def _like(x: Stored, value: Stored, number_: int) -> Stored:
+    return replace(value, number=number_, count=x.count, lengths=x.lengths)
+
+
+def _of_pixels(unit: Unit, x: Stored, made: Stored, entries: npt.NDArray[np.int64], number_: int) -> Stored:
+    """Add what makes entries of an input of bytes: as it lies, by a few thresholds, or by a table."""
+    y = _like(x, made, number_)
+    first = int(x.low)
+    steps = np.flatnonzero(np.diff(entries) != 0)
+    if y.form == "bytes" and np.array_equal(entries, np.arange(256)) and not x.channels_first:
+        kept = replace(x, number=number_, form="bytes", pixels=None, low=y.low, high=y.high)
+        return unit.alias(kept, x)
+    rises = (np.diff(entries) >= 0).all() and (np.diff(entries)[steps] == 1).all() and entries[0] == 0
+    if rises and len(steps) <= 8:
+        table = unit.array("int16_t", steps + first, "thresholds")
+        name = ranked(unit, "int16_t", max(len(steps), 1)) if len(steps) else ""
+        body = [f"const int32_t code = {name}(value, thresholds, steps);"]
+        if not len(steps):
+            body = ["const int32_t code = 0;", "(void)value;", "(void)thresholds;", "(void)steps;"]
+        return _each(
+            unit,
+            x,
+            y,
+            f"rank_{'s' if len(steps) > 8 else 'none' if not len(steps) else ''}",
+            body,
+            ", const int16_t *thresholds, int32_t steps",
+            f", {table}, {len(steps)}",
+        )
+    return _by_table(unit, x, y, entries, first)
+
+
+def _by_table(unit: Unit, x: Stored, y: Stored, entries: npt.NDArray[Any], least: int) -> Stored:
+    ctype = "uint8_t" if entries.min() >= 0 and entries.max() < 256 else "int16_t"
+    table = unit.array(ctype, entries, "table")
+    shift = f" - ({least})" if least else ""
+    body = [f"const int32_t code = table[value{shift}];"]
+    stem = f"look_up_{ctype[:-2]}{'_' if least else ''}{str(least).replace('-', 'm') if least else ''}"
+    return _each(unit, x, y, stem, body, f", const {ctype} *table", f", {table}")
+
+
+def encode_ranks(
+    unit: Unit, step: EncodePlanes | EncodeBytes | Rank, x: list[Stored], number_: int
+) -> Stored:
+    """Add an encoder of reals by thresholds."""
+    (source,) = x
+    form = {EncodePlanes: "planes", EncodeBytes: "bytes", Rank: "words"}[type(step)]
+    table = step.table.astype(np.int16).view(np.uint16) if form == "words" else step.table
+    entries = step.table.astype(np.int64)
+    made = made_of(form, table)
+    if source.pixels is not None:
+        ranks = (source.pixels[:, None] > step.thresholds[None]).sum(axis=1)
+        return _of_pixels(unit, source, made, entries[ranks], number_)
+    steps = len(step.thresholds)
+    thresholds = unit.array("float", np.clip(step.thresholds, -_FLOAT, _FLOAT), "thresholds")
+    name = ranked(unit, "float", steps)
+    body = [f"int32_t code = {name}(value, thresholds, steps);"]
+    given, names = ", const float *thresholds, int32_t steps", f", {thresholds}, {steps}"
+    if not np.array_equal(entries, np.arange(len(entries))):
+        kind = "int16_t" if form == "words" else "uint8_t"
+        body.append("code = table[code];")
+        given += f", const {kind} *table"
+        names += f", {unit.array(kind, entries, 'table')}"
+    stem = f"encode_{name}{'_t' if len(body) > 1 else ''}"
+    return _each(unit, source, _like(source, made, number_), stem, body, given, names)
+
+
+_ROUND = """
+static int32_t nearest_{rule}(double value, double low, double high)
+{{
+  int32_t whole;
+  if (!(value > low)) return (int32_t)low;
+  if (value >= high) return (int32_t)high;
+  whole = (int32_t)value;
+  if ((double)whole > value) --whole;
+  value -= (double)whole;
+  return whole + ({further});
+}}
+"""
+_FURTHER = {
+    "round_even": "value > 0.5 || (value == 0.5 && (whole & 1) != 0)",
+    "round_up": "value >= 0.5",
+    "round_down": "0",
+}
+
+
+def encode_affine(unit: Unit, step: EncodeAffine, x: list[Stored], number_: int) -> Stored:
+    """Add an encoder of reals by rounding, half to even."""
+    low = -int(step.zero)
+    return _round(unit, x[0], "bytes", "round_even", step.scale, low, low + int(step.top), low, number_)
+
+
+def encode_round(unit: Unit, step: Round, x: list[Stored], number_: int) -> Stored:
+    """Add an encoder of reals by rounding, by any rule."""
+    return _round(unit, x[0], step.form, step.rule, step.step, step.low, step.high, step.base, number_)
+
+
+def _round(
+    unit: Unit, x: Stored, form: str, rule: str, step: float, low: int, high: int, base: int, number_: int
+) -> Stored:
+    made = made_of(form, np.arange(low - base, high - base + 1).astype(np.int16).view(np.uint16))
+    if x.pixels is not None:
+        scaled = x.pixels.astype(np.float64) / step
+        rounded = np.rint(scaled) if rule == "round_even" else np.floor(scaled + 0.5 * (rule == "round_up"))
+        entries = np.clip(rounded, low, high).astype(np.int64) - base
+        return _of_pixels(unit, x, made, entries, number_)
+    unit.function(f"nearest_{rule}", _ROUND.format(rule=rule, further=_FURTHER[rule]))
+    body = [f"const int32_t code = nearest_{rule}((double)value / step, low, high) - base;"]
+    given = ", double step, double low, double high, int32_t base"
+    names = f", {number(step)}, {low}, {high}, {integer(base)}"
+    return _each(unit, x, _like(x, made, number_), rule, body, given, names)
+
+
+def look_up(unit: Unit, step: LookUp, x: list[Stored], number_: int) -> Stored:
+    """Add a table of bytes."""
+    table = step.table[: x[0].high + 1]
+    return _by_table(unit, x[0], _like(x[0], made_of("bytes", table), number_), table.astype(np.int64), 0)
+
+
+def look_up_entries(unit: Unit, step: LookUpEntries, x: list[Stored], number_: int) -> Stored:
+    """Add a table of bytes or words, as bytes or words."""
+    entries = step.table.view(np.int16).astype(np.int64)
+    if step.form == "bytes":
+        entries = step.table.astype(np.int64)
+    first, last = max(x[0].low - step.least, 0), x[0].high - step.least + 1
+    made = made_of(step.form, step.table[first:last])
+    return _by_table(unit, x[0], _like(x[0], made, number_), entries[first:last], step.least + first)
+
+
+def rank_words(unit: Unit, step: RankWords, x: list[Stored], number_: int) -> Stored:
+    """Add what counts thresholds that words exceed."""
+    made = made_of(step.form, step.table)
+    entries = step.table.view(np.int16) if step.form == "words" else step.table
+    ctype = narrowest(step.thresholds)
+    steps = step.thresholds.size
+    name = ranked(unit, ctype, steps)
+    body = [f"int32_t code = {name}(value, thresholds, steps);"]
+    given = f", const {ctype} *thresholds, int32_t steps"
+    names = f", {unit.array(ctype, step.thresholds, 'thresholds')}, {steps}"
+    if not np.array_equal(entries, np.arange(len(entries))):
+        kind = "int16_t" if step.form == "words" else "uint8_t"
+        body.append("code = table[code];")
+        given += f", const {kind} *table"
+        names += f", {unit.array(kind, entries, 'table')}"
+    stem = f"rank_{name}{'_t' if len(body) > 1 else ''}"
+    return _each(unit, x[0], _like(x[0], made, number_), stem, body, given, names)
+
+
+def decode(unit: Unit, step: Decode, x: list[Stored], number_: int) -> Stored:
+    """Add a table of codes or bytes, as reals."""
+    (source,) = x
+    table = step.table[: 1 << source.bits] if source.form == "planes" else step.table[: source.high + 1]
+    return _reals(unit, source, table, 0, number_)
+
+
+def decode_words(unit: Unit, step: DecodeWords, x: list[Stored], number_: int) -> Stored:
+    """Add a table of words, as reals."""
+    first, last = x[0].low - step.least, x[0].high - step.least + 1
+    return _reals(unit, x[0], step.table[first:last], x[0].low, number_)
+
+
+def _reals(unit: Unit, x: Stored, table: npt.NDArray[np.float32], least: int, number_: int) -> Stored:
+    y = _like(x, Stored(number_, "reals", x.count), number_)
+    name = f"decode_{x.ctype[:-2]}"
+    if x.form == "planes":
+        name += f"_{get_function(unit, x)[4:]}"
+    got = read(unit, x)
+    unit.function(
+        name,
+        f"""
+static void {name}(const {x.ctype} *x, real_t *y, int32_t count, const float *table, int32_t least)
+{{
+  int32_t n;
+  for (n = 0; n < count; ++n) y[n] = table[{got} - least];
+}}
+""",
+    )
+    numbers = unit.array("float", table, "table")
+    return unit.put(f"{name}({x.name}, {y.name}, {x.count}, {numbers}, {integer(least)});", y, [x])
+
+
+def add_words(unit: Unit, step: AddWords, x: list[Stored], number_: int) -> Stored:
+    """Add the sum of two values in words, rounded and saturated once."""
+    first, second = x
+    bound = max(abs(each) for one in x for each in (one.low, one.high)) * 2
+    lines = [
+        line.replace("l->shift", "shift") for line in shifted("sum", "int32_t", step.rule, step.shift, bound)
+    ]
+    ordered = first.channels_first != second.channels_first
+    assert not ordered
+    name = f"add_{step.rule[-2:]}{'l' if step.shift < 0 else 'z' if not step.shift else ''}"
+    body = "\n".join(f"    {line}" for line in lines)
+    unit.function(
+        name,
+        f"""
+static void {name}(const word_t *a, const word_t *b, word_t *y, int32_t count, int32_t shift,
+    int32_t low, int32_t high)
+{{
+  int32_t n;
+  (void)shift;
+  for (n = 0; n < count; ++n) {{
+    const int32_t sum = a[n] + b[n];
+{body}
+    y[n] = (word_t)(moved < low ? low : moved > high ? high : moved);
+  }}
+}}
+""",
+    )
+    made = Stored(number_, "words", first.count, first.lengths, 0, step.low, step.high)
+    bounds = f"{abs(step.shift)}, {step.low}, {step.high}"
+    call = f"{name}({first.name}, {second.name}, {made.name}, {first.count}, {bounds});"
+    return unit.put(call, made, x)
+
+
+def clip(unit: Unit, step: Clip, x: list[Stored], number_: int) -> Stored:
+    """Add the bounds of reals; NaN stays NaN."""
+    (source,) = x
+    y = replace(source, number=number_, text="", element="")
+    function = unit.function(
+        "clip",
+        """
+static void clip(const real_t *x, real_t *y, int32_t count, float low, float high)
+{
+  do {
+    const float value = *x++;
+    *y++ = value < low ? low : value > high ? high : value;
+  } while (--count > 0);
+}
+""",
+    )
+    low, high = (float(np.clip(each, -_FLOAT, _FLOAT)) for each in (step.low, step.high))
+    call = f"{function}({source.name}, {y.name}, {y.count}, {number(low)}f, {number(high)}f);"
+    return unit.put(call, y, [source])

@@ -1,0 +1,281 @@
+"""How layers end in C: a row for each kind of ending, from its dataclass to a part of a layer's function."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.c99.parts import Part
+from lowbit.c99.requantize import Rounding, multiplier_of
+from lowbit.c99.stored import Stored
+from lowbit.c99.unit import Unit, integer, narrowest
+from lowbit.program.steps import (
+    AffineEnding,
+    ByteEnding,
+    Ending,
+    PlaneEnding,
+    RankEnding,
+    RealEnding,
+    RoundedEnding,
+    ShiftedEnding,
+)
+
+Integers = npt.NDArray[np.int64]
+_COUNTED = 8  # thresholds that are compared one by one: more are searched
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a layer's sums are.
+
+    Attributes:
+        outputs: of the layer.
+        bound: their largest magnitude.
+        wide: whether `sum` has 64 bits.
+    """
+
+    outputs: int
+    bound: int
+    wide: bool
+
+    @property
+    def ctype(self) -> str:
+        """Their type in C."""
+        return "int64_t" if self.wide else "int32_t"
+
+
+@dataclass(frozen=True)
+class End:
+    """What an ending makes: a value without a number or a place, and the part that makes it."""
+
+    value: Stored
+    part: Part
+
+
+def store(value: Stored) -> str:
+    """Return the C that stores the entry `code` as output `o` of a row at `y`."""
+    if value.form == "reals":
+        return ""  # what makes a real stores it
+    if value.form != "planes":
+        return f"    y[o] = ({value.ctype})code;"
+    width = {"uint8_t": 3, "half_t": 4, "uint32_t": 5}[value.ctype]
+    lines = [f"    y[(o >> {width})] |= ({value.ctype})((uint32_t)(code & 1) << (o & {(1 << width) - 1}));"]
+    for bit in range(1, value.bits):
+        place = f"(o >> {width}) + {bit} * {value.words}"
+        lines.append(
+            f"    y[{place}] |= ({value.ctype})((uint32_t)((code >> {bit}) & 1) << (o & {(1 << width) - 1}));"
+        )
+    return "\n".join(lines)
+
+
+def ranked(unit: Unit, ctype: str, steps: int) -> str:
+    """Add the function that counts how many of some rising thresholds a number exceeds; return its name.
+
+    Args:
+        unit: the program.
+        ctype: of the thresholds.
+        steps: how many there are, which says how they are looked through.
+    """
+    sums = {"int64_t": "int64_t", "float": "float"}.get(ctype, "int32_t")
+    if steps <= _COUNTED:
+        name = f"count_{ctype.removesuffix('_t')}"
+        text = f"""
+static int32_t {name}({sums} value, const {ctype} *t, int32_t steps)
+{{
+  int32_t rank = 0;
+  do {{
+    rank += value > *t++;
+  }} while (--steps > 0);
+  return rank;
+}}
+"""
+    else:
+        name = f"search_{ctype.removesuffix('_t')}"
+        text = f"""
+static int32_t {name}({sums} value, const {ctype} *t, int32_t steps)
+{{
+  int32_t low = 0, high = steps;
+  while (low < high) {{
+    const int32_t middle = (low + high) >> 1;
+    if (value > t[middle])
+      low = middle + 1;
+    else
+      high = middle;
+  }}
+  return low;
+}}
+"""
+    return unit.function(name, text)
+
+
+def made_of(form: str, table: npt.NDArray[Any]) -> Stored:
+    """Return what entries of a table make: a value of a form, without a place."""
+    entries = (
+        table.astype(np.uint16).view(np.int16).astype(np.int64) if form == "words" else table.astype(np.int64)
+    )
+    bits = max((len(table) - 1).bit_length(), 1) if form == "planes" else 0
+    return Stored(-1, form, 0, None, bits, int(entries.min()), int(entries.max()))
+
+
+def _ranks(unit: Unit, sums: Sums, form: str, thresholds: npt.NDArray[Any], table: npt.NDArray[Any]) -> End:
+    value = made_of(form, table)
+    entries = table.astype(np.uint16).view(np.int16) if form == "words" else table
+    kept = np.clip(thresholds.astype(np.int64), -sums.bound - 1, sums.bound)
+    steps, by_region = thresholds.shape[1], len(thresholds) > sums.outputs
+    ctype = narrowest(kept)
+    plain = np.array_equal(entries, np.arange(len(entries)))
+    at = "region * l->outputs + o" if by_region else "o"
+    name = ranked(unit, ctype, steps) if steps else ""
+    searched = "s" if steps > _COUNTED else ""
+    key = f"rank{searched}{ctype[3:5]}{_short(value)}{'' if plain else 't'}{'r' * by_region}"
+    fields = [
+        (f"const {ctype} *", "thresholds", unit.array(ctype, kept, "thresholds") if steps else "0"),
+        ("int32_t", "steps", str(steps)),
+    ]
+    each = [f"    int32_t code = {name}(sum, l->thresholds + ({at}) * l->steps, l->steps);"]
+    if not steps:
+        key, each = f"none{_short(value)}{'' if plain else 't'}", ["    int32_t code = 0;", "    (void)sum;"]
+    if not plain:
+        kind = "int16_t" if form == "words" else "uint8_t"
+        fields.append((f"const {kind} *", "table", unit.array(kind, entries, "table")))
+        each.append("    code = l->table[code];")
+    part = Part(key, tuple(fields), "", "\n".join(each), by_region)
+    return End(value, part)
+
+
+def _short(value: Stored) -> str:
+    """Return what of a value's form a function depends on; words of planes are known later."""
+    return f"_{value.form[0]}{value.bits or ''}"
+
+
+def _ranks_of_planes(unit: Unit, ending: PlaneEnding, sums: Sums) -> End:
+    return _ranks(unit, sums, "planes", ending.thresholds, ending.table)
+
+
+def _ranks_of_bytes(unit: Unit, ending: ByteEnding, sums: Sums) -> End:
+    return _ranks(unit, sums, "bytes", ending.thresholds, ending.table)
+
+
+def _ranks_of_any(unit: Unit, ending: RankEnding, sums: Sums) -> End:
+    return _ranks(unit, sums, ending.form, ending.thresholds, ending.table)
+
+
+def _affine(unit: Unit, ending: AffineEnding, sums: Sums) -> End:
+    low, high = -int(ending.out_zero), int(ending.out_top) - int(ending.out_zero)
+    none = np.zeros(0)
+    rounding = Rounding(ending.scale, none, ending.out_scale, "round_even", low, high)
+    return _rounded_to(unit, rounding, "bytes", low, sums)
+
+
+def _rounded(unit: Unit, ending: RoundedEnding, sums: Sums) -> End:
+    rounding = Rounding(ending.scale, ending.bias, ending.step, ending.rule, ending.low, ending.high)
+    return _rounded_to(unit, rounding, ending.form, ending.base, sums)
+
+
+def _rounded_to(unit: Unit, rounding: Rounding, form: str, base: int, sums: Sums) -> End:
+    """Return the ending of a rounding: by a proved multiplier, else by its steps."""
+    found, steps = multiplier_of(rounding, sums.bound)
+    levels = np.arange(rounding.low - base, rounding.high - base + 1)
+    if found is None:
+        return _ranks(unit, sums, form, steps, levels.astype(np.int16).view(np.uint16))
+    value = made_of(form, levels.astype(np.int16).view(np.uint16))
+    if form == "planes":
+        value = replace(value, bits=max(int(levels.max()).bit_length(), 1))
+    low, high = rounding.low - base, rounding.high - base
+    addend = found.addend - (np.int64(base) << found.shift)
+    by_region = len(addend) > sums.outputs
+    one = bool((found.multiplier == found.multiplier[0]).all()), bool((addend == addend[0]).all())
+    key = f"round{_short(value)}{'m' if one[0] else ''}{'a' if one[1] else ''}{'r' * by_region}"
+    fields = [
+        ("int32_t", "low", str(low)),
+        ("int32_t", "high", str(high)),
+        ("int32_t", "shift", str(found.shift)),
+    ]
+    if one[0]:
+        fields.append(("int32_t", "multiplier", str(int(found.multiplier[0]))))
+    else:
+        name = unit.array("int32_t", found.multiplier, "multiplier")
+        fields.append(("const int32_t *", "multiplier", name))
+    if one[1]:
+        fields.append(("int64_t", "addend", integer(int(addend[0]))))
+    else:
+        ctype = "int32_t" if narrowest(addend) != "int64_t" else "int64_t"
+        key += ctype[3:5]
+        fields.append((f"const {ctype} *", "addend", unit.array(ctype, addend, "addend")))
+    factor = "l->multiplier" if one[0] else "l->multiplier[o]"
+    added = "l->addend" if one[1] else f"l->addend[{'region * l->outputs + ' * by_region}o]"
+    each = [
+        f"    int32_t code = (int32_t)(((int64_t)sum * {factor} + {added}) >> l->shift);",
+        "    code = code < l->low ? l->low : code > l->high ? l->high : code;",
+    ]
+    part = Part(key, tuple(fields), "", "\n".join(each), by_region)
+    return End(value, part)
+
+
+def _shifted(unit: Unit, ending: ShiftedEnding, sums: Sums) -> End:
+    low, high = ending.low - ending.base, ending.high - ending.base
+    value = made_of(ending.form, np.arange(low, high + 1).astype(np.int16).view(np.uint16))
+    if ending.form == "planes":
+        value = replace(value, bits=max(high.bit_length(), 1))
+    ctype = sums.ctype
+    lines = shifted("sum", ctype, ending.rule, ending.shift, sums.bound)
+    way = "l" if ending.shift < 0 else "z" if not ending.shift else ""
+    key = f"shift{_short(value)}{ending.rule[-2:]}{way}{ctype[3:5]}"
+    key += "w" * (lines[0].count("int64_t") > 0)
+    fields = [
+        ("int32_t", "low", str(ending.low)),
+        ("int32_t", "high", str(ending.high)),
+        ("int32_t", "base", str(ending.base)),
+        ("int32_t", "shift", str(abs(ending.shift))),
+    ]
+    each = [
+        *(f"    {line}" for line in lines),
+        "    int32_t code = (int32_t)(moved < l->low ? l->low : moved > l->high ? l->high : moved);",
+        "    code -= l->base;",
+    ]
+    del unit
+    return End(value, Part(key, tuple(fields), "", "\n".join(each)))
+
+
+def shifted(name: str, ctype: str, rule: str, shift: int, bound: int) -> list[str]:
+    """Return C that makes `moved` of a sum: shifted by ``l->shift`` bits, right where `shift` is above 0."""
+    limit = (1 << 62 if ctype == "int64_t" else 1 << 30) - 1
+    wide = "int64_t" if max(bound << max(-shift, 0), bound + (1 << max(shift, 0))) > limit else ctype
+    if shift < 0:
+        return [f"const {wide} moved = ({wide}){name} * (({wide})1 << l->shift);"]
+    if shift == 0:
+        return [f"const {wide} moved = {name};"]
+    half = f" + (({wide})1 << (l->shift - 1))" if rule == "shift_up" else ""
+    return [f"const {wide} moved = (({wide}){name}{half}) >> l->shift;"]
+
+
+def _real(unit: Unit, ending: RealEnding, sums: Sums) -> End:
+    value = Stored(-1, "reals", 0)
+    by_region = len(ending.bias) > sums.outputs
+    fields = [("const double *", "scale", unit.array("double", ending.scale, "scale"))]
+    fields.append(("const double *", "bias", unit.array("double", ending.bias, "bias")))
+    at = "region * l->outputs + o" if by_region else "o"
+    each = [
+        "    const double scaled = l->scale[o] * (double)sum;",
+        f"    y[o] = (real_t)(scaled + l->bias[{at}]);",
+    ]
+    return End(value, Part(f"real{'r' * by_region}", tuple(fields), "", "\n".join(each), by_region))
+
+
+ENDINGS: dict[type, Callable[[Unit, Any, Sums], End]] = {
+    PlaneEnding: _ranks_of_planes,
+    ByteEnding: _ranks_of_bytes,
+    RankEnding: _ranks_of_any,
+    AffineEnding: _affine,
+    RoundedEnding: _rounded,
+    ShiftedEnding: _shifted,
+    RealEnding: _real,
+}
+"""By the dataclass of the ending."""
+
+
+def end_of(unit: Unit, ending: Ending, sums: Sums) -> End:
+    """Return what an ending makes of sums."""
+    return ENDINGS[type(ending)](unit, ending, sums)

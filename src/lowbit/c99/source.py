@@ -1,0 +1,307 @@
+"""A network as text of C: its ports, its steps in the arena, and the file around them."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import prod
+
+from lowbit.c99.arena import Block, placed
+from lowbit.c99.stored import Stored
+from lowbit.c99.table import EMITTERS
+from lowbit.c99.unit import Unit
+from lowbit.ir import Graph
+from lowbit.program import Port, ProgramPlan, steps
+from lowbit.program.layers import columns_by_pixels
+from lowbit.version import __version__
+
+_FULLY_CONNECTED = (steps.PlaneFullyConnected, steps.ByteFullyConnected, steps.WordFullyConnected)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A generated program.
+
+    Attributes:
+        name: what its functions and macros begin with.
+        code, header: the text of both files.
+        inputs, outputs: of the network, as they are stored.
+        values: all that is stored, by number, and what it is called in the network.
+        arena: bytes of memory.
+        weights, constants: bytes of both.
+        largest: the value in the network whose step has most constants, and their bytes.
+        busiest: the value whose step needs most memory, and its bytes.
+    """
+
+    name: str
+    code: str
+    header: str
+    inputs: tuple[Stored, ...]
+    outputs: tuple[Stored, ...]
+    values: tuple[tuple[Stored, str], ...]
+    arena: int
+    weights: int
+    constants: int
+    largest: tuple[str, int]
+    busiest: tuple[str, int]
+
+
+def identifier(text: str) -> str:
+    """Return a name as an identifier of C."""
+    made = re.sub(r"[^0-9A-Za-z_]", "_", text) or "network"
+    return f"net_{made}" if made[0].isdigit() or made[0] == "_" else made
+
+
+def source_of(graph: Graph, planned: ProgramPlan, name: str, *, traced: bool = False) -> Source:
+    """Return the program of a plan that has no blockers.
+
+    Args:
+        graph: the network.
+        planned: its plan.
+        name: an identifier.
+        traced: whether each value is shown to a function as soon as it is made; see `NAME_trace`.
+    """
+    unit = Unit()
+    inputs = tuple(_input(port, number) for number, port in enumerate(planned.inputs))
+    for each in inputs:
+        unit.values[each.number] = each
+    called: list[tuple[int, str]] = []
+    for number, step in _folded(planned).items():
+        unit.current = number
+        x = [unit.values[source] for source in step.sources]
+        unit.values[number] = EMITTERS[type(step)](unit, step, x, number)
+        value = planned.results[number - len(inputs)].value
+        if value:
+            called.append((number, value))
+    outputs = tuple(_output(unit, number, index) for index, number in enumerate(planned.numbers))
+    ports = _Ports(name, inputs, outputs, called)
+    return _written(unit, graph, planned, ports, traced=traced)
+
+
+def _input(port: Port, number: int) -> Stored:
+    text = "input" if number == 0 else f"input_{number}"
+    return Stored(number, "reals", prod(port.lengths), text=text, element="float")
+
+
+def _output(unit: Unit, number: int, index: int) -> Stored:
+    """Let an output's last statement write to where the caller wants it."""
+    stored = unit.values[number]
+    text = "output" if index == 0 else f"output_{index}"
+    return replace(stored, text=text)
+
+
+def _folded(planned: ProgramPlan) -> dict[int, steps.Step]:
+    """Return steps by the number of their result, flattened maps being read by a layer as they lie."""
+    first = len(planned.inputs)
+    found = {first + index: step for index, step in enumerate(planned.steps)}
+    lengths = _map_lengths(planned)
+    readers: dict[int, list[int]] = {}
+    for number, step in found.items():
+        for source in step.sources:
+            readers.setdefault(source, []).append(number)
+    for number, step in list(found.items()):
+        if not isinstance(step, steps.Flatten) or number in planned.numbers:
+            continue
+        layers = [found[reader] for reader in readers.get(number, [])]
+        mapped = lengths.get(step.sources[0])
+        if mapped is None or not layers or not all(isinstance(each, _FULLY_CONNECTED) for each in layers):
+            continue
+        if any(isinstance(each, steps.WordFullyConnected) and each.rows != 1 for each in layers):
+            continue
+        for reader in readers[number]:
+            layer = found[reader]
+            assert isinstance(layer, _FULLY_CONNECTED)
+            found[reader] = replace(columns_by_pixels(layer, mapped), sources=step.sources)
+        del found[number]
+    return found
+
+
+def _map_lengths(planned: ProgramPlan) -> dict[int, tuple[int, int, int]]:
+    """Return channels, height and width of what steps make as maps."""
+    found: dict[int, tuple[int, int, int]] = {}
+    for number, step in enumerate(planned.steps, len(planned.inputs)):
+        if isinstance(step, steps.Arrange):
+            found[number] = (step.channels, step.height, step.width)
+        elif isinstance(step, steps.PlaneConvolution | steps.ByteConvolution | steps.WordConvolution):
+            weights = step.weights
+            outputs = len(weights.planes if isinstance(weights, steps.PlaneWeights) else weights.weights)
+            found[number] = (outputs, step.rows.outputs, step.columns.outputs)
+        elif isinstance(step, steps.MaxPool | steps.AverageWords):
+            channels = found[step.sources[0]][0] if step.sources[0] in found else 0
+            if channels:
+                found[number] = (channels, step.rows.outputs, step.columns.outputs)
+        elif isinstance(step, steps.Concatenate) and all(source in found for source in step.sources):
+            maps = [found[source] for source in step.sources]
+            found[number] = (sum(each[0] for each in maps), *maps[0][1:])
+        elif isinstance(step, steps.Gather):
+            if step.height:
+                found[number] = (step.channels, step.height, step.width)
+        elif not isinstance(step, (steps.Flatten, *_FULLY_CONNECTED)):  # elementwise
+            lengths = found.get(step.sources[0]) if step.sources else None
+            if lengths is not None:
+                found[number] = lengths
+    return found
+
+
+_HEADER = """/* {title}: a network compiled by lowbit {version}. */
+#ifndef {name}_H
+#define {name}_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+{macros}
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+/* Runs the network once. Not reentrant: it computes in one static arena. */
+{prototypes}
+
+#ifdef __cplusplus
+}}
+#endif
+
+#endif
+"""
+
+_CODE = """/* {title}: a network compiled by lowbit {version}. Strict C99, no library, no allocation. */
+#include "{name}.h"
+
+#if defined(__GNUC__)
+#define MAY_ALIAS __attribute__((__may_alias__))
+#else
+#define MAY_ALIAS /* values share an arena: turn analysis of aliases by type off */
+#endif
+
+typedef int16_t MAY_ALIAS word_t;
+typedef uint16_t MAY_ALIAS half_t;
+typedef float MAY_ALIAS real_t;
+
+{parts}
+"""
+
+_NOBODY = """static void nobody(int32_t n, const void *value)
+{
+  (void)n;
+  (void)value;
+}"""
+
+
+def _written(unit: Unit, graph: Graph, planned: ProgramPlan, ports: "_Ports", *, traced: bool) -> Source:
+    """Return the program of all statements."""
+    places, arena = _places(unit, ports.outputs)
+    called = [(unit.values[number], value) for number, value in ports.called]
+    body = []
+    for statement in unit.statements:
+        body.append(f"  {statement.text}")
+        if traced:
+            made = [n for n, (stored, _) in enumerate(called) if stored.number == statement.result.number]
+            body += [f"  visit({n}, {statement.result.name});" for n in made]
+    if any("for (i" in line for line in body):
+        body.insert(0, "  int32_t i;")
+    given, name = ports.parameters, ports.name
+    prototypes = [f"void {name}_run({given})"]
+    functions = [[prototypes[0], "{", *body, "}"]]
+    if traced:
+        prototypes.append(f"void {name}_trace({given}, void (*visit)(int32_t, const void *))")
+        call = f"  {name}_trace({ports.arguments}, nobody);"
+        functions = [[_NOBODY], [prototypes[1], "{", *body, "}"], [prototypes[0], "{", call, "}"]]
+    texts = [
+        f"static uint32_t arena[{arena // 4}];" if arena else "",
+        *unit.functions.values(),
+        *unit.constants.values(),
+        "\n".join(f"#define {key} {text}" for key, text in places.items()),
+        *("\n".join(lines) for lines in functions),
+    ]
+    facts = {"title": re.sub(r"[^ -~]|\*/|/\*", "_", graph.name), "version": __version__, "name": name}
+    macros = [*ports.macros, f"#define {name}_ARENA_BYTES {arena}"]
+    return Source(
+        name,
+        _CODE.format(parts="\n\n".join(filter(None, texts)), **facts),
+        _HEADER.format(
+            macros="\n".join(macros), prototypes="\n".join(f"{each};" for each in prototypes), **facts
+        ),
+        ports.inputs,
+        ports.outputs,
+        tuple(called),
+        arena,
+        unit.weight_bytes,
+        unit.constant_bytes,
+        *_most(unit, planned),
+    )
+
+
+def _most(unit: Unit, planned: ProgramPlan) -> tuple[tuple[str, int], tuple[str, int]]:
+    """Return whose step has most constants, and whose needs most memory: the value's name, and bytes."""
+    first = len(planned.inputs)
+    names = {first + index: result.value for index, result in enumerate(planned.results)}
+    constants = max(unit.owners.items(), key=lambda item: item[1], default=(0, 0))
+    memory = max(
+        ((each.result.nbytes + each.scratch, each.result.number) for each in unit.statements), default=(0, 0)
+    )
+    return (names.get(constants[0], ""), constants[1]), (names.get(memory[1], ""), memory[0])
+
+
+_CONST = {"input": "const ", "output": ""}
+
+
+@dataclass(frozen=True)
+class _Ports:
+    """Inputs and outputs of a program in C, and the values that have names in the network."""
+
+    name: str
+    inputs: tuple[Stored, ...]
+    outputs: tuple[Stored, ...]
+    called: list[tuple[int, str]]
+
+    def _each(self) -> Iterator[tuple[str, str, Stored]]:
+        for kind, ports in (("input", self.inputs), ("output", self.outputs)):
+            for index, port in enumerate(ports):
+                yield kind, f"{kind}_{index}" if index else kind, port
+
+    @property
+    def macros(self) -> list[str]:
+        """Numbers of elements, and types."""
+        lines = []
+        for _, port, stored in self._each():
+            ctype = {"real_t": "float", "word_t": "int16_t"}.get(stored.ctype, stored.ctype)
+            lines.append(f"#define {self.name}_{port.upper()}_COUNT {stored.count}")
+            lines.append(f"typedef {ctype} {self.name}_{port};")
+        return lines
+
+    @property
+    def parameters(self) -> str:
+        """The parameters of functions."""
+        return ", ".join(
+            f"{_CONST[kind]}{self.name}_{port} {port}[{self.name}_{port.upper()}_COUNT]"
+            for kind, port, _ in self._each()
+        )
+
+    @property
+    def arguments(self) -> str:
+        """Their names."""
+        return ", ".join(port for _, port, _ in self._each())
+
+
+def _places(unit: Unit, outputs: tuple[Stored, ...]) -> tuple[dict[str, str], int]:
+    """Return what stands for the place of each value, and the bytes of the arena."""
+    last: dict[int, int] = {}
+    for index, statement in enumerate(unit.statements):
+        for number in statement.reads:
+            last[unit.root(number)] = index
+    blocks, found = [], {}
+    written = {unit.root(stored.number): stored.name for stored in outputs}
+    for index, statement in enumerate(unit.statements):
+        result = statement.result
+        if statement.scratch:
+            blocks.append(Block(f"scratch_{result.number}", statement.scratch, index, index))
+        if result.number in written:
+            found[result.name] = written[result.number]
+        else:
+            blocks.append(Block(result.name, result.nbytes, index, last.get(result.number, index)))
+    kinds = {statement.result.name: statement.result.ctype for statement in unit.statements}
+    places, total = placed(blocks)
+    for name, place in places.items():
+        found[name] = f"(({kinds.get(name, 'void')} *)(arena + {place // 4}))"
+    return dict(sorted(found.items())), total

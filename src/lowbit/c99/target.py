@@ -1,0 +1,131 @@
+"""``lowbit compile net.circle -o net.c``: sizes and limits first, then the files, whole or none."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from lowbit.blockers import grouped, listed, remedies
+from lowbit.c99.source import Source, identifier, source_of
+from lowbit.c99.table import refused
+from lowbit.errors import PlanError, UnsupportedError
+from lowbit.ir import Graph
+from lowbit.program.file import network_of
+from lowbit.program.planner import plan
+from lowbit.untrusted import require_writable, write_atomic
+
+
+def generated(graph: Graph, name: str, *, traced: bool = False) -> Source:
+    """Return a verified graph as C.
+
+    Raises:
+        EngineError: what cannot be planned, all of it.
+        UnsupportedError: what C99 does not have, all of it; or open lengths.
+    """
+    network_of(graph)  # raises what keeps it from any program
+    planned = plan(graph)
+    found = grouped(refused(graph, planned))
+    if found:
+        raise UnsupportedError(
+            f"{len(found)} things keep this network from C99",
+            where=graph.name,
+            expected=found[0].expected,
+            found=listed(found),
+            remedy=remedies(found),
+        )
+    return source_of(graph, planned, name, traced=traced)
+
+
+def write(
+    graph: Graph,
+    path: str | os.PathLike[str],
+    *,
+    say: Callable[[str], None] | None = None,
+    flash: int = 0,
+    ram: int = 0,
+) -> dict[str, int]:
+    """Write a verified graph as ``net.c``, ``net.h`` beside it and a ``Makefile``, all or none.
+
+    Args:
+        graph: the network.
+        path: of the ``.c`` file; its stem made an identifier begins the names in it.
+        say: is told what it takes, before anything is written.
+        flash, ram: bytes that must not be exceeded; 0: any number.
+
+    Returns:
+        Bytes: ``weights``, ``constants``, ``code``, ``flash``, ``ram`` and ``stack``; code and stack are
+        estimates.
+
+    Raises:
+        EngineError: what cannot be planned, all of it.
+        UnsupportedError: what C99 does not have, all of it.
+        PlanError: it exceeds a limit; by how much, and by which layer most of all.
+        WriteError: a path cannot be written.
+    """
+    target = Path(path)
+    source = generated(graph, identifier(target.stem))
+    sizes = _sizes(source)
+    if say is not None:
+        for line in _lines(sizes):
+            say(line)
+    _check_limit(source, "flash", sizes["flash"], flash, source.largest)
+    _check_limit(source, "RAM", sizes["ram"], ram, source.busiest)
+    files = {
+        target: source.code,
+        target.with_suffix(".h"): source.header,
+        target.with_name("Makefile"): _MAKEFILE.format(stem=target.stem),
+    }
+    for each in files:
+        require_writable(each)
+    for each, text in files.items():
+        write_atomic(each, text.encode())
+    return sizes
+
+
+def _lines(sizes: dict[str, int]) -> tuple[str, str]:
+    return (
+        f"flash {sizes['flash']:,} bytes: weights {sizes['weights']:,}, other constants "
+        f"{sizes['constants']:,}, code about {sizes['code']:,}",
+        f"RAM {sizes['ram']:,} bytes in one static arena; stack about {sizes['stack']:,} bytes",
+    )
+
+
+def _sizes(source: Source) -> dict[str, int]:
+    code = _code_bytes(source.code)
+    flash = source.weights + source.constants + code
+    return {
+        "weights": source.weights,
+        "constants": source.constants,
+        "code": code,
+        "flash": flash,
+        "ram": source.arena,
+        "stack": 256,
+    }
+
+
+def _code_bytes(text: str) -> int:
+    return 0
+
+
+def _check_limit(source: Source, what: str, taken: int, limit: int, most: tuple[str, int]) -> None:
+    if limit and taken > limit:
+        raise PlanError(
+            f"the network takes more {what} than there is",
+            where=source.name,
+            expected=f"at most {limit:,} bytes",
+            found=f"{taken:,} bytes, {taken - limit:,} too many; most for {most[0]}: {most[1]:,} bytes",
+            remedy="Use fewer bits or smaller layers, or raise the limit.",
+        )
+
+
+_MAKEFILE = """# make CC=arm-none-eabi-gcc CFLAGS="-mcpu=cortex-m0 -mthumb -Os"
+CC ?= cc
+CFLAGS ?= -O2
+override CFLAGS += -std=c99 -Wall -Wextra -Wpedantic
+
+{stem}.o: {stem}.c {stem}.h
+\t$(CC) $(CFLAGS) -c {stem}.c -o $@
+
+clean:
+\trm -f {stem}.o
+.PHONY: clean
+"""

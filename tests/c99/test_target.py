@@ -1,0 +1,66 @@
+"""``lowbit compile net.circle -o net.c``: what is written, what compilers say of it, limits and refusals."""
+
+import subprocess
+from pathlib import Path
+from shutil import which
+
+import pytest
+
+from lowbit.errors import PlanError, UnsupportedError, UsageError
+from lowbit.targets import TARGETS
+from tests.ir.networks import float_mlp, lowbit_mlp
+
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wshadow", "-Wconversion")
+
+
+def written(folder: Path, graph, **options) -> dict[str, int]:
+    return TARGETS["c99"].write(graph, folder / "net.c", None, **options)
+
+
+def needs(tool: str) -> None:
+    if which(tool) is None:
+        pytest.skip(f"there is no {tool}")
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_compilers_have_nothing_to_say(tmp_path: Path, compiler: str) -> None:
+    needs(compiler)
+    written(tmp_path, lowbit_mlp((65, 33, 10), 2, 3, softmax=False))
+    done = subprocess.run([compiler, *STRICT[:5], "-O2", "-c", "net.c"], cwd=tmp_path, check=False)
+    assert done.returncode == 0
+
+
+def test_what_is_written(tmp_path: Path) -> None:
+    said: list[str] = []
+    sizes = TARGETS["c99"].write(
+        lowbit_mlp((65, 33, 10), 1, 1, softmax=False), tmp_path / "a b.c", said.append
+    )
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["Makefile", "a b.c", "a b.h"]
+    assert "void a_b_run(const a_b_input input[a_b_INPUT_COUNT]" in (tmp_path / "a b.h").read_text()
+    assert sizes["weights"] == 4 * (33 * 3 + 10 * 2)
+    assert any(f"weights {sizes['weights']:,}" in line for line in said)
+
+
+def test_limits_say_how_much_and_which_layer(tmp_path: Path) -> None:
+    graph = lowbit_mlp((65, 33, 10), 2, 2, softmax=False)
+    sizes = written(tmp_path, graph)
+    for each in tmp_path.iterdir():
+        each.unlink()
+    for name in ("flash", "ram"):
+        with pytest.raises(PlanError, match="1 too many; most for"):
+            written(tmp_path, graph, **{name: sizes[name] - 1})
+        assert not list(tmp_path.iterdir())
+        written(tmp_path, graph, **{name: sizes[name]})
+        for each in tmp_path.iterdir():
+            each.unlink()
+
+
+def test_floats_between_codes_are_refused_all_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="FloatFullyConnected") as caught:
+        written(tmp_path, float_mlp((9, 7, 5, 4)))
+    assert "3 ×" in caught.value.found and not list(tmp_path.iterdir())
+
+
+def test_options_belong_to_targets(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--flash"):
+        TARGETS["program"].write(lowbit_mlp((5, 4, 3), 2, 2), tmp_path / "net.lbp", None, flash=5)
