@@ -72,7 +72,8 @@ def table(paths: list[Path]) -> str:
         parts += ["| | CPU s | of the peer's | at most | memory | signal to noise | classes equal |"]
         parts += ["|---|---|---|---|---|---|---|"]
         parts += [_row(row) for row in made["rows"]]
-        where = f"{made['machine']}, {made['date']}, `{made['commit'][:8]}`; load {made['load']}"
+        changes = "".join(f" with “{subject}”" for subject in made.get("changes", ()))
+        where = f"{made['machine']}, {made['date']}, `{made['commit'][:8]}`{changes}; load {made['load']}"
         parts += [f"\n`{made['command']}`, {where}.\n"]
     return "\n".join(parts)
 

@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +18,8 @@ pytest.importorskip("lightning_fabric")
 
 ROOT = Path(__file__).parent.parent
 RECIPES, RESULTS = ROOT / "recipes", ROOT / "results"
+
+_COMMIT = re.compile(r'"commit": "([0-9a-f]{40})')
 
 AWAITED = ("L3", "L4-rounded", "L4-truncated", "P4", "V5")
 """Rows of networks that are in training again: their runs kept no hash. Nothing joins them."""
@@ -36,6 +41,29 @@ def why_stale(row: Row, recipes: Path, results: Path) -> list[str]:
     assert ours is not None
     found: list[str] = FRESHNESS.why_stale(row, ours, recipes, results)
     return found
+
+
+LOST = {"da4e3a996bffab0cfa7dfd26c7d7a4ad6656315f", "7de10cfac1b4fc5d9c19e406a281567dc879c631"}
+"""Commits of a branch before it joined: figures of 2026-11-20 name them, and nobody has them any more."""
+
+
+def test_figures_name_commits_of_this_history() -> None:
+    if (
+        not shutil.which("git")
+        or not (ROOT / ".git").exists()
+        or _git("rev-parse", "--is-shallow-repository") != "false"
+    ):
+        pytest.skip("this is no clone with its history")
+    history = set(_git("rev-list", "HEAD").split())
+    named = {path: set(_COMMIT.findall(path.read_text())) - LOST for path in RESULTS.glob("*.json")}
+    beside = {path.name: commits - history for path, commits in named.items() if commits - history}
+    assert not beside, "benchmarks name what `lowbit.provenance.commit` says"
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(
+        ["git", *words], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def test_no_row_is_stale() -> None:

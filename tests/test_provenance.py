@@ -70,6 +70,23 @@ def test_a_checkout_has_its_own_and_says_when_it_was_changed(
     assert first == git(tmp_path / "lowbit", "rev-parse", "HEAD") and changed == f"{first}+" and not traps
 
 
+def test_beside_main_it_is_the_commit_of_main_and_changed(tmp_path: Path) -> None:
+    """A branch is rebased before it joins main, so that its own commits are in nobody's history."""
+    root = tmp_path / "lowbit"
+    package = repository(root, "src/lowbit", "lowbit")
+    git(root, "branch", "-M", "main")
+    first = git(root, "rev-parse", "HEAD")
+    git(root, "checkout", "-q", "-b", "own")
+    assert provenance.commit(package) == first
+    for name in ("one", "two"):
+        git(root, "commit", "-q", "--allow-empty", "-m", name)
+    assert provenance.commit(package) == f"{first}+" and provenance.changes(package) == ["one", "two"]
+    git(root, "checkout", "-q", "main")
+    git(root, "merge", "-q", "own")
+    assert provenance.commit(package) == git(root, "rev-parse", "HEAD") != first
+    assert provenance.changes(package) == []
+
+
 def test_without_git_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = repository(tmp_path, "src/lowbit", "lowbit")
     monkeypatch.setenv("PATH", "")
