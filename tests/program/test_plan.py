@@ -40,6 +40,13 @@ def test_few_planes_count_bits_many_sum_bytes():
     assert operations(lowbit_mlp((65, 33, 10), 2, 5))[1] == "ByteFullyConnected"
 
 
+def test_bytes_are_planned_for_many_pairs_where_a_machine_is_known():
+    graph = lowbit_mlp((65, 33, 10), 3, 2)
+    for pairs, word in ((6, "Plane"), (5, "Byte")):
+        found = [type(step).__name__ for step in plan(graph, plane_pairs=pairs).steps]
+        assert found[1:3] == [f"{word}FullyConnected"] * 2
+
+
 def test_equal_levels_travel_as_planes():
     graph = lowbit_mlp((65, 33, 10), 2, 2)
     tied = LearnedBasis(np.ones((1, 2)), np.zeros(1), np.ones(1))

@@ -20,7 +20,15 @@ from lowbit.errors import EngineError, LowbitError
 from lowbit.ir import Graph, Node, Trait, has
 from lowbit.ir.deployed import DeployedLayer, deployed_layer
 from lowbit.ir.layers import is_low_bit
-from lowbit.program.representation import alike, byte_of_code, fits_byte, level_step, plane_values, reads_rows
+from lowbit.program.representation import (
+    PLANE_PAIRS,
+    alike,
+    byte_of_code,
+    fits_byte,
+    level_step,
+    plane_values,
+    reads_rows,
+)
 from lowbit.schemes import Encoding
 
 Form = Literal["planes", "bytes", "words"]
@@ -47,10 +55,13 @@ class Layout:
         return "planes" if name in self.planes else "words" if name in self.words else "bytes"
 
 
-def layout_of(graph: Graph, *, batched: bool = True) -> Layout:
-    """Return the form of every value of codes of a verified graph, in a form of its program."""
+def layout_of(graph: Graph, pairs: int = PLANE_PAIRS, *, batched: bool = True) -> Layout:
+    """Return the form of every value of codes of a verified graph, in a form of its program.
+
+    `pairs` are the most pairs of planes that a layer counts; those with more multiply bytes.
+    """
     same = alike(graph)
-    planes = plane_values(graph, same, batched=batched)
+    planes = plane_values(graph, same, pairs, batched=batched)
     others = {name: one for name, one in same.items() if name not in planes}
     return Layout(planes, _word_values(graph, others, batched=batched), batched)
 

@@ -34,6 +34,7 @@ from lowbit.program.refusals import (
     refused_inputs,
     refused_values,
 )
+from lowbit.program.representation import PLANE_PAIRS
 from lowbit.program.samples import SEVERAL, Samples, is_open, with_samples
 from lowbit.program.steps import (
     Activate,
@@ -56,7 +57,7 @@ Lengths = tuple[int, int, int]
 Places = npt.NDArray[np.int64]
 
 
-def plan(graph: Graph) -> ProgramPlan:
+def plan(graph: Graph, *, plane_pairs: int = PLANE_PAIRS) -> ProgramPlan:
     """Return the program of a verified graph: the same on every machine.
 
     Values lie in planes wherever that is possible; the engine makes bytes of them at load, where that is
@@ -64,12 +65,14 @@ def plan(graph: Graph) -> ProgramPlan:
 
     Args:
         graph: with any number of inputs and outputs.
+        plane_pairs: layers of up to this many pairs of planes (bits of input times weights) count bits, the
+            others multiply bytes: for a machine that is known, as a microcontroller is.
 
     Raises:
         EngineError: operators, shapes or encodings that the engine does not run: all of them, by node.
         TooLargeError: its constants would take more than the memory budget.
     """
-    planner, refusals = _planned(graph)
+    planner, refusals = _planned(graph, plane_pairs)
     refuse_all(refusals)
     assert planner is not None  # nothing was refused
     return planner.finished(graph)
@@ -88,17 +91,17 @@ def blockers(graph: Graph) -> list[Blocker]:
         return blockers_of([(None, error)])
 
 
-def _planned(graph: Graph) -> tuple["Planner | None", list[Refusal]]:
+def _planned(graph: Graph, pairs: int = PLANE_PAIRS) -> tuple["Planner | None", list[Refusal]]:
     """Return the steps in the batched form, where it has all, or in the whole one, and what is refused."""
-    planner, refusals = _lowered(graph, batched=True)
+    planner, refusals = _lowered(graph, pairs, batched=True)
     if refusals:
-        whole, others = _lowered(graph, batched=False)
+        whole, others = _lowered(graph, pairs, batched=False)
         if len(others) <= len(refusals):
             return whole, others
     return planner, refusals
 
 
-def _lowered(graph: Graph, *, batched: bool) -> tuple["Planner | None", list[Refusal]]:
+def _lowered(graph: Graph, pairs: int, *, batched: bool) -> tuple["Planner | None", list[Refusal]]:
     try:
         form = _rewritten(graph) if batched else _whole(graph, 1)
     except (EngineError, GraphError, UnsupportedError) as error:
@@ -107,7 +110,7 @@ def _lowered(graph: Graph, *, batched: bool) -> tuple["Planner | None", list[Ref
     refused: list[Refusal] = [(None, error) for error in ends]
     if refused:
         return None, refused
-    layout = layout_of(form, batched=batched)
+    layout = layout_of(form, pairs, batched=batched)
     planner = Planner(form, layout, batched=batched, samples=None if batched else _samples(graph, form))
     return planner, planner.lowered_all()
 

@@ -20,21 +20,27 @@ from lowbit.schemes import Encoding
 Bytes = npt.NDArray[np.uint8]
 
 PLANE_BITS = 4
+PLANE_PAIRS = PLANE_BITS * PLANE_BITS
+"""Pairs of planes, of an input and of weights, that a layer counts at most."""
+
 WORD_BITS = 32
 GROUP_CHANNELS = 16
 
 
-def plane_values(graph: Graph, same: dict[str, str], *, batched: bool = True) -> frozenset[str]:
+def plane_values(
+    graph: Graph, same: dict[str, str], pairs: int = PLANE_PAIRS, *, batched: bool = True
+) -> frozenset[str]:
     """Return the coded values that can lie in planes: those whose every reader takes planes.
 
     Args:
         graph: verified.
         same: what lies alike, see `alike`.
+        pairs: the most pairs of planes that a layer takes.
         batched: the form of the program.
     """
     refused = {same[name] for name in same if not _fits_planes(graph, name)}
     for node in graph.nodes:
-        if node.inputs and node.inputs[0] in same and not _takes_planes(graph, node, batched=batched):
+        if node.inputs and node.inputs[0] in same and not _takes_planes(graph, node, pairs, batched=batched):
             refused.add(same[node.inputs[0]])
         if node.domain != "lowbit" and not has(node, Trait.CARRIES) and node.outputs[0] in same:
             refused.add(same[node.outputs[0]])  # made by a table of bytes
@@ -76,7 +82,7 @@ def _first(same: dict[str, str], name: str) -> str:
     return name
 
 
-def _takes_planes(graph: Graph, node: Node, *, batched: bool) -> bool:
+def _takes_planes(graph: Graph, node: Node, pairs: int, *, batched: bool) -> bool:
     if node.op == "Concat":
         shapes = [graph.value(name).shape for name in node.inputs]
         of_maps = len(shapes[0]) == 4 and node.attributes.get("axis") in (1, -3)
@@ -91,7 +97,8 @@ def _takes_planes(graph: Graph, node: Node, *, batched: bool) -> bool:
         return False
     if graph.value(node.inputs[2]).dtype != "float32":
         return False
-    return weights.encoding.bits <= PLANE_BITS and _sums_fit(x, weights)
+    few = x.bits * weights.encoding.bits <= pairs
+    return few and weights.encoding.bits <= PLANE_BITS and _sums_fit(x, weights)
 
 
 def _sums_fit(x: Encoding, weights: Value) -> bool:
