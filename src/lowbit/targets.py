@@ -85,7 +85,7 @@ _ROWS = (
         ".c",
         "lowbit.c99",
         "strict C99 without a library, for microcontrollers",
-        ("flash", "ram", "say"),
+        ("input", "integer_output", "flash", "ram", "say"),
     ),
 )
 

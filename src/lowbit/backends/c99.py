@@ -4,7 +4,7 @@ import ctypes
 import os
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
@@ -22,9 +22,8 @@ from lowbit.ir import Graph
 from lowbit.ir.graph import Array
 from lowbit.program.file import network_of
 
-__all__ = ["blockers", "compiler", "load"]
+__all__ = ["blockers", "compiled", "compiler", "load"]
 
-_NAME = "network"
 _FLAGS = ("-std=c99", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-w")
 _TYPES = {
     "uint8_t": np.uint8,
@@ -67,8 +66,8 @@ def load(graph: Graph, /, *, threads: int = 1) -> Runner:
         EngineError: the same of any program, or there is no C compiler.
     """
     del threads
-    network, source = network_of(graph), generated(graph, _NAME, traced=True)
-    library = _compiled(source)
+    network, source = network_of(graph), generated(graph, "network", given="float", traced=True)
+    library = compiled(source)
     traced = {
         step.value: Traced(
             step.shape, step.type, code_table(step.least, step.codes, step.type), network.batched
@@ -119,17 +118,22 @@ def _pointer(array: Array) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
 
 
-def _compiled(source: Source) -> ctypes.CDLL:
+def compiled(source: Source, flags: Sequence[str] = ()) -> ctypes.CDLL:
     """Return a program as a library that is gone from the disk already.
+
+    Args:
+        source: the program.
+        flags: further ones of the compiler.
 
     Raises:
         EngineError: the compiler refuses it, or there is none.
     """
     with TemporaryDirectory() as folder:
         path = Path(folder)
-        (path / f"{_NAME}.h").write_text(source.header)
-        (path / f"{_NAME}.c").write_text(source.code)
-        command = [*compiler(), *_FLAGS, f"{_NAME}.c", "-o", f"{_NAME}.so"]
+        name = source.name
+        (path / f"{name}.h").write_text(source.header)
+        (path / f"{name}.c").write_text(source.code)
+        command = [*compiler(), *_FLAGS, *flags, f"{name}.c", "-o", f"{name}.so"]
         done = subprocess.run(command, cwd=path, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
             raise EngineError(
@@ -138,4 +142,4 @@ def _compiled(source: Source) -> ctypes.CDLL:
                 found=done.stderr[-2000:],
                 remedy="This is a fault of lowbit: please report it with the network.",
             )
-        return ctypes.CDLL(str(path / f"{_NAME}.so"))
+        return ctypes.CDLL(str(path / f"{name}.so"))

@@ -25,6 +25,7 @@ from lowbit.program.steps import (
     Round,
 )
 
+_TABLE, _FEW = 256, 8
 _FLOAT = np.finfo(np.float32).max
 
 
@@ -134,30 +135,38 @@ def _like(x: Stored, value: Stored, number_: int) -> Stored:
 
 
 def _of_pixels(unit: Unit, x: Stored, made: Stored, entries: npt.NDArray[np.int64], number_: int) -> Stored:
-    """Add what makes entries of an input of bytes: as it lies, by a few thresholds, or by a table."""
+    """Add what makes entries of an input of integers: as it lies, by thresholds, or by a table.
+
+    Args:
+        unit: the program.
+        x: the input.
+        made: what its entries are.
+        entries: of every integer that it may hold.
+        number_: of the result.
+    """
     y = _like(x, made, number_)
-    first = int(x.low)
-    steps = np.flatnonzero(np.diff(entries) != 0)
-    if y.form == "bytes" and np.array_equal(entries, np.arange(256)) and not x.channels_first:
+    plain = np.array_equal(entries, np.arange(x.low, x.high + 1))
+    if y.form == "bytes" and plain and not x.channels_first:
         kept = replace(x, number=number_, form="bytes", pixels=None, low=y.low, high=y.high)
         return unit.alias(kept, x)
-    rises = (np.diff(entries) >= 0).all() and (np.diff(entries)[steps] == 1).all() and entries[0] == 0
-    if rises and len(steps) <= 8:
-        table = unit.array("int16_t", steps + first, "thresholds")
-        name = ranked(unit, "int16_t", max(len(steps), 1)) if len(steps) else ""
-        body = [f"const int32_t code = {name}(value, thresholds, steps);"]
-        if not len(steps):
-            body = ["const int32_t code = 0;", "(void)value;", "(void)thresholds;", "(void)steps;"]
-        return _each(
-            unit,
-            x,
-            y,
-            f"rank_{'s' if len(steps) > 8 else 'none' if not len(steps) else ''}",
-            body,
-            ", const int16_t *thresholds, int32_t steps",
-            f", {table}, {len(steps)}",
-        )
-    return _by_table(unit, x, y, entries, first)
+    steps = np.flatnonzero(np.diff(entries) != 0)
+    if not len(steps) or (len(entries) <= _TABLE and len(steps) > _FEW):
+        return _by_table(unit, x, y, entries, x.low)
+    values = np.append(entries[steps], entries[-1])
+    thresholds = steps + x.low
+    ctype = narrowest(thresholds)
+    name = ranked(unit, ctype, len(steps))
+    body = [f"int32_t code = {name}(value, thresholds, steps);"]
+    given, names = (
+        f", const {ctype} *thresholds, int32_t steps",
+        f", {unit.array(ctype, thresholds, 'thresholds')}",
+    )
+    names += f", {len(steps)}"
+    if not np.array_equal(values, np.arange(len(values))):
+        body.append("code = table[code];")
+        given += ", const int16_t *table"
+        names += f", {unit.array('int16_t', values, 'table')}"
+    return _each(unit, x, y, f"rank_{name}{'_t' if len(body) > 1 else ''}", body, given, names)
 
 
 def _by_table(unit: Unit, x: Stored, y: Stored, entries: npt.NDArray[Any], least: int) -> Stored:
@@ -290,7 +299,8 @@ def decode_words(unit: Unit, step: DecodeWords, x: list[Stored], number_: int) -
 
 
 def _reals(unit: Unit, x: Stored, table: npt.NDArray[np.float32], least: int, number_: int) -> Stored:
-    y = _like(x, Stored(number_, "reals", x.count), number_)
+    y = _like(x, Stored(number_, "reals", x.count, element="int32_t" if unit.integers else ""), number_)
+    kind = "int32_t" if unit.integers else "float"
     name = f"decode_{x.ctype[:-2]}"
     if x.form == "planes":
         name += f"_{get_function(unit, x)[4:]}"
@@ -298,14 +308,15 @@ def _reals(unit: Unit, x: Stored, table: npt.NDArray[np.float32], least: int, nu
     unit.function(
         name,
         f"""
-static void {name}(const {x.ctype} *x, real_t *y, int32_t count, const float *table, int32_t least)
+static void {name}(const {x.ctype} *x, {y.ctype} *y, int32_t count, const {kind} *table, int32_t least)
 {{
   int32_t n;
   for (n = 0; n < count; ++n) y[n] = table[{got} - least];
 }}
 """,
     )
-    numbers = unit.array("float", table, "table")
+    ordered = np.unique(table, return_inverse=True)[1]  # integers of the same order
+    numbers = unit.array(kind, ordered if unit.integers else table, "table")
     return unit.put(f"{name}({x.name}, {y.name}, {x.count}, {numbers}, {integer(least)});", y, [x])
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lowbit.c99.parts import Part
 from lowbit.c99.requantize import Rounding, multiplier_of
+from lowbit.c99.scores import scores_of
 from lowbit.c99.stored import Stored
 from lowbit.c99.unit import Unit, integer, narrowest
 from lowbit.program.steps import (
@@ -252,8 +253,10 @@ def shifted(name: str, ctype: str, rule: str, shift: int, bound: int) -> list[st
 
 
 def _real(unit: Unit, ending: RealEnding, sums: Sums) -> End:
-    value = Stored(-1, "reals", 0)
     by_region = len(ending.bias) > sums.outputs
+    if unit.integers and not by_region:
+        return _scores(unit, ending, sums)
+    value = Stored(-1, "reals", 0)
     fields = [("const double *", "scale", unit.array("double", ending.scale, "scale"))]
     fields.append(("const double *", "bias", unit.array("double", ending.bias, "bias")))
     at = "region * l->outputs + o" if by_region else "o"
@@ -262,6 +265,20 @@ def _real(unit: Unit, ending: RealEnding, sums: Sums) -> End:
         f"    y[o] = (real_t)(scaled + l->bias[{at}]);",
     ]
     return End(value, Part(f"real{'r' * by_region}", tuple(fields), "", "\n".join(each), by_region))
+
+
+def _scores(unit: Unit, ending: RealEnding, sums: Sums) -> End:
+    found = scores_of(ending.scale, ending.bias, sums.bound)
+    unit.proved = unit.proved and found.proved
+    value = Stored(-1, "reals", 0, element="int32_t")
+    wide = unit.array("int64_t", found.addend, "addend")
+    fields = [
+        ("const int32_t *", "multiplier", unit.array("int32_t", found.multiplier, "multiplier")),
+        ("const int64_t *", "addend", wide),
+        ("int32_t", "shift", str(found.shift)),
+    ]
+    each = "    y[o] = (int32_t)(((int64_t)sum * l->multiplier[o] + l->addend[o]) >> l->shift);"
+    return End(value, Part("scores", tuple(fields), "", each))
 
 
 ENDINGS: dict[type, Callable[[Unit, Any, Sums], End]] = {

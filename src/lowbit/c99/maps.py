@@ -51,8 +51,9 @@ def _reordered(unit: Unit, x: Stored, y: Stored, lengths: tuple[int, int, int], 
     """Add a loop over (channel, height, width); a map's elements are counted with channels innermost."""
     channels, height, width = lengths
     if y.form == "reals":
-        put = unit.function(
-            "put_real", "static void put_real(real_t *y, int32_t n, real_t value)\n{\n  y[n] = value;\n}"
+        put = f"put_{y.ctype[:-2]}"
+        unit.function(
+            put, f"static void {put}({y.ctype} *y, int32_t n, {y.ctype} value)\n{{\n  y[n] = value;\n}}"
         )
     else:
         put = put_function(unit, y)
@@ -221,6 +222,13 @@ static void {name}(const {y.ctype} *x, {y.ctype} *y, int32_t pixels, int32_t cou
     return unit.put(" ".join(calls), y, x)
 
 
+def number_of(real: float, x: Stored) -> str:
+    """Return a real in C as a value holds it; of an input of integers the one that stands for it."""
+    if x.pixels is None:
+        return f"{float(np.float32(real)).hex()}f"
+    return integer(x.low + int(np.flatnonzero(x.pixels == np.float32(real))[0]))
+
+
 def gather(unit: Unit, step: Gather, x: list[Stored], number: int) -> Stored:
     """Add what takes elements from other places."""
     (source,) = x
@@ -253,7 +261,7 @@ static void {name}(const {y.ctype} *x, {y.ctype} *y, int32_t count, const {ctype
 """,
     )
     table = unit.array(ctype, places, "places")
-    fill = f", {float(np.float32(step.fill)).hex()}f" if filled else ""
+    fill = f", {number_of(step.fill, source)}" if filled else ""
     return unit.put(f"{name}({source.name}, {y.name}, {count}, {table}{fill});", y, [source])
 
 

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import prod
 
 from lowbit.c99.arena import Block, placed
+from lowbit.c99.inputs import Whole, stored_input
 from lowbit.c99.stored import Stored
 from lowbit.c99.table import EMITTERS
 from lowbit.c99.unit import Unit
 from lowbit.ir import Graph
-from lowbit.program import Port, ProgramPlan, steps
+from lowbit.program import ProgramPlan, steps
 from lowbit.program.layers import columns_by_pixels
 from lowbit.version import __version__
 
@@ -28,6 +28,7 @@ class Source:
         values: all that is stored, by number, and what it is called in the network.
         arena: bytes of memory.
         weights, constants: bytes of both.
+        proved: whether the order of integer scores was looked at for all sums.
         largest: the value in the network whose step has most constants, and their bytes.
         busiest: the value whose step needs most memory, and its bytes.
     """
@@ -41,6 +42,7 @@ class Source:
     arena: int
     weights: int
     constants: int
+    proved: bool
     largest: tuple[str, int]
     busiest: tuple[str, int]
 
@@ -51,17 +53,30 @@ def identifier(text: str) -> str:
     return f"net_{made}" if made[0].isdigit() or made[0] == "_" else made
 
 
-def source_of(graph: Graph, planned: ProgramPlan, name: str, *, traced: bool = False) -> Source:
+def source_of(
+    graph: Graph,
+    planned: ProgramPlan,
+    name: str,
+    whole: Whole | None = None,
+    *,
+    integers: bool = False,
+    traced: bool = False,
+) -> Source:
     """Return the program of a plan that has no blockers.
 
     Args:
         graph: the network.
         planned: its plan.
         name: an identifier.
+        whole: the integers that its first input takes; None: floats.
+        integers: whether its outputs are integers.
         traced: whether each value is shown to a function as soon as it is made; see `NAME_trace`.
     """
-    unit = Unit()
-    inputs = tuple(_input(port, number) for number, port in enumerate(planned.inputs))
+    unit = Unit(integers=integers)
+    inputs = tuple(
+        stored_input(port, number, whole if number == 0 else None)
+        for number, port in enumerate(planned.inputs)
+    )
     for each in inputs:
         unit.values[each.number] = each
     called: list[tuple[int, str]] = []
@@ -73,13 +88,8 @@ def source_of(graph: Graph, planned: ProgramPlan, name: str, *, traced: bool = F
         if value:
             called.append((number, value))
     outputs = tuple(_output(unit, number, index) for index, number in enumerate(planned.numbers))
-    ports = _Ports(name, inputs, outputs, called)
+    ports = _Ports(name, inputs, outputs, called, whole)
     return _written(unit, graph, planned, ports, traced=traced)
-
-
-def _input(port: Port, number: int) -> Stored:
-    text = "input" if number == 0 else f"input_{number}"
-    return Stored(number, "reals", prod(port.lengths), text=text, element="float")
 
 
 def _output(unit: Unit, number: int, index: int) -> Stored:
@@ -168,6 +178,10 @@ extern "C" {{
 _CODE = """/* {title}: a network compiled by lowbit {version}. Strict C99, no library, no allocation. */
 #include "{name}.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("no-tree-loop-distribute-patterns") /* no calls of memset and memcpy */
+#endif
+
 #if defined(__GNUC__)
 #define MAY_ALIAS __attribute__((__may_alias__))
 #else
@@ -228,6 +242,7 @@ def _written(unit: Unit, graph: Graph, planned: ProgramPlan, ports: "_Ports", *,
         arena,
         unit.weight_bytes,
         unit.constant_bytes,
+        unit.proved,
         *_most(unit, planned),
     )
 
@@ -254,6 +269,7 @@ class _Ports:
     inputs: tuple[Stored, ...]
     outputs: tuple[Stored, ...]
     called: list[tuple[int, str]]
+    whole: Whole | None
 
     def _each(self) -> Iterator[tuple[str, str, Stored]]:
         for kind, ports in (("input", self.inputs), ("output", self.outputs)):
@@ -267,7 +283,8 @@ class _Ports:
         for _, port, stored in self._each():
             ctype = {"real_t": "float", "word_t": "int16_t"}.get(stored.ctype, stored.ctype)
             lines.append(f"#define {self.name}_{port.upper()}_COUNT {stored.count}")
-            lines.append(f"typedef {ctype} {self.name}_{port};")
+            about = f" /* {self.whole.about} */" if self.whole is not None and port == "input" else ""
+            lines.append(f"typedef {ctype} {self.name}_{port};{about}")
         return lines
 
     @property

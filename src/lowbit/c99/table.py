@@ -1,16 +1,21 @@
 """What each step becomes in C: one table. What is not in it, or would be float in between, is in the way."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from lowbit.blockers import Blocker, grouped
 from lowbit.c99 import elements, layers, maps
+from lowbit.c99.inputs import Whole
 from lowbit.c99.stored import Stored
 from lowbit.c99.unit import Unit
 from lowbit.errors import EngineError, TooLargeError
 from lowbit.ir import Graph
 from lowbit.program import ProgramPlan, lengths_to_fix, steps
 from lowbit.program.file import blockers as program_blockers
+from lowbit.program.file import network_of
 from lowbit.program.planner import plan
 
 Emit = Callable[[Unit, Any, list[Stored], int], Stored]
@@ -48,7 +53,12 @@ ENCODERS = (steps.EncodePlanes, steps.EncodeBytes, steps.Rank, steps.EncodeAffin
 """Steps that make codes of reals."""
 
 REMEDY = "Quantize it again so that codes go in: lowbit quantize; what stays float is named in its report."
+FLOATS = "Let floats go in: --input float, without --integer-output."
 SUMS = 'Quantize it again with fixed-point sums: lowbit quantize --sums fixed (sums = "fixed" in a recipe).'
+
+
+ON_INPUTS = (*ENCODERS, steps.Arrange, steps.Flatten, steps.Gather, steps.MaxPool)
+"""Steps that work on an input of integers."""
 
 
 def blockers(graph: Graph) -> list[Blocker]:
@@ -62,21 +72,78 @@ def blockers(graph: Graph) -> list[Blocker]:
     return grouped(refused(graph, planned))
 
 
-def refused(graph: Graph, planned: ProgramPlan) -> Iterator[Blocker]:
-    """Yield what of a program has no row in the table, and reals that stand between codes."""
+def fixed_plan(graph: Graph) -> ProgramPlan:
+    """Return the plan of a verified graph whose lengths are known.
+
+    Raises:
+        EngineError: what cannot be planned, all of it.
+        UnsupportedError: lengths are open.
+    """
+    if lengths_to_fix(graph):
+        network_of(graph)  # raises
+    return plan(graph)
+
+
+def without_softmax(planned: ProgramPlan) -> ProgramPlan:
+    """Return a plan whose outputs are what a softmax at the end is made of: that has the same order."""
+    first = len(planned.inputs)
+    makers = dict(enumerate(planned.steps, first))
+    numbers = []
+    for number in planned.numbers:
+        step = makers[number]
+        ends = isinstance(step, steps.Softmax) and step.outer == step.inner == 1
+        numbers.append(step.sources[0] if ends else number)
+    kept = replace(planned, numbers=tuple(numbers))
+    last = max(numbers) - first + 1
+    return replace(kept, steps=kept.steps[:last], results=kept.results[:last])
+
+
+def refused(
+    graph: Graph, planned: ProgramPlan, whole: Whole | None = None, *, integers: bool = False
+) -> Iterator[Blocker]:
+    """Yield what of a program has no row in the table, and reals that stand where there are to be none.
+
+    Args:
+        graph: the network.
+        planned: its plan.
+        whole: the integers that go in, if any.
+        integers: whether there are to be no reals at the end, either.
+    """
     makers = {name: node for node in graph.nodes for name in node.outputs}
     hidden = _between_codes(planned)
-    first = len(planned.inputs)
-    for index, (step, result) in enumerate(zip(planned.steps, planned.results, strict=True)):
+    raw = {0} if whole is not None else set()
+    for number, (step, result) in enumerate(
+        zip(planned.steps, planned.results, strict=True), len(planned.inputs)
+    ):
         node = makers.get(result.value)
         name, operator = (result.value, "") if node is None else (node.name or result.value, node.op)
+        kind = type(step).__name__
         if type(step) not in EMITTERS or (isinstance(step, steps.Activate) and step.function != "identity"):
             remedy = SUMS if isinstance(step, steps.Combine) and step.operation == "add" else REMEDY
-            what = f"C99 has no step {type(step).__name__}, which works on floats"
+            what = f"C99 has no step {kind}, which works on floats"
             yield Blocker(what, (name,), operator, "layers, sums and pools of codes", "floats", remedy)
-        elif first + index in hidden:
+        elif number in hidden:
             what = "floats stand between codes"
             yield Blocker(what, (name,), operator, "integers from the first encoder on", "floats", REMEDY)
+        elif raw.intersection(step.sources) and not isinstance(step, ON_INPUTS):
+            what = f"the step {kind} reads an input of integers, before it is encoded"
+            yield Blocker(what, (name,), operator, "an encoder first", "floats", FLOATS)
+        elif raw.intersection(step.sources) and isinstance(step, steps.Gather) and not _fills(step, whole):
+            what = "an input of integers is filled with a number that none of them stands for"
+            yield Blocker(what, (name,), operator, "one of them", f"{step.fill:g}", FLOATS)
+        elif integers and isinstance(step, steps.Clip):
+            what = f"the step {kind} makes floats of the scores"
+            yield Blocker(
+                what, (name,), operator, "scores as they are", "floats", "Leave --integer-output out."
+            )
+        elif raw.intersection(step.sources) and not isinstance(step, ENCODERS):
+            raw.add(number)
+
+
+def _fills(step: steps.Gather, whole: Whole | None) -> bool:
+    """Return whether what a step fills with, if it does, is one of the integers that go in."""
+    filled = bool((step.places == steps.NOWHERE).any())
+    return not filled or whole is None or np.float32(step.fill) in whole.reals
 
 
 def _between_codes(planned: ProgramPlan) -> set[int]:

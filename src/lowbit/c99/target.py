@@ -5,25 +5,35 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lowbit.blockers import grouped, listed, remedies
+from lowbit.c99.inputs import whole_input
 from lowbit.c99.source import Source, identifier, source_of
-from lowbit.c99.table import refused
+from lowbit.c99.table import fixed_plan, refused, without_softmax
 from lowbit.errors import PlanError, UnsupportedError
 from lowbit.ir import Graph
-from lowbit.program.file import network_of
-from lowbit.program.planner import plan
 from lowbit.untrusted import require_writable, write_atomic
 
 
-def generated(graph: Graph, name: str, *, traced: bool = False) -> Source:
+def generated(
+    graph: Graph, name: str, *, given: str = "", integers: bool = False, traced: bool = False
+) -> Source:
     """Return a verified graph as C.
+
+    Args:
+        graph: the network.
+        name: an identifier that all its names begin with.
+        given: what goes in: one of `lowbit.c99.inputs.CHOICES`, or empty.
+        integers: whether inputs and outputs are integers.
+        traced: see `lowbit.c99.source.source_of`.
 
     Raises:
         EngineError: what cannot be planned, all of it.
         UnsupportedError: what C99 does not have, all of it; or open lengths.
     """
-    network_of(graph)  # raises what keeps it from any program
-    planned = plan(graph)
-    found = grouped(refused(graph, planned))
+    whole = whole_input(graph, given, integers=integers)
+    planned = fixed_plan(graph)
+    if integers:
+        planned = without_softmax(planned)
+    found = grouped(refused(graph, planned, whole, integers=integers))
     if found:
         raise UnsupportedError(
             f"{len(found)} things keep this network from C99",
@@ -32,7 +42,7 @@ def generated(graph: Graph, name: str, *, traced: bool = False) -> Source:
             found=listed(found),
             remedy=remedies(found),
         )
-    return source_of(graph, planned, name, traced=traced)
+    return source_of(graph, planned, name, whole, integers=integers, traced=traced)
 
 
 def write(
@@ -40,6 +50,8 @@ def write(
     path: str | os.PathLike[str],
     *,
     say: Callable[[str], None] | None = None,
+    input: str = "",
+    integer_output: bool = False,
     flash: int = 0,
     ram: int = 0,
 ) -> dict[str, int]:
@@ -49,6 +61,10 @@ def write(
         graph: the network.
         path: of the ``.c`` file; its stem made an identifier begins the names in it.
         say: is told what it takes, before anything is written.
+        input: what goes in: ``float``, or ``pixels``, bytes that stand for pixel / 255; empty: what the
+            network declares, else floats, or with `integer_output` pixels.
+        integer_output: integers throughout: scores are int32 of one scale, in the order of the real ones, and
+            a softmax at the end is left out.
         flash, ram: bytes that must not be exceeded; 0: any number.
 
     Returns:
@@ -62,11 +78,13 @@ def write(
         WriteError: a path cannot be written.
     """
     target = Path(path)
-    source = generated(graph, identifier(target.stem))
+    source = generated(graph, identifier(target.stem), given=input, integers=integer_output)
     sizes = _sizes(source)
     if say is not None:
         for line in _lines(sizes):
             say(line)
+        if not source.proved:
+            say("scores: too many sums to look at all; two that are within 2^-29 of the range may tie")
     _check_limit(source, "flash", sizes["flash"], flash, source.largest)
     _check_limit(source, "RAM", sizes["ram"], ram, source.busiest)
     files = {
@@ -120,7 +138,7 @@ def _check_limit(source: Source, what: str, taken: int, limit: int, most: tuple[
 _MAKEFILE = """# make CC=arm-none-eabi-gcc CFLAGS="-mcpu=cortex-m0 -mthumb -Os"
 CC ?= cc
 CFLAGS ?= -O2
-override CFLAGS += -std=c99 -Wall -Wextra -Wpedantic
+override CFLAGS += -std=c99 -ffreestanding -ffp-contract=off -Wall -Wextra -Wpedantic
 
 {stem}.o: {stem}.c {stem}.h
 \t$(CC) $(CFLAGS) -c {stem}.c -o $@

@@ -53,6 +53,8 @@ class Unit:
         weight_bytes, constant_bytes: of weights, and of everything else that is constant.
         owners: bytes of constants by the number of the value whose step they belong to.
         current: the number of the value whose step is being added.
+        integers: whether outputs are integers, too.
+        proved: whether the order of integer scores was looked at for all sums.
         roots: of values that lie where another one does, by number.
     """
 
@@ -64,6 +66,8 @@ class Unit:
     constant_bytes: int = 0
     owners: dict[int, int] = field(default_factory=dict)
     current: int = 0
+    integers: bool = False
+    proved: bool = True
     roots: dict[int, int] = field(default_factory=dict)
     _known: dict[tuple[str, bytes], str] = field(default_factory=dict)
 

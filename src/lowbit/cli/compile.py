@@ -15,6 +15,18 @@ def compile_network(
         str,
         typer.Option("--target", help="What for, where the suffix does not say it: program, c99."),
     ] = "",
+    integer_output: Annotated[
+        bool,
+        typer.Option(
+            "--integer-output", help="c99: integers throughout; scores are int32, of the same order as reals."
+        ),
+    ] = False,
+    given: Annotated[
+        str,
+        typer.Option(
+            "--input", help="c99: what goes in: float, or pixels, bytes that stand for pixel / 255."
+        ),
+    ] = "",
     flash: Annotated[int, typer.Option("--flash", min=0, help="c99: the most bytes of flash.")] = 0,
     ram: Annotated[int, typer.Option("--ram", min=0, help="c99: the most bytes of RAM.")] = 0,
     as_json: JsonFlag = False,
@@ -27,7 +39,7 @@ def compile_network(
     from lowbit.targets import target_of
 
     row = target_of(purpose, output)
-    options = {"flash": flash, "ram": ram}
+    options = {"input": given, "integer_output": integer_output, "flash": flash, "ram": ram}
     sizes = row.write(api.read(model), output, None if as_json else say, **options)
     size = output.stat().st_size
     if as_json:
