@@ -126,7 +126,9 @@ def _network(path: Path, board: Board, samples: npt.NDArray[Any], labels: Any, f
         raise BoardError(done.stderr.strip() or done.stdout.strip())
     program = generated(source, path.name)
     row, outputs = _measured(program, board, program.of_samples(samples))
-    wanted = lowbit.load(path).run(samples)
+    network = lowbit.load(path)
+    shape = tuple(int(length) for length in network.inputs[0].shape[1:])
+    wanted = network.run(np.ascontiguousarray(samples.reshape(-1, *shape)))
     wanted = wanted[0] if isinstance(wanted, (list, tuple)) else wanted
     differing = int((outputs != wanted.reshape(outputs.shape)).any(axis=1).sum())
     return {**row, "differing": differing, "top1": float((outputs.argmax(axis=1) == labels).mean())}

@@ -116,7 +116,7 @@ def plane_convolution(unit: Unit, step: PlaneConvolution, x: list[Stored], numbe
 
 def byte_convolution(unit: Unit, step: ByteConvolution, x: list[Stored], number: int) -> Stored:
     """Add the layer."""
-    sums, bound = byte_sums(unit, x[0], step.weights)
+    sums, bound = byte_sums(unit, x[0], step.weights, grouped=step.group > 1)
     return _products(unit, step, x[0], sums, bound, len(step.weights.weights), number)
 
 

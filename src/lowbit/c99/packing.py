@@ -51,10 +51,8 @@ class Packed:
 def packed(weights: Integers) -> Packed:
     """Return a matrix ``[o, n]`` in the way that takes the fewest bits."""
     none = np.zeros((len(weights), 0), np.int64)
-    low = weights.min(axis=1)
-    offsets = weights - low[:, None]
-    step = np.maximum(np.gcd.reduce(offsets, axis=1), 1)
-    codes = offsets // step[:, None]
+    low, step = _grid(weights)
+    codes = (weights - low[:, None]) // step[:, None]
     bits = max(int(codes.max(initial=0)).bit_length(), 1)
     levels = [np.unique(row) for row in weights]
     fewest = max(max(len(row) - 1 for row in levels).bit_length(), 1)
@@ -67,3 +65,14 @@ def packed(weights: Integers) -> Packed:
     if bits > MOST_BITS:
         return Packed("whole", 0, weights, low * 0, step * 0 + 1, none)
     return Packed("units", bits, codes, low, step, none)
+
+
+def _grid(weights: Integers) -> tuple[Integers, Integers]:
+    """Return where codes start and their step ``[o]``, one of all outputs where that takes no bit more."""
+    low = weights.min(axis=1)
+    step = np.maximum(np.gcd.reduce(weights - low[:, None], axis=1), 1)
+    all_low, all_step = int(low.min()), max(int(np.gcd.reduce((weights - low.min()).reshape(-1))), 1)
+    most = int(((weights.max(axis=1) - low) // step).max(initial=0))
+    if ((int(weights.max(initial=0)) - all_low) // all_step).bit_length() <= most.bit_length():
+        return np.full_like(low, all_low), np.full_like(step, all_step)
+    return low, step

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.c99.blocks import block_of
 from lowbit.c99.packing import Packed, packed
 from lowbit.c99.parts import Part
 from lowbit.c99.stored import Stored
@@ -142,20 +143,30 @@ def plane_sums(unit: Unit, weights: PlaneWeights, length: int, *, masked: bool) 
     return part, bound
 
 
-def byte_sums(unit: Unit, x: Stored, weights: ByteWeights) -> tuple[Part, int]:
-    """Return the part that sums products of bytes, and the largest magnitude of a sum."""
+def byte_sums(unit: Unit, x: Stored, weights: ByteWeights, *, grouped: bool = False) -> tuple[Part, int]:
+    """Return the part that sums products of bytes, and the largest magnitude of a sum.
+
+    Args:
+        unit: the program.
+        x: what is read.
+        weights: of the step.
+        grouped: whether a row is one group's, which begins with any output.
+    """
     matrix = weights.weights.astype(np.int64)
     if weights.row_factor.size:
         matrix = matrix + weights.row_factor.astype(np.int64)[:, None]
-    return _products(unit, x, matrix, weights.constant.astype(np.int64))
+    return _products(unit, x, matrix, weights.constant.astype(np.int64), grouped=grouped)
 
 
 def word_sums(unit: Unit, x: Stored, weights: WordWeights) -> tuple[Part, int]:
     """Return the part that sums products of words, and the largest magnitude of a sum."""
-    return _products(unit, x, weights.weights.astype(np.int64), weights.constant.astype(np.int64))
+    constant = weights.constant.astype(np.int64)
+    return _products(unit, x, weights.weights.astype(np.int64), constant, grouped=True)
 
 
-def _products(unit: Unit, x: Stored, matrix: Integers, constant: Integers) -> tuple[Part, int]:
+def _products(
+    unit: Unit, x: Stored, matrix: Integers, constant: Integers, *, grouped: bool
+) -> tuple[Part, int]:
     outputs, length = matrix.shape
     most = max(abs(x.low), abs(x.high))
     row = np.abs(matrix).sum(axis=1) * most
@@ -165,13 +176,11 @@ def _products(unit: Unit, x: Stored, matrix: Integers, constant: Integers) -> tu
     parts = form.codes.max(initial=0) * form.step + np.abs(form.start) if form.way == "units" else 0
     wide = max(bound, int(np.max(parts)) * most * length + int(np.abs(constant).max(initial=0))) > INT32
     total = "int64_t" if wide else "int32_t"
-    dot, fields = _dot(unit, x, form, total)
-    key = f"{dot[4:]}"
+    key, fields, before, product = _by_blocks(unit, x, form, grouped=grouped or wide) or _by_rows(
+        unit, x, form, total
+    )
     fields = [("int32_t", "length", str(length)), *fields]
-    before, each = [], []
-    stride = "l->row" if form.way != "whole" else "l->length"
-    given = f", l->levels + (o << {form.bits})" if form.way == "levels" else ""
-    product = f"{dot}(x, l->weights + o * {stride}{given}, l->length)"
+    each = []
     if form.way == "units" and not (form.step == 1).all():
         one = bool((form.step == form.step[0]).all())
         key += "S" if one else "s"
@@ -198,6 +207,29 @@ def _products(unit: Unit, x: Stored, matrix: Integers, constant: Integers) -> tu
     return Part(
         key, tuple(fields), "\n".join(before), "\n".join(each), by_region and bool(constant.any())
     ), bound
+
+
+_Products = tuple[str, list[tuple[str, str, str]], list[str], str]
+"""A key, fields, C before the loop over outputs, and the C of a product's sum."""
+
+
+def _by_blocks(unit: Unit, x: Stored, form: Packed, *, grouped: bool) -> _Products | None:
+    block = None if grouped else block_of(unit, x, form)
+    if block is None:
+        return None
+    before = [
+        "  int32_t sums[4];",
+        f"  const {block.ctype} *w = l->weights;",
+    ]
+    product = f"(o & 3 ? sums[o & 3] : (w = {block.function}(x, w, l->length, last - o, sums), sums[0]))"
+    return block.function, block.fields, before, product
+
+
+def _by_rows(unit: Unit, x: Stored, form: Packed, total: str) -> _Products:
+    dot, fields = _dot(unit, x, form, total)
+    stride = "l->row" if form.way != "whole" else "l->length"
+    given = f", l->levels + (o << {form.bits})" if form.way == "levels" else ""
+    return dot[4:], fields, [], f"{dot}(x, l->weights + o * {stride}{given}, l->length)"
 
 
 def _per_output(unit: Unit, name: str, numbers: Integers, *, one: bool) -> tuple[str, str, str]:
