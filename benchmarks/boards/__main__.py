@@ -65,6 +65,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", required=True, help="a name or path of samples")
     parser.add_argument("--limit", type=int, help="so many test samples; else all")
     parser.add_argument("--board", action="append", choices=list(BOARDS), help="one of them; else all")
+    parser.add_argument("--integers", action="store_true", help="pixels go in and int32 scores come out")
     parser.add_argument("--bitnetmcu", type=Path, help="a copy of its repository")
     parser.add_argument("--model", action="append", choices=bitnetmcu.MODELS, help="of BitNetMCU; else all")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -86,7 +87,10 @@ def _rows(options: argparse.Namespace, board: Board, data: Dataset, chosen: slic
     labels = data.labels[chosen]
     for path in options.networks:
         yield from _tried(
-            path.name, lambda folder, path=path: _network(path, board, data.samples[chosen], labels, folder)
+            path.name,
+            lambda folder, path=path: _network(
+                path, board, data.samples[chosen], labels, folder, integers=options.integers
+            ),
         )
     if options.bitnetmcu:
         pictures = np.rint(data.samples[chosen].reshape(-1, 28, 28) * 255).astype(np.uint8)
@@ -108,19 +112,12 @@ def _tried(name: str, measure: Callable[[Path], Row]) -> Iterator[Row]:
             yield {"network": name, "failed": str(error)}
 
 
-def _network(path: Path, board: Board, samples: npt.NDArray[Any], labels: Any, folder: Path) -> Row:
+def _network(
+    path: Path, board: Board, samples: npt.NDArray[Any], labels: Any, folder: Path, *, integers: bool
+) -> Row:
     source = folder / f"{path.stem.replace('-', '_')}.c"
-    lowbit_compile = [
-        sys.executable,
-        "-m",
-        "lowbit",
-        "compile",
-        str(path),
-        "-o",
-        str(source),
-        "--target",
-        "c99",
-    ]
+    lowbit_compile = [sys.executable, "-m", "lowbit", "compile", str(path), "-o", str(source)]
+    lowbit_compile += ["--input", "pixels", "--integer-output"] if integers else []
     done = subprocess.run(lowbit_compile, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BoardError(done.stderr.strip() or done.stdout.strip())
@@ -130,7 +127,9 @@ def _network(path: Path, board: Board, samples: npt.NDArray[Any], labels: Any, f
     shape = tuple(int(length) for length in network.inputs[0].shape[1:])
     wanted = network.run(np.ascontiguousarray(samples.reshape(-1, *shape)))
     wanted = wanted[0] if isinstance(wanted, (list, tuple)) else wanted
-    differing = int((outputs != wanted.reshape(outputs.shape)).any(axis=1).sum())
+    wanted = wanted.reshape(outputs.shape)
+    same = outputs.argmax(axis=1) == wanted.argmax(axis=1) if integers else (outputs == wanted).all(axis=1)
+    differing = int((~same).sum())
     return {**row, "differing": differing, "top1": float((outputs.argmax(axis=1) == labels).mean())}
 
 

@@ -15,6 +15,7 @@ from lowbit.backends.backend import Runner, named
 from lowbit.backends.library import empty_rows, given_rows
 from lowbit.c99 import blockers
 from lowbit.c99.source import Source
+from lowbit.c99.table import PLANE_PAIRS
 from lowbit.c99.target import generated
 from lowbit.engine.traces import Traced, code_table, shown
 from lowbit.errors import EngineError
@@ -66,7 +67,10 @@ def load(graph: Graph, /, *, threads: int = 1) -> Runner:
         EngineError: the same of any program, or there is no C compiler.
     """
     del threads
-    network, source = network_of(graph), generated(graph, "network", given="float", traced=True)
+    network, source = (
+        network_of(graph, plane_pairs=PLANE_PAIRS),
+        generated(graph, "network", given="float", traced=True),
+    )
     library = compiled(source)
     traced = {
         step.value: Traced(

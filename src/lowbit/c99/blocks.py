@@ -1,6 +1,6 @@
-"""Products of a row with the weights of four outputs at a time: an entry is read once, and skipped where it is zero.
+"""Products of a row with the weights of four outputs at a time: an entry is read once, and skipped if zero.
 
-Weights at few bits are codes, and two outputs share a multiplication: their codes lie 16 bits apart in one word,
+Weights at few bits are codes, and two outputs share a multiplication: codes lie 16 bits apart in one word,
 
     x (u0 + 2^16 u1) = x u0 + 2^16 x u1,
 
@@ -29,7 +29,7 @@ class Block:
     """What sums four outputs at a time.
 
     Attributes:
-        function: ``w = NAME(x, w, n, left, sums)`` fills up to four sums and returns where the next weights lie.
+        function: ``w = NAME(x, w, n, left, sums)`` fills up to four sums; the next weights lie at `w` then.
         fields: of the layer's struct.
         ctype: of the weights.
     """
@@ -67,12 +67,12 @@ def _of_lanes(unit: Unit, x: Stored, form: Packed, part: int) -> Block:
     times = _times(unit, x.high.bit_length())
     both = _lanes_loop(bits, taps, mask, times, in_parts=in_parts, double=True)
     one = _lanes_loop(bits, taps, mask, times, in_parts=in_parts, double=False)
-    unit.function(
-        name, _LANES.format(name=name, both=both, one=one, part=part, add="+" if in_parts else "")
-    )
+    unit.function(name, _LANES.format(name=name, both=both, one=one, part=part, add="+" if in_parts else ""))
     words = _lane_words(form)
     return Block(
-        name, [("const uint32_t *", "weights", unit.array("uint32_t", words, "weights", weights=True))], "uint32_t"
+        name,
+        [("const uint32_t *", "weights", unit.array("uint32_t", words, "weights", weights=True))],
+        "uint32_t",
     )
 
 
@@ -118,7 +118,7 @@ def _lanes_loop(bits: int, taps: int, mask: int, times: str, *, in_parts: bool, 
         place = f"x[{at}]" if at is not None else "*x++"
         shift = f" >> {bits * at}" if at else ""
         sums = " ".join(
-            f"{total} += {times}(t, ({word}{shift}) & 0x{mask:x}u);" if shift else f"{total} += {times}(t, {word} & 0x{mask:x}u);"
+            f"{total} += {times}(t, {f'({word}{shift})' if shift else word} & 0x{mask:x}u);"
             for total, word in zip(names, words, strict=True)
         )
         return f"t = {place}; if (t) {{ {sums} }}"

@@ -57,6 +57,10 @@ FLOATS = "Let floats go in: --input float, without --integer-output."
 SUMS = 'Quantize it again with fixed-point sums: lowbit quantize --sums fixed (sums = "fixed" in a recipe).'
 
 
+PLANE_PAIRS = 2
+"""Layers of up to this many pairs of planes count bits: a word of a pair takes about as many instructions as
+the products of six bytes that are not zero (`lowbit.c99.blocks`)."""
+
 ON_INPUTS = (*ENCODERS, steps.Arrange, steps.Flatten, steps.Gather, steps.MaxPool)
 """Steps that work on an input of integers."""
 
@@ -66,7 +70,7 @@ def blockers(graph: Graph) -> list[Blocker]:
     if lengths_to_fix(graph):
         return program_blockers(graph)
     try:
-        planned = plan(graph)
+        planned = plan(graph, plane_pairs=PLANE_PAIRS)
     except (EngineError, TooLargeError):
         return program_blockers(graph)
     return grouped(refused(graph, planned))
@@ -81,7 +85,7 @@ def fixed_plan(graph: Graph) -> ProgramPlan:
     """
     if lengths_to_fix(graph):
         network_of(graph)  # raises
-    return plan(graph)
+    return plan(graph, plane_pairs=PLANE_PAIRS)
 
 
 def without_softmax(planned: ProgramPlan) -> ProgramPlan:

@@ -25,6 +25,7 @@ from lowbit.program import steps
 from lowbit.program.open_lengths import lengths_to_fix
 from lowbit.program.planner import blockers as engine_blockers
 from lowbit.program.planner import plan
+from lowbit.program.representation import PLANE_PAIRS
 from lowbit.untrusted import require_writable, write_atomic
 
 VERSION = 1
@@ -136,8 +137,13 @@ def write(graph: Graph, path: str | os.PathLike[str]) -> None:
     write_atomic(path, content_of(graph))
 
 
-def network_of(graph: Graph) -> Network:
-    """Return the plan of a graph as a file has it; errors are those of `content_of`."""
+def network_of(graph: Graph, *, plane_pairs: int = PLANE_PAIRS) -> Network:
+    """Return the plan of a graph as a file has it; errors are those of `content_of`.
+
+    Args:
+        graph: the network.
+        plane_pairs: as of `lowbit.program.plan`; a file has the value that it has by itself.
+    """
     found = blockers(graph) if lengths_to_fix(graph) else []
     if found:
         raise UnsupportedError(
@@ -147,7 +153,7 @@ def network_of(graph: Graph) -> Network:
             found=listed(found),
             remedy=remedies(found),
         )
-    planned = plan(graph)
+    planned = plan(graph, plane_pairs=plane_pairs)
     none = steps.CodeTable(0, np.zeros(0, np.uint16))
 
     def step_of(step: steps.Step, result: steps.Result) -> PlannedStep:
