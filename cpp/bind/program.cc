@@ -91,7 +91,7 @@ void check_port(const PortShape& port, bool by_rows, std::size_t features) {
   const auto product = std::accumulate(first, port.axes.end(), std::size_t{1}, [](std::size_t all, Py_ssize_t n) {
     return n <= 0 || all == 0 || static_cast<std::size_t>(n) > kMaxFeatures / all ? 0 : all * static_cast<std::size_t>(n);
   });
-  require(product == features, port.where.c_str(), "a shape of " + std::to_string(features) + " elements",
+  require(product == features, port.where.c_str(), {"a shape of ", features, " elements"},
           shape_text("n", port.axes, by_rows));
 }
 
@@ -233,7 +233,7 @@ class PythonProgram::Call {
 PythonProgram::PythonProgram(std::unique_ptr<Program> program, std::vector<PortShape> ports, bool by_rows)
     : program_(std::move(program)), ports_(std::move(ports)), by_rows_(by_rows) {
   const std::size_t inputs = program_->inputs();
-  require(ports_.size() == inputs + program_->outputs(), "ports", "one for each input and output", std::to_string(ports_.size()));
+  require(ports_.size() == inputs + program_->outputs(), "ports", "one for each input and output", ports_.size());
   for (std::size_t n = 0; n < ports_.size(); ++n) {
     check_port(ports_[n], by_rows_, (n < inputs ? program_->input(n) : program_->output(n - inputs)).features);
   }

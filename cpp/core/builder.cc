@@ -118,7 +118,7 @@ void check_threads(std::size_t threads) {
 Builder::Builder(const std::vector<std::size_t>& features, const std::string& level, std::size_t allowed)
     : kernels_(select_kernels(level)), allowed_(allowed) {
   for (const std::size_t count : features) {
-    require(count >= 1 && count <= kMaxFeatures, "input", "1 to 2^24 features", std::to_string(count));
+    require(count >= 1 && count <= kMaxFeatures, "input", "1 to 2^24 features", count);
     values_.push_back(real_value(count));
   }
 }
@@ -233,7 +233,7 @@ struct Builder::Adder {
   std::size_t operator()(const steps::Clip& s) const { return put(like(Kind::real, 0), clip(kernels(), one(), input(), s.low, s.high)); }
 
   std::size_t operator()(const steps::Combine& s) const {
-    require(x.size() == 2, "combine", "two values", std::to_string(x.size()));
+    require(x.size() == 2, "combine", "two values", x.size());
     const Value& first = builder.value(x[0]);
     return put(like(first, Kind::real, 0), combine(kernels(), x[0], x[1], first, builder.value(x[1]), s.operation));
   }
@@ -248,7 +248,7 @@ struct Builder::Adder {
   }
 
   std::size_t operator()(const steps::Constant& s) const {
-    require(x.empty(), "constant", "nothing to read", std::to_string(x.size()));
+    require(x.empty(), "constant", "nothing to read", x.size());
     return put(real_value(s.numbers.size()), constant(s.numbers));
   }
 
@@ -265,7 +265,7 @@ struct Builder::Adder {
   }
 
   std::size_t operator()(const steps::SortExtremes& s) const {
-    require(s.count <= kMaxFeatures / 2, "sort_extremes", "up to 2^23 elements", std::to_string(s.count));
+    require(s.count <= kMaxFeatures / 2, "sort_extremes", "up to 2^23 elements", s.count);
     return put(along(s, 2 * s.count), sort_extremes(one(), input(), view(s), s.count, s.largest));
   }
 
@@ -279,7 +279,7 @@ struct Builder::Adder {
   }
 
   std::size_t operator()(const steps::Select&) const {
-    require(x.size() == 3, "select", "three values", std::to_string(x.size()));
+    require(x.size() == 3, "select", "three values", x.size());
     const std::vector<Value> inputs = read();
     const Value& largest = *std::max_element(inputs.begin(), inputs.end(),
                                              [](const Value& a, const Value& b) { return a.features < b.features; });
@@ -287,7 +287,7 @@ struct Builder::Adder {
   }
 
   std::size_t operator()(const steps::TakeRows& s) const {
-    require(x.size() == (s.table.empty() ? 2u : 1u), "take_rows", "places, and without a table what to take from", std::to_string(x.size()));
+    require(x.size() == (s.table.empty() ? 2u : 1u), "take_rows", "places, and without a table what to take from", x.size());
     const std::vector<Value> inputs = read();
     const std::size_t count = inputs.back().features;
     require(s.outer >= 1 && s.inner >= 1 && s.outer <= kMaxFeatures && s.inner <= kMaxFeatures / s.outer &&
@@ -297,19 +297,19 @@ struct Builder::Adder {
   }
 
   std::size_t operator()(const steps::TakeElements& s) const {
-    require(x.size() == 2, "take_elements", "what to take from, and places", std::to_string(x.size()));
+    require(x.size() == 2, "take_elements", "what to take from, and places", x.size());
     auto step = take_elements(x, read(), {s.first, s.lengths, s.strides, s.inner});
     return put(real_value(s.first.size() * s.inner), std::move(step));
   }
 
   std::size_t operator()(const steps::PutElements& s) const {
-    require(x.size() == 3, "put_elements", "what to change, places, and what is written", std::to_string(x.size()));
+    require(x.size() == 3, "put_elements", "what to change, places, and what is written", x.size());
     const std::vector<Value> inputs = read();
     return put(real_value(inputs[0].features), put_elements(x, inputs, {s.first, s.lengths, s.strides, s.inner}, s.writing));
   }
 
   std::size_t operator()(const steps::MatrixProduct& s) const {
-    require(x.size() == 2, "matrix_product", "two values", std::to_string(x.size()));
+    require(x.size() == 2, "matrix_product", "two values", x.size());
     const auto fits = [](std::size_t a, std::size_t b) { return a <= kMaxFeatures && b <= kMaxFeatures && a * b <= kMaxFeatures; };
     require(fits(s.batches, s.rows) && fits(s.batches * s.rows, s.columns) && fits(s.depth, s.columns), "matrix_product",
             "up to 2^24 elements", "more");
@@ -371,7 +371,7 @@ struct Builder::Adder {
   }
 
   std::size_t operator()(const steps::AddWords& s) const {
-    require(x.size() == 2, "add_words", "two values", std::to_string(x.size()));
+    require(x.size() == 2, "add_words", "two values", x.size());
     EndingSpec ending = clipped(s.rule, Form::words, s.low, s.high, 0);
     ending.shift = s.shift;
     const Value& first = builder.value(x[0]);
@@ -391,7 +391,7 @@ struct Builder::Adder {
     const EndingSpec ending{Rule::ranks, s.form, {}, s.table};
     const unsigned bits = bits_of(s.table.size());
     const bool fits = s.form != Form::planes || (std::has_single_bit(s.table.size()) && bits >= 1 && bits <= kMaxPlanes);
-    require(fits, "rank_words", "a table of 2, 4, 8 or 16 codes", std::to_string(s.table.size()));
+    require(fits, "rank_words", "a table of 2, 4, 8 or 16 codes", s.table.size());
     ending.check_range("rank_words", bits);
     const Value result = like(kind_of(s.form), range_of(ending));
     return put(result, rank_words(kernels(), one(), input(), result, s.thresholds, s.table));
@@ -401,7 +401,7 @@ struct Builder::Adder {
   const KernelSet& kernels() const { return builder.kernels_; }
 
   std::size_t one() const {
-    require(x.size() == 1, "step", "one value to read", std::to_string(x.size()));
+    require(x.size() == 1, "step", "one value to read", x.size());
     return x[0];
   }
 
@@ -469,7 +469,7 @@ std::unique_ptr<Program> Builder::finish(const std::vector<std::size_t>& outputs
   for (const std::size_t output : outputs) {
     require(value(output).kind == Kind::real && output >= inputs && value(output).pixel == 0 &&
                 std::count(outputs.begin(), outputs.end(), output) == 1,
-            "output", "a float value that a step makes, no map, once", "value " + std::to_string(output));
+            "output", "a float value that a step makes, no map, once", {"value ", output});
   }
   check_threads(threads);
   return std::make_unique<Program>(kernels_.holds_nan, std::move(values_), std::move(steps_), outputs, threads, pinned, taken_,
@@ -482,13 +482,13 @@ void Builder::take(std::size_t bytes) {
 }
 
 const Value& Builder::value(std::size_t n) const {
-  require(n < values_.size(), "value", "one that exists already", std::to_string(n));
+  require(n < values_.size(), "value", "one that exists already", n);
   return values_[n];
 }
 
 std::size_t Builder::put(Sources sources, Value result, std::unique_ptr<Step> step) {
   require(result.features >= 1 && result.features <= kMaxFeatures, "value", "1 to 2^24 features",
-          std::to_string(result.features));
+          result.features);
   step->result = values_.size();
   step->sources = std::move(sources);
   values_.push_back(result);

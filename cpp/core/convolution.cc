@@ -11,8 +11,6 @@
 namespace lowbit {
 namespace {
 
-std::string size_text(std::size_t n) { return std::to_string(n); }
-
 // Words [first, first + count) of bits, low bits first, of a row that has `words` words.
 std::uint32_t bits_at(const std::uint32_t* row, std::size_t words, std::size_t first, std::size_t count) {
   const std::size_t word = first / 32, shift = first % 32;
@@ -80,8 +78,8 @@ class PlaneConvolutionStep final : public Step {
     require(input.kind == Kind::planes, where, "planes", "another kind of value");
     check_shape(where, input, output, window, plan_, inputs);
     require(w.factors.rows == channels_ && w.planes.rows == channels_ && w.planes.columns == planes * words, where,
-            "weights [" + size_text(channels_) + ", " + size_text(planes) + ", " + size_text(words) + "]",
-            size_text(w.planes.rows) + " rows of " + size_text(w.planes.columns) + " words");
+            {"weights [", channels_, ", ", planes, ", ", words, "]"},
+            {w.planes.rows, " rows of ", w.planes.columns, " words"});
     const bool aligned = depth_ % 32 == 0 && channels_ / window.group % kGroup == 0 && w.offsets.empty();
     require(window.group == 1 || aligned, where, "groups of whole words, without weight offsets", "others");
   }
@@ -218,12 +216,12 @@ class ByteConvolutionStep final : public Step {
   void check(const Value& input, const Value& output, const WindowSpec& window, const ByteWeights& w) const {
     require(input.kind == Kind::bytes, where, "bytes", "another kind of value");
     check_shape(where, input, output, window, plan_, w.weights.columns);
-    require(w.weights.rows == channels_, where, size_text(channels_) + " channels", size_text(w.weights.rows));
+    require(w.weights.rows == channels_, where, {channels_, " channels"}, w.weights.rows);
     require(w.constant.size() == channels_ || w.constant.size() == channels_ * plan_.region_count(), where,
-            size_text(channels_) + " constants, or as many for each of " + size_text(plan_.region_count()) + " regions",
-            size_text(w.constant.size()));
-    require(w.row_factor.empty() || w.row_factor.size() == channels_, where, size_text(channels_) + " row factors",
-            size_text(w.row_factor.size()));
+            {channels_, " constants, or as many for each of ", plan_.region_count(), " regions"},
+            w.constant.size());
+    require(w.row_factor.empty() || w.row_factor.size() == channels_, where, {channels_, " row factors"},
+            w.row_factor.size());
     require(window.group == 1 || w.row_factor.empty(), where, "groups without row factors", "row factors");
     for (std::size_t o = 0; o < channels_; ++o) check_sums(o, input.top, w);
   }
@@ -239,7 +237,7 @@ class ByteConvolutionStep final : public Step {
       Extremes sums;
       for (const std::size_t tap : plan_.valid(r)) sums.low += taps[tap].low, sums.high += taps[tap].high;
       const std::size_t constant = w.constant.size() > channels_ ? r * channels_ + o : o;
-      require(sums.fit(w.constant[constant]), where, "accumulators below 2^31", "larger ones in channel " + size_text(o));
+      require(sums.fit(w.constant[constant]), where, "accumulators below 2^31", {"larger ones in channel ", o});
     }
   }
 
@@ -282,7 +280,7 @@ class FloatConvolutionStep final : public Step {
     require(input.kind == Kind::real && window.group == 1, where, "floats in one group", "others");
     check_shape(where, input, output, window, plan_, weights.columns);
     require(weights.rows == output.channels() && bias.size() == weights.rows, where,
-            size_text(output.channels()) + " channels", size_text(weights.rows));
+            {output.channels(), " channels"}, weights.rows);
     packed_.resize(groups_of(weights.rows) * weights.columns * kGroup);
     for (std::size_t o = 0; o < weights.rows; ++o) {
       for (std::size_t n = 0; n < weights.columns; ++n) {
@@ -329,7 +327,7 @@ class GroupedFloatStep final : public Step {
     require(input.kind == Kind::real, where, "floats", "others");
     check_shape(where, input, output, window, plan_, weights.columns);
     require(weights.rows == output.channels() && bias.size() == weights.rows, where,
-            size_text(output.channels()) + " channels", size_text(weights.rows));
+            {output.channels(), " channels"}, weights.rows);
     each_ = weights.rows / window.group;
     if (depth_ == 1 && each_ == 1) each_ = weights.rows;  // one group, as they lie
     weights_.resize(weights.rows * weights.columns);

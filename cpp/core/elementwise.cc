@@ -45,12 +45,12 @@ class EncodeStep final : public Step {
     require_real(where, input);
     const std::size_t most = output == Output::planes ? std::size_t{1} << kMaxPlanes : kMaxLevels;
     require(std::has_single_bit(levels) && levels >= 2 && levels <= most, where,
-            "a table of 2, 4, … " + std::to_string(most) + " codes", std::to_string(levels));
+            {"a table of 2, 4, … ", most, " codes"}, levels);
     require(thresholds.size() == levels - 1 && std::is_sorted(thresholds.begin(), thresholds.end()) &&
                 std::none_of(thresholds.begin(), thresholds.end(), [](float t) { return std::isnan(t); }),
-            where, std::to_string(levels - 1) + " rising thresholds", std::to_string(thresholds.size()));
+            where, {levels - 1, " rising thresholds"}, thresholds.size());
     require(output == Output::bytes || *std::max_element(table.begin(), table.end()) < levels, where,
-            "codes below " + std::to_string(levels), "a larger one");
+            {"codes below ", levels}, "a larger one");
     encoder_ = {};
     encoder_.output = output;
     encoder_.features = row_features(result_value);
@@ -163,7 +163,7 @@ class LookUpStep final : public Step {
   LookUpStep(const KernelSet& kernels, std::size_t x, const Value& input, std::span<const std::uint8_t> table)
       : kernel_(kernels.look_up), x_(x), features_(input.pixel == 0 ? input.features : input.row) {
     require(input.kind == Kind::bytes && table.size() == table_.size(), "look_up", "bytes and a table of 256",
-            std::to_string(table.size()));
+            table.size());
     std::copy(table.begin(), table.end(), table_.begin());
     name = "look_up";
     kernel = kernel_.level;
@@ -188,7 +188,7 @@ class DecodeStep final : public Step {
   DecodeStep(std::size_t x, const Value& input, std::span<const float> table) : x_(x) {
     const std::size_t codes = input.kind == Kind::planes ? std::size_t{1} << input.bits : table_.size();
     require(input.kind != Kind::real && table.size() == codes, "decode", "codes and their levels",
-            std::to_string(table.size()) + " levels");
+            {table.size(), " levels"});
     std::copy(table.begin(), table.end(), table_.begin());
     name = "decode";
     kernel = "portable";

@@ -10,8 +10,6 @@
 namespace lowbit {
 namespace {
 
-std::string size_text(std::size_t n) { return std::to_string(n); }
-
 bool rank_is_code(std::span<const std::uint8_t> table) {
   for (std::size_t n = 0; n < table.size(); ++n) {
     if (table[n] != n) return false;
@@ -80,22 +78,22 @@ void Finish::set_thresholds(const char* where, std::size_t channels, const Epilo
   const auto bits = static_cast<unsigned>(std::bit_width(levels) - 1);
   const unsigned most = spec.output == Output::planes ? kMaxPlanes : kMaxBits;
   require(std::has_single_bit(levels) && bits >= 1 && bits <= most, where,
-          "a table of 2, 4, … " + size_text(std::size_t{1} << most) + " codes", size_text(levels));
+          {"a table of 2, 4, … ", std::size_t{1} << most, " codes"}, levels);
   require(count == levels - 1 && spec.thresholds.rows == channels, where,
-          "thresholds [" + size_text(channels) + ", " + size_text(levels - 1) + "]",
-          "[" + size_text(spec.thresholds.rows) + ", " + size_text(count) + "]");
+          {"thresholds [", channels, ", ", levels - 1, "]"},
+          {"[", spec.thresholds.rows, ", ", count, "]"});
   epilogue_.bits = bits;
   epilogue_.rank_is_code = rank_is_code(spec.table);
   std::copy(spec.table.begin(), spec.table.end(), epilogue_.table);
   if (spec.output == Output::planes) {
     require(*std::max_element(spec.table.begin(), spec.table.end()) < levels, where,
-            "codes below " + size_text(levels), "a larger one");
+            {"codes below ", levels}, "a larger one");
   }
   thresholds_.resize(groups_of(channels) * count * kGroup, std::numeric_limits<std::int32_t>::max());
   for (std::size_t o = 0; o < channels; ++o) {
     const std::int32_t* row = spec.thresholds.row(o);
     require(std::is_sorted(row, row + count), where, "rising thresholds",
-            "falling ones in channel " + size_text(o));
+            {"falling ones in channel ", o});
     for (std::size_t c = 0; c < count; ++c) {
       thresholds_[(o / kGroup * count + c) * kGroup + o % kGroup] = row[c];
     }
@@ -103,10 +101,10 @@ void Finish::set_thresholds(const char* where, std::size_t channels, const Epilo
 }
 
 void Finish::set_scales(const char* where, std::size_t channels, const EpilogueSpec& spec) {
-  require(spec.scale.size() == channels, where, size_text(channels) + " scales", size_text(spec.scale.size()));
+  require(spec.scale.size() == channels, where, {channels, " scales"}, spec.scale.size());
   scale_ = padded(spec.scale);
   if (spec.output == Output::real) {
-    require(spec.bias.size() == channels, where, size_text(channels) + " biases", size_text(spec.bias.size()));
+    require(spec.bias.size() == channels, where, {channels, " biases"}, spec.bias.size());
     if (!std::all_of(spec.bias.begin(), spec.bias.end(), is_plus_zero)) bias_ = padded(spec.bias);
     return;
   }

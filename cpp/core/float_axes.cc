@@ -99,7 +99,7 @@ class SortStep final : public AxisStep {
  public:
   SortStep(std::size_t x, const Value& input, const AxisView& view, std::size_t count, bool largest)
       : AxisStep("sort_extremes", "portable", 20, x, input, view), count_(count), largest_(largest) {
-    require(count >= 1 && count <= view.axis, "sort_extremes", "1 to " + std::to_string(view.axis) + " elements", std::to_string(count));
+    require(count >= 1 && count <= view.axis, "sort_extremes", {"1 to ", view.axis, " elements"}, count);
     copies_ = 2;
     order_ = view.axis, scratch = view.outer * view.axis;
     places_ = view.outer * count * view.inner;
@@ -156,9 +156,9 @@ class ResampleStep final : public AxisStep {
       : AxisStep("resample", "portable", 1, x, input, view), outputs_(places.rows), taps_(places.columns) {
     require(places.rows == weights.rows && taps_ == weights.columns && taps_ >= 1 && outputs_ >= 1 &&
                 output.features == view.outer * outputs_ * view.inner,
-            name, "a weight for each place, for each output", std::to_string(weights.rows) + " x " + std::to_string(weights.columns));
+            name, "a weight for each place, for each output", {weights.rows, " x ", weights.columns});
     for (std::size_t n = 0; n < outputs_ * taps_; ++n) {
-      require(places.data[n] < view.axis, name, "places below " + std::to_string(view.axis), std::to_string(places.data[n]));
+      require(places.data[n] < view.axis, name, {"places below ", view.axis}, places.data[n]);
     }
     places_.assign(places.data, places.data + outputs_ * taps_), weights_.assign(weights.data, weights.data + outputs_ * taps_);
     cost = static_cast<double>(output.features * taps_) / 4;
@@ -189,8 +189,8 @@ class ResampleStep final : public AxisStep {
 void AxisView::check(const char* where, const Value& input) const {
   const bool bounded = outer >= 1 && axis >= 1 && inner >= 1 && outer <= kMaxFeatures && axis <= kMaxFeatures && inner <= kMaxFeatures;
   require(bounded && outer * axis <= kMaxFeatures && outer * axis * inner == input.features, where,
-          std::to_string(input.features) + " elements",
-          std::to_string(outer) + " x " + std::to_string(axis) + " x " + std::to_string(inner));
+          {input.features, " elements"},
+          {outer, " x ", axis, " x ", inner});
 }
 
 std::unique_ptr<Step> reduce(const KernelSet& kernels, std::size_t x, const Value& input, const AxisView& view, Reduction reduction) {

@@ -193,7 +193,7 @@ std::unique_ptr<Step> activate(const KernelSet& kernels, std::size_t x, const Va
 }
 
 std::unique_ptr<Step> clip(const KernelSet& kernels, std::size_t x, const Value& input, float low, float high) {
-  require(low <= high, "clip", "a lower and an upper bound", std::to_string(low) + ", " + std::to_string(high));
+  require(low <= high, "clip", "a lower and an upper bound", {low, ", ", high});
   return std::make_unique<ElementStep>("clip", kernels.clip.level, 0.2, input, Link{Kernels(kernels), Clip{low, high}, {x}, {x}, {}, 1});
 }
 
@@ -201,7 +201,7 @@ std::unique_ptr<Step> combine(const KernelSet& kernels, std::size_t x, std::size
                               const Value& other, Arithmetic operation) {
   require_real("combine", other);
   require(other.features >= 1 && input.features % other.features == 0, "combine",
-          std::to_string(input.features) + " features, or a divisor", std::to_string(other.features));
+          {input.features, " features, or a divisor"}, other.features);
   Link link{Kernels(kernels), operation, {x}, {y}, {}, other.features};
   return std::make_unique<ElementStep>("combine", kernels.arithmetic.level, 0.2, input, std::move(link));
 }
@@ -209,7 +209,7 @@ std::unique_ptr<Step> combine(const KernelSet& kernels, std::size_t x, std::size
 std::unique_ptr<Step> combine_constant(const KernelSet& kernels, std::size_t x, const Value& input,
                                        std::span<const float> row, Arithmetic operation) {
   require(!row.empty() && input.features % row.size() == 0, "combine",
-          std::to_string(input.features) + " features, or a divisor", std::to_string(row.size()));
+          {input.features, " features, or a divisor"}, row.size());
   Link link{Kernels(kernels), operation, {x}, {x}, {row.begin(), row.end()}, 1};
   while (row.size() > 1 && link.row.size() < kShort) link.row.insert(link.row.end(), row.begin(), row.end());
   link.period = link.row.size();

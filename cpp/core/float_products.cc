@@ -9,8 +9,6 @@
 namespace lowbit {
 namespace {
 
-std::string size_text(std::size_t n) { return std::to_string(n); }
-
 // [channels][features], or [features][channels] where the strides say so -> [groups][features][16].
 void pack_rows(const float* from, std::size_t channels, std::size_t features, std::size_t channel_step, std::size_t feature_step,
                float* to) {
@@ -31,7 +29,7 @@ class ProductStep final : public Step {
     name = "matrix_product";
     require(left.kind == Kind::real && right.kind == Kind::real, name, "floats", "another kind of value");
     for (const std::size_t n : {shape.batches, shape.rows, shape.depth, shape.columns}) {
-      require(n >= 1 && n <= kMaxFeatures, name, "lengths up to 2^24", size_text(n));
+      require(n >= 1 && n <= kMaxFeatures, name, "lengths up to 2^24", n);
     }
     left_ = batches_of(left, shape.rows * shape.depth), right_ = batches_of(right, shape.depth * shape.columns);
     if (right_ == 1 && left_ == shape.batches) shape_.rows *= shape.batches, shape_.batches = left_ = 1;
@@ -64,7 +62,7 @@ class ProductStep final : public Step {
   std::size_t batches_of(const Value& value, std::size_t each) const {
     const std::size_t batches = value.features / each;
     require(batches >= 1 && batches * each == value.features && shape_.batches % batches == 0, name,
-            size_text(shape_.batches) + " matrices of " + size_text(each) + " elements, or a divisor", size_text(value.features) + " elements");
+            {shape_.batches, " matrices of ", each, " elements, or a divisor"}, {value.features, " elements"});
     return batches;
   }
 
@@ -118,18 +116,18 @@ class RecurrentStep final : public Step {
     require(hidden_ >= 1 && spec_.length >= 1 && spec_.batch >= 1 && std::max({spec_.length, spec_.batch, inputs_, all}) <= kMaxFeatures,
             name, "lengths of 1 to 2^24", "others");
     require(inputs[0].features == spec_.length * spec_.batch * inputs_, name,
-            size_text(spec_.length * spec_.batch * inputs_) + " inputs", size_text(inputs[0].features));
-    require(spec_.weights.rows == all && spec_.recurrent.rows == all, name, size_text(all) + " rows of weights",
-            size_text(spec_.weights.rows) + ", " + size_text(spec_.recurrent.rows));
-    require(spec_.bias.empty() || spec_.bias.size() == 2 * all, name, size_text(2 * all) + " biases", size_text(spec_.bias.size()));
+            {spec_.length * spec_.batch * inputs_, " inputs"}, inputs[0].features);
+    require(spec_.weights.rows == all && spec_.recurrent.rows == all, name, {all, " rows of weights"},
+            {spec_.weights.rows, ", ", spec_.recurrent.rows});
+    require(spec_.bias.empty() || spec_.bias.size() == 2 * all, name, {2 * all, " biases"}, spec_.bias.size());
     require(spec_.peepholes.empty() || (spec_.cell == Cell::lstm && spec_.peepholes.size() == spec_.directions() * 3 * hidden_), name,
-            "three peepholes for each cell of an LSTM", size_text(spec_.peepholes.size()));
-    require(spec_.bound >= 0, name, "a bound, or 0", std::to_string(spec_.bound));
+            "three peepholes for each cell of an LSTM", spec_.peepholes.size());
+    require(spec_.bound >= 0, name, "a bound, or 0", spec_.bound);
     require(inputs.size() == std::size_t{1} + spec_.has_lengths + spec_.has_state + spec_.has_cell, name, "as many values as it reads",
-            size_text(inputs.size()));
+            inputs.size());
     for (std::size_t n = 1; n < inputs.size(); ++n) {
       const std::size_t expected = n == 1 && spec_.has_lengths ? spec_.batch : states;
-      require(inputs[n].features == expected, name, size_text(expected) + " elements", size_text(inputs[n].features));
+      require(inputs[n].features == expected, name, {expected, " elements"}, inputs[n].features);
     }
   }
 

@@ -18,7 +18,7 @@ class SelectStep final : public Step {
     std::size_t features = 0;
     for (const Value& input : inputs) require_real("select", input), features = std::max(features, input.features);
     for (const Value& input : inputs) {
-      require(features % input.features == 0, "select", std::to_string(features) + " elements, or a divisor", std::to_string(input.features));
+      require(features % input.features == 0, "select", {features, " elements, or a divisor"}, input.features);
     }
     name = "select";
     kernel = "portable";
@@ -199,7 +199,7 @@ class PutElementsStep final : public Step {
 
 void check_numbers(const char* where, const Value& numbers, const Runs& runs) {
   require(numbers.features == runs.first.size() * runs.lengths.size(), where,
-          std::to_string(runs.lengths.size()) + " numbers for each run", std::to_string(numbers.features));
+          {runs.lengths.size(), " numbers for each run"}, numbers.features);
 }
 
 }  // namespace
@@ -207,7 +207,7 @@ void check_numbers(const char* where, const Value& numbers, const Runs& runs) {
 void Runs::check(const char* where, const Value& within) const {
   require(!first.empty() && first.size() <= kMaxFeatures && inner >= 1 && inner <= kMaxFeatures / first.size() &&
               lengths.size() == strides.size() && !lengths.empty(),
-          where, "up to 2^24 elements, and a stride for each length", std::to_string(strides.size()));
+          where, "up to 2^24 elements, and a stride for each length", strides.size());
   std::size_t last = 0;
   for (std::size_t k = 0; k < lengths.size(); ++k) {
     require(lengths[k] >= 1 && lengths[k] <= kMaxFeatures && strides[k] <= kMaxFeatures, where, "lengths of 1 to 2^24", "others");
@@ -215,7 +215,7 @@ void Runs::check(const char* where, const Value& within) const {
   }
   const std::size_t farthest = *std::max_element(first.begin(), first.end());
   require(last < within.features && farthest < within.features && last + farthest + inner <= within.features, where,
-          "runs within " + std::to_string(within.features) + " elements", std::to_string(last + farthest + inner));
+          {"runs within ", within.features, " elements"}, last + farthest + inner);
 }
 
 std::unique_ptr<Step> take_elements(const std::vector<std::size_t>& x, const std::vector<Value>& inputs, const Runs& runs) {
@@ -227,8 +227,8 @@ std::unique_ptr<Step> take_elements(const std::vector<std::size_t>& x, const std
 std::unique_ptr<Step> put_elements(const std::vector<std::size_t>& x, const std::vector<Value>& inputs, const Runs& runs, Writing writing) {
   for (const Value& input : inputs) require_real("put_elements", input);
   runs.check("put_elements", inputs[0]), check_numbers("put_elements", inputs[1], runs);
-  require(inputs[2].features == runs.first.size() * runs.inner, "put_elements", std::to_string(runs.first.size() * runs.inner) + " elements",
-          std::to_string(inputs[2].features));
+  require(inputs[2].features == runs.first.size() * runs.inner, "put_elements", {runs.first.size() * runs.inner, " elements"},
+          inputs[2].features);
   return std::make_unique<PutElementsStep>(x, inputs, runs, writing);
 }
 

@@ -9,8 +9,6 @@
 namespace lowbit {
 namespace {
 
-std::string size_text(std::size_t n) { return std::to_string(n); }
-
 bool shifts(Rule rule) { return rule == Rule::shift_up || rule == Rule::shift_down; }
 bool is_plus_zero(double value) { return std::bit_cast<std::uint64_t>(value) == 0; }
 
@@ -57,8 +55,8 @@ void EndingSpec::check_range(const char* where, unsigned bits) const {
   const std::int32_t smallest = form == Form::words ? std::numeric_limits<std::int16_t>::min() : 0;
   const bool small = std::abs(std::int64_t{low}) <= 1 << 16 && std::abs(std::int64_t{high}) <= 1 << 16;
   require(small && low <= high && least() >= smallest && most() <= largest, where,
-          "integers from " + std::to_string(smallest) + " to " + std::to_string(largest),
-          std::to_string(least()) + " to " + std::to_string(most()));
+          {"integers from ", smallest, " to ", largest},
+          {least(), " to ", most()});
 }
 
 LayerEnding::LayerEnding(const char* where, std::size_t channels, const EndingSpec& spec, bool wide) {
@@ -71,7 +69,7 @@ LayerEnding::LayerEnding(const char* where, std::size_t channels, const EndingSp
     set_thresholds(where, spec, wide);
   } else if (shifts(spec.rule)) {
     require(std::abs(spec.shift) < (spec.shift < 0 ? 16 : 32), where, "a shift by 15 bits to the left or 31 to the right",
-            std::to_string(spec.shift));
+            spec.shift);
   } else {
     set_scales(where, spec);
   }
@@ -91,16 +89,16 @@ Ending LayerEnding::view() const {
 void LayerEnding::set_thresholds(const char* where, const EndingSpec& spec, bool wide) {
   const std::size_t steps = spec.thresholds.columns;
   require(steps >= 1 && spec.table.size() == steps + 1 && steps < (std::size_t{1} << 16), where,
-          "a table of one more than thresholds, up to 2^16", size_text(spec.table.size()));
-  require(spec.thresholds.rows == ending_.channels, where, "thresholds for " + size_text(ending_.channels) + " channels",
-          size_text(spec.thresholds.rows));
+          "a table of one more than thresholds, up to 2^16", spec.table.size());
+  require(spec.thresholds.rows == ending_.channels, where, {"thresholds for ", ending_.channels, " channels"},
+          spec.thresholds.rows);
   for (std::size_t o = 0; o < ending_.channels; ++o) {
     const std::int64_t* row = spec.thresholds.row(o);
-    require(std::is_sorted(row, row + steps), where, "rising thresholds", "falling ones in channel " + size_text(o));
+    require(std::is_sorted(row, row + steps), where, "rising thresholds", {"falling ones in channel ", o});
   }
   ending_.steps = steps;
   if (spec.form == Form::planes) {
-    require(std::has_single_bit(spec.table.size()), where, "a table of 2, 4, … codes", size_text(spec.table.size()));
+    require(std::has_single_bit(spec.table.size()), where, "a table of 2, 4, … codes", spec.table.size());
     ending_.bits = static_cast<unsigned>(std::bit_width(steps));
   }
   table_.assign(spec.table.begin(), spec.table.end());
@@ -112,9 +110,9 @@ void LayerEnding::set_thresholds(const char* where, const EndingSpec& spec, bool
 }
 
 void LayerEnding::set_scales(const char* where, const EndingSpec& spec) {
-  require(spec.scale.size() == ending_.channels, where, size_text(ending_.channels) + " scales", size_text(spec.scale.size()));
-  require(spec.bias.empty() || spec.bias.size() == ending_.channels, where, size_text(ending_.channels) + " biases, or none",
-          size_text(spec.bias.size()));
+  require(spec.scale.size() == ending_.channels, where, {ending_.channels, " scales"}, spec.scale.size());
+  require(spec.bias.empty() || spec.bias.size() == ending_.channels, where, {ending_.channels, " biases, or none"},
+          spec.bias.size());
   require(spec.step > 0 && std::isfinite(spec.step), where, "a positive step", "others");
   scale_ = padded(spec.scale);
   // Sums are never -0, so that to add +0 is to add nothing.

@@ -13,8 +13,6 @@
 namespace lowbit {
 namespace {
 
-std::string size_text(std::size_t n) { return std::to_string(n); }
-
 class PlaneStep final : public Step {
  public:
   PlaneStep(const KernelSet& kernels, std::size_t x, const Value& input, const PlaneWeights& weights,
@@ -58,8 +56,8 @@ class PlaneStep final : public Step {
     const std::size_t planes = w.factors.columns, words = round_up(input.features, 32) / 32;
     require(input.kind == Kind::planes && input.dense(), where, "planes without gaps", "another kind of value");
     require(channels_ >= 1 && w.planes.rows == channels_ && w.planes.columns == planes * words, where,
-            "weights [" + size_text(channels_) + ", " + size_text(planes) + ", " + size_text(words) + "]",
-            size_text(w.planes.rows) + " rows of " + size_text(w.planes.columns) + " words");
+            {"weights [", channels_, ", ", planes, ", ", words, "]"},
+            {w.planes.rows, " rows of ", w.planes.columns, " words"});
     const std::size_t tail = input.features % 32;
     for (std::size_t n = 0; tail != 0 && n < channels_ * planes; ++n) {
       require(w.planes.data[(n + 1) * words - 1] >> tail == 0, where, "zero bits after the last weight", "ones");
@@ -156,17 +154,17 @@ class ByteStep final : public Step {
 
   void check(const Value& input, const ByteWeights& w) const {
     require(input.kind == Kind::bytes && input.dense(), where, "bytes without gaps", "another kind of value");
-    require(channels_ >= 1 && w.weights.columns == features_, where, "weights of " + size_text(features_) + " inputs",
-            size_text(w.weights.columns));
-    require(w.constant.size() == channels_, where, size_text(channels_) + " constants",
-            size_text(w.constant.size()));
-    require(w.row_factor.empty() || w.row_factor.size() == channels_, where, size_text(channels_) + " row factors",
-            size_text(w.row_factor.size()));
+    require(channels_ >= 1 && w.weights.columns == features_, where, {"weights of ", features_, " inputs"},
+            w.weights.columns);
+    require(w.constant.size() == channels_, where, {channels_, " constants"},
+            w.constant.size());
+    require(w.row_factor.empty() || w.row_factor.size() == channels_, where, {channels_, " row factors"},
+            w.row_factor.size());
     for (std::size_t o = 0; o < channels_; ++o) {
       Extremes sums;
       const std::int32_t factor = w.row_factor.empty() ? 0 : w.row_factor[o];
       for (std::size_t n = 0; n < features_; ++n) sums.add(std::int64_t{w.weights.row(o)[n]} + factor, input.top);
-      require(sums.fit(w.constant[o]), where, "accumulators below 2^31", "larger ones in channel " + size_text(o));
+      require(sums.fit(w.constant[o]), where, "accumulators below 2^31", {"larger ones in channel ", o});
     }
   }
 
@@ -209,8 +207,8 @@ class FloatStep final : public Step {
       : kernel_(kernels.float_fully_connected), x_(x), rows_(rows), bias_(padded(bias)) {
     require(input.kind == Kind::real, where, "floats", "another kind of value");
     require(weights.rows >= 1 && weights.columns * rows == input.features, where,
-            "weights of " + size_text(input.features) + " inputs", size_text(weights.columns * rows));
-    require(bias.size() == weights.rows, where, size_text(weights.rows) + " biases", size_text(bias.size()));
+            {"weights of ", input.features, " inputs"}, weights.columns * rows);
+    require(bias.size() == weights.rows, where, {weights.rows, " biases"}, bias.size());
     packed_.resize(groups_of(weights.rows) * weights.columns * kGroup);
     for (std::size_t o = 0; o < weights.rows; ++o) {
       for (std::size_t n = 0; n < weights.columns; ++n) {
@@ -248,12 +246,12 @@ class WeightOnlyStep final : public Step {
     const std::size_t channels = weights.factors.rows, planes = weights.factors.columns;
     const std::size_t words = round_up(input.features, 32) / 32;
     require(input.kind == Kind::real, where, "floats", "another kind of value");
-    require(planes >= 1 && planes <= kMaxBits, where, "1 to 8 planes", size_text(planes));
+    require(planes >= 1 && planes <= kMaxBits, where, "1 to 8 planes", planes);
     require(channels >= 1 && weights.planes.rows == channels && weights.planes.columns == planes * words, where,
-            "weights [" + size_text(channels) + ", " + size_text(planes) + ", " + size_text(words) + "]",
-            size_text(weights.planes.rows) + " rows of " + size_text(weights.planes.columns) + " words");
+            {"weights [", channels, ", ", planes, ", ", words, "]"},
+            {weights.planes.rows, " rows of ", weights.planes.columns, " words"});
     require(bias.size() == channels && (weights.offsets.empty() || weights.offsets.size() == channels), where,
-            size_text(channels) + " biases and offsets", size_text(bias.size()));
+            {channels, " biases and offsets"}, bias.size());
     pack(weights, planes, words);
     layer_ = {input.features, channels,       static_cast<unsigned>(planes),                    words,
               packed_.data(), factor_.data(), offset_.empty() ? nullptr : offset_.data(), bias_.data()};

@@ -370,7 +370,7 @@ Loader::Loader(std::vector<std::size_t> features, const std::string& level, std:
 
 void Loader::add(Sources sources, const steps::Any& step, std::string value, std::string why) {
   for (const std::size_t source : sources) {
-    require(source < features_.size() + planned_.size(), "value", "one that exists already", std::to_string(source));
+    require(source < features_.size() + planned_.size(), "value", "one that exists already", source);
   }
   planned_.push_back({std::move(sources), step, std::move(value), std::move(why)});
 }
@@ -382,7 +382,7 @@ void Loader::take(std::size_t bytes) {
 
 std::unique_ptr<Program> Loader::finish(const std::vector<std::size_t>& outputs, std::size_t threads, bool pinned) {
   for (const std::size_t output : outputs) {
-    require(output < features_.size() + planned_.size(), "output", "a value that a step makes", std::to_string(output));
+    require(output < features_.size() + planned_.size(), "output", "a value that a step makes", output);
   }
   std::set<std::size_t> kept;
   while (true) {

@@ -7,8 +7,6 @@
 namespace lowbit {
 namespace {
 
-std::string size_text(std::size_t n) { return std::to_string(n); }
-
 template <class T>
 Matrix<T> rows_of_region(const Matrix<T>& all, std::size_t channels, std::size_t region) {
   return {all.data + region * channels * all.columns, all.data == nullptr ? 0 : channels, all.columns};
@@ -25,12 +23,12 @@ void check_shape(const char* where, const Value& input, const Value& output, con
                  const WindowPlan& plan, std::size_t weights) {
   const std::size_t group = window.group, channels = output.channels();
   require(group >= 1 && input.channels() % group == 0 && channels % group == 0, where,
-          "groups that divide the channels", size_text(group));
+          "groups that divide the channels", group);
   const std::size_t expected = plan.taps() * (input.channels() / group);
-  require(weights == expected, where, size_text(expected) + " weights a channel", size_text(weights));
+  require(weights == expected, where, {expected, " weights a channel"}, weights);
   require(output.height == plan.height() && output.width == plan.width() && output.pixel != 0, where,
-          "an output of " + size_text(plan.height()) + " x " + size_text(plan.width()),
-          size_text(output.height) + " x " + size_text(output.width));
+          {"an output of ", plan.height(), " x ", plan.width()},
+          {output.height, " x ", output.width});
 }
 
 std::vector<Finish> endings_of(const char* where, std::size_t channels, std::size_t regions, const EpilogueSpec& spec,

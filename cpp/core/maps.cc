@@ -11,8 +11,6 @@
 namespace lowbit {
 namespace {
 
-std::string size_text(std::size_t n) { return std::to_string(n); }
-
 // Visits every channel of every pixel, in squares of a few channels and pixels: whole cache lines on either side, even
 // where rows lie a power of two apart and share their place in the cache.
 template <class Visit>
@@ -34,8 +32,8 @@ class ArrangeStep final : public Step {
   ArrangeStep(std::size_t x, const Value& input, const Value& output) : x_(x) {
     require(input.pixel == 0 && input.kind == output.kind && input.kind != Kind::planes, name = "arrange",
             "floats, bytes or words that are no map", "others");
-    require(input.features == output.features && output.pixel != 0, name, "a map of " + size_text(input.features),
-            size_text(output.features));
+    require(input.features == output.features && output.pixel != 0, name, {"a map of ", input.features},
+            output.features);
     kernel = "portable";
     cost = static_cast<double>(input.features) / 4;
   }
@@ -120,12 +118,12 @@ class MaxPoolStep final : public Step {
       : x_(x), plan_(name = "max_pool", input, window), ranks_(ranks.begin(), ranks.end()) {
     require(output.kind == input.kind && output.range() == input.range() && output.channels() == input.channels() &&
                 output.height == plan_.height() && output.width == plan_.width(),
-            name, "a map of " + size_text(plan_.height()) + " x " + size_text(plan_.width()), "others");
+            name, {"a map of ", plan_.height(), " x ", plan_.width()}, "others");
     for (std::size_t r = 0; r < plan_.region_count(); ++r) {
       require(plan_.taps(r) > 0, name, "windows that see the map", "one that sees padding alone");
     }
     if (input.kind == Kind::planes) {
-      require(ranks_.size() == std::size_t{1} << input.bits, name, "a rank for every code", size_text(ranks_.size()));
+      require(ranks_.size() == std::size_t{1} << input.bits, name, "a rank for every code", ranks_.size());
       for (std::size_t n = 0; n < ranks_.size(); ++n) in_order_ &= ranks_[n] == n;
     }
     kernel = "portable";
@@ -290,7 +288,7 @@ class ScaleStep final : public Step {
       : x_(x), scale_(scale.begin(), scale.end()), shift_(shift.begin(), shift.end()) {
     require(input.kind == Kind::real, name = "scale_channels", "floats", "another kind of value");
     require(scale.size() == input.channels() && shift.size() == input.channels(), name,
-            size_text(input.channels()) + " channels", size_text(scale.size()));
+            {input.channels(), " channels"}, scale.size());
     kernel = "portable";
     cost = static_cast<double>(input.features);
   }
@@ -322,10 +320,10 @@ class ConcatenateStep final : public Step {
                   input.width == output.width && (input.pixel == 0) == (output.pixel == 0),
               name, "values of one size and kind", "others");
       require(input.kind != Kind::planes || (input.pixel != 0 && input.channels() % 32 == 0), name,
-              "whole words of channels", size_text(input.channels()));
+              "whole words of channels", input.channels());
       channels += input.channels();
     }
-    require(channels == output.channels(), name, size_text(channels) + " channels", size_text(output.channels()));
+    require(channels == output.channels(), name, {channels, " channels"}, output.channels());
     kernel = "portable";
     cost = static_cast<double>(output.row) / 4;
   }

@@ -50,13 +50,13 @@ class GatherStep final : public Step {
     const bool codes = input.kind == Kind::bytes || input.kind == Kind::words;
     require(input.kind == output.kind && (input.kind == Kind::real || (codes && input.pixel == 0)), name = "gather",
             "floats, or bytes or words that are no map", "others");
-    require(places.size() == output.features, name, std::to_string(output.features) + " elements",
-            std::to_string(places.size()));
+    require(places.size() == output.features, name, {output.features, " elements"},
+            places.size());
     bool filled = false;
     for (const std::uint32_t place : places) {
       filled = filled || place == kNowhere;
-      require(place < input.features || (place == kNowhere && !codes), name, "elements below " + std::to_string(input.features),
-              std::to_string(place));
+      require(place < input.features || (place == kNowhere && !codes), name, {"elements below ", input.features},
+              place);
     }
     first_ = places[0];
     if (!filled) loops_ = loops_of(places);

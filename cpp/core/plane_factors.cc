@@ -9,8 +9,6 @@
 namespace lowbit {
 namespace {
 
-std::string size_text(std::size_t n) { return std::to_string(n); }
-
 }  // namespace
 
 const std::byte* pair_inputs(const Place& in, std::size_t rows, void* room) {
@@ -39,11 +37,11 @@ std::int32_t PlaneLayout::pair(std::uint32_t* weights, std::size_t channel, std:
 PlaneFactors::PlaneFactors(const char* where, const PlaneWeights& w, unsigned input_planes, std::size_t most)
     : channels_(w.factors.rows) {
   const std::size_t planes = w.factors.columns;
-  require(planes >= 1 && planes <= kMaxPlanes, where, "1 to 4 weight planes", size_text(planes));
-  require(w.input_factors.size() == input_planes, where, size_text(input_planes) + " input factors",
-          size_text(w.input_factors.size()));
-  require(w.offsets.empty() || w.offsets.size() == channels_, where, size_text(channels_) + " offsets",
-          size_text(w.offsets.size()));
+  require(planes >= 1 && planes <= kMaxPlanes, where, "1 to 4 weight planes", planes);
+  require(w.input_factors.size() == input_planes, where, {input_planes, " input factors"},
+          w.input_factors.size());
+  require(w.offsets.empty() || w.offsets.size() == channels_, where, {channels_, " offsets"},
+          w.offsets.size());
   std::copy(w.input_factors.begin(), w.input_factors.end(), input_.begin());
   std::int64_t input_reach = 0;
   for (const std::int32_t m : w.input_factors) inputs_ += m, input_reach += std::abs(std::int64_t{m});
@@ -52,13 +50,13 @@ PlaneFactors::PlaneFactors(const char* where, const PlaneWeights& w, unsigned in
     std::int64_t sum = 0, reach = w.offsets.empty() ? 0 : std::abs(std::int64_t{w.offsets[o]});
     for (std::size_t j = 0; j < planes; ++j) {
       const std::int32_t m = w.factors.row(o)[j];
-      require(std::abs(std::int64_t{m}) < (1 << 24), where, "weight factors below 2^24", std::to_string(m));
+      require(std::abs(std::int64_t{m}) < (1 << 24), where, "weight factors below 2^24", m);
       sum += m, reach += std::abs(std::int64_t{m});
       weight_[(o / kGroup * planes + j) * kGroup + o % kGroup] = 2 * m;
     }
     const auto n = static_cast<std::int64_t>(std::max<std::size_t>(most, 1));
     require(input_reach < (1 << 24) && reach < (1 << 30) && input_reach * reach <= (kAccumulatorLimit - 1) / n,
-            where, "accumulators below 2^31", "larger ones in channel " + size_text(o));
+            where, "accumulators below 2^31", {"larger ones in channel ", o});
     sums_.push_back(sum);
   }
 }

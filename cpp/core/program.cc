@@ -28,7 +28,7 @@ Value map_value(Kind kind, unsigned range, std::size_t channels, std::size_t hei
   const bool fits = channels <= kMaxFeatures && height <= kMaxFeatures && width <= kMaxFeatures &&
                     channels * height <= kMaxFeatures && channels * height * width <= kMaxFeatures;
   require(fits && channels * height * width >= 1, "value", "1 to 2^24 features",
-          std::to_string(channels) + " x " + std::to_string(height) + " x " + std::to_string(width));
+          {channels, " x ", height, " x ", width});
   const std::size_t pixels = height * width, features = channels * pixels;
   if (kind == Kind::real) return {kind, features, 0, 4 * features, 0, 0, height, width, 4 * channels};
   if (kind == Kind::bytes) {

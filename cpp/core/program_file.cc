@@ -327,7 +327,7 @@ std::unique_ptr<Program> loaded(const records::Network& network, const std::stri
   std::unique_ptr<Program> program = loader.finish(network.results, options.threads, options.pinned);
   for (std::size_t n = 0; n < program->outputs(); ++n) {
     require(program->output(n).features == features_of(network.outputs[n]), network.outputs[n].name.c_str(),
-            std::to_string(program->output(n).features) + " elements", "others");
+            {program->output(n).features, " elements"}, "others");
   }
   return program;
 }

@@ -20,7 +20,7 @@ Axis::Axis(const char* where, std::size_t extent, const AxisSpec& spec) : spec_(
               std::max({spec.kernel, spec.stride, spec.dilation, spec.before, spec.after, extent}) < kMost,
           where, "a window with positive numbers below 2^20", "others");
   const std::size_t reach = spec.dilation * (spec.kernel - 1) + 1, padded = extent + spec.before + spec.after;
-  require(reach <= padded, where, "a window within the padded map of " + std::to_string(padded), std::to_string(reach));
+  require(reach <= padded, where, {"a window within the padded map of ", padded}, reach);
   std::map<std::pair<std::size_t, std::size_t>, std::size_t> known;
   for (std::size_t start = 0; start + reach <= padded; start += spec.stride) {
     const std::size_t first = taps_below(start, spec.before), end = taps_below(start, extent + spec.before);

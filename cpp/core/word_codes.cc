@@ -99,7 +99,7 @@ class RankWordsStep final : public Step {
     ranker_.bits = output.bits;
     const bool rising = std::is_sorted(thresholds.begin(), thresholds.end());
     require(input.kind == Kind::words && rising && thresholds.size() <= kMaxSteps && table.size() == thresholds.size() + 1, name,
-            "words, and up to 15 rising thresholds, one less than entries", std::to_string(thresholds.size()));
+            "words, and up to 15 rising thresholds, one less than entries", thresholds.size());
     require(output.kind != Kind::real && output.features == input.features && output.channels() == input.channels(), name,
             "codes of the same shape", "others");
     // What every word is above, and what none is, may not fit a word itself.

@@ -63,7 +63,7 @@ class RankStep final : public Step {
     require_real(name = "rank", input);
     require(table.size() == thresholds.size() + 1 && std::is_sorted(thresholds.begin(), thresholds.end()) &&
                 std::none_of(thresholds.begin(), thresholds.end(), [](float t) { return std::isnan(t); }),
-            name, "rising thresholds, one less than words", std::to_string(thresholds.size()));
+            name, "rising thresholds, one less than words", thresholds.size());
     kernel = "portable";
     cost = static_cast<double>(input.features) * 4;
     finds_nan = true;

@@ -9,8 +9,6 @@
 namespace lowbit {
 namespace {
 
-std::string size_text(std::size_t n) { return std::to_string(n); }
-
 // What sums of an input's levels and weights need.
 struct Reach {
   bool wide;          // more than int32
@@ -32,7 +30,7 @@ struct Reach {
         pair = std::max(pair, std::abs(weight));
       }
       const std::int64_t constant = w.constant[o];
-      require(std::abs(constant) < std::int64_t{1} << 61, where, "sums within 62 bits", "larger ones in channel " + size_text(o));
+      require(std::abs(constant) < std::int64_t{1} << 61, where, "sums within 62 bits", {"larger ones in channel ", o});
       wide |= constant + low < -kInt32 || constant + high > kInt32;
     }
     const std::int64_t two = std::max<std::int64_t>(2 * pair * largest, 1);
@@ -63,8 +61,8 @@ struct Constants {
 
 void check_weights(const char* where, const Value& input, const WordWeights& w) {
   require(input.kind == Kind::words, where, "words", "another kind of value");
-  require(w.weights.rows >= 1 && w.constant.size() == w.weights.rows, where, size_text(w.weights.rows) + " constants",
-          size_text(w.constant.size()));
+  require(w.weights.rows >= 1 && w.constant.size() == w.weights.rows, where, {w.weights.rows, " constants"},
+          w.constant.size());
 }
 
 const WordWeights& checked(const char* where, const Value& input, const WordWeights& w) {
@@ -92,9 +90,9 @@ class WordStep final : public Step {
         finish_(where, channels_, by_rule(where, epilogue), reach_.wide) {
     const std::size_t features = w.weights.columns;
     require(rows >= 1 && rows * features == input.features && input.dense(), where,
-            "weights of " + size_text(input.features) + " inputs in rows", size_text(features));
+            {"weights of ", input.features, " inputs in rows"}, features);
     require(output.features == rows * channels_ && (rows == 1 || output.kind != Kind::planes), where,
-            size_text(rows * channels_) + " outputs", size_text(output.features));
+            {rows * channels_, " outputs"}, output.features);
     layer_.pairs = round_up(features, 2) / 2;
     pack(w.weights);
     constants_.place(layer_, reach_);
@@ -156,7 +154,7 @@ class WordConvolutionStep final : public Step {
         reach_(where, input, checked(where, input, w)), constants_(w.constant, reach_),
         endings_(endings_of(where, channels_, plan_.region_count(), by_rule(where, epilogue), false, reach_.wide)) {
     check_shape(where, input, output, window, plan_, w.weights.columns);
-    require(w.weights.rows == channels_, where, size_text(channels_) + " channels", size_text(w.weights.rows));
+    require(w.weights.rows == channels_, where, {channels_, " channels"}, w.weights.rows);
     units_ = group_units(input, channels_, window.group, 2);
     layer_.pairs = plan_.taps() * units_.count;
     packed_ = packed_taps<2>(w.weights, depth_, window.group, units_);

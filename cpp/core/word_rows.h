@@ -26,8 +26,8 @@ inline void require_covered(const char* where, const Value& input, std::int32_t 
   const std::int32_t low = input.kind == Kind::words ? input.least() : 0;
   const std::int32_t high = input.kind == Kind::words ? input.most() : static_cast<std::int32_t>(input.top);
   require((input.kind == Kind::words || input.kind == Kind::bytes) && least <= low && high < least + static_cast<std::int64_t>(count),
-          where, "a table from " + std::to_string(low) + " to " + std::to_string(high),
-          std::to_string(count) + " entries from " + std::to_string(least) + " on");
+          where, {"a table from ", low, " to ", high},
+          {count, " entries from ", least, " on"});
 }
 
 }  // namespace lowbit

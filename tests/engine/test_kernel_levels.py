@@ -63,7 +63,7 @@ def test_a_toy_level_costs_a_file_and_its_rows(toy: tuple[Path, bool]) -> None:
         assert "-msse3" in flags
     objects = [
         compiled(folder, name, flags if name == "kernels/toy.cc" else [])
-        for name in ("core/dispatch.cc", "kernels/portable.cc", "kernels/toy.cc")
+        for name in ("core/dispatch.cc", "core/error.cc", "kernels/portable.cc", "kernels/toy.cc")
     ]
     (folder / "cpp/main.cc").write_text(MAIN)
     program = folder / "program"
