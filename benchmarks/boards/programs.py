@@ -152,7 +152,7 @@ def build(program: Program, board: Board, folder: Path) -> Sizes:
 def _tool(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BoardError(f"{' '.join(command[:1])} failed:\n{done.stderr.strip()[-2000:]}")
+        raise BoardError(f"{' '.join(command[:1])} failed:\n{done.stderr.strip()[:500]}")
 
 
 # Its loops are memcpy and memset themselves.

@@ -1,6 +1,7 @@
 """What goes in and comes out: pixels and declared integers give what floats give, scores keep their order."""
 
 import ctypes
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from lowbit.ir import Graph
 from lowbit.ir.graph import Array
 from lowbit.ir.input_type import InputType
 from lowbit.schemes.pixels import pixels
+from lowbit.zoo import binary_graph
+from lowbit.zoo.architecture import Activation, Architecture, BatchNormalization, Flatten, Linear, Pool
 from tests.formats.networks import affine_mlp
 from tests.ir.networks import float_mlp, lowbit_mlp
 
@@ -57,6 +60,38 @@ def test_pixels_that_are_codes_are_read_where_they_lie() -> None:
     scores = ran(graph, x, integers=True)
     for mine, real in zip(scores, reals, strict=True):  # codes that are equal are equal scores
         np.testing.assert_array_equal(mine[:, None] < mine, real[:, None] < real)
+
+
+def averaged(kernel: int, shift: float) -> Graph:
+    """Return a network whose pixels are averaged before they are coded, by steps that are moved."""
+    layers = (
+        Pool("average", kernel, kernel),
+        Flatten(),
+        Linear(7),
+        BatchNormalization(),
+        Activation(),
+        Linear(5),
+    )
+    graph = binary_graph(Architecture("averaged", (1, 12, 12), layers), seed=kernel)
+    at = next(index for index, node in enumerate(graph.nodes) if node.op == "Encode")
+    steps = graph.add_constant("steps", ((np.arange(255) + 0.5 + shift) / 255).astype(np.float32))
+    graph.nodes[at] = replace(graph.nodes[at], inputs=(*graph.nodes[at].inputs, steps))
+    return graph
+
+
+@pytest.mark.parametrize("kernel", [2, 3, 4])
+def test_means_of_pixels_are_coded_by_their_sums(kernel: int) -> None:
+    graph, x = averaged(kernel, 0.01), pictures(60, 144)
+    x[:20] //= 64  # sums next to steps
+    reals = (x.astype(np.float32) / 255).reshape(-1, 1, 12, 12)
+    np.testing.assert_array_equal(ran(graph, x, given="pixels"), Program(graph).run(reals))
+    np.testing.assert_array_equal(ran(graph, reals, given="float"), Program(graph).run(reals))
+
+
+def test_a_step_at_a_mean_of_pixels_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="a mean of integers lies at a step"):
+        generated(averaged(2, 0), "net", given="pixels")  # half a pixel is the mean of some
+    generated(averaged(3, 0), "net", given="pixels")
 
 
 def test_declared_integers_go_in() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.c99.endings import made_of, ranked, shifted
+from lowbit.c99.inputs import encoded
 from lowbit.c99.layers import cleared
 from lowbit.c99.stored import Stored
 from lowbit.c99.unit import Unit, integer, narrowest, number
@@ -188,8 +189,7 @@ def encode_ranks(
     entries = step.table.astype(np.int64)
     made = made_of(form, table)
     if source.pixels is not None:
-        ranks = (source.pixels[:, None] > step.thresholds[None]).sum(axis=1)
-        return _of_pixels(unit, source, made, entries[ranks], number_)
+        return _of_pixels(unit, source, made, encoded(step, source.pixels), number_)
     steps = len(step.thresholds)
     thresholds = unit.array("float", np.clip(step.thresholds, -_FLOAT, _FLOAT), "thresholds")
     name = ranked(unit, "float", steps)
@@ -226,23 +226,31 @@ _FURTHER = {
 def encode_affine(unit: Unit, step: EncodeAffine, x: list[Stored], number_: int) -> Stored:
     """Add an encoder of reals by rounding, half to even."""
     low = -int(step.zero)
-    return _round(unit, x[0], "bytes", "round_even", step.scale, low, low + int(step.top), low, number_)
+    ends = low, low + int(step.top), low
+    return _round(unit, x[0], step, "bytes", "round_even", step.scale, *ends, number_)
 
 
 def encode_round(unit: Unit, step: Round, x: list[Stored], number_: int) -> Stored:
     """Add an encoder of reals by rounding, by any rule."""
-    return _round(unit, x[0], step.form, step.rule, step.step, step.low, step.high, step.base, number_)
+    ends = step.low, step.high, step.base
+    return _round(unit, x[0], step, step.form, step.rule, step.step, *ends, number_)
 
 
 def _round(
-    unit: Unit, x: Stored, form: str, rule: str, step: float, low: int, high: int, base: int, number_: int
+    unit: Unit,
+    x: Stored,
+    encoder: EncodeAffine | Round,
+    form: str,
+    rule: str,
+    step: float,
+    low: int,
+    high: int,
+    base: int,
+    number_: int,
 ) -> Stored:
     made = made_of(form, np.arange(low - base, high - base + 1).astype(np.int16).view(np.uint16))
     if x.pixels is not None:
-        scaled = x.pixels.astype(np.float64) / step
-        rounded = np.rint(scaled) if rule == "round_even" else np.floor(scaled + 0.5 * (rule == "round_up"))
-        entries = np.clip(rounded, low, high).astype(np.int64) - base
-        return _of_pixels(unit, x, made, entries, number_)
+        return _of_pixels(unit, x, made, encoded(encoder, x.pixels), number_)
     unit.function(f"nearest_{rule}", _ROUND.format(rule=rule, further=_FURTHER[rule]))
     body = [f"const int32_t code = nearest_{rule}((double)value / step, low, high) - base;"]
     given = ", double step, double low, double high, int32_t base"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,15 @@ from lowbit.errors import UsageError
 from lowbit.ir import Graph
 from lowbit.ir.input_type import InputType
 from lowbit.program import Port
+from lowbit.program.steps import AveragePool, EncodeAffine, EncodeBytes, EncodePlanes, Rank, Round
 
 CHOICES = ("float", "pixels")
+Encoder = EncodePlanes | EncodeBytes | Rank | EncodeAffine | Round
+_SUMS = (
+    ("uint16_t", 0, (1 << 16) - 1),
+    ("int16_t", -(1 << 15), (1 << 15) - 1),
+    ("int32_t", -(1 << 31), 1 << 31),
+)
 _TYPES = {"uint8": "uint8_t", "int8": "int8_t", "bool": "uint8_t", "int16": "int16_t", "uint16": "uint16_t"}
 
 
@@ -25,12 +33,60 @@ class Whole:
         least: the first integer.
         reals: of all integers from there on.
         about: what they are, for people.
+        doubt: by how much a real may be another, where an integer stands for several: the sum of a mean's.
     """
 
     ctype: str
     least: int
     reals: npt.NDArray[np.float32]
     about: str
+    doubt: float = 0.0
+
+    @property
+    def last(self) -> int:
+        """The last integer."""
+        return self.least + len(self.reals) - 1
+
+    def decides(self, step: Encoder) -> bool:
+        """Return whether an encoder makes one code of all reals that an integer stands for."""
+        reals = self.reals.astype(np.float64)
+        return np.array_equal(encoded(step, reals - self.doubt), encoded(step, reals + self.doubt))
+
+
+def mean_of(whole: Whole, step: AveragePool) -> Whole | None:
+    """Return the sums of windows of integers, and what they stand for; None where windows differ.
+
+    The engine adds float32 numbers exactly and rounds the mean once. What numbers of one sum differ by in the
+    last bits of their float32 is the doubt.
+    """
+    if not all(axis.valid().all() for axis in (step.rows, step.columns)):
+        return None
+    taps = step.rows.kernel * step.columns.kernel
+    reals = whole.reals.astype(np.float64)
+    line = np.linspace(reals[0], reals[-1], len(reals))
+    uneven = float(np.abs(reals - line).max())
+    means = np.linspace(reals[0], reals[-1], (len(reals) - 1) * taps + 1).astype(np.float32)
+    last_bit = float(np.abs(means).max()) * 2.0**-23
+    if uneven > 16 * last_bit:
+        return None  # integers that stand for no even grid
+    least, most = whole.least * taps, whole.last * taps
+    ctype = next(name for name, low, high in _SUMS if low <= least and most <= high)
+    return Whole(ctype, least, means, f"sums of {taps}", whole.doubt + uneven + last_bit)
+
+
+def encoded(step: Encoder, reals: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return what an encoder makes of reals: the entries of its form."""
+    if isinstance(step, EncodePlanes | EncodeBytes | Rank):
+        ranks = (reals[:, None] > step.thresholds[None]).sum(axis=1)
+        return np.asarray(step.table.astype(np.int64)[ranks])
+    if isinstance(step, EncodeAffine):
+        low, high, unit, rule = -int(step.zero), int(step.top) - int(step.zero), step.scale, "round_even"
+        base = low
+    else:
+        low, high, unit, rule, base = step.low, step.high, step.step, step.rule, step.base
+    scaled = reals.astype(np.float64) / unit
+    rounded = np.rint(scaled) if rule == "round_even" else np.floor(scaled + 0.5 * (rule == "round_up"))
+    return np.clip(rounded, low, high).astype(np.int64) - base
 
 
 def whole_input(graph: Graph, chosen: str, *, integers: bool) -> Whole | None:
@@ -81,7 +137,15 @@ def stored_input(port: Port, number: int, whole: Whole | None) -> Stored:
     count = prod(port.lengths)
     if whole is None:
         return Stored(number, "reals", count, text=text, element="float")
-    last = whole.least + len(whole.reals) - 1
     return Stored(
-        number, "reals", count, None, 0, whole.least, last, text, pixels=whole.reals, element=whole.ctype
+        number,
+        "reals",
+        count,
+        None,
+        0,
+        whole.least,
+        whole.last,
+        text,
+        pixels=whole.reals,
+        element=whole.ctype,
     )

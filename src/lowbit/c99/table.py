@@ -8,7 +8,7 @@ import numpy as np
 
 from lowbit.blockers import Blocker, grouped
 from lowbit.c99 import elements, layers, maps
-from lowbit.c99.inputs import Whole
+from lowbit.c99.inputs import Whole, mean_of
 from lowbit.c99.stored import Stored
 from lowbit.c99.unit import Unit
 from lowbit.errors import EngineError, TooLargeError
@@ -41,6 +41,7 @@ EMITTERS: dict[type[steps.Step], Emit] = {
     steps.Arrange: maps.arrange,
     steps.Flatten: maps.flatten,
     steps.MaxPool: maps.max_pool,
+    steps.AveragePool: maps.average_pool,
     steps.AverageWords: maps.average_words,
     steps.Concatenate: maps.concatenate,
     steps.Gather: maps.gather,
@@ -61,7 +62,7 @@ PLANE_PAIRS = 2
 """Layers of up to this many pairs of planes count bits: a word of a pair takes about as many instructions as
 the products of six bytes that are not zero (`lowbit.c99.blocks`)."""
 
-ON_INPUTS = (*ENCODERS, steps.Arrange, steps.Flatten, steps.Gather, steps.MaxPool)
+ON_INPUTS = (*ENCODERS, steps.Arrange, steps.Flatten, steps.Gather, steps.MaxPool, steps.AveragePool)
 """Steps that work on an input of integers."""
 
 
@@ -115,7 +116,7 @@ def refused(
     """
     makers = {name: node for node in graph.nodes for name in node.outputs}
     hidden = _between_codes(planned)
-    raw = {0} if whole is not None else set()
+    raw = {} if whole is None else {0: whole}
     for number, (step, result) in enumerate(
         zip(planned.steps, planned.results, strict=True), len(planned.inputs)
     ):
@@ -129,10 +130,10 @@ def refused(
         elif number in hidden:
             what = "floats stand between codes"
             yield Blocker(what, (name,), operator, "integers from the first encoder on", "floats", REMEDY)
-        elif raw.intersection(step.sources) and not isinstance(step, ON_INPUTS):
+        elif raw.keys() & {*step.sources} and not isinstance(step, ON_INPUTS):
             what = f"the step {kind} reads an input of integers, before it is encoded"
             yield Blocker(what, (name,), operator, "an encoder first", "floats", FLOATS)
-        elif raw.intersection(step.sources) and isinstance(step, steps.Gather) and not _fills(step, whole):
+        elif isinstance(step, steps.Gather) and not _fills(step, raw.get(step.sources[0])):
             what = "an input of integers is filled with a number that none of them stands for"
             yield Blocker(what, (name,), operator, "one of them", f"{step.fill:g}", FLOATS)
         elif integers and isinstance(step, steps.Clip):
@@ -140,8 +141,20 @@ def refused(
             yield Blocker(
                 what, (name,), operator, "scores as they are", "floats", "Leave --integer-output out."
             )
-        elif raw.intersection(step.sources) and not isinstance(step, ENCODERS):
-            raw.add(number)
+        elif isinstance(step, ENCODERS):
+            if step.sources[0] in raw and not raw[step.sources[0]].decides(step):
+                what = "a mean of integers lies at a step of the encoder: a float's last bit would decide"
+                yield Blocker(what, (name,), operator, "steps between means", "one at a mean", FLOATS)
+        elif isinstance(step, steps.AveragePool) and step.sources[0] in raw:
+            means = mean_of(raw[step.sources[0]], step)
+            if means is None:
+                what = (
+                    "means of integers are of windows that are not alike, or of numbers without an even grid"
+                )
+                yield Blocker(what, (name,), operator, "whole windows of even numbers", "others", FLOATS)
+            raw[number] = means or raw[step.sources[0]]
+        elif raw.keys() & {*step.sources}:
+            raw[number] = raw[step.sources[0]]
 
 
 def _fills(step: steps.Gather, whole: Whole | None) -> bool:
