@@ -11,11 +11,12 @@ from lowbit.formats.circle.reader import read_content
 from lowbit.formats.circle.writer import content_of
 from lowbit.ir import Graph, Node, Value, evaluate, infer, run_passes, to_text, verify
 from lowbit.ir.passes import NORMAL_FORM
-from lowbit.quantization import Plan, quantize
+from lowbit.quantization import Plan, pipeline, quantize
 from lowbit.quantization.equalize import equalize
 from lowbit.quantization.observe import Observer
 from lowbit.quantization.rows import Rows
 from lowbit.quantization.stream import Stream
+from lowbit.quantization.weights import CodedWeights
 
 
 def network(*, pool_first: bool = False, group: int = 1, activation: str = "Relu") -> Graph:
@@ -320,3 +321,27 @@ def test_equal_seeds_give_equal_networks(samples):
     first, second = (quantize(network(), samples, plan)[0] for _ in range(2))
     data = [net.constant("conv2/weights") for net in (first, second)]
     assert np.array_equal(*data)
+
+
+@pytest.mark.parametrize("weights", ["affine:4", "lq:2", "pow2:3", "codebook:3", "binary"])
+def test_nearest_weights_of_groups_are_found_at_once(
+    weights: str, samples: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group of its own for every channel takes no call of its own, and no row looks at another."""
+    calls: list[int] = []
+    one_call = pipeline.nearest
+
+    def counted(rows: np.ndarray, plan: Plan) -> CodedWeights:
+        calls.append(len(rows))
+        return one_call(rows, plan)
+
+    monkeypatch.setattr(pipeline, "nearest", counted)
+    graph = network(group=2)
+    plan = Plan(weights, "affine:8", method="rtn", restarts=0, equalize=False)
+    low, _ = quantize(graph, samples[:20], plan)
+    assert calls == [8, 6, 4]
+    node = next(node for node in low.nodes if node.name == "conv2")
+    found = low.value(node.inputs[1]).encoding
+    matrix = np.moveaxis(graph.constant("w2"), 1, -1).reshape(2, 3, -1).astype(np.float64)
+    parts = [one_call(rows, plan.for_convolution()).encoding.levels() for rows in matrix]
+    assert found is not None and np.array_equal(found.levels(), np.concatenate(parts))

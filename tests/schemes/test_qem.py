@@ -138,3 +138,27 @@ def test_bins_hold_what_points_hold():
     direct, from_bins = (fit(points, 2, offset=True) for points in (Points.of(values[None]), binned))
     assert np.allclose(direct.basis, from_bins.basis)
     assert np.allclose(direct.error, from_bins.error)
+
+
+@pytest.mark.parametrize("offset", [False, True])
+def test_runs_of_one_row_at_once_find_what_they_find_one_by_one(offset, monkeypatch):
+    random, together = np.random.default_rng(8), qem._run
+    calls = []
+
+    def alone(points, starts, *options, apart):
+        """Run start after start, as rows that end apart."""
+        calls.append(len(starts))
+        found = [together(points.repeated(1), start[None], *options) for start in starts]
+        return qem.Fit(
+            *(np.concatenate(parts) for parts in zip(*(vars(f).values() for f in found), strict=True))
+        )
+
+    for row in (random.normal(size=300), random.laplace(size=31), np.maximum(random.normal(size=90), 0)):
+        points = Points.of(row[None])
+        found = fit(points, 3, offset=offset)
+        monkeypatch.setattr(qem, "_run", alone)
+        expected = fit(points, 3, offset=offset)
+        monkeypatch.undo()
+        np.testing.assert_allclose(found.basis, expected.basis, rtol=1e-8)
+        np.testing.assert_allclose(found.error, expected.error, rtol=1e-9)
+    assert calls == [9, 9, 9]

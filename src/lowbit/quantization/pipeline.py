@@ -206,15 +206,16 @@ class _Work:
     def _coded(self, matrix: Array, layer: Node, target: Target, plan: Plan) -> tuple[CodedWeights, Array]:
         """Return the weights of a layer as codes, and its bias."""
         plan_here = plan if layer.op == "Gemm" else plan.for_convolution()
-        if not plan.restores:
-            parts = [nearest(part, plan_here) for part in matrix]
+        if not plan.restores:  # every row by itself: all groups at once
+            coded = nearest(matrix.reshape(-1, matrix.shape[2]), plan_here)
         else:
-            parts = [_restored(*part, plan_here) for part in zip(matrix, target.moments, strict=True)]
+            groups = zip(matrix, target.moments, strict=True)
+            coded = joined([_restored(*group, plan_here) for group in groups])
         bias = self._float.constant(layer.inputs[2]).astype(np.float64)
         if target.moments:
-            pairs = zip(parts, target.moments, strict=True)
-            bias = np.concatenate([seen.y - part.values() @ seen.x for part, seen in pairs])
-        return joined(parts), bias
+            pairs = zip(np.split(coded.values(), len(matrix)), target.moments, strict=True)
+            bias = np.concatenate([seen.y - rows @ seen.x for rows, seen in pairs])
+        return coded, bias
 
     def _adapt_layer(self, team: Sequence[Node], plan: Plan) -> None:
         """Let a layer that stays float restore its output from the inputs that it really gets."""

@@ -9,7 +9,7 @@ Codes are never held, but what they are codes of. The graph may change behind th
 use: that is how a network is quantized layer after layer.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from copy import copy
 
 import numpy as np
@@ -109,14 +109,14 @@ def _part(graph: Graph, nodes: list[Node], inputs: Collection[str], outputs: Col
     return part
 
 
-def _between(graph: Graph, known: Collection[str], names: Collection[str]) -> tuple[list[Node], set[str]]:
+def _between(graph: Graph, known: Set[str], names: Collection[str]) -> tuple[list[Node], set[str]]:
     """Return the nodes that compute values from known ones, in order, and which known ones they read.
 
     Known values that are asked for are among these.
     """
     wanted, nodes = set(names), []
     for node in reversed(graph.nodes):
-        if not wanted.isdisjoint(set(node.outputs) - set(known)):
+        if any(name in wanted and name not in known for name in node.outputs):
             nodes.append(node)
             wanted.update(filter(None, node.inputs))
-    return nodes[::-1], wanted & set(known)
+    return nodes[::-1], wanted & known

@@ -77,12 +77,12 @@ class Points:
         )
 
     def repeated(self, rows: int) -> "Points":
-        """Return the only row as many times, without copying it."""
+        """Return the first row as many times, without copying it."""
         return Points(
-            np.broadcast_to(self.values, (rows, self.values.shape[1])),
-            np.broadcast_to(self.mass, (rows, self.mass.shape[1])),
-            np.broadcast_to(self.moment, (rows, self.moment.shape[1])),
-            np.broadcast_to(self.power, (rows,)),
+            np.broadcast_to(self.values[:1], (rows, self.values.shape[1])),
+            np.broadcast_to(self.mass[:1], (rows, self.mass.shape[1])),
+            np.broadcast_to(self.moment[:1], (rows, self.moment.shape[1])),
+            np.broadcast_to(self.power[:1], (rows,)),
         )
 
     def error(self, ascending: Array) -> Array:
@@ -134,9 +134,17 @@ def fit(
     results.
     """
     random = np.random.default_rng(seed)
-    best = _run(points, _first_start(points, bits, offset), offset, update, steps)
-    for _ in range(restarts if bits > 1 or offset else 0):
-        other = _run(points, _random_start(points, bits, offset, random), offset, update, steps)
+    others = range(restarts if bits > 1 or offset else 0)
+    starts = [
+        _first_start(points, bits, offset),
+        *(_random_start(points, bits, offset, random) for _ in others),
+    ]
+    if len(points.power) == 1:  # all runs at once
+        found = _run(points.repeated(len(starts)), np.concatenate(starts), offset, update, steps, apart=True)
+        at = slice(least := int(np.argmin(found.error)), least + 1)
+        return Fit(found.basis[at], found.offset[at], found.error[at])
+    best, *rest = (_run(points, start, offset, update, steps) for start in starts)
+    for other in rest:
         better = other.error < best.error
         best = Fit(
             np.where(better[:, None], other.basis, best.basis),
@@ -161,27 +169,36 @@ def midpoints(ascending: Array) -> Array:
     return (ascending[:, 1:] + ascending[:, :-1]) / 2
 
 
-def _run(points: Points, start: Array, offset: bool, update: Update, steps: int) -> Fit:
-    """Alternate from `start [c, k + 1]` (basis, offset)."""
+def _run(
+    points: Points, start: Array, offset: bool, update: Update, steps: int, *, apart: bool = False
+) -> Fit:
+    """Alternate from `start [c, k + 1]` (basis, offset) until no error is less.
+
+    Args:
+        apart: whether rows are runs of their own: each ends when its own error is no less.
+    """
     bits = start.shape[1] - 1
     table = np.column_stack([signs(bits), np.ones(2**bits)])
     free = slice(None) if offset else slice(0, bits)
-    state = start
-    best, best_error = start, np.full(len(start), np.inf)
+    best, least, rows, state = start.copy(), np.full(len(start), np.inf), np.arange(len(start)), start
     for step in range(steps + 1):
         level = state @ table.T
         order = np.argsort(level, axis=1, kind="stable")
         ascending = np.take_along_axis(level, order, 1)
         mass, moment = points.intervals(midpoints(ascending))
         error = points.power + (ascending * (ascending * mass - 2 * moment)).sum(1)
-        improved = error < best_error
-        best, best_error = np.where(improved[:, None], state, best), np.where(improved, error, best_error)
-        if step == steps or not improved.any():
+        improved = error < least[rows]
+        better = rows[improved]
+        best[better], least[better] = state[improved], error[improved]
+        if step == steps or not len(better):
             break
+        if apart and len(better) < len(rows):
+            rows, points, state = better, points.repeated(len(better)), state[improved]
+            order, mass, moment = order[improved], mass[improved], moment[improved]
         state = state.copy()
         state[:, free] = _updated(table[order][:, :, free], mass, moment, state[:, free], update)
         state[:, :bits] = np.sort(np.abs(state[:, :bits]), axis=1)
-    return Fit(best[:, :bits], best[:, bits], np.maximum(best_error, 0))
+    return Fit(best[:, :bits], best[:, bits], np.maximum(least, 0))
 
 
 def _updated(rows: Array, mass: Array, moment: Array, old: Array, update: Update) -> Array:
