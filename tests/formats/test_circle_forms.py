@@ -1,5 +1,6 @@
 """Forms that the format does not have: written by TFLite's own operators, with the same numbers."""
 
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from lowbit.formats.circle.reader import read_content
 from lowbit.formats.circle.writer import content_of
 from lowbit.ir import Graph, Node, Value, evaluate, infer
 from lowbit.ir.graph import Attribute
+from lowbit.quantization import Plan, quantize
 
 SHAPES: dict[str, tuple[int, ...]] = {"features": (5,), "rows": (4, 5), "maps": (3, 4, 5)}
 PADS = {"features": [0, 2, 0, 1], "rows": [0, 2, 1, 0, 0, 3], "maps": [0, 0, 2, 1, 0, 0, 3, 4]}
@@ -137,3 +139,25 @@ def gelu(form: str) -> Graph:
     infer(graph)
     graph.remove_unused()
     return graph
+
+
+@pytest.mark.parametrize("low", [False, True])
+@pytest.mark.parametrize("perm", [(0, *rest) for rest in permutations((1, 2, 3))])
+def test_a_map_that_is_turned_is_another_map(perm: tuple[int, ...], low: bool) -> None:
+    """As where a layer mixes along height: rows of channels of a map are read by a window again."""
+    random, shape = np.random.default_rng(0), (2, 3, 4)
+    turned = [[0, 5, *shape[1:]][axis] for axis in perm]
+    graph = Graph("turned", ("x",), ("y",), values={"x": Value("x", "float32", ("n", *shape))})
+    graph.add_constant("w", random.normal(size=(5, 2, 1, 1)))
+    graph.add_constant("v", random.normal(size=(4, turned[1], 1, 1)))
+    graph.nodes = [
+        Node("Conv", ("x", "w"), ("a",), {}, "first"),
+        Node("Transpose", ("a",), ("b",), {"perm": perm}, "turn"),
+        Node("Conv", ("b", "v"), ("y",), {}, "second"),
+    ]
+    infer(graph)
+    x = random.normal(size=(8, *shape)).astype(np.float32)
+    graph = quantize(graph, x, Plan("affine:8", "affine:8", method="rtn"))[0] if low else graph
+    again = read_content(bytes(content_of(graph)), "forms")
+    wanted, found = (evaluate(each, {each.inputs[0]: x})[each.outputs[0]] for each in (graph, again))
+    np.testing.assert_array_equal(found, wanted)

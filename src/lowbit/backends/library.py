@@ -10,7 +10,7 @@ import numpy as np
 
 from lowbit.backends.backend import Runner, named
 from lowbit.engine import _core
-from lowbit.engine.traces import Traced, code_table, shown
+from lowbit.engine.traces import Traced, code_table, samples_axis, shown
 from lowbit.errors import (
     DataError,
     EngineError,
@@ -95,7 +95,11 @@ def load(graph: Graph, /, *, threads: int = 1, kernels: str = "", memory: int = 
     program = _Opened(content, Options(ctypes.sizeof(Options), threads, memory, kernels.encode() or None, 0))
     traced = {
         step.value: Traced(
-            step.shape, step.type, code_table(step.least, step.codes, step.type), network.batched
+            step.shape,
+            step.type,
+            code_table(step.least, step.codes, step.type),
+            network.batched,
+            samples_axis(graph.value(step.value).shape) if step.value in graph.values else 0,
         )
         for step in network.steps
         if step.type

@@ -30,7 +30,7 @@ from lowbit.budget import budget
 from lowbit.engine import _core
 from lowbit.engine.numbers import check_out, from_floats, to_floats
 from lowbit.engine.options import Options, check_threads
-from lowbit.engine.traces import Traced, code_table, shown
+from lowbit.engine.traces import Traced, code_table, samples_axis, shown
 from lowbit.errors import EngineError
 from lowbit.ir import Graph, from_text, to_text, verify
 from lowbit.program import REMEDY, Port, ProgramPlan, is_open, lengths_to_fix, plan
@@ -176,12 +176,17 @@ class Program:
         with options.applied(graph.name):
             planned = plan(graph)
             core = _build(planned, options, graph.name)
+        values, codes = graph.values, planned.codes
         traced = {
-            each.value: Traced(
-                each.shape, graph.value(each.value).dtype, planned.codes.get(each.value), planned.batched
+            name: Traced(
+                each.shape,
+                values[name].dtype,
+                codes.get(name),
+                planned.batched,
+                samples_axis(values[name].shape),
             )
             for each in planned.results
-            if each.value in graph.values
+            if (name := each.value) in values
         }
         facts = Facts(planned.inputs, planned.outputs, planned.by_rows, dict(graph.metadata))
         self._take(core, facts, traced, graph.inputs)
@@ -316,7 +321,8 @@ class Program:
         """Return every step's result by the name of the graph's value, in its shape: codes or numbers.
 
         What lies inside an operator that is made of others has no name in the graph, and is left out. Samples
-        that are computed one by one lie one after another along the first axis.
+        that are computed one by one lie one after another along the axis that the graph leaves open; of a
+        program file, which does not say it, along the first.
         """
         made = self._core.trace(tuple(self._as_floats(inputs)))
         steps = zip(self._core.steps, made, strict=True)

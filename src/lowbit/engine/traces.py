@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lowbit.engine.numbers import as_type
 from lowbit.errors import ModelFormatError
+from lowbit.ir.graph import Shape
 from lowbit.program import CodeTable
 
 Array = npt.NDArray[Any]
@@ -23,22 +24,20 @@ class Traced:
         dtype: as the network says it.
         codes: what bytes or words stand for; None where it is no code, or where planes hold it.
         batched: the form; see `lowbit.program.ProgramPlan`.
+        axis: along which samples lie that are computed one by one.
     """
 
     shape: tuple[int, ...]
     dtype: str
     codes: CodeTable | None
     batched: bool
+    axis: int = 0
 
     def of(self, array: Array, rows: int) -> Array:
         """Return the core's array ``[rows, elements]`` as the network has it."""
         try:
             made = array if self.codes is None else self.codes.of(array)
-            if self.batched:
-                shaped = made.reshape(rows, *self.shape)
-            else:  # samples that are computed one by one lie one after another along the first axis
-                first = (rows * self.shape[0], *self.shape[1:]) if self.shape else (rows,) * (rows != 1)
-                shaped = made.reshape(first)
+            shaped = made.reshape(rows, *self.shape) if self.batched else self._one_by_one(made, rows)
         except (ValueError, IndexError) as error:
             raise ModelFormatError(
                 "the program file says of a value what it is not",
@@ -47,6 +46,18 @@ class Traced:
                 remedy="Compile the network again: lowbit compile.",
             ) from error
         return shaped if self.codes is not None else as_type(shaped, self.dtype)
+
+    def _one_by_one(self, made: Array, rows: int) -> Array:
+        """Return samples that are computed one by one, one after another along their axis."""
+        if not self.shape:
+            return made.reshape((rows,) * (rows != 1))
+        wanted = [rows * length if axis == self.axis else length for axis, length in enumerate(self.shape)]
+        return np.moveaxis(made.reshape(rows, *self.shape), 0, self.axis).reshape(wanted)
+
+
+def samples_axis(shape: Shape) -> int:
+    """Return the axis of a value along which samples lie: the open one, or the first."""
+    return next((axis for axis, length in enumerate(shape) if isinstance(length, str)), 0)
 
 
 def code_table(least: int, codes: Iterable[int], dtype: str) -> CodeTable | None:

@@ -5,6 +5,9 @@ that treats samples independently computes the same for any number of them; type
 look at where elements meet (`lowbit.ir.operators.meetings`): a softmax over the batch keeps the shape.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 
 from lowbit.errors import LowbitError
@@ -14,17 +17,20 @@ from lowbit.ir.infer import call_of
 from lowbit.ir.lengths import Length, length_of
 from lowbit.ir.operators.meetings import meet
 
+NOWHERE: Mapping[str, int] = MappingProxyType({})
+
 BATCH = "batch"
 """How an open first dimension is called where a file does not say."""
 
 
-def open_batch(graph: Graph, *, known: bool = False) -> Graph:
+def open_batch(graph: Graph, *, known: bool = False, axes: Mapping[str, int] = NOWHERE) -> Graph:
     """Return the graph with its leading dimension of 1 open, or the graph itself where that is impossible.
 
     Args:
         graph: as exported for one sample.
         known: whether it is known to be open, so that types alone are looked at: what lies along it may be
             steps of one sequence, which meet.
+        axes: by what Reshapes give, along which the batch lies there, where it is not the first.
     """
     shapes = [graph.value(name).shape for name in graph.inputs]
     if not shapes or any(shape[:1] != (1,) or len(shape) < 2 for shape in shapes):
@@ -33,7 +39,7 @@ def open_batch(graph: Graph, *, known: bool = False) -> Graph:
     for name in graph.inputs:
         opened.update(name, shape=(BATCH, *graph.value(name).shape[1:]))
     try:
-        _open_reshapes(opened)
+        _open_reshapes(opened, axes)
         infer(opened)
     except LowbitError:
         return graph
@@ -58,11 +64,27 @@ def _open_axes(shape: Shape) -> list[int]:
     return [axis for axis, length in lengths if isinstance(length, Length) and BATCH in length.names]
 
 
-def _open_reshapes(graph: Graph) -> None:
+def batch_axes(graph: Graph) -> dict[str, int]:
+    """Return along which axes Reshapes of a graph have its open batch where one row is the first.
+
+    For one sample ``[1, 1, 10]`` is said of ``[batch, 1, 10]`` and of ``[1, batch, 10]`` alike.
+    """
+    found = {}
+    for node in graph.nodes:
+        shape = graph.value(node.outputs[0]).shape
+        axes = [axis for axis, length in enumerate(shape) if isinstance(length, str)]
+        if node.op == "Reshape" and shape[:1] == (1,) and len(axes) == 1:
+            found[node.outputs[0]] = axes[0]
+    return found
+
+
+def _open_reshapes(graph: Graph, axes: Mapping[str, int]) -> None:
     """Let the targets of reshapes that say one row say any number of rows."""
     for node in graph.nodes:
         if node.op == "Reshape":
             target = np.asarray(graph.constant(node.inputs[1]))  # int64, or int32 in TFLite
             shape = graph.value(node.outputs[0]).shape  # as inferred for one sample, so a -1 is worked out
             if target.size and target[0] == 1 and all(isinstance(length, int) for length in shape):
-                graph.update(node.inputs[1], data=np.array([-1, *shape[1:]], target.dtype))
+                wanted = np.array(shape, target.dtype)
+                wanted[axes.get(node.outputs[0], 0)] = -1
+                graph.update(node.inputs[1], data=wanted)

@@ -34,9 +34,11 @@ def has_form(graph: Graph, node: Node) -> bool:
 
 
 def _form_of(graph: Graph, node: Node) -> Write | None:
-    if node.domain or graph.value(node.inputs[0]).encoding is not None:
+    if node.domain:
         return None
-    return next((write for applies, write in _FORMS if applies(graph, node)), None)
+    coded = graph.value(node.inputs[0]).encoding is not None
+    forms = _FORMS_OF_CODES if coded else _FORMS
+    return next((write for applies, write in forms if applies(graph, node)), None)
 
 
 def _apply(graph: Graph) -> bool:
@@ -58,8 +60,10 @@ class _Steps:
         self.graph, self.node, self.nodes = graph, node, list[Node]()
 
     def add(self, op: str, *inputs: str, **attributes: Attribute) -> str:
-        """Add a node and return what it computes."""
+        """Add a node and return what it computes; of codes it makes the same codes."""
         name = self.graph.fresh_name(f"{self.node.outputs[0]}/{op.lower()}")
+        if self.graph.value(inputs[0]).encoding is not None:
+            self.graph.add(replace(self.graph.value(inputs[0]), name=name))
         self.nodes.append(Node(op, inputs, (name,), attributes, name))
         infer_node(self.graph, self.nodes[-1])
         return name
@@ -99,7 +103,15 @@ def _leaves_maps(graph: Graph, node: Node) -> bool:
     """Return whether a map becomes rows of channels, which a reader would take for the map as it lies."""
     if node.op != "Transpose" or call_of(graph, node).integers("perm") != TO_NHWC:
         return False
-    return any(map(_follows_maps, graph.consumers(node.outputs[0])))
+    return any(map(_follows_maps, graph.consumers(node.outputs[0]))) or _turns_maps(graph, node)
+
+
+def _turns_maps(graph: Graph, node: Node) -> bool:
+    """Return whether rows of channels of a map are another map, for a layer or a pool."""
+    if node.op != "Transpose" or call_of(graph, node).integers("perm") != TO_NHWC:
+        return False
+    readers = graph.consumers(node.outputs[0])
+    return any(has(reader, Trait.WINDOW) or has(reader, Trait.POOL) for reader in readers)
 
 
 def _follows_maps(reader: Node) -> bool:
@@ -229,6 +241,8 @@ _FORMS: tuple[tuple[Callable[[Graph, Node], bool], Write], ...] = (
     (lambda _, node: node.op == "Reciprocal", _inverted),
 )
 """Which nodes a form is for, and how it is written."""
+_FORMS_OF_CODES = ((_turns_maps, _left),)
+"""The same of nodes that read codes."""
 
 
 def _find_gelu(graph: Graph) -> bool:

@@ -5,9 +5,10 @@ batch is written as 1, and an axis may be spelled from either end. What differs 
 would make up is one small JSON text:
 
     {"dimension": "n", "constants": {made up: real}, "nodes": {output: [name, attributes]},
-     "thresholds": {codes: constant}, "values": {made up: real}}
+     "thresholds": {codes: constant}, "values": {made up: real}, "axes": {output: axis}}
 
-where an empty dimension says that the batch is fixed, ``thresholds`` names constants of ``Encode`` that only
+where an empty dimension says that the batch is fixed, ``axes`` says where it lies in what a RESHAPE to
+``[1, 1, …]`` gives, if not along the first, ``thresholds`` names constants of ``Encode`` that only
 repeat the thresholds of its encoding, and ``values`` names what transpositions between layouts give. It
 cannot change what a network computes: attributes must mean the same.
 """
@@ -47,7 +48,13 @@ def rename_transposed(graph: Graph, reread: Graph) -> dict[str, str]:
 
 
 def names_of(
-    graph: Graph, reread: Graph, dimension: str, values: dict[str, str], *, opens: bool = True
+    graph: Graph,
+    reread: Graph,
+    dimension: str,
+    values: dict[str, str],
+    axes: dict[str, int],
+    *,
+    opens: bool = True,
 ) -> bytes | None:
     """Return the JSON text by which a graph that is read back gets the names of ``graph``, or None.
 
@@ -56,6 +63,7 @@ def names_of(
         reread: as it is read back, with what `rename_transposed` did.
         dimension: the name of the open batch, or "".
         values: what `rename_transposed` returned.
+        axes: what `batch_axes` found.
         opens: whether a reader finds by itself that the batch is open.
     """
     nodes: dict[str, object] = {}
@@ -82,7 +90,13 @@ def names_of(
                 and real not in constants.values()
             ):
                 constants[name] = real
-    text = {"constants": constants, "nodes": nodes, "thresholds": thresholds, "values": values}
+    text = {
+        "axes": axes if dimension else {},
+        "constants": constants,
+        "nodes": nodes,
+        "thresholds": thresholds,
+        "values": values,
+    }
     if dimension == BATCH and not any(text.values()) and opens:
         return None
     text = {key: entries for key, entries in text.items() if entries}
@@ -105,7 +119,7 @@ def apply_names(graph: Graph, content: bytes | None, where: str) -> Graph:
     try:
         text = json.loads(content)
         dimension, constants, nodes = text["dimension"], text.get("constants", {}), text.get("nodes", {})
-        named = open_batch(graph, known=True) if dimension else graph
+        named = open_batch(graph, known=True, axes=_axes(graph, text.get("axes", {}))) if dimension else graph
         _rename_values(named, {str(name): str(real) for name, real in text.get("values", {}).items()})
         _rename_constants(named, {str(name): str(real) for name, real in constants.items()})
         _rename_dimension(named, str(dimension or BATCH))
@@ -117,11 +131,19 @@ def apply_names(graph: Graph, content: bytes | None, where: str) -> Graph:
         raise ModelFormatError(
             "the stored names do not fit the graph",
             where=f"{where}, metadata {NAMES}",
-            expected="dimension, constants, nodes, thresholds, values",
+            expected="dimension, constants, nodes, thresholds, values, axes",
             found=str(error)[:80],
             remedy="Write the file again.",
         ) from error
     return named
+
+
+def _axes(graph: Graph, given: dict[str, Any]) -> dict[str, int]:
+    """Return where the batch lies in what Reshapes give: an axis of one row of each."""
+    for name, axis in given.items():
+        if type(axis) is not int or axis < 0 or graph.value(name).shape[axis : axis + 1] != (1,):
+            raise ValueError(f"{name!r} has no batch along axis {axis}")
+    return given
 
 
 def _rename_values(graph: Graph, real_names: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from lowbit.blockers import Blocker, blocker_of, grouped, listed
 from lowbit.errors import GraphError, LowbitError, UnsupportedError
-from lowbit.formats.batch import open_batch
+from lowbit.formats.batch import batch_axes, open_batch
 from lowbit.formats.circle.average_pools import count_all
 from lowbit.formats.circle.exporter import Exporter
 from lowbit.formats.circle.forms import file_forms, find_gelu
@@ -67,12 +67,12 @@ def written(graph: Graph, *, tflite: bool = False) -> Written:
     plain = _written_form(graph)
     exporter, model = _tables(plain, _TFLITE_VERSION if tflite else 0, _own_words(plain))
     alone = _graph_of(plain, model)
-    reread = _reopened(alone, exporter)
+    reread = _reopened(plain, alone, exporter)
     values = rename_transposed(plain, reread)
     _require_same(plain, reread)
     entries = [(key, text.encode()) for key, text in sorted(plain.metadata.items())]
     opens = not exporter.dimension or open_batch(alone) is not alone
-    names = names_of(plain, reread, exporter.dimension, values, opens=opens)
+    names = names_of(plain, reread, exporter.dimension, values, batch_axes(plain), opens=opens)
     entries += [(NAMES, names)] if names else []
     manifest = manifest_of(plain, __version__)
     metadata = tuple(Metadata(key, exporter.buffer(data)) for key, data in [*entries, (MANIFEST, manifest)])
@@ -117,7 +117,7 @@ def blockers(graph: Graph, *, builtin: bool = False) -> list[Blocker]:
 def _require_read_back(plain: Graph, own_words: frozenset[str]) -> None:
     """Refuse a graph whose tables would be read back as another."""
     exporter, model = _tables(plain, 0, own_words)
-    reread = _reopened(_graph_of(plain, model), exporter)
+    reread = _reopened(plain, _graph_of(plain, model), exporter)
     rename_transposed(plain, reread)
     _require_same(plain, reread)
 
@@ -143,7 +143,7 @@ def _misread(plain: Graph, own_words: frozenset[str]) -> list[Node]:
         return [node for node, _ in refused]
     exporter, model = _tables(plain, 0, own_words)
     try:
-        reread = _reopened(_graph_of(plain, model), exporter)
+        reread = _reopened(plain, _graph_of(plain, model), exporter)
     except (GraphError, UnsupportedError) as error:
         unread = {name for blocker in error.blockers for name in blocker.nodes}
         return [node for node in plain.nodes if unread.intersection(node.outputs)]
@@ -175,8 +175,8 @@ def _graph_of(plain: Graph, model: Model) -> Graph:
     return graph_of(check_structure(model, b"", plain.name))
 
 
-def _reopened(alone: Graph, exporter: Exporter) -> Graph:
-    return open_batch(alone, known=True) if exporter.dimension else alone
+def _reopened(plain: Graph, alone: Graph, exporter: Exporter) -> Graph:
+    return open_batch(alone, known=True, axes=batch_axes(plain)) if exporter.dimension else alone
 
 
 def _lowered(plain: Graph, own_words: frozenset[str]) -> tuple[Exporter, tuple[int, ...]]:
