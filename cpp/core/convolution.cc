@@ -182,6 +182,7 @@ class ByteConvolutionStep final : public Step {
     units_ = group_units(input, channels_, window.group, 4);
     layer_.quads = plan_.taps() * units_.count;
     layer_.fours_fit = fours_fit(input, w.weights);
+    layer_.small = input.top <= 127;
     packed_ = packed_taps<4>(w.weights, depth_, window.group, units_);
     plan_.lay(units_.count, window.group == 1, output.pixel);
     for (std::size_t r = 0; r < endings_.size(); ++r) {

@@ -5,8 +5,36 @@
 
 #include "error.h"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 namespace lowbit {
 namespace {
+
+#if !defined(__aarch64__)
+#define LOWBIT_SUPPORTS(feature) (__builtin_cpu_supports(#feature) != 0)
+#elif defined(__linux__)
+// As the kernel says, by its own numbers (asm/hwcap.h), which old headers lack.
+#define LOWBIT_SUPPORTS(feature) supports_##feature()
+bool supports_simd() { return (getauxval(AT_HWCAP) >> 1 & 1) != 0; }
+bool supports_dotprod() { return (getauxval(AT_HWCAP) >> 20 & 1) != 0; }
+bool supports_i8mm() { return (getauxval(AT_HWCAP2) >> 13 & 1) != 0; }
+#else
+// Elsewhere, what the compiler was told of the machine.
+#define LOWBIT_SUPPORTS(feature) supports_##feature
+constexpr bool supports_simd = true;
+#if defined(__ARM_FEATURE_DOTPROD)
+constexpr bool supports_dotprod = true;
+#else
+constexpr bool supports_dotprod = false;
+#endif
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+constexpr bool supports_i8mm = true;
+#else
+constexpr bool supports_i8mm = false;
+#endif
+#endif
 
 struct LevelEntry {
   std::string name;
@@ -19,7 +47,7 @@ struct LevelEntry {
 
 std::vector<LevelEntry> all_levels() {
   return {
-#define LOWBIT_HAS(feature) CpuFeature{#feature, __builtin_cpu_supports(#feature) != 0},
+#define LOWBIT_HAS(feature) CpuFeature{#feature, LOWBIT_SUPPORTS(feature)},
 #define LOWBIT_LEVEL(level, needs) LevelEntry{#level, {needs}},
 #include "../kernels/kernels.inc"
   };

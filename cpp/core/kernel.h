@@ -107,6 +107,7 @@ struct PlaneLayer {
 struct ByteLayer {
   std::size_t quads;           // ceil(n / 4), padded to an even number
   bool fours_fit;              // the sum of four products always fits 16 bits
+  bool small;                  // no input is more than 127
   const std::int8_t* weights;  // [groups][quads][16][4], zero where padded
   Epilogue epilogue;
 };

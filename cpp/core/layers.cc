@@ -131,6 +131,7 @@ class ByteStep final : public Step {
     check(input, w);
     layer_.quads = round_up(features_, 8) / 4;
     layer_.fours_fit = fours_fit(input, w.weights);
+    layer_.small = input.top <= 127;
     pack(w.weights);
     std::copy(w.constant.begin(), w.constant.end(), finish_.constant().begin());
     finish_.set_row_factor(w.row_factor);

@@ -18,7 +18,7 @@ class Guarded final {
  public:
   Guarded(std::size_t bytes, Against against) {
     const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-    const std::size_t inner = round_up(bytes, page);
+    const std::size_t inner = round_up(bytes == 0 ? 1 : bytes, page);
     size_ = inner + 2 * page;
     base_ = static_cast<std::byte*>(mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     if (base_ == MAP_FAILED || mprotect(base_ + page, inner, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();

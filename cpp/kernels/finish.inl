@@ -1,0 +1,163 @@
+// The end of a layer by its Epilogue, one text for all levels over vectors.inl. Included inside an anonymous namespace, behind
+// window.inl, vectors.inl and ending.inl.
+
+// Where the results of a tile go: one group of channels in several spots.
+struct Target {
+  std::size_t group, rows;
+  const Spot* spots;
+  std::size_t y_plane;
+};
+
+// The bits of rank = #{thresholds below the value}, highest first: each halves the thresholds that are left in `left`,
+// so 2^b - 1 thresholds take b compares.
+template <unsigned kBits, class All>
+LOWBIT_INLINE void rank_masks(All* left, const All& value, Mask* masks) {
+  constexpr unsigned kMiddle = (1u << (kBits - 1)) - 1;
+  const Mask up = above(value, left[kMiddle]);
+  masks[kBits - 1] = up;
+  if constexpr (kBits > 1) {
+#pragma GCC unroll 8
+    for (unsigned c = 0; c < kMiddle; ++c) left[c] = choose(up, left[c + kMiddle + 1], left[c]);
+    rank_masks<kBits - 1>(left, value, masks);
+  }
+}
+
+template <unsigned kBits>
+LOWBIT_INLINE Bytes rank_of(const Mask* masks) {
+  Group rank = same(0);
+#pragma GCC unroll 4
+  for (unsigned bit = 0; bit < kBits; ++bit) rank = add_if(masks[bit], rank, 1 << bit);
+  return bytes_of(rank);
+}
+
+// One group's ranks as 16-bit pieces of planes, or as bytes. Channels that do not exist give zero bits.
+template <unsigned kBits>
+LOWBIT_INLINE void write_ranks(const Mask* masks, Output output, bool rank_is_code, const std::uint8_t* table, std::size_t count,
+                               std::byte* planes, std::size_t y_plane, std::byte* bytes) {
+  if (output == Output::bytes) return store_first(bytes, look_up(table, rank_of<kBits>(masks)), count);
+  const Bytes codes = rank_is_code ? Bytes{} : look_up(table, rank_of<kBits>(masks));
+#pragma GCC unroll 4
+  for (unsigned bit = 0; bit < kBits; ++bit) {
+    const unsigned bits = rank_is_code ? bits_of(masks[bit]) : bits_of(codes, bit);
+    write_as(planes + bit * y_plane, static_cast<std::uint16_t>(bits & first_bits(count)));
+  }
+}
+
+template <unsigned kBits>
+void finish_ranks(const Epilogue& e, const Group* acc, const Target& to) {
+  constexpr unsigned kThresholds = (1u << kBits) - 1;
+  const std::size_t first = to.group * kGroup;
+  Group threshold[kThresholds];
+#pragma GCC unroll 16
+  for (unsigned c = 0; c < kThresholds; ++c) threshold[c] = load_group(e.thresholds + (to.group * kThresholds + c) * kGroup);
+  for (std::size_t r = 0; r < to.rows; ++r) {
+    Group left[kThresholds];
+#pragma GCC unroll 16
+    for (unsigned c = 0; c < kThresholds; ++c) left[c] = threshold[c];
+    Mask masks[kBits];
+    rank_masks<kBits>(left, acc[r], masks);
+    std::byte* y = to.spots[r].y;
+    write_ranks<kBits>(masks, e.output, e.rank_is_code, e.table, e.channels - first, y + first / 8, to.y_plane, y + first);
+  }
+}
+
+// Beyond four bits the thresholds are simply counted, and the bytes looked up one by one.
+inline void finish_many_ranks(const Epilogue& e, const Group* acc, const Target& to) {
+  const std::size_t levels = (std::size_t{1} << e.bits) - 1, first = to.group * kGroup;
+  for (std::size_t r = 0; r < to.rows; ++r) {
+    const std::int32_t* threshold = e.thresholds + to.group * levels * kGroup;
+    Group rank = same(0);
+    for (std::size_t c = 0; c < levels; ++c, threshold += kGroup) rank = add_if(above(acc[r], load_group(threshold)), rank, 1);
+    alignas(16) std::uint8_t ranks[kGroup];
+    write_as(ranks, bytes_of(rank));
+    std::byte* y = to.spots[r].y + first;
+    for (std::size_t n = 0; n < kGroup && first + n < e.channels; ++n) y[n] = static_cast<std::byte>(e.table[ranks[n]]);
+  }
+}
+
+// clip(rint(scale * acc / out_scale) + out_zero, 0, out_top)
+inline void finish_affine(const Epilogue& e, const Group* acc, const Target& to) {
+  const std::size_t first = to.group * kGroup;
+  for (std::size_t r = 0; r < to.rows; ++r) {
+    const Group code = each_half(acc[r], [&](Doubles sum, std::size_t n) {
+      const Doubles ratio = read_as<Doubles>(e.scale + first + n) * sum / e.out_scale;
+      return __builtin_convertvector(clipped(nearest(ratio) + e.out_zero, 0.0, e.out_top), HalfIntegers);
+    });
+    store_first(to.spots[r].y + first, bytes_of(code), e.channels - first);
+  }
+}
+
+inline void finish_real(const Epilogue& e, const Group* acc, const Target& to) {
+  const std::size_t first = to.group * kGroup;
+  for (std::size_t r = 0; r < to.rows; ++r) {
+    const Group reals = each_half(acc[r], [&](Doubles sum, std::size_t n) {
+      const Doubles real = read_as<Doubles>(e.scale + first + n) * sum;
+      const Doubles whole = e.bias == nullptr ? real + 0.0 : real + read_as<Doubles>(e.bias + first + n);
+      return reinterpret_cast<HalfIntegers>(__builtin_convertvector(whole, HalfFloats));
+    });
+    store_first(to.spots[r].y + 4 * first, reals, e.channels - first);
+  }
+}
+
+// Sums of a group to whole levels, as `e` rounds or shifts them. Clipped before they are rounded, as the ends are whole: nothing
+// leaves int32 then.
+inline Group levels(const Ending& e, const Group& sum, std::size_t group) {
+  if (e.rule == Rule::shift_up || e.rule == Rule::shift_down) {
+    const Group up = (sum >> (e.shift - 1)) & same(e.rule == Rule::shift_up ? 1 : 0);
+    return clipped((sum >> e.shift) + up, e.low, e.high);
+  }
+  const double raise = e.rule == Rule::round_up ? 0.5 : 0.0;
+  return each_half(sum, [&](Doubles integer, std::size_t n) {
+    const std::size_t channel = group * kGroup + n;
+    Doubles real = read_as<Doubles>(e.scale + channel) * integer;
+    if (e.bias != nullptr) real += read_as<Doubles>(e.bias + channel);
+    if (e.rule == Rule::round_even) return integers_nearest(clipped(real, e.low, e.high));
+    return integers_below(clipped(real + raise, e.low, e.high));
+  });
+}
+
+// Ends a group in words or bytes that are rounded or shifted. All others end lane by lane: false.
+inline bool end_levels(const Ending& e, const Group& sum, std::size_t group, std::byte* y) {
+  const bool rounds = e.rule == Rule::round_even || e.rule == Rule::round_up || e.rule == Rule::round_down;
+  const bool shifts = e.rule == Rule::shift_up || e.rule == Rule::shift_down;
+  if (e.form != Form::words && e.form != Form::bytes) return false;
+  if (!(rounds && e.step == 1) && !(shifts && e.shift > 0)) return false;
+  const Group entry = levels(e, sum, group) - same(e.base);
+  const std::size_t first = group * kGroup, count = e.channels - first;
+  if (e.form == Form::bytes) {
+    store_first(y + first, bytes_of(entry), count);
+  } else {
+    store_words(y + 2 * first, entry, count);
+  }
+  return true;
+}
+
+inline void finish_other(const Epilogue& e, const Group* acc, const Target& to) {
+  for (std::size_t r = 0; r < to.rows; ++r) {
+    if (end_levels(*e.ending, acc[r], to.group, to.spots[r].y)) continue;
+    alignas(64) std::int32_t lanes[kGroup];
+    store_group(lanes, acc[r]);
+    end_lanes(*e.ending, lanes, to.group, to.spots[r].y, to.y_plane);
+  }
+}
+
+// From accumulators, one per row, to outputs. Out of line: a tile must not repeat it for each of its rows.
+[[gnu::noinline]] void finish(const Epilogue& e, const Group* acc, const Target& to) {
+  if (e.output == Output::affine) return finish_affine(e, acc, to);
+  if (e.output == Output::real) return finish_real(e, acc, to);
+  if (e.output == Output::other) return finish_other(e, acc, to);
+  switch (e.bits) {
+    case 1: return finish_ranks<1>(e, acc, to);
+    case 2: return finish_ranks<2>(e, acc, to);
+    case 3: return finish_ranks<3>(e, acc, to);
+    case 4: return finish_ranks<4>(e, acc, to);
+    default: return finish_many_ranks(e, acc, to);
+  }
+}
+
+// constant + row_factor * row_sum.
+inline Group constants(const Epilogue& e, std::int32_t sum, std::size_t group) {
+  const Group constant = load_group(e.constant + group * kGroup);
+  if (e.row_factor == nullptr) return constant;
+  return constant + load_group(e.row_factor + group * kGroup) * same(sum);
+}

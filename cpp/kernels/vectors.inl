@@ -1,0 +1,341 @@
+// What endings need of vectors, by instruction set, so that they are one text for all levels: sixteen int32 of a group of
+// channels, floats beside them, a truth for each, sixteen bytes, and float64. Arithmetic of vectors is the compiler's.
+// Included inside an anonymous namespace, so that each file keeps its own copy for its own instruction set.
+
+#define LOWBIT_INLINE __attribute__((always_inline)) inline
+
+#if defined(__AVX512F__)
+constexpr std::size_t kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr std::size_t kVectorBytes = 32;
+#else
+constexpr std::size_t kVectorBytes = 16;
+#endif
+
+constexpr std::size_t kDoubleLanes = kVectorBytes / 8;
+typedef double Doubles __attribute__((vector_size(kVectorBytes)));
+typedef float Floats __attribute__((vector_size(kVectorBytes)));
+typedef std::int32_t Integers __attribute__((vector_size(kVectorBytes)));
+typedef float HalfFloats __attribute__((vector_size(kVectorBytes / 2)));
+typedef std::int32_t HalfIntegers __attribute__((vector_size(kVectorBytes / 2)));
+typedef std::uint8_t Bytes __attribute__((vector_size(16)));
+
+constexpr std::size_t kVectors = 4 * kGroup / kVectorBytes;  // of a group
+
+struct Group {
+  Integers part[kVectors];
+};
+
+struct Reals {
+  Floats part[kVectors];
+};
+
+template <class Vector>
+LOWBIT_INLINE Vector read_as(const void* at) {
+  Vector vector;
+  __builtin_memcpy(&vector, at, sizeof vector);
+  return vector;
+}
+
+template <class Vector>
+LOWBIT_INLINE void write_as(void* at, Vector vector) {
+  __builtin_memcpy(at, &vector, sizeof vector);
+}
+
+// What apply(n) gives for the vectors of a group. Written out: structures that loops fill live in memory.
+template <class All = Group, class Apply>
+LOWBIT_INLINE All each(const Apply& apply) {
+  if constexpr (kVectors == 1) {
+    return {{apply(0)}};
+  } else if constexpr (kVectors == 2) {
+    return {{apply(0), apply(1)}};
+  } else {
+    return {{apply(0), apply(1), apply(2), apply(3)}};
+  }
+}
+
+LOWBIT_INLINE Group load_group(const std::int32_t* at) {
+  return each([&](std::size_t n) { return read_as<Integers>(at + n * kVectorBytes / 4); });
+}
+
+LOWBIT_INLINE void store_group(std::int32_t* at, const Group& group) {
+#pragma GCC unroll 4
+  for (std::size_t n = 0; n < kVectors; ++n) write_as(at + n * kVectorBytes / 4, group.part[n]);
+}
+
+LOWBIT_INLINE Group same(std::int32_t value) {
+  return each([&](std::size_t) { return Integers{} + value; });
+}
+
+LOWBIT_INLINE Reals same(float value) {
+  return each<Reals>([&](std::size_t) { return Floats{} + value; });
+}
+
+LOWBIT_INLINE Group operator+(const Group& a, const Group& b) {
+  return each([&](std::size_t n) { return a.part[n] + b.part[n]; });
+}
+
+LOWBIT_INLINE Group operator-(const Group& a, const Group& b) {
+  return each([&](std::size_t n) { return a.part[n] - b.part[n]; });
+}
+
+LOWBIT_INLINE Group operator*(const Group& a, const Group& b) {
+  return each([&](std::size_t n) { return a.part[n] * b.part[n]; });
+}
+
+LOWBIT_INLINE Group operator&(const Group& a, const Group& b) {
+  return each([&](std::size_t n) { return a.part[n] & b.part[n]; });
+}
+
+LOWBIT_INLINE Group operator>>(const Group& a, int by) {
+  return each([&](std::size_t n) { return a.part[n] >> by; });
+}
+
+LOWBIT_INLINE Group clipped(const Group& value, std::int32_t low, std::int32_t high) {
+  return each([&](std::size_t n) {
+    const Integers least = Integers{} + low, most = Integers{} + high;
+    const Integers above = value.part[n] < least ? least : value.part[n];
+    return above > most ? most : above;
+  });
+}
+
+LOWBIT_INLINE Group operator|(const Group& a, const Group& b) {
+  return each([&](std::size_t n) { return a.part[n] | b.part[n]; });
+}
+
+LOWBIT_INLINE Doubles clipped(Doubles value, double low, double high) {
+  const Doubles least = Doubles{} + low, most = Doubles{} + high;
+  const Doubles above = value > least ? value : least;
+  return above < most ? above : most;
+}
+
+LOWBIT_INLINE unsigned first_bits(std::size_t count) { return count >= kGroup ? 0xffffu : (1u << count) - 1u; }
+
+// store_first(at, group or bytes, count) writes sixteen numbers, or the first `count` of them where there are no more.
+#if defined(__AVX512F__)
+
+using Mask = __mmask16;
+
+LOWBIT_INLINE Mask above(const Group& a, const Group& b) {
+  return _mm512_cmpgt_epi32_mask(reinterpret_cast<__m512i>(a.part[0]), reinterpret_cast<__m512i>(b.part[0]));
+}
+LOWBIT_INLINE Mask above(const Reals& a, const Reals& b) { return _mm512_cmp_ps_mask(a.part[0], b.part[0], _CMP_GT_OQ); }
+LOWBIT_INLINE Group choose(Mask mask, const Group& a, const Group& b) {
+  return {{reinterpret_cast<Integers>(_mm512_mask_mov_epi32(reinterpret_cast<__m512i>(b.part[0]), mask, reinterpret_cast<__m512i>(a.part[0])))}};
+}
+LOWBIT_INLINE Reals choose(Mask mask, const Reals& a, const Reals& b) { return {{_mm512_mask_mov_ps(b.part[0], mask, a.part[0])}}; }
+LOWBIT_INLINE Group add_if(Mask mask, const Group& a, std::int32_t value) {
+  const auto sum = reinterpret_cast<__m512i>(a.part[0]);
+  return {{reinterpret_cast<Integers>(_mm512_mask_add_epi32(sum, mask, sum, _mm512_set1_epi32(value)))}};
+}
+LOWBIT_INLINE unsigned bits_of(Mask mask) { return mask; }
+LOWBIT_INLINE void store_first(std::byte* at, const Group& group, std::size_t count) {
+  _mm512_mask_storeu_epi32(at, static_cast<Mask>(first_bits(count)), reinterpret_cast<__m512i>(group.part[0]));
+}
+LOWBIT_INLINE void store_first(std::byte* at, Bytes bytes, std::size_t count) {
+  _mm_mask_storeu_epi8(at, static_cast<Mask>(first_bits(count)), reinterpret_cast<__m128i>(bytes));
+}
+
+#else
+
+using Mask = Group;
+
+LOWBIT_INLINE Mask above(const Group& a, const Group& b) {
+  return each([&](std::size_t n) { return a.part[n] > b.part[n]; });
+}
+LOWBIT_INLINE Mask above(const Reals& a, const Reals& b) {
+  return each([&](std::size_t n) { return a.part[n] > b.part[n]; });
+}
+template <class All>
+LOWBIT_INLINE All choose(const Mask& mask, const All& a, const All& b) {
+  return each<All>([&](std::size_t n) { return mask.part[n] ? a.part[n] : b.part[n]; });
+}
+LOWBIT_INLINE Group add_if(const Mask& mask, const Group& a, std::int32_t value) {
+  return each([&](std::size_t n) { return a.part[n] + (mask.part[n] & value); });
+}
+template <class All>
+LOWBIT_INLINE void store_first(std::byte* at, const All& all, std::size_t count) {
+  if (count >= kGroup) return write_as(at, all);
+  __builtin_memcpy(at, &all, count * (sizeof all / kGroup));
+}
+
+#endif
+
+// By instruction set:
+//   bits_of(mask)                      sixteen bits
+//   bytes_of(group)                    of numbers that fit bytes
+//   look_up(table, bytes)              in a table of sixteen
+//   bits_of(bytes, bit)                that bit of every byte
+//   store_words(at, group, count)      of numbers that fit words, the first of them
+//   half(integers, n), join(low, high)
+//   nearest(doubles or floats)         half to even
+//   integers_nearest(doubles), integers_below(doubles)   half to even, down; of numbers that fit
+#if defined(__AVX512F__)
+
+LOWBIT_INLINE Bytes bytes_of(const Group& group) {
+  return reinterpret_cast<Bytes>(_mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(group.part[0])));
+}
+LOWBIT_INLINE unsigned bits_of(Bytes bytes, unsigned bit) {
+  return _mm_test_epi8_mask(reinterpret_cast<__m128i>(bytes), _mm_set1_epi8(static_cast<char>(1 << bit)));
+}
+LOWBIT_INLINE void store_words(std::byte* at, const Group& group, std::size_t count) {
+  const __m256i words = _mm512_cvtepi32_epi16(reinterpret_cast<__m512i>(group.part[0]));
+  _mm256_mask_storeu_epi16(at, static_cast<Mask>(first_bits(count)), words);
+}
+LOWBIT_INLINE HalfIntegers half(Integers v, std::size_t n) {
+  const auto whole = reinterpret_cast<__m512i>(v);
+  return reinterpret_cast<HalfIntegers>(n == 0 ? _mm512_castsi512_si256(whole) : _mm512_extracti64x4_epi64(whole, 1));
+}
+LOWBIT_INLINE Integers join(HalfIntegers low, HalfIntegers high) {
+  const __m512i whole = _mm512_castsi256_si512(reinterpret_cast<__m256i>(low));
+  return reinterpret_cast<Integers>(_mm512_inserti64x4(whole, reinterpret_cast<__m256i>(high), 1));
+}
+LOWBIT_INLINE Doubles nearest(Doubles v) { return _mm512_roundscale_pd(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+LOWBIT_INLINE HalfIntegers integers_nearest(Doubles v) {
+  return reinterpret_cast<HalfIntegers>(_mm512_cvt_roundpd_epi32(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+LOWBIT_INLINE HalfIntegers integers_below(Doubles v) {
+  return reinterpret_cast<HalfIntegers>(_mm512_cvt_roundpd_epi32(v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
+}
+
+#elif defined(__AVX2__)
+
+LOWBIT_INLINE unsigned bits_of(const Mask& mask) {
+  const auto low = static_cast<unsigned>(_mm256_movemask_ps(reinterpret_cast<__m256>(mask.part[0])));
+  return low | static_cast<unsigned>(_mm256_movemask_ps(reinterpret_cast<__m256>(mask.part[1]))) << 8;
+}
+LOWBIT_INLINE __m256i words_of(const Group& group) {
+  const __m256i words = _mm256_packs_epi32(reinterpret_cast<__m256i>(group.part[0]), reinterpret_cast<__m256i>(group.part[1]));
+  return _mm256_permute4x64_epi64(words, 0xd8);
+}
+LOWBIT_INLINE Bytes bytes_of(const Group& group) {
+  const __m256i words = words_of(group);
+  return reinterpret_cast<Bytes>(_mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+}
+LOWBIT_INLINE unsigned bits_of(Bytes bytes, unsigned bit) {
+  return static_cast<unsigned>(_mm_movemask_epi8(_mm_sll_epi16(reinterpret_cast<__m128i>(bytes), _mm_cvtsi32_si128(static_cast<int>(7 - bit)))));
+}
+LOWBIT_INLINE void store_words(std::byte* at, const Group& group, std::size_t count) { store_first(at, words_of(group), count); }
+LOWBIT_INLINE HalfIntegers half(Integers v, std::size_t n) {
+  const auto whole = reinterpret_cast<__m256i>(v);
+  return reinterpret_cast<HalfIntegers>(n == 0 ? _mm256_castsi256_si128(whole) : _mm256_extracti128_si256(whole, 1));
+}
+LOWBIT_INLINE Integers join(HalfIntegers low, HalfIntegers high) {
+  return reinterpret_cast<Integers>(_mm256_setr_m128i(reinterpret_cast<__m128i>(low), reinterpret_cast<__m128i>(high)));
+}
+LOWBIT_INLINE Floats nearest(Floats v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+LOWBIT_INLINE Doubles nearest(Doubles v) { return _mm256_round_pd(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+LOWBIT_INLINE HalfIntegers integers_nearest(Doubles v) { return reinterpret_cast<HalfIntegers>(_mm256_cvttpd_epi32(nearest(v))); }
+LOWBIT_INLINE HalfIntegers integers_below(Doubles v) {
+  return reinterpret_cast<HalfIntegers>(_mm256_cvttpd_epi32(_mm256_floor_pd(v)));
+}
+
+#elif defined(__aarch64__)
+
+LOWBIT_INLINE unsigned bits_of_truths(uint8x16_t truths) {
+  constexpr std::uint8_t kBit[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  uint8x16_t bits = vandq_u8(truths, vld1q_u8(kBit));
+  bits = vpaddq_u8(bits, bits);
+  bits = vpaddq_u8(bits, bits);
+  bits = vpaddq_u8(bits, bits);
+  return vgetq_lane_u16(vreinterpretq_u16_u8(bits), 0);
+}
+LOWBIT_INLINE uint16x8_t words_of(Integers low, Integers high) {
+  return vuzp1q_u16(reinterpret_cast<uint16x8_t>(low), reinterpret_cast<uint16x8_t>(high));
+}
+LOWBIT_INLINE Bytes bytes_of(const Group& group) {
+  const uint16x8_t low = words_of(group.part[0], group.part[1]), high = words_of(group.part[2], group.part[3]);
+  return reinterpret_cast<Bytes>(vuzp1q_u8(vreinterpretq_u8_u16(low), vreinterpretq_u8_u16(high)));
+}
+LOWBIT_INLINE unsigned bits_of(const Mask& mask) { return bits_of_truths(reinterpret_cast<uint8x16_t>(bytes_of(mask))); }
+LOWBIT_INLINE Bytes look_up(const std::uint8_t* table, Bytes bytes) {
+  return reinterpret_cast<Bytes>(vqtbl1q_u8(vld1q_u8(table), reinterpret_cast<uint8x16_t>(bytes)));
+}
+LOWBIT_INLINE unsigned bits_of(Bytes bytes, unsigned bit) {
+  return bits_of_truths(vtstq_u8(reinterpret_cast<uint8x16_t>(bytes), vdupq_n_u8(static_cast<std::uint8_t>(1u << bit))));
+}
+LOWBIT_INLINE void store_words(std::byte* at, const Group& group, std::size_t count) {
+  store_first(at, uint16x8x2_t{{words_of(group.part[0], group.part[1]), words_of(group.part[2], group.part[3])}}, count);
+}
+LOWBIT_INLINE HalfIntegers half(Integers v, std::size_t n) {
+  const auto whole = reinterpret_cast<int32x4_t>(v);
+  return reinterpret_cast<HalfIntegers>(n == 0 ? vget_low_s32(whole) : vget_high_s32(whole));
+}
+LOWBIT_INLINE Integers join(HalfIntegers low, HalfIntegers high) {
+  return reinterpret_cast<Integers>(vcombine_s32(reinterpret_cast<int32x2_t>(low), reinterpret_cast<int32x2_t>(high)));
+}
+LOWBIT_INLINE Floats nearest(Floats v) { return reinterpret_cast<Floats>(vrndnq_f32(reinterpret_cast<float32x4_t>(v))); }
+LOWBIT_INLINE Doubles nearest(Doubles v) { return reinterpret_cast<Doubles>(vrndnq_f64(reinterpret_cast<float64x2_t>(v))); }
+LOWBIT_INLINE HalfIntegers integers_nearest(Doubles v) {
+  return reinterpret_cast<HalfIntegers>(vmovn_s64(vcvtnq_s64_f64(reinterpret_cast<float64x2_t>(v))));
+}
+LOWBIT_INLINE HalfIntegers integers_below(Doubles v) {
+  return reinterpret_cast<HalfIntegers>(vmovn_s64(vcvtmq_s64_f64(reinterpret_cast<float64x2_t>(v))));
+}
+
+#else
+
+// Codes in bytes to pieces of planes, in plain C++. Included inside an anonymous namespace.
+
+// Bit `bit` of eight bytes, the first byte's lowest: the product moves every bit to the top byte.
+inline unsigned gather_bits(const std::uint8_t* bytes, unsigned bit) {
+  std::uint64_t eight;
+  __builtin_memcpy(&eight, bytes, sizeof eight);
+  return static_cast<unsigned>((((eight >> bit) & 0x0101010101010101u) * 0x0102040810204080u) >> 56);
+}
+
+LOWBIT_INLINE Bytes bytes_of(const Group& group) {
+  std::int32_t lanes[kGroup];
+  std::uint8_t bytes[kGroup];
+  store_group(lanes, group);
+  for (std::size_t n = 0; n < kGroup; ++n) bytes[n] = static_cast<std::uint8_t>(lanes[n]);
+  return read_as<Bytes>(bytes);
+}
+LOWBIT_INLINE unsigned bits_of(Bytes bytes, unsigned bit) {
+  std::uint8_t lanes[kGroup];
+  write_as(lanes, bytes);
+  return gather_bits(lanes, bit) | gather_bits(lanes + 8, bit) << 8;
+}
+LOWBIT_INLINE unsigned bits_of(const Mask& mask) { return bits_of(bytes_of(mask), 0); }
+LOWBIT_INLINE Bytes look_up(const std::uint8_t* table, Bytes bytes) {
+  for (std::size_t n = 0; n < kGroup; ++n) bytes[n] = table[bytes[n]];
+  return bytes;
+}
+LOWBIT_INLINE void store_words(std::byte* at, const Group& group, std::size_t count) {
+  struct {
+    std::int16_t of[kGroup];
+  } words;
+  std::int32_t lanes[kGroup];
+  store_group(lanes, group);
+  for (std::size_t n = 0; n < kGroup; ++n) words.of[n] = static_cast<std::int16_t>(lanes[n]);
+  store_first(at, words, count);
+}
+LOWBIT_INLINE HalfIntegers half(Integers v, std::size_t n) { return HalfIntegers{v[2 * n], v[2 * n + 1]}; }
+LOWBIT_INLINE Integers join(HalfIntegers low, HalfIntegers high) { return Integers{low[0], low[1], high[0], high[1]}; }
+LOWBIT_INLINE Floats nearest(Floats v) {
+  return Floats{__builtin_rintf(v[0]), __builtin_rintf(v[1]), __builtin_rintf(v[2]), __builtin_rintf(v[3])};
+}
+LOWBIT_INLINE Doubles nearest(Doubles v) { return Doubles{__builtin_rint(v[0]), __builtin_rint(v[1])}; }
+LOWBIT_INLINE HalfIntegers integers_nearest(Doubles v) { return __builtin_convertvector(nearest(v), HalfIntegers); }
+LOWBIT_INLINE HalfIntegers integers_below(Doubles v) {
+  return __builtin_convertvector((Doubles{__builtin_floor(v[0]), __builtin_floor(v[1])}), HalfIntegers);
+}
+
+#endif
+
+#if defined(__AVX2__)
+LOWBIT_INLINE Bytes look_up(const std::uint8_t* table, Bytes bytes) {
+  return reinterpret_cast<Bytes>(_mm_shuffle_epi8(read_as<__m128i>(table), reinterpret_cast<__m128i>(bytes)));
+}
+#endif
+
+// What apply(doubles, channel) gives for the numbers of a group, from the n-th of them on.
+template <class Apply>
+LOWBIT_INLINE Group each_half(const Group& group, const Apply& apply) {
+  const auto whole = [&](std::size_t n) {
+    const HalfIntegers low = half(group.part[n], 0), high = half(group.part[n], 1);
+    return join(apply(__builtin_convertvector(low, Doubles), 2 * n * kDoubleLanes),
+                apply(__builtin_convertvector(high, Doubles), (2 * n + 1) * kDoubleLanes));
+  };
+  return each(whole);
+}
