@@ -17,6 +17,7 @@ from lowbit.engine import kernel_levels
 from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph
 from lowbit.ir.graph import Array
+from tests.capi import answers
 
 Values = dict[str, Array]
 Backend = Callable[[Graph, Array], Values]
@@ -29,7 +30,11 @@ def reference(graph: Graph, x: Array) -> Values:
 
 def traced(backend: str, graph: Graph, x: Array, **options: object) -> Values:
     """Return every value that a row of the table computes; ``run`` must return what ``trace`` shows."""
-    runner = backends.BACKENDS[backend].load(graph, **options)
+    return shown_by(backends.BACKENDS[backend].load(graph, **options), graph, x)
+
+
+def shown_by(runner: backends.Runner, graph: Graph, x: Array) -> Values:
+    """Return every computed value that a runner shows, which must be what it returns."""
     values = runner.trace(x)
     for name, output in zip(graph.outputs, runner.run(x), strict=True):
         np.testing.assert_array_equal(output, values[name].reshape(output.shape))
@@ -61,12 +66,19 @@ def c99(graph: Graph, x: Array) -> Values:
 engine = partial(traced, "engine")
 
 
+def emulated(graph: Graph, x: Array, *, kernels: str) -> Values:
+    """Run the C library of another machine."""
+    return shown_by(answers.load(graph, kernels=kernels), graph, x)
+
+
 def _engines() -> Iterator[tuple[str, Backend]]:
     for level in kernel_levels():
         yield f"engine-{level}", partial(engine, kernels=level)
     yield "engine-2-threads", partial(engine, threads=2)
     yield "library", partial(traced, "library")
     yield "c99", c99
+    for level in answers.LEVELS:
+        yield f"aarch64-{level}", partial(emulated, kernels=level)
 
 
 BACKENDS: dict[str, Backend] = {

@@ -33,6 +33,7 @@ from lowbit.errors import LowbitError
 from lowbit.formats import read_model, write_model
 from lowbit.ir import Graph, Node, evaluate
 from lowbit.ir.reference import evaluate_node
+from tests.capi import answers
 from tests.conformance.odd_graphs.families import SAMPLES, Drawn
 from tests.conformance.odd_graphs.network import Array
 from tests.conformance.odd_graphs.schemes import SCHEMES
@@ -156,6 +157,9 @@ def _run(outcome: Outcome, scheme: str, graph: Graph, feeds: Values, folder: Pat
     if any(value.dtype == "planes" for value in graph.values.values()):
         with outcome.stage(f"{scheme} engine by bytes"):
             judge(outcome, graph, reference, feeds[source], traced(Program(graph, plane_pairs=0), graph))
+    for level in answers.LEVELS:
+        with outcome.stage(f"{scheme} aarch64 {level}"):
+            judge(outcome, graph, reference, feeds[source], answers.load(graph, kernels=level).trace)
     with outcome.stage(f"{scheme} onnxruntime"):
         judge(outcome, graph, reference, feeds[source], trace(graph, "onnxruntime"))
 
