@@ -12,147 +12,17 @@ namespace {
 
 #include "window.inl"
 
+#include "vectors.inl"
+
 #include "ending.inl"
 
-// Sixteen int32: one group of channels.
-struct Group {
-  __m256i low, high;
-};
+#include "finish.inl"
+
+#include "encode.inl"
 
 inline __m256i load(const void* at) { return _mm256_loadu_si256(static_cast<const __m256i*>(at)); }
 
-inline Group load_group(const std::int32_t* at) { return {load(at), load(at + 8)}; }
-
-inline Group add(Group a, Group b) { return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)}; }
-
-inline Group multiply(Group a, Group b) {
-  return {_mm256_mullo_epi32(a.low, b.low), _mm256_mullo_epi32(a.high, b.high)};
-}
-
-inline Group same(std::int32_t value) { return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)}; }
-
-// table[rank] in each 32-bit lane, for up to 16 ranks.
-inline __m256i look_up(const std::uint8_t* table, __m256i rank) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
-  return _mm256_and_si256(_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), rank), _mm256_set1_epi32(255));
-}
-
-inline unsigned bit_of_lanes(__m256i value, unsigned bit) {
-  const __m256i shifted = _mm256_sll_epi32(value, _mm_cvtsi32_si128(static_cast<int>(31 - bit)));
-  return static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(shifted)));
-}
-
-inline void write_planes(Group code, std::size_t count, unsigned bits, std::byte* y, std::size_t y_plane) {
-  const unsigned valid = count >= kGroup ? 0xffffu : (1u << count) - 1u;
-  for (unsigned bit = 0; bit < bits; ++bit) {
-    const unsigned ones = bit_of_lanes(code.low, bit) | bit_of_lanes(code.high, bit) << 8;
-    const auto piece = static_cast<std::uint16_t>(ones & valid);
-    __builtin_memcpy(y + bit * y_plane, &piece, sizeof piece);
-  }
-}
-
-inline void write_bytes(Group value, std::size_t count, std::byte* y) {
-  const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(value.low, value.high), 0xd8);
-  const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-  if (count >= kGroup) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(y), bytes);
-    return;
-  }
-  alignas(16) std::byte all[kGroup];
-  _mm_store_si128(reinterpret_cast<__m128i*>(all), bytes);
-  __builtin_memcpy(y, all, count);
-}
-
-// Ranks -> codes. Beyond four bits they are looked up one by one.
-inline Group look_up(const std::uint8_t* table, unsigned bits, Group rank) {
-  if (bits <= kMaxPlanes) return {look_up(table, rank.low), look_up(table, rank.high)};
-  alignas(32) std::int32_t all[kGroup];
-  _mm256_store_si256(reinterpret_cast<__m256i*>(all), rank.low);
-  _mm256_store_si256(reinterpret_cast<__m256i*>(all + 8), rank.high);
-  for (std::int32_t& value : all) value = table[value];
-  return load_group(all);
-}
-
-inline Group rank_of(const Epilogue& e, Group acc, std::size_t group) {
-  const std::size_t levels = (std::size_t{1} << e.bits) - 1;
-  const std::int32_t* threshold = e.thresholds + group * levels * kGroup;
-  Group rank = same(0);
-  for (std::size_t c = 0; c < levels; ++c, threshold += kGroup) {
-    const Group t = load_group(threshold);
-    rank.low = _mm256_sub_epi32(rank.low, _mm256_cmpgt_epi32(acc.low, t.low));
-    rank.high = _mm256_sub_epi32(rank.high, _mm256_cmpgt_epi32(acc.high, t.high));
-  }
-  return rank;
-}
-
-// scale * acc for four channels.
-inline __m256d scaled(const Epilogue& e, __m128i acc, std::size_t channel) {
-  return _mm256_mul_pd(_mm256_loadu_pd(e.scale + channel), _mm256_cvtepi32_pd(acc));
-}
-
-inline __m128i requantize(const Epilogue& e, __m128i acc, std::size_t channel) {
-  const __m256d ratio = _mm256_div_pd(scaled(e, acc, channel), _mm256_set1_pd(e.out_scale));
-  const __m256d rounded = _mm256_round_pd(ratio, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const __m256d code = _mm256_add_pd(rounded, _mm256_set1_pd(e.out_zero));
-  const __m256d clipped = _mm256_min_pd(_mm256_max_pd(code, _mm256_setzero_pd()), _mm256_set1_pd(e.out_top));
-  return _mm256_cvtpd_epi32(clipped);
-}
-
-inline __m256i requantize(const Epilogue& e, __m256i acc, std::size_t channel) {
-  const __m128i low = requantize(e, _mm256_castsi256_si128(acc), channel);
-  return _mm256_setr_m128i(low, requantize(e, _mm256_extracti128_si256(acc, 1), channel + 4));
-}
-
-inline void write_reals(const Epilogue& e, Group acc, std::size_t first, std::size_t count, std::byte* y) {
-  alignas(32) std::int32_t integers[kGroup];
-  alignas(32) float reals[kGroup];
-  _mm256_store_si256(reinterpret_cast<__m256i*>(integers), acc.low);
-  _mm256_store_si256(reinterpret_cast<__m256i*>(integers + 8), acc.high);
-  for (std::size_t n = 0; n < kGroup; n += 4) {
-    const __m128i four = _mm_load_si128(reinterpret_cast<const __m128i*>(integers + n));
-    const __m256d bias = e.bias == nullptr ? _mm256_setzero_pd() : _mm256_loadu_pd(e.bias + first + n);
-    const __m256d real = _mm256_add_pd(scaled(e, four, first + n), bias);
-    _mm_store_ps(reals + n, _mm256_cvtpd_ps(real));
-  }
-  __builtin_memcpy(y, reals, sizeof(float) * (count < kGroup ? count : kGroup));
-}
-
-// From the accumulators of one group of channels to its outputs in the row at `y`.
-void finish(const Epilogue& e, Group acc, std::size_t group, std::byte* y, std::size_t y_plane) {
-  const std::size_t first = group * kGroup, count = e.channels - first;
-  switch (e.output) {
-    case Output::planes: {
-      const Group rank = rank_of(e, acc, group);
-      const Group code = e.rank_is_code ? rank : look_up(e.table, e.bits, rank);
-      write_planes(code, count, e.bits, y + 2 * group, y_plane);
-      break;
-    }
-    case Output::bytes: {
-      write_bytes(look_up(e.table, e.bits, rank_of(e, acc, group)), count, y + first);
-      break;
-    }
-    case Output::affine:
-      write_bytes({requantize(e, acc.low, first), requantize(e, acc.high, first + 8)}, count, y + first);
-      break;
-    case Output::real:
-      write_reals(e, acc, first, count, y + 4 * first);
-      break;
-    case Output::other: {
-      alignas(32) std::int32_t lanes[kGroup];
-      _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), acc.low);
-      _mm256_store_si256(reinterpret_cast<__m256i*>(lanes + 8), acc.high);
-      end_lanes(*e.ending, lanes, group, y, y_plane);
-      break;
-    }
-  }
-}
-
-// constant + row_factor * row_sum.
-inline Group constants(const Epilogue& e, std::int32_t sum, std::size_t group) {
-  const Group constant = load_group(e.constant + group * kGroup);
-  if (e.row_factor == nullptr) return constant;
-  return add(constant, multiply(load_group(e.row_factor + group * kGroup), same(sum)));
-}
+inline Group group_of(__m256i low, __m256i high) { return {{reinterpret_cast<Integers>(low), reinterpret_cast<Integers>(high)}}; }
 
 // Bits in each byte.
 inline __m256i count_bytes(__m256i bits) {
@@ -190,8 +60,7 @@ void count_run(const std::byte* x, std::size_t x_plane, const std::uint32_t* w, 
       }
     }
     for (std::size_t i = 0; i < kX; ++i) {
-      count[i].low = _mm256_sub_epi32(count[i].low, sum_of_bytes(low[i]));
-      count[i].high = _mm256_sub_epi32(count[i].high, sum_of_bytes(high[i]));
+      count[i] = count[i] - group_of(sum_of_bytes(low[i]), sum_of_bytes(high[i]));
     }
   }
 }
@@ -209,11 +78,11 @@ void plane_spot(const PlaneLayer& layer, const Task& task, const Spot& spot, std
       const std::uint32_t* w = weights + j * kGroup + run->weight * step;
       count_run<kX>(spot.x + run->x, task.x_plane, w, step, run->length, count);
     }
-    Group sum = multiply(count[0], same(layer.input_factor[0]));
-    for (std::size_t i = 1; i < kX; ++i) sum = add(sum, multiply(count[i], same(layer.input_factor[i])));
-    acc = add(acc, multiply(sum, load_group(factor + j * kGroup)));
+    Group sum = count[0] * same(layer.input_factor[0]);
+    for (std::size_t i = 1; i < kX; ++i) sum = sum + count[i] * same(layer.input_factor[i]);
+    acc = acc + sum * load_group(factor + j * kGroup);
   }
-  finish(*task.epilogue, acc, group, spot.y, task.y_plane);
+  finish(*task.epilogue, &acc, {group, 1, &spot, task.y_plane});
 }
 
 template <std::size_t kX>
@@ -287,11 +156,10 @@ void byte_tile(const ByteLayer& layer, const Task& task, const Spot* spots, std:
       low[r] = dot_wide(low[r], last, load(w)), high[r] = dot_wide(high[r], last, load(w + 32));
     }
   }
+  Group acc[kRows];
 #pragma GCC unroll 4
-  for (std::size_t r = 0; r < kRows; ++r) {
-    const Group acc = add({low[r], high[r]}, constants(*task.epilogue, spots[r].sum, group));
-    finish(*task.epilogue, acc, group, spots[r].y, task.y_plane);
-  }
+  for (std::size_t r = 0; r < kRows; ++r) acc[r] = group_of(low[r], high[r]) + constants(*task.epilogue, spots[r].sum, group);
+  finish(*task.epilogue, acc, {group, kRows, spots, task.y_plane});
 }
 
 template <std::size_t kRows, bool kNarrow>
@@ -333,32 +201,11 @@ inline void dot(Sums& sum, Pair x, const std::int16_t* w) { sum = _mm256_add_epi
 inline Sums load_sums(const std::int32_t* at) { return load(at); }
 inline void store_sums(std::int32_t* at, Sums sum) { _mm256_store_si256(reinterpret_cast<__m256i*>(at), sum); }
 
-inline bool end_quickly(const Ending&, const Sums*, std::size_t, std::byte*) { return false; }
+inline bool end_quickly(const Ending& e, const Sums* sum, std::size_t group, std::byte* y) {
+  return end_levels(e, group_of(sum[0], sum[1]), group, y);
+}
 
 #include "word_layers.inl"
-
-// Ranks of eight values; the last block of a row reads only what is there.
-inline __m256i rank_values(const Encoder& encoder, __m256 value) {
-  __m256i rank = _mm256_setzero_si256();
-  for (unsigned c = 0; c + 1 < (1u << encoder.bits); ++c) {
-    const __m256 above = _mm256_cmp_ps(value, _mm256_set1_ps(encoder.thresholds[c]), _CMP_GT_OQ);
-    rank = _mm256_sub_epi32(rank, _mm256_castps_si256(above));
-  }
-  return rank;
-}
-
-// The same where a rounded quotient gives them; max returns its second operand for a NaN.
-inline __m256i rank_quotients(const Encoder& encoder, __m256 value) {
-  const __m256 top = _mm256_set1_ps(static_cast<float>((1u << encoder.bits) - 1));
-  const __m256 quotient = _mm256_div_ps(value, _mm256_set1_ps(encoder.divisor));
-  const __m256 rounded = _mm256_round_ps(quotient, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const __m256 rank = _mm256_add_ps(rounded, _mm256_set1_ps(encoder.offset));
-  return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(rank, _mm256_setzero_ps()), top));
-}
-
-inline __m256i ranks_of(const Encoder& encoder, __m256 value) {
-  return encoder.divisor != 0 ? rank_quotients(encoder, value) : rank_values(encoder, value);
-}
 
 inline __m256 load_values(const std::byte* x, std::size_t count) {
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -381,28 +228,7 @@ bool holds_nan(const float* x, std::size_t count) {
   return _mm256_movemask_ps(found) != 0;
 }
 
-bool encode(const Encoder& encoder, const Rows& rows) {
-  __m256 nan = _mm256_setzero_ps();
-  for (std::size_t row = 0; row < rows.count; ++row) {
-    const std::byte* x = rows.x + row * rows.x_row;
-    std::byte* y = rows.y + row * rows.y_row;
-    for (std::size_t first = 0; first < encoder.features; first += kGroup) {
-      const std::size_t count = encoder.features - first;
-      const std::byte* at = x + 4 * first;
-      const __m256 low = load_values(at, count);
-      const __m256 high = count > 8 ? load_values(at + 32, count - 8) : _mm256_setzero_ps();
-      nan = _mm256_or_ps(nan, _mm256_cmp_ps(low, high, _CMP_UNORD_Q));
-      const Group rank{ranks_of(encoder, low), ranks_of(encoder, high)};
-      const Group code = encoder.rank_is_code ? rank : look_up(encoder.table, encoder.bits, rank);
-      if (encoder.output == Output::planes) {
-        write_planes(code, count, encoder.bits, y + first / 8, rows.y_plane);
-      } else {
-        write_bytes(code, count, y + first);
-      }
-    }
-  }
-  return _mm256_movemask_ps(nan) != 0;
-}
+bool encode(const Encoder& encoder, const Rows& rows) { return encode_rows(encoder, rows); }
 
 void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
   switch (layer.input_planes) {

@@ -4,12 +4,23 @@ namespace {
 
 template <unsigned kBits>
 inline void rank_floats(const __m512* threshold, __m512 value, __mmask16* bits) {
-  __m512 left[1u << kBits];
+  Reals left[1u << kBits];
 #pragma GCC unroll 16
-  for (unsigned c = 0; c + 1 < (1u << kBits); ++c) left[c] = threshold[c];
-  rank_bits<kBits>(
-      left, [&](__m512 t) { return _mm512_cmp_ps_mask(value, t, _CMP_GT_OQ); },
-      [](__mmask16 up, __m512 low, __m512 high) { return _mm512_mask_mov_ps(low, up, high); }, bits);
+  for (unsigned c = 0; c + 1 < (1u << kBits); ++c) left[c] = {{threshold[c]}};
+  rank_masks<kBits>(left, Reals{{value}}, bits);
+}
+
+inline __m512i count_if(__m512i rank, __mmask16 above) {
+  return _mm512_mask_add_epi32(rank, above, rank, _mm512_set1_epi32(1));
+}
+
+// Beyond four bits the bytes are looked up one by one.
+inline void write_bytes(__m512i rank, const std::uint8_t* table, std::size_t count, std::byte* bytes) {
+  alignas(64) std::uint32_t ranks[kGroup];
+  _mm512_store_si512(ranks, rank);
+  for (std::size_t lane = 0; lane < kGroup && lane < count; ++lane) {
+    bytes[lane] = static_cast<std::byte>(table[ranks[lane]]);
+  }
 }
 
 inline __mmask16 unordered(__m512 a, __m512 b) { return _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q); }
@@ -52,8 +63,8 @@ __mmask16 encode_row(const Encoder& encoder, const std::byte* x, std::byte* y, s
     const __m512 value = _mm512_maskz_loadu_ps(valid, x + 4 * first);
     nan = _kor_mask16(nan, unordered(value, value));
     rank_floats<kBits>(threshold, value, bits);
-    write_ranks(bits, kBits, encoder.output, encoder.rank_is_code, encoder.table, valid, y + first / 8, y_plane,
-                y + first);
+    write_ranks<kBits>(bits, encoder.output, encoder.rank_is_code, encoder.table, encoder.features - first, y + first / 8, y_plane,
+                       y + first);
   }
   return nan;
 }

@@ -96,25 +96,27 @@ template <std::size_t kX>
 inline void end_row(const PlaneLayer& layer, const Spot& spot, const Task& task, std::size_t first, const __m512i* count,
                     std::uint32_t sum) {
   const Epilogue& e = layer.epilogue;
-  const __m512i sums = _mm512_set1_epi32(static_cast<int>(sum));
-  __m512i acc[kBlock];
+  const Group sums = same(static_cast<std::int32_t>(sum));
+  Group acc[kBlock];
+  const auto twice = [&](std::size_t n) { return group_of(count[n]) + group_of(count[n]); };
   if (layer.binary) {
-    for (std::size_t g = 0; g < kBlock; ++g) acc[g] = _mm512_add_epi32(_mm512_add_epi32(count[g], count[g]), sums);
-    return write_bits<1, kBlock>(e, &spot, first, acc);
+    __m512i whole[kBlock];
+    for (std::size_t g = 0; g < kBlock; ++g) whole[g] = reinterpret_cast<__m512i>((twice(g) + sums).part[0]);
+    return write_bits<1, kBlock>(e, &spot, first, whole);
   }
   const std::int32_t* factor = layer.weight_factor + first * layer.weight_planes * kGroup;
 #pragma GCC unroll 16
   for (std::size_t g = 0; g < kBlock; ++g) {
     acc[g] = constants(e, spot.sum, first + g);
     for (std::size_t j = 0; j < layer.weight_planes; ++j, factor += kGroup) {
-      __m512i inner = sums;
+      Group inner = sums;
 #pragma GCC unroll 16
       for (std::size_t i = 0; i < kX; ++i) {
-        const __m512i one = count[(j * kX + i) * kBlock + g], twice = _mm512_add_epi32(one, one);
+        const Group one = twice((j * kX + i) * kBlock + g);
         // A single input plane's factor is in the weights'.
-        inner = _mm512_add_epi32(inner, kX == 1 ? twice : _mm512_mullo_epi32(twice, _mm512_set1_epi32(layer.input_factor[i])));
+        inner = inner + (kX == 1 ? one : one * same(layer.input_factor[i]));
       }
-      acc[g] = _mm512_add_epi32(acc[g], _mm512_mullo_epi32(inner, _mm512_loadu_si512(factor)));
+      acc[g] = acc[g] + inner * load_group(factor);
     }
   }
 #pragma GCC unroll 16

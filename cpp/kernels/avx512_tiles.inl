@@ -107,11 +107,11 @@ inline void end_spots(const PlaneLayer& layer, const Task& task, const Spot* spo
   const Epilogue& e = *task.epilogue;
 #pragma GCC unroll 16
   for (std::size_t g = 0; g < kGroups; ++g) {
-    __m512i acc[kRows];
+    Group acc[kRows];
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < kRows; ++r) {
       const __m512i sum = combine<kX, kGroups>(layer, group + g, counts + r * kX * kGroups + g, kRows * kX * kGroups);
-      acc[r] = _mm512_add_epi32(sum, constants(e, spots[r].sum, group + g));
+      acc[r] = group_of(sum) + constants(e, spots[r].sum, group + g);
     }
     finish(e, acc, {group + g, kRows, spots, task.y_plane});
   }

@@ -8,7 +8,11 @@ namespace {
 
 #include "window.inl"
 
+#include "vectors.inl"
+
 #include "ending.inl"
+
+#include "finish.inl"
 
 #include "avx512.inl"
 
@@ -83,10 +87,10 @@ template <std::size_t kRows, std::size_t kGroups, bool kUnits>
   }
 #pragma GCC unroll 16
   for (std::size_t g = 0; g < kGroups; ++g) {
-    __m512i acc[kRows];
+    Group acc[kRows];
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < kRows; ++r) {
-      acc[r] = _mm512_add_epi32(sum[g * kRows + r], constants(*task.epilogue, spots[r].sum, group + g));
+      acc[r] = group_of(sum[g * kRows + r]) + constants(*task.epilogue, spots[r].sum, group + g);
     }
     finish(*task.epilogue, acc, {group + g, kRows, spots, task.y_plane});
   }
@@ -132,9 +136,7 @@ inline Sums load_sums(const std::int32_t* at) { return _mm512_load_si512(at); }
 inline void store_sums(std::int32_t* at, Sums sum) { _mm512_store_si512(at, sum); }
 
 inline bool end_quickly(const Ending& e, const Sums* sum, std::size_t group, std::byte* y) {
-  if (!has_levels(e)) return false;
-  store_levels(e, levels(e, *sum, group), group, y);
-  return true;
+  return end_levels(e, group_of(*sum), group, y);
 }
 
 #include "word_layers.inl"

@@ -13,7 +13,11 @@ namespace {
 
 #include "window.inl"
 
+#include "vectors.inl"
+
 #include "ending.inl"
+
+#include "finish.inl"
 
 #include "avx512.inl"
 

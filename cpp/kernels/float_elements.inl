@@ -44,11 +44,11 @@ void each_number(const float* a, const float* b, bool one, float* y, std::size_t
 void each_power(const float* a, const float* b, bool one, float* y, std::size_t count) {
   each_lanes(a, b, one, y, count, [](ElementLanes& r, const ElementLanes& p, const ElementLanes& q) {
     for (std::size_t half = 0; half < kElementLanes; half += kDoubleLanes) {
-      HalfLanes x, exponent;
+      HalfFloats x, exponent;
       __builtin_memcpy(&x, reinterpret_cast<const float*>(&p) + half, sizeof x);
       __builtin_memcpy(&exponent, reinterpret_cast<const float*>(&q) + half, sizeof exponent);
       const Doubles power = raised(__builtin_convertvector(x, Doubles), __builtin_convertvector(exponent, Doubles));
-      x = __builtin_convertvector(power, HalfLanes);
+      x = __builtin_convertvector(power, HalfFloats);
       __builtin_memcpy(reinterpret_cast<float*>(&r) + half, &x, sizeof x);
     }
   });

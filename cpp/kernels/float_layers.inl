@@ -13,7 +13,7 @@ constexpr std::size_t kFloatParts = 64 / kVectorBytes;  // vectors of a group
 // As many sums as there are registers for: 16 of 32, 8 of 16.
 #if defined(__AVX512F__)
 constexpr std::size_t kSpots = 4, kSpotGroups = 4, kRowGroups = 4;
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) || defined(__aarch64__)
 constexpr std::size_t kSpots = 4, kSpotGroups = 1, kRowGroups = 4;
 #else
 constexpr std::size_t kSpots = 2, kSpotGroups = 1, kRowGroups = 2;

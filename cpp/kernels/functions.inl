@@ -7,20 +7,7 @@
 namespace lowbit::LOWBIT_NAMESPACE {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr std::size_t kVectorBytes = 64;
-#elif defined(__AVX2__)
-constexpr std::size_t kVectorBytes = 32;
-#else
-constexpr std::size_t kVectorBytes = 16;
-#endif
-
-constexpr std::size_t kDoubleLanes = kVectorBytes / 8;
-typedef double Doubles __attribute__((vector_size(8 * kDoubleLanes)));
 typedef std::int64_t DoubleBits __attribute__((vector_size(8 * kDoubleLanes)));
-typedef float HalfLanes __attribute__((vector_size(4 * kDoubleLanes)));
-
-#define LOWBIT_INLINE __attribute__((always_inline)) inline
 
 constexpr double kInfinity = __builtin_inf(), kNoNumber = __builtin_nan("");
 // Adding and subtracting it rounds to an integer, half to even; the sum's low bits are that integer.
@@ -228,17 +215,17 @@ LOWBIT_INLINE Doubles inverse_hyperbolic_tangent(Doubles x) {
 
 template <class Apply>
 LOWBIT_INLINE void each_double(const float* x, float* y, std::size_t count, const Apply& apply) {
-  HalfLanes lanes;
+  HalfFloats lanes;
   std::size_t n = 0;
   for (; n + kDoubleLanes <= count; n += kDoubleLanes) {
     __builtin_memcpy(&lanes, x + n, sizeof lanes);
-    lanes = __builtin_convertvector(apply(__builtin_convertvector(lanes, Doubles)), HalfLanes);
+    lanes = __builtin_convertvector(apply(__builtin_convertvector(lanes, Doubles)), HalfFloats);
     __builtin_memcpy(y + n, &lanes, sizeof lanes);
   }
   if (n == count) return;
-  lanes = HalfLanes{};
+  lanes = HalfFloats{};
   __builtin_memcpy(&lanes, x + n, sizeof(float) * (count - n));
-  lanes = __builtin_convertvector(apply(__builtin_convertvector(lanes, Doubles)), HalfLanes);
+  lanes = __builtin_convertvector(apply(__builtin_convertvector(lanes, Doubles)), HalfFloats);
   __builtin_memcpy(y + n, &lanes, sizeof(float) * (count - n));
 }
 
@@ -320,7 +307,7 @@ struct Minimum {
 };
 
 LOWBIT_INLINE Doubles wide(const float* x) {
-  HalfLanes lanes;
+  HalfFloats lanes;
   __builtin_memcpy(&lanes, x, sizeof lanes);
   return __builtin_convertvector(lanes, Doubles);
 }
@@ -373,17 +360,17 @@ void reduce_by(const float* x, std::size_t axis, std::size_t inner, double divis
   if (inner == 1) return void(*y = static_cast<float>(reduced_row<Rule>(x, axis) / divisor));
   std::size_t n = 0;
   for (; n + kDoubleLanes <= inner; n += kDoubleLanes) {
-    const HalfLanes lanes = __builtin_convertvector(reduced_lanes<Rule>(x + n, axis, inner) / divisor, HalfLanes);
+    const HalfFloats lanes = __builtin_convertvector(reduced_lanes<Rule>(x + n, axis, inner) / divisor, HalfFloats);
     __builtin_memcpy(y + n, &lanes, sizeof lanes);
   }
   if (n == inner) return;
   Doubles all = spread(Rule::kStart);
   for (std::size_t at = 0; at < axis; ++at) {
-    HalfLanes lanes{};
+    HalfFloats lanes{};
     __builtin_memcpy(&lanes, x + at * inner + n, sizeof(float) * (inner - n));
     Rule::add(all, __builtin_convertvector(lanes, Doubles));
   }
-  const HalfLanes lanes = __builtin_convertvector(all / divisor, HalfLanes);
+  const HalfFloats lanes = __builtin_convertvector(all / divisor, HalfFloats);
   __builtin_memcpy(y + n, &lanes, sizeof(float) * (inner - n));
 }
 
@@ -467,7 +454,7 @@ void soft_rows(const float* x, float* y, std::size_t axis, std::size_t inner, st
 // The sum may be large and the differences small, so the logarithm is done in float64.
 void log_soft_rows(const float* x, float* y, std::size_t axis, std::size_t inner, std::size_t count) {
   const auto lanes_of = [&](const float* at) {
-    HalfLanes lanes{};
+    HalfFloats lanes{};
     __builtin_memcpy(&lanes, at, sizeof(float) * count);
     return __builtin_convertvector(lanes, Doubles);
   };
@@ -476,7 +463,7 @@ void log_soft_rows(const float* x, float* y, std::size_t axis, std::size_t inner
   for (std::size_t n = 0; n < axis; ++n) sum += exponential(lanes_of(x + n * inner) - top);
   const Doubles shift = top + logarithm(sum);
   for (std::size_t n = 0; n < axis; ++n) {
-    const HalfLanes lanes = __builtin_convertvector(lanes_of(x + n * inner) - shift, HalfLanes);
+    const HalfFloats lanes = __builtin_convertvector(lanes_of(x + n * inner) - shift, HalfFloats);
     __builtin_memcpy(y + n * inner, &lanes, sizeof(float) * count);
   }
 }

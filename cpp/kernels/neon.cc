@@ -246,15 +246,15 @@ constexpr std::size_t kParts = 2;
 struct Sums {
   int32x4_t low, high;
 };
-using Pair = int16x8_t;
+using Pair = int16x4_t;  // in lanes 0 and 1: products read them there
 
-LOWBIT_INLINE Pair spread(std::int32_t pair) { return vreinterpretq_s16_s32(vdupq_n_s32(pair)); }
+LOWBIT_INLINE Pair spread(std::int32_t pair) { return vreinterpret_s16_s32(int32x2_t{pair, 0}); }
 LOWBIT_INLINE void dot(Sums& sum, Pair x, const std::int16_t* w) {
   const int16x8_t four = vld1q_s16(w), next = vld1q_s16(w + 8), first = vuzp1q_s16(four, next), second = vuzp2q_s16(four, next);
-  sum.low = vmlal_lane_s16(sum.low, vget_low_s16(first), vget_low_s16(x), 0);
-  sum.high = vmlal_high_lane_s16(sum.high, first, vget_low_s16(x), 0);
-  sum.low = vmlal_lane_s16(sum.low, vget_low_s16(second), vget_low_s16(x), 1);
-  sum.high = vmlal_high_lane_s16(sum.high, second, vget_low_s16(x), 1);
+  sum.low = vmlal_lane_s16(sum.low, vget_low_s16(first), x, 0);
+  sum.high = vmlal_high_lane_s16(sum.high, first, x, 0);
+  sum.low = vmlal_lane_s16(sum.low, vget_low_s16(second), x, 1);
+  sum.high = vmlal_high_lane_s16(sum.high, second, x, 1);
 }
 LOWBIT_INLINE Sums load_sums(const std::int32_t* at) { return {vld1q_s32(at), vld1q_s32(at + 4)}; }
 LOWBIT_INLINE void store_sums(std::int32_t* at, const Sums& sum) { vst1q_s32(at, sum.low), vst1q_s32(at + 4, sum.high); }

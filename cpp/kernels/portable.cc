@@ -5,6 +5,10 @@
 #include <limits>
 #include <type_traits>
 
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 #include "../core/kernel.h"
 
 namespace lowbit::portable {
@@ -14,7 +18,13 @@ static_assert(std::endian::native == std::endian::little, "planes are packed lit
 
 #include "window.inl"
 
+#include "vectors.inl"
+
 #include "ending.inl"
+
+#include "finish.inl"
+
+#include "encode.inl"
 
 template <class T>
 T read(const std::byte* at) {
@@ -28,68 +38,10 @@ void write(std::byte* at, T value) {
   std::memcpy(at, &value, sizeof value);
 }
 
-#include "gather_bits.inl"
-
-// Writes one 16-bit piece of every plane; channels that do not exist give zero bits.
-void write_planes(const unsigned* rank, std::size_t count, unsigned bits, const std::uint8_t* table,
-                  std::byte* y, std::size_t y_plane) {
-  std::uint8_t code[kGroup] = {};
-  for (std::size_t lane = 0; lane < count; ++lane) code[lane] = table[rank[lane]];
-  for (unsigned bit = 0; bit < bits; ++bit) {
-    const unsigned piece = gather_bits(code, bit) | gather_bits(code + 8, bit) << 8;
-    write(y + bit * y_plane, static_cast<std::uint16_t>(piece));
-  }
-}
-
-void rank_group(const Epilogue& e, const std::int32_t* acc, std::size_t group, std::size_t count,
-                unsigned* rank) {
-  const std::size_t levels = (std::size_t{1} << e.bits) - 1;
-  const std::int32_t* threshold = e.thresholds + group * levels * kGroup;
-  for (std::size_t lane = 0; lane < count; ++lane) {
-    rank[lane] = 0;
-    for (std::size_t c = 0; c < levels; ++c) rank[lane] += acc[lane] > threshold[c * kGroup + lane];
-  }
-}
-
-// From the sums of one group of channels to its outputs in row `y`.
-void finish(const Epilogue& e, const std::int32_t* acc, std::size_t group, std::byte* y,
-            std::size_t y_plane) {
-  const std::size_t first = group * kGroup;
-  const std::size_t count = e.channels - first < kGroup ? e.channels - first : kGroup;
-  unsigned rank[kGroup];
-  switch (e.output) {
-    case Output::planes:
-      rank_group(e, acc, group, count, rank);
-      write_planes(rank, count, e.bits, e.table, y + 2 * group, y_plane);
-      break;
-    case Output::bytes:
-      rank_group(e, acc, group, count, rank);
-      for (std::size_t lane = 0; lane < count; ++lane) write(y + first + lane, e.table[rank[lane]]);
-      break;
-    case Output::affine:
-      for (std::size_t lane = 0; lane < count; ++lane) {
-        const double real = e.scale[first + lane] * acc[lane] / e.out_scale;
-        const double code = std::fmin(std::fmax(std::nearbyint(real) + e.out_zero, 0.0), e.out_top);
-        write(y + first + lane, static_cast<std::uint8_t>(code));
-      }
-      break;
-    case Output::real:
-      for (std::size_t lane = 0; lane < count; ++lane) {
-        const double real = e.scale[first + lane] * acc[lane] + (e.bias == nullptr ? 0.0 : e.bias[first + lane]);
-        write(y + 4 * (first + lane), static_cast<float>(real));
-      }
-      break;
-    case Output::other: end_lanes(*e.ending, acc, group, y, y_plane); break;
-  }
-}
-
-// acc += constant + row_factor * sum. Program building has checked that nothing overflows.
-void add_constants(const Epilogue& e, std::size_t group, std::int32_t sum, std::int32_t* acc) {
-  for (std::size_t lane = 0; lane < kGroup; ++lane) {
-    const std::size_t channel = group * kGroup + lane;
-    acc[lane] += e.constant[channel];
-    if (e.row_factor != nullptr) acc[lane] += e.row_factor[channel] * sum;
-  }
+// From the sums of one group of channels to its outputs.
+void finish_sums(const Epilogue& e, const std::int32_t* acc, std::size_t group, const Spot& spot, std::size_t y_plane) {
+  const Group sums = load_group(acc) + constants(e, spot.sum, group);
+  finish(e, &sums, {group, 1, &spot, y_plane});
 }
 
 // Channels counted side by side: as many as the general registers hold.
@@ -192,30 +144,11 @@ void dot(Sums& sum, Pair x, const std::int16_t* w) {
 Sums load_sums(const std::int32_t* at) { return read<Sums>(reinterpret_cast<const std::byte*>(at)); }
 void store_sums(std::int32_t* at, const Sums& sum) { write(reinterpret_cast<std::byte*>(at), sum); }
 
-bool end_quickly(const Ending&, const Sums*, std::size_t, std::byte*) { return false; }
+bool end_quickly(const Ending& e, const Sums* sum, std::size_t group, std::byte* y) {
+  return end_levels(e, load_group(sum->lane), group, y);
+}
 
 #include "word_layers.inl"
-
-}  // namespace
-
-namespace {
-
-// Bytes by rounded quotients.
-bool encode_quotients(const Encoder& encoder, const Rows& rows) {
-  bool nan = false;
-  const auto top = static_cast<float>((1u << encoder.bits) - 1);
-  for (std::size_t row = 0; row < rows.count; ++row) {
-    for (std::size_t n = 0; n < encoder.features; ++n) {
-      const auto value = read<float>(rows.x + row * rows.x_row + 4 * n);
-      nan |= value != value;
-      const float rank = std::nearbyint(value / encoder.divisor) + encoder.offset;
-      // A NaN is above nothing.
-      const float bounded = rank > 0 ? (rank < top ? rank : top) : 0;
-      write(rows.y + row * rows.y_row + n, encoder.table[static_cast<std::size_t>(bounded)]);
-    }
-  }
-  return nan;
-}
 
 }  // namespace
 
@@ -231,32 +164,7 @@ bool holds_nan(const float* x, std::size_t count) {
   return most > kInfinity;
 }
 
-bool encode(const Encoder& encoder, const Rows& rows) {
-  if (encoder.divisor != 0) return encode_quotients(encoder, rows);
-  bool nan = false;
-  const std::size_t levels = (std::size_t{1} << encoder.bits) - 1;
-  for (std::size_t row = 0; row < rows.count; ++row) {
-    const std::byte* x = rows.x + row * rows.x_row;
-    std::byte* y = rows.y + row * rows.y_row;
-    for (std::size_t first = 0; first < encoder.features; first += kGroup) {
-      const std::size_t left = encoder.features - first, count = left < kGroup ? left : kGroup;
-      unsigned rank[kGroup] = {};
-      float value[kGroup] = {};
-      std::memcpy(value, x + 4 * first, 4 * count);
-      for (std::size_t lane = 0; lane < kGroup; ++lane) nan |= value[lane] != value[lane];
-      for (std::size_t c = 0; c < levels; ++c) {
-        for (std::size_t lane = 0; lane < kGroup; ++lane) rank[lane] += value[lane] > encoder.thresholds[c];
-      }
-      for (std::size_t lane = 0; encoder.output == Output::bytes && lane < count; ++lane) {
-        write(y + first + lane, encoder.table[rank[lane]]);
-      }
-      if (encoder.output == Output::planes) {
-        write_planes(rank, count, encoder.bits, encoder.table, y + first / 8, rows.y_plane);
-      }
-    }
-  }
-  return nan;
-}
+bool encode(const Encoder& encoder, const Rows& rows) { return encode_rows(encoder, rows); }
 
 bool encode_affine(const AffineEncoder& encoder, const Rows& rows) {
   bool nan = false;
@@ -280,10 +188,11 @@ void look_up(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, 
 void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
   for (std::size_t group = groups.begin; group < groups.end; ++group) {
     for (std::size_t row = 0; row < rows.count; ++row) {
+      Spot spot;
+      spots_of_rows<1>(rows, row, &spot);
       std::int32_t acc[kGroup] = {};
-      sum_planes(layer, rows.x + row * rows.x_row, rows.x_plane, group, acc);
-      add_constants(layer.epilogue, group, rows.sums == nullptr ? 0 : rows.sums[row], acc);
-      finish(layer.epilogue, acc, group, rows.y + row * rows.y_row, rows.y_plane);
+      sum_planes(layer, spot.x, rows.x_plane, group, acc);
+      finish_sums(layer.epilogue, acc, group, spot, rows.y_plane);
     }
   }
 }
@@ -291,10 +200,11 @@ void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups gro
 void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups groups) {
   for (std::size_t group = groups.begin; group < groups.end; ++group) {
     for (std::size_t row = 0; row < rows.count; ++row) {
+      Spot spot;
+      spots_of_rows<1>(rows, row, &spot);
       std::int32_t acc[kGroup] = {};
-      sum_bytes(layer.weights + group * layer.quads * kGroup * 4, layer.quads, rows.x + row * rows.x_row, acc);
-      add_constants(layer.epilogue, group, rows.sums == nullptr ? 0 : rows.sums[row], acc);
-      finish(layer.epilogue, acc, group, rows.y + row * rows.y_row, rows.y_plane);
+      sum_bytes(layer.weights + group * layer.quads * kGroup * 4, layer.quads, spot.x, acc);
+      finish_sums(layer.epilogue, acc, group, spot, rows.y_plane);
     }
   }
 }
@@ -304,8 +214,7 @@ void plane_convolution(const PlaneLayer& layer, const Window& window, const Rows
     visit_regions<1>(window, maps, part, group, [&]<std::size_t>(const Task& task, const Spot* spot) {
       std::int32_t acc[kGroup] = {};
       sum_window(layer, task, spot->x, group, acc);
-      add_constants(*task.epilogue, group, spot->sum, acc);
-      finish(*task.epilogue, acc, group, spot->y, task.y_plane);
+      finish_sums(*task.epilogue, acc, group, *spot, task.y_plane);
     });
   }
 }
@@ -318,8 +227,7 @@ void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& 
       for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
         sum_bytes(weights + run->weight * kGroup * 4, run->length, spot->x + run->x, acc);
       }
-      add_constants(*task.epilogue, group, spot->sum, acc);
-      finish(*task.epilogue, acc, group, spot->y, task.y_plane);
+      finish_sums(*task.epilogue, acc, group, *spot, task.y_plane);
     });
   }
 }

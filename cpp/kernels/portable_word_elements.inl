@@ -20,7 +20,7 @@ inline void put_planes(const WordRanker& ranker, const std::uint16_t* entry, std
   for (std::size_t n = 0; n < count; ++n) code[n] = static_cast<std::uint8_t>(entry[n]);
   for (unsigned bit = 0; bit < ranker.bits; ++bit) {
     std::uint32_t piece = 0;
-    for (unsigned part = 0; part < 4; ++part) piece |= gather_bits(code + 8 * part, bit) << 8 * part;
+    for (unsigned part = 0; part < 2; ++part) piece |= bits_of(read_as<Bytes>(code + 16 * part), bit) << 16 * part;
     __builtin_memcpy(y + bit * y_plane, &piece, sizeof piece);
   }
 }
