@@ -26,7 +26,7 @@ def rounding(seed: int, rule: str, bits: int, channels: int = 3) -> tuple[Roundi
 def test_what_is_proved_is_equal_at_every_sum(rule: str, bits: int) -> None:
     for seed in range(3):
         wanted, bound = rounding(seed, rule, bits)
-        found, steps = multiplier_of(wanted, bound)
+        found, steps = multiplier_of(wanted, bound), wanted.all_steps(bound)
         assert found is not None
         sums = np.arange(-bound, bound + 1)
         for channel in range(len(steps)):
@@ -39,21 +39,22 @@ def test_what_is_proved_is_equal_at_every_sum(rule: str, bits: int) -> None:
 
 def test_a_wrong_multiplier_is_found() -> None:
     wanted, bound = rounding(3, "round_even", 8)
-    found, steps = multiplier_of(wanted, bound)
-    assert found is not None and differences(found, wanted, steps, bound) == 0
+    found, steps = multiplier_of(wanted, bound), wanted.all_steps(bound)
+    every = np.arange(len(steps))
+    assert found is not None and differences(found, wanted, steps, every, bound) == 0
     for channel in range(len(steps)):
         wrong = found.multiplier.copy()
         wrong[channel] += wrong[channel] >> 12
-        assert differences(replace(found, multiplier=wrong), wanted, steps, bound) > 0
+        assert differences(replace(found, multiplier=wrong), wanted, steps, every, bound) > 0
         added = found.addend.copy()
         added[channel] += np.int64(1) << (found.shift - 1)
-        assert differences(replace(found, addend=added), wanted, steps, bound) > 0
+        assert differences(replace(found, addend=added), wanted, steps, every, bound) > 0
 
 
 def test_ties_to_even_have_no_multiplier_but_steps() -> None:
     wanted = Rounding(np.full(3, 0.25), np.zeros(0), 1.0, "round_even", 0, 15)
-    found, steps = multiplier_of(wanted, 100)
-    assert found is None
+    steps = wanted.all_steps(100)
+    assert multiplier_of(wanted, 100) is None
     sums = np.arange(-100, 101)
     ranks = (sums[:, None] > steps[0]).sum(axis=1)
     np.testing.assert_array_equal(ranks, wanted.level(sums, np.zeros(len(sums), int)))

@@ -13,7 +13,6 @@ from lowbit.c99.stored import Stored
 from lowbit.c99.unit import Unit, integer, narrowest, number
 from lowbit.program.steps import (
     AddWords,
-    Clip,
     Decode,
     DecodeWords,
     EncodeAffine,
@@ -359,24 +358,3 @@ static void {name}(const word_t *a, const word_t *b, word_t *y, int32_t count, i
     bounds = f"{abs(step.shift)}, {step.low}, {step.high}"
     call = f"{name}({first.name}, {second.name}, {made.name}, {first.count}, {bounds});"
     return unit.put(call, made, x)
-
-
-def clip(unit: Unit, step: Clip, x: list[Stored], number_: int) -> Stored:
-    """Add the bounds of reals; NaN stays NaN."""
-    (source,) = x
-    y = replace(source, number=number_, text="", element="")
-    function = unit.function(
-        "clip",
-        """
-static void clip(const real_t *x, real_t *y, int32_t count, float low, float high)
-{
-  do {
-    const float value = *x++;
-    *y++ = value < low ? low : value > high ? high : value;
-  } while (--count > 0);
-}
-""",
-    )
-    low, high = (float(np.clip(each, -_FLOAT, _FLOAT)) for each in (step.low, step.high))
-    call = f"{function}({source.name}, {y.name}, {y.count}, {number(low)}f, {number(high)}f);"
-    return unit.put(call, y, [source])

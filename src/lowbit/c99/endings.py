@@ -177,10 +177,12 @@ def _rounded(unit: Unit, ending: RoundedEnding, sums: Sums) -> End:
 
 def _rounded_to(unit: Unit, rounding: Rounding, form: str, base: int, sums: Sums) -> End:
     """Return the ending of a rounding: by a proved multiplier, else by its steps."""
-    found, steps = multiplier_of(rounding, sums.bound)
+    found = multiplier_of(rounding, sums.bound)
     levels = np.arange(rounding.low - base, rounding.high - base + 1)
     if found is None:
-        return _ranks(unit, sums, form, steps, levels.astype(np.int16).view(np.uint16))
+        return _ranks(
+            unit, sums, form, rounding.all_steps(sums.bound), levels.astype(np.int16).view(np.uint16)
+        )
     value = made_of(form, levels.astype(np.int16).view(np.uint16))
     if form == "planes":
         value = replace(value, bits=max(int(levels.max()).bit_length(), 1))
@@ -194,11 +196,13 @@ def _rounded_to(unit: Unit, rounding: Rounding, form: str, base: int, sums: Sums
         ("int32_t", "high", str(high)),
         ("int32_t", "shift", str(found.shift)),
     ]
+    wide = narrowest(found.multiplier) == "int64_t"
+    ctype = "int64_t" if wide else "int32_t"
+    key += "w" * wide
     if one[0]:
-        fields.append(("int32_t", "multiplier", str(int(found.multiplier[0]))))
+        fields.append((ctype, "multiplier", integer(int(found.multiplier[0]))))
     else:
-        name = unit.array("int32_t", found.multiplier, "multiplier")
-        fields.append(("const int32_t *", "multiplier", name))
+        fields.append((f"const {ctype} *", "multiplier", unit.array(ctype, found.multiplier, "multiplier")))
     if one[1]:
         fields.append(("int64_t", "addend", integer(int(addend[0]))))
     else:

@@ -101,7 +101,7 @@ def plane_convolution(unit: Unit, step: PlaneConvolution, x: list[Stored], numbe
     y = _map(end.value, number, outputs, window)
     row = row_function(unit, "uint32_t", y, outputs, sums, end.part, store(y))
     patch = plane_patch_function(unit, source.ctype)
-    given = f"{source.bits}, {words}, {int(masked)}"
+    given = f"{source.bits}, l->words, {int(masked)}"
     return _windows(
         unit,
         step,

@@ -12,7 +12,6 @@ from lowbit.c99.unit import Unit, integer
 from lowbit.c99.windows import add_window
 from lowbit.program.steps import (
     NOWHERE,
-    Activate,
     Arrange,
     AveragePool,
     AverageWords,
@@ -31,7 +30,7 @@ def arrange(unit: Unit, step: Arrange, x: list[Stored], number: int) -> Stored:
     if source.form == "reals":
         view = replace(source, number=number, lengths=lengths, channels_first=not same)
         return unit.alias(view, source)
-    y = replace(source, number=number, lengths=lengths, text="", channels_first=False)
+    y = source.made(number, source.count, lengths)
     if same and y.form != "planes":
         return unit.alias(y, source)
     return _reordered(unit, source, y, lengths, to_map=True)
@@ -43,7 +42,7 @@ def flatten(unit: Unit, step: Flatten, x: list[Stored], number: int) -> Stored:
     assert source.lengths is not None
     channels, height, width = source.lengths
     del step
-    y = replace(source, number=number, lengths=None, text="", channels_first=False)
+    y = source.made(number, source.count)
     if source.channels_first or (source.form != "planes" and (channels == 1 or height * width == 1)):
         return unit.alias(y, source)
     return _reordered(unit, source, y, source.lengths, to_map=False)
@@ -85,12 +84,11 @@ def max_pool(unit: Unit, step: MaxPool, x: list[Stored], number: int) -> Stored:
     assert source.lengths is not None
     window = (step.rows, step.columns)
     height, width = (axis.outputs for axis in window)
-    lengths = (source.lengths[0], height, width)
-    y = replace(source, number=number, count=lengths[0] * height * width, lengths=lengths, text="")
+    lengths, constants = (source.lengths[0], height, width), add_window(unit, window, source, 1)
+    y = source.made(number, lengths[0] * height * width, lengths)
     index = "((row * v->width + column) * v->channels + c)"
     if source.channels_first:
-        index, y = "((c * v->height + row) * v->width + column)", replace(y, channels_first=False)
-    assert source.pixels is None or not source.channels_first
+        index = "((c * v->height + row) * v->width + column)"
     ranked = source.form == "planes" and not np.array_equal(step.ranks, np.arange(len(step.ranks)))
     got = read(unit, source, index)
     if ranked:
@@ -129,7 +127,6 @@ static void {name}(const {source.ctype} *x, {y.ctype} *y, const struct window *v
 }}
 """,
     )
-    constants = add_window(unit, window, source, 1)
     tables = ""
     if ranked:
         codes = np.argsort(step.ranks).astype(np.uint8)
@@ -192,7 +189,7 @@ def average_words(unit: Unit, step: AverageWords, x: list[Stored], number: int) 
     assert source.lengths is not None
     window = (step.rows, step.columns)
     height, width = (axis.outputs for axis in window)
-    lengths = (source.lengths[0], height, width)
+    lengths, constants = (source.lengths[0], height, width), add_window(unit, window, source, 1)
     y = Stored(number, "words", lengths[0] * height * width, lengths, 0, step.low, step.high)
     taps = step.rows.kernel * step.columns.kernel
     most = max(abs(source.low), abs(source.high)) * taps
@@ -232,7 +229,6 @@ static void {name}(const word_t *x, word_t *y, const struct window *v, {ctype} u
 }}
 """,
     )
-    constants = add_window(unit, window, source, 1)
     factors = f"{integer(1 << max(-step.shift, 0))}, {integer(1 << max(step.shift, 0))}"
     call = f"{name}({source.name}, {y.name}, &{constants}, {factors}, {step.low}, {step.high});"
     return unit.put(call, y, [source])
@@ -285,7 +281,7 @@ def gather(unit: Unit, step: Gather, x: list[Stored], number: int) -> Stored:
     (source,) = x
     count = step.places.size
     lengths = (step.channels, step.height, step.width) if step.height else None
-    y = replace(source, number=number, count=count, lengths=lengths, text="", channels_first=False)
+    y = source.made(number, count, lengths)
     filled = bool((step.places == NOWHERE).any())
     places = step.places.astype(np.int64)
     if source.channels_first:
@@ -314,22 +310,3 @@ static void {name}(const {y.ctype} *x, {y.ctype} *y, int32_t count, const {ctype
     table = unit.array(ctype, places, "places")
     fill = f", {number_of(step.fill, source)}" if filled else ""
     return unit.put(f"{name}({source.name}, {y.name}, {count}, {table}{fill});", y, [source])
-
-
-def copy(unit: Unit, step: Activate, x: list[Stored], number: int) -> Stored:
-    """Add a copy of reals, which an output needs that is an input too."""
-    (source,) = x
-    assert step.function == "identity"
-    y = replace(source, number=number, text="", element="")
-    function = unit.function(
-        "copy",
-        """
-static void copy(const real_t *x, real_t *y, int32_t count)
-{
-  do {
-    *y++ = *x++;
-  } while (--count > 0);
-}
-""",
-    )
-    return unit.put(f"{function}({source.name}, {y.name}, {y.count});", y, [source])

@@ -7,11 +7,13 @@ the engine's own float64. A multiplier, an addend and a shift then say the same,
     clip((acc * multiplier + addend) >> shift, low, high)
 
 which rises too. It is the same function when it is the same on both sides of every step, and at both ends:
-that is looked at for all steps of every output, and is the proof. Where no multiplier of 31 bits passes, the
-steps themselves are compared with.
+that is looked at for all steps of every output, and is the proof. Where no multiplier of 31 bits passes, a
+wider one is tried, and then the steps themselves are compared with.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import frexp
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +21,11 @@ import numpy.typing as npt
 Integers = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]
 
-MULTIPLIER_BITS = 31
-PRODUCT_BITS = 62
-_SHIFTS = 40
+NARROW = 31
+PRODUCT = 61
+"""Bits of a multiplier at first, and of all products."""
+
+_TOGETHER = 1 << 20  # steps that are looked at in one go
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,21 +59,44 @@ class Rounding:
             rounded = np.floor(real + (0.5 if self.rule == "round_up" else 0.0))
         return np.clip(rounded, self.low, self.high).astype(np.int64)
 
-    def steps(self, bound: int) -> Integers:
+    @property
+    def outputs(self) -> int:
+        """How many outputs there are, of a convolution regions times outputs."""
+        return max(len(self.scale), len(self.bias))
+
+    def blocks(self) -> Iterator[npt.NDArray[np.intp]]:
+        """Yield the numbers of all outputs, as many at a time as their steps take moderate memory."""
+        count = max(_TOGETHER // max(self.high - self.low, 1), 1)
+        for first in range(0, self.outputs, count):
+            yield np.arange(first, min(first + count, self.outputs))
+
+    def steps(self, bound: int, outputs: npt.NDArray[np.intp]) -> Integers:
         """Return the largest sum of each level but the last, int64 ``[outputs, high - low]``.
 
         A level that no sum up to the bound stays below has ``-bound - 1``, one that none goes beyond `bound`.
+
+        Args:
+            bound: the largest magnitude of a sum.
+            outputs: which ones.
         """
-        outputs, levels = max(len(self.scale), len(self.bias)), self.high - self.low
-        below = np.full((outputs, levels), -bound - 1, np.int64)
-        above = np.full((outputs, levels), bound, np.int64)
-        channel = np.broadcast_to(np.arange(outputs)[:, None], below.shape)
-        wanted = np.broadcast_to(np.arange(self.low, self.high)[None], below.shape)
+        wanted = np.broadcast_to(np.arange(self.low, self.high), (len(outputs), self.high - self.low))
+        channel = np.broadcast_to(outputs[:, None], wanted.shape)
+        bias = self.bias[channel] if self.bias.size else 0.0
+        edge = wanted + (1.0 if self.rule == "round_down" else 0.5)
+        guess = np.floor((edge * self.step - bias) / self.scale[channel % len(self.scale)])
+        near = np.clip(guess, -bound - 1, bound).astype(np.int64)
+        below, above = np.maximum(near - 2, -bound - 1), np.minimum(near + 2, bound)
+        below = np.where(self.level(below, channel) > wanted, -bound - 1, below)
+        above = np.where(self.level(above + 1, channel) <= wanted, bound, above)
         while (below < above).any():
             middle = below + (above - below + 1) // 2
             stays = self.level(middle, channel) <= wanted
             below, above = np.where(stays, middle, below), np.where(stays, above, middle - 1)
         return below
+
+    def all_steps(self, bound: int) -> Integers:
+        """Return the steps of all outputs."""
+        return np.concatenate([self.steps(bound, outputs) for outputs in self.blocks()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,61 +113,81 @@ class Multiplier:
         return np.asarray(np.clip(product >> self.shift, low, high), np.int64)
 
 
-def differences(found: Multiplier, rounding: Rounding, steps: Integers, bound: int) -> int:
+def differences(
+    found: Multiplier, rounding: Rounding, steps: Integers, outputs: npt.NDArray[np.intp], bound: int
+) -> int:
     """Return at how many sums beside steps and ends a multiplier differs from the engine: 0 is a proof.
 
     Args:
         found: the multiplier.
         rounding: what the engine does.
         steps: of `Rounding.steps`.
+        outputs: whose steps they are.
         bound: the largest magnitude of a sum.
     """
-    outputs = len(steps)
-    ends = np.array([[-bound, bound]], np.int64).repeat(outputs, axis=0)
+    ends = np.array([[-bound, bound]], np.int64).repeat(len(outputs), axis=0)
     sums = np.clip(np.concatenate([steps, steps + 1, ends], axis=1), -bound, bound)
-    channel = np.broadcast_to(np.arange(outputs)[:, None], sums.shape)
+    channel = np.broadcast_to(outputs[:, None], sums.shape)
     wanted = rounding.level(sums, channel)
     return int((found.level(sums, channel, rounding.low, rounding.high) != wanted).sum())
 
 
-def multiplier_of(rounding: Rounding, bound: int) -> tuple[Multiplier | None, Integers]:
-    """Return a proved multiplier, or None where there is none, and the steps that it was compared at."""
-    steps = rounding.steps(bound)
+def multiplier_of(rounding: Rounding, bound: int) -> Multiplier | None:
+    """Return a proved multiplier, as narrow as it can be, or None where there is none."""
     factor = rounding.scale / rounding.step
-    if (rounding.scale <= 0).any() or not np.isfinite(factor).all():
-        return None, steps
-    for shift in range(_SHIFTS, 0, -1):
-        multiplier = np.rint(factor * 2.0**shift).astype(np.int64)
-        reach = (bound + 1) * int(multiplier.max())
-        if multiplier.max() >= 1 << MULTIPLIER_BITS or reach >= 1 << PRODUCT_BITS:
-            continue
-        addend = _addend(multiplier, rounding, steps, shift, bound)
-        if addend is None:
-            break  # fewer bits say no more
-        found = Multiplier(multiplier, addend, shift)
-        if reach + int(np.abs(addend).max()) < 1 << PRODUCT_BITS and not differences(
-            found, rounding, steps, bound
-        ):
-            return found, steps
-        break
-    return None, steps
+    if (rounding.scale <= 0).any() or not np.isfinite(factor).all() or not factor.max() > 0:
+        return None
+    widest = PRODUCT - (bound + 1).bit_length()
+    for bits in (min(NARROW, widest), widest):
+        found = _proved(rounding, factor, bits, bound)
+        if found is not None:
+            return found
+    return None
 
 
-def _addend(
-    multiplier: Integers, rounding: Rounding, steps: Integers, shift: int, bound: int
-) -> Integers | None:
-    """Return for every output an addend with which all its steps come out, or None where one has none.
+def _proved(rounding: Rounding, factor: Reals, bits: int, bound: int) -> Multiplier | None:
+    """Return a proved multiplier of so many bits, or None."""
+    shift = min(bits - frexp(float(factor.max()))[1], PRODUCT - 1)
+    if shift < 1 or (max(abs(rounding.low), abs(rounding.high)) + 1) << shift >= 1 << PRODUCT:
+        return None
+    multiplier = np.rint(factor * 2.0**shift).astype(np.int64)
+    if multiplier.min() < 1 or multiplier.max() >= 1 << bits:
+        return None
+    between = [
+        _addends(
+            rounding.steps(bound, outputs), multiplier[outputs % len(multiplier)], rounding, shift, bound
+        )
+        for outputs in rounding.blocks()
+    ]
+    least, most = (np.concatenate(each) for each in zip(*between, strict=True))
+    if (least > most).any():
+        return None
+    bias = rounding.bias / rounding.step if rounding.bias.size else np.zeros(len(least))
+    exact = np.rint((bias + (0.0 if rounding.rule == "round_down" else 0.5)) * 2.0**shift)
+    if least.max() <= most.min():  # one for all
+        least, most = np.full_like(least, least.max()), np.full_like(most, most.min())
+        exact = np.full_like(exact, exact[0])
+    addend = np.clip(exact.astype(np.int64), least, most)
+    found = Multiplier(multiplier, addend, shift)
+    if np.abs(addend).max() >= 1 << PRODUCT:
+        return None
+    wrong = (
+        differences(found, rounding, rounding.steps(bound, outputs), outputs, bound)
+        for outputs in rounding.blocks()
+    )
+    return None if any(wrong) else found
+
+
+def _addends(
+    steps: Integers, multiplier: Integers, rounding: Rounding, shift: int, bound: int
+) -> tuple[Integers, Integers]:
+    """Return the least and the largest addend of each output with which its steps come out.
 
     A step T of level v wants ``T m + a < (v + 1) 2^shift <= (T + 1) m + a``.
     """
-    outputs = len(steps)
-    factors = multiplier[np.arange(outputs) % len(multiplier)][:, None]
     edge = (np.arange(rounding.low, rounding.high, dtype=np.int64) + 1)[None] << shift
-    far = np.int64(1) << PRODUCT_BITS
-    most = np.where(steps >= -bound, edge - 1 - steps * factors, far).min(axis=1)
-    least = np.where(steps < bound, edge - (steps + 1) * factors, -far).max(axis=1)
-    if (least > most).any():
-        return None
-    if least.max() <= most.min():  # one for all
-        return np.full(outputs, least.max() + (most.min() - least.max()) // 2)
-    return np.asarray(least + (most - least) // 2)
+    far = np.int64(1) << (PRODUCT + 1)
+    factors = multiplier[:, None]
+    most = np.where(steps >= -bound, edge - 1 - steps * factors, far)
+    least = np.where(steps < bound, edge - (steps + 1) * factors, -far)
+    return least.max(axis=1, initial=-far), most.min(axis=1, initial=far)

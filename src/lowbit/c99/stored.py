@@ -1,6 +1,6 @@
 """How values lie in the memory of a generated program, and where."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,19 @@ class Stored:
     def name(self) -> str:
         """The C expression of where it begins."""
         return self.text or f"value_{self.number}"
+
+    def made(self, number: int, count: int, lengths: Lengths | None = None) -> "Stored":
+        """Return a value of the same entries, in the arena."""
+        element = "" if self.element == "float" else self.element
+        return replace(
+            self,
+            number=number,
+            count=count,
+            lengths=lengths,
+            text="",
+            channels_first=False,
+            element=element,
+        )
 
     def entries(self, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return codes, entries or reals ``[count]`` in the network's order from its elements of C."""

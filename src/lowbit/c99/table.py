@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lowbit.blockers import Blocker, grouped
-from lowbit.c99 import elements, layers, maps
+from lowbit.c99 import elements, layers, maps, reals
 from lowbit.c99.inputs import Whole, mean_of
 from lowbit.c99.stored import Stored
 from lowbit.c99.unit import Unit
@@ -45,8 +45,9 @@ EMITTERS: dict[type[steps.Step], Emit] = {
     steps.AverageWords: maps.average_words,
     steps.Concatenate: maps.concatenate,
     steps.Gather: maps.gather,
-    steps.Activate: maps.copy,
-    steps.Clip: elements.clip,
+    steps.Activate: reals.activate,
+    steps.Clip: reals.clip,
+    steps.Softmax: reals.softmax,
 }
 """By the dataclass of the step."""
 
@@ -61,6 +62,12 @@ SUMS = 'Quantize it again with fixed-point sums: lowbit quantize --sums fixed (s
 PLANE_PAIRS = 2
 """Layers of up to this many pairs of planes count bits: a word of a pair takes about as many instructions as
 the products of six bytes that are not zero (`lowbit.c99.blocks`)."""
+
+AT_ENDS = (steps.Activate, steps.Clip, steps.Softmax)
+"""Steps on reals, which stand where codes are over."""
+
+SUMMING = (steps.Combine, steps.AveragePool, steps.Reduce)
+"""Steps on reals that a plan with fixed-point sums has none of."""
 
 ON_INPUTS = (*ENCODERS, steps.Arrange, steps.Flatten, steps.Gather, steps.MaxPool, steps.AveragePool)
 """Steps that work on an input of integers."""
@@ -123,9 +130,10 @@ def refused(
         node = makers.get(result.value)
         name, operator = (result.value, "") if node is None else (node.name or result.value, node.op)
         kind = type(step).__name__
-        if type(step) not in EMITTERS or (isinstance(step, steps.Activate) and step.function != "identity"):
-            remedy = SUMS if isinstance(step, steps.Combine) and step.operation == "add" else REMEDY
-            what = f"C99 has no step {kind}, which works on floats"
+        if not _has_row(step):
+            remedy = SUMS if isinstance(step, SUMMING) else REMEDY
+            detail = f" {step.function}" if isinstance(step, steps.Activate) else ""
+            what = f"C99 has no step {kind}{detail}, which works on floats"
             yield Blocker(what, (name,), operator, "layers, sums and pools of codes", "floats", remedy)
         elif number in hidden:
             what = "floats stand between codes"
@@ -136,7 +144,7 @@ def refused(
         elif isinstance(step, steps.Gather) and not _fills(step, raw.get(step.sources[0])):
             what = "an input of integers is filled with a number that none of them stands for"
             yield Blocker(what, (name,), operator, "one of them", f"{step.fill:g}", FLOATS)
-        elif integers and isinstance(step, steps.Clip):
+        elif integers and isinstance(step, AT_ENDS):
             what = f"the step {kind} makes floats of the scores"
             yield Blocker(
                 what, (name,), operator, "scores as they are", "floats", "Leave --integer-output out."
@@ -157,6 +165,19 @@ def refused(
             raw[number] = raw[step.sources[0]]
 
 
+def _rounds(step: steps.Step) -> bool:
+    return isinstance(step, steps.Softmax) or (
+        isinstance(step, steps.Activate) and step.function in reals.ROUNDED
+    )
+
+
+def _has_row(step: steps.Step) -> bool:
+    """Return whether there is C of a step; a softmax has one, its logarithm none."""
+    if isinstance(step, steps.Activate):
+        return step.function in reals.FUNCTIONS
+    return type(step) in EMITTERS and not (isinstance(step, steps.Softmax) and step.logarithm)
+
+
 def _fills(step: steps.Gather, whole: Whole | None) -> bool:
     """Return whether what a step fills with, if it does, is one of the integers that go in."""
     filled = bool((step.places == steps.NOWHERE).any())
@@ -164,12 +185,15 @@ def _fills(step: steps.Gather, whole: Whole | None) -> bool:
 
 
 def _between_codes(planned: ProgramPlan) -> set[int]:
-    """Return the numbers of reals that are made of codes, and that an encoder makes codes of again."""
+    """Return the numbers of reals that an encoder reads though they are made of codes.
+
+    So is what a function makes whose last bit differs from the engine's.
+    """
     first = len(planned.inputs)
     makers: dict[int, steps.Step] = {first + index: step for index, step in enumerate(planned.steps)}
-    coded: set[int] = set()  # made of codes, or codes
+    coded: set[int] = set()  # made of codes, or codes, or of such a function
     for number, step in makers.items():
-        if isinstance(step, ENCODERS) or any(source in coded for source in step.sources):
+        if isinstance(step, ENCODERS) or _rounds(step) or any(source in coded for source in step.sources):
             coded.add(number)
     return {
         source
