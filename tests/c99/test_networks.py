@@ -26,17 +26,18 @@ def levels_of(graph: Graph, name: str, codes: Array) -> Array:
     return codes if encoding is None else np.asarray(encoding.integer_levels()[0][codes])
 
 
-def check(graph: Graph, x: Array, tolerance: float = 0) -> None:
+def check(graph: Graph, x: Array, tolerance: float = 0, flags: tuple[str, ...] = ()) -> None:
     """Compare every value that generated C shows."""
-    wanted, found = (BACKENDS[name].load(graph).trace(x) for name in ("reference", "c99"))
+    wanted = BACKENDS["reference"].load(graph).trace(x)
+    found = BACKENDS["c99"].load(graph, flags=flags).trace(x)
     assert found.keys() >= {*graph.outputs}
     for name in wanted.keys() & found.keys():
         ours, theirs = (levels_of(graph, name, values[name]) for values in (found, wanted))
         np.testing.assert_allclose(ours.reshape(theirs.shape), theirs, rtol=tolerance, err_msg=name)
 
 
-def check_case(case: Case) -> None:
-    check(pairs.network(case), case.samples(), 1e-6 if case.end == "tanh" else 0)
+def check_case(case: Case, *flags: str) -> None:
+    check(pairs.network(case), case.samples(), 1e-6 if case.end == "tanh" else 0, flags)
 
 
 @pytest.mark.parametrize("case", CASES[::19], ids=str)
@@ -44,10 +45,16 @@ def test_pairs(case: Case) -> None:
     check_case(case)
 
 
+@pytest.mark.parametrize("case", CASES[7::97], ids=str)
+def test_cores_that_cannot_multiply_and_those_that_count_bits(case: Case) -> None:
+    check_case(case, "-DLOWBIT_NO_MULTIPLY", "-DLOWBIT_BUILTIN_POPCOUNT")
+
+
 @pytest.mark.nightly
 def test_all_pairs() -> None:
     for case in CASES:
         check_case(case)
+        check_case(case, "-DLOWBIT_NO_MULTIPLY")
 
 
 def odd(families: tuple[str, ...], seeds: range) -> Iterator[tuple[str, Graph, Array]]:

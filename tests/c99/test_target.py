@@ -41,6 +41,24 @@ def test_what_is_written(tmp_path: Path) -> None:
     assert any(f"weights {sizes['weights']:,}" in line for line in said)
 
 
+def test_code_is_about_as_large_as_is_said(tmp_path: Path) -> None:
+    needs("arm-none-eabi-gcc")
+    for bits in ((1, 1), (2, 2), (4, 8)):
+        sizes = written(tmp_path, lowbit_mlp((65, 33, 10), *bits, softmax=False), integer_output=True)
+        flags = ["-mcpu=cortex-m0", "-mthumb", "-Os", "-std=c99", "-ffreestanding"]
+        subprocess.run(["arm-none-eabi-gcc", *flags, "-c", "net.c"], cwd=tmp_path, check=True)
+        printed = subprocess.run(
+            ["arm-none-eabi-size", "net.o"], cwd=tmp_path, check=True, capture_output=True
+        )
+        text, _, bss = map(int, printed.stdout.splitlines()[1].split()[:3])
+        assert sizes["ram"] == bss
+        assert 0.5 < (text - sizes["weights"] - sizes["constants"]) / sizes["code"] < 1.5
+        undefined = subprocess.run(
+            ["arm-none-eabi-nm", "-u", "net.o"], cwd=tmp_path, check=True, capture_output=True
+        )
+        assert all(name.startswith(b"__") for name in undefined.stdout.split()[1::2])
+
+
 def test_limits_say_how_much_and_which_layer(tmp_path: Path) -> None:
     graph = lowbit_mlp((65, 33, 10), 2, 2, softmax=False)
     sizes = written(tmp_path, graph)

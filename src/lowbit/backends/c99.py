@@ -55,12 +55,13 @@ def compiler() -> list[str]:
     return found
 
 
-def load(graph: Graph, /, *, threads: int = 1) -> Runner:
+def load(graph: Graph, /, *, threads: int = 1, flags: Sequence[str] = ()) -> Runner:
     """Return the runner of a verified graph, which computes sample after sample.
 
     Args:
         graph: what to run.
         threads: there is one, whatever is asked for.
+        flags: further ones of the compiler.
 
     Raises:
         UnsupportedError: what keeps it from C99, all of it.
@@ -71,7 +72,7 @@ def load(graph: Graph, /, *, threads: int = 1) -> Runner:
         network_of(graph, plane_pairs=PLANE_PAIRS),
         generated(graph, "network", given="float", traced=True),
     )
-    library = compiled(source)
+    library = compiled(source, flags)
     traced = {
         step.value: Traced(
             step.shape, step.type, code_table(step.least, step.codes, step.type), network.batched

@@ -97,7 +97,7 @@ def _times(unit: Unit, bits: int) -> str:
     return unit.function(
         name,
         f"""
-#if defined(__riscv) && !defined(__riscv_mul)
+#if defined(LOWBIT_NO_MULTIPLY)
 static uint32_t {name}(uint32_t x, uint32_t word)
 {{
   uint32_t sum = 0;

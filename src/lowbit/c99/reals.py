@@ -54,7 +54,7 @@ static void {name}_reals(const real_t *x, real_t *y, int32_t count)
 
 _OF_EXPONENTIAL = {
     "sigmoid": """
-static float sigmoid(float x)
+static float sigmoid_of(float x)
 {
   const double e = exponential(x > 0 ? -(double)x : (double)x);
   return (float)((x > 0 ? 1.0 : e) / (1.0 + e));
@@ -72,7 +72,7 @@ static float tanh_of(float x)
 
 FUNCTIONS: Mapping[str, str] = {
     "identity": "value",
-    "sigmoid": "sigmoid(value)",
+    "sigmoid": "sigmoid_of(value)",
     "tanh": "tanh_of(value)",
     "absolute": "value < 0 ? -value : value",
     "negative": "-value",
@@ -88,7 +88,7 @@ def activate(unit: Unit, step: Activate, x: list[Stored], number_: int) -> Store
     """Add a function of reals."""
     if step.function in _OF_EXPONENTIAL:
         unit.function("exponential", _EXPONENTIAL)
-        unit.function(step.function, _OF_EXPONENTIAL[step.function])
+        unit.function(f"{step.function}_of", _OF_EXPONENTIAL[step.function])
     name = step.function
     unit.function(f"{name}_reals", _EACH.format(name=name, body=FUNCTIONS[name]))
     y = x[0].made(number_, x[0].count, x[0].lengths)

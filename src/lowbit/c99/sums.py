@@ -255,6 +255,29 @@ static {total} {name}(const {x.ctype} *x, int32_t n)
     )
 
 
+_SHIFTED = 4  # bits of a code up to which shifted entries are added where a core cannot multiply
+
+
+def _by_code(unit: Unit, bits: int) -> str:
+    """Add what multiplies an entry by a code of so many bits."""
+    name = f"by_code_{bits}"
+    terms = "".join(f"  if (code & {1 << bit}) sum += x * {1 << bit};\n" for bit in range(bits))
+    return unit.function(
+        name,
+        f"""
+#if defined(LOWBIT_NO_MULTIPLY)
+static int32_t {name}(int32_t x, int32_t code)
+{{
+  int32_t sum = 0;
+{terms}  return sum;
+}}
+#else
+#define {name}(x, code) ((x) * (code))
+#endif
+""",
+    )
+
+
 _DOT = """
 static {total} {name}(const {x} *x, const {w} *w,{levels} int32_t n)
 {{
@@ -285,6 +308,8 @@ def _dot(unit: Unit, x: Stored, form: Packed, total: str) -> tuple[str, list[tup
         levels = " const int16_t *levels,"
     wide = "(int64_t)" if total == "int64_t" else ""
     add = f"sum += {wide}*x++ * {factor};"
+    if form.way == "units" and 1 < form.bits <= _SHIFTED and not wide:
+        add = f"sum += {_by_code(unit, form.bits)}(*x++, {factor});"
     if form.bits == 1 and form.way == "units":
         add = "sum += (codes & 1u) ? *x : 0;\n      ++x;"
     per = form.per_word
