@@ -348,9 +348,7 @@ def _asks_for_kind(node: ast.AST, special: frozenset[str]) -> Iterator[str]:
         case ast.Match(subject=subject) if _is_scheme(subject):
             for case in node.cases:
                 yield from _in_pattern(case.pattern, SCHEME_NAMES)
-        case ast.Subscript(value=ast.Dict() as table, slice=subject) if _is_class_of(subject) or _is_scheme(
-            subject
-        ):
+        case ast.Subscript(value=ast.Dict() as table, slice=subject) if _is_scheme(subject):
             yield from (ast.unparse(key) for key in table.keys if key is not None)
         case ast.Dict():
             yield from (name for key in node.keys if key is not None for name in _classes(key))
