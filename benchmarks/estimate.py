@@ -1,9 +1,10 @@
 """How near the estimate of a calibration comes: its time and memory beside what was taken.
 
-    python benchmarks/estimate.py NET.onnx=affine:8:64 … --json results/estimate.json
+    python benchmarks/estimate.py NET.onnx=affine:8:64 "NET.onnx=lq:3 gptq:32" … --json results/estimate.json
 
-A network, what its weights and inputs become, and how many samples (normal noise) calibrate. Each runs in a
-process of its own, one thread; times are of the processor.
+A network, what its weights and inputs become, by which method where one is said, and how many samples (normal
+noise) calibrate. Each runs in a process of its own, one thread; times are of the processor, from when it was
+said to the end.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from lowbit.quantization import Estimate, quantize
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("runs", nargs="+", metavar="NET=FORM:SAMPLES")
+    parser.add_argument("runs", nargs="+", metavar="NET=FORM[ METHOD]:SAMPLES")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if options.json is None:
@@ -45,24 +46,28 @@ def main() -> None:
 def run(text: str) -> dict[str, Any]:
     """Calibrate once; return what was said before, what was taken, and their ratios."""
     name, _, rest = text.rpartition("=")
-    form, _, count = rest.rpartition(":")
-    graph = lowbit.read(name)
-    shape = [length if isinstance(length, int) else 32 for length in graph.value(graph.inputs[0]).shape[1:]]
-    samples = np.random.default_rng(0).normal(size=(int(count), *shape)).astype(np.float32)
-    said: list[Estimate] = []
-    started = time.process_time()
-    quantize(graph, samples, Plan(form, form), announce=said.append)
+    words, _, count = rest.rpartition(":")
+    form, _, method = words.partition(" ")
+    graph, samples = lowbit.read(name), {}
+    for seed, source in enumerate(graph.inputs):
+        shape = [length if isinstance(length, int) else 32 for length in graph.value(source).shape[1:]]
+        samples[source] = np.random.default_rng(seed).normal(size=(int(count), *shape)).astype(np.float32)
+    said: list[tuple[Estimate, float]] = []
+    plan = Plan(form, form, method=method or "auto")
+    quantize(graph, samples, plan, announce=lambda each: said.append((each, time.process_time())))
+    ((estimate, started),) = said
     seconds, mebibytes = time.process_time() - started, _peak_mib()
     return {
         "network": Path(name).stem,
         "form": form,
+        "method": method or "auto",
         "samples": int(count),
         "cpu_seconds": seconds,
-        "estimated_seconds": said[0].seconds,
-        "of_seconds": said[0].seconds / seconds,
+        "estimated_seconds": estimate.seconds,
+        "of_seconds": estimate.seconds / seconds,
         "peak_mib": mebibytes,
-        "estimated_mib": said[0].bytes / 2**20,
-        "of_peak": said[0].bytes / 2**20 / mebibytes,
+        "estimated_mib": estimate.bytes / 2**20,
+        "of_peak": estimate.bytes / 2**20 / mebibytes,
     }
 
 

@@ -1,7 +1,7 @@
 """Calibration: what runs a network over samples, and observers that see its values in bounded memory."""
 
 from lowbit.calibrate.histogram import Histogram
-from lowbit.calibrate.moments import LinearMoments, moment_bytes
+from lowbit.calibrate.moments import BLOCK, LinearMoments, moment_bytes
 from lowbit.calibrate.outliers import RowStatistics, ordinary_samples
 from lowbit.calibrate.watch import (
     Run,
@@ -15,6 +15,7 @@ from lowbit.calibrate.watch import (
 )
 
 __all__ = [
+    "BLOCK",
     "Histogram",
     "LinearMoments",
     "RowStatistics",

@@ -57,23 +57,25 @@ class LinearMoments:
         self._xx, self._xy = np.zeros((wide, wide)), np.zeros((wide, outputs))
         self._units: tuple[Exponents, Exponents] = np.full(inputs, _LEAST), np.full(outputs, _LEAST)
         self._waiting: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
+        self._rows = 0
 
     def update(self, inputs: npt.NDArray[Any], outputs: npt.NDArray[Any]) -> None:
         """Add samples: inputs `[n, d]` and outputs `[n, o]`."""
         self._waiting.append((np.asarray(inputs), np.asarray(outputs)))
-        if sum(len(x) for x, _ in self._waiting) < BLOCK:
+        self._rows += len(inputs)
+        if self._rows < BLOCK:
             return
         x, y = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
         whole = len(x) - len(x) % BLOCK
         for start in range(0, whole, BLOCK):
             self._add(x[start : start + BLOCK], y[start : start + BLOCK])
-        self._waiting = [(x[whole:].copy(), y[whole:].copy())]
+        self._waiting, self._rows = [(x[whole:].copy(), y[whole:].copy())], len(x) - whole
 
     def finish(self) -> "LinearMoments":
         """Count the samples that filled no block, settle the sums, and return the moments."""
         if self._waiting:
             self._add(*(np.concatenate(parts) for parts in zip(*self._waiting, strict=True)))
-        self._waiting = []
+        self._waiting, self._rows = [], 0
         mean_x, mean_y = (total / max(self.count, 1) for total in self._sums)
         if self._second:
             self._to_units(np.zeros_like(mean_x, np.intc), np.zeros_like(mean_y, np.intc))

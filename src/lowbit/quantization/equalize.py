@@ -29,7 +29,7 @@ Array = npt.NDArray[np.float64]
 
 SHARE = 0.5
 
-_SAMPLES = 256
+SAMPLES = 256
 """That say how large channels are."""
 
 
@@ -69,7 +69,7 @@ def _sizes(
     graph: Graph, samples: Mapping[str, npt.NDArray[np.generic]], run: Run, names: list[str]
 ) -> dict[str, tuple[Array, Array]]:
     """Return of values that are finite the sums `[c]` of magnitudes and squares of usual samples."""
-    few = {name: array[:_SAMPLES] for name, array in samples.items()}
+    few = {name: array[:SAMPLES] for name, array in samples.items()}
     stream, sizes = Stream(graph, few, run, budget() // 4), {}
     usual = np.logical_and.reduce([ordinary_samples(array) for array in few.values()])
     for name in dict.fromkeys(names):

@@ -1,58 +1,76 @@
 """What a calibration will take, before it starts: processor time and memory.
 
-Time is a sum of what is done, counted from the network and the plan, times what one of each costs:
+Time is the sum of what is done, times what one of each costs. What the networks are asked for is counted by a
+rehearsal in which nothing runs (`lowbit.quantization.rehearsal`). What fits take is tried on few rows
+(`lowbit.quantization.trial`), as are planning the float network and its pass over a batch. The rest are steps
+of Python and NumPy around these, whose costs are constants (`COSTS`).
 
-    seconds = sum_k cost_k · work_k
-
-Some costs are in units of this machine, which are measured in a few hundredths of a second: the float
-network's own pass over a batch, and a product of matrices. The others are as long as steps of NumPy take.
-
-Memory is what is resident already, the network's constants, the samples that streams hold, what is alive in a
-batch, and what looking at a value and the largest layer take.
+Memory is what is resident already, and the most of any layer: what the streams hold then, beside what looking
+at values, summing moments or restoring takes, and the batch that runs.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.budget import budget
-from lowbit.calibrate import Run, moment_bytes, sample_bytes, widest_cut
+from lowbit.calibrate import BLOCK, Run, moment_bytes, prefix, sample_bytes, widest_cut
 from lowbit.ir import Graph, Node
-from lowbit.quantization.observe import MOST_VALUES
+from lowbit.quantization import equalize, smooth
+from lowbit.quantization.observe import MOST_VALUES, RANGED
 from lowbit.quantization.plan import Plan
+from lowbit.quantization.rehearsal import Counted, Rehearsal, work
 from lowbit.quantization.rows import Rows
+from lowbit.quantization.shared import teams
 from lowbit.quantization.stream import batches_of, count_of
+from lowbit.quantization.trial import (
+    ActivationTime,
+    FitTime,
+    activation_time,
+    looking_time,
+    seconds_of,
+    weights_time,
+)
 
 Samples = Mapping[str, npt.NDArray[np.generic]]
 
 COSTS: Mapping[str, float] = {
-    "layer": 4e-2,
-    "part": 8e-3,
-    "value": 1.1e-7,
-    "element": 5e-10,
-    "weight": 2e-8,
-    "basis": 1e-6,
-    "input basis": 0.22,
-    "pass": 2.0,
+    "layer": 5e-3,
+    "node": 4e-4,
+    "plan": 6e-4,
+    "call": 1.5e-5,
+    "visit": 6e-5,
+    "group": 1e-3,
+    "group visit": 4e-5,
+    "value": 4e-8,
+    "element": 2e-9,
+    "window": 3e-8,
+    "input": 8e-9,
+    "trial": 5e-4,
     "moment": 0.6,
     "restored": 1.5,
 }
-"""Seconds of a layer, of a part of one that is fitted by itself, of a value that is looked at, of an element
-that passes, of a uniform weight, of a weight with a basis, of an input's basis of four bits; then passes and
-operations, in units."""
+"""Seconds of a layer; of a node in the end; of planning a part, and of running it, beside what its nodes
+take; of looking at a batch of a layer; of a group of channels, and of a batch of it; of choosing a value; of
+an element that passes; of an output and an input of a window that is looked at; of a factor of channels that
+is tried. Then operations, in those of a product of matrices."""
 
 _SIDE, _TIMES = 256, 8
 """Of the matrices that measure the machine, and how often."""
 
-_WIDE = 56
-"""Bytes that a value takes while it is looked at: itself, its target and their sums, float64."""
+_ARRIVING, _LOOKED = 16, 56
+"""Bytes that a value of an activation takes, with its target: while batches come, and when all are there."""
 
-_FEW = 1 << 17
-"""Values that fill the bins of a histogram."""
+_CHOSEN, _COMPARED, _BLOCK, _FITTED = 4, 24, 16, 32
+"""Bytes of an output of a window that is looked at, and when it is compared with its target; of an element of
+windows that are summed at once; of a weight that is fitted."""
+
+_TRIED = 3
+"""Layers whose inputs are tried."""
 
 
 @dataclass(frozen=True)
@@ -84,93 +102,211 @@ def estimate(
     samples: Samples,
     run: Run,
     windows: Callable[[Plan, int], int],
+    allowance: int,
 ) -> Estimate:
     """Return what quantizing layers will take.
 
     Args:
         network: the float network, in the form that is quantized.
-        layers: of it, that are quantized.
+        layers: of it, that are quantized; of those that share weights the first.
         plans: of a layer, by its name.
         samples: that calibrate.
         run: what runs a network.
         windows: the most windows that are looked at, by plan and inputs of a window.
+        allowance: bytes of samples' values that may be held.
     """
-    count = count_of(samples)
-    product, forward = _seconds_of_product(), _seconds_of_pass(network, samples, run)
-    units = {"moment": product, "restored": product}
-    costs = {name: cost * units.get(name, 1.0) for name, cost in COSTS.items()}
-    equalized = any(plans(layer.name).equalizes for layer in layers)
-    rest = (costs.pop("pass") + equalized) * forward * count
-    works = [_work(network, layer, plans(layer.name), count, windows) for layer in layers]
-    each = [sum(costs[name] * amount for name, amount in work.items()) for work in works]
-    looked = _WIDE * max(int(work["value"]) for work in works)
-    restoring = max(_restoring_bytes(network, layer, plans(layer.name)) for layer in layers)
-    total = sum(each) + rest
-    seconds = tuple(one + rest / len(each) for one in each)
-    return Estimate(total, _bytes(network, samples, looked, restoring), seconds)
-
-
-def _work(
-    network: Graph, layer: Node, plan: Plan, count: int, windows: Callable[[Plan, int], int]
-) -> dict[str, float]:
-    """Return what is done for a layer, by name of `COSTS`."""
-    rows, outputs, inputs, size = _shape(network, layer)
-    names = (layer.inputs[0], layer.outputs[0])
-    arriving, leaving = (count * sample_bytes(network, name) / 4 for name in names)
-    seen = min(count * rows.windows(), windows(plan, inputs))
-    values = min(arriving, MOST_VALUES)
-    uniform, learned = plan.weight_form.row.uniform, not plan.input_form.row.uniform
-    work = {
-        "layer": 1.0,
-        "part": 0.0 if uniform else float(rows.groups),
-        "value": values,
-        "element": arriving + leaving,
-        "weight" if uniform else "basis": float(size),
-        "input basis": 3.0 ** (plan.activation_bits - 4) * min(values / _FEW, 1.0) if learned else 0.0,
+    chosen = {layer.name: plans(layer.name) for layer in layers}
+    model = _Model(network, chosen, samples, run, windows, allowance)
+    others = {name: plans(name) for name in teams(network) if name not in chosen}
+    each = {
+        name: model.layer(name, team, chosen.get(name) or others[name]) for name, team in model.teams.items()
     }
-    if plan.restores:
-        work["moment"] = rows.groups * 2.0 * seen * inputs * (inputs / 2 + outputs)
-        work["restored"] = rows.groups * (inputs**3 / 3 + 16.0 * inputs * inputs * outputs)
-    return work
+    rest = model.around() + sum(seconds for name, seconds in each.items() if name not in chosen)
+    seconds = tuple(each[name] + rest / len(chosen) for name in chosen)
+    return Estimate(sum(seconds), _resident() + model.bytes, seconds)
 
 
-def _shape(network: Graph, layer: Node) -> tuple[Rows, int, int, int]:
-    """Return how a layer reads, outputs and inputs of one of its groups, and how many weights it has."""
+class _Model:
+    """What is done for the layers of a network, in order, and what it costs."""
+
+    def __init__(
+        self,
+        network: Graph,
+        plans: Mapping[str, Plan],
+        samples: Samples,
+        run: Run,
+        windows: Callable[[Plan, int], int],
+        allowance: int,
+    ) -> None:
+        self.teams, self.bytes = teams(network), 0
+        self._network, self._plans, self._samples, self._windows = network, plans, samples, windows
+        self._count, members = count_of(samples), [node.name for name in plans for node in self.teams[name]]
+        self._product = _seconds_of_product()
+        self._measure(run)
+        self._rehearsal = Rehearsal(network, samples, allowance, members)
+        self._fits: dict[str, FitTime] = {}
+        self._activations: dict[str, ActivationTime] = {}
+        self._encoded: set[tuple[str, str]] = set()
+
+    def _measure(self, run: Run) -> None:
+        """Time the plan and a pass of the float network, and keep what arrives at a few of its layers."""
+        network, batch = self._network, batches_of(self._network, self._count)[0]
+        read = list(dict.fromkeys(self.teams[name][0].inputs[0] for name in self._plans))
+        names = read[:: max(-(-len(read) // _TRIED), 1)]
+        part = prefix(network, dict.fromkeys([*network.outputs, *names]))
+        feeds, runners = {name: array[batch] for name, array in self._samples.items()}, []
+        self._node = seconds_of(lambda: runners.append(run(part))) / max(len(part.nodes), 1)
+        found: list[Mapping[str, npt.NDArray[np.generic]]] = []
+        times = [seconds_of(lambda: found.append(runners[0](feeds))) for _ in range(2)]
+        self._pass = min(times) / (len(range(batch.start, batch.stop)) * max(work(network), 1.0))
+        self._arriving = [np.nan_to_num(found[0][name]) for name in names]  # what is refused is so later
+        self._value = float(np.mean([looking_time(values) for values in self._arriving]))
+        self._running = len(range(batch.start, batch.stop)) * widest_cut(network)
+
+    def layer(self, name: str, team: Sequence[Node], plan: Plan) -> float:
+        """Return the seconds of a layer; count its memory."""
+        changes, seconds, values = name in self._plans, 0.0, 0.0
+        if not (changes or (plan.restores and self._encoded)):
+            return 0.0
+        codes, reads = changes and not plan.is_weight_only, plan.restores or plan.corrects
+        sources, asked = list(dict.fromkeys(node.inputs[0] for node in team)), time.process_time()
+        new = self._rehearsal.unseen(sources)
+        if codes:
+            self._rehearsal.look(sources)
+        held = self._rehearsal.held
+        self._rehearsal.layer(team, reads=reads, decodes=reads and codes, changes=changes)
+        asking = time.process_time() - asked
+        for source in new:
+            values = max(values, min(self._elements(source), MOST_VALUES))
+            seconds += self._looking(source)
+        if codes:
+            seconds += self._encoding(sources[0], plan)
+        self._count_bytes(max(held, self._rehearsal.held), values, team, plan)
+        return asking + seconds + self._ran(self._rehearsal.taken()) + self._fitting(team, plan, changes)
+
+    def around(self) -> float:
+        """Return the seconds of what is done before the layers and after them."""
+        nodes, whole = len(self._network.nodes), work(self._network)
+        seconds = self._smoothing() + nodes * COSTS["node"]
+        for most in (RANGED, *[equalize.SAMPLES] * any(plan.equalizes for plan in self._plans.values())):
+            seconds += self._ran(Counted(1, nodes, 1, min(self._count, most) * whole))
+        return seconds
+
+    def _smoothing(self) -> float:
+        """Return the seconds of looking for factors of channels, where layers read reals."""
+        found, seconds = smooth.sources(self._network, self._plans), 0.0
+        few = {name: array[: smooth.SAMPLES] for name, array in self._samples.items()}
+        rehearsal = Rehearsal(self._network, few, budget(), ())
+        for name, readers in found.items():
+            plan, quickly = self._plans[readers[0].name], smooth.quickly(self._plans[readers[0].name])
+            rehearsal.ask(name)
+            channels = int(self._network.value(name).shape[1])
+            size = min(count_of(few) * sample_bytes(self._network, name) // 4, smooth.ROWS * channels)
+            tried = self._activation(plan, exact=True)
+            shapes = [(len(weights), channels) for weights in self._weights(readers)]
+            fits = sum(self._fit(replace(quickly, method="rtn")).of(shape) for shape in shapes)
+            products = sum(4.0 * size * outputs for outputs, _ in shapes) * self._product
+            once = size * (self._value + tried.coding) + tried.encoding + fits + products + COSTS["trial"]
+            seconds += (1 + len(smooth.EXPONENTS)) * once
+        return seconds + self._ran(rehearsal.taken())
+
+    def _weights(self, nodes: Sequence[Node]) -> Iterator[npt.NDArray[np.generic]]:
+        return (self._network.constant(node.inputs[1]) for node in nodes)
+
+    def _elements(self, name: str) -> float:
+        return self._count * sample_bytes(self._network, name) / 4
+
+    def _looking(self, source: str) -> float:
+        """Return the seconds of looking at a value in both networks."""
+        elements, visits = self._elements(source), 2 * self._rehearsal.batches * COSTS["visit"]
+        each = self._value + COSTS["value"]
+        return visits + 2 * elements * COSTS["element"] + min(elements, MOST_VALUES) * each
+
+    def _encoding(self, source: str, plan: Plan) -> float:
+        """Return the seconds of fitting the encoding of a value; layers that want the same share it."""
+        key = source, str(plan.input_form)
+        if key in self._encoded:
+            return 0.0
+        self._encoded.add(key)
+        return self._activation(plan, exact=source in self._network.inputs).encoding
+
+    def _activation(self, plan: Plan, *, exact: bool) -> ActivationTime:
+        """Return how long an activation takes by a plan, on average."""
+        form = f"{plan} {exact}"
+        if form not in self._activations:
+            found = [astuple(activation_time(plan, values, exact=exact)) for values in self._arriving]
+            self._activations[form] = ActivationTime(*np.mean(found, axis=0).tolist())
+        return self._activations[form]
+
+    def _fit(self, plan: Plan) -> FitTime:
+        """Return how long weights take by a plan."""
+        form = str(plan)
+        if form not in self._fits:
+            found = (_shape(self._network, self.teams[name][0]) for name in self._plans)
+            shapes = [(outputs * _together(rows, plan), inputs) for rows, outputs, inputs in found]
+            self._fits[form] = weights_time(plan, shapes)
+        return self._fits[form]
+
+    def _fitting(self, team: Sequence[Node], plan: Plan, changes: bool) -> float:
+        """Return the seconds of the windows of a layer that are looked at, and of its weights."""
+        rows, outputs, inputs = _shape(self._network, team[0])
+        seen = min(len(team) * self._count * rows.windows(), self._windows(plan, inputs))
+        visits, moments = self._rehearsal.batches * len(team), plan.restores or plan.corrects
+        seconds = (
+            COSTS["layer"] + 2 * visits * COSTS["visit"] + seen * rows.groups * outputs * COSTS["window"]
+        )
+        if moments:
+            seconds += visits * COSTS["visit"] + rows.groups * (
+                COSTS["group"] + visits * COSTS["group visit"]
+            )
+            seconds += seen * rows.groups * inputs * COSTS["input"]
+        if plan.restores:
+            sums = COSTS["moment"] * 2.0 * seen * inputs * (inputs / 2 + outputs)
+            solved = COSTS["restored"] * (inputs**3 / 3 + 16.0 * inputs * inputs * outputs)
+            seconds += rows.groups * (sums + solved) * self._product
+        together = _together(rows, plan)
+        fitted = rows.groups / together * self._fit(plan).of((outputs * together, inputs)) if changes else 0.0
+        return seconds + fitted
+
+    def _ran(self, counted: Counted) -> float:
+        """Return the seconds of parts of a network that run."""
+        fixed = counted.plans * COSTS["plan"] + counted.nodes * self._node
+        return fixed + counted.calls * COSTS["call"] + counted.work * self._pass
+
+    def _count_bytes(self, held: int, values: float, team: Sequence[Node], plan: Plan) -> None:
+        """Count what a layer takes beside what was resident, at the worst of its steps."""
+        rows, outputs, inputs = _shape(self._network, team[0])
+        seen = min(len(team) * self._count * rows.windows(), self._windows(plan, inputs))
+        chosen, weights = seen * rows.groups * outputs, rows.groups * outputs * inputs
+        moments = rows.groups * 8 * inputs * (inputs + outputs) if plan.restores else 0
+        block = rows.groups * min(seen, BLOCK) * (inputs + outputs) if plan.restores or plan.corrects else 0
+        restored = rows.groups * moment_bytes(inputs, outputs) if plan.restores else 0
+        steps = (
+            self._running + _ARRIVING * values,
+            _LOOKED * values,
+            self._running + _CHOSEN * chosen + 1.5 * moments + _BLOCK * block,
+            _CHOSEN * chosen + max(restored, _FITTED * weights),
+            _COMPARED * chosen + moments,
+        )
+        self.bytes = max(self.bytes, int(held + max(steps)))
+
+
+def _shape(network: Graph, layer: Node) -> tuple[Rows, int, int]:
+    """Return how a layer reads, and the outputs and inputs of one of its groups."""
     rows, weights = Rows.of(network, layer), network.constant(layer.inputs[1])
-    return rows, len(weights) // rows.groups, weights.size // len(weights), weights.size
+    return rows, len(weights) // rows.groups, weights.size // len(weights)
 
 
-def _restoring_bytes(network: Graph, layer: Node, plan: Plan) -> int:
-    rows, outputs, inputs, _ = _shape(network, layer)
-    return rows.groups * moment_bytes(inputs, outputs) if plan.restores else 0
-
-
-def _bytes(network: Graph, samples: Samples, looked: int, restoring: int) -> int:
-    """Return the most that is resident: while values are looked at, or while a layer is restored."""
-    constants = sum(int(value.data.nbytes) for value in network.values.values() if value.data is not None)
-    held = min(2 * (budget() // 8), widest_cut(network) * count_of(samples))
-    return int(_resident() + constants + max(held + looked, restoring))
+def _together(rows: Rows, plan: Plan) -> int:
+    """Return of how many groups weights are fitted at once: every group has moments of its own."""
+    return 1 if plan.restores else rows.groups
 
 
 def _seconds_of_product() -> float:
     """Return the seconds of one operation of a product of matrices."""
     square = np.random.default_rng(0).normal(size=(_SIDE, _SIDE))
-    best: float = min(_seconds(lambda: square @ square) for _ in range(_TIMES))
+    best: float = min(seconds_of(lambda: square @ square) for _ in range(_TIMES))
     return best / (2.0 * _SIDE * _SIDE * _SIDE)
-
-
-def _seconds_of_pass(network: Graph, samples: Samples, run: Run) -> float:
-    """Return the seconds that the network takes for a sample."""
-    batch = batches_of(network, count_of(samples))[0]
-    part = {name: array[batch] for name, array in samples.items()}
-    runner = run(network)
-    return _seconds(lambda: runner(part)) / len(range(batch.start, batch.stop))
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    started = time.process_time()
-    call()
-    return time.process_time() - started
 
 
 def _resident() -> int:

@@ -26,6 +26,9 @@ Mask = npt.NDArray[np.bool_]
 MOST_VALUES = 1 << 21
 """Of an activation: more say no more about its encoding."""
 
+RANGED = 64
+"""Samples that say how large sums between layers become."""
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -219,7 +222,7 @@ class Observer:
 
         At a residual sum whose other part is quantized already, the layer makes up for that part's error.
         """
-        found = self._settled_sum(layer)
+        found = settled_sum(self._low, layer, self.pending)
         if found is None:
             return self._exact.values(layer.outputs[0])
         total, other = found
@@ -227,20 +230,6 @@ class Observer:
         rest = self._coded.copy().values(other)
         pairs = zip(self._exact.values(total), rest, strict=True)
         return (np.asarray(exact, np.float32) - np.asarray(part, np.float32) for exact, part in pairs)
-
-    def _settled_sum(self, layer: Node) -> tuple[str, str] | None:
-        """Return the sum that alone reads a layer and its other part, if that will not change any more."""
-        output = layer.outputs[0]
-        readers = self._low.consumers(output)
-        if len(readers) != 1 or readers[0].op != "Add" or output in self._low.outputs:
-            return None
-        others = [name for name in readers[0].inputs if name != output]
-        if len(others) != 1 or self._low.value(others[0]).shape != self._low.value(output).shape:
-            return None
-        if self._low.value(others[0]).data is not None:  # what is added always has no error
-            return None
-        behind = {node.name for node in prefix(self._low, others).nodes}
-        return None if behind & self.pending else (readers[0].outputs[0], others[0])
 
 
 @dataclass(frozen=True)
@@ -260,6 +249,27 @@ class Windows:
     def share(self, samples: int, rows: Rows) -> float:
         """Return which part of all windows that is."""
         return min(self.most / max(samples * rows.windows(), 1), 1.0)
+
+
+def settled_sum(graph: Graph, layer: Node, pending: Collection[str]) -> tuple[str, str] | None:
+    """Return the sum that alone reads a layer and its other part, if that will not change any more.
+
+    Args:
+        graph: of the layer.
+        layer: whose output is looked for in a sum.
+        pending: names of the layers that will still change.
+    """
+    output = layer.outputs[0]
+    readers = graph.consumers(output)
+    if len(readers) != 1 or readers[0].op != "Add" or output in graph.outputs:
+        return None
+    others = [name for name in readers[0].inputs if name != output]
+    if len(others) != 1 or graph.value(others[0]).shape != graph.value(output).shape:
+        return None
+    if graph.value(others[0]).data is not None:  # what is added always has no error
+        return None
+    behind = {node.name for node in prefix(graph, others).nodes}
+    return None if behind & set(pending) else (readers[0].outputs[0], others[0])
 
 
 class _Choice:

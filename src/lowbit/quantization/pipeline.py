@@ -50,7 +50,7 @@ from lowbit.quantization.fixed_point import blockers as fixed_point_blockers
 from lowbit.quantization.fixed_point import to_fixed_point
 from lowbit.quantization.kept import kept_float
 from lowbit.quantization.node import add_encoder, low_bit_node
-from lowbit.quantization.observe import Observer, Target, Windows
+from lowbit.quantization.observe import RANGED, Observer, Target, Windows
 from lowbit.quantization.plan import Plan
 from lowbit.quantization.report import LayerReport, Report, sums_reports
 from lowbit.quantization.rows import Rows
@@ -68,8 +68,8 @@ Samples = Mapping[str, npt.NDArray[np.generic]]
 Progress = Callable[[int, int, str], None]
 Announce = Callable[[Estimate], None]
 
-_RANGED, _RANGED_BYTES = 64, 64 << 20
-"""Samples that say how large sums become, and bytes of these of a batch."""
+_RANGED_BYTES = 64 << 20
+"""Of samples that say how large sums become, in a batch."""
 
 _HELD = 4
 """One in so many bytes of the budget may be values of the samples, held between layers."""
@@ -127,7 +127,7 @@ def quantize(
     chosen = chosen_samples(network, samples, plan)
     before = unfinished.begin(network, plan, chosen) if unfinished else None
     if announce:
-        announce(estimate(network, layers, plan.for_layer, chosen, run, _most_windows))
+        announce(estimate(network, layers, plan.for_layer, chosen, run, _most_windows, budget() // _HELD))
     network = equalize(network, chosen, run, lambda name: name in names and plan.for_layer(name).equalizes)
     network = smooth(network, chosen, run, {name: plan.for_layer(name) for name in names}, plan.seed)
     shared = teams(network)
@@ -265,7 +265,7 @@ class _Work:
         runner = self._run(prefix(self._low, names))
         size = max(_RANGED_BYTES // sum(sample_bytes(self._low, name) for name in names), 1)
         first = self._low.value(self._low.inputs[0]).shape[0]
-        for batch in batch_slices(min(self._count, _RANGED), first, size):
+        for batch in batch_slices(min(self._count, RANGED), first, size):
             found = runner({name: array[batch] for name, array in self._samples.items()})
             for name in names:
                 largest[name] = max(largest[name], float(np.abs(found[name]).max(initial=0)))

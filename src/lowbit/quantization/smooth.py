@@ -43,7 +43,7 @@ WORTH = 0.8
 RESTORED = 0.3
 """What restoring leaves of the error of the weights that are nearest."""
 
-_SAMPLES, _ROWS = 128, 2048
+SAMPLES, ROWS = 128, 2048
 """Of calibration, and of what a layer reads in them."""
 
 
@@ -63,35 +63,41 @@ def smooth(
         plans: of the layers that are quantized.
         seed: chooses the rows that are looked at.
     """
-    found = {name: readers for name, readers in _sources(graph, plans).items() if _is_real(graph, name)}
+    found = sources(graph, plans)
     if not found:
         return graph
-    few = {name: array[:_SAMPLES] for name, array in samples.items()}
+    few = {name: array[:SAMPLES] for name, array in samples.items()}
     stream, result = Stream(graph, few, run, budget() // 4), graph.copy()
     for name, readers in found.items():
         rows = _rows(stream.values(name), seed)
         if np.isfinite(rows).all():  # what is not, the layer that reads it says
             weights = [_matrix(graph, reader) for reader in readers]
-            factor = _best(rows, weights, _quickly(plans[readers[0].name]))
+            factor = _best(rows, weights, quickly(plans[readers[0].name]))
             if factor is not None:
                 _insert(result, name, readers, factor)
     return result
 
 
-def _quickly(plan: Plan) -> Plan:
+def quickly(plan: Plan) -> Plan:
     """Return the plan with uniform weights of as many bits, whose fit is no search."""
     return replace(plan, weights=f"affine:{min(max(plan.weight_bits, 2), 8)}")
 
 
-def _sources(graph: Graph, plans: Mapping[str, Plan]) -> dict[str, list[Node]]:
-    """Return layers that may be smoothed by the value that they read; those of one value have one plan."""
+def sources(graph: Graph, plans: Mapping[str, Plan]) -> dict[str, list[Node]]:
+    """Return layers that may be smoothed by the value that they read; those of one value have one plan.
+
+    Args:
+        graph: whose layers are as quantization starts from them.
+        plans: of the layers that are quantized.
+    """
     alone = {team[0].name for team in teams(graph).values() if len(team) == 1}
     found: dict[str, list[Node]] = {}
     for node in graph.nodes:
         plan = plans.get(node.name)
         if plan is not None and node.name in alone and not plan.is_weight_only and _is_pointwise(graph, node):
             found.setdefault(node.inputs[0], []).append(node)
-    return {name: nodes for name, nodes in found.items() if len({str(plans[n.name]) for n in nodes}) == 1}
+    alike = {name: nodes for name, nodes in found.items() if len({str(plans[n.name]) for n in nodes}) == 1}
+    return {name: nodes for name, nodes in alike.items() if _is_real(graph, name)}
 
 
 def _is_pointwise(graph: Graph, layer: Node) -> bool:
@@ -122,7 +128,7 @@ def _is_function(graph: Graph, node: Node) -> bool:
 def _rows(parts: Iterator[npt.NDArray[np.generic]], seed: int) -> Array:
     """Return some rows of a value ``[n, c, ...]``, each the channels of one place, ``[m, c]``."""
     rows = np.concatenate([np.moveaxis(part, 1, -1).reshape(-1, part.shape[1]) for part in parts])
-    chosen = np.random.default_rng(seed).permutation(len(rows))[:_ROWS]
+    chosen = np.random.default_rng(seed).permutation(len(rows))[:ROWS]
     return rows[np.sort(chosen)].astype(np.float64)
 
 

@@ -47,6 +47,12 @@ class Stream:
         other._kept, other._known = [dict(held) for held in self._kept], set(self._known)
         return other
 
+    @property
+    def held(self) -> int:
+        """Bytes of the values that are held, of all samples."""
+        samples = sum(part.stop - part.start for part in self._batches)
+        return int(samples * self._bytes(self._known - self._sources))
+
     def values(self, name: str) -> Iterator[Array]:
         """Yield a value batch by batch; every batch must be taken before the next question."""
         nodes, inputs = _between(self.graph, self._known, [name])
