@@ -161,3 +161,30 @@ def test_a_map_that_is_turned_is_another_map(perm: tuple[int, ...], low: bool) -
     again = read_content(bytes(content_of(graph)), "forms")
     wanted, found = (evaluate(each, {each.inputs[0]: x})[each.outputs[0]] for each in (graph, again))
     np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("form", ["", "affine:8", "lq:2"])
+@pytest.mark.parametrize("turns", [False, True])
+def test_a_map_whose_rows_are_mixed_is_added_to_the_map(turns: bool, form: str) -> None:
+    """As in a mixer: along its rows, or, turned, along its columns."""
+    random, shape = np.random.default_rng(0), (2, 3, 4)
+    graph = Graph("mixed", ("x",), ("y",), values={"x": Value("x", "float32", ("n", *shape))})
+    length = shape[1 if turns else 2]
+    for name, extents in (("w", (5, 2, 1, 1)), ("m", (length, length)), ("v", (3, 5, 1, 1))):
+        graph.add_constant(name, random.normal(size=extents))
+    perm: dict[str, Attribute] = {"perm": (0, 1, 3, 2)}
+    graph.nodes = [
+        Node("Conv", ("x", "w"), ("a",), {}, "first"),
+        *([Node("Transpose", ("a",), ("t",), perm, "turn")] if turns else []),
+        Node("MatMul", ("t" if turns else "a", "m"), ("r",), {}, "rows"),
+        *([Node("Transpose", ("r",), ("b",), perm, "back")] if turns else []),
+        Node("Add", ("a", "b" if turns else "r"), ("s",), {}, "sum"),
+        Node("Relu", ("s",), ("h",), {}, "relu"),
+        Node("Conv", ("h", "v"), ("y",), {}, "last"),
+    ]
+    infer(graph)
+    x = random.normal(size=(8, *shape)).astype(np.float32)
+    graph = quantize(graph, x, Plan(form, form, method="rtn"))[0] if form else graph
+    again = read_content(bytes(content_of(graph)), "forms")
+    wanted, found = (evaluate(each, {each.inputs[0]: x})[each.outputs[0]] for each in (graph, again))
+    np.testing.assert_array_equal(found, wanted)

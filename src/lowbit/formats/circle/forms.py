@@ -2,7 +2,8 @@
 
 Softmax, LogSoftmax on another axis     Transpose, Softmax on the last axis, Transpose
 Transpose to channels last              and a Reshape to the same shape, so that what follows is on no map;
-                                        the same where rows of channels are read as a map as well
+                                        the same where rows of channels are read as a map as well; where
+                                        they are another map, of floats or codes, if nothing else is read back
 Pad by what is there                    Gather along each axis that is padded
 Max, Min with one number                Clip
 Cast to its own type                    Identity
@@ -14,6 +15,7 @@ x / 2 (1 + erf(x / sqrt 2))             Gelu: the format has no erf; its roundin
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -34,18 +36,20 @@ def has_form(graph: Graph, node: Node) -> bool:
 
 
 def _form_of(graph: Graph, node: Node) -> Write | None:
-    if node.domain:
+    if node.domain or graph.value(node.inputs[0]).encoding is not None:
         return None
-    coded = graph.value(node.inputs[0]).encoding is not None
-    forms = _FORMS_OF_CODES if coded else _FORMS
-    return next((write for applies, write in forms if applies(graph, node)), None)
+    return next((write for applies, write in _FORMS if applies(graph, node)), None)
 
 
-def _apply(graph: Graph) -> bool:
+def _form_of_map(graph: Graph, node: Node) -> Write | None:
+    return _left if _turns_maps(graph, node) else None
+
+
+def _apply(graph: Graph, form_of: Callable[[Graph, Node], Write | None] = _form_of) -> bool:
     at = found = 0
     while at < len(graph.nodes):
         node = graph.nodes[at]
-        write = _form_of(graph, node)
+        write = form_of(graph, node)
         if write is not None:
             graph.nodes[at : at + 1] = write(graph, node)
             found += 1
@@ -103,15 +107,19 @@ def _leaves_maps(graph: Graph, node: Node) -> bool:
     """Return whether a map becomes rows of channels, which a reader would take for the map as it lies."""
     if node.op != "Transpose" or call_of(graph, node).integers("perm") != TO_NHWC:
         return False
-    return any(map(_follows_maps, graph.consumers(node.outputs[0]))) or _turns_maps(graph, node)
+    return any(map(_follows_maps, graph.consumers(node.outputs[0])))
 
 
 def _turns_maps(graph: Graph, node: Node) -> bool:
-    """Return whether rows of channels of a map are another map, for a layer or a pool."""
+    """Return whether rows of channels of a map may be read as another map."""
     if node.op != "Transpose" or call_of(graph, node).integers("perm") != TO_NHWC:
         return False
-    readers = graph.consumers(node.outputs[0])
-    return any(has(reader, Trait.WINDOW) or has(reader, Trait.POOL) for reader in readers)
+    return any(map(_reads_maps, graph.consumers(node.outputs[0])))
+
+
+def _reads_maps(reader: Node) -> bool:
+    windows = has(reader, Trait.WINDOW) or has(reader, Trait.POOL)
+    return windows or not any(has(reader, trait) for trait in _ON_ROWS)
 
 
 def _follows_maps(reader: Node) -> bool:
@@ -241,8 +249,6 @@ _FORMS: tuple[tuple[Callable[[Graph, Node], bool], Write], ...] = (
     (lambda _, node: node.op == "Reciprocal", _inverted),
 )
 """Which nodes a form is for, and how it is written."""
-_FORMS_OF_CODES = ((_turns_maps, _left),)
-"""The same of nodes that read codes."""
 
 
 def _find_gelu(graph: Graph) -> bool:
@@ -308,3 +314,4 @@ def _plus(graph: Graph, node: Node) -> float | None:
 
 find_gelu = Pass("find-gelu", _find_gelu)
 file_forms = Pass("file-forms", _apply)
+turned_maps = Pass("turned-maps", partial(_apply, form_of=_form_of_map))

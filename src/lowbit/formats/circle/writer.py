@@ -8,7 +8,7 @@ from lowbit.errors import GraphError, LowbitError, UnsupportedError
 from lowbit.formats.batch import batch_axes, open_batch
 from lowbit.formats.circle.average_pools import count_all
 from lowbit.formats.circle.exporter import Exporter
-from lowbit.formats.circle.forms import file_forms, find_gelu
+from lowbit.formats.circle.forms import file_forms, find_gelu, turned_maps
 from lowbit.formats.circle.graph_operators import can_be_own
 from lowbit.formats.circle.lowering import is_lowered, lower, supports
 from lowbit.formats.circle.manifest import MANIFEST, manifest_of, seal
@@ -154,6 +154,18 @@ def _misread(plain: Graph, own_words: frozenset[str]) -> list[Node]:
 
 
 def _written_form(graph: Graph) -> Graph:
+    """Return the graph in a form that is read back the same, as far as there is one."""
+    plain = _usual_form(graph)
+    turned = run_passes(plain, [turned_maps])
+    if turned.modified:
+        try:
+            _require_read_back(plain, _own_words(plain))
+        except (GraphError, UnsupportedError):
+            return turned.graph
+    return plain
+
+
+def _usual_form(graph: Graph) -> Graph:
     if is_lowered(graph):
         return graph
     plain = run_passes(graph, [*ENGINE_FORM, find_gelu, expansion(supports)]).graph
