@@ -103,12 +103,6 @@ LOWBIT_INLINE Group operator|(const Group& a, const Group& b) {
   return each([&](std::size_t n) { return a.part[n] | b.part[n]; });
 }
 
-LOWBIT_INLINE Doubles clipped(Doubles value, double low, double high) {
-  const Doubles least = Doubles{} + low, most = Doubles{} + high;
-  const Doubles above = value > least ? value : least;
-  return above < most ? above : most;
-}
-
 LOWBIT_INLINE unsigned first_bits(std::size_t count) { return count >= kGroup ? 0xffffu : (1u << count) - 1u; }
 
 // store_first(at, group or bytes, count) writes sixteen numbers, or the first `count` of them where there are no more.
@@ -168,6 +162,7 @@ LOWBIT_INLINE void store_first(std::byte* at, const All& all, std::size_t count)
 //   bits_of(bytes, bit)                that bit of every byte
 //   store_words(at, group, count)      of numbers that fit words, the first of them
 //   half(integers, n), join(low, high)
+//   doubles_of(half), clipped(doubles, low, high)
 //   nearest(doubles or floats)         half to even
 //   integers_nearest(doubles), integers_below(doubles)   half to even, down; of numbers that fit
 #if defined(__AVX512F__)
@@ -189,6 +184,10 @@ LOWBIT_INLINE HalfIntegers half(Integers v, std::size_t n) {
 LOWBIT_INLINE Integers join(HalfIntegers low, HalfIntegers high) {
   const __m512i whole = _mm512_castsi256_si512(reinterpret_cast<__m256i>(low));
   return reinterpret_cast<Integers>(_mm512_inserti64x4(whole, reinterpret_cast<__m256i>(high), 1));
+}
+LOWBIT_INLINE Doubles doubles_of(HalfIntegers v) { return _mm512_cvtepi32_pd(reinterpret_cast<__m256i>(v)); }
+LOWBIT_INLINE Doubles clipped(Doubles v, double low, double high) {
+  return _mm512_min_pd(_mm512_max_pd(v, _mm512_set1_pd(low)), _mm512_set1_pd(high));
 }
 LOWBIT_INLINE Doubles nearest(Doubles v) { return _mm512_roundscale_pd(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 LOWBIT_INLINE HalfIntegers integers_nearest(Doubles v) {
@@ -323,6 +322,14 @@ LOWBIT_INLINE HalfIntegers integers_below(Doubles v) {
 
 #endif
 
+#if !defined(__AVX512F__)
+LOWBIT_INLINE Doubles doubles_of(HalfIntegers v) { return __builtin_convertvector(v, Doubles); }
+LOWBIT_INLINE Doubles clipped(Doubles v, double low, double high) {
+  const Doubles least = Doubles{} + low, most = Doubles{} + high, above = v > least ? v : least;
+  return above < most ? above : most;
+}
+#endif
+
 #if defined(__AVX2__)
 LOWBIT_INLINE Bytes look_up(const std::uint8_t* table, Bytes bytes) {
   return reinterpret_cast<Bytes>(_mm_shuffle_epi8(read_as<__m128i>(table), reinterpret_cast<__m128i>(bytes)));
@@ -334,8 +341,7 @@ template <class Apply>
 LOWBIT_INLINE Group each_half(const Group& group, const Apply& apply) {
   const auto whole = [&](std::size_t n) {
     const HalfIntegers low = half(group.part[n], 0), high = half(group.part[n], 1);
-    return join(apply(__builtin_convertvector(low, Doubles), 2 * n * kDoubleLanes),
-                apply(__builtin_convertvector(high, Doubles), (2 * n + 1) * kDoubleLanes));
+    return join(apply(doubles_of(low), 2 * n * kDoubleLanes), apply(doubles_of(high), (2 * n + 1) * kDoubleLanes));
   };
   return each(whole);
 }
