@@ -28,7 +28,7 @@ LOWBIT_INLINE uint8x16_t four_bytes(const std::byte* at) {
 // The same, and on to the next four: one instruction, where gcc 12 makes three.
 LOWBIT_INLINE uint8x16_t next_four_bytes(const std::byte*& at) {
   uint8x16_t bytes;
-  asm("ld1r {%0.4s}, [%1], #4" : "=w"(bytes), "+r"(at) : "m"(*reinterpret_cast<const std::byte (*)[]>(at)));
+  asm("ld1r {%0.4s}, [%1], #4" : "=w"(bytes), "+r"(at) : "m"(*reinterpret_cast<const std::byte (*)[4]>(at)));
   return bytes;
 }
 
@@ -238,6 +238,8 @@ void sum_tile(const ByteLayer& layer, const Task& task, const Spot* spots, std::
     sum(layer, task, spots, group, sums);
   }
 }
+
+constexpr std::size_t kMostRows = 4;
 
 #include "neon_bytes.inl"
 

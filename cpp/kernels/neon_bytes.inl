@@ -1,6 +1,7 @@
 // Layers of bytes over a level's own sum_tile, for all levels of 64-bit ARM. Included inside an anonymous namespace, behind
 // finish.inl, by files that have said
-//   template <std::size_t kRows> void sum_tile(layer, task, spots, group, Group* sums)     kRows: 4, 2, 1
+//   kMostRows                                                                          a power of two
+//   template <std::size_t kRows> void sum_tile(layer, task, spots, group, Group* sums)     kRows: kMostRows, half of it, … 1
 
 template <std::size_t kRows>
 void byte_tile(const ByteLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
@@ -10,14 +11,15 @@ void byte_tile(const ByteLayer& layer, const Task& task, const Spot* spots, std:
   finish(*task.epilogue, sums, {group, kRows, spots, task.y_plane});
 }
 
+// All rows from `row` on, so many at a time; what is left of them by half as many, … by one.
 template <std::size_t kRows>
-std::size_t sweep_bytes(const ByteLayer& layer, const Task& task, const Rows& rows, std::size_t row, std::size_t group) {
+void sweep_bytes(const ByteLayer& layer, const Task& task, const Rows& rows, std::size_t row, std::size_t group) {
   Spot spots[kRows];
   for (; row + kRows <= rows.count; row += kRows) {
     spots_of_rows<kRows>(rows, row, spots);
     byte_tile<kRows>(layer, task, spots, group);
   }
-  return row;
+  if constexpr (kRows > 1) sweep_bytes<kRows / 2>(layer, task, rows, row, group);
 }
 
 }  // namespace
@@ -25,16 +27,12 @@ std::size_t sweep_bytes(const ByteLayer& layer, const Task& task, const Rows& ro
 void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups groups) {
   const Run whole{0, 0, static_cast<std::uint32_t>(layer.quads)};
   const Task task{&whole, 1, &layer.epilogue, rows.x_plane, rows.y_plane};
-  for (std::size_t group = groups.begin; group < groups.end; ++group) {
-    std::size_t row = sweep_bytes<4>(layer, task, rows, 0, group);
-    row = sweep_bytes<2>(layer, task, rows, row, group);
-    sweep_bytes<1>(layer, task, rows, row, group);
-  }
+  for (std::size_t group = groups.begin; group < groups.end; ++group) sweep_bytes<kMostRows>(layer, task, rows, 0, group);
 }
 
 void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& maps, const Part& part) {
   for (std::size_t group = part.groups.begin; group < part.groups.end; ++group) {
-    visit_regions<4>(window, maps, part, group, [&]<std::size_t kSpots>(const Task& task, const Spot* spots) {
+    visit_regions<kMostRows>(window, maps, part, group, [&]<std::size_t kSpots>(const Task& task, const Spot* spots) {
       byte_tile<kSpots>(layer, task, spots, group);
     });
   }

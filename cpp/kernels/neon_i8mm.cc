@@ -15,16 +15,23 @@ namespace {
 
 #include "finish.inl"
 
-constexpr std::size_t kQuarters = 4, kHalves = 8;  // vectors of a group, each of four channels, or of two channels and two rows
-constexpr std::size_t kStep = kGroup * 4;          // weights of a quad
+constexpr std::size_t kQuarters = 4;       // vectors of a group, each of four channels
+constexpr std::size_t kStep = kGroup * 4;  // weights of a quad
 
-// Eight inputs of a pair of rows by sixteen channels, whose weights are in `quad` and the next one.
+// Rows of x by rows of w. As a statement of its own, so that gcc 12 sums in place instead of copying sums around.
+LOWBIT_INLINE void multiply(int32x4_t& sum, uint8x16_t x, int32x4_t w) {
+  asm("usmmla %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(x), "w"(w));
+}
+
+// Eight inputs of a pair of rows by the channels whose weights are in `quad` and the next one. A sum is one of two rows by two
+// channels.
+template <std::size_t kWide>
 LOWBIT_INLINE void add_eight(uint8x16_t x, const int8x16_t* quad, const int8x16_t* next, int32x4_t* sum) {
 #pragma GCC unroll 4
-  for (std::size_t m = 0; m < kQuarters; ++m) {
+  for (std::size_t m = 0; m < kWide; ++m) {
     const int32x4_t first = vreinterpretq_s32_s8(quad[m]), second = vreinterpretq_s32_s8(next[m]);
-    sum[2 * m] = vusmmlaq_s32(sum[2 * m], x, vreinterpretq_s8_s32(vzip1q_s32(first, second)));
-    sum[2 * m + 1] = vusmmlaq_s32(sum[2 * m + 1], x, vreinterpretq_s8_s32(vzip2q_s32(first, second)));
+    multiply(sum[2 * m], x, vzip1q_s32(first, second));
+    multiply(sum[2 * m + 1], x, vzip2q_s32(first, second));
   }
 }
 
@@ -32,57 +39,58 @@ LOWBIT_INLINE uint8x16_t beside(std::uint64_t one, std::uint64_t other) {
   return vreinterpretq_u8_u64(vcombine_u64(vcreate_u64(one), vcreate_u64(other)));
 }
 
-template <std::size_t kRows>
-[[gnu::noinline]] void sum_pairs(const ByteLayer& layer, const Task& task, const Spot* spots, std::size_t group, Group* sums) {
-  constexpr std::size_t kPairs = kRows / 2;
+// kRows rows and kWide vectors of channels from `weights` on, all of whose sums live in registers.
+template <std::size_t kRows, std::size_t kWide>
+[[gnu::noinline]] void sum_pairs(const Task& task, const Spot* spots, const std::int8_t* weights, std::size_t first, Group* sums) {
+  constexpr std::size_t kPairs = kRows / 2, kHalves = 2 * kWide;
   int32x4_t sum[kPairs * kHalves];
 #pragma GCC unroll 16
   for (std::size_t n = 0; n < kPairs * kHalves; ++n) sum[n] = vdupq_n_s32(0);
   for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
-    const std::int8_t* w = layer.weights + (group * layer.quads + run->weight) * kStep;
+    const std::int8_t* w = weights + run->weight * kStep;
     const std::byte* at[kRows];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (std::size_t r = 0; r < kRows; ++r) at[r] = spots[r].x + run->x;
     std::size_t k = 0;
     const auto load = [&](std::size_t q, int8x16_t* weight) {
 #pragma GCC unroll 4
-      for (std::size_t m = 0; m < kQuarters; ++m) weight[m] = vld1q_s8(w + q * kStep + 16 * m);
+      for (std::size_t m = 0; m < kWide; ++m) weight[m] = vld1q_s8(w + q * kStep + 16 * m);
     };
     for (; k + 4 <= run->length; k += 4, w += 4 * kStep) {
       uint64x2_t x[kRows];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (std::size_t r = 0; r < kRows; ++r) x[r] = read_as<uint64x2_t>(at[r] + 4 * k);
 #pragma GCC unroll 2
       for (std::size_t q = 0; q < 4; q += 2) {
-        int8x16_t quad[kQuarters], next[kQuarters];
+        int8x16_t quad[kWide], next[kWide];
         load(q, quad), load(q + 1, next);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (std::size_t p = 0; p < kPairs; ++p) {
           const uint64x2_t both = q == 0 ? vzip1q_u64(x[2 * p], x[2 * p + 1]) : vzip2q_u64(x[2 * p], x[2 * p + 1]);
-          add_eight(vreinterpretq_u8_u64(both), quad, next, sum + p * kHalves);
+          add_eight<kWide>(vreinterpretq_u8_u64(both), quad, next, sum + p * kHalves);
         }
       }
     }
     for (; k < run->length; k += 2, w += 2 * kStep) {
       const bool two = k + 2 <= run->length;
-      int8x16_t quad[kQuarters], next[kQuarters] = {};
+      int8x16_t quad[kWide], next[kWide] = {};
       load(0, quad);
       if (two) load(1, next);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (std::size_t p = 0; p < kPairs; ++p) {
         const std::byte *one = at[2 * p] + 4 * k, *other = at[2 * p + 1] + 4 * k;
         const uint8x16_t x = two ? beside(read_as<std::uint64_t>(one), read_as<std::uint64_t>(other))
                                  : beside(read_as<std::uint32_t>(one), read_as<std::uint32_t>(other));
-        add_eight(x, quad, next, sum + p * kHalves);
+        add_eight<kWide>(x, quad, next, sum + p * kHalves);
       }
     }
   }
-#pragma GCC unroll 4
-  for (std::size_t r = 0; r < kRows; ++r) {
-    sums[r] = each([&](std::size_t m) {
-      const auto low = vreinterpretq_s64_s32(sum[r / 2 * kHalves + 2 * m]), high = vreinterpretq_s64_s32(sum[r / 2 * kHalves + 2 * m + 1]);
-      return reinterpret_cast<Integers>(r % 2 == 0 ? vzip1q_s64(low, high) : vzip2q_s64(low, high));
-    });
+#pragma GCC unroll 16
+  for (std::size_t n = 0; n < kPairs * kWide; ++n) {
+    const std::size_t pair = n / kWide, part = first + n % kWide;
+    const auto low = vreinterpretq_s64_s32(sum[2 * n]), high = vreinterpretq_s64_s32(sum[2 * n + 1]);
+    sums[2 * pair].part[part] = reinterpret_cast<Integers>(vzip1q_s64(low, high));
+    sums[2 * pair + 1].part[part] = reinterpret_cast<Integers>(vzip2q_s64(low, high));
   }
 }
 
@@ -118,9 +126,15 @@ void sum_tile(const ByteLayer& layer, const Task& task, const Spot* spots, std::
   if constexpr (kRows == 1) {
     sum_row(layer, task, *spots, group, sums);
   } else {
-    sum_pairs<kRows>(layer, task, spots, group, sums);
+    constexpr std::size_t kWide = kRows > 4 ? kQuarters / 2 : kQuarters;
+    const std::int8_t* weights = layer.weights + group * layer.quads * kStep;
+    for (std::size_t first = 0; first < kQuarters; first += kWide) {
+      sum_pairs<kRows, kWide>(task, spots, weights + 16 * first, first, sums);
+    }
   }
 }
+
+constexpr std::size_t kMostRows = 8;
 
 #include "neon_bytes.inl"
 

@@ -66,9 +66,20 @@ def c99(graph: Graph, x: Array) -> Values:
 engine = partial(traced, "engine")
 
 
-def emulated(graph: Graph, x: Array, *, kernels: str) -> Values:
-    """Run the C library of another machine."""
-    return shown_by(answers.load(graph, kernels=kernels), graph, x)
+LEVELS = [*kernel_levels(), *(f"aarch64-{level}" for level in answers.LEVELS)]
+"""Of kernels: this machine's, and those of another where it is emulated."""
+
+
+def runner_at(level: str, graph: Graph) -> backends.Runner:
+    """Return what runs a graph at one of `LEVELS`."""
+    machine, _, kernels = level.rpartition("-")
+    load = answers.load if machine else backends.BACKENDS["engine"].load
+    return load(graph, kernels=kernels)
+
+
+def at_level(graph: Graph, x: Array, *, level: str) -> Values:
+    """Run it at one of `LEVELS`."""
+    return shown_by(runner_at(level, graph), graph, x)
 
 
 def _engines() -> Iterator[tuple[str, Backend]]:
@@ -77,8 +88,9 @@ def _engines() -> Iterator[tuple[str, Backend]]:
     yield "engine-2-threads", partial(engine, threads=2)
     yield "library", partial(traced, "library")
     yield "c99", c99
-    for level in answers.LEVELS:
-        yield f"aarch64-{level}", partial(emulated, kernels=level)
+    for level in LEVELS:
+        if level.startswith("aarch64"):
+            yield level, partial(at_level, level=level)
 
 
 BACKENDS: dict[str, Backend] = {

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 
 from lowbit import quantize
-from lowbit.engine import Program, kernel_levels
+from lowbit.engine import Program
 from lowbit.ir import Graph, evaluate
 from lowbit.ir.graph import Array
 from lowbit.quantization import Plan
 from lowbit.zoo import NETWORKS, binary_graph, float_graph
-from tests.conformance.backends import check_backend, engine
+from tests.conformance.backends import LEVELS, at_level, check_backend, engine
 from tests.ir.networks import Convolution, lowbit_convnet
 
-LEVELS = kernel_levels()
 CHANNELS = [1, 31, 33, 63, 65]
 SHAPES = {
     "padded": ((5, 7, 6), Convolution(33)),
@@ -38,8 +37,8 @@ def samples(graph: Graph, count: int = 3, seed: int = 5) -> Array:
     return np.random.default_rng(seed).normal(size=(count, *shape)).astype(np.float32)
 
 
-def check(graph: Graph, level: str, threads: int = 1) -> None:
-    check_backend(lambda g, x: engine(g, x, kernels=level, threads=threads), graph, samples(graph))
+def check(graph: Graph, level: str) -> None:
+    check_backend(lambda g, x: at_level(g, x, level=level), graph, samples(graph))
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -71,7 +70,8 @@ def test_odd_channels(channels: int, level: str) -> None:
 @pytest.mark.parametrize("bits", [1, 2, 3])
 def test_two_threads_share_maps_and_channels(bits: int) -> None:
     layers = (Convolution(96), Convolution(96, pool=True), Convolution(160))
-    check(lowbit_convnet((64, 16, 16), layers, bits, bits, classes=10), "", threads=2)
+    graph = lowbit_convnet((64, 16, 16), layers, bits, bits, classes=10)
+    check_backend(lambda g, x: engine(g, x, threads=2), graph, samples(graph))
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -80,7 +80,7 @@ def test_binary_networks(name: str, level: str) -> None:
     graph = binary_graph(NETWORKS[name])
     shape = graph.value(graph.inputs[0]).shape[1:]
     x = np.random.default_rng(1).random((2, *shape), np.float32)
-    check_backend(lambda g, rows: engine(g, rows, kernels=level), graph, x)
+    check_backend(lambda g, rows: at_level(g, rows, level=level), graph, x)
 
 
 @pytest.mark.parametrize(
@@ -126,4 +126,4 @@ def test_quantized_networks_of_bytes(plan: Plan, level: str) -> None:
     graph = float_graph(NETWORKS["lenet"])
     x = np.random.default_rng(1).random((4, 1, 28, 28), np.float32)
     small, _ = quantize(graph, x, plan=plan)
-    check_backend(lambda g, rows: engine(g, rows, kernels=level), small, x)
+    check_backend(lambda g, rows: at_level(g, rows, level=level), small, x)

@@ -1,4 +1,7 @@
-"""Every pair of encodings runs in the engine and gives the reference's numbers, on every kernel level."""
+"""Every pair of encodings runs in the engine and gives the reference's numbers, on every kernel level.
+
+Where another machine is emulated (scripts/aarch64), on its levels, too.
+"""
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from lowbit.ir import Graph, evaluate, infer, verify
 from lowbit.ir.graph import Array, Node, Value
 from lowbit.ir.weight_only import tolerance
 from lowbit.schemes import FixedPoint
+from tests.conformance.backends import LEVELS, runner_at
 from tests.conformance.pairs import FLOAT, Case, few_cases, network
 
 CASES = list(few_cases())
@@ -38,9 +42,9 @@ def bound_of(graph: Graph, x: Array) -> Array | float:
 def test_the_engine_equals_the_reference(case: Case) -> None:
     graph, x = network(case), case.samples()
     wanted = traced(graph, x)
-    for level in kernel_levels():
-        program = Program(graph, kernels=level)
-        y, found = program.run(x), program.trace(x)
+    for level in LEVELS:
+        runner = runner_at(level, graph)
+        (y,), found = runner.run(x), runner.trace(x)
         if case.activations == FLOAT:
             np.testing.assert_allclose(y, wanted["y"], rtol=1e-6, atol=bound_of(graph, x), err_msg=level)
             continue
