@@ -9,6 +9,8 @@ import numpy.typing as npt
 from lowbit.c99.endings import made_of, ranked, shifted
 from lowbit.c99.inputs import encoded
 from lowbit.c99.layers import cleared
+from lowbit.c99.pools import average_pool
+from lowbit.c99.recoded import AddCodes, Recode, form_of
 from lowbit.c99.stored import Stored
 from lowbit.c99.unit import Unit, integer, narrowest, number
 from lowbit.program.steps import (
@@ -358,3 +360,49 @@ static void {name}(const word_t *a, const word_t *b, word_t *y, int32_t count, i
     bounds = f"{abs(step.shift)}, {step.low}, {step.high}"
     call = f"{name}({first.name}, {second.name}, {made.name}, {first.count}, {bounds});"
     return unit.put(call, made, x)
+
+
+def recode(unit: Unit, step: Recode, x: list[Stored], number_: int) -> Stored:
+    """Add an encoder of what integers, or the sums of windows of them, stand for."""
+    view = replace(
+        x[0],
+        form="reals",
+        low=step.whole.least,
+        high=step.whole.last,
+        pixels=step.whole.reals,
+        element=x[0].ctype,
+    )
+    if step.pool is not None and step.means is not None:
+        view = replace(average_pool(unit, step.pool[1], [view], step.pool[0]), pixels=step.means.reals)
+    if isinstance(step.encoder, EncodeAffine):
+        return encode_affine(unit, step.encoder, [view], number_)
+    if isinstance(step.encoder, Round):
+        return encode_round(unit, step.encoder, [view], number_)
+    return encode_ranks(unit, step.encoder, [view], number_)
+
+
+def add_codes(unit: Unit, step: AddCodes, x: list[Stored], number_: int) -> Stored:
+    """Add the sum of two values of codes, as codes."""
+    entries = np.arange(step.low, step.high + 1)
+    made = made_of(form_of(step.encoder), entries.astype(np.int16).view(np.uint16))
+    y = replace(_like(x[0], made, number_), low=step.low, high=step.high)
+    put = put_function(unit, y)
+    got = [read(unit, each).replace("x", name, 1) for each, name in zip(x, "ab", strict=True)]
+    name = f"add_{x[0].ctype[:-2]}_{x[1].ctype[:-2]}_{put[4:]}"
+    unit.function(
+        name,
+        f"""
+static void {name}(const {x[0].ctype} *a, const {x[1].ctype} *b, {y.ctype} *y, int32_t count,
+    int32_t first, int32_t second, int32_t addend, int32_t shift, int32_t low, int32_t high)
+{{
+  int32_t n;
+  for (n = 0; n < count; ++n) {{
+    const int32_t code = ({got[0]} * first + {got[1]} * second + addend) >> shift;
+    {put}(y, n, code < low ? low : code > high ? high : code);
+  }}
+}}
+""",
+    )
+    numbers = ", ".join(map(integer, (step.first, step.second, step.addend, step.shift, step.low, step.high)))
+    text = f"{cleared(unit, y)}{name}({x[0].name}, {x[1].name}, {y.name}, {y.count}, {numbers});"
+    return unit.put(text, y, x)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from lowbit.c99.arena import Block, placed
 from lowbit.c99.inputs import Whole, stored_input
+from lowbit.c99.recoded import Recode, live
 from lowbit.c99.stored import Stored
 from lowbit.c99.table import EMITTERS
 from lowbit.c99.unit import Unit
@@ -104,7 +105,8 @@ def _output(unit: Unit, number: int, index: int) -> Stored:
 def _folded(planned: ProgramPlan) -> dict[int, steps.Step]:
     """Return steps by the number of their result, flattened maps being read by a layer as they lie."""
     first = len(planned.inputs)
-    found = {first + index: step for index, step in enumerate(planned.steps)}
+    used = live(planned)
+    found = {first + index: step for index, step in enumerate(planned.steps) if first + index in used}
     lengths = _map_lengths(planned)
     readers: dict[int, list[int]] = {}
     for number, step in found.items():
@@ -137,10 +139,14 @@ def _map_lengths(planned: ProgramPlan) -> dict[int, tuple[int, int, int]]:
             weights = step.weights
             outputs = len(weights.planes if isinstance(weights, steps.PlaneWeights) else weights.weights)
             found[number] = (outputs, step.rows.outputs, step.columns.outputs)
-        elif isinstance(step, steps.MaxPool | steps.AverageWords):
+        elif isinstance(step, steps.MaxPool | steps.AveragePool | steps.AverageWords):
             channels = found[step.sources[0]][0] if step.sources[0] in found else 0
             if channels:
                 found[number] = (channels, step.rows.outputs, step.columns.outputs)
+        elif isinstance(step, Recode) and step.pool is not None:
+            if step.sources[0] in found:
+                windows = step.pool[1]
+                found[number] = (found[step.sources[0]][0], windows.rows.outputs, windows.columns.outputs)
         elif isinstance(step, steps.Concatenate) and all(source in found for source in step.sources):
             maps = [found[source] for source in step.sources]
             found[number] = (sum(each[0] for each in maps), *maps[0][1:])

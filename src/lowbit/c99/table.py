@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from lowbit.blockers import Blocker, grouped
-from lowbit.c99 import elements, layers, maps, reals
+from lowbit.c99 import elements, layers, maps, pools, reals
 from lowbit.c99.inputs import Whole, mean_of
+from lowbit.c99.recoded import AddCodes, Recode, live, without_reals
 from lowbit.c99.stored import Stored
 from lowbit.c99.unit import Unit
 from lowbit.errors import EngineError, TooLargeError
@@ -41,7 +42,9 @@ EMITTERS: dict[type[steps.Step], Emit] = {
     steps.Arrange: maps.arrange,
     steps.Flatten: maps.flatten,
     steps.MaxPool: maps.max_pool,
-    steps.AveragePool: maps.average_pool,
+    steps.AveragePool: pools.average_pool,
+    Recode: elements.recode,
+    AddCodes: elements.add_codes,
     steps.AverageWords: maps.average_words,
     steps.Concatenate: maps.concatenate,
     steps.Gather: maps.gather,
@@ -78,7 +81,7 @@ def blockers(graph: Graph) -> list[Blocker]:
     if lengths_to_fix(graph):
         return program_blockers(graph)
     try:
-        planned = plan(graph, plane_pairs=PLANE_PAIRS)
+        planned = without_reals(plan(graph, plane_pairs=PLANE_PAIRS))
     except (EngineError, TooLargeError):
         return program_blockers(graph)
     return grouped(refused(graph, planned))
@@ -93,7 +96,7 @@ def fixed_plan(graph: Graph) -> ProgramPlan:
     """
     if lengths_to_fix(graph):
         network_of(graph)  # raises
-    return plan(graph, plane_pairs=PLANE_PAIRS)
+    return without_reals(plan(graph, plane_pairs=PLANE_PAIRS))
 
 
 def without_softmax(planned: ProgramPlan) -> ProgramPlan:
@@ -123,10 +126,12 @@ def refused(
     """
     makers = {name: node for node in graph.nodes for name in node.outputs}
     hidden = _between_codes(planned)
-    raw = {} if whole is None else {0: whole}
+    raw, used = {} if whole is None else {0: whole}, live(planned)
     for number, (step, result) in enumerate(
         zip(planned.steps, planned.results, strict=True), len(planned.inputs)
     ):
+        if number not in used:
+            continue
         node = makers.get(result.value)
         name, operator = (result.value, "") if node is None else (node.name or result.value, node.op)
         kind = type(step).__name__
