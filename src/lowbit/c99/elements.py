@@ -11,7 +11,7 @@ from lowbit.c99.inputs import encoded
 from lowbit.c99.layers import cleared
 from lowbit.c99.pools import average_pool
 from lowbit.c99.recoded import AddCodes, Recode, form_of
-from lowbit.c99.stored import Stored
+from lowbit.c99.stored import Stored, size_of
 from lowbit.c99.unit import Unit, integer, narrowest, number
 from lowbit.program.steps import (
     AddWords,
@@ -129,30 +129,33 @@ static void {name}(const {x.ctype} *x, {y.ctype} *y, int32_t count{given})
 }}
 """,
     )
-    return unit.put(f"{cleared(unit, y)}{name}({x.name}, {y.name}, {x.count}{names});", y, [x])
+    alike = x.form != "planes" != y.form and place == "n" and size_of(x.ctype) == size_of(y.ctype)
+    call = f"{cleared(unit, y)}{name}({x.name}, {y.name}, {x.count}{names});"
+    return unit.put(call, y, [x], in_place=alike)
 
 
 def _like(x: Stored, value: Stored, number_: int) -> Stored:
     return replace(value, number=number_, count=x.count, lengths=x.lengths)
 
 
-def _of_pixels(unit: Unit, x: Stored, made: Stored, entries: npt.NDArray[np.int64], number_: int) -> Stored:
-    """Add what makes entries of an input of integers: as it lies, by thresholds, or by a table.
+def _of_integers(unit: Unit, x: Stored, made: Stored, entries: npt.NDArray[np.int64], number_: int) -> Stored:
+    """Add what makes entries of integers: as they lie, by thresholds, or by a table, whichever is smaller.
 
     Args:
         unit: the program.
-        x: the input.
+        x: an input, or codes.
         made: what its entries are.
-        entries: of every integer that it may hold.
+        entries: of every integer that `x` may hold.
         number_: of the result.
     """
     y = _like(x, made, number_)
     plain = np.array_equal(entries, np.arange(x.low, x.high + 1))
-    if y.form == "bytes" and plain and not x.channels_first:
+    if y.form == "bytes" and plain and not x.channels_first and x.pixels is not None:
         kept = replace(x, number=number_, form="bytes", pixels=None, low=y.low, high=y.high)
         return unit.alias(kept, x)
     steps = np.flatnonzero(np.diff(entries) != 0)
-    if not len(steps) or (len(entries) <= _TABLE and len(steps) > _FEW):
+    size = len(entries) * (1 if entries.min() >= 0 and entries.max() < 256 else 2)
+    if not len(steps) or (len(steps) > _FEW and size <= max(4 * len(steps), _TABLE)):
         return _by_table(unit, x, y, entries, x.low)
     values = np.append(entries[steps], entries[-1])
     thresholds = steps + x.low
@@ -190,7 +193,7 @@ def encode_ranks(
     entries = step.table.astype(np.int64)
     made = made_of(form, table)
     if source.pixels is not None:
-        return _of_pixels(unit, source, made, encoded(step, source.pixels), number_)
+        return _of_integers(unit, source, made, encoded(step, source.pixels), number_)
     steps = len(step.thresholds)
     thresholds = unit.array("float", np.clip(step.thresholds, -_FLOAT, _FLOAT), "thresholds")
     name = ranked(unit, "float", steps)
@@ -251,7 +254,7 @@ def _round(
 ) -> Stored:
     made = made_of(form, np.arange(low - base, high - base + 1).astype(np.int16).view(np.uint16))
     if x.pixels is not None:
-        return _of_pixels(unit, x, made, encoded(encoder, x.pixels), number_)
+        return _of_integers(unit, x, made, encoded(encoder, x.pixels), number_)
     unit.function(f"nearest_{rule}", _ROUND.format(rule=rule, further=_FURTHER[rule]))
     body = [f"const int32_t code = nearest_{rule}((double)value / step, low, high) - base;"]
     given = ", double step, double low, double high, int32_t base"
@@ -272,7 +275,8 @@ def look_up_entries(unit: Unit, step: LookUpEntries, x: list[Stored], number_: i
         entries = step.table.astype(np.int64)
     first, last = max(x[0].low - step.least, 0), x[0].high - step.least + 1
     made = made_of(step.form, step.table[first:last])
-    return _by_table(unit, x[0], _like(x[0], made, number_), entries[first:last], step.least + first)
+    assert step.least + first == x[0].low  # all that may be looked up is in the table
+    return _of_integers(unit, x[0], made, entries[first:last], number_)
 
 
 def rank_words(unit: Unit, step: RankWords, x: list[Stored], number_: int) -> Stored:
@@ -359,7 +363,7 @@ static void {name}(const word_t *a, const word_t *b, word_t *y, int32_t count, i
     made = Stored(number_, "words", first.count, first.lengths, 0, step.low, step.high)
     bounds = f"{abs(step.shift)}, {step.low}, {step.high}"
     call = f"{name}({first.name}, {second.name}, {made.name}, {first.count}, {bounds});"
-    return unit.put(call, made, x)
+    return unit.put(call, made, x, in_place=True)
 
 
 def recode(unit: Unit, step: Recode, x: list[Stored], number_: int) -> Stored:
@@ -405,4 +409,5 @@ static void {name}(const {x[0].ctype} *a, const {x[1].ctype} *b, {y.ctype} *y, i
     )
     numbers = ", ".join(map(integer, (step.first, step.second, step.addend, step.shift, step.low, step.high)))
     text = f"{cleared(unit, y)}{name}({x[0].name}, {x[1].name}, {y.name}, {y.count}, {numbers});"
-    return unit.put(text, y, x)
+    alike = x[0].form != "planes" != y.form and size_of(x[0].ctype) == size_of(y.ctype)
+    return unit.put(text, y, x, in_place=alike)

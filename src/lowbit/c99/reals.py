@@ -92,7 +92,7 @@ def activate(unit: Unit, step: Activate, x: list[Stored], number_: int) -> Store
     name = step.function
     unit.function(f"{name}_reals", _EACH.format(name=name, body=FUNCTIONS[name]))
     y = x[0].made(number_, x[0].count, x[0].lengths)
-    return unit.put(f"{name}_reals({x[0].name}, {y.name}, {y.count});", y, x)
+    return unit.put(f"{name}_reals({x[0].name}, {y.name}, {y.count});", y, x, in_place=True)
 
 
 def clip(unit: Unit, step: Clip, x: list[Stored], number_: int) -> Stored:
@@ -111,7 +111,9 @@ static void clip(const real_t *x, real_t *y, int32_t count, float low, float hig
 """,
     )
     low, high = (float(np.clip(each, -_FLOAT, _FLOAT)) for each in (step.low, step.high))
-    return unit.put(f"clip({x[0].name}, {y.name}, {y.count}, {number(low)}f, {number(high)}f);", y, x)
+    return unit.put(
+        f"clip({x[0].name}, {y.name}, {y.count}, {number(low)}f, {number(high)}f);", y, x, in_place=True
+    )
 
 
 def softmax(unit: Unit, step: Softmax, x: list[Stored], number_: int) -> Stored:

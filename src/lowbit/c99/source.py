@@ -5,17 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from lowbit.c99.arena import Block, placed
+from lowbit.c99.fused import fused
 from lowbit.c99.inputs import Whole, stored_input
-from lowbit.c99.recoded import Recode, live
 from lowbit.c99.stored import Stored
 from lowbit.c99.table import EMITTERS
 from lowbit.c99.unit import Unit
 from lowbit.ir import Graph
-from lowbit.program import ProgramPlan, steps
-from lowbit.program.layers import columns_by_pixels
+from lowbit.program import ProgramPlan
 from lowbit.version import __version__
-
-_FULLY_CONNECTED = (steps.PlaneFullyConnected, steps.ByteFullyConnected, steps.WordFullyConnected)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +80,7 @@ def source_of(
     for each in inputs:
         unit.values[each.number] = each
     called: list[tuple[int, str]] = []
-    for number, step in _folded(planned).items():
+    for number, step in fused(planned).items():
         unit.current = number
         x = [unit.values[source] for source in step.sources]
         unit.values[number] = EMITTERS[type(step)](unit, step, x, number)
@@ -100,64 +97,6 @@ def _output(unit: Unit, number: int, index: int) -> Stored:
     stored = unit.values[number]
     text = "output" if index == 0 else f"output_{index}"
     return replace(stored, text=text)
-
-
-def _folded(planned: ProgramPlan) -> dict[int, steps.Step]:
-    """Return steps by the number of their result, flattened maps being read by a layer as they lie."""
-    first = len(planned.inputs)
-    used = live(planned)
-    found = {first + index: step for index, step in enumerate(planned.steps) if first + index in used}
-    lengths = _map_lengths(planned)
-    readers: dict[int, list[int]] = {}
-    for number, step in found.items():
-        for source in step.sources:
-            readers.setdefault(source, []).append(number)
-    for number, step in list(found.items()):
-        if not isinstance(step, steps.Flatten) or number in planned.numbers:
-            continue
-        layers = [found[reader] for reader in readers.get(number, [])]
-        mapped = lengths.get(step.sources[0])
-        if mapped is None or not layers or not all(isinstance(each, _FULLY_CONNECTED) for each in layers):
-            continue
-        if any(isinstance(each, steps.WordFullyConnected) and each.rows != 1 for each in layers):
-            continue
-        for reader in readers[number]:
-            layer = found[reader]
-            assert isinstance(layer, _FULLY_CONNECTED)
-            found[reader] = replace(columns_by_pixels(layer, mapped), sources=step.sources)
-        del found[number]
-    return found
-
-
-def _map_lengths(planned: ProgramPlan) -> dict[int, tuple[int, int, int]]:
-    """Return channels, height and width of what steps make as maps."""
-    found: dict[int, tuple[int, int, int]] = {}
-    for number, step in enumerate(planned.steps, len(planned.inputs)):
-        if isinstance(step, steps.Arrange):
-            found[number] = (step.channels, step.height, step.width)
-        elif isinstance(step, steps.PlaneConvolution | steps.ByteConvolution | steps.WordConvolution):
-            weights = step.weights
-            outputs = len(weights.planes if isinstance(weights, steps.PlaneWeights) else weights.weights)
-            found[number] = (outputs, step.rows.outputs, step.columns.outputs)
-        elif isinstance(step, steps.MaxPool | steps.AveragePool | steps.AverageWords):
-            channels = found[step.sources[0]][0] if step.sources[0] in found else 0
-            if channels:
-                found[number] = (channels, step.rows.outputs, step.columns.outputs)
-        elif isinstance(step, Recode) and step.pool is not None:
-            if step.sources[0] in found:
-                windows = step.pool[1]
-                found[number] = (found[step.sources[0]][0], windows.rows.outputs, windows.columns.outputs)
-        elif isinstance(step, steps.Concatenate) and all(source in found for source in step.sources):
-            maps = [found[source] for source in step.sources]
-            found[number] = (sum(each[0] for each in maps), *maps[0][1:])
-        elif isinstance(step, steps.Gather):
-            if step.height:
-                found[number] = (step.channels, step.height, step.width)
-        elif not isinstance(step, (steps.Flatten, *_FULLY_CONNECTED)):  # elementwise
-            lengths = found.get(step.sources[0]) if step.sources else None
-            if lengths is not None:
-                found[number] = lengths
-    return found
 
 
 _HEADER = """/* {title}: a network compiled by lowbit {version}. */
@@ -343,18 +282,32 @@ def _places(unit: Unit, outputs: tuple[Stored, ...]) -> tuple[dict[str, str], in
     for index, statement in enumerate(unit.statements):
         for number in statement.reads:
             last[unit.root(number)] = index
-    blocks, found = [], {}
+    found: dict[str, str] = {}
     written = {unit.root(stored.number): stored.name for stored in outputs}
+    blocks: dict[int, Block] = {}  # by the number of the value that has it
+    scratch = []
     for index, statement in enumerate(unit.statements):
         result = statement.result
         if statement.scratch:
-            blocks.append(Block(f"scratch_{result.number}", statement.scratch, index, index))
+            scratch.append(Block(f"scratch_{result.number}", statement.scratch, index, index))
         if result.number in written:
             found[result.name] = written[result.number]
+            continue
+        source = unit.root(statement.reads[0]) if statement.in_place else result.number
+        own = blocks.get(source)
+        end = last.get(result.number, index)
+        if own is not None and last[source] == index and own.nbytes >= result.nbytes:
+            own = replace(own, last=end)
+            blocks = {key: own if each.name == own.name else each for key, each in blocks.items()}
         else:
-            blocks.append(Block(result.name, result.nbytes, index, last.get(result.number, index)))
-    kinds = {statement.result.name: statement.result.ctype for statement in unit.statements}
-    places, total = placed(blocks)
-    for name, place in places.items():
-        found[name] = f"(({kinds.get(name, 'void')} *)(arena + {place // 4}))"
+            own = Block(result.name, result.nbytes, index, end)
+        blocks[result.number] = own
+    places, total = placed([*{each.name: each for each in blocks.values()}.values(), *scratch])
+    for each in scratch:
+        found[each.name] = f"((void *)(arena + {places[each.name] // 4}))"
+    for statement in unit.statements:
+        result = statement.result
+        if result.number in blocks:
+            place = places[blocks[result.number].name] // 4
+            found[result.name] = f"(({result.ctype} *)(arena + {place}))"
     return dict(sorted(found.items())), total

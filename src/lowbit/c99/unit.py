@@ -33,12 +33,14 @@ class Statement:
         result: what it makes.
         reads: numbers of values.
         scratch: bytes that it alone uses.
+        in_place: whether it may write over the first value that it reads.
     """
 
     text: str
     result: Stored
     reads: tuple[int, ...]
     scratch: int = 0
+    in_place: bool = False
 
 
 @dataclass
@@ -119,10 +121,18 @@ class Unit:
             self.constant_bytes += nbytes
         self.owners[self.current] = self.owners.get(self.current, 0) + nbytes
 
-    def put(self, text: str, result: Stored, reads: Iterable[Stored], scratch: int = 0) -> Stored:
-        """Add a statement that makes a value."""
+    def put(
+        self,
+        text: str,
+        result: Stored,
+        reads: Iterable[Stored],
+        scratch: int = 0,
+        *,
+        in_place: bool = False,
+    ) -> Stored:
+        """Add a statement that makes a value; see `Statement`."""
         numbers = tuple(each.number for each in reads)
-        self.statements.append(Statement(text, result, numbers, scratch))
+        self.statements.append(Statement(text, result, numbers, scratch, in_place))
         self.values[result.number] = result
         return result
 
