@@ -247,19 +247,21 @@ def _count_at_most(ascending: Array, thresholds: Array) -> npt.NDArray[np.int64]
     """Return per row how many values are <= each threshold: a binary search in all rows at once."""
     if len(ascending) == 1 or not ascending.strides[0]:  # one row, however often
         return np.searchsorted(ascending[0], thresholds, side="right")
-    size = ascending.shape[1]
-    low = np.zeros(thresholds.shape, np.int64)
-    high = np.full(thresholds.shape, size, np.int64)
-    for _ in range(int(size).bit_length()):
-        middle = (low + high) // 2
-        goes_up = (low < high) & (
-            np.take_along_axis(ascending, np.minimum(middle, size - 1), 1) <= thresholds
-        )
-        low = np.where(goes_up, middle + 1, low)
-        high = np.where(goes_up, high, middle)
-    return low
+    size, before = ascending.shape[1], _row_starts(ascending) - 1
+    count = np.zeros(thresholds.shape, np.int64)
+    for power in reversed(range(size.bit_length())):
+        more = count + (1 << power)
+        values = np.take(ascending, before + np.minimum(more, size))
+        count = np.where((more <= size) & (values <= thresholds), more, count)
+    return count
+
+
+def _row_starts(rows: Array) -> npt.NDArray[np.int64]:
+    """Return where rows `[c, n]` begin among all elements, `[c, 1]`."""
+    return np.arange(len(rows), dtype=np.int64).reshape(-1, 1) * np.int64(rows.shape[1])
 
 
 def _differences(prefix: Array, counts: npt.NDArray[np.int64]) -> Array:
-    inner = np.take_along_axis(prefix, counts, 1)
+    repeated = len(prefix) > 1 and not prefix.strides[0]
+    inner = prefix[0][counts] if repeated else np.take(prefix, _row_starts(prefix) + counts)
     return np.diff(np.concatenate([np.zeros((len(prefix), 1)), inner, prefix[:, -1:]], axis=1), axis=1)
