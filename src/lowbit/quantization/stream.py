@@ -120,9 +120,11 @@ def _between(graph: Graph, known: Set[str], names: Collection[str]) -> tuple[lis
 
     Known values that are asked for are among these.
     """
-    wanted, nodes = set(names), []
+    missing, read, nodes = set(names) - known, set(names) & known, list[Node]()
     for node in reversed(graph.nodes):
-        if any(name in wanted and name not in known for name in node.outputs):
+        if not missing.isdisjoint(node.outputs):
             nodes.append(node)
-            wanted.update(filter(None, node.inputs))
-    return nodes[::-1], wanted & known
+            inputs = set(filter(None, node.inputs))
+            missing |= inputs - known
+            read |= inputs & known
+    return nodes[::-1], read
