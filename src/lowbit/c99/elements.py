@@ -153,6 +153,9 @@ def _of_integers(unit: Unit, x: Stored, made: Stored, entries: npt.NDArray[np.in
     if y.form == "bytes" and plain and not x.channels_first and x.pixels is not None:
         kept = replace(x, number=number_, form="bytes", pixels=None, low=y.low, high=y.high)
         return unit.alias(kept, x)
+    if number_ in unit.gathered and y.form == "bytes" and x.ctype == "uint8_t" and x.low == 0:
+        table = unit.array("uint8_t", entries, "table")
+        return unit.alias(replace(y, lookup=table, channels_first=False), x)
     steps = np.flatnonzero(np.diff(entries) != 0)
     size = len(entries) * (1 if entries.min() >= 0 and entries.max() < 256 else 2)
     if not len(steps) or (len(steps) > _FEW and size <= max(4 * len(steps), _TABLE)):

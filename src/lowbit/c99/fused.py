@@ -22,6 +22,23 @@ def fused(planned: ProgramPlan) -> dict[int, steps.Step]:
     return found
 
 
+def gathered(folded: dict[int, steps.Step], outputs: tuple[int, ...]) -> frozenset[int]:
+    """Return the numbers of values that only windows of more than a pixel read, of maps of one channel."""
+    readers = _readers(folded)
+
+    def taken(number: int) -> bool:
+        found = readers.get(number, [])
+        return bool(found) and number not in outputs and all(takes(each) for each in found)
+
+    def takes(number: int) -> bool:
+        step = folded[number]
+        if isinstance(step, steps.Arrange):
+            return (step.channels == 1 or step.height * step.width == 1) and taken(number)
+        return isinstance(step, steps.ByteConvolution) and step.rows.kernel * step.columns.kernel > 1
+
+    return frozenset(number for number in folded if taken(number))
+
+
 def _readers(found: dict[int, steps.Step]) -> dict[int, list[int]]:
     readers: dict[int, list[int]] = {}
     for number, step in found.items():

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from lowbit.c99.arena import distance_of
 from lowbit.c99.endings import Sums, end_of, store
 from lowbit.c99.parts import Part, Row, row_function
 from lowbit.c99.stored import Stored, size_of
@@ -138,10 +139,14 @@ def _products(
     window = (step.rows, step.columns)
     end = end_of(unit, step.ending, Sums(outputs, bound, "int64_t sum" in sums.each))
     y = _map(end.value, number, outputs, window)
+    if x.lookup:
+        lookup = ("const uint8_t *", "lookup", x.lookup)
+        sums = replace(sums, key=f"{sums.key}L", fields=(*sums.fields, lookup))
     row = row_function(unit, x.ctype, y, outputs, sums, end.part, store(y))
-    patch = patch_function(unit, x.ctype)
+    patch = patch_function(unit, x.ctype, looked_up=bool(x.lookup))
     scratch = patch_elements(window, x, step.group) * size_of(x.ctype)
-    return _windows(unit, step, x, y, row, f"{patch}(x, patch, v, row, column, {{group}})", x.ctype, scratch)
+    gather = f"{patch}(x, patch, v, row, column, {{group}}{'l->lookup' if x.lookup else ''})"
+    return _windows(unit, step, x, y, row, gather, x.ctype, scratch)
 
 
 def _map(value: Stored, number: int, outputs: int, window: tuple[Axis, Axis]) -> Stored:
@@ -225,4 +230,8 @@ def _windows(
     regions = "".join(f", {each}" for each in region_arrays(unit, window)) if row.by_region else ""
     held = "0" if point else f"({patch} *)scratch_{y.number}"
     call = f"{name}({x.name}, {y.name}, &{row.constants}, &{constants}, {held}{regions});"
-    return unit.put(cleared(unit, y) + call, y, [x], 0 if point else scratch)
+    distance = -1
+    if x.lengths is not None and y.lengths is not None and y.form != "planes":
+        across, along = x.lengths[1], y.lengths[1]
+        distance = distance_of(step.rows, x.nbytes // across, y.nbytes // along)
+    return unit.put(cleared(unit, y) + call, y, [x], 0 if point else scratch, distance=distance)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from lowbit.c99.arena import Block, placed
-from lowbit.c99.fused import fused
+from lowbit.c99.fused import fused, gathered
 from lowbit.c99.inputs import Whole, stored_input
 from lowbit.c99.stored import Stored
 from lowbit.c99.table import EMITTERS
@@ -80,7 +80,10 @@ def source_of(
     for each in inputs:
         unit.values[each.number] = each
     called: list[tuple[int, str]] = []
-    for number, step in fused(planned).items():
+    folded = fused(planned)
+    if not traced:
+        unit.gathered = gathered(folded, planned.numbers)
+    for number, step in folded.items():
         unit.current = number
         x = [unit.values[source] for source in step.sources]
         unit.values[number] = EMITTERS[type(step)](unit, step, x, number)
@@ -301,6 +304,9 @@ def _places(unit: Unit, outputs: tuple[Stored, ...]) -> tuple[dict[str, str], in
             blocks = {key: own if each.name == own.name else each for key, each in blocks.items()}
         else:
             own = Block(result.name, result.nbytes, index, end)
+            root = unit.root(statement.reads[0]) if statement.reads else result.number
+            if statement.distance >= 0 and root in blocks and last[root] == index:
+                own = replace(own, over=blocks[root].name, distance=statement.distance)
         blocks[result.number] = own
     places, total = placed([*{each.name: each for each in blocks.values()}.values(), *scratch])
     for each in scratch:

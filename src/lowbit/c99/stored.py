@@ -50,6 +50,8 @@ class Stored:
         pixels: of an input that is bytes: the entry's real, by byte; see `lowbit.c99.inputs`.
         channels_first: a map whose elements lie in the order (channel, height, width).
         element: the type of its elements, where its form does not say it.
+        lookup: the C expression of the table of bytes that its bytes go through when a window is brought
+            together; empty: none.
     """
 
     number: int
@@ -63,6 +65,7 @@ class Stored:
     pixels: npt.NDArray[np.float32] | None = None
     channels_first: bool = False
     element: str = ""
+    lookup: str = ""
 
     @property
     def ctype(self) -> str:

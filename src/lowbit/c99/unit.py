@@ -34,6 +34,7 @@ class Statement:
         reads: numbers of values.
         scratch: bytes that it alone uses.
         in_place: whether it may write over the first value that it reads.
+        distance: how far below the value that it reads its result may begin and grow into it; -1: not at all.
     """
 
     text: str
@@ -41,6 +42,7 @@ class Statement:
     reads: tuple[int, ...]
     scratch: int = 0
     in_place: bool = False
+    distance: int = -1
 
 
 @dataclass
@@ -58,6 +60,7 @@ class Unit:
         integers: whether outputs are integers, too.
         proved: whether the order of integer scores was looked at for all sums.
         roots: of values that lie where another one does, by number.
+        gathered: numbers of values that windows alone read, so that a table may wait until then.
     """
 
     values: dict[int, Stored] = field(default_factory=dict)
@@ -71,6 +74,7 @@ class Unit:
     integers: bool = False
     proved: bool = True
     roots: dict[int, int] = field(default_factory=dict)
+    gathered: frozenset[int] = frozenset()
     _known: dict[tuple[str, bytes], str] = field(default_factory=dict)
 
     def function(self, name: str, text: str) -> str:
@@ -129,10 +133,11 @@ class Unit:
         scratch: int = 0,
         *,
         in_place: bool = False,
+        distance: int = -1,
     ) -> Stored:
         """Add a statement that makes a value; see `Statement`."""
         numbers = tuple(each.number for each in reads)
-        self.statements.append(Statement(text, result, numbers, scratch, in_place))
+        self.statements.append(Statement(text, result, numbers, scratch, in_place, distance))
         self.values[result.number] = result
         return result
 

@@ -71,7 +71,7 @@ def _appeared(classes: Any) -> Any:
 
 _PATCH = """
 static void patch_{short}(const {x} *x, {x} *patch, const struct window *v, int32_t row, int32_t column,
-    int32_t group)
+    int32_t group{given})
 {{
   const int32_t depth = v->channels / v->group;
   int32_t i, j, n;
@@ -83,7 +83,7 @@ static void patch_{short}(const {x} *x, {x} *patch, const struct window *v, int3
         for (n = 0; n < depth; ++n) *patch++ = 0;
       }} else {{
         const {x} *from = x + (row * v->width + at) * v->channels;
-        for (n = 0; n < depth; ++n) *patch++ = *from++;
+        for (n = 0; n < depth; ++n) *patch++ = {entry};
       }}
     }}
   }}
@@ -91,11 +91,15 @@ static void patch_{short}(const {x} *x, {x} *patch, const struct window *v, int3
 """
 
 
-def patch_function(unit: Unit, ctype: str) -> str:
-    """Add what copies the taps of a window of bytes or words, zero where there is none; return its name."""
+def patch_function(unit: Unit, ctype: str, *, looked_up: bool = False) -> str:
+    """Add what copies the taps of a window of bytes or words, zero where there is none; return its name.
+
+    Bytes that are looked up go through a table, which is a last argument.
+    """
     unit.function("window", _STRUCT)
-    short = ctype[0]
-    return unit.function(f"patch_{short}", _PATCH.format(short=short, x=ctype))
+    short = ctype[0] + ("t" if looked_up else "")
+    given, entry = (", const uint8_t *table", "table[*from++]") if looked_up else ("", "*from++")
+    return unit.function(f"patch_{short}", _PATCH.format(short=short, x=ctype, given=given, entry=entry))
 
 
 _APPEND = """
