@@ -1,14 +1,14 @@
 """How layers end in C: a row for each kind of ending, from its dataclass to a part of a layer's function."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.c99.parts import Part
-from lowbit.c99.requantize import Rounding, multiplier_of
+from lowbit.c99.requantize import COARSE, Rounding, multiplier_of
 from lowbit.c99.scores import scores_of
 from lowbit.c99.stored import Stored
 from lowbit.c99.unit import Unit, integer, narrowest
@@ -35,11 +35,13 @@ class Sums:
         outputs: of the layer.
         bound: their largest magnitude.
         wide: whether `sum` has 64 bits.
+        offset: what is missing in them, ``[o]`` or for each region: the ending has to add it; or none.
     """
 
     outputs: int
     bound: int
     wide: bool
+    offset: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def ctype(self) -> str:
@@ -123,7 +125,12 @@ def made_of(form: str, table: npt.NDArray[Any]) -> Stored:
 def _ranks(unit: Unit, sums: Sums, form: str, thresholds: npt.NDArray[Any], table: npt.NDArray[Any]) -> End:
     value = made_of(form, table)
     entries = table.astype(np.uint16).view(np.int16) if form == "words" else table
-    kept = np.clip(thresholds.astype(np.int64), -sums.bound - 1, sums.bound)
+    thresholds = thresholds.astype(np.int64)
+    if sums.offset.size:
+        rows = max(len(thresholds), len(sums.offset))
+        thresholds = np.resize(thresholds, (rows, thresholds.shape[1]))
+        thresholds = thresholds - np.resize(sums.offset, rows)[:, None]
+    kept = np.clip(thresholds, -sums.bound - 1, sums.bound)
     steps, by_region = thresholds.shape[1], len(thresholds) > sums.outputs
     ctype = narrowest(kept)
     plain = np.array_equal(entries, np.arange(len(entries)))
@@ -166,12 +173,13 @@ def _ranks_of_any(unit: Unit, ending: RankEnding, sums: Sums) -> End:
 def _affine(unit: Unit, ending: AffineEnding, sums: Sums) -> End:
     low, high = -int(ending.out_zero), int(ending.out_top) - int(ending.out_zero)
     none = np.zeros(0)
-    rounding = Rounding(ending.scale, none, ending.out_scale, "round_even", low, high)
+    rounding = Rounding(ending.scale, none, ending.out_scale, "round_even", low, high, sums.offset)
     return _rounded_to(unit, rounding, "bytes", low, sums)
 
 
 def _rounded(unit: Unit, ending: RoundedEnding, sums: Sums) -> End:
-    rounding = Rounding(ending.scale, ending.bias, ending.step, ending.rule, ending.low, ending.high)
+    ends = ending.low, ending.high, np.resize(sums.offset, len(ending.bias) if sums.offset.size else 0)
+    rounding = Rounding(ending.scale, ending.bias, ending.step, ending.rule, *ends)
     return _rounded_to(unit, rounding, ending.form, ending.base, sums)
 
 
@@ -180,8 +188,9 @@ def _rounded_to(unit: Unit, rounding: Rounding, form: str, base: int, sums: Sums
     found = multiplier_of(rounding, sums.bound)
     levels = np.arange(rounding.low - base, rounding.high - base + 1)
     if found is None:
+        whole = replace(sums, offset=sums.offset[:0])
         return _ranks(
-            unit, sums, form, rounding.all_steps(sums.bound), levels.astype(np.int16).view(np.uint16)
+            unit, whole, form, rounding.all_steps(sums.bound), levels.astype(np.int16).view(np.uint16)
         )
     value = made_of(form, levels.astype(np.int16).view(np.uint16))
     if form == "planes":
@@ -203,20 +212,43 @@ def _rounded_to(unit: Unit, rounding: Rounding, form: str, base: int, sums: Sums
         fields.append((ctype, "multiplier", integer(int(found.multiplier[0]))))
     else:
         fields.append((f"const {ctype} *", "multiplier", unit.array(ctype, found.multiplier, "multiplier")))
+    fine = 0
     if one[1]:
         fields.append(("int64_t", "addend", integer(int(addend[0]))))
     else:
-        ctype = "int32_t" if narrowest(addend) != "int64_t" else "int64_t"
-        key += ctype[3:5]
-        fields.append((f"const {ctype} *", "addend", unit.array(ctype, addend, "addend")))
+        fine = next((each for each in (0, *COARSE) if _is_coarse(addend, each)), -1)
+        ctype = "int64_t" if fine < 0 else "int32_t"
+        fine = max(fine, 0)
+        key += f"{ctype[3:5]}{fine or ''}"
+        fields.append((f"const {ctype} *", "addend", unit.array(ctype, addend >> fine, "addend")))
     factor = "l->multiplier" if one[0] else "l->multiplier[o]"
     added = "l->addend" if one[1] else f"l->addend[{'region * l->outputs + ' * by_region}o]"
+    if fine:
+        added = f"(int64_t)((uint64_t)(int64_t){added} << {fine})"
+    reach = (sums.bound * int(found.multiplier.max()) + int(np.abs(addend).max())) >> found.shift
+    moved = "int64_t" if reach >= 1 << 31 else "int32_t"
+    key += "q" * (moved == "int64_t")
     each = [
-        f"    int32_t code = (int32_t)(((int64_t)sum * {factor} + {added}) >> l->shift);",
-        "    code = code < l->low ? l->low : code > l->high ? l->high : code;",
+        f"    const {moved} moved = ({moved})(((int64_t)sum * {factor} + {added}) >> l->shift);",
+        "    const int32_t code = (int32_t)(moved < l->low ? l->low : moved > l->high ? l->high : moved);",
     ]
     part = Part(key, tuple(fields), "", "\n".join(each), by_region)
     return End(value, part)
+
+
+def _is_coarse(addend: Integers, fine: int) -> bool:
+    """Return whether addends are multiples of so many bits, and of 32 bits without them."""
+    return not (addend & ((1 << fine) - 1)).any() and narrowest(addend >> fine) != "int64_t"
+
+
+def takes_offset(ending: Ending, offset: Integers, outputs: int) -> bool:
+    """Return whether an ending had better add what is missing in its sums than the sums themselves.
+
+    Thresholds take it for nothing, a rounding where it has addends for each output anyway.
+    """
+    if isinstance(ending, PlaneEnding | ByteEnding | RankEnding):
+        return len(ending.thresholds) >= len(offset)
+    return isinstance(ending, RoundedEnding) and len(ending.bias) >= max(len(offset), 1)
 
 
 def _shifted(unit: Unit, ending: ShiftedEnding, sums: Sums) -> End:

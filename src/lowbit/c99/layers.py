@@ -1,10 +1,14 @@
 """Layers in C: fully connected ones, and windows of maps, whose rows one shared function computes."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from lowbit.c99.arena import distance_of
-from lowbit.c99.endings import Sums, end_of, store
+from lowbit.c99.endings import Sums, end_of, store, takes_offset
+from lowbit.c99.padding import padded_with
 from lowbit.c99.parts import Part, Row, row_function
 from lowbit.c99.stored import Stored, size_of
 from lowbit.c99.sums import byte_sums, plane_sums, word_sums
@@ -14,11 +18,13 @@ from lowbit.ir.window import Axis
 from lowbit.program.steps import (
     ByteConvolution,
     ByteFullyConnected,
+    ByteWeights,
     Ending,
     PlaneConvolution,
     PlaneFullyConnected,
     WordConvolution,
     WordFullyConnected,
+    WordWeights,
 )
 
 _ZERO = """
@@ -42,20 +48,42 @@ def plane_fully_connected(unit: Unit, step: PlaneFullyConnected, x: list[Stored]
 
 def byte_fully_connected(unit: Unit, step: ByteFullyConnected, x: list[Stored], number: int) -> Stored:
     """Add the layer."""
-    sums, bound = byte_sums(unit, x[0], step.weights)
-    return _rows(unit, x[0], 1, sums, bound, len(step.weights.weights), step.ending, number)
+    weights, offset = _offset(step.weights, step.ending)
+    sums, bound = byte_sums(unit, x[0], weights)
+    return _rows(unit, x[0], 1, sums, bound, len(weights.weights), step.ending, number, offset)
 
 
 def word_fully_connected(unit: Unit, step: WordFullyConnected, x: list[Stored], number: int) -> Stored:
     """Add the layer, of one row or several."""
-    sums, bound = word_sums(unit, x[0], step.weights)
-    return _rows(unit, x[0], step.rows, sums, bound, len(step.weights.weights), step.ending, number)
+    weights, offset = _offset(step.weights, step.ending)
+    sums, bound = word_sums(unit, x[0], weights)
+    return _rows(unit, x[0], step.rows, sums, bound, len(weights.weights), step.ending, number, offset)
+
+
+_Weights = TypeVar("_Weights", ByteWeights, WordWeights)
+_NONE = np.zeros(0, np.int64)
+
+
+def _offset(weights: _Weights, ending: Ending) -> tuple[_Weights, npt.NDArray[np.int64]]:
+    """Return weights, and what of their constants the ending adds instead, or none."""
+    constant = weights.constant.astype(np.int64)
+    if not constant.any() or not takes_offset(ending, constant, len(weights.weights)):
+        return weights, _NONE
+    return replace(weights, constant=np.zeros_like(weights.constant[: len(weights.weights)])), constant
 
 
 def _rows(
-    unit: Unit, x: Stored, rows: int, sums: Part, bound: int, outputs: int, ending: Ending, number: int
+    unit: Unit,
+    x: Stored,
+    rows: int,
+    sums: Part,
+    bound: int,
+    outputs: int,
+    ending: Ending,
+    number: int,
+    offset: npt.NDArray[np.int64] = _NONE,
 ) -> Stored:
-    end = end_of(unit, ending, Sums(outputs, bound, "int64_t sum" in sums.each))
+    end = end_of(unit, ending, Sums(outputs, bound, "int64_t sum" in sums.each, offset))
     y = replace(end.value, number=number, count=rows * outputs)
     row = row_function(unit, x.ctype, y, outputs, sums, end.part, store(y))
     call = f"{row.function}({x.name}, {y.name}, &{row.constants}, 0, 0, {outputs});"
@@ -117,14 +145,17 @@ def plane_convolution(unit: Unit, step: PlaneConvolution, x: list[Stored], numbe
 
 def byte_convolution(unit: Unit, step: ByteConvolution, x: list[Stored], number: int) -> Stored:
     """Add the layer."""
-    sums, bound = byte_sums(unit, x[0], step.weights, grouped=step.group > 1)
-    return _products(unit, step, x[0], sums, bound, len(step.weights.weights), number)
+    zero, weights = padded_with(step.weights, (step.rows, step.columns), x[0])
+    weights, offset = _offset(weights, step.ending)
+    sums, bound = byte_sums(unit, x[0], weights, grouped=step.group > 1)
+    return _products(unit, step, x[0], sums, bound, offset, zero, number)
 
 
 def word_convolution(unit: Unit, step: WordConvolution, x: list[Stored], number: int) -> Stored:
     """Add the layer."""
-    sums, bound = word_sums(unit, x[0], step.weights)
-    return _products(unit, step, x[0], sums, bound, len(step.weights.weights), number)
+    weights, offset = _offset(step.weights, step.ending)
+    sums, bound = word_sums(unit, x[0], weights)
+    return _products(unit, step, x[0], sums, bound, offset, 0, number)
 
 
 def _products(
@@ -133,11 +164,12 @@ def _products(
     x: Stored,
     sums: Part,
     bound: int,
-    outputs: int,
+    offset: npt.NDArray[np.int64],
+    zero: int,
     number: int,
 ) -> Stored:
-    window = (step.rows, step.columns)
-    end = end_of(unit, step.ending, Sums(outputs, bound, "int64_t sum" in sums.each))
+    window, outputs = (step.rows, step.columns), len(step.weights.weights)
+    end = end_of(unit, step.ending, Sums(outputs, bound, "int64_t sum" in sums.each, offset))
     y = _map(end.value, number, outputs, window)
     if x.lookup:
         lookup = ("const uint8_t *", "lookup", x.lookup)
@@ -146,7 +178,7 @@ def _products(
     patch = patch_function(unit, x.ctype, looked_up=bool(x.lookup))
     scratch = patch_elements(window, x, step.group) * size_of(x.ctype)
     gather = f"{patch}(x, patch, v, row, column, {{group}}{'l->lookup' if x.lookup else ''})"
-    return _windows(unit, step, x, y, row, gather, x.ctype, scratch)
+    return _windows(unit, step, x, y, row, gather, x.ctype, scratch, zero)
 
 
 def _map(value: Stored, number: int, outputs: int, window: tuple[Axis, Axis]) -> Stored:
@@ -201,6 +233,7 @@ def _windows(
     gather: str,
     patch: str,
     scratch: int,
+    zero: int = 0,
 ) -> Stored:
     """Add the loop over the windows of a map; `gather` brings one together."""
     window = (step.rows, step.columns)
@@ -226,7 +259,7 @@ def _windows(
         + ("row_regions[i] + column_regions[j];" if row.by_region else "0;"),
     )
     unit.function(name, text)
-    constants = add_window(unit, window, x, step.group)
+    constants = add_window(unit, window, x, step.group, zero)
     regions = "".join(f", {each}" for each in region_arrays(unit, window)) if row.by_region else ""
     held = "0" if point else f"({patch} *)scratch_{y.number}"
     call = f"{name}({x.name}, {y.name}, &{row.constants}, &{constants}, {held}{regions});"

@@ -12,7 +12,7 @@ wider one is tried, and then the steps themselves are compared with.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import frexp
 
 import numpy as np
@@ -24,6 +24,9 @@ Reals = npt.NDArray[np.float64]
 NARROW = 31
 PRODUCT = 61
 """Bits of a multiplier at first, and of all products."""
+
+COARSE = (16, 24)
+"""Bits that all addends may be multiples of, so that what is left of them has 32 bits."""
 
 _TOGETHER = 1 << 20  # steps that are looked at in one go
 
@@ -37,6 +40,7 @@ class Rounding:
         step: that is rounded to.
         rule: ``round_even``, ``round_up`` (half up) or ``round_down``.
         low, high: the least and largest level.
+        offset: what is added to sums first, as many as there are biases, or none.
     """
 
     scale: Reals
@@ -45,9 +49,12 @@ class Rounding:
     rule: str
     low: int
     high: int
+    offset: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def level(self, sums: Integers, channel: npt.NDArray[np.intp]) -> Integers:
         """Return the level of sums, of outputs by their numbers, in the order of the engine's operations."""
+        if self.offset.size:
+            sums = sums + self.offset[channel]
         real = self.scale[channel % len(self.scale)] * sums.astype(np.float64)
         if self.bias.size:
             real = real + self.bias[channel]
@@ -62,7 +69,7 @@ class Rounding:
     @property
     def outputs(self) -> int:
         """How many outputs there are, of a convolution regions times outputs."""
-        return max(len(self.scale), len(self.bias))
+        return max(len(self.scale), len(self.bias), len(self.offset))
 
     def blocks(self) -> Iterator[npt.NDArray[np.intp]]:
         """Yield the numbers of all outputs, as many at a time as their steps take moderate memory."""
@@ -84,6 +91,8 @@ class Rounding:
         bias = self.bias[channel] if self.bias.size else 0.0
         edge = wanted + (1.0 if self.rule == "round_down" else 0.5)
         guess = np.floor((edge * self.step - bias) / self.scale[channel % len(self.scale)])
+        if self.offset.size:
+            guess = guess - self.offset[channel]
         near = np.clip(guess, -bound - 1, bound).astype(np.int64)
         below, above = np.maximum(near - 2, -bound - 1), np.minimum(near + 2, bound)
         below = np.where(self.level(below, channel) > wanted, -bound - 1, below)
@@ -163,11 +172,13 @@ def _proved(rounding: Rounding, factor: Reals, bits: int, bound: int) -> Multipl
     if (least > most).any():
         return None
     bias = rounding.bias / rounding.step if rounding.bias.size else np.zeros(len(least))
+    if rounding.offset.size:
+        bias = bias + rounding.offset * np.resize(factor, len(least))
     exact = np.rint((bias + (0.0 if rounding.rule == "round_down" else 0.5)) * 2.0**shift)
     if least.max() <= most.min():  # one for all
         least, most = np.full_like(least, least.max()), np.full_like(most, most.min())
         exact = np.full_like(exact, exact[0])
-    addend = np.clip(exact.astype(np.int64), least, most)
+    addend = _coarsest(np.clip(exact.astype(np.int64), least, most), least, most)
     found = Multiplier(multiplier, addend, shift)
     if np.abs(addend).max() >= 1 << PRODUCT:
         return None
@@ -176,6 +187,17 @@ def _proved(rounding: Rounding, factor: Reals, bits: int, bound: int) -> Multipl
         for outputs in rounding.blocks()
     )
     return None if any(wrong) else found
+
+
+def _coarsest(addend: Integers, least: Integers, most: Integers) -> Integers:
+    """Return addends between bounds that are multiples of 2^16 or 2^24, if that makes them of 32 bits."""
+    for fine in (0, *COARSE):
+        near = np.maximum(addend >> fine << fine, least)  # the one below, or the first that is allowed
+        coarse = -(-near // (1 << fine)) << fine
+        fits = np.abs(coarse).max() < 1 << (31 + fine)
+        if fits and (coarse <= most).all():
+            return np.asarray(coarse, np.int64)
+    return addend
 
 
 def _addends(

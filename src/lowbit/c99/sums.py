@@ -100,9 +100,9 @@ def plane_sums(unit: Unit, weights: PlaneWeights, length: int, *, masked: bool) 
     same = (scales == 1).all()
     if not same:
         key += "s"
-        ctype = narrowest(scales)
+        ctype = narrowest(scales, bytes_too=True)
         fields.append((f"const {ctype} *", "scales", unit.array(ctype, scales, "scales")))
-        key += ctype[3:5]
+        key += ctype[3:].removesuffix("_t")
     before = ["  const int32_t words = l->words, length = l->length;"]
     count = "differing(x + {at}, w, words)"
     if masked:
@@ -129,7 +129,7 @@ def plane_sums(unit: Unit, weights: PlaneWeights, length: int, *, masked: bool) 
         unit.function("ones", _ONES)
         key += "o"
         ctype = narrowest(offsets)
-        key += ctype[3:5]
+        key += ctype[3:].removesuffix("_t")
         fields.append((f"const {ctype} *", "offsets", unit.array(ctype, offsets, "offsets")))
         terms = []
         for i in range(in_planes):
@@ -301,11 +301,12 @@ def _dot(unit: Unit, x: Stored, form: Packed, total: str) -> tuple[str, list[tup
     words = form.words()
     name = f"dot_{x.ctype[0]}_{form.way[0]}{form.bits}_{total[3:5]}"
     mask = (1 << form.bits) - 1
-    levels = ""
+    levels, entry = "", narrowest(form.levels, bytes_too=True)
+    name += "b" * (form.way == "levels" and entry == "int8_t")
     factor = "(int32_t)(codes & 1u)" if form.bits == 1 else f"(int32_t)(codes & {mask}u)"
     if form.way == "levels":
         factor = f"levels[codes & {mask}u]"
-        levels = " const int16_t *levels,"
+        levels = f" const {entry} *levels,"
     wide = "(int64_t)" if total == "int64_t" else ""
     add = f"sum += {wide}*x++ * {factor};"
     if form.way == "units" and 1 < form.bits <= _SHIFTED and not wide:
@@ -336,5 +337,5 @@ def _dot(unit: Unit, x: Stored, form: Packed, total: str) -> tuple[str, list[tup
         ("int32_t", "row", str(words.shape[1])),
     ]
     if form.way == "levels":
-        fields.append(("const int16_t *", "levels", unit.array("int16_t", form.levels, "levels")))
+        fields.append((f"const {entry} *", "levels", unit.array(entry, form.levels, "levels")))
     return name, fields

@@ -153,10 +153,10 @@ class Unit:
         return self.roots.get(number, number)
 
 
-def narrowest(numbers: npt.NDArray[Any]) -> str:
-    """Return the narrowest signed type of at least 16 bits that holds integers."""
+def narrowest(numbers: npt.NDArray[Any], *, bytes_too: bool = False) -> str:
+    """Return the narrowest signed type of at least 16 bits, or of 8, that holds integers."""
     low, high = int(numbers.min(initial=0)), int(numbers.max(initial=0))
-    for ctype in _SIGNED:
+    for ctype in ("int8_t", *_SIGNED) if bytes_too else _SIGNED:
         limit = 1 << (8 * size_of(ctype) - 1)
         if -limit <= low and high < limit:
             return ctype

@@ -14,13 +14,13 @@ _STRUCT = """
 struct window {
   int32_t height, width, channels, group;
   int32_t out_height, out_width, kernel_height, kernel_width;
-  int32_t stride_height, stride_width, dilation_height, dilation_width, top, left;
+  int32_t stride_height, stride_width, dilation_height, dilation_width, top, left, zero;
 };
 """
 
 
-def add_window(unit: Unit, window: Window, x: Stored, group: int) -> str:
-    """Add the constants of a window over a map; return their name."""
+def add_window(unit: Unit, window: Window, x: Stored, group: int, zero: int = 0) -> str:
+    """Add the constants of a window over a map, which `zero` pads; return their name."""
     unit.function("window", _STRUCT)
     assert x.lengths is not None
     rows, columns = window
@@ -39,6 +39,7 @@ def add_window(unit: Unit, window: Window, x: Stored, group: int) -> str:
         "dilation_width": columns.dilation,
         "top": rows.before,
         "left": columns.before,
+        "zero": zero,
     }
     return unit.struct("window", [(key, str(value)) for key, value in numbers.items()], 4 * len(numbers))
 
@@ -80,7 +81,7 @@ static void patch_{short}(const {x} *x, {x} *patch, const struct window *v, int3
     for (j = 0; j < v->kernel_width; ++j) {{
       const int32_t at = column + j * v->dilation_width;
       if (row < 0 || row >= v->height || at < 0 || at >= v->width) {{
-        for (n = 0; n < depth; ++n) *patch++ = 0;
+        for (n = 0; n < depth; ++n) *patch++ = ({x})v->zero;
       }} else {{
         const {x} *from = x + (row * v->width + at) * v->channels;
         for (n = 0; n < depth; ++n) *patch++ = {entry};
@@ -92,7 +93,7 @@ static void patch_{short}(const {x} *x, {x} *patch, const struct window *v, int3
 
 
 def patch_function(unit: Unit, ctype: str, *, looked_up: bool = False) -> str:
-    """Add what copies the taps of a window of bytes or words, zero where there is none; return its name.
+    """Add what copies the taps of a window of bytes or words, and what pads them; return its name.
 
     Bytes that are looked up go through a table, which is a last argument.
     """
