@@ -5,7 +5,8 @@
 The float networks (784-680(tanh)-10) are runs in `--nets`, `RECIPE-seed0`, made by `lowbit train` where they
 are not there. Every row quantizes weights and activations of both layers to the same bits, from at most 1024
 unlabelled training images, and scores the deployed integer network in the engine on the whole test set, which
-decides nothing. `--only NAME` takes one network; its rows replace those that the file has.
+decides nothing. `--only NAME` takes one network, `--scheme NAME` and `--method NAME` one of these; their rows
+replace those that the file has, and every row names its commit.
 
 The network of 97.2 is there twice: on images in [0, 1], and trained alike on images in [-1, 1], on which the
 published method, whose two levels have no offset, is at its best; the thesis does not say its own range.
@@ -23,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,10 @@ NETWORKS = {
 }
 """Data and recipe of every network."""
 
-METHODS: dict[tuple[str, str], dict[str, Any]] = {
+Method = tuple[str, str]
+"""A scheme, and how it is fitted."""
+
+METHODS: dict[Method, dict[str, Any]] = {
     ("lq", "restore"): {},
     ("lq", "published"): {"method": "plain"},
     ("lq", "published, gradient"): {"method": "plain", "update": "gradient"},
@@ -55,18 +60,20 @@ METHODS: dict[tuple[str, str], dict[str, Any]] = {
 BITS = {"lq": (4, 3, 2, 1), "affine": (8, 7, 6, 5, 4, 3, 2)}
 
 
-def measure(network: str, folder: Path, nets: Path, seeds: int) -> list[dict[str, Any]]:
-    """Return the rows of one network."""
+def measure(
+    network: str, folder: Path, nets: Path, seeds: int, methods: Collection[Method], commit: str
+) -> list[dict[str, Any]]:
+    """Return the rows of one network: float, and by some methods."""
     data, recipe = NETWORKS[network]
     file = float_network(recipe, folder, nets)
-    graph, named = read_model(file), {"network": network, MADE_OF: [made_of(file)]}
+    graph, named = read_model(file), {"network": network, "commit": commit, MADE_OF: [made_of(file)]}
     normalize = remembered_normalize(graph)
     images, tests = (
         load(data, split, normalize=normalize, folder=folder).fit_to((784,)) for split in ("train", "test")
     )
     rows = [{**named, "scheme": "float", "method": "", "bits": 32, "top1": top1(graph, tests)}]
     for (scheme, method), settings in METHODS.items():
-        for bits in BITS[scheme]:
+        for bits in BITS[scheme] if (scheme, method) in methods else ():
             plans = [
                 Plan(scheme=scheme, weight_bits=bits, activation_bits=bits, seed=seed, **settings)
                 for seed in range(seeds if scheme == "lq" else 1)
@@ -111,6 +118,13 @@ def float_network(recipe: str, folder: Path, nets: Path) -> Path:
     return run / "model.onnx"
 
 
+def _place(row: dict[str, Any]) -> tuple[int, int]:
+    """Return where a row stands in the file: rows of a method by falling bits, as they are measured."""
+    method = row["scheme"], row["method"]
+    at = list(METHODS).index(method) if method in METHODS else -1
+    return list(NETWORKS).index(row["network"]), at
+
+
 def hashes(folders: dict[str, Path]) -> dict[str, str]:
     """Return the SHA-256 of every data file."""
     return {
@@ -128,6 +142,8 @@ def main() -> None:
     parser.add_argument("--fashion", type=Path, help="folder of the Fashion-MNIST idx .gz files")
     parser.add_argument("--nets", type=Path, required=True, help="folder of float networks")
     parser.add_argument("--only", choices=NETWORKS, help="one network")
+    parser.add_argument("--scheme", choices=BITS, help="one scheme")
+    parser.add_argument("--method", choices=sorted({method for _, method in METHODS}), help="one method")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path, required=True, help="where the rows go")
     options = parser.parse_args()
@@ -136,11 +152,18 @@ def main() -> None:
     command = "python benchmarks/ptq.py --mnist DIR --fashion DIR --nets DIR --json FILE"
     facts = {"seeds": list(range(options.seeds)), "data": "exact", "data_sha256": hashes(folders)}
     made = {**provenance(command), **facts}
-    known = json.loads(options.json.read_text())["rows"] if options.json.exists() else []
-    rows = [row for row in known if row["network"] not in names]
+    before = json.loads(options.json.read_text()) if options.json.exists() else {"rows": []}
+    asked = (options.scheme, options.method)
+    methods = [each for each in METHODS if all(a in (None, b) for a, b in zip(asked, each, strict=True))]
+    rows = [
+        {"commit": before.get("commit", ""), **row}
+        for row in before["rows"]
+        if row["network"] not in names or (row["scheme"], row["method"]) not in [("float", ""), *methods]
+    ]
     for name in names:
-        rows += measure(name, folders[NETWORKS[name][0]], options.nets, options.seeds)
-    rows.sort(key=lambda row: list(NETWORKS).index(row["network"]))
+        folder = folders[NETWORKS[name][0]]
+        rows += measure(name, folder, options.nets, options.seeds, methods, made["commit"])
+    rows.sort(key=_place)
     options.json.write_text(json.dumps({**made, "rows": rows}, indent=1) + "\n")
 
 

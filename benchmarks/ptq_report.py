@@ -95,7 +95,9 @@ def main() -> None:
     source = parser.parse_args().json
     result = json.loads(source.read_text())
     source.with_suffix(".svg").write_text(picture(result["rows"]))
-    facts = "".join(f"- {name}: {result[name]}\n" for name in ("command", "commit", "machine", "seeds"))
+    commits = ", ".join(dict.fromkeys(row.get("commit", result["commit"]) for row in result["rows"]))
+    shown = {**result, "commit": commits}
+    facts = "".join(f"- {name}: {shown[name]}\n" for name in ("command", "commit", "machine", "seeds"))
     head = (
         "# Accuracy after post-training quantization\n\n"
         "Top-1 in per cent over bits of weights and activations. The thesis that published the method\n"
