@@ -33,14 +33,13 @@ def main() -> None:
         print(json.dumps(run(options.runs[0])))
         return
     one = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-    rows = []
+    rows, made = [], provenance("python benchmarks/estimate.py NET=FORM:SAMPLES … --json FILE")
     for each in options.runs:
         words = [sys.executable, __file__, each]
         done = subprocess.run(words, env=os.environ | one, stdout=subprocess.PIPE, text=True, check=True)
         rows.append(json.loads(done.stdout))
         print(done.stdout, file=sys.stderr, end="")
-    made = provenance("python benchmarks/estimate.py NET=FORM:SAMPLES … --json FILE")
-    options.json.write_text(json.dumps({**made, "rows": rows}, indent=1) + "\n")
+        options.json.write_text(json.dumps({**made, "rows": rows}, indent=1) + "\n")
 
 
 def run(text: str) -> dict[str, Any]:

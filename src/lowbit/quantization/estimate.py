@@ -44,7 +44,7 @@ COSTS: Mapping[str, float] = {
     "plan": 6e-4,
     "call": 1.5e-5,
     "visit": 6e-5,
-    "group": 1e-3,
+    "group": 7e-4,
     "group visit": 4e-5,
     "value": 4e-8,
     "element": 2e-9,
@@ -59,7 +59,7 @@ take; of looking at a batch of a layer; of a group of channels, and of a batch o
 an element that passes; of an output and an input of a window that is looked at; of a factor of channels that
 is tried. Then operations, in those of a product of matrices."""
 
-_SIDE, _TIMES = 256, 8
+_SIDE, _TIMES = 256, 3
 """Of the matrices that measure the machine, and how often."""
 
 _ARRIVING, _LOOKED = 16, 56
@@ -69,7 +69,7 @@ _CHOSEN, _COMPARED, _BLOCK, _FITTED = 4, 24, 16, 32
 """Bytes of an output of a window that is looked at, and when it is compared with its target; of an element of
 windows that are summed at once; of a weight that is fitted."""
 
-_TRIED = 3
+_TRIED = 2
 """Layers whose inputs are tried."""
 
 

@@ -27,8 +27,8 @@ Shape = tuple[int, int]
 _FEW, _ROWS, _INPUTS = 8, 64, 256
 """Rows and inputs that are tried at most, and rows between one and these."""
 
-_STARTS = 2
-"""Random starts that are tried."""
+_STARTS, _TIMES = 2, 2
+"""Random starts that are tried, and how often; what is imported is not timed."""
 
 _VALUES = 1 << 16
 """Of an activation."""
@@ -67,8 +67,7 @@ def weights_time(plan: Plan, shapes: Sequence[Shape]) -> FitTime:
     few, most = min(all_rows[0], _ROWS), min(all_rows[-1], _ROWS)
     rows = sorted({few, min(_FEW, most) if few < _FEW // 2 else most, most})
     inputs = sorted({min(width, _INPUTS) for width in (all_inputs[0], all_inputs[-1])})
-    _fit((rows[0], inputs[0]), replace(plan, restarts=0))  # what is imported is not timed
-    seconds = [[_with_starts(plan, partial(_fit, (m, n)), _STARTS) for n in inputs] for m in rows]
+    seconds = [[_with_starts(plan, _fit((m, n), plan)) for n in inputs] for m in rows]
     return FitTime(rows, inputs, np.array(seconds))
 
 
@@ -108,22 +107,24 @@ def seconds_of(call: Callable[[], object]) -> float:
     return time.process_time() - started
 
 
-def _with_starts(plan: Plan, fit: Callable[[Plan], object], few: int) -> float:
+def _with_starts(plan: Plan, fit: Callable[[Plan], object]) -> float:
     """Return the seconds of a fit with the plan's random starts, of which a few are made."""
-    few = min(few, plan.restarts)
-    none, some = (seconds_of(partial(fit, replace(plan, restarts=count))) for count in (0, few))
+    few = min(_STARTS, plan.restarts)
+    calls = (partial(fit, replace(plan, restarts=count)) for count in (0, few))
+    none, some = (min(seconds_of(call) for _ in range(_TIMES)) for call in calls)
     return none + plan.restarts / max(few, 1) * max(some - none, 0.0)
 
 
-def _fit(shape: Shape, plan: Plan) -> None:
+def _fit(shape: Shape, plan: Plan) -> Callable[[Plan], object]:
+    """Return what fits weights of a shape by a plan."""
     random = np.random.default_rng(0)
     weights = random.normal(size=shape)
     if not plan.restores:
-        nearest(weights, plan)
-        return
+        return partial(nearest, weights)
     inputs = random.normal(size=(2 * shape[1], shape[1]))
     covariance = inputs.T @ inputs
-    restored(Problem.of(covariance.copy(), covariance @ weights.T, weights, plan.damping), plan)
+    cross = covariance @ weights.T
+    return partial(restored, Problem.of(covariance, cross, weights, plan.damping))
 
 
 def _along(points: Sequence[int], values: Sequence[float] | Array, at: int) -> float:
