@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.c99.arena import distance_of
+from lowbit.c99.depthwise import depthwise_map, depthwise_sums, is_depthwise
 from lowbit.c99.endings import Sums, end_of, store, takes_offset
 from lowbit.c99.padding import padded_with
 from lowbit.c99.parts import Part, Row, row_function
 from lowbit.c99.stored import Stored, size_of
-from lowbit.c99.sums import byte_sums, plane_sums, word_sums
+from lowbit.c99.sums import byte_sums, matrix_of, plane_sums, word_sums
 from lowbit.c99.unit import Unit
 from lowbit.c99.windows import add_window, patch_elements, patch_function, plane_patch_function, region_arrays
 from lowbit.ir.window import Axis
@@ -147,6 +148,8 @@ def byte_convolution(unit: Unit, step: ByteConvolution, x: list[Stored], number:
     """Add the layer."""
     zero, weights = padded_with(step.weights, (step.rows, step.columns), x[0])
     weights, offset = _offset(weights, step.ending)
+    if is_depthwise(x[0], matrix_of(weights), weights.constant.astype(np.int64), step.group):
+        return _depthwise(unit, step, x[0], weights, offset, zero, number)
     sums, bound = byte_sums(unit, x[0], weights, grouped=step.group > 1)
     return _products(unit, step, x[0], sums, bound, offset, zero, number)
 
@@ -154,8 +157,33 @@ def byte_convolution(unit: Unit, step: ByteConvolution, x: list[Stored], number:
 def word_convolution(unit: Unit, step: WordConvolution, x: list[Stored], number: int) -> Stored:
     """Add the layer."""
     weights, offset = _offset(step.weights, step.ending)
+    if is_depthwise(x[0], matrix_of(weights), weights.constant, step.group):
+        return _depthwise(unit, step, x[0], weights, offset, 0, number)
     sums, bound = word_sums(unit, x[0], weights)
     return _products(unit, step, x[0], sums, bound, offset, 0, number)
+
+
+def _depthwise(
+    unit: Unit,
+    step: ByteConvolution | WordConvolution,
+    x: Stored,
+    weights: ByteWeights | WordWeights,
+    offset: npt.NDArray[np.int64],
+    zero: int,
+    number: int,
+) -> Stored:
+    window, outputs = (step.rows, step.columns), len(weights.weights)
+    sums, bound = depthwise_sums(unit, x, matrix_of(weights), weights.constant.astype(np.int64))
+    end = end_of(unit, step.ending, Sums(outputs, bound, wide=False, offset=offset))
+    y = _map(end.value, number, outputs, window)
+    constants = add_window(unit, window, x, step.group, zero)
+    row = row_function(unit, f"{x.ctype} *const", y, outputs, sums, end.part, store(y))
+    name = depthwise_map(unit, row, x, y, window)
+    regions = "".join(f", {each}" for each in region_arrays(unit, window)) if row.by_region else ""
+    zeros = f"({x.ctype} *)scratch_{number}"
+    call = f"{name}({x.name}, {y.name}, &{row.constants}, &{constants}, {zeros}{regions});"
+    scratch = outputs * size_of(x.ctype)
+    return unit.put(cleared(unit, y) + call, y, [x], scratch, distance=_distance(step.rows, x, y))
 
 
 def _products(
@@ -263,8 +291,12 @@ def _windows(
     regions = "".join(f", {each}" for each in region_arrays(unit, window)) if row.by_region else ""
     held = "0" if point else f"({patch} *)scratch_{y.number}"
     call = f"{name}({x.name}, {y.name}, &{row.constants}, &{constants}, {held}{regions});"
-    distance = -1
-    if x.lengths is not None and y.lengths is not None and y.form != "planes":
-        across, along = x.lengths[1], y.lengths[1]
-        distance = distance_of(step.rows, x.nbytes // across, y.nbytes // along)
+    distance = _distance(step.rows, x, y)
     return unit.put(cleared(unit, y) + call, y, [x], 0 if point else scratch, distance=distance)
+
+
+def _distance(rows: Axis, x: Stored, y: Stored) -> int:
+    """Return how far below its source a map has to begin, or -1 where it may not lie over it."""
+    if x.lengths is None or y.lengths is None or y.form == "planes":
+        return -1
+    return distance_of(rows, x.nbytes // x.lengths[1], y.nbytes // y.lengths[1])

@@ -7,6 +7,7 @@ Bytes stand for ``X = X_min + u``, so a window that misses taps has other consta
 import numpy as np
 
 from lowbit.c99.stored import Stored
+from lowbit.c99.sums import matrix_of
 from lowbit.ir.window import Window
 from lowbit.program.steps import ByteWeights
 from lowbit.program.windows import tap_sums_by_region
@@ -27,9 +28,7 @@ def padded_with(weights: ByteWeights, window: Window, x: Stored) -> tuple[int, B
     constant = weights.constant.astype(np.int64).reshape(-1, outputs)
     if len(constant) == 1:
         return 0, weights
-    matrix = weights.weights.astype(np.int64)
-    if weights.row_factor.size:
-        matrix = matrix + weights.row_factor.astype(np.int64)[:, None]
+    matrix = matrix_of(weights)
     kernel = window[0].kernel, window[1].kernel
     taps = matrix.reshape(outputs, *kernel, -1).sum(axis=3)
     sums = tap_sums_by_region(taps, window).reshape(-1, outputs)

@@ -1,5 +1,7 @@
 """How layers sum: by counting bits of planes, or by products with weights at the bits that they need."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -152,10 +154,7 @@ def byte_sums(unit: Unit, x: Stored, weights: ByteWeights, *, grouped: bool = Fa
         weights: of the step.
         grouped: whether a row is one group's, which begins with any output.
     """
-    matrix = weights.weights.astype(np.int64)
-    if weights.row_factor.size:
-        matrix = matrix + weights.row_factor.astype(np.int64)[:, None]
-    return _products(unit, x, matrix, weights.constant.astype(np.int64), grouped=grouped)
+    return _products(unit, x, matrix_of(weights), weights.constant.astype(np.int64), grouped=grouped)
 
 
 def word_sums(unit: Unit, x: Stored, weights: WordWeights) -> tuple[Part, int]:
@@ -198,15 +197,31 @@ def _products(
         else:
             fields.append(_per_output(unit, "start", form.start, one=False))
             each.append("    sum += l->start[o] * total;")
-    by_region = constant.size > outputs
-    if constant.any():
-        ctype = narrowest(constant)
-        key += f"c{ctype[3:5]}{'r' if by_region else ''}"
-        fields.append((f"const {ctype} *", "constant", unit.array(ctype, constant, "constant")))
-        each.append(f"    sum += l->constant[{'region * l->outputs + ' if by_region else ''}o];")
-    return Part(
-        key, tuple(fields), "\n".join(before), "\n".join(each), by_region and bool(constant.any())
-    ), bound
+    part = Part(key, tuple(fields), "\n".join(before), "\n".join(each))
+    return add_constant(unit, part, constant, outputs), bound
+
+
+def add_constant(unit: Unit, part: Part, constant: Integers, outputs: int) -> Part:
+    """Return a part that adds a constant to each sum, ``[o]`` or for each region."""
+    if not constant.any():
+        return part
+    by_region, ctype = constant.size > outputs, narrowest(constant)
+    field = (f"const {ctype} *", "constant", unit.array(ctype, constant, "constant"))
+    return replace(
+        part,
+        key=f"{part.key}c{ctype[3:5]}{'r' * by_region}",
+        fields=(*part.fields, field),
+        each=f"{part.each}\n    sum += l->constant[{'region * l->outputs + ' * by_region}o];",
+        by_region=by_region,
+    )
+
+
+def matrix_of(weights: ByteWeights | WordWeights) -> Integers:
+    """Return the whole numbers that entries are multiplied by, ``[o, n]``."""
+    matrix = weights.weights.astype(np.int64)
+    if isinstance(weights, ByteWeights) and weights.row_factor.size:
+        matrix = matrix + weights.row_factor.astype(np.int64)[:, None]
+    return matrix
 
 
 _Products = tuple[str, list[tuple[str, str, str]], list[str], str]

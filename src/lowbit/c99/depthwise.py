@@ -1,0 +1,83 @@
+"""Depthwise layers in C: a channel at a time, over the pixels that a window sees."""
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.c99.parts import Part, Row
+from lowbit.c99.stored import Stored
+from lowbit.c99.sums import INT32, add_constant
+from lowbit.c99.unit import Unit
+from lowbit.ir.window import Window
+
+Integers = npt.NDArray[np.int64]
+
+_MOST_TAPS = 25
+"""Taps that are written out one by one."""
+
+
+def is_depthwise(x: Stored, matrix: Integers, constant: Integers, group: int) -> bool:
+    """Return whether a layer has one output for each channel, from weights of bytes and sums of 32 bits."""
+    outputs, taps = matrix.shape
+    alone = x.lengths is not None and x.lengths[0] == group == outputs > 1 and not x.lookup
+    fits = int(matrix.min()) >= -128 and int(matrix.max()) <= 127
+    return alone and fits and taps <= _MOST_TAPS and _bound(x, matrix, constant) <= INT32
+
+
+def _bound(x: Stored, matrix: Integers, constant: Integers) -> int:
+    reach = np.abs(matrix).sum(axis=1) * max(abs(x.low), abs(x.high))
+    return int((reach + np.abs(constant.reshape(-1, len(matrix))).max(axis=0)).max())
+
+
+def depthwise_sums(unit: Unit, x: Stored, matrix: Integers, constant: Integers) -> tuple[Part, int]:
+    """Return the part that sums the taps of a channel, and the largest magnitude of a sum.
+
+    A row `x` is the pixels of a window, tap by tap.
+    """
+    taps = matrix.shape[1]
+    name = unit.array("int8_t", matrix, "weights", weights=True)
+    lines = [f"    const int8_t *w = l->weights + o * {taps};", "    int32_t sum = x[0][o] * w[0];"]
+    lines += [f"    sum += x[{tap}][o] * w[{tap}];" for tap in range(1, taps)]
+    part = Part(f"each_{x.ctype[0]}{taps}", (("const int8_t *", "weights", name),), "", "\n".join(lines))
+    return add_constant(unit, part, constant, len(matrix)), _bound(x, matrix, constant)
+
+
+_MAP = """
+static void {name}(const {x} *x, {y} *y, const struct {kind} *l, const struct window *v, {x} *zeros{regions})
+{{
+  int32_t i, j, a, b;
+  const {x} *at[{taps}];
+  for (i = 0; i < v->channels; ++i) zeros[i] = ({x})v->zero;
+  for (i = 0; i < v->out_height; ++i)
+    for (j = 0; j < v->out_width; ++j) {{
+      const {x} **tap = at;
+      int32_t row = i * v->stride_height - v->top;
+      for (a = 0; a < v->kernel_height; ++a, row += v->dilation_height) {{
+        int32_t column = j * v->stride_width - v->left;
+        for (b = 0; b < v->kernel_width; ++b, column += v->dilation_width)
+          *tap++ = row >= 0 && row < v->height && column >= 0 && column < v->width
+                       ? x + (row * v->width + column) * v->channels
+                       : zeros;
+      }}
+      {kind}(at, y, l, {region}, 0, l->outputs);
+      y += {pixel};
+    }}
+}}
+"""
+
+
+def depthwise_map(unit: Unit, row: Row, x: Stored, y: Stored, window: Window) -> str:
+    """Add the loop over the windows of a map; return its name."""
+    taps = window[0].kernel * window[1].kernel
+    return unit.function(
+        f"{row.function}_map",
+        _MAP.format(
+            name=f"{row.function}_map",
+            kind=row.function,
+            x=x.ctype,
+            y=y.ctype,
+            taps=taps,
+            pixel="l->outputs" if y.form != "planes" else str(y.pixel),
+            regions=", const uint8_t *row_regions, const uint8_t *column_regions" if row.by_region else "",
+            region="row_regions[i] + column_regions[j]" if row.by_region else "0",
+        ),
+    )
