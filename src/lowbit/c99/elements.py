@@ -10,9 +10,10 @@ from lowbit.c99.endings import made_of, ranked, shifted
 from lowbit.c99.inputs import encoded
 from lowbit.c99.layers import cleared
 from lowbit.c99.pools import average_pool
-from lowbit.c99.recoded import AddCodes, Recode, form_of
+from lowbit.c99.recoded import AddCodes, Recode, exact_means, form_of
 from lowbit.c99.stored import Stored, size_of
 from lowbit.c99.unit import Unit, integer, narrowest, number
+from lowbit.c99.windows import add_window
 from lowbit.program.steps import (
     AddWords,
     Decode,
@@ -379,6 +380,8 @@ def recode(unit: Unit, step: Recode, x: list[Stored], number_: int) -> Stored:
         pixels=step.whole.reals,
         element=x[0].ctype,
     )
+    if step.pool is not None and step.means is None:
+        return _exact_means(unit, step, x[0], number_)
     if step.pool is not None and step.means is not None:
         view = replace(average_pool(unit, step.pool[1], [view], step.pool[0]), pixels=step.means.reals)
     if isinstance(step.encoder, EncodeAffine):
@@ -386,6 +389,45 @@ def recode(unit: Unit, step: Recode, x: list[Stored], number_: int) -> Stored:
     if isinstance(step.encoder, Round):
         return encode_round(unit, step.encoder, [view], number_)
     return encode_ranks(unit, step.encoder, [view], number_)
+
+
+def _exact_means(unit: Unit, step: Recode, x: Stored, number_: int) -> Stored:
+    """Add the codes of means by exact sums of what integers stand for."""
+    assert step.pool is not None and x.lengths is not None
+    pool = step.pool[1]
+    window, constants = (pool.rows, pool.columns), add_window(unit, (pool.rows, pool.columns), x, 1)
+    lengths = (x.lengths[0], window[0].outputs, window[1].outputs)
+    exact = exact_means(step.encoder, step.whole, window[0].kernel * window[1].kernel)
+    last = exact.first + len(exact.thresholds)
+    made = made_of(form_of(step.encoder), np.arange(exact.first, last + 1).astype(np.int16).view(np.uint16))
+    y = replace(made, number=number_, count=lengths[0] * lengths[1] * lengths[2], lengths=lengths)
+    put, rank = put_function(unit, y), ranked(unit, "int64_t", len(exact.thresholds))
+    name = f"exact_mean_{x.ctype[:-2]}_{put[4:]}"
+    unit.function(
+        name,
+        f"""
+static void {name}(const {x.ctype} *x, {y.ctype} *y, const struct window *v, const int64_t *numbers,
+    int32_t least, const int64_t *thresholds, int32_t steps, int32_t first)
+{{
+  int32_t i, j, c, a, b;
+  for (i = 0; i < v->out_height; ++i)
+    for (j = 0; j < v->out_width; ++j)
+      for (c = 0; c < v->channels; ++c) {{
+        const int32_t row = i * v->stride_height, column = j * v->stride_width;
+        int64_t sum = 0;
+        for (a = 0; a < v->kernel_height; ++a)
+          for (b = 0; b < v->kernel_width; ++b)
+            sum += numbers[x[((row + a * v->dilation_height) * v->width + column + b * v->dilation_width)
+                * v->channels + c] - least];
+        {put}(y, (i * v->out_width + j) * v->channels + c, {rank}(sum, thresholds, steps) + first);
+      }}
+}}
+""",
+    )
+    numbers = unit.array("int64_t", exact.numbers, "numbers")
+    thresholds = unit.array("int64_t", exact.thresholds, "thresholds")
+    given = f"{numbers}, {step.whole.least}, {thresholds}, {len(exact.thresholds)}, {exact.first}"
+    return unit.put(f"{cleared(unit, y)}{name}({x.name}, {y.name}, &{constants}, {given});", y, [x])
 
 
 def add_codes(unit: Unit, step: AddCodes, x: list[Stored], number_: int) -> Stored:

@@ -34,7 +34,7 @@ class Recode(steps.Step):
         encoder: what codes.
         whole: the integers.
         pool: the windows, if any, and the number of their means.
-        means: what sums stand for, if there is a pool.
+        means: what sums stand for, if there is a pool, and they decide.
     """
 
     encoder: Encoder
@@ -61,6 +61,49 @@ class AddCodes(steps.Step):
     shift: int
     low: int
     high: int
+
+
+@dataclass(frozen=True, eq=False)
+class ExactMeans:
+    """Codes of the means of integers by their exact sums, where sums of integers do not decide.
+
+    Attributes:
+        numbers: what each integer stands for, in units that make all whole.
+        thresholds: the largest sum of each code but the last.
+        first: the code of the least sum.
+    """
+
+    numbers: Integers
+    thresholds: Integers
+    first: int
+
+
+def exact_means(step: Encoder, whole: Whole, taps: int) -> ExactMeans:
+    """Return how exact sums are coded, as the engine does: float32 added in float64, divided, rounded once.
+
+    Args:
+        step: the encoder.
+        whole: the integers.
+        taps: of a window.
+    """
+    reals = whole.reals.astype(np.float64)
+    exponents = np.frexp(reals[reals != 0])[1]
+    unit = 2.0 ** (int(exponents.min()) - 24)  # float32 has 24 bits
+    numbers = np.rint(reals / unit).astype(np.int64)
+
+    def code(sums: Integers) -> Integers:
+        means = (sums.astype(np.float64) * unit / taps).astype(np.float32)
+        return encoded(step, means)
+
+    low, high = int(numbers.min()) * taps, int(numbers.max()) * taps
+    first, last = (int(code(np.array([each]))[0]) for each in (low, high))
+    below, above = np.full(last - first, low), np.full(last - first, high)
+    wanted = np.arange(first, last)
+    while (below < above).any():
+        middle = below + (above - below + 1) // 2
+        stays = code(middle) <= wanted
+        below, above = np.where(stays, middle, below), np.where(stays, above, middle - 1)
+    return ExactMeans(numbers, below, first)
 
 
 def without_reals(planned: ProgramPlan) -> ProgramPlan:
@@ -100,11 +143,10 @@ def _recoded(step: Encoder, made: dict[int, steps.Step], planes: set[int]) -> st
     if isinstance(source, steps.AveragePool):
         part = _whole(source.sources[0], made, planes)
         means = mean_of(part[1], source) if part else None
-        if part is None or means is None:
-            return None
-        means = replace(means, reals=function(means.reals))
-        fused = Recode(step, part[1], (number, source), means, sources=(part[0],))
-        return fused if means.decides(step) else None
+        if part is None or means is None or number != step.sources[0]:
+            return None  # a function behind a mean has not been needed
+        decided = means if means.decides(step) else None
+        return Recode(step, part[1], (number, source), decided, sources=(part[0],))
     part = _whole(number, made, planes)
     if part is None:
         return None
