@@ -46,7 +46,7 @@ COSTS: Mapping[str, float] = {
     "visit": 6e-5,
     "group": 7e-4,
     "group visit": 4e-5,
-    "value": 4e-8,
+    "value": 5.5e-8,
     "element": 2e-9,
     "window": 3e-8,
     "input": 8e-9,

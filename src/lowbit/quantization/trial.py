@@ -30,7 +30,7 @@ _FEW, _ROWS, _INPUTS = 8, 64, 256
 _STARTS, _TIMES = 2, 2
 """Random starts that are tried, and how often; what is imported is not timed."""
 
-_VALUES = 1 << 16
+_VALUES = 1 << 17
 """Of an activation."""
 
 
