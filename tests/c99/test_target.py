@@ -4,10 +4,14 @@ import subprocess
 from pathlib import Path
 from shutil import which
 
+import numpy as np
 import pytest
 
+from lowbit.c99.target import generated
 from lowbit.errors import PlanError, UnsupportedError, UsageError
+from lowbit.quantization import Plan, quantize
 from lowbit.targets import TARGETS
+from tests.conformance.pairs import Case, network
 from tests.ir.networks import float_mlp, lowbit_mlp
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wshadow", "-Wconversion")
@@ -77,6 +81,26 @@ def test_floats_between_codes_are_refused_all_at_once(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="FloatFullyConnected") as caught:
         written(tmp_path, float_mlp((9, 7, 5, 4)))
     assert "3 ×" in caught.value.found and not list(tmp_path.iterdir())
+
+
+def test_float_sums_are_refused_with_their_remedy(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    from tests.ir.networks import float_convnet
+
+    graph = float_convnet()
+    samples = np.random.default_rng(0).normal(size=(8, 3, 9, 8)).astype(np.float32)
+    low = quantize(graph, samples, Plan(weight_bits=2, activation_bits=2, sums="real", restarts=0, rounds=1))[
+        0
+    ]
+    with pytest.raises(UnsupportedError, match="things keep this network from C99") as caught:
+        written(tmp_path, low)
+    assert "Add: C99 has no step Combine" in caught.value.found
+    assert "--sums fixed" in caught.value.remedy and not list(tmp_path.iterdir())
+
+
+def test_what_pads_bytes_stands_for_zero() -> None:
+    source = generated(network(Case("affine:8", "affine:8", "convolution", "affine:8")), "net")
+    assert ".zero = 0}" not in source.code and "row_regions" not in source.code
 
 
 def test_options_belong_to_targets(tmp_path: Path) -> None:
