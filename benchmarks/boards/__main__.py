@@ -2,6 +2,7 @@
 
     python -m benchmarks.boards NET.circle --data mnist [--board m0 …] [--limit N] [--json]
     python -m benchmarks.boards --bitnetmcu FOLDER --data mnist …    # BitNetMCU's own C on the same boards
+    python -m benchmarks.boards NET.int8.tflite --cmsis FOLDER --data NET.samples.npz …    # CMSIS-NN's
 
 Instructions are counted by the emulator (`-icount shift=0`) and are no cycles of real silicon; the counter is
 proved with a loop of known length first. Boards whose compiler or emulator is missing are skipped, with a
@@ -24,7 +25,7 @@ import lowbit
 from lowbit.data import Dataset, load
 from lowbit.provenance import provenance
 
-from . import bitnetmcu
+from . import bitnetmcu, cmsis, page
 from .machines import BOARDS, Board
 from .programs import KNOWN_LOOP, BoardError, Program, generated, measured
 
@@ -52,6 +53,8 @@ def main() -> int:
         board.emulator[0]: _version(board.emulator[0]) for board in BOARDS.values() if not board.missing
     }
     made = {**provenance(_command(options)), "data": Path(data.name).name, "tools": tools, "rows": rows}
+    if options.keep:
+        page.keep(options.keep, made)
     if options.json:
         sys.stdout.write(json.dumps(made, indent=1) + "\n")
     return int(any(row.get("differing") or "failed" in row for row in rows))
@@ -67,6 +70,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--board", action="append", choices=list(BOARDS), help="one of them; else all")
     parser.add_argument("--integers", action="store_true", help="pixels go in and int32 scores come out")
     parser.add_argument("--bitnetmcu", type=Path, help="a copy of its repository")
+    parser.add_argument("--cmsis", type=Path, help="a copy of CMSIS-NN's repository, which runs the networks")
+    parser.add_argument("--keep", type=Path, help="a file of rows: these replace those of the same network")
     parser.add_argument("--model", action="append", choices=bitnetmcu.MODELS, help="of BitNetMCU; else all")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args()
@@ -74,8 +79,9 @@ def _options() -> argparse.Namespace:
 
 def _command(options: argparse.Namespace) -> str:
     """Return the command, without the folders of this machine."""
-    words = [word for word in sys.argv[1:] if word != "--json"]
-    folders = {options.data: "DIR", str(options.bitnetmcu): "BITNETMCU"}
+    unsaid = {"--json", "--keep", str(options.keep)}
+    words = [word for word in sys.argv[1:] if word not in unsaid]
+    folders = {options.data: "DIR", str(options.bitnetmcu): "BITNETMCU", str(options.cmsis): "CMSIS-NN"}
     folders = {folder: name for folder, name in folders.items() if "/" in folder}
     networks = {str(path): path.name for path in options.networks}
     return " ".join(
@@ -86,6 +92,15 @@ def _command(options: argparse.Namespace) -> str:
 def _rows(options: argparse.Namespace, board: Board, data: Dataset, chosen: slice) -> Iterator[Row]:
     labels = data.labels[chosen]
     for path in options.networks:
+        if options.cmsis:
+            given = cmsis.samples(path, data.samples[chosen])
+            yield from _tried(
+                path.name,
+                lambda folder, path=path, given=given: _cmsis(
+                    options.cmsis, path, board, given, labels, folder
+                ),
+            )
+            continue
         yield from _tried(
             path.name,
             lambda folder, path=path: _network(
@@ -117,7 +132,7 @@ def _network(
 ) -> Row:
     source = folder / f"{path.stem.replace('-', '_')}.c"
     lowbit_compile = [sys.executable, "-m", "lowbit", "compile", str(path), "-o", str(source)]
-    lowbit_compile += ["--input", "pixels", "--integer-output"] if integers else []
+    lowbit_compile += ["--input", "pixels", "--integer-output"] if integers else ["--input", "float"]
     done = subprocess.run(lowbit_compile, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BoardError(done.stderr.strip() or done.stdout.strip())
@@ -131,6 +146,14 @@ def _network(
     same = outputs.argmax(axis=1) == wanted.argmax(axis=1) if integers else (outputs == wanted).all(axis=1)
     differing = int((~same).sum())
     return {**row, "differing": differing, "top1": float((outputs.argmax(axis=1) == labels).mean())}
+
+
+def _cmsis(
+    repository: Path, path: Path, board: Board, samples: npt.NDArray[Any], labels: Any, folder: Path
+) -> Row:
+    row, outputs = _measured(cmsis.program(repository, path, folder), board, samples)
+    del row["ram"]  # not planned
+    return {**row, "top1": float((outputs.argmax(axis=1) == labels).mean())}
 
 
 def _bitnetmcu(
@@ -162,7 +185,7 @@ def _line(row: Row) -> str:
     flash = f"code {row['code']:,} + library {row['library']:,}, constants {row['constants']:,}"
     return (
         f"{row['board']:6}{row['network']:24}{row['instructions']:>11,} instructions, {flash},"
-        f" RAM {row['ram']:,} + stack {row['stack']:,}, top-1 {row['top1']:.2%}{differing}"
+        f" RAM {row.get('ram', 0):,} + stack {row['stack']:,}, top-1 {row['top1']:.2%}{differing}"
     )
 
 

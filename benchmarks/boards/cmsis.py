@@ -48,11 +48,11 @@ void program_run(void) {{ network((const int8_t *)program_input, (int8_t *)progr
 
 
 def samples(network: Path, given: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
-    """Return what the network takes of maps `[n, c, h, w]`: quantized, channels last."""
+    """Return what the network takes of maps `[n, h, w, c]`: quantized."""
     model = schema.ModelT.InitFromPackedBuf(network.read_bytes(), 0)
     graph = model.subgraphs[0]
     quantization = graph.tensors[graph.inputs[0]].quantization
-    codes = np.round(given.transpose(0, 2, 3, 1) / quantization.scale[0]) + quantization.zeroPoint[0]
+    codes = np.round(given / quantization.scale[0]) + quantization.zeroPoint[0]
     made: npt.NDArray[np.int8] = np.clip(codes, -128, 127).astype(np.int8)
     return made
 

@@ -1,6 +1,6 @@
 """The trained DS-CNN and ResNet-8 of `results/networks` as Keras models, in float and int8 `.tflite`.
 
-Needs tensorflow and keras, but not lowbit: weights and samples come in a `.npz` of `weights.py` beside it.
+Needs tensorflow and keras, but not lowbit: weights and samples come in a `.npz` of `tiny_data.py` beside it.
 
     python benchmarks/boards/keras_tiny.py NPZ FOLDER
 """

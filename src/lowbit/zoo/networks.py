@@ -153,7 +153,6 @@ _ALL = (
     Architecture("mlp", (784,), (Linear(680), Activation("tanh"), Linear(_CLASSES)), "784-680-10, tanh"),
     Architecture("lenet", _GREY, _lenet(), "LeNet-5, 28×28"),
     Architecture("mcu-fc-4", _GREY, _halved(88, 56, 32), "for microcontrollers: 24,288 weights"),
-    Architecture("mcu-fc-2", _GREY, _halved(144, 96, 64), "for microcontrollers: 48,832 weights"),
     Architecture("mcu-conv-small", _GREY, _strided(8, 24, 24), "for microcontrollers: 9,272 weights"),
     Architecture("mcu-conv", _GREY, _strided(12, 32, 48), "for microcontrollers: 21,900 weights"),
     Architecture("mcu-teacher", _GREY, _teacher(), "teaches those for microcontrollers, float"),
