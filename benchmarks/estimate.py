@@ -40,6 +40,25 @@ def main() -> None:
         rows.append(json.loads(done.stdout))
         print(done.stdout, file=sys.stderr, end="")
         options.json.write_text(json.dumps({**made, "rows": rows}, indent=1) + "\n")
+        options.json.with_suffix(".md").write_text(page(made, rows))
+
+
+def page(made: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """Return the rows as Markdown."""
+    lines = [
+        "# How near the estimate of a calibration comes\n",
+        "Normal noise calibrates, one thread. Seconds of the processor, from when the estimate was said to",
+        "the end; the most memory that was resident; and the estimate of each, over what it was.\n",
+        "| network | plan | method | samples | CPU s | estimate | memory | estimate |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        time = f"{row['cpu_seconds']:.2f} | {row['of_seconds']:.2f} ×"
+        memory = f"{row['peak_mib']:.0f} MiB | {row['of_peak']:.2f} ×"
+        facts = (row["network"], row["form"], row["method"], str(row["samples"]))
+        lines.append(f"| {' | '.join(facts)} | {time} | {memory} |")
+    where = f"`{made['command']}`, {made['machine']}, {made['date']}, `{made['commit'][:8]}`."
+    return "\n".join([*lines, "", where]) + "\n"
 
 
 def run(text: str) -> dict[str, Any]:
