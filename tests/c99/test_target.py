@@ -45,6 +45,13 @@ def test_what_is_written(tmp_path: Path) -> None:
     assert any(f"weights {sizes['weights']:,}" in line for line in said)
 
 
+@pytest.mark.parametrize("stem", ["a-b.int8", "7 up", "net", 'say "so"'])
+def test_whatever_a_file_is_called_it_compiles(tmp_path: Path, stem: str) -> None:
+    needs("gcc")
+    TARGETS["c99"].write(lowbit_mlp((9, 4, 3), 1, 1, softmax=False), tmp_path / f"{stem}.c", None)
+    subprocess.run(["gcc", *STRICT[:5], "-c", f"{stem}.c", "-o", "net.o"], cwd=tmp_path, check=True)
+
+
 def test_code_is_about_as_large_as_is_said(tmp_path: Path) -> None:
     needs("arm-none-eabi-gcc")
     for bits in ((1, 1), (2, 2), (4, 8)):

@@ -87,9 +87,12 @@ def write(
             say("scores: too many sums to look at all; two that are within 2^-29 of the range may tie")
     _check_limit(source, "flash", sizes["flash"], flash, source.largest)
     _check_limit(source, "RAM", sizes["ram"], ram, source.busiest)
+    # A name that no string of C holds is that of the identifiers.
+    header = target.with_suffix(".h") if target.stem.isprintable() and not {*'"\\'} & {*target.stem} else None
+    header = header or target.with_name(f"{source.name}.h")
     files = {
-        target: source.code,
-        target.with_suffix(".h"): source.header,
+        target: source.code.replace(f'#include "{source.name}.h"', f'#include "{header.name}"', 1),
+        header: source.header,
         target.with_name("Makefile"): _MAKEFILE.format(stem=target.stem),
     }
     for each in files:
