@@ -27,7 +27,7 @@ from tests.corpus.runtimes import values
 
 SEED = 20261130
 LARGE = 2 << 20  # bytes of constants: networks with more see fewer samples, and the nearest codes are taken
-LONG, SHORT = 128, 96  # pixels: larger maps are made smaller, where the network takes them
+LONG, SHORT = 128, 64  # pixels: larger maps are made smaller, where the network takes them
 
 PLANS = {
     "float": {},
@@ -67,7 +67,7 @@ def tried(path: Path, plan: str) -> dict[str, Stage]:
     random, stages = np.random.default_rng(SEED), dict[str, Stage]()
     graph = _of_small_maps(lowbit.read(path))
     large = sum(value.data.nbytes for value in graph.values.values() if value.data is not None) > LARGE
-    calibrate, compare = (4, 1) if large else (8, 4)
+    calibrate, compare = (2, 1) if large else (8, 4)
     samples = {name: _samples(graph, name, calibrate + compare, random) for name in graph.inputs}
     low = graph
     if PLANS[plan]:

@@ -27,7 +27,8 @@ what they are given (silero-vad, hey_jarvis) are not run.
 that did not calibrate, in the engine: equal largest outputs, signal to noise, size of the `.circle`, CPU
 time. Random inputs say whether quantization works, not how accurate a trained network stays; those beyond
 the ranges of a file of codes are cut there. Calibrated by {samples} samples, networks of more than 8 MB by
-{few} with rounding to nearest.
+{few} with rounding to nearest. That quantized networks give equal integers in the engine, `.circle`, `.onnx`
+and ONNX Runtime, code by code: [results/integers.md](../results/integers.md).
 
 | kind | files that their own runtime runs | read | run in the engine |
 |---|---|---|---|
