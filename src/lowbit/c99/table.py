@@ -125,15 +125,13 @@ def refused(
         integers: whether there are to be no reals at the end, either.
     """
     makers = {name: node for node in graph.nodes for name in node.outputs}
-    hidden = _between_codes(planned)
+    hidden, called = _between_codes(planned), _called(planned)
     raw, used = {} if whole is None else {0: whole}, live(planned)
-    for number, (step, result) in enumerate(
-        zip(planned.steps, planned.results, strict=True), len(planned.inputs)
-    ):
+    for number, step in enumerate(planned.steps, len(planned.inputs)):
         if number not in used:
             continue
-        node = makers.get(result.value)
-        name, operator = (result.value, "") if node is None else (node.name or result.value, node.op)
+        node, value = makers.get(called[number]), called[number]
+        name, operator = (value, "") if node is None else (node.name or value, node.op)
         kind = type(step).__name__
         if not _has_row(step):
             remedy = SUMS if isinstance(step, SUMMING) else REMEDY
@@ -168,6 +166,17 @@ def refused(
             raw[number] = means or raw[step.sources[0]]
         elif raw.keys() & {*step.sources}:
             raw[number] = raw[step.sources[0]]
+
+
+def _called(planned: ProgramPlan) -> dict[int, str]:
+    """Return what each step makes by its name in the network, or what is made of it where it has none."""
+    first = len(planned.inputs)
+    found = {first + index: result.value for index, result in enumerate(planned.results)}
+    for index, step in reversed(list(enumerate(planned.steps))):
+        for source in step.sources:
+            if source in found and not found[source]:
+                found[source] = found[first + index]
+    return found
 
 
 def _rounds(step: steps.Step) -> bool:
