@@ -132,12 +132,16 @@ def _network(
 ) -> Row:
     source = folder / f"{path.stem.replace('-', '_')}.c"
     lowbit_compile = [sys.executable, "-m", "lowbit", "compile", str(path), "-o", str(source)]
-    lowbit_compile += ["--input", "pixels", "--integer-output"] if integers else ["--input", "float"]
+    lowbit_compile += ["--input", "pixels", "--integer-output"] if integers else []
     done = subprocess.run(lowbit_compile, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BoardError(done.stderr.strip() or done.stdout.strip())
     program = generated(source, path.name)
-    row, outputs = _measured(program, board, program.of_samples(samples))
+    given = program.of_samples(samples)
+    if program.input == "i1":  # the codes that an int8 file declares
+        given = cmsis.samples(path, samples)
+        samples = cmsis.reals(path, given)
+    row, outputs = _measured(program, board, given)
     network = lowbit.load(path)
     shape = tuple(int(length) for length in network.inputs[0].shape[1:])
     wanted = network.run(np.ascontiguousarray(samples.reshape(-1, *shape)))

@@ -57,6 +57,16 @@ def samples(network: Path, given: npt.NDArray[np.float32]) -> npt.NDArray[np.int
     return made
 
 
+def reals(network: Path, codes: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:
+    """Return what the codes of a network's input stand for."""
+    model = schema.ModelT.InitFromPackedBuf(network.read_bytes(), 0)
+    graph = model.subgraphs[0]
+    quantization = graph.tensors[graph.inputs[0]].quantization
+    levels = (codes.astype(np.float64) - quantization.zeroPoint[0]) * np.float64(quantization.scale[0])
+    made: npt.NDArray[np.float32] = levels.astype(np.float32)
+    return made
+
+
 @dataclass
 class _Calls:
     """The text of a network's calls while it grows."""

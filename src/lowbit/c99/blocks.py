@@ -170,8 +170,14 @@ static const uint32_t *{name}(const uint8_t *x, const uint32_t *w, int32_t n, in
 def _of_bytes(unit: Unit, weights: Integers) -> Block:
     """Add the function for weights that are bytes."""
     outputs, length = weights.shape
-    fours = outputs // 4 * 4
-    rows = [weights[at : at + 4].T.reshape(-1) for at in range(0, fours, 4)]
+    fours, whole = outputs // 4 * 4, length // 4 * 4
+    rows = []
+    for at in range(0, fours, 4):
+        block = weights[at : at + 4]
+        rows += [
+            block[:, :whole].reshape(4, -1, 4).transpose(1, 0, 2).reshape(-1),
+            block[:, whole:].T.reshape(-1),
+        ]
     dense = np.concatenate([*rows, weights[fours:].reshape(-1)])
     assert dense.size == outputs * length
     name = unit.function("fours_8", _FOURS)
@@ -180,20 +186,71 @@ def _of_bytes(unit: Unit, weights: Integers) -> Block:
 
 
 _FOURS = """
+#if defined(__ARM_FEATURE_DSP) && defined(__GNUC__) && !defined(__ARM_BIG_ENDIAN)
+#define DOT_OF_PAIRS /* two products of 16 bits in an instruction */
+struct four_bytes {
+  uint32_t word;
+} __attribute__((__packed__, __may_alias__));
+
+static inline uint32_t word_at(const void *place)
+{
+  return ((const struct four_bytes *)place)->word;
+}
+
+static inline uint32_t even_bytes(uint32_t word)
+{
+  uint32_t pair;
+  __asm__("uxtb16 %0, %1" : "=r"(pair) : "r"(word));
+  return pair;
+}
+
+static inline uint32_t odd_bytes(uint32_t word)
+{
+  uint32_t pair;
+  __asm__("uxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word));
+  return pair;
+}
+
+static inline int32_t dot_of_four(uint32_t even, uint32_t odd, uint32_t weights, int32_t sum)
+{
+  uint32_t first, second;
+  __asm__("sxtb16 %0, %1" : "=r"(first) : "r"(weights));
+  __asm__("sxtb16 %0, %1, ror #8" : "=r"(second) : "r"(weights));
+  __asm__("smlad %0, %1, %2, %3" : "=r"(sum) : "r"(even), "r"(first), "r"(sum));
+  __asm__("smlad %0, %1, %2, %3" : "=r"(sum) : "r"(odd), "r"(second), "r"(sum));
+  return sum;
+}
+#endif
+
 static const int8_t *fours_8(const uint8_t *x, const int8_t *w, int32_t n, int32_t left, int32_t *sums)
 {
   if (left > 3) {
     int32_t a = 0, b = 0, c = 0, d = 0;
-    do {
-      const int32_t t = *x++;
-      if (t) {
-        a += t * w[0];
-        b += t * w[1];
-        c += t * w[2];
-        d += t * w[3];
+    for (; n >= 4; n -= 4, x += 4, w += 16) {
+#ifdef DOT_OF_PAIRS
+      const uint32_t four = word_at(x);
+      if (four) {
+        const uint32_t even = even_bytes(four), odd = odd_bytes(four);
+        a = dot_of_four(even, odd, word_at(w), a);
+        b = dot_of_four(even, odd, word_at(w + 4), b);
+        c = dot_of_four(even, odd, word_at(w + 8), c);
+        d = dot_of_four(even, odd, word_at(w + 12), d);
       }
-      w += 4;
-    } while (--n > 0);
+#else
+      int32_t t = x[0];
+      if (t) a += t * w[0], b += t * w[4], c += t * w[8], d += t * w[12];
+      t = x[1];
+      if (t) a += t * w[1], b += t * w[5], c += t * w[9], d += t * w[13];
+      t = x[2];
+      if (t) a += t * w[2], b += t * w[6], c += t * w[10], d += t * w[14];
+      t = x[3];
+      if (t) a += t * w[3], b += t * w[7], c += t * w[11], d += t * w[15];
+#endif
+    }
+    for (; n > 0; --n, w += 4) {
+      const int32_t t = *x++;
+      if (t) a += t * w[0], b += t * w[1], c += t * w[2], d += t * w[3];
+    }
     sums[0] = a;
     sums[1] = b;
     sums[2] = c;
