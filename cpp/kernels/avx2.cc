@@ -228,8 +228,6 @@ bool holds_nan(const float* x, std::size_t count) {
   return _mm256_movemask_ps(found) != 0;
 }
 
-bool encode(const Encoder& encoder, const Rows& rows) { return encode_rows(encoder, rows); }
-
 void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
   switch (layer.input_planes) {
     case 1: return fully_connected<1>(layer, rows, groups);

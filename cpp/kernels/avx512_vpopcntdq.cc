@@ -19,6 +19,8 @@ namespace {
 
 #include "finish.inl"
 
+#include "encode.inl"
+
 #include "avx512.inl"
 
 // Where the weights of a group start, and how many words of 32 bits the groups of its block have side by side.

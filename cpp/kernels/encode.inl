@@ -1,74 +1,106 @@
-// Floats to codes, one text for the levels that have no other. Included inside an anonymous namespace, behind finish.inl.
+// Floats to codes, one text for all levels over vectors.inl. Included inside an anonymous namespace, behind finish.inl. Functions
+// return where a value was NaN.
 
-LOWBIT_INLINE Reals load_first(const std::byte* x, std::size_t count) {
-  if (count >= kGroup) return read_as<Reals>(x);
-  Reals values = same(0.0f);
-  __builtin_memcpy(&values, x, 4 * count);
-  return values;
+// Ranks that are codes, of as many features as make whole words of the planes; returns how many.
+template <unsigned kBits>
+LOWBIT_INLINE std::size_t encode_words(std::size_t features, const Reals* threshold, const std::byte* x, std::byte* y,
+                                       std::size_t y_plane, Mask& nan) {
+  constexpr std::size_t kPieces = 4, kWord = kPieces * kGroup;
+  const std::size_t whole = features / kWord * kWord;
+  for (std::size_t first = 0; first < whole; first += kWord) {
+    Mask masks[kPieces][kBits];
+#pragma GCC unroll 4
+    for (std::size_t p = 0; p < kPieces; ++p) {
+      const auto value = read_as<Reals>(x + 4 * (first + p * kGroup));
+      nan = either(nan, unordered(value));
+      rank_masks<kBits>(threshold, value, masks[p]);
+    }
+#pragma GCC unroll 4
+    for (unsigned bit = 0; bit < kBits; ++bit) {
+      write_as(y + bit * y_plane + first / 8, bits_of(masks[0][bit], masks[1][bit], masks[2][bit], masks[3][bit]));
+    }
+  }
+  return whole;
 }
 
-LOWBIT_INLINE Mask unordered(const Reals& value) {
-  return each([&](std::size_t n) { return value.part[n] != value.part[n]; });
-}
-
-// These return where a value was NaN.
 template <unsigned kBits>
 Mask encode_row(const Encoder& encoder, const std::byte* x, std::byte* y, std::size_t y_plane) {
   constexpr unsigned kThresholds = (1u << kBits) - 1;
-  Mask nan = same(0);
-  for (std::size_t first = 0; first < encoder.features; first += kGroup) {
+  Reals threshold[kThresholds];
+#pragma GCC unroll 16
+  for (unsigned c = 0; c < kThresholds; ++c) threshold[c] = same(encoder.thresholds[c]);
+  Mask nan{};
+  const bool planes = encoder.output == Output::planes && encoder.rank_is_code;
+  std::size_t first = planes ? encode_words<kBits>(encoder.features, threshold, x, y, y_plane, nan) : 0;
+  for (; first < encoder.features; first += kGroup) {
     const std::size_t count = encoder.features - first;
     const Reals value = load_first(x + 4 * first, count);
-    nan = nan | unordered(value);
-    Reals left[kThresholds];
-#pragma GCC unroll 16
-    for (unsigned c = 0; c < kThresholds; ++c) left[c] = same(encoder.thresholds[c]);
+    nan = either(nan, unordered(value));
     Mask masks[kBits];
-    rank_masks<kBits>(left, value, masks);
+    rank_masks<kBits>(threshold, value, masks);
     write_ranks<kBits>(masks, encoder.output, encoder.rank_is_code, encoder.table, count, y + first / 8, y_plane, y + first);
   }
   return nan;
 }
 
-// Thresholds are counted, or a rounded quotient is the rank; a NaN is above nothing.
-inline Mask encode_many_ranks(const Encoder& encoder, const std::byte* x, std::byte* y) {
+// Compares with the thresholds above and below a rank that is at most one off.
+inline Group corrected(const Encoder& encoder, const Reals& value, const Group& rank) {
+  const Group lower = rank - same(1), zero = same(0);
+  const Mask inner = above(rank, zero);
+  const Group upper = add_if(above(value, gather(encoder.thresholds, rank)), rank, 1);
+  const Mask stays = above(value, gather(encoder.thresholds, choose(inner, lower, zero)));
+  return choose(inner, choose(stays, upper, lower), upper);
+}
+
+// A rank beyond four bits; a NaN is above nothing.
+LOWBIT_INLINE Group rank_of_many(const Encoder& encoder, const Reals& value) {
   const unsigned top = (1u << encoder.bits) - 1;
-  Mask nan = same(0);
+  if (encoder.divisor != 0) {
+    return each([&](std::size_t n) {
+      const Floats steps = nearest(value.part[n] / encoder.divisor) + encoder.offset, most = Floats{} + static_cast<float>(top);
+      const Floats above_zero = steps > 0.0f ? steps : Floats{};
+      return __builtin_convertvector(above_zero < most ? above_zero : most, Integers);
+    });
+  }
+  if (encoder.grid) {
+    const Group rank = each_half(value, [&](Doubles x, std::size_t) {
+      return integers_above(clipped(x * encoder.rate - encoder.first, 0.0, static_cast<double>(top)));
+    });
+    return encoder.exact ? rank : corrected(encoder, value, rank);
+  }
+  Group rank = same(0);
+  for (unsigned c = 0; c < top; ++c) rank = add_if(above(value, same(encoder.thresholds[c])), rank, 1);
+  return rank;
+}
+
+inline Mask encode_many_ranks(const Encoder& encoder, const std::byte* x, std::byte* y) {
+  Mask nan{};
   for (std::size_t first = 0; first < encoder.features; first += kGroup) {
     const std::size_t count = encoder.features - first;
     const Reals value = load_first(x + 4 * first, count);
-    nan = nan | unordered(value);
-    Group rank = same(0);
-    if (encoder.divisor != 0) {
-      const Floats most = Floats{} + static_cast<float>(top);
-      rank = each([&](std::size_t n) {
-        const Floats steps = nearest(value.part[n] / encoder.divisor) + encoder.offset;
-        const Floats above_zero = steps > 0.0f ? steps : Floats{};
-        return __builtin_convertvector(above_zero < most ? above_zero : most, Integers);
-      });
-    } else {
-      for (unsigned c = 0; c < top; ++c) rank = add_if(above(value, same(encoder.thresholds[c])), rank, 1);
-    }
-    std::uint8_t bytes[kGroup];
-    write_as(bytes, bytes_of(rank));
-    for (std::size_t n = 0; n < kGroup && !encoder.rank_is_code; ++n) bytes[n] = encoder.table[bytes[n]];
-    store_first(y + first, read_as<Bytes>(bytes), count);
+    nan = either(nan, unordered(value));
+    const Bytes ranks = bytes_of(rank_of_many(encoder, value));
+    store_first(y + first, encoder.rank_is_code ? ranks : look_up_any(encoder.table, ranks), count);
   }
   return nan;
 }
 
-inline bool encode_rows(const Encoder& encoder, const Rows& rows) {
-  Mask nan = same(0);
+}  // namespace
+
+bool encode(const Encoder& encoder, const Rows& rows) {
+  Mask nan{};
   for (std::size_t row = 0; row < rows.count; ++row) {
     const std::byte* x = rows.x + row * rows.x_row;
     std::byte* y = rows.y + row * rows.y_row;
     switch (encoder.bits) {
-      case 1: nan = nan | encode_row<1>(encoder, x, y, rows.y_plane); break;
-      case 2: nan = nan | encode_row<2>(encoder, x, y, rows.y_plane); break;
-      case 3: nan = nan | encode_row<3>(encoder, x, y, rows.y_plane); break;
-      case 4: nan = nan | encode_row<4>(encoder, x, y, rows.y_plane); break;
-      default: nan = nan | encode_many_ranks(encoder, x, y); break;
+      case 1: nan = either(nan, encode_row<1>(encoder, x, y, rows.y_plane)); break;
+      case 2: nan = either(nan, encode_row<2>(encoder, x, y, rows.y_plane)); break;
+      case 3: nan = either(nan, encode_row<3>(encoder, x, y, rows.y_plane)); break;
+      case 4: nan = either(nan, encode_row<4>(encoder, x, y, rows.y_plane)); break;
+      default: nan = either(nan, encode_many_ranks(encoder, x, y)); break;
     }
   }
   return bits_of(nan) != 0;
 }
+
+namespace {

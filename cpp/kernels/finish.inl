@@ -8,18 +8,27 @@ struct Target {
   std::size_t y_plane;
 };
 
-// The bits of rank = #{thresholds below the value}, highest first: each halves the thresholds that are left in `left`,
-// so 2^b - 1 thresholds take b compares.
+// The bits of rank = #{thresholds below the value}, highest first: each halves the thresholds that are left, so
+// 2^b - 1 thresholds take b compares.
 template <unsigned kBits, class All>
-LOWBIT_INLINE void rank_masks(All* left, const All& value, Mask* masks) {
+LOWBIT_INLINE void rank_masks(const All* thresholds, const All& value, Mask* masks) {
   constexpr unsigned kMiddle = (1u << (kBits - 1)) - 1;
-  const Mask up = above(value, left[kMiddle]);
+  const Mask up = above(value, thresholds[kMiddle]);
   masks[kBits - 1] = up;
   if constexpr (kBits > 1) {
+    All left[kMiddle];
 #pragma GCC unroll 8
-    for (unsigned c = 0; c < kMiddle; ++c) left[c] = choose(up, left[c + kMiddle + 1], left[c]);
+    for (unsigned c = 0; c < kMiddle; ++c) left[c] = choose(up, thresholds[c + kMiddle + 1], thresholds[c]);
     rank_masks<kBits - 1>(left, value, masks);
   }
+}
+
+// In a table of any length.
+inline Bytes look_up_any(const std::uint8_t* table, Bytes bytes) {
+  std::uint8_t lanes[kGroup];
+  write_as(lanes, bytes);
+  for (std::uint8_t& lane : lanes) lane = table[lane];
+  return read_as<Bytes>(lanes);
 }
 
 template <unsigned kBits>
@@ -51,11 +60,8 @@ void finish_ranks(const Epilogue& e, const Group* acc, const Target& to) {
 #pragma GCC unroll 16
   for (unsigned c = 0; c < kThresholds; ++c) threshold[c] = load_group(e.thresholds + (to.group * kThresholds + c) * kGroup);
   for (std::size_t r = 0; r < to.rows; ++r) {
-    Group left[kThresholds];
-#pragma GCC unroll 16
-    for (unsigned c = 0; c < kThresholds; ++c) left[c] = threshold[c];
     Mask masks[kBits];
-    rank_masks<kBits>(left, acc[r], masks);
+    rank_masks<kBits>(threshold, acc[r], masks);
     std::byte* y = to.spots[r].y;
     write_ranks<kBits>(masks, e.output, e.rank_is_code, e.table, e.channels - first, y + first / 8, to.y_plane, y + first);
   }
@@ -68,10 +74,7 @@ inline void finish_many_ranks(const Epilogue& e, const Group* acc, const Target&
     const std::int32_t* threshold = e.thresholds + to.group * levels * kGroup;
     Group rank = same(0);
     for (std::size_t c = 0; c < levels; ++c, threshold += kGroup) rank = add_if(above(acc[r], load_group(threshold)), rank, 1);
-    alignas(16) std::uint8_t ranks[kGroup];
-    write_as(ranks, bytes_of(rank));
-    std::byte* y = to.spots[r].y + first;
-    for (std::size_t n = 0; n < kGroup && first + n < e.channels; ++n) y[n] = static_cast<std::byte>(e.table[ranks[n]]);
+    store_first(to.spots[r].y + first, look_up_any(e.table, bytes_of(rank)), e.channels - first);
   }
 }
 

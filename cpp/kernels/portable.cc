@@ -164,8 +164,6 @@ bool holds_nan(const float* x, std::size_t count) {
   return most > kInfinity;
 }
 
-bool encode(const Encoder& encoder, const Rows& rows) { return encode_rows(encoder, rows); }
-
 bool encode_affine(const AffineEncoder& encoder, const Rows& rows) {
   bool nan = false;
   for (std::size_t row = 0; row < rows.count; ++row) {

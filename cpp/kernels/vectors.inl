@@ -99,13 +99,11 @@ LOWBIT_INLINE Group clipped(const Group& value, std::int32_t low, std::int32_t h
   });
 }
 
-LOWBIT_INLINE Group operator|(const Group& a, const Group& b) {
-  return each([&](std::size_t n) { return a.part[n] | b.part[n]; });
-}
-
 LOWBIT_INLINE unsigned first_bits(std::size_t count) { return count >= kGroup ? 0xffffu : (1u << count) - 1u; }
 
-// store_first(at, group or bytes, count) writes sixteen numbers, or the first `count` of them where there are no more.
+// load_first(at, count) and store_first(at, group or bytes, count) read and write sixteen numbers, or the first `count` of them
+// where there are no more. Masks hold a truth for each: of above(a, b), unordered(a), where a is NaN, either(mask, mask), for
+// choose(mask, a, b) and add_if(mask, a, value).
 #if defined(__AVX512F__)
 
 using Mask = __mmask16;
@@ -123,6 +121,14 @@ LOWBIT_INLINE Group add_if(Mask mask, const Group& a, std::int32_t value) {
   return {{reinterpret_cast<Integers>(_mm512_mask_add_epi32(sum, mask, sum, _mm512_set1_epi32(value)))}};
 }
 LOWBIT_INLINE unsigned bits_of(Mask mask) { return mask; }
+LOWBIT_INLINE std::uint64_t bits_of(Mask a, Mask b, Mask c, Mask d) {
+  return _mm512_kunpackd(_mm512_kunpackw(d, c), _mm512_kunpackw(b, a));
+}
+LOWBIT_INLINE Mask either(Mask a, Mask b) { return _kor_mask16(a, b); }
+LOWBIT_INLINE Mask unordered(const Reals& a) { return _mm512_cmp_ps_mask(a.part[0], a.part[0], _CMP_UNORD_Q); }
+LOWBIT_INLINE Reals load_first(const std::byte* at, std::size_t count) {
+  return {{_mm512_maskz_loadu_ps(static_cast<Mask>(first_bits(count)), at)}};
+}
 LOWBIT_INLINE void store_first(std::byte* at, const Group& group, std::size_t count) {
   _mm512_mask_storeu_epi32(at, static_cast<Mask>(first_bits(count)), reinterpret_cast<__m512i>(group.part[0]));
 }
@@ -147,6 +153,18 @@ LOWBIT_INLINE All choose(const Mask& mask, const All& a, const All& b) {
 LOWBIT_INLINE Group add_if(const Mask& mask, const Group& a, std::int32_t value) {
   return each([&](std::size_t n) { return a.part[n] + (mask.part[n] & value); });
 }
+LOWBIT_INLINE Mask either(const Mask& a, const Mask& b) {
+  return each([&](std::size_t n) { return a.part[n] | b.part[n]; });
+}
+LOWBIT_INLINE Mask unordered(const Reals& a) {
+  return each([&](std::size_t n) { return a.part[n] != a.part[n]; });
+}
+LOWBIT_INLINE Reals load_first(const std::byte* at, std::size_t count) {
+  if (count >= kGroup) return read_as<Reals>(at);
+  Reals values = same(0.0f);
+  __builtin_memcpy(&values, at, 4 * count);
+  return values;
+}
 template <class All>
 LOWBIT_INLINE void store_first(std::byte* at, const All& all, std::size_t count) {
   if (count >= kGroup) return write_as(at, all);
@@ -156,15 +174,16 @@ LOWBIT_INLINE void store_first(std::byte* at, const All& all, std::size_t count)
 #endif
 
 // By instruction set:
-//   bits_of(mask)                      sixteen bits
+//   bits_of(mask), bits_of(mask, mask, mask, mask)       sixteen bits, or 64
 //   bytes_of(group)                    of numbers that fit bytes
 //   look_up(table, bytes)              in a table of sixteen
 //   bits_of(bytes, bit)                that bit of every byte
 //   store_words(at, group, count)      of numbers that fit words, the first of them
 //   half(integers, n), join(low, high)
-//   doubles_of(half), clipped(doubles, low, high)
+//   doubles_of(half), clipped(doubles, low, high)        of integers or floats; a NaN becomes the lower end
 //   nearest(doubles or floats)         half to even
-//   integers_nearest(doubles), integers_below(doubles)   half to even, down; of numbers that fit
+//   integers_nearest(doubles), integers_below(doubles), integers_above(doubles)   half to even, down, up; of numbers that fit
+//   gather(table, group)               floats at these places
 #if defined(__AVX512F__)
 
 LOWBIT_INLINE Bytes bytes_of(const Group& group) {
@@ -189,12 +208,20 @@ LOWBIT_INLINE Doubles doubles_of(HalfIntegers v) { return _mm512_cvtepi32_pd(rei
 LOWBIT_INLINE Doubles clipped(Doubles v, double low, double high) {
   return _mm512_min_pd(_mm512_max_pd(v, _mm512_set1_pd(low)), _mm512_set1_pd(high));
 }
+LOWBIT_INLINE Floats nearest(Floats v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 LOWBIT_INLINE Doubles nearest(Doubles v) { return _mm512_roundscale_pd(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 LOWBIT_INLINE HalfIntegers integers_nearest(Doubles v) {
   return reinterpret_cast<HalfIntegers>(_mm512_cvt_roundpd_epi32(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 LOWBIT_INLINE HalfIntegers integers_below(Doubles v) {
   return reinterpret_cast<HalfIntegers>(_mm512_cvt_roundpd_epi32(v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
+}
+LOWBIT_INLINE HalfIntegers integers_above(Doubles v) {
+  return reinterpret_cast<HalfIntegers>(_mm512_cvt_roundpd_epi32(v, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC));
+}
+LOWBIT_INLINE Doubles doubles_of(HalfFloats v) { return _mm512_cvtps_pd(v); }
+LOWBIT_INLINE Reals gather(const float* table, const Group& at) {
+  return {{_mm512_i32gather_ps(reinterpret_cast<__m512i>(at.part[0]), table, 4)}};
 }
 
 #elif defined(__AVX2__)
@@ -227,6 +254,9 @@ LOWBIT_INLINE Doubles nearest(Doubles v) { return _mm256_round_pd(v, _MM_FROUND_
 LOWBIT_INLINE HalfIntegers integers_nearest(Doubles v) { return reinterpret_cast<HalfIntegers>(_mm256_cvttpd_epi32(nearest(v))); }
 LOWBIT_INLINE HalfIntegers integers_below(Doubles v) {
   return reinterpret_cast<HalfIntegers>(_mm256_cvttpd_epi32(_mm256_floor_pd(v)));
+}
+LOWBIT_INLINE HalfIntegers integers_above(Doubles v) {
+  return reinterpret_cast<HalfIntegers>(_mm256_cvttpd_epi32(_mm256_ceil_pd(v)));
 }
 
 #elif defined(__aarch64__)
@@ -270,6 +300,9 @@ LOWBIT_INLINE HalfIntegers integers_nearest(Doubles v) {
 }
 LOWBIT_INLINE HalfIntegers integers_below(Doubles v) {
   return reinterpret_cast<HalfIntegers>(vmovn_s64(vcvtmq_s64_f64(reinterpret_cast<float64x2_t>(v))));
+}
+LOWBIT_INLINE HalfIntegers integers_above(Doubles v) {
+  return reinterpret_cast<HalfIntegers>(vmovn_s64(vcvtpq_s64_f64(reinterpret_cast<float64x2_t>(v))));
 }
 
 #else
@@ -319,11 +352,25 @@ LOWBIT_INLINE HalfIntegers integers_nearest(Doubles v) { return __builtin_conver
 LOWBIT_INLINE HalfIntegers integers_below(Doubles v) {
   return __builtin_convertvector((Doubles{__builtin_floor(v[0]), __builtin_floor(v[1])}), HalfIntegers);
 }
+LOWBIT_INLINE HalfIntegers integers_above(Doubles v) {
+  return __builtin_convertvector((Doubles{__builtin_ceil(v[0]), __builtin_ceil(v[1])}), HalfIntegers);
+}
 
 #endif
 
 #if !defined(__AVX512F__)
+LOWBIT_INLINE std::uint64_t bits_of(const Mask& a, const Mask& b, const Mask& c, const Mask& d) {
+  return bits_of(a) | bits_of(b) << 16 | std::uint64_t{bits_of(c) | bits_of(d) << 16} << 32;
+}
 LOWBIT_INLINE Doubles doubles_of(HalfIntegers v) { return __builtin_convertvector(v, Doubles); }
+LOWBIT_INLINE Doubles doubles_of(HalfFloats v) { return __builtin_convertvector(v, Doubles); }
+LOWBIT_INLINE Reals gather(const float* table, const Group& at) {
+  std::int32_t place[kGroup];
+  float found[kGroup];
+  store_group(place, at);
+  for (std::size_t n = 0; n < kGroup; ++n) found[n] = table[place[n]];
+  return read_as<Reals>(found);
+}
 LOWBIT_INLINE Doubles clipped(Doubles v, double low, double high) {
   const Doubles least = Doubles{} + low, most = Doubles{} + high, above = v > least ? v : least;
   return above < most ? above : most;
@@ -336,12 +383,13 @@ LOWBIT_INLINE Bytes look_up(const std::uint8_t* table, Bytes bytes) {
 }
 #endif
 
+LOWBIT_INLINE HalfFloats half(Floats v, std::size_t n) { return reinterpret_cast<HalfFloats>(half(reinterpret_cast<Integers>(v), n)); }
+
 // What apply(doubles, channel) gives for the numbers of a group, from the n-th of them on.
-template <class Apply>
-LOWBIT_INLINE Group each_half(const Group& group, const Apply& apply) {
-  const auto whole = [&](std::size_t n) {
-    const HalfIntegers low = half(group.part[n], 0), high = half(group.part[n], 1);
-    return join(apply(doubles_of(low), 2 * n * kDoubleLanes), apply(doubles_of(high), (2 * n + 1) * kDoubleLanes));
-  };
-  return each(whole);
+template <class All, class Apply>
+LOWBIT_INLINE Group each_half(const All& group, const Apply& apply) {
+  return each([&](std::size_t n) {
+    const auto part = [&](std::size_t m) { return apply(doubles_of(half(group.part[n], m)), (2 * n + m) * kDoubleLanes); };
+    return join(part(0), part(1));
+  });
 }
