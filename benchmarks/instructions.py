@@ -1,21 +1,20 @@
 """Instructions per multiply-add of the innermost loops of kernels, counted from the binary.
 
-    python benchmarks/instructions.py OBJECT [SYMBOL…] [--objdump PROGRAM] [--json] [--show]
+    python benchmarks/instructions.py OBJECT… [--symbol NAME]… [--objdump PROGRAM] [--markdown] [--show]
 
-The object is one of a build, as build/aarch64/CMakeFiles/lowbit_core.dir/cpp/kernels/neon_dot.cc.o. A symbol
-is a part of a demangled name; none: all functions. Of every function the loop that holds most products:
+Objects are of a build, as build/aarch64/CMakeFiles/lowbit_core.dir/cpp/kernels/neon_dot.cc.o. A symbol is a
+part of a demangled name; none: all functions. Of every function the loop that holds most products is counted:
 from the target of a branch that goes back to the branch, with none that goes back in between. Products of
 several numbers (``sdot``, ``cnt``) count as `PRODUCTS` says. The limit is what the instruction set asks for:
 one instruction for products, three for binary ones, which are compared, counted and summed.
 """
 
 import argparse
-import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -94,34 +93,35 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("binary")
-    parser.add_argument("symbols", nargs="*")
+    parser.add_argument("objects", nargs="+")
+    parser.add_argument("--symbol", action="append", default=[])
     parser.add_argument("--objdump", default="aarch64-linux-gnu-objdump")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--show", action="store_true", help="print the loops, too")
     options = parser.parse_args()
-    command = [options.objdump, "--disassemble", "--no-show-raw-insn", "--demangle", options.binary]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    rows = []
-    for name, code in functions(text):
-        if options.symbols and not any(symbol in name for symbol in options.symbols):
-            continue
-        bodies = [(loop, body) for body in loops(code) if (loop := measured(name, body))]
-        if bodies:
-            loop, body = max(bodies, key=lambda pair: pair[0].multiply_adds)
-            rows.append(loop)
-            if options.show:
-                print("\n".join(body))
-    if options.json:
-        print(json.dumps([asdict(row) for row in rows], indent=1))
-        return 0
-    for row in rows:
-        ratio = row.per_multiply_add / row.limit
-        print(
-            f"{row.instructions:4} instructions {row.multiply_adds:5} multiply-adds "
-            f"{row.per_multiply_add:.4f} limit {row.limit:.4f} ({ratio:.2f}) {row.symbol[:90]}"
-        )
+    if options.markdown:
+        print("| kernel | instructions | multiply-adds | instructions each | limit | of the limit |")
+        print("|---|---|---|---|---|---|")
+    for path in options.objects:
+        command = [options.objdump, "--disassemble", "--no-show-raw-insn", "--demangle", path]
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        for name, code in functions(text):
+            if options.symbol and not any(symbol in name for symbol in options.symbol):
+                continue
+            bodies = [(loop, body) for body in loops(code) if (loop := measured(name, body))]
+            if bodies:
+                loop, body = max(bodies, key=lambda pair: pair[0].multiply_adds)
+                print(_row(loop, options.markdown), *(body if options.show else ()), sep="\n")
     return 0
+
+
+def _row(loop: Loop, markdown: bool) -> str:
+    name = re.sub(r"\(anonymous namespace\)::|lowbit::|^void |(?<=\d)ul", "", loop.symbol).partition("(")[0]
+    figures = (loop.instructions, loop.multiply_adds, loop.per_multiply_add, loop.limit)
+    ratio = f"{loop.per_multiply_add / loop.limit:.2f}"
+    if markdown:
+        return f"| `{name}` | {' | '.join(map(str, figures))} | {ratio} |"
+    return "{:4} instructions {:5} multiply-adds {:.4f} limit {:.4f} ".format(*figures) + f"({ratio}) {name}"
 
 
 if __name__ == "__main__":
