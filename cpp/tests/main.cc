@@ -21,9 +21,12 @@ void fail(const char* file, int line, const std::string& what) {
 
 }  // namespace lowbit::testing
 
-int main() {
+// Runs all cases, or those whose names hold the first argument.
+int main(int count, char** words) {
   using namespace lowbit::testing;
+  const std::string asked = count > 1 ? words[1] : "";
   for (const Case& test : cases()) {
+    if (test.name.find(asked) == std::string::npos) continue;
     const int before = failures;
     try {
       test.run();
