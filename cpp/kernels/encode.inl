@@ -8,13 +8,14 @@ LOWBIT_INLINE std::size_t encode_words(std::size_t features, const Reals* thresh
   constexpr std::size_t kPieces = 4, kWord = kPieces * kGroup;
   const std::size_t whole = features / kWord * kWord;
   for (std::size_t first = 0; first < whole; first += kWord) {
+    Reals value[kPieces];
     Mask masks[kPieces][kBits];
 #pragma GCC unroll 4
     for (std::size_t p = 0; p < kPieces; ++p) {
-      const auto value = read_as<Reals>(x + 4 * (first + p * kGroup));
-      nan = either(nan, unordered(value));
-      rank_masks<kBits>(threshold, value, masks[p]);
+      value[p] = read_as<Reals>(x + 4 * (first + p * kGroup));
+      rank_masks<kBits>(threshold, value[p], masks[p]);
     }
+    nan = either(nan, either(unordered(value[0], value[1]), unordered(value[2], value[3])));
 #pragma GCC unroll 4
     for (unsigned bit = 0; bit < kBits; ++bit) {
       write_as(y + bit * y_plane + first / 8, bits_of(masks[0][bit], masks[1][bit], masks[2][bit], masks[3][bit]));
@@ -30,12 +31,12 @@ Mask encode_row(const Encoder& encoder, const std::byte* x, std::byte* y, std::s
 #pragma GCC unroll 16
   for (unsigned c = 0; c < kThresholds; ++c) threshold[c] = same(encoder.thresholds[c]);
   Mask nan{};
-  const bool planes = encoder.output == Output::planes && encoder.rank_is_code;
+  const bool planes = kVectors == 1 && encoder.output == Output::planes && encoder.rank_is_code;  // where masks are bits
   std::size_t first = planes ? encode_words<kBits>(encoder.features, threshold, x, y, y_plane, nan) : 0;
   for (; first < encoder.features; first += kGroup) {
     const std::size_t count = encoder.features - first;
     const Reals value = load_first(x + 4 * first, count);
-    nan = either(nan, unordered(value));
+    nan = either(nan, unordered(value, value));
     Mask masks[kBits];
     rank_masks<kBits>(threshold, value, masks);
     write_ranks<kBits>(masks, encoder.output, encoder.rank_is_code, encoder.table, count, y + first / 8, y_plane, y + first);
@@ -78,7 +79,7 @@ inline Mask encode_many_ranks(const Encoder& encoder, const std::byte* x, std::b
   for (std::size_t first = 0; first < encoder.features; first += kGroup) {
     const std::size_t count = encoder.features - first;
     const Reals value = load_first(x + 4 * first, count);
-    nan = either(nan, unordered(value));
+    nan = either(nan, unordered(value, value));
     const Bytes ranks = bytes_of(rank_of_many(encoder, value));
     store_first(y + first, encoder.rank_is_code ? ranks : look_up_any(encoder.table, ranks), count);
   }

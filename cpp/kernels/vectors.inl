@@ -102,7 +102,7 @@ LOWBIT_INLINE Group clipped(const Group& value, std::int32_t low, std::int32_t h
 LOWBIT_INLINE unsigned first_bits(std::size_t count) { return count >= kGroup ? 0xffffu : (1u << count) - 1u; }
 
 // load_first(at, count) and store_first(at, group or bytes, count) read and write sixteen numbers, or the first `count` of them
-// where there are no more. Masks hold a truth for each: of above(a, b), unordered(a), where a is NaN, either(mask, mask), for
+// where there are no more. Masks hold a truth for each: of above(a, b), unordered(a, b), where one is NaN, either(mask, mask), for
 // choose(mask, a, b) and add_if(mask, a, value).
 #if defined(__AVX512F__)
 
@@ -125,7 +125,7 @@ LOWBIT_INLINE std::uint64_t bits_of(Mask a, Mask b, Mask c, Mask d) {
   return _mm512_kunpackd(_mm512_kunpackw(d, c), _mm512_kunpackw(b, a));
 }
 LOWBIT_INLINE Mask either(Mask a, Mask b) { return _kor_mask16(a, b); }
-LOWBIT_INLINE Mask unordered(const Reals& a) { return _mm512_cmp_ps_mask(a.part[0], a.part[0], _CMP_UNORD_Q); }
+LOWBIT_INLINE Mask unordered(const Reals& a, const Reals& b) { return _mm512_cmp_ps_mask(a.part[0], b.part[0], _CMP_UNORD_Q); }
 LOWBIT_INLINE Reals load_first(const std::byte* at, std::size_t count) {
   return {{_mm512_maskz_loadu_ps(static_cast<Mask>(first_bits(count)), at)}};
 }
@@ -156,8 +156,8 @@ LOWBIT_INLINE Group add_if(const Mask& mask, const Group& a, std::int32_t value)
 LOWBIT_INLINE Mask either(const Mask& a, const Mask& b) {
   return each([&](std::size_t n) { return a.part[n] | b.part[n]; });
 }
-LOWBIT_INLINE Mask unordered(const Reals& a) {
-  return each([&](std::size_t n) { return a.part[n] != a.part[n]; });
+LOWBIT_INLINE Mask unordered(const Reals& a, const Reals& b) {
+  return each([&](std::size_t n) { return (a.part[n] != a.part[n]) | (b.part[n] != b.part[n]); });
 }
 LOWBIT_INLINE Reals load_first(const std::byte* at, std::size_t count) {
   if (count >= kGroup) return read_as<Reals>(at);
