@@ -125,47 +125,64 @@ def refused(
         integers: whether there are to be no reals at the end, either.
     """
     makers = {name: node for node in graph.nodes for name in node.outputs}
-    hidden, called = _between_codes(planned), _called(planned)
-    raw, used = {} if whole is None else {0: whole}, live(planned)
-    for number, step in enumerate(planned.steps, len(planned.inputs)):
-        if number not in used:
-            continue
+    called, used = _called(planned), live(planned)
+    steps_used = {n: step for n, step in enumerate(planned.steps, len(planned.inputs)) if n in used}
+    reasons = _Reasons(steps_used, {} if whole is None else {0: whole}, integers)
+    for number, step in steps_used.items():
         node, value = makers.get(called[number]), called[number]
         name, operator = (value, "") if node is None else (node.name or value, node.op)
+        for what, expected, found, remedy in reasons.of(number, step):
+            yield Blocker(what, (name,), operator, expected, found, remedy)
+
+
+_Reason = tuple[str, str, str, str]
+"""What is wrong, what is expected, what is found, and what to do."""
+
+
+class _Reasons:
+    """Why steps have no place in generated C, asked in their order."""
+
+    def __init__(self, found: dict[int, steps.Step], raw: dict[int, Whole], integers: bool) -> None:
+        self._raw = raw  # inputs of integers, and what only moves or adds them, by number
+        self._hidden = _between_codes(found)
+        self._scores = integers and all(map(_has_row, found.values()))
+
+    def of(self, number: int, step: steps.Step) -> Iterator[_Reason]:
+        """Yield the reasons of one step."""
         kind = type(step).__name__
         if not _has_row(step):
-            remedy = SUMS if isinstance(step, SUMMING) else REMEDY
             detail = f" {step.function}" if isinstance(step, steps.Activate) else ""
+            remedy = SUMS if isinstance(step, SUMMING) else REMEDY
             what = f"C99 has no step {kind}{detail}, which works on floats"
-            yield Blocker(what, (name,), operator, "layers, sums and pools of codes", "floats", remedy)
-        elif number in hidden:
-            what = "floats stand between codes"
-            yield Blocker(what, (name,), operator, "integers from the first encoder on", "floats", REMEDY)
-        elif raw.keys() & {*step.sources} and not isinstance(step, ON_INPUTS):
-            what = f"the step {kind} reads an input of integers, before it is encoded"
-            yield Blocker(what, (name,), operator, "an encoder first", "floats", FLOATS)
-        elif isinstance(step, steps.Gather) and not _fills(step, raw.get(step.sources[0])):
+            yield what, "layers, sums and pools of codes", "floats", remedy
+        elif number in self._hidden:
+            yield "floats stand between codes", "integers from the first encoder on", "floats", REMEDY
+        elif any(source in self._raw for source in step.sources):
+            yield from self._on_integers(number, step)
+        elif self._scores and isinstance(step, AT_ENDS):
+            remedy = "Leave --integer-output out."
+            yield f"the step {kind} makes floats of the scores", "scores as they are", "floats", remedy
+
+    def _on_integers(self, number: int, step: steps.Step) -> Iterator[_Reason]:
+        """Yield why a step does not read an input of integers, and note what it makes of one."""
+        whole = next(self._raw[source] for source in step.sources if source in self._raw)
+        if not isinstance(step, ON_INPUTS):
+            what = f"the step {type(step).__name__} reads an input of integers, before it is encoded"
+            yield what, "an encoder first", "floats", FLOATS
+            return
+        if isinstance(step, steps.Gather) and not _fills(step, whole):
             what = "an input of integers is filled with a number that none of them stands for"
-            yield Blocker(what, (name,), operator, "one of them", f"{step.fill:g}", FLOATS)
-        elif integers and isinstance(step, AT_ENDS):
-            what = f"the step {kind} makes floats of the scores"
-            yield Blocker(
-                what, (name,), operator, "scores as they are", "floats", "Leave --integer-output out."
-            )
+            yield what, "one of them", f"{step.fill:g}", FLOATS
         elif isinstance(step, ENCODERS):
-            if step.sources[0] in raw and not raw[step.sources[0]].decides(step):
+            if not whole.decides(step):
                 what = "a mean of integers lies at a step of the encoder: a float's last bit would decide"
-                yield Blocker(what, (name,), operator, "steps between means", "one at a mean", FLOATS)
-        elif isinstance(step, steps.AveragePool) and step.sources[0] in raw:
-            means = mean_of(raw[step.sources[0]], step)
-            if means is None:
-                what = (
-                    "means of integers are of windows that are not alike, or of numbers without an even grid"
-                )
-                yield Blocker(what, (name,), operator, "whole windows of even numbers", "others", FLOATS)
-            raw[number] = means or raw[step.sources[0]]
-        elif raw.keys() & {*step.sources}:
-            raw[number] = raw[step.sources[0]]
+                yield what, "steps between means", "one at a mean", FLOATS
+            return
+        means = mean_of(whole, step) if isinstance(step, steps.AveragePool) else whole
+        if means is None:
+            what = "means of integers are of windows that are not alike, or of numbers without an even grid"
+            yield what, "whole windows of even numbers", "others", FLOATS
+        self._raw[number] = means or whole
 
 
 def _called(planned: ProgramPlan) -> dict[int, str]:
@@ -198,21 +215,14 @@ def _fills(step: steps.Gather, whole: Whole | None) -> bool:
     return not filled or whole is None or np.float32(step.fill) in whole.reals
 
 
-def _between_codes(planned: ProgramPlan) -> set[int]:
+def _between_codes(found: dict[int, steps.Step]) -> set[int]:
     """Return the numbers of reals that an encoder reads though they are made of codes.
 
     So is what a function makes whose last bit differs from the engine's.
     """
-    first = len(planned.inputs)
-    makers: dict[int, steps.Step] = {first + index: step for index, step in enumerate(planned.steps)}
     coded: set[int] = set()  # made of codes, or codes, or of such a function
-    for number, step in makers.items():
+    for number, step in found.items():
         if isinstance(step, ENCODERS) or _rounds(step) or any(source in coded for source in step.sources):
             coded.add(number)
-    return {
-        source
-        for step in makers.values()
-        if isinstance(step, ENCODERS)
-        for source in step.sources
-        if source in coded
-    }
+    encoders = (step for step in found.values() if isinstance(step, ENCODERS))
+    return {source for step in encoders for source in step.sources if source in coded}
