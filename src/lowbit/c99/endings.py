@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.c99.even import even_of
 from lowbit.c99.parts import Part
 from lowbit.c99.requantize import COARSE, Rounding, multiplier_of
 from lowbit.c99.scores import scores_of
@@ -132,6 +133,9 @@ def _ranks(unit: Unit, sums: Sums, form: str, thresholds: npt.NDArray[Any], tabl
         thresholds = thresholds - np.resize(sums.offset, rows)[:, None]
     kept = np.clip(thresholds, -sums.bound - 1, sums.bound)
     steps, by_region = thresholds.shape[1], len(thresholds) > sums.outputs
+    even = _even_ranks(sums, value, kept, entries.astype(np.int64), by_region=by_region, unit=unit)
+    if even is not None:
+        return even
     ctype = narrowest(kept)
     plain = np.array_equal(entries, np.arange(len(entries)))
     at = "region * l->outputs + o" if by_region else "o"
@@ -151,6 +155,34 @@ def _ranks(unit: Unit, sums: Sums, form: str, thresholds: npt.NDArray[Any], tabl
         each.append("    code = l->table[code];")
     part = Part(key, tuple(fields), "", "\n".join(each), by_region)
     return End(value, part)
+
+
+def _even_ranks(
+    sums: Sums, value: Stored, thresholds: Integers, entries: Integers, *, by_region: bool, unit: Unit
+) -> End | None:
+    """Return the ending of thresholds that lie evenly, between entries that do, or None."""
+    stride = np.diff(entries)
+    if sums.wide or not len(stride) or (stride != stride[0]).any():
+        return None
+    found = even_of(thresholds, sums.bound)
+    if found is None:
+        return None
+    steps, factor, first = thresholds.shape[1], int(stride[0]), int(entries[0])
+    kind = narrowest(found.multiplier)
+    at = "region * l->outputs + o" if by_region else "o"
+    fields = (
+        (f"const {kind} *", "multiplier", unit.array(kind, found.multiplier, "multiplier")),
+        ("const int32_t *", "addend", unit.array("int32_t", found.addend, "addend")),
+        ("int32_t", "shift", str(found.shift)),
+    )
+    each = [
+        f"    int32_t code = (sum * l->multiplier[{at}] + l->addend[{at}]) >> l->shift;",
+        f"    code = code < 0 ? 0 : code > {steps} ? {steps} : code;",
+    ]
+    if factor != 1 or first:
+        each.append(f"    code = code * {integer(factor)} + {integer(first)};")
+    key = f"even{kind[3:5]}{_short(value)}_{steps}_{factor}_{first}{'r' * by_region}".replace("-", "m")
+    return End(value, Part(key, fields, "", "\n".join(each), by_region))
 
 
 def _short(value: Stored) -> str:
