@@ -84,7 +84,7 @@ def write(
         for line in _lines(sizes):
             say(line)
         if not source.proved:
-            say("scores: too many sums to look at all; two that are within 2^-29 of the range may tie")
+            say("scores: their order is not proved for all sums; two within 2^-29 of the range may tie")
     _check_limit(source, "flash", sizes["flash"], flash, source.largest)
     _check_limit(source, "RAM", sizes["ram"], ram, source.busiest)
     # A name that no string of C holds is that of the identifiers.
