@@ -203,15 +203,22 @@ def _products(
         lookup = ("const uint8_t *", "lookup", x.lookup)
         sums = replace(sums, key=f"{sums.key}L", fields=(*sums.fields, lookup))
     row = row_function(unit, x.ctype, y, outputs, sums, end.part, store(y))
-    patch = patch_function(unit, x.ctype, looked_up=bool(x.lookup))
-    scratch = patch_elements(window, x, step.group) * size_of(x.ctype)
-    gather = f"{patch}(x, patch, v, row, column, {{group}}{'l->lookup' if x.lookup else ''})"
+    beside = step.group == 1 and all(axis.dilation == 1 for axis in window)
+    inside = beside and not _hangs_over(window)
+    scratch, gather = patch_elements(window, x, step.group) * size_of(x.ctype), ""
+    if not (inside and _is_point(window)):
+        patch = patch_function(unit, x.ctype, looked_up=bool(x.lookup), inside=inside)
+        gather = f"{patch}(x, patch, v, row, column, {{group}}{'l->lookup' if x.lookup else ''})"
     return _windows(unit, step, x, y, row, gather, x.ctype, scratch, zero)
 
 
 def _map(value: Stored, number: int, outputs: int, window: tuple[Axis, Axis]) -> Stored:
     height, width = (axis.outputs for axis in window)
     return replace(value, number=number, count=outputs * height * width, lengths=(outputs, height, width))
+
+
+def _is_point(window: tuple[Axis, Axis]) -> bool:
+    return all(axis.kernel == 1 for axis in window)
 
 
 def _hangs_over(window: tuple[Axis, Axis]) -> bool:
@@ -265,13 +272,14 @@ def _windows(
 ) -> Stored:
     """Add the loop over the windows of a map; `gather` brings one together."""
     window = (step.rows, step.columns)
-    point = all(axis.kernel == 1 for axis in window) and step.group == 1 and not _hangs_over(window)
+    point = _is_point(window) and step.group == 1 and not _hangs_over(window)
     point = point and x.form != "planes"
     grouped = step.group > 1
     work = (_POINT if point else _GROUPS if grouped else _ONE).format(
         gather=gather.format(group="g, " if grouped else "0, ").replace(", )", ")"), row=row.function
     )
     name = f"{row.function}_map{'_point' if point else '_groups' if grouped else ''}"
+    name += "_inside" if gather.startswith("inside") else ""
     if x.form == "planes":
         name += f"_{x.ctype[:-2]}"
     text = _MAP.format(

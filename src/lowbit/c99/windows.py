@@ -92,15 +92,36 @@ static void patch_{short}(const {x} *x, {x} *patch, const struct window *v, int3
 """
 
 
-def patch_function(unit: Unit, ctype: str, *, looked_up: bool = False) -> str:
+_INSIDE = """
+static void inside_{short}(const {x} *x, {x} *patch, const struct window *v, int32_t row, int32_t column,
+    int32_t group{given})
+{{
+  const int32_t length = v->kernel_width * v->channels, stride = v->width * v->channels;
+  int32_t i, n;
+  (void)group;
+  x += row * stride + column * v->channels;
+  for (i = 0; i < v->kernel_height; ++i, x += stride) {{
+    const {x} *from = x;
+    for (n = length; n > 0; --n) *patch++ = {entry};
+  }}
+}}
+"""
+
+
+def patch_function(unit: Unit, ctype: str, *, looked_up: bool = False, inside: bool = False) -> str:
     """Add what copies the taps of a window of bytes or words, and what pads them; return its name.
 
-    Bytes that are looked up go through a table, which is a last argument.
+    Args:
+        unit: the program.
+        ctype: of an element.
+        looked_up: whether bytes go through a table, which is a last argument.
+        inside: whether windows of all channels lie inside the map, tap beside tap: rows are copied whole.
     """
     unit.function("window", _STRUCT)
     short = ctype[0] + ("t" if looked_up else "")
     given, entry = (", const uint8_t *table", "table[*from++]") if looked_up else ("", "*from++")
-    return unit.function(f"patch_{short}", _PATCH.format(short=short, x=ctype, given=given, entry=entry))
+    name, text = ("inside", _INSIDE) if inside else ("patch", _PATCH)
+    return unit.function(f"{name}_{short}", text.format(short=short, x=ctype, given=given, entry=entry))
 
 
 _APPEND = """
