@@ -274,6 +274,7 @@ def _windows(
     window = (step.rows, step.columns)
     point = _is_point(window) and step.group == 1 and not _hangs_over(window)
     point = point and x.form != "planes"
+    constants = add_window(unit, window, x, step.group, zero)
     grouped = step.group > 1
     work = (_POINT if point else _GROUPS if grouped else _ONE).format(
         gather=gather.format(group="g, " if grouped else "0, ").replace(", )", ")"), row=row.function
@@ -295,7 +296,6 @@ def _windows(
         + ("row_regions[i] + column_regions[j];" if row.by_region else "0;"),
     )
     unit.function(name, text)
-    constants = add_window(unit, window, x, step.group, zero)
     regions = "".join(f", {each}" for each in region_arrays(unit, window)) if row.by_region else ""
     held = "0" if point else f"({patch} *)scratch_{y.number}"
     call = f"{name}({x.name}, {y.name}, &{row.constants}, &{constants}, {held}{regions});"
