@@ -39,7 +39,8 @@ def test_what_is_written(tmp_path: Path) -> None:
     sizes = TARGETS["c99"].write(
         lowbit_mlp((65, 33, 10), 1, 1, softmax=False), tmp_path / "a b.c", said.append
     )
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["Makefile", "a b.c", "a b.h"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a b.c", "a b.h"]
+    assert any("no Makefile" in line for line in said)
     assert "void a_b_run(const a_b_input input[a_b_INPUT_COUNT]" in (tmp_path / "a b.h").read_text()
     assert sizes["weights"] == 4 * (33 * 3 + 10 * 2)
     assert any(f"weights {sizes['weights']:,}" in line for line in said)
@@ -50,6 +51,18 @@ def test_whatever_a_file_is_called_it_compiles(tmp_path: Path, stem: str) -> Non
     needs("gcc")
     TARGETS["c99"].write(lowbit_mlp((9, 4, 3), 1, 1, softmax=False), tmp_path / f"{stem}.c", None)
     subprocess.run(["gcc", *STRICT[:5], "-c", f"{stem}.c", "-o", "net.o"], cwd=tmp_path, check=True)
+
+
+def test_a_makefile_of_ones_own_stays(tmp_path: Path) -> None:
+    graph, said, makefile = lowbit_mlp((5, 4, 3), 1, 1, softmax=False), [], tmp_path / "Makefile"
+    makefile.write_text("all:\n")
+    TARGETS["c99"].write(graph, tmp_path / "net.c", said.append)
+    assert makefile.read_text() == "all:\n" and any("stays as it is" in line for line in said)
+    makefile.unlink()
+    for stem in ("net", "other"):
+        written(tmp_path, graph)
+        TARGETS["c99"].write(graph, tmp_path / f"{stem}.c")
+        assert f"{stem}.o: {stem}.c {stem}.h" in makefile.read_text()
 
 
 def test_code_is_about_as_large_as_is_said(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """``lowbit compile net.circle -o net.c``: sizes and limits first, then the files, whole or none."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from lowbit.c99.source import Source, identifier, source_of
 from lowbit.c99.table import fixed_plan, refused, without_softmax
 from lowbit.errors import PlanError, UnsupportedError
 from lowbit.ir import Graph
-from lowbit.untrusted import require_writable, write_atomic
+from lowbit.untrusted import read_start, require_writable, write_atomic
 
 
 def generated(
@@ -57,6 +58,8 @@ def write(
 ) -> dict[str, int]:
     """Write a verified graph as ``net.c``, ``net.h`` beside it and a ``Makefile``, all or none.
 
+    A ``Makefile`` that is there already and not of lowbit stays as it is, and `say` is told so.
+
     Args:
         graph: the network.
         path: of the ``.c`` file; its stem made an identifier begins the names in it.
@@ -80,11 +83,10 @@ def write(
     target = Path(path)
     source = generated(graph, identifier(target.stem), given=input, integers=integer_output)
     sizes = _sizes(source)
-    if say is not None:
-        for line in _lines(sizes):
-            say(line)
-        if not source.proved:
-            say("scores: their order is not proved for all sums; two within 2^-29 of the range may tie")
+    for line in _lines(sizes):
+        _tell(say, line)
+    if not source.proved:
+        _tell(say, "scores: their order is not proved for all sums; two within 2^-29 of the range may tie")
     _check_limit(source, "flash", sizes["flash"], flash, source.largest)
     _check_limit(source, "RAM", sizes["ram"], ram, source.busiest)
     # A name that no string of C holds is that of the identifiers.
@@ -93,13 +95,24 @@ def write(
     files = {
         target: source.code.replace(f'#include "{source.name}.h"', f'#include "{header.name}"', 1),
         header: source.header,
-        target.with_name("Makefile"): _MAKEFILE.format(stem=target.stem),
     }
+    makefile = target.with_name("Makefile")
+    if not _PLAIN.fullmatch(target.stem):
+        _tell(say, f"no Makefile: make takes no file of the name {target.name!r}")
+    elif makefile.exists() and read_start(makefile, len(_MADE)) != _MADE:
+        _tell(say, f"{makefile} is not of lowbit and stays as it is")
+    else:
+        files[makefile] = _MADE.decode() + _MAKEFILE.format(stem=target.stem)
     for each in files:
         require_writable(each)
     for each, text in files.items():
         write_atomic(each, text.encode())
     return sizes
+
+
+def _tell(say: Callable[[str], None] | None, line: str) -> None:
+    if say is not None:
+        say(line)
 
 
 def _lines(sizes: dict[str, int]) -> tuple[str, str]:
@@ -136,7 +149,11 @@ def _check_limit(source: Source, what: str, taken: int, limit: int, most: tuple[
 _STACK = 160  # the three deepest functions of 30 networks take 40 to 120 bytes
 
 
-_MAKEFILE = """# make CC=arm-none-eabi-gcc CFLAGS="-mcpu=cortex-m0 -mthumb -Os"
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
+_MADE = b"# Made by lowbit compile."
+
+_MAKEFILE = """ Such as:
+#   make CC=arm-none-eabi-gcc CFLAGS="-mcpu=cortex-m0 -mthumb -Os"
 CC ?= cc
 CFLAGS ?= -O2
 override CFLAGS += -std=c99 -ffreestanding -ffp-contract=off -Wall -Wextra -Wpedantic
