@@ -46,7 +46,7 @@ COSTS: Mapping[str, float] = {
     "visit": 6e-5,
     "group": 7e-4,
     "group visit": 4e-5,
-    "value": 5.5e-8,
+    "value": 4e-8,
     "element": 2e-9,
     "window": 3e-8,
     "input": 8e-9,
@@ -170,18 +170,19 @@ class _Model:
             return 0.0
         codes, reads = changes and not plan.is_weight_only, plan.restores or plan.corrects
         sources, asked = list(dict.fromkeys(node.inputs[0] for node in team)), time.process_time()
-        new = self._rehearsal.unseen(sources)
+        new, held = self._rehearsal.unseen(sources), [self._rehearsal.held]
         if codes:
             self._rehearsal.look(sources)
-        held = self._rehearsal.held
+        held.append(self._rehearsal.held)
         self._rehearsal.layer(team, reads=reads, decodes=reads and codes, changes=changes)
+        held.append(self._rehearsal.held)
         asking = time.process_time() - asked
         for source in new:
             values = max(values, min(self._elements(source), MOST_VALUES))
             seconds += self._looking(source)
         if codes:
             seconds += self._encoding(sources[0], plan)
-        self._count_bytes(max(held, self._rehearsal.held), values, team, plan)
+        self._count_bytes(held, values, team, plan)
         return asking + seconds + self._ran(self._rehearsal.taken()) + self._fitting(team, plan, changes)
 
     def around(self) -> float:
@@ -273,8 +274,16 @@ class _Model:
         fixed = counted.plans * COSTS["plan"] + counted.nodes * self._node
         return fixed + counted.calls * COSTS["call"] + counted.work * self._pass
 
-    def _count_bytes(self, held: int, values: float, team: Sequence[Node], plan: Plan) -> None:
-        """Count what a layer takes beside what was resident, at the worst of its steps."""
+    def _count_bytes(self, held: Sequence[int], values: float, team: Sequence[Node], plan: Plan) -> None:
+        """Count what a layer takes beside what was resident, at the worst of its steps.
+
+        Args:
+            held: bytes that streams hold before the layer, when its input was looked at, and in the end.
+            values: of its input that are looked at.
+            team: the layer, and those that share its weights.
+            plan: of the layer.
+        """
+        before, seen_input, after = held
         rows, outputs, inputs = _shape(self._network, team[0])
         seen = min(len(team) * self._count * rows.windows(), self._windows(plan, inputs))
         chosen, weights = seen * rows.groups * outputs, rows.groups * outputs * inputs
@@ -282,13 +291,13 @@ class _Model:
         block = rows.groups * min(seen, BLOCK) * (inputs + outputs) if plan.restores or plan.corrects else 0
         restored = rows.groups * moment_bytes(inputs, outputs) if plan.restores else 0
         steps = (
-            self._running + _ARRIVING * values,
-            _LOOKED * values,
-            self._running + _CHOSEN * chosen + 1.5 * moments + _BLOCK * block,
-            _CHOSEN * chosen + max(restored, _FITTED * weights),
-            _COMPARED * chosen + moments,
+            max(before, seen_input) + self._running + _ARRIVING * values,
+            seen_input + _LOOKED * values,
+            max(seen_input, after) + self._running + _CHOSEN * chosen + 1.5 * moments + _BLOCK * block,
+            after + _CHOSEN * chosen + max(restored, _FITTED * weights),
+            after + _COMPARED * chosen + moments,
         )
-        self.bytes = max(self.bytes, int(held + max(steps)))
+        self.bytes = max(self.bytes, int(max(steps)))
 
 
 def _shape(network: Graph, layer: Node) -> tuple[Rows, int, int]:
