@@ -51,6 +51,7 @@ def test_equal_levels_travel_as_planes():
     graph = lowbit_mlp((65, 33, 10), 2, 2)
     tied = LearnedBasis(np.ones((1, 2)), np.zeros(1), np.ones(1))
     graph.update("x/codes", encoding=tied)
+    assert operations(graph)[1] == type(plan(graph, plane_pairs=0).steps[1]).__name__ == "PlaneFullyConnected"
     assert ran(graph, 0)[1] == "plane_fully_connected"
 
 

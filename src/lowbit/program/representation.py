@@ -97,8 +97,13 @@ def _takes_planes(graph: Graph, node: Node, pairs: int, *, batched: bool) -> boo
         return False
     if graph.value(node.inputs[2]).dtype != "float32":
         return False
-    few = x.bits * weights.encoding.bits <= pairs
+    few = x.bits * weights.encoding.bits <= pairs or _has_equal_levels(x)
     return few and weights.encoding.bits <= PLANE_BITS and _sums_fit(x, weights)
+
+
+def _has_equal_levels(x: Encoding) -> bool:
+    """Return whether codes have one level and so one byte: planes alone tell them apart."""
+    return x.snapped and len(np.unique(x.integer_levels())) < 1 << x.bits
 
 
 def _sums_fit(x: Encoding, weights: Value) -> bool:
