@@ -11,7 +11,7 @@ import pytest
 from lowbit.backends import BACKENDS
 from lowbit.c99.target import generated
 from lowbit.errors import LowbitError
-from lowbit.ir import Graph
+from lowbit.ir import Graph, Node, Value, infer
 from lowbit.ir.graph import Array
 from lowbit.program import plan
 from tests.conformance import pairs
@@ -48,6 +48,21 @@ def test_pairs(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES[7::97], ids=str)
 def test_cores_that_cannot_multiply_and_those_that_count_bits(case: Case) -> None:
     check_case(case, "-DLOWBIT_NO_MULTIPLY", "-DLOWBIT_BUILTIN_POPCOUNT")
+
+
+def test_pictures_that_are_bounded_and_joined_keep_their_order() -> None:
+    graph = Graph("reals", ("x",), ("y",), values={"x": Value("x", "float32", ("n", 3, 4, 5))})
+    for name, bound in (("low", -0.5), ("high", 0.6)):
+        graph.add_constant(name, np.float32(bound))
+    windows = {"kernel_shape": (2, 2), "strides": (2, 2)}
+    graph.nodes = [
+        Node("MaxPool", ("x",), ("p",), dict(windows), "p"),
+        Node("Clip", ("x", "low", "high"), ("k",), {}, "k"),
+        Node("MaxPool", ("k",), ("q",), dict(windows), "q"),
+        Node("Concat", ("p", "q"), ("y",), {"axis": 1}, "y"),
+    ]
+    infer(graph)
+    check(graph, np.random.default_rng(0).normal(size=(3, 3, 4, 5)).astype(np.float32))
 
 
 @pytest.mark.nightly

@@ -76,6 +76,15 @@ static void {name}(const {x.ctype} *x, {y.ctype} *y, int32_t channels, int32_t p
     return unit.put(f"{cleared(unit, y)}{name}({x.name}, {y.name}, {channels}, {height * width});", y, [x])
 
 
+def settled(unit: Unit, x: Stored) -> Stored:
+    """Return reals that are seen as a map as one that lies so, for steps that read them where they lie."""
+    if not x.channels_first or x.lengths is None:
+        return x
+    number = -1000 - len(unit.statements)  # of no step
+    y = replace(x.made(number, x.count, x.lengths), text=f"settled_{len(unit.statements)}")
+    return _reordered(unit, x, y, x.lengths, to_map=True)
+
+
 def max_pool(unit: Unit, step: MaxPool, x: list[Stored], number: int) -> Stored:
     """Add the largest entry of each window; of planes, the code of the largest rank."""
     (source,) = x
@@ -195,21 +204,20 @@ def concatenate(unit: Unit, step: Concatenate, x: list[Stored], number: int) -> 
     pixels = 1 if lengths is None else lengths[1] * lengths[2]
     planes = max(y.bits, 1)
     stride = y.pixel if lengths is not None else y.count
-    name = f"join_{y.ctype[:-2]}"
-    unit.function(
-        name,
-        f"""
-static void {name}(const {y.ctype} *x, {y.ctype} *y, int32_t pixels, int32_t count, int32_t stride)
+    calls, at = [], 0
+    for each in x:
+        name = f"join_{each.ctype.removesuffix('_t')}"
+        unit.function(
+            name,
+            f"""
+static void {name}(const {each.ctype} *x, {y.ctype} *y, int32_t pixels, int32_t count, int32_t stride)
 {{
   int32_t i, n;
   for (i = 0; i < pixels; ++i, y += stride)
     for (n = 0; n < count; ++n) y[n] = *x++;
 }}
 """,
-    )
-    calls, at = [], 0
-    for each in x:
-        assert each.ctype == y.ctype and not each.channels_first
+        )
         wide = each.count // pixels if each.form != "planes" else each.words
         groups = pixels * planes if each.form == "planes" else pixels
         step_ = stride // planes if each.form == "planes" else stride

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from lowbit.c99.arena import Block, placed
 from lowbit.c99.fused import fused, gathered
 from lowbit.c99.inputs import Whole, stored_input
+from lowbit.c99.maps import settled
 from lowbit.c99.stored import Stored
-from lowbit.c99.table import EMITTERS
+from lowbit.c99.table import EMITTERS, ON_INPUTS
 from lowbit.c99.unit import Unit
 from lowbit.ir import Graph
 from lowbit.program import ProgramPlan
@@ -86,6 +87,8 @@ def source_of(
     for number, step in folded.items():
         unit.current = number
         x = [unit.values[source] for source in step.sources]
+        if not isinstance(step, ON_INPUTS):
+            x = [settled(unit, each) for each in x]
         unit.values[number] = EMITTERS[type(step)](unit, step, x, number)
         value = planned.results[number - len(inputs)].value
         if value:
