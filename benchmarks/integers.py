@@ -160,7 +160,8 @@ tells), and all where a constant of the network says how large they are.
 *wrong*: codes that their node does not give for the inputs that it had; *differ*: codes that differ from the
 reference's end to end, where floats of another order of sums came upon another side of a threshold; *by
 levels*: by how many at most; *outputs within*: relative to the largest number. `.circle` and `.onnx`:
-written, read again and run in the engine; ONNX Runtime runs the `.onnx`.
+written, read again and run in the engine; ONNX Runtime runs the `.onnx`. A code that differs early in a deep
+network of random weights changes many behind it, each of which is right for its inputs.
 
 | place | networks | codes | wrong | differ | by levels | outputs within |
 |---|---|---|---|---|---|---|"""
