@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lowbit.c99.requantize import Rounding, differences, multiplier_of
+from lowbit.c99.requantize import LongMultiplier, Multiplier, Rounding, differences, multiplier_of
 
 RULES = ("round_even", "round_up", "round_down")
 
@@ -41,7 +41,7 @@ def test_a_wrong_multiplier_is_found() -> None:
     wanted, bound = rounding(3, "round_even", 8)
     found, steps = multiplier_of(wanted, bound), wanted.all_steps(bound)
     every = np.arange(len(steps))
-    assert found is not None and differences(found, wanted, steps, every, bound) == 0
+    assert isinstance(found, Multiplier) and differences(found, wanted, steps, every, bound) == 0
     for channel in range(len(steps)):
         wrong = found.multiplier.copy()
         wrong[channel] += wrong[channel] >> 12
@@ -58,3 +58,30 @@ def test_ties_to_even_have_no_multiplier_but_steps() -> None:
     sums = np.arange(-100, 101)
     ranks = (sums[:, None] > steps[0]).sum(axis=1)
     np.testing.assert_array_equal(ranks, wanted.level(sums, np.zeros(len(sums), int)))
+
+
+def sixteen_bits(seed: int) -> tuple[Rounding, int]:
+    """Return a rounding to fixed point whose levels products of 61 bits do not tell apart."""
+    random = np.random.default_rng(seed)
+    bound = 1 << 26
+    scale = 2.0**-11 * (1 << 16) / bound * random.uniform(0.3, 1, 4)
+    offset = random.integers(-1000, 1000, 8) if seed % 2 else np.zeros(0, np.int64)
+    return Rounding(scale, random.normal(size=8), 2.0**-11, "round_up", -32768, 32767, offset), bound
+
+
+@pytest.mark.parametrize("seed", [4, 5])
+def test_two_words_tell_all_levels_of_a_fixed_point_sum_apart(seed: int) -> None:
+    wanted, bound = sixteen_bits(seed)
+    found, every = multiplier_of(wanted, bound), np.arange(8)
+    assert isinstance(found, LongMultiplier)
+    steps = wanted.all_steps(bound)
+    assert differences(found, wanted, steps, every, bound) == 0
+    sums = np.random.default_rng(seed).integers(-bound, bound + 1, (8, 10_000))
+    channel = np.broadcast_to(every[:, None], sums.shape)
+    np.testing.assert_array_equal(
+        found.level(sums, channel, wanted.low, wanted.high), wanted.level(sums, channel)
+    )
+    for word in ("high", "low", "addend_high"):
+        wrong = getattr(found, word).copy()
+        wrong[3] += {"high": 1, "low": wrong[3] >> 9, "addend_high": 1 << (found.shift - 8)}[word]
+        assert differences(replace(found, **{word: wrong}), wanted, steps, every, bound) > 0

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lowbit.c99.even import even_of
 from lowbit.c99.parts import Part
-from lowbit.c99.requantize import COARSE, Rounding, multiplier_of
+from lowbit.c99.requantize import COARSE, LongMultiplier, Rounding, multiplier_of
 from lowbit.c99.scores import scores_of
 from lowbit.c99.stored import Stored
 from lowbit.c99.unit import Unit, integer, narrowest
@@ -228,6 +228,8 @@ def _rounded_to(unit: Unit, rounding: Rounding, form: str, base: int, sums: Sums
     if form == "planes":
         value = replace(value, bits=max(int(levels.max()).bit_length(), 1))
     low, high = rounding.low - base, rounding.high - base
+    if isinstance(found, LongMultiplier):
+        return End(value, _rounded_by_two_words(unit, found, (low, high, base), value, sums))
     addend = found.addend - (np.int64(base) << found.shift)
     by_region = len(addend) > sums.outputs
     one = bool((found.multiplier == found.multiplier[0]).all()), bool((addend == addend[0]).all())
@@ -266,6 +268,29 @@ def _rounded_to(unit: Unit, rounding: Rounding, form: str, base: int, sums: Sums
     ]
     part = Part(key, tuple(fields), "", "\n".join(each), by_region)
     return End(value, part)
+
+
+def _rounded_by_two_words(
+    unit: Unit, found: LongMultiplier, levels: tuple[int, int, int], value: Stored, sums: Sums
+) -> Part:
+    low, high, base = levels
+    by_region = len(found.addend_low) > sums.outputs
+    above = found.addend_high - (np.int64(base) << found.shift)
+    fields = (
+        ("int32_t", "low", str(low)),
+        ("int32_t", "high", str(high)),
+        ("int32_t", "shift", str(found.shift)),
+        ("const int32_t *", "multiplier", unit.array("int32_t", found.high, "multiplier")),
+        ("const uint32_t *", "fraction", unit.array("uint32_t", found.low, "fraction")),
+        ("const int64_t *", "addend", unit.array("int64_t", above, "addend")),
+        ("const uint32_t *", "added", unit.array("uint32_t", found.addend_low, "added")),
+    )
+    at = "region * l->outputs + o" if by_region else "o"
+    each = f"""\
+    const int64_t below = ((int64_t)sum * (int64_t)l->fraction[o] + (int64_t)l->added[{at}]) >> 32;
+    const int64_t moved = ((int64_t)sum * l->multiplier[o] + l->addend[{at}] + below) >> l->shift;
+    const int32_t code = (int32_t)(moved < l->low ? l->low : moved > l->high ? l->high : moved);"""
+    return Part(f"round2{_short(value)}{'r' * by_region}", fields, "", each, by_region)
 
 
 def _is_coarse(addend: Integers, fine: int) -> bool:

@@ -8,12 +8,13 @@ the engine's own float64. A multiplier, an addend and a shift then say the same,
 
 which rises too. It is the same function when it is the same on both sides of every step, and at both ends:
 that is looked at for all steps of every output, and is the proof. Where no multiplier of 31 bits passes, a
-wider one is tried, and then the steps themselves are compared with.
+wider one is tried, then one of two words, and then the steps themselves are compared with.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import frexp
+from fractions import Fraction
+from math import floor, frexp
 
 import numpy as np
 import numpy.typing as npt
@@ -122,8 +123,35 @@ class Multiplier:
         return np.asarray(np.clip(product >> self.shift, low, high), np.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class LongMultiplier:
+    """Of two words each, for 65,536 levels: they need more bits than a product of 64 has room for.
+
+    clip((acc * high + addend_high + ((acc * low + addend_low) >> 32)) >> shift, low, high)
+
+    `high` and `low` are the words of a multiplier, ``[o]``, those of the addend ``[o]`` or ``[regions * o]``.
+    """
+
+    high: Integers
+    low: Integers
+    addend_high: Integers
+    addend_low: Integers
+    shift: int
+
+    def level(self, sums: Integers, channel: npt.NDArray[np.intp], low: int, high: int) -> Integers:
+        """Return the level of sums, of outputs by their numbers."""
+        output = channel % len(self.high)
+        below = (sums * self.low[output] + self.addend_low[channel]) >> 32
+        above = sums * self.high[output] + self.addend_high[channel] + below
+        return np.asarray(np.clip(above >> self.shift, low, high), np.int64)
+
+
 def differences(
-    found: Multiplier, rounding: Rounding, steps: Integers, outputs: npt.NDArray[np.intp], bound: int
+    found: Multiplier | LongMultiplier,
+    rounding: Rounding,
+    steps: Integers,
+    outputs: npt.NDArray[np.intp],
+    bound: int,
 ) -> int:
     """Return at how many sums beside steps and ends a multiplier differs from the engine: 0 is a proof.
 
@@ -141,7 +169,7 @@ def differences(
     return int((found.level(sums, channel, rounding.low, rounding.high) != wanted).sum())
 
 
-def multiplier_of(rounding: Rounding, bound: int) -> Multiplier | None:
+def multiplier_of(rounding: Rounding, bound: int) -> Multiplier | LongMultiplier | None:
     """Return a proved multiplier, as narrow as it can be, or None where there is none."""
     factor = rounding.scale / rounding.step
     if (rounding.scale <= 0).any() or not np.isfinite(factor).all() or not factor.max() > 0:
@@ -151,7 +179,32 @@ def multiplier_of(rounding: Rounding, bound: int) -> Multiplier | None:
         found = _proved(rounding, factor, bits, bound)
         if found is not None:
             return found
-    return None
+    return _proved_long(rounding, factor, bound) if bound < 1 << 31 else None
+
+
+def _proved_long(rounding: Rounding, factor: Reals, bound: int) -> LongMultiplier | None:
+    """Return a proved multiplier of two words, or None: of the exact line, rounded once."""
+    shift = min(60 - frexp(float(factor.max()))[1], 92)
+    if shift < 32:
+        return None
+    step, half = Fraction(rounding.step), Fraction(0 if rounding.rule == "round_down" else 1, 2)
+    lines = [Fraction(float(scale)) / step for scale in rounding.scale]
+    multiplier = [round(line * 2**shift) for line in lines]
+    addend = []
+    for output in range(rounding.outputs):
+        bias = Fraction(float(rounding.bias[output])) / step if rounding.bias.size else Fraction(0)
+        offset = int(rounding.offset[output]) if rounding.offset.size else 0
+        addend.append(floor((bias + half + offset * lines[output % len(lines)]) * 2**shift))
+    if max(map(abs, addend)) >> 32 >= 1 << PRODUCT:
+        return None
+    words = [np.array([one >> 32 for one in each], np.int64) for each in (multiplier, addend)]
+    rests = [np.array([one & 0xFFFFFFFF for one in each], np.int64) for each in (multiplier, addend)]
+    found = LongMultiplier(words[0], rests[0], words[1], rests[1], shift - 32)
+    wrong = (
+        differences(found, rounding, rounding.steps(bound, outputs), outputs, bound)
+        for outputs in rounding.blocks()
+    )
+    return None if any(wrong) else found
 
 
 def _proved(rounding: Rounding, factor: Reals, bits: int, bound: int) -> Multiplier | None:
