@@ -95,6 +95,8 @@ def test_limits_say_how_much_and_which_layer(tmp_path: Path) -> None:
         written(tmp_path, graph, **{name: sizes[name]})
         for each in tmp_path.iterdir():
             each.unlink()
+    with pytest.raises(PlanError, match=r"flash and RAM .*1 too many.*2 too many"):
+        written(tmp_path, graph, flash=sizes["flash"] - 1, ram=sizes["ram"] - 2)
 
 
 def test_floats_between_codes_are_refused_all_at_once(tmp_path: Path) -> None:

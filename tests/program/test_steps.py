@@ -18,7 +18,8 @@ def of_python() -> Fields:
     """Return the fields of every step, and of its parts, as the core would say them."""
     shared = (steps.Step, steps.AlongAxis)
     kinds = [kind for one in (*shared, steps.Constants) for kind in one.__subclasses__()]
-    declared = {kind.__name__: fields_of(kind) for kind in kinds if kind not in shared}
+    own = [kind for kind in kinds if kind.__module__ == steps.__name__]  # a back end may make others of them
+    declared = {kind.__name__: fields_of(kind) for kind in own if kind not in shared}
     extent = fields_of(Axis)
     extent.pop("extent")  # that of the step's input
     return {**declared, "Axis": extent}

@@ -11,9 +11,8 @@ from lowbit.formats.circle.reader import read_content
 from lowbit.formats.circle.writer import content_of
 from lowbit.ir import Graph, Node, Value, evaluate, infer, run_passes, to_text, verify
 from lowbit.ir.passes import NORMAL_FORM
-from lowbit.quantization import Plan, pipeline, quantize
+from lowbit.quantization import Plan, observe, pipeline, quantize
 from lowbit.quantization.equalize import equalize
-from lowbit.quantization.observe import Observer
 from lowbit.quantization.rows import Rows
 from lowbit.quantization.stream import Stream
 from lowbit.quantization.weights import CodedWeights
@@ -155,8 +154,8 @@ def test_a_residual_layer_makes_up_for_the_error_of_the_other_part(samples, monk
     graph, errors = residual_network(), []
     last = {"scheme": "float", "method": "plain"}
     plan = Plan(weight_bits=2, activation_bits=2, sums="real", layers={"last": last})
-    for settled in (Observer._settled_sum, lambda observer, layer: None):
-        monkeypatch.setattr(Observer, "_settled_sum", settled)
+    for settled in (observe.settled_sum, lambda graph, layer, pending: None):
+        monkeypatch.setattr(observe, "settled_sum", settled)
         low, _ = quantize(graph, samples, plan)
         found, exact = {}, {}
         evaluate(low, {"x": samples}, found.__setitem__)

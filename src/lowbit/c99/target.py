@@ -87,8 +87,11 @@ def write(
         _tell(say, line)
     if not source.proved:
         _tell(say, "scores: their order is not proved for all sums; two within 2^-29 of the range may tie")
-    _check_limit(source, "flash", sizes["flash"], flash, source.largest)
-    _check_limit(source, "RAM", sizes["ram"], ram, source.busiest)
+    _check_limits(
+        source,
+        ("flash", sizes["flash"], flash, source.largest),
+        ("RAM", sizes["ram"], ram, source.busiest),
+    )
     # A name that no string of C holds is that of the identifiers.
     header = target.with_suffix(".h") if target.stem.isprintable() and not {*'"\\'} & {*target.stem} else None
     header = header or target.with_name(f"{source.name}.h")
@@ -135,13 +138,17 @@ def _sizes(source: Source) -> dict[str, int]:
     }
 
 
-def _check_limit(source: Source, what: str, taken: int, limit: int, most: tuple[str, int]) -> None:
-    if limit and taken > limit:
+def _check_limits(source: Source, *limits: tuple[str, int, int, tuple[str, int]]) -> None:
+    over = [each for each in limits if each[2] and each[1] > each[2]]
+    if over:
         raise PlanError(
-            f"the network takes more {what} than there is",
+            f"the network takes more {' and '.join(what for what, *_ in over)} than there is",
             where=source.name,
-            expected=f"at most {limit:,} bytes",
-            found=f"{taken:,} bytes, {taken - limit:,} too many; most for {most[0]}: {most[1]:,} bytes",
+            expected=", ".join(f"at most {limit:,} bytes of {what}" for what, _, limit, _ in over),
+            found=", ".join(
+                f"{taken:,} bytes, {taken - limit:,} too many; most for {name}: {most:,} bytes"
+                for _, taken, limit, (name, most) in over
+            ),
             remedy="Use fewer bits or smaller layers, or raise the limit.",
         )
 

@@ -27,8 +27,10 @@ def compile_network(
             "--input", help="c99: what goes in: float, or pixels, bytes that stand for pixel / 255."
         ),
     ] = "",
-    flash: Annotated[int, typer.Option("--flash", min=0, help="c99: the most bytes of flash.")] = 0,
-    ram: Annotated[int, typer.Option("--ram", min=0, help="c99: the most bytes of RAM.")] = 0,
+    flash: Annotated[
+        int, typer.Option("--flash", metavar="<bytes>", help="c99: the most bytes of flash.")
+    ] = 0,
+    ram: Annotated[int, typer.Option("--ram", metavar="<bytes>", help="c99: the most bytes of RAM.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
     """Compile a network for where there is no Python: a program file, or C for microcontrollers.

@@ -270,11 +270,12 @@ def _text(text: str) -> bytes:
 
 
 def declared() -> Iterator[type]:
-    """Yield every struct that a file may hold."""
+    """Yield every struct that a file may hold: not the steps that a back end makes of them for itself."""
     yield from (Network, Port, PlannedStep, Note, Axis)
     waiting = [steps.Constants]
     while waiting:
         kind = waiting.pop()
         waiting += kind.__subclasses__()
-        if kind not in (steps.Constants, steps.Step, steps.AlongAxis):
+        own = kind.__module__ == steps.__name__
+        if own and kind not in (steps.Constants, steps.Step, steps.AlongAxis):
             yield kind
