@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from lowbit.c99.even import even_of
 from lowbit.c99.parts import Part
+from lowbit.c99.regions import Moved, moved_rows
 from lowbit.c99.requantize import COARSE, LongMultiplier, Rounding, multiplier_of
 from lowbit.c99.scores import scores_of
-from lowbit.c99.stored import Stored
+from lowbit.c99.stored import Stored, size_of
 from lowbit.c99.unit import Unit, integer, narrowest
 from lowbit.program.steps import (
     AffineEnding,
@@ -136,17 +137,27 @@ def _ranks(unit: Unit, sums: Sums, form: str, thresholds: npt.NDArray[Any], tabl
     even = _even_ranks(sums, value, kept, entries.astype(np.int64), by_region=by_region, unit=unit)
     if even is not None:
         return even
-    ctype = narrowest(kept)
     plain = np.array_equal(entries, np.arange(len(entries)))
     at = "region * l->outputs + o" if by_region else "o"
+    value_of, row_of, fields, moves = "sum", f"({at})", [], ""
+    moved = _moved(thresholds, sums) if by_region and steps else None
+    if moved is not None:
+        kept, types = moved.thresholds, (narrowest(moved.moved), narrowest(moved.which))
+        value_of, row_of = f"sum - l->moved[{at}]", f"l->which[{at}]"
+        fields = [
+            (f"const {kind} *", name, unit.array(kind, numbers, name))
+            for kind, name, numbers in zip(types, ("moved", "which"), (moved.moved, moved.which), strict=True)
+        ]
+        moves = f"v{types[0][3:5]}{types[1][3:5]}"
+    ctype = narrowest(kept)
     name = ranked(unit, ctype, steps) if steps else ""
     searched = "s" if steps > _COUNTED else ""
-    key = f"rank{searched}{ctype[3:5]}{_short(value)}{'' if plain else 't'}{'r' * by_region}"
-    fields = [
+    key = f"rank{searched}{ctype[3:5]}{moves}{_short(value)}{'' if plain else 't'}{'r' * by_region}"
+    fields += [
         (f"const {ctype} *", "thresholds", unit.array(ctype, kept, "thresholds") if steps else "0"),
         ("int32_t", "steps", str(steps)),
     ]
-    each = [f"    int32_t code = {name}(sum, l->thresholds + ({at}) * l->steps, l->steps);"]
+    each = [f"    int32_t code = {name}({value_of}, l->thresholds + {row_of} * l->steps, l->steps);"]
     if not steps:
         key, each = f"none{_short(value)}{'' if plain else 't'}", ["    int32_t code = 0;", "    (void)sum;"]
     if not plain:
@@ -155,6 +166,21 @@ def _ranks(unit: Unit, sums: Sums, form: str, thresholds: npt.NDArray[Any], tabl
         each.append("    code = l->table[code];")
     part = Part(key, tuple(fields), "", "\n".join(each), by_region)
     return End(value, part)
+
+
+def _moved(thresholds: Integers, sums: Sums) -> Moved | None:
+    """Return the thresholds of regions as few rows, where that takes fewer bytes and sums keep 32 bits."""
+    if sums.wide:
+        return None
+    found = moved_rows(thresholds, sums.outputs, sums.bound)
+    apart = sum(_taken(each) for each in (found.thresholds, found.which, found.moved))
+    fits = sums.bound + int(np.abs(found.moved).max()) < (1 << 31) - 1
+    return found if fits and apart < _taken(np.clip(thresholds, -sums.bound - 1, sums.bound)) else None
+
+
+def _taken(numbers: Integers) -> int:
+    """Return the bytes of an array of the narrowest type that holds it."""
+    return numbers.size * size_of(narrowest(numbers))
 
 
 def _even_ranks(

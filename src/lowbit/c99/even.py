@@ -17,6 +17,7 @@ Integers = npt.NDArray[np.int64]
 _REACH = 31  # bits of all products
 _TRIED = 65
 _LEAST_STEPS = 3
+_FEW = 8  # rows that are tried first: most thresholds that do not lie evenly fail there
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ def even_of(thresholds: Integers, bound: int) -> Even | None:
         return None
     inside = (thresholds >= -bound) & (thresholds < bound)
     if (inside.sum(axis=1) < 2).any():
+        return None
+    if rows > _FEW and even_of(thresholds[:: -(-rows // _FEW)], bound) is None:
         return None
     first, last = inside.argmax(axis=1), steps - 1 - inside[:, ::-1].argmax(axis=1)
     at = np.arange(rows)
