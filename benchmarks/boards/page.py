@@ -54,6 +54,8 @@ inference; the counter is proved with a loop of known length. All is compiled wi
   The pictures of `mcu-…` are MNIST's own bytes; what makes 14x14 of them is part of the network and counted.
 * CMSIS-NN: github.com/ARM-software/CMSIS-NN, commit 99f736a (v7.0.0-43, 2026-07-15), on the same int8
   `.tflite`; its buffers are not planned here. Cortex-M4 has its DSP instructions, other cores plain C.
+* "Quantized to 8 bits": `lowbit.quantize` of the float `.tflite`, affine weights and activations of these
+  bits; the first and the last layer have 8.
 * RV32E (`rv32ec`) has no multiplication; BitNetMCU's fully connected layers have a form of their own for it.
 
 Trained by `recipes/mcu-….toml` on MNIST (exact), figures and curves in `results/mcu-…-seed0.json`, networks
