@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lowbit.c99.packing import Packed
 from lowbit.c99.stored import Stored
-from lowbit.c99.unit import Unit
+from lowbit.c99.unit import Unit, narrowest
 
 Integers = npt.NDArray[np.int64]
 
@@ -44,7 +44,7 @@ def block_of(unit: Unit, x: Stored, form: Packed) -> Block | None:
     if x.form != "bytes" or len(form.codes) < 2:
         return None
     if form.way == "whole":
-        return _of_bytes(unit, form.codes) if np.abs(form.codes).max(initial=0) <= 127 else None
+        return _of_bytes(unit, form.codes) if narrowest(form.codes, bytes_too=True) == "int8_t" else None
     part = _part(x, form) if form.way == "units" else 0
     return _of_lanes(unit, x, form, part) if part >= min(_LEAST_PART, form.codes.shape[1]) else None
 
