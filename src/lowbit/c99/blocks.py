@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lowbit.c99.packing import Packed
 from lowbit.c99.stored import Stored
-from lowbit.c99.unit import Unit, narrowest
+from lowbit.c99.unit import Unit, narrowest, times_function
 
 Integers = npt.NDArray[np.int64]
 
@@ -64,10 +64,10 @@ def _of_lanes(unit: Unit, x: Stored, form: Packed, part: int) -> Block:
     length = form.codes.shape[1]
     in_parts = length > part
     name = f"lanes_{bits}_{x.high.bit_length()}{f'_{part}' if in_parts else ''}"
-    times = _times(unit, x.high.bit_length())
+    times = times_function(unit, "uint32_t", x.high.bit_length())
     both = _lanes_loop(bits, taps, mask, times, in_parts=in_parts, double=True)
     one = _lanes_loop(bits, taps, mask, times, in_parts=in_parts, double=False)
-    unit.function(name, _LANES.format(name=name, both=both, one=one, part=part, add="+" if in_parts else ""))
+    unit.function(name, _LANES.format(name=name, both=both, one=one, part=part))
     words = _lane_words(form)
     return Block(
         name,
@@ -90,26 +90,6 @@ def _lane_words(form: Packed) -> npt.NDArray[np.uint32]:
     return np.concatenate([*rows, *pairs[fours:]]).astype(np.uint32)
 
 
-def _times(unit: Unit, bits: int) -> str:
-    """Add what multiplies a word of lanes with an entry of so many bits."""
-    name = f"times_{bits}"
-    terms = "".join(f"  if (x & {1 << bit}u) sum += word << {bit};\n" for bit in range(bits))
-    return unit.function(
-        name,
-        f"""
-#if defined(LOWBIT_NO_MULTIPLY)
-static uint32_t {name}(uint32_t x, uint32_t word)
-{{
-  uint32_t sum = 0;
-{terms}  return sum;
-}}
-#else
-#define {name}(x, word) ((x) * (word))
-#endif
-""",
-    )
-
-
 def _lanes_loop(bits: int, taps: int, mask: int, times: str, *, in_parts: bool, double: bool) -> str:
     names = ("a", "b") if double else ("a",)
     words = ("v", "u") if double else ("v",)
@@ -118,7 +98,7 @@ def _lanes_loop(bits: int, taps: int, mask: int, times: str, *, in_parts: bool, 
         place = f"x[{at}]" if at is not None else "*x++"
         shift = f" >> {bits * at}" if at else ""
         sums = " ".join(
-            f"{total} += {times}(t, {f'({word}{shift})' if shift else word} & 0x{mask:x}u);"
+            f"{total} += {times}({f'({word}{shift})' if shift else word} & 0x{mask:x}u, t);"
             for total, word in zip(names, words, strict=True)
         )
         return f"t = {place}; if (t) {{ {sums} }}"

@@ -11,7 +11,7 @@ from lowbit.c99.inputs import encoded
 from lowbit.c99.layers import cleared
 from lowbit.c99.pools import average_pool
 from lowbit.c99.recoded import AddCodes, Recode, exact_means, form_of
-from lowbit.c99.stored import Stored, size_of
+from lowbit.c99.stored import Stored, shift_of, size_of
 from lowbit.c99.unit import Unit, integer, narrowest, number
 from lowbit.c99.windows import add_window
 from lowbit.program.steps import (
@@ -44,7 +44,7 @@ def put_function(unit: Unit, y: Stored) -> str:
             f"static void {name}({y.ctype} *y, int32_t n, int32_t code)\n{{\n  y[n] = ({y.ctype})code;\n}}",
         )
     channels = y.count if y.lengths is None else y.lengths[0]
-    width = {"uint8_t": 3, "half_t": 4, "uint32_t": 5}[y.ctype]
+    width = shift_of(y.ctype)
     name = f"put_planes_{y.ctype[:-2]}_{y.bits}_{channels}"
     flat = y.count == channels
     lines = [
@@ -62,7 +62,7 @@ def put_function(unit: Unit, y: Stored) -> str:
 def get_function(unit: Unit, x: Stored) -> str:
     """Add what reads the code of element `n` of planes, counted as a map's are; return its name."""
     channels = x.count if x.lengths is None else x.lengths[0]
-    width = {"uint8_t": 3, "half_t": 4, "uint32_t": 5}[x.ctype]
+    width = shift_of(x.ctype)
     name = f"get_planes_{x.ctype[:-2]}_{x.bits}_{channels}"
     flat = x.count == channels
     lines = [

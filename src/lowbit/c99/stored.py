@@ -31,6 +31,11 @@ def size_of(ctype: str) -> int:
     return _SIZES[ctype]
 
 
+def shift_of(ctype: str) -> int:
+    """Return the shift that turns the number of a bit into that of its word, of planes."""
+    return (8 * size_of(ctype)).bit_length() - 1
+
+
 @dataclass(frozen=True)
 class Stored:
     """A value of a generated program.

@@ -9,7 +9,7 @@ from lowbit.c99.blocks import block_of
 from lowbit.c99.packing import Packed, packed
 from lowbit.c99.parts import Part
 from lowbit.c99.stored import Stored
-from lowbit.c99.unit import Unit, integer, narrowest
+from lowbit.c99.unit import Unit, integer, narrowest, times_function
 from lowbit.program.steps import ByteWeights, PlaneWeights, WordWeights
 
 Integers = npt.NDArray[np.int64]
@@ -273,26 +273,6 @@ static {total} {name}(const {x.ctype} *x, int32_t n)
 _SHIFTED = 4  # bits of a code up to which shifted entries are added where a core cannot multiply
 
 
-def _by_code(unit: Unit, bits: int) -> str:
-    """Add what multiplies an entry by a code of so many bits."""
-    name = f"by_code_{bits}"
-    terms = "".join(f"  if (code & {1 << bit}) sum += x * {1 << bit};\n" for bit in range(bits))
-    return unit.function(
-        name,
-        f"""
-#if defined(LOWBIT_NO_MULTIPLY)
-static int32_t {name}(int32_t x, int32_t code)
-{{
-  int32_t sum = 0;
-{terms}  return sum;
-}}
-#else
-#define {name}(x, code) ((x) * (code))
-#endif
-""",
-    )
-
-
 _DOT = """
 static {total} {name}(const {x} *x, const {w} *w,{levels} int32_t n)
 {{
@@ -306,7 +286,7 @@ static {total} {name}(const {x} *x, const {w} *w,{levels} int32_t n)
 def _dot(unit: Unit, x: Stored, form: Packed, total: str) -> tuple[str, list[tuple[str, str, str]]]:
     """Add the function of products of a row; return its name, and the fields that its calls need."""
     if form.way == "whole":
-        narrow = int(form.codes.min(initial=0)) >= -128 and int(form.codes.max(initial=0)) <= 127
+        narrow = narrowest(form.codes, bytes_too=True) == "int8_t"
         ctype = "int8_t" if narrow else "int16_t"
         name = f"dot_{x.ctype[0]}_w{8 if narrow else 16}_{total[3:5]}"
         factor = "*x++ * *w++" if total == "int32_t" else "(int64_t)*x++ * *w++"
@@ -325,7 +305,7 @@ def _dot(unit: Unit, x: Stored, form: Packed, total: str) -> tuple[str, list[tup
     wide = "(int64_t)" if total == "int64_t" else ""
     add = f"sum += {wide}*x++ * {factor};"
     if form.way == "units" and 1 < form.bits <= _SHIFTED and not wide:
-        add = f"sum += {_by_code(unit, form.bits)}(*x++, {factor});"
+        add = f"sum += {times_function(unit, 'int32_t', form.bits)}(*x++, {factor});"
     if form.bits == 1 and form.way == "units":
         add = "sum += (codes & 1u) ? *x : 0;\n      ++x;"
     per = form.per_word

@@ -163,6 +163,29 @@ def narrowest(numbers: npt.NDArray[Any], *, bytes_too: bool = False) -> str:
     raise OverflowError(f"{low} to {high}")
 
 
+def times_function(unit: Unit, ctype: str, bits: int) -> str:
+    """Add what multiplies a number by a code of so many bits; return its name: ``NAME(x, code)``.
+
+    Shifted numbers are added where a core cannot multiply.
+    """
+    name = f"times_{ctype[0]}{bits}"
+    terms = "".join(f"  if (code & {1 << bit}) sum += x * {1 << bit};\n" for bit in range(bits))
+    return unit.function(
+        name,
+        f"""
+#if defined(LOWBIT_NO_MULTIPLY)
+static {ctype} {name}({ctype} x, {ctype} code)
+{{
+  {ctype} sum = 0;
+{terms}  return sum;
+}}
+#else
+#define {name}(x, code) ((x) * (code))
+#endif
+""",
+    )
+
+
 def number(value: float) -> str:
     """Return a float64 in C, exactly."""
     return float(value).hex()
