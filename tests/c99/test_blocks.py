@@ -1,7 +1,9 @@
-"""Blocks of four outputs: sums of generated weights and rows, all bits and lengths, in one compiled file."""
+"""Blocks of outputs: sums of generated weights and rows, all bits and lengths, in one compiled file."""
 
 import ctypes
 import subprocess
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,24 +11,30 @@ import numpy as np
 import pytest
 
 from lowbit.backends.c99 import compiler
-from lowbit.c99.blocks import block_of
+from lowbit.c99.blocks import Walk, block_of
 from lowbit.c99.packing import packed
 from lowbit.c99.stored import Stored
 from lowbit.c99.unit import Unit
 from lowbit.errors import EngineError
 
-OUTPUTS, LENGTHS, HIGHS = (2, 3, 4, 5, 8, 10), (1, 3, 4, 7, 33, 300), (1, 15, 30, 255)
+OUTPUTS, HIGHS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 17, 21), (1, 15, 30, 255)
+SHAPES = ((1, 1), (1, 3), (2, 2), (1, 7), (3, 11), (1, 300), (5, 5), (3, 24), (2, 75))
+"""Rows of a window, and taps side by side."""
 
 
 def cases():
-    """Return the number of a case, largest entry, and weights."""
+    """Return the largest entry, weights, and how a window lies in a map: None for a row of its own."""
     random = np.random.default_rng(5)
-    for bits in (1, 2, 3, 4, 6, 8):
-        for outputs, length in zip(OUTPUTS, LENGTHS, strict=True):
-            for high in HIGHS:
-                weights = random.integers(-(1 << bits - 1), (1 << bits) - (1 << bits - 1), (outputs, length))
-                weights.flat[:2] = -(1 << bits - 1), (1 << bits) - (1 << bits - 1) - 1
-                yield high, weights
+    shapes = cycle(SHAPES)
+    for bits in (1, 2, 3, 4, 5, 6, 8):
+        for outputs in OUTPUTS:
+            rows, row = next(shapes)
+            low, high = -(1 << bits - 1), (1 << bits) - (1 << bits - 1)
+            weights = random.integers(low, high, (outputs, rows * row))
+            weights.flat[:2] = low, high - 1
+            walk = Walk(row, row + int(random.integers(0, 9))) if random.integers(0, 2) else None
+            for entry in HIGHS:
+                yield entry, weights, walk
 
 
 def test_blocks_sum_what_products_are():
@@ -34,39 +42,72 @@ def test_blocks_sum_what_products_are():
         command = compiler()
     except EngineError:
         pytest.skip("no C compiler")
+    random = np.random.default_rng(6)
     unit, calls, known = Unit(), [], []
-    for number, (high, weights) in enumerate(cases()):
+    for number, (high, weights, walk) in enumerate(cases()):
         unit.current = number
-        form = packed(weights)
-        x = Stored(0, "bytes", weights.shape[1], low=0, high=high)
-        block = block_of(unit, x, form)
+        form, (outputs, length) = packed(weights), weights.shape
+        x = Stored(0, "bytes", length, low=0, high=high)
+        looked_up = walk is not None and number % 3 == 0
+        block = block_of(unit, replace(x, lookup="t") if looked_up else x, form, walk)
         if block is None:
             continue
-        outputs, length = weights.shape
-        name = block.fields[0][2]
-        calls.append(
-            f"void run_{number}(const uint8_t *x, int32_t *y)\n{{\n  int32_t sums[4], o;\n"
-            f"  const {block.ctype} *w = {name};\n  for (o = 0; o < {outputs}; ++o) {{\n"
-            f"    if (!(o & 3)) w = {block.function}(x, w, {length}, {outputs} - o, sums);\n"
-            "    y[o] = sums[o & 3];\n  }\n}\n"
-        )
-        known.append((number, high, form.codes))
-    assert len(known) > 100
+        calls.append(call(number, block, outputs, length))
+        known.append((number, high, form.codes, walk if block.walks else None, block.walks and looked_up))
+    assert len(known) > 250
+    assert sum(each[3] is not None for each in known) > 80
     text = "\n\n".join(["#include <stdint.h>", *unit.functions.values(), *unit.constants.values(), *calls])
     library = built(command, text)
-    random = np.random.default_rng(6)
-    for number, high, codes in known:
+    for number, high, codes, walk, looked_up in known:
         outputs, length = codes.shape
-        rows = random.integers(0, high + 1, (4, length)) * random.integers(0, 2, (4, length))
-        rows[0] = high
-        for row in rows.astype(np.uint8):
-            found = np.zeros(outputs, np.int32)
-            library[f"run_{number}"](
-                row.ctypes.data_as(ctypes.c_void_p), found.ctypes.data_as(ctypes.c_void_p)
-            )
-            np.testing.assert_array_equal(
-                found, codes @ row.astype(np.int64), err_msg=f"{number} {codes.shape}"
-            )
+        places = np.arange(length)
+        if walk is not None:
+            places = places // walk.row * walk.stride + places % walk.row
+        entries = np.r_[random.permutation(high + 1), 0] if looked_up else np.arange(high + 1)
+        maps = random.integers(0, high + 1, (4, places[-1] + 1)) * random.integers(0, 2, (4, places[-1] + 1))
+        maps[0] = high
+        for each in maps.astype(np.uint8):
+            found, table = np.zeros(outputs + 1, np.int32), entries.astype(np.uint8)
+            given = (array.ctypes.data_as(ctypes.c_void_p) for array in (each, found, table))
+            library[f"run_{number}"](*given)
+            row = entries[each[places]].astype(np.int64)
+            np.testing.assert_array_equal(found[:-1], codes @ row, err_msg=f"{number} {codes.shape}")
+            assert found[-1] in (0, row.sum())
+
+
+@pytest.mark.parametrize("shape", [(12, 25), (10, 216)])
+def test_weights_of_four_bits_take_half_a_byte_and_what_words_lack(shape):
+    unit = Unit()
+    form = packed(np.random.default_rng(0).integers(-8, 8, shape))
+    block_of(unit, Stored(0, "bytes", shape[1], low=0, high=15), form)
+    assert unit.weight_bytes <= -(-shape[1] // 4) * 4 * shape[0] // 2
+
+
+def call(number, block, outputs, length):
+    """Return a function of C that stores all sums of a row at `y`, and the row's own sum behind them."""
+    declared = "\n".join(f"    {ctype} {name};" for ctype, name, _ in block.fields)
+    values = ", ".join(["0", str(length), *(value for *_, value in block.fields)])
+    total = f"y[{outputs}] = {block.total};" if block.total else ""
+    return f"""void run_{number}(const uint8_t *x, int32_t *y, const uint8_t *t)
+{{
+  const struct {{
+    const uint8_t *lookup;
+    int32_t length;
+{declared}
+  }} fields = {{{values.replace("0", "t", 1)}}}, *l = &fields;
+  const int32_t last = {outputs};
+  int32_t sums[12], made = 0, taken = 0, o;
+  const {block.ctype} *w = l->weights;
+  for (o = 0; o < last; ++o) {{
+    if (taken == made) {{
+      {block.call};
+      taken = 0;
+      {total}
+    }}
+    y[o] = sums[taken++];
+  }}
+}}
+"""
 
 
 def built(command, text):

@@ -1,150 +1,80 @@
-"""Products of a row with the weights of four outputs at a time: an entry is read once, and skipped if zero.
-
-Weights at few bits are codes, and two outputs share a multiplication: codes lie 16 bits apart in one word,
-
-    x (u0 + 2^16 u1) = x u0 + 2^16 x u1,
-
-exact as long as a sum of such products stays below 2^16, which the largest entry and code decide; longer rows
-are summed in parts. A core that cannot multiply adds shifted words instead, both lanes at once.
-"""
+"""Products of a row with weights of several outputs at a time: an entry is read once, skipped if zero."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.c99.lanes import lanes_function, part_of, words_of
 from lowbit.c99.packing import Packed
 from lowbit.c99.stored import Stored
-from lowbit.c99.unit import Unit, narrowest, times_function
+from lowbit.c99.unit import Unit, narrowest
 
 Integers = npt.NDArray[np.int64]
 
-_LANE = 16
-_LEAST_PART = 8
-"""Taps of a part, below which bringing lanes apart costs more than they save."""
+
+@dataclass(frozen=True)
+class Walk:
+    """Where the taps of a window lie that is read in place: `row` side by side, the next `stride` further."""
+
+    row: int
+    stride: int
 
 
 @dataclass(frozen=True)
 class Block:
-    """What sums four outputs at a time.
+    """What sums several outputs at a time.
 
     Attributes:
-        function: ``w = NAME(x, w, n, left, sums)`` fills up to four sums; the next weights lie at `w` then.
+        key: what differs between functions that use it.
+        call: C that fills `sums` and says in `made` how many; it moves `w` to the next weights.
         fields: of the layer's struct.
         ctype: of the weights.
+        total: C of the sum of the row behind a call; empty: it does not make one.
+        walks: whether it reads windows in place, through the table of entries if there is one.
     """
 
-    function: str
+    key: str
+    call: str
     fields: list[tuple[str, str, str]]
     ctype: str
+    total: str = ""
+    walks: bool = False
 
 
-def block_of(unit: Unit, x: Stored, form: Packed) -> Block | None:
-    """Return the function of a row's blocks, or None where a row is better summed output by output."""
+def block_of(unit: Unit, x: Stored, form: Packed, walk: Walk | None = None) -> Block | None:
+    """Return what sums a row, or None where that is better done output by output.
+
+    Args:
+        unit: the program.
+        x: what is read.
+        form: the weights.
+        walk: how a window lies in `x`, if it might be read in place.
+    """
     if x.form != "bytes" or len(form.codes) < 2:
         return None
     if form.way == "whole":
         return _of_bytes(unit, form.codes) if narrowest(form.codes, bytes_too=True) == "int8_t" else None
-    part = _part(x, form) if form.way == "units" else 0
-    return _of_lanes(unit, x, form, part) if part >= min(_LEAST_PART, form.codes.shape[1]) else None
+    part = part_of(x, form)
+    return _of_lanes(unit, x, form, part, walk) if part else None
 
 
-def _part(x: Stored, form: Packed) -> int:
-    """Return how many taps may be summed in lanes."""
-    most = (1 << _LANE) - 1
-    taps = _LANE // form.bits
-    largest = max(x.high * int(form.codes.max(initial=0)), 1)
-    return min(most // largest // taps * taps, 1 << 14)
-
-
-def _of_lanes(unit: Unit, x: Stored, form: Packed, part: int) -> Block:
+def _of_lanes(unit: Unit, x: Stored, form: Packed, part: int, walk: Walk | None) -> Block:
     """Add the function for codes in lanes."""
-    bits, taps = form.bits, _LANE // form.bits
-    mask = ((1 << bits) - 1) * ((1 << _LANE) + 1)
-    length = form.codes.shape[1]
-    in_parts = length > part
-    name = f"lanes_{bits}_{x.high.bit_length()}{f'_{part}' if in_parts else ''}"
-    times = times_function(unit, "uint32_t", x.high.bit_length())
-    both = _lanes_loop(bits, taps, mask, times, in_parts=in_parts, double=True)
-    one = _lanes_loop(bits, taps, mask, times, in_parts=in_parts, double=False)
-    unit.function(name, _LANES.format(name=name, both=both, one=one, part=part))
-    words = _lane_words(form)
-    return Block(
-        name,
-        [("const uint32_t *", "weights", unit.array("uint32_t", words, "weights", weights=True))],
-        "uint32_t",
-    )
-
-
-def _lane_words(form: Packed) -> npt.NDArray[np.uint32]:
-    """Return codes as words of two outputs, those of four outputs side by side for each of their taps."""
     outputs, length = form.codes.shape
-    taps = _LANE // form.bits
-    padded = np.zeros((outputs + outputs % 2, -(-length // taps) * taps), np.uint64)
-    padded[:outputs, :length] = form.codes
-    shifts = (np.arange(taps) * form.bits).astype(np.uint64)
-    halves = (padded.reshape(len(padded), -1, taps) << shifts).sum(axis=2)
-    pairs = halves[0::2] | halves[1::2] << np.uint64(_LANE)
-    fours = len(pairs) // 2 * 2
-    rows = [pairs[at : at + 2].T.reshape(-1) for at in range(0, fours, 2)]
-    return np.concatenate([*rows, *pairs[fours:]]).astype(np.uint32)
-
-
-def _lanes_loop(bits: int, taps: int, mask: int, times: str, *, in_parts: bool, double: bool) -> str:
-    names = ("a", "b") if double else ("a",)
-    words = ("v", "u") if double else ("v",)
-
-    def tap(at: int | None) -> str:
-        place = f"x[{at}]" if at is not None else "*x++"
-        shift = f" >> {bits * at}" if at else ""
-        sums = " ".join(
-            f"{total} += {times}({f'({word}{shift})' if shift else word} & 0x{mask:x}u, t);"
-            for total, word in zip(names, words, strict=True)
-        )
-        return f"t = {place}; if (t) {{ {sums} }}"
-
-    read = " ".join(f"{word} = *w++;" for word in words)
-    later = " ".join(f"{word} >>= {bits};" for word in words)
-    whole = "\n".join(f"        {tap(at)}" for at in range(taps))
-    flush = "\n".join(
-        f"      sums[{2 * at}] {'+=' if in_parts else '='} (int32_t)({total} & 0xffffu);\n"
-        f"      sums[{2 * at + 1}] {'+=' if in_parts else '='} (int32_t)({total} >> 16);"
-        for at, total in enumerate(names)
-    )
-    begin = " ".join(f"{total} = 0;" for total in names)
-    body = f"""      {begin}
-      for (; k >= {taps}; k -= {taps}, x += {taps}) {{
-        {read}
-{whole}
-      }}
-      if (k > 0) {{
-        {read}
-        do {{
-          {tap(None)}
-          {later}
-        }} while (--k > 0);
-      }}
-{flush}"""
-    return body
-
-
-_LANES = """
-static const uint32_t *{name}(const uint8_t *x, const uint32_t *w, int32_t n, int32_t left, int32_t *sums)
-{{
-  uint32_t a, b, v, u, t;
-  int32_t k;
-  sums[0] = sums[1] = sums[2] = sums[3] = 0;
-  for (; n > 0; n -= {part}) {{
-    k = n < {part} ? n : {part};
-    if (left > 2) {{
-{both}
-    }} else {{
-{one}
-    }}
-  }}
-  return w;
-}}
-"""
+    walks = walk is not None and walk.row <= part
+    row = walk.row if walk is not None and walks else min(length, part)
+    total, looked_up = bool(form.start.any()), walks and bool(x.lookup)
+    name = lanes_function(unit, outputs, form.bits, in_parts=length > part, total=total, looked_up=looked_up)
+    words = unit.array("uint32_t", words_of(form.codes, form.bits, row), "weights", weights=True)
+    stride = walk.stride if walk is not None and walks else row
+    fields = [
+        ("const uint32_t *", "weights", words),
+        ("int32_t", "row", str(row)),
+        ("int32_t", "stride", str(stride)),
+    ]
+    given = "x, &w, l->length, l->row, l->stride, last - o, sums" + ", l->lookup" * looked_up
+    return Block(name, f"made = {name}({given})", fields, "uint32_t", "sums[made]" * total, walks)
 
 
 def _of_bytes(unit: Unit, weights: Integers) -> Block:
@@ -162,7 +92,7 @@ def _of_bytes(unit: Unit, weights: Integers) -> Block:
     assert dense.size == outputs * length
     name = unit.function("fours_8", _FOURS)
     field = ("const int8_t *", "weights", unit.array("int8_t", dense, "weights", weights=True))
-    return Block(name, [field], "int8_t")
+    return Block(name, f"made = 4, w = {name}(x, w, l->length, last - o, sums)", [field], "int8_t")
 
 
 _FOURS = """

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.c99.arena import distance_of
+from lowbit.c99.blocks import Walk
 from lowbit.c99.depthwise import depthwise_map, depthwise_sums, is_depthwise
 from lowbit.c99.endings import Sums, end_of, store, takes_offset
 from lowbit.c99.padding import padded_with
@@ -150,7 +151,8 @@ def byte_convolution(unit: Unit, step: ByteConvolution, x: list[Stored], number:
     weights, offset = _offset(weights, step.ending)
     if is_depthwise(x[0], matrix_of(weights), weights.constant.astype(np.int64), step.group):
         return _depthwise(unit, step, x[0], weights, offset, zero, number)
-    sums, bound = byte_sums(unit, x[0], weights, grouped=step.group > 1)
+    walk = _walk(step, x[0])
+    sums, bound = byte_sums(unit, x[0], weights, grouped=step.group > 1, walk=walk)
     return _products(unit, step, x[0], sums, bound, offset, zero, number)
 
 
@@ -203,13 +205,22 @@ def _products(
         lookup = ("const uint8_t *", "lookup", x.lookup)
         sums = replace(sums, key=f"{sums.key}L", fields=(*sums.fields, lookup))
     row = row_function(unit, x.ctype, y, outputs, sums, end.part, store(y))
-    beside = step.group == 1 and all(axis.dilation == 1 for axis in window)
-    inside = beside and not _hangs_over(window)
+    inside = _walk(step, x) is not None and step.rows.dilation == 1
     scratch, gather = patch_elements(window, x, step.group) * size_of(x.ctype), ""
-    if not (inside and _is_point(window)):
+    if not (sums.walks or (inside and _is_point(window))):
         patch = patch_function(unit, x.ctype, looked_up=bool(x.lookup), inside=inside)
         gather = f"{patch}(x, patch, v, row, column, {{group}}{'l->lookup' if x.lookup else ''})"
     return _windows(unit, step, x, y, row, gather, x.ctype, scratch, zero)
+
+
+def _walk(step: ByteConvolution | WordConvolution, x: Stored) -> Walk | None:
+    """Return how windows of all channels lie in a map, where they lie inside it and tap beside tap."""
+    assert x.lengths is not None
+    window, channels = (step.rows, step.columns), x.lengths[0]
+    if step.group > 1 or _hangs_over(window) or step.columns.dilation > 1:
+        return None
+    pixels = step.columns.extent * channels
+    return Walk(step.columns.kernel * channels, step.rows.dilation * pixels)
 
 
 def _map(value: Stored, number: int, outputs: int, window: tuple[Axis, Axis]) -> Stored:
@@ -272,8 +283,7 @@ def _windows(
 ) -> Stored:
     """Add the loop over the windows of a map; `gather` brings one together."""
     window = (step.rows, step.columns)
-    point = _is_point(window) and step.group == 1 and not _hangs_over(window)
-    point = point and x.form != "planes"
+    point = not gather
     constants = add_window(unit, window, x, step.group, zero)
     grouped = step.group > 1
     work = (_POINT if point else _GROUPS if grouped else _ONE).format(

@@ -18,6 +18,7 @@ class Part:
         before: C before the loop over outputs.
         each: C for output `o`.
         by_region: whether a constant differs between regions of a map.
+        walks: whether it reads windows where they lie in the map.
     """
 
     key: str
@@ -25,6 +26,7 @@ class Part:
     before: str
     each: str
     by_region: bool = False
+    walks: bool = False
 
 
 @dataclass(frozen=True)

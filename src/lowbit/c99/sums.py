@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.c99.blocks import block_of
+from lowbit.c99.blocks import Block, Walk, block_of
 from lowbit.c99.packing import Packed, packed
 from lowbit.c99.parts import Part
 from lowbit.c99.stored import Stored
@@ -145,7 +145,9 @@ def plane_sums(unit: Unit, weights: PlaneWeights, length: int, *, masked: bool) 
     return part, bound
 
 
-def byte_sums(unit: Unit, x: Stored, weights: ByteWeights, *, grouped: bool = False) -> tuple[Part, int]:
+def byte_sums(
+    unit: Unit, x: Stored, weights: ByteWeights, *, grouped: bool = False, walk: Walk | None = None
+) -> tuple[Part, int]:
     """Return the part that sums products of bytes, and the largest magnitude of a sum.
 
     Args:
@@ -153,8 +155,11 @@ def byte_sums(unit: Unit, x: Stored, weights: ByteWeights, *, grouped: bool = Fa
         x: what is read.
         weights: of the step.
         grouped: whether a row is one group's, which begins with any output.
+        walk: how a window lies in `x`, if it might be read in place: the part says whether it is.
     """
-    return _products(unit, x, matrix_of(weights), weights.constant.astype(np.int64), grouped=grouped)
+    return _products(
+        unit, x, matrix_of(weights), weights.constant.astype(np.int64), grouped=grouped, walk=walk
+    )
 
 
 def word_sums(unit: Unit, x: Stored, weights: WordWeights) -> tuple[Part, int]:
@@ -164,7 +169,7 @@ def word_sums(unit: Unit, x: Stored, weights: WordWeights) -> tuple[Part, int]:
 
 
 def _products(
-    unit: Unit, x: Stored, matrix: Integers, constant: Integers, *, grouped: bool
+    unit: Unit, x: Stored, matrix: Integers, constant: Integers, *, grouped: bool, walk: Walk | None = None
 ) -> tuple[Part, int]:
     outputs, length = matrix.shape
     most = max(abs(x.low), abs(x.high))
@@ -174,31 +179,39 @@ def _products(
     # What codes and where they start add up to may be larger than the sum of both.
     parts = form.codes.max(initial=0) * form.step + np.abs(form.start) if form.way == "units" else 0
     wide = max(bound, int(np.max(parts)) * most * length + int(np.abs(constant).max(initial=0))) > INT32
-    total = "int64_t" if wide else "int32_t"
-    key, fields, before, product = _by_blocks(unit, x, form, grouped=grouped or wide) or _by_rows(
-        unit, x, form, total
-    )
-    fields = [("int32_t", "length", str(length)), *fields]
-    each = []
-    if form.way == "units" and not (form.step == 1).all():
+    block = None if grouped or wide else block_of(unit, x, form, walk)
+    part = _by_rows(unit, x, form, "int64_t" if wide else "int32_t") if block is None else _by_blocks(block)
+    part = replace(part, fields=(("int32_t", "length", str(length)), *part.fields))
+    if form.way == "units":
+        part = _from_codes(unit, x, form, part, "" if block is None else block.total)
+    return add_constant(unit, part, constant, outputs), bound
+
+
+def _from_codes(unit: Unit, x: Stored, form: Packed, part: Part, total: str) -> Part:
+    """Return a part whose sums of codes become those of ``start + step * code``.
+
+    Args:
+        unit: the program.
+        x: what is read.
+        form: the weights.
+        part: makes the sum of codes.
+        total: C of the sum of the row, where that is known; empty: it is added up.
+    """
+    key, fields, before, each = part.key, [*part.fields], part.before, part.each
+    ctype = "int64_t" if "int64_t sum" in each else "int32_t"
+    if not (form.step == 1).all():
         one = bool((form.step == form.step[0]).all())
         key += "S" if one else "s"
         fields.append(_per_output(unit, "step", form.step, one=one))
-        product = f"{'l->step' if one else 'l->step[o]'} * {product}"
-    each.append(f"    {total} sum = {product};")
-    if form.way == "units" and form.start.any():
+        each += f"\n    sum *= {'l->step' if one else 'l->step[o]'};"
+    if form.start.any():
         one = bool((form.start == form.start[0]).all())
         key += "A" if one else "a"
-        before.append(f"  const {total} total = {_total(unit, x, total)}(x, l->length);")
-        if one:
-            fields.append(("int32_t", "start", str(int(form.start[0]))))
-            before.append(f"  const {total} start = l->start * total;")
-            each.append("    sum += start;")
-        else:
-            fields.append(_per_output(unit, "start", form.start, one=False))
-            each.append("    sum += l->start[o] * total;")
-    part = Part(key, tuple(fields), "\n".join(before), "\n".join(each))
-    return add_constant(unit, part, constant, outputs), bound
+        fields.append(_per_output(unit, "start", form.start, one=one))
+        if not total:
+            before += f"\n  const {ctype} total = {_total(unit, x, ctype)}(x, l->length);"
+        each += f"\n    sum += {'l->start' if one else 'l->start[o]'} * {total or 'total'};"
+    return replace(part, key=key, fields=tuple(fields), before=before, each=each)
 
 
 def add_constant(unit: Unit, part: Part, constant: Integers, outputs: int) -> Part:
@@ -224,27 +237,24 @@ def matrix_of(weights: ByteWeights | WordWeights) -> Integers:
     return matrix
 
 
-_Products = tuple[str, list[tuple[str, str, str]], list[str], str]
-"""A key, fields, C before the loop over outputs, and the C of a product's sum."""
+def _by_blocks(block: Block) -> Part:
+    before = ["  int32_t sums[12], made = 0, taken = 0;", f"  const {block.ctype} *w = l->weights;"]
+    each = f"""\
+    int32_t sum;
+    if (taken == made) {{
+      {block.call};
+      taken = 0;
+    }}
+    sum = sums[taken++];"""
+    return Part(block.key, tuple(block.fields), "\n".join(before), each, walks=block.walks)
 
 
-def _by_blocks(unit: Unit, x: Stored, form: Packed, *, grouped: bool) -> _Products | None:
-    block = None if grouped else block_of(unit, x, form)
-    if block is None:
-        return None
-    before = [
-        "  int32_t sums[4];",
-        f"  const {block.ctype} *w = l->weights;",
-    ]
-    product = f"(o & 3 ? sums[o & 3] : (w = {block.function}(x, w, l->length, last - o, sums), sums[0]))"
-    return block.function, block.fields, before, product
-
-
-def _by_rows(unit: Unit, x: Stored, form: Packed, total: str) -> _Products:
+def _by_rows(unit: Unit, x: Stored, form: Packed, total: str) -> Part:
     dot, fields = _dot(unit, x, form, total)
     stride = "l->row" if form.way != "whole" else "l->length"
     given = f", l->levels + (o << {form.bits})" if form.way == "levels" else ""
-    return dot[4:], fields, [], f"{dot}(x, l->weights + o * {stride}{given}, l->length)"
+    each = f"    {total} sum = {dot}(x, l->weights + o * {stride}{given}, l->length);"
+    return Part(dot[4:], tuple(fields), "", each)
 
 
 def _per_output(unit: Unit, name: str, numbers: Integers, *, one: bool) -> tuple[str, str, str]:
