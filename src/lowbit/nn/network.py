@@ -60,8 +60,8 @@ class Network(nn.Module):
 def _module(item: Placed) -> nn.Module | None:
     """Return what computes a layer, or None where `Network` itself does."""
     match item.layer:
-        case zoo.Convolution(channels, kernel, stride, padding, bias):
-            return nn.Conv2d(item.source[0], channels, kernel, stride, padding, bias=bias)
+        case zoo.Convolution(channels, kernel, stride, padding, bias, groups):
+            return nn.Conv2d(item.source[0], channels, kernel, stride, padding, groups=groups, bias=bias)
         case zoo.Linear(features, bias):
             return nn.Linear(item.source[-1], features, bias)
         case zoo.BatchNormalization(epsilon):

@@ -16,13 +16,17 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Convolution:
-    """A square kernel, zeros around, and no bias where a batch normalization follows."""
+    """A square kernel, zeros around, and no bias where a batch normalization follows.
+
+    As many groups as channels make it depthwise: each channel is filtered alone.
+    """
 
     channels: int
     kernel: int = 3
     stride: int = 1
     padding: int = 0
     bias: bool = False
+    groups: int = 1
 
 
 @dataclass(frozen=True)
@@ -239,6 +243,9 @@ def _target(layer: Layer, shape: Shape, where: str) -> Shape:
         _require(len(shape) == 3, where, "pictures (c, h, w)", shape)
         padding = layer.padding if isinstance(layer, Convolution) else 0
         lengths = [(length + 2 * padding - layer.kernel) // layer.stride + 1 for length in shape[1:]]
+        if isinstance(layer, Convolution):
+            divided = shape[0] % layer.groups == layer.channels % layer.groups == 0
+            _require(divided, where, f"channels in {layer.groups} groups", (shape[0], layer.channels))
         _require(min(lengths) > 0, where, f"at least {layer.kernel - 2 * padding} pixels", shape)
         return (layer.channels if isinstance(layer, Convolution) else shape[0], *lengths)
     if isinstance(layer, Linear):
@@ -260,7 +267,7 @@ def _require(holds: bool, where: str, expected: str, found: Shape) -> None:
 def _parameters(item: Placed) -> dict[str, Shape]:
     layer, channels = item.layer, item.target[-1:] if isinstance(item.layer, Linear) else item.target[:1]
     if isinstance(layer, Convolution):
-        weight: Shape = (*channels, item.source[0], layer.kernel, layer.kernel)
+        weight: Shape = (*channels, item.source[0] // layer.groups, layer.kernel, layer.kernel)
     elif isinstance(layer, Linear):
         weight = (*channels, *item.source[-1:])
     elif isinstance(layer, BatchNormalization):

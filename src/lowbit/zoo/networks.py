@@ -119,6 +119,22 @@ def _strided(first: int, second: int, third: int) -> tuple[Layer, ...]:
     return (*maps, Flatten(), Linear(_CLASSES))
 
 
+def _depthwise(first: int, second: int, third: int) -> tuple[Layer, ...]:
+    """Return those maps, of which the last two are made by a depthwise layer and a pointwise one each."""
+    return (
+        *_conv(first, 5, stride=2, padding=0),
+        *_separable(first, second, stride=2),
+        *_separable(second, third, stride=1),
+        *(Flatten(), Linear(_CLASSES)),
+    )
+
+
+def _separable(source: int, channels: int, stride: int) -> tuple[Layer, ...]:
+    """Return a depthwise 3×3 and a 1×1 convolution (MobileNet, Howard et al. 2017)."""
+    depthwise = Convolution(source, 3, stride, groups=source)
+    return (depthwise, BatchNormalization(), Activation(), *_conv(channels, 1, padding=0))
+
+
 def _teacher() -> tuple[Layer, ...]:
     """Return LeNet's maps, wider and with normalization."""
     maps = (*_conv(16, 5, padding=2), Pool(), *_conv(32, 5, padding=0), Pool())
@@ -155,6 +171,7 @@ _ALL = (
     Architecture("mcu-fc-4", _GREY, _halved(88, 56, 32), "for microcontrollers: 24,288 weights"),
     Architecture("mcu-conv-small", _GREY, _strided(8, 24, 24), "for microcontrollers: 9,272 weights"),
     Architecture("mcu-conv", _GREY, _strided(12, 32, 48), "for microcontrollers: 21,900 weights"),
+    Architecture("mcu-depthwise", _GREY, _depthwise(12, 32, 48), "for microcontrollers: 6,936 weights"),
     Architecture("mcu-teacher", _GREY, _teacher(), "teaches those for microcontrollers, float"),
     Architecture("vgg-fashion", _GREY, (*_plain("32 32 M 64 64 M 128 128 M"), *_head()), "plain, 28×28"),
     Architecture("vgg16", _COLOUR, (*_plain(_VGG16), *_head(1024)), "VGG16 for 32×32, head 512-1024-10"),

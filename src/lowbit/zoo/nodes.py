@@ -31,7 +31,10 @@ def end(graph: Graph) -> None:
 def window(layer: Convolution | Pool) -> dict[str, Attribute]:
     """Return the attributes that say how a window moves."""
     sizes: dict[str, Attribute] = {"kernel_shape": (layer.kernel,) * 2, "strides": (layer.stride,) * 2}
-    return sizes | {"pads": (layer.padding,) * 4} if isinstance(layer, Convolution) else sizes
+    if isinstance(layer, Pool):
+        return sizes
+    grouped: dict[str, Attribute] = {"group": layer.groups} if layer.groups != 1 else {}
+    return sizes | {"pads": (layer.padding,) * 4} | grouped
 
 
 def pool(graph: Graph, item: Placed, source: str) -> str:
