@@ -33,18 +33,28 @@ def cases():
             weights = random.integers(low, high, (outputs, rows * row))
             weights.flat[:2] = low, high - 1
             walk = Walk(row, row + int(random.integers(0, 9))) if random.integers(0, 2) else None
-            for entry in HIGHS:
+            for entry in HIGHS[outputs % 2 :: 2]:
                 yield entry, weights, walk
+    for bits in (2, 3, 4):  # powers of two, and other levels that lie unevenly
+        for outputs in OUTPUTS:
+            rows, row = next(shapes)
+            levels = np.r_[0, np.sort(random.permutation(np.arange(1, 60))[: (1 << bits) - 2]), -70]
+            if outputs % 2:
+                levels = np.r_[0, 1 << np.arange((1 << bits - 1) - 1), -(1 << np.arange((1 << bits - 1) - 1))]
+            weights = random.choice(levels, (outputs, 8 * rows * row))
+            weights[: len(levels)].flat[: len(levels)] = levels
+            yield HIGHS[outputs % 4], weights, Walk(8 * row, 8 * row + 3)
 
 
-def test_blocks_sum_what_products_are():
+@pytest.mark.parametrize("flags", [(), ("-DLOWBIT_NO_MULTIPLY",)], ids=["products", "shifts"])
+def test_blocks_sum_what_products_are(flags):
     try:
         command = compiler()
     except EngineError:
         pytest.skip("no C compiler")
     random = np.random.default_rng(6)
     unit, calls, known = Unit(), [], []
-    for number, (high, weights, walk) in enumerate(cases()):
+    for number, (high, weights, walk) in enumerate(list(cases())[len(flags) :: 2]):
         unit.current = number
         form, (outputs, length) = packed(weights), weights.shape
         x = Stored(0, "bytes", length, low=0, high=high)
@@ -53,13 +63,14 @@ def test_blocks_sum_what_products_are():
         if block is None:
             continue
         calls.append(call(number, block, outputs, length))
-        known.append((number, high, form.codes, walk if block.walks else None, block.walks and looked_up))
-    assert len(known) > 250
-    assert sum(each[3] is not None for each in known) > 80
+        known.append((number, high, weights, block, walk if block.walks else None, looked_up))
+    assert len(known) > 75
+    assert sum(each[4] is not None for each in known) > 30
     text = "\n\n".join(["#include <stdint.h>", *unit.functions.values(), *unit.constants.values(), *calls])
-    library = built(command, text)
-    for number, high, codes, walk, looked_up in known:
-        outputs, length = codes.shape
+    library = built([*command, *flags], text)
+    for number, high, weights, block, walk, looked_up in known:
+        outputs, length = weights.shape
+        looked_up = looked_up and walk is not None
         places = np.arange(length)
         if walk is not None:
             places = places // walk.row * walk.stride + places % walk.row
@@ -71,8 +82,9 @@ def test_blocks_sum_what_products_are():
             given = (array.ctypes.data_as(ctypes.c_void_p) for array in (each, found, table))
             library[f"run_{number}"](*given)
             row = entries[each[places]].astype(np.int64)
-            np.testing.assert_array_equal(found[:-1], codes @ row, err_msg=f"{number} {codes.shape}")
-            assert found[-1] in (0, row.sum())
+            assert found[-1] == (row.sum() if block.total else 0)
+            sums = found[:-1] * block.step + block.start * row.sum()
+            np.testing.assert_array_equal(sums, weights @ row, err_msg=f"{number} {weights.shape}")
 
 
 @pytest.mark.parametrize("shape", [(12, 25), (10, 216)])
@@ -86,7 +98,7 @@ def test_weights_of_four_bits_take_half_a_byte_and_what_words_lack(shape):
 def call(number, block, outputs, length):
     """Return a function of C that stores all sums of a row at `y`, and the row's own sum behind them."""
     declared = "\n".join(f"    {ctype} {name};" for ctype, name, _ in block.fields)
-    values = ", ".join(["0", str(length), *(value for *_, value in block.fields)])
+    values = ", ".join(["t", str(length), *(value for *_, value in block.fields)])
     total = f"y[{outputs}] = {block.total};" if block.total else ""
     return f"""void run_{number}(const uint8_t *x, int32_t *y, const uint8_t *t)
 {{
@@ -94,7 +106,7 @@ def call(number, block, outputs, length):
     const uint8_t *lookup;
     int32_t length;
 {declared}
-  }} fields = {{{values.replace("0", "t", 1)}}}, *l = &fields;
+  }} fields = {{{values}}}, *l = &fields;
   const int32_t last = {outputs};
   int32_t sums[12], made = 0, taken = 0, o;
   const {block.ctype} *w = l->weights;

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.c99.lanes import lanes_function, part_of, words_of
+from lowbit.c99.lanes import Lanes, lanes_function, lanes_of
 from lowbit.c99.packing import Packed
 from lowbit.c99.stored import Stored
 from lowbit.c99.unit import Unit, narrowest
@@ -30,6 +30,7 @@ class Block:
         call: C that fills `sums` and says in `made` how many; it moves `w` to the next weights.
         fields: of the layer's struct.
         ctype: of the weights.
+        start, step: ``[o]``: a sum of weights is `start` times the sum of the row and `step` times it.
         total: C of the sum of the row behind a call; empty: it does not make one.
         walks: whether it reads windows in place, through the table of entries if there is one.
     """
@@ -38,6 +39,8 @@ class Block:
     call: str
     fields: list[tuple[str, str, str]]
     ctype: str
+    start: Integers
+    step: Integers
     total: str = ""
     walks: bool = False
 
@@ -54,31 +57,37 @@ def block_of(unit: Unit, x: Stored, form: Packed, walk: Walk | None = None) -> B
     if x.form != "bytes" or len(form.codes) < 2:
         return None
     if form.way == "whole":
-        return _of_bytes(unit, form.codes) if narrowest(form.codes, bytes_too=True) == "int8_t" else None
-    part = part_of(x, form)
-    return _of_lanes(unit, x, form, part, walk) if part else None
+        return _of_bytes(unit, form) if narrowest(form.codes, bytes_too=True) == "int8_t" else None
+    lanes = lanes_of(form)
+    part = lanes.part(x.high) if lanes is not None else 0
+    return _of_lanes(unit, x, lanes, part, walk) if lanes is not None and part else None
 
 
-def _of_lanes(unit: Unit, x: Stored, form: Packed, part: int, walk: Walk | None) -> Block:
+def _of_lanes(unit: Unit, x: Stored, lanes: Lanes, part: int, walk: Walk | None) -> Block:
     """Add the function for codes in lanes."""
-    outputs, length = form.codes.shape
+    length = lanes.codes.shape[1]
     walks = walk is not None and walk.row <= part
     row = walk.row if walk is not None and walks else min(length, part)
-    total, looked_up = bool(form.start.any()), walks and bool(x.lookup)
-    name = lanes_function(unit, outputs, form.bits, in_parts=length > part, total=total, looked_up=looked_up)
-    words = unit.array("uint32_t", words_of(form.codes, form.bits, row), "weights", weights=True)
+    total, looked_up = bool(lanes.start.any()), walks and bool(x.lookup)
+    name = lanes_function(unit, lanes, in_parts=length > part, total=total, looked_up=looked_up)
+    words = unit.array("uint32_t", lanes.words(row), "weights", weights=True)
     stride = walk.stride if walk is not None and walks else row
     fields = [
         ("const uint32_t *", "weights", words),
         ("int32_t", "row", str(row)),
         ("int32_t", "stride", str(stride)),
     ]
-    given = "x, &w, l->length, l->row, l->stride, last - o, sums" + ", l->lookup" * looked_up
-    return Block(name, f"made = {name}({given})", fields, "uint32_t", "sums[made]" * total, walks)
+    given = "x, &w, l->length, l->row, l->stride, last - o, sums"
+    if not lanes.even:
+        fields.append(("const uint32_t *", "pairs", unit.array("uint32_t", lanes.pairs(), "pairs")))
+        given += ", l->pairs"
+    call = f"made = {name}({given}{', l->lookup' * looked_up})"
+    return Block(name, call, fields, "uint32_t", lanes.start, lanes.step, "sums[made]" * total, walks)
 
 
-def _of_bytes(unit: Unit, weights: Integers) -> Block:
+def _of_bytes(unit: Unit, form: Packed) -> Block:
     """Add the function for weights that are bytes."""
+    weights = form.codes
     outputs, length = weights.shape
     fours, whole = outputs // 4 * 4, length // 4 * 4
     rows = []
@@ -92,7 +101,14 @@ def _of_bytes(unit: Unit, weights: Integers) -> Block:
     assert dense.size == outputs * length
     name = unit.function("fours_8", _FOURS)
     field = ("const int8_t *", "weights", unit.array("int8_t", dense, "weights", weights=True))
-    return Block(name, f"made = 4, w = {name}(x, w, l->length, last - o, sums)", [field], "int8_t")
+    return Block(
+        name,
+        f"made = 4, w = {name}(x, w, l->length, last - o, sums)",
+        [field],
+        "int8_t",
+        form.start,
+        form.step,
+    )
 
 
 _FOURS = """
@@ -132,6 +148,16 @@ static inline int32_t dot_of_four(uint32_t even, uint32_t odd, uint32_t weights,
 }
 #endif
 
+#if defined(LOWBIT_NO_MULTIPLY)
+#define add_fours(f, g, h, i) do { \
+    int32_t p = (f), q = (g), r = (h), s = (i); \
+    do { if (t & 1u) a += p, b += q, c += r, d += s; p *= 2, q *= 2, r *= 2, s *= 2; t >>= 1; } while (t); \
+  } while (0)
+#else
+#define add_fours(f, g, h, i) \
+  do { a += (int32_t)t * (f); b += (int32_t)t * (g); c += (int32_t)t * (h); d += (int32_t)t * (i); } while (0)
+#endif
+
 static const int8_t *fours_8(const uint8_t *x, const int8_t *w, int32_t n, int32_t left, int32_t *sums)
 {
   if (left > 3) {
@@ -147,19 +173,19 @@ static const int8_t *fours_8(const uint8_t *x, const int8_t *w, int32_t n, int32
         d = dot_of_four(even, odd, word_at(w + 12), d);
       }
 #else
-      int32_t t = x[0];
-      if (t) a += t * w[0], b += t * w[4], c += t * w[8], d += t * w[12];
+      uint32_t t = x[0];
+      if (t) add_fours(w[0], w[4], w[8], w[12]);
       t = x[1];
-      if (t) a += t * w[1], b += t * w[5], c += t * w[9], d += t * w[13];
+      if (t) add_fours(w[1], w[5], w[9], w[13]);
       t = x[2];
-      if (t) a += t * w[2], b += t * w[6], c += t * w[10], d += t * w[14];
+      if (t) add_fours(w[2], w[6], w[10], w[14]);
       t = x[3];
-      if (t) a += t * w[3], b += t * w[7], c += t * w[11], d += t * w[15];
+      if (t) add_fours(w[3], w[7], w[11], w[15]);
 #endif
     }
     for (; n > 0; --n, w += 4) {
-      const int32_t t = *x++;
-      if (t) a += t * w[0], b += t * w[1], c += t * w[2], d += t * w[3];
+      uint32_t t = *x++;
+      if (t) add_fours(w[0], w[1], w[2], w[3]);
     }
     sums[0] = a;
     sums[1] = b;

@@ -55,6 +55,9 @@ def packed(weights: Integers) -> Packed:
     codes = (weights - low[:, None]) // step[:, None]
     bits = max(int(codes.max(initial=0)).bit_length(), 1)
     levels = [np.unique(row) for row in weights]
+    everywhere = np.unique(weights)
+    if (len(everywhere) - 1).bit_length() <= max(len(row) - 1 for row in levels).bit_length():
+        levels = [everywhere] * len(weights)
     fewest = max(max(len(row) - 1 for row in levels).bit_length(), 1)
     if fewest < bits and fewest <= MOST_BITS and weights.shape[1] > 1 << fewest:
         table = np.zeros((len(weights), 1 << fewest), np.int64)

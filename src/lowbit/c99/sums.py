@@ -182,32 +182,34 @@ def _products(
     block = None if grouped or wide else block_of(unit, x, form, walk)
     part = _by_rows(unit, x, form, "int64_t" if wide else "int32_t") if block is None else _by_blocks(block)
     part = replace(part, fields=(("int32_t", "length", str(length)), *part.fields))
-    if form.way == "units":
-        part = _from_codes(unit, x, form, part, "" if block is None else block.total)
+    if block is not None:
+        part = _from_codes(unit, x, block.start, block.step, part, block.total)
+    elif form.way == "units":
+        part = _from_codes(unit, x, form.start, form.step, part, "")
     return add_constant(unit, part, constant, outputs), bound
 
 
-def _from_codes(unit: Unit, x: Stored, form: Packed, part: Part, total: str) -> Part:
+def _from_codes(unit: Unit, x: Stored, start: Integers, step: Integers, part: Part, total: str) -> Part:
     """Return a part whose sums of codes become those of ``start + step * code``.
 
     Args:
         unit: the program.
         x: what is read.
-        form: the weights.
+        start, step: ``[o]``.
         part: makes the sum of codes.
         total: C of the sum of the row, where that is known; empty: it is added up.
     """
     key, fields, before, each = part.key, [*part.fields], part.before, part.each
     ctype = "int64_t" if "int64_t sum" in each else "int32_t"
-    if not (form.step == 1).all():
-        one = bool((form.step == form.step[0]).all())
+    if not (step == 1).all():
+        one = bool((step == step[0]).all())
         key += "S" if one else "s"
-        fields.append(_per_output(unit, "step", form.step, one=one))
+        fields.append(_per_output(unit, "step", step, one=one))
         each += f"\n    sum *= {'l->step' if one else 'l->step[o]'};"
-    if form.start.any():
-        one = bool((form.start == form.start[0]).all())
+    if start.any():
+        one = bool((start == start[0]).all())
         key += "A" if one else "a"
-        fields.append(_per_output(unit, "start", form.start, one=one))
+        fields.append(_per_output(unit, "start", start, one=one))
         if not total:
             before += f"\n  const {ctype} total = {_total(unit, x, ctype)}(x, l->length);"
         each += f"\n    sum += {'l->start' if one else 'l->start[o]'} * {total or 'total'};"
