@@ -39,8 +39,7 @@ def test_what_is_written(tmp_path: Path) -> None:
     sizes = TARGETS["c99"].write(
         lowbit_mlp((65, 33, 10), 1, 1, softmax=False), tmp_path / "a b.c", said.append
     )
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["a b.c", "a b.h"]
-    assert any("no Makefile" in line for line in said)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["Makefile", "a b.c", "a b.h"]
     assert "void a_b_run(const a_b_input input[a_b_INPUT_COUNT]" in (tmp_path / "a b.h").read_text()
     assert sizes["weights"] == 4 * (33 * 3 + 10 * 2)
     assert any(f"weights {sizes['weights']:,}" in line for line in said)
@@ -51,6 +50,12 @@ def test_whatever_a_file_is_called_it_compiles(tmp_path: Path, stem: str) -> Non
     needs("gcc")
     TARGETS["c99"].write(lowbit_mlp((9, 4, 3), 1, 1, softmax=False), tmp_path / f"{stem}.c", None)
     subprocess.run(["gcc", *STRICT[:5], "-c", f"{stem}.c", "-o", "net.o"], cwd=tmp_path, check=True)
+    (tmp_path / "net.o").unlink()
+    if (tmp_path / "Makefile").exists() and which("make"):
+        subprocess.run(["make", "-s"], cwd=tmp_path, check=True)
+        subprocess.run(["make", "-s", "-q"], cwd=tmp_path, check=True)  # it knows what it made
+        subprocess.run(["make", "-s", "clean"], cwd=tmp_path, check=True)
+    assert '"' in stem or ((tmp_path / "Makefile").exists() and not [*tmp_path.glob("*.o")])
 
 
 def test_a_makefile_of_ones_own_stays(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lowbit
-from lowbit.cli.terminal import Terminal, cell
+from lowbit.cli.terminal import Terminal, cell, in_lines
 from lowbit.ir import Graph, Node
 from lowbit.visible import visible, visible_lines
 from tests.command import Command
@@ -23,6 +23,16 @@ HIDDEN = ["\u200b", "\u2028", "\u2029", "\ufeff", "\U000e0041"]
 EVIL = "a" + "b".join([*CONTROLS, *DIRECTIONS, *HIDDEN]) + "[red]c[/][bold]\x1b]0;title\x07\x1b[2Jd"
 FILE = "".join([*CONTROLS, *DIRECTIONS, *HIDDEN])  # 152 bytes; a name may have 255
 SUFFIXES = (".circle", ".onnx", ".txt")
+
+
+def test_long_names_end_lines_at_a_mark() -> None:
+    name = "functional_1/conv2d_12/Relu;functional_1/batch_normalization_7/FusedBatchNormV3;conv2d_12/BiasAdd"
+    text = f"most for {name}: 144 bytes, {'y' * 60}"
+    lines = in_lines(text, 43).split("\n")
+    assert "".join(lines) == text
+    assert all(line[-1] in "/;_" for line in lines[:-1])
+    assert max(map(len, lines[1:-1])) <= 43
+    assert in_lines("words of a line stay", 7) == "words of a line stay"
 
 
 def evil_network() -> Graph:

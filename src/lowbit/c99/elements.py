@@ -11,7 +11,7 @@ from lowbit.c99.inputs import encoded
 from lowbit.c99.layers import cleared
 from lowbit.c99.pools import average_pool
 from lowbit.c99.recoded import AddCodes, Recode, exact_means, form_of
-from lowbit.c99.stored import Stored, shift_of, size_of
+from lowbit.c99.stored import Stored, put_bits, shift_of, size_of
 from lowbit.c99.unit import Unit, integer, narrowest, number
 from lowbit.c99.windows import add_window
 from lowbit.program.steps import (
@@ -44,7 +44,6 @@ def put_function(unit: Unit, y: Stored) -> str:
             f"static void {name}({y.ctype} *y, int32_t n, int32_t code)\n{{\n  y[n] = ({y.ctype})code;\n}}",
         )
     channels = y.count if y.lengths is None else y.lengths[0]
-    width = shift_of(y.ctype)
     name = f"put_planes_{y.ctype[:-2]}_{y.bits}_{channels}"
     flat = y.count == channels
     lines = [
@@ -52,10 +51,7 @@ def put_function(unit: Unit, y: Stored) -> str:
         "{",
         *(() if flat else (f"  y += n / {channels} * {y.pixel};", f"  n %= {channels};")),
     ]
-    for bit in range(y.bits):
-        place = f"(n >> {width})" + (f" + {bit * y.words}" if bit else "")
-        bits = f"(code >> {bit}) & 1" if bit else "code & 1"
-        lines.append(f"  y[{place}] |= ({y.ctype})((uint32_t)({bits}) << (n & {(1 << width) - 1}));")
+    lines += (f"  {line}" for line in put_bits(y, "n"))
     return unit.function(name, "\n".join([*lines, "}"]))
 
 

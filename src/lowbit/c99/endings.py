@@ -12,7 +12,7 @@ from lowbit.c99.parts import Part
 from lowbit.c99.regions import Moved, moved_rows
 from lowbit.c99.requantize import COARSE, LongMultiplier, Rounding, multiplier_of
 from lowbit.c99.scores import scores_of
-from lowbit.c99.stored import Stored, shift_of, size_of
+from lowbit.c99.stored import Stored, put_bits, size_of
 from lowbit.c99.unit import Unit, integer, narrowest
 from lowbit.program.steps import (
     AffineEnding,
@@ -65,14 +65,7 @@ def store(value: Stored) -> str:
         return ""  # what makes a real stores it
     if value.form != "planes":
         return f"    y[o] = ({value.ctype})code;"
-    width = shift_of(value.ctype)
-    lines = [f"    y[(o >> {width})] |= ({value.ctype})((uint32_t)(code & 1) << (o & {(1 << width) - 1}));"]
-    for bit in range(1, value.bits):
-        place = f"(o >> {width}) + {bit} * {value.words}"
-        lines.append(
-            f"    y[{place}] |= ({value.ctype})((uint32_t)((code >> {bit}) & 1) << (o & {(1 << width) - 1}));"
-        )
-    return "\n".join(lines)
+    return "\n".join(f"    {line}" for line in put_bits(value, "o"))
 
 
 def ranked(unit: Unit, ctype: str, steps: int) -> str:

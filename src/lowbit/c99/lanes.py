@@ -150,7 +150,7 @@ def lanes_function(unit: Unit, lanes: Lanes, *, in_parts: bool, total: bool, loo
     found = {shape for _, shape in blocks_of(len(lanes.codes), lanes.bits)}
     used = [shape for shape in shapes_of(lanes.bits) if shape in found]
     flags = "v" * (not lanes.even) + "p" * in_parts + "t" * total + "l" * looked_up
-    name = f"lanes_{lanes.bits}_{''.join(str(shape.outputs) for shape in used)}{flags}"
+    name = f"lanes_{lanes.bits}_{'_'.join(str(shape.outputs) for shape in used)}{flags}"
     for shape in used:
         add = _add(shape, even=lanes.even)
         unit.function(add, _ADD.format(name=add, **_additions(shape, even=lanes.even)))
@@ -220,10 +220,11 @@ def _body(shape: Shape, *, even: bool, in_parts: bool, total: bool, looked_up: b
         return f"t = {entry}; if (t) {{ {'total += t; ' * total}{add}({word}); }}"
 
     if shape.taps == 1:
-        four = "\n".join(f"        {tap(f'p[{at}]', f'w[{at}]')}" for at in range(4))
+        together = 4 if even else 2  # written out: a table leaves fewer registers, and is more code
+        several = "\n".join(f"        {tap(f'p[{at}]', f'w[{at}]')}" for at in range(together))
         loop = f"""\
-      for (; n >= 4; n -= 4, p += 4, w += 4) {{
-{four}
+      for (; n >= {together}; n -= {together}, p += {together}, w += {together}) {{
+{several}
       }}
       for (; n > 0; --n, ++w) {{ {tap("*p++", "*w")} }}"""
         word = ""

@@ -36,6 +36,17 @@ def shift_of(ctype: str) -> int:
     return (8 * size_of(ctype)).bit_length() - 1
 
 
+def put_bits(value: "Stored", at: str) -> list[str]:
+    """Return C that puts the bits of `code` into cleared planes at `y`, as those of the element `at`."""
+    width = shift_of(value.ctype)
+    lines = []
+    for bit in range(value.bits):
+        place = f"({at} >> {width})" + (f" + {bit * value.words}" if bit else "")
+        one = f"(code >> {bit}) & 1" if bit else "code & 1"
+        lines.append(f"y[{place}] |= ({value.ctype})((uint32_t)({one}) << ({at} & {(1 << width) - 1}));")
+    return lines
+
+
 @dataclass(frozen=True)
 class Stored:
     """A value of a generated program.

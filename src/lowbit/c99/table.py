@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lowbit.blockers import Blocker, grouped
-from lowbit.c99 import elements, layers, maps, pools, reals
+from lowbit.c99 import elements, extremes, layers, maps, pools, reals
 from lowbit.c99.inputs import Whole, mean_of
 from lowbit.c99.recoded import AddCodes, Recode, live, without_reals
 from lowbit.c99.stored import Stored
@@ -51,6 +51,8 @@ EMITTERS: dict[type[steps.Step], Emit] = {
     steps.Activate: reals.activate,
     steps.Clip: reals.clip,
     steps.Softmax: reals.softmax,
+    steps.FindExtreme: extremes.find_extreme,
+    steps.SortExtremes: extremes.sort_extremes,
 }
 """By the dataclass of the step."""
 
@@ -65,6 +67,9 @@ SUMS = 'Quantize it again with fixed-point sums: lowbit quantize --sums fixed (s
 PLANE_PAIRS = 2
 """Layers of up to this many pairs of planes count bits: a word of a pair takes about as many instructions as
 the products of six bytes that are not zero (`lowbit.c99.blocks`)."""
+
+EXTREMES = (steps.FindExtreme, steps.SortExtremes)
+"""Steps that compare reals, or scores."""
 
 AT_ENDS = (steps.Activate, steps.Clip, steps.Softmax)
 """Steps on reals, which stand where codes are over."""
@@ -100,17 +105,25 @@ def fixed_plan(graph: Graph) -> ProgramPlan:
 
 
 def without_softmax(planned: ProgramPlan) -> ProgramPlan:
-    """Return a plan whose outputs are what a softmax at the end is made of: that has the same order."""
+    """Return a plan without a softmax at the end, or before places of largest ones: order stays the same."""
     first = len(planned.inputs)
-    makers = dict(enumerate(planned.steps, first))
-    numbers = []
-    for number in planned.numbers:
-        step = makers[number]
-        ends = isinstance(step, steps.Softmax) and step.outer == step.inner == 1
-        numbers.append(step.sources[0] if ends else number)
-    kept = replace(planned, numbers=tuple(numbers))
+    made = {first + index: step for index, step in enumerate(planned.steps)}
+
+    def before(number: int, axis: tuple[int, ...] | None = None) -> int:
+        step = made.get(number)
+        if not isinstance(step, steps.Softmax):
+            return number
+        lengths = step.outer, step.axis, step.inner
+        return step.sources[0] if lengths == (axis or (1, step.axis, 1)) else number
+
+    for number, step in made.items():
+        if isinstance(step, steps.FindExtreme):
+            lengths = step.outer, step.axis, step.inner
+            made[number] = replace(step, sources=(before(step.sources[0], lengths),))
+    numbers = tuple(before(number) for number in planned.numbers)
     last = max(numbers) - first + 1
-    return replace(kept, steps=kept.steps[:last], results=kept.results[:last])
+    kept = tuple(made.values())[:last]
+    return replace(planned, numbers=numbers, steps=kept, results=planned.results[:last])
 
 
 def refused(
@@ -145,6 +158,7 @@ class _Reasons:
     def __init__(self, found: dict[int, steps.Step], raw: dict[int, Whole], integers: bool) -> None:
         self._raw = raw  # inputs of integers, and what only moves or adds them, by number
         self._hidden = _between_codes(found)
+        self._real: set[int] = set()  # scores of layers, and what only moves them
         self._scores = integers and all(map(_has_row, found.values()))
 
     def of(self, number: int, step: steps.Step) -> Iterator[_Reason]:
@@ -162,6 +176,17 @@ class _Reasons:
         elif self._scores and isinstance(step, AT_ENDS):
             remedy = "Leave --integer-output out."
             yield f"the step {kind} makes floats of the scores", "scores as they are", "floats", remedy
+        elif self._scores:
+            yield from self._on_scores(number, step)
+
+    def _on_scores(self, number: int, step: steps.Step) -> Iterator[_Reason]:
+        """Yield why a step does not read scores, and note those that it makes."""
+        joined = self._real.intersection(step.sources)
+        if len(joined) > 1:
+            what = "scores of several layers are joined, and each layer has a scale of its own"
+            yield what, "scores of one layer", f"of {len(joined)}", "Leave --integer-output out."
+        if joined or isinstance(getattr(step, "ending", None), steps.RealEnding):
+            self._real.add(number)
 
     def _on_integers(self, number: int, step: steps.Step) -> Iterator[_Reason]:
         """Yield why a step does not read an input of integers, and note what it makes of one."""
@@ -218,11 +243,16 @@ def _fills(step: steps.Gather, whole: Whole | None) -> bool:
 def _between_codes(found: dict[int, steps.Step]) -> set[int]:
     """Return the numbers of reals that an encoder reads though they are made of codes.
 
-    So is what a function makes whose last bit differs from the engine's.
+    So is what a function makes whose last bit differs from the engine's, if anything compares it.
     """
+    rounded: set[int] = set()  # made by such a function
     coded: set[int] = set()  # made of codes, or codes, or of such a function
+    hidden: set[int] = set()
     for number, step in found.items():
-        if isinstance(step, ENCODERS) or _rounds(step) or any(source in coded for source in step.sources):
+        if isinstance(step, (*ENCODERS, *EXTREMES)):
+            hidden |= (coded if isinstance(step, ENCODERS) else rounded).intersection(step.sources)
+        if _rounds(step) or rounded.intersection(step.sources):
+            rounded.add(number)
+        if isinstance(step, ENCODERS) or number in rounded or coded.intersection(step.sources):
             coded.add(number)
-    encoders = (step for step in found.values() if isinstance(step, ENCODERS))
-    return {source for step in encoders for source in step.sources if source in coded}
+    return hidden

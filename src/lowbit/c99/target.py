@@ -105,7 +105,8 @@ def write(
     elif makefile.exists() and read_start(makefile, len(_MADE)) != _MADE:
         _tell(say, f"{makefile} is not of lowbit and stays as it is")
     else:
-        files[makefile] = _MADE.decode() + _MAKEFILE.format(stem=target.stem)
+        escaped = target.stem.replace(" ", "\\ ")
+        files[makefile] = _MADE.decode() + _MAKEFILE.format(stem=target.stem, escaped=escaped)
     for each in files:
         require_writable(each)
     for each, text in files.items():
@@ -156,7 +157,7 @@ def _check_limits(source: Source, *limits: tuple[str, int, int, tuple[str, int]]
 _STACK = 160  # the three deepest functions of 30 networks take 40 to 120 bytes
 
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+( [A-Za-z0-9_.-]+)*")
 _MADE = b"# Made by lowbit compile."
 
 _MAKEFILE = """ Such as:
@@ -165,10 +166,10 @@ CC ?= cc
 CFLAGS ?= -O2
 override CFLAGS += -std=c99 -ffreestanding -ffp-contract=off -Wall -Wextra -Wpedantic
 
-{stem}.o: {stem}.c {stem}.h
-\t$(CC) $(CFLAGS) -c {stem}.c -o $@
+{escaped}.o: {escaped}.c {escaped}.h
+\t$(CC) $(CFLAGS) -c "{stem}.c" -o "{stem}.o"
 
 clean:
-\trm -f {stem}.o
+\trm -f "{stem}.o"
 .PHONY: clean
 """

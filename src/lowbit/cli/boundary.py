@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from lowbit.cli.console import print_json
-from lowbit.cli.terminal import printing, progress
+from lowbit.cli.terminal import in_lines, printing, progress
 from lowbit.errors import ExitCode, UsageError, WriteError, translated
 from lowbit.visible import visible_lines
 
@@ -94,7 +94,7 @@ def _printed(result: dict[str, Any]) -> bool:
 
 def _show(text: str, style: str = "red") -> None:
     """Print to standard error, further lines indented, so that none can pass for another message."""
-    lines = visible_lines(text).replace("\n", "\n  ")
+    lines = in_lines(visible_lines(text), progress.width - 2).replace("\n", "\n  ")
     with suppress(WriteError, BrokenPipeError):  # there is nowhere left to say it
         progress.print(Text(lines, style=style))
 

@@ -5,6 +5,7 @@ them: escape sequences (ECMA-48, C0 and C1 controls), and marks that turn the di
 is printed goes through `Terminal`, which writes them as Python would (``\\x1b``, ``\\u202e``).
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -77,7 +78,21 @@ progress = Terminal(stderr=True)
 
 def say(text: str, style: str = "") -> None:
     """Print one line."""
-    out.print(Text(visible(text), style))
+    out.print(Text(in_lines(visible(text), out.width), style))
+
+
+def in_lines(text: str, width: int) -> str:
+    """Return text in which words that are longer than a line, as names of layers are, end lines at a mark."""
+    return re.sub(rf"\S{{{width + 1},}}", lambda word: _in_lines(word.group(), width), text)
+
+
+def _in_lines(word: str, width: int) -> str:
+    lines = [""]
+    for part in re.findall(r"[^-/;,.:_]*[-/;,.:_]|[^-/;,.:_]+", word):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def cell(value: object, style: str = "") -> Text:
