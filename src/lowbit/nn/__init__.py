@@ -8,9 +8,9 @@ except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
 from lowbit.nn.export import to_graph
-from lowbit.nn.layers import Conv2d, Linear
+from lowbit.nn.layers import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Linear
 from lowbit.nn.network import Network
-from lowbit.nn.prepare import Prepared, prepare
+from lowbit.nn.prepare import Prepared, prepare, replan
 from lowbit.nn.separable import LearnedSeparableTransform
 from lowbit.nn.specification import Specification, specification
 from lowbit.nn.training import clamp_latents, reestimate_batchnorm, set_progress
@@ -19,7 +19,10 @@ from lowbit.plan import Plan
 LayerPlan = Plan  # the name that a layer's plan had
 
 __all__ = [
+    "Conv1d",
     "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "LayerPlan",
     "LearnedSeparableTransform",
     "Linear",
@@ -30,6 +33,7 @@ __all__ = [
     "clamp_latents",
     "prepare",
     "reestimate_batchnorm",
+    "replan",
     "set_progress",
     "specification",
     "to_graph",

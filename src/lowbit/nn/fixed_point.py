@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lowbit.ir.activations import function_table
+from lowbit.nn import opaque
+from lowbit.nn.emission import emit_function
 from lowbit.schemes import FixedPoint
 from lowbit.schemes.fixed_point.train import on_grid
 
@@ -31,9 +33,15 @@ class Tabulated(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return levels of the function, by the table in eval mode."""
+        export = opaque.active()
+        if export is not None:
+            return export.call(x, self._of_codes, emit_function(self.name.capitalize(), export.name(self)))
         if self.training:
             function = torch.tanh if self.name == "tanh" else torch.sigmoid
             return on_grid(function(on_grid(x, self.format)), self.format)
+        return self._of_codes(x)
+
+    def _of_codes(self, x: Tensor) -> Tensor:
         codes = on_grid(x.double(), self.format) * 2.0**self.format.fraction_bits - self.format.least
         return self.table[codes.long()]
 

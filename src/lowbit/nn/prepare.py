@@ -1,26 +1,35 @@
-"""A float module becomes a trainable low-bit one, in place; its parameters are the same objects.
+"""A float module becomes a trainable low-bit one, in place: modules and parameters are the same objects.
 
-Everything is made and checked on the traced module first, and all that stands in the way is said at once;
-only then is the module changed. So after an error it is as it was, and another plan can be tried.
+Everything is made and checked first, and all that stands in the way is said at once. Layers change their
+class and get quantizers, so hooks, other names and lists of the user's stay what they were; after an error,
+so does the module. With an example of its input a module is tried as a whole: a layer that is called in
+several places gets a quantizer for each of them, and what the engine or a file cannot do is named before
+training.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from lowbit.errors import LowbitError, PlanError, UnsupportedError
-from lowbit.nn.emission import unknown_calls
+from lowbit.nn.changes import Changes, as_before
+from lowbit.nn.example import Example, example_of
 from lowbit.nn.fixed_point import Tabulated
-from lowbit.nn.layers import Conv2d, Layer, Linear
+from lowbit.nn.kinds import is_layer, low_bit_class
+from lowbit.nn.low_bit import LowBit
 from lowbit.nn.ranges import ANYTHING, Interval
-from lowbit.nn.signs import device_of, functions_before_signs
+from lowbit.nn.signs import ABOUT_THE_MEAN, device_of, functions_before_signs
 from lowbit.nn.trace import trace
+from lowbit.nn.trial import refuse_unexportable
 from lowbit.plan import Plan
 from lowbit.plan.plan import CALIBRATION
 from lowbit.schemes.fixed_point.train import FixedPointInput
 
 Plans = Mapping[str, Plan]
+Given = Sequence[int] | Tensor | tuple[Tensor, ...] | None
 
 
 @dataclass(frozen=True)
@@ -37,60 +46,99 @@ class Prepared:
 
 
 def prepare(
-    model: nn.Module, plan: Plan, *, inputs: Interval = ANYTHING, exportable: bool = True
+    model: nn.Module,
+    plan: Plan,
+    example: Given = None,
+    *,
+    inputs: Interval = ANYTHING,
+    exportable: bool = True,
 ) -> Prepared:
-    """Replace layers by quantized ones, in place, as the plan says; list what changed and what is new.
+    """Let layers become quantized ones, in place, as the plan says; list what changed and what is new.
 
     A float checkpoint of the model fits before and after (`strict=False` after). Where the sign of a layer's
-    input would always be the same, what makes it so is replaced (`lowbit.nn.signs`).
+    input would always be the same, what makes it so is replaced, or the layer reads its input about its mean
+    (`lowbit.nn.signs`); `changed` says so.
 
     Args:
         model: a float one.
         plan: which layers become what.
+        example: samples of its input, a tensor or one for each input, or the shape of one sample. Without one
+            only layers are looked at, and `to_graph` says after training what has no operator.
         inputs: the least and the largest value of the network's input, where they are known.
-        exportable: refuse a model with calls that `to_graph` has no operator for.
+        exportable: refuse a model that `to_graph`, the engine or ``.circle`` have no operators for.
 
     Raises:
         PlanError: the plan names a layer that does not exist, or the model has been prepared before.
-        UnsupportedError: a planned layer is of a kind that cannot be quantized, is used in several places or
-            under several names, or reads signs that would always be the same, or a call cannot be exported;
-            the model is as it was.
+        UnsupportedError: a planned layer is of a kind that cannot be quantized, or reads signs that would
+            always be the same, or the example shows that the model cannot be exported; it is as it was.
     """
     before = set(model.state_dict())
     plan.require_unsaid(CALIBRATION, "calibration")
-    plans = plan.settled("float").by_layer(name for name, module in _named(model) if _is_layer(module))
+    plans = plan.settled("float").by_layer(name for name, module in _named(model) if is_layer(module))
     wanted = {name: chosen for name, chosen in plans.items() if not chosen.is_float}
-    changes = _changes(model, wanted, inputs, exportable) if wanted else {}
-    for name, module in changes.items():
-        model.set_submodule(name, module)
-    changed = {name: str(module).split("\n")[0] for name, module in changes.items()}
+    if not wanted:
+        return Prepared({}, ())
+    _refuse_prepared(model)
+    given = None if example is None else example_of(model, example)
+    changes = _changes(model, wanted, inputs, given)
+    with changes:
+        changes.apply(model)
+        if exportable and given is not None:
+            refuse_unexportable(model, given)
+    changed = {name: _said(model.get_submodule(name)) for name in changes.names}
     return Prepared(changed, tuple(name for name in model.state_dict() if name not in before))
 
 
-def _changes(model: nn.Module, wanted: Plans, inputs: Interval, exportable: bool) -> dict[str, nn.Module]:
-    """Return what is put where; the model is not touched.
+def _said(module: nn.Module) -> str:
+    return f"{type(module).__name__}({module.extra_repr()})"
+
+
+def replan(
+    model: nn.Module,
+    plan: Plan,
+    example: Given = None,
+    *,
+    inputs: Interval = ANYTHING,
+    exportable: bool = True,
+) -> Prepared:
+    """Prepare a model anew, whatever it was prepared as; what quantizers have learned begins again.
+
+    Arguments, results and errors are those of `prepare`; after an error the model is as it was.
+    """
+    with as_before(model):
+        return prepare(model, plan, example, inputs=inputs, exportable=exportable)
+
+
+def _changes(model: nn.Module, wanted: Plans, inputs: Interval, given: Example | None) -> Changes:
+    """Return what becomes what; the model is not touched.
 
     Raises:
         LowbitError: with everything that stands in the way.
     """
-    _refuse_prepared(model)
-    layers: dict[str, nn.Module] = {}
-    errors: list[LowbitError] = []
-    for name, chosen in wanted.items():
+    changes, errors = Changes(), list[LowbitError]()
+    modules = _one_name_each(model, wanted, errors)
+    for name, module in modules.items():
         try:
-            layers[name] = _quantized(model.get_submodule(name), chosen, name)
+            _check_layer(module, name)
+        except UnsupportedError as error:
+            errors.append(error)
+    _raise(errors)
+    calls = trace(model, given)
+    signs = functions_before_signs(model, calls, wanted, inputs)
+    errors += [_unsupported(name, reason) for name, reason in signs.dead.items()]
+    places = Counter(str(call.target) for call in calls.nodes if call.op == "call_module")
+    for name, module in modules.items():
+        chosen = wanted[name]
+        if name in signs.about_mean:
+            chosen = replace(chosen, activations=ABOUT_THE_MEAN, activation_gradient="")
+        try:
+            changes.layers[name] = _quantized(module, chosen, name, places[name])
         except (PlanError, UnsupportedError) as error:
             errors.append(error)
     _raise(errors)
-    calls = trace(model)
-    functions, dead = functions_before_signs(model, calls, wanted, inputs)
-    functions |= _tables(model, calls, wanted)
-    errors += [_unsupported(name, reason) for name, reason in dead.items()]
-    errors += [_unsupported(*each) for each in _shared(model, calls, wanted)]
-    if exportable and (unknown := unknown_calls(calls, model)):
-        errors.append(_not_exportable(type(model).__name__, unknown))
-    _raise(errors)
-    return layers | {name: function.train(model.training) for name, function in functions.items()}
+    functions = signs.functions | _tables(model, calls, wanted)
+    changes.functions = {name: function.train(model.training) for name, function in functions.items()}
+    return changes
 
 
 def _raise(errors: list[LowbitError]) -> None:
@@ -104,15 +152,6 @@ def _raise(errors: list[LowbitError]) -> None:
         raise error
 
 
-def _not_exportable(name: str, unknown: list[str]) -> UnsupportedError:
-    return UnsupportedError(
-        f"to_graph has no operator for {len(unknown)} of the calls",
-        where=name,
-        found=", ".join(unknown),
-        remedy="Write them otherwise, or train without a file in the end: exportable=False.",
-    )
-
-
 def _unsupported(name: str, reason: str) -> UnsupportedError:
     return UnsupportedError(
         reason, where=name, remedy="Change the module, or leave the layer float; the model is as it was."
@@ -120,128 +159,90 @@ def _unsupported(name: str, reason: str) -> UnsupportedError:
 
 
 def _refuse_prepared(model: nn.Module) -> None:
-    found = [name for name, module in model.named_modules() if isinstance(module, Conv2d | Linear)]
+    found = [name for name, module in model.named_modules() if isinstance(module, LowBit)]
     if found:
         raise PlanError(
             "the model has low-bit layers already",
             where=found[0],
             expected="a float model",
             found=f"{len(found)} of them",
-            remedy="Prepare a copy of the float model (copy.deepcopy), or build it again.",
+            remedy="Call replan(model, plan), or prepare a copy of the float model (copy.deepcopy).",
         )
 
 
-def _shared(model: nn.Module, calls: fx.Graph, wanted: Plans) -> Iterator[tuple[str, str]]:
-    """Yield planned modules that are not one layer in one place, and why."""
+def _one_name_each(model: nn.Module, wanted: Plans, errors: list[LowbitError]) -> dict[str, nn.Module]:
+    """Return planned modules by the first of their names; the others have to be planned alike."""
     names: dict[int, list[str]] = {}
     for name, module in _named(model):
         names.setdefault(id(module), []).append(name)
+    found: dict[str, nn.Module] = {}
     for name in wanted:
-        known = names.get(id(model.get_submodule(name)), [name])
-        if len(known) > 1:
-            yield name, f"it is one module under {len(known)} names: {', '.join(known)}"
-            continue
-        uses = sum(call.op == "call_module" and call.target == name for call in calls.nodes)
-        if uses > 1:
-            yield name, f"it is used in {uses} places, which would share its input's codes"
-        elif not uses and (user := _user_of_weights(name, calls)):
-            yield name, f"it is not called, its weights are read by {user}, which would read them as they are"
+        module = model.get_submodule(name)
+        known = names[id(module)]
+        if any(wanted.get(other) != wanted[name] for other in known):
+            reason = f"it is one module under {len(known)} names, which the plan wants different: "
+            errors.append(_unsupported(name, reason + ", ".join(known)))
+        elif name == known[0]:
+            found[name] = module
+    return found
 
 
-def _user_of_weights(name: str, calls: fx.Graph) -> str:
-    """Return who reads the weights of a layer that is not called: a function, or a module of torch."""
-    for call in calls.nodes:
-        target = str(call.target)
-        if call.op == "get_attr" and target.startswith(f"{name}."):
-            return ", ".join(str(user) for user in call.users)
-        if call.op == "call_module" and name.startswith(f"{target}."):
-            return target
-    return ""
+def _named(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return modules by every name that they have."""
+    return list(model.named_modules(remove_duplicate=False))
 
 
-def _named(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield modules by every name that they have."""
-    yield from model.named_modules(remove_duplicate=False)
+def _check_layer(module: nn.Module, name: str) -> None:
+    """Refuse a layer that has no low-bit form, before anything is traced."""
+    try:
+        low_bit_class(module)
+        _check_parameters(module)
+    except UnsupportedError as error:
+        error.where = name
+        raise
 
 
-_WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Bilinear, nn.RNNBase)
-
-
-def _is_layer(module: nn.Module) -> bool:
-    return isinstance(module, _WEIGHTED)
-
-
-def _quantized(module: nn.Module, plan: Plan, name: str) -> Layer:
-    """Return a quantized layer with the parameters of a float one."""
-    settings: dict[str, object] = {
-        "weight": plan.weights,
-        "activation": plan.activations,
+def _quantized(module: nn.Module, plan: Plan, name: str, places: int) -> LowBit:
+    """Return a quantized layer with the parameters of a float one, and all else that it has."""
+    settings: dict[str, Any] = {
         "weight_gradient": plan.weight_gradient or None,
         "activation_gradient": plan.activation_gradient or None,
         "scale": plan.scale or None,
-        "device": "meta",  # its own parameters are never drawn
     }
     try:
-        layer = _empty(module, settings, name)
+        layer = as_class(module, low_bit_class(module))
+        layer.quantize(plan.weights, plan.activations, places=max(places, 1), **settings)
     except (PlanError, UnsupportedError) as error:
         facts = {"expected": error.expected, "found": error.found, "remedy": error.remedy}
         raise type(error)(error.message, where=name, **facts) from error
-    assert isinstance(module, nn.Linear | nn.Conv2d)
-    _check_parameters(module, name)
-    layer.weight, layer.bias = module.weight, module.bias
-    for quantizer in filter(None, (layer.weight_quantizer, layer.input_quantizer)):
-        quantizer.to(module.weight.device)
-    return layer.train(module.training)
+    for quantizer in layer.quantizers():
+        quantizer.to(layer.weight.device).train(module.training)
+    return layer
 
 
-def _check_parameters(module: nn.Module, name: str) -> None:
-    """Refuse a layer on several devices, in another type than float32, or with hooks, which would be lost."""
-    if module._forward_pre_hooks or module._forward_hooks or module._backward_hooks:
-        raise UnsupportedError(
-            "it has hooks", where=name, expected="none", remedy="Remove them, and add them after prepare."
-        )
+def as_class(module: nn.Module, made: type[LowBit]) -> LowBit:
+    """Return another module of a class that has all that a module has: parameters, hooks, settings."""
+    layer = made.__new__(made)
+    layer.__dict__.update(module.__dict__)
+    layer.__dict__["_modules"] = dict(module._modules)
+    return layer
+
+
+def _check_parameters(module: nn.Module) -> None:
+    """Refuse a layer on several devices, or in another type than float32."""
     devices = {str(parameter.device) for parameter in module.parameters()}
     types = {str(parameter.dtype).removeprefix("torch.") for parameter in module.parameters()}
     if len(devices) > 1:
         raise UnsupportedError(
-            "its parameters lie on several devices",
-            where=name,
-            expected="one",
-            found=", ".join(sorted(devices)),
+            "its parameters lie on several devices", expected="one", found=", ".join(sorted(devices))
         )
     if types != {"float32"}:
         raise UnsupportedError(
             "its parameters are not float32",
-            where=name,
             expected="float32",
             found=", ".join(sorted(types)),
             remedy="Keep the model in float32 and train under torch.autocast.",
         )
-
-
-def _empty(module: nn.Module, settings: dict[str, object], name: str) -> Layer:
-    has_bias = getattr(module, "bias", None) is not None
-    if type(module) is nn.Linear:
-        return Linear(module.in_features, module.out_features, has_bias, **settings)  # type: ignore[arg-type]
-    if type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str):
-        return Conv2d(
-            module.in_channels,
-            module.out_channels,
-            module.kernel_size,  # type: ignore[arg-type]
-            module.stride,  # type: ignore[arg-type]
-            module.padding,  # type: ignore[arg-type]
-            module.dilation,  # type: ignore[arg-type]
-            module.groups,
-            has_bias,
-            **settings,  # type: ignore[arg-type]
-        )
-    raise UnsupportedError(
-        "this layer cannot be quantized",
-        where=name,
-        expected="torch.nn.Linear, or torch.nn.Conv2d padded by a number of zeros",
-        found=str(module),
-        remedy="Leave it float in the plan.",
-    )
 
 
 def _tables(model: nn.Module, calls: fx.Graph, plans: Plans) -> dict[str, nn.Module]:

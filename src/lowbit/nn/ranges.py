@@ -33,14 +33,14 @@ class Values:
 
 
 def ranges(
-    calls: fx.Graph, model: nn.Module, instead: Mapping[str, nn.Module], inputs: Interval = ANYTHING
+    calls: fx.Graph, model: nn.Module, instead: Mapping[fx.Node, nn.Module], inputs: Interval = ANYTHING
 ) -> dict[fx.Node, Interval]:
     """Return the interval of every call.
 
     Args:
         calls: of the model.
         model: it is not changed, and random generators are left as they were.
-        instead: modules that stand in the place of the model's, by name.
+        instead: modules that stand in the place of the model's, by call.
         inputs: of the network.
     """
     found: dict[fx.Node, Values] = {}
@@ -79,7 +79,7 @@ def sources(call: fx.Node) -> list[fx.Node]:
 def _values(
     call: fx.Node,
     model: nn.Module,
-    instead: Mapping[str, nn.Module],
+    instead: Mapping[fx.Node, nn.Module],
     found: Mapping[fx.Node, Values],
     inputs: Interval,
 ) -> Values | Interval:
@@ -92,8 +92,7 @@ def _values(
     if gives_length(call):
         return _LENGTH
     if call.op == "call_module":
-        target = str(call.target)
-        return _of_module(instead.get(target, model.get_submodule(target)), call, found)
+        return _of_module(instead.get(call, model.get_submodule(str(call.target))), call, found)
     if is_move(call, model):
         return _hull(found[source].interval for source in sources(call))
     function = _function(call)

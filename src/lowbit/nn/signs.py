@@ -1,16 +1,18 @@
-"""Signs that would always be the same, and what is put before them instead.
+"""Signs that would always be the same, and what is done about them.
 
 A layer whose input becomes one bit learns nothing of values that are never negative: a ReLU, a sigmoid or a
 square before it makes every code +1. The values of all calls are known as intervals (`lowbit.nn.ranges`);
 where that of a sign's input has one sign, the modules that make it so are replaced as the plan says, one
-after the other until the sign lives. What cannot be replaced for this place alone is named, and nothing is
-changed.
+after the other until the sign lives: in this place alone, where a module is called in several. Where nothing
+can be replaced, as behind a function or before other readers, the layer reads its input about its mean
+instead: `lq:1:offset`, two levels o - a and o + a.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from lowbit.nn.ranges import ANYTHING, Interval, gives_length, is_move, ranges, sources
 from lowbit.plan import Plan
@@ -18,8 +20,47 @@ from lowbit.plan import Plan
 RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Softplus, nn.Hardtanh)
 """Modules that may be replaced: they rise with their input, and the others' sign does not depend on it."""
 
-Functions = dict[str, nn.Module]
+ABOUT_THE_MEAN = "lq:1:offset"
+
 Intervals = Mapping[fx.Node, Interval]
+
+
+class Places(nn.Module):
+    """A function that is another one in every place where it is called.
+
+    Args:
+        functions: in the order of the calls.
+    """
+
+    def __init__(self, functions: list[nn.Module]) -> None:
+        super().__init__()
+        self.functions = nn.ModuleList(functions)
+        self._place = 0
+
+    def begin(self) -> None:
+        """Say that the next call is the first one of the network."""
+        self._place = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what the function of this place gives."""
+        self._place = (self._place + 1) % len(self.functions)
+        made: Tensor = self.functions[self._place - 1](x)
+        return made
+
+
+@dataclass
+class Signs:
+    """What is done about signs.
+
+    Attributes:
+        functions: what replaces modules, by name.
+        about_mean: layers that read their input about its mean, and why.
+        dead: layers that nothing helps, and why.
+    """
+
+    functions: dict[str, nn.Module] = field(default_factory=dict)
+    about_mean: dict[str, str] = field(default_factory=dict)
+    dead: dict[str, str] = field(default_factory=dict)
 
 
 def takes_sign(plan: Plan) -> bool:
@@ -30,8 +71,8 @@ def takes_sign(plan: Plan) -> bool:
 
 def functions_before_signs(
     model: nn.Module, calls: fx.Graph, plans: Mapping[str, Plan], inputs: Interval = ANYTHING
-) -> tuple[Functions, dict[str, str]]:
-    """Return what replaces modules before signs, by name, and why a sign cannot be helped, by layer.
+) -> Signs:
+    """Return what is done about signs that would always be the same.
 
     Args:
         model: it is not changed.
@@ -40,23 +81,37 @@ def functions_before_signs(
         inputs: the values that the network's input can have.
     """
     signed = {name: plan for name, plan in plans.items() if takes_sign(plan)}
-    instead: Functions = {}
-    blockers: dict[str, str] = {}
+    instead: dict[fx.Node, nn.Module] = {}
+    found = Signs()
     while signed:
         values = ranges(calls, model, instead, inputs)
         dead = [call for call in _calls_of(calls, signed) if _is_dead(sources(call)[0], model, values)]
         for call in dead:
             name = str(call.target)
             culprit = _culprit(sources(call)[0], model, values)
-            reason = _why_not(culprit, model, calls, signed, signed[name])
-            if reason:
-                blockers[name] = f"its sign is always the same: {reason}"
-            elif str(culprit.target) not in instead:
+            if culprit.op == "placeholder":
+                found.dead[name] = f"its sign is always the same: {_NEVER_NEGATIVE}"
+            elif reason := _why_not(culprit, model, signed, signed[name]):
+                found.about_mean[name] = reason
+            elif culprit not in instead:
                 function = _function(signed[name].before_sign, culprit, model)
-                instead[str(culprit.target)] = function.to(device_of(model.get_submodule(name)))
-        if not dead or blockers:
+                instead[culprit] = function.to(device_of(model.get_submodule(name)))
+        signed = {name: plan for name, plan in signed.items() if name not in found.about_mean}
+        if not dead or found.dead:
             break
-    return instead, blockers
+    found.functions = _by_name(instead, calls, model)
+    return found
+
+
+def _by_name(instead: Mapping[fx.Node, nn.Module], calls: fx.Graph, model: nn.Module) -> dict[str, nn.Module]:
+    """Return what stands in the place of modules, one function for each call of those called in several."""
+    found: dict[str, nn.Module] = {}
+    for name in dict.fromkeys(str(call.target) for call in instead):
+        uses = [call for call in calls.nodes if call.op == "call_module" and call.target == name]
+        own = model.get_submodule(name)
+        functions = [instead.get(call, own) for call in uses]
+        found[name] = functions[0] if len(functions) == 1 else Places(functions)
+    return found
 
 
 def _calls_of(calls: fx.Graph, names: Mapping[str, object]) -> Iterator[fx.Node]:
@@ -81,25 +136,21 @@ def _culprit(call: fx.Node, model: nn.Module, values: Intervals) -> fx.Node:
     return next((each for each in found if _is_kind(each, model, nn.ReLU)), found[0])
 
 
-def _why_not(call: fx.Node, model: nn.Module, calls: fx.Graph, signed: Mapping[str, Plan], plan: Plan) -> str:
+_NEVER_NEGATIVE = (
+    "the network's input is never negative; subtract its mean, or leave this layer's input float"
+)
+
+
+def _why_not(call: fx.Node, model: nn.Module, signed: Mapping[str, Plan], plan: Plan) -> str:
     """Return why a call cannot be replaced for a sign, or nothing where it can."""
-    if call.op == "placeholder":
-        return "the network's input is never negative; subtract its mean, or leave this layer's input float"
     if not _is_kind(call, model, *RECTIFIERS):
-        what = (
-            f"{call.name} is never negative"
-            if call.op != "call_module"
-            else f"{call.target} is never negative"
-        )
-        kinds = ", ".join(kind.__name__ for kind in RECTIFIERS)
-        return f"{what}; only a module can be replaced, one of torch.nn's {kinds}"
-    name, uses = str(call.target), [each for each in calls.nodes if each.target == call.target]
-    if len(uses) > 1:
-        return f"{name} is used in {len(uses)} places; give each place a module of its own"
+        return f"{call.target if call.op == 'call_module' else call.name} is never negative"
     for reader in _readers(call, model):
         other = signed.get(str(reader.target)) if reader.op == "call_module" else None
         if other is None or other.before_sign != plan.before_sign:
-            return f"{name} is read by {reader.target if reader.op == 'call_module' else reader.name} too"
+            return (
+                f"{call.target} is read by {reader.target if reader.op == 'call_module' else reader.name} too"
+            )
     return ""
 
 

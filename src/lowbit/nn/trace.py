@@ -1,10 +1,12 @@
-"""A module as a list of calls: `torch.fx`, with every layer left whole."""
+"""A module as a list of calls: seen on an example, or by `torch.fx`, with every layer left whole."""
 
 from torch import fx, nn
 
 from lowbit.errors import UnsupportedError
+from lowbit.nn.example import Example
 from lowbit.nn.fixed_point import Tabulated
-from lowbit.nn.layers import Conv2d, Linear
+from lowbit.nn.low_bit import LowBit
+from lowbit.nn.recorder import record
 from lowbit.schemes.training.quantizer import Quantizer
 
 
@@ -15,15 +17,21 @@ class _Tracer(fx.Tracer):
         return isinstance(m, _LAYERS) or super().is_leaf_module(m, module_qualified_name)
 
 
-_LAYERS = (Conv2d, Linear, Quantizer, Tabulated)
+_LAYERS = (LowBit, Quantizer, Tabulated)
 
 
-def trace(model: nn.Module) -> fx.Graph:
+def trace(model: nn.Module, example: Example | None = None) -> fx.Graph:
     """Return the calls that a module makes; `meta["constant"]` of a call is the constant that it reads.
+
+    Args:
+        model: it is left as it was.
+        example: to run it on; without one it is run on symbols, which fewer modules take.
 
     Raises:
         UnsupportedError: what it does depends on its input.
     """
+    if example is not None:
+        return record(model, example)
     known = set(vars(model))
     try:
         calls = _Tracer().trace(model)
@@ -33,6 +41,7 @@ def trace(model: nn.Module) -> fx.Graph:
             where=type(model).__name__,
             expected="a forward that does the same for every input",
             found=str(error),
+            remedy="Give an example of its input: prepare(model, plan, example).",
         ) from error
     else:
         constants = {name: vars(model)[name] for name in set(vars(model)) - known}

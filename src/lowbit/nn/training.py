@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from lowbit.nn.layers import Conv2d, Linear
+from lowbit.nn.low_bit import LowBit
 from lowbit.schemes.training.quantizer import Quantizer
 
 LEAST_SLOPE = 1e-3
@@ -23,7 +23,7 @@ def set_progress(model: nn.Module, progress: float) -> None:
 def clamp_latents(model: nn.Module) -> None:
     """Bring latent weights back to where their gradient lives, in place; call it after every step."""
     for module in model.modules():
-        if isinstance(module, Conv2d | Linear) and module.weight_quantizer is not None:
+        if isinstance(module, LowBit) and module.weight_quantizer is not None:
             module.weight_quantizer.clamp(module.weight)
         elif isinstance(module, nn.PReLU):
             module.weight.clamp_(min=LEAST_SLOPE)

@@ -23,7 +23,7 @@ def count_signs(module: nn.Module) -> list[str]:
     names = []
     for name, layer in module.named_modules():
         if isinstance(layer, Conv2d) and _is_countable(layer):
-            layer.product = _Product(layer)
+            layer.counted = _Product(layer)
             names.append(name)
     return names
 

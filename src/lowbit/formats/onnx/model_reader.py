@@ -1,7 +1,7 @@
 """A model is translated node by node: what each name is, and what is worked out while reading."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -49,13 +49,16 @@ if TYPE_CHECKING:
 
 MAX_FOLDED = 1 << 28  # elements that folding may make in all
 
+Own = Mapping[str, "Callable[[ModelReader, NodeProto, Mapping[str, object]], None]"]
+"""What reads the operators of a domain that the caller brings."""
+
 
 class ModelReader:
     """Translates one model; what is known of each name is either a constant or a value of the graph."""
 
-    def __init__(self, model: "ModelProto", beside: Beside | None = None) -> None:
+    def __init__(self, model: "ModelProto", beside: Beside | None = None, own: Own | None = None) -> None:
         check_model(model)
-        self.model, self.beside = model, beside
+        self.model, self.beside, self.own = model, beside, own or {}
         self.opset = opset_of(model)
         self.result = Graph(model.graph.name or "graph", metadata=_metadata(model))
         self.declared: dict[str, TensorProto] = {}
@@ -90,7 +93,8 @@ class ModelReader:
         producers = self._producers()
         outputs = outputs_of(self.model.graph, producers, self.note)
         nodes = self._needed(producers, outputs)
-        unread = refuse_unread(nodes, self.inliner.functions, self.opset, self.refused)
+        foreign = [node for node in nodes if domain_of(node) not in self.own]
+        unread = refuse_unread(foreign, self.inliner.functions, self.opset, self.refused)
         self._load({*outputs, *(name for node in nodes for name in names_read(node))})
         for proto in nodes:
             kind, blind = (domain_of(proto), proto.op_type), self.stand_ins.hides(proto)
@@ -189,6 +193,8 @@ class ModelReader:
             return read_own_node(self, proto, attributes)
         for name in filter(None, proto.input):
             self.require_known(name)
+        if domain in self.own:
+            return self.own[domain](self, proto, attributes)
         if domain == "" and self._constant(proto, attributes):
             return None
         if domain == "" and proto.op_type == "ConstantOfShape" and len(proto.input) == 1:

@@ -30,7 +30,7 @@ from lowbit.budget import check_budget
 from lowbit.errors import LowbitError, ModelFormatError
 from lowbit.formats.batch import open_batch
 from lowbit.formats.input_shapes import say_how_to_fix
-from lowbit.formats.onnx.model_reader import ModelReader
+from lowbit.formats.onnx.model_reader import ModelReader, Own
 from lowbit.formats.onnx.quantized import decode_outputs
 from lowbit.formats.onnx.tensors import Beside
 from lowbit.formats.onnx.wire import check_fields
@@ -67,19 +67,22 @@ def read(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> Graph:
     return from_proto(_parsed(read_file(path, limit=limit), where), where, beside)
 
 
-def from_proto(model: "ModelProto", where: str = "model", beside: Beside | None = None) -> Graph:
+def from_proto(
+    model: "ModelProto", where: str = "model", beside: Beside | None = None, own: Own | None = None
+) -> Graph:
     """Return the graph of a parsed model; errors are those of `read` and call it ``where``.
 
     Args:
         model: parsed.
         where: how messages call it.
         beside: reads weights that lie in other files, if there may be some.
+        own: reads operators of the caller's by domain, where the graph is to be what the file says.
     """
     reader: ModelReader | None = None
     try:
-        reader = ModelReader(model, beside)
+        reader = ModelReader(model, beside, own)
         graph = reader.graph()
-        if model.producer_name != PRODUCER:  # what we write means what it says
+        if own is None and model.producer_name != PRODUCER:  # what we write means what it says
             verify(graph)
             if any(value.encoding is not None for value in graph.values.values()):
                 graph = run_passes(decode_outputs(graph), RECOGNISED_FORM).graph
