@@ -66,43 +66,6 @@ def test_an_operator_of_one_line_runs_everywhere(
                 assert [node.op for node in again.nodes] == [node.op for node in graph.nodes]
 
 
-def test_a_torch_module_is_the_operator_that_names_it() -> None:
-    torch = pytest.importorskip("torch")
-    from lowbit.nn import to_graph
-
-    class Net(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.module = torch.nn.Linear(6, 5), torch.nn.Tanhshrink()
-
-        def forward(self, x):
-            x = self.module(self.first(x))
-            return torch.exp(torch.nn.functional.tanhshrink(x))
-
-    torch.manual_seed(1)
-    model = Net().eval()
-    with toy("ToyTanhshrink", "X", "X - Tanh(X)", torch="Tanhshrink"):
-        graph = to_graph(model, (6,))
-        x = np.random.default_rng(1).normal(size=(4, 6)).astype(np.float32)
-        assert [node.op for node in graph.nodes].count("ToyTanhshrink") == 2
-        with torch.no_grad():
-            expected = model(torch.from_numpy(x)).numpy()
-        np.testing.assert_allclose(
-            evaluate(graph, {graph.inputs[0]: x})[graph.outputs[0]], expected, rtol=1e-5
-        )
-
-
-def test_a_torch_module_with_constants_that_the_operator_lacks_is_refused() -> None:
-    torch = pytest.importorskip("torch")
-    from lowbit.errors import LowbitError
-    from lowbit.nn import to_graph
-
-    model = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Hardshrink(0.7))
-    declared = toy("ToyHardshrink", "X", "X - Clip(X, -1/2, 1/2)", torch="Hardshrink")
-    with declared, pytest.raises(LowbitError, match="Hardshrink"):
-        to_graph(model, (6,))
-
-
 ROWS = {
     "toy_elu": Activation(lambda a: np.where(a < 0, np.expm1(np.minimum(a, 0)), a), "Elu"),
     "toy_clip": Activation(lambda a: np.clip(a, -0.25, 1.5), "Clip", bounds=(-0.25, 1.5)),

@@ -1,6 +1,6 @@
 """Operators that are made of others: declared by their body alone.
 
-    composite("Softsign", "X", "X / (1 + Abs(X))", torch="Softsign")
+    composite("Softsign", "X", "X / (1 + Abs(X))")
 
 Inference, checks and reference evaluation follow from the body, in float32, step by step; so do the expansion
 for a back end that has no such operator (`lowbit.ir.passes.expand`) and the function in an ``.onnx`` file
@@ -39,7 +39,6 @@ def composite(
     *,
     domain: str = "",
     traits: Trait = Trait.NONE,
-    torch: str = "",
     **attributes: Attribute,
 ) -> Operator:
     """Declare an operator of floats that is made of others, and return it.
@@ -50,7 +49,6 @@ def composite(
         body: what it computes; see `lowbit.ir.operators.body`.
         domain: "" where ONNX has such an operator in any version, "lowbit" for our own.
         traits: what the body does not say; that it is elementwise follows.
-        torch: the class of ``torch.nn`` that it is, whose constants are named as the attributes.
         attributes: with their defaults; constants of the body.
 
     Raises:
@@ -64,7 +62,6 @@ def composite(
         domain=domain,
         traits=traits,
         body=body,
-        torch=torch,
         parts=None,
         whole=None,
         **attributes,
@@ -192,9 +189,9 @@ def _seen(graph: Graph, node: Node) -> Call:
 
 
 # Misra, Mish: A Self Regularized Non-Monotonic Activation Function, 2019.
-composite("Mish", "X", "X * Tanh(Softplus(X))", torch="Mish")
+composite("Mish", "X", "X * Tanh(Softplus(X))")
 
-composite("Softsign", "X", "X / (1 + Abs(X))", traits=Trait.MONOTONE, torch="Softsign")
+composite("Softsign", "X", "X / (1 + Abs(X))", traits=Trait.MONOTONE)
 composite(
     "Selu",
     "X",
@@ -203,7 +200,7 @@ composite(
     gamma=1.05070102214813232421875,
 )
 # Barron: Continuously Differentiable Exponential Linear Units, 2017.
-composite("Celu", "X", "alpha * Elu(Clip(X, max=0) / alpha, alpha=1) + Relu(X)", torch="CELU", alpha=1.0)
+composite("Celu", "X", "alpha * Elu(Clip(X, max=0) / alpha, alpha=1) + Relu(X)", alpha=1.0)
 composite("ThresholdedRelu", "X", "Where(Greater(X, alpha), X, 0)", alpha=1.0)
 # Hendrycks, Gimpel: Gaussian Error Linear Units, 2016; the second is their approximation.
 composite("Gelu", "X", "0.5 * X * (1 + Erf(0.7071067811865476 * X))")

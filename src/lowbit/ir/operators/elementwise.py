@@ -131,7 +131,6 @@ def register_function(
     traits: Trait = Trait.NONE,
     *,
     body: str = "",
-    torch: str = "",
     **attributes: Attribute,
 ) -> None:
     """Declare a function of one float, computed in float64; the body is what it is in steps of float32."""
@@ -147,7 +146,6 @@ def register_function(
         traits=Trait.ELEMENTWISE | traits,
         domain="",
         body=body,
-        torch=torch,
         parts=None,
         whole=None,
         **attributes,
@@ -240,16 +238,16 @@ register_binary("Div", _divide, _quotient)
 _register_activation("relu", Trait.HOMOGENEOUS)
 _register_activation("tanh")
 _register_activation("sigmoid")
-register_function("Abs", lambda _, x: np.abs(x), Trait.HOMOGENEOUS, torch="abs")
-register_function("Exp", lambda _, x: np.exp(x), Trait.MONOTONE, torch="exp")
-register_function("Log", lambda _, x: np.log(x), torch="log")
+register_function("Abs", lambda _, x: np.abs(x), Trait.HOMOGENEOUS)
+register_function("Exp", lambda _, x: np.exp(x), Trait.MONOTONE)
+register_function("Log", lambda _, x: np.log(x))
 register_function(
     "Elu", _elu, Trait.MONOTONE, body="alpha * Elu(Clip(X, max=0), alpha=1) + Relu(X)", alpha=1.0
 )
 register_function(
     "HardSigmoid", _hard_sigmoid, Trait.MONOTONE, body="Clip(alpha * X + beta, 0, 1)", alpha=0.2, beta=0.5
 )
-register_function("HardSwish", _hard_swish, body="X * Clip(1/6 * X + 1/2, 0, 1)", torch="Hardswish")
+register_function("HardSwish", _hard_swish, body="X * Clip(1/6 * X + 1/2, 0, 1)")
 register_function(
     "LeakyRelu",
     _leaky,

@@ -145,8 +145,6 @@ class Operator:
         parts: the same where the shape decides what it is made of: takes the call and what adds nodes
             (`Parts`), and returns the name of the result, or those of several joined by a space.
         whole: why a call of it cannot be written in parts, or "" where it can; always it can when None.
-        torch: the class of ``torch.nn`` that is this operator, its constants being the attributes, or a
-            function of torch, in small letters.
     """
 
     name: str
@@ -157,7 +155,6 @@ class Operator:
     evaluate: Evaluate
     traits: Trait = Trait.NONE
     body: Body | None = None
-    torch: str = ""
     parts: "Callable[[Call, Parts], str] | None" = None
     whole: Callable[[Call], str] | None = None
 
@@ -184,7 +181,6 @@ def register(
     domain: str = "",
     traits: Trait = Trait.NONE,
     body: str = "",
-    torch: str = "",
     parts: "Callable[[Call, Parts], str] | None" = None,
     whole: Callable[[Call], str] | None = None,
     **attributes: Attribute,
@@ -192,7 +188,7 @@ def register(
     """Declare an operator and return it; ``inputs`` are names separated by spaces."""
     parsed = parse(body, name) if body else None
     named = tuple(inputs.split())
-    operator = Operator(name, domain, named, attributes, infer, evaluate, traits, parsed, torch, parts, whole)
+    operator = Operator(name, domain, named, attributes, infer, evaluate, traits, parsed, parts, whole)
     OPERATORS[domain, name] = operator
     return operator
 
