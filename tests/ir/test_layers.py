@@ -216,8 +216,8 @@ def test_a_coded_bias_must_be_whole_units() -> None:
             "an activation of rounded codes; expected none, relu, relu6, hardtanh; found tanh",
         ),
         (
-            {"target": Affine(8, np.ones(1, "f4"), np.zeros(1, "i4")), "activation": "relu"},
-            "an activation of rounded codes; expected none; found relu",
+            {"target": Affine(8, np.ones(1, "f4"), np.zeros(1, "i4")), "activation": "softplus"},
+            "an activation of rounded codes; expected none, relu, relu6, hardtanh; found softplus",
         ),
         ({"source": None, "target": FixedPoint(6, 2)}, "codes of a layer that reads floats"),
         (

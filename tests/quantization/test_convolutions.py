@@ -239,7 +239,8 @@ def test_powers_of_two(samples, bits, most, activation_bits):
     assert low.value("x/codes").encoding.bits == activation_bits
     assert output_error(low, network(), samples) < most
     assert {layer.scheme for layer in report.layers} == {"pow2"}
-    assert to_text(read_content(bytes(content_of(low)), "net.circle")).count("Pow2Conv") == 2
+    compared = 2 if activation_bits <= 4 else 0  # layers that round have no name of before
+    assert to_text(read_content(bytes(content_of(low)), "net.circle")).count("Pow2Conv") == compared
     again = read_content(bytes(content_of(low)), "net.circle")
     assert again.value("conv2/weights").data.tolist() == low.value("conv2/weights").data.tolist()
     assert np.array_equal(evaluate(again, {"x": samples})["y"], evaluate(low, {"x": samples})["y"])

@@ -111,7 +111,10 @@ def test_affine_layers(samples, bits, method):
         assert low.constant(low.nodes[1].inputs[2]).dtype == np.int32
     else:
         assert operators(low) == ["Encode", *["Linear"] * 3, "Softmax"]
-        assert all(isinstance(v.encoding, LearnedBasis) for v in low.values.values() if v.encoding)
+        weights = [low.value(node.inputs[1]) for node in low.nodes if node.op == "Linear"]
+        assert all(isinstance(value.encoding, LearnedBasis) for value in weights)
+        codes = LearnedBasis if bits <= 4 else Affine  # in planes, or in bytes that are rounded to
+        assert isinstance(low.value(low.nodes[0].outputs[0]).encoding, codes)
     assert output_error(low, graph, samples) < 50 / 4**bits
     assert report.layers[0].weight_bits == bits
 

@@ -19,6 +19,8 @@ from math import floor, frexp
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.ir.deployed import largest_where
+
 Integers = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]
 
@@ -98,11 +100,7 @@ class Rounding:
         below, above = np.maximum(near - 2, -bound - 1), np.minimum(near + 2, bound)
         below = np.where(self.level(below, channel) > wanted, -bound - 1, below)
         above = np.where(self.level(above + 1, channel) <= wanted, bound, above)
-        while (below < above).any():
-            middle = below + (above - below + 1) // 2
-            stays = self.level(middle, channel) <= wanted
-            below, above = np.where(stays, middle, below), np.where(stays, above, middle - 1)
-        return below
+        return largest_where(lambda sums: self.level(sums, channel) <= wanted, below, above)
 
     def all_steps(self, bound: int) -> Integers:
         """Return the steps of all outputs."""

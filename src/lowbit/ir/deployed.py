@@ -19,6 +19,7 @@ Sums stay below 2^52, so that float64 holds each of them, and half a step more, 
 go beyond is refused. Back ends with narrower sums refuse by `DeployedLayer.accumulator_bound`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -27,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import NumericError, SchemeError
+from lowbit.ir.activations import apply_activation
 from lowbit.ir.graph import DTYPES, Value
 from lowbit.planes import unpack
 from lowbit.schemes import Encoding, LearnedBasis, table_decode
@@ -201,6 +203,45 @@ def integer_thresholds(
     if wide:
         return np.clip(quotient, -_SATURATED, _SATURATED).astype(np.int64)
     return np.clip(quotient, -INT32_MAX - 1, INT32_MAX).astype(np.int32)
+
+
+def thresholds_of_rounding(layer: DeployedLayer, bias: Floats, encoding: Encoding, activation: str) -> Wide:
+    """Return the integer thresholds that give the codes of a layer that rounds: of each the largest sum below.
+
+    They are searched for, in the arithmetic of the rounding. No sum beyond what the layer reaches is meant.
+
+    Args:
+        layer: scale, and what sums reach.
+        bias: ``bias64``, ``[..., o]``.
+        encoding: of the output, one that rounds.
+        activation: one that clips, or `none`.
+
+    Returns:
+        ``[..., o, steps]``.
+    """
+    bound, wanted = layer.accumulator_bound(), np.arange((1 << encoding.bits) - 1)
+
+    def stays(sums: Wide) -> npt.NDArray[np.bool_]:
+        real = layer.scale[:, None] * sums.astype(np.float64) + bias[..., None]
+        return np.asarray(encoding.encode(apply_activation(activation, real)) <= wanted)
+
+    shape = (*bias.shape, len(wanted))
+    return largest_where(stays, np.full(shape, -bound - 1), np.full(shape, bound))
+
+
+def largest_where(holds: Callable[[Wide], npt.NDArray[np.bool_]], least: Wide, most: Wide) -> Wide:
+    """Return the largest integers between bounds for which something holds that holds for all smaller ones.
+
+    Args:
+        holds: of an array of the shape of the bounds, element by element.
+        least: the result where it does not hold beyond.
+        most: of the results.
+    """
+    while (least < most).any():
+        middle = least + (most - least + 1) // 2
+        true = holds(middle)
+        least, most = np.where(true, middle, least), np.where(true, most, middle - 1)
+    return least
 
 
 def row_length(weights: Value) -> int:

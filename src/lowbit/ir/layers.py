@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from lowbit.ir.activations import activation_named
 from lowbit.ir.graph import Graph, Node
 from lowbit.ir.operators import Trait, has
 from lowbit.schemes import Encoding
+from lowbit.schemes.pair import FEW_BITS
 from lowbit.schemes.registry import FLOAT_BITS as FLOAT_BITS
-
 
 @dataclass(frozen=True)
 class Layer:
@@ -48,15 +50,16 @@ def outputs_last(node: Node) -> bool:
 
 
 def rounds(graph: Graph, node: Node | None) -> bool:
-    """Return whether a low-bit layer rounds its sums; where it does not, it compares them with thresholds.
+    """Return whether a low-bit layer has its bias in whole units of the sums, to round both as one.
 
-    What is rounded has a bias in whole units of the sums, so that sum and bias are rounded as one.
+    Input and weights round then, as 8-bit codes do. What its output is coded by is another question: see
+    `rounds_to`.
     """
     return node is not None and is_low_bit(node) and graph.value(node.inputs[2]).dtype != "float32"
 
 
 def compares(graph: Graph, node: Node | None) -> bool:
-    """Return whether a node is a low-bit layer that can compare its sums with thresholds."""
+    """Return whether a node is a low-bit layer with a real bias, which thresholds and factors can take in."""
     return is_low_bit(node) and not rounds(graph, node)
 
 
@@ -71,6 +74,24 @@ def takes_over(graph: Graph, layer: Node | None, encoder: Node) -> bool:
     if gives_bytes(graph, encoder) and rounds_uniform(graph, layer):
         return False
     return graph.value(layer.inputs[0]).encoding is not None
+
+
+def rounds_to(graph: Graph, encoder: Node) -> bool:
+    """Return whether sums are rounded to an encoder's codes, once, instead of compared with thresholds.
+
+    A rounding takes a scale and a bias for each channel, thresholds as many numbers as there are steps. They
+    are quicker where they are few. So codes of more than `FEW_BITS` are rounded to, where their encoding
+    rounds and has no thresholds of its own. Thresholds that say the same may be a neighbour of the exact
+    ones: files of others divide in float32.
+    """
+    encoding = graph.value(encoder.outputs[0]).encoding
+    if encoding is None or not encoding.rounds or encoding.bits <= FEW_BITS or encoding.channels > 1:
+        return False
+    if not any(encoder.inputs[1:]):
+        return True
+    own, given = encoding.thresholds()[0], np.asarray(graph.constant(encoder.inputs[1]), np.float32)
+    unit = 2 * np.maximum(np.spacing(np.abs(own)), np.float32(encoding.integer_scale()[0] * 2.0**-23))
+    return bool((np.abs(own - given) <= unit).all())
 
 
 def rounds_uniform(graph: Graph, layer: Node | None) -> bool:

@@ -14,6 +14,7 @@ from lowbit.ir.operators.registry import code_dtype, storage_dtype
 from lowbit.planes import pack
 from lowbit.schemes import Encoding, LearnedBasis, largest_float32_below, table_decode
 from lowbit.schemes.coded import CodedWeights
+from lowbit.schemes.pair import bias_in_units
 
 Array = npt.NDArray[np.float64]
 
@@ -68,11 +69,8 @@ def _packed(name: str, coded: CodedWeights, shape: tuple[int, ...]) -> Value:
 def _in_units(
     coded: CodedWeights, bias: Array, source: Encoding | None, where: str
 ) -> tuple[CodedWeights, npt.NDArray[np.int32]] | None:
-    """Return weights and bias where input and weights both round, so that sums and bias do so as one.
-
-    None where one of them has thresholds or is real.
-    """
-    if source is None or not (source.rounds and coded.encoding.rounds):
+    """Return weights and bias where sums and bias are rounded as one, else None."""
+    if source is None or not bias_in_units(source, coded.encoding):
         return None
     return with_integer_bias(coded, bias, source, where)
 

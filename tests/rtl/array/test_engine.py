@@ -133,6 +133,7 @@ def test_convolutions_of_any_window_and_folding(data: st.DataObject, seed: int) 
         (Plan(weight_bits=3, activation_bits=3, scheme="affine"), None, {"planes"}),
         (Plan(weight_bits=4, activation_bits=4, scheme="pow2"), None, {"shift"}),
         (Plan(weight_bits=2, activation_bits=8, scheme="pow2"), "multiply", {"multiply"}),
+        (Plan("lq:2", "affine:5"), None, {"multiply"}),  # layers that round: their steps are thresholds
     ],
     ids=lambda value: (
         f"{value.scheme}-{value.weight_bits}-{value.activation_bits}" if isinstance(value, Plan) else ""

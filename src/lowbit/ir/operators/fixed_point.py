@@ -82,9 +82,9 @@ def fixed_point_output(call: Call, what: str) -> FixedPoint:
 
 
 def require_clip(call: Call, target: Encoding) -> None:
-    """Check that the activation of a node that rounds is none, or of fixed point one that clips."""
+    """Check that the activation of a node that rounds is none, or one that clips."""
     name = call.text("activation")
-    clips = [key for key, row in ACTIVATIONS.items() if row.clip is not None and target.as_fixed_point()]
+    clips = [key for key, row in ACTIVATIONS.items() if row.clip is not None and target.rounds]
     expected = ", ".join(["none", *clips])
     call.require(name == "none" or name in clips, "an activation of rounded codes", expected, name)
 

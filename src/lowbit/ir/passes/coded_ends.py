@@ -13,15 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from lowbit.ir.graph import Graph, Node
-from lowbit.ir.layers import activation_of, is_affine, is_low_bit
+from lowbit.ir.layers import activation_of, is_affine, is_low_bit, rounds_to
 from lowbit.ir.operators import Trait, has
 from lowbit.ir.passes.infrastructure import Pass
 from lowbit.ir.passes.readers import absorb, is_encoder, only_encoder, only_reader
 from lowbit.ir.reference import evaluate_node
-
-_FEW_BITS = 4
-"""Bits up to which thresholds are compared."""
-
 
 def _implied(graph: Graph, node: Node) -> Node | None:
     """Return the encoder behind a function that its codes imply."""
@@ -85,16 +81,8 @@ def _rounding(graph: Graph, layer: Node) -> tuple[Node | None, Node] | None:
 
 
 def _rounds(graph: Graph, encoder: Node) -> bool:
-    """Return whether an encoder rounds to affine codes of many bits, as the encoding itself does.
-
-    Thresholds that say so may be a neighbour of the exact ones: files of others divide in float32.
-    """
-    encoding = graph.value(encoder.outputs[0]).encoding
-    if encoding is None or not is_affine(encoding) or encoding.bits <= _FEW_BITS or encoding.channels > 1:
-        return False
-    own, given = encoding.thresholds()[0], _thresholds(graph, encoder)
-    unit = 2 * np.maximum(np.spacing(np.abs(own)), np.float32(encoding.integer_scale()[0] * 2.0**-23))
-    return bool((np.abs(own - given) <= unit).all())
+    """Return whether an encoder rounds to affine codes of many bits, as the encoding itself does."""
+    return is_affine(graph.value(encoder.outputs[0]).encoding) and rounds_to(graph, encoder)
 
 
 def _round(graph: Graph) -> bool:

@@ -1,8 +1,9 @@
 """Let every low-bit layer end in the codes of the encoder that alone reads it, seen through its activation.
 
-``layer -> f -> Encode`` becomes one layer that compares its sums with thresholds (`lowbit.ir.activations`).
-Codes of more than 8 bits have too many thresholds: the layer rounds its sums to them. Where f clips, they
-saturate there; another f is a table of codes behind it, as in a network that is in fixed point throughout.
+``layer -> f -> Encode`` becomes one layer. It rounds its sums to codes of many bits whose encoding rounds,
+which saturate where f clips; for others it compares its sums with thresholds (`lowbit.ir.activations`), and
+any f is inside them. Codes of more than 8 bits have too many thresholds: an f that does not clip is a table
+of codes behind the layer, as in a network that is in fixed point throughout.
 """
 
 from dataclasses import replace
@@ -11,7 +12,7 @@ import numpy as np
 
 from lowbit.ir.activations import ACTIVATIONS, function_table, preimage_thresholds
 from lowbit.ir.graph import Graph, Node, Value
-from lowbit.ir.layers import is_low_bit, takes_over
+from lowbit.ir.layers import is_low_bit, rounds_to, takes_over
 from lowbit.ir.passes.infrastructure import Pass
 from lowbit.ir.passes.readers import absorb, only_encoder
 from lowbit.schemes import Encoding
@@ -21,7 +22,7 @@ _MOST_THRESHOLDS = 8
 
 
 def has_no_encoder_to_fold(graph: Graph) -> bool:
-    """Return whether no layer is read by an encoder alone whose thresholds it could have."""
+    """Return whether no layer is read by an encoder alone in whose codes it could end."""
     return not any(_folded(graph, node) for node in graph.nodes)
 
 
@@ -36,7 +37,7 @@ def _apply(graph: Graph) -> bool:
 
 
 def _folded(graph: Graph, layer: Node) -> Node | None:
-    """Return the encoder that a layer of codes can take over: one whose codes are found by thresholds."""
+    """Return the encoder that a layer of codes can take over."""
     encoder = only_encoder(graph, layer) if is_low_bit(layer) else None
     real = graph.value(layer.outputs[0]).encoding is None
     return encoder if encoder is not None and real and takes_over(graph, layer, encoder) else None
@@ -46,7 +47,7 @@ def _fold(graph: Graph, layer: Node, encoder: Node) -> None:
     activation = str(layer.attributes.get("activation", "none"))
     encoding = graph.value(encoder.outputs[0]).encoding
     assert encoding is not None
-    if encoding.bits > _MOST_THRESHOLDS:
+    if encoding.bits > _MOST_THRESHOLDS or (_clips(activation) and rounds_to(graph, encoder)):
         _round(graph, layer, encoder, encoding, activation)
         return
     given = graph.constant(encoder.inputs[1]) if any(encoder.inputs[1:]) else encoding.thresholds()[0]
@@ -58,7 +59,7 @@ def _fold(graph: Graph, layer: Node, encoder: Node) -> None:
 def _round(graph: Graph, layer: Node, encoder: Node, encoding: Encoding, activation: str) -> None:
     """Let a layer round to an encoder's codes, its activation a table behind it unless it clips."""
     rounded = replace(layer, outputs=encoder.outputs)
-    if activation == "none" or ACTIVATIONS[activation].clip is not None:
+    if _clips(activation):
         absorb(graph, layer, rounded, encoder)
         return
     attributes = {name: value for name, value in layer.attributes.items() if name != "activation"}
@@ -69,6 +70,10 @@ def _round(graph: Graph, layer: Node, encoder: Node, encoding: Encoding, activat
     lookup = Node("FixedLookup", (sums, table), encoder.outputs, {}, name, "lowbit")
     graph.nodes.insert(graph.nodes.index(encoder), lookup)
     absorb(graph, layer, replace(layer, attributes=attributes, outputs=(sums,)), encoder)
+
+
+def _clips(activation: str) -> bool:
+    return activation == "none" or ACTIVATIONS[activation].clip is not None
 
 
 def _table(graph: Graph, output: Value, activation: str) -> str:

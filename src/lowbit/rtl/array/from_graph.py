@@ -16,7 +16,13 @@ from lowbit.blockers import Blocker, blocker_of, grouped
 from lowbit.data import Normalize
 from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph, Node, Trait, Value, has
-from lowbit.ir.deployed import deployed_layer, row_length
+from lowbit.ir.deployed import (
+    DeployedLayer,
+    deployed_layer,
+    integer_thresholds,
+    row_length,
+    thresholds_of_rounding,
+)
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.window import Axis, Window
 from lowbit.planes import unpack
@@ -158,8 +164,7 @@ def _convolution(graph: Graph, node: Node, shape: Shape) -> Layer:
     window, encoding = _window(graph, node, shape), _encoding(graph, node.inputs[0])
     weights, bias = graph.value(node.inputs[1]), graph.constant(node.inputs[2])
     constants = deployed_convolution(encoding, weights, bias, window)
-    thresholds = _thresholds(graph, node)
-    steps = None if thresholds is None else constants.integer_thresholds(thresholds).astype(np.int64)
+    steps = _thresholds(graph, node, constants.layer, constants.bias)
     integers, basis = constants.weights.astype(np.int64), _basis(encoding, weights)
     return Layer(node.name, _levels(encoding), integers, window, steps, basis)
 
@@ -168,9 +173,7 @@ def _fully_connected(graph: Graph, node: Node, shape: Shape) -> Layer:
     encoding = _encoding(graph, node.inputs[0])
     weights = graph.value(node.inputs[1])
     constants = deployed_layer(encoding, weights, graph.constant(node.inputs[2]))
-    thresholds, steps = _thresholds(graph, node), None
-    if thresholds is not None:
-        steps = constants.integer_thresholds(thresholds).astype(np.int64)[None, None]
+    steps = _thresholds(graph, node, constants, constants.bias[None, None])
 
     def streamed(integers: Integers) -> Integers:
         """The graph flattens [c, h, w], the stream is [h, w, c]."""
@@ -207,8 +210,18 @@ def _window(graph: Graph, node: Node, shape: Shape) -> Window:
     return rows, columns
 
 
-def _thresholds(graph: Graph, node: Node) -> npt.NDArray[np.generic] | None:
-    return graph.constant(node.inputs[3]) if len(node.inputs) > 3 and node.inputs[3] else None
+def _thresholds(
+    graph: Graph, node: Node, layer: DeployedLayer, bias: npt.NDArray[np.float64]
+) -> Integers | None:
+    """Return the integer thresholds of a layer, given or those of its rounding; None where floats come out."""
+    target = graph.value(node.outputs[0]).encoding
+    if target is None:
+        return None
+    if any(node.inputs[3:]):
+        given = graph.constant(node.inputs[3])
+        return integer_thresholds(given, layer.scale, bias, wide=layer.is_wide).astype(np.int64)
+    activation = str(node.attributes.get("activation", "none"))
+    return thresholds_of_rounding(layer, bias, target, activation)
 
 
 def _encoding(graph: Graph, name: str) -> Encoding:
