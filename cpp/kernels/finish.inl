@@ -114,6 +114,7 @@ inline Group levels(const Ending& e, const Group& sum, std::size_t group) {
     const std::size_t channel = group * kGroup + n;
     Doubles real = read_as<Doubles>(e.scale + channel) * integer;
     if (e.bias != nullptr) real += read_as<Doubles>(e.bias + channel);
+    if (e.step != 1) real /= e.step;
     if (e.rule == Rule::round_even) return integers_nearest(clipped(real, e.low, e.high));
     return integers_below(clipped(real + raise, e.low, e.high));
   });
@@ -124,7 +125,7 @@ inline bool end_levels(const Ending& e, const Group& sum, std::size_t group, std
   const bool rounds = e.rule == Rule::round_even || e.rule == Rule::round_up || e.rule == Rule::round_down;
   const bool shifts = e.rule == Rule::shift_up || e.rule == Rule::shift_down;
   if (e.form != Form::words && e.form != Form::bytes) return false;
-  if (!(rounds && e.step == 1) && !(shifts && e.shift > 0)) return false;
+  if (!rounds && !(shifts && e.shift > 0)) return false;
   const Group entry = levels(e, sum, group) - same(e.base);
   const std::size_t first = group * kGroup, count = e.channels - first;
   if (e.form == Form::bytes) {

@@ -179,9 +179,7 @@ def _add_coded_layer(
     random.bit_generator.state = state
     graph.add(Value("a", "code", (), None, target))
     thresholds = None
-    if target.rounds and (activation == "none" or target.bits > 8):
-        activation = "none"
-    else:
+    if not target.rounds or (case.shape == "groups" and target.bits <= 8):
         thresholds = preimage_thresholds(target.thresholds()[0], activation)
     _add_layer(graph, random, case.weights, source, "a", shape, activation, thresholds)
 

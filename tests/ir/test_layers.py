@@ -84,7 +84,7 @@ def one_output(graph: Graph, node: Node, o: int, xs: list[Any], ws: list[int]) -
     exact = scale * np.float64(acc) + bias64
     if target is None:
         return apply_activation(activation, np.float32(exact)).astype(np.float32).item()
-    return rounded(exact, target)
+    return rounded(apply_activation(activation, exact), target)
 
 
 def rounded(exact: float, target: Encoding) -> int:

@@ -14,6 +14,9 @@ Integers = npt.NDArray[np.int64]
 _MOST_TAPS = 25
 """Taps that are written out one by one."""
 
+_HALF, _IN_WORD = 16, 8
+"""Values of half a byte, and how many of them a word of 32 bits holds."""
+
 
 def is_depthwise(x: Stored, matrix: Integers, constant: Integers, group: int) -> bool:
     """Return whether a layer has one output for each channel, from weights of bytes and sums of 32 bits."""
@@ -33,12 +36,51 @@ def depthwise_sums(unit: Unit, x: Stored, matrix: Integers, constant: Integers) 
 
     A row `x` is the pixels of a window, tap by tap.
     """
+    found = _of_half_bytes(unit, x, matrix) or _of_bytes(unit, x, matrix)
+    return add_constant(unit, found, constant, len(matrix)), _bound(x, matrix, constant)
+
+
+def _of_bytes(unit: Unit, x: Stored, matrix: Integers) -> Part:
     taps = matrix.shape[1]
     name = unit.array("int8_t", matrix, "weights", weights=True)
     lines = [f"    const int8_t *w = l->weights + o * {taps};", "    int32_t sum = x[0][o] * w[0];"]
     lines += [f"    sum += x[{tap}][o] * w[{tap}];" for tap in range(1, taps)]
-    part = Part(f"each_{x.ctype[0]}{taps}", (("const int8_t *", "weights", name),), "", "\n".join(lines))
-    return add_constant(unit, part, constant, len(matrix)), _bound(x, matrix, constant)
+    return Part(f"each_{x.ctype[0]}{taps}", (("const int8_t *", "weights", name),), "", "\n".join(lines))
+
+
+def _of_half_bytes(unit: Unit, x: Stored, matrix: Integers) -> Part | None:
+    """Return the part for weights that are a factor times -8 to 7, or None where they are not.
+
+    Eight taps of a channel are a word, so each takes an instruction or two where a byte is loaded else. The
+    taps that are left are half bytes, of two channels side by side.
+    """
+    taps, factor = matrix.shape[1], max(int(np.gcd.reduce(matrix.reshape(-1))), 1)
+    small = matrix // factor
+    if small.min() < -(_HALF // 2) or small.max() >= _HALF // 2:
+        return None
+    halves, whole = small & (_HALF - 1), taps - taps % _IN_WORD
+    rest = np.pad(halves[:, whole:], ((0, len(matrix) % 2), (0, 0)))
+    shifts = 4 * np.arange(_IN_WORD)
+    words = (halves[:, :whole].reshape(len(matrix), -1, _IN_WORD) << shifts).sum(axis=2)
+    fields, lines = [], []
+    if words.size:
+        count, name = words.shape[1], unit.array("uint32_t", words, "weights", weights=True)
+        fields.append(("const uint32_t *", "weights", name))
+        lines += [f"    const uint32_t *w = l->weights + o * {count};"]
+    if rest.size:
+        count, name = rest.shape[1], unit.array("uint8_t", rest[::2] | rest[1::2] << 4, "rest", weights=True)
+        fields.append(("const uint8_t *", "rest", name))
+        lines += [
+            f"    const uint8_t *r = l->rest + (o >> 1) * {count};",
+            "    const int32_t up = 28 - (o & 1) * 4;",
+        ]
+    places = [f"w[{n // _IN_WORD}] << {28 - n % _IN_WORD * 4}" for n in range(whole)]
+    places += [f"(uint32_t)r[{n}] << up" for n in range(taps - whole)]
+    products = [f"x[{tap}][o] * ((int32_t)({place}) >> 28)" for tap, place in enumerate(places)]
+    lines += [f"    int32_t sum = {products[0]};", *(f"    sum += {each};" for each in products[1:])]
+    if factor != 1:
+        lines.append(f"    sum *= {factor};")
+    return Part(f"halves_{x.ctype[0]}{taps}_{factor}", tuple(fields), "", "\n".join(lines))
 
 
 _MAP = """

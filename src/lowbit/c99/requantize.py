@@ -229,7 +229,8 @@ def _proved(rounding: Rounding, factor: Reals, bits: int, bound: int) -> Multipl
     if least.max() <= most.min():  # one for all
         least, most = np.full_like(least, least.max()), np.full_like(most, most.min())
         exact = np.full_like(exact, exact[0])
-    addend = _coarsest(np.clip(exact.astype(np.int64), least, most), least, most)
+    near = np.clip(exact, -(2.0**PRODUCT), 2.0**PRODUCT).astype(np.int64)  # a large bias saturates
+    addend = _coarsest(np.clip(near, least, most), least, most)
     found = Multiplier(multiplier, addend, shift)
     if np.abs(addend).max() >= 1 << PRODUCT:
         return None

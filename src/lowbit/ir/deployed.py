@@ -206,7 +206,7 @@ def integer_thresholds(
 
 
 def thresholds_of_rounding(layer: DeployedLayer, bias: Floats, encoding: Encoding, activation: str) -> Wide:
-    """Return the integer thresholds that give the codes of a layer that rounds: of each the largest sum below.
+    """Return the integer thresholds that give the codes of a layer that rounds: the largest sum below each.
 
     They are searched for, in the arithmetic of the rounding. No sum beyond what the layer reaches is meant.
 

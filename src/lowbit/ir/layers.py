@@ -11,6 +11,7 @@ from lowbit.schemes import Encoding
 from lowbit.schemes.pair import FEW_BITS
 from lowbit.schemes.registry import FLOAT_BITS as FLOAT_BITS
 
+
 @dataclass(frozen=True)
 class Layer:
     """One layer with weights.

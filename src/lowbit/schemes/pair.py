@@ -18,7 +18,7 @@ def input_encoding(encoding: Encoding, weights: Specification, inputs: Specifica
     """Return what the codes of a layer's input mean beside such weights.
 
     A uniform grid of few bits is planes and a basis, which sums of planes like best. One of more bits is
-    rounded to and multiplied as bytes, and beside or in a fixed-point format codes are the numbers themselves.
+    rounded to and multiplied as bytes. Beside or in a fixed-point format codes are the numbers themselves.
 
     Args:
         encoding: as it was fitted or learned.

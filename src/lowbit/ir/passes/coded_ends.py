@@ -19,6 +19,7 @@ from lowbit.ir.passes.infrastructure import Pass
 from lowbit.ir.passes.readers import absorb, is_encoder, only_encoder, only_reader
 from lowbit.ir.reference import evaluate_node
 
+
 def _implied(graph: Graph, node: Node) -> Node | None:
     """Return the encoder behind a function that its codes imply."""
     encoder = None if node.domain else only_encoder(graph, node)

@@ -213,7 +213,7 @@ def _window(graph: Graph, node: Node, shape: Shape) -> Window:
 def _thresholds(
     graph: Graph, node: Node, layer: DeployedLayer, bias: npt.NDArray[np.float64]
 ) -> Integers | None:
-    """Return the integer thresholds of a layer, given or those of its rounding; None where floats come out."""
+    """Return the integer thresholds of a layer, given or of its rounding; None where floats come out."""
     target = graph.value(node.outputs[0]).encoding
     if target is None:
         return None
