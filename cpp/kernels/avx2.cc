@@ -66,7 +66,7 @@ void count_run(const std::byte* x, std::size_t x_plane, const std::uint32_t* w, 
 }
 
 template <std::size_t kX>
-void plane_spot(const PlaneLayer& layer, const Task& task, const Spot& spot, std::size_t group) {
+[[gnu::noinline]] void plane_spot(const PlaneLayer& layer, const Task& task, const Spot& spot, std::size_t group) {
   const std::size_t step = layer.weight_planes * kGroup;
   const auto* weights = static_cast<const std::uint32_t*>(layer.weights) + group * layer.words * step;
   const std::int32_t* factor = layer.weight_factor + group * step;
@@ -90,11 +90,7 @@ void fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
   const Run whole{0, 0, static_cast<std::uint32_t>(layer.words)};
   const Task task{&whole, 1, &layer.epilogue, rows.x_plane, rows.y_plane};
   for (std::size_t group = groups.begin; group < groups.end; ++group) {
-    for (std::size_t row = 0; row < rows.count; ++row) {
-      Spot spot;
-      spots_of_rows<1>(rows, row, &spot);
-      plane_spot<kX>(layer, task, spot, group);
-    }
+    visit_rows<1>(task, rows, 0, [&]<std::size_t>(const Task& all, const Spot* spot) { plane_spot<kX>(layer, all, *spot, group); });
   }
 }
 
@@ -128,7 +124,7 @@ inline __m256i dot_narrow(__m256i sum, __m256i x0, __m256i w0, __m256i x1, __m25
 }
 
 template <std::size_t kRows, bool kNarrow>
-void byte_tile(const ByteLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
+[[gnu::noinline]] void byte_tile(const ByteLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
   const std::int8_t* weights = layer.weights + group * layer.quads * kGroup * 4;
   __m256i low[kRows], high[kRows];  // not Groups: those would live in memory
 #pragma GCC unroll 4
@@ -165,12 +161,9 @@ void byte_tile(const ByteLayer& layer, const Task& task, const Spot* spots, std:
 template <std::size_t kRows, bool kNarrow>
 std::size_t sweep_bytes(const ByteLayer& layer, const Task& task, const Rows& rows, std::size_t row,
                         std::size_t group) {
-  Spot spots[kRows];
-  for (; row + kRows <= rows.count; row += kRows) {
-    spots_of_rows<kRows>(rows, row, spots);
-    byte_tile<kRows, kNarrow>(layer, task, spots, group);
-  }
-  return row;
+  return visit_rows<kRows>(task, rows, row, [&]<std::size_t>(const Task& all, const Spot* spots) {
+    byte_tile<kRows, kNarrow>(layer, all, spots, group);
+  });
 }
 
 template <bool kNarrow>
@@ -200,10 +193,6 @@ inline Pair spread(std::int32_t pair) { return _mm256_set1_epi32(pair); }
 inline void dot(Sums& sum, Pair x, const std::int16_t* w) { sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, load(w))); }
 inline Sums load_sums(const std::int32_t* at) { return load(at); }
 inline void store_sums(std::int32_t* at, Sums sum) { _mm256_store_si256(reinterpret_cast<__m256i*>(at), sum); }
-
-inline bool end_quickly(const Ending& e, const Sums* sum, std::size_t group, std::byte* y) {
-  return end_levels(e, group_of(sum[0], sum[1]), group, y);
-}
 
 #include "word_layers.inl"
 

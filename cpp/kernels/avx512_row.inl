@@ -93,7 +93,7 @@ inline std::uint32_t ones_of_row(const PlaneLayer& layer, const std::byte* const
 
 // The end of one block: counts are doubled, `sum` is that of ones_of_row.
 template <std::size_t kX>
-inline void end_row(const PlaneLayer& layer, const Spot& spot, const Task& task, std::size_t first, const __m512i* count,
+[[gnu::noinline]] void end_row(const PlaneLayer& layer, const Spot& spot, const Task& task, std::size_t first, const __m512i* count,
                     std::uint32_t sum) {
   const Epilogue& e = layer.epilogue;
   const Group sums = same(static_cast<std::int32_t>(sum));
@@ -102,10 +102,9 @@ inline void end_row(const PlaneLayer& layer, const Spot& spot, const Task& task,
   if (layer.binary) {
     __m512i whole[kBlock];
     for (std::size_t g = 0; g < kBlock; ++g) whole[g] = reinterpret_cast<__m512i>((twice(g) + sums).part[0]);
-    return write_bits<1, kBlock>(e, &spot, first, whole);
+    return write_bits(e, &spot, 1, {first, first + kBlock}, whole);
   }
   const std::int32_t* factor = layer.weight_factor + first * layer.weight_planes * kGroup;
-#pragma GCC unroll 16
   for (std::size_t g = 0; g < kBlock; ++g) {
     acc[g] = constants(e, spot.sum, first + g);
     for (std::size_t j = 0; j < layer.weight_planes; ++j, factor += kGroup) {
@@ -119,7 +118,6 @@ inline void end_row(const PlaneLayer& layer, const Spot& spot, const Task& task,
       acc[g] = acc[g] + inner * load_group(factor);
     }
   }
-#pragma GCC unroll 16
   for (std::size_t g = 0; g < kBlock; ++g) {
     const Target to{first + g, 1, &spot, task.y_plane};
     // Large layers end in floats more often than not: without a call for each group.

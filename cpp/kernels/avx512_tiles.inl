@@ -2,6 +2,9 @@
 // over the weights stay in registers; planes of weights that do not fit pass one after the other. Included inside an
 // anonymous namespace.
 
+// Spots whose planes fill the registers.
+constexpr std::size_t rows_of_tile(std::size_t input_planes) { return 4 / input_planes; }
+
 // Where a pass begins: planes of inputs, and the first of its planes of weights. Words are `step` apart, pairs twice that,
 // their own two words `width`.
 struct Pass {
@@ -84,8 +87,8 @@ inline void count_spots(const PlaneLayer& layer, const Task& task, const Spot* s
 
 // The counts of one group, weighted and summed; `step` from plane to plane of the weights, kGroups from plane to plane of
 // the inputs.
-template <std::size_t kX, std::size_t kGroups>
-inline __m512i combine(const PlaneLayer& layer, std::size_t group, const __m512i* count, std::size_t step) {
+template <std::size_t kX>
+inline __m512i combine(const PlaneLayer& layer, std::size_t group, const __m512i* count, std::size_t groups, std::size_t step) {
   if (layer.bare) return count[0];
   const std::int32_t* factor = layer.weight_factor + group * layer.weight_planes * kGroup;
   __m512i sum = _mm512_setzero_si512();
@@ -95,38 +98,34 @@ inline __m512i combine(const PlaneLayer& layer, std::size_t group, const __m512i
     if (kX > 1) inner = _mm512_mullo_epi32(inner, _mm512_set1_epi32(layer.input_factor[0]));
     for (std::size_t i = 1; i < kX; ++i) {
       const __m512i input_factor = _mm512_set1_epi32(layer.input_factor[i]);
-      inner = _mm512_add_epi32(inner, _mm512_mullo_epi32(count[i * kGroups], input_factor));
+      inner = _mm512_add_epi32(inner, _mm512_mullo_epi32(count[i * groups], input_factor));
     }
     sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(inner, _mm512_loadu_si512(factor + j * kGroup)));
   }
   return sum;
 }
 
-template <std::size_t kX, std::size_t kRows, std::size_t kGroups>
-inline void end_spots(const PlaneLayer& layer, const Task& task, const Spot* spots, std::size_t group, const __m512i* counts) {
+template <std::size_t kX>
+[[gnu::noinline]] void end_spots(const PlaneLayer& layer, const Task& task, const Spot* spots, std::size_t rows, Groups groups,
+                                 const __m512i* counts) {
   const Epilogue& e = *task.epilogue;
-#pragma GCC unroll 16
-  for (std::size_t g = 0; g < kGroups; ++g) {
-    Group acc[kRows];
-#pragma GCC unroll 16
-    for (std::size_t r = 0; r < kRows; ++r) {
-      const __m512i sum = combine<kX, kGroups>(layer, group + g, counts + r * kX * kGroups + g, kRows * kX * kGroups);
-      acc[r] = group_of(sum) + constants(e, spots[r].sum, group + g);
+  const std::size_t count = groups.end - groups.begin;
+  for (std::size_t group = groups.begin; group < groups.end; ++group, ++counts) {
+    Group acc[rows_of_tile(kX)];
+    for (std::size_t r = 0; r < rows; ++r) {
+      const __m512i sum = combine<kX>(layer, group, counts + r * kX * count, count, rows * kX * count);
+      acc[r] = group_of(sum) + constants(e, spots[r].sum, group);
     }
-    finish(e, acc, {group + g, kRows, spots, task.y_plane});
+    finish(e, acc, {group, rows, spots, task.y_plane});
   }
 }
 
 // One threshold, one plane, nothing to combine: straight to bits.
-template <std::size_t kRows, std::size_t kGroups>
-inline void write_bits(const Epilogue& e, const Spot* spots, std::size_t group, const __m512i* count) {
-#pragma GCC unroll 16
-  for (std::size_t g = 0; g < kGroups; ++g) {
-    const __m512i threshold = _mm512_loadu_si512(e.thresholds + (group + g) * kGroup);
-#pragma GCC unroll 16
-    for (std::size_t r = 0; r < kRows; ++r) {
-      const std::uint16_t piece = _mm512_cmpgt_epi32_mask(count[r * kGroups + g], threshold);
-      __builtin_memcpy(spots[r].y + 2 * (group + g), &piece, sizeof piece);
+[[gnu::noinline]] void write_bits(const Epilogue& e, const Spot* spots, std::size_t rows, Groups groups, const __m512i* count) {
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t group = groups.begin; group < groups.end; ++group, ++count) {
+      const std::uint16_t piece = _mm512_cmpgt_epi32_mask(*count, _mm512_loadu_si512(e.thresholds + group * kGroup));
+      __builtin_memcpy(spots[r].y + 2 * group, &piece, sizeof piece);
     }
   }
 }
@@ -136,18 +135,16 @@ inline void tile(const PlaneLayer& layer, const Task& task, const Spot* spots, s
   __m512i counts[kMaxPlanes * kRows * kX * kGroups];
   count_spots<kX, kRows, kGroups>(layer, task, spots, group, counts);
   if constexpr (kX == 1) {
-    if (layer.binary) return write_bits<kRows, kGroups>(*task.epilogue, spots, group, counts);
+    if (layer.binary) return write_bits(*task.epilogue, spots, kRows, {group, group + kGroups}, counts);
   }
-  end_spots<kX, kRows, kGroups>(layer, task, spots, group, counts);
+  end_spots<kX>(layer, task, spots, kRows, {group, group + kGroups}, counts);
 }
 
 template <std::size_t kX, std::size_t kRows, std::size_t kGroups>
 void sweep_rows(const PlaneLayer& layer, const Task& task, const Rows& rows, std::size_t first, std::size_t group) {
-  Spot spots[kRows];
-  for (std::size_t row = first; row + kRows <= rows.count; row += kRows) {
-    spots_of_rows<kRows>(rows, row, spots);
-    tile<kX, kRows, kGroups>(layer, task, spots, group);
-  }
+  visit_rows<kRows>(task, rows, first, [&]<std::size_t>(const Task& all, const Spot* spots) {
+    tile<kX, kRows, kGroups>(layer, all, spots, group);
+  });
 }
 
 // As many rows as whole tiles hold; returns the next.
@@ -158,9 +155,6 @@ std::size_t sweep(const PlaneLayer& layer, const Task& task, const Rows& rows, s
   for (; group < groups.end; ++group) sweep_rows<kX, kRows, 1>(layer, task, rows, row, group);
   return row + (rows.count - row) / kRows * kRows;
 }
-
-// Spots whose planes fill the registers.
-constexpr std::size_t rows_of_tile(std::size_t input_planes) { return 4 / input_planes; }
 
 // Weights of a few groups stay in the first cache while all pixels pass by.
 template <std::size_t kX>

@@ -16,6 +16,14 @@ namespace {
 
 #include "avx512.inl"
 
+// Sums [groups][spots].
+[[gnu::noinline]] void end_tile(const Task& task, Group* sum, const Spot* spots, std::size_t rows, Groups groups) {
+  for (std::size_t group = groups.begin; group < groups.end; ++group, sum += rows) {
+    for (std::size_t r = 0; r < rows; ++r) sum[r] = sum[r] + constants(*task.epilogue, spots[r].sum, group);
+    finish(*task.epilogue, sum, {group, rows, spots, task.y_plane});
+  }
+}
+
 // One threshold and one plane: straight from registers to bits.
 template <std::size_t kRows, std::size_t kGroups>
 inline void write_bits(const Epilogue& e, const Spot* spots, std::size_t group, const __m512i* sum) {
@@ -85,15 +93,10 @@ template <std::size_t kRows, std::size_t kGroups, bool kUnits>
       task.epilogue->row_factor == nullptr) {
     return write_bits<kRows, kGroups>(*task.epilogue, spots, group, sum);
   }
+  Group acc[kGroups * kRows];
 #pragma GCC unroll 16
-  for (std::size_t g = 0; g < kGroups; ++g) {
-    Group acc[kRows];
-#pragma GCC unroll 16
-    for (std::size_t r = 0; r < kRows; ++r) {
-      acc[r] = group_of(sum[g * kRows + r]) + constants(*task.epilogue, spots[r].sum, group + g);
-    }
-    finish(*task.epilogue, acc, {group + g, kRows, spots, task.y_plane});
-  }
+  for (std::size_t n = 0; n < kGroups * kRows; ++n) acc[n] = group_of(sum[n]);
+  end_tile(task, acc, spots, kRows, {group, group + kGroups});
 }
 
 template <std::size_t kRows, std::size_t kGroups>
@@ -104,11 +107,9 @@ inline void tile(const ByteLayer& layer, const Task& task, const Spot* spots, st
 
 template <std::size_t kRows, std::size_t kGroups>
 void sweep_rows(const ByteLayer& layer, const Task& task, const Rows& rows, std::size_t first, std::size_t group) {
-  Spot spots[kRows];
-  for (std::size_t row = first; row + kRows <= rows.count; row += kRows) {
-    spots_of_rows<kRows>(rows, row, spots);
-    tile<kRows, kGroups>(layer, task, spots, group);
-  }
+  visit_rows<kRows>(task, rows, first, [&]<std::size_t>(const Task& all, const Spot* spots) {
+    tile<kRows, kGroups>(layer, all, spots, group);
+  });
 }
 
 template <std::size_t kRows, std::size_t kGroups>
@@ -134,10 +135,6 @@ inline void dot(Sums& sum, Pair x, const std::int16_t* w) {
 }
 inline Sums load_sums(const std::int32_t* at) { return _mm512_load_si512(at); }
 inline void store_sums(std::int32_t* at, Sums sum) { _mm512_store_si512(at, sum); }
-
-inline bool end_quickly(const Ending& e, const Sums* sum, std::size_t group, std::byte* y) {
-  return end_levels(e, group_of(*sum), group, y);
-}
 
 #include "word_layers.inl"
 

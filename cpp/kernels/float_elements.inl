@@ -7,24 +7,19 @@ namespace {
 constexpr std::size_t kElementLanes = kVectorBytes / 4;
 typedef float ElementLanes __attribute__((vector_size(4 * kElementLanes)));
 
+template <class Apply>
+void loop_of_lanes(const void* apply, const float* a, const float* b, std::size_t step, float* y, std::size_t count) {
+  for (std::size_t n = 0; n < count; n += kElementLanes) {
+    ElementLanes result;
+    (*static_cast<const Apply*>(apply))(result, read_as<ElementLanes>(a + n), read_as<ElementLanes>(b + n * step));
+    write_as(y + n, result);
+  }
+}
+
 // Calls apply(y, a, b) for all lanes. What lies behind the last element is computed of zeros and dropped.
 template <class Apply>
-void each_lanes(const float* a, const float* b, bool one, float* y, std::size_t count, const Apply& apply) {
-  ElementLanes left, right = {}, result;
-  for (std::size_t lane = 0; one && lane < kElementLanes; ++lane) right[lane] = *b;
-  std::size_t n = 0;
-  for (; n + kElementLanes <= count; n += kElementLanes) {
-    __builtin_memcpy(&left, a + n, sizeof left);
-    if (!one) __builtin_memcpy(&right, b + n, sizeof right);
-    apply(result, left, right);
-    __builtin_memcpy(y + n, &result, sizeof result);
-  }
-  if (n == count) return;
-  left = ElementLanes{};
-  __builtin_memcpy(&left, a + n, sizeof(float) * (count - n));
-  if (!one) __builtin_memcpy(&right, b + n, sizeof(float) * (count - n));
-  apply(result, left, right);
-  __builtin_memcpy(y + n, &result, sizeof(float) * (count - n));
+LOWBIT_INLINE void each_lanes(const float* a, const float* b, bool one, float* y, std::size_t count, const Apply& apply) {
+  each_vector<kElementLanes>(loop_of_lanes<Apply>, &apply, a, b, one, y, count);
 }
 
 // 1 where the condition holds.

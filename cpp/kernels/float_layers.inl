@@ -20,7 +20,7 @@ constexpr std::size_t kSpots = 2, kSpotGroups = 1, kRowGroups = 2;
 #endif
 
 template <std::size_t kRows, std::size_t kGroups>
-void float_tile(const FloatLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
+[[gnu::noinline]] void float_tile(const FloatLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
   FloatLanes sum[kRows][kGroups * kFloatParts], weight[kGroups * kFloatParts];
   const std::size_t stride = layer.features * kGroup;
   const float* weights = layer.weights + group * stride;
@@ -50,12 +50,9 @@ void float_tile(const FloatLayer& layer, const Task& task, const Spot* spots, st
 template <std::size_t kRows, std::size_t kGroups>
 std::size_t float_sweep(const FloatLayer& layer, const Task& task, const Rows& rows, std::size_t row,
                         std::size_t group) {
-  Spot spots[kRows];
-  for (; row + kRows <= rows.count; row += kRows) {
-    spots_of_rows<kRows>(rows, row, spots);
-    float_tile<kRows, kGroups>(layer, task, spots, group);
-  }
-  return row;
+  return visit_rows<kRows>(task, rows, row, [&]<std::size_t>(const Task& all, const Spot* spots) {
+    float_tile<kRows, kGroups>(layer, all, spots, group);
+  });
 }
 
 // All of one thread's tiles, as many groups of channels at once as there are, up to kMost.

@@ -213,26 +213,52 @@ LOWBIT_INLINE Doubles inverse_hyperbolic_tangent(Doubles x) {
   return with_sign_of(0.5 * logarithm_of_one_more(2.0 * size / (1.0 - size)), x);
 }
 
+// A loop over whole vectors of a and b, of which there may be one for all (step 0), to y.
+using VectorLoop = void (*)(const void* apply, const float* a, const float* b, std::size_t step, float* y, std::size_t count);
+
+// Runs a loop over vectors of kLanes floats where they lie, and over what is left in rooms that zeros fill up, so that each loop is
+// there once. y may be a or b.
+template <std::size_t kLanes>
+[[gnu::noinline]] void each_vector(VectorLoop loop, const void* apply, const float* a, const float* b, bool one, float* y, std::size_t count) {
+  float same[kLanes], rest_a[kLanes] = {}, rest_b[kLanes] = {}, rest_y[kLanes];
+  for (float& lane : same) lane = one ? *b : 0.0f;
+  const std::size_t left = count % kLanes, whole = count - left, step = one ? 0 : 1;
+  loop(apply, a, one ? same : b, step, y, whole);
+  if (left == 0) return;
+  __builtin_memcpy(rest_a, a + whole, sizeof(float) * left);
+  if (!one) __builtin_memcpy(rest_b, b + whole, sizeof(float) * left);
+  loop(apply, rest_a, one ? same : rest_b, step, rest_y, kLanes);
+  __builtin_memcpy(y + whole, rest_y, sizeof(float) * left);
+}
+
+template <class Apply>
+void loop_of_doubles(const void* apply, const float* x, const float*, std::size_t, float* y, std::size_t count) {
+  for (std::size_t n = 0; n < count; n += kDoubleLanes) {
+    const Doubles made = (*static_cast<const Apply*>(apply))(__builtin_convertvector(read_as<HalfFloats>(x + n), Doubles));
+    write_as(y + n, __builtin_convertvector(made, HalfFloats));
+  }
+}
+
 template <class Apply>
 LOWBIT_INLINE void each_double(const float* x, float* y, std::size_t count, const Apply& apply) {
-  HalfFloats lanes;
-  std::size_t n = 0;
-  for (; n + kDoubleLanes <= count; n += kDoubleLanes) {
-    __builtin_memcpy(&lanes, x + n, sizeof lanes);
-    lanes = __builtin_convertvector(apply(__builtin_convertvector(lanes, Doubles)), HalfFloats);
-    __builtin_memcpy(y + n, &lanes, sizeof lanes);
-  }
-  if (n == count) return;
-  lanes = HalfFloats{};
-  __builtin_memcpy(&lanes, x + n, sizeof(float) * (count - n));
-  lanes = __builtin_convertvector(apply(__builtin_convertvector(lanes, Doubles)), HalfFloats);
-  __builtin_memcpy(y + n, &lanes, sizeof(float) * (count - n));
+  each_vector<kDoubleLanes>(loop_of_doubles<Apply>, &apply, x, x, false, y, count);
 }
 
 // What single instructions do.
 template <class Apply>
+void loop_of_floats(const void* apply, const float* x, const float*, std::size_t, float* y, std::size_t count) {
+  constexpr std::size_t kFloats = kVectorBytes / 4;
+  for (std::size_t n = 0; n < count; n += kFloats) {
+    float from[kFloats], to[kFloats];
+    __builtin_memcpy(from, x + n, sizeof from);
+    for (std::size_t lane = 0; lane < kFloats; ++lane) to[lane] = (*static_cast<const Apply*>(apply))(from[lane]);
+    __builtin_memcpy(y + n, to, sizeof to);
+  }
+}
+
+template <class Apply>
 LOWBIT_INLINE void each_float(const float* x, float* y, std::size_t count, const Apply& apply) {
-  for (std::size_t n = 0; n < count; ++n) y[n] = apply(x[n]);
+  each_vector<kVectorBytes / 4>(loop_of_floats<Apply>, &apply, x, x, false, y, count);
 }
 
 }  // namespace

@@ -112,12 +112,9 @@ void plane_tile(const PlaneLayer& layer, const Task& task, const Spot* spots, st
 
 template <std::size_t kX, std::size_t kRows>
 std::size_t sweep_planes(const PlaneLayer& layer, const Task& task, const Rows& rows, std::size_t row, std::size_t group) {
-  Spot spots[kRows];
-  for (; row + kRows <= rows.count; row += kRows) {
-    spots_of_rows<kRows>(rows, row, spots);
-    plane_tile<kX, kRows>(layer, task, spots, group);
-  }
-  return row;
+  return visit_rows<kRows>(task, rows, row, [&]<std::size_t>(const Task& all, const Spot* spots) {
+    plane_tile<kX, kRows>(layer, all, spots, group);
+  });
 }
 
 // Spots whose counts fill half of the registers.
@@ -260,11 +257,6 @@ LOWBIT_INLINE void dot(Sums& sum, Pair x, const std::int16_t* w) {
 }
 LOWBIT_INLINE Sums load_sums(const std::int32_t* at) { return {vld1q_s32(at), vld1q_s32(at + 4)}; }
 LOWBIT_INLINE void store_sums(std::int32_t* at, const Sums& sum) { vst1q_s32(at, sum.low), vst1q_s32(at + 4, sum.high); }
-LOWBIT_INLINE bool end_quickly(const Ending& e, const Sums* sum, std::size_t group, std::byte* y) {
-  const auto part = [&](std::size_t n) { return reinterpret_cast<Integers>(n % 2 == 0 ? sum[n / 2].low : sum[n / 2].high); };
-  return end_levels(e, each(part), group, y);
-}
-
 #include "word_layers.inl"
 
 }  // namespace

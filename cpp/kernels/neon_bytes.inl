@@ -14,11 +14,9 @@ void byte_tile(const ByteLayer& layer, const Task& task, const Spot* spots, std:
 // All rows from `row` on, so many at a time; what is left of them by half as many, … by one.
 template <std::size_t kRows>
 void sweep_bytes(const ByteLayer& layer, const Task& task, const Rows& rows, std::size_t row, std::size_t group) {
-  Spot spots[kRows];
-  for (; row + kRows <= rows.count; row += kRows) {
-    spots_of_rows<kRows>(rows, row, spots);
-    byte_tile<kRows>(layer, task, spots, group);
-  }
+  row = visit_rows<kRows>(task, rows, row, [&]<std::size_t>(const Task& all, const Spot* spots) {
+    byte_tile<kRows>(layer, all, spots, group);
+  });
   if constexpr (kRows > 1) sweep_bytes<kRows / 2>(layer, task, rows, row, group);
 }
 

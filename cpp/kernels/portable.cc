@@ -7,6 +7,8 @@
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
+#elif defined(__SSE4_1__)
+#include <immintrin.h>
 #endif
 
 #include "../core/kernel.h"
@@ -25,6 +27,17 @@ static_assert(std::endian::native == std::endian::little, "planes are packed lit
 #include "finish.inl"
 
 #include "encode.inl"
+
+typedef std::int16_t Words __attribute__((vector_size(kVectorBytes)));
+
+// x0 w0 + x1 w1 of the two words in each lane.
+LOWBIT_INLINE Integers sums_of_pairs(Integers x, Integers w) {
+#if defined(__SSE4_1__)
+  return reinterpret_cast<Integers>(_mm_madd_epi16(reinterpret_cast<__m128i>(x), reinterpret_cast<__m128i>(w)));
+#else
+  return (x << 16 >> 16) * (w << 16 >> 16) + (x >> 16) * (w >> 16);
+#endif
+}
 
 template <class T>
 T read(const std::byte* at) {
@@ -114,39 +127,33 @@ void sum_window(const PlaneLayer& layer, const Task& task, const std::byte* x, s
   }
 }
 
-void sum_bytes(const std::int8_t* w, std::size_t quads, const std::byte* x, std::int32_t* acc) {
-  for (std::size_t k = 0; k < quads; ++k, w += kGroup * 4) {
-    const auto quad = read<std::uint32_t>(x + 4 * k);
-    for (std::size_t lane = 0; lane < kGroup; ++lane) {
-      for (unsigned n = 0; n < 4; ++n) {
-        acc[lane] += static_cast<std::int32_t>((quad >> (8 * n)) & 255u) * w[lane * 4 + n];
+// Four bytes are the lanes of two vectors of words: the even and the odd ones, whose products are summed as pairs.
+void byte_spot(const ByteLayer& layer, const Task& task, const Spot& spot, std::size_t group) {
+  Group sum = constants(*task.epilogue, spot.sum, group);
+  for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
+    const std::int8_t* w = layer.weights + (group * layer.quads + run->weight) * kGroup * 4;
+    for (std::size_t k = 0; k < run->length; ++k, w += kGroup * 4) {
+      const Integers quad = Integers{} + read<std::int32_t>(spot.x + run->x + 4 * k);
+      const Integers even = quad & 0x00ff00ff, odd = quad >> 8 & 0x00ff00ff;
+#pragma GCC unroll 4
+      for (std::size_t n = 0; n < kVectors; ++n) {
+        const auto weight = read_as<Integers>(w + n * kVectorBytes), low = reinterpret_cast<Integers>(reinterpret_cast<Words>(weight) << 8 >> 8);
+        const Integers high = reinterpret_cast<Integers>(reinterpret_cast<Words>(weight) >> 8);
+        sum.part[n] = sum.part[n] + sums_of_pairs(even, low) + sums_of_pairs(odd, high);
       }
     }
   }
+  finish(*task.epilogue, &sum, {group, 1, &spot, task.y_plane});
 }
 
-constexpr std::size_t kParts = 1;
+constexpr std::size_t kParts = kVectors;
+using Sums = Integers;
+using Pair = Integers;
 
-struct Sums {
-  std::int32_t lane[kGroup];
-};
-
-struct Pair {
-  std::int32_t first, second;
-};
-
-Pair spread(std::int32_t pair) { return {static_cast<std::int16_t>(pair), pair >> 16}; }
-
-void dot(Sums& sum, Pair x, const std::int16_t* w) {
-  for (std::size_t n = 0; n < kGroup; ++n) sum.lane[n] += x.first * w[2 * n] + x.second * w[2 * n + 1];
-}
-
-Sums load_sums(const std::int32_t* at) { return read<Sums>(reinterpret_cast<const std::byte*>(at)); }
-void store_sums(std::int32_t* at, const Sums& sum) { write(reinterpret_cast<std::byte*>(at), sum); }
-
-bool end_quickly(const Ending& e, const Sums* sum, std::size_t group, std::byte* y) {
-  return end_levels(e, load_group(sum->lane), group, y);
-}
+LOWBIT_INLINE Pair spread(std::int32_t pair) { return Integers{} + pair; }
+LOWBIT_INLINE void dot(Sums& sum, Pair x, const std::int16_t* w) { sum += sums_of_pairs(x, read_as<Integers>(w)); }
+LOWBIT_INLINE Sums load_sums(const std::int32_t* at) { return read_as<Integers>(at); }
+LOWBIT_INLINE void store_sums(std::int32_t* at, Sums sum) { write_as(at, sum); }
 
 #include "word_layers.inl"
 
@@ -184,26 +191,24 @@ void look_up(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, 
 }
 
 void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
+  const Run whole{0, 0, static_cast<std::uint32_t>(layer.words)};
+  const Task task{&whole, 1, &layer.epilogue, rows.x_plane, rows.y_plane};
   for (std::size_t group = groups.begin; group < groups.end; ++group) {
-    for (std::size_t row = 0; row < rows.count; ++row) {
-      Spot spot;
-      spots_of_rows<1>(rows, row, &spot);
+    visit_rows<1>(task, rows, 0, [&]<std::size_t>(const Task&, const Spot* spot) {
       std::int32_t acc[kGroup] = {};
-      sum_planes(layer, spot.x, rows.x_plane, group, acc);
-      finish_sums(layer.epilogue, acc, group, spot, rows.y_plane);
-    }
+      sum_planes(layer, spot->x, rows.x_plane, group, acc);
+      finish_sums(layer.epilogue, acc, group, *spot, rows.y_plane);
+    });
   }
 }
 
 void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups groups) {
+  const Run whole{0, 0, static_cast<std::uint32_t>(layer.quads)};
+  const Task task{&whole, 1, &layer.epilogue, rows.x_plane, rows.y_plane};
   for (std::size_t group = groups.begin; group < groups.end; ++group) {
-    for (std::size_t row = 0; row < rows.count; ++row) {
-      Spot spot;
-      spots_of_rows<1>(rows, row, &spot);
-      std::int32_t acc[kGroup] = {};
-      sum_bytes(layer.weights + group * layer.quads * kGroup * 4, layer.quads, spot.x, acc);
-      finish_sums(layer.epilogue, acc, group, spot, rows.y_plane);
-    }
+    visit_rows<1>(task, rows, 0, [&]<std::size_t>(const Task& all, const Spot* spot) {
+      byte_spot(layer, all, *spot, group);
+    });
   }
 }
 
@@ -219,13 +224,8 @@ void plane_convolution(const PlaneLayer& layer, const Window& window, const Rows
 
 void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& maps, const Part& part) {
   for (std::size_t group = part.groups.begin; group < part.groups.end; ++group) {
-    const std::int8_t* weights = layer.weights + group * layer.quads * kGroup * 4;
     visit_regions<1>(window, maps, part, group, [&]<std::size_t>(const Task& task, const Spot* spot) {
-      std::int32_t acc[kGroup] = {};
-      for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
-        sum_bytes(weights + run->weight * kGroup * 4, run->length, spot->x + run->x, acc);
-      }
-      finish_sums(*task.epilogue, acc, group, *spot, task.y_plane);
+      byte_spot(layer, task, *spot, group);
     });
   }
 }

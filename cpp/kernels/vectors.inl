@@ -18,6 +18,7 @@ typedef float Floats __attribute__((vector_size(kVectorBytes)));
 typedef std::int32_t Integers __attribute__((vector_size(kVectorBytes)));
 typedef float HalfFloats __attribute__((vector_size(kVectorBytes / 2)));
 typedef std::int32_t HalfIntegers __attribute__((vector_size(kVectorBytes / 2)));
+typedef std::int16_t HalfWords __attribute__((vector_size(kVectorBytes / 2)));
 typedef std::uint8_t Bytes __attribute__((vector_size(16)));
 
 constexpr std::size_t kVectors = 4 * kGroup / kVectorBytes;  // of a group
@@ -238,9 +239,6 @@ LOWBIT_INLINE Bytes bytes_of(const Group& group) {
   const __m256i words = words_of(group);
   return reinterpret_cast<Bytes>(_mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
 }
-LOWBIT_INLINE unsigned bits_of(Bytes bytes, unsigned bit) {
-  return static_cast<unsigned>(_mm_movemask_epi8(_mm_sll_epi16(reinterpret_cast<__m128i>(bytes), _mm_cvtsi32_si128(static_cast<int>(7 - bit)))));
-}
 LOWBIT_INLINE void store_words(std::byte* at, const Group& group, std::size_t count) { store_first(at, words_of(group), count); }
 LOWBIT_INLINE HalfIntegers half(Integers v, std::size_t n) {
   const auto whole = reinterpret_cast<__m256i>(v);
@@ -304,6 +302,34 @@ LOWBIT_INLINE HalfIntegers integers_below(Doubles v) {
 LOWBIT_INLINE HalfIntegers integers_above(Doubles v) {
   return reinterpret_cast<HalfIntegers>(vmovn_s64(vcvtpq_s64_f64(reinterpret_cast<float64x2_t>(v))));
 }
+
+#elif defined(__SSE4_1__)
+
+LOWBIT_INLINE __m128i words_of(const Group& group, std::size_t half) {
+  return _mm_packs_epi32(reinterpret_cast<__m128i>(group.part[2 * half]), reinterpret_cast<__m128i>(group.part[2 * half + 1]));
+}
+LOWBIT_INLINE Bytes bytes_of(const Group& group) { return reinterpret_cast<Bytes>(_mm_packus_epi16(words_of(group, 0), words_of(group, 1))); }
+LOWBIT_INLINE unsigned bits_of(const Mask& mask) {
+  const __m128i bytes = _mm_packs_epi16(words_of(mask, 0), words_of(mask, 1));
+  return static_cast<unsigned>(_mm_movemask_epi8(bytes));
+}
+LOWBIT_INLINE void store_words(std::byte* at, const Group& group, std::size_t count) {
+  struct {
+    __m128i low, high;
+  } const words{words_of(group, 0), words_of(group, 1)};
+  store_first(at, words, count);
+}
+LOWBIT_INLINE HalfIntegers half(Integers v, std::size_t n) { return HalfIntegers{v[2 * n], v[2 * n + 1]}; }
+LOWBIT_INLINE Integers join(HalfIntegers low, HalfIntegers high) { return Integers{low[0], low[1], high[0], high[1]}; }
+LOWBIT_INLINE Floats nearest(Floats v) { return _mm_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+LOWBIT_INLINE Doubles nearest(Doubles v) { return _mm_round_pd(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+LOWBIT_INLINE HalfIntegers whole(Doubles v) {
+  const __m128i integers = _mm_cvttpd_epi32(v);
+  return read_as<HalfIntegers>(&integers);
+}
+LOWBIT_INLINE HalfIntegers integers_nearest(Doubles v) { return whole(nearest(v)); }
+LOWBIT_INLINE HalfIntegers integers_below(Doubles v) { return whole(_mm_floor_pd(v)); }
+LOWBIT_INLINE HalfIntegers integers_above(Doubles v) { return whole(_mm_ceil_pd(v)); }
 
 #else
 
@@ -377,11 +403,28 @@ LOWBIT_INLINE Doubles clipped(Doubles v, double low, double high) {
 }
 #endif
 
-#if defined(__AVX2__)
+#if defined(__SSE4_1__) && !defined(__AVX512F__)
+LOWBIT_INLINE unsigned bits_of(Bytes bytes, unsigned bit) {
+  return static_cast<unsigned>(_mm_movemask_epi8(_mm_sll_epi16(reinterpret_cast<__m128i>(bytes), _mm_cvtsi32_si128(static_cast<int>(7 - bit)))));
+}
+#endif
+
+#if defined(__SSE4_1__)
 LOWBIT_INLINE Bytes look_up(const std::uint8_t* table, Bytes bytes) {
   return reinterpret_cast<Bytes>(_mm_shuffle_epi8(read_as<__m128i>(table), reinterpret_cast<__m128i>(bytes)));
 }
 #endif
+
+// Sixteen words, or the first of them and zeros.
+LOWBIT_INLINE Group load_words(const std::int16_t* at, std::size_t count = kGroup) {
+  std::int16_t rest[kGroup];
+  if (count < kGroup) {
+    __builtin_memset(rest, 0, sizeof rest);
+    __builtin_memcpy(rest, at, count * sizeof *at);
+    at = rest;
+  }
+  return each([&](std::size_t n) { return __builtin_convertvector(read_as<HalfWords>(at + n * kVectorBytes / 4), Integers); });
+}
 
 LOWBIT_INLINE HalfFloats half(Floats v, std::size_t n) { return reinterpret_cast<HalfFloats>(half(reinterpret_cast<Integers>(v), n)); }
 

@@ -4,7 +4,6 @@
 //   Pair, spread(pair)            the same two words in every lane
 //   dot(sum, pair, weights)       adds both products to each lane, modulo 2^32; weights: of the lanes, [lane][2]
 //   load_sums(at), store_sums(at, sum)
-//   end_quickly(ending, sums, group, y)   ends one group from registers, or returns false
 
 inline std::int32_t pair_at(const std::byte* at) {
   std::int32_t pair;
@@ -24,6 +23,17 @@ inline void add_pair(const Spot* spots, std::size_t x, const std::int16_t* w, st
 #pragma GCC unroll 16
     for (std::size_t n = 0; n < kGroups * kParts; ++n) {
       dot(sum[r * kGroups * kParts + n], pair, w + n / kParts * w_step + n % kParts * 2 * kVectorLanes);
+    }
+  }
+}
+
+// Sums [spots][groups][16].
+[[gnu::noinline]] void end_tile(const Task& task, const std::int32_t* sums, const Spot* spots, std::size_t rows, Groups groups) {
+  const Ending& ending = *task.epilogue->ending;
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t group = groups.begin; group < groups.end; ++group, sums += kGroup) {
+      if (end_levels(ending, load_group(sums), group, spots[r].y)) continue;
+      end_lanes(ending, sums, group, spots[r].y, task.y_plane);
     }
   }
 }
@@ -60,23 +70,13 @@ template <std::size_t kRows, std::size_t kGroups, std::size_t kChains = 1>
       }
     }
   }
-  if constexpr (kChains == 1) {
-    bool ended = true;
-#pragma GCC unroll 16
-    for (std::size_t n = 0; n < kRows * kGroups; ++n) {
-      ended = ended && end_quickly(*task.epilogue->ending, sum + n * kParts, group + n % kGroups, spots[n / kGroups].y);
-    }
-    if (ended) return;
-  }
   alignas(64) std::int32_t lanes[kChains][kRows * kGroups * kGroup];
 #pragma GCC unroll 32
   for (std::size_t n = 0; n < kChains * kEach; ++n) store_sums(lanes[n / kEach] + n % kEach * kVectorLanes, sum[n]);
   for (std::size_t c = 1; c < kChains; ++c) {
     for (std::size_t n = 0; n < kRows * kGroups * kGroup; ++n) lanes[0][n] += lanes[c][n];
   }
-  for (std::size_t n = 0; n < kRows * kGroups; ++n) {
-    end_lanes(*task.epilogue->ending, lanes[0] + n * kGroup, group + n % kGroups, spots[n / kGroups].y, task.y_plane);
-  }
+  end_tile(task, lanes[0], spots, kRows, {group, group + kGroups});
 }
 
 inline void add_wide(Sums sum, std::int64_t* total) {
@@ -99,7 +99,7 @@ inline void add_chunk(const std::byte* x, const std::int16_t* w, std::size_t k, 
 }
 
 // One spot and group whose sums need 64 bits: as many pairs at a time as fit 32.
-inline void wide_tile(const WordLayer& layer, const Task& task, const Spot& spot, std::size_t group) {
+[[gnu::noinline]] void wide_tile(const WordLayer& layer, const Task& task, const Spot& spot, std::size_t group) {
   alignas(64) std::int64_t total[kGroup];
   for (std::size_t n = 0; n < kGroup; ++n) total[n] = layer.wide_constant[group * kGroup + n];
   for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
@@ -121,13 +121,11 @@ inline void wide_tile(const WordLayer& layer, const Task& task, const Spot& spot
 // Whole tiles of rows from `row` on, for groups [group, end) in whole tiles; returns the first group that is left.
 template <std::size_t kRows, std::size_t kGroups, std::size_t kChains = 1>
 std::size_t sweep_words(const WordLayer& layer, const Task& task, const Rows& rows, std::size_t row, Groups groups) {
-  Spot spots[kRows];
   std::size_t group = groups.begin;
   for (; group + kGroups <= groups.end; group += kGroups) {
-    for (std::size_t r = row; r + kRows <= rows.count; r += kRows) {
-      spots_of_rows<kRows>(rows, r, spots);
-      word_tile<kRows, kGroups, kChains>(layer, task, spots, group);
-    }
+    visit_rows<kRows>(task, rows, row, [&]<std::size_t>(const Task& all, const Spot* spots) {
+      word_tile<kRows, kGroups, kChains>(layer, all, spots, group);
+    });
   }
   return group;
 }
@@ -140,11 +138,7 @@ inline void word_rows(const WordLayer& layer, const Rows& rows, Groups groups) {
   const Run whole{0, 0, static_cast<std::uint32_t>(layer.pairs)};
   const Task task{&whole, 1, &layer.epilogue, rows.x_plane, rows.y_plane};
   for (std::size_t group = groups.begin; layer.chunk != 0 && group < groups.end; ++group) {
-    for (std::size_t row = 0; row < rows.count; ++row) {
-      Spot spot;
-      spots_of_rows<1>(rows, row, &spot);
-      wide_tile(layer, task, spot, group);
-    }
+    visit_rows<1>(task, rows, 0, [&]<std::size_t>(const Task& all, const Spot* spot) { wide_tile(layer, all, *spot, group); });
   }
   if (layer.chunk != 0) return;
   const std::size_t done = rows.count / 4 * 4;
