@@ -47,6 +47,7 @@ void count_run(const std::byte* x, std::size_t x_plane, const std::uint32_t* w, 
   for (std::size_t k = 0; k < words;) {
     const std::size_t end = k + 31 < words ? k + 31 : words;
     __m256i low[kX], high[kX];
+#pragma GCC unroll 4
     for (std::size_t i = 0; i < kX; ++i) low[i] = high[i] = _mm256_setzero_si256();
     for (; k < end; ++k, w += step) {
       const __m256i w_low = load(w), w_high = load(w + 8);
@@ -59,6 +60,7 @@ void count_run(const std::byte* x, std::size_t x_plane, const std::uint32_t* w, 
         high[i] = _mm256_add_epi8(high[i], count_bytes(_mm256_xor_si256(input, w_high)));
       }
     }
+#pragma GCC unroll 4
     for (std::size_t i = 0; i < kX; ++i) {
       count[i] = count[i] - group_of(sum_of_bytes(low[i]), sum_of_bytes(high[i]));
     }
@@ -147,7 +149,9 @@ template <std::size_t kRows, bool kNarrow>
         }
       }
     }
-    for (std::size_t r = 0; k < run->length && r < kRows; ++r) {
+    if (k == run->length) continue;
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < kRows; ++r) {
       const __m256i last = broadcast_quad(spots[r].x + run->x + 4 * k);
       low[r] = dot_wide(low[r], last, load(w)), high[r] = dot_wide(high[r], last, load(w + 32));
     }

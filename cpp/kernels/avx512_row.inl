@@ -91,6 +91,16 @@ inline std::uint32_t ones_of_row(const PlaneLayer& layer, const std::byte* const
   return sum;
 }
 
+// One threshold, one plane of weights: straight to bits.
+inline void end_bits(const Epilogue& e, std::byte* y, Groups groups, const __m512i* count, std::uint32_t sum) {
+  const __m512i sums = _mm512_set1_epi32(static_cast<int>(sum));
+  for (std::size_t group = groups.begin; group < groups.end; ++group, ++count) {
+    const __m512i acc = _mm512_add_epi32(_mm512_add_epi32(*count, *count), sums);
+    const std::uint16_t piece = _mm512_cmpgt_epi32_mask(acc, _mm512_loadu_si512(e.thresholds + group * kGroup));
+    __builtin_memcpy(y + 2 * group, &piece, sizeof piece);
+  }
+}
+
 // The end of one block: counts are doubled, `sum` is that of ones_of_row.
 template <std::size_t kX>
 [[gnu::noinline]] void end_row(const PlaneLayer& layer, const Spot& spot, const Task& task, std::size_t first, const __m512i* count,
@@ -99,11 +109,6 @@ template <std::size_t kX>
   const Group sums = same(static_cast<std::int32_t>(sum));
   Group acc[kBlock];
   const auto twice = [&](std::size_t n) { return group_of(count[n]) + group_of(count[n]); };
-  if (layer.binary) {
-    __m512i whole[kBlock];
-    for (std::size_t g = 0; g < kBlock; ++g) whole[g] = reinterpret_cast<__m512i>((twice(g) + sums).part[0]);
-    return write_bits(e, &spot, 1, {first, first + kBlock}, whole);
-  }
   const std::int32_t* factor = layer.weight_factor + first * layer.weight_planes * kGroup;
   for (std::size_t g = 0; g < kBlock; ++g) {
     acc[g] = constants(e, spot.sum, first + g);
@@ -144,6 +149,10 @@ void single_row(const PlaneLayer& layer, const Task& task, const Rows& rows, std
     const std::size_t last = first + most < end ? first + most : end;
     const RowPass pass{x, BlockWeights(layer, first).at, layer.words / 2, layer.weight_planes * 2 * kBlock * kGroup};
     count(pass, layer.weight_planes, (last - first) / kBlock, counts);
+    if (kX == 1 && layer.binary) {
+      end_bits(layer.epilogue, spot.y, {first, last}, counts, sum);
+      continue;
+    }
     for (std::size_t group = first; group < last; group += kBlock) {
       end_row<kX>(layer, spot, task, group, counts + (group - first) * each, sum);
     }

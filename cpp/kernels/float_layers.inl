@@ -24,10 +24,15 @@ template <std::size_t kRows, std::size_t kGroups>
   FloatLanes sum[kRows][kGroups * kFloatParts], weight[kGroups * kFloatParts];
   const std::size_t stride = layer.features * kGroup;
   const float* weights = layer.weights + group * stride;
-  for (std::size_t r = 0; r < kRows; ++r) __builtin_memcpy(sum[r], layer.bias + group * kGroup, sizeof sum[r]);
+#pragma GCC unroll 4
+  for (std::size_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < kGroups * kFloatParts; ++v) sum[r][v] = read_as<FloatLanes>(layer.bias + group * kGroup + v * (kGroup / kFloatParts));
+  }
   for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
     const float* w = weights + run->weight * kGroup;
     const float* x[kRows];
+#pragma GCC unroll 4
     for (std::size_t r = 0; r < kRows; ++r) x[r] = reinterpret_cast<const float*>(spots[r].x + run->x);
     for (std::size_t n = 0; n < run->length; ++n, w += kGroup) {
 #pragma GCC unroll 8

@@ -29,7 +29,8 @@ LOWBIT_INLINE Doubles with_sign_of(Doubles x, Doubles sign) {
 template <std::size_t kCount>
 LOWBIT_INLINE Doubles polynomial(Doubles x, const double (&c)[kCount]) {
   Doubles sum = spread(c[kCount - 1]);
-  for (std::size_t n = kCount - 1; n-- > 0;) sum = sum * x + c[n];
+#pragma GCC unroll 16
+  for (std::size_t n = 1; n < kCount; ++n) sum = sum * x + c[kCount - 1 - n];
   return sum;
 }
 
@@ -213,22 +214,28 @@ LOWBIT_INLINE Doubles inverse_hyperbolic_tangent(Doubles x) {
   return with_sign_of(0.5 * logarithm_of_one_more(2.0 * size / (1.0 - size)), x);
 }
 
-// A loop over whole vectors of a and b, of which there may be one for all (step 0), to y.
+// A loop over whole vectors of a and b, of which there may be one for all (step 0), to y, until `count` floats are done.
 using VectorLoop = void (*)(const void* apply, const float* a, const float* b, std::size_t step, float* y, std::size_t count);
 
-// Runs a loop over vectors of kLanes floats where they lie, and over what is left in rooms that zeros fill up, so that each loop is
-// there once. y may be a or b.
+// Fewer floats than a vector has, in rooms that zeros fill up.
+[[gnu::noinline]] void rest_of_vectors(VectorLoop loop, const void* apply, const float* a, const float* b, std::size_t step, float* y,
+                                       std::size_t count) {
+  Floats rest_a{}, rest_b{}, rest_y;
+  __builtin_memcpy(&rest_a, a, sizeof(float) * count);
+  if (step != 0) __builtin_memcpy(&rest_b, b, sizeof(float) * count);
+  loop(apply, reinterpret_cast<float*>(&rest_a), step == 0 ? b : reinterpret_cast<float*>(&rest_b), step, reinterpret_cast<float*>(&rest_y), 1);
+  __builtin_memcpy(y, &rest_y, sizeof(float) * count);
+}
+
+// Runs a loop over vectors of kLanes floats where they lie, and over what is left: so each loop is there once. y may be a or b.
 template <std::size_t kLanes>
 [[gnu::noinline]] void each_vector(VectorLoop loop, const void* apply, const float* a, const float* b, bool one, float* y, std::size_t count) {
-  float same[kLanes], rest_a[kLanes] = {}, rest_b[kLanes] = {}, rest_y[kLanes];
-  for (float& lane : same) lane = one ? *b : 0.0f;
+  if (count == 0) return;
+  const Floats same = Floats{} + *b;
   const std::size_t left = count % kLanes, whole = count - left, step = one ? 0 : 1;
-  loop(apply, a, one ? same : b, step, y, whole);
-  if (left == 0) return;
-  __builtin_memcpy(rest_a, a + whole, sizeof(float) * left);
-  if (!one) __builtin_memcpy(rest_b, b + whole, sizeof(float) * left);
-  loop(apply, rest_a, one ? same : rest_b, step, rest_y, kLanes);
-  __builtin_memcpy(y + whole, rest_y, sizeof(float) * left);
+  if (one) b = reinterpret_cast<const float*>(&same);
+  if (whole != 0) loop(apply, a, b, step, y, whole);
+  if (left != 0) rest_of_vectors(loop, apply, a + whole, b + step * whole, step, y + whole, left);
 }
 
 template <class Apply>
@@ -341,16 +348,21 @@ LOWBIT_INLINE Doubles wide(const float* x) {
 // A row is reduced in so many lanes, which are joined by halves.
 constexpr std::size_t kRowLanes = 16, kRowVectors = kRowLanes / kDoubleLanes;
 
-// What is joined are results, so that squares and magnitudes are summed.
+// What is joined are results, so that squares and magnitudes are summed: lane by lane with that half of all further on.
 template <class Rule>
-double joined(const Doubles* lanes) {
-  constexpr bool kSummed = std::is_same_v<Rule, SumOfSquares> || std::is_same_v<Rule, AbsoluteSum>;
-  double all[kRowLanes];
+LOWBIT_INLINE double joined(Doubles* lanes) {
+  using Join = std::conditional_t<std::is_same_v<Rule, SumOfSquares> || std::is_same_v<Rule, AbsoluteSum>, Sum, Rule>;
+#pragma GCC unroll 4
+  for (std::size_t width = kRowVectors / 2; width > 0; width /= 2) {
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < width; ++v) Join::add(lanes[v], lanes[v + width]);
+  }
+  double all[kDoubleLanes];
   __builtin_memcpy(all, lanes, sizeof all);
-  for (std::size_t width = kRowLanes / 2; width > 0; width /= 2) {
-    for (std::size_t lane = 0; lane < width; ++lane) {
-      std::conditional_t<kSummed, Sum, Rule>::add(all[lane], all[lane + width]);
-    }
+#pragma GCC unroll 4
+  for (std::size_t width = kDoubleLanes / 2; width > 0; width /= 2) {
+#pragma GCC unroll 8
+    for (std::size_t lane = 0; lane < width; ++lane) Join::add(all[lane], all[lane + width]);
   }
   return all[0];
 }
@@ -359,16 +371,19 @@ double joined(const Doubles* lanes) {
 template <class Rule>
 double reduced_row(const float* x, std::size_t count) {
   Doubles all[kRowVectors];
+#pragma GCC unroll 8
   for (Doubles& lanes : all) lanes = spread(Rule::kStart);
   std::size_t n = 0;
   for (; n + kRowLanes <= count; n += kRowLanes) {
 #pragma GCC unroll 8
     for (std::size_t v = 0; v < kRowVectors; ++v) Rule::add(all[v], wide(x + n + v * kDoubleLanes));
   }
-  for (std::size_t v = 0; n < count; ++v, n += kDoubleLanes) {
-    Doubles left = spread(Rule::kStart);
-    for (std::size_t lane = 0; lane < kDoubleLanes && n + lane < count; ++lane) left[lane] = x[n + lane];
-    Rule::add(all[v], left);
+  float left[kRowLanes];
+  if (n < count) {
+    for (float& lane : left) lane = static_cast<float>(Rule::kStart);
+    __builtin_memcpy(left, x + n, sizeof(float) * (count - n));
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < kRowVectors; ++v) Rule::add(all[v], wide(left + v * kDoubleLanes));
   }
   return joined<Rule>(all);
 }

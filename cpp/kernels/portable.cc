@@ -99,32 +99,55 @@ void sum_planes(const PlaneLayer& layer, const std::byte* x, std::size_t x_plane
   }
 }
 
-// Popcounts of x ^ w for one weight plane of a group, over the runs of a window.
-void count_window(const Task& task, const std::byte* x, const std::uint32_t* w, std::size_t w_step,
-                  std::int32_t* count) {
+// Bits in each byte.
+LOWBIT_INLINE Integers count_bytes(Integers bits) {
+  const Integers fours = Integers{} + 0x0f0f0f0f;
+#if defined(__SSE4_1__)
+  const __m128i counts = _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+  const auto of = [&](Integers nibbles) { return reinterpret_cast<Integers>(_mm_shuffle_epi8(counts, reinterpret_cast<__m128i>(nibbles))); };
+  return of(bits & fours) + of(bits >> 4 & fours);
+#else
+  bits = bits - (bits >> 1 & 0x55555555);
+  bits = (bits & 0x33333333) + (bits >> 2 & 0x33333333);
+  return (bits + (bits >> 4)) & fours;
+#endif
+}
+
+// Popcounts of x ^ w for one weight plane of a group, over the runs of a window. A byte holds the counts of 31 words: 31 * 8 < 256.
+Group count_window(const Task& task, const std::byte* x, const std::uint32_t* w, std::size_t w_step) {
+  Group count = same(0);
   for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
-    for (std::size_t k = 0; k < run->length; ++k) {
-      const auto word = read<std::uint32_t>(x + run->x + 4 * k);
-      const std::uint32_t* weight = w + (run->weight + k) * w_step;
-      for (std::size_t lane = 0; lane < kGroup; ++lane) count[lane] += std::popcount(word ^ weight[lane]);
+    for (std::size_t k = 0; k < run->length;) {
+      const std::size_t end = k + 31 < run->length ? k + 31 : run->length;
+      Group bytes = same(0);
+      for (; k < end; ++k) {
+        const Integers word = Integers{} + read<std::int32_t>(x + run->x + 4 * k);
+        const std::uint32_t* weight = w + (run->weight + k) * w_step;
+        bytes = each([&](std::size_t n) { return bytes.part[n] + count_bytes(word ^ read_as<Integers>(weight + n * kVectorBytes / 4)); });
+      }
+      count = each([&](std::size_t n) {
+        const Integers pairs = (bytes.part[n] & 0x00ff00ff) + (bytes.part[n] >> 8 & 0x00ff00ff);
+        return count.part[n] + (pairs & 0xffff) + (pairs >> 16);
+      });
     }
   }
+  return count;
 }
 
 // The weighted sum of all pairs of planes for one group of channels of a convolution.
-void sum_window(const PlaneLayer& layer, const Task& task, const std::byte* x, std::size_t group, std::int32_t* acc) {
+void plane_spot(const PlaneLayer& layer, const Task& task, const Spot& spot, std::size_t group) {
   const std::size_t step = layer.weight_planes * kGroup;
   const auto* weights = static_cast<const std::uint32_t*>(layer.weights) + group * layer.words * step;
   const std::int32_t* factor = layer.weight_factor + group * step;
+  Group acc = constants(*task.epilogue, spot.sum, group);
   for (unsigned j = 0; j < layer.weight_planes; ++j) {
-    std::int32_t sum[kGroup] = {};
+    Group sum = same(0);
     for (unsigned i = 0; i < layer.input_planes; ++i) {
-      std::int32_t count[kGroup] = {};
-      count_window(task, x + i * task.x_plane, weights + j * kGroup, step, count);
-      for (std::size_t n = 0; n < kGroup; ++n) sum[n] -= layer.input_factor[i] * count[n];
+      sum = sum - count_window(task, spot.x + i * task.x_plane, weights + j * kGroup, step) * same(layer.input_factor[i]);
     }
-    for (std::size_t n = 0; n < kGroup; ++n) acc[n] += factor[j * kGroup + n] * sum[n];
+    acc = acc + sum * load_group(factor + j * kGroup);
   }
+  finish(*task.epilogue, &acc, {group, 1, &spot, task.y_plane});
 }
 
 // Four bytes are the lanes of two vectors of words: the even and the odd ones, whose products are summed as pairs.
@@ -215,9 +238,7 @@ void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups group
 void plane_convolution(const PlaneLayer& layer, const Window& window, const Rows& maps, const Part& part) {
   for (std::size_t group = part.groups.begin; group < part.groups.end; ++group) {
     visit_regions<1>(window, maps, part, group, [&]<std::size_t>(const Task& task, const Spot* spot) {
-      std::int32_t acc[kGroup] = {};
-      sum_window(layer, task, spot->x, group, acc);
-      finish_sums(*task.epilogue, acc, group, *spot, task.y_plane);
+      plane_spot(layer, task, *spot, group);
     });
   }
 }
