@@ -25,6 +25,7 @@ def exported(
     """Return what a layer gives, as one node among moves."""
     with untraced():
         emit = _emit(export.name(layer), layer, reads)
+        emit.shared, emit.key = export.shared, (id(layer), id(reads), len(x.shape))
     if isinstance(layer, layers.Linear):
         return _rows(export, layer, x, compute, emit)
     return _windows(export, layer, x, compute, emit)

@@ -7,6 +7,7 @@ from typing import Any, Self, TypeGuard
 from torch import nn
 
 from lowbit.nn.low_bit import LowBit
+from lowbit.nn.parts import Parts
 from lowbit.nn.signs import Places
 
 _FLOAT = "_lowbit_float"
@@ -24,7 +25,7 @@ class Changes:
     """
 
     def __init__(self) -> None:
-        self.layers: dict[str, LowBit] = {}
+        self.layers: dict[str, LowBit | Parts] = {}
         self.functions: dict[str, nn.Module] = {}
         self._undo: list[Any] = []
 
@@ -67,8 +68,9 @@ def begin_places(model: nn.Module, inputs: object) -> None:
             module.begin()
 
 
-def _has_places(module: nn.Module) -> TypeGuard[LowBit | Places]:
-    return isinstance(module, Places) or (isinstance(module, LowBit) and module.other_inputs is not None)
+def _has_places(module: nn.Module) -> TypeGuard[LowBit | Parts | Places]:
+    several = isinstance(module, LowBit) and module.other_inputs is not None
+    return several or isinstance(module, Parts | Places)
 
 
 def _put(model: nn.Module, modules: Mapping[str, nn.Module]) -> None:
@@ -97,7 +99,7 @@ def as_before(model: nn.Module) -> Iterator[None]:
         _put(model, model.__dict__.pop(_FLOAT + "_functions", {}))
         model._forward_pre_hooks.pop(model.__dict__.pop(_FLOAT + "_hook", None), None)
         for module in list(model.modules()):
-            if isinstance(module, LowBit) and _FLOAT in module.__dict__:
+            if isinstance(module, LowBit | Parts) and _FLOAT in module.__dict__:
                 kind, children = module.__dict__.pop(_FLOAT)
                 _strip(module, kind, children)
         yield
@@ -107,10 +109,10 @@ def as_before(model: nn.Module) -> Iterator[None]:
         raise
 
 
-def _strip(module: LowBit, kind: type[nn.Module], children: tuple[str, ...]) -> None:
+def _strip(module: LowBit | Parts, kind: type[nn.Module], children: tuple[str, ...]) -> None:
     """Let a layer be of its float class, without quantizers."""
     for name in set(module._modules) - set(children):
         del module._modules[name]
-    for name in (*LowBit.__annotations__, "_place"):
+    for name in (*LowBit.__annotations__, *Parts.__annotations__, "_place", "_places"):
         module.__dict__.pop(name, None)
     module.__class__ = kind  # type: ignore[assignment]

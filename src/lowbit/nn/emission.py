@@ -41,6 +41,10 @@ class LayerCall:
         bias: reals ``[o]``, if there is one.
         shape: of the weights, ``[o, n]`` or ``[o, c / group, kh, kw]``.
         window: of a convolution.
+
+    Attributes:
+        shared: constants of calls that were written, by their keys.
+        key: of calls with the same weights and the same encoding of the input; None where there is one.
     """
 
     def __init__(
@@ -54,6 +58,8 @@ class LayerCall:
     ) -> None:
         self.name, self.reads, self.weight, self.bias = name, reads, weight, bias
         self.shape, self.window = shape, window
+        self.shared: dict[object, tuple[str, ...]] = {}
+        self.key: object = None
 
     @property
     def is_coded(self) -> bool:
@@ -103,7 +109,13 @@ class LayerCall:
         moved = np.moveaxis(coded.codes.reshape(self.shape), 1, -1).reshape(len(coded.codes), -1)
         bias = np.zeros(shape[0]) if self.bias is None else _array(self.bias).astype(np.float64)
         ordered = replace(coded, codes=np.ascontiguousarray(moved))
-        return low_bit_node(graph, name, (codes, target), ordered, bias, shape, self.window)
+        if self.key in self.shared:
+            op = "Convolution" if self.window else "Linear"
+            return Node(op, (codes, *self.shared[self.key]), (target,), self.window, name, "lowbit")
+        node = low_bit_node(graph, name, (codes, target), ordered, bias, shape, self.window)
+        if self.key is not None:
+            self.shared[self.key] = node.inputs[1:]
+        return node
 
     def _of_floats(self, graph: Graph, name: str, source: str, target: str) -> list[Node]:
         assert isinstance(self.weight, Tensor)

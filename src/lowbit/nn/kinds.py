@@ -3,15 +3,27 @@
 from torch import nn
 
 from lowbit.errors import UnsupportedError
-from lowbit.nn.layers import KINDS
+from lowbit.nn.attention import MultiheadAttention
+from lowbit.nn.layers import KINDS as LAYERS
 from lowbit.nn.low_bit import LowBit
+from lowbit.nn.parts import Parts
+from lowbit.nn.recurrent import GRU, LSTM, RNN
 
-_WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd, nn.Bilinear, nn.RNNBase, nn.RNNCellBase)
+KINDS: dict[type[nn.Module], type[LowBit] | type[Parts]] = {
+    **LAYERS,
+    nn.LSTM: LSTM,
+    nn.GRU: GRU,
+    nn.RNN: RNN,
+    nn.MultiheadAttention: MultiheadAttention,
+}
+"""The low-bit form of every module of torch that has one."""
+
+_OTHERS = (nn.modules.conv._ConvNd, nn.Bilinear, nn.RNNBase, nn.RNNCellBase)
 
 
 def is_layer(module: nn.Module) -> bool:
     """Return whether plans speak of a module."""
-    return isinstance(module, _WEIGHTED)
+    return isinstance(module, (*KINDS, *_OTHERS))
 
 
 def has_low_bit_form(module: nn.Module) -> bool:
@@ -19,7 +31,7 @@ def has_low_bit_form(module: nn.Module) -> bool:
     return any(isinstance(module, base) and type(module).forward is base.forward for base in KINDS)
 
 
-def low_bit_class(module: nn.Module) -> type[LowBit]:
+def low_bit_class(module: nn.Module) -> type[LowBit] | type[Parts]:
     """Return the class of a layer's low-bit form; of a subclass that computes the same, a class of its own.
 
     Raises:

@@ -107,11 +107,11 @@ class LowBit(nn.Module):
         """Return what the layer of torch computes, of weights with outputs first."""
         raise NotImplementedError
 
-    def low_bit(self, x: Tensor, product: Product) -> Tensor:
-        """Return what the layer gives, by a product of levels."""
+    def low_bit(self, x: Tensor, product: Product, reads: InputQuantizer | None = None) -> Tensor:
+        """Return what the layer gives, by a product of levels; `reads` is the quantizer of a chosen place."""
         from lowbit.nn.deployed import deployed
 
-        reads, has = self.next_input(), self.weight_quantizer
+        reads, has = reads or self.next_input(), self.weight_quantizer
         if not self.training:
             return deployed(self, reads, x, product)
         x = x if reads is None else reads(x)

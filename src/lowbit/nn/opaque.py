@@ -30,12 +30,14 @@ class Export:
 
     Attributes:
         emits: what writes each call, by key.
+        shared: constants that calls share.
         moves: whether layers move what they read or give, as tokens.
     """
 
     def __init__(self, names: Mapping[int, str], batch: int, is_open: bool) -> None:
         self.emits: dict[str, Emit] = {}
         self.moves = False
+        self.shared: dict[object, tuple[str, ...]] = {}
         self.is_open, self._names, self._batch = is_open, names, batch
         self._computes: dict[str, Callable[[Tensor], Tensor]] = {}
 
@@ -69,6 +71,18 @@ def untraced() -> Iterator[None]:
         yield
     finally:
         torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """Let what is computed inside be a constant of an export, if one goes on."""
+    held = _active[:]
+    _active.clear()
+    try:
+        with untraced():
+            yield
+    finally:
+        _active[:] = held
 
 
 _active: list[Export] = []

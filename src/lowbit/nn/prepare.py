@@ -8,7 +8,7 @@ training.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from lowbit.nn.example import Example, example_of
 from lowbit.nn.fixed_point import Tabulated
 from lowbit.nn.kinds import is_layer, low_bit_class
 from lowbit.nn.low_bit import LowBit
+from lowbit.nn.parts import Parts
 from lowbit.nn.ranges import ANYTHING, Interval
 from lowbit.nn.signs import ABOUT_THE_MEAN, device_of, functions_before_signs
 from lowbit.nn.trace import trace
@@ -28,7 +29,7 @@ from lowbit.plan import Plan
 from lowbit.plan.plan import CALIBRATION
 from lowbit.schemes.fixed_point.train import FixedPointInput
 
-Plans = Mapping[str, Plan]
+Plans = dict[str, Plan]
 Given = Sequence[int] | Tensor | tuple[Tensor, ...] | None
 
 
@@ -90,7 +91,10 @@ def prepare(
 
 
 def _said(module: nn.Module) -> str:
-    return f"{type(module).__name__}({module.extra_repr()})"
+    said = module
+    if isinstance(module, Parts):
+        said = module.get_submodule(module.part_names[0])
+    return f"{type(module).__name__}({said.extra_repr()})"
 
 
 def replan(
@@ -116,6 +120,7 @@ def _changes(model: nn.Module, wanted: Plans, inputs: Interval, given: Example |
         LowbitError: with everything that stands in the way.
     """
     changes, errors = Changes(), list[LowbitError]()
+    wanted = wanted | _attention_of(model, wanted)
     modules = _one_name_each(model, wanted, errors)
     for name, module in modules.items():
         try:
@@ -159,7 +164,7 @@ def _unsupported(name: str, reason: str) -> UnsupportedError:
 
 
 def _refuse_prepared(model: nn.Module) -> None:
-    found = [name for name, module in model.named_modules() if isinstance(module, LowBit)]
+    found = [name for name, module in model.named_modules() if isinstance(module, LowBit | Parts)]
     if found:
         raise PlanError(
             "the model has low-bit layers already",
@@ -192,6 +197,19 @@ def _named(model: nn.Module) -> list[tuple[str, nn.Module]]:
     return list(model.named_modules(remove_duplicate=False))
 
 
+def _attention_of(model: nn.Module, wanted: Plans) -> Plans:
+    """Return attention that stays float beside layers of the plan, which torch's own would pass by."""
+    found: dict[str, Plan] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.MultiheadAttention) and name not in wanted:
+            above = name.rpartition(".")[0]
+            whole = isinstance(model.get_submodule(above), nn.TransformerEncoderLayer)
+            around = f"{above}." if whole and above else "" if whole else f"{name}."
+            if any(other.startswith(around) for other in wanted):
+                found[name] = Plan("float")
+    return found
+
+
 def _check_layer(module: nn.Module, name: str) -> None:
     """Refuse a layer that has no low-bit form, before anything is traced."""
     try:
@@ -202,7 +220,7 @@ def _check_layer(module: nn.Module, name: str) -> None:
         raise
 
 
-def _quantized(module: nn.Module, plan: Plan, name: str, places: int) -> LowBit:
+def _quantized(module: nn.Module, plan: Plan, name: str, places: int) -> LowBit | Parts:
     """Return a quantized layer with the parameters of a float one, and all else that it has."""
     settings: dict[str, Any] = {
         "weight_gradient": plan.weight_gradient or None,
@@ -216,11 +234,11 @@ def _quantized(module: nn.Module, plan: Plan, name: str, places: int) -> LowBit:
         facts = {"expected": error.expected, "found": error.found, "remedy": error.remedy}
         raise type(error)(error.message, where=name, **facts) from error
     for quantizer in layer.quantizers():
-        quantizer.to(layer.weight.device).train(module.training)
+        quantizer.to(device_of(module)).train(module.training)
     return layer
 
 
-def as_class(module: nn.Module, made: type[LowBit]) -> LowBit:
+def as_class(module: nn.Module, made: type[LowBit] | type[Parts]) -> LowBit | Parts:
     """Return another module of a class that has all that a module has: parameters, hooks, settings."""
     layer = made.__new__(made)
     layer.__dict__.update(module.__dict__)

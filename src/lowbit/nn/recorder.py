@@ -19,11 +19,12 @@ from lowbit.errors import UnsupportedError
 from lowbit.nn.example import Example
 from lowbit.nn.kinds import has_low_bit_form
 from lowbit.nn.low_bit import LowBit
+from lowbit.nn.parts import Parts
 from lowbit.schemes.training.quantizer import Quantizer
 
 _READS = ("__bool__", "__int__", "__float__", "__index__", "__contains__", "item", "tolist", "numpy")
 _SHAPES = ("nonzero", "masked_select", "unique", "unique_consecutive")
-_WHOLE = (nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase, LowBit, Quantizer)
+_WHOLE = (nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase, LowBit, Parts, Quantizer)
 
 
 class Recorder(TorchFunctionMode):

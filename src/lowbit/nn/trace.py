@@ -6,6 +6,7 @@ from lowbit.errors import UnsupportedError
 from lowbit.nn.example import Example
 from lowbit.nn.fixed_point import Tabulated
 from lowbit.nn.low_bit import LowBit
+from lowbit.nn.parts import Parts
 from lowbit.nn.recorder import record
 from lowbit.schemes.training.quantizer import Quantizer
 
@@ -17,7 +18,7 @@ class _Tracer(fx.Tracer):
         return isinstance(m, _LAYERS) or super().is_leaf_module(m, module_qualified_name)
 
 
-_LAYERS = (LowBit, Quantizer, Tabulated)
+_LAYERS = (LowBit, Parts, Quantizer, Tabulated)
 
 
 def trace(model: nn.Module, example: Example | None = None) -> fx.Graph:

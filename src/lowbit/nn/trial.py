@@ -1,6 +1,7 @@
 """Whether a prepared module can be exported, tried before it is trained."""
 
-import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -12,21 +13,20 @@ from lowbit.formats import FORMATS
 from lowbit.ir import Graph
 from lowbit.nn.example import Example
 from lowbit.nn.export import to_graph
+from lowbit.nn.low_bit import LowBit
+from lowbit.schemes.training.quantizer import Quantizer
 
 
 def refuse_unexportable(model: nn.Module, example: Example) -> None:
     """Refuse a module that cannot be exported, or whose graph the engine or ``.circle`` do not take.
 
-    A copy is trained on the example, for no step, and exported; the module itself stays as it is.
+    Quantizers begin with the example, and with the next batch again; nothing else of the module changes.
 
     Raises:
         UnsupportedError: with everything that stands in the way.
     """
-    tried = copy.deepcopy(model)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        tried.train()
-        tried(*example.tensors)
-    found = grouped(_blockers(to_graph(tried, example.tensors)))
+    with _begun(model, example):
+        found = grouped(_blockers(to_graph(model, example.tensors)))
     if found:
         raise UnsupportedError(
             "what the module computes runs in no engine, or has no place in .circle",
@@ -34,6 +34,28 @@ def refuse_unexportable(model: nn.Module, example: Example) -> None:
             found=listed(found),
             remedy=f"{remedies(found)} Or train without a file in the end: exportable=False.",
         )
+
+
+@contextmanager
+def _begun(model: nn.Module, example: Example) -> Iterator[None]:
+    """Let the quantizers of a module have seen an example for a while."""
+    modes = [(module, module.training) for module in model.modules()]
+    layers: list[nn.Module] = [module for module in model.modules() if isinstance(module, LowBit)]
+    quantizers = [module for module in model.modules() if isinstance(module, Quantizer)]
+    kept = [{name: each.clone() for name, each in quantizer.state_dict().items()} for quantizer in quantizers]
+    try:
+        model.eval()
+        for module in (*layers, *quantizers):
+            module.training = True
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            model(*example.tensors)
+        yield
+    finally:
+        for quantizer, state in zip(quantizers, kept, strict=True):
+            quantizer.forget()
+            quantizer.load_state_dict(state)
+        for module, mode in modes:
+            module.training = mode
 
 
 def _blockers(graph: Graph) -> list[Blocker]:

@@ -1,0 +1,114 @@
+"""Layers whose products are parts of a module of torch: attention and recurrent ones.
+
+A part is a fully connected layer that is given its weights, rows of what the module holds; so the module's
+state and names stay those of torch, and quantizers are the parts' own.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowbit.nn.layers import Linear
+from lowbit.nn.low_bit import LowBit, Text
+
+Step = Callable[[Tensor], Tensor]
+
+
+class Given(Linear):
+    """A fully connected layer whose weights are given with every call.
+
+    Args:
+        like: weights that it will be given, for their shape and place.
+        settings: of `LowBit.quantize`.
+    """
+
+    _tensors: tuple[Tensor, Tensor | None]
+
+    def __init__(self, like: Tensor, *settings: Any, **named: Any) -> None:
+        nn.Module.__init__(self)
+        self.out_features, self.in_features = like.shape
+        self._give(like, None)
+        self.quantize(*settings, **named)
+        for quantizer in self.quantizers():
+            quantizer.to(like.device)
+
+    @property
+    def weight(self) -> Tensor:  # type: ignore[override]
+        """The weights of this call."""
+        return self._tensors[0]
+
+    @property
+    def bias(self) -> Tensor | None:  # type: ignore[override]
+        """The bias of this call."""
+        return self._tensors[1]
+
+    def steps(self, weight: Tensor, bias: Tensor | None, place: int = 0) -> Step:
+        """Return the layer with weights that are quantized once, however often it is called."""
+        self._give(weight, bias)
+        inputs, has = self.inputs(), self.weight_quantizer
+        reads = inputs[place] if inputs else None
+        if not self.training:
+            return lambda x: self.low_bit(x, self.product, reads)
+        levels = weight if has is None else has(weight)
+        offset = bias if has is None or bias is None else has.bias(bias)
+        return lambda x: functional.linear(x if reads is None else reads(x), levels, offset)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        forms = f"weight={self.weight_specification}, activation={self.activation}"
+        return f"in_features={self.in_features}, out_features={self.out_features}, {forms}"
+
+    def _give(self, weight: Tensor, bias: Tensor | None) -> None:
+        # No parameters of this module: torch would register them.
+        detached = (weight.detach(), None if bias is None else bias.detach())
+        object.__setattr__(self, "_tensors", detached)
+
+
+class Parts(nn.Module):
+    """A module of torch whose products are parts; it stands before that among the bases of a class.
+
+    Attributes:
+        part_names: of the parts.
+    """
+
+    part_names: tuple[str, ...]
+    _place = 0
+    _places = 1
+
+    def quantize(self, weight: Text, activation: Text, *, places: int = 1, **named: Any) -> None:
+        """Say what the parts are to be; errors are those of `LowBit.quantize`."""
+        made = {
+            name: Given(rows, weight, activation, places=places, **named)
+            for name, rows in self.rows().items()
+        }
+        for name, part in made.items():
+            self._modules[name] = part
+        self.part_names, self._places = tuple(made), places
+
+    def rows(self) -> dict[str, Tensor]:
+        """Return the weights of every part by its name."""
+        raise NotImplementedError
+
+    def quantizers(self) -> Iterator[nn.Module]:
+        """Yield those that the parts have."""
+        for name in self.part_names:
+            part = self._modules[name]
+            assert isinstance(part, LowBit)
+            yield from part.quantizers()
+
+    def begin(self) -> None:
+        """Say that the next call is the first one of the network."""
+        self._place = 0
+
+    def next_place(self) -> int:
+        """Return the place of this call."""
+        self._place = (self._place + 1) % self._places
+        return (self._place - 1) % self._places
+
+    def part(self, name: str, weight: Tensor, bias: Tensor | None, place: int) -> Step:
+        """Return a part with its weights."""
+        found = self._modules[name]
+        assert isinstance(found, Given)
+        return found.steps(weight, bias, place)
