@@ -95,7 +95,8 @@ class Functional(nn.Module):
         self.functions = [
             _one(random, functional.relu, torch.relu, functional.gelu, functional.silu, Tensor.relu,
                  torch.tanh, lambda x: functional.relu(x, inplace=True), lambda x: x.clamp(0, 4),
-                 functional.hardswish, lambda x: functional.leaky_relu(x, 0.1), lambda x: x * torch.sigmoid(x))
+                 functional.hardswish, lambda x: functional.leaky_relu(x, 0.1),
+                 lambda x: x * torch.sigmoid(x))
             for _ in range(3)
         ]  # fmt: skip
         self.own = bool(random.random() < 0.6)

@@ -224,6 +224,8 @@ def _watch(quantizer: InputQuantizer, name: str, layer: LowBit, reads: list[_Rea
     def integers(x: Tensor, encoding: Any) -> Tensor:
         steps = torch.from_numpy(np.asarray(quantizer.thresholds(), np.float32))
         given = x.detach().float().contiguous()
+        if (mode := getattr(layer, "padding_mode", "zeros")) != "zeros":
+            given = nn.functional.pad(given, layer._reversed_padding_repeated_twice, mode=mode)
         levels = encoding.integer_levels()[0][encoding.code_of_rank()[0]]
         ranks = np.searchsorted(levels, levels[torch.bucketize(given, steps).numpy()])
         distance = (given[..., None] - steps).abs().amin(-1)

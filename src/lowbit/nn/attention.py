@@ -64,19 +64,19 @@ class MultiheadAttention(Parts, nn.MultiheadAttention):
     def _weights(self) -> dict[str, tuple[Tensor, Tensor | None]]:
         """Return weights and bias of every part."""
         width = self.embed_dim
-        weights = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
+        weights: list[Any] = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
         if weights[0] is None:
             weights = [self.in_proj_weight[n * width : (n + 1) * width] for n in range(3)]
-        bias = self.in_proj_bias
+        bias: Any = self.in_proj_bias
         biases = [None if bias is None else bias[n * width : (n + 1) * width] for n in range(3)]
         return dict(zip("qkv", zip(weights, biases, strict=True), strict=True))
 
     def _spread(self, mask: Any) -> Tensor | None:
         """Return a mask ``[t, s]`` or ``[n heads, t, s]`` for all heads."""
-        if mask is None or mask.ndim == 2:
-            return mask
-        found: Tensor = mask.unflatten(0, (-1, self.num_heads))  # type: ignore[no-untyped-call]
-        return found
+        heads: Tensor | None = mask
+        return (
+            heads if heads is None or heads.ndim == 2 else heads.reshape(-1, self.num_heads, *heads.shape[1:])
+        )
 
 
 def _over_keys(mask: Any, single: bool) -> Tensor | None:

@@ -113,6 +113,6 @@ def _strip(module: LowBit | Parts, kind: type[nn.Module], children: tuple[str, .
     """Let a layer be of its float class, without quantizers."""
     for name in set(module._modules) - set(children):
         del module._modules[name]
-    for name in (*LowBit.__annotations__, *Parts.__annotations__, "_place", "_places"):
+    for name in (*LowBit.__annotations__, *Parts.__annotations__, "_place", "_places", "_sites"):
         module.__dict__.pop(name, None)
     module.__class__ = kind  # type: ignore[assignment]

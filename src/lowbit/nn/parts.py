@@ -4,7 +4,7 @@ A part is a fully connected layer that is given its weights, rows of what the mo
 state and names stay those of torch, and quantizers are the parts' own.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,11 +16,11 @@ from lowbit.nn.low_bit import LowBit, Text
 Step = Callable[[Tensor], Tensor]
 
 
-class Given(Linear):
-    """A fully connected layer whose weights are given with every call.
+class GivenTo(LowBit):
+    """A layer whose weights are given with every call; it stands before a low-bit layer.
 
     Args:
-        like: weights that it will be given, for their shape and place.
+        like: weights that it will be given, outputs first, for their shape and place.
         settings: of `LowBit.quantize`.
     """
 
@@ -28,7 +28,7 @@ class Given(Linear):
 
     def __init__(self, like: Tensor, *settings: Any, **named: Any) -> None:
         nn.Module.__init__(self)
-        self.out_features, self.in_features = like.shape
+        self.padding_mode, self._sizes = "zeros", None
         self._give(like, None)
         self.quantize(*settings, **named)
         for quantizer in self.quantizers():
@@ -44,9 +44,34 @@ class Given(Linear):
         """The bias of this call."""
         return self._tensors[1]
 
+    def called(self, x: Tensor, weight: Tensor, bias: Tensor | None, window: Mapping[str, Any]) -> Tensor:
+        """Return what the layer gives with these weights and this window."""
+        rank = weight.ndim - 2
+        for name, value in window.items():
+            whole = name == "groups" or isinstance(value, str)
+            each = value if whole else (value,) * rank if isinstance(value, int) else tuple(value)
+            self.__dict__[name] = each
+        self.kernel_size = tuple(map(int, weight.shape[2:]))
+        self._give(weight, bias)
+        try:
+            return self.low_bit(x, self.product)
+        finally:
+            self._give(weight.detach(), None)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return f"weight={self.weight_specification}, activation={self.activation}"
+
+    def _give(self, weight: Tensor, bias: Tensor | None) -> None:
+        object.__setattr__(self, "_tensors", (weight, bias))  # torch would register parameters
+
+
+class Given(GivenTo, Linear):  # type: ignore[misc, override]
+    """A fully connected layer whose weights are given."""
+
     def steps(self, weight: Tensor, bias: Tensor | None, place: int = 0) -> Step:
         """Return the layer with weights that are quantized once, however often it is called."""
-        self._give(weight, bias)
+        self._give(weight.detach(), None if bias is None else bias.detach())
         inputs, has = self.inputs(), self.weight_quantizer
         reads = inputs[place] if inputs else None
         if not self.training:
@@ -54,16 +79,6 @@ class Given(Linear):
         levels = weight if has is None else has(weight)
         offset = bias if has is None or bias is None else has.bias(bias)
         return lambda x: functional.linear(x if reads is None else reads(x), levels, offset)
-
-    def extra_repr(self) -> str:
-        """Return the arguments."""
-        forms = f"weight={self.weight_specification}, activation={self.activation}"
-        return f"in_features={self.in_features}, out_features={self.out_features}, {forms}"
-
-    def _give(self, weight: Tensor, bias: Tensor | None) -> None:
-        # No parameters of this module: torch would register them.
-        detached = (weight.detach(), None if bias is None else bias.detach())
-        object.__setattr__(self, "_tensors", detached)
 
 
 class Parts(nn.Module):
@@ -73,7 +88,7 @@ class Parts(nn.Module):
         part_names: of the parts.
     """
 
-    part_names: tuple[str, ...]
+    part_names: tuple[str, ...] = ()
     _place = 0
     _places = 1
 

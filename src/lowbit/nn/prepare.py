@@ -7,8 +7,7 @@ several places gets a quantizer for each of them, and what the engine or a file 
 training.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +15,9 @@ from torch import Tensor, fx, nn
 
 from lowbit.errors import LowbitError, PlanError, UnsupportedError
 from lowbit.nn.changes import Changes, as_before
-from lowbit.nn.example import Example, example_of
+from lowbit.nn.example import example_of
 from lowbit.nn.fixed_point import Tabulated
+from lowbit.nn.functions import Calling, Site, calling, sites_of
 from lowbit.nn.kinds import is_layer, low_bit_class
 from lowbit.nn.low_bit import LowBit
 from lowbit.nn.parts import Parts
@@ -75,19 +75,28 @@ def prepare(
     """
     before = set(model.state_dict())
     plan.require_unsaid(CALIBRATION, "calibration")
-    plans = plan.settled("float").by_layer(name for name, module in _named(model) if is_layer(module))
+    given = None if example is None else example_of(model, example)
+    calls = None if given is None else trace(model, given)
+    sites = {} if calls is None else sites_of(model, calls)
+    plans = plan.settled("float").by_layer(_names(model, sites))
     wanted = {name: chosen for name, chosen in plans.items() if not chosen.is_float}
     if not wanted:
         return Prepared({}, ())
     _refuse_prepared(model)
-    given = None if example is None else example_of(model, example)
-    changes = _changes(model, wanted, inputs, given)
+    changes = _Preparation(model, wanted, sites).changes(calls, inputs)
     with changes:
         changes.apply(model)
         if exportable and given is not None:
             refuse_unexportable(model, given)
     changed = {name: _said(model.get_submodule(name)) for name in changes.names}
     return Prepared(changed, tuple(name for name in model.state_dict() if name not in before))
+
+
+def _names(model: nn.Module, sites: Mapping[str, Site]) -> list[str]:
+    """Return the names of all layers that plans speak of: modules, and functions where they are called."""
+    found = [name for name, module in _named(model) if is_layer(module)]
+    functions = [name for name in sites if name not in found]
+    return [*found[:-1], *functions, *found[-1:]]
 
 
 def _said(module: nn.Module) -> str:
@@ -113,37 +122,85 @@ def replan(
         return prepare(model, plan, example, inputs=inputs, exportable=exportable)
 
 
-def _changes(model: nn.Module, wanted: Plans, inputs: Interval, given: Example | None) -> Changes:
-    """Return what becomes what; the model is not touched.
+class _Preparation:
+    """What becomes what; the model is not touched."""
 
-    Raises:
-        LowbitError: with everything that stands in the way.
-    """
-    changes, errors = Changes(), list[LowbitError]()
-    wanted = wanted | _attention_of(model, wanted)
-    modules = _one_name_each(model, wanted, errors)
-    for name, module in modules.items():
+    def __init__(self, model: nn.Module, wanted: Plans, sites: dict[str, Site]) -> None:
+        self._model, self._errors = model, list[LowbitError]()
+        self._wanted = wanted | _attention_of(model, wanted)
+        modules = {
+            name: module for name, module in _named(model) if name in self._wanted and is_layer(module)
+        }
+        self._modules = _one_name_each(model, modules, self._wanted, self._errors)
+        self._sites = {name: site for name, site in sites.items() if name in self._wanted}
+        for name in self._sites:
+            self._modules.pop(name, None)
+
+    def changes(self, calls: fx.Graph | None, inputs: Interval) -> Changes:
+        """Return the changes.
+
+        Raises:
+            LowbitError: with everything that stands in the way.
+        """
+        for name, module in self._modules.items():
+            self._try(name, lambda: _check_layer(module))  # noqa: B023
+        _raise(self._errors)
+        calls = calls or trace(self._model)
+        uses = {name: [call for call in calls.nodes if _calls(call, name)] for name in self._modules}
+        uses |= {name: site.calls for name, site in self._sites.items()}
+        signs = functions_before_signs(self._model, calls, uses, self._wanted, inputs)
+        self._errors += [_unsupported(name, reason) for name, reason in signs.dead.items()]
+        for name in signs.about_mean:
+            about = {"activations": ABOUT_THE_MEAN, "activation_gradient": ""}
+            self._wanted[name] = replace(self._wanted[name], **about)  # type: ignore[arg-type]
+        changes = Changes()
+        for name, module in self._modules.items():
+            self._try(name, lambda: self._layer(changes, name, module, len(uses[name])))  # noqa: B023
+        for name, site in self._sites.items():
+            self._try(name, lambda: self._function(changes, name, site))  # noqa: B023
+        _raise(self._errors)
+        functions = signs.functions | _tables(self._model, calls, self._wanted)
+        mode = self._model.training
+        changes.functions = {name: function.train(mode) for name, function in functions.items()}
+        return changes
+
+    def _try(self, name: str, make: Callable[[], None]) -> None:
         try:
-            _check_layer(module, name)
-        except UnsupportedError as error:
-            errors.append(error)
-    _raise(errors)
-    calls = trace(model, given)
-    signs = functions_before_signs(model, calls, wanted, inputs)
-    errors += [_unsupported(name, reason) for name, reason in signs.dead.items()]
-    places = Counter(str(call.target) for call in calls.nodes if call.op == "call_module")
-    for name, module in modules.items():
-        chosen = wanted[name]
-        if name in signs.about_mean:
-            chosen = replace(chosen, activations=ABOUT_THE_MEAN, activation_gradient="")
-        try:
-            changes.layers[name] = _quantized(module, chosen, name, places[name])
+            make()
         except (PlanError, UnsupportedError) as error:
-            errors.append(error)
-    _raise(errors)
-    functions = signs.functions | _tables(model, calls, wanted)
-    changes.functions = {name: function.train(model.training) for name, function in functions.items()}
-    return changes
+            error.where = name
+            self._errors.append(error)
+
+    def _layer(self, changes: Changes, name: str, module: nn.Module, places: int) -> None:
+        chosen = self._wanted[name]
+        layer = as_class(module, low_bit_class(module))
+        layer.quantize(chosen.weights, chosen.activations, places=max(places, 1), **_settings(chosen))
+        for quantizer in layer.quantizers():
+            quantizer.to(device_of(module)).train(module.training)
+        changes.layers[name] = layer
+
+    def _function(self, changes: Changes, name: str, site: Site) -> None:
+        chosen, owner = self._wanted[name], self._model.get_submodule(site.owner)
+        made = changes.layers.get(site.owner)
+        if not isinstance(made, Calling):
+            made = as_class(owner, calling(owner))
+            assert isinstance(made, Calling)
+            made._sites = {}
+        made.add_site(name, site, chosen.weights, chosen.activations, **_settings(chosen))
+        made.train(owner.training)
+        changes.layers[site.owner] = made
+
+
+def _calls(call: fx.Node, name: str) -> bool:
+    return call.op == "call_module" and call.target == name
+
+
+def _settings(plan: Plan) -> dict[str, Any]:
+    return {
+        "weight_gradient": plan.weight_gradient or None,
+        "activation_gradient": plan.activation_gradient or None,
+        "scale": plan.scale or None,
+    }
 
 
 def _raise(errors: list[LowbitError]) -> None:
@@ -175,14 +232,15 @@ def _refuse_prepared(model: nn.Module) -> None:
         )
 
 
-def _one_name_each(model: nn.Module, wanted: Plans, errors: list[LowbitError]) -> dict[str, nn.Module]:
+def _one_name_each(
+    model: nn.Module, modules: Mapping[str, nn.Module], wanted: Plans, errors: list[LowbitError]
+) -> dict[str, nn.Module]:
     """Return planned modules by the first of their names; the others have to be planned alike."""
     names: dict[int, list[str]] = {}
     for name, module in _named(model):
         names.setdefault(id(module), []).append(name)
     found: dict[str, nn.Module] = {}
-    for name in wanted:
-        module = model.get_submodule(name)
+    for name, module in modules.items():
         known = names[id(module)]
         if any(wanted.get(other) != wanted[name] for other in known):
             reason = f"it is one module under {len(known)} names, which the plan wants different: "
@@ -210,32 +268,10 @@ def _attention_of(model: nn.Module, wanted: Plans) -> Plans:
     return found
 
 
-def _check_layer(module: nn.Module, name: str) -> None:
+def _check_layer(module: nn.Module) -> None:
     """Refuse a layer that has no low-bit form, before anything is traced."""
-    try:
-        low_bit_class(module)
-        _check_parameters(module)
-    except UnsupportedError as error:
-        error.where = name
-        raise
-
-
-def _quantized(module: nn.Module, plan: Plan, name: str, places: int) -> LowBit | Parts:
-    """Return a quantized layer with the parameters of a float one, and all else that it has."""
-    settings: dict[str, Any] = {
-        "weight_gradient": plan.weight_gradient or None,
-        "activation_gradient": plan.activation_gradient or None,
-        "scale": plan.scale or None,
-    }
-    try:
-        layer = as_class(module, low_bit_class(module))
-        layer.quantize(plan.weights, plan.activations, places=max(places, 1), **settings)
-    except (PlanError, UnsupportedError) as error:
-        facts = {"expected": error.expected, "found": error.found, "remedy": error.remedy}
-        raise type(error)(error.message, where=name, **facts) from error
-    for quantizer in layer.quantizers():
-        quantizer.to(device_of(module)).train(module.training)
-    return layer
+    low_bit_class(module)
+    _check_parameters(module)
 
 
 def as_class(module: nn.Module, made: type[LowBit] | type[Parts]) -> LowBit | Parts:

@@ -5,6 +5,7 @@ that contain others but for attention and recurrent ones from inside.
 """
 
 import operator
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from torch.utils import _pytree
 
 from lowbit.errors import UnsupportedError
 from lowbit.nn.example import Example
+from lowbit.nn.functions import FORMS
 from lowbit.nn.kinds import has_low_bit_form
 from lowbit.nn.low_bit import LowBit
 from lowbit.nn.parts import Parts
@@ -44,6 +46,8 @@ class Recorder(TorchFunctionMode):
         self._kept: list[Tensor] = []  # so that no identity is used twice
         self._depends: set[fx.Node] = set()
         self._inside = False
+        self._scopes = [("", 1)]
+        self._runs: Counter[str] = Counter()
         for number, tensor in enumerate(example.tensors):
             self._depends.add(self._keep(tensor, self.calls.placeholder(f"x{number or ''}")))
 
@@ -56,14 +60,18 @@ class Recorder(TorchFunctionMode):
             self.reads.append(name.strip("_"))
         given = function(*args, **named)
         if any(isinstance(each, Tensor) for each in _pytree.tree_leaves(given)):
-            self._note(given, args, named, *_target(function, name))
+            node = self._note(given, args, named, *_target(function, name))
+            if function in FORMS:
+                node.meta |= {"function": function, "scope": self._scopes[-1], "values": (args, named)}
         return given
 
     def module_called(self, call: Any, module: nn.Module, *args: Any, **named: Any) -> Any:
         """Run a module, and note it whole where it is."""
         whole = id(module) in self._names and is_whole(module)
-        if self._inside or not whole:
+        if self._inside:
             return call(module, *args, **named)
+        if not whole:
+            return self._entered(call, module, *args, **named)
         self._inside = True
         try:
             given = call(module, *args, **named)
@@ -72,23 +80,37 @@ class Recorder(TorchFunctionMode):
         self._note(given, args, named, "call_module", self._names[id(module)])
         return given
 
+    def _entered(self, call: Any, module: nn.Module, *args: Any, **named: Any) -> Any:
+        """Run a module that is seen from inside."""
+        name = self._names.get(id(module), self._scopes[-1][0])
+        self._runs[name] += 1
+        self._scopes.append((name, self._runs[name]))
+        try:
+            return call(module, *args, **named)
+        finally:
+            self._scopes.pop()
+
     def finish(self, given: Any) -> fx.Graph:
         """Note the result, and return the calls."""
         self.calls.output(_pytree.tree_map(self._node, given))
         return self.calls
 
-    def _note(self, given: Any, args: Any, named: Any, kind: str, target: Any, *more: Any) -> None:
+    def _note(self, given: Any, args: Any, named: Any, kind: str, target: Any, *more: Any) -> fx.Node:
         depends = self._is_dependent((args, named))
         arguments = _pytree.tree_map(self._node, (tuple(args), dict(named)))
         node = self.calls.create_node(kind, target, (*arguments[0], *more), arguments[1])
         made = [node]
         if isinstance(given, Tensor):
+            node.meta["shape"] = tuple(given.shape)
             self._keep(given, node)
         else:
             for index, each in enumerate(_pytree.tree_leaves(given)):
                 if isinstance(each, Tensor):
                     made.append(self._keep(each, self.calls.call_function(operator.getitem, (node, index))))
         self._depends.update(made if depends else ())
+        for each in made if depends else ():
+            each.meta["depends"] = True
+        return node
 
     def _node(self, value: Any) -> Any:
         """Return the call that gave a tensor, or a constant of it; other values as they are."""

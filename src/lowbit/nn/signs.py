@@ -8,7 +8,7 @@ can be replaced, as behind a function or before other readers, the layer reads i
 instead: `lq:1:offset`, two levels o - a and o + a.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -70,32 +70,38 @@ def takes_sign(plan: Plan) -> bool:
 
 
 def functions_before_signs(
-    model: nn.Module, calls: fx.Graph, plans: Mapping[str, Plan], inputs: Interval = ANYTHING
+    model: nn.Module,
+    calls: fx.Graph,
+    layers: Mapping[str, Sequence[fx.Node]],
+    plans: Mapping[str, Plan],
+    inputs: Interval = ANYTHING,
 ) -> Signs:
     """Return what is done about signs that would always be the same.
 
     Args:
         model: it is not changed.
         calls: of the model.
-        plans: of all low-bit layers.
+        layers: the calls of low-bit layers, by name.
+        plans: of them.
         inputs: the values that the network's input can have.
     """
     signed = {name: plan for name, plan in plans.items() if takes_sign(plan)}
     instead: dict[fx.Node, nn.Module] = {}
-    found = Signs()
+    found, names = Signs(), {call: name for name, uses in layers.items() for call in uses}
     while signed:
         values = ranges(calls, model, instead, inputs)
-        dead = [call for call in _calls_of(calls, signed) if _is_dead(sources(call)[0], model, values)]
+        reads = [call for call in calls.nodes if names.get(call) in signed]
+        dead = [call for call in reads if _is_dead(sources(call)[0], model, values)]
         for call in dead:
-            name = str(call.target)
+            name = names[call]
             culprit = _culprit(sources(call)[0], model, values)
             if culprit.op == "placeholder":
                 found.dead[name] = f"its sign is always the same: {_NEVER_NEGATIVE}"
-            elif reason := _why_not(culprit, model, signed, signed[name]):
+            elif reason := _why_not(culprit, model, names, signed, signed[name]):
                 found.about_mean[name] = reason
             elif culprit not in instead:
                 function = _function(signed[name].before_sign, culprit, model)
-                instead[culprit] = function.to(device_of(model.get_submodule(name)))
+                instead[culprit] = function.to(device_of(model))
         signed = {name: plan for name, plan in signed.items() if name not in found.about_mean}
         if not dead or found.dead:
             break
@@ -112,10 +118,6 @@ def _by_name(instead: Mapping[fx.Node, nn.Module], calls: fx.Graph, model: nn.Mo
         functions = [instead.get(call, own) for call in uses]
         found[name] = functions[0] if len(functions) == 1 else Places(functions)
     return found
-
-
-def _calls_of(calls: fx.Graph, names: Mapping[str, object]) -> Iterator[fx.Node]:
-    return (call for call in calls.nodes if call.op == "call_module" and call.target in names)
 
 
 def _is_dead(call: fx.Node, model: nn.Module, values: Intervals) -> bool:
@@ -141,12 +143,14 @@ _NEVER_NEGATIVE = (
 )
 
 
-def _why_not(call: fx.Node, model: nn.Module, signed: Mapping[str, Plan], plan: Plan) -> str:
+def _why_not(
+    call: fx.Node, model: nn.Module, names: Mapping[fx.Node, str], signed: Mapping[str, Plan], plan: Plan
+) -> str:
     """Return why a call cannot be replaced for a sign, or nothing where it can."""
     if not _is_kind(call, model, *RECTIFIERS):
         return f"{call.target if call.op == 'call_module' else call.name} is never negative"
-    for reader in _readers(call, model):
-        other = signed.get(str(reader.target)) if reader.op == "call_module" else None
+    for reader in _readers(call, model, names):
+        other = signed.get(names.get(reader, ""))
         if other is None or other.before_sign != plan.before_sign:
             return (
                 f"{call.target} is read by {reader.target if reader.op == 'call_module' else reader.name} too"
@@ -154,13 +158,13 @@ def _why_not(call: fx.Node, model: nn.Module, signed: Mapping[str, Plan], plan: 
     return ""
 
 
-def _readers(call: fx.Node, model: nn.Module) -> Iterator[fx.Node]:
+def _readers(call: fx.Node, model: nn.Module, names: Mapping[fx.Node, str]) -> Iterator[fx.Node]:
     """Yield the layers that read a call, past functions; a sum is a stream of reals of any sign."""
     for user in call.users:
-        if user.op == "output" or _has_parameters(user, model):
+        if user.op == "output" or user in names or _has_parameters(user, model):
             yield user
         elif not gives_length(user) and not _is_sum(user):
-            yield from _readers(user, model)
+            yield from _readers(user, model, names)
 
 
 def _has_parameters(call: fx.Node, model: nn.Module) -> bool:
@@ -189,7 +193,14 @@ def device_of(layer: nn.Module) -> torch.device:
 
 def _channels(call: fx.Node, model: nn.Module) -> int:
     """Return how many channels a call has, as the module says that makes them; 1 where none does."""
-    source = sources(call)[0]
+    source, shape = sources(call)[0], call.meta.get("shape")
+    if shape is not None and source.op == "call_module":
+        found = _width(source, model)
+        return found if len(shape) > 1 and shape[1] == found else 1
+    return _width(source, model)
+
+
+def _width(source: fx.Node, model: nn.Module) -> int:
     if source.op != "call_module":
         return 1
     module = model.get_submodule(str(source.target))
@@ -197,4 +208,4 @@ def _channels(call: fx.Node, model: nn.Module) -> int:
         if isinstance(width := getattr(module, key, None), int):
             return width
     keeps = is_move(source, model) and not isinstance(module, nn.Flatten | nn.Unflatten | nn.PixelShuffle)
-    return _channels(source, model) if keeps else 1
+    return _width(sources(source)[0], model) if keeps else 1
