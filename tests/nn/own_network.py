@@ -88,15 +88,17 @@ def attempt(drawn: Drawn, plan: Plan, folder: Path, steps: int = 3) -> Tried:
 
 
 def _train(model: nn.Module, inputs: tuple[Tensor, ...], steps: int) -> None:
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     model.train()
     for step in range(steps):
         set_progress(model, step / steps)
         given = [each for each in _pytree.tree_leaves(model(*inputs)) if isinstance(each, Tensor)]
         loss = sum((each - 1).square().mean() for each in given)
-        optimizer.zero_grad()
+        model.zero_grad()
         loss.backward()  # type: ignore[union-attr]
-        optimizer.step()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.grad is not None:
+                    parameter -= 1e-3 * parameter.grad.sign()
         clamp_latents(model)
 
 

@@ -40,7 +40,7 @@ def _emit(name: str, layer: LowBit, reads: InputQuantizer | None) -> LayerCall:
     codes: Codes | None = None if reads is None else (layer.input_encoding(reads), reads.thresholds())
     if has is None:
         return LayerCall(name, codes, weight, bias, tuple(weight.shape), {})
-    made = has.levels(weight) if reads is None else has.coded(weight)
+    made = has.levels(weight) if reads is None else layer.coded(weight)
     return LayerCall(name, codes, made, bias, tuple(weight.shape), {})
 
 

@@ -50,9 +50,9 @@ def _on_integers(
     encoding, weight = layer.input_encoding(reads), layer.outputs_first(layer.weight)
     int8 = pair.is_int8(layer.weight_specification, layer.activation)
     if int8:
-        weights, scale_w, units = _int8_constants(layer, has, weight, encoding)
+        weights, scale_w, units = _int8_constants(layer, weight, encoding)
     else:
-        weights, scale_w = has.deployed(weight)
+        weights, scale_w = layer.integers(weight)
     integers = reads.integers(x, encoding)
     exact = torch.float32 if _fits_float32(integers, weights) else torch.float64
     sums = product(integers.to(exact), weights.to(exact))
@@ -71,11 +71,9 @@ def _on_integers(
     return result if _needs_float64(encoding) else result.float()
 
 
-def _int8_constants(
-    layer: LowBit, has: WeightQuantizer, weight: Tensor, encoding: Encoding
-) -> tuple[Tensor, Tensor, Tensor]:
+def _int8_constants(layer: LowBit, weight: Tensor, encoding: Encoding) -> tuple[Tensor, Tensor, Tensor]:
     """Return the integers of the weights, their scale, and the bias in units of the sums, as deployed."""
-    coded = has.coded(weight)
+    coded = layer.coded(weight)
     bias = np.zeros(len(weight)) if layer.bias is None else layer.bias.detach().double().cpu().numpy()
     coded, units = with_integer_bias(coded, bias, encoding, type(layer).__name__)
     return *integers_and_scale(coded, weight), torch.from_numpy(units).to(weight.device)

@@ -6,7 +6,7 @@ call is known by the parameter that it reads, or, in a layer whose weights are c
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -138,11 +138,13 @@ def _site(model: nn.Module, call: fx.Node) -> tuple[str, Site] | None:
     if form is None:
         return None
     owner, runs = call.meta["scope"]
-    args, named = call.meta["values"]
-    read = form.read(*args, **named)
     bound = signature(form.read).bind(*call.args, **call.kwargs).arguments[form.weight]
-    if not isinstance(bound, fx.Node) or bound.meta.get("depends") or read[1].ndim not in _RANKS[form.kind]:
+    if not isinstance(bound, fx.Node) or bound.meta.get("depends"):
         return None
+    args, named = call.meta["values"]
+    if signature(form.read).bind(*args, **named).arguments[form.weight].ndim != _RANKS[form.kind]:
+        return None
+    read = form.read(*args, **named)
     inside, module = f"{owner}." if owner else "", model.get_submodule(owner)
     parameter = str(bound.target) if bound.op == "get_attr" else ""
     if parameter.startswith(inside) and parameter in dict(model.named_parameters()):
@@ -153,12 +155,12 @@ def _site(model: nn.Module, call: fx.Node) -> tuple[str, Site] | None:
     return None
 
 
-_RANKS: dict[type[GivenTo], tuple[int, ...]] = {
-    Given: (2,),
-    _Conv1d: (3,),
-    _ConvTranspose1d: (3,),
-    _Conv2d: (4,),
-    _ConvTranspose2d: (4,),
+_RANKS: dict[type[GivenTo], int] = {
+    Given: 2,
+    _Conv1d: 3,
+    _ConvTranspose1d: 3,
+    _Conv2d: 4,
+    _ConvTranspose2d: 4,
 }
 
 
@@ -230,8 +232,3 @@ def calling(module: nn.Module) -> type[Calling]:
     """Return the class of a module whose functions are layers."""
     kind = type(module)
     return type(kind.__name__, (Calling, kind), {"__module__": kind.__module__, "__doc__": kind.__doc__})
-
-
-def owners(sites: dict[str, Site]) -> Iterator[str]:
-    """Yield the modules that own functions, each once."""
-    yield from dict.fromkeys(site.owner for site in sites.values())

@@ -6,7 +6,7 @@ them, in the order of the calls.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -14,8 +14,10 @@ from lowbit.errors import PlanError, UnsupportedError
 from lowbit.nn.quantizers import input_quantizer, weight_quantizer
 from lowbit.nn.specification import Specification, specification
 from lowbit.schemes import Encoding, pair
+from lowbit.schemes.coded import CodedWeights
 from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer
 
+Made = TypeVar("Made")
 Text = str | Specification
 Product = Callable[..., Tensor]
 
@@ -43,6 +45,7 @@ class LowBit(nn.Module):
     input_quantizer: InputQuantizer | None
     other_inputs: nn.ModuleList | None
     has_grid = True  # whether there is a fixed-point form of such a layer
+    kept: dict[object, Any] | None = None  # what weights and encodings are, while they stay the same
     _place = 0
 
     def quantize(
@@ -122,7 +125,27 @@ class LowBit(nn.Module):
 
     def input_encoding(self, reads: InputQuantizer) -> Encoding:
         """Return what the codes of an input mean; affine codes meet others as planes and a basis."""
-        return pair.input_encoding(reads.encoding(), self.weight_specification, self.activation)
+        forms = self.weight_specification, self.activation
+        return self._once(id(reads), lambda: pair.input_encoding(reads.encoding(), *forms))
+
+    def coded(self, weight: Tensor) -> CodedWeights:
+        """Return codes of weights; some are quantized."""
+        assert self.weight_quantizer is not None
+        quantizer = self.weight_quantizer
+        return self._once("coded", lambda: quantizer.coded(weight))
+
+    def integers(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return small integers of weights, and their scale; some are quantized."""
+        assert self.weight_quantizer is not None
+        quantizer = self.weight_quantizer
+        return self._once("integers", lambda: quantizer.deployed(weight))
+
+    def _once(self, key: object, make: Callable[[], Made]) -> Made:
+        if self.kept is None:
+            return make()
+        if key not in self.kept:
+            self.kept[key] = make()
+        return self.kept[key]  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         """Return the arguments."""

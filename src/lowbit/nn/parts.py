@@ -72,9 +72,10 @@ class Given(GivenTo, Linear):  # type: ignore[misc, override]
     def steps(self, weight: Tensor, bias: Tensor | None, place: int = 0) -> Step:
         """Return the layer with weights that are quantized once, however often it is called."""
         self._give(weight.detach(), None if bias is None else bias.detach())
-        inputs, has = self.inputs(), self.weight_quantizer
+        inputs, has, self.kept = self.inputs(), self.weight_quantizer, None
         reads = inputs[place] if inputs else None
         if not self.training:
+            self.kept = {}
             return lambda x: self.low_bit(x, self.product, reads)
         levels = weight if has is None else has(weight)
         offset = bias if has is None or bias is None else has.bias(bias)
