@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from shutil import which
 
@@ -12,6 +13,7 @@ from lowbit.backends import BACKENDS
 from lowbit.c99.target import generated
 from lowbit.errors import LowbitError
 from lowbit.ir import Graph, Node, Value, infer
+from lowbit.ir.activations import preimage_thresholds
 from lowbit.ir.graph import Array
 from lowbit.program import plan
 from tests.conformance import pairs
@@ -48,6 +50,22 @@ def test_pairs(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES[7::97], ids=str)
 def test_cores_that_cannot_multiply_and_those_that_count_bits(case: Case) -> None:
     check_case(case, "-DLOWBIT_NO_MULTIPLY", "-DLOWBIT_BUILTIN_POPCOUNT")
+
+
+@pytest.mark.parametrize(
+    ("bits", "shape", "way"), [(4, "groups", "even"), (4, "linear-65", "even"), (8, "linear-65", "evenw")]
+)
+def test_many_thresholds_that_lie_evenly_are_a_multiplication(bits: int, shape: str, way: str) -> None:
+    """As files of before have them, in whose layers no rounding stands."""
+    case = Case(f"affine:{bits}", f"affine:{bits}", shape, "affine:8")
+    graph = pairs.network(case)
+    layer, target = graph.nodes[1], graph.value("a").encoding
+    assert target is not None
+    name = graph.add_constant("a/steps", preimage_thresholds(target.thresholds()[0], "relu"))
+    graph.nodes[1] = replace(layer, inputs=(*layer.inputs[:3], name))
+    text = generated(graph, "net", given="", integers=False).code
+    assert way in text and "search" not in text
+    check(graph, case.samples())
 
 
 def test_pictures_that_are_bounded_and_joined_keep_their_order() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.c99.endings import made_of, ranked, shifted
+from lowbit.c99.endings import MANY, even_code, made_of, ranked, shifted
+from lowbit.c99.even import even_of
 from lowbit.c99.inputs import encoded
 from lowbit.c99.layers import cleared
 from lowbit.c99.pools import average_pool
@@ -27,6 +28,8 @@ from lowbit.program.steps import (
     RankWords,
     Round,
 )
+
+Integers = npt.NDArray[np.int64]
 
 _TABLE, _FEW = 256, 8
 _FLOAT = np.finfo(np.float32).max
@@ -158,20 +161,41 @@ def _of_integers(unit: Unit, x: Stored, made: Stored, entries: npt.NDArray[np.in
     if not len(steps) or (len(steps) > _FEW and size <= max(4 * len(steps), _TABLE)):
         return _by_table(unit, x, y, entries, x.low)
     values = np.append(entries[steps], entries[-1])
-    thresholds = steps + x.low
-    ctype = narrowest(thresholds)
-    name = ranked(unit, ctype, len(steps))
-    body = [f"int32_t code = {name}(value, thresholds, steps);"]
-    given, names = (
-        f", const {ctype} *thresholds, int32_t steps",
-        f", {unit.array(ctype, thresholds, 'thresholds')}",
-    )
-    names += f", {len(steps)}"
+    stem, body, given, names = _rank_of(unit, steps + x.low, max(-x.low, x.high))
     if not np.array_equal(values, np.arange(len(values))):
         body.append("code = table[code];")
         given += ", const int16_t *table"
         names += f", {unit.array('int16_t', values, 'table')}"
-    return _each(unit, x, y, f"rank_{name}{'_t' if len(body) > 1 else ''}", body, given, names)
+        stem += "_t"
+    return _each(unit, x, y, stem, body, given, names)
+
+
+def _rank_of(unit: Unit, thresholds: Integers, bound: int) -> tuple[str, list[str], str, str]:
+    """Return how `code` counts the thresholds that `value` exceeds, as `_each` takes it.
+
+    By a multiplication where they lie evenly, as those of uniform codes do, else by looking through them.
+
+    Args:
+        unit: the program.
+        thresholds: rising.
+        bound: the largest magnitude of a value.
+    """
+    steps, kept = len(thresholds), np.clip(thresholds, -bound - 1, bound)[None]
+    even = even_of(kept, bound) or (even_of(kept, bound, wide=True) if steps > MANY else None)
+    if even is None:
+        ctype = narrowest(thresholds)
+        name, array = ranked(unit, ctype, steps), unit.array(ctype, thresholds, "thresholds")
+        body = [f"int32_t code = {name}(value, thresholds, steps);"]
+        return f"rank_{name}", body, f", const {ctype} *thresholds, int32_t steps", f", {array}, {steps}"
+    body = [
+        even_code("value * multiplier", "addend", "shift", wide=even.wide),
+        "code = code < 0 ? 0 : code > steps ? steps : code;",
+    ]
+    given = (
+        f", int32_t multiplier, {'int64_t' if even.wide else 'int32_t'} addend, int32_t shift, int32_t steps"
+    )
+    numbers = (int(even.multiplier[0]), int(even.addend[0]), even.shift, steps)
+    return f"even{'w' * even.wide}", body, given, "".join(f", {integer(each)}" for each in numbers)
 
 
 def _by_table(unit: Unit, x: Stored, y: Stored, entries: npt.NDArray[Any], least: int) -> Stored:
@@ -283,18 +307,14 @@ def rank_words(unit: Unit, step: RankWords, x: list[Stored], number_: int) -> St
     """Add what counts thresholds that words exceed."""
     made = made_of(step.form, step.table)
     entries = step.table.view(np.int16) if step.form == "words" else step.table
-    ctype = narrowest(step.thresholds)
-    steps = step.thresholds.size
-    name = ranked(unit, ctype, steps)
-    body = [f"int32_t code = {name}(value, thresholds, steps);"]
-    given = f", const {ctype} *thresholds, int32_t steps"
-    names = f", {unit.array(ctype, step.thresholds, 'thresholds')}, {steps}"
+    bound = max(-x[0].low, x[0].high)
+    stem, body, given, names = _rank_of(unit, step.thresholds.reshape(-1).astype(np.int64), bound)
     if not np.array_equal(entries, np.arange(len(entries))):
         kind = "int16_t" if step.form == "words" else "uint8_t"
         body.append("code = table[code];")
         given += f", const {kind} *table"
         names += f", {unit.array(kind, entries, 'table')}"
-    stem = f"rank_{name}{'_t' if len(body) > 1 else ''}"
+        stem += "_t"
     return _each(unit, x[0], _like(x[0], made, number_), stem, body, given, names)
 
 

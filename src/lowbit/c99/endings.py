@@ -26,6 +26,9 @@ from lowbit.program.steps import (
 )
 
 Integers = npt.NDArray[np.int64]
+MANY = 15
+"""Thresholds beyond which 64 bits are worth it to save them."""
+
 _COUNTED = 8  # thresholds that are compared one by one: more are searched
 
 
@@ -180,28 +183,47 @@ def _even_ranks(
     sums: Sums, value: Stored, thresholds: Integers, entries: Integers, *, by_region: bool, unit: Unit
 ) -> End | None:
     """Return the ending of thresholds that lie evenly, between entries that do, or None."""
+    below, above = (thresholds < -sums.bound).sum(axis=1).min(), (thresholds >= sums.bound).sum(axis=1).min()
+    met = slice(
+        int(below), thresholds.shape[1] - int(above)
+    )  # an activation may leave steps that no sum meets
+    thresholds, entries = thresholds[:, met], entries[met.start : met.stop + 1]
     stride = np.diff(entries)
     if sums.wide or not len(stride) or (stride != stride[0]).any():
         return None
     found = even_of(thresholds, sums.bound)
+    if found is None and len(stride) > MANY:  # of few, comparing is no dearer than words of 64 bits
+        found = even_of(thresholds, sums.bound, wide=True)
     if found is None:
         return None
     steps, factor, first = thresholds.shape[1], int(stride[0]), int(entries[0])
-    kind = narrowest(found.multiplier)
+    kind, wide = narrowest(found.multiplier), "int64_t" if found.wide else "int32_t"
     at = "region * l->outputs + o" if by_region else "o"
+    made = even_code(f"sum * l->multiplier[{at}]", f"l->addend[{at}]", "l->shift", wide=found.wide)
     fields = (
         (f"const {kind} *", "multiplier", unit.array(kind, found.multiplier, "multiplier")),
-        ("const int32_t *", "addend", unit.array("int32_t", found.addend, "addend")),
+        (f"const {wide} *", "addend", unit.array(wide, found.addend, "addend")),
         ("int32_t", "shift", str(found.shift)),
     )
     each = [
-        f"    int32_t code = (sum * l->multiplier[{at}] + l->addend[{at}]) >> l->shift;",
+        f"    {made}",
         f"    code = code < 0 ? 0 : code > {steps} ? {steps} : code;",
     ]
     if factor != 1 or first:
         each.append(f"    code = code * {integer(factor)} + {integer(first)};")
-    key = f"even{kind[3:5]}{_short(value)}_{steps}_{factor}_{first}{'r' * by_region}".replace("-", "m")
+    key = (
+        f"even{'w' * found.wide}{kind[3:5]}{_short(value)}_{steps}_{factor}_{first}{'r' * by_region}".replace(
+            "-", "m"
+        )
+    )
     return End(value, Part(key, fields, "", "\n".join(each), by_region))
+
+
+def even_code(product: str, addend: str, shift: str, *, wide: bool) -> str:
+    """Return the C that makes `code` of a number, not yet clipped; see `lowbit.c99.even`."""
+    if not wide:
+        return f"int32_t code = ({product} + {addend}) >> {shift};"
+    return f"int32_t code = (int32_t)(((int64_t){product} + {addend}) >> {shift});"
 
 
 def _short(value: Stored) -> str:
