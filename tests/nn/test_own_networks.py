@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.nn.networks import FAMILIES, draw  # noqa: E402
+from tests.nn.networks import FAMILIES, Drawn, draw  # noqa: E402
 from tests.nn.own_network import PLANS, attempt  # noqa: E402
 
 QUICK = (1, 2, 5, 6, 8, 9, 11, 22)  # one of most families: the others take longer
@@ -46,3 +46,28 @@ def test_a_wrong_code_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(emission, "_codes", shifted)
     found = attempt(draw("mlp", 1), PLANS["lq:2"], tmp_path, steps=1)
     assert found.stage == "done" and found.wrong > 0
+
+
+class Decoder(torch.nn.Module):
+    """Rows become lines again, behind cells that are called step by step and a class token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.own = torch.nn.LSTMCell(5, 8), torch.nn.Parameter(torch.randn(8, 24) * 0.3)
+        self.token = torch.nn.Parameter(torch.randn(1, 1, 8))
+        self.up = torch.nn.ConvTranspose1d(6, 2, 4, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        state = torch.zeros(x.size(0), 8), torch.zeros(x.size(0), 8)
+        for step in range(x.size(1)):
+            state = self.cell(x[:, step], state)
+        both = torch.cat([self.token.expand(x.shape[0], -1, -1), state[0][:, None]], 1).mean(1)
+        return self.up((both @ self.own).unflatten(1, (6, 4)))
+
+
+@pytest.mark.parametrize("plan", ["lq:2", "binary"])
+def test_forms_that_once_had_no_way(plan: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    found = attempt(Drawn(Decoder(), (torch.randn(8, 3, 5),)), PLANS[plan], tmp_path, steps=1)
+    assert (found.stage, found.wrong, found.where) == ("done", 0, []), found.why
+    assert found.layers == 7  # three steps of two parts but for the first state, rows, and lines

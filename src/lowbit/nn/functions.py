@@ -145,6 +145,8 @@ def _site(model: nn.Module, call: fx.Node) -> tuple[str, Site] | None:
     if signature(form.read).bind(*args, **named).arguments[form.weight].ndim != _RANKS[form.kind]:
         return None
     read = form.read(*args, **named)
+    while is_turn(bound) and isinstance(bound.args[0], fx.Node):
+        bound = bound.args[0]
     inside, module = f"{owner}." if owner else "", model.get_submodule(owner)
     parameter = str(bound.target) if bound.op == "get_attr" else ""
     if parameter.startswith(inside) and parameter in dict(model.named_parameters()):
@@ -154,6 +156,14 @@ def _site(model: nn.Module, call: fx.Node) -> tuple[str, Site] | None:
         return owner, Site(owner, "", form, read[1], [], runs)
     return None
 
+
+def is_turn(call: fx.Node) -> bool:
+    """Return whether a call turns a matrix."""
+    attribute = call.args[1] if call.target is getattr and len(call.args) > 1 else call.target
+    return getattr(attribute, "__name__", attribute) in _TURNS
+
+
+_TURNS = ("T", "mT", "t", "transpose", "swapaxes", "permute")
 
 _RANKS: dict[type[GivenTo], int] = {
     Given: 2,
@@ -215,17 +225,31 @@ class _Hands(TorchFunctionMode):
     def __init__(self, owner: Calling) -> None:
         super().__init__()
         self._owner = owner
+        self._turned: dict[int, tuple[Tensor, Tensor]] = {}  # parameters by their turned forms, both kept
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         named = kwargs or {}
         form = FORMS.get(function)
         if form is not None:
-            bound = signature(form.read).bind(*args, **named).arguments
-            part = self._owner.part_of(bound[form.weight])
+            weight = signature(form.read).bind(*args, **named).arguments[form.weight]
+            _, read = self._turned.get(id(weight), (weight, weight))
+            part = self._owner.part_of(read)
             if part is not None:
                 x, weight, bias, window = form.read(*args, **named)
                 return part.called(x, weight, bias, window)
-        return function(*args, **named)
+        given = function(*args, **named)
+        if args and _name(function) in _TURNS and isinstance(given, Tensor):
+            _, read = self._turned.get(id(args[0]), (args[0], args[0]))
+            self._turned[id(given)] = given, read
+        return given
+
+
+def _name(function: Any) -> str:
+    """Return what torch calls a function, or an attribute that is read."""
+    name = getattr(function, "__name__", "")
+    return (
+        str(getattr(getattr(function, "__self__", None), "__name__", "")) if name == "__get__" else str(name)
+    )
 
 
 def calling(module: nn.Module) -> type[Calling]:

@@ -7,18 +7,21 @@ from lowbit.nn.attention import MultiheadAttention
 from lowbit.nn.layers import KINDS as LAYERS
 from lowbit.nn.low_bit import LowBit
 from lowbit.nn.parts import Parts
-from lowbit.nn.recurrent import GRU, LSTM, RNN
+from lowbit.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 
 KINDS: dict[type[nn.Module], type[LowBit] | type[Parts]] = {
     **LAYERS,
     nn.LSTM: LSTM,
     nn.GRU: GRU,
     nn.RNN: RNN,
+    nn.LSTMCell: LSTMCell,
+    nn.GRUCell: GRUCell,
+    nn.RNNCell: RNNCell,
     nn.MultiheadAttention: MultiheadAttention,
 }
 """The low-bit form of every module of torch that has one."""
 
-_OTHERS = (nn.modules.conv._ConvNd, nn.Bilinear, nn.RNNBase, nn.RNNCellBase)
+_OTHERS = (nn.modules.conv._ConvNd, nn.Bilinear)
 
 
 def is_layer(module: nn.Module) -> bool:
@@ -45,7 +48,7 @@ def low_bit_class(module: nn.Module) -> type[LowBit] | type[Parts]:
             return type(f"LowBit{kind.__name__}", (made, kind), {"__module__": kind.__module__})
     raise UnsupportedError(
         "this layer cannot be quantized",
-        expected=", ".join(f"torch.nn.{base.__name__}" for base in KINDS),
+        expected=f"one of torch.nn: {', '.join(base.__name__ for base in KINDS)}",
         found=str(module),
         remedy="Leave it float in the plan.",
     )

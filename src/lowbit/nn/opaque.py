@@ -73,6 +73,17 @@ def untraced() -> Iterator[None]:
         torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
 
+def is_new(x: Tensor) -> bool:
+    """Return whether a tensor of an export was made of its lengths alone."""
+    if active() is None or torch._C._get_tracing_state() is None:
+        return False
+    made = torch._C._get_value_trace(x).node()  # type: ignore[attr-defined]
+    return str(made.kind()).removeprefix("aten::") in _NEW
+
+
+_NEW = ("zeros", "ones", "full", "empty", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones")
+
+
 @contextmanager
 def outside() -> Iterator[None]:
     """Let what is computed inside be a constant of an export, if one goes on."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lowbit.errors import UnsupportedError
-from lowbit.nn.opaque import outside
+from lowbit.nn.opaque import is_new, outside
 from lowbit.nn.parts import Parts, Step
 
 State = tuple[Tensor, ...]
@@ -98,6 +98,35 @@ class _Recurrent(Parts, nn.RNNBase):
         return torch.stack(made[::-1] if backwards else made, 1), state
 
 
+class _Cell(Parts, nn.RNNCellBase):
+    """One step, with two parts: `ih` reads the input, `hh` the state."""
+
+    states = 1
+
+    def rows(self) -> dict[str, Tensor]:
+        """Return the weights of every part by its name."""
+        return {"ih": self.weight_ih, "hh": self.weight_hh}
+
+    def forward(self, input: Tensor, hx: Any = None) -> Any:
+        """Return the state behind a step, as the module of torch does."""
+        single, place = input.ndim == 1, self.next_place()
+        x = input[None] if single else input
+        given = hx if isinstance(hx, tuple) else None if hx is None else (hx,)
+        state = given or (x.new_zeros(1, self.hidden_size),) * self.states
+        state = tuple(each[None] if each.ndim == 1 else each for each in state)
+        # A state of zeros that nothing of the network has computed becomes a value of it.
+        state = tuple(each + 0 * x[:, :1] if is_new(each) or len(each) != len(x) else each for each in state)
+        sums = self.part("ih", self.weight_ih, self.bias_ih, place)(x)
+        hidden = self.part("hh", self.weight_hh, self.bias_hh, place)(state[0])
+        made = self.cell(sums, hidden, state)
+        made = tuple(each[0] for each in made) if single else made
+        return made if len(made) > 1 else made[0]
+
+    def cell(self, x: Tensor, hidden: Tensor, state: State) -> State:
+        """Return the state behind a step, of both sums of the gates."""
+        raise NotImplementedError
+
+
 class LSTM(_Recurrent, nn.LSTM):  # type: ignore[misc]
     """`torch.nn.LSTM` with quantized weights and inputs."""
 
@@ -129,3 +158,22 @@ class RNN(_Recurrent, nn.RNN):  # type: ignore[misc]
         """Return the state behind a step."""
         function = torch.tanh if self.nonlinearity == "tanh" else torch.relu
         return (function(x + hidden),)
+
+
+class LSTMCell(_Cell, nn.LSTMCell):
+    """`torch.nn.LSTMCell` with quantized weights and inputs."""
+
+    states = 2
+    cell = LSTM.cell
+
+
+class GRUCell(_Cell, nn.GRUCell):
+    """`torch.nn.GRUCell` with quantized weights and inputs."""
+
+    cell = GRU.cell
+
+
+class RNNCell(_Cell, nn.RNNCell):
+    """`torch.nn.RNNCell` with quantized weights and inputs."""
+
+    cell = RNN.cell

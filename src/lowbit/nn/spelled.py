@@ -12,6 +12,7 @@ SPELLED: dict[str, Callable[..., Tensor]] = {
     "adjoint": lambda x: x.transpose(-2, -1),
     "movedim": lambda x, source, destination: x.permute(_moved(x.ndim, source, destination)),
     "rms_norm": lambda x, shape, weight=None, eps=None: _rms_norm(x, shape, weight, eps),
+    "channel_shuffle": lambda x, groups: x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2),
     "square": lambda x: x * x,
     "rsqrt": lambda x: 1 / torch.sqrt(x),
     "addcmul": lambda x, first, second, value=1: x + value * first * second,

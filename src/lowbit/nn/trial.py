@@ -1,15 +1,18 @@
 """Whether a prepared module can be exported, tried before it is trained."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from lowbit import program
-from lowbit.blockers import Blocker, grouped, listed, remedies
-from lowbit.errors import UnsupportedError
-from lowbit.formats import FORMATS
+from lowbit.blockers import grouped, listed, remedies
+from lowbit.engine import Program
+from lowbit.errors import EngineError, UnsupportedError
+from lowbit.formats import FORMATS, read_model, write_model
 from lowbit.ir import Graph
 from lowbit.nn.example import Example
 from lowbit.nn.export import to_graph
@@ -26,14 +29,7 @@ def refuse_unexportable(model: nn.Module, example: Example) -> None:
         UnsupportedError: with everything that stands in the way.
     """
     with _begun(model, example):
-        found = grouped(_blockers(to_graph(model, example.tensors)))
-    if found:
-        raise UnsupportedError(
-            "what the module computes runs in no engine, or has no place in .circle",
-            where=type(model).__name__,
-            found=listed(found),
-            remedy=f"{remedies(found)} Or train without a file in the end: exportable=False.",
-        )
+        _refuse_unrunnable(to_graph(model, example.tensors), type(model).__name__)
 
 
 @contextmanager
@@ -58,6 +54,27 @@ def _begun(model: nn.Module, example: Example) -> Iterator[None]:
             module.training = mode
 
 
-def _blockers(graph: Graph) -> list[Blocker]:
+def _refuse_unrunnable(graph: Graph, where: str) -> None:
+    """Refuse a graph that the engine does not run, or that ``.circle`` does not give back so that it does."""
     circle = next(row for row in FORMATS if ".circle" in row.suffixes)
-    return [*program.blockers(graph), *circle.blockers(graph)]
+    found = grouped([*program.blockers(graph), *circle.blockers(graph)])
+    if found:
+        raise UnsupportedError(
+            "what the module computes runs in no engine, or has no place in .circle",
+            where=where,
+            found=listed(found),
+            remedy=f"{remedies(found)} {_WITHOUT}",
+        )
+    with tempfile.TemporaryDirectory(prefix="lowbit") as folder:
+        path = Path(folder) / "tried.circle"
+        try:
+            write_model(graph, path)
+            Program(read_model(path))
+        except EngineError as error:
+            facts = {"expected": error.expected, "found": error.found}
+            raise UnsupportedError(
+                error.message, where=f"{where}: {error.where}", **facts, remedy=_WITHOUT
+            ) from error
+
+
+_WITHOUT = "Leave the layer float, or train without a file in the end: exportable=False."

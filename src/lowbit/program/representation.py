@@ -118,11 +118,11 @@ def _sums_fit(x: Encoding, weights: Value) -> bool:
 
 
 def _keeps_pixels(graph: Graph, node: Node) -> bool:
-    """Return whether no map becomes one with other pixels: their bits lie in words of their own."""
+    """Return whether nothing becomes a map with other pixels: their bits lie in words of their own."""
     if not has(node, Trait.KEEPS_ORDER) and not has(node, Trait.POOL):
         return False
     before, after = (graph.value(name).shape for name in (node.inputs[0], node.outputs[0]))
-    return not has(node, Trait.KEEPS_ORDER) or (len(before), len(after)) != (4, 4) or before == after
+    return not has(node, Trait.KEEPS_ORDER) or len(after) != 4 or before == after
 
 
 def _planes_of_group(graph: Graph, node: Node) -> bool:

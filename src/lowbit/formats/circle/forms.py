@@ -204,7 +204,9 @@ def _widens_beside_a_batch(graph: Graph, node: Node) -> bool:
     if node.op != "Expand":
         return False
     before, after = (graph.value(name).shape for name in (node.inputs[0], node.outputs[0]))
-    return len(before) == len(after) and any(isinstance(length, str) for length in after)
+    if len(before) != len(after) or not any(isinstance(length, str) for length in after):
+        return False
+    return all(new == old or isinstance(new, int) for new, old in zip(after, before, strict=True))
 
 
 def _tiled(graph: Graph, node: Node) -> list[Node]:
