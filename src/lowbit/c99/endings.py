@@ -116,7 +116,7 @@ def made_of(form: str, table: npt.NDArray[Any]) -> Stored:
     entries = (
         table.astype(np.uint16).view(np.int16).astype(np.int64) if form == "words" else table.astype(np.int64)
     )
-    bits = max((len(table) - 1).bit_length(), 1) if form == "planes" else 0
+    bits = max(int(entries.max()).bit_length(), 1) if form == "planes" else 0
     return Stored(-1, form, 0, None, bits, int(entries.min()), int(entries.max()))
 
 

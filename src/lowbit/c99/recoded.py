@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.c99.functions import folded
 from lowbit.c99.inputs import Encoder, Whole, encoded, mean_of
 from lowbit.program import ProgramPlan, steps
 
@@ -43,11 +44,13 @@ class Recode(steps.Step):
     means: Whole | None = None
 
 
-def form_of(step: Encoder) -> str:
+def form_of(step: Encoder) -> steps.Form:
     """Return the form of what an encoder makes."""
     if isinstance(step, steps.Round):
         return step.form
-    return {steps.EncodePlanes: "planes", steps.Rank: "words"}.get(type(step), "bytes")
+    if isinstance(step, steps.EncodePlanes):
+        return "planes"
+    return "words" if isinstance(step, steps.Rank) else "bytes"
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +119,35 @@ def without_reals(planned: ProgramPlan) -> ProgramPlan:
     planes = _in_planes(made)
     for number, step in made.items():
         if isinstance(step, Encoder):
-            made[number] = _recoded(step, made, planes) or step
-    return replace(planned, steps=tuple(made.values()))
+            made[number] = _recoded(step, made, planes) or _moved(step, made, planned) or step
+    results = tuple(
+        replace(result, value="") if old is not new and not isinstance(old, Encoder) else result
+        for result, old, new in zip(planned.results, planned.steps, made.values(), strict=True)
+    )  # reals that are codes now are not those of their name
+    return replace(planned, steps=tuple(made.values()), results=results)
+
+
+def _moved(step: Encoder, made: dict[int, steps.Step], planned: ProgramPlan) -> steps.Step | None:
+    """Return what makes an encoder's codes where a layer before it can: steps in between then move codes."""
+    moves, number = [], step.sources[0]
+    while isinstance(move := made.get(number), steps.MaxPool | steps.Flatten | steps.Arrange):
+        moves.append(number)
+        number = move.sources[0]
+    form = form_of(step)
+    made_of = folded(replace(step, sources=(number,)), made, form)
+    if not moves or made_of is None:
+        return made_of
+    readers = [source for each in made.values() for source in each.sources]
+    if any(readers.count(each) != 1 or each in planned.numbers for each in (number, *moves)):
+        return None
+    for each in moves:
+        move = made[each]
+        if isinstance(move, steps.MaxPool) and isinstance(step, steps.EncodePlanes):
+            made[each] = replace(move, ranks=np.argsort(step.table).astype(np.uint8))
+        else:
+            made[each] = replace(move)
+    made[number] = made_of
+    return replace(made[moves[0]])
 
 
 def live(planned: ProgramPlan) -> set[int]:

@@ -61,6 +61,10 @@ ENCODERS = (steps.EncodePlanes, steps.EncodeBytes, steps.Rank, steps.EncodeAffin
 
 REMEDY = "Quantize it again so that codes go in: lowbit quantize; what stays float is named in its report."
 FLOATS = "Let floats go in: --input float, without --integer-output."
+FUNCTIONS = (
+    "Between layers take a function that thresholds hold: ReLU, leaky or parametric ReLU, hard swish, hard"
+    " sigmoid, bounds, sigmoid or tanh alone; and average what a layer or its ReLU makes, no other function."
+)
 SUMS = 'Quantize it again with fixed-point sums: lowbit quantize --sums fixed (sums = "fixed" in a recipe).'
 
 
@@ -74,8 +78,8 @@ EXTREMES = (steps.FindExtreme, steps.SortExtremes)
 AT_ENDS = (steps.Activate, steps.Clip, steps.Softmax)
 """Steps on reals, which stand where codes are over."""
 
-SUMMING = (steps.Combine, steps.AveragePool, steps.Reduce)
-"""Steps on reals that a plan with fixed-point sums has none of."""
+WORKING = (steps.Activate, steps.CombineConstant, steps.Clip)
+"""Functions of one real."""
 
 ON_INPUTS = (*ENCODERS, steps.Arrange, steps.Flatten, steps.Gather, steps.MaxPool, steps.AveragePool)
 """Steps that work on an input of integers."""
@@ -157,6 +161,7 @@ class _Reasons:
 
     def __init__(self, found: dict[int, steps.Step], raw: dict[int, Whole], integers: bool) -> None:
         self._raw = raw  # inputs of integers, and what only moves or adds them, by number
+        self._found = found
         self._hidden = _between_codes(found)
         self._real: set[int] = set()  # scores of layers, and what only moves them
         self._scores = integers and all(map(_has_row, found.values()))
@@ -166,11 +171,12 @@ class _Reasons:
         kind = type(step).__name__
         if not _has_row(step):
             detail = f" {step.function}" if isinstance(step, steps.Activate) else ""
-            remedy = SUMS if isinstance(step, SUMMING) else REMEDY
+            remedy = self._remedy(step)
             what = f"C99 has no step {kind}{detail}, which works on floats"
             yield what, "layers, sums and pools of codes", "floats", remedy
         elif number in self._hidden:
-            yield "floats stand between codes", "integers from the first encoder on", "floats", REMEDY
+            expected = "integers from the first encoder on"
+            yield "floats stand between codes", expected, "floats", self._remedy(step)
         elif any(source in self._raw for source in step.sources):
             yield from self._on_integers(number, step)
         elif self._scores and isinstance(step, AT_ENDS):
@@ -178,6 +184,21 @@ class _Reasons:
             yield f"the step {kind} makes floats of the scores", "scores as they are", "floats", remedy
         elif self._scores:
             yield from self._on_scores(number, step)
+
+    def _remedy(self, step: steps.Step) -> str:
+        """Return what helps where a step works on floats: fixed-point sums, if codes are what is summed."""
+        if isinstance(step, steps.Combine) and step.operation != "add":
+            return FUNCTIONS
+        if isinstance(step, steps.Combine | steps.AveragePool | steps.Reduce):
+            worked = any(self._is_worked(self._found.get(source)) for source in step.sources)
+            return FUNCTIONS if worked else SUMS
+        return FUNCTIONS if isinstance(step, WORKING) else REMEDY
+
+    def _is_worked(self, step: steps.Step | None) -> bool:
+        """Return whether a real is a function of one that no layer or decoder made as it is."""
+        if isinstance(step, steps.Activate) and step.function in ("identity", "relu"):
+            return self._is_worked(self._found.get(step.sources[0]))
+        return isinstance(step, (*WORKING, steps.Combine))
 
     def _on_scores(self, number: int, step: steps.Step) -> Iterator[_Reason]:
         """Yield why a step does not read scores, and note those that it makes."""
