@@ -1,5 +1,6 @@
-"""The trained DS-CNN and ResNet-8 of `results/networks` as Keras models, in float and int8 `.tflite`.
+"""Networks like those of MLPerf Tiny as Keras models, in float and int8 `.tflite`.
 
+DS-CNN, ResNet-8 and MobileNetV1-0.25 have the weights of `results/networks`; the autoencoder is trained here.
 Needs tensorflow and keras, but not lowbit: weights and samples come in a `.npz` of `tiny_data.py` beside it.
 
     python benchmarks/boards/keras_tiny.py NPZ FOLDER
@@ -40,6 +41,31 @@ def resnet8(weights: Iterator[list[Any]]) -> Any:
     return keras.Model(ends, _classes(x, weights, 10))
 
 
+def mobilenet_v1_025(weights: Iterator[list[Any]]) -> Any:
+    """Return MobileNetV1-0.25 for 32×32 colour pictures."""
+    x = ends = keras.Input((32, 32, 3), batch_size=1)
+    x = _conv(x, weights, 8, 3, 1)
+    widths = (16, 32, 32, 64, 64, 128, 128, 128, 128, 128, 128, 256, 256)
+    for number, width in enumerate(widths):
+        stride = 2 if number in (1, 3, 5, 11) else 1
+        x = _depthwise(L.ZeroPadding2D(1)(x) if stride == 2 else x, weights, stride)
+        x = _conv(x, weights, width, 1, 1)
+    return keras.Model(ends, _classes(x, weights, 10))
+
+
+def autoencoder(samples: Any) -> Any:
+    """Return the autoencoder of MLPerf Tiny for 640 features, trained to give what it gets."""
+    keras.utils.set_random_seed(0)
+    x = ends = keras.Input((640,), batch_size=1)
+    for width in (128, 128, 128, 128, 8, 128, 128, 128, 128):
+        x = L.Dense(width, activation="relu")(x)
+    model = keras.Model(ends, L.Dense(640)(x))
+    trained = keras.Model(model.inputs, model.outputs)
+    trained.compile("adam", "mse")
+    trained.fit(tf.data.Dataset.from_tensor_slices((samples, samples)).batch(1), epochs=2, verbose=0)
+    return model
+
+
 def _conv(
     x: Any, weights: Iterator[list[Any]], width: int, kernel: Any, stride: int, padding: str = "", **more: Any
 ) -> Any:
@@ -51,8 +77,8 @@ def _conv(
     return y
 
 
-def _depthwise(x: Any, weights: Iterator[list[Any]]) -> Any:
-    layer = L.DepthwiseConv2D(3, padding="same", activation="relu")
+def _depthwise(x: Any, weights: Iterator[list[Any]], stride: int = 1) -> Any:
+    layer = L.DepthwiseConv2D(3, stride, padding="valid" if stride == 2 else "same", activation="relu")
     y = layer(x)
     weight, bias = next(weights)
     layer.set_weights([weight.transpose(2, 3, 0, 1), bias])
@@ -71,11 +97,16 @@ def main() -> int:
     """Write ``NAME.float.tflite`` and ``NAME.int8.tflite``."""
     source, folder = Path(sys.argv[1]), Path(sys.argv[2])
     data = np.load(source)
-    pairs = iter([data[f"w{index}"], data[f"b{index}"]] for index in range(10))
-    model = {"ds_cnn": ds_cnn, "resnet8": resnet8}[source.stem](pairs)
-    samples = data["calibrate"].transpose(0, 2, 3, 1)
-    found = model.predict(data["x"].transpose(0, 2, 3, 1), batch_size=1, verbose=0)
-    sys.stdout.write(f"{source.stem} in Keras: {(found.argmax(1) == data['y']).mean():.2%}\n")
+    if source.stem == "autoencoder":
+        samples = data["calibrate"]
+        model = autoencoder(samples)
+    else:
+        layers = sum(name.startswith("w") for name in data.files)
+        pairs = iter([data[f"w{index}"], data[f"b{index}"]] for index in range(layers))
+        model = {each.__name__: each for each in (ds_cnn, resnet8, mobilenet_v1_025)}[source.stem](pairs)
+        samples = data["calibrate"].transpose(0, 2, 3, 1)
+        found = model.predict(data["x"].transpose(0, 2, 3, 1), batch_size=1, verbose=0)
+        sys.stdout.write(f"{source.stem} in Keras: {(found.argmax(1) == data['y']).mean():.2%}\n")
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     (folder / f"{source.stem}.float.tflite").write_bytes(converter.convert())
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from lowbit.c99.parts import Part, Row
 from lowbit.c99.stored import Stored
 from lowbit.c99.sums import INT32, add_constant
-from lowbit.c99.unit import Unit
+from lowbit.c99.unit import Unit, times_function
 from lowbit.ir.window import Window
 
 Integers = npt.NDArray[np.int64]
@@ -43,9 +43,22 @@ def depthwise_sums(unit: Unit, x: Stored, matrix: Integers, constant: Integers) 
 def _of_bytes(unit: Unit, x: Stored, matrix: Integers) -> Part:
     taps = matrix.shape[1]
     name = unit.array("int8_t", matrix, "weights", weights=True)
-    lines = [f"    const int8_t *w = l->weights + o * {taps};", "    int32_t sum = x[0][o] * w[0];"]
-    lines += [f"    sum += x[{tap}][o] * w[{tap}];" for tap in range(1, taps)]
-    return Part(f"each_{x.ctype[0]}{taps}", (("const int8_t *", "weights", name),), "", "\n".join(lines))
+    products = [f"{_times(unit, x)}(w[{tap}], x[{tap}][o])" for tap in range(taps)]
+    lines = [f"    const int8_t *w = l->weights + o * {taps};", f"    int32_t sum = {products[0]};"]
+    lines += [f"    sum += {each};" for each in products[1:]]
+    return Part(f"each_{_key(x)}{taps}", (("const int8_t *", "weights", name),), "", "\n".join(lines))
+
+
+def _times(unit: Unit, x: Stored) -> str:
+    """Return what multiplies a weight by an entry: bytes shift it where a core cannot multiply."""
+    name = "times_words"
+    if x.form == "bytes":
+        return times_function(unit, "int32_t", x.high.bit_length())
+    return unit.function(name, f"#define {name}(x, code) ((x) * (code))")
+
+
+def _key(x: Stored) -> str:
+    return f"u{x.high.bit_length()}_" if x.form == "bytes" else x.ctype[0]
 
 
 def _of_half_bytes(unit: Unit, x: Stored, matrix: Integers) -> Part | None:
@@ -76,11 +89,13 @@ def _of_half_bytes(unit: Unit, x: Stored, matrix: Integers) -> Part | None:
         ]
     places = [f"w[{n // _IN_WORD}] << {28 - n % _IN_WORD * 4}" for n in range(whole)]
     places += [f"(uint32_t)r[{n}] << up" for n in range(taps - whole)]
-    products = [f"x[{tap}][o] * ((int32_t)({place}) >> 28)" for tap, place in enumerate(places)]
+    products = [
+        f"{_times(unit, x)}(((int32_t)({place}) >> 28), x[{tap}][o])" for tap, place in enumerate(places)
+    ]
     lines += [f"    int32_t sum = {products[0]};", *(f"    sum += {each};" for each in products[1:])]
     if factor != 1:
         lines.append(f"    sum *= {factor};")
-    return Part(f"halves_{x.ctype[0]}{taps}_{factor}", tuple(fields), "", "\n".join(lines))
+    return Part(f"halves_{_key(x)}{taps}_{factor}", tuple(fields), "", "\n".join(lines))
 
 
 _MAP = """
