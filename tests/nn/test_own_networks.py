@@ -70,4 +70,4 @@ def test_forms_that_once_had_no_way(plan: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     found = attempt(Drawn(Decoder(), (torch.randn(8, 3, 5),)), PLANS[plan], tmp_path, steps=1)
     assert (found.stage, found.wrong, found.where) == ("done", 0, []), found.why
-    assert found.layers == 7  # three steps of two parts but for the first state, rows, and lines
+    assert found.layers == 8  # three steps of two parts, rows, and lines
