@@ -3,11 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from lowbit.errors import UsageError
+
+Given = Sequence[int] | Tensor | npt.NDArray[Any] | Sequence[Tensor | npt.NDArray[Any]] | None
+"""The shape of one sample, or samples: a tensor or array, or one for each input."""
 
 SAMPLES = 2
 """So many that an axis of samples is none of length one."""
@@ -33,7 +39,7 @@ class Example:
         return replace(self, tensors=tuple(each[:1] if each.ndim else each for each in self.tensors))
 
 
-def example_of(model: nn.Module, given: Sequence[int] | Tensor | tuple[Tensor, ...] | None) -> Example:
+def example_of(model: nn.Module, given: Given) -> Example:
     """Return samples to trace a module with, two of each input, where its parameters lie.
 
     Args:
@@ -51,9 +57,9 @@ def example_of(model: nn.Module, given: Sequence[int] | Tensor | tuple[Tensor, .
             expected="example=x, samples in a tensor [n, ...] or several in a tuple, or the shape of one",
             found="none",
         )
-    if isinstance(given, Tensor):
-        return Example((_two(given.detach().to(place)),))
-    parts: tuple[object, ...] = tuple(given)
+    if isinstance(given, Tensor | np.ndarray):
+        return Example((_two(torch.as_tensor(given).detach().to(place)),))
+    parts = tuple(torch.as_tensor(part) if isinstance(part, np.ndarray) else part for part in given)
     tensors = [part for part in parts if isinstance(part, Tensor)]
     if parts and len(tensors) == len(parts):
         return Example(tuple(_two(part.detach().to(place)) for part in tensors))
@@ -62,7 +68,7 @@ def example_of(model: nn.Module, given: Sequence[int] | Tensor | tuple[Tensor, .
             "this is no example of an input",
             where=type(model).__name__,
             expected="a tensor, a tuple of tensors, or the lengths of one sample",
-            found=str(given)[:200],
+            found=" ".join(str(given).split())[:100],
         )
     shape = (SAMPLES, *parts)
     return Example((torch.linspace(-1, 1, prod(shape), device=place).reshape(shape),))  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ the layers, as they do behind post-training quantization.
 
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ from lowbit.formats.batch import open_batch
 from lowbit.ir import Graph, run_passes, verify
 from lowbit.ir.passes import LOW_BIT_FORM, settle_layout
 from lowbit.nn import opaque
-from lowbit.nn.example import Example, example_of
+from lowbit.nn.example import Example, Given, example_of
 from lowbit.nn.fixed_point import Tabulated
 from lowbit.nn.labels import as_called_by_users, called_by_modules
 from lowbit.nn.low_bit import LowBit
@@ -37,7 +37,7 @@ INPUT, OUTPUT, BATCH = "x", "logits", "n"
 OPSET = 17
 
 
-def to_graph(model: nn.Module, example: Sequence[int] | Tensor | tuple[Tensor, ...], name: str = "") -> Graph:
+def to_graph(model: nn.Module, example: Given, name: str = "") -> Graph:
     """Return a module as a graph: of ``x [n, ...]`` (``x``, ``x1``, ... of several) ``logits`` likewise.
 
     Args:

@@ -8,6 +8,7 @@ them, in the order of the calls.
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from lowbit.errors import PlanError, UnsupportedError
@@ -114,6 +115,14 @@ class LowBit(nn.Module):
         """Return what the layer gives, by a product of levels; `reads` is the quantizer of a chosen place."""
         from lowbit.nn.deployed import deployed
 
+        own = self._parameters.get("weight")
+        if own is not None and own.dtype != torch.float32:
+            raise UnsupportedError(
+                "low-bit layers have weights in float32",
+                expected="float32",
+                found=str(own.dtype).removeprefix("torch."),
+                remedy="Keep the model in float32, and train under torch.autocast(device, torch.bfloat16).",
+            )
         reads, has = reads or self.next_input(), self.weight_quantizer
         if not self.training:
             return deployed(self, reads, x, product)

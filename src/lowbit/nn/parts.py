@@ -7,6 +7,7 @@ state and names stay those of torch, and quantizers are the parts' own.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -114,6 +115,15 @@ class Parts(nn.Module):
             assert isinstance(part, LowBit)
             yield from part.quantizers()
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        """Load a state; parts begin again where weights come without theirs, as from a float model."""
+        if any(f"{prefix}{name}" in state_dict for name in self._parameters):
+            for name in self.part_names:
+                if not any(key.startswith(f"{prefix}{name}.") for key in state_dict):
+                    for quantizer in self._modules[name].quantizers():  # type: ignore[union-attr, operator]
+                        quantizer.forget()
+        super()._load_from_state_dict(state_dict, prefix, *others)
+
     def begin(self) -> None:
         """Say that the next call is the first one of the network."""
         self._place = 0
@@ -123,8 +133,22 @@ class Parts(nn.Module):
         self._place = (self._place + 1) % self._places
         return (self._place - 1) % self._places
 
+    def begin_with(self, name: str, place: int, values: Callable[[], Tensor]) -> None:
+        """Let the input of a part begin with values, where it is trained and has seen none."""
+        found = self._modules[name]
+        assert isinstance(found, Given)
+        inputs = found.inputs()
+        if self.training and inputs and _awaits(inputs[place]):
+            with torch.no_grad():
+                inputs[place](values())
+
     def part(self, name: str, weight: Tensor, bias: Tensor | None, place: int) -> Step:
         """Return a part with its weights."""
         found = self._modules[name]
         assert isinstance(found, Given)
         return found.steps(weight, bias, place)
+
+
+def _awaits(quantizer: nn.Module) -> bool:
+    """Return whether a quantizer begins with the next values."""
+    return any(name.endswith("ready") and not bool(each) for name, each in quantizer.named_buffers())

@@ -7,15 +7,15 @@ several places gets a quantizer for each of them, and what the engine or a file 
 training.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from lowbit.errors import LowbitError, PlanError, UnsupportedError
 from lowbit.nn.changes import Changes, as_before
-from lowbit.nn.example import example_of
+from lowbit.nn.example import Given, example_of
 from lowbit.nn.fixed_point import Tabulated
 from lowbit.nn.functions import Calling, Site, calling, sites_of
 from lowbit.nn.kinds import is_layer, low_bit_class
@@ -30,7 +30,6 @@ from lowbit.plan.plan import CALIBRATION
 from lowbit.schemes.fixed_point.train import FixedPointInput
 
 Plans = dict[str, Plan]
-Given = Sequence[int] | Tensor | tuple[Tensor, ...] | None
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,8 @@ def prepare(
     before = set(model.state_dict())
     plan.require_unsaid(CALIBRATION, "calibration")
     given = None if example is None else example_of(model, example)
+    if given is not None:
+        _check_types(model)
     calls = None if given is None else trace(model, given)
     sites = {} if calls is None else sites_of(model, calls)
     plans = plan.settled("float").by_layer(_names(model, sites))
@@ -266,6 +267,19 @@ def _attention_of(model: nn.Module, wanted: Plans) -> Plans:
             if any(other.startswith(around) for other in wanted):
                 found[name] = Plan("float")
     return found
+
+
+def _check_types(model: nn.Module) -> None:
+    """Refuse a model of another type than float32 before it runs on an example."""
+    errors: list[LowbitError] = []
+    for name, module in model.named_modules():
+        try:
+            if is_layer(module):
+                _check_parameters(module)
+        except UnsupportedError as error:
+            error.where = name
+            errors.append(error)
+    _raise(errors)
 
 
 def _check_layer(module: nn.Module) -> None:

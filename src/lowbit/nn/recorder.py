@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree
 
-from lowbit.errors import UnsupportedError
+from lowbit.errors import LowbitError, UnsupportedError
 from lowbit.nn.example import Example
 from lowbit.nn.functions import FORMS
 from lowbit.nn.kinds import has_low_bit_form
@@ -163,13 +163,15 @@ def record(model: nn.Module, example: Example) -> fx.Graph:
     try:
         with torch.random.fork_rng(devices=[]), slow_attention(), _modules(recorder), recorder:
             given = model(*example.tensors)
+    except LowbitError:
+        raise
     except Exception as error:  # whatever a forward raises
         raise UnsupportedError(
             "the module does not run on the example",
             where=type(model).__name__,
             expected="a forward that takes it",
             found=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
-            remedy="Give an example of its input: samples in a tensor, or in a tuple of several.",
+            remedy="Give samples of its input [n, ...], in a tuple if it has several, or the shape of one.",
         ) from error
     if recorder.reads:
         raise UnsupportedError(

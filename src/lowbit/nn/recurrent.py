@@ -82,8 +82,11 @@ class _Recurrent(Parts, nn.RNNBase):
         self, x: Tensor, end: str, backwards: bool, begin: State | None, place: int
     ) -> tuple[Tensor, State]:
         """Return outputs ``[n, t, h]`` of one direction, and the last state."""
-        sums, product = self._product("ih", end, place)(x), self._product("hh", end, place)
         steps = [*range(x.shape[1])][:: -1 if backwards else 1]
+        sums = self._product("ih", end, place)(x)
+        # The first states are small: a quantizer that began with them would cut off the others.
+        self.begin_with(f"hh_{end}", place, lambda: self._states(sums, end, steps, begin))
+        product = self._product("hh", end, place)
         state, made = begin, list[Tensor]()
         for step in steps:
             if state is None:
@@ -96,6 +99,16 @@ class _Recurrent(Parts, nn.RNNBase):
             made.append(state[0])
         assert state is not None
         return torch.stack(made[::-1] if backwards else made, 1), state
+
+    def _states(self, sums: Tensor, end: str, steps: list[int], begin: State | None) -> Tensor:
+        """Return all states ``[n t, h]`` of a direction, computed in floats."""
+        weight, made = getattr(self, f"weight_hh_{end}"), list[Tensor]()
+        bias = getattr(self, f"bias_hh_{end}") if self.bias else None
+        state = begin or (sums.new_zeros(len(sums), self.hidden_size),) * self.states
+        for step in steps:
+            state = self.cell(sums[:, step], nn.functional.linear(state[0], weight, bias), state)
+            made.append(state[0])
+        return torch.cat(made)
 
 
 class _Cell(Parts, nn.RNNCellBase):
@@ -117,6 +130,8 @@ class _Cell(Parts, nn.RNNCellBase):
         # A state of zeros that nothing of the network has computed becomes a value of it.
         state = tuple(each + 0 * x[:, :1] if is_new(each) or len(each) != len(x) else each for each in state)
         sums = self.part("ih", self.weight_ih, self.bias_ih, place)(x)
+        # The first states are small; that of most cells is within one, and any of them may come.
+        self.begin_with("hh", place, lambda: torch.linspace(-1, 1, 64, device=x.device).expand(2, 64))
         hidden = self.part("hh", self.weight_hh, self.bias_hh, place)(state[0])
         made = self.cell(sums, hidden, state)
         made = tuple(each[0] for each in made) if single else made
