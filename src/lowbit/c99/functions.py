@@ -59,7 +59,7 @@ def folded(step: Encoder, made: Mapping[int, steps.Step], form: steps.Form) -> s
         made: all steps, by the number of what they make.
         form: of the codes.
     """
-    source = _source(step.sources[0], made)
+    source = source_of(step.sources[0], made)
     layer = made.get(source)
     if layer is None and source != step.sources[0]:
         return _of_input(step, made, source)
@@ -69,9 +69,8 @@ def folded(step: Encoder, made: Mapping[int, steps.Step], form: steps.Form) -> s
     if not isinstance(ending, steps.RealEnding) or (ending.scale <= 0).any():
         return None
     regions = max(len(ending.bias) // outputs, 1)
-    parts = [
-        _pieces(step, made, source, output, outputs) for output in _different(step, made, source, outputs)
-    ]
+    different = range(1 if alike(step, made, source) else outputs)
+    parts = [_pieces(step, made, source, output, outputs) for output in different]
     if any(part is None for part in parts):
         return None
     order, found = _aligned([part for part in parts if part is not None])
@@ -132,7 +131,7 @@ def _taken(thresholds: Integers, codes: Integers) -> tuple[Integers, Integers]:
 
 def _of_input(step: Encoder, made: Mapping[int, steps.Step], source: int) -> steps.Step | None:
     """Return an encoder that reads an input itself, without the functions between."""
-    found = _pieces(step, made, source, 0, 1) if len(_different(step, made, source, 2)) == 1 else None
+    found = _pieces(step, made, source, 0, 1) if alike(step, made, source) else None
     if found is None or len(found.codes) > _MOST_PIECES:
         return None
     thresholds = np.nextafter(found.first[1:], -_FAR)
@@ -154,7 +153,7 @@ def outputs_of(layer: Layer) -> int:
 _Function = steps.Clip | steps.CombineConstant | steps.Combine | steps.Activate
 
 
-def _source(number: int, made: Mapping[int, steps.Step]) -> int:
+def source_of(number: int, made: Mapping[int, steps.Step]) -> int:
     """Return the number of the one value that functions make a value of, or the value's own."""
     found, rest = set(), [number]
     while rest:
@@ -169,16 +168,17 @@ def _source(number: int, made: Mapping[int, steps.Step]) -> int:
     return found.pop() if len(found) == 1 else number
 
 
-def _different(step: Encoder, made: Mapping[int, steps.Step], source: int, outputs: int) -> range:
-    """Return the outputs whose functions are looked at: all where a constant differs, else the first."""
-    rest, alike = [*step.sources], True
+def alike(step: Encoder, made: Mapping[int, steps.Step], source: int) -> bool:
+    """Return whether the functions between a value and an encoder are the same for all its elements."""
+    rest = [*step.sources]
     while rest:
         each = rest.pop()
         if each != source:
             inner = made[each]
-            alike = alike and not (isinstance(inner, steps.CombineConstant) and len(np.unique(inner.row)) > 1)
+            if isinstance(inner, steps.CombineConstant) and len(np.unique(inner.row)) > 1:
+                return False
             rest += inner.sources
-    return range(1 if alike else outputs)
+    return True
 
 
 _RISING = ("identity", "relu")
@@ -188,6 +188,7 @@ _OPERATIONS = {
     "multiply": np.multiply,
     "minimum": np.minimum,
     "maximum": np.maximum,
+    "divide": np.divide,
 }
 
 
@@ -259,7 +260,7 @@ def _bounds(step: steps.Step, given: list[Bounds], output: int, outputs: int) ->
     operation = (
         _OPERATIONS.get(step.operation) if isinstance(step, steps.Combine | steps.CombineConstant) else None
     )
-    if operation is None:
+    if operation is None or (operation is np.divide and (given[1][0] * given[1][1] <= 0).any()):
         return None
     with np.errstate(all="ignore"):
         corners = [operation(a, b) for a in given[0] for b in given[1]]

@@ -9,7 +9,7 @@ with numbers for which every pair of integers has been compared with the engine'
 Where there are no such numbers, the reals stay and the network is refused.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from lowbit.c99.functions import folded
 from lowbit.c99.inputs import Encoder, Whole, encoded, mean_of
+from lowbit.c99.moved import moved
 from lowbit.program import ProgramPlan, steps
 
 Integers = npt.NDArray[np.int64]
@@ -117,9 +118,11 @@ def without_reals(planned: ProgramPlan) -> ProgramPlan:
     first = len(planned.inputs)
     made: dict[int, steps.Step] = {first + index: step for index, step in enumerate(planned.steps)}
     planes = _in_planes(made)
-    for number, step in made.items():
+    kept = frozenset(planned.numbers)
+    for number, step in list(made.items()):
         if isinstance(step, Encoder):
-            made[number] = _recoded(step, made, planes) or _moved(step, made, planned) or step
+            found = _before(step, made, planes, kept)
+            made.update({number if each == -1 else each: other for each, other in found.items()})
     results = tuple(
         replace(result, value="") if old is not new and not isinstance(old, Encoder) else result
         for result, old, new in zip(planned.results, planned.steps, made.values(), strict=True)
@@ -127,27 +130,15 @@ def without_reals(planned: ProgramPlan) -> ProgramPlan:
     return replace(planned, steps=tuple(made.values()), results=results)
 
 
-def _moved(step: Encoder, made: dict[int, steps.Step], planned: ProgramPlan) -> steps.Step | None:
-    """Return what makes an encoder's codes where a layer before it can: steps in between then move codes."""
-    moves, number = [], step.sources[0]
-    while isinstance(move := made.get(number), steps.MaxPool | steps.Flatten | steps.Arrange):
-        moves.append(number)
-        number = move.sources[0]
-    form = form_of(step)
-    made_of = folded(replace(step, sources=(number,)), made, form)
-    if not moves or made_of is None:
-        return made_of
-    readers = [source for each in made.values() for source in each.sources]
-    if any(readers.count(each) != 1 or each in planned.numbers for each in (number, *moves)):
-        return None
-    for each in moves:
-        move = made[each]
-        if isinstance(move, steps.MaxPool) and isinstance(step, steps.EncodePlanes):
-            made[each] = replace(move, ranks=np.argsort(step.table).astype(np.uint8))
-        else:
-            made[each] = replace(move)
-    made[number] = made_of
-    return replace(made[moves[0]])
+def _before(
+    step: Encoder, made: dict[int, steps.Step], planes: set[int], kept: frozenset[int]
+) -> dict[int, steps.Step]:
+    """Return steps that make an encoder's codes without reals, the last of them under -1; none: it stays."""
+
+    def coded(view: Mapping[int, steps.Step]) -> steps.Step | None:
+        return _recoded(step, view, planes) or folded(step, view, form_of(step))
+
+    return moved(step, made, kept, coded) or {}
 
 
 def live(planned: ProgramPlan) -> set[int]:
@@ -162,7 +153,7 @@ def live(planned: ProgramPlan) -> set[int]:
     return found
 
 
-def _recoded(step: Encoder, made: dict[int, steps.Step], planes: set[int]) -> steps.Step | None:
+def _recoded(step: Encoder, made: Mapping[int, steps.Step], planes: set[int]) -> steps.Step | None:
     function, number = _functions(step.sources[0], made)
     source = made.get(number)
     if isinstance(source, steps.Combine) and source.operation == "add":
@@ -183,7 +174,7 @@ def _recoded(step: Encoder, made: dict[int, steps.Step], planes: set[int]) -> st
     return Recode(step, replace(part[1], reals=function(part[1].reals)), sources=(part[0],))
 
 
-def _functions(number: int, made: dict[int, steps.Step]) -> tuple[Callable[[Reals], Reals], int]:
+def _functions(number: int, made: Mapping[int, steps.Step]) -> tuple[Callable[[Reals], Reals], int]:
     """Return what elementwise steps behind a value make of it, and the number of that value."""
     found: list[steps.Clip | steps.Activate] = []
     while (step := made.get(number)) is not None:
@@ -205,7 +196,7 @@ def _functions(number: int, made: dict[int, steps.Step]) -> tuple[Callable[[Real
     return composed, number
 
 
-def _whole(number: int, made: dict[int, steps.Step], planes: set[int]) -> tuple[int, Whole] | None:
+def _whole(number: int, made: Mapping[int, steps.Step], planes: set[int]) -> tuple[int, Whole] | None:
     """Return the number of codes and what they stand for, where a decoder of bytes or words makes a value."""
     function, number = _functions(number, made)
     step = made.get(number)
