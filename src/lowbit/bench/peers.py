@@ -63,6 +63,12 @@ def onnxruntime_int8_static(model: Path, inputs: Inputs, threads: int) -> Call:
         return _onnxruntime(_static_int8(model, inputs, Path(folder)), inputs, threads)
 
 
+def onnxruntime_int8_qoperator(model: Path, inputs: Inputs, threads: int) -> Call:
+    """Return a call of ONNX Runtime on operators of codes (QOperator)."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _onnxruntime(_static_int8(model, inputs, Path(folder), "QOperator"), inputs, threads)
+
+
 def openvino_fp32(model: Path, inputs: Inputs, threads: int) -> Call:
     """Return a call of OpenVINO on the float network."""
     return _openvino(model, inputs, threads)
@@ -99,8 +105,8 @@ def litert(content: bytearray, inputs: Inputs, threads: int) -> Call:
     return call
 
 
-def _static_int8(model: Path, inputs: Inputs, folder: Path) -> Path:
-    """Write the network with quantize and dequantize nodes, ranges from the sample, and return its path.
+def _static_int8(model: Path, inputs: Inputs, folder: Path, form: str = "QDQ") -> Path:
+    """Write the network in int8, ranges from the sample, in a form of ONNX Runtime; return its path.
 
     Batch normalization is folded first, as every one of these engines asks for.
     """
@@ -122,7 +128,7 @@ def _static_int8(model: Path, inputs: Inputs, folder: Path) -> Path:
             str(plain),
             str(small),
             Samples(),
-            quant_format=QuantFormat.QDQ,
+            quant_format=QuantFormat[form],
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,
@@ -180,6 +186,7 @@ PEERS: dict[str, tuple[str, Callable[[Path, Inputs, int], Call]]] = {
     "onnxruntime-fp32": ("onnxruntime", onnxruntime_fp32),
     "onnxruntime-int8": ("onnxruntime", onnxruntime_int8),
     "onnxruntime-int8-static": ("onnxruntime", onnxruntime_int8_static),
+    "onnxruntime-int8-qoperator": ("onnxruntime", onnxruntime_int8_qoperator),
     "litert-int8": ("ai-edge-litert", litert_int8),
 }
 

@@ -4,11 +4,19 @@ import gc
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
+from typing import NamedTuple
 
 Call = Callable[[], object]
 
 SETTLE_SECONDS = 0.1  # until threads that spin for more work give their core back
 _ROUND_SECONDS = 0.05
+
+
+class Latency(NamedTuple):
+    """Microseconds of a call: by the clock, and of the processor in all threads of this process."""
+
+    wall: float
+    cpu: float
 
 
 def interleaved_medians(
@@ -17,10 +25,20 @@ def interleaved_medians(
     round_seconds: float = _ROUND_SECONDS,
     settle_seconds: float = 0,
 ) -> dict[str, float]:
-    """Return the median latency of each call in microseconds.
+    """Return the median latency of each call in microseconds, by the clock; see `interleaved_rounds`."""
+    times = interleaved_rounds(contenders, rounds, round_seconds, settle_seconds)
+    return {name: median(each.wall for each in latencies) for name, latencies in times.items()}
 
-    In every round each contender runs in turn and its mean is taken; the median is over rounds. A round
-    before the first warms up and finds how often to call.
+
+def interleaved_rounds(
+    contenders: Mapping[str, Call],
+    rounds: int,
+    round_seconds: float = _ROUND_SECONDS,
+    settle_seconds: float = 0,
+) -> dict[str, list[Latency]]:
+    """Return the mean latency of each call in every round.
+
+    In every round each contender runs in turn. A round before the first warms up and finds how often to call.
 
     Args:
         contenders: calls by name.
@@ -30,18 +48,18 @@ def interleaved_medians(
             still spin. An idle wait would do, but a processor that has idled is slow for as long.
     """
     counts = {name: _count(call, round_seconds) for name, call in contenders.items()}
-    means: dict[str, list[float]] = {name: [] for name in contenders}
+    means: dict[str, list[Latency]] = {name: [] for name in contenders}
     collecting = gc.isenabled()
     gc.disable()
     try:
         for _ in range(rounds):
             for name, call in contenders.items():
                 _settle(call, settle_seconds)
-                means[name].append(_mean_seconds(call, counts[name]) * 1e6)
+                means[name].append(_mean(call, counts[name]))
     finally:
         if collecting:
             gc.enable()
-    return {name: median(values) for name, values in means.items()}
+    return means
 
 
 def _settle(call: Call, seconds: float) -> None:
@@ -52,14 +70,15 @@ def _settle(call: Call, seconds: float) -> None:
 
 def _count(call: Call, round_seconds: float) -> int:
     count = 1
-    while (seconds := _mean_seconds(call, count) * count) < round_seconds / 4:
+    while (seconds := _mean(call, count).wall * count / 1e6) < round_seconds / 4:
         count *= 4
     return max(1, round(count * round_seconds / seconds))
 
 
-def _mean_seconds(call: Call, count: int) -> float:
+def _mean(call: Call, count: int) -> Latency:
     repeat = range(count)
-    start = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     for _ in repeat:
         call()
-    return (time.perf_counter() - start) / count
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    return Latency(wall / count * 1e6, cpu / count * 1e6)
