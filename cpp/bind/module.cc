@@ -108,6 +108,7 @@ void bind_program(nb::module_& module) {
       .def("profile", &PythonProgram::profile, "arrays"_a, "repeats"_a = 20)
       .def_prop_ro("threads", [](const PythonProgram& p) { return p.program().threads(); })
       .def_prop_ro("arena_bytes", [](const PythonProgram& p) { return p.program().arena_bytes(); })
+      .def_prop_ro("merges_codes", [](const PythonProgram& p) { return p.program().merges_codes(); })
       .def_prop_ro("constant_bytes", [](const PythonProgram& p) { return p.program().constant_bytes(); })
       .def_prop_ro("work", [](const PythonProgram& p) {
         nb::list work;

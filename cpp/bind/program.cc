@@ -356,7 +356,7 @@ std::vector<double> PythonProgram::profile(const nb::tuple& arrays, std::size_t 
       for (const Step* step : turns) {
         const Clock::time_point start = Clock::now();
         program_->run_step(*step, block);
-        seconds[step->result - program_->inputs()] += std::chrono::duration<double>(Clock::now() - start).count();
+        seconds[step->timed.value_or(step->result) - program_->inputs()] += std::chrono::duration<double>(Clock::now() - start).count();
       }
     }
     for (std::size_t n = 0; n < best.size(); ++n) best[n] = std::min(best[n], seconds[n]);

@@ -111,7 +111,7 @@ std::optional<ByteCodes> ByteCodes::of(std::span<const std::int32_t> factors) {
   if ((*most - *least) / codes.step > kSteps) return {};
   for (std::size_t n = 0; n < levels.size(); ++n) {
     codes.byte[n] = static_cast<std::uint8_t>((levels[n] - *least) / codes.step);
-    if (std::find(codes.byte.begin(), codes.byte.begin() + n, codes.byte[n]) != codes.byte.begin() + n) return {};
+    codes.merges |= std::find(codes.byte.begin(), codes.byte.begin() + n, codes.byte[n]) != codes.byte.begin() + n;
   }
   return codes;
 }

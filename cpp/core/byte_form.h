@@ -17,9 +17,9 @@ struct ByteCodes {
   std::size_t count = 0;  // of codes
   std::int32_t lowest = 0, step = 1;
   std::array<std::uint8_t, std::size_t{1} << kMaxPlanes> byte{};  // by code
+  bool merges = false;  // codes of one level have one byte: only planes tell them apart
 
-  // Of a value whose levels are the sums of factor * sign. Nothing where two codes have one level, which only planes tell
-  // apart, or where more than 255 steps lie between levels.
+  // Of a value whose levels are the sums of factor * sign. Nothing where more than 255 steps lie between levels.
   static std::optional<ByteCodes> of(std::span<const std::int32_t> factors);
   bool operator==(const ByteCodes&) const = default;
 };

@@ -171,6 +171,8 @@ class PlaneConvolutionStep final : public Step {
   Window window_{};
 };
 
+class EndedByteConvolution;
+
 class ByteConvolutionStep final : public Step {
  public:
   ByteConvolutionStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
@@ -179,40 +181,64 @@ class ByteConvolutionStep final : public Step {
         depth_(input.channels() / std::max<std::size_t>(window.group, 1)), plan_(where, input, window),
         endings_(endings_of(where, channels_, plan_.region_count(), epilogue, w.constant.size() > channels_)) {
     check(input, output, window, w);
-    units_ = group_units(input, channels_, window.group, 4);
-    layer_.quads = plan_.taps() * units_.count;
-    layer_.fours_fit = fours_fit(input, w.weights);
-    layer_.small = input.top <= 127;
-    packed_ = packed_taps<4>(w.weights, depth_, window.group, units_);
+    if (is_depthwise(input, output, window)) depthwise_ = kernels.byte_depthwise;
+    if (depthwise_.run != nullptr) pack_taps(w.weights);
+    else pack_quads(w.weights, input, window.group);
     plan_.lay(units_.count, window.group == 1, output.pixel);
     for (std::size_t r = 0; r < endings_.size(); ++r) {
       const auto* constant = w.constant.data() + (w.constant.size() > channels_ ? r * channels_ : 0);
       std::copy(constant, constant + channels_, endings_[r].constant().begin());
       endings_[r].set_row_factor(w.row_factor);
     }
-    layer_.weights = packed_.data();
     regions_ = plan_.regions(endings_);
     window_ = {regions_.data(), regions_.size(), output.pixels(), units_.shift.empty() ? nullptr : units_.shift.data(),
                nullptr, 0};
+    y_pixel_ = output.pixel;
     name = where;
-    kernel = kernel_.level;
+    kernel = depthwise_.run != nullptr ? depthwise_.level : kernel_.level;
     unit = "dot";
     work = static_cast<double>(plan_.all_taps() * depth_ * channels_);
     scratch = needs_sums() ? output.pixels() + input.pixels() : 1;
-    cost = static_cast<double>(output.pixels() * layer_.quads * 4 * channels_) / 200;
+    cost = static_cast<double>(output.pixels() * plan_.taps() * units_.count * 4 * channels_) / 200;
   }
 
-  void run(const Block& block) const override {
-    const Rows maps = maps_of(block, x_, result, needs_sums());
+  void run(const Block& block) const override { run_as(block, window_, result); }
+
+  // With other regions, into another value.
+  void run_as(const Block& block, const Window& window, std::size_t into) const {
+    const Rows maps = maps_of(block, x_, into, needs_sums());
     if (needs_sums()) sum_windows(block.place(x_), block.rows, block.sums);
-    share_maps(block, groups_of(channels_), window_.sum_count, cost,
-          [&](const Part& part) { kernel_.run(layer_, window_, maps, part); });
+    const std::size_t weights = packed_.size() + packed_taps_.size() * sizeof(std::int32_t);
+    const std::size_t pieces = pieces_of(*block.place(x_).value, *block.place(into).value, weights);
+    share_maps(block, groups_of(channels_), window.sum_count, cost, [&](const Part& part) {
+      run_in_pieces(part, pieces, [&](const Part& piece) {
+        if (depthwise_.run != nullptr) return depthwise_.run(taps_, window, maps, piece);
+        kernel_.run(layer_, window, maps, piece);
+      });
+    });
   }
+
+  std::unique_ptr<Step> followed(const Following& next, const Value& last) const override;
 
  private:
   static constexpr const char* where = "byte_convolution";
 
   bool needs_sums() const { return endings_[0].needs_sums(); }
+
+  void pack_quads(const Matrix<std::int8_t>& weights, const Value& input, std::size_t group) {
+    units_ = group_units(input, channels_, group, 4);
+    packed_ = packed_taps<4>(weights, depth_, group, units_);
+    layer_.quads = plan_.taps() * units_.count;
+    layer_.fours_fit = fours_fit(input, weights);
+    layer_.small = input.top <= 127;
+    layer_.weights = packed_.data();
+  }
+
+  void pack_taps(const Matrix<std::int8_t>& weights) {
+    units_ = depthwise_units(channels_, 1);
+    packed_taps_ = packed_lanes<std::int32_t>(weights);
+    taps_ = {weights.columns, packed_taps_.data()};
+  }
 
   void check(const Value& input, const Value& output, const WindowSpec& window, const ByteWeights& w) const {
     require(input.kind == Kind::bytes, where, "bytes", "another kind of value");
@@ -266,59 +292,95 @@ class ByteConvolutionStep final : public Step {
   std::size_t x_, channels_, depth_;
   WindowPlan plan_;
   std::vector<Finish> endings_;
+  Kernel<byte_depthwise_kernel> depthwise_;  // instead, where it is one
   Aligned<std::int8_t> packed_;
+  Aligned<std::int32_t> packed_taps_;
   GroupUnits units_;
   ByteLayer layer_{};
+  DepthwiseLayer taps_{};
   std::vector<Region> regions_;
   Window window_{};
+  std::size_t y_pixel_;
 };
 
+// The same with what follows it.
+class EndedByteConvolution final : public Step {
+ public:
+  EndedByteConvolution(const ByteConvolutionStep& layer, const Window& window, std::vector<Region> regions,
+                       std::vector<std::vector<Pixel>> pixels)
+      : layer_(layer), regions_(std::move(regions)), pixels_(std::move(pixels)), window_(window) {
+    for (std::size_t r = 0; r < pixels_.size(); ++r) regions_[r].pixels = pixels_[r].data();
+    window_.regions = regions_.data();
+    name = layer.name, kernel = layer.kernel, unit = layer.unit, work = layer.work, cost = layer.cost;
+  }
+
+  void run(const Block& block) const override { layer_.run_as(block, window_, result); }
+
+ private:
+  const ByteConvolutionStep& layer_;
+  std::vector<Region> regions_;
+  std::vector<std::vector<Pixel>> pixels_;
+  Window window_;
+};
+
+std::unique_ptr<Step> ByteConvolutionStep::followed(const Following& next, const Value& last) const {
+  std::vector<Region> regions = regions_;
+  std::vector<std::vector<Pixel>> pixels;
+  for (Region& region : regions) {
+    if (!follow(region.epilogue, next)) return nullptr;
+    std::vector<Pixel>& places = pixels.emplace_back(region.pixels, region.pixels + region.pixel_count);
+    for (Pixel& place : places) place.y = static_cast<std::uint32_t>(place.y / y_pixel_ * last.pixel);
+  }
+  return std::make_unique<EndedByteConvolution>(*this, window_, std::move(regions), std::move(pixels));
+}
+
+// In one group, or depthwise.
 class FloatConvolutionStep final : public Step {
  public:
   FloatConvolutionStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
                        const WindowSpec& window, Matrix<float> weights, std::span<const float> bias)
-      : kernel_(kernels.float_convolution), x_(x), plan_(where, input, window), bias_(padded(bias)) {
-    require(input.kind == Kind::real && window.group == 1, where, "floats in one group", "others");
+      : x_(x), plan_(where, input, window), bias_(padded(bias)) {
+    const bool depthwise = is_depthwise(input, output, window);
+    require(input.kind == Kind::real && (window.group == 1 || depthwise), where, "floats in one group, or depthwise", "others");
     check_shape(where, input, output, window, plan_, weights.columns);
     require(weights.rows == output.channels() && bias.size() == weights.rows, where,
             {output.channels(), " channels"}, weights.rows);
-    packed_.resize(groups_of(weights.rows) * weights.columns * kGroup);
-    for (std::size_t o = 0; o < weights.rows; ++o) {
-      for (std::size_t n = 0; n < weights.columns; ++n) {
-        packed_[(o / kGroup * weights.columns + n) * kGroup + o % kGroup] = weights.row(o)[n];
-      }
-    }
+    const auto choose = [&](const auto& of) { kernel_ = of.run, kernel = of.level; };
+    if (depthwise) choose(kernels.float_depthwise), units_ = depthwise_units(weights.rows, sizeof(float));
+    else choose(kernels.float_convolution), units_.count = input.channels();
+    packed_ = packed_lanes<float>(weights);
     layer_ = {weights.columns, weights.rows, packed_.data(), bias_.data()};
-    plan_.lay(input.channels(), true, output.pixel);
+    plan_.lay(units_.count, !depthwise, output.pixel);
     regions_ = plan_.regions({});
-    window_ = {regions_.data(), regions_.size(), output.pixels(), nullptr, nullptr, 0};
+    window_ = {regions_.data(), regions_.size(), output.pixels(), depthwise ? units_.shift.data() : nullptr, nullptr, 0};
     name = where;
-    kernel = kernel_.level;
     unit = "float";
-    work = static_cast<double>(plan_.all_taps() * input.channels() * weights.rows);
+    work = static_cast<double>(plan_.all_taps() * units_.count * weights.rows);
     cost = static_cast<double>(output.pixels() * weights.columns * weights.rows) / 20;
   }
 
   void run(const Block& block) const override {
     const Rows maps = maps_of(block, x_, result, false);
-    share_maps(block, groups_of(layer_.channels), window_.sum_count, cost,
-          [&](const Part& part) { kernel_.run(layer_, window_, maps, part); });
+    const std::size_t pieces = pieces_of(*block.place(x_).value, *block.place(result).value, packed_.size() * sizeof(float));
+    share_maps(block, groups_of(layer_.channels), window_.sum_count, cost, [&](const Part& part) {
+      run_in_pieces(part, pieces, [&](const Part& piece) { kernel_(layer_, window_, maps, piece); });
+    });
   }
 
  private:
   static constexpr const char* where = "float_convolution";
 
-  Kernel<float_convolution_kernel> kernel_;
+  float_convolution_kernel* kernel_ = nullptr;
   std::size_t x_;
   WindowPlan plan_;
+  GroupUnits units_{};
   Aligned<float> packed_, bias_;
   FloatLayer layer_{};
   std::vector<Region> regions_;
   Window window_{};
 };
 
-// Groups of channels: the outputs of a group side by side, or where each reads one channel alone, all of them; every sum in the
-// order of the weights.
+// Other groups of channels: the outputs of a group side by side, every sum in the order of the weights.
 class GroupedFloatStep final : public Step {
  public:
   GroupedFloatStep(std::size_t x, const Value& input, const Value& output, const WindowSpec& window,
@@ -330,14 +392,12 @@ class GroupedFloatStep final : public Step {
     require(weights.rows == output.channels() && bias.size() == weights.rows, where,
             {output.channels(), " channels"}, weights.rows);
     each_ = weights.rows / window.group;
-    if (depth_ == 1 && each_ == 1) each_ = weights.rows;  // one group, as they lie
     weights_.resize(weights.rows * weights.columns);
     for (std::size_t o = 0; o < weights.rows; ++o) {
       for (std::size_t n = 0; n < weights.columns; ++n) {
         weights_[(o / each_ * weights.columns + n) * each_ + o % each_] = weights.row(o)[n];
       }
     }
-    own_ = each_ == weights.rows && window.group > 1;
     for (std::size_t r = 0; r < plan_.region_count(); ++r) valid_.push_back(plan_.valid(r));
     name = where;
     kernel = "portable";
@@ -366,10 +426,7 @@ class GroupedFloatStep final : public Step {
   void pixel(const float* x, std::size_t from, const std::vector<std::uint32_t>& taps, const std::vector<std::size_t>& valid, float* y) const {
     std::copy(bias_.begin(), bias_.end(), y);
     const std::size_t count = weights_.size() / bias_.size();
-    for (std::size_t t = 0; t < taps.size() && own_; ++t) {
-      multiply(x + taps[t] * from, weights_.data() + valid[t] * each_, each_, y);
-    }
-    for (std::size_t first = 0; first < bias_.size() && !own_; first += each_) {
+    for (std::size_t first = 0; first < bias_.size(); first += each_) {
       const float* group = x + first / each_ * depth_;
       for (std::size_t t = 0; t < taps.size(); ++t) {
         const float* w = weights_.data() + first * count + valid[t] * depth_ * each_;
@@ -378,16 +435,11 @@ class GroupedFloatStep final : public Step {
     }
   }
 
-  static void multiply(const float* x, const float* w, std::size_t count, float* __restrict y) {
-    for (std::size_t n = 0; n < count; ++n) y[n] += x[n] * w[n];
-  }
-
   static void scale(float x, const float* w, std::size_t count, float* __restrict y) {
     for (std::size_t n = 0; n < count; ++n) y[n] += x * w[n];
   }
 
   std::size_t x_, depth_, each_ = 1;
-  bool own_ = false;  // each output reads the channel of its number
   WindowPlan plan_;
   std::vector<std::vector<std::size_t>> valid_;  // taps, by region
   Aligned<float> weights_;
@@ -411,7 +463,7 @@ std::unique_ptr<Step> byte_convolution(const KernelSet& kernels, std::size_t x, 
 std::unique_ptr<Step> float_convolution(const KernelSet& kernels, std::size_t x, const Value& input,
                                         const Value& output, const WindowSpec& window, Matrix<float> weights,
                                         std::span<const float> bias) {
-  if (window.group == 1) {
+  if (window.group == 1 || is_depthwise(input, output, window)) {
     return std::make_unique<FloatConvolutionStep>(kernels, x, input, output, window, weights, bias);
   }
   return std::make_unique<GroupedFloatStep>(x, input, output, window, weights, bias);

@@ -52,8 +52,10 @@ struct KernelSet {
   Kernel<weight_only_fully_connected_kernel> weight_only_fully_connected;
   PlaneKernel<plane_convolution_kernel> plane_convolution;
   Kernel<byte_convolution_kernel> byte_convolution;
+  Kernel<byte_depthwise_kernel> byte_depthwise;
   Kernel<word_convolution_kernel> word_convolution;
   Kernel<float_convolution_kernel> float_convolution;
+  Kernel<float_depthwise_kernel> float_depthwise;
   Kernel<popcount_peak_kernel> popcount_peak;
   Kernel<pair_peak_kernel> pair_peak;
   Kernel<dot_peak_kernel> dot_peak;

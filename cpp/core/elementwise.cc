@@ -150,6 +150,11 @@ class AffineEncodeStep final : public Step {
     each_rows(block, x_, result, [&](const Rows& rows) { return kernel_.run(encoder_, rows); });
   }
 
+  bool follows(Following& what) const override {
+    what.encodes = true, what.scale = encoder_.scale, what.zero = encoder_.zero, what.top = encoder_.top;
+    return std::nearbyint(what.zero) == what.zero && std::abs(what.zero) < 0x1p30 && std::nearbyint(what.top) == what.top;
+  }
+
  private:
   static constexpr const char* where = "encode_affine";
 
@@ -175,6 +180,12 @@ class LookUpStep final : public Step {
     for (std::size_t row = 0; row < block.rows; ++row) {
       kernel_.run(table_.data(), in.bytes(row), out.bytes(row), features_);
     }
+  }
+
+  bool follows(Following& what) const override {
+    const bool first = what.low == -std::numeric_limits<float>::infinity() && what.high == -what.low;
+    what.table = table_.data();
+    return first;
   }
 
  private:

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "error.h"
+#include "following.h"
 
 namespace lowbit {
 namespace {
@@ -108,12 +109,17 @@ void Finish::set_scales(const char* where, std::size_t channels, const EpilogueS
     if (!std::all_of(spec.bias.begin(), spec.bias.end(), is_plus_zero)) bias_ = padded(spec.bias);
     return;
   }
+  const auto is_whole = [](double number) { return std::abs(number) < 0x1p30 && std::nearbyint(number) == number; };
   const bool usable = spec.out_scale > 0 && std::isfinite(spec.out_scale) && spec.out_top >= 0 &&
-                      spec.out_top <= 255 && std::isfinite(spec.out_zero);
+                      spec.out_top <= 255 && is_whole(spec.out_top) && is_whole(spec.out_zero);
   require(usable, where, "a positive output scale and codes within a byte", "others");
   epilogue_.out_scale = spec.out_scale;
-  epilogue_.out_zero = spec.out_zero;
-  epilogue_.out_top = spec.out_top;
+  epilogue_.out_zero = static_cast<std::int32_t>(spec.out_zero);
+  epilogue_.out_low = -epilogue_.out_zero, epilogue_.out_high = static_cast<std::int32_t>(spec.out_top) - epilogue_.out_zero;
+  epilogue_.quick = std::all_of(spec.scale.begin(), spec.scale.end(), [&](double scale) {
+    return is_one_rate(scale, spec.out_scale, epilogue_.out_low, epilogue_.out_high);
+  });
+  for (double& scale : scale_) scale = epilogue_.quick ? scale / spec.out_scale : scale;
 }
 
 }  // namespace lowbit

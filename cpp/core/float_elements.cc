@@ -105,6 +105,14 @@ class ElementStep final : public Step {
 
   void run(const Block& block) const override { run_links({&link, 1}, block, result); }
 
+  bool follows(Following& what) const override {
+    const auto* clip = std::get_if<Clip>(&link.operation);
+    if (clip == nullptr) return false;
+    const auto within = [&](float x) { return x < clip->low ? clip->low : x > clip->high ? clip->high : x; };
+    what.low = within(what.low), what.high = within(what.high);
+    return true;
+  }
+
   // Whether each element of the result is made of the one at the same place of that value.
   bool reads_in_place(std::size_t value) const {
     const bool second = std::holds_alternative<Arithmetic>(link.operation) && link.row.empty() && link.y.value == value;
@@ -233,6 +241,7 @@ std::vector<std::unique_ptr<Step>> join_chains(const Steps& steps, const std::ve
     for (const std::size_t n : chain) steps[n]->turn = turn;
     chains[turn] = std::make_unique<ChainStep>(std::move(links), *steps[turn]);
   }
+  join_endings(steps, values, chains);
   return chains;
 }
 

@@ -19,7 +19,7 @@ inline constexpr std::size_t kMaxLevels = std::size_t{1} << kMaxBits;
 enum class Output : std::uint8_t {
   planes,  // rank among the thresholds -> code -> packed bits
   bytes,   // rank among the thresholds -> one byte
-  affine,  // clip(rint(scale * acc / out_scale) + out_zero, 0, out_top) -> one byte
+  affine,  // clip(rint(scale * acc / out_scale), out_low, out_high) + out_zero -> one byte; see below
   real,    // float32(scale * acc + bias)
   other,   // as `ending` says
 };
@@ -54,7 +54,14 @@ struct Epilogue {
   std::uint8_t table[kMaxLevels];   // rank -> code, or byte
   const double* scale;              // [groups * 16]
   const double* bias;               // [groups * 16], or null: all zero
-  double out_scale, out_zero, out_top;
+  double out_scale;
+  std::int32_t out_low, out_high, out_zero;
+  bool quick;       // affine: scale has out_scale in it already, and what is rounded fits int32
+  bool single;      // affine: of float32(scale * acc + bias) times out_rate
+  double out_rate;
+  bool line;        // affine, quick: without out_zero it is clip(rint(line_rate * code + line_first), line_low, line_high) in float32
+  float line_rate, line_first;
+  std::int32_t line_low, line_high;
   const Ending* ending;             // other; of layers of words always
 };
 
@@ -124,7 +131,13 @@ struct WordLayer {
   Epilogue epilogue;
 };
 
-// y = x w^T + bias in float32, summed in the order of n.
+// Each channel from that channel of the window alone.
+struct DepthwiseLayer {
+  std::size_t taps;
+  const std::int32_t* weights;  // [groups][taps][16], within 16 bits
+};
+
+// y = x w^T + bias in float32, summed in the order of n. Depthwise, n are the taps.
 struct FloatLayer {
   std::size_t features, channels;
   const float* weights;  // [groups][n][16]
@@ -316,8 +329,10 @@ using float_fully_connected_kernel = void(const FloatLayer&, const Rows&, Groups
 using weight_only_fully_connected_kernel = void(const WeightOnlyLayer&, const Rows&, Groups);
 using plane_convolution_kernel = void(const PlaneLayer&, const Window&, const Rows&, const Part&);
 using byte_convolution_kernel = void(const ByteLayer&, const Window&, const Rows&, const Part&);
+using byte_depthwise_kernel = void(const DepthwiseLayer&, const Window&, const Rows&, const Part&);
 using word_convolution_kernel = void(const WordLayer&, const Window&, const Rows&, const Part&);
 using float_convolution_kernel = void(const FloatLayer&, const Window&, const Rows&, const Part&);
+using float_depthwise_kernel = void(const FloatLayer&, const Window&, const Rows&, const Part&);
 // Repeats the innermost step of a kernel in registers alone; returns the multiply-adds done.
 using popcount_peak_kernel = std::uint64_t(std::uint64_t repeats);
 using pair_peak_kernel = std::uint64_t(std::uint64_t repeats);

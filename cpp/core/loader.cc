@@ -196,6 +196,7 @@ class Loader::Pass final {
     Step& last = builder_.last();
     last.made = one.value, last.why = why == nullptr ? one.why : why;
     if (const ByteCodes* own = codes(inputs_ + n)) {
+      last.merges_codes = own->merges;
       last.code_of_byte.resize(std::size_t{1} + *std::max_element(own->byte.begin(), own->byte.end()));
       for (std::size_t code = 0; code < own->count; ++code) last.code_of_byte[own->byte[code]] = static_cast<std::uint8_t>(code);
     }

@@ -64,4 +64,10 @@ GroupUnits group_units(const Value& input, std::size_t channels, std::size_t gro
   return units;
 }
 
+GroupUnits depthwise_units(std::size_t channels, std::size_t element) {
+  GroupUnits units{1, {}};
+  for (std::size_t o = 0; o < channels; o += kGroup) units.shift.push_back(static_cast<std::uint32_t>(o * element));
+  return units;
+}
+
 }  // namespace lowbit

@@ -43,4 +43,24 @@ Aligned<T> packed_taps(const Matrix<T>& weights, std::size_t depth, std::size_t 
   return packed;
 }
 
+// Whether every output channel reads the input channel of its number alone.
+inline bool is_depthwise(const Value& input, const Value& output, const WindowSpec& window) {
+  return window.group > 1 && window.group == input.channels() && window.group == output.channels();
+}
+
+// Of a depthwise layer: a unit for each tap, and where sixteen channels begin in a pixel whose elements have so many bytes.
+GroupUnits depthwise_units(std::size_t channels, std::size_t element);
+
+// [channels][columns] -> [groups][columns][16]
+template <class To, class From>
+Aligned<To> packed_lanes(const Matrix<From>& weights) {
+  Aligned<To> packed(groups_of(weights.rows) * weights.columns * kGroup);
+  for (std::size_t o = 0; o < weights.rows; ++o) {
+    for (std::size_t n = 0; n < weights.columns; ++n) {
+      packed[(o / kGroup * weights.columns + n) * kGroup + o % kGroup] = weights.row(o)[n];
+    }
+  }
+  return packed;
+}
+
 }  // namespace lowbit

@@ -217,6 +217,10 @@ void Program::run(std::span<std::byte* const> ports, std::size_t rows) {
   check_places(failed.load(std::memory_order_relaxed));
 }
 
+bool Program::merges_codes() const {
+  return std::any_of(steps_.begin(), steps_.end(), [](const auto& step) { return step->merges_codes; });
+}
+
 void Program::check_places(const Step* fault) {
   if (fault == nullptr) return;
   throw Error(Error::Kind::data, "a computed index is outside of what it points into", fault->made, "an index within the axis",

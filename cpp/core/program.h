@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dispatch.h"
+#include "following.h"
 #include "memory.h"
 #include "pool.h"
 
@@ -119,12 +120,26 @@ class Step {
   virtual ~Step() = default;
   virtual void run(const Block& block) const = 0;
 
+  // Whether it only changes each number that it reads; adds to `what` what it does to them.
+  virtual bool follows(Following& what) const {
+    static_cast<void>(what);
+    return false;
+  }
+  // A layer that ends with what follows it, whose result is `last` then; null where it is none, or cannot exactly. It reads what
+  // this one holds.
+  virtual std::unique_ptr<Step> followed(const Following& next, const Value& last) const {
+    static_cast<void>(next), static_cast<void>(last);
+    return nullptr;
+  }
+
   const char* name = "";    // the operation
   const char* kernel = "";  // the level of the kernel that runs it
   std::string made, why;    // what the result is called, and why there is this step, where there was a choice
   std::vector<std::uint8_t> code_of_byte;  // of the bytes of the result, where these are not codes themselves
+  bool merges_codes = false;               // several codes have one byte, of which it shows one
   std::vector<std::size_t> sources;  // the values it reads
   std::size_t result = 0;   // the value it fills
+  std::optional<std::size_t> timed;  // the value of the step that its time is of, where that is another
   std::optional<std::size_t> turn;  // the step that runs in its place, where it is one of a chain
   double cost = 0;          // rough nanoseconds per row, to decide what is worth a thread
   const char* unit = "";    // the peak that bounds its products: popcount, dot, float; or nothing
@@ -157,6 +172,8 @@ class Program final {
   const std::vector<std::unique_ptr<Step>>& steps() const { return steps_; }
   // What runs instead: a chain stands for all its steps, in the place of the last one.
   const std::vector<const Step*>& turns() const { return turns_; }
+  // Whether a trace cannot tell some codes apart, as it could where they lie in planes.
+  bool merges_codes() const;
   std::size_t threads() const { return pool_.threads(); }
   std::size_t arena_bytes() const { return arena_.size(); }
   std::size_t constant_bytes() const { return constant_bytes_; }

@@ -48,6 +48,21 @@ void share_maps(const Block& block, std::size_t groups, std::size_t pixels, doub
   });
 }
 
+// A map that the second cache does not hold is computed piece by piece, all channels of one before the next, where their weights
+// stay in the first cache: so lines of the map are read and written once.
+inline constexpr std::size_t kPieceBytes = std::size_t{1} << 15;
+
+inline std::size_t pieces_of(const Value& input, const Value& output, std::size_t weight_bytes) {
+  const std::size_t bytes = input.row + output.row;
+  return bytes > 8 * kPieceBytes && weight_bytes <= kPieceBytes ? bytes / kPieceBytes : 1;
+}
+
+// Runs a part of a layer on maps in so many pieces.
+template <class Function>
+void run_in_pieces(const Part& part, std::size_t pieces, const Function& run) {
+  for (std::size_t n = 0; n < pieces; ++n) run(Part{part.groups, part.part * pieces + n, part.parts * pieces});
+}
+
 // Splits the outputs of a pooling step among threads as convolutions split theirs, so that each finds its own rows.
 template <class Function>
 void share_outputs(const Block& block, double cost, const Function& run) {

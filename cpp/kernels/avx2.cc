@@ -18,6 +18,8 @@ namespace {
 
 #include "finish.inl"
 
+#include "depthwise.inl"
+
 #include "encode.inl"
 
 inline __m256i load(const void* at) { return _mm256_loadu_si256(static_cast<const __m256i*>(at)); }
@@ -245,6 +247,10 @@ void plane_convolution(const PlaneLayer& layer, const Window& window, const Rows
 
 void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& maps, const Part& part) {
   layer.fours_fit ? convolve_bytes<true>(layer, window, maps, part) : convolve_bytes<false>(layer, window, maps, part);
+}
+
+void byte_depthwise(const DepthwiseLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  depthwise(layer, window, maps, part);
 }
 
 void word_fully_connected(const WordLayer& layer, const Rows& rows, Groups groups) {

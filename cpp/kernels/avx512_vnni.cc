@@ -14,6 +14,8 @@ namespace {
 
 #include "finish.inl"
 
+#include "depthwise.inl"
+
 #include "avx512.inl"
 
 // Sums [groups][spots].
@@ -158,6 +160,10 @@ void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& 
       tile<kSpots, 1>(layer, task, spots, group);
     });
   }
+}
+
+void byte_depthwise(const DepthwiseLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  depthwise(layer, window, maps, part);
 }
 
 void word_fully_connected(const WordLayer& layer, const Rows& rows, Groups groups) {

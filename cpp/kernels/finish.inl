@@ -78,15 +78,37 @@ inline void finish_many_ranks(const Epilogue& e, const Group* acc, const Target&
   }
 }
 
-// clip(rint(scale * acc / out_scale) + out_zero, 0, out_top)
-inline void finish_affine(const Epilogue& e, const Group* acc, const Target& to) {
+// What round(sums, channel) gives, clipped and as bytes.
+template <class Round>
+LOWBIT_INLINE void end_affine(const Epilogue& e, const Group* acc, const Target& to, const Round& round) {
   const std::size_t first = to.group * kGroup;
   for (std::size_t r = 0; r < to.rows; ++r) {
-    const Group code = each_half(acc[r], [&](Doubles sum, std::size_t n) {
-      const Doubles ratio = read_as<Doubles>(e.scale + first + n) * sum / e.out_scale;
-      return __builtin_convertvector(clipped(nearest(ratio) + e.out_zero, 0.0, e.out_top), HalfIntegers);
-    });
+    Group code = each_half(acc[r], [&](Doubles sum, std::size_t n) { return round(sum, first + n); });
+    if (e.line) {
+      const Group next = each([&](std::size_t n) {
+        return integers_nearest(__builtin_convertvector(code.part[n], Floats) * e.line_rate + e.line_first);
+      });
+      code = clipped(next, e.line_low, e.line_high);
+    } else {
+      code = clipped(code, e.out_low, e.out_high) + same(e.out_zero);
+    }
     store_first(to.spots[r].y + first, bytes_of(code), e.channels - first);
+  }
+}
+
+inline void finish_affine(const Epilogue& e, const Group* acc, const Target& to) {
+  const auto real = [&](Doubles sum, std::size_t channel) { return read_as<Doubles>(e.scale + channel) * sum; };
+  if (e.single) {
+    end_affine(e, acc, to, [&](Doubles sum, std::size_t channel) {
+      const Doubles biased = e.bias == nullptr ? real(sum, channel) : real(sum, channel) + read_as<Doubles>(e.bias + channel);
+      return integers_nearest(doubles_of(__builtin_convertvector(biased, HalfFloats)) * e.out_rate);
+    });
+  } else if (e.quick) {
+    end_affine(e, acc, to, [&](Doubles sum, std::size_t channel) { return integers_nearest(real(sum, channel)); });
+  } else {  // ends are whole: what is clipped before it is rounded leaves nothing out
+    end_affine(e, acc, to, [&](Doubles sum, std::size_t channel) {
+      return integers_nearest(clipped(real(sum, channel) / e.out_scale, e.out_low, e.out_high));
+    });
   }
 }
 

@@ -60,6 +60,29 @@ std::size_t float_sweep(const FloatLayer& layer, const Task& task, const Rows& r
   });
 }
 
+// Each channel from that channel alone: its weights are taps.
+template <std::size_t kRows>
+void float_depthwise_tile(const FloatLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
+  const std::size_t left = layer.channels - group * kGroup;
+  const float* weights = layer.weights + group * layer.features * kGroup;
+  Reals sum[kRows];
+#pragma GCC unroll 4
+  for (std::size_t r = 0; r < kRows; ++r) sum[r] = read_as<Reals>(layer.bias + group * kGroup);
+  for (const Unit* unit = task.units; unit != task.units + task.unit_count; ++unit) {
+    const auto weight = read_as<Reals>(weights + unit->weight * kGroup);
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < kRows; ++r) {
+      const Reals x = load_first(spots[r].x + unit->x, left);
+      sum[r] = each<Reals>([&](std::size_t n) { return sum[r].part[n] + x.part[n] * weight.part[n]; });
+    }
+  }
+#pragma GCC unroll 4
+  for (std::size_t r = 0; r < kRows; ++r) {
+    const Reals acc = sum[r];  // a copy, so that the sums stay in registers
+    __builtin_memcpy(spots[r].y + 4 * group * kGroup, &acc, 4 * (left < kGroup ? left : kGroup));
+  }
+}
+
 // All of one thread's tiles, as many groups of channels at once as there are, up to kMost.
 template <std::size_t kMost, class Visit>
 void visit_groups(std::size_t group, std::size_t end, const Visit& visit) {
@@ -91,6 +114,14 @@ void float_convolution(const FloatLayer& layer, const Window& window, const Rows
   // Groups of channels that do not read the same have tiles of their own.
   if (window.shift != nullptr) return visit_groups<1>(part.groups.begin, part.groups.end, visit);
   visit_groups<kSpotGroups>(part.groups.begin, part.groups.end, visit);
+}
+
+void float_depthwise(const FloatLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  for (std::size_t group = part.groups.begin; group < part.groups.end; ++group) {
+    visit_regions<kSpots>(window, maps, part, group, [&]<std::size_t kTile>(const Task& task, const Spot* spots) {
+      float_depthwise_tile<kTile>(layer, task, spots, group);
+    });
+  }
 }
 
 }  // namespace lowbit::LOWBIT_NAMESPACE

@@ -26,6 +26,8 @@ static_assert(std::endian::native == std::endian::little, "planes are packed lit
 
 #include "finish.inl"
 
+#include "depthwise.inl"
+
 #include "encode.inl"
 
 typedef std::int16_t Words __attribute__((vector_size(kVectorBytes)));
@@ -249,6 +251,10 @@ void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& 
       byte_spot(layer, task, *spot, group);
     });
   }
+}
+
+void byte_depthwise(const DepthwiseLayer& layer, const Window& window, const Rows& maps, const Part& part) {
+  depthwise(layer, window, maps, part);
 }
 
 void word_fully_connected(const WordLayer& layer, const Rows& rows, Groups groups) {

@@ -177,18 +177,35 @@ LOWBIT_INLINE void store_first(std::byte* at, const All& all, std::size_t count)
 // By instruction set:
 //   bits_of(mask), bits_of(mask, mask, mask, mask)       sixteen bits, or 64
 //   bytes_of(group)                    of numbers that fit bytes
+//   group_of(bytes)                    their numbers; load_bytes(at, count): the first of sixteen bytes
+//   add_products(sum, a, b)            sum + a * b, of numbers that fit 16 bits with a sign
 //   look_up(table, bytes)              in a table of sixteen
 //   bits_of(bytes, bit)                that bit of every byte
 //   store_words(at, group, count)      of numbers that fit words, the first of them
 //   half(integers, n), join(low, high)
 //   doubles_of(half), clipped(doubles, low, high)        of integers or floats; a NaN becomes the lower end
 //   nearest(doubles or floats)         half to even
+//   integers_nearest(floats)           half to even; of numbers that fit
 //   integers_nearest(doubles), integers_below(doubles), integers_above(doubles)   half to even, down, up; of numbers that fit
 //   gather(table, group)               floats at these places
 #if defined(__AVX512F__)
 
 LOWBIT_INLINE Bytes bytes_of(const Group& group) {
   return reinterpret_cast<Bytes>(_mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(group.part[0])));
+}
+LOWBIT_INLINE Group group_of(Bytes bytes) {
+  return {{reinterpret_cast<Integers>(_mm512_cvtepu8_epi32(reinterpret_cast<__m128i>(bytes)))}};
+}
+LOWBIT_INLINE Bytes load_bytes(const std::byte* at, std::size_t count) {
+  return reinterpret_cast<Bytes>(_mm_maskz_loadu_epi8(static_cast<Mask>(first_bits(count)), at));
+}
+LOWBIT_INLINE Group add_products(const Group& sum, const Group& a, const Group& b) {
+  const auto x = reinterpret_cast<__m512i>(a.part[0]), y = reinterpret_cast<__m512i>(b.part[0]);
+#if defined(__AVX512VNNI__)
+  return {{reinterpret_cast<Integers>(_mm512_dpwssd_epi32(reinterpret_cast<__m512i>(sum.part[0]), x, y))}};
+#else
+  return {{sum.part[0] + reinterpret_cast<Integers>(_mm512_madd_epi16(x, y))}};
+#endif
 }
 LOWBIT_INLINE unsigned bits_of(Bytes bytes, unsigned bit) {
   return _mm_test_epi8_mask(reinterpret_cast<__m128i>(bytes), _mm_set1_epi8(static_cast<char>(1 << bit)));
@@ -214,6 +231,9 @@ LOWBIT_INLINE Doubles nearest(Doubles v) { return _mm512_roundscale_pd(v, _MM_FR
 LOWBIT_INLINE HalfIntegers integers_nearest(Doubles v) {
   return reinterpret_cast<HalfIntegers>(_mm512_cvt_roundpd_epi32(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
+LOWBIT_INLINE Integers integers_nearest(Floats v) {
+  return reinterpret_cast<Integers>(_mm512_cvt_roundps_epi32(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
 LOWBIT_INLINE HalfIntegers integers_below(Doubles v) {
   return reinterpret_cast<HalfIntegers>(_mm512_cvt_roundpd_epi32(v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
 }
@@ -238,6 +258,16 @@ LOWBIT_INLINE __m256i words_of(const Group& group) {
 LOWBIT_INLINE Bytes bytes_of(const Group& group) {
   const __m256i words = words_of(group);
   return reinterpret_cast<Bytes>(_mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+}
+LOWBIT_INLINE Group group_of(Bytes bytes) {
+  const auto all = reinterpret_cast<__m128i>(bytes);
+  return {{reinterpret_cast<Integers>(_mm256_cvtepu8_epi32(all)), reinterpret_cast<Integers>(_mm256_cvtepu8_epi32(_mm_srli_si128(all, 8)))}};
+}
+LOWBIT_INLINE Group add_products(const Group& sum, const Group& a, const Group& b) {
+  return each([&](std::size_t n) {
+    const auto x = reinterpret_cast<__m256i>(a.part[n]), y = reinterpret_cast<__m256i>(b.part[n]);
+    return sum.part[n] + reinterpret_cast<Integers>(_mm256_madd_epi16(x, y));
+  });
 }
 LOWBIT_INLINE void store_words(std::byte* at, const Group& group, std::size_t count) { store_first(at, words_of(group), count); }
 LOWBIT_INLINE HalfIntegers half(Integers v, std::size_t n) {
@@ -385,6 +415,14 @@ LOWBIT_INLINE HalfIntegers integers_above(Doubles v) {
 #endif
 
 #if !defined(__AVX512F__)
+LOWBIT_INLINE Integers integers_nearest(Floats v) { return __builtin_convertvector(nearest(v), Integers); }
+// Bytes of a pixel come in fours.
+LOWBIT_INLINE Bytes load_bytes(const std::byte* at, std::size_t count) {
+  if (count >= kGroup) return read_as<Bytes>(at);
+  std::uint32_t fours[kGroup / 4] = {};
+  for (std::size_t n = 0; 4 * n < count; ++n) __builtin_memcpy(fours + n, at + 4 * n, 4);
+  return read_as<Bytes>(fours);
+}
 LOWBIT_INLINE std::uint64_t bits_of(const Mask& a, const Mask& b, const Mask& c, const Mask& d) {
   return bits_of(a) | bits_of(b) << 16 | std::uint64_t{bits_of(c) | bits_of(d) << 16} << 32;
 }
@@ -401,6 +439,17 @@ LOWBIT_INLINE Doubles clipped(Doubles v, double low, double high) {
   const Doubles least = Doubles{} + low, most = Doubles{} + high, above = v > least ? v : least;
   return above < most ? above : most;
 }
+#endif
+
+#if !defined(__AVX2__)
+LOWBIT_INLINE Group group_of(Bytes bytes) {
+  std::uint8_t from[kGroup];
+  std::int32_t to[kGroup];
+  write_as(from, bytes);
+  for (std::size_t n = 0; n < kGroup; ++n) to[n] = from[n];
+  return load_group(to);
+}
+LOWBIT_INLINE Group add_products(const Group& sum, const Group& a, const Group& b) { return sum + a * b; }
 #endif
 
 #if defined(__SSE4_1__) && !defined(__AVX512F__)

@@ -183,4 +183,19 @@ void test_float_convolution(const std::string& level) {
   }
 }
 
+// Whole groups of sixteen channels and what is left of one; inputs and outputs touch guard pages.
+void test_byte_depthwise(const std::string& level) {
+  Random random(14);
+  for (const std::size_t channels : {2u, 4u, 8u, 15u, 16u, 17u, 20u, 32u, 36u, 64u, 100u}) {
+    for (int repeat = 0; repeat < 6; ++repeat) byte_case(level, random, grouped(random, channels, 1, 1));
+  }
+}
+
+void test_float_depthwise(const std::string& level) {
+  Random random(15);
+  for (const std::size_t channels : {2u, 8u, 15u, 16u, 17u, 36u, 64u}) {
+    for (int repeat = 0; repeat < 6; ++repeat) float_case(level, random, grouped(random, channels, 1, 1));
+  }
+}
+
 }  // namespace lowbit::testing

@@ -230,6 +230,8 @@ void test_float_fully_connected(const std::string& level);
 void test_weight_only_fully_connected(const std::string& level);
 void test_plane_convolution(const std::string& level);
 void test_byte_convolution(const std::string& level);
+void test_byte_depthwise(const std::string& level);
+void test_float_depthwise(const std::string& level);
 void test_float_convolution(const std::string& level);
 void test_apply_function(const std::string& level);
 void test_reduce(const std::string& level);

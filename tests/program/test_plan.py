@@ -52,7 +52,21 @@ def test_equal_levels_travel_as_planes():
     tied = LearnedBasis(np.ones((1, 2)), np.zeros(1), np.ones(1))
     graph.update("x/codes", encoding=tied)
     assert operations(graph)[1] == type(plan(graph, plane_pairs=0).steps[1]).__name__ == "PlaneFullyConnected"
-    assert ran(graph, 0)[1] == "plane_fully_connected"
+    assert ran(graph, 99)[1] == "plane_fully_connected"
+
+
+def test_a_trace_tells_equal_levels_apart_that_run_as_one_byte():
+    graph = lowbit_mlp((65, 33, 10), 2, 2)
+    graph.update("x/codes", encoding=LearnedBasis(np.ones((1, 2)), np.zeros(1), np.ones(1)))
+    samples, expected = np.random.default_rng(3).normal(0, 2, (9, 65)).astype(np.float32), {}
+    evaluate(graph, {"x": samples}, expected.__setitem__)
+    assert ran(graph, 0)[1] == "byte_fully_connected"
+    found = Program(graph, plane_pairs=0).trace(samples)
+    assert set(np.unique(expected["x/codes"])) >= {1, 2}
+    codes = [name for name, array in expected.items() if array.dtype.kind != "f"]
+    assert len(codes) > 1
+    for name in codes:
+        np.testing.assert_array_equal(found[name], expected[name])
 
 
 def test_codes_pass_what_moves_nothing():

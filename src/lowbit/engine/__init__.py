@@ -56,6 +56,9 @@ def measure_peak(level: str = "") -> dict[str, float]:
     return dict(_core.measure_peak(level))
 
 
+_ALL_PAIRS = 1 << 20  # layers of so many pairs of planes count bits, so all do
+
+
 @dataclass(frozen=True)
 class StepTime:
     """One step of a program, measured.
@@ -242,6 +245,7 @@ class Program:
     ) -> None:
         """Take what was loaded; `given` are the inputs of a call, some of which nothing may read."""
         self._core, self._traced, self._given = core, traced, given
+        self._in_planes: _core.Program | None = None
         self.inputs, self.outputs, self.by_rows = facts.inputs, facts.outputs, facts.by_rows
         self.metadata = facts.metadata
         # Kept as attributes: a Python method around them would cost a tenth of a small call.
@@ -324,10 +328,20 @@ class Program:
         that are computed one by one lie one after another along the axis that the graph leaves open; of a
         program file, which does not say it, along the first.
         """
-        made = self._core.trace(tuple(self._as_floats(inputs)))
-        steps = zip(self._core.steps, made, strict=True)
+        core = self._tracing() if self._core.merges_codes else self._core
+        made = core.trace(tuple(self._as_floats(inputs)))
+        steps = zip(core.steps, made, strict=True)
         named = ((value, array) for (_, _, value, _), (_, _, array) in steps)
         return shown(named, self._traced, self._rows(inputs))
+
+    def _tracing(self) -> _core.Program:
+        """Return the same program with all codes in planes, which tell equal levels apart; loaded once."""
+        if self._in_planes is None:
+            source, options = self._core.origin
+            apart = {**options, "plane_pairs": _ALL_PAIRS}
+            made = Program.open(source, **apart) if isinstance(source, bytes) else Program(source, **apart)
+            self._in_planes = made._core
+        return self._in_planes
 
     def _rows(self, inputs: Sequence[npt.NDArray[Any]]) -> int:
         return len(inputs[self._read[0]]) if self.by_rows else 1

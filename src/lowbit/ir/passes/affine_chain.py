@@ -1,7 +1,8 @@
 """Let layers of 8-bit affine codes hand on codes: they round their sums to the codes of what reads them.
 
-``layer -> Encode`` becomes the layer; ``layer -> activation -> Encode`` a layer and an activation on codes,
-which is a table. At the end of a network such a layer gives codes that are decoded behind it.
+``layer -> Encode`` becomes the layer, and so does ``layer -> activation -> Encode`` where the activation only
+clips what saturates anyway; else it is a layer and an activation on codes, which is a table. At the end of a
+network such a layer gives codes that are decoded behind it.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from lowbit.ir.activations import preimage_thresholds
+from lowbit.ir.activations import ACTIVATIONS, preimage_thresholds
 from lowbit.ir.graph import Graph, Node, Value
 from lowbit.ir.layers import activation_of, gives_bytes, rounds, rounds_uniform
 from lowbit.ir.operators import Trait, has
@@ -61,6 +62,10 @@ def _fold(ranges: Mapping[str, Range], graph: Graph) -> bool:
             continue
         after, name = graph.value(encoder.outputs[0]).encoding, activation_of(graph, activation)
         assert after is not None and name is not None
+        if _saturates(name, after):
+            graph.nodes.remove(activation)
+            absorb(graph, layer, replace(layer, outputs=encoder.outputs), encoder)
+            continue
         before = _before_activation(ranges[layer.name], name, after)
         graph.update(layer.outputs[0], encoding=before, dtype="code")
         absorb(graph, activation, replace(activation, outputs=encoder.outputs), encoder)
@@ -74,10 +79,18 @@ def _folded(ranges: Mapping[str, Range], graph: Graph, layer: Node) -> tuple[Nod
     reader = only_reader(graph, layer)
     if reader is None or is_encoder(reader):
         return None if reader is None or not gives_bytes(graph, reader) else (None, reader)
-    clips = len(reader.inputs) > 1  # which is no function on codes
-    encoder = None if clips or activation_of(graph, reader) is None else only_encoder(graph, reader)
-    known = encoder is not None and gives_bytes(graph, encoder) and layer.name in ranges
-    return (reader, encoder) if encoder is not None and known else None
+    name, encoder = activation_of(graph, reader), only_encoder(graph, reader)
+    if name is None or encoder is None or not gives_bytes(graph, encoder):
+        return None
+    after = graph.value(encoder.outputs[0]).encoding
+    on_codes = len(reader.inputs) == 1 and layer.name in ranges  # a Clip is no function on codes
+    return (reader, encoder) if on_codes or (after is not None and _saturates(name, after)) else None
+
+
+def _saturates(activation: str, after: Encoding) -> bool:
+    """Return whether all that an activation clips has the first code or the last one all the same."""
+    clip, thresholds = ACTIVATIONS[activation].clip, after.thresholds()[0]
+    return clip is not None and clip[0] <= thresholds[0] and clip[1] > thresholds[-1]
 
 
 def _before_activation(seen: Range, activation: str, after: Encoding) -> Encoding:
