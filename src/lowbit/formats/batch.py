@@ -45,23 +45,23 @@ def open_batch(graph: Graph, *, known: bool = False, axes: Mapping[str, int] = N
         return graph
     if not all(opened.value(name).shape[:1] == (BATCH,) for name in opened.outputs):
         return graph
-    return graph if not known and any(_combines_samples(opened, node) for node in opened.nodes) else opened
+    return graph if not known and any(combines_samples(opened, node) for node in opened.nodes) else opened
 
 
-def _combines_samples(graph: Graph, node: Node) -> bool:
+def combines_samples(graph: Graph, node: Node, batch: str = BATCH) -> bool:
     """Return whether elements of several samples may meet in a node, or a value has them along two axes."""
     call = call_of(graph, node)
     for index, name in enumerate(node.inputs):
-        open_axes = _open_axes(graph.value(name).shape) if name else []
+        open_axes = _open_axes(graph.value(name).shape, batch) if name else []
         if len(open_axes) > 1 or any(meet(call, index, axis) for axis in open_axes):
             return True
-    return any(len(_open_axes(graph.value(name).shape)) > 1 for name in node.outputs)
+    return any(len(_open_axes(graph.value(name).shape, batch)) > 1 for name in node.outputs)
 
 
-def _open_axes(shape: Shape) -> list[int]:
+def _open_axes(shape: Shape, batch: str) -> list[int]:
     """Return the axes that depend on the batch."""
     lengths = enumerate(map(length_of, shape))
-    return [axis for axis, length in lengths if isinstance(length, Length) and BATCH in length.names]
+    return [axis for axis, length in lengths if isinstance(length, Length) and batch in length.names]
 
 
 def batch_axes(graph: Graph) -> dict[str, int]:

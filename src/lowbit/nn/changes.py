@@ -109,10 +109,17 @@ def as_before(model: nn.Module) -> Iterator[None]:
         raise
 
 
+_OWN = (
+    *("weight_specification", "activation", "weight_quantizer", "input_quantizer", "other_inputs", "kept"),
+    *("part_names", "_place", "_places", "_sites"),
+)
+"""What low-bit layers have and float ones have not."""
+
+
 def _strip(module: LowBit | Parts, kind: type[nn.Module], children: tuple[str, ...]) -> None:
     """Let a layer be of its float class, without quantizers."""
     for name in set(module._modules) - set(children):
         del module._modules[name]
-    for name in (*LowBit.__annotations__, *Parts.__annotations__, "_place", "_places", "_sites"):
+    for name in _OWN:
         module.__dict__.pop(name, None)
     module.__class__ = kind  # type: ignore[assignment]

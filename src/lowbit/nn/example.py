@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree
 
-from lowbit.errors import UsageError
+from lowbit.errors import LowbitError, UsageError
 
 Given = Sequence[int] | Tensor | npt.NDArray[Any] | Sequence[Tensor | npt.NDArray[Any]] | None
 """The shape of one sample, or samples: a tensor or array, or one for each input."""
@@ -24,15 +25,21 @@ class Example:
     """Inputs of a module.
 
     Attributes:
-        tensors: one for each input, samples along the first axis.
+        tensors: one for each input, two samples along the first axis.
+        whole: as they were given.
     """
 
     tensors: tuple[Tensor, ...]
+    whole: tuple[Tensor, ...]
 
     @property
     def batch(self) -> int:
         """How many samples there are."""
         return len(self.tensors[0]) if self.tensors[0].ndim else 1
+
+    def fixed(self) -> "Example":
+        """Return all of it, as lengths that stay."""
+        return replace(self, tensors=self.whole)
 
     def single(self) -> "Example":
         """Return the first sample alone."""
@@ -58,11 +65,11 @@ def example_of(model: nn.Module, given: Given) -> Example:
             found="none",
         )
     if isinstance(given, Tensor | np.ndarray):
-        return Example((_two(torch.as_tensor(given).detach().to(place)),))
+        return _of((torch.as_tensor(given).detach().to(place),))
     parts = tuple(torch.as_tensor(part) if isinstance(part, np.ndarray) else part for part in given)
     tensors = [part for part in parts if isinstance(part, Tensor)]
     if parts and len(tensors) == len(parts):
-        return Example(tuple(_two(part.detach().to(place)) for part in tensors))
+        return _of(tuple(part.detach().to(place) for part in tensors))
     if not all(isinstance(part, int) and not isinstance(part, bool) and part > 0 for part in parts):
         raise UsageError(
             "this is no example of an input",
@@ -71,7 +78,60 @@ def example_of(model: nn.Module, given: Given) -> Example:
             found=" ".join(str(given).split())[:100],
         )
     shape = (SAMPLES, *parts)
-    return Example((torch.linspace(-1, 1, prod(shape), device=place).reshape(shape),))  # type: ignore[arg-type]
+    return _of((torch.linspace(-1, 1, prod(shape), device=place).reshape(shape),))  # type: ignore[arg-type]
+
+
+def settled(model: nn.Module, example: Example) -> Example:
+    """Return what a module takes: two samples, or, where their first axis is none of samples, all of it."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            model(*example.tensors)
+    except LowbitError:
+        return example
+    except Exception:  # whatever a forward raises; what runs the module says so
+        return replace(example, tensors=example.whole)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    return example
+
+
+@torch.no_grad()
+def apart(model: nn.Module, example: Example) -> bool:
+    """Return whether a module in eval mode gives for two samples what it gives for each alone.
+
+    Sums of floats may differ by the number of samples, and a code with them: by a part of the largest.
+    """
+    both, first, second = (
+        _given(model, tuple(each[part] if each.ndim else each for each in example.tensors))
+        for part in (slice(None), slice(1), slice(1, 2))
+    )
+    if both is None or first is None or second is None:
+        return False
+    for together, *alone in zip(both, first, second, strict=True):
+        joined = torch.cat([each.float() for each in alone]) if all(each.ndim for each in alone) else None
+        if joined is None or joined.shape != together.shape:
+            return False
+        if float((joined - together).abs().max()) > _NEAR * float(joined.abs().max()):
+            return False
+    return True
+
+
+_NEAR = 0.05
+
+
+def _given(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor] | None:
+    """Return the tensors that a module gives, or None where it takes no such inputs."""
+    try:
+        return [each for each in _pytree.tree_leaves(model(*inputs)) if isinstance(each, Tensor)]
+    except Exception:  # whatever a forward raises
+        return None
+
+
+def _of(tensors: tuple[Tensor, ...]) -> Example:
+    return Example(tuple(map(_two, tensors)), tensors)
 
 
 def _two(given: Tensor) -> Tensor:

@@ -19,11 +19,11 @@ from torch.utils import _pytree
 from lowbit.errors import LowbitError, UnsupportedError
 from lowbit.formats import onnx as onnx_files
 from lowbit.formats import without_unused_inputs
-from lowbit.formats.batch import open_batch
+from lowbit.formats.batch import combines_samples, open_batch
 from lowbit.ir import Graph, run_passes, verify
 from lowbit.ir.passes import LOW_BIT_FORM, settle_layout
 from lowbit.nn import opaque
-from lowbit.nn.example import Example, Given, example_of
+from lowbit.nn.example import Example, Given, apart, example_of, settled
 from lowbit.nn.fixed_point import Tabulated
 from lowbit.nn.labels import as_called_by_users, called_by_modules
 from lowbit.nn.low_bit import LowBit
@@ -49,7 +49,8 @@ def to_graph(model: nn.Module, example: Given, name: str = "") -> Graph:
         UnsupportedError: what torch or the reader of ONNX files has no operator for, each by name, or a
             forward that depends on its input.
     """
-    given, modes = example_of(model, example), [(module, module.training) for module in model.modules()]
+    given = settled(model, example_of(model, example))
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         return _graph(model, given, name or _name(model))
@@ -62,19 +63,46 @@ def _graph(model: nn.Module, given: Example, name: str) -> Graph:
     formats = _formats(model)
     with opaque.exporting(_names(model), given.batch, is_open=True):
         record(model, given)  # refuses what depends on the input
-    try:
-        graph = _read(model, given, name, is_open=True)
-    except LowbitError as first:
-        try:
-            graph = _read(model, given.single(), name, is_open=False)
-        except LowbitError:
-            raise first from None
+    graph = _read_somehow(model, given, name)
     if any(formats.values()):
         return _in_fixed_point(graph, formats)
     if any(value.encoding is not None for value in graph.values.values()):
         graph = run_passes(graph, LOW_BIT_FORM).graph
     verify(graph)
     return graph
+
+
+def _read_somehow(model: nn.Module, given: Example, name: str) -> Graph:
+    """Return the graph of any number of samples; where that is impossible, of the example's own lengths."""
+    errors: list[LowbitError] = []
+    for example, is_open in ((given, True), (given.single(), False), (given.fixed(), False)):
+        try:
+            graph = _read(model, example, name, is_open)
+        except LowbitError as error:
+            errors.append(error)
+            continue
+        if example is given or example.tensors is given.whole or _is_open(graph):
+            return graph
+    raise errors[0]
+
+
+def _is_open(graph: Graph) -> bool:
+    return any(isinstance(length, str) for name in graph.inputs for length in graph.value(name).shape[:1])
+
+
+def _refuse_meetings(graph: Graph, model: nn.Module, example: Example) -> None:
+    """Refuse an open batch along which elements of samples meet: the trace has as many as the example.
+
+    Where a node may join them, the module says whether it does: what it gives for each sample alone.
+    """
+    found = [node for node in graph.nodes if combines_samples(graph, node, BATCH)]
+    if found and not apart(model, example):
+        raise UnsupportedError(
+            "samples are not apart along the first axis of the input",
+            where=f"{graph.name}/{found[0].name}",
+            expected="samples along the first axis",
+            found=f"{found[0].op}, which joins them",
+        )
 
 
 def _read(model: nn.Module, given: Example, name: str, is_open: bool) -> Graph:
@@ -90,7 +118,10 @@ def _read(model: nn.Module, given: Example, name: str, is_open: bool) -> Graph:
         export.emits[str(attributes[opaque.KEY])](reader, proto.input[0], proto.output[0])
 
     graph = onnx_files.from_proto(file, name, own={opaque.DOMAIN: call})
-    graph = graph if is_open else open_batch(graph)
+    if is_open:
+        _refuse_meetings(graph, model, given)
+    else:
+        graph = open_batch(graph)
     if export.moves:
         graph = run_passes(graph, [settle_layout]).graph
     return called_by_modules(without_unused_inputs(graph))

@@ -15,7 +15,7 @@ from torch import fx, nn
 
 from lowbit.errors import LowbitError, PlanError, UnsupportedError
 from lowbit.nn.changes import Changes, as_before
-from lowbit.nn.example import Given, example_of
+from lowbit.nn.example import Given, example_of, settled
 from lowbit.nn.fixed_point import Tabulated
 from lowbit.nn.functions import Calling, Site, calling, sites_of
 from lowbit.nn.kinds import is_layer, low_bit_class
@@ -77,6 +77,7 @@ def prepare(
     given = None if example is None else example_of(model, example)
     if given is not None:
         _check_types(model)
+        given = settled(model, given)
     calls = None if given is None else trace(model, given)
     sites = {} if calls is None else sites_of(model, calls)
     plans = plan.settled("float").by_layer(_names(model, sites))

@@ -29,7 +29,7 @@ def refuse_unexportable(model: nn.Module, example: Example) -> None:
         UnsupportedError: with everything that stands in the way.
     """
     with _begun(model, example):
-        _refuse_unrunnable(to_graph(model, example.tensors), type(model).__name__)
+        _refuse_unrunnable(to_graph(model, example.whole), type(model).__name__)
 
 
 @contextmanager
