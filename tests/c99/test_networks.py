@@ -64,7 +64,7 @@ def test_many_thresholds_that_lie_evenly_are_a_multiplication(bits: int, shape: 
     name = graph.add_constant("a/steps", preimage_thresholds(target.thresholds()[0], "relu"))
     graph.nodes[1] = replace(layer, inputs=(*layer.inputs[:3], name))
     text = generated(graph, "net", given="", integers=False).code
-    assert way in text and "search" not in text
+    assert way in text and "search_int" not in text
     check(graph, case.samples())
 
 

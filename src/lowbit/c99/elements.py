@@ -8,25 +8,17 @@ import numpy.typing as npt
 
 from lowbit.c99.endings import MANY, even_code, made_of, ranked, shifted
 from lowbit.c99.even import even_of
-from lowbit.c99.inputs import encoded
 from lowbit.c99.layers import cleared
-from lowbit.c99.pools import average_pool
-from lowbit.c99.recoded import AddCodes, Recode, exact_means, form_of
+from lowbit.c99.recoded import AddCodes, form_of
 from lowbit.c99.stored import Stored, put_bits, shift_of, size_of
-from lowbit.c99.unit import Unit, integer, narrowest, number
-from lowbit.c99.windows import add_window
+from lowbit.c99.unit import Unit, integer, narrowest
 from lowbit.program.steps import (
     AddWords,
     Decode,
     DecodeWords,
-    EncodeAffine,
-    EncodeBytes,
-    EncodePlanes,
     LookUp,
     LookUpEntries,
-    Rank,
     RankWords,
-    Round,
 )
 
 Integers = npt.NDArray[np.int64]
@@ -92,7 +84,7 @@ def _place(x: Stored) -> str:
     return f"n % {channels} * {height * width} + n / {channels}"
 
 
-def _each(
+def each_element(
     unit: Unit, x: Stored, y: Stored, stem: str, body: list[str], given: str = "", names: str = ""
 ) -> Stored:
     """Add a loop over the elements of a value that makes `code` of `value`, and stores it.
@@ -134,11 +126,12 @@ static void {name}(const {x.ctype} *x, {y.ctype} *y, int32_t count{given})
     return unit.put(call, y, [x], in_place=alike)
 
 
-def _like(x: Stored, value: Stored, number_: int) -> Stored:
+def like(x: Stored, value: Stored, number_: int) -> Stored:
+    """Return a value that has the elements of another one."""
     return replace(value, number=number_, count=x.count, lengths=x.lengths)
 
 
-def _of_integers(unit: Unit, x: Stored, made: Stored, entries: npt.NDArray[np.int64], number_: int) -> Stored:
+def of_integers(unit: Unit, x: Stored, made: Stored, entries: npt.NDArray[np.int64], number_: int) -> Stored:
     """Add what makes entries of integers: as they lie, by thresholds, or by a table, whichever is smaller.
 
     Args:
@@ -148,7 +141,7 @@ def _of_integers(unit: Unit, x: Stored, made: Stored, entries: npt.NDArray[np.in
         entries: of every integer that `x` may hold.
         number_: of the result.
     """
-    y = _like(x, made, number_)
+    y = like(x, made, number_)
     plain = np.array_equal(entries, np.arange(x.low, x.high + 1))
     if y.form == "bytes" and plain and not x.channels_first and x.pixels is not None:
         kept = replace(x, number=number_, form="bytes", pixels=None, low=y.low, high=y.high)
@@ -159,18 +152,18 @@ def _of_integers(unit: Unit, x: Stored, made: Stored, entries: npt.NDArray[np.in
     steps = np.flatnonzero(np.diff(entries) != 0)
     size = len(entries) * (1 if entries.min() >= 0 and entries.max() < 256 else 2)
     if not len(steps) or (len(steps) > _FEW and size <= max(4 * len(steps), _TABLE)):
-        return _by_table(unit, x, y, entries, x.low)
+        return by_table(unit, x, y, entries, x.low)
     values = np.append(entries[steps], entries[-1])
-    stem, body, given, names = _rank_of(unit, steps + x.low, max(-x.low, x.high))
+    stem, body, given, names = rank_of(unit, steps + x.low, max(-x.low, x.high))
     if not np.array_equal(values, np.arange(len(values))):
         body.append("code = table[code];")
         given += ", const int16_t *table"
         names += f", {unit.array('int16_t', values, 'table')}"
         stem += "_t"
-    return _each(unit, x, y, stem, body, given, names)
+    return each_element(unit, x, y, stem, body, given, names)
 
 
-def _rank_of(unit: Unit, thresholds: Integers, bound: int) -> tuple[str, list[str], str, str]:
+def rank_of(unit: Unit, thresholds: Integers, bound: int) -> tuple[str, list[str], str, str]:
     """Return how `code` counts the thresholds that `value` exceeds, as `_each` takes it.
 
     By a multiplication where they lie evenly, as those of uniform codes do, else by looking through them.
@@ -198,98 +191,20 @@ def _rank_of(unit: Unit, thresholds: Integers, bound: int) -> tuple[str, list[st
     return f"even{'w' * even.wide}", body, given, "".join(f", {integer(each)}" for each in numbers)
 
 
-def _by_table(unit: Unit, x: Stored, y: Stored, entries: npt.NDArray[Any], least: int) -> Stored:
+def by_table(unit: Unit, x: Stored, y: Stored, entries: npt.NDArray[Any], least: int) -> Stored:
+    """Add a table of the entries of integers from `least` on."""
     ctype = "uint8_t" if entries.min() >= 0 and entries.max() < 256 else "int16_t"
     table = unit.array(ctype, entries, "table")
     shift = f" - ({least})" if least else ""
     body = [f"const int32_t code = table[value{shift}];"]
     stem = f"look_up_{ctype[:-2]}{'_' if least else ''}{str(least).replace('-', 'm') if least else ''}"
-    return _each(unit, x, y, stem, body, f", const {ctype} *table", f", {table}")
-
-
-def encode_ranks(
-    unit: Unit, step: EncodePlanes | EncodeBytes | Rank, x: list[Stored], number_: int
-) -> Stored:
-    """Add an encoder of reals by thresholds."""
-    (source,) = x
-    form = {EncodePlanes: "planes", EncodeBytes: "bytes", Rank: "words"}[type(step)]
-    table = step.table.astype(np.int16).view(np.uint16) if form == "words" else step.table
-    entries = step.table.astype(np.int64)
-    made = made_of(form, table)
-    if source.pixels is not None:
-        return _of_integers(unit, source, made, encoded(step, source.pixels), number_)
-    steps = len(step.thresholds)
-    thresholds = unit.array("float", np.clip(step.thresholds, -_FLOAT, _FLOAT), "thresholds")
-    name = ranked(unit, "float", steps)
-    body = [f"int32_t code = {name}(value, thresholds, steps);"]
-    given, names = ", const float *thresholds, int32_t steps", f", {thresholds}, {steps}"
-    if not np.array_equal(entries, np.arange(len(entries))):
-        kind = "int16_t" if form == "words" else "uint8_t"
-        body.append("code = table[code];")
-        given += f", const {kind} *table"
-        names += f", {unit.array(kind, entries, 'table')}"
-    stem = f"encode_{name}{'_t' if len(body) > 1 else ''}"
-    return _each(unit, source, _like(source, made, number_), stem, body, given, names)
-
-
-_ROUND = """
-static int32_t nearest_{rule}(double value, double low, double high)
-{{
-  int32_t whole;
-  if (!(value > low)) return (int32_t)low;
-  if (value >= high) return (int32_t)high;
-  whole = (int32_t)value;
-  if ((double)whole > value) --whole;
-  value -= (double)whole;
-  return whole + ({further});
-}}
-"""
-_FURTHER = {
-    "round_even": "value > 0.5 || (value == 0.5 && (whole & 1) != 0)",
-    "round_up": "value >= 0.5",
-    "round_down": "0",
-}
-
-
-def encode_affine(unit: Unit, step: EncodeAffine, x: list[Stored], number_: int) -> Stored:
-    """Add an encoder of reals by rounding, half to even."""
-    low = -int(step.zero)
-    ends = low, low + int(step.top), low
-    return _round(unit, x[0], step, "bytes", "round_even", step.scale, *ends, number_)
-
-
-def encode_round(unit: Unit, step: Round, x: list[Stored], number_: int) -> Stored:
-    """Add an encoder of reals by rounding, by any rule."""
-    ends = step.low, step.high, step.base
-    return _round(unit, x[0], step, step.form, step.rule, step.step, *ends, number_)
-
-
-def _round(
-    unit: Unit,
-    x: Stored,
-    encoder: EncodeAffine | Round,
-    form: str,
-    rule: str,
-    step: float,
-    low: int,
-    high: int,
-    base: int,
-    number_: int,
-) -> Stored:
-    made = made_of(form, np.arange(low - base, high - base + 1).astype(np.int16).view(np.uint16))
-    if x.pixels is not None:
-        return _of_integers(unit, x, made, encoded(encoder, x.pixels), number_)
-    unit.function(f"nearest_{rule}", _ROUND.format(rule=rule, further=_FURTHER[rule]))
-    body = [f"const int32_t code = nearest_{rule}((double)value / step, low, high) - base;"]
-    given = ", double step, double low, double high, int32_t base"
-    names = f", {number(step)}, {low}, {high}, {integer(base)}"
-    return _each(unit, x, _like(x, made, number_), rule, body, given, names)
+    return each_element(unit, x, y, stem, body, f", const {ctype} *table", f", {table}")
 
 
 def look_up(unit: Unit, step: LookUp, x: list[Stored], number_: int) -> Stored:
     """Add a table of bytes."""
     table = step.table[: x[0].high + 1]
-    return _by_table(unit, x[0], _like(x[0], made_of("bytes", table), number_), table.astype(np.int64), 0)
+    return by_table(unit, x[0], like(x[0], made_of("bytes", table), number_), table.astype(np.int64), 0)
 
 
 def look_up_entries(unit: Unit, step: LookUpEntries, x: list[Stored], number_: int) -> Stored:
@@ -300,7 +215,7 @@ def look_up_entries(unit: Unit, step: LookUpEntries, x: list[Stored], number_: i
     first, last = max(x[0].low - step.least, 0), x[0].high - step.least + 1
     made = made_of(step.form, step.table[first:last])
     assert step.least + first == x[0].low  # all that may be looked up is in the table
-    return _of_integers(unit, x[0], made, entries[first:last], number_)
+    return of_integers(unit, x[0], made, entries[first:last], number_)
 
 
 def rank_words(unit: Unit, step: RankWords, x: list[Stored], number_: int) -> Stored:
@@ -308,14 +223,14 @@ def rank_words(unit: Unit, step: RankWords, x: list[Stored], number_: int) -> St
     made = made_of(step.form, step.table)
     entries = step.table.view(np.int16) if step.form == "words" else step.table
     bound = max(-x[0].low, x[0].high)
-    stem, body, given, names = _rank_of(unit, step.thresholds.reshape(-1).astype(np.int64), bound)
+    stem, body, given, names = rank_of(unit, step.thresholds.reshape(-1).astype(np.int64), bound)
     if not np.array_equal(entries, np.arange(len(entries))):
         kind = "int16_t" if step.form == "words" else "uint8_t"
         body.append("code = table[code];")
         given += f", const {kind} *table"
         names += f", {unit.array(kind, entries, 'table')}"
         stem += "_t"
-    return _each(unit, x[0], _like(x[0], made, number_), stem, body, given, names)
+    return each_element(unit, x[0], like(x[0], made, number_), stem, body, given, names)
 
 
 def decode(unit: Unit, step: Decode, x: list[Stored], number_: int) -> Stored:
@@ -332,7 +247,7 @@ def decode_words(unit: Unit, step: DecodeWords, x: list[Stored], number_: int) -
 
 
 def _reals(unit: Unit, x: Stored, table: npt.NDArray[np.float32], least: int, number_: int) -> Stored:
-    y = _like(x, Stored(number_, "reals", x.count, element="int32_t" if unit.integers else ""), number_)
+    y = like(x, Stored(number_, "reals", x.count, element="int32_t" if unit.integers else ""), number_)
     kind = "int32_t" if unit.integers else "float"
     name = f"decode_{x.ctype[:-2]}"
     if x.form == "planes":
@@ -386,71 +301,11 @@ static void {name}(const word_t *a, const word_t *b, word_t *y, int32_t count, i
     return unit.put(call, made, x, in_place=True)
 
 
-def recode(unit: Unit, step: Recode, x: list[Stored], number_: int) -> Stored:
-    """Add an encoder of what integers, or the sums of windows of them, stand for."""
-    view = replace(
-        x[0],
-        form="reals",
-        low=step.whole.least,
-        high=step.whole.last,
-        pixels=step.whole.reals,
-        element=x[0].ctype,
-    )
-    if step.pool is not None and step.means is None:
-        return _exact_means(unit, step, x[0], number_)
-    if step.pool is not None and step.means is not None:
-        view = replace(average_pool(unit, step.pool[1], [view], step.pool[0]), pixels=step.means.reals)
-    if isinstance(step.encoder, EncodeAffine):
-        return encode_affine(unit, step.encoder, [view], number_)
-    if isinstance(step.encoder, Round):
-        return encode_round(unit, step.encoder, [view], number_)
-    return encode_ranks(unit, step.encoder, [view], number_)
-
-
-def _exact_means(unit: Unit, step: Recode, x: Stored, number_: int) -> Stored:
-    """Add the codes of means by exact sums of what integers stand for."""
-    assert step.pool is not None and x.lengths is not None
-    pool = step.pool[1]
-    window, constants = (pool.rows, pool.columns), add_window(unit, (pool.rows, pool.columns), x, 1)
-    lengths = (x.lengths[0], window[0].outputs, window[1].outputs)
-    exact = exact_means(step.encoder, step.whole, window[0].kernel * window[1].kernel)
-    last = exact.first + len(exact.thresholds)
-    made = made_of(form_of(step.encoder), np.arange(exact.first, last + 1).astype(np.int16).view(np.uint16))
-    y = replace(made, number=number_, count=lengths[0] * lengths[1] * lengths[2], lengths=lengths)
-    put, rank = put_function(unit, y), ranked(unit, "int64_t", len(exact.thresholds))
-    name = f"exact_mean_{x.ctype[:-2]}_{put[4:]}"
-    unit.function(
-        name,
-        f"""
-static void {name}(const {x.ctype} *x, {y.ctype} *y, const struct window *v, const int64_t *numbers,
-    int32_t least, const int64_t *thresholds, int32_t steps, int32_t first)
-{{
-  int32_t i, j, c, a, b;
-  for (i = 0; i < v->out_height; ++i)
-    for (j = 0; j < v->out_width; ++j)
-      for (c = 0; c < v->channels; ++c) {{
-        const int32_t row = i * v->stride_height, column = j * v->stride_width;
-        int64_t sum = 0;
-        for (a = 0; a < v->kernel_height; ++a)
-          for (b = 0; b < v->kernel_width; ++b)
-            sum += numbers[x[((row + a * v->dilation_height) * v->width + column + b * v->dilation_width)
-                * v->channels + c] - least];
-        {put}(y, (i * v->out_width + j) * v->channels + c, {rank}(sum, thresholds, steps) + first);
-      }}
-}}
-""",
-    )
-    numbers = unit.array("int64_t", exact.numbers, "numbers")
-    thresholds = unit.array("int64_t", exact.thresholds, "thresholds")
-    given = f"{numbers}, {step.whole.least}, {thresholds}, {len(exact.thresholds)}, {exact.first}"
-    return unit.put(f"{cleared(unit, y)}{name}({x.name}, {y.name}, &{constants}, {given});", y, [x])
-
-
 def add_codes(unit: Unit, step: AddCodes, x: list[Stored], number_: int) -> Stored:
     """Add the sum of two values of codes, as codes."""
     entries = np.arange(step.low, step.high + 1)
     made = made_of(form_of(step.encoder), entries.astype(np.int16).view(np.uint16))
-    y = replace(_like(x[0], made, number_), low=step.low, high=step.high)
+    y = replace(like(x[0], made, number_), low=step.low, high=step.high)
     put = put_function(unit, y)
     got = [read(unit, each).replace("x", name, 1) for each, name in zip(x, "ab", strict=True)]
     name = f"add_{x[0].ctype[:-2]}_{x[1].ctype[:-2]}_{put[4:]}"

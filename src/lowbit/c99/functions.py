@@ -214,10 +214,10 @@ def _pieces(
 
         return of(step.sources[0])
 
-    low, high = (np.array([number], np.int64) for number in (_ordinal(-_FAR), _ordinal(_FAR)))
+    low, high = (np.array([number], np.int64) for number in (ordinal_of(-_FAR), ordinal_of(_FAR)))
     pieces: list[tuple[int, int]] = []
     while len(low):
-        found = bounds(_real(low), _real(high))
+        found = bounds(float32_of(low), float32_of(high))
         if found is None or len(low) > _MOST_OPEN:
             return None
         ends = [_codes(step, each) for each in found]
@@ -231,7 +231,7 @@ def _pieces(
     pieces.sort()
     first, codes = (np.array(each, np.int64) for each in zip(*pieces, strict=True))
     new = np.r_[True, codes[1:] != codes[:-1]]
-    return Pieces(_real(first[new]), codes[new])
+    return Pieces(float32_of(first[new]), codes[new])
 
 
 def _codes(step: Encoder, reals: Reals) -> Integers:
@@ -283,12 +283,13 @@ def _sums(ending: steps.RealEnding, pieces: Pieces, row: int) -> Integers:
     return least
 
 
-def _ordinal(real: Any) -> int:
+def ordinal_of(real: Any) -> int:
+    """Return the number of a float32 among all of them, in order, 0 of both zeros."""
     bits = int(np.float32(real).view(np.int32))
     return bits if bits >= 0 else -(bits & 0x7FFFFFFF)
 
 
-def _real(ordinals: Integers) -> Reals:
-    """Return the float32 of numbers that count them in order; 0 is both zeros."""
+def float32_of(ordinals: Integers) -> Reals:
+    """Return the float32 of their numbers in order."""
     magnitude = np.abs(ordinals).astype(np.int32).view(np.float32)
     return np.where(ordinals < 0, -magnitude, magnitude)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lowbit.blockers import Blocker, grouped
-from lowbit.c99 import elements, extremes, layers, maps, pools, reals
+from lowbit.c99 import elements, encoders, extremes, layers, maps, pools, reals
 from lowbit.c99.inputs import Whole, mean_of
 from lowbit.c99.recoded import AddCodes, Recode, live, without_reals
 from lowbit.c99.stored import Stored
@@ -22,11 +22,11 @@ from lowbit.program.planner import plan
 Emit = Callable[[Unit, Any, list[Stored], int], Stored]
 
 EMITTERS: dict[type[steps.Step], Emit] = {
-    steps.EncodePlanes: elements.encode_ranks,
-    steps.EncodeBytes: elements.encode_ranks,
-    steps.Rank: elements.encode_ranks,
-    steps.EncodeAffine: elements.encode_affine,
-    steps.Round: elements.encode_round,
+    steps.EncodePlanes: encoders.encode_ranks,
+    steps.EncodeBytes: encoders.encode_ranks,
+    steps.Rank: encoders.encode_ranks,
+    steps.EncodeAffine: encoders.encode_affine,
+    steps.Round: encoders.encode_round,
     steps.LookUp: elements.look_up,
     steps.LookUpEntries: elements.look_up_entries,
     steps.RankWords: elements.rank_words,
@@ -43,7 +43,7 @@ EMITTERS: dict[type[steps.Step], Emit] = {
     steps.Flatten: maps.flatten,
     steps.MaxPool: maps.max_pool,
     steps.AveragePool: pools.average_pool,
-    Recode: elements.recode,
+    Recode: encoders.recode,
     AddCodes: elements.add_codes,
     steps.AverageWords: maps.average_words,
     steps.Concatenate: maps.concatenate,
