@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import NamedTuple
 
+import numpy as np
+
 Call = Callable[[], object]
 
 SETTLE_SECONDS = 0.1  # until threads that spin for more work give their core back
@@ -38,7 +40,8 @@ def interleaved_rounds(
 ) -> dict[str, list[Latency]]:
     """Return the mean latency of each call in every round.
 
-    In every round each contender runs in turn. A round before the first warms up and finds how often to call.
+    In every round each contender runs, in an order of its own: what comes back in time, as the slices of a
+    scheduler do, meets all alike. A round before the first warms up and finds how often to call.
 
     Args:
         contenders: calls by name.
@@ -49,11 +52,12 @@ def interleaved_rounds(
     """
     counts = {name: _count(call, round_seconds) for name, call in contenders.items()}
     means: dict[str, list[Latency]] = {name: [] for name in contenders}
-    collecting = gc.isenabled()
+    order, collecting = np.random.default_rng(0), gc.isenabled()
     gc.disable()
     try:
         for _ in range(rounds):
-            for name, call in contenders.items():
+            for name in order.permutation(list(contenders)).tolist():
+                call = contenders[name]
                 _settle(call, settle_seconds)
                 means[name].append(_mean(call, counts[name]))
     finally:
