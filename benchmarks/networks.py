@@ -65,6 +65,7 @@ def main() -> None:
         show(rows[name], options.layers)
         if options.json:
             options.json.write_text(json.dumps({"bars": BARS, "rows": list(rows.values())}, indent=1) + "\n")
+            options.json.with_suffix(".md").write_text(page(list(rows.values())))
 
 
 def measured(name: str, files: Path, rounds: int) -> dict[str, Any]:
@@ -164,6 +165,37 @@ def layers(program: Program, inputs: tuple[Any, ...]) -> list[dict[str, Any]]:
         }
         for step in sorted(best, key=lambda step: -step.seconds)
     ]
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """Return the page of all networks: ratios, and the layer of each that takes longest."""
+    lines = [
+        f"| {row['network']} | {plan} | {row['least_cpu_us'][plan]:.0f} | {own['int8']['least_cpu']:.2f}, "
+        f"{own['int8']['cpu']:.2f} ({own['best_int8']}) | {own['float']['least_cpu']:.2f}, "
+        f"{own['float']['cpu']:.2f} | {slowest(row['layers'][plan][0])} |"
+        for row in rows
+        for plan, own in row["ours"].items()
+    ]
+    made = f"Made by `{rows[0]['command']}` and its like, {rows[0]['machine']}, {rows[0]['date']}."
+    return "\n".join([_HEAD, made, "", *_COLUMNS, *lines, ""])
+
+
+def slowest(layer: Mapping[str, Any]) -> str:
+    """Return a layer in words."""
+    return f"{layer['value']}, {layer['share']:.0%}, {layer['gmacs']} GMAC/s"
+
+
+_HEAD = """# Real networks beside other runtimes
+
+One thread, batch 1, each network in one interleaved run. A ratio is the time of a peer over ours, above 1
+we are faster: first of the least processor times, then the median over rounds, which other work on the
+machine moves. The JSON beside this page has every contender, by processor time and by the clock, versions,
+and all layers.
+"""
+_COLUMNS = (
+    "| network | ours | µs | best int8 peer | ONNX Runtime, float | our slowest layer |",
+    "|---|---|---|---|---|---|",
+)
 
 
 def show(row: Mapping[str, Any], shown: int) -> None:
