@@ -78,8 +78,8 @@ void float_depthwise_tile(const FloatLayer& layer, const Task& task, const Spot*
   }
 #pragma GCC unroll 4
   for (std::size_t r = 0; r < kRows; ++r) {
-    const Reals acc = sum[r];  // a copy, so that the sums stay in registers
-    __builtin_memcpy(spots[r].y + 4 * group * kGroup, &acc, 4 * (left < kGroup ? left : kGroup));
+    const Group bits = each([&](std::size_t n) { return reinterpret_cast<Integers>(sum[r].part[n]); });
+    store_first(spots[r].y + 4 * group * kGroup, bits, left);
   }
 }
 
