@@ -22,7 +22,7 @@ std::uint32_t bits_at(const std::uint32_t* row, std::size_t words, std::size_t f
 
 class PlaneConvolutionStep final : public Step {
  public:
-  PlaneConvolutionStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
+  [[gnu::cold]] PlaneConvolutionStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
                        const WindowSpec& window, const PlaneWeights& weights, const EpilogueSpec& epilogue)
       : kernel_(kernels.plane_convolution), x_(x), channels_(output.channels()),
         depth_(input.channels() / std::max<std::size_t>(window.group, 1)), plan_(where, input, window),
@@ -175,7 +175,7 @@ class EndedByteConvolution;
 
 class ByteConvolutionStep final : public Step {
  public:
-  ByteConvolutionStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
+  [[gnu::cold]] ByteConvolutionStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
                       const WindowSpec& window, const ByteWeights& w, const EpilogueSpec& epilogue)
       : kernel_(kernels.byte_convolution), x_(x), channels_(output.channels()),
         depth_(input.channels() / std::max<std::size_t>(window.group, 1)), plan_(where, input, window),
@@ -337,7 +337,7 @@ std::unique_ptr<Step> ByteConvolutionStep::followed(const Following& next, const
 // In one group, or depthwise.
 class FloatConvolutionStep final : public Step {
  public:
-  FloatConvolutionStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
+  [[gnu::cold]] FloatConvolutionStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
                        const WindowSpec& window, Matrix<float> weights, std::span<const float> bias)
       : x_(x), plan_(where, input, window), bias_(padded(bias)) {
     const bool depthwise = is_depthwise(input, output, window);
@@ -383,7 +383,7 @@ class FloatConvolutionStep final : public Step {
 // Other groups of channels: the outputs of a group side by side, every sum in the order of the weights.
 class GroupedFloatStep final : public Step {
  public:
-  GroupedFloatStep(std::size_t x, const Value& input, const Value& output, const WindowSpec& window,
+  [[gnu::cold]] GroupedFloatStep(std::size_t x, const Value& input, const Value& output, const WindowSpec& window,
                    Matrix<float> weights, std::span<const float> bias)
       : x_(x), depth_(input.channels() / std::max<std::size_t>(window.group, 1)), plan_(where, input, window),
         bias_(bias.begin(), bias.end()) {
@@ -448,19 +448,19 @@ class GroupedFloatStep final : public Step {
 
 }  // namespace
 
-std::unique_ptr<Step> plane_convolution(const KernelSet& kernels, std::size_t x, const Value& input,
+[[gnu::cold]] std::unique_ptr<Step> plane_convolution(const KernelSet& kernels, std::size_t x, const Value& input,
                                         const Value& output, const WindowSpec& window, const PlaneWeights& weights,
                                         const EpilogueSpec& epilogue) {
   return std::make_unique<PlaneConvolutionStep>(kernels, x, input, output, window, weights, epilogue);
 }
 
-std::unique_ptr<Step> byte_convolution(const KernelSet& kernels, std::size_t x, const Value& input,
+[[gnu::cold]] std::unique_ptr<Step> byte_convolution(const KernelSet& kernels, std::size_t x, const Value& input,
                                        const Value& output, const WindowSpec& window,
                                        const ByteWeights& weights, const EpilogueSpec& epilogue) {
   return std::make_unique<ByteConvolutionStep>(kernels, x, input, output, window, weights, epilogue);
 }
 
-std::unique_ptr<Step> float_convolution(const KernelSet& kernels, std::size_t x, const Value& input,
+[[gnu::cold]] std::unique_ptr<Step> float_convolution(const KernelSet& kernels, std::size_t x, const Value& input,
                                         const Value& output, const WindowSpec& window, Matrix<float> weights,
                                         std::span<const float> bias) {
   if (window.group == 1 || is_depthwise(input, output, window)) {

@@ -38,7 +38,7 @@ std::size_t row_features(const Value& output) { return output.dense() ? output.f
 
 class EncodeStep final : public Step {
  public:
-  EncodeStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& result_value, Output output,
+  [[gnu::cold]] EncodeStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& result_value, Output output,
              std::span<const float> thresholds, std::span<const std::uint8_t> table)
       : kernel_(kernels.encode), x_(x) {
     const std::size_t levels = table.size();
@@ -134,7 +134,7 @@ class EncodeStep final : public Step {
 
 class AffineEncodeStep final : public Step {
  public:
-  AffineEncodeStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output, double scale,
+  [[gnu::cold]] AffineEncodeStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output, double scale,
                    double zero, double top)
       : kernel_(kernels.encode_affine), x_(x), encoder_{row_features(output), scale, zero, top} {
     require_real(where, input);
@@ -165,7 +165,7 @@ class AffineEncodeStep final : public Step {
 
 class LookUpStep final : public Step {
  public:
-  LookUpStep(const KernelSet& kernels, std::size_t x, const Value& input, std::span<const std::uint8_t> table)
+  [[gnu::cold]] LookUpStep(const KernelSet& kernels, std::size_t x, const Value& input, std::span<const std::uint8_t> table)
       : kernel_(kernels.look_up), x_(x), features_(input.pixel == 0 ? input.features : input.row) {
     require(input.kind == Kind::bytes && table.size() == table_.size(), "look_up", "bytes and a table of 256",
             table.size());
@@ -196,7 +196,7 @@ class LookUpStep final : public Step {
 
 class DecodeStep final : public Step {
  public:
-  DecodeStep(std::size_t x, const Value& input, std::span<const float> table) : x_(x) {
+  [[gnu::cold]] DecodeStep(std::size_t x, const Value& input, std::span<const float> table) : x_(x) {
     const std::size_t codes = input.kind == Kind::planes ? std::size_t{1} << input.bits : table_.size();
     require(input.kind != Kind::real && table.size() == codes, "decode", "codes and their levels",
             {table.size(), " levels"});
@@ -232,7 +232,7 @@ class DecodeStep final : public Step {
 
 class ConstantStep final : public Step {
  public:
-  explicit ConstantStep(std::span<const float> numbers) : numbers_(numbers.begin(), numbers.end()) {
+  [[gnu::cold]] explicit ConstantStep(std::span<const float> numbers) : numbers_(numbers.begin(), numbers.end()) {
     name = "constant";
     kernel = "portable";
     once = true;
@@ -249,26 +249,26 @@ class ConstantStep final : public Step {
 
 }  // namespace
 
-std::unique_ptr<Step> encode(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
+[[gnu::cold]] std::unique_ptr<Step> encode(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
                              std::span<const float> thresholds, std::span<const std::uint8_t> table) {
   const Output kind = output.kind == Kind::planes ? Output::planes : Output::bytes;
   return std::make_unique<EncodeStep>(kernels, x, input, output, kind, thresholds, table);
 }
 
-std::unique_ptr<Step> encode_affine(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
+[[gnu::cold]] std::unique_ptr<Step> encode_affine(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
                                     double scale, double zero, double top) {
   return std::make_unique<AffineEncodeStep>(kernels, x, input, output, scale, zero, top);
 }
 
-std::unique_ptr<Step> look_up(const KernelSet& kernels, std::size_t x, const Value& input,
+[[gnu::cold]] std::unique_ptr<Step> look_up(const KernelSet& kernels, std::size_t x, const Value& input,
                               std::span<const std::uint8_t> table) {
   return std::make_unique<LookUpStep>(kernels, x, input, table);
 }
 
-std::unique_ptr<Step> decode(std::size_t x, const Value& input, std::span<const float> table) {
+[[gnu::cold]] std::unique_ptr<Step> decode(std::size_t x, const Value& input, std::span<const float> table) {
   return std::make_unique<DecodeStep>(x, input, table);
 }
 
-std::unique_ptr<Step> constant(std::span<const float> numbers) { return std::make_unique<ConstantStep>(numbers); }
+[[gnu::cold]] std::unique_ptr<Step> constant(std::span<const float> numbers) { return std::make_unique<ConstantStep>(numbers); }
 
 }  // namespace lowbit

@@ -14,7 +14,7 @@ namespace {
 // A step that does each of the `outer` parts of every row alike.
 class AxisStep : public Step {
  public:
-  AxisStep(const char* what, const char* level, double nanoseconds, std::size_t x, const Value& input, const AxisView& view)
+  [[gnu::cold]] AxisStep(const char* what, const char* level, double nanoseconds, std::size_t x, const Value& input, const AxisView& view)
       : view_(view), x_(x) {
     require(input.kind == Kind::real, what, "floats", "another kind of value");
     view.check(what, input);
@@ -48,7 +48,7 @@ class AxisStep : public Step {
 
 class ReduceStep final : public AxisStep {
  public:
-  ReduceStep(const KernelSet& kernels, std::size_t x, const Value& input, const AxisView& view, Reduction reduction)
+  [[gnu::cold]] ReduceStep(const KernelSet& kernels, std::size_t x, const Value& input, const AxisView& view, Reduction reduction)
       : AxisStep("reduce", kernels.reduce.level, 0.3, x, input, view), kernel_(kernels.reduce), reduction_(reduction) {}
 
   void part_of(const float* x, float* y, std::int32_t*) const override { kernel_.run(reduction_, x, view_.axis, view_.inner, y); }
@@ -60,7 +60,7 @@ class ReduceStep final : public AxisStep {
 
 class SoftmaxStep final : public AxisStep {
  public:
-  SoftmaxStep(const KernelSet& kernels, std::size_t x, const Value& input, const AxisView& view, bool logarithm)
+  [[gnu::cold]] SoftmaxStep(const KernelSet& kernels, std::size_t x, const Value& input, const AxisView& view, bool logarithm)
       : AxisStep("softmax", kernels.softmax.level, 1, x, input, view), kernel_(kernels.softmax), logarithm_(logarithm) {}
 
   void part_of(const float* x, float* y, std::int32_t*) const override { kernel_.run(logarithm_, x, view_.axis, view_.inner, y); }
@@ -72,7 +72,7 @@ class SoftmaxStep final : public AxisStep {
 
 class ExtremeStep final : public AxisStep {
  public:
-  ExtremeStep(std::size_t x, const Value& input, const AxisView& view, bool largest, bool last)
+  [[gnu::cold]] ExtremeStep(std::size_t x, const Value& input, const AxisView& view, bool largest, bool last)
       : AxisStep("find_extreme", "portable", 2, x, input, view), largest_(largest), last_(last) {
     require(view.axis <= kMaxFeatures, "find_extreme", "places that floats hold", "more");
   }
@@ -97,7 +97,7 @@ class ExtremeStep final : public AxisStep {
 
 class SortStep final : public AxisStep {
  public:
-  SortStep(std::size_t x, const Value& input, const AxisView& view, std::size_t count, bool largest)
+  [[gnu::cold]] SortStep(std::size_t x, const Value& input, const AxisView& view, std::size_t count, bool largest)
       : AxisStep("sort_extremes", "portable", 20, x, input, view), count_(count), largest_(largest) {
     require(count >= 1 && count <= view.axis, "sort_extremes", {"1 to ", view.axis, " elements"}, count);
     copies_ = 2;
@@ -130,7 +130,7 @@ class SortStep final : public AxisStep {
 
 class AccumulateStep final : public AxisStep {
  public:
-  AccumulateStep(std::size_t x, const Value& input, const AxisView& view, bool exclusive, bool backwards)
+  [[gnu::cold]] AccumulateStep(std::size_t x, const Value& input, const AxisView& view, bool exclusive, bool backwards)
       : AxisStep("accumulate", "portable", 2, x, input, view), exclusive_(exclusive), backwards_(backwards) {}
 
   void part_of(const float* x, float* y, std::int32_t*) const override {
@@ -151,7 +151,7 @@ class AccumulateStep final : public AxisStep {
 
 class ResampleStep final : public AxisStep {
  public:
-  ResampleStep(std::size_t x, const Value& input, const Value& output, const AxisView& view, const Matrix<std::uint32_t>& places,
+  [[gnu::cold]] ResampleStep(std::size_t x, const Value& input, const Value& output, const AxisView& view, const Matrix<std::uint32_t>& places,
                const Matrix<float>& weights)
       : AxisStep("resample", "portable", 1, x, input, view), outputs_(places.rows), taps_(places.columns) {
     require(places.rows == weights.rows && taps_ == weights.columns && taps_ >= 1 && outputs_ >= 1 &&
@@ -193,27 +193,27 @@ void AxisView::check(const char* where, const Value& input) const {
           {outer, " x ", axis, " x ", inner});
 }
 
-std::unique_ptr<Step> reduce(const KernelSet& kernels, std::size_t x, const Value& input, const AxisView& view, Reduction reduction) {
+[[gnu::cold]] std::unique_ptr<Step> reduce(const KernelSet& kernels, std::size_t x, const Value& input, const AxisView& view, Reduction reduction) {
   return std::make_unique<ReduceStep>(kernels, x, input, view, reduction);
 }
 
-std::unique_ptr<Step> softmax(const KernelSet& kernels, std::size_t x, const Value& input, const AxisView& view, bool logarithm) {
+[[gnu::cold]] std::unique_ptr<Step> softmax(const KernelSet& kernels, std::size_t x, const Value& input, const AxisView& view, bool logarithm) {
   return std::make_unique<SoftmaxStep>(kernels, x, input, view, logarithm);
 }
 
-std::unique_ptr<Step> find_extreme(std::size_t x, const Value& input, const AxisView& view, bool largest, bool last) {
+[[gnu::cold]] std::unique_ptr<Step> find_extreme(std::size_t x, const Value& input, const AxisView& view, bool largest, bool last) {
   return std::make_unique<ExtremeStep>(x, input, view, largest, last);
 }
 
-std::unique_ptr<Step> sort_extremes(std::size_t x, const Value& input, const AxisView& view, std::size_t count, bool largest) {
+[[gnu::cold]] std::unique_ptr<Step> sort_extremes(std::size_t x, const Value& input, const AxisView& view, std::size_t count, bool largest) {
   return std::make_unique<SortStep>(x, input, view, count, largest);
 }
 
-std::unique_ptr<Step> accumulate(std::size_t x, const Value& input, const AxisView& view, bool exclusive, bool backwards) {
+[[gnu::cold]] std::unique_ptr<Step> accumulate(std::size_t x, const Value& input, const AxisView& view, bool exclusive, bool backwards) {
   return std::make_unique<AccumulateStep>(x, input, view, exclusive, backwards);
 }
 
-std::unique_ptr<Step> resample(std::size_t x, const Value& input, const Value& output, const AxisView& view,
+[[gnu::cold]] std::unique_ptr<Step> resample(std::size_t x, const Value& input, const Value& output, const AxisView& view,
                                const Matrix<std::uint32_t>& places, const Matrix<float>& weights) {
   return std::make_unique<ResampleStep>(x, input, output, view, places, weights);
 }

@@ -95,7 +95,7 @@ void run_links(std::span<const Link> links, const Block& block, std::size_t resu
 
 class ElementStep final : public Step {
  public:
-  ElementStep(const char* what, const char* level, double nanoseconds, const Value& input, Link one) : link(std::move(one)) {
+  [[gnu::cold]] ElementStep(const char* what, const char* level, double nanoseconds, const Value& input, Link one) : link(std::move(one)) {
     require_real(what, input);
     name = what;
     kernel = level;
@@ -125,7 +125,7 @@ class ElementStep final : public Step {
 
 class ChainStep final : public Step {
  public:
-  ChainStep(std::vector<Link> links, const Step& last) : links_(std::move(links)) {
+  [[gnu::cold]] ChainStep(std::vector<Link> links, const Step& last) : links_(std::move(links)) {
     name = last.name;
     kernel = last.kernel;
     result = last.result;
@@ -196,16 +196,16 @@ std::vector<Link> linked(const Steps& steps, const std::vector<std::size_t>& mem
 
 }  // namespace
 
-std::unique_ptr<Step> activate(const KernelSet& kernels, std::size_t x, const Value& input, Function function) {
+[[gnu::cold]] std::unique_ptr<Step> activate(const KernelSet& kernels, std::size_t x, const Value& input, Function function) {
   return std::make_unique<ElementStep>("activate", kernels.apply_function.level, 2, input, Link{Kernels(kernels), function, {x}, {x}, {}, 1});
 }
 
-std::unique_ptr<Step> clip(const KernelSet& kernels, std::size_t x, const Value& input, float low, float high) {
+[[gnu::cold]] std::unique_ptr<Step> clip(const KernelSet& kernels, std::size_t x, const Value& input, float low, float high) {
   require(low <= high, "clip", "a lower and an upper bound", {low, ", ", high});
   return std::make_unique<ElementStep>("clip", kernels.clip.level, 0.2, input, Link{Kernels(kernels), Clip{low, high}, {x}, {x}, {}, 1});
 }
 
-std::unique_ptr<Step> combine(const KernelSet& kernels, std::size_t x, std::size_t y, const Value& input,
+[[gnu::cold]] std::unique_ptr<Step> combine(const KernelSet& kernels, std::size_t x, std::size_t y, const Value& input,
                               const Value& other, Arithmetic operation) {
   require_real("combine", other);
   require(other.features >= 1 && input.features % other.features == 0, "combine",
@@ -214,7 +214,7 @@ std::unique_ptr<Step> combine(const KernelSet& kernels, std::size_t x, std::size
   return std::make_unique<ElementStep>("combine", kernels.arithmetic.level, 0.2, input, std::move(link));
 }
 
-std::unique_ptr<Step> combine_constant(const KernelSet& kernels, std::size_t x, const Value& input,
+[[gnu::cold]] std::unique_ptr<Step> combine_constant(const KernelSet& kernels, std::size_t x, const Value& input,
                                        std::span<const float> row, Arithmetic operation) {
   require(!row.empty() && input.features % row.size() == 0, "combine",
           {input.features, " features, or a divisor"}, row.size());

@@ -24,7 +24,7 @@ void pack_rows(const float* from, std::size_t channels, std::size_t features, st
 
 class ProductStep final : public Step {
  public:
-  ProductStep(const KernelSet& kernels, std::size_t x, std::size_t y, const Value& left, const Value& right, const ProductShape& shape)
+  [[gnu::cold]] ProductStep(const KernelSet& kernels, std::size_t x, std::size_t y, const Value& left, const Value& right, const ProductShape& shape)
       : kernel_(kernels.float_fully_connected), x_(x), y_(y), shape_(shape), bias_(round_up(shape.columns, kGroup)) {
     name = "matrix_product";
     require(left.kind == Kind::real && right.kind == Kind::real, name, "floats", "another kind of value");
@@ -80,7 +80,7 @@ class ProductStep final : public Step {
 
 class RecurrentStep final : public Step {
  public:
-  RecurrentStep(const KernelSet& kernels, const std::vector<std::size_t>& x, const std::vector<Value>& inputs, const RecurrentSpec& spec)
+  [[gnu::cold]] RecurrentStep(const KernelSet& kernels, const std::vector<std::size_t>& x, const std::vector<Value>& inputs, const RecurrentSpec& spec)
       : product_(kernels.float_fully_connected), function_(kernels.apply_function), x_(x), spec_(spec), hidden_(spec.hidden()),
         inputs_(spec.weights.columns), wide_(spec.gates() * spec.hidden()),
         by_state_(spec.cell == Cell::gru && !spec.reset_after ? 2 * hidden_ : wide_) {
@@ -275,12 +275,12 @@ class RecurrentStep final : public Step {
 
 }  // namespace
 
-std::unique_ptr<Step> matrix_product(const KernelSet& kernels, std::size_t x, std::size_t y, const Value& left, const Value& right,
+[[gnu::cold]] std::unique_ptr<Step> matrix_product(const KernelSet& kernels, std::size_t x, std::size_t y, const Value& left, const Value& right,
                                      const ProductShape& shape) {
   return std::make_unique<ProductStep>(kernels, x, y, left, right, shape);
 }
 
-std::unique_ptr<Step> recurrent(const KernelSet& kernels, const std::vector<std::size_t>& x, const std::vector<Value>& inputs,
+[[gnu::cold]] std::unique_ptr<Step> recurrent(const KernelSet& kernels, const std::vector<std::size_t>& x, const std::vector<Value>& inputs,
                                 const RecurrentSpec& spec) {
   return std::make_unique<RecurrentStep>(kernels, x, inputs, spec);
 }

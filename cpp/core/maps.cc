@@ -29,7 +29,7 @@ void each_block(const Value& map, const Visit& visit) {
 
 class ArrangeStep final : public Step {
  public:
-  ArrangeStep(std::size_t x, const Value& input, const Value& output) : x_(x) {
+  [[gnu::cold]] ArrangeStep(std::size_t x, const Value& input, const Value& output) : x_(x) {
     require(input.pixel == 0 && input.kind == output.kind && input.kind != Kind::planes, name = "arrange",
             "floats, bytes or words that are no map", "others");
     require(input.features == output.features && output.pixel != 0, name, {"a map of ", input.features},
@@ -72,7 +72,7 @@ class ArrangeStep final : public Step {
 
 class FlattenStep final : public Step {
  public:
-  FlattenStep(std::size_t x, const Value& input) : x_(x) {
+  [[gnu::cold]] FlattenStep(std::size_t x, const Value& input) : x_(x) {
     require(input.pixel != 0, name = "flatten", "a map", "a value without height and width");
     kernel = "portable";
     cost = static_cast<double>(input.features);
@@ -113,7 +113,7 @@ class FlattenStep final : public Step {
 
 class MaxPoolStep final : public Step {
  public:
-  MaxPoolStep(std::size_t x, const Value& input, const Value& output, const WindowSpec& window,
+  [[gnu::cold]] MaxPoolStep(std::size_t x, const Value& input, const Value& output, const WindowSpec& window,
               std::span<const std::uint8_t> ranks)
       : x_(x), plan_(name = "max_pool", input, window), ranks_(ranks.begin(), ranks.end()) {
     require(output.kind == input.kind && output.range() == input.range() && output.channels() == input.channels() &&
@@ -246,7 +246,7 @@ class MaxPoolStep final : public Step {
 
 class AveragePoolStep final : public Step {
  public:
-  AveragePoolStep(std::size_t x, const Value& input, const Value& output, const WindowSpec& window, bool count_all)
+  [[gnu::cold]] AveragePoolStep(std::size_t x, const Value& input, const Value& output, const WindowSpec& window, bool count_all)
       : x_(x), plan_(name = "average_pool", input, window), count_all_(count_all) {
     require(input.kind == Kind::real && output.kind == Kind::real && output.channels() == input.channels() &&
                 output.height == plan_.height() && output.width == plan_.width(),
@@ -284,7 +284,7 @@ class AveragePoolStep final : public Step {
 
 class ScaleStep final : public Step {
  public:
-  ScaleStep(std::size_t x, const Value& input, std::span<const float> scale, std::span<const float> shift)
+  [[gnu::cold]] ScaleStep(std::size_t x, const Value& input, std::span<const float> scale, std::span<const float> shift)
       : x_(x), scale_(scale.begin(), scale.end()), shift_(shift.begin(), shift.end()) {
     require(input.kind == Kind::real, name = "scale_channels", "floats", "another kind of value");
     require(scale.size() == input.channels() && shift.size() == input.channels(), name,
@@ -312,7 +312,7 @@ class ScaleStep final : public Step {
 
 class ConcatenateStep final : public Step {
  public:
-  ConcatenateStep(const std::vector<std::size_t>& x, const std::vector<Value>& inputs, const Value& output) : x_(x) {
+  [[gnu::cold]] ConcatenateStep(const std::vector<std::size_t>& x, const std::vector<Value>& inputs, const Value& output) : x_(x) {
     std::size_t channels = 0;
     name = "concatenate";
     for (const Value& input : inputs) {
@@ -358,28 +358,28 @@ class ConcatenateStep final : public Step {
 
 }  // namespace
 
-std::unique_ptr<Step> arrange(std::size_t x, const Value& input, const Value& output) {
+[[gnu::cold]] std::unique_ptr<Step> arrange(std::size_t x, const Value& input, const Value& output) {
   return std::make_unique<ArrangeStep>(x, input, output);
 }
 
-std::unique_ptr<Step> flatten(std::size_t x, const Value& input) { return std::make_unique<FlattenStep>(x, input); }
+[[gnu::cold]] std::unique_ptr<Step> flatten(std::size_t x, const Value& input) { return std::make_unique<FlattenStep>(x, input); }
 
-std::unique_ptr<Step> max_pool(std::size_t x, const Value& input, const Value& output, const WindowSpec& window,
+[[gnu::cold]] std::unique_ptr<Step> max_pool(std::size_t x, const Value& input, const Value& output, const WindowSpec& window,
                                std::span<const std::uint8_t> ranks) {
   return std::make_unique<MaxPoolStep>(x, input, output, window, ranks);
 }
 
-std::unique_ptr<Step> average_pool(std::size_t x, const Value& input, const Value& output, const WindowSpec& window,
+[[gnu::cold]] std::unique_ptr<Step> average_pool(std::size_t x, const Value& input, const Value& output, const WindowSpec& window,
                                    bool count_all) {
   return std::make_unique<AveragePoolStep>(x, input, output, window, count_all);
 }
 
-std::unique_ptr<Step> scale_channels(std::size_t x, const Value& input, std::span<const float> scale,
+[[gnu::cold]] std::unique_ptr<Step> scale_channels(std::size_t x, const Value& input, std::span<const float> scale,
                                      std::span<const float> shift) {
   return std::make_unique<ScaleStep>(x, input, scale, shift);
 }
 
-std::unique_ptr<Step> concatenate(const std::vector<std::size_t>& x, const std::vector<Value>& inputs,
+[[gnu::cold]] std::unique_ptr<Step> concatenate(const std::vector<std::size_t>& x, const std::vector<Value>& inputs,
                                   const Value& output) {
   return std::make_unique<ConcatenateStep>(x, inputs, output);
 }

@@ -45,7 +45,7 @@ std::vector<Run> runs_of(std::span<const std::uint32_t> places) {
 
 class GatherStep final : public Step {
  public:
-  GatherStep(std::size_t x, const Value& input, const Value& output, std::span<const std::uint32_t> places, float fill)
+  [[gnu::cold]] GatherStep(std::size_t x, const Value& input, const Value& output, std::span<const std::uint32_t> places, float fill)
       : x_(x), fill_(fill) {
     const bool codes = input.kind == Kind::bytes || input.kind == Kind::words;
     require(input.kind == output.kind && (input.kind == Kind::real || (codes && input.pixel == 0)), name = "gather",
@@ -157,7 +157,7 @@ std::vector<Loop> loops_of(std::span<const std::uint32_t> places) {
   return loops;
 }
 
-std::unique_ptr<Step> gather(std::size_t x, const Value& input, const Value& output, std::span<const std::uint32_t> places,
+[[gnu::cold]] std::unique_ptr<Step> gather(std::size_t x, const Value& input, const Value& output, std::span<const std::uint32_t> places,
                              float fill) {
   return std::make_unique<GatherStep>(x, input, output, places, fill);
 }

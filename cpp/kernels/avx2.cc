@@ -262,34 +262,15 @@ void word_convolution(const WordLayer& layer, const Window& window, const Rows& 
 }
 
 std::uint64_t popcount_peak(std::uint64_t repeats) {
-  constexpr std::size_t kChains = 8;
-  __m256i count[kChains], x = _mm256_set1_epi32(static_cast<int>(repeats));
-  for (std::size_t i = 0; i < kChains; ++i) count[i] = _mm256_setzero_si256();
   const __m256i w = _mm256_set1_epi32(0x55aa55aa);
-  for (std::uint64_t n = 0; n < repeats; ++n) {
-#pragma GCC unroll 8
-    for (std::size_t i = 0; i < kChains; ++i) {
-      asm volatile("" : "+x"(x));  // a new operand each time, as far as the compiler knows
-      count[i] = _mm256_add_epi8(count[i], count_bytes(_mm256_xor_si256(x, w)));
-    }
-  }
-  for (std::size_t i = 0; i < kChains; ++i) asm volatile("" ::"x"(count[i]));
-  return repeats * kChains * 256;
+  return peak<8, __m256i>(repeats, 256, _mm256_set1_epi32(static_cast<int>(repeats)),
+                          [&](__m256i count, __m256i x) { return _mm256_add_epi8(count, count_bytes(_mm256_xor_si256(x, w))); });
 }
 
 std::uint64_t dot_peak(std::uint64_t repeats) {
-  constexpr std::size_t kChains = 8;
-  __m256i sum[kChains], x = _mm256_set1_epi32(static_cast<int>(repeats));
-  for (std::size_t i = 0; i < kChains; ++i) sum[i] = _mm256_setzero_si256();
-  for (std::uint64_t n = 0; n < repeats; ++n) {
-#pragma GCC unroll 8
-    for (std::size_t i = 0; i < kChains; ++i) {
-      asm volatile("" : "+x"(x));  // a new operand each time, as far as the compiler knows
-      sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(x, x));  // operands widened before
-    }
-  }
-  for (std::size_t i = 0; i < kChains; ++i) asm volatile("" ::"x"(sum[i]));
-  return repeats * kChains * 16;
+  // Operands are widened before.
+  return peak<8, __m256i>(repeats, 16, _mm256_set1_epi32(static_cast<int>(repeats)),
+                          [](__m256i sum, __m256i x) { return _mm256_add_epi32(sum, _mm256_madd_epi16(x, x)); });
 }
 
 }  // namespace lowbit::avx2

@@ -96,6 +96,7 @@ inline __m512i combine(const PlaneLayer& layer, std::size_t group, const __m512i
     __m512i inner = count[0];
     // A single input plane's factor is folded into the weights' by whoever built the layer.
     if (kX > 1) inner = _mm512_mullo_epi32(inner, _mm512_set1_epi32(layer.input_factor[0]));
+#pragma GCC unroll 4
     for (std::size_t i = 1; i < kX; ++i) {
       const __m512i input_factor = _mm512_set1_epi32(layer.input_factor[i]);
       inner = _mm512_add_epi32(inner, _mm512_mullo_epi32(count[i * groups], input_factor));
@@ -105,18 +106,18 @@ inline __m512i combine(const PlaneLayer& layer, std::size_t group, const __m512i
   return sum;
 }
 
-template <std::size_t kX>
-[[gnu::noinline]] void end_spots(const PlaneLayer& layer, const Task& task, const Spot* spots, std::size_t rows, Groups groups,
-                                 const __m512i* counts) {
+template <std::size_t kX, std::size_t kRows>
+[[gnu::noinline]] void end_spots(const PlaneLayer& layer, const Task& task, const Spot* spots, Groups groups, const __m512i* counts) {
   const Epilogue& e = *task.epilogue;
   const std::size_t count = groups.end - groups.begin;
   for (std::size_t group = groups.begin; group < groups.end; ++group, ++counts) {
-    Group acc[rows_of_tile(kX)];
-    for (std::size_t r = 0; r < rows; ++r) {
-      const __m512i sum = combine<kX>(layer, group, counts + r * kX * count, count, rows * kX * count);
+    Group acc[kRows];
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < kRows; ++r) {
+      const __m512i sum = combine<kX>(layer, group, counts + r * kX * count, count, kRows * kX * count);
       acc[r] = group_of(sum) + constants(e, spots[r].sum, group);
     }
-    finish(e, acc, {group, rows, spots, task.y_plane});
+    finish(e, acc, {group, kRows, spots, task.y_plane});
   }
 }
 
@@ -137,7 +138,7 @@ inline void tile(const PlaneLayer& layer, const Task& task, const Spot* spots, s
   if constexpr (kX == 1) {
     if (layer.binary) return write_bits(*task.epilogue, spots, kRows, {group, group + kGroups}, counts);
   }
-  end_spots<kX>(layer, task, spots, kRows, {group, group + kGroups}, counts);
+  end_spots<kX, kRows>(layer, task, spots, {group, group + kGroups}, counts);
 }
 
 template <std::size_t kX, std::size_t kRows, std::size_t kGroups>

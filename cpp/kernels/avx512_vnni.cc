@@ -175,18 +175,8 @@ void word_convolution(const WordLayer& layer, const Window& window, const Rows& 
 }
 
 std::uint64_t dot_peak(std::uint64_t repeats) {
-  constexpr std::size_t kChains = 16;
-  __m512i sum[kChains], x = _mm512_set1_epi32(static_cast<int>(repeats));
-  for (std::size_t i = 0; i < kChains; ++i) sum[i] = _mm512_setzero_si512();
-  for (std::uint64_t n = 0; n < repeats; ++n) {
-#pragma GCC unroll 16
-    for (std::size_t i = 0; i < kChains; ++i) {
-      asm volatile("" : "+v"(x));  // a new operand each time, as far as the compiler knows
-      sum[i] = _mm512_dpbusd_epi32(sum[i], x, x);
-    }
-  }
-  for (std::size_t i = 0; i < kChains; ++i) asm volatile("" ::"v"(sum[i]));
-  return repeats * kChains * 64;
+  return peak<16, __m512i>(repeats, 64, _mm512_set1_epi32(static_cast<int>(repeats)),
+                           [](__m512i sum, __m512i x) { return _mm512_dpbusd_epi32(sum, x, x); });
 }
 
 }  // namespace lowbit::avx512_vnni

@@ -77,19 +77,10 @@ void plane_convolution(const PlaneLayer& layer, const Window& window, const Rows
 }
 
 std::uint64_t popcount_peak(std::uint64_t repeats) {
-  constexpr std::size_t kChains = 16;
-  __m512i count[kChains], x = _mm512_set1_epi32(static_cast<int>(repeats));
-  for (std::size_t i = 0; i < kChains; ++i) count[i] = _mm512_setzero_si512();
   const __m512i w = _mm512_set1_epi32(0x55aa55aa);
-  for (std::uint64_t n = 0; n < repeats; ++n) {
-#pragma GCC unroll 16
-    for (std::size_t i = 0; i < kChains; ++i) {
-      asm volatile("" : "+v"(x));  // a new operand each time, as far as the compiler knows
-      count[i] = _mm512_sub_epi32(count[i], _mm512_popcnt_epi32(_mm512_xor_si512(x, w)));
-    }
-  }
-  for (std::size_t i = 0; i < kChains; ++i) asm volatile("" ::"v"(count[i]));
-  return repeats * kChains * 512;
+  return peak<16, __m512i>(repeats, 512, _mm512_set1_epi32(static_cast<int>(repeats)), [&](__m512i count, __m512i x) {
+    return _mm512_sub_epi32(count, _mm512_popcnt_epi32(_mm512_xor_si512(x, w)));
+  });
 }
 
 std::uint64_t pair_peak(std::uint64_t repeats) {

@@ -73,9 +73,9 @@ void arithmetic(Arithmetic operation, const float* a, const float* b, bool one, 
     case Arithmetic::divide_into:
       return each_lanes(a, b, one, y, count, [](Lanes& r, const Lanes& p, const Lanes& q) { r = q / p; });
     case Arithmetic::minimum:
-      return each_lanes(a, b, one, y, count, [](Lanes& r, const Lanes& p, const Lanes& q) { r = (p < q) | (p != p) ? p : q; });
+      return each_lanes(a, b, one, y, count, [](Lanes& r, const Lanes& p, const Lanes& q) { r = ((p < q) | (p != p)) ? p : q; });
     case Arithmetic::maximum:
-      return each_lanes(a, b, one, y, count, [](Lanes& r, const Lanes& p, const Lanes& q) { r = (p > q) | (p != p) ? p : q; });
+      return each_lanes(a, b, one, y, count, [](Lanes& r, const Lanes& p, const Lanes& q) { r = ((p > q) | (p != p)) ? p : q; });
     case Arithmetic::power: return each_power(a, b, one, y, count);
     case Arithmetic::modulo: return each_number(a, b, one, y, count, modulo_of);
     case Arithmetic::remainder:

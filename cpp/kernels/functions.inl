@@ -96,12 +96,12 @@ LOWBIT_INLINE Doubles raised(Doubles x, Doubles y) {
   const DoubleBits whole = (capped + kRoundingShift) - kRoundingShift == capped;
   const DoubleBits odd = whole & ((half + kRoundingShift) - kRoundingShift != half);
   Doubles power = exponential(y * logarithm(size));
-  power = (y == 0.0) | (size == 1.0) ? one : power;
+  power = ((y == 0.0) | (size == 1.0)) ? one : power;
   const Doubles negative = reinterpret_cast<Doubles>(reinterpret_cast<DoubleBits>(power) ^ (odd & std::numeric_limits<std::int64_t>::min()));
   power = reinterpret_cast<DoubleBits>(x) < 0 ? negative : power;
-  power = (x < 0.0) & ~whole & (steps != kInfinity) & (size != kInfinity) ? spread(kNoNumber) : power;
-  power = (x != x) & (y != 0.0) ? x : power;
-  return (y != y) & (x != 1.0) ? y : power;
+  power = ((x < 0.0) & ~whole & (steps != kInfinity) & (size != kInfinity)) ? spread(kNoNumber) : power;
+  power = ((x != x) & (y != 0.0)) ? x : power;
+  return ((y != y) & (x != 1.0)) ? y : power;
 }
 
 // Quarters of a turn, and what is left of x, for |x| of 2^20 and more: x = m 2^e, times the bits of 2 / pi that matter.
@@ -331,12 +331,12 @@ struct Product {
 struct Maximum {
   static constexpr double kStart = -kInfinity;
   template <class T>
-  static LOWBIT_INLINE void add(T& all, T x) { all = (x > all) | (x != x) ? x : all; }
+  static LOWBIT_INLINE void add(T& all, T x) { all = ((x > all) | (x != x)) ? x : all; }
 };
 struct Minimum {
   static constexpr double kStart = kInfinity;
   template <class T>
-  static LOWBIT_INLINE void add(T& all, T x) { all = (x < all) | (x != x) ? x : all; }
+  static LOWBIT_INLINE void add(T& all, T x) { all = ((x < all) | (x != x)) ? x : all; }
 };
 
 LOWBIT_INLINE Doubles wide(const float* x) {
@@ -479,7 +479,7 @@ void soft_rows(const float* x, float* y, std::size_t axis, std::size_t inner, st
   SoftLanes top = some(x, bytes), sum = {};
   for (std::size_t n = 1; n < axis; ++n) {
     const SoftLanes lanes = some(x + n * inner, bytes);
-    top = (lanes > top) | (lanes != lanes) ? lanes : top;
+    top = ((lanes > top) | (lanes != lanes)) ? lanes : top;
   }
   for (std::size_t n = 0; n < axis; ++n) {
     const SoftLanes lanes = soft_exponential(some(x + n * inner, bytes) - top);

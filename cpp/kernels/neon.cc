@@ -270,19 +270,9 @@ void word_convolution(const WordLayer& layer, const Window& window, const Rows& 
 }
 
 std::uint64_t popcount_peak(std::uint64_t repeats) {
-  constexpr std::size_t kChains = 16;
-  uint8x16_t count[kChains], x = vdupq_n_u8(static_cast<std::uint8_t>(repeats));
-  for (std::size_t i = 0; i < kChains; ++i) count[i] = vdupq_n_u8(0);
   const uint8x16_t w = vdupq_n_u8(0x55);
-  for (std::uint64_t n = 0; n < repeats; ++n) {
-#pragma GCC unroll 16
-    for (std::size_t i = 0; i < kChains; ++i) {
-      asm volatile("" : "+w"(x));  // a new operand each time, as far as the compiler knows
-      count[i] = vaddq_u8(count[i], vcntq_u8(veorq_u8(x, w)));
-    }
-  }
-  for (std::size_t i = 0; i < kChains; ++i) asm volatile("" ::"w"(count[i]));
-  return repeats * kChains * 128;
+  return peak<16, uint8x16_t>(repeats, 128, vdupq_n_u8(static_cast<std::uint8_t>(repeats)),
+                              [&](uint8x16_t count, uint8x16_t x) { return vaddq_u8(count, vcntq_u8(veorq_u8(x, w))); });
 }
 
 namespace {

@@ -141,19 +141,8 @@ constexpr std::size_t kMostRows = 8;
 }  // namespace
 
 std::uint64_t dot_peak(std::uint64_t repeats) {
-  constexpr std::size_t kChains = 16;
-  int32x4_t sum[kChains];
-  int8x16_t x = vdupq_n_s8(static_cast<std::int8_t>(repeats));
-  for (std::size_t i = 0; i < kChains; ++i) sum[i] = vdupq_n_s32(0);
-  for (std::uint64_t n = 0; n < repeats; ++n) {
-#pragma GCC unroll 16
-    for (std::size_t i = 0; i < kChains; ++i) {
-      asm volatile("" : "+w"(x));  // a new operand each time, as far as the compiler knows
-      sum[i] = vusmmlaq_s32(sum[i], vreinterpretq_u8_s8(x), x);
-    }
-  }
-  for (std::size_t i = 0; i < kChains; ++i) asm volatile("" ::"w"(sum[i]));
-  return repeats * kChains * 32;
+  return peak<16, int32x4_t>(repeats, 32, vdupq_n_s8(static_cast<std::int8_t>(repeats)),
+                             [](int32x4_t sum, int8x16_t x) { return vusmmlaq_s32(sum, vreinterpretq_u8_s8(x), x); });
 }
 
 }  // namespace lowbit::neon_i8mm

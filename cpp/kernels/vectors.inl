@@ -485,3 +485,30 @@ LOWBIT_INLINE Group each_half(const All& group, const Apply& apply) {
     return join(part(0), part(1));
   });
 }
+
+#if defined(__aarch64__)
+#define LOWBIT_REGISTER "w"
+#elif defined(__AVX512F__)
+#define LOWBIT_REGISTER "v"
+#else
+#define LOWBIT_REGISTER "x"
+#endif
+
+// What a processor can do of add(sum, x) at most: kChains sums in turn, as many as hide how long one takes, each of an x that is new as
+// far as the compiler knows. Returns how many multiply-adds that was, of `each` a step.
+template <std::size_t kChains, class Sum, class Input, class Add>
+LOWBIT_INLINE std::uint64_t peak(std::uint64_t repeats, std::uint64_t each, Input x, const Add& add) {
+  Sum sum[kChains];
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < kChains; ++i) sum[i] = Sum{};
+  for (std::uint64_t n = 0; n < repeats; ++n) {
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < kChains; ++i) {
+      asm volatile("" : "+" LOWBIT_REGISTER(x));
+      sum[i] = add(sum[i], x);
+    }
+  }
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < kChains; ++i) asm volatile("" ::LOWBIT_REGISTER(sum[i]));
+  return repeats * kChains * each;
+}
