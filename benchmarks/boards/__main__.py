@@ -149,7 +149,7 @@ def _network(
     wanted = wanted.reshape(outputs.shape)
     same = outputs.argmax(axis=1) == wanted.argmax(axis=1) if integers else (outputs == wanted).all(axis=1)
     differing = int((~same).sum())
-    return {**row, "differing": differing, "top1": float((outputs.argmax(axis=1) == labels).mean())}
+    return {**row, "differing": differing, **_top1(outputs, labels)}
 
 
 def _cmsis(
@@ -157,7 +157,13 @@ def _cmsis(
 ) -> Row:
     row, outputs = _measured(cmsis.program(repository, path, folder), board, samples)
     del row["ram"]  # not planned
-    return {**row, "top1": float((outputs.argmax(axis=1) == labels).mean())}
+    return {**row, **_top1(outputs, labels)}
+
+
+def _top1(outputs: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Row:
+    """Return the share of right classes, where there are several."""
+    right = float((outputs.argmax(axis=1) == labels).mean())
+    return {"top1": right} if len(np.unique(labels)) > 1 else {}
 
 
 def _bitnetmcu(
@@ -187,9 +193,10 @@ def _line(row: Row) -> str:
         return f"{row['board']:6}{row['network']:24} FAILED: {row['failed']}"
     differing = f", {row['differing']} of {row['samples']} differ" if "differing" in row else ""
     flash = f"code {row['code']:,} + library {row['library']:,}, constants {row['constants']:,}"
+    right = f", top-1 {row['top1']:.2%}" if "top1" in row else ""
     return (
         f"{row['board']:6}{row['network']:24}{row['instructions']:>11,} instructions, {flash},"
-        f" RAM {row.get('ram', 0):,} + stack {row['stack']:,}, top-1 {row['top1']:.2%}{differing}"
+        f" RAM {row.get('ram', 0):,} + stack {row['stack']:,}{right}{differing}"
     )
 
 
