@@ -63,11 +63,13 @@ def page(kept: dict[str, Any]) -> str:
     """Return the page."""
     rows = kept["rows"]
     seeds = sorted({row["seed"] for row in rows})
+    numbers = [{row["number"] for row in rows if row["seed"] == seed} for seed in seeds]
+    counts = [f"seed {seed} {len(each)}" for seed, each in zip(seeds, numbers, strict=True)]
     totals = {name: sum(row[name] for row in rows) for name in ("codes", "wrong", "rounded")}
     lines = [
         "# Networks as people write them, trained at low bits",
         "",
-        f"Of each of the seeds {', '.join(map(str, seeds))}, {COUNT} small networks of twelve families",
+        f"Of {' and '.join(counts)}, small networks of twelve families",
         "(`tests/nn/networks.py`) by six plans (`tests/nn/own_network.py`): prepared with an example,",
         "trained three steps, exported to `.circle`, read, run by the engine. Every code that a layer",
         "reads is compared with the module's; one that differs first in a sample is wrong unless what torch",

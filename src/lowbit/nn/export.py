@@ -24,7 +24,6 @@ from lowbit.ir import Graph, run_passes, verify
 from lowbit.ir.passes import LOW_BIT_FORM, settle_layout
 from lowbit.nn import opaque
 from lowbit.nn.example import Example, Given, apart, example_of, settled
-from lowbit.nn.fixed_point import Tabulated
 from lowbit.nn.labels import as_called_by_users, called_by_modules
 from lowbit.nn.low_bit import LowBit
 from lowbit.nn.recorder import record, slow_attention
@@ -136,6 +135,8 @@ def _exported(model: nn.Module, given: Example, is_open: bool) -> bytes:
         torch.onnx.register_custom_op_symbolic("lowbit::call", opaque.symbolic, OPSET)  # type: ignore[attr-defined]
         try:
             outputs = [f"{OUTPUT}{number or ''}" for number in range(len(flat(*given.tensors)))]
+            export = opaque.active()
+            calls = export is not None and bool(export.emits)
             torch.onnx.export(
                 flat,
                 given.tensors,
@@ -148,7 +149,7 @@ def _exported(model: nn.Module, given: Example, is_open: bool) -> bytes:
                 do_constant_folding=False,
                 training=torch.onnx.TrainingMode.PRESERVE,
                 operator_export_type=torch.onnx.OperatorExportTypes.ONNX_FALLTHROUGH,  # the reader names all
-                custom_opsets={opaque.DOMAIN: 1} if _has_calls(model) else None,
+                custom_opsets={opaque.DOMAIN: 1} if calls else None,
             )
         except LowbitError:
             raise
@@ -166,10 +167,6 @@ def _exported(model: nn.Module, given: Example, is_open: bool) -> bytes:
 def _names(model: nn.Module) -> dict[int, str]:
     """Return what modules are called, by identity: the first of their names."""
     return {id(module): path for path, module in reversed([*model.named_modules()])}
-
-
-def _has_calls(model: nn.Module) -> bool:
-    return any(isinstance(module, LowBit | Tabulated) for module in model.modules())
 
 
 class _Flat(nn.Module):

@@ -37,6 +37,10 @@ class Places(nn.Module):
         self.functions = nn.ModuleList(functions)
         self._place = 0
 
+    def extra_repr(self) -> str:
+        """Return the functions in the order of the calls."""
+        return ", ".join(type(each).__name__ for each in self.functions)
+
     def begin(self) -> None:
         """Say that the next call is the first one of the network."""
         self._place = 0
