@@ -7,12 +7,10 @@ try:
 except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
-from lowbit.nn.attention import MultiheadAttention
 from lowbit.nn.export import to_graph
 from lowbit.nn.layers import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Linear
 from lowbit.nn.network import Network
 from lowbit.nn.prepare import Prepared, prepare, replan
-from lowbit.nn.recurrent import GRU, LSTM, RNN
 from lowbit.nn.separable import LearnedSeparableTransform
 from lowbit.nn.specification import Specification, specification
 from lowbit.nn.training import clamp_latents, reestimate_batchnorm, set_progress
@@ -21,9 +19,6 @@ from lowbit.plan import Plan
 LayerPlan = Plan  # the name that a layer's plan had
 
 __all__ = [
-    "GRU",
-    "LSTM",
-    "RNN",
     "Conv1d",
     "Conv2d",
     "ConvTranspose1d",
@@ -31,7 +26,6 @@ __all__ = [
     "LayerPlan",
     "LearnedSeparableTransform",
     "Linear",
-    "MultiheadAttention",
     "Network",
     "Plan",
     "Prepared",
