@@ -6,8 +6,10 @@ import pytest
 import lowbit
 from lowbit.backends import BACKENDS
 from lowbit.c99 import blockers
+from lowbit.c99.functions import evaluated, source_of
 from lowbit.ir import Graph, Node, Value, infer
 from lowbit.ir.graph import Array
+from lowbit.program import steps
 
 FUNCTIONS = {
     "leaky": [("LeakyRelu", {"alpha": 0.1}, ())],
@@ -84,3 +86,21 @@ def test_functions_that_are_not_held_are_refused_with_what_helps() -> None:
     graph, _ = lowbit.quantize(graph, x, plan=lowbit.Plan("affine:8", "affine:8"))
     found = blockers(graph)
     assert found and all("average what a layer or its ReLU makes" in each.remedy for each in found)
+
+
+def test_functions_of_decoded_codes_are_known_by_code() -> None:
+    reals, slope = np.linspace(-3, 4, 29, dtype=np.float32), np.float32([0.1])
+    made = {
+        1: steps.Decode(reals, sources=(0,)),
+        2: steps.Clip(-np.inf, 0.0, sources=(1,)),
+        3: steps.CombineConstant(slope, "multiply", sources=(2,)),
+        4: steps.Clip(0.0, np.inf, sources=(1,)),
+        5: steps.Combine("add", sources=(3, 4)),
+    }
+    encoder = steps.EncodeAffine(0.02, 20.0, 255.0, sources=(5,))
+    wanted = np.minimum(reals, 0) * slope + np.maximum(reals, 0)
+    found = evaluated(encoder, made, source_of(5, made), reals)
+    assert found is not None
+    np.testing.assert_array_equal(found, wanted)
+    made[3] = steps.CombineConstant(np.float32([0.1, 0.2]), "multiply", sources=(2,))
+    assert evaluated(encoder, made, 1, reals) is None  # other functions of other channels

@@ -6,7 +6,7 @@ long as bounds of the function at both ends leave the code open, in the engine's
 operations keep the order of bounds. Each such number is a sum of every output.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -192,10 +192,16 @@ _OPERATIONS = {
 }
 
 
-def _pieces(
+def evaluated(step: Encoder, made: Mapping[int, steps.Step], source: int, reals: Reals) -> Reals | None:
+    """Return what functions between a value and an encoder make of reals, or None where they are others."""
+    found = _through(step, made, source, 0, 1)(reals, reals) if alike(step, made, source) else None
+    return None if found is None or (found[0] != found[1]).any() else found[0]
+
+
+def _through(
     step: Encoder, made: Mapping[int, steps.Step], source: int, output: int, outputs: int
-) -> Pieces | None:
-    """Return an output's code by the real of its layer, or None: too many changes, or other functions."""
+) -> Callable[[Reals, Reals], Bounds | None]:
+    """Return what gives bounds of an output's real at an encoder, of bounds at its layer."""
 
     def bounds(low: Reals, high: Reals) -> Bounds | None:
         known: dict[int, Bounds] = {source: (low, high)}
@@ -214,6 +220,14 @@ def _pieces(
 
         return of(step.sources[0])
 
+    return bounds
+
+
+def _pieces(
+    step: Encoder, made: Mapping[int, steps.Step], source: int, output: int, outputs: int
+) -> Pieces | None:
+    """Return an output's code by the real of its layer, or None: too many changes, or other functions."""
+    bounds = _through(step, made, source, output, outputs)
     low, high = (np.array([number], np.int64) for number in (ordinal_of(-_FAR), ordinal_of(_FAR)))
     pieces: list[tuple[int, int]] = []
     while len(low):

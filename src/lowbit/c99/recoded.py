@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.c99.functions import folded
+from lowbit.c99.functions import evaluated, folded, source_of
 from lowbit.c99.inputs import Encoder, Whole, encoded, mean_of
 from lowbit.c99.moved import moved
 from lowbit.program import ProgramPlan, steps
@@ -160,7 +160,6 @@ def _recoded(step: Encoder, made: Mapping[int, steps.Step], planes: set[int]) ->
         parts = [_whole(each, made, planes) for each in source.sources]
         if len(parts) == 2 and parts[0] is not None and parts[1] is not None:
             return _sum(step, (parts[0], parts[1]), function)
-        return None
     if isinstance(source, steps.AveragePool):
         part = _whole(source.sources[0], made, planes)
         means = mean_of(part[1], source) if part else None
@@ -168,10 +167,12 @@ def _recoded(step: Encoder, made: Mapping[int, steps.Step], planes: set[int]) ->
             return None  # a function behind a mean has not been needed
         decided = means if means.decides(step) else None
         return Recode(step, part[1], (number, source), decided, sources=(part[0],))
+    number = source_of(step.sources[0], made)
     part = _whole(number, made, planes)
-    if part is None:
+    reals = None if part is None else evaluated(step, made, number, part[1].reals)
+    if part is None or reals is None:
         return None
-    return Recode(step, replace(part[1], reals=function(part[1].reals)), sources=(part[0],))
+    return Recode(step, replace(part[1], reals=reals), sources=(part[0],))
 
 
 def _functions(number: int, made: Mapping[int, steps.Step]) -> tuple[Callable[[Reals], Reals], int]:
