@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.c99.inputs import Encoder, encoded
+from lowbit.c99.inputs import Encoder, Ranking, encoded
 from lowbit.program import steps
 
 Integers = npt.NDArray[np.int64]
@@ -82,17 +82,15 @@ def folded(step: Encoder, made: Mapping[int, steps.Step], form: steps.Form) -> s
     thresholds, codes = _taken(thresholds, _entries(step, order))
     if len(codes) > _MOST_PIECES:
         return None
-    table = getattr(step, "table", None)
-    if form == "planes" and table is not None and codes.max() < len(table) - 1:
-        codes = np.append(codes, len(table) - 1)  # as many planes as the encoder's
+    if form == "planes" and isinstance(step, Ranking) and codes.max() < len(step.table) - 1:
+        codes = np.append(codes, len(step.table) - 1)  # as many planes as the encoder's
         thresholds = np.pad(thresholds, ((0, 0), (0, 1)), constant_values=_MOST_SUM)
     return replace(layer, ending=steps.RankEnding(form, thresholds, codes.astype(np.int16).view(np.uint16)))
 
 
 def _entries(step: Encoder, codes: Integers) -> Integers:
     """Return entries of the codes of pieces."""
-    table = getattr(step, "table", None)
-    return codes if table is None else np.asarray(table.astype(np.int64)[codes])
+    return np.asarray(step.table.astype(np.int64)[codes]) if isinstance(step, Ranking) else codes
 
 
 def _aligned(parts: list[Pieces]) -> tuple[Integers, list[Pieces]]:
@@ -249,10 +247,10 @@ def _pieces(
 
 
 def _codes(step: Encoder, reals: Reals) -> Integers:
-    thresholds = getattr(step, "thresholds", None)
-    if thresholds is None:
+    """Return codes of reals, of an encoder with a table the ranks."""
+    if not isinstance(step, Ranking):
         return encoded(step, reals)
-    ranks = np.searchsorted(thresholds, reals.astype(np.float64), side="left")
+    ranks = np.searchsorted(step.thresholds, reals.astype(np.float64), side="left")
     return np.asarray(ranks, np.int64)
 
 

@@ -15,7 +15,9 @@ from lowbit.program import Port
 from lowbit.program.steps import AveragePool, EncodeAffine, EncodeBytes, EncodePlanes, Rank, Round
 
 CHOICES = ("float", "pixels")
-Encoder = EncodePlanes | EncodeBytes | Rank | EncodeAffine | Round
+Ranking = EncodePlanes | EncodeBytes | Rank
+"""Encoders that count the thresholds below a real and look the code up."""
+Encoder = Ranking | EncodeAffine | Round
 _SUMS = (
     ("uint16_t", 0, (1 << 16) - 1),
     ("int16_t", -(1 << 15), (1 << 15) - 1),
@@ -76,7 +78,7 @@ def mean_of(whole: Whole, step: AveragePool) -> Whole | None:
 
 def encoded(step: Encoder, reals: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Return what an encoder makes of reals: the entries of its form."""
-    if isinstance(step, EncodePlanes | EncodeBytes | Rank):
+    if isinstance(step, Ranking):
         ranks = (reals[:, None] > step.thresholds[None]).sum(axis=1)
         return np.asarray(step.table.astype(np.int64)[ranks])
     if isinstance(step, EncodeAffine):
