@@ -20,6 +20,7 @@ namespace {
 
 constexpr float kExact = 16'777'216;  // the largest integer that float32 holds beside all smaller ones
 constexpr std::size_t kMemory = static_cast<std::size_t>(std::min<std::uint64_t>(std::uint64_t{4} << 30, SIZE_MAX / 2));
+constexpr std::size_t kAllPairs = std::size_t{1} << 20;  // layers of so many pairs of planes count bits, so all do
 
 // An argument of the caller's.
 struct Misuse : Error {
@@ -193,6 +194,7 @@ LoadOptions options_of(const lowbit_options* given) {
   LoadOptions options;
   options.threads = chosen.threads, options.allowed = chosen.memory == 0 ? kMemory : chosen.memory, options.pinned = chosen.pin_workers != 0;
   if (chosen.kernels != nullptr) options.level = chosen.kernels;
+  if (chosen.codes_apart != 0) options.pairs = kAllPairs;
   return options;
 }
 

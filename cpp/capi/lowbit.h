@@ -66,9 +66,10 @@ typedef struct lowbit_options {
   size_t memory;       /* bytes that the program may take; 0: 4 GiB */
   const char *kernels; /* the highest level of kernels; NULL: the best one */
   int pin_workers;     /* keep worker threads off the caller's processor */
+  int codes_apart;     /* codes of equal levels stay apart, as a trace has to show them; slower */
 } lowbit_options;
 
-#define LOWBIT_OPTIONS {sizeof(lowbit_options), 1, 0, NULL, 0}
+#define LOWBIT_OPTIONS {sizeof(lowbit_options), 1, 0, NULL, 0, 0}
 
 typedef struct lowbit_program lowbit_program;
 
@@ -103,7 +104,8 @@ LOWBIT_API lowbit_status lowbit_run(lowbit_program *program, size_t rows, const 
 /* Called for a step's result: what the network calls it, and rows times `elements` numbers. Maps lie [channel][height][width]. */
 typedef void lowbit_visit(void *context, const char *name, lowbit_type type, size_t elements, const void *numbers);
 
-/* A run that shows the result of every step, to compare with another. Takes memory, and is slower. */
+/* A run that shows the result of every step, to compare with another. Takes memory, and is slower. Of codes whose levels are
+   equal it may show any, unless the program was opened with codes_apart. */
 LOWBIT_API lowbit_status lowbit_trace(lowbit_program *program, size_t rows, const void *const *inputs, lowbit_visit *visit,
                                       void *context);
 

@@ -48,7 +48,7 @@ static void show(void *rows, const char *name, lowbit_type type, size_t elements
   put_bytes(numbers, *(size_t *)rows * elements * width_of(type));
 }
 
-static lowbit_status answer(lowbit_program *program, size_t rows, const void *const *inputs) {
+static lowbit_status answer(lowbit_program *program, lowbit_program *apart, size_t rows, const void *const *inputs) {
   void *outputs[kPorts];
   size_t sizes[kPorts], n, count = lowbit_outputs(program);
   lowbit_port port;
@@ -63,7 +63,7 @@ static lowbit_status answer(lowbit_program *program, size_t rows, const void *co
     put_number(0);
     put_number(count);
     for (n = 0; n < count; ++n) put_bytes(outputs[n], sizes[n]);
-    if (lowbit_trace(program, rows, inputs, show, &rows) != LOWBIT_OK) exit(1);
+    if (lowbit_trace(apart, rows, inputs, show, &rows) != LOWBIT_OK) exit(1);
     put_number(0);
   }
   for (n = 0; n < count; ++n) free(outputs[n]);
@@ -73,24 +73,27 @@ static lowbit_status answer(lowbit_program *program, size_t rows, const void *co
 int main(void) {
   for (;;) {
     lowbit_options options = LOWBIT_OPTIONS;
-    lowbit_program *program = NULL;
+    lowbit_program *program = NULL, *apart = NULL;
     void *inputs[kPorts];
     size_t size, rows, count, n;
     char *kernels = get_bytes(&size), *content = get_bytes(&size);
     lowbit_status status;
     options.kernels = *kernels ? kernels : NULL;
     status = lowbit_open_memory(content, size, &options, &program);
+    options.codes_apart = 1;
+    if (status == LOWBIT_OK) status = lowbit_open_memory(content, size, &options, &apart);
     rows = get_number();
     count = get_number();
     if (count > kPorts) return 1;
     for (n = 0; n < count; ++n) inputs[n] = get_bytes(&size);
-    if (status == LOWBIT_OK) status = answer(program, rows, (const void *const *)inputs);
+    if (status == LOWBIT_OK) status = answer(program, apart, rows, (const void *const *)inputs);
     if (status != LOWBIT_OK) {
       put_number(status);
       put_bytes(lowbit_error(), strlen(lowbit_error()));
     }
     fflush(stdout);
     lowbit_close(program);
+    lowbit_close(apart);
     for (n = 0; n < count; ++n) free(inputs[n]);
     free(content);
     free(kernels);

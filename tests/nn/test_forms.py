@@ -148,7 +148,7 @@ def test_what_has_no_operator_is_named_before_training(function: Any, words: str
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (lambda x: x.flatten(), "last"),
+        (lambda x: x.flatten(), r"last.*512\*n"),
         (lambda x: functional.adaptive_avg_pool2d(x, 3).flatten(1), "adaptive_avg_pool2d"),
     ],
 )
@@ -158,3 +158,10 @@ def test_arguments_that_the_graph_lacks_are_named(rows: Any, words: str) -> None
         model.last = nn.Linear(rows(torch.zeros(2, 8, 8, 8)).shape[-1], 4)
     with pytest.raises(LowbitError, match=words):
         to_graph(model, (1, 8, 8))
+
+
+def test_a_network_that_joins_samples_takes_as_many_as_its_example_has() -> None:
+    model = Net(nn.ReLU(), rows=lambda x: x.flatten())
+    model.last = nn.Linear(1024, 4)
+    graph = to_graph(model.eval(), torch.zeros(2, 1, 8, 8))
+    assert graph.value(graph.inputs[0]).shape == (2, 1, 8, 8)

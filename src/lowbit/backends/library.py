@@ -2,7 +2,7 @@
 
 import ctypes
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class Options(ctypes.Structure):
         ("memory", ctypes.c_size_t),
         ("kernels", ctypes.c_char_p),
         ("pin_workers", ctypes.c_int),
+        ("codes_apart", ctypes.c_int),
     )
 
 
@@ -92,7 +93,12 @@ def load(graph: Graph, /, *, threads: int = 1, kernels: str = "", memory: int = 
         TooLargeError: it would take more memory than it may.
     """
     network, content = network_of(graph), content_of(graph)
-    program = _Opened(content, Options(ctypes.sizeof(Options), threads, memory, kernels.encode() or None, 0))
+
+    def opened(*, codes_apart: bool) -> _Opened:
+        level = kernels.encode() or None
+        return _Opened(content, Options(ctypes.sizeof(Options), threads, memory, level, 0, codes_apart))
+
+    program, tracing = opened(codes_apart=False), cache(partial(opened, codes_apart=True))
     traced = {
         step.value: Traced(
             step.shape,
@@ -120,7 +126,7 @@ def load(graph: Graph, /, *, threads: int = 1, kernels: str = "", memory: int = 
             content = ctypes.string_at(at, rows * elements * dtype.itemsize)
             made.append((name.decode(), np.frombuffer(content, dtype).reshape(rows, elements)))
 
-        program.call("lowbit_trace", rows, _pointers(given), _Visit(visit), None)
+        tracing().call("lowbit_trace", rows, _pointers(given), _Visit(visit), None)
         return {**named(graph, inputs), **shown(made, traced, rows)}
 
     return Runner(run, trace)

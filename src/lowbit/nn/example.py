@@ -27,10 +27,12 @@ class Example:
     Attributes:
         tensors: one for each input, two samples along the first axis.
         whole: as they were given.
+        counted: whether who gave them said how many samples there are; not with the shape of one.
     """
 
     tensors: tuple[Tensor, ...]
     whole: tuple[Tensor, ...]
+    counted: bool = True
 
     @property
     def batch(self) -> int:
@@ -78,7 +80,8 @@ def example_of(model: nn.Module, given: Given) -> Example:
             found=" ".join(str(given).split())[:100],
         )
     shape = (SAMPLES, *parts)
-    return _of((torch.linspace(-1, 1, prod(shape), device=place).reshape(shape),))  # type: ignore[arg-type]
+    made = torch.linspace(-1, 1, prod(shape), device=place).reshape(shape)  # type: ignore[arg-type]
+    return replace(_of((made,)), counted=False)
 
 
 def settled(model: nn.Module, example: Example) -> Example:

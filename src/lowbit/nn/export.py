@@ -48,7 +48,12 @@ def to_graph(model: nn.Module, example: Given, name: str = "") -> Graph:
         UnsupportedError: what torch or the reader of ONNX files has no operator for, each by name, or a
             forward that depends on its input.
     """
-    given = settled(model, example_of(model, example))
+    return graph_of(model, example_of(model, example), name)
+
+
+def graph_of(model: nn.Module, example: Example, name: str = "") -> Graph:
+    """Return a module as `to_graph` does."""
+    given = settled(model, example)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -72,9 +77,10 @@ def _graph(model: nn.Module, given: Example, name: str) -> Graph:
 
 
 def _read_somehow(model: nn.Module, given: Example, name: str) -> Graph:
-    """Return the graph of any number of samples; where that is impossible, of the example's own lengths."""
+    """Return the graph of any number of samples; where that is impossible, of lengths that users gave."""
     errors: list[LowbitError] = []
-    for example, is_open in ((given, True), (given.single(), False), (given.fixed(), False)):
+    fixed = [(given.fixed(), False)] if given.counted else []
+    for example, is_open in ((given, True), (given.single(), False), *fixed):
         try:
             graph = _read(model, example, name, is_open)
         except LowbitError as error:
@@ -101,6 +107,7 @@ def _refuse_meetings(graph: Graph, model: nn.Module, example: Example) -> None:
             where=f"{graph.name}/{found[0].name}",
             expected="samples along the first axis",
             found=f"{found[0].op}, which joins them",
+            remedy="Keep the first axis, as flatten(1) does; or give as many samples as it is to take.",
         )
 
 

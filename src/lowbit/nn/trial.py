@@ -15,7 +15,7 @@ from lowbit.errors import EngineError, UnsupportedError
 from lowbit.formats import FORMATS, read_model, write_model
 from lowbit.ir import Graph
 from lowbit.nn.example import Example
-from lowbit.nn.export import to_graph
+from lowbit.nn.export import graph_of
 from lowbit.nn.low_bit import LowBit
 from lowbit.schemes.training.quantizer import Quantizer
 
@@ -29,7 +29,7 @@ def refuse_unexportable(model: nn.Module, example: Example) -> None:
         UnsupportedError: with everything that stands in the way.
     """
     with _begun(model, example):
-        _refuse_unrunnable(to_graph(model, example.whole), type(model).__name__)
+        _refuse_unrunnable(graph_of(model, example), type(model).__name__)
 
 
 @contextmanager
