@@ -13,7 +13,7 @@ from lowbit.nn.network import Network
 from lowbit.nn.prepare import Prepared, prepare, replan
 from lowbit.nn.separable import LearnedSeparableTransform
 from lowbit.nn.specification import Specification, specification
-from lowbit.nn.training import clamp_latents, reestimate_batchnorm, set_progress
+from lowbit.nn.training import clamp_latents, parameter_groups, reestimate_batchnorm, set_progress
 from lowbit.plan import Plan
 
 LayerPlan = Plan  # the name that a layer's plan had
@@ -31,6 +31,7 @@ __all__ = [
     "Prepared",
     "Specification",
     "clamp_latents",
+    "parameter_groups",
     "prepare",
     "reestimate_batchnorm",
     "replan",

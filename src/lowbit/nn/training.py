@@ -1,6 +1,7 @@
 """What a training loop tells a model with quantizers, wherever they are in it."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,39 @@ from lowbit.schemes.training.quantizer import Quantizer
 
 LEAST_SLOPE = 1e-3
 """Of a PReLU: it stays increasing, so that it folds into thresholds."""
+
+
+def parameter_groups(
+    model: nn.Module, rate: float, *, weight_decay: float = 0.0, quantizer_rate: float | None = None
+) -> list[dict[str, Any]]:
+    """Return groups of parameters for an optimizer of torch, each parameter that learns in one of them.
+
+    Kernels and matrices decay. What quantizers learn (steps, offsets, bounds, scales, bases, tables) does
+    not: decay would move a grid that its gradient holds. Norms, biases, slopes and other vectors do not decay
+    either (He et al., Bag of Tricks 2019, section 3.1: "no bias decay").
+
+    Args:
+        model: a prepared one, or a float one.
+        rate: of weights, norms and biases.
+        weight_decay: of kernels and matrices.
+        quantizer_rate: of what quantizers learn; `rate` when None.
+
+    Returns:
+        The groups `weights`, `quantizers` and `others` (their `name`), those without parameters left out.
+    """
+    quantizers = [module for module in model.modules() if isinstance(module, Quantizer)]
+    learned = {id(parameter) for quantizer in quantizers for parameter in quantizer.parameters()}
+    groups: dict[str, dict[str, Any]] = {
+        "weights": {"lr": rate, "weight_decay": weight_decay},
+        "quantizers": {"lr": rate if quantizer_rate is None else quantizer_rate, "weight_decay": 0.0},
+        "others": {"lr": rate, "weight_decay": 0.0},
+    }
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            vector = "others" if parameter.ndim < 2 else "weights"
+            name = "quantizers" if id(parameter) in learned else vector
+            groups[name].setdefault("params", []).append(parameter)
+    return [{"name": name, **group} for name, group in groups.items() if "params" in group]
 
 
 def set_progress(model: nn.Module, progress: float) -> None:

@@ -2,7 +2,12 @@
 
     q = round_half_even(clamp(x / s, low, high)),   x^ = s q
     dx^/dx = 1 between the ends, else 0;   dx^/ds = q - x / s between them, else the end
-    the gradient of s is scaled by 1 / sqrt(n (2^b - 1)),   n weights of an output, or values of a sample
+    the gradient of s is scaled by 1 / sqrt(n h),   n weights of an output, or values of a sample
+
+    steps       h = 2^b - 1; with 8 bits the first step reaches the largest value (what lowbit does by itself)
+    lsq         h = Q_P, the highest level: 2^(b-1) - 1 of weights and of inputs with negative values, 2^b - 1
+                of others; the first step is 2 mean|x| / sqrt Q_P (the paper's sections 2.1 and 2.2, for a
+                step per output where the paper has one per layer)
 
 The step is 2^e with e learned (`lowbit.schemes.training.exponent`), so it stays positive. Weights are
 symmetric, a step per output; an activation has one step, and a zero point that its first batch decides. A
@@ -15,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowbit.errors import PlanError
 from lowbit.schemes.affine.encoding import Affine
 from lowbit.schemes.coded import CodedWeights
 from lowbit.schemes.encoding import Encoding
@@ -24,6 +30,8 @@ from lowbit.schemes.training.gradients import gradient_scaled, rounded
 from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer
 from lowbit.schemes.training.statistics import largest, summed
 
+GRADIENTS = ("steps", "lsq")
+
 
 class AffineWeight(LearnedScale, WeightQuantizer):
     """Weights on a symmetric grid, a step per output.
@@ -31,18 +39,20 @@ class AffineWeight(LearnedScale, WeightQuantizer):
     Args:
         outputs: how many.
         bits: 2 to 8.
+        gradient: one of `GRADIENTS`.
     """
 
-    def __init__(self, outputs: int, bits: int) -> None:
+    def __init__(self, outputs: int, bits: int, gradient: str = "steps") -> None:
         super().__init__(outputs)
-        self.bits = bits
+        self.bits, self.gradient = bits, _known(gradient)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return levels."""
         self._begin(weight)
         half, column = 1 << (self.bits - 1), (-1, *[1] * (weight.ndim - 1))
         step = torch.exp2(self.logarithm()).view(column)
-        return _on_grid(weight, step, -half, half - 1, self.bits, weight[0].numel())
+        height = half - 1 if self.gradient == "lsq" else 2 * half - 1
+        return on_grid(weight, step, -half, half - 1, weight[0].numel() * height)
 
     @torch.no_grad()
     def coded(self, weight: Tensor) -> CodedWeights:
@@ -54,7 +64,7 @@ class AffineWeight(LearnedScale, WeightQuantizer):
 
     def extra_repr(self) -> str:
         """Return the settings."""
-        return f"bits={self.bits}"
+        return f"bits={self.bits}, gradient={self.gradient}"
 
     @torch.no_grad()
     def _begin(self, weight: Tensor) -> None:
@@ -67,7 +77,8 @@ class AffineWeight(LearnedScale, WeightQuantizer):
         magnitude, most = weight.flatten(1).abs(), (1 << (self.bits - 1)) - 1
         usual = 1 / sqrt(weight[0].numel())
         largest, mean = magnitude.amax(1), magnitude.mean(1)
-        step = _where(largest, usual) / most if self.bits == 8 else 2 * _where(mean, usual / 2) / sqrt(most)
+        reaches = self.bits == 8 and self.gradient == "steps"
+        step = _where(largest, usual) / most if reaches else 2 * _where(mean, usual / 2) / sqrt(most)
         self.begin(step)
 
 
@@ -76,13 +87,14 @@ class AffineInput(LearnedScale, InputQuantizer):
 
     Args:
         bits: 2 to 8.
+        gradient: one of `GRADIENTS`.
     """
 
     zero_point: Tensor
 
-    def __init__(self, bits: int) -> None:
+    def __init__(self, bits: int, gradient: str = "steps") -> None:
         super().__init__(1)
-        self.bits = bits
+        self.bits, self.gradient = bits, _known(gradient)
         # A float, since a moving average of integers would be cut down at every step.
         self.register_buffer("zero_point", torch.zeros(1))
 
@@ -90,7 +102,8 @@ class AffineInput(LearnedScale, InputQuantizer):
         """Return levels."""
         self._begin(x)
         low, steps = -self.zero_point, (1 << self.bits) - 1
-        return _on_grid(x, torch.exp2(self.logarithm()), low, low + steps, self.bits, x[0].numel())
+        height = low + steps if self.gradient == "lsq" else steps
+        return on_grid(x, torch.exp2(self.logarithm()), low, low + steps, x[0].numel() * height)
 
     def encoding(self) -> Encoding:
         """Return step and zero point.
@@ -104,7 +117,7 @@ class AffineInput(LearnedScale, InputQuantizer):
 
     def extra_repr(self) -> str:
         """Return the settings."""
-        return f"bits={self.bits}"
+        return f"bits={self.bits}, gradient={self.gradient}"
 
     @torch.no_grad()
     def _begin(self, x: Tensor) -> None:
@@ -114,10 +127,16 @@ class AffineInput(LearnedScale, InputQuantizer):
         low, high = -largest(-x.amin().float().clamp(max=0)), largest(x.amax().float().clamp(min=0))
         count = summed(torch.tensor(float(x.numel()), device=x.device))
         mean = summed(x.float().abs().sum()) / count
-        step = (high - low) / steps if self.bits == 8 else 2 * mean / sqrt(steps)
+        middle = (steps + 1) // 2
+        if self.gradient == "lsq":
+            zero = middle * (low < 0).float()
+            step = 2 * mean / (steps - zero).sqrt()
+        else:
+            step = (high - low) / steps if self.bits == 8 else 2 * mean / sqrt(steps)
+            zero = (-low / step).round().clamp(0, middle)
         self.begin(step.view(1))
         if self.has_begun():
-            self.zero_point.copy_((-low / step).round().clamp(0, (steps + 1) // 2).view(1))
+            self.zero_point.copy_(zero.view(1))
 
 
 def _where(found: Tensor, usual: float) -> Tensor:
@@ -125,16 +144,32 @@ def _where(found: Tensor, usual: float) -> Tensor:
     return torch.where(found == 0, usual, found)
 
 
-def _on_grid(x: Tensor, step: Tensor, low: Tensor | int, high: Tensor | int, bits: int, count: int) -> Tensor:
-    step = gradient_scaled(step, 1 / sqrt(count * ((1 << bits) - 1)))
+def on_grid(x: Tensor, step: Tensor, low: Tensor | int, high: Tensor | int, weight: Tensor | int) -> Tensor:
+    """Return x on a grid, `s round(clamp(x / s, low, high))`.
+
+    Args:
+        x: any shape.
+        step: s, broadcast to x; its gradient is divided by the root of `weight`.
+        low: the lowest level in steps.
+        high: the highest.
+        weight: n h of the module's formula.
+    """
+    factor = 1 / weight.sqrt() if isinstance(weight, Tensor) else 1 / sqrt(weight)
+    step = gradient_scaled(step, factor)
     return (step * rounded((x / step).clamp(low, high))).to(x.dtype)  # type: ignore[arg-type]
 
 
-def weights(form: Specification, outputs: int) -> AffineWeight:
+def _known(gradient: str) -> str:
+    if gradient not in GRADIENTS:
+        raise PlanError("unknown gradient of a grid", expected=" or ".join(GRADIENTS), found=repr(gradient))
+    return gradient
+
+
+def weights(form: Specification, outputs: int, *, gradient: str = "steps") -> AffineWeight:
     """Return what quantizes weights of so many outputs."""
-    return AffineWeight(outputs, form.bits)
+    return AffineWeight(outputs, form.bits, gradient)
 
 
-def inputs(form: Specification) -> AffineInput:
+def inputs(form: Specification, *, gradient: str = "steps") -> AffineInput:
     """Return what quantizes a layer's input."""
-    return AffineInput(form.bits)
+    return AffineInput(form.bits, gradient)

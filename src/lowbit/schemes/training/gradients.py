@@ -87,7 +87,7 @@ def rounded(x: Tensor) -> Tensor:
     return x.detach().round() + (x - x.detach())
 
 
-def gradient_scaled(x: Tensor, factor: float) -> Tensor:
+def gradient_scaled(x: Tensor, factor: float | Tensor) -> Tensor:
     """Return x; its gradient is multiplied by a factor."""
     return x.detach() + factor * (x - x.detach())
 
