@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lowbit.errors import GraphError, UnsupportedError
+from lowbit.errors import UnsupportedError
 from lowbit.formats import read_model, write_model
 from lowbit.formats.circle.reader import read_content
 from lowbit.formats.circle.writer import content_of
@@ -154,23 +154,58 @@ def test_thresholds_that_only_repeat_the_encoding_round_trip() -> None:
     assert to_text(_again(graph)) == to_text(graph)
 
 
-def test_floats_that_would_come_back_as_codes_are_refused() -> None:
-    """A file has no place for ``Encode`` between two low-bit layers that agree."""
-    graph = lowbit_mlp((9, 4, 3))
-    first = next(node for node in graph.nodes if node.op == "Linear")
-    encoding = graph.value(first.outputs[0]).encoding
-    graph.values[first.outputs[0]] = Value(first.outputs[0], "code", ("n", 4), None, encoding)
-    position = graph.nodes.index(first)
-    graph.add(Value("real", "float32", ("n", 4)))
-    steps = graph.add_constant("steps", encoding.thresholds()[0])
-    graph.nodes[position] = Node(
-        first.op, first.inputs[:3], ("real",), first.attributes, first.name, "lowbit"
-    )
-    graph.nodes.insert(position + 1, Node("Encode", ("real", steps), first.outputs, {}, "encode", "lowbit"))
-    graph.remove_unused()
+def _loosened(seed: int) -> Graph:
+    """Return low-bit layers that give reals, which are moved about and encoded behind that."""
+    random, width = np.random.default_rng(seed), 12
+    graph = lowbit_mlp((9, width, width, width, 3), 1 + seed % 3, 2, seed, softmax=False)
+    for node in [node for node in graph.nodes if node.op == "Linear" and len(node.inputs) == 4]:
+        codes, name = node.outputs[0], f"{node.name}/real"
+        graph.add(Value(name, "float32", ("n", width)))
+        position = graph.nodes.index(node)
+        graph.nodes[position] = replace(node, inputs=node.inputs[:3], outputs=(name,))
+        made: list[Node] = []
+
+        def move(
+            op: str, sources: tuple[str, ...], *numbers: list[int], made: list[Node] = made, **more: object
+        ) -> str:
+            output = f"v{len(graph.values)}"
+            constants = [graph.add_constant(f"{output}/{i}", row, "int64") for i, row in enumerate(numbers)]
+            made.append(Node(op, (*sources, *constants), (output,), more, output))
+            graph.add(Value(output, "float32", ()))
+            return output
+
+        for kind in random.integers(4, size=random.integers(3)):
+            if kind == 0:
+                parts = move("Slice", (name,), [5], [12], [1]), move("Slice", (name,), [0], [5], [1])
+                name = move("Concat", parts, axis=1)
+            elif kind == 1:
+                turned = move("Transpose", (move("Reshape", (name,), [-1, 3, 4]),), perm=(0, 2, 1))
+                name = move("Reshape", (turned,), [-1, width])
+            elif kind == 2:
+                pooled = move("MaxPool", (move("Reshape", (name,), [-1, 1, 3, 4]),), kernel_shape=(1, 1))
+                name = move("Reshape", (pooled,), [-1, width])
+            else:
+                name = move("Tanh", (name,))
+        made.append(Node("Encode", (name, node.inputs[3]), (codes,), {}, f"{node.name}/encode", "lowbit"))
+        graph.nodes[position + 1 : position + 1] = made
+    infer(graph)
     verify(graph)
-    with pytest.raises(GraphError, match="read back the same"):
-        content_of(graph)
+    return graph
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_reals_between_layers_that_agree_come_back_as_reals(seed: int) -> None:
+    """Left to the layer that reads them, they would come back as codes of the layers before."""
+    graph = _loosened(seed)
+    again = _again(graph)
+    x, wanted, found = np.random.default_rng(0).normal(size=(20, 9)).astype(np.float32), {}, {}
+    evaluate(graph, {"x": x}, wanted.__setitem__)
+    evaluate(again, {"x": x}, found.__setitem__)
+    made = [name for node in graph.nodes if node.domain for name in node.outputs]
+    assert len(made) == 8  # four layers, and what encodes before each
+    for name in made:
+        assert graph.value(name).encoding == again.value(name).encoding
+        assert np.array_equal(found[name], wanted[name]), name
 
 
 def test_codes_that_are_read_by_others_as_well_stand_as_codes() -> None:

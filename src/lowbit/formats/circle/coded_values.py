@@ -32,9 +32,15 @@ class CodedValues:
     layers: frozenset[str]
 
 
-def coded_values(graph: Graph) -> CodedValues:
-    """Return what of a graph stands in a file in lowbit's own way."""
-    spread = _Spread(graph)
+def coded_values(graph: Graph, stated: frozenset[str] = frozenset()) -> CodedValues:
+    """Return what of a graph stands in a file in lowbit's own way.
+
+    Args:
+        graph: what is written.
+        stated: outputs of `Encode` that must be explicit: left to the layers that read them, they would be
+            read back as codes that the layers before them make.
+    """
+    spread = _Spread(graph, stated)
     while spread.grows():
         pass
     layers = (node for node in graph.nodes if is_low_bit(node) and not spread.has_name(node))
@@ -64,9 +70,9 @@ def makers(graph: Graph, name: str) -> Iterator[Node | None]:
 class _Spread:
     """Values that are explicit so far; what only moves codes has them all alike."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, stated: frozenset[str]) -> None:
         self.graph = graph
-        self.explicit: set[str] = set()
+        self.explicit = set(stated)
         self._coded = [
             name
             for name, value in graph.values.items()

@@ -44,6 +44,7 @@ class Exporter:
         buffers: data so far; buffer 0 is empty by convention.
         dimension: the name of the open batch, or "" where it is fixed.
         own_words: outputs of nodes that the format has no operator for, or none that is read back the same.
+        stated: outputs of `Encode` among them, which are operators for codes of any encoding.
         own: values that are made by operators of ours, or in ways that runtimes of the format do not have: a
             float of codes otherwise than by DEQUANTIZE.
     """
@@ -54,7 +55,9 @@ class Exporter:
         self.buffers = [Buffer()]
         self.dimension = ""
         self.own: list[str] = []
-        self.standing = coded_values(graph)
+        encoded = (node.outputs[0] for node in graph.nodes if node.op == "Encode")
+        self.stated = own_words.intersection(encoded)
+        self.standing = coded_values(graph, self.stated)
         self._tensors: list[Tensor] = []
         self._operators: list[Operator] = []
         self._codes: list[str] = []

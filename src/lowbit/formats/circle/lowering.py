@@ -61,7 +61,7 @@ def lower(exporter: Exporter, node: Node) -> None:
         GraphError: codes are used where the format has none.
     """
     function = _LOWERINGS.get((node.domain, in_file(exporter.graph, node).op))
-    if node.outputs[0] in exporter.own_words:
+    if node.outputs[0] in exporter.own_words - exporter.stated:
         function = graph_operators.lower
     elif exporter.is_own(node):
         function = any_codes.lower

@@ -129,7 +129,7 @@ def _own_words(plain: Graph) -> frozenset[str]:
     """
     own: frozenset[str] = frozenset()
     while True:
-        found = [node for node in _misread(plain, own) if can_be_own(plain, node)]
+        found = [node for node in _misread(plain, own) if node.op == "Encode" or can_be_own(plain, node)]
         more = own.union(node.outputs[0] for node in found)
         if more == own:
             return own
@@ -137,7 +137,11 @@ def _own_words(plain: Graph) -> frozenset[str]:
 
 
 def _misread(plain: Graph, own_words: frozenset[str]) -> list[Node]:
-    """Return the nodes that cannot be written, or would be read back as others."""
+    """Return the nodes that cannot be written, or would be read back as others.
+
+    An `Encode` that nobody reads back comes alone: the layers before it were taken to make codes, and with
+    them what moves their reals.
+    """
     refused = _refused(plain, Exporter(plain, own_words))
     if refused:
         return [node for node, _ in refused]
@@ -150,7 +154,8 @@ def _misread(plain: Graph, own_words: frozenset[str]) -> list[Node]:
     rename_transposed(plain, reread)
     found = {node.outputs: node for node in reread.nodes}
     others = [(node, found.get(node.outputs)) for node in plain.nodes]
-    return [node for node, other in others if other is None or not _same(plain, node, reread, other)]
+    unlike = [node for node, other in others if other is None or not _same(plain, node, reread, other)]
+    return [node for node in unlike if node.op == "Encode" and node.outputs not in found] or unlike
 
 
 def _written_form(graph: Graph) -> Graph:
