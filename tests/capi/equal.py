@@ -26,6 +26,7 @@ from lowbit.data import load
 from lowbit.engine import Program
 from lowbit.ir import Graph
 from lowbit.program.file import content_of
+from lowbit.provenance import provenance
 from lowbit.zoo import binary_graph, float_graph, network
 
 Maker = Callable[[np.ndarray], Graph]
@@ -144,7 +145,8 @@ def main() -> int:
             continue
         print(f"{time.perf_counter() - start:.0f} s {json.dumps(rows[-1])}", flush=True)  # noqa: T201
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+        made = provenance("python -m tests.capi.equal --run COMMAND --pictures N --data DIR --json FILE")
+        options.json.write_text(json.dumps({**made, "run": options.run, "rows": rows}, indent=1) + "\n")
     return int(any(row["differ_from_engine"] or row["codes_differ_from_reference"] for row in rows))
 
 
