@@ -50,8 +50,14 @@ def _try(kept: dict[str, Any], seed: int, number: int) -> None:
             facts = {"seed": seed, "number": number, "family": family, "plan": name}
             kept["rows"].append(facts | asdict(found))
             print(family, number, name, found.stage, found.wrong, found.why[:200], flush=True)
-    made = provenance("python benchmarks/own_networks.py SEED …")
-    JSON.write_text(json.dumps(made | {"rows": kept["rows"]}, indent=1) + "\n")
+    JSON.write_text(_text(kept["rows"]))
+
+
+def _text(rows: list[dict[str, Any]]) -> str:
+    """Return the file of all that was tried, a line for each."""
+    seeds = dict.fromkeys(str(row["seed"]) for row in rows)
+    made = json.dumps(provenance(f"python benchmarks/own_networks.py {' '.join(seeds)}"))
+    return f'{made[:-1]}, "rows": [\n' + ",\n".join(map(json.dumps, rows)) + "\n]}\n"
 
 
 def reached(row: dict[str, Any]) -> bool:

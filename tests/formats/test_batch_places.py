@@ -125,6 +125,25 @@ def test_a_batch_of_any_axis_is_traced_and_written_as_it_is(seed: int, tmp_path:
         assert np.array_equal(Program(again).run(x), Program(graph).run(x))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_outputs_may_have_the_batch_elsewhere(seed: int, tmp_path: Path) -> None:
+    """As states of recurrent layers have it, ``[layers, n, h]``."""
+    graph = network(seed)
+    turned = [node.outputs[0] for node in graph.nodes if graph.value(node.outputs[0]).shape[0] != "n"]
+    assert turned
+    graph.outputs = (*graph.outputs, *turned[-2:])
+    x = samples(graph, ROWS)
+    right = evaluate(graph, {"x": x})
+    for suffix in ("circle", "onnx"):
+        lowbit.write(graph, tmp_path / f"net.{suffix}")
+        again = lowbit.read(tmp_path / f"net.{suffix}")
+        found = Program(again).run(x)
+        assert again.outputs == graph.outputs
+        for name, array in zip(graph.outputs, found, strict=True):
+            assert again.value(name).shape == graph.value(name).shape
+            np.testing.assert_allclose(array, right[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
 def test_the_library_shows_samples_along_the_same_axis() -> None:
     graph = network(3)
     x = samples(graph, ROWS)

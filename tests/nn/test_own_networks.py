@@ -71,3 +71,27 @@ def test_forms_that_once_had_no_way(plan: str, tmp_path: Path) -> None:
     found = attempt(Drawn(Decoder(), (torch.randn(8, 3, 5),)), PLANS[plan], tmp_path, steps=1)
     assert (found.stage, found.wrong, found.where) == ("done", 0, []), found.why
     assert found.layers == 8  # three steps of two parts, rows, and lines
+
+
+class States(torch.nn.Module):
+    """A classifier of the last states, which it gives as well."""
+
+    def __init__(self, kind: type[torch.nn.RNNBase], layers: int, both: bool) -> None:
+        super().__init__()
+        self.rnn = kind(5, 8, layers, batch_first=True, bidirectional=both)  # type: ignore[call-arg]
+        self.fc = torch.nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        _, state = self.rnn(x)
+        state = state[0] if isinstance(state, tuple) else state
+        return self.fc(state[-1]), state
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("kind", [torch.nn.LSTM, torch.nn.GRU])
+def test_states_are_read_by_heads_and_given(kind: Any, both: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = States(kind, 1 + both, both)
+    found = attempt(Drawn(network, (torch.randn(8, 3, 5),)), PLANS["affine:4"], tmp_path, steps=1)
+    assert (found.stage, found.wrong, found.where) == ("done", 0, []), found.why
+    assert found.error < 1e-4 and found.layers > 2

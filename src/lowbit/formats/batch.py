@@ -43,9 +43,10 @@ def open_batch(graph: Graph, *, known: bool = False, axes: Mapping[str, int] = N
         infer(opened)
     except LowbitError:
         return graph
-    if not all(opened.value(name).shape[:1] == (BATCH,) for name in opened.outputs):
-        return graph
-    return graph if not known and any(combines_samples(opened, node) for node in opened.nodes) else opened
+    if known:
+        return opened
+    first = all(opened.value(name).shape[:1] == (BATCH,) for name in opened.outputs)
+    return opened if first and not any(combines_samples(opened, node) for node in opened.nodes) else graph
 
 
 def combines_samples(graph: Graph, node: Node, batch: str = BATCH) -> bool:
