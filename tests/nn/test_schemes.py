@@ -298,7 +298,7 @@ def test_training_learns(weight: str, activation: str, tmp_path: Path) -> None:
         ({"weight": "pixels"}, "weights cannot"),
         ({"activation": "pow2:3"}, "input cannot"),
         ({"weight": "lq:5"}, "lq:1 to lq:4"),
-        ({"weight": "affine:4", "weight_gradient": "clip"}, "steps or lsq"),
+        ({"weight": "affine:4", "weight_gradient": "clip"}, "steps or lsq or"),
         ({"weight": "codebook:3", "weight_gradient": "clip"}, "no choice"),
     ],
 )

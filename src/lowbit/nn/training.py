@@ -18,9 +18,10 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Return groups of parameters for an optimizer of torch, each parameter that learns in one of them.
 
-    Kernels and matrices decay. What quantizers learn (steps, offsets, bounds, scales, bases, tables) does
-    not: decay would move a grid that its gradient holds. Norms, biases, slopes and other vectors do not decay
-    either (He et al., Bag of Tricks 2019, section 3.1: "no bias decay").
+    Kernels and matrices decay. What quantizers learn (steps, offsets, scales, bases, tables) does not: decay
+    would move a grid that its gradient holds; but the bound of PACT does, as in its paper. Norms, biases,
+    slopes and other vectors do not decay either (He et al., Bag of Tricks 2019, section 3.1: "no bias
+    decay").
 
     Args:
         model: a prepared one, or a float one.
@@ -29,19 +30,25 @@ def parameter_groups(
         quantizer_rate: of what quantizers learn; `rate` when None.
 
     Returns:
-        The groups `weights`, `quantizers` and `others` (their `name`), those without parameters left out.
+        The groups `weights`, `quantizers`, `bounds` and `others` (their `name`), empty ones left out.
     """
     quantizers = [module for module in model.modules() if isinstance(module, Quantizer)]
-    learned = {id(parameter) for quantizer in quantizers for parameter in quantizer.parameters()}
+    learned = {
+        id(parameter): "bounds" if quantizer.decays else "quantizers"
+        for quantizer in quantizers
+        for parameter in quantizer.parameters()
+    }
+    rate_of_learned = rate if quantizer_rate is None else quantizer_rate
     groups: dict[str, dict[str, Any]] = {
         "weights": {"lr": rate, "weight_decay": weight_decay},
-        "quantizers": {"lr": rate if quantizer_rate is None else quantizer_rate, "weight_decay": 0.0},
+        "quantizers": {"lr": rate_of_learned, "weight_decay": 0.0},
+        "bounds": {"lr": rate_of_learned, "weight_decay": weight_decay},
         "others": {"lr": rate, "weight_decay": 0.0},
     }
     for parameter in model.parameters():
         if parameter.requires_grad:
             vector = "others" if parameter.ndim < 2 else "weights"
-            name = "quantizers" if id(parameter) in learned else vector
+            name = learned.get(id(parameter), vector)
             groups[name].setdefault("params", []).append(parameter)
     return [{"name": name, **group} for name, group in groups.items() if "params" in group]
 

@@ -8,12 +8,16 @@
     lsq         h = Q_P, the highest level: 2^(b-1) - 1 of weights and of inputs with negative values, 2^b - 1
                 of others; the first step is 2 mean|x| / sqrt Q_P (the paper's sections 2.1 and 2.2, for a
                 step per output where the paper has one per layer)
+    lsq+        of weights as lsq, but the first step is max(|m - 3 d|, |m + 3 d|) / 2^(b-1), m the mean and d
+                the deviation of an output (Bhalgat et al., LSQ+ 2020, section 3.4); of inputs, and
+    pact        of inputs: see `lowbit.schemes.affine.published`
 
 The step is 2^e with e learned (`lowbit.schemes.training.exponent`), so it stays positive. Weights are
 symmetric, a step per output; an activation has one step, and a zero point that its first batch decides. A
 batch of zeros decides nothing.
 """
 
+from collections.abc import Callable
 from math import sqrt
 
 import numpy as np
@@ -22,6 +26,7 @@ from torch import Tensor
 
 from lowbit.errors import PlanError
 from lowbit.schemes.affine.encoding import Affine
+from lowbit.schemes.affine.published import LsqPlusInput, PactInput
 from lowbit.schemes.coded import CodedWeights
 from lowbit.schemes.encoding import Encoding
 from lowbit.schemes.specification import Specification
@@ -30,7 +35,8 @@ from lowbit.schemes.training.gradients import gradient_scaled, rounded
 from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer
 from lowbit.schemes.training.statistics import largest, summed
 
-GRADIENTS = ("steps", "lsq")
+WEIGHT_GRADIENTS = ("steps", "lsq", "lsq+")
+INPUT_GRADIENTS = ("steps", "lsq", "lsq+", "pact")
 
 
 class AffineWeight(LearnedScale, WeightQuantizer):
@@ -39,19 +45,19 @@ class AffineWeight(LearnedScale, WeightQuantizer):
     Args:
         outputs: how many.
         bits: 2 to 8.
-        gradient: one of `GRADIENTS`.
+        gradient: one of `WEIGHT_GRADIENTS`.
     """
 
     def __init__(self, outputs: int, bits: int, gradient: str = "steps") -> None:
         super().__init__(outputs)
-        self.bits, self.gradient = bits, _known(gradient)
+        self.bits, self.gradient = bits, known_gradient(gradient, WEIGHT_GRADIENTS)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return levels."""
         self._begin(weight)
         half, column = 1 << (self.bits - 1), (-1, *[1] * (weight.ndim - 1))
         step = torch.exp2(self.logarithm()).view(column)
-        height = half - 1 if self.gradient == "lsq" else 2 * half - 1
+        height = 2 * half - 1 if self.gradient == "steps" else half - 1
         return on_grid(weight, step, -half, half - 1, weight[0].numel() * height)
 
     @torch.no_grad()
@@ -68,17 +74,21 @@ class AffineWeight(LearnedScale, WeightQuantizer):
 
     @torch.no_grad()
     def _begin(self, weight: Tensor) -> None:
-        """Start with the step of LSQ, or, of 8 bits, with the one that reaches the largest weight.
+        """Start with the step of the rule; that of 8 bits in `steps` reaches the largest weight.
 
         An output of zeros starts where weights of spread 1 / sqrt n would.
         """
         if self.has_begun():
             return
-        magnitude, most = weight.flatten(1).abs(), (1 << (self.bits - 1)) - 1
-        usual = 1 / sqrt(weight[0].numel())
-        largest, mean = magnitude.amax(1), magnitude.mean(1)
-        reaches = self.bits == 8 and self.gradient == "steps"
-        step = _where(largest, usual) / most if reaches else 2 * _where(mean, usual / 2) / sqrt(most)
+        rows, most = weight.flatten(1), (1 << (self.bits - 1)) - 1
+        magnitude, usual = rows.abs(), 1 / sqrt(weight[0].numel())
+        if self.gradient == "lsq+":
+            far = rows.mean(1).abs() + 3 * rows.std(1, correction=0)
+            step = _where(far, usual) / (most + 1)
+        elif self.gradient == "steps" and self.bits == 8:
+            step = _where(magnitude.amax(1), usual) / most
+        else:
+            step = 2 * _where(magnitude.mean(1), usual / 2) / sqrt(most)
         self.begin(step)
 
 
@@ -87,14 +97,14 @@ class AffineInput(LearnedScale, InputQuantizer):
 
     Args:
         bits: 2 to 8.
-        gradient: one of `GRADIENTS`.
+        gradient: `steps` or `lsq`.
     """
 
     zero_point: Tensor
 
     def __init__(self, bits: int, gradient: str = "steps") -> None:
         super().__init__(1)
-        self.bits, self.gradient = bits, _known(gradient)
+        self.bits, self.gradient = bits, gradient
         # A float, since a moving average of integers would be cut down at every step.
         self.register_buffer("zero_point", torch.zeros(1))
 
@@ -159,9 +169,15 @@ def on_grid(x: Tensor, step: Tensor, low: Tensor | int, high: Tensor | int, weig
     return (step * rounded((x / step).clamp(low, high))).to(x.dtype)  # type: ignore[arg-type]
 
 
-def _known(gradient: str) -> str:
-    if gradient not in GRADIENTS:
-        raise PlanError("unknown gradient of a grid", expected=" or ".join(GRADIENTS), found=repr(gradient))
+def known_gradient(gradient: str, choices: tuple[str, ...]) -> str:
+    """Return a rule by name.
+
+    Raises:
+        PlanError: there is none.
+    """
+    if gradient not in choices:
+        expected = " or ".join(choices)
+        raise PlanError("unknown gradient of a grid", expected=expected, found=repr(gradient))
     return gradient
 
 
@@ -170,6 +186,8 @@ def weights(form: Specification, outputs: int, *, gradient: str = "steps") -> Af
     return AffineWeight(outputs, form.bits, gradient)
 
 
-def inputs(form: Specification, *, gradient: str = "steps") -> AffineInput:
+def inputs(form: Specification, *, gradient: str = "steps") -> InputQuantizer:
     """Return what quantizes a layer's input."""
-    return AffineInput(form.bits, gradient)
+    known_gradient(gradient, INPUT_GRADIENTS)
+    published: dict[str, Callable[[int], InputQuantizer]] = {"lsq+": LsqPlusInput, "pact": PactInput}
+    return published[gradient](form.bits) if gradient in published else AffineInput(form.bits, gradient)

@@ -25,9 +25,11 @@ class Quantizer(nn.Module, ABC):
 
     Attributes:
         gives_signs: whether levels are one magnitude per output, or one for all, with both signs.
+        decays: whether its paper has weight decay on what it learns.
     """
 
     gives_signs = False
+    decays = False
     progress: Tensor
 
     def __init__(self) -> None:
