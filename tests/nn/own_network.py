@@ -66,6 +66,15 @@ class Tried:
     where: list[str] = field(default_factory=list)
 
 
+def refused_by_torch(drawn: Drawn) -> str:
+    """Return why torch itself cannot train a float network, or "" where it can."""
+    try:
+        _train(drawn.module, drawn.inputs, 1)
+    except RuntimeError as error:  # as of in-place functions, which autograd sees as late as here
+        return str(error)
+    return ""
+
+
 def attempt(drawn: Drawn, plan: Plan, folder: Path, steps: int = 3) -> Tried:
     """Return what becomes of a network by a plan."""
     model, inputs = drawn.module, drawn.inputs

@@ -197,6 +197,47 @@ def test_hooks_stay() -> None:
     assert not model(x).any()
 
 
+class Odd(nn.Module):
+    """Layers without a low-bit form among others."""
+
+    def __init__(self, kinds: tuple[str, ...]) -> None:
+        super().__init__()
+        made = {
+            "volumes": nn.Conv3d(1, 2, 3),
+            "pair": nn.Bilinear(8, 8, 8),
+            "projected": nn.LSTM(8, 8, proj_size=4),
+        }
+        self.conv, self.fc = nn.Conv2d(3, 8, 3), nn.Linear(8, 4)
+        self.odd = nn.ModuleDict({kind: made[kind] for kind in kinds})
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.conv(x))
+        for kind, layer in self.odd.items():
+            if kind == "volumes":
+                x = layer(nn.functional.pad(x[:, None], (1,) * 6)).mean(1)
+            elif kind == "pair":
+                x = layer(x.transpose(1, 3).contiguous(), x.transpose(1, 3).contiguous()).transpose(1, 3)
+            else:
+                layer(x[:, :, 0].transpose(1, 2))
+        return self.fc(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("kinds", [("volumes",), ("pair", "projected"), ("projected", "volumes", "pair")])
+@pytest.mark.parametrize("example", [None, torch.zeros(2, 3, 6, 6)])
+def test_layers_without_a_low_bit_form_are_named_at_once_and_can_be_left(
+    kinds: tuple[str, ...], example: torch.Tensor | None
+) -> None:
+    """The error says how; what it says works."""
+    model, plan = Odd(kinds), Plan("affine:4", "affine:4")
+    names = [f"odd.{kind}" for kind in kinds]
+    with pytest.raises(UnsupportedError) as refused:
+        prepare(model, plan, example)
+    assert all(f"{name}: " in str(refused.value) for name in names)
+    assert str(refused.value).endswith(f"plan.keeping({names}).")
+    done = prepare(model, plan.keeping(names), example, exportable=False)
+    assert list(done.changed) == ["conv", "fc"]
+
+
 def test_a_plan_that_wants_one_module_to_be_two_is_refused() -> None:
     plan = Plan({"layer": LayerPlan("lq:2", "lq:2"), "other": LayerPlan("lq:3", "lq:2")})
     with pytest.raises(UnsupportedError, match="layer: it is one module under 2 names"):

@@ -47,8 +47,7 @@ def low_bit_class(module: nn.Module) -> type[LowBit] | type[Parts]:
         if isinstance(module, base) and has_low_bit_form(module):
             return type(f"LowBit{kind.__name__}", (made, kind), {"__module__": kind.__module__})
     raise UnsupportedError(
-        "this layer cannot be quantized",
+        f"{kind.__name__} has no low-bit form",
         expected=f"one of torch.nn: {', '.join(base.__name__ for base in KINDS)}",
         found=str(module),
-        remedy="Leave it float in the plan.",
     )

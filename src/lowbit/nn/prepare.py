@@ -146,7 +146,11 @@ class _Preparation:
         """
         for name, module in self._modules.items():
             self._try(name, lambda: _check_layer(module))  # noqa: B023
-        _raise(self._errors)
+        unable = {error.where for error in self._errors}
+        for name, module in self._modules.items() if unable else ():  # what else there is, before tracing
+            if name not in unable:
+                self._try(name, lambda: self._layer(Changes(), name, module, 1))  # noqa: B023
+        self._refuse()
         calls = calls or trace(self._model)
         uses = {name: [call for call in calls.nodes if _calls(call, name)] for name in self._modules}
         uses |= {name: site.calls for name, site in self._sites.items()}
@@ -160,7 +164,7 @@ class _Preparation:
             self._try(name, lambda: self._layer(changes, name, module, len(uses[name])))  # noqa: B023
         for name, site in self._sites.items():
             self._try(name, lambda: self._function(changes, name, site))  # noqa: B023
-        _raise(self._errors)
+        self._refuse()
         functions = signs.functions | _tables(self._model, calls, self._wanted)
         mode = self._model.training
         changes.functions = {name: function.train(mode) for name, function in functions.items()}
@@ -172,6 +176,12 @@ class _Preparation:
         except (PlanError, UnsupportedError) as error:
             error.where = name
             self._errors.append(error)
+
+    def _refuse(self) -> None:
+        """Raise what stands in the way, and say how to go without these layers."""
+        self._errors.sort(key=lambda error: list(self._wanted).index(error.where))
+        unable = [error.where for error in self._errors if isinstance(error, UnsupportedError)]
+        _raise(self._errors, f"To leave float what cannot be: plan.keeping({unable})." if unable else "")
 
     def _layer(self, changes: Changes, name: str, module: nn.Module, places: int) -> None:
         chosen = self._wanted[name]
@@ -205,21 +215,24 @@ def _settings(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _raise(errors: list[LowbitError]) -> None:
-    """Raise the error, or one that says what all of them do."""
-    if len(errors) > 1:
-        found = "; ".join(f"{error.where}: {error.facts}" for error in errors)
-        remedies = dict.fromkeys(error.remedy for error in errors if error.remedy)
-        message = f"{len(errors)} layers cannot be prepared"
-        raise type(errors[0])(message, found=found, remedy=" ".join(remedies))
+def _raise(errors: list[LowbitError], remedy: str = "") -> None:
+    """Raise the error, or one that says what all of them do; what they all expect is said once."""
+    if not errors:
+        return
+    first, remedies = errors[0], [*(error.remedy for error in errors), remedy]
+    first.remedy = " ".join(dict.fromkeys(each for each in remedies if each))
+    if len(errors) == 1:
+        raise first
+    expected = first.expected if len({error.expected for error in errors}) == 1 else ""
     for error in errors:
-        raise error
+        error.expected = "" if expected else error.expected
+    found = "; ".join(f"{error.where}: {error.facts}" for error in errors)
+    message = f"{len(errors)} layers cannot be prepared"
+    raise type(first)(message, expected=expected, found=found, remedy=first.remedy)
 
 
 def _unsupported(name: str, reason: str) -> UnsupportedError:
-    return UnsupportedError(
-        reason, where=name, remedy="Change the module, or leave the layer float; the model is as it was."
-    )
+    return UnsupportedError(reason, where=name, remedy="Change the module, which is as it was.")
 
 
 def _refuse_prepared(model: nn.Module) -> None:

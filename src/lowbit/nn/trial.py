@@ -77,4 +77,4 @@ def _refuse_unrunnable(graph: Graph, where: str) -> None:
             ) from error
 
 
-_WITHOUT = "Leave the layer float, or train without a file in the end: exportable=False."
+_WITHOUT = "Leave the layer float (plan.keeping), or train without a file in the end: exportable=False."
