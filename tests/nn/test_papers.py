@@ -1,6 +1,9 @@
 """Quantizers of papers against their formulas, which are written here anew; the groups of an optimizer."""
 
-from math import log, sqrt
+import re
+from inspect import signature
+from math import cos, log, pi, sqrt
+from pathlib import Path
 
 import pytest
 
@@ -9,9 +12,20 @@ from torch import Tensor, nn  # noqa: E402
 
 from lowbit.engine import Program  # noqa: E402
 from lowbit.errors import NumericError, PlanError  # noqa: E402
-from lowbit.nn import Linear, Plan, clamp_latents, parameter_groups, prepare, to_graph  # noqa: E402
+from lowbit.nn import (  # noqa: E402
+    Linear,
+    Plan,
+    clamp_latents,
+    parameter_groups,
+    prepare,
+    specification,
+    to_graph,
+)
 from lowbit.schemes.affine.published import BATCHES, LsqPlusInput, PactInput  # noqa: E402
 from lowbit.schemes.affine.train import AffineInput, AffineWeight  # noqa: E402
+from lowbit.schemes.registry import REGISTRY  # noqa: E402
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def lsq(
@@ -195,6 +209,114 @@ def test_the_bound_of_pact_decays_as_weights_do() -> None:
     groups = {group["name"]: group for group in parameter_groups(layer, 0.1, weight_decay=0.3)}
     assert groups["bounds"]["params"] == [layer.input_quantizer.bound]
     assert groups["bounds"]["weight_decay"] == 0.3 and groups["quantizers"]["weight_decay"] == 0.0
+
+
+def swung(codes: list[int], total: int) -> int | None:
+    """Return where a weight is frozen after one history of codes, as the paper's algorithm says."""
+    m, f, last = 0.001, 0.0, 0
+    frozen: int | None = None
+    average = float(codes[0])
+    for t, (before, now) in enumerate(zip([codes[0], *codes], codes, strict=False)):
+        change = (now > before) - (now < before)
+        f = m * (change * last == -1) + (1 - m) * f
+        average = m * now + (1 - m) * average
+        last = change or last
+        limit = 0.01 + 0.09 * (1 + cos(pi * t / total)) / 2
+        if f > limit:
+            frozen = round(average)
+            break
+    return frozen
+
+
+def test_weights_that_swing_are_frozen_where_they_mostly_are() -> None:
+    """Histories of codes are played to a quantizer; the algorithm is written anew for a single weight."""
+    draw = torch.Generator().manual_seed(0)
+    histories = [[0, 1] * 200, [1, 1, 1, 0] * 100, [0] * 400, [-2, -1, 0, 1] * 100, [0, 0, 0, 0, 1] * 80]
+    histories += [[-int(each < 0.3) for each in torch.rand(400, generator=draw)] for _ in range(20)]
+    quantizer = AffineWeight(1, 3, "freeze")
+    quantizer.shaped(torch.Size([1, len(histories)]))
+    quantizer(torch.randn(1, len(histories)))
+    step = torch.exp2(quantizer.logarithm()).detach()
+    total = 400
+    for t in range(total):
+        weight = step * torch.tensor([[float(codes[t]) + 0.2 for codes in histories]])
+        quantizer.set_progress(t / total)
+        quantizer.clamp(weight)
+    wanted = [swung(codes, total) for codes in histories]
+    assert None in wanted and len({each for each in wanted if each is not None}) > 1
+    found = quantizer.oscillations
+    assert found.frozen[0].bool().tolist() == [each is not None for each in wanted]
+    assert [int(code) for code, each in zip(found.codes[0], wanted, strict=True) if each is not None] == [
+        each for each in wanted if each is not None
+    ]
+    frozen = found.frozen > 0
+    weight = torch.randn(1, len(histories))
+    kept = weight.clone()
+    quantizer.clamp(weight)
+    torch.testing.assert_close(weight[frozen], (step * found.codes)[frozen])
+    assert torch.equal(weight[~frozen], kept[~frozen])
+
+
+@pytest.mark.parametrize("make", ["depthwise", "transposed"])
+def test_frozen_weights_stay_and_steps_learn(make: str) -> None:
+    torch.manual_seed(0)
+    kinds = {"depthwise": nn.Conv2d, "transposed": nn.ConvTranspose2d}
+    model = nn.Sequential(kinds[make](4, 8, 3, groups=4), nn.ReLU(), nn.Conv2d(8, 2, 1))
+    prepare(model, Plan("affine:2", "affine:4", weight_gradient="freeze", activation_gradient="lsq+"))
+    optimizer = torch.optim.SGD(parameter_groups(model, 0.5, quantizer_rate=0.05), momentum=0.9)
+    x, layer = torch.randn(16, 4, 6, 6), model[0]
+    model(x)
+    layer.weight_quantizer.oscillations.frequency[:2] = 1  # as if they had swung at every step
+    clamp_latents(model)
+    frozen = layer.weight_quantizer.oscillations.frozen > 0
+    codes = layer.weight_quantizer.coded(layer.outputs_first(layer.weight)).codes.copy()
+    step = torch.exp2(layer.weight_quantizer.logarithm()).detach()
+    for _ in range(15):
+        optimizer.zero_grad()
+        (model(x) - 1).square().mean().backward()
+        optimizer.step()
+        clamp_latents(model)
+    after = layer.weight_quantizer.coded(layer.outputs_first(layer.weight)).codes
+    rows = frozen.flatten(1).numpy()
+    assert (after == codes)[rows].all() and rows[:2].all() and not (after == codes).all()
+    assert not torch.equal(torch.exp2(layer.weight_quantizer.logarithm()).detach(), step)
+    other = nn.Sequential(kinds[make](4, 8, 3, groups=4), nn.ReLU(), nn.Conv2d(8, 2, 1))
+    prepare(other, Plan("affine:2", "affine:4", weight_gradient="freeze", activation_gradient="lsq+"))
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(
+        other[0].weight_quantizer.oscillations.frozen > 0,
+        frozen | (model[0].weight_quantizer.oscillations.frozen > 0),
+    )
+
+
+def test_weights_of_many_bits_are_not_frozen() -> None:
+    with pytest.raises(PlanError, match="affine:2 to affine:4"):
+        Linear(3, 2, weight="affine:5", weight_gradient="freeze")
+
+
+def test_the_page_lists_the_rules_of_every_scheme() -> None:
+    """Each row has the names that a plan may say, the scheme's own first."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    side = ""
+    for line in (ROOT / "docs/training-rules.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if cells and cells[0] in ("weights", "inputs"):
+            side = cells[0]
+        elif cells and cells[0].startswith("`"):
+            rows[side, cells[0][1:].split(":")[0].rstrip("`")] = re.findall(r"`([^`]+)`", cells[1])
+    for name, scheme in REGISTRY.items():
+        for make, said in (("weights", scheme.weights), ("inputs", scheme.activations)):
+            found = None if said is None or not scheme.folder else getattr(scheme.train, make, None)
+            setting = None if found is None else signature(found).parameters.get("gradient")
+            if setting is None:
+                continue
+            listed = rows[make, name]
+            assert listed[0] == setting.default
+            form = specification(f"{name}:3" if name != "binary" else name)
+            bad = {"weights": (form, 2), "inputs": (form,)}[make]
+            with pytest.raises(PlanError) as error:
+                found(*bad, gradient="nothing")
+            assert set(str(error.value.expected).split(" or ")) == set(listed)
 
 
 def test_an_unknown_rule_is_refused_with_the_known() -> None:

@@ -67,11 +67,13 @@ class LowBit(nn.Module):
         forms = _checked(specification(weight), specification(activation))
         if not self.has_grid and all(form.has_format for form in forms):
             raise UnsupportedError("convolutions have no fixed-point form yet", expected="another scheme")
-        outputs = len(self.outputs_first(self.weight))
-        weights = weight_quantizer(forms[0], outputs, weight_gradient, scale)
+        shape = self.outputs_first(self.weight).shape
+        weights = weight_quantizer(forms[0], shape[0], weight_gradient, scale)
         inputs = [input_quantizer(forms[1], activation_gradient) for _ in range(places)]
-        if weights is not None and forms[1].bits in _BYTES:
-            weights.bound = BOUND_BESIDE_BYTES
+        if weights is not None:
+            weights.shaped(shape)
+            if forms[1].bits in _BYTES:
+                weights.bound = BOUND_BESIDE_BYTES
         self.weight_specification, self.activation = forms
         self.weight_quantizer, self.input_quantizer = weights, inputs[0]
         self.other_inputs = None

@@ -62,10 +62,16 @@ def set_progress(model: nn.Module, progress: float) -> None:
 
 @torch.no_grad()
 def clamp_latents(model: nn.Module) -> None:
-    """Bring latent weights back to where their gradient lives, in place; call it after every step."""
+    """Bring latent weights back to where their gradient lives, or keep them where they are frozen.
+
+    In place; call it after every step.
+    """
     for module in model.modules():
         if isinstance(module, LowBit) and module.weight_quantizer is not None:
-            module.weight_quantizer.clamp(module.weight)
+            weight = module.outputs_first(module.weight)
+            module.weight_quantizer.clamp(weight)
+            if weight is not module.weight:
+                module.weight.copy_(module.as_stored(weight))
         elif isinstance(module, nn.PReLU):
             module.weight.clamp_(min=LEAST_SLOPE)
 

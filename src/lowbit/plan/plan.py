@@ -115,7 +115,7 @@ class Plan:
         sums: of the network: `fixed` gives sums and means between coded layers a fixed-point format of 16
             bits, so that no floats are left there; `real` leaves them float32, as files before have them;
             `auto` is `real` for a file whose format belongs to other runtimes (``.tflite``), else `fixed`.
-        weight_gradient: training: rule of the weights; the scheme's own when empty.
+        weight_gradient: training: rule of the weights (docs/training-rules.md); the scheme's own when empty.
         activation_gradient: training: rule of the input; the scheme's own when empty.
         scale: training: of binary weights `mean`, `one` or `learned`, of powers of two `learned` or `power`.
         before_sign: training: what stands in the place of a ReLU before a binary input, whose sign would

@@ -8,6 +8,8 @@
     lsq         h = Q_P, the highest level: 2^(b-1) - 1 of weights and of inputs with negative values, 2^b - 1
                 of others; the first step is 2 mean|x| / sqrt Q_P (the paper's sections 2.1 and 2.2, for a
                 step per output where the paper has one per layer)
+    freeze      of weights of 2 to 4 bits: lsq+, and weights that swing between two codes are frozen
+                (`lowbit.schemes.training.oscillation`), after every step by `lowbit.nn.clamp_latents`
     lsq+        of weights as lsq, but the first step is max(|m - 3 d|, |m + 3 d|) / 2^(b-1), m the mean and d
                 the deviation of an output (Bhalgat et al., LSQ+ 2020, section 3.4); of inputs, and
     pact        of inputs: see `lowbit.schemes.affine.published`
@@ -32,10 +34,11 @@ from lowbit.schemes.encoding import Encoding
 from lowbit.schemes.specification import Specification
 from lowbit.schemes.training.exponent import LearnedScale
 from lowbit.schemes.training.gradients import gradient_scaled, rounded
+from lowbit.schemes.training.oscillation import MOST_BITS, Oscillations
 from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer
 from lowbit.schemes.training.statistics import largest, summed
 
-WEIGHT_GRADIENTS = ("steps", "lsq", "lsq+")
+WEIGHT_GRADIENTS = ("steps", "lsq", "lsq+", "freeze")
 INPUT_GRADIENTS = ("steps", "lsq", "lsq+", "pact")
 
 
@@ -51,6 +54,24 @@ class AffineWeight(LearnedScale, WeightQuantizer):
     def __init__(self, outputs: int, bits: int, gradient: str = "steps") -> None:
         super().__init__(outputs)
         self.bits, self.gradient = bits, known_gradient(gradient, WEIGHT_GRADIENTS)
+        self.oscillations: Oscillations | None = None
+        if gradient == "freeze" and bits > MOST_BITS:
+            expected = f"affine:2 to affine:{MOST_BITS}"
+            raise PlanError(
+                "weights of so many bits are not frozen", expected=expected, found=f"affine:{bits}"
+            )
+
+    def shaped(self, shape: torch.Size) -> None:
+        """Follow weights of that shape, where the rule does."""
+        if self.gradient == "freeze":
+            self.oscillations = Oscillations(shape)
+
+    def forget(self) -> None:
+        """Begin again with the next weights."""
+        super().forget()
+        found = getattr(self, "oscillations", None)  # not there yet while the base is made
+        if found is not None:
+            found.forget()
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return levels."""
@@ -68,6 +89,17 @@ class AffineWeight(LearnedScale, WeightQuantizer):
         encoding = Affine(self.bits, step, np.full(len(step), 1 << (self.bits - 1), np.int32))
         return CodedWeights(encoding, encoding.encode(weight.flatten(1).cpu().numpy()))
 
+    @torch.no_grad()
+    def clamp(self, weight: Tensor) -> None:
+        """Freeze weights that swing, and keep those that are frozen on their levels."""
+        if self.oscillations is None or not self.has_begun():
+            return
+        half, column = 1 << (self.bits - 1), (-1, *[1] * (weight.ndim - 1))
+        step = torch.exp2(self.logarithm()).view(column)
+        codes = (weight / step).round().clamp(-half, half - 1)
+        frozen, kept = self.oscillations.follow(codes, self.progress)
+        weight.copy_(torch.where(frozen, step * kept, weight))
+
     def extra_repr(self) -> str:
         """Return the settings."""
         return f"bits={self.bits}, gradient={self.gradient}"
@@ -82,7 +114,7 @@ class AffineWeight(LearnedScale, WeightQuantizer):
             return
         rows, most = weight.flatten(1), (1 << (self.bits - 1)) - 1
         magnitude, usual = rows.abs(), 1 / sqrt(weight[0].numel())
-        if self.gradient == "lsq+":
+        if self.gradient in ("lsq+", "freeze"):
             far = rows.mean(1).abs() + 3 * rows.std(1, correction=0)
             step = _where(far, usual) / (most + 1)
         elif self.gradient == "steps" and self.bits == 8:

@@ -54,6 +54,9 @@ class WeightQuantizer(Quantizer):
 
     bound = WEIGHT_BOUND
 
+    def shaped(self, shape: torch.Size) -> None:
+        """Learn the shape of the weights; most rules need nothing."""
+
     @abstractmethod
     def forward(self, weight: Tensor) -> Tensor:
         """Return levels with a gradient, in the shape and type of `weight`."""
@@ -76,7 +79,7 @@ class WeightQuantizer(Quantizer):
         return bias
 
     def clamp(self, weight: Tensor) -> None:
-        """Bring latent weights back to where their gradient lives, in place; most rules need nothing."""
+        """Bring latent weights, outputs first, to where they belong after a step, in place, if anywhere."""
 
 
 class InputQuantizer(Quantizer):
