@@ -14,28 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.c99.inputs import Encoder, Ranking, encoded
+from lowbit.ir.deployed import largest_where
 from lowbit.program import steps
 
 Integers = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float32]
 Bounds = tuple[Reals, Reals]
 
-_LAYERS = (
-    steps.PlaneFullyConnected,
-    steps.ByteFullyConnected,
-    steps.WordFullyConnected,
-    steps.PlaneConvolution,
-    steps.ByteConvolution,
-    steps.WordConvolution,
-)
-Layer = (
-    steps.PlaneFullyConnected
-    | steps.ByteFullyConnected
-    | steps.WordFullyConnected
-    | steps.PlaneConvolution
-    | steps.ByteConvolution
-    | steps.WordConvolution
-)
+FullyConnected = steps.PlaneFullyConnected | steps.ByteFullyConnected | steps.WordFullyConnected
+Layer = FullyConnected | steps.PlaneConvolution | steps.ByteConvolution | steps.WordConvolution
+"""Layers of integers."""
 _MOST_PIECES = 1024
 _MOST_OPEN = 1 << 18
 _MOST_SUM = 1 << 40
@@ -63,7 +51,7 @@ def folded(step: Encoder, made: Mapping[int, steps.Step], form: steps.Form) -> s
     layer = made.get(source)
     if layer is None and source != step.sources[0]:
         return _of_input(step, made, source)
-    if not isinstance(layer, _LAYERS):
+    if not isinstance(layer, Layer):
         return None
     ending, outputs = layer.ending, outputs_of(layer)
     if not isinstance(ending, steps.RealEnding) or (ending.scale <= 0).any():
@@ -286,13 +274,8 @@ def _sums(ending: steps.RealEnding, pieces: Pieces, row: int) -> Integers:
     def below(sums: Integers) -> npt.NDArray[np.bool_]:
         return np.asarray((scale * sums.astype(np.float64) + bias).astype(np.float32) < pieces.first[1:])
 
-    least = np.full(len(pieces.first) - 1, -_MOST_SUM - 1)
-    most = np.full(len(pieces.first) - 1, _MOST_SUM)
-    while (least < most).any():
-        middle = least + (most - least + 1) // 2
-        stays = below(middle)
-        least, most = np.where(stays, middle, least), np.where(stays, most, middle - 1)
-    return least
+    count = len(pieces.first) - 1
+    return largest_where(below, np.full(count, -_MOST_SUM - 1), np.full(count, _MOST_SUM))
 
 
 def ordinal_of(real: Any) -> int:

@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from lowbit.c99.functions import FullyConnected, Layer
 from lowbit.c99.recoded import Recode, live
 from lowbit.program import ProgramPlan, steps
 from lowbit.program.layers import columns_by_pixels
 
-_FULLY_CONNECTED = (steps.PlaneFullyConnected, steps.ByteFullyConnected, steps.WordFullyConnected)
-_LAYERS = (*_FULLY_CONNECTED, steps.PlaneConvolution, steps.ByteConvolution, steps.WordConvolution)
 _ROUNDS = (steps.AffineEnding, steps.RoundedEnding, steps.ShiftedEnding)
 
 
@@ -56,7 +55,7 @@ def _with_bounds(planned: ProgramPlan, found: dict[int, steps.Step]) -> None:
         source = step.sources[0]
         layer = found.get(source)
         alone = readers[source] == [number] and source not in planned.numbers
-        if not alone or not isinstance(layer, _LAYERS) or not isinstance(layer.ending, _ROUNDS):
+        if not alone or not isinstance(layer, Layer) or not isinstance(layer.ending, _ROUNDS):
             continue
         ending = _bounded(layer.ending, step)
         if ending is not None:
@@ -96,13 +95,13 @@ def _without_flattening(planned: ProgramPlan, found: dict[int, steps.Step]) -> N
             continue
         layers = [found[reader] for reader in readers.get(number, [])]
         mapped = lengths.get(step.sources[0])
-        if mapped is None or not layers or not all(isinstance(each, _FULLY_CONNECTED) for each in layers):
+        if mapped is None or not layers or not all(isinstance(each, FullyConnected) for each in layers):
             continue
         if any(isinstance(each, steps.WordFullyConnected) and each.rows != 1 for each in layers):
             continue
         for reader in readers[number]:
             layer = found[reader]
-            assert isinstance(layer, _FULLY_CONNECTED)
+            assert isinstance(layer, FullyConnected)
             found[reader] = replace(columns_by_pixels(layer, mapped), sources=step.sources)
         del found[number]
 
@@ -131,7 +130,7 @@ def _map_lengths(planned: ProgramPlan) -> dict[int, tuple[int, int, int]]:
         elif isinstance(step, steps.Gather):
             if step.height:
                 found[number] = (step.channels, step.height, step.width)
-        elif not isinstance(step, (steps.Flatten, *_FULLY_CONNECTED)):  # elementwise
+        elif not isinstance(step, steps.Flatten | FullyConnected):  # elementwise
             lengths = found.get(step.sources[0]) if step.sources else None
             if lengths is not None:
                 found[number] = lengths
