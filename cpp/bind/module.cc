@@ -84,8 +84,8 @@ WindowSpec window_of(const PythonAxis& rows, const PythonAxis& columns) {
 
 void bind_loader(nb::module_& module) {
   nb::class_<Loader>(module, "Loader", "From the steps of a plan to a Program; they must live until then.")
-      .def(nb::init<std::vector<std::size_t>, const std::string&, std::size_t, std::optional<std::size_t>>(), "features"_a, "level"_a = "",
-           "allowed"_a = std::numeric_limits<std::size_t>::max(), "pairs"_a = nb::none())
+      .def(nb::init<std::vector<std::size_t>, const std::string&, std::size_t, const std::string&>(), "features"_a, "level"_a = "",
+           "allowed"_a = std::numeric_limits<std::size_t>::max(), "path"_a = "")
       .def("take", &Loader::take, "bytes"_a, "Counts what constants take.")
       .def("add", &add_step, "step"_a, "value"_a = "", "why"_a = "", "Adds a step of lowbit.program.steps.")
       .def("finish",
@@ -168,10 +168,10 @@ std::vector<PortShape> shapes_of(const records::Network& network) {
 
 // A program file -> a program, and what lowbit.engine.opened makes of the rest.
 nb::tuple open_program(const nb::bytes& content, const std::string& where, const std::string& level, std::size_t allowed,
-                       std::optional<std::size_t> pairs, std::size_t threads, bool pinned) {
+                       const std::string& path, std::size_t threads, bool pinned) {
   const std::span bytes(static_cast<const std::byte*>(content.data()), content.size());
   const records::Network network = read_program_file(bytes, where, allowed);
-  auto* program = new PythonProgram(load_program(network, where, {threads, level, allowed, pairs, pinned}), shapes_of(network), network.by_rows);
+  auto* program = new PythonProgram(load_program(network, where, {threads, level, allowed, path, pinned}), shapes_of(network), network.by_rows);
   nb::object owned = nb::cast(program, nb::rv_policy::take_ownership);
   nb::list results;
   nb::dict notes;
@@ -194,7 +194,7 @@ NB_MODULE(_core, module) {
              "scale"_a.noconvert(), "threads"_a = 1, nb::rv_policy::take_ownership,
              "A binary layer from [n, h, w, c] to [n, h, w, o], for training.");
   module.def("open", &open_program, "content"_a, "where"_a, "level"_a = "", "allowed"_a = std::numeric_limits<std::size_t>::max(),
-             "pairs"_a = nb::none(), "threads"_a = 1, "pinned"_a = false, "A program file's program, and what it says of it.");
+             "path"_a = "", "threads"_a = 1, "pinned"_a = false, "A program file's program, and what it says of it.");
   module.def("file_lines", &program_file_lines, "Every struct of a program file, to compare with lowbit.program.file.");
   module.def("levels", &available_levels, "Kernel levels of this machine, plainest first.");
   module.def("step_fields", &step_fields, "The fields of every step, to compare with lowbit.program.steps.");

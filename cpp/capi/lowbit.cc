@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <limits>
@@ -20,7 +21,7 @@ namespace {
 
 constexpr float kExact = 16'777'216;  // the largest integer that float32 holds beside all smaller ones
 constexpr std::size_t kMemory = static_cast<std::size_t>(std::min<std::uint64_t>(std::uint64_t{4} << 30, SIZE_MAX / 2));
-constexpr std::size_t kAllPairs = std::size_t{1} << 20;  // layers of so many pairs of planes count bits, so all do
+constexpr const char* kInPlanes = "popcount";  // the path that tells codes of equal levels apart
 
 // An argument of the caller's.
 struct Misuse : Error {
@@ -188,13 +189,18 @@ struct lowbit_program {
 namespace {
 
 LoadOptions options_of(const lowbit_options* given) {
-  constexpr lowbit_options kUsual = LOWBIT_OPTIONS;
-  if (given != nullptr && given->size != sizeof *given) misused("options.size", "that of LOWBIT_OPTIONS", std::to_string(given->size));
-  const lowbit_options& chosen = given == nullptr ? kUsual : *given;
+  lowbit_options chosen = LOWBIT_OPTIONS;
+  // A caller that was compiled before `path` came gives a shorter struct.
+  const std::size_t size = given == nullptr ? 0 : given->size;
+  if (given != nullptr && size != sizeof chosen && size != offsetof(lowbit_options, path)) {
+    misused("options.size", "that of LOWBIT_OPTIONS", std::to_string(size));
+  }
+  if (given != nullptr) std::memcpy(&chosen, given, size);
   LoadOptions options;
   options.threads = chosen.threads, options.allowed = chosen.memory == 0 ? kMemory : chosen.memory, options.pinned = chosen.pin_workers != 0;
   if (chosen.kernels != nullptr) options.level = chosen.kernels;
-  if (chosen.codes_apart != 0) options.pairs = kAllPairs;
+  if (chosen.path != nullptr) options.path = chosen.path;
+  if (chosen.codes_apart != 0) options.path = kInPlanes;
   return options;
 }
 

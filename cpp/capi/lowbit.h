@@ -8,8 +8,9 @@
      lowbit_close(program);
 
    Nothing here throws, and a run takes no memory. Programs are independent of each other; calls of one program from several
-   threads run one after another. Two environment variables count: LOWBIT_KERNELS bounds the level of the kernels, and
-   LOWBIT_PIN_WORKERS=1 keeps worker threads off the caller's processor. */
+   threads run one after another. Three environment variables count: LOWBIT_KERNELS bounds the level of the kernels, LOWBIT_COSTS
+   names a file of costs that `lowbit bench --machine` measured, and LOWBIT_PIN_WORKERS=1 keeps worker threads off the caller's
+   processor. */
 #ifndef LOWBIT_H
 #define LOWBIT_H
 
@@ -67,9 +68,10 @@ typedef struct lowbit_options {
   const char *kernels; /* the highest level of kernels; NULL: the best one */
   int pin_workers;     /* keep worker threads off the caller's processor */
   int codes_apart;     /* codes of equal levels stay apart, as a trace has to show them; slower */
+  const char *path;    /* how layers of low bits multiply where they can, such as "popcount" or "dot"; NULL: the cheapest way */
 } lowbit_options;
 
-#define LOWBIT_OPTIONS {sizeof(lowbit_options), 1, 0, NULL, 0, 0}
+#define LOWBIT_OPTIONS {sizeof(lowbit_options), 1, 0, NULL, 0, 0, NULL}
 
 typedef struct lowbit_program lowbit_program;
 

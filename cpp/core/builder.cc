@@ -115,8 +115,8 @@ void check_threads(std::size_t threads) {
   }
 }
 
-Builder::Builder(const std::vector<std::size_t>& features, const std::string& level, std::size_t allowed)
-    : kernels_(select_kernels(level)), allowed_(allowed) {
+Builder::Builder(const std::vector<std::size_t>& features, const std::string& level, std::size_t allowed, const std::string& path)
+    : kernels_(select_kernels(level, path)), allowed_(allowed) {
   for (const std::size_t count : features) {
     require(count >= 1 && count <= kMaxFeatures, "input", "1 to 2^24 features", count);
     values_.push_back(real_value(count));

@@ -12,9 +12,10 @@ void check_threads(std::size_t threads);
 
 class Builder final {
  public:
-  // `level` bounds the kernels; empty means LOWBIT_KERNELS, or the best. The first values are the float32 inputs, of so many
+  // The kernels are those of select_kernels. The first values are the float32 inputs, of so many
   // features each. What would make the program take more than `allowed` bytes is refused with TooLarge before it takes them.
-  Builder(const std::vector<std::size_t>& features, const std::string& level, std::size_t allowed = std::numeric_limits<std::size_t>::max());
+  Builder(const std::vector<std::size_t>& features, const std::string& level, std::size_t allowed = std::numeric_limits<std::size_t>::max(),
+          const std::string& path = {});
   Builder(const Builder&) = delete;
   Builder& operator=(const Builder&) = delete;
 
@@ -25,6 +26,8 @@ class Builder final {
   Step& last() { return *steps_.back(); }
   // The value of a number.
   const Value& value(std::size_t n) const;
+
+  const Paths& paths() const { return kernels_.paths; }
 
   // Counts the bytes of constants that the next steps get.
   void take(std::size_t bytes);

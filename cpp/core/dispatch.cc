@@ -40,8 +40,14 @@ struct LevelEntry {
   std::string name;
   std::vector<CpuFeature> needs;
 
-  bool available() const {
-    return std::all_of(needs.begin(), needs.end(), [](const CpuFeature& feature) { return feature.available; });
+  bool available() const { return missing().empty(); }
+
+  std::vector<std::string> missing() const {
+    std::vector<std::string> names;
+    for (const CpuFeature& feature : needs) {
+      if (!feature.available) names.push_back(feature.name);
+    }
+    return names;
   }
 };
 
@@ -62,11 +68,11 @@ std::string join(const std::vector<std::string>& names) {
 void check_level(const std::string& level, const std::vector<std::string>& available) {
   if (std::find(available.begin(), available.end(), level) != available.end()) return;
   const std::vector<LevelEntry> all = all_levels();
-  const bool known =
-      std::any_of(all.begin(), all.end(), [&](const LevelEntry& entry) { return entry.name == level; });
+  const auto entry = std::find_if(all.begin(), all.end(), [&](const LevelEntry& one) { return one.name == level; });
   throw Error(Error::Kind::engine,
-              known ? "this machine cannot run that kernel level" : "there is no such kernel level",
-              "LOWBIT_KERNELS", "one of " + join(available), level,
+              entry != all.end() ? "this machine cannot run that kernel level" : "there is no such kernel level",
+              "LOWBIT_KERNELS", "one of " + join(available),
+              entry == all.end() ? level : level + ", which needs " + join(entry->missing()) + ": not here",
               "Unset LOWBIT_KERNELS to use the best level.");
 }
 
@@ -91,7 +97,7 @@ std::vector<std::string> available_levels() {
   return names;
 }
 
-KernelSet select_kernels(std::string level) {
+KernelSet select_kernels(std::string level, const std::string& path) {
   const std::vector<std::string> available = available_levels();
   if (level.empty()) {
     const char* forced = std::getenv("LOWBIT_KERNELS");
@@ -103,12 +109,11 @@ KernelSet select_kernels(std::string level) {
 
   // The list goes from the plainest level up, so the last usable entry of an operation wins.
   KernelSet set;
+  set.paths = Paths({available.begin(), bound}, path);
 #define LOWBIT_KERNEL(operation, level) \
   if (usable(#level)) set.operation = {#level, level::operation};
-#define LOWBIT_BYTE_KERNEL(operation, level, cost) \
-  if (usable(#level)) set.operation = {#level, level::operation, cost};
-#define LOWBIT_PLANE_KERNEL(operation, level, Word, lanes, pairs, cost) \
-  if (usable(#level)) set.operation = {{#level, level::operation, cost}, 8 * sizeof(Word), lanes, pairs};
+#define LOWBIT_PLANE_KERNEL(operation, level, Word, lanes, pairs) \
+  if (usable(#level)) set.operation = {{#level, level::operation}, 8 * sizeof(Word), lanes, pairs};
 #include "../kernels/kernels.inc"
   return set;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernel.h"
+#include "paths.h"
 
 namespace lowbit {
 
@@ -20,7 +21,6 @@ template <class Function>
 struct Kernel {
   const char* level = nullptr;
   Function* run = nullptr;
-  double cost = 0;  // of a multiply-add, against other kernels
 };
 
 template <class Function>
@@ -31,6 +31,7 @@ struct PlaneKernel : Kernel<Function> {
 };
 
 struct KernelSet {
+  Paths paths;  // of these kernels
   Kernel<holds_nan_kernel> holds_nan;
   Kernel<encode_kernel> encode;
   Kernel<encode_affine_kernel> encode_affine;
@@ -65,7 +66,8 @@ struct KernelSet {
 std::vector<std::string> available_levels();
 
 // The best kernels up to `level`; an empty name means LOWBIT_KERNELS, or the best there is.
-// Throws Error for a level that is unknown or that this machine cannot run.
-KernelSet select_kernels(std::string level);
+// `path` is the one that layers of low bits take where they can; empty: the cheapest of each.
+// Throws Error for a level or a path that is unknown or that this machine cannot run.
+KernelSet select_kernels(std::string level, const std::string& path = {});
 
 }  // namespace lowbit

@@ -10,6 +10,7 @@ namespace lowbit {
 namespace {
 
 constexpr const char* kManyPlanes = "many planes, or an input shared with such a layer";
+constexpr const char* kAsked = "the path that was asked for";
 
 // A value that has to stay in planes: a layer's weights do not fit bytes.
 struct Keep {
@@ -75,37 +76,38 @@ TapRegions regions_of(const Value& input, const steps::PlaneConvolution& s) {
   return regions;
 }
 
-}  // namespace
-
-PlanePairs::PlanePairs(const KernelSet& kernels)
-    : fully_connected_(kernels.byte_fully_connected.cost / kernels.plane_fully_connected.cost),
-      convolution_(kernels.byte_convolution.cost / kernels.plane_convolution.cost) {}
-
-bool PlanePairs::exceeded(const steps::PlaneFullyConnected& layer, std::size_t input_planes) const {
-  return static_cast<double>(input_planes * layer.weights.factors.columns) > fully_connected_;
+Products products_of(const steps::PlaneFullyConnected& layer) {
+  const std::size_t planes = layer.weights.factors.columns, words = layer.weights.planes.columns / std::max<std::size_t>(planes, 1);
+  return {false, 32 * words, 1, static_cast<unsigned>(layer.weights.input_factors.size()), static_cast<unsigned>(planes)};
 }
 
-// The channels of a pixel fill whole words of bits, or whole fours of bytes: with few channels most of a word is empty.
-bool PlanePairs::exceeded(const steps::PlaneConvolution& layer, std::size_t input_planes) const {
+// Channels at most, as rows of weights are padded. Groups of channels are whole words.
+Products products_of(const steps::PlaneConvolution& layer) {
   const std::size_t planes = layer.weights.factors.columns, taps = layer.rows.kernel * layer.columns.kernel;
-  const auto pairs = static_cast<double>(input_planes * planes);
-  if (forced_ || planes == 0 || taps == 0) return pairs > convolution_;
-  // At most, as rows of weights are padded. Groups of channels are whole words.
-  const std::size_t channels = layer.weights.planes.columns / planes * 32 / taps;
-  return pairs * static_cast<double>(round_up(channels, 32)) > convolution_ * static_cast<double>(round_up(channels, 4));
+  const std::size_t inputs = 32 * layer.weights.planes.columns / std::max<std::size_t>(planes, 1);
+  return {true, inputs / std::max<std::size_t>(taps, 1), taps, static_cast<unsigned>(layer.weights.input_factors.size()),
+          static_cast<unsigned>(planes)};
 }
+
+template <class Layer>
+bool rather_bytes(const Paths& paths, const Layer& layer) {
+  const Products products = products_of(layer);
+  return paths.cost(paths.best(Form::bytes, products), products) < paths.cost(paths.best(Form::planes, products), products);
+}
+
+}  // namespace
 
 // One way from the plan to a program, with some groups of values kept in planes.
 class Loader::Pass final {
  public:
   Pass(const Loader& loader, const std::set<std::size_t>& kept)
       : planned_(loader.planned_), inputs_(loader.features_.size()),
-        builder_(loader.features_, loader.level_, loader.allowed_), root_(planned_.size() + inputs_), in_planes_(root_.size()), readers_(root_.size()), number_(root_.size()) {
+        builder_(loader.features_, loader.level_, loader.allowed_, loader.path_), root_(planned_.size() + inputs_), in_planes_(root_.size()), readers_(root_.size()), number_(root_.size()) {
     builder_.take(loader.taken_);
     std::iota(root_.begin(), root_.end(), std::size_t{0});
     std::iota(number_.begin(), number_.begin() + static_cast<std::ptrdiff_t>(inputs_), std::size_t{0});
     for (std::size_t n = 0; n < planned_.size(); ++n) join(n);
-    for (const Planned& one : planned_) read(one, loader.pairs_);
+    for (const Planned& one : planned_) read(one);
     for (auto& [root, group] : groups_) {
       if (!group.dear || group.fixed || kept.contains(root)) continue;
       if (const std::optional<ByteCodes> codes = ByteCodes::of(group.factors)) codes_[root] = *codes;
@@ -160,7 +162,7 @@ class Loader::Pass final {
   }
 
   // What a reader says of the values that it reads.
-  void read(const Planned& one, const PlanePairs& pairs) {
+  void read(const Planned& one) {
     for (const std::size_t source : one.sources) {
       if (!in_planes_[source]) continue;
       Group& group = groups_[root(source)];
@@ -173,9 +175,9 @@ class Loader::Pass final {
       group.fixed |= !group.factors.empty() && group.factors != factors;
       group.factors = factors;
       if (const auto* layer = std::get_if<steps::PlaneConvolution>(&one.step)) {
-        group.dear |= pairs.exceeded(*layer, factors.size());
+        group.dear |= rather_bytes(builder_.paths(), *layer);
       } else {
-        group.dear |= pairs.exceeded(std::get<steps::PlaneFullyConnected>(one.step), factors.size());
+        group.dear |= rather_bytes(builder_.paths(), std::get<steps::PlaneFullyConnected>(one.step));
       }
     }
     for (const std::size_t value : rules_) groups_[root(value)].fixed = true;
@@ -313,7 +315,7 @@ class Loader::Pass final {
     }
     const std::size_t features = builder_.value(x).features;
     ByteForm form = in_bytes(one.sources[0], layer.weights, *input, {features, features, {{0}}}, order);
-    number_[inputs_ + n] = put(n, {x}, steps::ByteFullyConnected{form.weights(), form.ending(layer.ending)}, kManyPlanes);
+    number_[inputs_ + n] = put(n, {x}, steps::ByteFullyConnected{form.weights(), form.ending(layer.ending)}, why_bytes());
   }
 
   void load(std::size_t n, const Planned& one, const steps::PlaneConvolution& step) {
@@ -325,8 +327,10 @@ class Loader::Pass final {
     ByteForm form = in_bytes(one.sources[0], layer.weights, *input, regions_of(builder_.value(x), layer), {});
     if (layer.group > 1 && form.has_row_factor()) throw Keep{root(one.sources[0])};
     const steps::ByteConvolution bytes{layer.rows, layer.columns, layer.group, form.weights(), form.ending(layer.ending)};
-    number_[inputs_ + n] = put(n, {x}, bytes, kManyPlanes);
+    number_[inputs_ + n] = put(n, {x}, bytes, why_bytes());
   }
+
+  const char* why_bytes() const { return builder_.paths().forced() ? kAsked : kManyPlanes; }
 
   ByteForm in_bytes(std::size_t source, const PlaneWeights& weights, const ByteCodes& input, const TapRegions& taps,
                     std::span<const std::uint32_t> order) {
@@ -363,10 +367,9 @@ class Loader::Pass final {
   std::map<std::size_t, Later> later_;
 };
 
-Loader::Loader(std::vector<std::size_t> features, const std::string& level, std::size_t allowed, std::optional<std::size_t> pairs)
-    : features_(std::move(features)), allowed_(allowed), level_(level),
-      pairs_(pairs ? PlanePairs(*pairs) : PlanePairs(select_kernels(level))) {
-  const Builder checked(features_, level);
+Loader::Loader(std::vector<std::size_t> features, const std::string& level, std::size_t allowed, const std::string& path)
+    : features_(std::move(features)), allowed_(allowed), level_(level), path_(path) {
+  const Builder checked(features_, level, allowed, path);
 }
 
 void Loader::add(Sources sources, const steps::Any& step, std::string value, std::string why) {

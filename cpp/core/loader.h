@@ -1,9 +1,8 @@
 // From a plan, which is the same on every machine, to the program that runs best on this one. A plan says how values and
-// weights are stored; where they lie in planes, the kernels' costs decide whether layers count bits, or whether planes become
+// weights are stored; where they lie in planes, the table of paths decides whether layers count bits, or whether planes become
 // bytes here, for dot products. Values that pass from one step to another lie alike.
 #pragma once
 
-#include <optional>
 #include <set>
 
 #include "builder.h"
@@ -11,27 +10,11 @@
 
 namespace lowbit {
 
-// Products of planes, bits of inputs times bits of weights, up to which a layer counts bits.
-class PlanePairs final {
- public:
-  // By the costs of these kernels.
-  explicit PlanePairs(const KernelSet& kernels);
-  explicit PlanePairs(std::size_t forced)
-      : fully_connected_(static_cast<double>(forced)), convolution_(static_cast<double>(forced)), forced_(true) {}
-
-  bool exceeded(const steps::PlaneFullyConnected& layer, std::size_t input_planes) const;
-  bool exceeded(const steps::PlaneConvolution& layer, std::size_t input_planes) const;
-
- private:
-  double fully_connected_, convolution_;
-  bool forced_ = false;
-};
-
 class Loader final {
  public:
-  // As a Builder. `pairs`: what is chosen whatever the kernels cost.
+  // As a Builder.
   Loader(std::vector<std::size_t> features, const std::string& level, std::size_t allowed = std::numeric_limits<std::size_t>::max(),
-         std::optional<std::size_t> pairs = {});
+         const std::string& path = {});
 
   // Adds a step of a plan, whose arrays must live until `finish`: its result has the next number, after the inputs. `value` names it, and
   // `why` says why the plan has this step.
@@ -57,8 +40,7 @@ class Loader final {
 
   std::vector<std::size_t> features_;
   std::size_t allowed_, taken_ = 0;
-  std::string level_;
-  PlanePairs pairs_;
+  std::string level_, path_;
   std::vector<Planned> planned_;
 };
 

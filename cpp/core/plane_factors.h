@@ -13,7 +13,7 @@
 namespace lowbit {
 
 // What an accumulator ends as is checked to stay below this. Partial sums may wrap: they are exact modulo 2^32.
-inline constexpr std::int64_t kAccumulatorLimit = std::int64_t{1} << 31;
+inline constexpr std::int64_t kAccumulatorLimit = std::int64_t{1} << traits(Path::popcount).sum_bits;
 
 struct PlaneWeights {
   Matrix<std::uint32_t> planes;              // [channels, weight planes * words]

@@ -319,7 +319,7 @@ std::unique_ptr<Program> loaded(const records::Network& network, const std::stri
   check_ends(network, where);
   std::vector<std::size_t> features;
   for (const records::Port& port : network.inputs) features.push_back(features_of(port));
-  Loader loader(features, options.level, options.allowed, options.pairs);
+  Loader loader(features, options.level, options.allowed, options.path);
   loader.take(network.array_bytes);
   for (const records::PlannedStep& step : network.steps) {
     loader.add(step.sources, step.operation, step.value, step.why);
@@ -336,7 +336,7 @@ std::unique_ptr<Program> loaded(const records::Network& network, const std::stri
 
 std::unique_ptr<Program> load_program(const records::Network& network, const std::string& where, const LoadOptions& options) {
   check_threads(options.threads);
-  static_cast<void>(select_kernels(options.level));
+  static_cast<void>(select_kernels(options.level, options.path));
   try {
     return loaded(network, where, options);
   } catch (const Error& error) {

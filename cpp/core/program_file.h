@@ -64,7 +64,7 @@ struct LoadOptions {
   std::size_t threads = 1;
   std::string level;  // of kernels; empty: as in select_kernels
   std::size_t allowed = std::numeric_limits<std::size_t>::max();  // bytes that it may take
-  std::optional<std::size_t> pairs;
+  std::string path;   // of layers of low bits; empty: the cheapest of each
   bool pinned = false;
 };
 

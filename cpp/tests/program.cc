@@ -106,8 +106,8 @@ TEST(planes_and_bytes_give_the_same_numbers) {
   std::normal_distribution<float> normal;
   std::vector<float> x(70 * kIn);
   for (float& value : x) value = normal(random);
-  const auto load = [&](const steps::Ending& hidden, const PlaneWeights& second, std::size_t pairs) {
-    Loader loader({kIn}, "", std::numeric_limits<std::size_t>::max(), pairs);
+  const auto load = [&](const steps::Ending& hidden, const PlaneWeights& second, const char* path) {
+    Loader loader({kIn}, "", std::numeric_limits<std::size_t>::max(), path);
     loader.add({0}, steps::EncodePlanes{parts.thresholds, parts.order}, "codes", "");
     loader.add({1}, steps::PlaneFullyConnected{parts.first_weights(), hidden}, "hidden", "");
     loader.add({2}, steps::PlaneFullyConnected{second, steps::RealEnding{parts.scale, parts.bias}}, "y", "");
@@ -119,13 +119,13 @@ TEST(planes_and_bytes_give_the_same_numbers) {
   const steps::RankEnding ranks{Form::planes, {wide.data(), kHidden, 3}, entries};
   const steps::PlaneEnding planes{{parts.hidden_thresholds.data(), kHidden, 3}, codes};
   for (const steps::Ending& hidden : {steps::Ending(planes), steps::Ending(ranks)}) {
-    const auto counted = load(hidden, parts.second_weights(), 4), multiplied = load(hidden, parts.second_weights(), 3);
+    const auto counted = load(hidden, parts.second_weights(), "popcount"), multiplied = load(hidden, parts.second_weights(), "dot");
     CHECK(ran(*counted) == "plane_fully_connected plane_fully_connected", ran(*counted));
     CHECK(ran(*multiplied) == "byte_fully_connected byte_fully_connected", ran(*multiplied));
     CHECK(run(*counted, x) == run(*multiplied, x), "the same numbers");
-    const auto mixed = load(hidden, wide_weights, 0);
+    const auto mixed = load(hidden, wide_weights, "dot");
     CHECK(ran(*mixed) == "byte_fully_connected plane_fully_connected", ran(*mixed));
-    CHECK(run(*load(hidden, wide_weights, 4), x) == run(*mixed, x), "weights that fit no bytes");
+    CHECK(run(*load(hidden, wide_weights, "popcount"), x) == run(*mixed, x), "weights that fit no bytes");
   }
 }
 

@@ -19,7 +19,7 @@ from lowbit.schemes import Affine, Encoding, LearnedBasis, PowerOfTwo
 
 LEVELS = kernel_levels()
 SHAPES = {"fully-connected": (), "pointwise": (1, 1), "window": (3, 3)}
-BY_BITS, BY_BYTES = 16, 0
+BY_BITS, BY_BYTES = "popcount", "dot"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Layer:
         source: the input's encoding.
         weights: the weights' encoding.
         fan_in: the most inputs that int32 allows.
-        plane_pairs: up to how many pairs of planes the engine counts bits.
+        path: how the engine multiplies.
         bias: of the outputs; int32 for affine layers.
     """
 
@@ -39,7 +39,7 @@ class Layer:
     source: Encoding
     weights: Encoding
     fan_in: int
-    plane_pairs: int = BY_BYTES
+    path: str = BY_BYTES
     bias: tuple[int, int, int] = (0, 0, 0)
 
     def graph(self, kernel: tuple[int, ...], extra: int = 0) -> Graph:
@@ -120,7 +120,7 @@ def test_the_bound_is_reached(name: str, shape: str) -> None:
     else:
         assert np.abs(middle).max() == np.float32(bound)
     for level in LEVELS:
-        program = Program(graph, kernels=level, plane_pairs=layer.plane_pairs)
+        program = Program(graph, kernels=level, path=layer.path)
         np.testing.assert_array_equal(program.run(x), expected, err_msg=level)
 
 
@@ -150,6 +150,6 @@ def check_wide(graph: Graph, layer: Layer) -> None:
     x = layer.samples(graph)
     expected = evaluate(graph, {"x": x})["y"]
     for level in LEVELS:
-        program = Program(graph, kernels=level, plane_pairs=layer.plane_pairs)
+        program = Program(graph, kernels=level, path=layer.path)
         assert any(operation.startswith("word_") for operation, _, _ in program.kernels)
         np.testing.assert_array_equal(program.run(x), expected, err_msg=level)

@@ -128,8 +128,8 @@ def test_any_lifetimes(level: str) -> None:
         x = random.normal(size=(BATCH, *graph.value("x").shape[1:])).astype(np.float32)
         expected: dict[str, np.ndarray] = {}
         evaluate(graph, {"x": x}, expected.__setitem__)
-        for pairs in (0, 16):
-            program = Program(graph, kernels=level, plane_pairs=pairs, threads=1 + seed % 2)
+        for path in ("dot", "popcount"):
+            program = Program(graph, kernels=level, path=path, threads=1 + seed % 2)
             for name, array in program.trace(x).items():
                 encoding, pair = graph.value(name).encoding, (array, expected[name])
                 if encoding is not None:  # codes of equal levels are one byte

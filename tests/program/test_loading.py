@@ -105,14 +105,14 @@ def keep_codes_apart(graph: Graph) -> None:
 @pytest.mark.parametrize("classes", [0, 3])
 def test_maps_of_bytes_are_arranged_as_bytes_and_read_as_they_lie(classes: int) -> None:
     graph = lowbit_convnet((4, 6, 6), (Convolution(20), Convolution(8)), 2, 2, classes=classes)
-    ran = [operation for operation, _, _ in Program(graph, plane_pairs=0).kernels]
+    ran = [operation for operation, _, _ in Program(graph, path="dot").kernels]
     convolutions = ["encode", "arrange", "byte_convolution", "byte_convolution"]
     assert ran == [*convolutions, *(["byte_fully_connected"] if classes else ["flatten"])]
 
 
 def test_codes_that_are_flattened_as_they_came_are_not_arranged() -> None:
     graph = lowbit_convnet((1, 8, 8), (), 2, 2, classes=3)
-    program = Program(graph, plane_pairs=0)
+    program = Program(graph, path="dot")
     assert [operation for operation, _, _ in program.kernels] == ["encode", "byte_fully_connected"]
     check(graph, program)
 
@@ -123,7 +123,7 @@ def test_weights_that_fit_no_bytes_stay_in_planes() -> None:
     channels = graph.value(name).shape[0]
     wide = LearnedBasis(np.tile([[1.0, 200.0]], (channels, 1)), np.zeros(channels), np.full(channels, 200))
     graph.update(name, encoding=wide)
-    program = Program(graph, plane_pairs=0)
+    program = Program(graph, path="dot")
     layers = [operation for operation, _, why in program.kernels if why]
     assert layers == ["byte_fully_connected", "plane_fully_connected"]
     check(graph, program)

@@ -28,15 +28,15 @@ def operations(graph):
     return [type(step).__name__ for step in plan(graph).steps]
 
 
-def ran(graph, plane_pairs):
-    return [operation for operation, _, _ in Program(graph, plane_pairs=plane_pairs).kernels]
+def ran(graph, path):
+    return [operation for operation, _, _ in Program(graph, path=path).kernels]
 
 
 def test_few_planes_count_bits_many_sum_bytes():
     graph = lowbit_mlp((65, 33, 10), 3, 2)
     assert operations(graph) == ["EncodePlanes", *["PlaneFullyConnected"] * 2, "Softmax"]
-    assert ran(graph, 6) == ["encode", *["plane_fully_connected"] * 2, "softmax"]
-    assert ran(graph, 5) == ["encode", *["byte_fully_connected"] * 2, "softmax"]
+    assert ran(graph, "popcount") == ["encode", *["plane_fully_connected"] * 2, "softmax"]
+    assert ran(graph, "dot") == ["encode", *["byte_fully_connected"] * 2, "softmax"]
     assert operations(lowbit_mlp((65, 33, 10), 2, 5))[1] == "ByteFullyConnected"
 
 
@@ -52,7 +52,7 @@ def test_equal_levels_travel_as_planes():
     tied = LearnedBasis(np.ones((1, 2)), np.zeros(1), np.ones(1))
     graph.update("x/codes", encoding=tied)
     assert operations(graph)[1] == type(plan(graph, plane_pairs=0).steps[1]).__name__ == "PlaneFullyConnected"
-    assert ran(graph, 99)[1] == "plane_fully_connected"
+    assert ran(graph, "popcount")[1] == "plane_fully_connected"
 
 
 def test_a_trace_tells_equal_levels_apart_that_run_as_one_byte():
@@ -60,8 +60,8 @@ def test_a_trace_tells_equal_levels_apart_that_run_as_one_byte():
     graph.update("x/codes", encoding=LearnedBasis(np.ones((1, 2)), np.zeros(1), np.ones(1)))
     samples, expected = np.random.default_rng(3).normal(0, 2, (9, 65)).astype(np.float32), {}
     evaluate(graph, {"x": samples}, expected.__setitem__)
-    assert ran(graph, 0)[1] == "byte_fully_connected"
-    found = Program(graph, plane_pairs=0).trace(samples)
+    assert ran(graph, "dot")[1] == "byte_fully_connected"
+    found = Program(graph, path="dot").trace(samples)
     assert set(np.unique(expected["x/codes"])) >= {1, 2}
     codes = [name for name, array in expected.items() if array.dtype.kind != "f"]
     assert len(codes) > 1
@@ -78,8 +78,8 @@ def test_codes_pass_what_moves_nothing():
     infer(graph)
     verify(graph)
     x = np.random.default_rng(1).normal(size=(9, 65)).astype(np.float32)
-    for pairs in (0, 16):
-        found = Program(graph, plane_pairs=pairs).run(x)
+    for path in ("dot", "popcount"):
+        found = Program(graph, path=path).run(x)
         np.testing.assert_allclose(found, evaluate(graph, {"x": x})["y"], atol=1e-6)
 
 

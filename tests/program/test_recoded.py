@@ -117,8 +117,8 @@ def test_thresholds_of_an_encoder_are_kept() -> None:
     checked(net.finished(codes), {"RankWords"})
 
 
-@pytest.mark.parametrize("pairs", [0, 64])
-def test_planes_become_bytes_for_layers_that_would_rather_have_them(pairs: int) -> None:
+@pytest.mark.parametrize("path", ["dot", "popcount"])
+def test_planes_become_bytes_for_layers_that_would_rather_have_them(path: str) -> None:
     net = Sums(8, 5, 5)
     codes = net.node("Encode", net.node("Decode", net.sum()), encoding=basis(4, 5, 6))
     weights = net.random.integers(0, 8, (6, 8))
@@ -130,4 +130,4 @@ def test_planes_become_bytes_for_layers_that_would_rather_have_them(pairs: int) 
     graph = net.finished(net.node("Linear", flat, name, bias))
     x = samples(graph)
     wanted = evaluate(graph, {"x": x})["y"]
-    np.testing.assert_array_equal(Program(graph, plane_pairs=pairs).run(x), wanted)
+    np.testing.assert_array_equal(Program(graph, path=path).run(x), wanted)

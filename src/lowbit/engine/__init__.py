@@ -56,7 +56,7 @@ def measure_peak(level: str = "") -> dict[str, float]:
     return dict(_core.measure_peak(level))
 
 
-_ALL_PAIRS = 1 << 20  # layers of so many pairs of planes count bits, so all do
+_IN_PLANES = "popcount"  # the path that tells codes of equal levels apart
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Program:
         *,
         threads: int = 1,
         kernels: str = "",
-        plane_pairs: int | None = None,
+        path: str = "",
         memory: str | int | None = None,
         pin_workers: bool = False,
     ) -> None:
@@ -150,18 +150,18 @@ class Program:
             graph: verified.
             threads: that share a call; they wait for work by spinning briefly, then sleep.
             kernels: the highest kernel level to use; the best one when empty.
-            plane_pairs: layers of up to this many pairs of planes (bits of input times weights) count bits,
-                the others sum bytes; what these kernels do faster when None. The integers are the same.
+            path: how layers of low bits multiply, where they can: ``popcount`` counts bits, ``dot`` and
+                ``tiles`` multiply bytes; the cheapest of each layer when empty. The integers are the same.
             memory: the most that it may take: bytes, or ``"8G"``; `lowbit.budget.budget` when None.
             pin_workers: keep worker threads off the caller's processor, where Linux likes to wake them and
                 they would wait for it. Not by default: it surprises other libraries of the process.
 
         Raises:
-            EngineError: the engine does not run this graph, or the level is not available.
+            EngineError: the engine does not run this graph, or the level or the path is not available.
             TooLargeError: it would take more memory than it may; nothing was taken.
         """
         self._graph, self._given, self.metadata = graph.copy(), graph.inputs, dict(graph.metadata)
-        self._options = dict(vars(Options(threads, kernels, plane_pairs, memory, pin_workers)))
+        self._options = dict(vars(Options(threads, kernels, path, memory, pin_workers)))
         self._load()
         if type(self) is Program and not self.by_rows and is_open(graph):
             self._plan_later()
@@ -202,7 +202,7 @@ class Program:
         *,
         threads: int = 1,
         kernels: str = "",
-        plane_pairs: int | None = None,
+        path: str = "",
         memory: str | int | None = None,
         pin_workers: bool = False,
     ) -> "Program":
@@ -210,19 +210,19 @@ class Program:
 
         Args:
             source: of it.
-            threads, kernels, plane_pairs, memory, pin_workers: as of `Program`.
+            threads, kernels, path, memory, pin_workers: as of `Program`.
 
         Raises:
             FileError: it cannot be read, or is damaged.
             UnsupportedError: it is of another version.
-            EngineError: the level is not available.
+            EngineError: the level or the path is not available.
             TooLargeError: it would take more memory than it may; nothing was taken.
         """
-        options = Options(threads, kernels, plane_pairs, memory, pin_workers)
+        options = Options(threads, kernels, path, memory, pin_workers)
         content, where = (source, "bytes") if isinstance(source, bytes) else (read_file(source), str(source))
         with options.applied(where):
             core, *ends, results, batched, by_rows, notes = _core.open(
-                content, where, options.kernels, budget(), options.plane_pairs, *options.workers
+                content, where, options.kernels, budget(), options.path, *options.workers
             )
         self = object.__new__(cls)
         traced = {
@@ -338,7 +338,7 @@ class Program:
         """Return the same program with all codes in planes, which tell equal levels apart; loaded once."""
         if self._in_planes is None:
             source, options = self._core.origin
-            apart = {**options, "plane_pairs": _ALL_PAIRS}
+            apart = {**options, "path": _IN_PLANES}
             made = Program.open(source, **apart) if isinstance(source, bytes) else Program(source, **apart)
             self._in_planes = made._core
         return self._in_planes
@@ -373,7 +373,7 @@ def _port(described: tuple[str, str, Sequence[str], Sequence[int]]) -> Port:
 
 def _build(planned: ProgramPlan, options: Options, name: str) -> _core.Program:
     features = [prod(port.lengths) for port in planned.inputs]
-    loader = _core.Loader(features, options.kernels, budget(), options.plane_pairs)
+    loader = _core.Loader(features, options.kernels, budget(), options.path)
     try:
         for step, result in zip(planned.steps, planned.results, strict=True):
             loader.take(step.nbytes)

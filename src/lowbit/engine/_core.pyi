@@ -10,7 +10,7 @@ Ends = list[tuple[str, str, Sequence[str], Sequence[int]]]
 
 class Loader:
     def __init__(
-        self, features: Sequence[int], level: str = "", allowed: int = ..., pairs: int | None = None
+        self, features: Sequence[int], level: str = "", allowed: int = ..., path: str = ""
     ) -> None: ...
     def take(self, bytes: int) -> None: ...
     def add(self, step: Step, value: str = "", why: str = "") -> None: ...
@@ -57,7 +57,7 @@ def open(
     where: str,
     level: str = "",
     allowed: int = ...,
-    pairs: int | None = None,
+    path: str = "",
     threads: int = 1,
     pinned: bool = False,
 ) -> tuple[

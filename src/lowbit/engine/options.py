@@ -28,7 +28,7 @@ class Options:
 
     threads: int
     kernels: str
-    plane_pairs: int | None
+    path: str
     memory: str | int | None
     pin_workers: bool
 

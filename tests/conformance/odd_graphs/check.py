@@ -156,7 +156,7 @@ def _run(outcome: Outcome, scheme: str, graph: Graph, feeds: Values, folder: Pat
             judge(outcome, graph, reference, feeds[source], traced(program, graph))
     if any(value.dtype == "planes" for value in graph.values.values()):
         with outcome.stage(f"{scheme} engine by bytes"):
-            judge(outcome, graph, reference, feeds[source], traced(Program(graph, plane_pairs=0), graph))
+            judge(outcome, graph, reference, feeds[source], traced(Program(graph, path="dot"), graph))
     for level in answers.LEVELS:
         with outcome.stage(f"{scheme} aarch64 {level}"):
             judge(outcome, graph, reference, feeds[source], answers.load(graph, kernels=level).trace)
