@@ -309,3 +309,22 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         train(recipe(network="mlp", initial="parent"), made(), out=tmp_path / "run")
     with pytest.raises(PlanError, match="a batch has more samples"):
         train(recipe(batch=81), made(), out=tmp_path / "run")
+
+
+def test_the_doctor_speaks_in_the_result_the_curve_and_on_request(tmp_path: Path) -> None:
+    """Weights that the rate does not move are at rest; what was said before a run was stopped is kept."""
+    plan = {"conv2": {"weight": "affine:4", "activation": "affine:4"}}
+    settings = recipe(plan=plan, optimizer={"name": "sgd", "rate": 1e-30})
+    said: list[str] = []
+
+    def stop(done: int, total: int, what: str) -> None:
+        if done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, made(), out=tmp_path, progress=stop)
+    facts = train(settings, made(), out=tmp_path, tell=said.append).facts
+    assert {(found["kind"], found["layer"]) for found in facts["findings"]} == {("at rest", "conv2")}
+    assert {found["epoch"] for found in facts["findings"]} == {1, 2}
+    assert [row["findings"] for row in facts["curve"]] == [len(said)] * 2
+    assert said[0].startswith("epoch 2: conv2: at rest") and "optimizer" in said[0]

@@ -79,6 +79,7 @@ def train(
             resume=resume,
             force=force,
             progress=advance,
+            tell=(lambda line: say(line, "yellow")) if first and not as_json else None,
             tensorboard=tensorboard,
             command=_command(recipe, {**given, **said}),
         )

@@ -7,7 +7,9 @@ try:
 except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
+from lowbit.nn.doctor import Doctor
 from lowbit.nn.export import to_graph
+from lowbit.nn.findings import Finding
 from lowbit.nn.layers import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Linear
 from lowbit.nn.network import Network
 from lowbit.nn.prepare import Prepared, prepare, replan
@@ -23,6 +25,8 @@ __all__ = [
     "Conv2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
+    "Doctor",
+    "Finding",
     "LayerPlan",
     "LearnedSeparableTransform",
     "Linear",

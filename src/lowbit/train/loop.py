@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lowbit.errors import NumericError
-from lowbit.nn import clamp_latents, reestimate_batchnorm, set_progress
+from lowbit.nn import Doctor, clamp_latents, reestimate_batchnorm, set_progress
 from lowbit.provenance import provenance
 from lowbit.train.agreement import agreement
 from lowbit.train.augmentation import augment
@@ -35,6 +35,9 @@ from lowbit.train.views import view_number, view_of
 Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all, and a line about the last of them."""
 
+Tell = Callable[[str], None]
+"""Called with what the doctor finds, a line each."""
+
 _EVALUATED = 500  # samples at a time
 _CHECKED = 50  # steps between two looks at the losses
 
@@ -48,6 +51,7 @@ def train(
     resume: bool = True,
     force: bool = False,
     progress: Progress | None = None,
+    tell: Tell | None = None,
     tensorboard: bool = False,
     command: str = "",
 ) -> Result:
@@ -61,6 +65,7 @@ def train(
         resume: go on from the folder's checkpoint, where there is one.
         force: go on although recipe, data or code are not those it began with; the result says what differed.
         progress: called after every step.
+        tell: called when the doctor (`lowbit.nn.Doctor`) finds something at the beginning of an epoch.
         tensorboard: write the learning curve for TensorBoard too.
         command: what the result says it was made by.
 
@@ -74,23 +79,29 @@ def train(
     run = prepare_run(recipe, data, Path(out), device)
     start = run.restore(force) if resume else Position()
     metrics = Metrics(run.folder, start.curve, tensorboard and run.fabric.is_global_zero)
-    clock = Clock(start)
+    clock, doctor, found = Clock(start), Doctor(run.module), list(start.findings)
     for epoch in range(start.epoch, recipe.epochs):
-        losses = _epoch(run, epoch, progress)
-        row = {"epoch": epoch + 1, "loss": round(float(losses.mean()), 6)}
+        losses = _epoch(run, epoch, progress, doctor)
+        new = doctor.findings()
+        found += [{"epoch": epoch + 1, **finding.to_dict()} for finding in new]
+        for finding in new:
+            if tell is not None:
+                tell(f"epoch {epoch + 1}: {finding}")
+        row = {"epoch": epoch + 1, "loss": round(float(losses.mean()), 6), "findings": float(len(new))}
         if (epoch + 1) % recipe.evaluate_every == 0 or epoch + 1 == recipe.epochs:
             row |= accuracy(run, run.judged, run.test)
         row |= clock.seconds()
         if run.fabric.is_global_zero:
             metrics.add(row)
-        run.keep(Position(epoch + 1, row["cpu_s"], row["wall_s"], tuple(metrics.rows), start.changed))
+        rows, notes = tuple(metrics.rows), (start.changed, tuple(found))
+        run.keep(Position(epoch + 1, row["cpu_s"], row["wall_s"], rows, *notes))
     metrics.close()
-    facts = {"judged_by": judges, "data": data.name, "changed": list(start.changed)}
+    facts = {"judged_by": judges, "data": data.name, "changed": list(start.changed), "findings": found}
     return _finish(run, metrics, clock, facts, command)
 
 
-def _epoch(run: Run, epoch: int, progress: Progress | None) -> Tensor:
-    """Run every whole batch once, in a new order, and return the losses `[steps]`."""
+def _epoch(run: Run, epoch: int, progress: Progress | None, doctor: Doctor) -> Tensor:
+    """Run every whole batch once, in a new order, and return the losses `[steps]`; a doctor sees some."""
     recipe = run.recipe
     random = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)
     batches = _order(run, random)[: run.steps * recipe.batch].view(run.steps, recipe.batch)
@@ -99,7 +110,7 @@ def _epoch(run: Run, epoch: int, progress: Progress | None) -> Tensor:
     shown = run.train if view is None else view_of(run.train, recipe.augmentation, recipe.seed, view)
     total = run.steps * recipe.epochs
     run.wrapped.train()
-    for index, chosen in enumerate(batches):
+    for index, chosen in enumerate(doctor.watch(batches)):
         done = epoch * run.steps + index
         losses[index] = step(run, shown, view, chosen, done / total, random)
         if (index + 1) % _CHECKED == 0 or index + 1 == run.steps:

@@ -35,6 +35,7 @@ class Position:
         cpu_s, wall_s: seconds that they took over all starts.
         curve: the learning curve so far.
         changed: what was another at an earlier start, where the run went on by force.
+        findings: of the doctor, with their epochs.
     """
 
     epoch: int = 0
@@ -42,6 +43,7 @@ class Position:
     wall_s: float = 0.0
     curve: tuple[Row, ...] = ()
     changed: tuple[str, ...] = ()
+    findings: tuple[Row, ...] = ()
 
     @classmethod
     def of(cls, facts: Row, folder: Path) -> "Position":
@@ -54,8 +56,9 @@ class Position:
         epoch = entry(facts, "epoch", int, where, FRESH)
         cpu_s, wall_s = (entry(facts, name, float, where, FRESH) for name in ("cpu_s", "wall_s"))
         curve = curve_of(facts["curve"], where) if "curve" in facts else read_curve(folder, epoch)
-        changed = entry({"changed": [], **facts}, "changed", list, where, FRESH)
-        return cls(epoch, cpu_s, wall_s, curve, tuple(map(str, changed)))
+        kept = {"changed": [], "findings": [], **facts}
+        changed, found = (entry(kept, name, list, where, FRESH) for name in ("changed", "findings"))
+        return cls(epoch, cpu_s, wall_s, curve, tuple(map(str, changed)), tuple(found))
 
 
 class Clock:

@@ -24,15 +24,12 @@ from lowbit.schemes.learned_basis.encoding import ACTIVATION_BOUND, LearnedBasis
 from lowbit.schemes.learned_basis.fit import snapped_basis
 from lowbit.schemes.specification import Specification
 from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer, ranked_values, ranks
-from lowbit.schemes.training.statistics import summed
+from lowbit.schemes.training.statistics import sampled, summed
 
 UPDATES = ("qem", "exact")
 
 MOMENTUM = 0.9
 FIRST_ROUNDS = 20
-SAMPLE = 1 << 16
-"""Values of an activation that decide a step of QEM; more say no more."""
-
 _FLATTEST = 1 / 32  # least ratio of a coefficient to the largest: it has to be an integer of at least 1
 
 
@@ -149,24 +146,6 @@ class Basis(nn.Module):
             self.offset.mul_(momentum).add_(found[:, bits], alpha=1 - momentum)
 
 
-def _sample(x: Tensor) -> Tensor:
-    """Return all values, or `SAMPLE` of them: of that many equal parts a random one each.
-
-    Places are the same at every step, so that a run that goes on needs no generator's state; a fixed stride
-    would see few columns of maps whose sides are powers of two.
-    """
-    flat = x.flatten() if x.is_contiguous() else x.movedim(1, -1).flatten()
-    if len(flat) <= SAMPLE:
-        return flat
-    part = len(flat) / SAMPLE
-    return flat[(_PLACES.to(x.device) * part).long().clamp_(max=len(flat) - 1)]
-
-
-_PLACES = torch.arange(SAMPLE) + torch.rand(
-    SAMPLE, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
-)
-
-
 class LearnedBasisWeight(WeightQuantizer):
     """Weights on a learned basis, per output.
 
@@ -220,7 +199,7 @@ class LearnedBasisInput(InputQuantizer):
     def forward(self, x: Tensor) -> Tensor:
         """Return the nearest levels; the gradient passes between the lowest and the highest."""
         if self.training:
-            self.learned.follow(_sample(x.detach()).float()[None], shared=True)
+            self.learned.follow(sampled(x.detach()).float()[None], shared=True)
         levels, steps = self.learned.grid()
         found = ranked_values(x.detach().float(), steps[0], levels[0]).to(x.dtype)
         ends = levels.detach().to(x.dtype)[0, [0, -1]]
