@@ -234,6 +234,14 @@ def test_statistics_of_eval_mode_that_are_not_those_of_training(plan: str, fault
     assert [(each.kind, each.layer) for each in found] == [("train and eval", "4")]
 
 
+def test_a_rule_that_nobody_tells_of_the_progress() -> None:
+    model = network("binary")
+    model.register_forward_pre_hook(lambda module, given: set_progress(module, 0.0))
+    doctor = Doctor(model)
+    assert "no progress" not in kinds(trained(model, usual(model), doctor))  # an epoch at 0 is the first one
+    assert "no progress" in kinds(trained(model, usual(model), doctor), "3")
+
+
 def test_a_loop_that_ends_early_leaves_no_hooks() -> None:
     model = network("binary")
     doctor = Doctor(model)

@@ -2,7 +2,7 @@
 
 import re
 from inspect import signature
-from math import cos, log, pi, sqrt
+from math import cos, inf, log, pi, sqrt
 from pathlib import Path
 
 import pytest
@@ -12,18 +12,21 @@ from torch import Tensor, nn  # noqa: E402
 
 from lowbit.engine import Program  # noqa: E402
 from lowbit.errors import NumericError, PlanError  # noqa: E402
+from lowbit.formats import read_model, write_model  # noqa: E402
 from lowbit.nn import (  # noqa: E402
     Linear,
     Plan,
     clamp_latents,
     parameter_groups,
     prepare,
+    set_progress,
     specification,
     to_graph,
 )
 from lowbit.schemes.affine.published import BATCHES, LsqPlusInput, PactInput  # noqa: E402
 from lowbit.schemes.affine.train import AffineInput, AffineWeight  # noqa: E402
 from lowbit.schemes.registry import REGISTRY  # noqa: E402
+from tests.nn import own_network  # noqa: E402
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -221,7 +224,8 @@ def swung(codes: list[int], total: int) -> int | None:
         f = m * (change * last == -1) + (1 - m) * f
         average = m * now + (1 - m) * average
         last = change or last
-        limit = 0.01 + 0.09 * (1 + cos(pi * t / total)) / 2
+        part = (4 * t / total - 1) / 3  # of what follows the first quarter
+        limit = 0.01 + 0.09 * (1 + cos(pi * part)) / 2 if part >= 0 else inf
         if f > limit:
             frozen = round(average)
             break
@@ -266,6 +270,7 @@ def test_frozen_weights_stay_and_steps_learn(make: str) -> None:
     optimizer = torch.optim.SGD(parameter_groups(model, 0.5, quantizer_rate=0.05), momentum=0.9)
     x, layer = torch.randn(16, 4, 6, 6), model[0]
     model(x)
+    set_progress(model, 0.3)
     layer.weight_quantizer.oscillations.frequency[:2] = 1  # as if they had swung at every step
     clamp_latents(model)
     frozen = layer.weight_quantizer.oscillations.frozen > 0
@@ -287,6 +292,110 @@ def test_frozen_weights_stay_and_steps_learn(make: str) -> None:
         other[0].weight_quantizer.oscillations.frozen > 0,
         frozen | (model[0].weight_quantizer.oscillations.frozen > 0),
     )
+
+
+def blocks(shortcut: bool) -> nn.Module:
+    """Return three convolutions; with a shortcut around the last one, as networks of signs have it."""
+    torch.manual_seed(1)
+
+    class Blocks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Sequential(nn.Conv2d(2, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+            self.middle = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+            self.pool = nn.MaxPool2d(2)
+            self.last = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.pool(self.middle(self.first(x)))
+            return self.last(x) + x if shortcut else self.last(x)
+
+    return Blocks()
+
+
+@pytest.mark.parametrize("shortcut", [False, True])
+@pytest.mark.parametrize("before", ["rprelu", "prelu"])
+def test_reactnet_is_equal_in_the_engine_and_folds_into_thresholds(before: str, shortcut: bool) -> None:
+    """Shifts of either sign, slopes from 0.01 to 1, normalizations of either sign."""
+    model, x = blocks(shortcut), torch.randn(24, 2, 12, 12)
+    ends = {"first": Plan("float")}
+    prepare(model, Plan("binary", "binary", activation_gradient="rsign", before_sign=before, layers=ends), x)
+    model(x).square().mean().backward()
+    assert float(model.middle[0].input_quantizer.threshold.grad.abs().sum()) > 0
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if any(part in name for part in ("threshold", "before", "after", ".1.")):
+                parameter.normal_(0, 0.4)
+            elif name.endswith("2.weight") or "prelu" in name:
+                parameter.uniform_(0.01, 1)
+    model.eval()
+    graph = to_graph(model, x)
+    found = own_network._compared(model, (x,), graph)
+    assert (found.wrong, found.where, found.layers) == (0, [], 2) and found.error < 1e-4
+    operators = [node.op for node in graph.nodes]
+    if not shortcut:  # nothing but codes between the layers of signs
+        first = operators.index("Encode")
+        assert (
+            operators[first + 1 : -1].count("Convolution") + operators.count("MaxPool")
+            == len(operators[first:]) - 2
+        )
+
+
+@pytest.mark.parametrize(
+    "form, rule, side",
+    [
+        ("lq:1:offset", "adabin", "both"),
+        ("ternary", "ttq", "weights"),
+        ("binary", "recu", "both"),
+        ("binary", "rsign", "activations"),
+    ],
+)
+def test_rules_of_papers_reach_the_engine(form: str, rule: str, side: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x = blocks(False), torch.randn(24, 2, 12, 12)
+    sides = {
+        "weights": form if side != "activations" else "binary",
+        "activations": form if side != "weights" else "lq:2",
+        "weight_gradient": rule if side != "activations" else "",
+        "activation_gradient": rule if side != "weights" else "",
+    }
+    prepare(model, Plan(**sides, layers={"first": Plan("float")}), x)
+    model.eval()
+    if side == "both" and form != "binary":
+        with pytest.raises(NumericError, match="has seen no values yet"):
+            model(x)
+    model.train()
+    optimizer = torch.optim.SGD(parameter_groups(model, 0.05))
+    losses = []
+    for step in range(12):
+        set_progress(model, step / 12)
+        loss = (model(x) - x[:, :1, :5, :5]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        clamp_latents(model)
+        losses.append(float(loss.detach()))
+    assert sum(losses[-3:]) < sum(losses[:3])
+    bad = x.clone()
+    bad[3, 0, 5, 5] = torch.nan
+    assert model.eval()(bad)[3].isnan().any() and not model(bad)[4:].isnan().any()
+    write_model(to_graph(model, x), tmp_path / "model.circle")
+    found = own_network._compared(model, (x,), read_model(tmp_path / "model.circle"))
+    assert (found.wrong, found.where) == (0, []) and found.layers == 2 and found.error < 1e-4
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"weights": "lq:2:offset", "weight_gradient": "adabin"},
+        {"weights": "lq:1", "weight_gradient": "adabin"},
+        {"activations": "lq:1", "activation_gradient": "adabin"},
+        {"weights": "pow2:3", "weight_gradient": "ttq"},
+    ],
+)
+def test_rules_of_other_bits_are_refused(settings: dict[str, str]) -> None:
+    with pytest.raises(PlanError, match=r"lq:1:offset|pow2:2"):
+        prepare(nn.Sequential(nn.Linear(4, 3)), Plan(**settings))
 
 
 def test_weights_of_many_bits_are_not_frozen() -> None:
@@ -320,7 +429,7 @@ def test_the_page_lists_the_rules_of_every_scheme() -> None:
 
 
 def test_an_unknown_rule_is_refused_with_the_known() -> None:
-    with pytest.raises(PlanError, match=r"steps or lsq"):
+    with pytest.raises(PlanError, match=r"lsq or lsq"):
         Linear(3, 2, weight="affine:4", weight_gradient="lsqq")
 
 

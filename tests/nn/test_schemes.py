@@ -293,7 +293,7 @@ def test_training_learns(weight: str, activation: str, tmp_path: Path) -> None:
     ("settings", "words"),
     [
         ({"weight": "lq:2", "weight_gradient": "clip"}, "qem or exact"),
-        ({"weight": "pow2:2", "weight_gradient": "staircase"}, "three bits"),
+        ({"weight": "pow2:2", "weight_gradient": "staircase"}, "3 bits"),
         ({"weight": "pow2:2", "scale": "mean"}, "learned or power"),
         ({"weight": "pixels"}, "weights cannot"),
         ({"activation": "pow2:3"}, "input cannot"),

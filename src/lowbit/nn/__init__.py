@@ -13,6 +13,7 @@ from lowbit.nn.findings import Finding
 from lowbit.nn.layers import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Linear
 from lowbit.nn.network import Network
 from lowbit.nn.prepare import Prepared, prepare, replan
+from lowbit.nn.rprelu import RPReLU
 from lowbit.nn.separable import LearnedSeparableTransform
 from lowbit.nn.specification import Specification, specification
 from lowbit.nn.training import clamp_latents, parameter_groups, reestimate_batchnorm, set_progress
@@ -33,6 +34,7 @@ __all__ = [
     "Network",
     "Plan",
     "Prepared",
+    "RPReLU",
     "Specification",
     "clamp_latents",
     "parameter_groups",

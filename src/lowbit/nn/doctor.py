@@ -23,6 +23,7 @@ from lowbit.nn.watches import (
     InputWatch,
     NormWatch,
     OutputWatch,
+    ProgressWatch,
     RestWatch,
     Steps,
     Watch,
@@ -65,7 +66,7 @@ class Doctor:
     def __enter__(self) -> Self:
         """Begin to watch; what was seen before is forgotten."""
         self._release()
-        steps = Steps()
+        steps = Steps(again=bool(self._watches))
         self._handles.append(self._model.register_forward_pre_hook(lambda *_: steps.begin()))
         self._watches = list(_watches(self._model, steps))
         return self
@@ -110,6 +111,8 @@ def _watches(model: nn.Module, steps: Steps) -> Iterator[Watch]:
             for child in module.modules():
                 if isinstance(child, Quantizer):
                     yield RestWatch(name, steps, child, "what its quantizers learn")
+                if isinstance(child, Quantizer) and child.follows:
+                    yield ProgressWatch(name, steps, child)
             yield RestWatch(name, steps, module, "its weights")
             yield OutputWatch(name, steps, module)
         elif isinstance(module, _NORMS):

@@ -17,6 +17,7 @@ REMEDIES = {
     "at rest": "Give it to the optimizer (parameter_groups(model, rate) takes all), at a rate above zero.",
     "exploding": "Lower the rate of quantizers (parameter_groups(…, quantizer_rate=…)), or clip gradients.",
     "oscillating": "Lower the rate, let it fall to zero (cosine), or freeze (weight_gradient freeze).",
+    "no progress": "Call set_progress(model, part) in every step, part from 0 to 1.",
     "train and eval": (
         "Statistics of normalization are not those of training: a larger batch or momentum, "
         "or reestimate_batchnorm(model, batches) at the end."

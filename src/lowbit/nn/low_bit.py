@@ -70,6 +70,9 @@ class LowBit(nn.Module):
         shape = self.outputs_first(self.weight).shape
         weights = weight_quantizer(forms[0], shape[0], weight_gradient, scale)
         inputs = [input_quantizer(forms[1], activation_gradient) for _ in range(places)]
+        for quantizer in inputs:
+            if quantizer is not None:
+                quantizer.shaped(shape[1] * getattr(self, "groups", 1), len(shape) - 2)
         if weights is not None:
             weights.shaped(shape)
             if forms[1].bits in _BYTES:
@@ -126,6 +129,7 @@ class LowBit(nn.Module):
                 remedy="Keep the model in float32, and train under torch.autocast(device, torch.bfloat16).",
             )
         reads, has = reads or self.next_input(), self.weight_quantizer
+        x = x if reads is None else reads.before(x)
         if not self.training:
             return deployed(self, reads, x, product)
         x = x if reads is None else reads(x)

@@ -8,19 +8,22 @@ can be replaced, as behind a function or before other readers, the layer reads i
 instead: `lq:1:offset`, two levels o - a and o + a.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, fx, nn
 
 from lowbit.nn.ranges import ANYTHING, Interval, gives_length, is_move, ranges, sources
+from lowbit.nn.rprelu import RPReLU
 from lowbit.plan import Plan
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Softplus, nn.Hardtanh)
 """Modules that may be replaced: they rise with their input, and the others' sign does not depend on it."""
 
 ABOUT_THE_MEAN = "lq:1:offset"
+
+_LEARNED: dict[str, Callable[[int], nn.Module]] = {"prelu": nn.PReLU, "rprelu": RPReLU}
 
 Intervals = Mapping[fx.Node, Interval]
 
@@ -187,7 +190,9 @@ def _is_kind(call: fx.Node, model: nn.Module, *kinds: type[nn.Module]) -> bool:
 def _function(name: str, call: fx.Node, model: nn.Module) -> nn.Module:
     if name == "hardtanh":
         return nn.Hardtanh()
-    return nn.PReLU(_channels(call, model)) if name == "prelu" else nn.Identity()
+    if name in _LEARNED:
+        return _LEARNED[name](_channels(call, model))
+    return nn.Identity()
 
 
 def device_of(layer: nn.Module) -> torch.device:

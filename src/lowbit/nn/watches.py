@@ -25,6 +25,8 @@ FEWEST_VALUES = 64
 """Of a channel, by which it is judged."""
 DEAD_SHARE = 0.25
 """Of channels that a layer reads which may give always the same: ReLUs die in healthy networks, too."""
+FAR = 4.0
+"""Deviations away from zero at which a single sign is dead, and not only seldom another."""
 LEAST_SHARE = 1 / 4096
 """Of all values: a code that has fewer is not used."""
 COUNTED_BITS = 5
@@ -58,9 +60,11 @@ class Steps:
         last: what the last module with parameters gave in the present forward, as a shape; of data none.
         calls: watches that were called so far, which gives them an order.
         gradients: how often gradients have arrived.
+        again: whether the model was watched before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, again: bool = False) -> None:
+        self.again = again
         self.count, self.calls, self.gradients = 0, 0, 0
         self.last: torch.Size | None = None
 
@@ -124,11 +128,18 @@ class Watch:
 
 
 class Channels:
-    """Which channels, along the last axis, give always the same in every batch."""
+    """What channels, along the last axis, are like: whether they vary, and how far from zero.
+
+    Attributes:
+        values: of a channel.
+        varying: whether it varies within a batch.
+    """
 
     def __init__(self) -> None:
         self.varying: Tensor | None = None
         self.values = 0
+        self._mean = self._variance = torch.zeros(())
+        self._batches = 0
 
     def add(self, x: Tensor) -> Tensor:
         """Add a batch, and return whether it is finite."""
@@ -139,6 +150,9 @@ class Channels:
         varies = most > least
         self.varying = varies if self.varying is None else self.varying | varies
         self.values += x.numel() // max(1, x.shape[-1])
+        variance, mean = torch.var_mean(x.float(), rows, correction=0)
+        self._mean, self._variance = self._mean.to(x.device) + mean, self._variance.to(x.device) + variance
+        self._batches += 1
         return (least.isfinite() & most.isfinite()).all()
 
     def still(self) -> list[int]:
@@ -146,6 +160,11 @@ class Channels:
         if self.varying is None or self.values < FEWEST_VALUES:
             return []
         return (~self.varying).nonzero().flatten().tolist()
+
+    def far(self) -> list[int]:
+        """Return the channels whose mean is many deviations away from zero."""
+        mean, variance = self._mean / max(1, self._batches), self._variance / max(1, self._batches)
+        return (mean.abs() > FAR * variance.sqrt()).nonzero().flatten().tolist()
 
     def __len__(self) -> int:
         """How many there are."""
@@ -186,7 +205,7 @@ class InputWatch(Watch):
 
     def findings(self) -> Iterator[Finding]:
         """Yield signs and channels that are always the same, codes that nobody uses, and grids that move."""
-        codes, values = self._codes.still(), self._values.still()
+        codes, far = self._codes.still(), set(self._values.far()) - set(self._values.still())
         still = [] if self._of_data else codes
         signs = self._counts is not None and len(self._counts) == 2
         if len(still) > DEAD_SHARE * len(self._codes):
@@ -195,7 +214,7 @@ class InputWatch(Watch):
             yield Finding(
                 kind, self.name, f"of {len(self._codes)} channels that it reads {_some(still)} {what}"
             )
-        elif signs and (dead := [each for each in still if each not in values]):
+        elif signs and (dead := [each for each in still if each in far]):
             found = f"of {len(self._codes)} channels that it reads {_some(dead)} have always the same sign"
             yield Finding("dead sign", self.name, found)
         if self._counts is not None and not signs and not self._of_data:
@@ -350,6 +369,26 @@ class RestWatch(Watch):
             yield Finding("at rest", self.name, f"{self._what} do not move, though they have a gradient")
         elif not self._whole or (isinstance(self._module, LearnedScale) and self._arrived):
             yield Finding("at rest", self.name, f"no gradient reaches {self._what}")
+
+
+class ProgressWatch(Watch):
+    """Sees whether a rule that follows the progress of training is told of it."""
+
+    def __init__(self, name: str, steps: Steps, quantizer: Quantizer) -> None:
+        super().__init__(name, steps)
+        self._quantizer, self._most = quantizer, torch.zeros(())
+        self.handles.append(quantizer.register_forward_hook(self._look))
+
+    def _look(self, quantizer: nn.Module, given: Any, output: Any) -> None:
+        progress = self._quantizer.progress
+        self._most = torch.maximum(self._most.to(progress.device), progress)
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield a rule that still is where training begins, when watched again."""
+        if self.steps.again and self.steps.count and not float(self._most):
+            yield Finding(
+                "no progress", self.name, "its rule follows the progress of training, which stays at 0"
+            )
 
 
 class NormWatch(Watch):

@@ -13,7 +13,7 @@ _CHOICES = {
     "update": ("least-squares", "gradient"),
     "clip": ("mse", "minmax"),
     "sums": ("auto", "fixed", "real"),
-    "before_sign": ("identity", "hardtanh", "prelu"),
+    "before_sign": ("identity", "hardtanh", "prelu", "rprelu"),
 }
 _ALSO = {"method": " (earlier plans: restore or plain)"}
 _LEAST = {"samples": 1, "patches": 1, "seed": 0, "restarts": 0, "rounds": 1}

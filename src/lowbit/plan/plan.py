@@ -119,7 +119,8 @@ class Plan:
         activation_gradient: training: rule of the input; the scheme's own when empty.
         scale: training: of binary weights `mean`, `one` or `learned`, of powers of two `learned` or `power`.
         before_sign: training: what stands in the place of a ReLU before a binary input, whose sign would
-            always be +1: `identity`, `hardtanh`, or `prelu` (a learned slope per channel).
+            always be +1: `identity`, `hardtanh`, `prelu` (a learned slope per channel), or
+            `rprelu` (slope and shifts: `lowbit.nn.RPReLU`).
         layers: by name or pattern (as of files, or all below a name), `first` and `last` being the ends:
             a table changes what it says, patterns before ends before names; a plan is all of that layer's,
             and of several the last that fits decides.

@@ -2,15 +2,16 @@
 
     lsq+    x^ = s q + o,   q = round(clamp((x - o) / s, 0, p)),   p = 2^b - 1
             dx^/ds = q - (x - o) / s between the ends, else 0 or p;   dx^/do = 0 between the ends, else 1
-            (Bhalgat et al., LSQ+ 2020, section 3.1: asymmetric inputs; both gradients are scaled by
-            1 / sqrt(n p), as in LSQ)
+            (Bhalgat et al., LSQ+: Improving low-bit quantization through learnable offsets and better
+            initialization, 2020; both gradients are scaled by 1 / sqrt(n p), as in LSQ)
     pact    y = clamp(x, 0, a) = (|x| - |x - a| + a) / 2,   x^ = round(y p / a) a / p
-            dx^/da = 1 where x >= a, else 0    (Choi et al., PACT 2018, eq. 1 to 3)
+            dx^/da = 1 where x >= a, else 0
+            (Choi et al., PACT: Parameterized Clipping Activation for Quantized Neural Networks, 2018)
 
-LSQ+ starts with the s and o of least squared error (its section 3.4), here over the values of the first
+LSQ+ starts with the s and o of least squared error, as in its paper, here over the values of the first
 `BATCHES` batches, during which nothing else moves them. Zero is a level, since padding is zero: where o is
 used it is the nearest multiple of s, and its gradient passes straight through. PACT starts with the largest
-value of the first batch, and its bound decays as weights do (section 3: an L2 term of the same strength).
+value of the first batch, and its bound decays as weights do (its paper's L2 term).
 """
 
 from math import sqrt

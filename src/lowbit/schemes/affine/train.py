@@ -1,4 +1,4 @@
-"""Uniform grids with a learned step (Esser et al., LSQ 2020, eq. 1 to 5).
+"""Uniform grids with a learned step (Esser et al., Learned Step Size Quantization, 2020).
 
     q = round_half_even(clamp(x / s, low, high)),   x^ = s q
     dx^/dx = 1 between the ends, else 0;   dx^/ds = q - x / s between them, else the end
@@ -6,12 +6,13 @@
 
     steps       h = 2^b - 1; with 8 bits the first step reaches the largest value (what lowbit does by itself)
     lsq         h = Q_P, the highest level: 2^(b-1) - 1 of weights and of inputs with negative values, 2^b - 1
-                of others; the first step is 2 mean|x| / sqrt Q_P (the paper's sections 2.1 and 2.2, for a
-                step per output where the paper has one per layer)
+                of others; the first step is 2 mean|x| / sqrt Q_P (the paper's "Step Size Gradient" and
+                "Step Size Gradient Scale", for a step per output where the paper has one per layer)
     freeze      of weights of 2 to 4 bits: lsq+, and weights that swing between two codes are frozen
                 (`lowbit.schemes.training.oscillation`), after every step by `lowbit.nn.clamp_latents`
     lsq+        of weights as lsq, but the first step is max(|m - 3 d|, |m + 3 d|) / 2^(b-1), m the mean and d
-                the deviation of an output (Bhalgat et al., LSQ+ 2020, section 3.4); of inputs, and
+                the deviation of an output (Bhalgat et al., LSQ+: Improving low-bit quantization through
+                learnable offsets and better initialization, 2020); of inputs, and
     pact        of inputs: see `lowbit.schemes.affine.published`
 
 The step is 2^e with e learned (`lowbit.schemes.training.exponent`), so it stays positive. Weights are
@@ -33,7 +34,7 @@ from lowbit.schemes.coded import CodedWeights
 from lowbit.schemes.encoding import Encoding
 from lowbit.schemes.specification import Specification
 from lowbit.schemes.training.exponent import LearnedScale
-from lowbit.schemes.training.gradients import gradient_scaled, rounded
+from lowbit.schemes.training.gradients import chosen, gradient_scaled, rounded
 from lowbit.schemes.training.oscillation import MOST_BITS, Oscillations
 from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer
 from lowbit.schemes.training.statistics import largest, summed
@@ -53,8 +54,9 @@ class AffineWeight(LearnedScale, WeightQuantizer):
 
     def __init__(self, outputs: int, bits: int, gradient: str = "steps") -> None:
         super().__init__(outputs)
-        self.bits, self.gradient = bits, known_gradient(gradient, WEIGHT_GRADIENTS)
+        self.bits, self.gradient = bits, chosen(gradient, WEIGHT_GRADIENTS)
         self.oscillations: Oscillations | None = None
+        self.follows = gradient == "freeze"
         if gradient == "freeze" and bits > MOST_BITS:
             expected = f"affine:2 to affine:{MOST_BITS}"
             raise PlanError(
@@ -201,18 +203,6 @@ def on_grid(x: Tensor, step: Tensor, low: Tensor | int, high: Tensor | int, weig
     return (step * rounded((x / step).clamp(low, high))).to(x.dtype)  # type: ignore[arg-type]
 
 
-def known_gradient(gradient: str, choices: tuple[str, ...]) -> str:
-    """Return a rule by name.
-
-    Raises:
-        PlanError: there is none.
-    """
-    if gradient not in choices:
-        expected = " or ".join(choices)
-        raise PlanError("unknown gradient of a grid", expected=expected, found=repr(gradient))
-    return gradient
-
-
 def weights(form: Specification, outputs: int, *, gradient: str = "steps") -> AffineWeight:
     """Return what quantizes weights of so many outputs."""
     return AffineWeight(outputs, form.bits, gradient)
@@ -220,6 +210,6 @@ def weights(form: Specification, outputs: int, *, gradient: str = "steps") -> Af
 
 def inputs(form: Specification, *, gradient: str = "steps") -> InputQuantizer:
     """Return what quantizes a layer's input."""
-    known_gradient(gradient, INPUT_GRADIENTS)
+    chosen(gradient, INPUT_GRADIENTS)
     published: dict[str, Callable[[int], InputQuantizer]] = {"lsq+": LsqPlusInput, "pact": PactInput}
     return published[gradient](form.bits) if gradient in published else AffineInput(form.bits, gradient)

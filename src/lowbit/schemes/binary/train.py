@@ -4,6 +4,11 @@
                  a_o = mean |w|, or mean |w - mean_o|            (Rastegari et al., XNOR-Net 2016, eq. 6)
                  a_o = |s_o| / sqrt n, s learned, n weights per output
     activation   sign(x)
+                 rsign   sign(x - a_c), a learned for every channel, gradients of `quadratic`:
+                         dL/da = -sum g max(2 - 2|x - a|, 0)    (RSign of Liu et al., ReActNet 2020)
+                 recu    sign(z), z = x / sqrt(var x + 1e-5) of each sample, gradients of `quadratic` in z and
+                         that of the deviation; deployed it is sign(x)
+                         (activations in the code of Xu et al., ReCU 2021, github.com/z-hXu/ReCU)
 
 The scale is a constant to the gradient, unless it is learned: s = 1 at first, so that sums of n signs spread
 as one does, and a classifier begins with logits of that size whatever it reads. A scale of zero, of an output
@@ -31,8 +36,12 @@ from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer
 STANDARDIZING = ("ede", "recu")
 """The rules for standardized weights."""
 
+WEIGHT_GRADIENTS = tuple(gradients.RULES)
+INPUT_GRADIENTS = ("quadratic", "ste", "clip", "ede", "recu", "rsign")
 SCALES = ("mean", "one", "learned")
 
+_OF_SIGNS = ("ste", "clip", "ede")
+"""The rules of inputs that are no more than one of `lowbit.schemes.training.gradients`."""
 _EPSILON = 1e-5
 
 
@@ -52,7 +61,7 @@ class BinaryWeight(WeightQuantizer):
         gradients.rule(gradient)
         if scale not in SCALES:
             raise PlanError("unknown scale", expected=" or ".join(SCALES), found=repr(scale))
-        self.gradient, self.kind = gradient, scale
+        self.gradient, self.kind, self.follows = gradient, scale, gradient in STANDARDIZING
         self.scale = nn.Parameter(torch.ones(outputs)) if scale == "learned" else None
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -105,19 +114,32 @@ class BinaryInput(InputQuantizer):
     """The sign of activations: -1 and +1.
 
     Args:
-        gradient: a rule of `lowbit.schemes.training.gradients`.
+        gradient: one of `INPUT_GRADIENTS`.
     """
 
     gives_signs = True
 
     def __init__(self, gradient: str = "quadratic") -> None:
         super().__init__()
-        gradients.rule(gradient)
-        self.gradient = gradient
+        gradients.chosen(gradient, INPUT_GRADIENTS)
+        self.gradient, self.follows = gradient, gradient == "ede"
+        self.threshold: nn.Parameter | None = None
+
+    def shaped(self, channels: int, sides: int) -> None:
+        """Learn a threshold for each channel, where the rule does."""
+        if self.gradient == "rsign":
+            self.threshold = nn.Parameter(torch.zeros(channels, *[1] * sides))
+
+    def before(self, x: Tensor) -> Tensor:
+        """Return the input about the learned thresholds, if there are any."""
+        return x if self.threshold is None else x - self.threshold
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the sign."""
-        return gradients.sign(x, self.gradient, self.progress)
+        if self.gradient == "recu":
+            x = x / torch.sqrt(x.var(tuple(range(1, x.ndim)), keepdim=True) + _EPSILON)
+        rule = self.gradient if self.gradient in _OF_SIGNS else "quadratic"
+        return gradients.sign(x, rule, self.progress)
 
     def encoding(self) -> Encoding:
         """Return the levels -1 and +1."""

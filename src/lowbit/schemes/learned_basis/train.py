@@ -9,24 +9,28 @@ QEM, once per training step, with the codes of the present basis (eq. 7 and algo
 
 The exact gradient, as an option, holds the codes: dL/da_i = sum g s_i, dL/do = sum g. Gradients of the
 values pass straight through; those of activations only between the lowest and the highest level. In eval
-mode the basis is snapped to a scale times small integers, as it is deployed.
+mode the basis is snapped to a scale times small integers, as it is deployed. `adabin` of one bit and an
+offset: `lowbit.schemes.learned_basis.adaptive`.
 """
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lowbit.errors import NumericError, PlanError
+from lowbit.errors import NumericError
 from lowbit.schemes.coded import CodedWeights
 from lowbit.schemes.encoding import SMALLEST, Encoding
 from lowbit.schemes.fitting import qem
+from lowbit.schemes.learned_basis.adaptive import AdaptiveInput, AdaptiveWeight, require_one_bit
 from lowbit.schemes.learned_basis.encoding import ACTIVATION_BOUND, LearnedBasis, snap
 from lowbit.schemes.learned_basis.fit import snapped_basis
 from lowbit.schemes.specification import Specification
+from lowbit.schemes.training.gradients import chosen
 from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer, ranked_values, ranks
 from lowbit.schemes.training.statistics import sampled, summed
 
 UPDATES = ("qem", "exact")
+WEIGHT_GRADIENTS = INPUT_GRADIENTS = (*UPDATES, "adabin")
 
 MOMENTUM = 0.9
 FIRST_ROUNDS = 20
@@ -50,10 +54,7 @@ class Basis(nn.Module):
 
     def __init__(self, rows: int, bits: int, offset: bool, update: str) -> None:
         super().__init__()
-        if update not in UPDATES:
-            expected = " or ".join(UPDATES)
-            raise PlanError("unknown update of a learned basis", expected=expected, found=repr(update))
-        self.has_offset, self.update = offset, update
+        self.has_offset, self.update = offset, chosen(update, UPDATES)
         start = torch.exp2(torch.arange(bits).float()).repeat(rows, 1)
         for name, value in (("basis", start), ("offset", torch.zeros(rows))):
             if update == "exact" and (name == "basis" or offset):
@@ -239,11 +240,17 @@ def _all(values: Tensor, shared: bool) -> Tensor:
     return summed(values) if shared else values
 
 
-def weights(form: Specification, outputs: int, *, gradient: str = "qem") -> LearnedBasisWeight:
+def weights(form: Specification, outputs: int, *, gradient: str = "qem") -> WeightQuantizer:
     """Return what quantizes weights of so many outputs; `gradient` is how their basis is learned."""
+    if chosen(gradient, WEIGHT_GRADIENTS) == "adabin":
+        require_one_bit(form)
+        return AdaptiveWeight()
     return LearnedBasisWeight(outputs, form.bits, form.offset, gradient)
 
 
-def inputs(form: Specification, *, gradient: str = "qem") -> LearnedBasisInput:
+def inputs(form: Specification, *, gradient: str = "qem") -> InputQuantizer:
     """Return what quantizes a layer's input; `gradient` is how its basis is learned."""
+    if chosen(gradient, INPUT_GRADIENTS) == "adabin":
+        require_one_bit(form)
+        return AdaptiveInput()
     return LearnedBasisInput(form.bits, form.offset, gradient)

@@ -7,6 +7,10 @@
                 that of this sum, (1 - a) g: the reconstructed gradient (Chen et al., n-BQ-NN 2020)
     staircase   blend, with the authors' three-bit staircase, M = max|W| of the layer:
                 |w| <= 0.02 M -> 0,  <= 0.07 M -> 1/4,  <= 0.14 M -> 1/2,  else 1
+    ttq         of two bits: 0 where |w| <= D, else s sign w,   D = 0.05 max|W| of the layer,
+                dq/dw = s where |w| > D, else 1;   dq/ds = sign w where |w| > D, else 0
+                (Zhu et al., Trained Ternary Quantization, ICLR 2017, here with one scale for both signs, per
+                output; s begins with the mean of the |w| above D)
 
 Scales s are per output, 2^e with e learned (`learned`) or learned and rounded (`power`).
 """
@@ -23,14 +27,15 @@ from lowbit.schemes.power_of_two.encoding import PowerOfTwo
 from lowbit.schemes.power_of_two.fit import power_of_two_encoding
 from lowbit.schemes.specification import Specification
 from lowbit.schemes.training.exponent import LearnedScale
-from lowbit.schemes.training.gradients import gradient_scaled, rounded
+from lowbit.schemes.training.gradients import chosen, gradient_scaled, rounded
 from lowbit.schemes.training.quantizer import WeightQuantizer, ranked_values
 
-GRADIENTS = ("ste", "blend", "staircase")
+WEIGHT_GRADIENTS = ("ste", "blend", "staircase", "ttq")
 SCALES = ("learned", "power")
 
 STAIRS = (0.02, 0.07, 0.14)
-STAIRCASE_BITS = 3
+TERNARY = 0.05
+_BITS_OF = {"staircase": 3, "ttq": 2}
 
 
 class PowerOfTwoWeight(LearnedScale, WeightQuantizer):
@@ -39,7 +44,7 @@ class PowerOfTwoWeight(LearnedScale, WeightQuantizer):
     Args:
         outputs: how many.
         bits: 2 to 4.
-        gradient: `ste`, `blend` or `staircase`.
+        gradient: one of `WEIGHT_GRADIENTS`.
         scale: `learned` or `power`.
     """
 
@@ -48,13 +53,12 @@ class PowerOfTwoWeight(LearnedScale, WeightQuantizer):
 
     def __init__(self, outputs: int, bits: int, gradient: str = "ste", scale: str = "learned") -> None:
         super().__init__(outputs)
-        for what, chosen, choices in (("gradient", gradient, GRADIENTS), ("scale", scale, SCALES)):
-            if chosen not in choices:
-                expected = " or ".join(choices)
-                raise PlanError(f"unknown {what} of powers of two", expected=expected, found=repr(chosen))
-        if gradient == "staircase" and bits != STAIRCASE_BITS:
-            raise PlanError("the staircase has three bits", expected="pow2:3", found=f"pow2:{bits}")
+        chosen(gradient, WEIGHT_GRADIENTS)
+        chosen(scale, SCALES, "scale")
+        if bits != (own := _BITS_OF.get(gradient, bits)):
+            raise PlanError(f"{gradient} has {own} bits", expected=f"pow2:{own}", found=f"pow2:{bits}")
         self.bits, self.gradient, self.kind = bits, gradient, scale
+        self.follows = gradient in ("blend", "staircase")
         unit = PowerOfTwo(bits, np.ones(1, np.float32))
         ranked = unit.levels()[0][unit.code_of_rank()[0].astype(np.intp)].astype(np.float32)
         self.register_buffer("levels_of_rank", torch.from_numpy(ranked), persistent=False)
@@ -66,6 +70,10 @@ class PowerOfTwoWeight(LearnedScale, WeightQuantizer):
         if self.gradient == "staircase":
             return self._blended(weight, self._stairs(weight.detach()))
         scale = self._scale(weight)
+        if self.gradient == "ttq":
+            signs = _ternary(weight)
+            of_gradient = torch.where(signs == 0, 1.0, scale.detach())
+            return scale * signs + of_gradient * (weight - weight.detach())
         if self.gradient == "blend":
             with torch.no_grad():
                 quantized = scale * self._nearest(weight / scale)
@@ -81,12 +89,14 @@ class PowerOfTwoWeight(LearnedScale, WeightQuantizer):
         if self.gradient == "staircase":
             encoding = PowerOfTwo(self.bits, np.ones(len(weight), np.float32))
             return CodedWeights(encoding, encoding.encode(self._stairs(weight).flatten(1).cpu().numpy()))
-        encoding = PowerOfTwo(self.bits, self._scale(weight).flatten().cpu().numpy())
-        return CodedWeights(encoding, encoding.encode(weight.flatten(1).cpu().numpy()))
+        scale = self._scale(weight)
+        encoding = PowerOfTwo(self.bits, scale.flatten().cpu().numpy())
+        levels = scale * _ternary(weight) if self.gradient == "ttq" else weight
+        return CodedWeights(encoding, encoding.encode(levels.flatten(1).cpu().numpy()))
 
     def clamp(self, weight: Tensor) -> None:
         """Clamp to [-1, 1] where weights are blended, as the authors do."""
-        if self.gradient != "ste":
+        if self.gradient in ("blend", "staircase"):
             weight.clamp_(-1, 1)
 
     def extra_repr(self) -> str:
@@ -103,7 +113,12 @@ class PowerOfTwoWeight(LearnedScale, WeightQuantizer):
         if self.has_begun():
             return
         rows = weight.detach().flatten(1).double().cpu().numpy()
-        scale = power_of_two_encoding(np.nan_to_num(rows), self.bits).scale
+        if self.gradient == "ttq":
+            signs = _ternary(weight.detach()).flatten(1).abs().double().cpu().numpy()
+            scale = (np.abs(np.nan_to_num(rows)) * signs).sum(1) / np.maximum(signs.sum(1), 1)
+        else:
+            scale = power_of_two_encoding(np.nan_to_num(rows), self.bits).scale
+        scale = np.where(scale > 0, scale, 1 / sqrt(rows.shape[1]))
         usual = np.where(rows.any(axis=1), scale, 1 / sqrt(rows.shape[1]))
         self.begin(torch.from_numpy(np.where(np.isfinite(rows).all(axis=1), usual, np.nan)).to(weight))
 
@@ -121,6 +136,13 @@ class PowerOfTwoWeight(LearnedScale, WeightQuantizer):
         height = torch.tensor([0, 0.25, 0.5, 1.0], device=weight.device)
         stairs = torch.tensor(STAIRS, device=weight.device)
         return ranked_values(magnitude, stairs, height) * torch.sign(weight)
+
+
+def _ternary(weight: Tensor) -> Tensor:
+    """Return the signs of weights, 0 where they are small beside the largest."""
+    return torch.where(
+        weight.detach().abs() > TERNARY * weight.detach().abs().max(), weight.detach().sign(), 0.0
+    )
 
 
 def weights(

@@ -15,7 +15,7 @@ The sign is +1 for x >= 0, as everywhere in lowbit.
 """
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import e, frexp, sqrt
 from typing import Any
 
@@ -66,15 +66,20 @@ RULES: dict[str, Rule] = {"ste": ste, "clip": clip, "quadratic": quadratic, "ede
 
 
 def rule(name: str) -> Rule:
-    """Return a rule by name.
+    """Return a rule by name; errors are those of `chosen`."""
+    return RULES[chosen(name, RULES)]
+
+
+def chosen(name: str, choices: Collection[str], what: str = "gradient rule") -> str:
+    """Return the name of a rule.
 
     Raises:
-        PlanError: there is none.
+        PlanError: there is none of that name.
     """
-    if name in RULES:
-        return RULES[name]
-    near = difflib.get_close_matches(name, RULES, n=2) or RULES
-    raise PlanError("unknown gradient rule", expected=" or ".join(near), found=repr(name))
+    if name in choices:
+        return name
+    near = difflib.get_close_matches(name, choices, n=2) or choices
+    raise PlanError(f"unknown {what}", expected=" or ".join(near), found=repr(name))
 
 
 def sign(x: Tensor, name: str, progress: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Weights that swing between two codes are frozen (Nagel et al., Overcoming Oscillations 2022, section 4.2).
+"""Weights that swing between two codes are frozen: "iterative weight freezing" of Nagel et al., 2022.
 
 After every step t, with k the integers of the weights,
 
@@ -7,9 +7,11 @@ After every step t, with k the integers of the weights,
     a_t = m k_t + (1 - m) a_(t-1)                    where it is most of the time
     a weight with f_t > h(p) becomes s round(a_t), and stays there while its step s still learns
 
-    h(p) = h_1 + (h_0 - h_1) (1 + cos(pi p)) / 2,   p the progress of training in [0, 1]
+    h(p) = h_1 + (h_0 - h_1) (1 + cos(pi (p - p_0) / (1 - p_0))) / 2,   p the progress of training in [0, 1];
+    before p_0 nothing is frozen
 
-m, h_0 and h_1 are those of the authors' scripts for MobileNetV2 at 4 bits.
+(Overcoming Oscillations in Quantization-Aware Training, ICML 2022). m, h_0, h_1 and p_0 are those of the
+authors' scripts for MobileNetV2 at 4 bits (github.com/Qualcomm-AI-research/oscillations-qat).
 """
 
 from math import pi
@@ -19,13 +21,15 @@ from torch import Tensor, nn
 
 MOMENTUM = 0.001
 FIRST, LAST = 0.1, 0.01
+START = 0.25
 MOST_BITS = 4
 """Of weights that are frozen; finer grids hardly swing."""
 
 
 def threshold(progress: Tensor) -> Tensor:
-    """Return h(p)."""
-    return LAST + (FIRST - LAST) * (1 + torch.cos(pi * progress)) / 2
+    """Return h(p), infinite before anything is frozen."""
+    part = (progress - START) / (1 - START)
+    return torch.where(part < 0, torch.inf, LAST + (FIRST - LAST) * (1 + torch.cos(pi * part)) / 2)
 
 
 class Oscillations(nn.Module):

@@ -26,10 +26,12 @@ class Quantizer(nn.Module, ABC):
     Attributes:
         gives_signs: whether levels are one magnitude per output, or one for all, with both signs.
         decays: whether its paper has weight decay on what it learns.
+        follows: whether its rule follows the progress of training.
     """
 
     gives_signs = False
     decays = False
+    follows = False
     progress: Tensor
 
     def __init__(self) -> None:
@@ -84,6 +86,13 @@ class WeightQuantizer(Quantizer):
 
 class InputQuantizer(Quantizer):
     """Quantizes the input of a layer, one set of parameters for all of it."""
+
+    def shaped(self, channels: int, sides: int) -> None:
+        """Learn how many channels the input has, and how many axes follow theirs; most rules need nothing."""
+
+    def before(self, x: Tensor) -> Tensor:
+        """Return what is quantized of the input, by functions that an export folds into thresholds."""
+        return x
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
