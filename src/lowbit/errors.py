@@ -51,7 +51,7 @@ class ExitCode(IntEnum):
     ENGINE = 8, "engine"
     EXTRA = 9, "missing extra"
     AGREEMENT = 10, "too little agreement (--strict)"
-    MISMATCH = 11, "hardware differs in simulation"
+    MISMATCH = 11, "a back end differs"
     MEMORY = 12, "memory"
     INTERRUPTED = 130, "interrupted"
     CLOSED_PIPE = 141, "output closed by its reader"
@@ -210,7 +210,7 @@ class AgreementError(LowbitError):
 
 
 class MismatchError(LowbitError):
-    """Simulated hardware computes other integers than the reference evaluator."""
+    """A back end, such as simulated hardware, computes other integers than the reference evaluator."""
 
     code = "MISMATCH"
     exit_code = ExitCode.MISMATCH

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.analysis.pattern import pattern_of
 from lowbit.analysis.traces import (
     SeveralSamples,
     Trace,
@@ -33,6 +34,7 @@ from lowbit.ir.reference import evaluate_node
 TOLERANCE = 1e-5
 
 Booleans = npt.NDArray[np.bool_]
+Runs = str | Trace | tuple[str, Trace]
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Divergence:
         elements: of how many.
         at_fault: the backends that do not do there what the definition says; empty where both do.
         suspects: nodes among which the fault is; more than one where values between them are not shown.
+        pattern: what the difference looks like in that batch, in words; see `pattern_of`.
     """
 
     node: str
@@ -64,6 +67,7 @@ class Divergence:
     elements: int
     at_fault: tuple[str, ...]
     suspects: tuple[str, ...]
+    pattern: str = ""
 
     @property
     def channel(self) -> int:
@@ -74,8 +78,8 @@ class Divergence:
 def first_divergence(
     graph: Graph,
     samples: SeveralSamples,
-    one: str | Trace = "reference",
-    other: str | Trace = "engine",
+    one: Runs = "reference",
+    other: Runs = "engine",
     *,
     tolerance: float = TOLERANCE,
 ) -> Divergence | None:
@@ -85,7 +89,8 @@ def first_divergence(
         graph: what both run; it is also the definition.
         samples: ``[n, ...]``, as the network takes them; of several inputs an array for each, in the order of
             the graph or by name.
-        one: a key of `lowbit.backends.BACKENDS`, or a function from such arrays to values by name.
+        one: a key of `lowbit.backends.BACKENDS`, or a function from such arrays to values by name, which
+            may have a name of its own: ``("avx2", trace)``.
         other: the same.
         tolerance: of floats, as a share of the largest magnitude of a value in a batch.
 
@@ -96,7 +101,7 @@ def first_divergence(
     arrays = arrays_of(graph, samples)
     if not all(map(len, arrays)):
         raise DataError("there are no samples to compare", where=graph.name, expected="at least one")
-    runs = _named(graph, one, "one"), _named(graph, other, "other")
+    runs = named_trace(graph, one, "one"), named_trace(graph, other, "other")
     rounding: Divergence | None = None
     for start, batch in batches_of(graph, arrays):
         sides = [_Side(graph, name, run(*batch), tolerance) for name, run in runs]
@@ -107,8 +112,11 @@ def first_divergence(
     return rounding
 
 
-def _named(graph: Graph, backend: str | Trace, position: str) -> tuple[str, Trace]:
-    return (backend, trace(graph, backend)) if isinstance(backend, str) else (position, backend)
+def named_trace(graph: Graph, runs: Runs, position: str) -> tuple[str, Trace]:
+    """Return what runs a graph, with its name: that of the back end, its own, or its position."""
+    if isinstance(runs, str):
+        return runs, trace(graph, runs)
+    return runs if isinstance(runs, tuple) else (position, runs)
 
 
 class _Side:
@@ -163,6 +171,7 @@ def _differences(graph: Graph, sides: list[_Side], start: int, tolerance: float)
                 differs.size,
                 tuple(side.name for side in guilty),
                 tuple(suspects) or (node.name,),
+                pattern_of(one.arrays[name], other.arrays[name], differs),
             )
 
 

@@ -24,6 +24,7 @@ from lowbit.cli.run import run
 from lowbit.cli.sweep import sweep
 from lowbit.cli.terminal import say
 from lowbit.cli.train import train
+from lowbit.cli.verify import verify
 from lowbit.cli.zoo import zoo
 from lowbit.errors import ExitCode
 from lowbit.version import __version__
@@ -44,6 +45,7 @@ app.command()(predict)
 app.command()(bench)
 app.command()(inspect)
 app.command()(analyze)
+app.command()(verify)
 app.command()(sweep)
 app.command()(report)
 app.command()(convert)

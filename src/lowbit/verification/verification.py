@@ -1,0 +1,263 @@
+"""Every back end beside the definition, value by value: codes exactly, reals to a share of the largest.
+
+Each node is judged by itself, on the inputs that a back end really had (`lowbit.analysis.comparison`): so a
+fault is found where it is, and a code that another order of a float sum moved is told apart from a fault.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from lowbit import api
+from lowbit.analysis.comparison import TOLERANCE, Divergence, first_divergence, named_trace
+from lowbit.analysis.traces import Trace, Values
+from lowbit.data import Dataset
+from lowbit.errors import LowbitError, MismatchError
+from lowbit.fidelity import Fidelity, fidelity
+from lowbit.ir import Graph
+from lowbit.ir.graph import DTYPES, Array
+from lowbit.verification.certificate import Certificate, certify
+from lowbit.verification.contenders import DEFINITION, Contender, contenders, too_long
+
+Status = Literal["equal", "rounded", "differs", "not run"]
+Progress = Callable[[int, int, str], None]
+Data = str | Dataset | Array | Mapping[str, Array] | None
+
+SAMPLES = 32
+_PIXELS = 256
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one contender did.
+
+    Attributes:
+        name: the back end, and the level of its kernels.
+        status: ``equal``; ``rounded``: floats before a code were summed in another order and took another
+            code, nobody is at fault; ``differs``: it does not do what the definition says; ``not run``.
+        samples: how many were compared.
+        values: how many values of the network it showed.
+        divergence: the first difference; None where all is equal.
+        why: why it was not run; "" where it was.
+        seconds: that it took, its loading included.
+    """
+
+    name: str
+    status: Status
+    samples: int = 0
+    values: int = 0
+    divergence: Divergence | None = None
+    why: str = ""
+    seconds: float = 0.0
+
+    @property
+    def explanation(self) -> str:
+        """What happened, in a sentence; "" where all is equal."""
+        found = self.divergence
+        if found is None:
+            return self.why
+        where = f"{found.node} ({found.operator}), input {found.sample}, channel {found.channel}"
+        values = f"{found.expected:g} expected, {found.found:g} found"
+        if not found.at_fault:
+            return f"{where}: {values}; floats before it were summed in another order, nobody is at fault"
+        suspects = "" if len(found.suspects) < 2 else f"; among {', '.join(found.suspects)}"
+        return f"{where}: {values}; {found.differing} of {found.elements} differ, {found.pattern}{suspects}"
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """What was found.
+
+    Attributes:
+        network: the file, or the graph's name.
+        data: what the samples are.
+        samples: how many there were.
+        rows: of every contender.
+        fidelity: to the float network; None where none was given.
+        certificate: what another machine checks; write it only where `equal`.
+    """
+
+    network: str
+    data: str
+    samples: int
+    rows: tuple[Row, ...]
+    fidelity: Fidelity | None
+    certificate: Certificate
+
+    @property
+    def equal(self) -> bool:
+        """Whether something was run, and all that was does what the definition says."""
+        return any(row.samples for row in self.rows) and not self.faulty
+
+    @property
+    def faulty(self) -> tuple[Row, ...]:
+        """The rows that differ."""
+        return tuple(row for row in self.rows if row.status == "differs")
+
+    def require_equal(self) -> None:
+        """Refuse what is not `equal`.
+
+        Raises:
+            MismatchError: names the first divergence of every contender that has one.
+        """
+        if self.equal:
+            return
+        found = "; ".join(f"{row.name} at {row.explanation}" for row in self.faulty)
+        raise MismatchError(
+            f"{len(self.faulty)} of {len(self.rows)} back ends compute other integers than the definition"
+            if self.faulty
+            else "no back end was compared with the definition",
+            where=self.network,
+            expected="equal integers everywhere",
+            found=found or "; ".join(f"{row.name}: {row.why}" for row in self.rows),
+            remedy="Report it with the network, if you may: a difference is a fault of ours.",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it JSON-ready."""
+        rows = [asdict(row) | {"explanation": row.explanation} for row in self.rows]
+        near = None if self.fidelity is None else asdict(self.fidelity)
+        facts = {"network": self.network, "data": self.data, "samples": self.samples}
+        return {**facts, "equal": self.equal, "fidelity": near, "rows": rows}
+
+
+def verify(
+    network: str | PathLike[str] | Graph,
+    data: Data = None,
+    *,
+    against: str | PathLike[str] | Graph | None = None,
+    backends: Sequence[str] = (),
+    samples: int = SAMPLES,
+    split: str = "test",
+    progress: Progress | None = None,
+) -> Verification:
+    """Return whether a network means the same integers in every back end.
+
+    Args:
+        network: a file, or a graph.
+        data: as of `lowbit.api.load_inputs`; without it, random pixels from a fixed seed.
+        against: the float network that it was made of, to say how near it is.
+        backends: names of back ends, or of a level of the engine; all that can run it when empty.
+        samples: at most so many are compared.
+        split: of a data set by name.
+        progress: called with done, all, and what comes next.
+
+    Raises:
+        DataError: samples do not fit.
+        PlanError: a back end that there is not.
+    """
+    graph = network if isinstance(network, Graph) else api.read(network)
+    inputs = samples_of(graph, data, samples, split)
+    chosen = contenders(backends)
+    definition = _remembered(named_trace(graph, DEFINITION, DEFINITION)[1])
+    rows = []
+    for number, each in enumerate(chosen):
+        if progress:
+            progress(number, len(chosen), each.name)
+        rows.append(_row(each, graph, inputs, definition, asked=bool(backends)))
+    if progress:
+        progress(len(chosen), len(chosen), "")
+    near = None if against is None else _near(against, graph, inputs)
+    about = data if isinstance(data, str) else "given samples" if data is not None else "random pixels"
+    path = None if isinstance(network, Graph) else Path(network)
+    count = len(next(iter(inputs.values())))
+    facts = {"data": about, "split": split, "samples": count, "rows": [_summary(row) for row in rows]}
+    made = certify(graph, path, inputs, facts)
+    return Verification(str(path or graph.name), about, count, tuple(rows), near, made)
+
+
+def samples_of(graph: Graph, data: Data, count: int, split: str) -> dict[str, Array]:
+    """Return at most so many samples, an array for each input."""
+    given = api.load_inputs(graph, _random(graph, count) if data is None else data, split)
+    return {name: np.asarray(array[:count]) for name, array in given.arrays.items()}
+
+
+def _random(graph: Graph, count: int) -> Any:
+    """Return pixels for one input of reals, which is normalized as its file remembers; else small integers."""
+    random = np.random.default_rng(0)
+    made = {}
+    for name in graph.inputs:
+        value = graph.value(name)
+        lengths = [length if isinstance(length, int) else 1 for length in value.shape]
+        shape = [count, *lengths[1:]]
+        if value.dtype == "float32":
+            made[name] = random.integers(0, _PIXELS, shape).astype(np.uint8)
+        else:
+            made[name] = random.integers(0, 2, shape).astype(DTYPES[value.dtype])
+    if len(made) == 1:
+        return next(iter(made.values()))
+    return {
+        name: array.astype(np.float32) / (_PIXELS - 1) if array.dtype == np.uint8 else array
+        for name, array in made.items()
+    }
+
+
+def _remembered(trace: Trace) -> Trace:
+    """Return a trace that runs once for the same arrays: every contender is compared with the same values."""
+    kept: dict[bytes, Values] = {}
+
+    def run(*inputs: Array) -> Values:
+        key = b"".join(np.ascontiguousarray(array).tobytes() for array in inputs)
+        if key not in kept:
+            kept[key] = trace(*inputs)
+        return kept[key]
+
+    return run
+
+
+def _row(
+    contender: Contender, graph: Graph, inputs: Mapping[str, Array], definition: Trace, *, asked: bool
+) -> Row:
+    """Return what a contender does over samples."""
+    start = time.perf_counter()
+    why = contender.why_not(graph) or ("" if asked else too_long(contender, graph))
+    if why:
+        return Row(contender.name, "not run", why=why)
+    arrays = [array[: contender.samples] for array in inputs.values()]
+    shown = set[str]()
+    try:
+        trace = _counted(contender.trace(graph), graph, shown)
+        found = first_divergence(graph, arrays, (DEFINITION, definition), (contender.name, trace))
+    except LowbitError as error:
+        return Row(contender.name, "not run", why=error.facts or str(error))
+    status: Status = "equal" if found is None else "differs" if found.at_fault else "rounded"
+    took = time.perf_counter() - start
+    return Row(contender.name, status, len(arrays[0]), len(shown), found, seconds=took)
+
+
+def _counted(trace: Trace, graph: Graph, shown: set[str]) -> Trace:
+    """Return a trace that notes which computed values it shows."""
+    computed = {name for node in graph.nodes for name in node.outputs}
+
+    def run(*inputs: Array) -> Values:
+        values = trace(*inputs)
+        shown.update(computed.intersection(values))
+        return values
+
+    return run
+
+
+def _near(against: str | PathLike[str] | Graph, graph: Graph, inputs: dict[str, Array]) -> Fidelity:
+    before = against if isinstance(against, Graph) else api.read(against)
+    arrays: Iterable[Array] = inputs.values()
+    renamed = dict(zip(before.inputs, arrays, strict=True))
+    return fidelity(before, graph, renamed if len(renamed) > 1 else next(iter(renamed.values())))
+
+
+def _summary(row: Row) -> dict[str, Any]:
+    """Return what a certificate says of a row."""
+    return {
+        "backend": row.name,
+        "status": row.status,
+        "samples": row.samples,
+        "values": row.values,
+        **({"why": row.explanation} if row.explanation else {}),
+    }
+
+
+RULE = f"codes exactly; reals within {TOLERANCE:g} of the largest magnitude of a value"
