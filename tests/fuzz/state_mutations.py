@@ -13,6 +13,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from lowbit.reproduce import kept, read_rows
 from lowbit.sweep import Sweep
 from lowbit.train.metrics import read_curve
 from lowbit.train.recipe import Recipe
+from lowbit.verification import certificate, check, verify
 from tests.ir.networks import lowbit_mlp
 
 ROOT = Path(__file__).parents[2]
@@ -107,12 +109,34 @@ def kinds() -> dict[str, Kind]:
         "result": Kind("fixed-point.json", result, _kept),
         "hardware": Kind("report.json", json.dumps(hardware).encode(), read_hardware),
         "curve": Kind("metrics.jsonl", CURVE, lambda path: read_curve(path.parent, 3)),
+        "certificate": Kind("net.json", *_certified()),
         "text": Kind("model.txt", to_text(lowbit_mlp((9, 5, 3), 2, 3)).encode(), read_model),
     }
 
 
 def _kept(path: Path) -> object:
     return kept(read_rows(ROOT / "recipes")["L3-rounded-6.7"], path.parent)
+
+
+def _certified() -> tuple[bytes, Callable[[Path], object]]:
+    """Return a certificate, and what checks one whose hash somebody made to fit."""
+    with tempfile.TemporaryDirectory() as folder:
+        network, kept = Path(folder) / "net.txt", Path(folder) / "net.json"
+        network.write_text(to_text(lowbit_mlp((9, 5, 3), 2, 3)))
+        verify(network, backends=["engine:portable"], samples=2).certificate.write(kept)
+        content, text = kept.read_bytes(), network.read_text()
+
+    def read(path: Path) -> object:
+        beside = path.with_name("net.txt")
+        beside.write_text(text)
+        with suppress(ValueError, RecursionError):
+            given = json.loads(path.read_bytes())
+            if isinstance(given, dict):
+                given.pop("sha256", None)
+                path.write_text(json.dumps(given | {"sha256": certificate.hash_of(given)}))
+        return check(beside, path)
+
+    return content, read
 
 
 def mutated(content: bytes, draw: random.Random) -> bytes:

@@ -34,7 +34,7 @@ def _places(differs: Booleans) -> Iterator[str]:
     if len(samples) == 1 < len(differs):
         yield f"in sample {samples[0]} of {len(differs)} alone"
     if len(channels) == 1 < differs.shape[1]:
-        yield f"in channel {channels[0]} of {differs.shape[1]} alone: perhaps a weight, bias or threshold of it"
+        yield f"in channel {channels[0]} of {differs.shape[1]} alone: perhaps a constant of it"
     elif _is_rest(channels, differs.shape[1]):
         yield f"in the last {len(channels)} of {differs.shape[1]} channels: those behind whole vectors"
     else:
@@ -50,7 +50,7 @@ def _channels(differs: Booleans) -> npt.NDArray[np.intp]:
 def _is_rest(channels: npt.NDArray[np.intp], count: int) -> bool:
     """Return whether differing channels are those that a kernel takes after its last whole vector."""
     first = int(channels[0])
-    return 0 < first and any(first == count - count % width for width in VECTORS if count % width)
+    return first > 0 and any(first == count - count % width for width in VECTORS if count % width)
 
 
 def _at_edges(differs: Booleans) -> bool:

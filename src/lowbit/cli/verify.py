@@ -8,7 +8,10 @@ import typer
 from lowbit.backends import BACKENDS
 from lowbit.cli.console import (
     JsonFlag,
+    NormalizeOption,
     SplitOption,
+    parse_normalize,
+    parse_scale,
     print_json,
     print_table,
     say,
@@ -45,6 +48,10 @@ def verify(
         Path | None, typer.Option("--certificate", help="Check this certificate instead, made elsewhere.")
     ] = None,
     split: SplitOption = None,
+    normalize: NormalizeOption = None,
+    byte: Annotated[
+        str | None, typer.Option("--byte", help="Hardware: what a byte is multiplied by; 1/16 for digits.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Say whether a network means the same integers in every back end, and certify it.
@@ -64,6 +71,8 @@ def verify(
             backends=tuple(backend or ()),
             samples=samples,
             split=split or "test",
+            normalize=parse_normalize(normalize),
+            byte=parse_scale(byte),
             progress=advance,
         )
     target = output or model.with_name(f"{model.name}.certificate.json")
@@ -106,4 +115,6 @@ def _check(model: Path, certificate: Path, as_json: bool) -> None:
 
 def _where(made: dict[str, Any], rows: tuple[dict[str, Any], ...]) -> str:
     names = ", ".join(str(row.get("backend")) for row in rows if row.get("samples"))
-    return f"made {made.get('date')} by lowbit {made.get('lowbit')} on {made.get('machine')}; equal in {names}"
+    return (
+        f"made {made.get('date')} by lowbit {made.get('lowbit')} on {made.get('machine')}; equal in {names}"
+    )

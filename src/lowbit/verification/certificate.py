@@ -13,6 +13,7 @@ value between inputs and outputs that is integers, over the vectors: the first t
 import base64
 import hashlib
 import json
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -37,11 +38,11 @@ VECTORS = 8
 _LARGEST = 1 << 26
 _FORM = {
     "network": {"graph_sha256": str},
-    "verified": {"rows": list},
+    "verified": {"rows": [dict]},
     "vectors": {"inputs": dict, "outputs": dict, "codes": dict},
     "made": dict,
 }
-_TYPES = ("float32", "uint8", "uint16", "int8", "int16", "int32", "int64", "bool")
+_TYPES = {name: name for name in ("float32", "uint8", "uint16", "int8", "int16", "int32", "int64", "bool")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ def certify(
         },
         "made": provenance("lowbit verify NETWORK --data DATA"),
     }
-    return Certificate({**content, "sha256": _own_hash(content)})
+    return Certificate({**content, "sha256": hash_of(content)})
 
 
 def check(network: str | PathLike[str], certificate: str | PathLike[str]) -> Checked:
@@ -167,7 +168,7 @@ def read_certificate(path: Path) -> dict[str, Any]:
             remedy="Check it with the version of lowbit that made it.",
         )
     own = content.pop("sha256", None)
-    if own != _own_hash(content):
+    if own != hash_of(content):
         raise _damaged(path, "other content than its hash is of")
     if not _has_form(content, _FORM):
         raise _damaged(path, "other fields than a certificate has")
@@ -178,6 +179,8 @@ def _has_form(content: Any, form: Any) -> bool:
     """Return whether content has all fields of a form, of its types."""
     if isinstance(form, type):
         return isinstance(content, form)
+    if isinstance(form, list):
+        return isinstance(content, list) and all(_has_form(each, form[0]) for each in content)
     return isinstance(content, dict) and all(_has_form(content.get(key), each) for key, each in form.items())
 
 
@@ -215,7 +218,8 @@ def _require_same_file(path: Path, network: dict[str, Any], certificate: str) ->
     raise MismatchError(
         "the certificate is of another file",
         where=str(path),
-        expected=f"{network.get('file')} of {network.get('bytes')} bytes, SHA-256 {str(network['sha256'])[:16]}…",
+        expected=f"{network.get('file')} of {network.get('bytes')} bytes, "
+        f"SHA-256 {str(network['sha256'])[:16]}…",
         found=f"{'as many' if same_size else found['bytes']} bytes, SHA-256 {found['sha256'][:16]}…",
         remedy=f"Use the file that {certificate} was made with, or verify this one: lowbit verify.",
     )
@@ -241,7 +245,8 @@ def _damaged(path: Path, found: str) -> FileError:
     )
 
 
-def _own_hash(content: dict[str, Any]) -> str:
+def hash_of(content: dict[str, Any]) -> str:
+    """Return the hash of a certificate's content, less the hash itself."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -257,10 +262,13 @@ def _packed(array: Array) -> dict[str, Any]:
 def _unpacked(stored: Any, where: str) -> Array:
     """Return an array of a certificate, whose hash somebody may have made to fit."""
     try:
-        kind, shape = stored["dtype"], tuple(map(int, stored["shape"]))
-        if kind not in _TYPES or any(length < 0 for length in shape):
-            raise ValueError(kind)
-        flat = np.frombuffer(base64.b64decode(stored["data"], validate=True), np.dtype(kind).newbyteorder("<"))
-        return flat.reshape(shape).astype(kind)
-    except (KeyError, TypeError, ValueError) as error:
+        dtype = np.dtype(_TYPES[stored["dtype"]])
+        flat = np.frombuffer(base64.b64decode(stored["data"], validate=True), dtype.newbyteorder("<"))
+        return flat.reshape(_lengths(stored["shape"])).astype(dtype)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _damaged(Path(where), f"an array that is none: {error}") from None
+
+
+def _lengths(shape: Any) -> tuple[int, ...]:
+    """Return lengths as they are; -1, which would stand for what is left over, is none."""
+    return tuple(operator.index(length) if length != -1 else -2 for length in shape)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lowbit.analysis.traffic import layer_bytes
 from lowbit.analysis.traces import Trace
+from lowbit.analysis.traffic import layer_bytes
 from lowbit.backends import BACKENDS, backend_of
 from lowbit.blockers import listed
 from lowbit.engine import kernel_levels
@@ -53,16 +53,17 @@ class Contender:
         return backend_of(self.backend).load(graph, **self.options).trace
 
 
-def contenders(chosen: Sequence[str] = ()) -> list[Contender]:
+def contenders(chosen: Sequence[str] = (), byte: float | None = None) -> list[Contender]:
     """Return all that a network can be verified in, or those of the back ends that were chosen.
 
     Args:
         chosen: names of `lowbit.backends.BACKENDS`, or of one level of the engine: ``engine:avx2``.
+        byte: what hardware multiplies a byte of its stream by; 1/255 when None.
 
     Raises:
         PlanError: there is none of that name; says which there are.
     """
-    known = list(_all())
+    known = list(_all(byte))
     wanted = set(chosen)
     missing = wanted - {each.name for each in known} - {each.backend for each in known}
     if missing:
@@ -71,14 +72,14 @@ def contenders(chosen: Sequence[str] = ()) -> list[Contender]:
     return [each for each in known if not wanted or wanted & {each.name, each.backend}]
 
 
-def _all() -> Iterator[Contender]:
+def _all(byte: float | None) -> Iterator[Contender]:
     for name in BACKENDS:
         if name == "engine":
             for level in kernel_levels():
                 yield Contender(f"engine:{level}", name, {"kernels": level})
             yield Contender("engine:2 threads", name, {"threads": 2})
         elif name == "hardware":
-            yield Contender(name, name, samples=SIMULATED_SAMPLES)
+            yield Contender(name, name, {"byte": byte}, SIMULATED_SAMPLES)
         elif name != DEFINITION:
             yield Contender(name, name)
 
@@ -88,4 +89,5 @@ def too_long(contender: Contender, graph: Graph) -> str:
     work = sum(row.multiply_adds for row in layer_bytes(graph)) if contender.samples else 0
     if work <= SIMULATED_WORK:
         return ""
-    return f"{work / 1e6:.0f} million multiply-adds take long to simulate; ask for it: --backend {contender.name}"
+    asked = f"ask for it: --backend {contender.name}"
+    return f"{work / 1e6:.0f} million multiply-adds take long to simulate; {asked}"

@@ -5,7 +5,7 @@ fault is found where it is, and a code that another order of a float sum moved i
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from lowbit import api
 from lowbit.analysis.comparison import TOLERANCE, Divergence, first_divergence, named_trace
 from lowbit.analysis.traces import Trace, Values
-from lowbit.data import Dataset
+from lowbit.data import Dataset, Normalize
 from lowbit.errors import LowbitError, MismatchError
 from lowbit.fidelity import Fidelity, fidelity
 from lowbit.ir import Graph
@@ -29,6 +29,7 @@ Progress = Callable[[int, int, str], None]
 Data = str | Dataset | Array | Mapping[str, Array] | None
 
 SAMPLES = 32
+RULE = f"codes exactly; reals within {TOLERANCE:g} of the largest magnitude of a value"
 _PIXELS = 256
 
 
@@ -134,6 +135,8 @@ def verify(
     backends: Sequence[str] = (),
     samples: int = SAMPLES,
     split: str = "test",
+    normalize: Normalize = None,
+    byte: float | None = None,
     progress: Progress | None = None,
 ) -> Verification:
     """Return whether a network means the same integers in every back end.
@@ -145,6 +148,8 @@ def verify(
         backends: names of back ends, or of a level of the engine; all that can run it when empty.
         samples: at most so many are compared.
         split: of a data set by name.
+        normalize: mean and deviation of pixels; else what the file remembers.
+        byte: what hardware multiplies a byte by, where it is not 1/255: 1/16 for the digits.
         progress: called with done, all, and what comes next.
 
     Raises:
@@ -152,8 +157,8 @@ def verify(
         PlanError: a back end that there is not.
     """
     graph = network if isinstance(network, Graph) else api.read(network)
-    inputs = samples_of(graph, data, samples, split)
-    chosen = contenders(backends)
+    inputs = samples_of(graph, data, samples, split, normalize)
+    chosen = contenders(backends, byte)
     definition = _remembered(named_trace(graph, DEFINITION, DEFINITION)[1])
     rows = []
     for number, each in enumerate(chosen):
@@ -166,19 +171,22 @@ def verify(
     about = data if isinstance(data, str) else "given samples" if data is not None else "random pixels"
     path = None if isinstance(network, Graph) else Path(network)
     count = len(next(iter(inputs.values())))
-    facts = {"data": about, "split": split, "samples": count, "rows": [_summary(row) for row in rows]}
+    facts: dict[str, Any] = {"data": about, "split": split, "samples": count, "rule": RULE}
+    facts["rows"] = [_summary(row) for row in rows]
     made = certify(graph, path, inputs, facts)
     return Verification(str(path or graph.name), about, count, tuple(rows), near, made)
 
 
-def samples_of(graph: Graph, data: Data, count: int, split: str) -> dict[str, Array]:
+def samples_of(
+    graph: Graph, data: Data, count: int, split: str = "test", normalize: Normalize = None
+) -> dict[str, Array]:
     """Return at most so many samples, an array for each input."""
-    given = api.load_inputs(graph, _random(graph, count) if data is None else data, split)
+    given = api.load_inputs(graph, _random(graph, count) if data is None else data, split, normalize)
     return {name: np.asarray(array[:count]) for name, array in given.arrays.items()}
 
 
 def _random(graph: Graph, count: int) -> Any:
-    """Return pixels for one input of reals, which is normalized as its file remembers; else small integers."""
+    """Return bytes for one input of reals, normalized as its file remembers; else small integers."""
     random = np.random.default_rng(0)
     made = {}
     for name in graph.inputs:
@@ -244,9 +252,10 @@ def _counted(trace: Trace, graph: Graph, shown: set[str]) -> Trace:
 
 def _near(against: str | PathLike[str] | Graph, graph: Graph, inputs: dict[str, Array]) -> Fidelity:
     before = against if isinstance(against, Graph) else api.read(against)
-    arrays: Iterable[Array] = inputs.values()
-    renamed = dict(zip(before.inputs, arrays, strict=True))
-    return fidelity(before, graph, renamed if len(renamed) > 1 else next(iter(renamed.values())))
+    arrays = list(inputs.values())
+    if len(arrays) == 1:
+        return fidelity(before, graph, np.asarray(arrays[0], np.float32))
+    return fidelity(before, graph, dict(zip(before.inputs, arrays, strict=True)))
 
 
 def _summary(row: Row) -> dict[str, Any]:
@@ -258,6 +267,3 @@ def _summary(row: Row) -> dict[str, Any]:
         "values": row.values,
         **({"why": row.explanation} if row.explanation else {}),
     }
-
-
-RULE = f"codes exactly; reals within {TOLERANCE:g} of the largest magnitude of a value"
