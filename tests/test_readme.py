@@ -47,7 +47,8 @@ def test_the_first_commands_can_be_pasted_with_the_core_alone(tmp_path: Path) ->
     assert install.startswith("pip install .")
     out = pasted(commands, tmp_path, EXTRAS)
     assert "top-1 96.40% of 500 samples" in " ".join(out.replace(", top-5 99.80%", "").split())
-    assert {path.name for path in (tmp_path / "fresh").iterdir()} == {"mlp.onnx", "mlp.circle", "report.html"}
+    made = {"mlp.onnx", "mlp.circle", "mlp.circle.certificate.json", "report.html"}
+    assert {path.name for path in (tmp_path / "fresh").iterdir()} == made
 
 
 def test_the_first_python_can_be_pasted_with_the_core_alone(tmp_path: Path) -> None:
