@@ -22,6 +22,7 @@ from lowbit.data import (
     read_inputs,
     remember_framing,
     remember_normalize,
+    remembered_class_names,
     remembered_framing,
     remembered_normalize,
 )
@@ -417,7 +418,7 @@ def load_samples(
         frame = remembered_framing(graph, framing) if isinstance(data, str | os.PathLike) else framing
         dataset = load_data(
             data, split, normalize=chosen, scale=scale, network=network, framing=frame, choose=choose
-        )
+        ).numbered_as(remembered_class_names(graph))
     callers = not isinstance(data, str | Dataset)
     for note in dataset.notes:
         level = logging.WARNING if callers and note.startswith(RESCALED) else logging.INFO

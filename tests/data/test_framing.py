@@ -87,7 +87,7 @@ def test_what_is_remembered_is_what_was_said(framing: Framing) -> None:
 def test_notes_of_others_are_refused(text: str) -> None:
     graph = network()
     graph.metadata["pictures"] = text
-    with pytest.raises(ModelFormatError, match="--resize and --crop"):
+    with pytest.raises(ModelFormatError, match="--resize, --crop"):
         remembered_framing(graph)
 
 

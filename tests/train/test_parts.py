@@ -11,8 +11,8 @@ from torch.nn import functional  # noqa: E402
 
 from lowbit.train.augmentation import augment  # noqa: E402
 from lowbit.train.loss import loss_of  # noqa: E402
-from lowbit.train.recipe import Augmentation, Loss, Schedule  # noqa: E402
 from lowbit.train.schedule import factor  # noqa: E402
+from lowbit.train.settings import Augmentation, Loss, Schedule  # noqa: E402
 
 
 def pictures(count: int = 64, side: int = 9) -> torch.Tensor:

@@ -76,7 +76,7 @@ def test_a_recipe_survives_json() -> None:
         ({"plan": {"conv1": "binary"}}, "table of tables"),
         ({"augmentation": {"flip": 1}}, "expected bool"),
         ({"schedule": {"warmup": 1.5}}, "at most 1.0"),
-        ({"judge": "tests"}, "test or training"),
+        ({"judge": "tests"}, "test or both or training"),
         ({"judge": "training", "validation": 3}, "kept out or they judge"),
         ({"plan": {"*": {"weight": 3}}}, "no text"),
         ({"seed": 1 << 70}, "at most"),

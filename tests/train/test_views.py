@@ -4,8 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lowbit.train.recipe import Augmentation, Recipe  # noqa: E402
+from lowbit.train.recipe import Recipe  # noqa: E402
 from lowbit.train.samples import Samples  # noqa: E402
+from lowbit.train.settings import Augmentation  # noqa: E402
 from lowbit.train.views import Taught, view_number, view_of  # noqa: E402
 
 SETTINGS = Augmentation(flip=True, crop=2, views=3, until=0.5)

@@ -45,6 +45,7 @@ class Command(TyperCommand):
         if any(parameter.name == _SAMPLES for parameter in self.params):
             self._add("resize", "Of pictures: the shorter side, such as 256, or HEIGHTxWIDTH.")
             self._add("crop", "Of pictures, then: the middle, such as 224, or HEIGHTxWIDTH.")
+            self._add("colours", "Of pictures: grey or rgb, which all become.")
 
     def _add(self, name: str, about: str) -> None:
         """Add an option, where the command has no more of its own to say of it."""
@@ -64,7 +65,7 @@ class Command(TyperCommand):
             return super().invoke(ctx)
 
     def _framing(self, parameters: dict[str, Any]) -> Framing | None:
-        """Take out what is said of the size of pictures; a part X,Y,W,H is the command's own."""
+        """Take out what is said of pictures; a part X,Y,W,H is the command's own."""
         crop = parameters.get("crop")
         if self._cuts_parts and (crop is None or "," in crop or not crop):
             crop = None
@@ -72,7 +73,7 @@ class Command(TyperCommand):
             parameters["crop"] = None
         else:
             parameters.pop("crop", None)
-        return Framing.of(parameters.pop("resize", None), crop)
+        return Framing.of(parameters.pop("resize", None), crop, parameters.pop("colours", None))
 
 
 class Application(typer.Typer):

@@ -135,6 +135,29 @@ class Dataset:
         layout = "" if turned else self.layout
         return replace(self, samples=samples, notes=notes, layout=layout, pixels=pixels, outside=outside)
 
+    def numbered_as(self, names: tuple[str, ...]) -> "Dataset":
+        """Return the data set with labels by the numbers that a network's classes have.
+
+        Args:
+            names: of the network's classes, by number; where they, or those of the data, are not known, or
+                are the same, the labels stay.
+
+        Raises:
+            DataError: the data has a class that the network does not.
+        """
+        if not names or not self.classes or self.labels is None or names == self.classes:
+            return self
+        if foreign := [name for name in self.classes if name not in names]:
+            raise DataError(
+                "the data has other classes than the network",
+                where=self.name,
+                expected="of " + ", ".join(names[:20]) + (", …" if len(names) > 20 else ""),
+                found=", ".join(foreign[:20]) + (", …" if len(foreign) > 20 else ""),
+                remedy="Call the folders of classes as they were called in training.",
+            )
+        numbers = np.array([names.index(name) for name in self.classes], np.int64)
+        return replace(self, labels=numbers[self.labels], classes=names)
+
     def _reals(self) -> Floats:
         """Return the samples of a data set that anybody may have made, as the float32 that they should be."""
         if self.samples.dtype.kind != "f":

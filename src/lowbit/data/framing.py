@@ -3,9 +3,10 @@
 resize N      the shorter side becomes N, the other in proportion: floor(N · longer / shorter)
 resize HxW    both become these
 crop N, HxW   the middle of that size, from row round((height - h) / 2) on
+colours       grey: (299 R + 587 G + 114 B) / 1000 (ITU-R BT.601, Pillow's); rgb: grey three times
 
-Resizing is bilinear over all pixels (Pillow's, antialiased). A network's file remembers both. What is asked
-for once (`asked_framing`) holds for all samples that are loaded inside, whoever loads them.
+Resizing is bilinear over all pixels (Pillow's, antialiased). A network's file remembers all three. What is
+asked for once (`asked_framing`) holds for all samples that are loaded inside, whoever loads them.
 """
 
 import re
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from lowbit.data.dataset import Raw
 from lowbit.data.limits import check_samples_size
+from lowbit.data.pictures import flattened
 from lowbit.errors import DataError, ModelFormatError
 from lowbit.ir import Graph
 
@@ -31,7 +33,8 @@ MOST = 1 << 14
 """The longest side that may be asked for."""
 
 _SIZE = re.compile(r"(\d{1,5})(?:x(\d{1,5}))?")
-_NOTE = re.compile(r"resize=(\S+) crop=(\S+)")
+_NOTE = re.compile(r"resize=(\S+) crop=(\S+)(?: colours=(\S+))?")
+_MODES = {"grey": "L", "rgb": "RGB"}
 
 
 @dataclass(frozen=True)
@@ -41,35 +44,46 @@ class Framing:
     Attributes:
         resize: the shorter side ``(n,)``, or height and width ``(h, w)``; nothing leaves the size.
         crop: height and width of the middle that is taken; nothing takes all.
+        colours: ``grey`` or ``rgb``, which every picture becomes; nothing leaves them.
     """
 
     resize: tuple[int, ...] = ()
     crop: tuple[int, ...] = ()
+    colours: str = ""
 
     @classmethod
-    def of(cls, resize: str | None, crop: str | None) -> "Framing | None":
-        """Return what is meant by ``256`` or ``256x320`` for both; None where nothing is said.
+    def of(cls, resize: str | None, crop: str | None, colours: str | None = None) -> "Framing | None":
+        """Return what is meant by ``256`` or ``256x320`` for both sizes; None where nothing is said.
 
         Raises:
-            DataError: one is no size.
+            DataError: one is no size, or the colours are others.
         """
-        if not (resize or crop):
+        if not (resize or crop or colours):
             return None
+        if colours and colours not in _MODES:
+            raise DataError(
+                "pictures have no such colours",
+                where="--colours",
+                expected=" or ".join(_MODES),
+                found=repr(colours),
+            )
         shorter, middle = _size(resize, "resize"), _size(crop, "crop")
-        return cls(shorter, middle * 2 if len(middle) == 1 else middle)
+        return cls(shorter, middle * 2 if len(middle) == 1 else middle, colours or "")
 
     def __str__(self) -> str:
         words = ("x".join(map(str, size)) or "none" for size in (self.resize, self.crop))
-        return "resize={} crop={}".format(*words)
+        return "resize={} crop={}".format(*words) + (f" colours={self.colours}" if self.colours else "")
 
     def applied(self, image: "Image", where: str) -> "Image":
-        """Return a picture, resized and cropped.
+        """Return a picture, resized, cropped and in its colours.
 
         Raises:
             DataError: it is smaller than what is to be cropped.
         """
         from PIL.Image import Resampling
 
+        if self.colours:
+            image = flattened(image, _MODES[self.colours])
         if self.resize:
             image = image.resize(self._resized(image.width, image.height), Resampling.BILINEAR)
         if not self.crop:
@@ -120,7 +134,7 @@ def framed(raw: Raw, framing: Framing | None, name: str) -> Raw:
     """
     if framing is None:
         return raw
-    pictures = raw.samples
+    pictures = raw.samples[:, None] if raw.samples.ndim == 3 else raw.samples
     if (
         not raw.pictures
         or pictures.dtype != np.uint8
@@ -140,7 +154,7 @@ def framed(raw: Raw, framing: Framing | None, name: str) -> Raw:
     for picture in pictures:
         image = Image.fromarray(picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0))
         pixels = np.asarray(framing.applied(image, name))
-        made.append(np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], len(picture)).transpose(2, 0, 1)))
+        made.append(np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1)))
         check_samples_size((len(pictures), *made[0].shape), made[0].dtype, name)
     return replace(raw, samples=np.stack(made), notes=(*raw.notes, str(framing)))
 
@@ -166,7 +180,7 @@ def remembered_framing(graph: Graph, asked: Framing | None = None) -> Framing | 
             where=graph.name,
             expected="resize=256 crop=224",
             found=repr(text[:80]),
-            remedy="Say it with --resize and --crop.",
+            remedy="Say it with --resize, --crop and --colours.",
         )
     return made
 

@@ -26,6 +26,7 @@ from lowbit.untrusted import opened, read_file, write_atomic
 
 _SAMPLES = ("x", "images", "data", "samples", "input")
 _LABELS = ("y", "labels", "target", "label")
+_SPLITS = {"train": ("train",), "validation": ("val", "validation"), "test": ("test",)}
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that zip knows; a fixed date makes equal bytes
 _MAX_HEADER = 10_000
 _PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -64,6 +65,18 @@ def read_npz(path: Path, split: str, input_name: str | None = None) -> Raw:
         raise _damaged(path, "a zip of .npy files", str(error)) from error
     assert arrays[0] is not None
     return Raw(arrays[0], arrays[1], (split_note,))
+
+
+def npz_splits(path: Path) -> tuple[str, ...]:
+    """Return which of train, validation and test a file has samples for; errors are those of `read_npz`."""
+    raw = read_file(path, limit=budget())
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            members = {name.removesuffix(".npy") for name in archive.namelist()}
+    except Exception as error:  # whatever the library stumbles over in a damaged zip
+        raise _damaged(path, "a zip of .npy files", str(error)) from error
+    named = {split: {name for stem in _SAMPLES for name in _of_split(stem, split)} for split in _SPLITS}
+    return tuple(split for split, names in named.items() if names & members)
 
 
 def read_named(path: Path, names: Collection[str]) -> dict[str, Numbers]:
@@ -157,11 +170,15 @@ def write_npz(arrays: Mapping[str, npt.ArrayLike], path: str | os.PathLike[str])
 def _key(members: Mapping[str, str], stems: tuple[str, ...], split: str) -> tuple[str | None, str]:
     """Return the member for some stem, those of the split first, and whether there was a split."""
     for stem in stems:
-        for name in (f"{stem}_{split}", f"{split}_{stem}"):
+        for name in _of_split(stem, split):
             if name in members:
                 return name, f"{split}: {name}"
     whole = next((stem for stem in stems if stem in members), None)
     return whole, "no split: all samples"
+
+
+def _of_split(stem: str, split: str) -> list[str]:
+    return [name for word in _SPLITS[split] for name in (f"{stem}_{word}", f"{word}_{stem}")]
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, where: str) -> Numbers:

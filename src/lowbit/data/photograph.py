@@ -18,7 +18,7 @@ import numpy as np
 
 from lowbit.budget import budget
 from lowbit.data.framing import Framing
-from lowbit.data.pictures import Pictures, damaged_picture, open_picture
+from lowbit.data.pictures import Pictures, damaged_picture, flattened, open_picture
 from lowbit.errors import DataError
 from lowbit.ir.graph import Shape
 from lowbit.untrusted import read_file
@@ -66,7 +66,7 @@ def read_photograph(
         if crop is None and framing is None:
             image.draft(mode, (2 * width, 2 * height))  # JPEG: decode no more than needed
         upright = _part(ImageOps.exif_transpose(image), crop, str(path))
-        flat = _flat(upright, mode)
+        flat = flattened(upright, mode)
         if framing is not None:
             small = _required_size(framing.applied(flat, str(path)), (width, height), str(path))
         else:
@@ -156,15 +156,3 @@ def _required_size(image: Any, size: tuple[int, int], where: str) -> Any:
             remedy=f"Say --resize or --crop so that it is: --crop {size[1]}x{size[0]}.",
         )
     return image
-
-
-def _flat(image: Any, mode: str) -> Any:
-    """Return a picture without transparency, in a mode."""
-    from PIL import Image
-
-    if image.mode.startswith("I;16") or image.mode == "I":
-        image = Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        ground = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(ground, image.convert("RGBA"))
-    return image.convert(mode)

@@ -5,11 +5,13 @@ its quality is read from the quantization tables, by comparing them with those t
 """
 
 import io
+import os
 import warnings
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -69,13 +71,27 @@ def damaged_picture(where: str, found: str) -> FileError:
     )
 
 
+def flattened(image: Any, mode: str) -> Any:
+    """Return a picture in a mode, ``L`` or ``RGB``; what is transparent becomes white."""
+    from PIL import Image
+
+    if image.mode == mode:
+        return image
+    if image.mode.startswith("I;16") or image.mode == "I":
+        image = Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        ground = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(ground, image.convert("RGBA"))
+    return image.convert(mode)
+
+
 def decode_pictures(
-    files: Iterable[tuple[str, bytes]], framing: "Framing | None" = None
+    files: Iterable[tuple[str, bytes | FileError]], framing: "Framing | None" = None
 ) -> tuple[Pictures, str]:
     """Return pictures ``[n, c, h, w]`` and what is lossy about them: ``JPEG q75``, or nothing.
 
     Args:
-        files: a name for messages, and the bytes of a picture file.
+        files: a name for messages, and the bytes of a picture file, or why there are none.
         framing: how pictures of any size become one size.
 
     Raises:
@@ -83,49 +99,96 @@ def decode_pictures(
         FileError: a file is damaged, or of another format.
         TooLargeError: a picture, or all together, have too many pixels.
         MissingExtra: Pillow is not installed.
+
+    All pictures that cannot be used are named in one error.
     """
     pictures: list[Pictures] = []
     lossy: set[str] = set()
+    unusable: list[LowbitError] = []
     for where, content in files:
-        picture, quality = _decode(content, where, pictures[0].shape if pictures else None, framing)
+        try:
+            picture, quality = _decode(content, where, pictures[0].shape if pictures else None, framing)
+        except (TooLargeError, MissingExtra):
+            raise
+        except (FileError, DataError) as error:
+            unusable.append(error)
+            continue
         pictures.append(picture)
         lossy.add(quality)
         check_samples_size((len(pictures), *picture.shape), picture.dtype, where)
+    if unusable:
+        raise _all_of(unusable, len(pictures) + len(unusable))
     if not pictures:
         raise DataError("there are no pictures", expected=f"files of {', '.join(_FORMATS)}", found="none")
     lossy.discard("")
     return np.stack(pictures), lossy.pop() if len(lossy) == 1 else "JPEG" if lossy else ""
 
 
+def _all_of(errors: list[LowbitError], count: int) -> LowbitError:
+    """Return one error that names all pictures, by what is wrong with them."""
+    if len(errors) == 1:
+        return errors[0]
+    reasons: dict[str, list[LowbitError]] = {}
+    for error in errors:
+        reasons.setdefault(error.message, []).append(error)
+    texts = []
+    for message, those in reasons.items():
+        named = ", ".join(f"{error.where} ({error.found})" for error in those[:_NAMED])
+        texts.append(f"{len(those)}: {message}: {named}" + (", …" if len(those) > _NAMED else ""))
+    first = next((error for error in errors if isinstance(error, FileError)), errors[0])
+    kind = FileError if isinstance(first, FileError) else DataError
+    return kind(
+        f"{len(errors)} of {count} pictures cannot be used",
+        where=os.path.commonpath([Path(error.where).parent for error in errors]),
+        expected="; ".join(dict.fromkeys(error.expected for error in errors)),
+        found="; ".join(texts),
+        remedy=" ".join(dict.fromkeys(error.remedy for error in errors)),
+    )
+
+
+_NAMED = 5
+
+
 def _decode(
-    content: bytes, where: str, shape: tuple[int, ...] | None, framing: "Framing | None" = None
+    content: bytes | FileError, where: str, shape: tuple[int, ...] | None, framing: "Framing | None" = None
 ) -> tuple[Pictures, str]:
     """Return a picture ``[c, h, w]`` and ``JPEG q…`` where it is one."""
+    if isinstance(content, FileError):
+        raise content
     image = open_picture(content, where)
     found = (_CHANNELS.get(image.mode, 0), image.height, image.width)
-    if not found[0]:
+    if not found[0] and not (framing and framing.colours):
         raise DataError(
             "the picture has other colours",
             where=where,
             expected="grey (L) or RGB of eight bits",
             found=image.mode,
-            remedy="Convert it.",
+            remedy="Convert it, or all while they are read: --colours rgb, or grey.",
         )
-    if shape not in (None, found) and framing is None:
+    if framing is None:
+        _check_shape(found, shape, where)
+    try:
+        pixels = np.asarray(image if framing is None else framing.applied(image, where), np.uint8)
+    except LowbitError:
+        raise
+    except Exception as error:  # whatever a decoder stumbles over
+        raise damaged_picture(where, str(error)) from error
+    made = pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1)
+    _check_shape(made.shape, shape, where)
+    return np.ascontiguousarray(made), _lossy(image)
+
+
+def _check_shape(found: tuple[int, ...], shape: tuple[int, ...] | None, where: str) -> None:
+    """Refuse a picture of another shape than the first one's."""
+    if shape not in (None, found):
         raise DataError(
             "pictures differ in size or colours",
             where=where,
             expected=f"{shape} as the first one, channels first",
             found=f"{found}",
-            remedy="Crop and scale all to one size: --resize 256 --crop 224.",
+            remedy="Crop and scale all to one size: --resize 256 --crop 224, or --resize 32x32; "
+            "of grey and coloured ones make one kind: --colours rgb, or grey.",
         )
-    try:
-        pixels = np.asarray(image if framing is None else framing.applied(image, where))
-    except LowbitError:
-        raise
-    except Exception as error:  # whatever a decoder stumbles over
-        raise damaged_picture(where, str(error)) from error
-    return np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], found[0]).transpose(2, 0, 1)), _lossy(image)
 
 
 def _lossy(image: "ImageFile") -> str:

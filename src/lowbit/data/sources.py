@@ -14,16 +14,16 @@ from lowbit.data.framing import Framing, framed, framing_or_asked
 from lowbit.data.hdf5 import read_one_hdf5
 from lowbit.data.idx import holds_idx, read_idx_folder
 from lowbit.data.network_input import NetworkInput
-from lowbit.data.npz import read_npy, read_npz
+from lowbit.data.npz import npz_splits, read_npy, read_npz
 from lowbit.data.parquet import find_parquet, read_parquet
-from lowbit.data.picture_folder import holds_pictures, read_picture_folder
+from lowbit.data.picture_folder import VALIDATION, holds_pictures, picture_splits, read_picture_folder
 from lowbit.data.published import PUBLISHED, checked, find_published
 from lowbit.errors import DataError, FileError, TooLargeError
 from lowbit.untrusted import list_folder
 
 Source = str | os.PathLike[str] | npt.ArrayLike
 
-SPLITS = ("train", "test")
+SPLITS = ("train", VALIDATION, "test")
 
 _SUFFIXES: dict[str, Callable[[Path, str, str | None, Choose | None], Raw]] = {
     ".npz": lambda path, split, input_name, choose: read_npz(path, split, input_name),
@@ -52,7 +52,8 @@ def load(
 
     Args:
         source: a name of `NAMES`, a path, an array ``[n, ...]``, or a pair of arrays with labels.
-        split: ``train`` or ``test``, where the source has both.
+        split: ``train``, ``validation`` or ``test``; of a source that has none, all there is is both of train
+            and test.
         input_name: what the source calls its samples, where it holds several things.
         limit: at most so many samples, the first ones.
         normalize: mean and deviation, applied after integers were scaled.
@@ -74,6 +75,13 @@ def load(
         raw, name = framed(_arrays(source).chosen(choose), framing, "array"), "array"
         return make_dataset(raw, name, limit=limit, normalize=normalize, scale=scale, network=network)
     name, framing = os.fspath(source), framing_or_asked(framing)
+    if split == VALIDATION and split not in (known := splits_of(name)):
+        raise DataError(
+            "the data has no samples for validation",
+            where=name,
+            expected="folders train and val, or arrays x_train and x_val",
+            found=" and ".join(known) or "one set of samples",
+        )
     try:
         raw = (
             framed(_named(name, split, folder).chosen(choose), framing, name)
@@ -91,6 +99,21 @@ def load(
     except MemoryError as error:
         raise TooLargeError("there is no memory for the data", where=name, found=str(error)[:160]) from error
     return make_dataset(raw, name, limit=limit, normalize=normalize, scale=scale, network=network)
+
+
+def splits_of(source: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return which of train, validation and test a source tells apart; none where it is one set of samples.
+
+    Raises:
+        FileError: it cannot be read.
+    """
+    path = Path(source)
+    if os.fspath(source) in NAMES:
+        return ("train", "test")
+    if path.is_dir():
+        pictures = holds_pictures(path) and not _holds_arrays(path, "train")
+        return picture_splits(path) if pictures else ("train", "test")
+    return npz_splits(path) if path.suffix.lower() == ".npz" else ()
 
 
 def _arrays(source: npt.ArrayLike | tuple[Numbers, Numbers]) -> Raw:
@@ -160,6 +183,7 @@ def _read_folder(
 
 
 def _holds_arrays(folder: Path, split: str) -> bool:
+    split = "train" if split == VALIDATION else split  # which arrays in folders have not
     return holds_idx(folder) or bool(find_cifar10(folder, split) or find_parquet(folder, split))
 
 

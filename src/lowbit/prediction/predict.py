@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.data import Dataset, NetworkInput, load, remembered_framing
+from lowbit.data import Dataset, NetworkInput, load, remembered_class_names, remembered_framing
 from lowbit.data.dataset import Normalize, Raw, by_channel, checked_normalize, make_dataset
 from lowbit.data.digits import CLASSES as DIGITS
 from lowbit.data.photograph import (
@@ -96,13 +96,15 @@ def predict(
         graph: the network.
         sample: see `sample_of_picture` and `sample_of_data`.
         against: the float network to set beside it.
-        classes: names; those of the sample's data set, or numbers, when not given.
+        classes: names; those of the sample's data set, those that the network's file remembers, or numbers,
+            when not given.
 
     Raises:
         DataError: names, label or the float network do not match the network's classes.
     """
     count = class_count(graph)
-    names = _names(classes or sample.classes, count, required=bool(classes))
+    known = sample.classes or remembered_class_names(graph)
+    names = _names(classes or known, count, required=bool(classes))
     if sample.label is not None and not 0 <= sample.label < count:
         raise DataError(
             "the label is no class of the network",
@@ -168,6 +170,7 @@ def sample_of_data(
     network = NetworkInput.of(graph)
     framing = remembered_framing(graph)
     found = load(data, split=split, normalize=normalize, scale=scale, network=network, framing=framing)
+    found = found.numbered_as(remembered_class_names(graph))
     if index >= len(found):
         raise DataError(
             "there is no such sample", where=data, expected=f"0 to {len(found) - 1}", found=str(index)

@@ -5,6 +5,11 @@
     recipe = Recipe.read("recipes/lenet.toml")
     result = train(recipe, Splits.load("fashion"), out="runs/lenet")
 
+or of a module of one's own:
+
+    recipe = recipe_of("mynet.py:Net", "pictures", {"resize": "32x32", "plan": {"weights": "lq:2"}})
+    result = train(recipe, load_data(recipe), out="runs/net")
+
 Needs the extra ``train``.
 """
 
@@ -17,9 +22,20 @@ try:
 except ImportError as error:
     raise MissingExtra(error.name or "torch", "train") from error
 
+from lowbit.train.experiment import load_data, measured, recipe_of
 from lowbit.train.loop import train
 from lowbit.train.recipe import Recipe
 from lowbit.train.result import Result
 from lowbit.train.samples import Splits
+from lowbit.train.seeds import train_seeds
 
-__all__ = ["Recipe", "Result", "Splits", "train"]
+__all__ = [
+    "Recipe",
+    "Result",
+    "Splits",
+    "load_data",
+    "measured",
+    "recipe_of",
+    "train",
+    "train_seeds",
+]

@@ -64,6 +64,35 @@ def agreement(module: nn.Module, model: Path, samples: Samples) -> dict[str, Any
     return result
 
 
+def by_engine(module: nn.Module, model: Path, samples: Samples) -> dict[str, Any]:
+    """Return what the engine makes of a written file, and how many classes differ from the module's.
+
+    Args:
+        module: in eval mode, on the CPU.
+        model: its ``.circle``.
+        samples: to compare over.
+
+    Returns:
+        ``top1``, ``classes`` (those that differ) and ``logits_apart``, the largest difference of a logit over
+        the largest logit; or ``why_not``, where the engine does not run it.
+    """
+    result: dict[str, Any] = {"why_not": {}}
+    engine = _engine(read_model(model), result)
+    if engine is None:
+        return {"why_not": result["why_not"]["engine"]}
+    right, different, apart, largest = 0, 0, 0.0, 0.0
+    for start in range(0, len(samples), _BLOCK):
+        chosen = slice(start, start + _BLOCK)
+        inputs = samples.inputs(samples.pictures(chosen)).cpu()
+        with torch.no_grad():
+            logits = module(inputs).numpy()
+        found = engine.run(np.ascontiguousarray(inputs.numpy()))[0]
+        right += int(np.count_nonzero(found.argmax(1) == samples.labels[chosen].cpu().numpy()))
+        different += int(np.count_nonzero(found.argmax(1) != logits.argmax(1)))
+        apart, largest = max(apart, float(abs(found - logits).max())), max(largest, float(abs(logits).max()))
+    return {"top1": right / len(samples), "classes": different, "logits_apart": apart / (largest or 1.0)}
+
+
 def _add_engine(result: dict[str, Any], engine: Runner, graph: Graph, x: Floats, codes: Codes) -> None:
     traced = engine.trace(x)
     for layer, ranks in codes.items():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lowbit.train.recipe import Augmentation
+from lowbit.train.settings import Augmentation
 
 
 def augment(pictures: Tensor, settings: Augmentation, random: torch.Generator) -> Tensor:

@@ -17,14 +17,17 @@ _OF_A_STEP = ("data", "nn", "plan", "schemes", "train", "zoo")  # readers and ba
 _LARGEST = 1 << 36
 
 
-def identity(train: Samples, test: Samples, teacher: Path | None) -> dict[str, str]:
+def identity(train: Samples, judging: Samples, teacher: Path | None, network: str = "") -> dict[str, str]:
     """Return what a run's numbers come from: hashes of data, code and the teacher's weights, torch's version.
 
     Args:
-        train, test: after samples were kept out.
+        train, judging: after samples were kept out; those that judge every epoch.
         teacher: the file of its weights, or None.
+        network: the hash of the file of a module of somebody's own.
     """
-    found = {"data": _samples(train), "judging data": _samples(test), "code": _code()}
+    found = {"data": _samples(train), "judging data": _samples(judging), "code": _code()}
+    if network:
+        found["network's file"] = network
     if teacher is not None:
         found["teacher"] = file_hash(teacher)
     return found | {"torch": torch.__version__}

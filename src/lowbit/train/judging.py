@@ -1,7 +1,9 @@
 """Which samples judge a run: the test samples, training samples kept out, or, by name, those learned.
 
-validation = N      N training samples, a share of every class, drawn with a seed that never changes: by them
-settings are chosen, so every run keeps out the same
+validation = N      N training samples, a share of every class (below 1, their share), drawn with a seed that
+stays (split_seed): by them settings are chosen, so every run keeps out the same
+judge = "both"      samples for validation, kept out or the data's own, judge every epoch; the test samples
+judge what is kept, once, at the end
 judge = "training"  the samples that are learned; asked for by name, since the figure says nothing of others
 """
 
@@ -15,37 +17,77 @@ from lowbit.errors import DataError, PlanError
 from lowbit.train.recipe import Recipe
 from lowbit.train.samples import Splits
 
-SEED = 0
-
 Indices = npt.NDArray[np.intp]
 
 
 def judged_splits(recipe: Recipe, data: Splits) -> tuple[Splits, str]:
-    """Return the samples to learn and those to be judged by, and what a result says of the latter.
+    """Return the samples to learn, those that judge, and what a result says of the latter.
+
+    Those for validation judge every epoch, where there are any, and test samples the network in the end;
+    where there is one of them alone, it judges both.
 
     Raises:
-        PlanError: as many samples are kept out as there are, or a class would have none left.
-        DataError: samples kept out by class have no labels, or the test samples are training samples.
+        PlanError: as many samples are kept out as there are, a class would have none left, or there are none
+            to be judged by.
+        DataError: samples kept out by class have no labels, or the samples that judge are learned.
     """
+    _check_keep(recipe, data)
     if recipe.judge == "training":
         return Splits(data.train, data.train), "the training samples"
-    if recipe.validation:
-        kept = f"{recipe.validation} training samples kept out, by class, seed {SEED}"
-        return held_out(data.train, recipe.validation), kept
-    seen = _seen(data)
-    if seen == len(data.test):
-        raise DataError(
-            "the test samples are training samples",
-            where=data.test.name,
-            expected="samples that are not learned",
-            found=f"all {seen} among the {len(data.train)} training samples",
-            remedy="Keep some out (--validation N), or say so: --judge training.",
+    chosen, says = _validated(recipe, data)
+    if recipe.judge == "test" and chosen.validation is not None:
+        return replace(chosen, test=None), says
+    if recipe.judge == "both" and (chosen.validation is None or chosen.test is None):
+        raise PlanError(
+            "the data has not both",
+            where="judge",
+            expected="test samples, and samples for validation",
+            found="no test samples" if chosen.test is None else "nothing for validation",
+            remedy="Keep some out (--validation 0.2), or say: --judge test.",
         )
-    return data, "the test samples" + (f", {seen} of them among the training samples" if seen else "")
+    if chosen.test is None:
+        raise PlanError(
+            "there are no test samples", where=data.name, remedy="Keep some out: --validation 0.2."
+        )
+    learned = _learned(chosen.train, chosen.test)
+    return chosen, "the test samples" + (f", {learned} of them among the training samples" if learned else "")
 
 
-def held_out(dataset: Dataset, count: int) -> Splits:
+def _check_keep(recipe: Recipe, data: Splits) -> None:
+    """Refuse to choose an epoch by what judges it in the end, or by what is learned."""
+    if recipe.keep == "best" and (
+        recipe.judge == "training" or _validated(recipe, data)[0].validation is None
+    ):
+        raise PlanError(
+            "the best epoch is chosen by samples for validation alone",
+            where="keep",
+            expected="some kept out (--validation 0.2), or data that has them (val)",
+            found=f"judge = {recipe.judge!r}, validation = {recipe.validation}",
+            remedy="Else keep the last epoch: --keep-epoch last (keep = 'last').",
+        )
+
+
+def _validated(recipe: Recipe, data: Splits) -> tuple[Splits, str]:
+    """Return the splits with samples for validation, where there are to be any, and what is said of them."""
+    if recipe.validation:
+        size = recipe.validation
+        count = size if isinstance(size, int) else max(1, round(size * len(data.train)))
+        kept = held_out(data.train, count, recipe.split_seed)
+        says = f"{count} training samples kept out, by class, seed {recipe.split_seed}"
+        return Splits(kept.train, data.test or data.validation, kept.test), says
+    if data.validation is None or (recipe.judge == "test" and data.test is not None):
+        return replace(data, validation=None), ""
+    _learned(data.train, data.validation)
+    return data, "the samples for validation"
+
+
+def held_out(dataset: Dataset, count: int, seed: int = 0) -> Splits:
     """Return samples less `count` of them, and those, a share of every class in the order of the data set.
+
+    Args:
+        dataset: with labels.
+        count: how many.
+        seed: draws them.
 
     Raises:
         PlanError: some class would have no sample left to learn from.
@@ -61,7 +103,7 @@ def held_out(dataset: Dataset, count: int) -> Splits:
             expected=f"at most {len(dataset) - len(classes)}, so that every class has one left",
             found=str(count),
         )
-    random = np.random.default_rng(SEED)
+    random = np.random.default_rng(seed)
     chosen = [
         random.permutation(np.flatnonzero(dataset.labels == label))[:share]
         for label, share in zip(classes, shares(sizes, count), strict=True)
@@ -85,13 +127,22 @@ def shares(sizes: npt.NDArray[np.intp], count: int) -> Indices:
     return np.asarray(found)
 
 
-def _seen(data: Splits) -> int:
-    """Return how many test samples are, number by number, training samples."""
-    if data.train.samples[0].size != data.test.samples[0].size:
+def _learned(train: Dataset, judging: Dataset) -> int:
+    """Return how many samples that judge are, number by number, training samples; refuse that all are."""
+    if train.samples[0].size != judging.samples[0].size:
         return 0
-    known = {sample.tobytes() for sample in data.test.samples}
-    known &= {sample.tobytes() for sample in data.train.samples}
-    return sum(sample.tobytes() in known for sample in data.test.samples)
+    known = {sample.tobytes() for sample in judging.samples}
+    known &= {sample.tobytes() for sample in train.samples}
+    seen = sum(sample.tobytes() in known for sample in judging.samples)
+    if seen == len(judging):
+        raise DataError(
+            "the test samples are training samples",
+            where=judging.name,
+            expected="samples that are not learned",
+            found=f"all {seen} among the {len(train)} training samples",
+            remedy="Keep some out (--validation N), or say so: --judge training.",
+        )
+    return seen
 
 
 def _part(dataset: Dataset, chosen: Indices) -> Dataset:

@@ -10,7 +10,7 @@ with logits z, those of the teacher z', smoothing s, weight d and temperature T.
 from torch import Tensor
 from torch.nn import functional
 
-from lowbit.train.recipe import Loss
+from lowbit.train.settings import Loss
 
 
 def loss_of(settings: Loss, logits: Tensor, labels: Tensor, taught: Tensor | None = None) -> Tensor:

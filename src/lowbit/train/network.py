@@ -1,5 +1,6 @@
 """From a recipe to modules: the one that learns, what it starts with, and its teacher."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -7,26 +8,63 @@ from torch import Tensor, nn
 
 from lowbit.errors import PlanError
 from lowbit.nn import Network, Plan, prepare
+from lowbit.nn.example import example_of
 from lowbit.nn.ranges import ANYTHING, Interval
+from lowbit.nn.trial import refuse_unexportable
 from lowbit.train.checkpoint import read_tensors
+from lowbit.train.fit import check_fit
+from lowbit.train.own_network import OwnNetwork, is_own
 from lowbit.train.recipe import Recipe
 from lowbit.train.result import WEIGHTS, find_run
+from lowbit.train.samples import Splits
 from lowbit.zoo import network
 
 
-def build(recipe: Recipe, folder: Path, inputs: Interval = ANYTHING) -> tuple[nn.Module, list[str]]:
+@dataclass(frozen=True)
+class Teacher:
+    """Whose logits are learned.
+
+    Attributes:
+        module: in eval mode, without gradients.
+        recipe: whose run it is.
+        weights: their file.
+    """
+
+    module: nn.Module
+    recipe: Recipe
+    weights: Path
+
+
+def input_shape(recipe: Recipe, data: Splits) -> tuple[int, ...]:
+    """Return the lengths of one sample as the network takes it.
+
+    A network of the zoo says it; one of somebody's own takes samples as they are, a grey picture with its
+    channel, or what the recipe says.
+    """
+    if not is_own(recipe.network):
+        return network(recipe.network).input_shape
+    found = data.train.samples.shape[1:]
+    grey = data.train.layout == "nchw" and len(found) == 2
+    return recipe.input or ((1, *found) if grey else found)
+
+
+def build(
+    recipe: Recipe, folder: Path, inputs: Interval = ANYTHING, data: Splits | None = None
+) -> tuple[nn.Module, list[str]]:
     """Return the module of a recipe with the weights it starts with, and what of them is new.
 
     Args:
         recipe: what to build; torch's generator draws weights that are not given.
         folder: of the run, beside which others are looked for.
         inputs: the least and the largest value of an input of the network.
+        data: what the network is for; needed for one of somebody's own.
 
     Raises:
         PlanError: network, plan or parent do not exist or do not fit.
+        DataError: a network of somebody's own does not take these samples, or has other classes.
         UnsupportedError: a layer cannot be what the plan says, as a sign of inputs that are never negative.
     """
-    module = _drawn(recipe, inputs)
+    module = _drawn(recipe, inputs, data)
     if not recipe.initial:
         return module, []
     run = find_run(recipe.initial, folder, "initial")
@@ -41,19 +79,66 @@ def class_count(name: str) -> int:
         return int(Network(chosen).eval()(torch.zeros(1, *chosen.input_shape)).shape[1])
 
 
-def teacher(recipe: Recipe, folder: Path) -> tuple[nn.Module, Recipe] | None:
-    """Return the module whose logits are learned, in eval mode, and its recipe, or None.
+def teacher(recipe: Recipe, folder: Path, data: Splits | None = None) -> Teacher | None:
+    """Return the teacher of a recipe, or None.
 
     Raises:
-        PlanError: its run does not exist or is not finished.
+        PlanError: its run does not exist or is not finished, has other classes, or is of a module of
+            somebody's own that the recipe does not name.
     """
     if not recipe.loss.teacher:
         return None
     run = find_run(recipe.loss.teacher, folder, "teacher")
     weights, found = _weights(run)
-    module = _drawn(found)
+    if is_own(found.network):
+        found = _named_by_the_user(recipe, found, run)
+    module = _drawn(found, data=data)
     _load(module, weights, str(run))
-    return module.eval().requires_grad_(False), found
+    return Teacher(module.eval().requires_grad_(False), found, run / WEIGHTS)
+
+
+def check_teacher(found: Teacher, shape: tuple[int, ...], classes: int) -> None:
+    """Refuse a teacher that does not take the student's samples, or has other classes.
+
+    Raises:
+        PlanError: it does not, or has.
+    """
+    where = str(found.weights.parent)
+    try:
+        with torch.no_grad():
+            logits = found.module(torch.zeros(1, *shape))
+    except Exception as error:  # whatever a forward raises
+        raise PlanError(
+            "the teacher does not take the samples",
+            where=where,
+            expected=f"samples {list(shape)}",
+            found=" ".join(str(error).split())[:200],
+            remedy="Train it on the same data, resized alike.",
+        ) from error
+    if logits.shape[-1] != classes:
+        raise PlanError(
+            "the teacher has other classes",
+            where=where,
+            expected=f"{classes} classes, as the student",
+            found=str(logits.shape[-1]),
+            remedy="Take a teacher of the same data.",
+        )
+
+
+def _named_by_the_user(recipe: Recipe, found: Recipe, run: Path) -> Recipe:
+    """Return a run's recipe with the module that the user named: no run says which code is to be run."""
+    for named in (recipe.loss.teacher_network, recipe.network):
+        own = OwnNetwork.of(named) if is_own(named) else None
+        theirs = OwnNetwork.of(found.network)
+        if own is not None and (own.path.name, own.name) == (theirs.path.name, theirs.name):
+            return Recipe.of({**found.to_dict(), "network": own.text}, str(run))
+    raise PlanError(
+        "the run's network is a module of its own, whose file has to be named",
+        where=str(run),
+        expected=f"loss.teacher_network = '{found.network}', as the file is called here",
+        found=repr(recipe.loss.teacher_network) if recipe.loss.teacher_network else "none",
+        remedy="A run's files never say which code is to be run.",
+    )
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], where: str) -> list[str]:
@@ -71,8 +156,10 @@ def _load(module: nn.Module, weights: dict[str, Tensor], where: str) -> list[str
     return [name for name in state if name not in weights]
 
 
-def _drawn(recipe: Recipe, inputs: Interval = ANYTHING) -> nn.Module:
+def _drawn(recipe: Recipe, inputs: Interval = ANYTHING, data: Splits | None = None) -> nn.Module:
     """Return the module with weights from torch's generator."""
+    if is_own(recipe.network):
+        return _drawn_of_a_file(recipe, inputs, data)
     module = Network(network(recipe.network))
     if recipe.initialization == "xavier":
         module.apply(_draw_as_xavier)
@@ -80,8 +167,22 @@ def _drawn(recipe: Recipe, inputs: Interval = ANYTHING) -> nn.Module:
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
+def _drawn_of_a_file(recipe: Recipe, inputs: Interval, data: Splits | None) -> nn.Module:
+    """Return a module of somebody's own: one that takes the data, and that can be written in the end."""
+    own = OwnNetwork.of(recipe.network, recipe.arguments)
+    module = own.build()
+    if recipe.initialization == "xavier":
+        module.apply(_draw_as_xavier)
+    assert data is not None
+    shape = input_shape(recipe, data)
+    check_fit(module, own, shape, data)
+    if not prepare(module, Plan.of(recipe.plan), shape, inputs=inputs).changed:
+        refuse_unexportable(module, example_of(module, shape))
+    return module
+
+
 def _draw_as_xavier(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d | nn.Linear):
+    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -5,6 +5,8 @@
     metrics.jsonl           a line per epoch
     result.json             the figures and what made them
     checkpoint.safetensors  what the run goes on from
+    best.safetensors        weights of the epoch that validation judged best, where they are kept
+    recipe.toml             what was asked for; `lowbit train` repeats it
 
 Files of others have the same names in their folders.
 """
@@ -18,7 +20,7 @@ from typing import Any
 from lowbit.errors import PlanError
 from lowbit.untrusted import write_atomic
 
-WEIGHTS, CHECKPOINT = "weights.safetensors", "checkpoint.safetensors"
+WEIGHTS, CHECKPOINT, BEST = "weights.safetensors", "checkpoint.safetensors", "best.safetensors"
 METRICS, RESULT = "metrics.jsonl", "result.json"
 
 

@@ -12,18 +12,24 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lowbit.errors import PlanError
+from lowbit.data import NAMES
+from lowbit.errors import ModelFormatError, PlanError
 from lowbit.state import entry
+from lowbit.train.blocked import Blocked
 from lowbit.train.checkpoint import FRESH, read_tensors, restore_training, training_state, write_tensors
+from lowbit.train.compiled import compiled
+from lowbit.train.fit import check_classes, check_learnable
 from lowbit.train.identity import changes, identity
 from lowbit.train.metrics import Row, curve_of, read_curve
-from lowbit.train.network import build, class_count, teacher
+from lowbit.train.network import Teacher, build, check_teacher, class_count, input_shape, teacher
+from lowbit.train.own_network import OwnNetwork, is_own
 from lowbit.train.popcount import count_signs
-from lowbit.train.recipe import Optimizer, Recipe
-from lowbit.train.result import CHECKPOINT, WEIGHTS, find_run
-from lowbit.train.samples import Samples, Splits, check_classes, input_range, samples_of
+from lowbit.train.recipe import Recipe
+from lowbit.train.recipe_file import RECIPE, write_recipe
+from lowbit.train.result import BEST, CHECKPOINT
+from lowbit.train.samples import Samples, Splits, input_range, samples_of
+from lowbit.train.settings import Augmentation, Optimizer
 from lowbit.train.views import Taught
-from lowbit.zoo import network
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,8 @@ class Run:
     """All that a step needs.
 
     `module` has the weights, `wrapped` is what Fabric makes of it, `new` names weights that a parent had not,
-    `made_from` is what the numbers come from besides the recipe (`lowbit.train.identity`).
+    `made_from` is what the numbers come from besides the recipe (`lowbit.train.identity`). `judging` samples
+    judge every epoch, `test` samples what is kept in the end; they may be the same.
     """
 
     recipe: Recipe
@@ -91,7 +98,9 @@ class Run:
     average: AveragedModel | None
     teacher: Taught | None
     train: Samples
+    judging: Samples
     test: Samples
+    classes: tuple[str, ...]
     new: list[str]
     made_from: dict[str, str]
 
@@ -135,10 +144,42 @@ class Run:
 
     def _changes(self, facts: Row, where: str) -> list[str]:
         """Return what of this run a checkpoint has otherwise; one of an earlier lowbit says less."""
-        old, new = Recipe.of(facts["recipe"], where).to_dict(), self.recipe.to_dict()
+        old, new = (_settings(each) for each in (Recipe.of(facts["recipe"], where), self.recipe))
         settings = [f"{name} was {old[name]!r}, is {new[name]!r}" for name in new if old[name] != new[name]]
         made_from = entry({"made_from": {}, **facts}, "made_from", dict, where, FRESH)
         return settings + changes(made_from, self.made_from)
+
+    def keep_best(self, epoch: int) -> None:
+        """Write the weights that are judged, as those of the best epoch so far."""
+        if self.fabric.is_global_zero:
+            facts = {"recipe": self.recipe.to_dict(), "epoch": epoch}
+            write_tensors(self.folder / BEST, self.judged.state_dict(), facts)
+        self.fabric.barrier()
+
+    def take_best(self, epoch: int) -> None:
+        """Put the weights of the best epoch back.
+
+        Raises:
+            FileError: they are missing or damaged, or of another epoch.
+        """
+        path = self.folder / BEST
+        tensors, facts = read_tensors(path)
+        if facts.get("epoch") != epoch:
+            found = repr(facts.get("epoch"))[:40]
+            raise ModelFormatError(
+                "the best weights are of another epoch",
+                where=str(path),
+                expected=str(epoch),
+                found=found,
+                remedy=FRESH,
+            )
+        try:
+            self.judged.load_state_dict(tensors)
+        except RuntimeError as error:
+            found = str(error).splitlines()[0]
+            raise ModelFormatError(
+                "the best weights do not fit the network", where=str(path), found=found, remedy=FRESH
+            ) from error
 
     def keep(self, position: Position) -> None:
         """Write the checkpoint."""
@@ -156,52 +197,99 @@ class Run:
 
 
 def prepare_run(recipe: Recipe, data: Splits, folder: Path, device: str) -> Run:
-    """Return a run at its start; errors are those of `lowbit.train.train`."""
+    """Return a run at its start; errors are those of `lowbit.train.train`, all that there are at once."""
     fabric = _fabric(device, recipe.precision)
     fabric.launch()
-    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    shape = network(recipe.network).input_shape
-    module, new = build(recipe, folder, input_range(data.train.samples, recipe.normalize))
-    teaching = teacher(recipe, folder)
-    train_samples = samples_of(data.train, shape, recipe.normalize, fabric.device)
-    test_samples = samples_of(data.test, shape, recipe.normalize, fabric.device)
-    _check_batch(recipe.batch, len(train_samples), fabric.world_size)
-    for dataset in (data.train, data.test):
-        check_classes(dataset, class_count(recipe.network))
+    module, new, teaching, samples = _checked(recipe, data, folder, fabric)
+    folder.mkdir(parents=True, exist_ok=True)
+    if fabric.is_global_zero:
+        write_recipe(recipe, folder / RECIPE)
     module.to(fabric.device)
     optimizer = _optimizer(recipe.optimizer, module)
-    wrapped, optimizer = fabric.setup(module, optimizer)
+    wrapped, optimizer = fabric.setup(compiled(module) if recipe.compile else module, optimizer)
     averaging = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
     average = AveragedModel(module, multi_avg_fn=averaging, use_buffers=True) if recipe.average else None
-    teacher_weights = find_run(recipe.loss.teacher, folder, "teacher") / WEIGHTS if teaching else None
-    made_from = identity(train_samples, test_samples, teacher_weights)
-    taught = None
-    if teaching is not None:
-        asked, of_answers = (
-            teaching[0].to(fabric.device),
-            {name: made_from[name] for name in ("data", "teacher")},
-        )
-        taught = Taught(asked, teaching[1], len(train_samples), folder, of_answers)
+    judging = samples.get("validation", samples.get("test"))
+    assert judging is not None
+    own = OwnNetwork.of(recipe.network).code() if is_own(recipe.network) else ""
+    made_from = identity(samples["train"], judging, teaching.weights if teaching else None, own)
+    taught = _taught(teaching, fabric, len(samples["train"]), folder, made_from) if teaching else None
     count_signs(module)
-    parts = (module, wrapped, optimizer, average, taught, train_samples, test_samples)
+    sets = (samples["train"], judging, samples.get("test", judging))
+    parts = (module, wrapped, optimizer, average, taught, *sets, data.train.classes)
     return Run(recipe, folder, fabric, *parts, new, made_from)
 
 
+def _checked(
+    recipe: Recipe, data: Splits, folder: Path, fabric: Fabric
+) -> tuple[nn.Module, list[str], Teacher | None, dict[str, Samples]]:
+    """Return the modules and samples of a run, or raise everything that stands in its way."""
+    blocked, own = Blocked(), is_own(recipe.network)
+    shape, classes = input_shape(recipe, data), data.classes if own else class_count(recipe.network)
+    module, teaching = None, None
+    new: list[str] = []
+    samples: dict[str, Samples] = {}
+    with blocked.trying():
+        inputs = input_range(data.train.samples, recipe.normalize)
+        module, new = build(recipe, folder, inputs, data)
+    with blocked.trying():
+        if teaching := teacher(recipe, folder, data):
+            check_teacher(teaching, shape, classes)
+    with blocked.trying():
+        check_learnable(data.train)
+    for name, dataset in data.all.items():
+        with blocked.trying():
+            samples[name] = samples_of(dataset, shape, recipe.normalize, fabric.device, channels_last=not own)
+            check_classes(dataset, classes)
+    with blocked.trying():
+        _check_augmentation(recipe, samples)
+    with blocked.trying():
+        _check_batch(recipe.batch, len(data.train), fabric.world_size)
+    blocked.refuse("training cannot begin")
+    assert module is not None
+    return module, new, teaching, samples
+
+
 def _taught(
-    teaching: tuple[nn.Module, Recipe],
-    fabric: Fabric,
-    samples: Samples,
-    folder: Path,
-    made_from: dict[str, str],
+    teaching: Teacher, fabric: Fabric, samples: int, folder: Path, made_from: dict[str, str]
 ) -> Taught:
     of_answers = {name: made_from[name] for name in ("data", "teacher")}
-    return Taught(teaching[0].to(fabric.device), teaching[1], len(samples), folder, of_answers)
+    return Taught(teaching.module.to(fabric.device), teaching.recipe, samples, folder, of_answers)
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """Return what a run is compared by: not where its files lie, since hashes say what they are."""
+    found = recipe.to_dict()
+    if is_own(recipe.network):
+        own = OwnNetwork.of(recipe.network, recipe.arguments)
+        found |= {"network": f"{own.path.name}:{own.name}", "arguments": dict(own.arguments)}
+    return found | {"data": recipe.data if recipe.data in NAMES else Path(recipe.data).name}
+
+
+def _check_augmentation(recipe: Recipe, samples: dict[str, Samples]) -> None:
+    """Refuse to turn and move what are no pictures."""
+    settings = replace(recipe.augmentation, until=1.0, views=0)
+    found = samples["train"].numbers.shape[1:] if "train" in samples else ()
+    if settings != Augmentation() and found and len(found) != 3:
+        raise PlanError(
+            "pictures alone are augmented",
+            where="augmentation",
+            expected="samples [channels, height, width]",
+            found=str(list(found)),
+            remedy="Leave the table augmentation away.",
+        )
 
 
 def _check_batch(batch: int, samples: int, processes: int) -> None:
     if batch > samples:
-        raise PlanError("a batch has more samples than there are", where="batch", found=f"{samples} samples")
+        raise PlanError(
+            "a batch has more samples than there are",
+            where="batch",
+            expected=f"at most {samples}",
+            found=str(batch),
+            remedy=f"Say --batch {samples} or less.",
+        )
     if batch % processes:
         raise PlanError(
             "a batch cannot be shared by the processes",

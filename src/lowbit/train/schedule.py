@@ -10,7 +10,7 @@ With p the part of all steps that is done, w that of the warm-up, and q = (p - w
 
 from math import cos, floor, pi, sin
 
-from lowbit.train.recipe import Schedule
+from lowbit.train.settings import Schedule
 
 _START = 1 / 25  # of one-cycle, as torch has it
 

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from lowbit.errors import FileError
 from lowbit.train.augmentation import augment
 from lowbit.train.checkpoint import read_tensors, write_tensors
-from lowbit.train.recipe import Augmentation, Recipe
+from lowbit.train.recipe import Recipe
 from lowbit.train.samples import Samples
+from lowbit.train.settings import Augmentation
 
 TAUGHT = "taught.safetensors"
 
