@@ -24,6 +24,7 @@ from lowbit.cli.run import run
 from lowbit.cli.sweep import sweep
 from lowbit.cli.terminal import say
 from lowbit.cli.train import train
+from lowbit.cli.tune import tune
 from lowbit.cli.verify import verify
 from lowbit.cli.zoo import zoo
 from lowbit.errors import ExitCode
@@ -51,6 +52,7 @@ app.command()(report)
 app.command()(convert)
 app.command("compile")(compile_network)
 app.command()(train)
+app.command()(tune)
 app.command()(hdl)
 app.command()(zoo)
 app.command()(reproduce)

@@ -26,7 +26,7 @@ _NETWORKS = ("model", "models", "network")
 _SAMPLES = "normalize"
 """The name of a parameter of commands that read samples."""
 
-_FOLDER_COMMANDS = ("hdl", "train", "fetch")
+_FOLDER_COMMANDS = ("hdl", "train", "tune", "fetch")
 """Their output is a folder, which they make before other work."""
 
 

@@ -1,86 +1,38 @@
 """``lowbit train``: a recipe, or a module of one's own and data, in; a folder with a trained network out."""
 
-import ast
 import os
-import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lowbit.cli.console import JsonFlag, parse_normalize, print_json, print_table, progress, say, tracked
-from lowbit.cli.specifications import said
-from lowbit.data.framing import framing_or_asked
+from lowbit.cli import experiment
+from lowbit.cli.console import JsonFlag, print_json, print_table, progress, say, tracked
 from lowbit.visible import visible
 
 if TYPE_CHECKING:
     from lowbit.train import Recipe, Result
     from lowbit.train.seeds import Repeated
 
-MEASURED = "measured"
-
 
 def train(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE|FILE.py:NAME",
-            help="A TOML recipe; or your own module, such as mynet.py:Net; or a network of the zoo.",
-        ),
-    ],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            help="A folder of folders of pictures, an .npz of x and y, another file of data, or a name. "
-            "Of a recipe: the folder of its data; else it is looked for.",
-        ),
-    ] = None,
-    plan: Annotated[
-        Path | None, typer.Option("--plan", help="A TOML plan of low bits; float without.")
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            "--weights", callback=said, help="Of all layers, such as lq:2; those that the plan names stay."
-        ),
-    ] = None,
-    activations: Annotated[
-        str | None, typer.Option("--activations", callback=said, help="Of all layers' inputs, likewise.")
-    ] = None,
-    arguments: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="What your module is called with: --set width=16. May be repeated."),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder; when not said, in runs, by name and seed.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="10, or the recipe's.")] = None,
-    batch: Annotated[int | None, typer.Option("--batch", min=1, help="32, or the recipe's.")] = None,
-    rate: Annotated[
-        float | None, typer.Option("--rate", help="Of the optimizer: 0.001, or the recipe's.")
-    ] = None,
-    optimizer: Annotated[str | None, typer.Option("--optimizer", help="adamw, adam or sgd.")] = None,
-    clip: Annotated[
-        float | None, typer.Option("--clip", help="The most that the norm of all gradients may be.")
-    ] = None,
-    precision: Annotated[str | None, typer.Option("--precision", help="float32 or bf16.")] = None,
-    sample: Annotated[
-        str | None, typer.Option("--input", help="Lengths of a sample as your module takes it: 1,28,28.")
-    ] = None,
-    normalize: Annotated[
-        str | None,
-        typer.Option(
-            "--normalize",
-            help="MEAN,STD after scaling to [0, 1]; by channel M,M,S,S; or measured: of what is learned.",
-        ),
-    ] = None,
-    validation: Annotated[
-        str | None,
-        typer.Option("--validation", help="Training samples that judge every epoch: 500, 0.2 or 20%."),
-    ] = None,
+    what: experiment.What,
+    data: experiment.Data = None,
+    plan: experiment.PlanFile = None,
+    weights: experiment.Weights = None,
+    activations: experiment.Activations = None,
+    arguments: experiment.Arguments = None,
+    output: experiment.Folder = None,
+    epochs: experiment.Epochs = None,
+    batch: experiment.Batch = None,
+    rate: experiment.Rate = None,
+    optimizer: experiment.OptimizerName = None,
+    clip: experiment.Clip = None,
+    precision: experiment.Precision = None,
+    sample: experiment.Sample = None,
+    normalize: experiment.NormalizeOrMeasured = None,
+    validation: experiment.Validation = None,
     judge: Annotated[
         str | None,
         typer.Option(
@@ -90,14 +42,12 @@ def train(
     best: Annotated[
         bool | None, typer.Option("--best/--last", help="Which epoch is kept: the best by validation?")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="0, or the recipe's.")] = None,
+    seed: experiment.Seed = None,
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, help="So many seeds, from --seed on: mean and deviation.")
     ] = 1,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    compiled: Annotated[
-        bool, typer.Option("--compile", help="Translate by torch.compile; an error where that cannot be.")
-    ] = False,
+    device: experiment.Device = "auto",
+    compiled: experiment.Compile = False,
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on from the folder's checkpoint, or start again.")
     ] = True,
@@ -122,35 +72,36 @@ def train(
     from lowbit.train import train as run
     from lowbit.train.experiment import default_folder
 
-    measure = normalize == MEASURED
-    means, deviations = parse_normalize(None if measure else normalize) or ((), ())
-    named: dict[str, Any] = {
-        "seed": seed,
-        "epochs": epochs,
-        "batch": batch,
-        "precision": precision,
-        "validation": parse_share(validation),
-        "judge": judge,
-        "keep": None if best is None else "best" if best else "last",
-        "compile": compiled or None,
-        "input": parse_lengths(sample),
-        "normalize": [*_many(means), *_many(deviations)] or None,
-        "arguments": parse_arguments(arguments) or None,
-        "optimizer": {"name": optimizer, "rate": rate, "clip": clip},
-        "plan": plan,
-    }
+    step = {"name": optimizer, "rate": rate, "clip": clip}
+    named = experiment.settings(
+        normalize,
+        step,
+        seed=seed,
+        epochs=epochs,
+        batch=batch,
+        precision=precision,
+        validation=validation,
+        judge=judge,
+        keep=None if best is None else "best" if best else "last",
+        compile=compiled or None,
+        input=sample,
+        arguments=arguments,
+        plan=plan,
+    )
     forms = {name: text for name, text in (("weights", weights), ("activations", activations)) if text}
-    chosen, place = asked(what, data, named, forms)
+    chosen, place = experiment.asked(what, data, named, forms)
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks
     folder = output or default_folder(chosen, seeds if seeds > 1 else 0)
     options: dict[str, Any] = {"device": device, "resume": resume, "force": force, "tensorboard": tensorboard}
-    words = {**named, **named["optimizer"], "normalize": normalize, "set": arguments, **forms}
-    options["command"] = command_of(what, words, seeds)
+    words = {**named, **step, "normalize": normalize, "set": arguments, **forms}
+    options["command"] = experiment.command_of(
+        "train", what, {**words, "seeds": seeds if seeds > 1 else None}
+    )
     hidden = as_json or not first
     options["tell"] = None if hidden else lambda line: progress.print(visible(line), style="yellow")
     with tracked("reading data", hidden=hidden) as advance:
         splits = load_data(chosen, place)
-        chosen = measured(chosen, splits) if measure else chosen
+        chosen = measured(chosen, splits) if normalize == experiment.MEASURED else chosen
         told = _told(chosen, hidden)
         if seeds > 1:
             lines = lambda number: (_part(advance, number, seeds), told)
@@ -165,123 +116,6 @@ def train(
     if keep is not None:
         result.keep(keep)
     _print(result, as_json)
-
-
-def asked(
-    what: str, data: str | None, named: Mapping[str, Any], forms: Mapping[str, str]
-) -> tuple["Recipe", str | None]:
-    """Return the recipe of what was said, and the folder of its data, where that is a name."""
-    from lowbit.data import NAMES
-    from lowbit.train import Recipe, recipe_of
-    from lowbit.train.recipe import read_table
-
-    framing = framing_or_asked(None)
-    given = {
-        name: value
-        for name, value in named.items()
-        if value is not None and name not in ("optimizer", "plan")
-    }
-    if framing is not None:
-        sizes = {"resize": framing.resize, "crop": framing.crop}
-        given |= {name: "x".join(map(str, size)) for name, size in sizes.items() if size}
-        given |= {"colours": framing.colours} if framing.colours else {}
-    if named.get("plan") is not None:
-        given["plan"] = read_table(named["plan"], "the plan")
-    if what.endswith(".toml"):
-        chosen, place = Recipe.read(what, **given), data
-        if data is not None and chosen.data not in NAMES and not Path(chosen.data).is_file():
-            chosen, place = replace(chosen, data=data), None
-    else:
-        if data is None:
-            raise typer.BadParameter("of a module or network, say which data it learns", param_hint="--data")
-        chosen, place = recipe_of(what, data, given), None
-    step = {name: value for name, value in named["optimizer"].items() if value is not None}
-    return replace(chosen, optimizer=replace(chosen.optimizer, **step)).with_forms(**forms), place
-
-
-def parse_share(text: str | None) -> int | float | None:
-    """Return the number of ``500``, ``0.2`` or ``20%``."""
-    if text is None:
-        return None
-    try:
-        if text.endswith("%"):
-            share = float(text[:-1]) / 100
-            return share if 0 < share < 1 else _no_share(text)
-        number = float(text)
-        return int(text) if text.isdigit() and number >= 1 else number if 0 < number < 1 else _no_share(text)
-    except ValueError:
-        return _no_share(text)
-
-
-def _no_share(text: str) -> float:
-    raise typer.BadParameter(f"expected a count such as 500, or a share such as 0.2 or 20%, found {text!r}")
-
-
-def parse_lengths(text: str | None) -> list[int] | None:
-    """Return the lengths of ``1,28,28``."""
-    if text is None:
-        return None
-    words = text.split(",")
-    if not all(word.strip().isdigit() for word in words):
-        raise typer.BadParameter(f"expected lengths such as 1,28,28, found {text!r}", param_hint="--input")
-    return [int(word) for word in words]
-
-
-def parse_arguments(texts: Sequence[str] | None) -> dict[str, Any]:
-    """Return the values of ``width=16`` by name: literals of Python, and text where they are none."""
-    found: dict[str, Any] = {}
-    for text in texts or ():
-        name, mark, value = text.partition("=")
-        if not mark or not name.strip().isidentifier():
-            raise typer.BadParameter(
-                f"expected NAME=VALUE such as width=16, found {text!r}", param_hint="--set"
-            )
-        try:
-            found[name.strip()] = ast.literal_eval(value)
-        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-            found[name.strip()] = value
-    return found
-
-
-def command_of(what: str, said: Mapping[str, Any], seeds: int) -> str:
-    """Return the command that remakes a result: paths of the reader's own are written as names."""
-    framing = framing_or_asked(None)
-    sizes = {"resize": framing.resize, "crop": framing.crop} if framing else {}
-    said = {
-        **said,
-        **sizes,
-        "colours": framing.colours if framing else "",
-        "seeds": seeds if seeds > 1 else None,
-    }
-    file, mark, name = what.rpartition("/")[2].partition(".py:")
-    words = [f"recipes/{file}" if what.endswith(".toml") else f"{file}{mark}{name}", "--data", "DIR"]
-    for key, value in said.items():
-        words += _said_as(key, value)
-    return f"lowbit train {shlex.join(words)}"
-
-
-def _said_as(key: str, value: Any) -> list[str]:
-    """Return the words of an option of the command line."""
-    match key, value:
-        case (_, None | "" | ()) | (("arguments" | "optimizer"), _):
-            return []
-        case "compile", _:
-            return ["--compile"]
-        case "keep", _:
-            return [f"--{value}"]
-        case "set", _:
-            return [word for each in value for word in ("--set", each)]
-        case "plan", _:
-            return ["--plan", Path(value).name]
-        case "name", _:
-            return ["--optimizer", str(value)]
-        case (("resize" | "crop"), _):
-            return [f"--{key}", "x".join(map(str, value))]
-    return [f"--{key}", ",".join(map(str, value)) if isinstance(value, list) else str(value)]
-
-
-def _many(value: float | tuple[float, ...]) -> tuple[float, ...]:
-    return value if isinstance(value, tuple) else (value,)
 
 
 def _part(advance: Any, number: int, seeds: int) -> Any:

@@ -28,6 +28,7 @@ from lowbit.train.recipe import Recipe
 from lowbit.train.result import Result
 from lowbit.train.samples import Splits
 from lowbit.train.seeds import train_seeds
+from lowbit.train.tuning import tune
 
 __all__ = [
     "Recipe",
@@ -38,4 +39,5 @@ __all__ = [
     "recipe_of",
     "train",
     "train_seeds",
+    "tune",
 ]

@@ -60,6 +60,7 @@ def train(
     epoch_done: EpochDone | None = None,
     tensorboard: bool = False,
     command: str = "",
+    export: bool = True,
 ) -> Result:
     """Train a network and write its folder.
 
@@ -75,6 +76,7 @@ def train(
         epoch_done: called after every epoch, when its checkpoint is written; what it raises ends the run.
         tensorboard: write the learning curve for TensorBoard too.
         command: what the result says it was made by.
+        export: write weights and networks in the end, and compare them with the module.
 
     Raises:
         PlanError: the recipe fits no network or samples, or a checkpoint has other data, code or recipe.
@@ -118,7 +120,7 @@ def train(
             epoch_done(row)
     metrics.close()
     facts = {"judged_by": judges, "data": data.name, "changed": list(start.changed), "findings": found}
-    return _finish(run, curve, clock, facts, command)
+    return _finish(run, curve, clock, facts, command, export)
 
 
 def best_epoch(rows: Sequence[Row]) -> int:
@@ -239,7 +241,9 @@ def accuracy(run: Run, module: nn.Module, samples: Samples) -> dict[str, float]:
     return {"top1": top1 / len(samples), "top5": top5 / len(samples)}
 
 
-def _finish(run: Run, curve: Sequence[Row], clock: Clock, known: dict[str, Any], command: str) -> Result:
+def _finish(
+    run: Run, curve: Sequence[Row], clock: Clock, known: dict[str, Any], command: str, export: bool
+) -> Result:
     recipe = run.recipe
     kept = {"kept_epoch": best_epoch(curve)} if recipe.keep == "best" else {}
     if kept:
@@ -269,7 +273,7 @@ def _finish(run: Run, curve: Sequence[Row], clock: Clock, known: dict[str, Any],
         "curve": list(curve),
     }
     if run.fabric.is_global_zero:
-        facts |= _export(run)
+        facts |= _export(run) if export else {}
         Result(run.folder, facts).write()
     run.fabric.barrier()
     return Result(run.folder, facts)
