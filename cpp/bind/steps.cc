@@ -17,12 +17,12 @@ class Field {
  public:
   Field(nb::object value, std::string where) : value_(std::move(value)), where_(std::move(where)) {}
 
-  [[noreturn]] void refuse(const std::string& expected) const {
+  [[noreturn]] void refuse(std::string_view expected) const {
     require(false, where_.c_str(), expected, nb::type_name(value_.type()).c_str());
     std::abort();
   }
 
-  [[noreturn]] void unknown(const std::string& expected, const std::string&) const { refuse(expected); }
+  [[noreturn]] void unknown(std::string_view expected, std::string_view) const { refuse(expected); }
 
   Field field(std::string_view name) const {
     const std::string text(name);
@@ -33,7 +33,7 @@ class Field {
   template <class T>
   T number() const {
     T value{};
-    if (!nb::try_cast(value_, value)) refuse(Reader<T>::text());
+    if (!nb::try_cast(value_, value)) refuse(Reader<T>::kText);
     return value;
   }
 
@@ -55,7 +55,7 @@ class Field {
 
   std::string kind() const { return nb::cast<std::string>(value_.type().attr("__name__")); }
 
-  void enter(const Declared&) const {}
+  void enter(std::string_view) const {}
 
  private:
   nb::object value_;
@@ -66,7 +66,7 @@ template <class Struct>
 void describe(nb::dict& to) {
   Struct one{};
   nb::dict types;
-  each_field(one, [&]<class T>(std::string_view name, T&) { types[std::string(name).c_str()] = Reader<T>::text(); });
+  each_field(one, [&]<class T>(std::string_view name, T&) { types[std::string(name).c_str()] = std::string(Reader<T>::kText); });
   to[Struct::kName] = types;
 }
 
@@ -81,7 +81,9 @@ void add_step(Loader& loader, nb::handle step, std::string value, std::string wh
   const std::string name = nb::cast<std::string>(step.type().attr("__name__"));
   std::vector<std::size_t> x;
   if (!nb::try_cast(step.attr("sources"), x)) Field(step.attr("sources"), name + ".sources").refuse("numbers of values");
-  loader.add(x, Reader<steps::Any>::read(Field(nb::borrow(step), name)), std::move(value), std::move(why));
+  steps::Any any;
+  Reader<steps::Any>::read(Field(nb::borrow(step), name), any);
+  loader.add(x, any, std::move(value), std::move(why));
 }
 
 nb::dict step_fields() {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../core/error.h"
+#include "../core/names.h"
 #include "../core/program_file.h"
 #include "../core/trace.h"
 #include "content.h"
@@ -132,8 +133,7 @@ struct lowbit_program {
   }
 
   static End end_of(const records::Port& port, const records::Network& network) {
-    const auto found = std::find(std::begin(kPortTypes), std::end(kPortTypes), port.type);
-    End end{port.name, static_cast<lowbit_type>(found - std::begin(kPortTypes)), {}, 1};
+    End end{port.name, static_cast<lowbit_type>(find_name(kPortTypes, port.type)), {}, 1};
     if (network.batched) end.shape.push_back(1);
     for (const std::size_t length : port.lengths) end.shape.push_back(static_cast<std::int64_t>(length)), end.elements *= length;
     if (network.by_rows) end.shape[0] = LOWBIT_ROWS;

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "error.h"
+#include "visit.h"
 
 namespace lowbit {
 namespace {
@@ -99,7 +100,7 @@ EpilogueSpec spec_of(const steps::RoundedEnding& s) {
   return other(end);
 }
 EpilogueSpec spec_of(const steps::Ending& end) {
-  return std::visit([](const auto& one) { return spec_of(one); }, end);
+  return visit_held([](const auto& one) { return spec_of(one); }, end);
 }
 
 Value epilogue_value(std::size_t channels, const EpilogueSpec& epilogue) {
@@ -461,7 +462,7 @@ struct Builder::Adder {
   }
 };
 
-std::size_t Builder::add(const Sources& x, const steps::Any& step) { return std::visit(Adder{*this, x}, step); }
+std::size_t Builder::add(const Sources& x, const steps::Any& step) { return visit_held(Adder{*this, x}, step); }
 
 std::unique_ptr<Program> Builder::finish(const std::vector<std::size_t>& outputs, std::size_t threads, bool pinned) {
   const std::size_t inputs = values_.size() - steps_.size();

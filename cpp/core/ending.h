@@ -10,7 +10,7 @@ namespace lowbit {
 
 // What a result is stored as.
 enum class Form : std::uint8_t { planes, bytes, words, reals };
-inline constexpr const char* kForms[] = {"planes", "bytes", "words", "reals"};
+inline constexpr char kForms[] = "planes | bytes | words | reals";
 
 enum class Rule : std::uint8_t {
   ranks,       // table[#{sum > threshold}]
@@ -21,7 +21,7 @@ enum class Rule : std::uint8_t {
   round_down,  // floor((scale sum + bias) / step)
   real,        // float32(scale sum + bias)
 };
-inline constexpr const char* kRules[] = {"ranks", "shift_up", "shift_down", "round_even", "round_up", "round_down", "real"};
+inline constexpr char kRules[] = "ranks | shift_up | shift_down | round_even | round_up | round_down | real";
 
 // Arrays by channel are padded to whole groups. Rules that shift or round give whole levels: they clip to [low, high], and
 // take `base` off, the lowest level, for bytes.

@@ -27,6 +27,8 @@ std::string Phrase::text() const {
   return all;
 }
 
+void refuse_program(const char* where, const char* expected, const char* found) { refuse_program(where, Phrase(expected), Phrase(found)); }
+
 void refuse_program(const char* where, const Phrase& expected, const Phrase& found) {
   throw Error(Error::Kind::engine, "the program does not fit together", where, expected.text(), found.text(),
               "Plan it again with lowbit.program.");

@@ -68,6 +68,13 @@ class Phrase final {
 // Says that the parts of a program do not fit together: a defect of whoever planned it.
 [[noreturn]] void refuse_program(const char* where, const Phrase& expected, const Phrase& found);
 
+// The same of literals alone, which most are: less to make ready.
+[[noreturn]] void refuse_program(const char* where, const char* expected, const char* found);
+
+inline void require(bool holds, const char* where, const char* expected, const char* found) {
+  if (!holds) [[unlikely]] refuse_program(where, expected, found);
+}
+
 inline void require(bool holds, const char* where, const Phrase& expected, const Phrase& found) {
   if (!holds) [[unlikely]] refuse_program(where, expected, found);
 }

@@ -11,7 +11,7 @@
 
 namespace lowbit {
 
-inline constexpr const char* kReductions[] = {"sum", "mean", "maximum", "minimum", "product", "sum_of_squares", "absolute_sum"};
+inline constexpr char kReductions[] = "sum | mean | maximum | minimum | product | sum_of_squares | absolute_sum";
 
 struct AxisView {
   std::size_t outer, axis, inner;

@@ -224,7 +224,7 @@ std::vector<Link> linked(const Steps& steps, const std::vector<std::size_t>& mem
   return std::make_unique<ElementStep>("combine", kernels.arithmetic.level, 0.2, input, std::move(link));
 }
 
-std::vector<std::unique_ptr<Step>> join_chains(const Steps& steps, const std::vector<Value>& values) {
+[[gnu::cold]] std::vector<std::unique_ptr<Step>> join_chains(const Steps& steps, const std::vector<Value>& values) {
   auto readers = readers_of(steps);
   std::vector<std::size_t> turns(steps.size());
   for (std::size_t n = steps.size(); n-- > 0;) {

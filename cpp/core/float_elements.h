@@ -14,16 +14,14 @@
 
 namespace lowbit {
 
-inline constexpr const char* kFunctions[] = {"identity", "tanh", "sigmoid", "elu", "exponential", "logarithm", "absolute",
-                                             "square_root", "reciprocal", "error", "sine", "cosine", "floor", "ceiling",
-                                             "truncate", "round", "negative", "sign", "is_true", "is_false", "is_nan", "relu",
-                                             "tangent", "arc_sine", "arc_cosine", "arc_tangent", "hyperbolic_sine",
-                                             "hyperbolic_cosine", "inverse_hyperbolic_sine", "inverse_hyperbolic_cosine",
-                                             "inverse_hyperbolic_tangent"};
-inline constexpr const char* kArithmetic[] = {"add", "subtract", "multiply", "divide", "subtract_from", "divide_into",
-                                              "minimum", "maximum", "power", "modulo", "remainder", "quotient",
-                                              "less", "less_or_equal", "greater", "greater_or_equal", "equal", "both",
-                                              "either", "one_alone"};
+inline constexpr char kFunctions[] =
+    "identity | tanh | sigmoid | elu | exponential | logarithm | absolute | square_root | reciprocal | error | sine | "
+    "cosine | floor | ceiling | truncate | round | negative | sign | is_true | is_false | is_nan | relu | tangent | "
+    "arc_sine | arc_cosine | arc_tangent | hyperbolic_sine | hyperbolic_cosine | inverse_hyperbolic_sine | "
+    "inverse_hyperbolic_cosine | inverse_hyperbolic_tangent";
+inline constexpr char kArithmetic[] =
+    "add | subtract | multiply | divide | subtract_from | divide_into | minimum | maximum | power | modulo | remainder | "
+    "quotient | less | less_or_equal | greater | greater_or_equal | equal | both | either | one_alone";
 
 std::unique_ptr<Step> activate(const KernelSet& kernels, std::size_t x, const Value& input, Function function);
 

@@ -22,9 +22,9 @@ std::unique_ptr<Step> matrix_product(const KernelSet& kernels, std::size_t x, st
                                      const ProductShape& shape);
 
 enum class Cell : std::uint8_t { rnn, gru, lstm };
-inline constexpr const char* kCells[] = {"rnn", "gru", "lstm"};
+inline constexpr char kCells[] = "rnn | gru | lstm";
 enum class Direction : std::uint8_t { forward, reverse, bidirectional };
-inline constexpr const char* kDirections[] = {"forward", "reverse", "bidirectional"};
+inline constexpr char kDirections[] = "forward | reverse | bidirectional";
 
 // A recurrent layer over a whole sequence, as ONNX defines it.
 struct RecurrentSpec {

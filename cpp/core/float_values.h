@@ -20,7 +20,7 @@ std::unique_ptr<Step> take_rows(const std::vector<std::size_t>& x, const std::ve
 
 // What becomes of an element that another one is written to; NaN of either stays.
 enum class Writing : std::uint8_t { replace, add, multiply, minimum, maximum };
-inline constexpr const char* kWritings[] = {"replace", "add", "multiply", "minimum", "maximum"};
+inline constexpr char kWritings[] = "replace | add | multiply | minimum | maximum";
 
 // Runs of `inner` elements; run p begins at first[p] + sum_k n[p][k] strides[k], where n[p][k] is a computed whole number
 // below lengths[k], a negative one from the end. One outside is a fault of the samples.

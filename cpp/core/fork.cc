@@ -2,7 +2,7 @@
 
 #include <atomic>
 #include <memory>
-#include <unordered_set>
+#include <set>
 
 #include <pthread.h>
 
@@ -16,7 +16,7 @@ std::atomic<unsigned> count{0};
 // Never destroyed: threads may still run when the process ends.
 struct ForkRegistry {
   std::mutex mutex;  // held over a fork, so that the child finds `members` whole
-  std::unordered_set<ForkMutex*> members;
+  std::set<ForkMutex*> members;
 
   static ForkRegistry& one() {
     static ForkRegistry* const registry = [] {

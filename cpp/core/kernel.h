@@ -344,4 +344,9 @@ using dot_peak_kernel = std::uint64_t(std::uint64_t repeats);
   }
 #include "../kernels/kernels.inc"
 
+// What other levels leave to plain code: functions that hardly a network has.
+namespace portable {
+apply_function_kernel apply_rare_function;
+}
+
 }  // namespace lowbit

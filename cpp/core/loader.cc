@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "error.h"
+#include "visit.h"
 
 namespace lowbit {
 namespace {
@@ -17,8 +18,9 @@ struct Keep {
   std::size_t group;
 };
 
-const steps::Ending* ending_of(const steps::Any& step) {
-  return std::visit([](const auto& s) -> const steps::Ending* {
+template <class Step, class Found = std::conditional_t<std::is_const_v<Step>, const steps::Ending, steps::Ending>>
+Found* ending_of(Step& step) {
+  return visit_held([](auto& s) -> Found* {
     if constexpr (requires { s.ending; }) return &s.ending;
     return nullptr;
   }, step);
@@ -26,7 +28,7 @@ const steps::Ending* ending_of(const steps::Any& step) {
 
 // Whether an ending leaves planes, by a table or by another rule.
 bool leaves_planes(const steps::Ending& ending) {
-  return std::visit([](const auto& end) {
+  return visit_held([](const auto& end) {
     if constexpr (requires { end.form; }) return end.form == Form::planes;
     return std::is_same_v<std::decay_t<decltype(end)>, steps::PlaneEnding>;
   }, ending);
@@ -191,7 +193,7 @@ class Loader::Pass final {
     } catch (const TooLarge&) {
       throw;
     } catch (const Error& error) {
-      const char* kind = std::visit([](const auto& s) { return std::decay_t<decltype(s)>::kName; }, step);
+      const char* kind = visit_held([](const auto& s) { return std::decay_t<decltype(s)>::kName; }, step);
       throw Error(Error::Kind::engine, std::string("the engine does not run this ") + kind, one.value, error.expected,
                   error.found, "");
     }
@@ -224,18 +226,16 @@ class Loader::Pass final {
 
   void load(std::size_t n) {
     const Planned& one = planned_[n];
-    std::visit([&](const auto& step) { load(n, one, step); }, one.step);
-  }
-
-  template <class Kind>
-  void load(std::size_t n, const Planned& one, const Kind& step) {
-    if constexpr (requires { step.ending; }) {
-      Kind changed = step;
-      const Tables tables = end(inputs_ + n, changed.ending);
-      number_[inputs_ + n] = put(n, numbers(one.sources), changed);
-    } else {
-      number_[inputs_ + n] = put(n, numbers(one.sources), step);
-    }
+    const bool done = visit_held([&](const auto& step) {
+      if constexpr (requires { load(n, one, step); }) return load(n, one, step), true;
+      return false;
+    }, one.step);
+    if (done) return;
+    const steps::Ending* ending = ending_of(one.step);
+    if (ending == nullptr || codes(inputs_ + n) == nullptr) return static_cast<void>(number_[inputs_ + n] = put(n, numbers(one.sources), one.step));
+    steps::Any changed = one.step;
+    const Tables tables = end(inputs_ + n, *ending_of(changed));
+    number_[inputs_ + n] = put(n, numbers(one.sources), changed);
   }
 
   // Bytes are arranged after they are made, four to a float. Its one reader does it.

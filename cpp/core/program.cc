@@ -144,7 +144,7 @@ std::size_t place_values(std::vector<Value>& values, const std::vector<std::uniq
   return end;
 }
 
-Program::Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps,
+[[gnu::cold]] Program::Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps,
                  std::vector<std::size_t> outputs, std::size_t threads, bool pinned, std::size_t constant_bytes,
                  std::size_t allowed)
     : holds_nan_(holds_nan), values_(with_ports(std::move(values), steps.size(), outputs)), steps_(std::move(steps)),

@@ -35,12 +35,12 @@ struct Section {
 };
 static_assert(sizeof(Section) == 64);
 
-[[noreturn]] void damaged(const std::string& where, const std::string& expected, const std::string& found) {
-  throw Error(Error::Kind::file, "the program file is damaged", where, expected, found, kAgain);
+[[noreturn]] void damaged(const std::string& where, std::string_view expected, std::string_view found) {
+  throw Error(Error::Kind::file, "the program file is damaged", where, std::string(expected), std::string(found), kAgain);
 }
 
-[[noreturn]] void unsupported(const std::string& what, const std::string& where, const std::string& expected, const std::string& found) {
-  throw Error(Error::Kind::unsupported, what, where, expected, found,
+[[noreturn]] void unsupported(const std::string& what, const std::string& where, std::string_view expected, std::string_view found) {
+  throw Error(Error::Kind::unsupported, what, where, std::string(expected), std::string(found),
               "Compile the network again with this version of lowbit, or read the file with the one that wrote it.");
 }
 
@@ -173,13 +173,6 @@ class Records final {
   std::vector<std::string> lines_;
 };
 
-// A struct as files declare it: its name, and name:word of every field.
-std::string line_of(const Declared& one) {
-  std::string line(one.name);
-  for (std::size_t n = 0; n < one.count; ++n) line.append(" ").append(one.fields[n]).append(":").append(one.words[n]);
-  return line;
-}
-
 // One of them, and where it is, for errors.
 class Record final {
  public:
@@ -214,25 +207,23 @@ class Record final {
     return {reinterpret_cast<const T*>(bytes.data), bytes.axes, bytes.rows, bytes.columns};
   }
 
-  std::string kind() const {
-    const std::string& line = records_.line(false);
-    return line.substr(0, line.find(' '));
-  }
+  std::string_view kind() const { return word_of(records_.line(false)); }
 
-  void enter(const Declared& declared) const {
-    const std::string& line = records_.line(true);
-    const std::string own = line_of(declared);
+  void enter(std::string_view own) const {
+    const std::string_view line = records_.line(true);
     if (line == own) return;
-    if (line.substr(0, line.find(' ')) != declared.name) refuse(std::string(declared.name));
+    if (word_of(line) != word_of(own)) refuse(word_of(own));
     unsupported("the program file has other fields", path(), own, line);
   }
 
-  [[noreturn]] void refuse(const std::string& expected) const { damaged(path(), expected, "something else"); }
-  [[noreturn]] void unknown(const std::string& expected, const std::string& found) const {
+  [[noreturn]] void refuse(std::string_view expected) const { damaged(path(), expected, "something else"); }
+  [[noreturn]] void unknown(std::string_view expected, std::string_view found) const {
     unsupported("the program file holds what this version does not know", path(), expected, found);
   }
 
  private:
+  static std::string_view word_of(std::string_view line) { return line.substr(0, line.find(' ')); }
+
   std::string path() const { return parent_ == nullptr ? records_.where() : parent_->path() + "/" + std::string(name_); }
 
   bool truth() const {
@@ -260,15 +251,21 @@ class Record final {
 };
 
 template <class... Structs>
+void add_lines(std::vector<std::string>& to) {
+  for (const std::string_view line : {Reader<Structs>::line()...}) to.emplace_back(line);
+}
+
+template <class... Structs>
 void add_lines(std::vector<std::string>& to, const std::variant<Structs...>*) {
-  (to.push_back(line_of(Reader<Structs>::declared())), ...);
+  add_lines<Structs...>(to);
 }
 
 }  // namespace
 
 records::Network read_program_file(std::span<const std::byte> content, const std::string& where, std::size_t allowed) {
   Records records(content, where, allowed);
-  records::Network network = Reader<records::Network>::read(Record(records));
+  records::Network network;
+  Reader<records::Network>::read(Record(records), network);
   records.finish();
   network.array_bytes = records.array_bytes();
   return network;
@@ -276,12 +273,7 @@ records::Network read_program_file(std::span<const std::byte> content, const std
 
 std::vector<std::string> program_file_lines() {
   std::vector<std::string> lines;
-  for (const Declared* one : {&Reader<records::Network>::declared(), &Reader<records::Port>::declared(),
-                              &Reader<records::PlannedStep>::declared(), &Reader<records::Note>::declared(),
-                              &Reader<PlaneWeights>::declared(), &Reader<ByteWeights>::declared(), &Reader<WordWeights>::declared(),
-                              &Reader<AxisSpec>::declared()}) {
-    lines.push_back(line_of(*one));
-  }
+  add_lines<records::Network, records::Port, records::PlannedStep, records::Note, PlaneWeights, ByteWeights, WordWeights, AxisSpec>(lines);
   add_lines(lines, static_cast<const steps::Any*>(nullptr));
   add_lines(lines, static_cast<const steps::Ending*>(nullptr));
   return lines;
@@ -305,8 +297,8 @@ void check_ends(const records::Network& network, const std::string& where) {
   require(network.by_rows || !network.batched, "network", "rows where there is a batch", "none");
   for (const auto* ports : {&network.inputs, &network.outputs}) {
     for (const records::Port& port : *ports) {
-      if (std::find(std::begin(kPortTypes), std::end(kPortTypes), port.type) == std::end(kPortTypes)) {
-        unsupported("the program has numbers of another type", where + "/" + port.name, joined({std::begin(kPortTypes), std::end(kPortTypes)}), port.type);
+      if (find_name(kPortTypes, port.type) == count_names(kPortTypes)) {
+        unsupported("the program has numbers of another type", where + "/" + port.name, kPortTypes, port.type);
       }
       const std::size_t axes = port.lengths.size() + (network.batched ? 1 : 0);
       require(port.shape.size() == axes && axes <= 32 && (!network.by_rows || axes >= 1), port.name.c_str(), "as many lengths as axes, up to 32", "others");

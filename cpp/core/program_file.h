@@ -13,7 +13,7 @@
 namespace lowbit {
 
 // What numbers the caller's arrays may be; inside all are float32.
-inline constexpr const char* kPortTypes[] = {"float32", "int32", "int64", "bool"};
+inline constexpr char kPortTypes[] = "float32 | int32 | int64 | bool";
 
 // What a file holds; its Python side is lowbit/program/file.py.
 namespace records {

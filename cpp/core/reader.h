@@ -6,7 +6,7 @@
 //   array<T>()    a dense array of exactly this type
 //   count()       how many elements a list has; its elements follow from field()
 //   kind()        what the struct is called that comes next
-//   enter(struct) called before the fields of a struct are read
+//   enter(line)   called before the fields of a struct are read, with the line that declares it
 //   field(name)   the source of a field, in the order in which they are declared
 //   refuse(text)  throws: something else was expected
 //   unknown(text, found)  throws: what is found is none of those that are expected
@@ -22,7 +22,9 @@
 #include <variant>
 #include <vector>
 
+#include "names.h"
 #include "steps.h"
+#include "visit.h"
 
 namespace lowbit {
 
@@ -46,105 +48,109 @@ constexpr const char* number_name() {
   if constexpr (std::is_same_v<T, std::uint32_t>) return "uint32";
 }
 
-inline std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : " | ") + name;
-  return text;
-}
+// Text that is put together by the compiler.
+template <std::size_t kSize>
+struct Text {
+  std::array<char, kSize> letters{};
+  std::size_t size = 0;
 
-// What a struct declares, without a word of code for each.
-struct Declared {
-  std::string_view name;
-  const std::string_view* fields;
-  const std::string_view* words;
-  std::size_t count;
-};
-
-// The names between commas.
-template <std::size_t kCount>
-constexpr std::array<std::string_view, kCount> names_of(std::string_view fields) {
-  std::array<std::string_view, kCount> names{};
-  for (std::string_view& name : names) {
-    while (!fields.empty() && fields.front() == ' ') fields.remove_prefix(1);
-    name = fields.substr(0, fields.find(','));
-    fields.remove_prefix(std::min(name.size() + 1, fields.size()));
+  constexpr explicit Text(auto... pieces) { add(pieces...); }
+  constexpr void add(auto... pieces) { (append(pieces), ...); }
+  constexpr void append(std::string_view piece) {
+    for (const char letter : piece) letters[size++] = letter;
   }
-  return names;
-}
+  constexpr operator std::string_view() const { return {letters.data(), size}; }
+};
 
 template <class Struct>
 using FieldsOf = decltype(std::declval<Struct&>().fields());
 
 template <class Struct>
-inline constexpr auto kFieldNames = names_of<std::tuple_size_v<FieldsOf<Struct>>>(Struct::kFields);
+inline constexpr std::size_t kFieldCount = std::tuple_size_v<FieldsOf<Struct>>;
+
+template <class Struct, std::size_t n>
+consteval std::string_view field_name() {
+  return name_at(Struct::kFields, n, ", ");
+}
+
+template <class Struct, std::size_t n>
+using FieldType = std::decay_t<std::tuple_element_t<n, FieldsOf<Struct>>>;
 
 // Calls visit(name, field) for each field of a struct.
 template <class Struct, class Visit>
 void each_field(Struct& to, const Visit& visit) {
-  std::size_t n = 0;
-  std::apply([&](auto&... fields) { (visit(kFieldNames<Struct>[n++], fields), ...); }, to.fields());
+  [&]<std::size_t... n>(std::index_sequence<n...>) {
+    [[maybe_unused]] const auto fields = to.fields();
+    (visit(field_name<Struct, n>(), std::get<n>(fields)), ...);
+  }(std::make_index_sequence<kFieldCount<Struct>>{});
 }
 
-// read(source); text(): what Python calls the type; kWord: what files call it.
+// read(source, to); kText: what Python calls the type; kWord: what files call it.
 template <class T>
 struct Reader;
+
+// One function for each type of field, whatever struct it is of.
+template <class Source, class T>
+[[gnu::noinline]] void read_field(const Source& from, std::string_view name, T& to) {
+  Reader<T>::read(from.field(name), to);
+}
+
+// Which of these names it is.
+template <class Source>
+std::size_t number_of(const Source& from, std::string_view name, std::string_view names) {
+  const std::size_t number = find_name(names, name);
+  if (number == count_names(names)) from.unknown(names, name);
+  return number;
+}
 
 template <class T>
 struct NumberReader {
   template <class Source>
-  static T read(const Source& from) {
-    return from.template number<T>();
+  static void read(const Source& from, T& to) {
+    to = from.template number<T>();
   }
 };
 
 template <>
 struct Reader<bool> : NumberReader<bool> {
-  static constexpr std::string_view kWord = "bool";
-  static std::string text() { return "bool"; }
+  static constexpr std::string_view kWord = "bool", kText = "bool";
 };
 template <>
 struct Reader<std::size_t> : NumberReader<std::size_t> {
-  static constexpr std::string_view kWord = "int";
-  static std::string text() { return "int"; }
+  static constexpr std::string_view kWord = "int", kText = "int";
 };
 template <>
 struct Reader<std::int32_t> : NumberReader<std::int32_t> {
-  static constexpr std::string_view kWord = "int";
-  static std::string text() { return "int"; }
+  static constexpr std::string_view kWord = "int", kText = "int";
 };
 template <>
 struct Reader<float> : NumberReader<float> {
-  static constexpr std::string_view kWord = "float";
-  static std::string text() { return "float"; }
+  static constexpr std::string_view kWord = "float", kText = "float";
 };
 template <>
 struct Reader<double> : NumberReader<double> {
-  static constexpr std::string_view kWord = "float";
-  static std::string text() { return "float"; }
+  static constexpr std::string_view kWord = "float", kText = "float";
 };
 
 template <>
 struct Reader<std::string> {
+  static constexpr std::string_view kWord = "text", kText = "str";
+
   template <class Source>
-  static std::string read(const Source& from) {
-    return from.text();
+  static void read(const Source& from, std::string& to) {
+    to = from.text();
   }
-  static constexpr std::string_view kWord = "text";
-  static std::string text() { return "str"; }
 };
 
 // An enumerator by its name.
 template <class Enum, const auto& kNames>
 struct NameReader {
+  static constexpr std::string_view kText = kNames, kWord = "name";
+
   template <class Source>
-  static Enum read(const Source& from) {
-    const std::string name = from.text();
-    const auto found = std::find(std::begin(kNames), std::end(kNames), name);
-    if (found == std::end(kNames)) from.unknown(text(), name);
-    return static_cast<Enum>(found - std::begin(kNames));
+  static void read(const Source& from, Enum& to) {
+    to = static_cast<Enum>(number_of(from, from.text(), kNames));
   }
-  static std::string text() { return joined({std::begin(kNames), std::end(kNames)}); }
-  static constexpr std::string_view kWord = "name";
 };
 
 template <>
@@ -167,91 +173,77 @@ struct Reader<Rule> : NameReader<Rule, kRules> {};
 template <class T>
 struct Reader<std::span<const T>> {
   template <class Source>
-  static std::span<const T> read(const Source& from) {
+  static void read(const Source& from, std::span<const T>& to) {
     const Dense<T> array = from.template array<T>();
     if (array.axes != 1) from.refuse("one axis");
-    return {array.data, array.rows};
+    to = {array.data, array.rows};
   }
-  static constexpr std::string_view kWord = number_name<T>();
-  static std::string text() { return number_name<T>(); }
+  static constexpr std::string_view kWord = number_name<T>(), kText = kWord;
 };
 
 // The first axis has the rows; what lies behind it is one.
 template <class T>
 struct Reader<Matrix<T>> {
   template <class Source>
-  static Matrix<T> read(const Source& from) {
+  static void read(const Source& from, Matrix<T>& to) {
     const Dense<T> array = from.template array<T>();
     if (array.axes < 2) from.refuse("two axes or more");
-    return {array.data, array.rows, array.columns};
+    to = {array.data, array.rows, array.columns};
   }
-  static constexpr std::string_view kWord = number_name<T>();
-  static std::string text() { return number_name<T>(); }
+  static constexpr std::string_view kWord = number_name<T>(), kText = kWord;
 };
 
 template <class T>
 struct Reader<std::vector<T>> {
   template <class Source>
-  static std::vector<T> read(const Source& from) {
-    std::vector<T> all;
+  static void read(const Source& from, std::vector<T>& to) {
     const std::size_t count = from.template count<T>();
-    for (std::size_t n = 0; n < count; ++n) all.push_back(Reader<T>::read(from.field("[]")));
-    return all;
+    for (std::size_t n = 0; n < count; ++n) read_field(from, "[]", to.emplace_back());
   }
-  static constexpr auto kStarred = [] {
-    std::array<char, Reader<T>::kWord.size() + 1> word{};
-    std::copy(Reader<T>::kWord.begin(), Reader<T>::kWord.end(), word.begin());
-    word.back() = '*';
-    return word;
-  }();
-  static constexpr std::string_view kWord{kStarred.data(), kStarred.size()};
-  static std::string text() { return "tuple"; }
+  static constexpr Text<Reader<T>::kWord.size() + 1> kStarred{Reader<T>::kWord, "*"};
+  static constexpr std::string_view kWord = kStarred, kText = "tuple";
 };
 
 template <class Struct>
   requires requires { Struct::kFields; }
 struct Reader<Struct> {
   template <class Source>
-  static Struct read(const Source& from) {
-    Struct to{};
-    from.enter(declared());
-    each_field(to, [&]<class T>(std::string_view name, T& field) { field = Reader<T>::read(from.field(name)); });
-    return to;
+  static void read(const Source& from, Struct& to) {
+    from.enter(line());
+    each_field(to, [&](std::string_view name, auto& field) { read_field(from, name, field); });
   }
 
-  static constexpr std::string_view kWord = Struct::kName;
-  static std::string text() { return Struct::kName; }
-
-  static const Declared& declared() {
-    static constexpr auto kWords = []<class... T>(std::tuple<T&...>*) {
-      return std::array<std::string_view, sizeof...(T)>{Reader<T>::kWord...};
-    }(static_cast<FieldsOf<Struct>*>(nullptr));
-    static constexpr Declared kDeclared{Struct::kName, kFieldNames<Struct>.data(), kWords.data(), kWords.size()};
-    return kDeclared;
-  }
+  static constexpr std::string_view kWord = Struct::kName, kText = kWord;
+  // As files declare it: its name, and name:word of every field.
+  static constexpr auto kDeclared = []<std::size_t... n>(std::index_sequence<n...>) {
+    constexpr std::size_t size = (kWord.size() + ... + (field_name<Struct, n>().size() + Reader<FieldType<Struct, n>>::kWord.size() + 2));
+    Text<size> line{kWord};
+    (line.add(" ", field_name<Struct, n>(), ":", Reader<FieldType<Struct, n>>::kWord), ...);
+    return line;
+  }(std::make_index_sequence<kFieldCount<Struct>>{});
+  static constexpr std::string_view line() { return kDeclared; }
 };
 
 // The alternative that is called like what comes.
 template <class... Structs>
 struct Reader<std::variant<Structs...>> {
-  using Variant = std::variant<Structs...>;
+  static constexpr auto kNames = [] {
+    Text<(sizeof...(Structs) - 1) * kBetweenNames.size() + (std::string_view(Structs::kName).size() + ...)> names;
+    ((names.add(names.size == 0 ? "" : kBetweenNames, Structs::kName)), ...);
+    return names;
+  }();
+  static constexpr std::string_view kWord = "any", kText = kNames;
 
   template <class Source>
-  static Variant read(const Source& from) {
-    struct Alternative {
-      std::string_view name;
-      Variant (*read)(const Source&);
-    };
-    static constexpr Alternative kAll[] = {
-        {Structs::kName, [](const Source& one) { return Variant(std::in_place_type<Structs>, Reader<Structs>::read(one)); }}...};
-    const std::string name = from.kind();
-    for (const Alternative& one : kAll) {
-      if (one.name == name) return one.read(from);
-    }
-    from.unknown(text(), name);
+  static void read(const Source& from, std::variant<Structs...>& to) {
+    visit_emplaced([&](auto& one) { read_alone(from, one); }, to, number_of(from, from.kind(), kNames));
   }
-  static constexpr std::string_view kWord = "any";
-  static std::string text() { return joined({Structs::kName...}); }
+
+ private:
+  template <class Source, class Struct>
+  [[gnu::noinline]] static void read_alone(const Source& from, Struct& to) {
+    Reader<Struct>::read(from, to);
+  }
 };
 
 }  // namespace lowbit

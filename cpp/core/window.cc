@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "error.h"
@@ -11,6 +12,13 @@ namespace {
 
 // From here on a run is worth a loop of its own.
 constexpr std::uint32_t kLongRun = 16;
+
+// By a heap: a tenth of std::stable_sort's code. `before` has to tell any two apart.
+template <class T, class Before>
+void sort(std::vector<T>& all, const Before& before) {
+  std::make_heap(all.begin(), all.end(), before);
+  std::sort_heap(all.begin(), all.end(), before);
+}
 
 }  // namespace
 
@@ -130,8 +138,8 @@ std::vector<Region> WindowPlan::regions(const std::vector<Finish>& endings) cons
     first_sum += places_[r].size();
   }
   // Weights reach the first cache where they meet the most pixels; small regions then find them there.
-  std::stable_sort(regions.begin(), regions.end(), [](const Region& a, const Region& b) {
-    return a.pixel_count > b.pixel_count || (a.pixel_count == b.pixel_count && a.run_count > b.run_count);
+  sort(regions, [](const Region& a, const Region& b) {
+    return std::tuple(b.pixel_count, b.run_count, a.first_sum) < std::tuple(a.pixel_count, a.run_count, b.first_sum);
   });
   return regions;
 }
@@ -156,7 +164,7 @@ std::vector<Strips> WindowPlan::strips(std::size_t units, std::size_t each, std:
     (*alike)->y.push_back(static_cast<std::uint32_t>(first * y_pixel));
   }
   // Weights reach the first cache where they meet the most pixels; other strips then find them there.
-  std::stable_sort(strips_.begin(), strips_.end(), [](const auto& a, const auto& b) { return a->y.size() > b->y.size(); });
+  sort(strips_, [](const auto& a, const auto& b) { return std::pair(b->y.size(), a->y[0]) < std::pair(a->y.size(), b->y[0]); });
   std::vector<Strips> all;
   for (const std::unique_ptr<StripPlan>& plan : strips_) all.push_back(lay_strips(*plan, units, each, y_pixel, endings));
   return all;

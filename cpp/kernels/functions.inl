@@ -2,7 +2,7 @@
 // of wider ones), by polynomials alone, then rounded to float32, so that every machine gives the same bits: no mathematics
 // library takes part, nothing is contracted. What is summed is summed in lanes whose number no level changes.
 // Errors are far below half a unit in the last place of float32. What lies behind the last element is computed of zeros.
-// The file that includes this defines LOWBIT_NAMESPACE, the level it is compiled for.
+// The file that includes this defines LOWBIT_NAMESPACE, the level it is compiled for, and one of them LOWBIT_RARE_FUNCTIONS.
 
 namespace lowbit::LOWBIT_NAMESPACE {
 namespace {
@@ -160,6 +160,7 @@ LOWBIT_INLINE Doubles square_root(Doubles x) {
   return x;
 }
 
+#if defined(LOWBIT_RARE_FUNCTIONS)
 // Around 0 its series (coefficients of fdlibm, Sun 1993), from tan(pi / 8) on that of what is left of pi / 4 or pi / 2.
 LOWBIT_INLINE Doubles arc_tangent(Doubles x) {
   constexpr double kSeries[] = {3.33333333333329318027e-01,  -1.99999999998764832476e-01, 1.42857142725034663711e-01,
@@ -213,6 +214,7 @@ LOWBIT_INLINE Doubles inverse_hyperbolic_tangent(Doubles x) {
   const Doubles size = magnitude(x);
   return with_sign_of(0.5 * logarithm_of_one_more(2.0 * size / (1.0 - size)), x);
 }
+#endif
 
 // A loop over whole vectors of a and b, of which there may be one for all (step 0), to y, until `count` floats are done.
 using VectorLoop = void (*)(const void* apply, const float* a, const float* b, std::size_t step, float* y, std::size_t count);
@@ -295,6 +297,15 @@ void apply_function(Function function, const float* x, float* y, std::size_t cou
     case Function::is_false: return each_float(x, y, count, [](float a) { return a == 0 ? 1.0f : 0.0f; });
     case Function::relu: return each_float(x, y, count, [](float a) { return a < 0 ? 0.0f : a; });
     case Function::is_nan: return each_float(x, y, count, [](float a) { return a != a ? 1.0f : 0.0f; });
+    default: return portable::apply_rare_function(function, x, y, count);
+  }
+}
+
+#if defined(LOWBIT_RARE_FUNCTIONS)
+// Functions that hardly a network has, which plain code computes for all levels.
+void apply_rare_function(Function function, const float* x, float* y, std::size_t count) {
+  using D = Doubles;
+  switch (function) {
     case Function::tangent: return each_double(x, y, count, [](D a) { return tangent(a); });
     case Function::arc_sine: return each_double(x, y, count, [](D a) { return arc_sine(a); });
     case Function::arc_cosine: return each_double(x, y, count, [](D a) { return arc_cosine(a); });
@@ -304,36 +315,46 @@ void apply_function(Function function, const float* x, float* y, std::size_t cou
     case Function::inverse_hyperbolic_sine: return each_double(x, y, count, [](D a) { return inverse_hyperbolic_sine(a); });
     case Function::inverse_hyperbolic_cosine: return each_double(x, y, count, [](D a) { return inverse_hyperbolic_cosine(a); });
     case Function::inverse_hyperbolic_tangent: return each_double(x, y, count, [](D a) { return inverse_hyperbolic_tangent(a); });
+    default: return;
   }
 }
+#endif
 
 namespace {
 
 // Sums and products in float64, so that long rows lose nothing; maxima and minima keep NaN. Of vectors, or of single numbers.
 struct Sum {
+  using Join = Sum;
   static constexpr double kStart = 0;
   template <class T>
   static LOWBIT_INLINE void add(T& all, T x) { all += x; }
 };
 struct SumOfSquares {
+  using Join = Sum;
   static constexpr double kStart = 0;
   static LOWBIT_INLINE void add(Doubles& all, Doubles x) { all += x * x; }
 };
+#if defined(LOWBIT_RARE_FUNCTIONS)
 struct AbsoluteSum {
+  using Join = Sum;
   static constexpr double kStart = 0;
   static LOWBIT_INLINE void add(Doubles& all, Doubles x) { all += magnitude(x); }
 };
 struct Product {
+  using Join = Product;
   static constexpr double kStart = 1;
   template <class T>
   static LOWBIT_INLINE void add(T& all, T x) { all *= x; }
 };
+#endif
 struct Maximum {
+  using Join = Maximum;
   static constexpr double kStart = -kInfinity;
   template <class T>
   static LOWBIT_INLINE void add(T& all, T x) { all = ((x > all) | (x != x)) ? x : all; }
 };
 struct Minimum {
+  using Join = Minimum;
   static constexpr double kStart = kInfinity;
   template <class T>
   static LOWBIT_INLINE void add(T& all, T x) { all = ((x < all) | (x != x)) ? x : all; }
@@ -351,7 +372,7 @@ constexpr std::size_t kRowLanes = 16, kRowVectors = kRowLanes / kDoubleLanes;
 // What is joined are results, so that squares and magnitudes are summed: lane by lane with that half of all further on.
 template <class Rule>
 LOWBIT_INLINE double joined(Doubles* lanes) {
-  using Join = std::conditional_t<std::is_same_v<Rule, SumOfSquares> || std::is_same_v<Rule, AbsoluteSum>, Sum, Rule>;
+  using Join = typename Rule::Join;
 #pragma GCC unroll 4
   for (std::size_t width = kRowVectors / 2; width > 0; width /= 2) {
 #pragma GCC unroll 8
@@ -423,9 +444,13 @@ void reduce(Reduction reduction, const float* x, std::size_t axis, std::size_t i
     case Reduction::mean: return reduce_by<Sum>(x, axis, inner, static_cast<double>(axis), y);
     case Reduction::maximum: return reduce_by<Maximum>(x, axis, inner, 1, y);
     case Reduction::minimum: return reduce_by<Minimum>(x, axis, inner, 1, y);
-    case Reduction::product: return reduce_by<Product>(x, axis, inner, 1, y);
     case Reduction::sum_of_squares: return reduce_by<SumOfSquares>(x, axis, inner, 1, y);
+#if defined(LOWBIT_RARE_FUNCTIONS)
+    case Reduction::product: return reduce_by<Product>(x, axis, inner, 1, y);
     case Reduction::absolute_sum: return reduce_by<AbsoluteSum>(x, axis, inner, 1, y);
+#else
+    default: return portable::reduce(reduction, x, axis, inner, y);
+#endif
   }
 }
 
@@ -493,6 +518,7 @@ void soft_rows(const float* x, float* y, std::size_t axis, std::size_t inner, st
 }
 
 // The sum may be large and the differences small, so the logarithm is done in float64.
+#if defined(LOWBIT_RARE_FUNCTIONS)
 void log_soft_rows(const float* x, float* y, std::size_t axis, std::size_t inner, std::size_t count) {
   const auto lanes_of = [&](const float* at) {
     HalfFloats lanes{};
@@ -508,6 +534,7 @@ void log_soft_rows(const float* x, float* y, std::size_t axis, std::size_t inner
     __builtin_memcpy(y + n * inner, &lanes, sizeof(float) * count);
   }
 }
+#endif
 
 void log_soft_row(const float* x, float* y, std::size_t count) {
   const double top = reduced_row<Maximum>(x, count);
@@ -527,11 +554,15 @@ void log_soft_row(const float* x, float* y, std::size_t count) {
 
 void softmax(bool logarithm, const float* x, std::size_t axis, std::size_t inner, float* y) {
   if (inner == 1) return logarithm ? log_soft_row(x, y, axis) : soft_row(x, y, axis);
-  const std::size_t lanes = logarithm ? kDoubleLanes : kSoftLanes;
-  for (std::size_t n = 0; n < inner; n += lanes) {
-    const std::size_t count = inner - n < lanes ? inner - n : lanes;
-    (logarithm ? log_soft_rows : soft_rows)(x + n, y + n, axis, inner, count);
-  }
+  const auto each = [&](std::size_t lanes, auto rows) {
+    for (std::size_t n = 0; n < inner; n += lanes) rows(x + n, y + n, axis, inner, inner - n < lanes ? inner - n : lanes);
+  };
+  if (!logarithm) return each(kSoftLanes, soft_rows);
+#if defined(LOWBIT_RARE_FUNCTIONS)
+  each(kDoubleLanes, log_soft_rows);
+#else
+  portable::softmax(logarithm, x, axis, inner, y);
+#endif
 }
 
 }  // namespace lowbit::LOWBIT_NAMESPACE

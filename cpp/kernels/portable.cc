@@ -301,6 +301,7 @@ void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const 
 }  // namespace lowbit::portable
 
 #define LOWBIT_NAMESPACE portable
+#define LOWBIT_RARE_FUNCTIONS
 #include "functions.inl"
 #include "float_elements.inl"
 #include "float_layers.inl"

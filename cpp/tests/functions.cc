@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "../core/float_elements.h"
+#include "../core/names.h"
 #include "layer_case.h"
 
 namespace lowbit::testing {
@@ -78,9 +79,9 @@ Wide exact(Function function, Wide a) {
 void test_apply_function(const std::string& level) {
   const std::vector<float> x = sweep(31, 60);
   const auto &kernel = select_kernels(level).apply_function, &plain = select_kernels("portable").apply_function;
-  for (std::size_t n = 0; n < std::size(kFunctions); ++n) {
+  for (std::size_t n = 0; n < count_names(kFunctions); ++n) {
     const auto function = static_cast<Function>(n);
-    const std::string name = level + " " + kFunctions[n];
+    const std::string name = level + " " + std::string(name_at(kFunctions, n));
     std::vector<float> y(x.size()), expected(x.size());
     kernel.run(function, x.data(), y.data(), x.size());
     plain.run(function, x.data(), expected.data(), x.size());
