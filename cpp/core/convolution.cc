@@ -177,12 +177,12 @@ class ByteConvolutionStep final : public Step {
  public:
   [[gnu::cold]] ByteConvolutionStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
                       const WindowSpec& window, const ByteWeights& w, const EpilogueSpec& epilogue)
-      : kernel_(kernels.byte_convolution), x_(x), channels_(output.channels()),
+      : x_(x), channels_(output.channels()),
         depth_(input.channels() / std::max<std::size_t>(window.group, 1)), plan_(where, input, window),
         endings_(endings_of(where, channels_, plan_.region_count(), epilogue, w.constant.size() > channels_)) {
     check(input, output, window, w);
-    if (is_depthwise(input, output, window)) depthwise_ = kernels.byte_depthwise;
-    if (depthwise_.run != nullptr) pack_taps(w.weights);
+    choose(kernels, is_depthwise(input, output, window), window.group);
+    if (depthwise_ != nullptr) pack_taps(w.weights);
     else pack_quads(w.weights, input, window.group);
     plan_.lay(units_.count, window.group == 1, output.pixel);
     for (std::size_t r = 0; r < endings_.size(); ++r) {
@@ -195,8 +195,6 @@ class ByteConvolutionStep final : public Step {
                nullptr, 0};
     y_pixel_ = output.pixel;
     name = where;
-    kernel = depthwise_.run != nullptr ? depthwise_.level : kernel_.level;
-    unit = "dot";
     work = static_cast<double>(plan_.all_taps() * depth_ * channels_);
     scratch = needs_sums() ? output.pixels() + input.pixels() : 1;
     cost = static_cast<double>(output.pixels() * plan_.taps() * units_.count * 4 * channels_) / 200;
@@ -212,8 +210,8 @@ class ByteConvolutionStep final : public Step {
     const std::size_t pieces = pieces_of(*block.place(x_).value, *block.place(into).value, weights);
     share_maps(block, groups_of(channels_), window.sum_count, cost, [&](const Part& part) {
       run_in_pieces(part, pieces, [&](const Part& piece) {
-        if (depthwise_.run != nullptr) return depthwise_.run(taps_, window, maps, piece);
-        kernel_.run(layer_, window, maps, piece);
+        if (depthwise_ != nullptr) return depthwise_(taps_, window, maps, piece);
+        kernel_(layer_, window, maps, piece);
       });
     });
   }
@@ -223,11 +221,20 @@ class ByteConvolutionStep final : public Step {
  private:
   static constexpr const char* where = "byte_convolution";
 
+  void choose(const KernelSet& kernels, bool depthwise, std::size_t group) {
+    const bool tiles = group == 1 && kernels.paths.best(Form::bytes, {true, depth_, plan_.taps(), kMaxBits, kMaxBits}) == Path::tiles;
+    const auto take = [&](auto& run, const auto& of) { run = of.run, kernel = of.level; };
+    if (tiles) take(kernel_, kernels.tile_convolution);
+    else take(kernel_, kernels.byte_convolution);
+    if (depthwise && kernels.byte_depthwise.run != nullptr) take(depthwise_, kernels.byte_depthwise);
+    unit = tiles ? "tiles" : "dot";
+  }
+
   bool needs_sums() const { return endings_[0].needs_sums(); }
 
   void pack_quads(const Matrix<std::int8_t>& weights, const Value& input, std::size_t group) {
     units_ = group_units(input, channels_, group, 4);
-    packed_ = packed_taps<4>(weights, depth_, group, units_);
+    packed_ = packed_taps<4>(weights, depth_, group, units_, kSpareQuads);
     layer_.quads = plan_.taps() * units_.count;
     layer_.fours_fit = fours_fit(input, weights);
     layer_.small = input.top <= 127;
@@ -288,11 +295,11 @@ class ByteConvolutionStep final : public Step {
     }
   }
 
-  Kernel<byte_convolution_kernel> kernel_;
+  byte_convolution_kernel* kernel_ = nullptr;
   std::size_t x_, channels_, depth_;
   WindowPlan plan_;
   std::vector<Finish> endings_;
-  Kernel<byte_depthwise_kernel> depthwise_;  // instead, where it is one
+  byte_depthwise_kernel* depthwise_ = nullptr;  // instead, where it is one
   Aligned<std::int8_t> packed_;
   Aligned<std::int32_t> packed_taps_;
   GroupUnits units_;

@@ -11,7 +11,8 @@ namespace lowbit {
 
 struct CpuFeature {
   std::string name;  // as the compiler has it
-  bool available;
+  bool missing;
+  bool refused = false;  // by the system, which has to be asked
 };
 
 // Every feature that some level needs.
@@ -48,11 +49,13 @@ struct KernelSet {
   Kernel<softmax_kernel> softmax;
   PlaneKernel<plane_fully_connected_kernel> plane_fully_connected;
   Kernel<byte_fully_connected_kernel> byte_fully_connected;
+  Kernel<tile_fully_connected_kernel> tile_fully_connected;
   Kernel<word_fully_connected_kernel> word_fully_connected;
   Kernel<float_fully_connected_kernel> float_fully_connected;
   Kernel<weight_only_fully_connected_kernel> weight_only_fully_connected;
   PlaneKernel<plane_convolution_kernel> plane_convolution;
   Kernel<byte_convolution_kernel> byte_convolution;
+  Kernel<tile_convolution_kernel> tile_convolution;
   Kernel<byte_depthwise_kernel> byte_depthwise;
   Kernel<word_convolution_kernel> word_convolution;
   Kernel<float_convolution_kernel> float_convolution;
@@ -60,6 +63,7 @@ struct KernelSet {
   Kernel<popcount_peak_kernel> popcount_peak;
   Kernel<pair_peak_kernel> pair_peak;
   Kernel<dot_peak_kernel> dot_peak;
+  Kernel<tile_peak_kernel> tile_peak;
 };
 
 // Levels that this machine can run, plainest first.

@@ -110,12 +110,15 @@ struct PlaneLayer {
 //   S - 2 P > T  <=>  floor(S / 2) - P > floor((T - S mod 2) / 2),
 // and its thresholds are those for an even S, [groups * 16], then for an odd S.
 
+// Behind the last weights of bytes lie so many quads that a kernel reads whole tiles; what they hold counts for nothing.
+inline constexpr std::size_t kSpareQuads = 15;
+
 // acc = sum_n x_n w_on, x unsigned and w signed bytes.
 struct ByteLayer {
   std::size_t quads;           // ceil(n / 4), padded to an even number
   bool fours_fit;              // the sum of four products always fits 16 bits
   bool small;                  // no input is more than 127
-  const std::int8_t* weights;  // [groups][quads][16][4], zero where padded
+  const std::int8_t* weights;  // [groups][quads][16][4], zero where padded; kSpareQuads more may be read
   Epilogue epilogue;
 };
 
@@ -324,11 +327,13 @@ using softmax_kernel = void(bool logarithm, const float* x, std::size_t axis, st
 using clip_kernel = void(float low, float high, const float* x, float* y, std::size_t count);
 using plane_fully_connected_kernel = void(const PlaneLayer&, const Rows&, Groups);
 using byte_fully_connected_kernel = void(const ByteLayer&, const Rows&, Groups);
+using tile_fully_connected_kernel = byte_fully_connected_kernel;
 using word_fully_connected_kernel = void(const WordLayer&, const Rows&, Groups);
 using float_fully_connected_kernel = void(const FloatLayer&, const Rows&, Groups);
 using weight_only_fully_connected_kernel = void(const WeightOnlyLayer&, const Rows&, Groups);
 using plane_convolution_kernel = void(const PlaneLayer&, const Window&, const Rows&, const Part&);
 using byte_convolution_kernel = void(const ByteLayer&, const Window&, const Rows&, const Part&);
+using tile_convolution_kernel = byte_convolution_kernel;
 using byte_depthwise_kernel = void(const DepthwiseLayer&, const Window&, const Rows&, const Part&);
 using word_convolution_kernel = void(const WordLayer&, const Window&, const Rows&, const Part&);
 using float_convolution_kernel = void(const FloatLayer&, const Window&, const Rows&, const Part&);
@@ -337,6 +342,7 @@ using float_depthwise_kernel = void(const FloatLayer&, const Window&, const Rows
 using popcount_peak_kernel = std::uint64_t(std::uint64_t repeats);
 using pair_peak_kernel = std::uint64_t(std::uint64_t repeats);
 using dot_peak_kernel = std::uint64_t(std::uint64_t repeats);
+using tile_peak_kernel = std::uint64_t(std::uint64_t repeats);
 
 #define LOWBIT_KERNEL(operation, level) \
   namespace level {                     \

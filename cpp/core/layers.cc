@@ -126,8 +126,7 @@ class ByteStep final : public Step {
  public:
   ByteStep(const KernelSet& kernels, std::size_t x, const Value& input, const ByteWeights& w,
            const EpilogueSpec& epilogue)
-      : kernel_(kernels.byte_fully_connected), x_(x), features_(input.features), channels_(w.weights.rows),
-        finish_(where, channels_, epilogue) {
+      : x_(x), features_(input.features), channels_(w.weights.rows), finish_(where, channels_, epilogue) {
     check(input, w);
     layer_.quads = round_up(features_, 8) / 4;
     layer_.fours_fit = fours_fit(input, w.weights);
@@ -138,8 +137,11 @@ class ByteStep final : public Step {
     layer_.weights = packed_.data();
     layer_.epilogue = finish_.view();
     name = where;
-    kernel = kernel_.level;
-    unit = "dot";
+    const bool tiles = kernels.paths.best(Form::bytes, {false, features_, 1, kMaxBits, kMaxBits}) == Path::tiles;
+    const auto choose = [&](const auto& of) { kernel_ = of.run, kernel = of.level; };
+    if (tiles) choose(kernels.tile_fully_connected);
+    else choose(kernels.byte_fully_connected);
+    unit = tiles ? "tiles" : "dot";
     work = static_cast<double>(features_ * channels_);
     cost = static_cast<double>(layer_.quads * 4 * channels_) / 100;
   }
@@ -147,7 +149,7 @@ class ByteStep final : public Step {
   void run(const Block& block) const override {
     const Rows rows = rows_of(block, x_, result);
     if (finish_.needs_sums()) sum_inputs(rows, block.sums);
-    share_groups(block, groups_of(channels_), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
+    share_groups(block, groups_of(channels_), cost, [&](Groups groups) { kernel_(layer_, rows, groups); });
   }
 
  private:
@@ -178,7 +180,7 @@ class ByteStep final : public Step {
   }
 
   void pack(const Matrix<std::int8_t>& weights) {
-    packed_.resize(groups_of(channels_) * layer_.quads * kGroup * 4);
+    packed_.resize((groups_of(channels_) * layer_.quads + kSpareQuads) * kGroup * 4);
     for (std::size_t o = 0; o < channels_; ++o) {
       for (std::size_t n = 0; n < features_; ++n) {
         packed_[((o / kGroup * layer_.quads + n / 4) * kGroup + o % kGroup) * 4 + n % 4] = weights.row(o)[n];
@@ -194,7 +196,7 @@ class ByteStep final : public Step {
     }
   }
 
-  Kernel<byte_fully_connected_kernel> kernel_;
+  byte_fully_connected_kernel* kernel_ = nullptr;
   std::size_t x_, features_, channels_;
   Finish finish_;
   Aligned<std::int8_t> packed_;

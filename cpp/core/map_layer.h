@@ -27,11 +27,12 @@ struct GroupUnits {
 
 GroupUnits group_units(const Value& input, std::size_t channels, std::size_t group, std::size_t lanes);
 
-// [channels][taps][depth] -> [groups][taps][units][16][lanes], lanes elements to a unit
+// [channels][taps][depth] -> [groups][taps][units][16][lanes], lanes elements to a unit, and `spare` more units
 template <std::size_t lanes, class T>
-Aligned<T> packed_taps(const Matrix<T>& weights, std::size_t depth, std::size_t group, const GroupUnits& units) {
+Aligned<T> packed_taps(const Matrix<T>& weights, std::size_t depth, std::size_t group, const GroupUnits& units,
+                        std::size_t spare = 0) {
   const std::size_t channels = weights.rows, each = weights.columns / depth * units.count;
-  Aligned<T> packed(groups_of(channels) * each * kGroup * lanes);
+  Aligned<T> packed((groups_of(channels) * each + spare) * kGroup * lanes);
   for (std::size_t o = 0; o < channels; ++o) {
     const std::size_t shift = units.shift.empty() ? 0 : units.shift[o / kGroup] * lanes / 4;
     const std::size_t start = o / (channels / group) * depth - shift;

@@ -36,7 +36,7 @@ inline void spots_of_rows(const Rows& rows, std::size_t row, Spot* spots) {
   }
 }
 
-[[gnu::noinline]] std::size_t visit_all_rows(const Task& task, const Rows& rows, std::size_t row, std::size_t each, Tile tile,
+[[gnu::noinline, maybe_unused]] std::size_t visit_all_rows(const Task& task, const Rows& rows, std::size_t row, std::size_t each, Tile tile,
                                              const void* what) {
   Spot spots[kMostSpots];
   for (; row + each <= rows.count; row += each) {
@@ -99,7 +99,7 @@ class Walk final {
 };
 
 // tiles[n] computes 2^n spots.
-[[gnu::noinline]] void visit_all_regions(const Window& window, const Rows& maps, const Part& part, std::size_t group, std::size_t most,
+[[gnu::noinline, maybe_unused]] void visit_all_regions(const Window& window, const Rows& maps, const Part& part, std::size_t group, std::size_t most,
                                          const Tile* tiles, const void* what) {
   const std::size_t shift = window.shift == nullptr ? 0 : window.shift[group];
   for (const Region* region = window.regions; region != window.regions + window.region_count; ++region) {

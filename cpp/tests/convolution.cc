@@ -72,7 +72,7 @@ void plane_case(const std::string& level, Random& random, unsigned kx, unsigned 
   });
 }
 
-void byte_case(const std::string& level, Random& random, const Shape& s) {
+void byte_case(const std::string& level, Random& random, const Shape& s, const std::string& path = {}) {
   const Outputs out(s);
   const unsigned bits = static_cast<unsigned>(draw(random, 1, 8));
   const std::size_t each = s.taps() * s.depth();
@@ -111,7 +111,7 @@ void byte_case(const std::string& level, Random& random, const Shape& s) {
   run_map(random, in, x, end, out, s, acc, level + " " + s.text() + " bytes", [&](const Value& result) {
     const std::span<const std::int32_t> some =
         s.window.group == 1 ? std::span(row_factor) : std::span(row_factor).first(0);
-    return byte_convolution(select_kernels(level), 0, in, result, s.window,
+    return byte_convolution(select_kernels(level, path), 0, in, result, s.window,
                             {{w.data(), s.outputs, each}, constants, some}, end.spec);
   });
 }
@@ -171,6 +171,12 @@ void test_byte_convolution(const std::string& level) {
   for (const std::size_t group : {2u, 3u, 5u, 17u, 40u}) {
     for (const std::size_t depth : {1u, 2u, 5u, 8u}) byte_case(level, random, grouped(random, group, depth, depth % 3 + 1));
   }
+}
+
+void test_tile_convolution(const std::string& level) {
+  Random random(16);
+  for (int repeat = 0; repeat < 120; ++repeat) byte_case(level, random, any_shape(random), "tiles");
+  byte_case(level, random, grouped(random, 2, 8, 16), "tiles");  // which is none for tiles
 }
 
 void test_float_convolution(const std::string& level) {

@@ -79,7 +79,7 @@ void test_plane_fully_connected(const std::string& level) {
 }
 
 static void byte_case(const std::string& level, Random& random, std::size_t features, std::size_t channels,
-               std::size_t rows) {
+               std::size_t rows, const std::string& path = {}) {
   // Small bytes let a kernel sum in 16 bits, extreme ones would saturate there.
   const unsigned bits = static_cast<unsigned>(draw(random, 1, 8));
   const int reach = draw(random, 0, 1) ? 127 : draw(random, 1, 20);
@@ -110,7 +110,7 @@ static void byte_case(const std::string& level, Random& random, std::size_t feat
   const Ending end(random, any_output(random), rows, channels, acc);
   run_layer(random, in, x, end, acc, rows, channels, describe(level, features, channels, rows, "bytes"), [&] {
     const ByteWeights weights{{w.data(), channels, features}, constant, row_factor};
-    return byte_fully_connected(select_kernels(level), 0, in, weights, end.spec);
+    return byte_fully_connected(select_kernels(level, path), 0, in, weights, end.spec);
   });
 }
 
@@ -120,6 +120,17 @@ void test_byte_fully_connected(const std::string& level) {
     for (const std::size_t features : kFeatures) {
       for (const std::size_t channels : kChannels) byte_case(level, random, features, channels, pick(random, kRowCounts));
     }
+  }
+}
+
+// Also of more rows than a block of tiles has, and of more inputs than it keeps.
+void test_tile_fully_connected(const std::string& level) {
+  Random random(20);
+  for (const std::size_t features : kFeatures) {
+    for (const std::size_t channels : kChannels) byte_case(level, random, features, channels, pick(random, kRowCounts), "tiles");
+  }
+  for (const std::size_t features : {9u, 64u, 1600u, 3333u}) {
+    for (const std::size_t rows : {16u, 31u, 32u, 50u, 83u}) byte_case(level, random, features, pick(random, kChannels), rows, "tiles");
   }
 }
 
@@ -383,6 +394,8 @@ void test_popcount_peak(const std::string& level) { CHECK(select_kernels(level).
 void test_pair_peak(const std::string& level) { CHECK(select_kernels(level).pair_peak.run(10) > 0, level); }
 
 void test_dot_peak(const std::string& level) { CHECK(select_kernels(level).dot_peak.run(10) > 0, level); }
+
+void test_tile_peak(const std::string& level) { CHECK(select_kernels(level).tile_peak.run(1) == 65536, level); }
 
 #define LOWBIT_KERNEL(operation, level)                         \
   const Registered registered_##operation##_##level(            \
