@@ -33,6 +33,7 @@ PRODUCTS = (
     Product(r"(us|su|s|u)dot\s", 16, 1),
     Product(r"smlal2?\s+v\d+\.4s", 4, 1),
     Product(r"sm(ul|la)l2?\s+v\d+\.8h", 8, 1),
+    Product(r"tdpb(ss|su|us|uu)d\s", 16384, 1),
     Product(r"vpopcntd\s.*%zmm", 512, 3),
     Product(r"vpdpbusd\s.*%zmm", 64, 1),
     Product(r"vpdpwssd\s.*%zmm", 32, 1),

@@ -70,7 +70,7 @@ nb::dict measure_peak(const std::string& level) {
 
 nb::dict features() {
   nb::dict out;
-  for (const CpuFeature& feature : cpu_features()) out[feature.name.c_str()] = !feature.missing;
+  for (const CpuFeature& feature : cpu_features()) out[feature.name.c_str()] = feature.available;
   return out;
 }
 

@@ -41,22 +41,26 @@ struct LevelEntry {
   std::string name;
   std::vector<CpuFeature> needs;
 
-  bool available() const { return names(&CpuFeature::missing).empty() && names(&CpuFeature::refused).empty(); }
+  bool available() const { return missing().empty(); }
 
-  // Of features that the machine lacks, or that the system does not let this process use.
-  std::vector<std::string> names(bool CpuFeature::*what) const {
+  // What this machine lacks, or the system does not let this process use.
+  std::vector<std::string> missing() const {
     std::vector<std::string> names;
     for (const CpuFeature& feature : needs) {
-      if (feature.*what) names.push_back(feature.name);
+      if (!feature.available) names.push_back(feature.name);
     }
     return names;
+  }
+
+  bool refused() const {
+    return std::any_of(needs.begin(), needs.end(), [](const CpuFeature& feature) { return feature.refused; });
   }
 };
 
 std::vector<LevelEntry> all_levels() {
   return {
-#define LOWBIT_HAS(feature) CpuFeature{#feature, !LOWBIT_SUPPORTS(feature)},
-#define LOWBIT_ASKS(feature) CpuFeature{#feature, !has_tiles(), !may_use_tiles()},
+#define LOWBIT_HAS(feature) CpuFeature{#feature, LOWBIT_SUPPORTS(feature)},
+#define LOWBIT_ASKS(feature) CpuFeature{#feature, may_use_tiles(), has_tiles() && !may_use_tiles()},
 #define LOWBIT_LEVEL(level, needs) LevelEntry{#level, {needs}},
 #include "../kernels/kernels.inc"
   };
@@ -72,14 +76,14 @@ void check_level(const std::string& level, const std::vector<std::string>& avail
   if (std::find(available.begin(), available.end(), level) != available.end()) return;
   const std::vector<LevelEntry> all = all_levels();
   const auto entry = std::find_if(all.begin(), all.end(), [&](const LevelEntry& one) { return one.name == level; });
-  const auto fail = [&](const char* what, const std::string& found) {
-    throw Error(Error::Kind::engine, what, "LOWBIT_KERNELS", "one of " + join(available), found, "Unset LOWBIT_KERNELS to use the best level.");
-  };
-  if (entry == all.end()) fail("there is no such kernel level", level);
-  const std::vector<std::string> missing = entry->names(&CpuFeature::missing);
-  if (!missing.empty()) fail("this machine cannot run that kernel level", level + ", which needs " + join(missing) + ": not here");
-  fail("the system does not let this process run that kernel level",
-       level + ", which needs " + join(entry->names(&CpuFeature::refused)) + ": the system refused");
+  throw Error(Error::Kind::engine,
+              entry == all.end()   ? "there is no such kernel level"
+              : entry->refused() ? "the system does not let this process run that kernel level"
+                                   : "this machine cannot run that kernel level",
+              "LOWBIT_KERNELS", "one of " + join(available),
+              entry == all.end() ? level
+                                 : level + ", which needs " + join(entry->missing()) + (entry->refused() ? ": the system refused" : ": not here"),
+              "Unset LOWBIT_KERNELS to use the best level.");
 }
 
 }  // namespace

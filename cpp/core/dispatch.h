@@ -11,7 +11,7 @@ namespace lowbit {
 
 struct CpuFeature {
   std::string name;  // as the compiler has it
-  bool missing;
+  bool available;
   bool refused = false;  // by the system, which has to be asked
 };
 
@@ -50,6 +50,8 @@ struct KernelSet {
   PlaneKernel<plane_fully_connected_kernel> plane_fully_connected;
   Kernel<byte_fully_connected_kernel> byte_fully_connected;
   Kernel<tile_fully_connected_kernel> tile_fully_connected;
+  Kernel<tile_inputs_kernel> tile_inputs;
+  Kernel<tile_planes_kernel> tile_planes;
   Kernel<word_fully_connected_kernel> word_fully_connected;
   Kernel<float_fully_connected_kernel> float_fully_connected;
   Kernel<weight_only_fully_connected_kernel> weight_only_fully_connected;
@@ -63,7 +65,7 @@ struct KernelSet {
   Kernel<popcount_peak_kernel> popcount_peak;
   Kernel<pair_peak_kernel> pair_peak;
   Kernel<dot_peak_kernel> dot_peak;
-  Kernel<tile_peak_kernel> tile_peak;
+  Kernel<tiles_peak_kernel> tiles_peak;
 };
 
 // Levels that this machine can run, plainest first.

@@ -110,6 +110,17 @@ struct PlaneLayer {
 //   S - 2 P > T  <=>  floor(S / 2) - P > floor((T - S mod 2) / 2),
 // and its thresholds are those for an even S, [groups * 16], then for an odd S.
 
+// The same sums by products of bytes, for many rows:
+//   acc = constant[o] + row_factor[o] * row_sum + (sum_n x_n w_on << shift)
+// x_n is what the bits of a code of inputs add up to, w_on `weight` without bits and what its bits add, modulo 256.
+struct PlaneTileLayer {
+  const PlaneLayer* planes;           // the weights, in pairs and blocks of kBlock groups
+  std::uint8_t input[kMaxPlanes];
+  const std::uint8_t* weight;         // [groups][1 + weight_planes][16]
+  int shift;
+  Epilogue epilogue;                  // with another constant than that of planes
+};
+
 // Behind the last weights of bytes lie so many quads that a kernel reads whole tiles; what they hold counts for nothing.
 inline constexpr std::size_t kSpareQuads = 15;
 
@@ -328,6 +339,9 @@ using clip_kernel = void(float low, float high, const float* x, float* y, std::s
 using plane_fully_connected_kernel = void(const PlaneLayer&, const Rows&, Groups);
 using byte_fully_connected_kernel = void(const ByteLayer&, const Rows&, Groups);
 using tile_fully_connected_kernel = byte_fully_connected_kernel;
+// Rows of planes to bytes, `stride` apart; of many rows of these the layer.
+using tile_inputs_kernel = void(const PlaneTileLayer&, const Rows& planes, std::byte* to, std::size_t stride);
+using tile_planes_kernel = void(const PlaneTileLayer&, const Rows& bytes, Groups);
 using word_fully_connected_kernel = void(const WordLayer&, const Rows&, Groups);
 using float_fully_connected_kernel = void(const FloatLayer&, const Rows&, Groups);
 using weight_only_fully_connected_kernel = void(const WeightOnlyLayer&, const Rows&, Groups);
@@ -342,7 +356,7 @@ using float_depthwise_kernel = void(const FloatLayer&, const Window&, const Rows
 using popcount_peak_kernel = std::uint64_t(std::uint64_t repeats);
 using pair_peak_kernel = std::uint64_t(std::uint64_t repeats);
 using dot_peak_kernel = std::uint64_t(std::uint64_t repeats);
-using tile_peak_kernel = std::uint64_t(std::uint64_t repeats);
+using tiles_peak_kernel = std::uint64_t(std::uint64_t repeats);
 
 #define LOWBIT_KERNEL(operation, level) \
   namespace level {                     \

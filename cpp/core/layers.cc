@@ -6,8 +6,10 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 
 #include "error.h"
+#include "plane_tiles.h"
 #include "share.h"
 
 namespace lowbit {
@@ -36,7 +38,8 @@ class PlaneStep final : public Step {
     name = where;
     kernel = kernel_.level;
     unit = "popcount";
-    scratch = 1 + (layer_.pairs ? input.row / sizeof(std::int32_t) : 0);
+    tiles_.emplace(kernels, layer_, weights);
+    scratch = 1 + std::max(layer_.pairs ? input.row / sizeof(std::int32_t) : 0, tiles_->scratch());
     work = static_cast<double>(features_ * channels_ * layer_.input_planes * layer_.weight_planes);
     cost = static_cast<double>(layer_.words * 32 * channels_ * layer_.input_planes * layer_.weight_planes) / 500;
   }
@@ -44,6 +47,10 @@ class PlaneStep final : public Step {
   void run(const Block& block) const override {
     Rows rows = rows_of(block, x_, result);
     if (finish_[0].needs_sums()) sum_inputs(rows, block.sums);
+    if (tiles_->suit(block.rows)) {
+      rows = tiles_->inputs(rows, block.sums + block.rows);
+      return share_groups(block, groups_of(channels_), cost, [&](Groups groups) { tiles_->run(rows, groups); });
+    }
     rows.backwards = block.rows == 1 && turn_.fetch_xor(1, std::memory_order_relaxed) != 0;
     if (layer_.pairs) rows.x = pair_inputs(block.place(x_), block.rows, block.sums + block.rows);
     share_groups(block, groups_of(channels_), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
@@ -119,6 +126,7 @@ class PlaneStep final : public Step {
   std::vector<Finish> finish_;  // one
   Aligned<std::uint32_t> packed_;
   PlaneLayer layer_{};
+  std::optional<PlaneTiles> tiles_;
   mutable std::atomic<unsigned> turn_{0};  // a row after another reads what the caches kept of the last one's weights first
 };
 

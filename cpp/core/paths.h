@@ -58,6 +58,8 @@ class Paths final {
   // Whether some kernel has it.
   bool has(Path path) const { return costs_[static_cast<std::size_t>(path)].has_value(); }
   bool forced() const { return forced_.has_value(); }
+  // Whether layers may take it: it is there, and no other is forced.
+  bool may(Path path) const { return has(path) && (!forced_ || *forced_ == path); }
 
   // Of one output, from its products to its end; infinite where the path cannot. That of a forced path is nothing.
   double cost(Path path, const Products& products) const;

@@ -116,6 +116,14 @@ struct Tiles {
     }
   }
 
+  static void load(const Group* sums) {
+    written();
+    _tile_loadd(0, sums, kTileBytes);
+    if constexpr (kAcross > 1) _tile_loadd(1, sums + kSpots, kTileBytes);
+    if constexpr (kDown > 1) _tile_loadd(2, sums + kTileRows, kTileBytes);
+    if constexpr (kDown > 1 && kAcross > 1) _tile_loadd(3, sums + kSpots + kTileRows, kTileBytes);
+  }
+
   static void store(Group* sums) {
     _tile_stored(0, sums, kTileBytes);
     if constexpr (kAcross > 1) _tile_stored(1, sums + kSpots, kTileBytes);
@@ -173,6 +181,110 @@ void multiply_all(const ByteLayer& layer, Block& block, Groups groups) {
   block.count = block.shares = 0;
 }
 
+// Of a layer of planes: where the weights of a group start, and how many words of 32 bits the groups of its block have side by side.
+struct BlockWeights {
+  const std::uint32_t* at;
+  std::size_t width;
+
+  BlockWeights(const PlaneLayer& layer, std::size_t group) {
+    const std::size_t first = group / kBlock * kBlock, left = layer.groups - first;
+    width = (left < kBlock ? left : kBlock) * kGroup;
+    at = static_cast<const std::uint32_t*>(layer.weights) + first * kGroup * layer.words * layer.weight_planes +
+         (group - first) * kGroup;
+  }
+};
+
+// The same byte for the four inputs of each channel of a group.
+inline __m512i four_times(const std::uint8_t* group) {
+  const __m512i one = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group)));
+  return _mm512_mullo_epi32(one, _mm512_set1_epi32(0x01010101));
+}
+
+// Weights of a group, bits to bytes: `steps` tiles. A tile is a pair of words of every channel, (w1, w1 ^ w2); four bits of all channels
+// are a row of it.
+template <std::size_t kPlanes>
+[[gnu::noinline]] void expand(const PlaneTileLayer& layer, std::size_t group, std::size_t first, std::size_t steps, std::int8_t* to) {
+  const BlockWeights block(*layer.planes, group);
+  const std::uint8_t* weight = layer.weight + group * (1 + kPlanes) * kGroup;
+  const __m512i none = four_times(weight), next = _mm512_set1_epi8(4);
+  const __m512i start = _mm512_set1_epi64(0x2322212003020100);  // bits 0 to 3 of either channel in a word of 64 bits
+  __m512i bit[kPlanes];
+  for (std::size_t j = 0; j < kPlanes; ++j) bit[j] = four_times(weight + (1 + j) * kGroup);
+  const std::uint32_t* at = block.at + first * 2 * kPlanes * block.width;
+  for (std::size_t n = 0; n < steps; ++n, at += 2 * kPlanes * block.width, to += kTile) {
+    __m512i one[kPlanes], two[kPlanes];
+    for (std::size_t j = 0; j < kPlanes; ++j) {
+      one[j] = _mm512_loadu_si512(at + 2 * j * block.width);
+      two[j] = _mm512_xor_si512(one[j], _mm512_loadu_si512(at + (2 * j + 1) * block.width));
+    }
+    __m512i quad = start;
+    for (std::size_t row = 0; row < kTileRows / 2; ++row, quad = _mm512_add_epi8(quad, next)) {
+      __m512i above = none, below = none;
+#pragma GCC unroll 4
+      for (std::size_t j = 0; j < kPlanes; ++j) {
+        above = _mm512_mask_add_epi8(above, _mm512_bitshuffle_epi64_mask(one[j], quad), above, bit[j]);
+        below = _mm512_mask_add_epi8(below, _mm512_bitshuffle_epi64_mask(two[j], quad), below, bit[j]);
+      }
+      _mm512_store_si512(to + row * kTileBytes, above);
+      _mm512_store_si512(to + (row + kTileRows / 2) * kTileBytes, below);
+    }
+  }
+}
+
+void expand(const PlaneTileLayer& layer, std::size_t group, std::size_t first, std::size_t steps, std::int8_t* to) {
+  switch (layer.planes->weight_planes) {
+    case 1: return expand<1>(layer, group, first, steps, to);
+    case 2: return expand<2>(layer, group, first, steps, to);
+    case 3: return expand<3>(layer, group, first, steps, to);
+    default: return expand<4>(layer, group, first, steps, to);
+  }
+}
+
+// Rows that share one expansion of weights, and their sums between parts of these.
+struct ManyRows {
+  static constexpr std::size_t kMost = 2 * kSpots;
+  std::size_t count = 0, configured = 0;
+  Spot spots[kMost];
+  Group sums[kMost / kSpots][kWide * kSpots];
+  alignas(64) std::int8_t weights[kWide * kSteps * kTile];
+};
+
+template <std::size_t kDown, std::size_t kAcross>
+void add_planes(ManyRows& many, const Rows& rows, std::size_t row, std::size_t first, std::size_t steps) {
+  using All = Tiles<kDown, kAcross>;
+  Group* sums = many.sums[row / kSpots];
+  if (first == 0) All::clear();
+  else All::load(sums);
+  All::add(many.spots[row].x + first * kTileBytes, rows.x_row, many.weights, steps * kTile, steps);
+  All::store(sums);
+}
+
+template <std::size_t kAcross>
+void multiply_planes(const PlaneTileLayer& layer, ManyRows& many, const Rows& rows, std::size_t group) {
+  const std::size_t all = layer.planes->words / 2;
+  for (std::size_t first = 0; first < all; first += kSteps) {
+    const std::size_t steps = all - first < kSteps ? all - first : kSteps;
+    for (std::size_t n = 0; n < kAcross; ++n) expand(layer, group + n, first, steps, many.weights + n * steps * kTile);
+    for (std::size_t row = 0; row < many.count; row += kSpots) {
+      const std::size_t count = many.count - row < kSpots ? many.count - row : kSpots;
+      if (many.configured != count) configure(many.configured = count);
+      if (count > kTileRows) add_planes<2, kAcross>(many, rows, row, first, steps);
+      else add_planes<1, kAcross>(many, rows, row, first, steps);
+    }
+  }
+  for (std::size_t n = 0; n < kAcross; ++n) {
+    for (std::size_t row = 0; row < many.count; row += kSpots) {
+      const std::size_t count = many.count - row < kSpots ? many.count - row : kSpots;
+      Group* sums = many.sums[row / kSpots] + n * kSpots;
+      for (std::size_t r = 0; r < count; ++r) {
+        for (Integers& part : sums[r].part) part <<= layer.shift;
+        sums[r] = sums[r] + constants(layer.epilogue, many.spots[row + r].sum, group + n);
+      }
+      finish(layer.epilogue, sums, {group + n, count, many.spots + row, rows.y_plane});
+    }
+  }
+}
+
 }  // namespace
 
 void tile_fully_connected(const ByteLayer& layer, const Rows& rows, Groups groups) {
@@ -185,6 +297,32 @@ void tile_fully_connected(const ByteLayer& layer, const Rows& rows, Groups group
     for (std::size_t r = 0; r < count; ++r) spots_of_rows<1>(rows, row + r, block.spots + r);
     block.add(task, count);
     run(layer, block, groups);
+  }
+  _tile_release();
+}
+
+void tile_inputs(const PlaneTileLayer& layer, const Rows& planes, std::byte* to, std::size_t stride) {
+  const std::size_t count = layer.planes->input_planes, steps = layer.planes->words / 2;
+  for (std::size_t row = 0; row < planes.count; ++row, to += stride) {
+    for (std::size_t n = 0; n < steps; ++n) {
+      __m512i bytes = _mm512_setzero_si512();
+      for (std::size_t i = 0; i < count; ++i) {
+        const auto bits = read_as<std::uint64_t>(planes.x + row * planes.x_row + i * planes.x_plane + 8 * n);
+        bytes = _mm512_mask_add_epi8(bytes, bits, bytes, _mm512_set1_epi8(static_cast<char>(layer.input[i])));
+      }
+      _mm512_storeu_si512(to + n * kTileBytes, bytes);
+    }
+  }
+}
+
+void tile_planes(const PlaneTileLayer& layer, const Rows& rows, Groups groups) {
+  ManyRows many;
+  for (std::size_t row = 0; row < rows.count; row += ManyRows::kMost) {
+    many.count = rows.count - row < ManyRows::kMost ? rows.count - row : ManyRows::kMost;
+    for (std::size_t r = 0; r < many.count; ++r) spots_of_rows<1>(rows, row + r, many.spots + r);
+    std::size_t group = groups.begin;
+    for (; group + kWide <= groups.end; group += kWide) multiply_planes<kWide>(layer, many, rows, group);
+    if (group < groups.end) multiply_planes<1>(layer, many, rows, group);
   }
   _tile_release();
 }
@@ -210,7 +348,7 @@ void tile_convolution(const ByteLayer& layer, const Window& window, const Rows& 
 }
 
 // Four products in turn, as many sums as kernels keep.
-std::uint64_t tile_peak(std::uint64_t repeats) {
+std::uint64_t tiles_peak(std::uint64_t repeats) {
   configure(kSpots);
   Tiles<2, 2>::clear();
   for (std::uint64_t n = 0; n < repeats; ++n) {

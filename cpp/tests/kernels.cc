@@ -78,6 +78,46 @@ void test_plane_fully_connected(const std::string& level) {
   }
 }
 
+void test_tile_inputs(const std::string& level) {
+  Random random(22);
+  for (unsigned planes = 1; planes <= 4; ++planes) {
+    constexpr std::size_t kRows = 5, kStride = 3 * 64;
+    const std::size_t words = 4;
+    PlaneLayer layer{};
+    layer.input_planes = planes, layer.words = words;
+    PlaneTileLayer tiles{};
+    tiles.planes = &layer;
+    for (std::uint8_t& bit : tiles.input) bit = static_cast<std::uint8_t>(draw(random, 0, 60));
+    std::vector<std::uint32_t> bits(kRows * planes * words);
+    for (std::uint32_t& word : bits) word = random();
+    const Guarded x(4 * bits.size(), Against::back), y(kRows * kStride - 64, Against::back);
+    std::memcpy(x.data(), bits.data(), 4 * bits.size());
+    const Rows rows{kRows, x.data(), 4 * planes * words, 4 * words, nullptr, nullptr, 0, 0};
+    select_kernels(level).tile_inputs.run(tiles, rows, y.data(), kStride);
+    bool equal = true;
+    for (std::size_t n = 0; n < kRows * 32 * words; ++n) {
+      const std::size_t row = n / (32 * words), at = n % (32 * words);
+      unsigned expected = 0;
+      for (unsigned i = 0; i < planes; ++i) expected += (bits[(row * planes + i) * words + at / 32] >> (at % 32) & 1u) * tiles.input[i];
+      equal &= y.data()[row * kStride + at] == static_cast<std::byte>(expected);
+    }
+    CHECK(equal, level + " planes " + std::to_string(planes));
+  }
+}
+
+// The same layers with many rows.
+void test_tile_planes(const std::string& level) {
+  Random random(21);
+  for (unsigned kx = 1; kx <= 4; ++kx) {
+    for (unsigned kw = 1; kw <= 4; ++kw) {
+      for (const std::size_t rows : {17u, 32u, 48u, 64u, 90u}) {
+        plane_case(level, random, kx, kw, pick(random, kFeatures), pick(random, kChannels), rows);
+      }
+    }
+  }
+  for (const std::size_t features : {1600u, 1700u, 3333u}) plane_case(level, random, 2, 2, features, 70, 40);
+}
+
 static void byte_case(const std::string& level, Random& random, std::size_t features, std::size_t channels,
                std::size_t rows, const std::string& path = {}) {
   // Small bytes let a kernel sum in 16 bits, extreme ones would saturate there.
@@ -395,7 +435,7 @@ void test_pair_peak(const std::string& level) { CHECK(select_kernels(level).pair
 
 void test_dot_peak(const std::string& level) { CHECK(select_kernels(level).dot_peak.run(10) > 0, level); }
 
-void test_tile_peak(const std::string& level) { CHECK(select_kernels(level).tile_peak.run(1) == 65536, level); }
+void test_tiles_peak(const std::string& level) { CHECK(select_kernels(level).tiles_peak.run(1) == 65536, level); }
 
 #define LOWBIT_KERNEL(operation, level)                         \
   const Registered registered_##operation##_##level(            \

@@ -227,6 +227,8 @@ void test_word_convolution(const std::string& level);
 void test_plane_fully_connected(const std::string& level);
 void test_byte_fully_connected(const std::string& level);
 void test_tile_fully_connected(const std::string& level);
+void test_tile_inputs(const std::string& level);
+void test_tile_planes(const std::string& level);
 void test_float_fully_connected(const std::string& level);
 void test_weight_only_fully_connected(const std::string& level);
 void test_plane_convolution(const std::string& level);
@@ -241,6 +243,6 @@ void test_softmax(const std::string& level);
 void test_popcount_peak(const std::string& level);
 void test_pair_peak(const std::string& level);
 void test_dot_peak(const std::string& level);
-void test_tile_peak(const std::string& level);
+void test_tiles_peak(const std::string& level);
 
 }  // namespace lowbit::testing

@@ -25,7 +25,7 @@ MAIN = """
 int main() {
   using namespace lowbit;
   for (const std::string& level : available_levels()) std::printf("%s ", level.c_str());
-  for (const CpuFeature& one : cpu_features()) std::printf("%s=%d ", one.name.c_str(), !one.missing);
+  for (const CpuFeature& one : cpu_features()) std::printf("%s=%d ", one.name.c_str(), one.available);
   const KernelSet set = select_kernels(available_levels().back());
   const std::uint8_t table[256] = {5}, x = 0;
   std::uint8_t y = 0;
