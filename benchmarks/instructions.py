@@ -83,7 +83,7 @@ def measured(symbol: str, body: list[str]) -> Loop | None:
     if total == 0:
         return None
     least = sum(product.limit for product in found)
-    return Loop(symbol, len(body), total, round(len(body) / total, 4), round(least / total, 4))
+    return Loop(symbol, len(body), total, len(body) / total, least / total)
 
 
 def _product(text: str) -> Product | None:
@@ -118,11 +118,12 @@ def main() -> int:
 
 def _row(loop: Loop, markdown: bool) -> str:
     name = re.sub(r"\(anonymous namespace\)::|lowbit::|^void |(?<=\d)ul", "", loop.symbol).partition("(")[0]
-    figures = (loop.instructions, loop.multiply_adds, loop.per_multiply_add, loop.limit)
+    rates = (f"{rate:.3g}" for rate in (loop.per_multiply_add, loop.limit))
+    figures = (loop.instructions, loop.multiply_adds, *rates)
     ratio = f"{loop.per_multiply_add / loop.limit:.2f}"
     if markdown:
         return f"| `{name}` | {' | '.join(map(str, figures))} | {ratio} |"
-    return "{:4} instructions {:5} multiply-adds {:.4f} limit {:.4f} ".format(*figures) + f"({ratio}) {name}"
+    return "{:4} instructions {:5} multiply-adds {} limit {} ".format(*figures) + f"({ratio}) {name}"
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ nb::dict measure_peak(const std::string& level) {
   rates["popcount"] = best_rate(kernels.popcount_peak.run);
   if (kernels.pair_peak.run != nullptr) rates["pairs"] = best_rate(kernels.pair_peak.run);
   if (kernels.dot_peak.run != nullptr) rates["dot"] = best_rate(kernels.dot_peak.run);
+  if (kernels.tiles_peak.run != nullptr) rates["tiles"] = best_rate(kernels.tiles_peak.run);
   return rates;
 }
 

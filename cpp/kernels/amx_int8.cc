@@ -49,14 +49,21 @@ struct Block {
   struct Share {
     Task task;
     std::size_t end;  // of its spots
+    bool whole;       // they have all quads of the layer
   };
-  std::size_t count = 0, shares = 0, stride = 0, configured = 0;
+  std::size_t quads, count = 0, shares = 0, stride = 0, configured = 0;
   Spot spots[kSpots];
   Share share[kSpots];
   alignas(64) std::byte inputs[kSpots * kSteps * kTileBytes];
   Group sums[kWide * kSpots];
 
-  void add(const Task& task, std::size_t more) { share[shares++] = {task, count += more}; }
+  explicit Block(const ByteLayer& layer) : quads(layer.quads) {}
+
+  void add(const Task& task, std::size_t more) {
+    std::size_t all = 0;
+    for (std::size_t n = 0; n < task.run_count; ++n) all += task.runs[n].length;
+    share[shares++] = {task, count += more, all == quads};
+  }
 };
 
 inline __mmask64 first_bytes(std::size_t count) { return count >= 64 ? ~__mmask64{0} : (__mmask64{1} << count) - 1; }
@@ -75,7 +82,9 @@ inline void copy(std::byte* to, const std::byte* from, std::size_t count) {
   std::size_t spot = 0;
   for (const Block::Share* share = block.share; share != block.share + block.shares; ++share) {
     for (; spot < share->end; ++spot, row += block.stride) {
-      for (std::size_t n = 0; n < steps; ++n) _mm512_store_si512(row + n * kTileBytes, _mm512_setzero_si512());
+      for (std::size_t n = share->whole ? steps - 1 : 0; n < steps; ++n) {
+        _mm512_store_si512(row + n * kTileBytes, _mm512_setzero_si512());
+      }
       for (const Run* run = share->task.runs; run != share->task.runs + share->task.run_count; ++run) {
         const std::size_t from = run->weight < first ? first : run->weight, to = run->weight + std::size_t{run->length};
         const std::size_t until = to < end ? to : end;
@@ -291,7 +300,7 @@ void tile_fully_connected(const ByteLayer& layer, const Rows& rows, Groups group
   if (rows.count < kFewSpots) return avx512_vnni::byte_fully_connected(layer, rows, groups);
   const Run whole{0, 0, static_cast<std::uint32_t>(layer.quads)};
   const Task task{&whole, 1, &layer.epilogue, rows.x_plane, rows.y_plane};
-  Block block;
+  Block block(layer);
   for (std::size_t row = 0; row < rows.count; row += kSpots) {
     const std::size_t count = rows.count - row < kSpots ? rows.count - row : kSpots;
     for (std::size_t r = 0; r < count; ++r) spots_of_rows<1>(rows, row + r, block.spots + r);
@@ -332,7 +341,7 @@ void tile_convolution(const ByteLayer& layer, const Window& window, const Rows& 
   std::size_t pixels = 0;
   for (std::size_t r = 0; r < window.region_count; ++r) pixels += window.regions[r].pixel_count;
   if (pixels * maps.count < kFewSpots * part.parts) return avx512_vnni::byte_convolution(layer, window, maps, part);
-  Block block;
+  Block block(layer);
   for (const Region* region = window.regions; region != window.regions + window.region_count; ++region) {
     const Task task{region->runs, region->run_count, &region->epilogue, maps.x_plane, maps.y_plane};
     Walk walk(*region, window, maps, part, 0);

@@ -89,7 +89,7 @@ void test_tile_inputs(const std::string& level) {
     tiles.planes = &layer;
     for (std::uint8_t& bit : tiles.input) bit = static_cast<std::uint8_t>(draw(random, 0, 60));
     std::vector<std::uint32_t> bits(kRows * planes * words);
-    for (std::uint32_t& word : bits) word = random();
+    for (std::uint32_t& word : bits) word = static_cast<std::uint32_t>(random());
     const Guarded x(4 * bits.size(), Against::back), y(kRows * kStride - 64, Against::back);
     std::memcpy(x.data(), bits.data(), 4 * bits.size());
     const Rows rows{kRows, x.data(), 4 * planes * words, 4 * words, nullptr, nullptr, 0, 0};

@@ -48,7 +48,7 @@ def measure_peak(level: str = "") -> dict[str, float]:
     """Return multiply-adds per second of one core, in registers alone.
 
     ``popcount``: binary, word by word; ``pairs``: binary, one popcount for two words, where kernels do that;
-    ``dot``: bytes, where the level has an instruction for them.
+    ``dot``: bytes, where the level has an instruction for them; ``tiles``: bytes, by a unit for matrices.
 
     Raises:
         EngineError: the level is unknown or not available here.
