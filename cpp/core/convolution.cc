@@ -222,7 +222,7 @@ class ByteConvolutionStep final : public Step {
   static constexpr const char* where = "byte_convolution";
 
   void choose(const KernelSet& kernels, bool depthwise, std::size_t group) {
-    const bool tiles = group == 1 && kernels.paths.best(Form::bytes, {true, depth_, plan_.taps(), kMaxBits, kMaxBits}) == Path::tiles;
+    const bool tiles = group == 1 && kernels.takes_tiles({true, depth_, plan_.taps(), kMaxBits, kMaxBits}, channels_);
     const auto take = [&](auto& run, const auto& of) { run = of.run, kernel = of.level; };
     if (tiles) take(kernel_, kernels.tile_convolution);
     else take(kernel_, kernels.byte_convolution);

@@ -33,6 +33,12 @@ struct PlaneKernel : Kernel<Function> {
 
 struct KernelSet {
   Paths paths;  // of these kernels
+
+  // Whether a layer of bytes with so many channels goes by tiles. A single group does not pay for what gathering its inputs takes.
+  bool takes_tiles(const Products& products, std::size_t channels) const {
+    return channels > kGroup && paths.best(Form::bytes, products) == Path::tiles;
+  }
+
   Kernel<holds_nan_kernel> holds_nan;
   Kernel<encode_kernel> encode;
   Kernel<encode_affine_kernel> encode_affine;

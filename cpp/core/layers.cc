@@ -145,7 +145,7 @@ class ByteStep final : public Step {
     layer_.weights = packed_.data();
     layer_.epilogue = finish_.view();
     name = where;
-    const bool tiles = kernels.paths.best(Form::bytes, {false, features_, 1, kMaxBits, kMaxBits}) == Path::tiles;
+    const bool tiles = kernels.takes_tiles({false, features_, 1, kMaxBits, kMaxBits}, channels_);
     const auto choose = [&](const auto& of) { kernel_ = of.run, kernel = of.level; };
     if (tiles) choose(kernels.tile_fully_connected);
     else choose(kernels.byte_fully_connected);
