@@ -25,7 +25,7 @@ FEWEST_VALUES = 64
 """Of a channel, by which it is judged."""
 DEAD_SHARE = 0.25
 """Of channels that a layer reads which may give always the same: ReLUs die in healthy networks, too."""
-FAR = 4.0
+FAR = 8.0
 """Deviations away from zero at which a single sign is dead, and not only seldom another."""
 LEAST_SHARE = 1 / 4096
 """Of all values: a code that has fewer is not used."""
