@@ -206,6 +206,33 @@ def test_weight_decay_does_not_move_a_learned_scale(
     torch.testing.assert_close(found[0], found[1])
 
 
+@pytest.mark.parametrize("rule", ["recu", "ede", "clip", "quadratic", "ste"])
+def test_a_layer_of_zeros_becomes_other_signs(rule: str) -> None:
+    torch.manual_seed(0)
+    layer, x = Linear(16, 8, weight="binary", activation="binary", weight_gradient=rule), torch.randn(32, 16)
+    torch.nn.init.zeros_(layer.weight)
+    (layer(x) - torch.randn(32, 8)).square().mean().backward()
+    assert layer.weight.grad.isfinite().all() and (layer.weight.grad != 0).all()
+
+
+@pytest.mark.parametrize("form", [form for form in WEIGHTS if not form.startswith("fixed")])
+def test_eval_mode_encodes_weights_once_and_again_where_anything_is_written(form: str) -> None:
+    torch.manual_seed(0)
+    layer, x = Linear(16, 8, weight=form, activation="affine:8"), torch.randn(32, 16)
+    layer(x)
+    before, calls = layer.eval()(x), []
+    coded = layer.weight_quantizer.coded
+    layer.weight_quantizer.coded = lambda weight: calls.append(1) or coded(weight)
+    assert torch.equal(layer(x), before) and torch.equal(layer(x), before) and len(calls) <= 1
+    for write in (lambda: layer.weight.data.neg_(), lambda: layer.weight.data.mul_(-1)):
+        write()  # leaves no trace in the version of the parameter
+        fresh = Linear(16, 8, weight=form, activation="affine:8").eval()
+        fresh.load_state_dict(layer.state_dict())
+        assert torch.equal(layer(x), fresh(x))
+    assert torch.equal(layer(x), before)
+    assert layer(torch.zeros(0, 16)).shape == (0, 8)
+
+
 def test_a_moving_average_keeps_the_zero_point() -> None:
     torch.manual_seed(0)
     layer = Linear(12, 5, weight="affine:4", activation="affine:8")

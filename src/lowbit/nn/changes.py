@@ -111,7 +111,7 @@ def as_before(model: nn.Module) -> Iterator[None]:
 
 _OWN = (
     *("weight_specification", "activation", "weight_quantizer", "input_quantizer", "other_inputs", "kept"),
-    *("part_names", "_place", "_places", "_sites"),
+    *("_deployed", "part_names", "_place", "_places", "_sites"),
 )
 """What low-bit layers have and float ones have not."""
 

@@ -92,5 +92,7 @@ def _needs_float64(encoding: Encoding) -> bool:
 
 def _fits_float32(integers: Tensor, weights: Tensor) -> bool:
     """Return whether every partial sum is below 2^24, so that float32 adds them without rounding."""
+    if not integers.numel():
+        return True
     largest = integers.abs().max() * weights.abs().flatten(1).sum(1).max()
     return bool(largest < 1 << 24)

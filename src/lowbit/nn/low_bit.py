@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lowbit.errors import PlanError, UnsupportedError
 from lowbit.nn.quantizers import input_quantizer, weight_quantizer
 from lowbit.nn.specification import Specification, specification
+from lowbit.nn.unchanged import Unchanged
 from lowbit.schemes import Encoding, pair
 from lowbit.schemes.coded import CodedWeights
 from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer
@@ -47,6 +48,7 @@ class LowBit(nn.Module):
     other_inputs: nn.ModuleList | None
     has_grid = True  # whether there is a fixed-point form of such a layer
     kept: dict[object, Any] | None = None  # what weights and encodings are, while they stay the same
+    _deployed: Unchanged | None = None  # the same in eval mode, as long as nothing of the layer changes
     _place = 0
 
     def quantize(
@@ -130,6 +132,8 @@ class LowBit(nn.Module):
             )
         reads, has = reads or self.next_input(), self.weight_quantizer
         x = x if reads is None else reads.before(x)
+        if self.training and self._deployed is not None:
+            self._deployed = None
         if not self.training:
             return deployed(self, reads, x, product)
         x = x if reads is None else reads(x)
@@ -156,11 +160,16 @@ class LowBit(nn.Module):
         return self._once("integers", lambda: quantizer.deployed(weight))
 
     def _once(self, key: object, make: Callable[[], Made]) -> Made:
-        if self.kept is None:
-            return make()
-        if key not in self.kept:
-            self.kept[key] = make()
-        return self.kept[key]  # type: ignore[no-any-return]
+        kept = self.kept
+        if kept is None:
+            if self.training:
+                return make()
+            self._deployed = self._deployed or Unchanged()
+            state = (each for quantizer in self.quantizers() for each in quantizer.state_dict().values())
+            kept = self._deployed.facts([self.weight, *state])
+        if key not in kept:
+            kept[key] = make()
+        return kept[key]  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         """Return the arguments."""

@@ -57,7 +57,8 @@ def recu(gradient: Tensor, x: Tensor, progress: Tensor) -> Tensor:
     slope = (last - first) / (e - 1)
     tau = slope * torch.exp(progress) + first - slope
     bound = -x.abs().mean() * torch.log(2 - 2 * tau)
-    return clip(gradient, x / bound.to(x.dtype), progress).mul_(2 * sqrt(2))
+    least = torch.finfo(x.dtype).tiny  # of a layer of zeros, which are inside
+    return clip(gradient, x / bound.to(x.dtype).clamp(min=least), progress).mul_(2 * sqrt(2))
 
 
 _TAU = (0.85, 0.99)
