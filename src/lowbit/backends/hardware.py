@@ -42,12 +42,13 @@ def load(graph: Graph, /, *, threads: int = 1, byte: float | None = None, **sett
 
     def run(*inputs: Array) -> tuple[Array, ...]:
         (x,) = named(graph, inputs).values()
-        stream = _channels_last(_bytes(np.asarray(x, np.float32), values, graph.name))
-        scores = made.design.real_scores(made.run(stream).scores)
-        return (scores,)
+        own = np.asarray(x, np.float32)
+        shaped = own if made.design.picture is None else own.reshape(-1, *made.design.picture)
+        stream = _channels_last(_bytes(shaped, values, graph.name))
+        return made.finish(made.design.real_scores(made.run(stream).scores))
 
     def trace(*inputs: Array) -> dict[str, Array]:
-        return {**named(graph, inputs), graph.outputs[0]: run(*inputs)[0]}
+        return {**named(graph, inputs), **dict(zip(graph.outputs, run(*inputs), strict=True))}
 
     return Runner(run, trace)
 
@@ -82,8 +83,9 @@ def _channels_last(stream: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def blockers(graph: Graph) -> list[Blocker]:
     """Return what keeps a graph from the engine that it is for, as `lowbit.hardware` chooses it."""
+    from lowbit.rtl.array.ends import scored
     from lowbit.rtl.array.from_graph import blockers as of_array
     from lowbit.rtl.hardware import engine_of
     from lowbit.rtl.lst.from_graph import blockers as of_lst
 
-    return of_array(graph) if engine_of(graph) == "array" else of_lst(graph)
+    return of_array(scored(graph).scored) if engine_of(graph) == "array" else of_lst(graph)

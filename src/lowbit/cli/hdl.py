@@ -50,6 +50,9 @@ class Family(StrEnum):
     XC7 = "xc7"
     XCUP = "xcup"
     ECP5 = "ecp5"
+    ICE40 = "ice40"
+    GOWIN = "gowin"
+    GENERIC = "generic"
 
 
 class Package(StrEnum):
@@ -103,7 +106,9 @@ def hdl(
     fold: Annotated[
         list[str] | None, typer.Option("--fold", help="array: LAYER=4x2, elements x lanes; may be repeated.")
     ] = None,
-    target: Annotated[Family, typer.Option("--target", help="xc7, xcup or ecp5.")] = Family.XC7,
+    target: Annotated[
+        Family, typer.Option("--target", help="The family; generic names no block.")
+    ] = Family.XC7,
     weights: FixedWeightsOption = None,
     activations: FixedActivationsOption = None,
     scheme: OldSchemeOption = None,
@@ -188,6 +193,10 @@ def _print(report: "HardwareReport", output: Path) -> None:
 
     proof = [(name, found, taken, bits) for name, found, taken, bits in report.proof]
     print_table("what is stored and summed", ("", "range", "bits", "of"), proof)
+    for name in report.left_out or ():
+        out.print(
+            f"not in hardware: {name}, behind the scores; the class is the same without it", markup=False
+        )
     if report.units:
         keys = ("name", "element", "folding", "cycles", "products")
         rows = [tuple(unit[key] for key in keys) for unit in report.units]

@@ -63,6 +63,11 @@ class Design(ABC):
         return ()
 
     @property
+    def picture(self) -> tuple[int, int, int] | None:
+        """Channels, rows and columns of a picture; None where its axes are the sample's."""
+        return None
+
+    @property
     def large_memories(self) -> bool:
         """Whether the contents of memories go into files of their own."""
         return False
@@ -78,6 +83,11 @@ class Design(ABC):
     @abstractmethod
     def draw(self, *, counters: bool) -> "wiring.Component":
         """Return the hardware, with counters behind AXI-Lite where they are wanted."""
+
+    @property
+    @abstractmethod
+    def score_bits(self) -> int:
+        """Bits of a word that goes out."""
 
     @property
     @abstractmethod

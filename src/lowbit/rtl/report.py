@@ -1,5 +1,6 @@
 """What is wanted of a hardware project, and what is known of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,7 @@ class HardwareReport:
         blocks: resources by module.
         proof: see `Design.proof`.
         units: see `Design.units`.
+        left_out: functions at the end of the network that are not in hardware: they change no class.
         warnings: of the linter, see `lowbit.rtl.lint`.
     """
 
@@ -74,6 +76,7 @@ class HardwareReport:
     cycles_per_image: int
     proof: Proof
     units: list[dict[str, Any]] | None = None
+    left_out: list[str] | None = None
     warnings: list[str] | None = None
     images: int | None = None
     mismatches: int | None = None
@@ -92,10 +95,11 @@ class HardwareReport:
         return clock_hz // self.cycles_per_image
 
 
-def planned(design: Design) -> HardwareReport:
-    """Return what is known of a design before anything is made of it."""
+def planned(design: Design, left_out: Sequence[str] = ()) -> HardwareReport:
+    """Return what is known of a design before it is made, and what of the network is not in it."""
     facts = design.variant, design.target, design.number_format, design.cycles_per_image, design.proof
-    return HardwareReport(*facts, units=[dict(unit) for unit in design.units] or None)
+    units = [dict(unit) for unit in design.units] or None
+    return HardwareReport(*facts, units=units, left_out=list(left_out) or None)
 
 
 def require_equal(report: HardwareReport, where: str) -> None:

@@ -2,10 +2,12 @@
 
 ``xc7``   Yosys ``synth_xilinx``, out of context: no vendor tool, no placement, no clock frequency
 ``xcup``  the same for UltraScale+
+``ice40`` Yosys ``synth_ice40``; ``gowin`` ``synth_gowin``: resources only
 ``ecp5``  Yosys ``synth_ecp5``, then nextpnr-ecp5 for LFE5U-45F, speed grade 6: frequency and bitstream
 
 LUTs are the sum of LUT1 … LUT6 (an upper bound on sites) and of look-up tables used as memory or shift
-registers; carry chains of ECP5 count two each. RAMB18 equivalents: a RAMB36 is two; a DP16KD counts as one.
+registers; carry chains of ECP5 count two each. RAMB18 equivalents: a RAMB36 is two; a DP16KD, or a block of
+Gowin, counts as one, four blocks of iCE40 (4 Kbit) as one.
 """
 
 import json
@@ -23,7 +25,13 @@ _SYNTHESIS: Mapping[Target, str] = {
     "xc7": "synth_xilinx -family xc7 -noiopad -noclkbuf",
     "xcup": "synth_xilinx -family xcup -noiopad -noclkbuf",
     "ecp5": "synth_ecp5",
+    "ice40": "synth_ice40",
+    "gowin": "synth_gowin",
 }
+
+_FLATTEN_THEMSELVES = frozenset({"ecp5", "ice40", "gowin"})
+"""Families whose synthesis flattens unless it is told not to."""
+
 
 _COUNTED_AS: tuple[tuple[str, str, int], ...] = (
     (r"LUT[1-6]", "lut", 1),
@@ -36,6 +44,12 @@ _COUNTED_AS: tuple[tuple[str, str, int], ...] = (
     (r"DSP48E[12]|MULT18X18D", "dsp", 1),
     (r"RAMB18E[12]|DP16KD", "ramb18", 1),
     (r"RAMB36E[12]", "ramb18", 2),
+    (r"SB_LUT4|ALU", "lut", 1),
+    (r"SB_RAM40_4K.*", "ramb4", 1),
+    (r"SB_DFF.*|DFF.*", "ff", 1),
+    (r"SB_MAC16|MULT18X18|MULT9X9|MULT36X36", "dsp", 1),
+    (r"SP|SPX9|SDPB|SDPX9B|DPB|DPX9B|pROM|pROMX9", "ramb18", 1),
+    (r"RAM16SDP[124]|RAM16S[124]", "lut", 4),
 )
 """Cells by name, what they are, and how many."""
 
@@ -79,7 +93,9 @@ def synthesize(
     """
     command = f"{_SYNTHESIS[target]} -top {top}" + ("" if dsp else " -nodsp")
     whole, parts = (
-        (command, f"{command} -noflatten") if target == "ecp5" else (f"{command} -flatten", command)
+        (command, f"{command} -noflatten")
+        if target in _FLATTEN_THEMSELVES
+        else (f"{command} -flatten", command)
     )
     wanted = [(whole, "synthesis.json"), (parts, "blocks.json")]
     for script, result in wanted if by_block else wanted[:1]:
@@ -107,7 +123,7 @@ def synthesize_parts(
         parts: modules below it, and the one that each takes as much as: itself, or one before it.
         target: the family.
     """
-    flatten = "" if target == "ecp5" else " -flatten"
+    flatten = "" if target in _FLATTEN_THEMSELVES else " -flatten"
     own = [name for name, like in parts.items() if name == like]
     cut = "".join(f"design -load whole; hierarchy -top {part}; write_rtlil {part}.il; " for part in own)
     around = f"design -load whole; blackbox {' '.join(parts)}; hierarchy -top {top}; write_rtlil {top}.il"
@@ -171,4 +187,5 @@ def _counted(kind: str) -> Counter[str]:
 
 
 def _resources(counts: Counter[str]) -> Resources:
-    return Resources(counts["lut"], counts["ff"], counts["dsp"], counts["ramb18"])
+    blocks = counts["ramb18"] + -(-counts["ramb4"] // 4)
+    return Resources(counts["lut"], counts["ff"], counts["dsp"], blocks)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from lowbit.errors import UnsupportedError
-from lowbit.ir import Graph
 from lowbit.rtl.array.budget import fold_for_cycles
 from lowbit.rtl.array.design import ArrayDesign
 from lowbit.rtl.array.from_graph import from_graph
@@ -89,22 +88,13 @@ def test_units_that_differ_in_block_memories_alone_are_alike() -> None:
     assert parts == {**own, f"{module}3": f"{module}2"}
 
 
-def _grouped() -> Graph:
-    graph = small()
-    node = next(node for node in graph.nodes if node.name == "conv2")
-    at = graph.nodes.index(node)
-    graph.nodes[at] = replace(node, attributes={**node.attributes, "group": 2})
-    return graph
-
-
 @pytest.mark.parametrize(
     ("graph", "where"),
     [
         (lambda: float_graph(network("lenet")), "conv1"),
         (lambda: binary_graph(network("resnet20")), ""),
-        (_grouped, "conv2"),
     ],
-    ids=["float", "residual", "grouped"],
+    ids=["float", "residual"],
 )
 def test_other_networks_are_refused_by_node(graph, where: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UnsupportedError) as refused:

@@ -45,7 +45,7 @@ def array_case(seed: int) -> Case | None:
         return None
     network, bench = network_and_bench(graph, PICTURES)
     plan = _planned(network, random)
-    folding = " ".join(f"{unit.in_lanes}:{unit.out_lanes}" for unit in plan.units)
+    folding = " ".join(f"{unit.inputs[0].lanes}:{unit.output.lanes}" for unit in plan.units)
     name = f"array {seed}: {architecture.input_shape}, {scheme}, lanes {folding}, {plan.target}"
     return Case(name, ArrayDesign(plan), bench)
 

@@ -1,41 +1,82 @@
-"""What keeps a graph from the array engine: every operator at once, each with what to do about it."""
+"""What is said of operators that keep a graph from the array engine: what it has instead, and what to do."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from lowbit.blockers import Blocker, remedies
 from lowbit.errors import UnsupportedError
 from lowbit.ir import Graph, Node, Trait, has
-from lowbit.ir.layers import is_low_bit, rounds
+from lowbit.ir.layers import is_low_bit
+
+Said = tuple[str, str, str]
+"""What is expected, what is found ("" for the operator), and what to do."""
+
+REMEDY = (
+    "It runs low-bit layers, pools, sums and joins behind 8-bit inputs: `lowbit zoo cnv --weights binary`."
+)
+FREE = "Quantize again: a calibrated basis is a scale times integers."
+INPUT = "Give the network one input, and one plan for all layers that read it: --first-activations affine:8."
+ONE_SCORE = "End in a fully connected layer, or in a global pool."
+SCORES = "Leave the last function out: the class is that of the largest score without it."
+AVERAGE: Said = (
+    "means of fixed-point codes",
+    "",
+    "Quantize with sums in fixed point (--sums fixed), so that the average has codes on both sides.",
+)
+BRANCH = "Quantize with sums in fixed point (--sums fixed), of branches of one shape."
+JOIN: Said = ("joins along the channels, of maps of one size", "", "Join channels, of maps of one size.")
+MAPS: Said = ("maps [n, c, h, w]", "", "Pool maps, before they are flattened.")
+FALLING: Said = (
+    "functions that do not fall behind a pool",
+    "",
+    "Put the function before the pool: Conv, function, MaxPool.",
+)
+
+WIDE: Said = (
+    "codes of at most 8 bits behind a function that does not clip",
+    "",
+    "Give what reads it at most 8 bits, or take a function that clips, as ReLU and ReLU6 do.",
+)
 
 _FLOAT = "Quantize this layer as well: it stayed float."
-_AFFINE = "Quantize with --weights lq:K or pow2:K, or affine:2 to affine:6."
 _INPUTS = "Quantize activations as well: the inputs of this layer are floats."
-_FUNCTION = "Use ReLU, tanh or hardtanh, which become thresholds of the layer before."
-SCORES = "Leave the last function out: the class is that of the largest score without it."
-_AVERAGE = "Use a max-pool, or a convolution with a stride, in place of the average."
-_BRANCH = "The engine runs one chain of layers, without sums, products or joins of branches."
+_REAL = "Quantize what reads it, so that the function lies between a layer and codes: it becomes thresholds."
+_OPERATOR = (
+    "Replace this operator: the engine runs layers, pools, sums, joins, and functions of single elements."
+)
 
 
-def operators(graph: Graph, stages: Collection[str], remedy: str) -> Iterator[Blocker]:
-    """Yield the operators that the engine does not have, one by one.
-
-    Args:
-        graph: the network.
-        stages: operators of layers and pools.
-        remedy: what to do where nothing more is known.
-    """
-    found = [node for node in graph.nodes if not _runs(graph, node, stages)]
-    for node in [node for node in found if not _is_consequence(node)] or found:
-        name, cure = node.name or node.op, _cure(graph, node, remedy)
-        expected = f"an encoder of pixels, then {', '.join(stages)}"
-        yield Blocker(_what(graph, node), (name,), node.op, expected, node.op, cure)
+def operators(graph: Graph, node: Node, table: Collection[str]) -> Said:
+    """Return what is said of an operator that gives no codes, or none that the engine makes."""
+    return f"an encoder of pixels, then {', '.join(table)}", "", _cure(graph, node)
 
 
-def _what(graph: Graph, node: Node) -> str:
-    if not is_low_bit(node):
-        return "the array engine has no such operator"
-    reads = "that round their sums" if rounds(graph, node) else "that read floats"
-    return f"the array engine has no layers {reads}"
+def reads_floats() -> Said:
+    """Return what is said of a layer that reads floats."""
+    return "layers that read codes", "", _INPUTS
+
+
+def last(graph: Graph, node: Node | None) -> str:
+    """Return what to do about what an output of the network is."""
+    if node is None:
+        return REMEDY
+    if has(node, Trait.POOL) or has(node, Trait.BROADCASTS):
+        return "End in a quantized layer: its sums are the scores."
+    return _cure(graph, node)
+
+
+def _cure(graph: Graph, node: Node) -> str:
+    if is_low_bit(node):
+        return _INPUTS
+    if has(node, Trait.LAYER):
+        return _FLOAT
+    if has(node, Trait.ENDS_CLASSIFIER):
+        return SCORES
+    if has(node, Trait.POOL):
+        return REMEDY if has(node, Trait.COMPARES) else AVERAGE[2]
+    if has(node, Trait.ELEMENTWISE) or has(node, Trait.HOMOGENEOUS):
+        return SCORES if node.outputs[0] in graph.outputs else _REAL
+    joins = has(node, Trait.CARRIES) and not has(node, Trait.MOVES)
+    return BRANCH if joins or has(node, Trait.BROADCASTS) else _OPERATOR
 
 
 def refuse(graph: Graph, blockers: Sequence[Blocker]) -> None:
@@ -54,43 +95,3 @@ def refuse(graph: Graph, blockers: Sequence[Blocker]) -> None:
         found=", ".join(f"{found} ({name})" for found, name in each) or first.found,
         remedy=remedies(blockers),
     )
-
-
-def _runs(graph: Graph, node: Node, stages: Collection[str]) -> bool:
-    if has(node, Trait.KEEPS_ORDER):
-        return True
-    if node.op == "Encode":
-        return _is_input(graph, node.inputs[0])
-    coded = graph.value(node.inputs[0]).encoding is not None
-    return node.op in stages and coded and not rounds(graph, node)
-
-
-def _is_input(graph: Graph, name: str) -> bool:
-    """Return whether a value is the input of the graph, perhaps in another shape."""
-    maker = graph.producer(name)
-    if maker is None:
-        return name in graph.inputs
-    return has(maker, Trait.KEEPS_ORDER) and _is_input(graph, maker.inputs[0])
-
-
-def _cure(graph: Graph, node: Node, remedy: str) -> str:
-    if is_low_bit(node):
-        return _AFFINE if rounds(graph, node) else _INPUTS
-    if node.domain and not has(node, Trait.BROADCASTS):
-        return remedy
-    if has(node, Trait.LAYER):
-        return _FLOAT
-    if has(node, Trait.ENDS_CLASSIFIER):
-        return SCORES
-    if has(node, Trait.POOL):
-        return remedy if has(node, Trait.COMPARES) else _AVERAGE
-    if has(node, Trait.ELEMENTWISE) or has(node, Trait.HOMOGENEOUS):
-        return SCORES if node.outputs[0] in graph.outputs else _FUNCTION
-    joins = has(node, Trait.CARRIES) and not has(node, Trait.MOVES)
-    return _BRANCH if joins or has(node, Trait.BROADCASTS) else remedy
-
-
-def _is_consequence(node: Node) -> bool:
-    """Return whether a node stands beside other blockers because of them: codes made and decoded, a ReLU."""
-    codes = node.domain == "lowbit" and has(node, Trait.ELEMENTWISE)
-    return codes or (node.domain, node.op) == ("", "Relu")

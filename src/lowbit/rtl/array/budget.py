@@ -6,35 +6,24 @@ synthesis tells (`lowbit.rtl.synthesize`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 
 from lowbit.errors import PlanError
-from lowbit.rtl.array.memory import blocks, is_shallow, tables
-from lowbit.rtl.array.network import ArrayNetwork, Layer
-from lowbit.rtl.array.operands import operands
-from lowbit.rtl.array.plan import Folding
-from lowbit.rtl.array.schedule import Schedule, schedule
-from lowbit.rtl.elements.element import ACCUMULATOR_LUT
-from lowbit.rtl.elements.operands import Operands
+from lowbit.rtl.array.network import ArrayNetwork
+from lowbit.rtl.array.units.layer import Choice, Folding, choices, estimate
+from lowbit.rtl.array.units.unit import UNIT_LUT, Budget
 from lowbit.rtl.primitives.target import Target
 
-
-@dataclass(frozen=True)
-class Budget:
-    """What a device has, or a design takes."""
-
-    lut: int
-    dsp: int
-    ramb18: int
-
-    def __add__(self, other: "Budget") -> "Budget":
-        return Budget(self.lut + other.lut, self.dsp + other.dsp, self.ramb18 + other.ramb18)
-
-    def exceeded(self, limit: "Budget") -> str:
-        """Return the first resource of which there is more than the limit, or nothing."""
-        names = (field.name for field in fields(self))
-        return next((name for name in names if getattr(self, name) > getattr(limit, name)), "")
-
+__all__ = [
+    "DEVICES",
+    "MIDDLING",
+    "Budget",
+    "device",
+    "estimate",
+    "fold_for_budget",
+    "fold_for_cycles",
+    "folding_of",
+]
 
 DEVICES: Mapping[str, Budget] = {
     "xc7z010": Budget(17_600, 80, 120),
@@ -44,14 +33,22 @@ DEVICES: Mapping[str, Budget] = {
     "xczu9eg": Budget(274_080, 2520, 1824),
     "ecp5-45k": Budget(43_848, 72, 108),
     "ecp5-85k": Budget(83_640, 156, 208),
+    "ice40-hx8k": Budget(7_680, 0, 8),
+    "ice40-up5k": Budget(5_280, 8, 7),
+    "gw1nr-9": Budget(8_640, 20, 26),
+    "gw2a-18": Budget(20_736, 48, 46),
 }
 """Resources of devices, of their data sheets (of ECP5, LUT4 and memories of 18 Kbit)."""
 
-MIDDLING: Mapping[Target, str] = {"xc7": "xc7z020", "xcup": "xczu3eg", "ecp5": "ecp5-85k"}
+MIDDLING: Mapping[Target, str] = {
+    "xc7": "xc7z020",
+    "xcup": "xczu3eg",
+    "ecp5": "ecp5-85k",
+    "ice40": "ice40-hx8k",
+    "gowin": "gw2a-18",
+    "generic": "xc7z020",
+}
 """What is planned for where no device is named."""
-
-_UNIT_LUT = 120
-"""Per unit: sequencer, ring, streams."""
 
 _FILL = 0.8
 """Part of a device's look-up tables that is planned for: a full device is not placed."""
@@ -87,7 +84,7 @@ def folding_of(network: ArrayNetwork, words: Sequence[str]) -> dict[str, Folding
     Raises:
         PlanError: no such layer, or no such form.
     """
-    layers = [stage.name for stage in network.stages if isinstance(stage, Layer)]
+    layers = [layer.name for layer in network.layers]
     found = {}
     for word in words:
         name, _, sizes = word.partition("=")
@@ -136,61 +133,12 @@ def fold_for_budget(
     return found
 
 
-def estimate(layer: Layer, chosen: Operands, folding: Folding) -> Budget:
-    """Return what a layer takes, roughly.
-
-    Args:
-        layer: the layer.
-        chosen: its operands.
-        folding: how it is laid out.
-    """
-    element, products = chosen.element, folding.elements * folding.lanes
-    folds, order = layer.outputs // folding.elements, _schedule(layer, folding)
-    lut, dsp = element.cost(folding.elements, products)
-    found = Budget(lut + folding.elements * ACCUMULATOR_LUT + _UNIT_LUT, dsp, 0)
-    found += _ring(order, folding.lanes * layer.bits)
-    found += _read_only(folds * order.window_words, products * element.weight_bits)
-    if layer.thresholds is not None:
-        places = folds << order.place.bits - order.place.widths["fold"]
-        width = folding.elements * element.accumulator_bits
-        for stage in range(layer.output_bits):
-            found += _read_only(places << stage, width)
-    return found
-
-
-def _read_only(depth: int, width: int) -> Budget:
-    if is_shallow(depth, width):
-        return Budget(tables(depth, width), 0, 0)
-    return Budget(0, 0, blocks(depth, width))
-
-
-def _ring(order: Schedule, width: int) -> Budget:
-    return Budget(0, 0, blocks(order.stored.depth, width))
-
-
-def _schedule(layer: Layer, folding: Folding) -> Schedule:
-    words, folds = layer.channels // folding.lanes, layer.outputs // folding.elements
-    return schedule(layer.window, words, folds, layer.name)
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """A folding of a layer, what it takes, and its clocks per picture."""
-
-    folding: Folding
-    cost: Budget
-    cycles: int
-
-
 class _Search:
     """All foldings of all layers."""
 
     def __init__(self, network: ArrayNetwork, target: Target, kind: str | None) -> None:
-        self._choices: dict[str, list[_Choice]] = {}
-        for layer in network.stages:
-            if isinstance(layer, Layer):
-                self._choices[layer.name] = list(_choices(layer, target, kind))
-        self._fixed = Budget(2 * _UNIT_LUT, 0, 0)
+        self._choices = {layer.name: choices(layer, target, kind) for layer in network.layers}
+        self._fixed = Budget(2 * UNIT_LUT, 0, 0)
         channels, rows, columns = network.shape
         self._least = channels * rows * columns
 
@@ -208,7 +156,7 @@ class _Search:
         """Return the cheapest folding of each layer; see `fold_for_cycles`."""
         return {name: self._cheapest(name, cycles).folding for name in self._choices}
 
-    def _cheapest(self, name: str, cycles: int) -> _Choice:
+    def _cheapest(self, name: str, cycles: int) -> Choice:
         fast = [choice for choice in self._choices[name] if choice.cycles <= cycles]
         if not fast:
             least = min(choice.cycles for choice in self._choices[name])
@@ -243,7 +191,7 @@ class _Search:
                 remedy="Choose a larger device, or a smaller network.",
             )
 
-    def _chosen(self, folding: Mapping[str, Folding]) -> Iterator[_Choice]:
+    def _chosen(self, folding: Mapping[str, Folding]) -> Iterator[Choice]:
         for name, found in folding.items():
             yield next(choice for choice in self._choices[name] if choice.folding == found)
 
@@ -251,22 +199,8 @@ class _Search:
         return next(choice.cost for choice in self._choices[name] if choice.folding == folding[name])
 
 
-def _choices(layer: Layer, target: Target, kind: str | None) -> Iterator[_Choice]:
-    chosen = operands(layer, target, kind)
-    beats = layer.weights[0].size
-    chosen = replace(chosen, element=chosen.fitted(1, beats, layer.name))
-    for elements in _divisors(layer.outputs):
-        for lanes in _divisors(layer.channels):
-            folding = Folding(elements, lanes)
-            yield _Choice(folding, estimate(layer, chosen, folding), _schedule(layer, folding).cycles)
-
-
-def _size(choice: _Choice) -> float:
+def _size(choice: Choice) -> float:
     """Return the part of a middling device that a choice takes."""
     device = DEVICES["xc7z020"]
     cost = choice.cost
     return cost.lut / device.lut + cost.dsp / device.dsp + cost.ramb18 / device.ramb18
-
-
-def _divisors(number: int) -> list[int]:
-    return [divisor for divisor in range(1, number + 1) if number % divisor == 0]

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import UnsupportedError
-from lowbit.rtl.array.plan import ArrayPlan, LayerPlan, PoolPlan
+from lowbit.rtl.array.plan import ArrayPlan, LayerPlan
+from lowbit.rtl.array.scores import SCORE_BITS
+from lowbit.rtl.array.units.unit import UnitPlan
 from lowbit.rtl.design import Design, Proof
 from lowbit.rtl.elements.element import WIDEST_SUM
-from lowbit.rtl.integers import Range
 from lowbit.rtl.primitives.target import Target
 from lowbit.version import __version__
 
@@ -58,9 +59,8 @@ class ArrayDesign(Design):
         """The sums of every layer, and the ranks of the scores."""
         rows: Proof = []
         for unit in self.plan.units:
-            if isinstance(unit, LayerPlan):
-                found = Range(min(r.low for r in unit.sums), max(r.high for r in unit.sums))
-                rows.append((f"sum of {unit.name}", str(found), unit.element.accumulator_bits, WIDEST_SUM))
+            for name, (found, bits) in unit.sums.items():
+                rows.append((name, str(found), bits, max(bits, WIDEST_SUM)))
         rank = self.plan.scores.rank
         rows.append(("scores: rank", str(rank), rank.bits, WIDEST_SUM))
         return rows
@@ -95,13 +95,18 @@ class ArrayDesign(Design):
             {
                 "name": unit.name,
                 "module": module,
-                "element": unit.operands.kind if isinstance(unit, LayerPlan) else "largest",
-                "folding": str(unit.folding) if isinstance(unit, LayerPlan) else f"1x{unit.lanes}",
-                "cycles": unit.schedule.cycles,
-                "products": _products(unit) if isinstance(unit, LayerPlan) else 0,
+                "element": unit.kind,
+                "folding": unit.layout,
+                "cycles": unit.cycles,
+                "products": unit.products,
             }
             for module, unit in self._modules.items()
         ]
+
+    @property
+    def picture(self) -> tuple[int, int, int]:
+        """Channels, rows and columns of a picture."""
+        return self.plan.network.shape
 
     @property
     def large_memories(self) -> bool:
@@ -119,7 +124,7 @@ class ArrayDesign(Design):
         }
 
     @property
-    def _modules(self) -> Mapping[str, LayerPlan | PoolPlan]:
+    def _modules(self) -> Mapping[str, UnitPlan]:
         """Every unit by the name of its module."""
         names = (f"{self.top}_engine_{label}" for label in self.plan.labels)
         return dict(zip(names, self.plan.units, strict=True))
@@ -129,6 +134,11 @@ class ArrayDesign(Design):
         from lowbit.rtl.array.hardware.engine import ArrayEngine
 
         return ArrayEngine(self.plan)
+
+    @property
+    def score_bits(self) -> int:
+        """Those of all engines of this kind."""
+        return SCORE_BITS
 
     @property
     def score_scale(self) -> npt.NDArray[np.float64]:
@@ -142,7 +152,7 @@ class ArrayDesign(Design):
 
     def real_class(self, scores: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the first of the largest, as reals."""
-        return np.asarray(self.real_scores(scores).argmax(axis=1))
+        return np.asarray(self.real_scores(scores)[:, : self.plan.network.ranked].argmax(axis=1))
 
     def write_package(self, folder: Path, *, counters: bool) -> None:
         """Refuse: there is a package of the LST engine only."""
@@ -153,8 +163,3 @@ class ArrayDesign(Design):
             found="the array engine",
             remedy="Leave --package out, and use the Verilog.",
         )
-
-
-def _products(unit: LayerPlan) -> int:
-    """Return the products of a picture, those of the padding left out."""
-    return unit.schedule.beats * unit.folding.elements * unit.folding.lanes

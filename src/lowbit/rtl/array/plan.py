@@ -1,228 +1,70 @@
-"""The plan of an array engine: folding, schedule, widths and memory contents of every unit.
+"""The plan of an array engine: a unit for every stage, and the streams between them.
 
-A *unit* is a layer or a pool. A layer has `elements` processing elements with `lanes` products each; a window
-of n products for o outputs takes
-
-    folds · beats = o / elements · n / lanes        clocks per pixel without border
-
-so units with the same clocks per picture keep each other busy, whatever their size. `lanes` divides the
-channels of a pixel, `elements` the outputs. Sums cannot overflow: their widths come from the codes of the
-weights.
+Units work side by side, each on what the ones before it give, so the slowest decides how many clocks a
+picture takes. What several units read goes into a buffer for each of them: where their ways meet again, the
+shorter one must hold as many rows as the longer one needs before it gives its first.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from lowbit.errors import PlanError
-from lowbit.rtl.address import Address
-from lowbit.rtl.array.memory import is_shallow
-from lowbit.rtl.array.network import ArrayNetwork, Integers, Layer, Pool
-from lowbit.rtl.array.operands import operands
-from lowbit.rtl.array.schedule import Schedule, schedule
+from lowbit.rtl.array.network import (
+    PICTURE,
+    Add,
+    ArrayNetwork,
+    Concat,
+    Layer,
+    Pool,
+    Recode,
+    Stage,
+    output_shape,
+    point,
+)
 from lowbit.rtl.array.scores import ScorePlan, plan_scores
-from lowbit.rtl.elements import Element
-from lowbit.rtl.elements.operands import Operands
-from lowbit.rtl.integers import Range, pack
+from lowbit.rtl.array.units.joins import plan_add, plan_concat
+from lowbit.rtl.array.units.layer import Folding, LayerPlan, plan_layer
+from lowbit.rtl.array.units.pool import PoolPlan, plan_pool
+from lowbit.rtl.array.units.recode import plan_recode
+from lowbit.rtl.array.units.unit import Numbers, UnitPlan, Words
 from lowbit.rtl.names import identifiers
 from lowbit.rtl.primitives.target import Target
+
+__all__ = ["ArrayPlan", "Edge", "Folding", "LayerPlan", "PoolPlan", "plan_array", "plan_layer"]
 
 SCORE_CYCLES = 3
 """Clocks that a score takes; the class takes one."""
 
+SCORES = "all scores"
+"""Name of the join of several outputs."""
+
 
 @dataclass(frozen=True)
-class Folding:
-    """How a layer is laid out: ``elements`` sums at a time, ``lanes`` products of each."""
-
-    elements: int
-    lanes: int
-
-    def __str__(self) -> str:
-        return f"{self.elements}x{self.lanes}"
-
-
-@dataclass(frozen=True, eq=False)
-class LayerPlan:
-    """A layer as a unit.
+class Edge:
+    """A stream from a unit, or the picture, to an input of another one.
 
     Attributes:
-        layer: what it computes.
-        operands: what its elements compute with.
-        folding: how it is laid out.
-        schedule: when it reads what.
-        element: one of its elements.
+        source: name of the unit; "" is the picture.
+        reader: name of the unit that reads it.
+        port: which of its inputs.
+        words: as the source gives them.
+        rows: of the map that a buffer holds, 0 where the source has one reader.
+        row_words: words of a row.
     """
 
-    layer: Layer
-    operands: Operands
-    folding: Folding
-    schedule: Schedule
-    element: Element
+    source: str
+    reader: str
+    port: int
+    words: Words
+    rows: int = 0
+    row_words: int = 0
 
     @property
-    def name(self) -> str:
-        """Of its node."""
-        return self.layer.name
-
-    @property
-    def in_lanes(self) -> int:
-        """Ranks in a word that comes in."""
-        return self.folding.lanes
-
-    @property
-    def in_bits(self) -> int:
-        """Bits of a rank that comes in."""
-        return self.layer.bits
-
-    @property
-    def out_lanes(self) -> int:
-        """Ranks, or sums, in a word that goes out."""
-        return self.folding.elements
-
-    @property
-    def out_bits(self) -> int:
-        """Bits of a rank, or of a sum, that goes out."""
-        return self.layer.output_bits or self.element.accumulator_bits
-
-    @property
-    def weight_bits(self) -> int:
-        """Bits of a word of weights."""
-        return self.folding.elements * self.folding.lanes * self.element.weight_bits
-
-    @cached_property
-    def weight_words(self) -> list[int]:
-        """The memory of the weights, by fold and beat; element e in the e-th part of a word."""
-        lanes, elements, bits = self.folding.lanes, self.folding.elements, self.element.weight_bits
-        codes = self.operands.weights.reshape(-1, elements, self.schedule.window_words, lanes)
-        rows = codes.transpose(0, 2, 1, 3).reshape(-1, elements * lanes)
-        planes = (rows[:, :, None] >> np.arange(bits) & 1).astype(np.uint8).reshape(len(rows), -1)
-        return [int.from_bytes(row, "little") for row in np.packbits(planes, axis=1, bitorder="little")]
-
-    @property
-    def coefficient_words(self) -> list[int]:
-        """The memory of the coefficients, by fold; element e in the e-th part of a word."""
-        if self.operands.coefficients is None or not self.element.coefficient_bits:
-            return []
-        fields = [self.element.pack_coefficients(row) for row in self.operands.coefficients]
-        elements, bits = self.folding.elements, self.element.coefficient_bits
-        return [pack(fields[at : at + elements], [bits] * elements) for at in range(0, len(fields), elements)]
-
-    @cached_property
-    def sums(self) -> tuple[Range, ...]:
-        """The exact range of the element's sums, by output."""
-        rows, own = self.operands.weights.reshape(self.layer.outputs, 1, -1), self.operands.coefficients
-        coefficients = [None] * len(rows) if own is None else own[:, None]
-        return tuple(
-            self.element.sum_range(*pair, short=self.operands.short)
-            for pair in zip(rows, coefficients, strict=True)
-        )
-
-    @property
-    def sum_steps(self) -> tuple[int, ...]:
-        """What all differences of the sums of an output are multiples of."""
-        rows, own = self.operands.weights.reshape(self.layer.outputs, -1), self.operands.coefficients
-        coefficients = [None] * len(rows) if own is None else own
-        return tuple(self.element.sum_step(*pair) for pair in zip(rows, coefficients, strict=True))
-
-    @cached_property
-    def offsets(self) -> Integers:
-        """``[row classes, column classes, o]``: acc = scale · (step · sum + offset).
-
-        What the base of the levels adds, less what a sum has for the beats that it skips.
-        """
-        taps = self.operands.values.sum(axis=3)
-        patterns = [axis.classes()[1].astype(np.int64) for axis in self.layer.window]
-        valid = np.einsum("oij,ri,cj->rco", taps, *patterns)
-        missing = taps[0].size - np.einsum("ri,cj->rc", *patterns)
-        skipped_beat = self.element.skipped_beat(self.operands.coefficients)
-        skipped = missing[..., None] * self.schedule.words * skipped_beat
-        return np.asarray(self.operands.base * valid - self.operands.step * skipped)
-
-    @property
-    def likeness(self) -> object:
-        """What layers have in common that differ in the contents of block RAMs alone; None if others do.
-
-        Contents of look-up tables are optimized with the logic around them, so no two are alike.
-        """
-        if self.layer.thresholds is None or is_shallow(len(self.weight_words), self.weight_bits):
-            return None
-        places, width = len(self.threshold_words(0, 0)), self.folding.elements * self.threshold_bits
-        if is_shallow(places, width):
-            return None
-        return (self.folding, self.schedule, self.element, self.thresholds.shape, self.threshold_bits)
-
-    @cached_property
-    def thresholds(self) -> Integers:
-        """Thresholds of the element's sums ``[row classes, column classes, o, steps]``.
-
-        One below the least sum is always exceeded, one at the largest never.
-        """
-        assert self.layer.thresholds is not None
-        scale = self.operands.scale[:, None]
-        exact = (self.layer.thresholds - self.offsets[..., None] * scale) // (scale * self.operands.step)
-        least = min(found.low for found in self.sums) - 1
-        return np.clip(exact, least, max(found.high for found in self.sums))
-
-    @property
-    def threshold_bits(self) -> int:
-        """Bits of a threshold."""
-        return Range.of(self.thresholds).bits
-
-    def threshold_words(self, stage: int, element: int) -> list[int]:
-        """Return what an element compares with to find bit ``stage`` of a rank, the highest first."""
-        bits, width = self.layer.output_bits, self.threshold_bits
-        steps = [(found << (bits - stage)) + (1 << (bits - stage - 1)) - 1 for found in range(1 << stage)]
-        mine = self.thresholds[:, :, element :: self.folding.elements]  # [rows, columns, folds, steps]
-        by_place = [self.schedule.place.table(mine[..., step]) for step in steps]
-        words = self.threshold_address(stage).table(np.stack(by_place, axis=1))
-        return [int(value) % (1 << width) for value in words]
-
-    def threshold_address(self, stage: int) -> Address:
-        """Return where a threshold is: by the bits found before, the highest first, and the sum's place."""
-        return Address({"found": 1 << stage, "place": 1 << self.schedule.place.bits})
-
-
-@dataclass(frozen=True, eq=False)
-class PoolPlan:
-    """A pool as a unit.
-
-    Attributes:
-        pool: what it computes.
-        lanes: channels at a time.
-        schedule: when it reads what.
-    """
-
-    pool: Pool
-    lanes: int
-    schedule: Schedule
-
-    @property
-    def name(self) -> str:
-        """Of its node."""
-        return self.pool.name
-
-    @property
-    def in_lanes(self) -> int:
-        """Ranks in a word that comes in."""
-        return self.lanes
-
-    @property
-    def out_lanes(self) -> int:
-        """Ranks in a word that goes out."""
-        return self.lanes
-
-    @property
-    def in_bits(self) -> int:
-        """Bits of a rank that comes in."""
-        return self.pool.bits
-
-    @property
-    def out_bits(self) -> int:
-        """Bits of a rank that goes out."""
-        return self.pool.bits
+    def depth(self) -> int:
+        """Words of its buffer."""
+        return self.rows * self.row_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,13 +73,14 @@ class ArrayPlan:
 
     network: ArrayNetwork
     target: Target
-    units: tuple[LayerPlan | PoolPlan, ...]
+    units: tuple[UnitPlan, ...]
+    edges: tuple[Edge, ...]
     scores: ScorePlan
 
     @property
     def pixel_bits(self) -> int:
         """Bits of a pixel's rank."""
-        return self.units[0].in_bits
+        return next(edge.words.bits for edge in self.edges if edge.source == PICTURE)
 
     @property
     def picture_bytes(self) -> int:
@@ -245,26 +88,28 @@ class ArrayPlan:
         channels, rows, columns = self.network.shape
         return channels * rows * columns
 
+    @property
+    def last(self) -> UnitPlan:
+        """The unit whose numbers are the scores."""
+        return self.units[-1]
+
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """Names of the units in Verilog."""
-        return identifiers(
-            [unit.name for unit in self.units], ("pixels", "ends", "scores", "split", "gather")
-        )
+        taken = ("pixels", "ends", "scores", "split", "gather", "buffer")
+        return identifiers([unit.name for unit in self.units], taken)
 
     @property
     def cycles(self) -> list[int]:
         """Clocks per picture of input, units, streams between units of other widths, and scores."""
-        found = [self.picture_bytes]
-        before, words = 1, self.picture_bytes
-        for unit in self.units:
-            common = int(np.gcd(before, unit.in_lanes))
+        found, units = [self.picture_bytes], {unit.name: unit for unit in self.units}
+        for edge in self.edges:
+            before, after = edge.words.lanes, units[edge.reader].inputs[edge.port].lanes
+            words = self.picture_bytes if edge.source == PICTURE else units[edge.source].out_words
+            common = int(np.gcd(before, after))
             if common < before:
                 found.append(words * before // common)
-            found.append(unit.schedule.cycles)
-            pixels = len(unit.schedule.rows) * len(unit.schedule.columns)
-            before, words = unit.out_lanes, pixels * unit.schedule.folds
-        return [*found, SCORE_CYCLES * self.network.classes + 1]
+        return [*found, *(unit.cycles for unit in self.units), SCORE_CYCLES * self.network.classes + 1]
 
     @property
     def cycles_per_image(self) -> int:
@@ -274,13 +119,8 @@ class ArrayPlan:
     @property
     def pictures_inside(self) -> int:
         """More pictures than can be inside at a time."""
-        rows = (unit.schedule.ring // unit.schedule.height + 3 for unit in self.units)
-        return sum(rows) + 3
-
-
-def address_bits(length: int) -> int:
-    """Return how many bits number so many things; none if there is but one."""
-    return (length - 1).bit_length()
+        units = sum(unit.rows_inside // unit.stage.window[0].extent + 3 for unit in self.units)
+        return units + 3 * sum(edge.rows > 0 for edge in self.edges) + 3
 
 
 def plan_array(
@@ -298,50 +138,140 @@ def plan_array(
         kind: the element of all layers that it can run; the others, and all by default, get the cheapest.
 
     Raises:
-        PlanError: a folding that does not divide the layer, a window that cannot be read; names the node.
+        PlanError: a folding that does not divide the layer; names the node.
         NumericError: a sum wider than any adder.
     """
-    units: list[LayerPlan | PoolPlan] = []
-    for stage in network.stages:
-        if isinstance(stage, Layer):
-            units.append(plan_layer(stage, folding[stage.name], target, kind))
-        else:
-            lanes = units[-1].out_lanes if units else 1
-            words = stage.channels // lanes
-            order = schedule(stage.window, words, words, stage.name, by_channel=True)
-            units.append(PoolPlan(stage, lanes, order))
-    last = units[-1]
-    assert isinstance(last, LayerPlan)  # `from_graph` has looked
-    scale = last.operands.scale
-    scores = plan_scores(
-        last.sums,
-        last.sum_steps,
-        scale * last.operands.step,
-        scale * last.offsets[0, 0],
+    channels, rows, columns = network.shape
+    layers = {layer.name: plan_layer(layer, folding[layer.name], target, kind) for layer in network.layers}
+    pace = max(channels * rows * columns, *(plan.cycles for plan in layers.values()), 1)
+    units: dict[str, UnitPlan] = {}
+    words = {PICTURE: Words(1, _picture_bits(network))}
+    for stage in _stages(network):
+        before = tuple(words[name] for name in stage.sources)
+        units[stage.name] = unit = _unit(stage, before, units, layers, pace)
+        words[stage.name] = unit.output
+    plans = tuple(units.values())
+    scores = _scores(network, units)
+    return ArrayPlan(network, target, plans, tuple(_edges(network, plans, words)), scores)
+
+
+def _picture_bits(network: ArrayNetwork) -> int:
+    """Return the bits of a pixel's rank, as those take it who read the picture."""
+    taken = [int(network.pixels.max()).bit_length(), 1]
+    taken += [
+        stage.bits for stage in network.stages if PICTURE in stage.sources and isinstance(stage, Layer | Pool)
+    ]
+    return max(taken)
+
+
+def _stages(network: ArrayNetwork) -> Iterator[Stage]:
+    """Yield all stages; several outputs are joined."""
+    yield from network.stages
+    if len(network.heads) > 1:
+        parts = tuple(len(head.scale) for head in network.heads)
+        yield Concat(SCORES, parts, point(1, 1), 0, tuple(head.stage for head in network.heads))
+
+
+def _unit(
+    stage: Stage,
+    before: tuple[Words, ...],
+    units: Mapping[str, UnitPlan],
+    layers: Mapping[str, LayerPlan],
+    pace: int,
+) -> UnitPlan:
+    match stage:
+        case Layer():
+            return layers[stage.name]
+        case Pool():
+            return plan_pool(stage, before[0], pace)
+        case Recode():
+            (name,) = stage.sources
+            source = units[name].numbers if name else _ranks(stage.channels, before[0])
+            return plan_recode(stage, before[0], source, pace)
+        case Add():
+            return plan_add(stage, pace)
+        case Concat():
+            return plan_concat(stage, before, pace)
+
+
+def _ranks(channels: int, words: Words) -> Numbers:
+    zeros = np.zeros((1, 1, channels), np.int64)
+    return Numbers(np.ones(channels, np.int64), zeros, (), ())
+
+
+def _scores(network: ArrayNetwork, units: Mapping[str, UnitPlan]) -> ScorePlan:
+    numbers = [units[head.stage].numbers for head in network.heads]
+    where = network.heads[0].stage
+    return plan_scores(
+        tuple(found for own in numbers for found in own.ranges),
+        tuple(step for own in numbers for step in own.steps),
+        np.concatenate([own.gain for own in numbers]),
+        np.concatenate(
+            [own.offset[0, 0] + head.addend for own, head in zip(numbers, network.heads, strict=True)]
+        ),
         network.scale,
         network.bias,
-        last.name,
+        where,
+        ranked=network.ranked,
     )
-    return ArrayPlan(network, target, tuple(units), scores)
 
 
-def plan_layer(layer: Layer, folding: Folding, target: Target, kind: str | None = None) -> LayerPlan:
-    """Return the plan of one layer; see `plan_array`."""
-    for what, parts, whole in (
-        ("elements", folding.elements, layer.outputs),
-        ("lanes", folding.lanes, layer.channels),
-    ):
-        if parts < 1 or whole % parts:
-            raise PlanError(
-                "the layer cannot be folded like that",
-                where=layer.name,
-                expected=f"{what} that divide {whole}",
-                found=str(folding),
-                remedy="Leave --fold out for this layer.",
-            )
-    chosen = operands(layer, target, kind)
-    order = schedule(
-        layer.window, layer.channels // folding.lanes, layer.outputs // folding.elements, layer.name
-    )
-    element = chosen.fitted(folding.lanes, order.window_words, layer.name)
-    return LayerPlan(layer, chosen, folding, order, element)
+def _edges(network: ArrayNetwork, units: tuple[UnitPlan, ...], words: Mapping[str, Words]) -> Iterator[Edge]:
+    plain = [
+        Edge(name, unit.name, port, words[name])
+        for unit in units
+        for port, name in enumerate(unit.stage.sources)
+    ]
+    by_name, picture = {unit.name: unit for unit in units}, network.shape
+    for edge in plain:
+        readers = [other for other in plain if other.source == edge.source]
+        if len(readers) == 1:
+            yield edge
+            continue
+        channels, height, width = output_shape(by_name[edge.source].stage) if edge.source else picture
+        rows = _rows(edge, readers, plain, by_name, height)
+        yield replace(edge, rows=rows, row_words=width * channels // edge.words.lanes)
+
+
+def _rows(
+    edge: Edge, readers: list[Edge], edges: list[Edge], units: Mapping[str, UnitPlan], height: int
+) -> int:
+    """Return how many rows a buffer must hold so that no other way waits for one that it holds up."""
+    own = _needs(edge, edges, units, height)
+    rows = 2
+    for other in readers:
+        if other == edge:
+            continue
+        for name, needs in _needs(other, edges, units, height).items():
+            if name in own:
+                taken = [0, *own[name][0][:-1]]
+                ahead = max(needs[0][row] - taken[row] for row in range(len(needs[0])))
+                rows = max(rows, ahead + needs[1] + 1)
+    return min(rows, 2 * height)
+
+
+def _needs(
+    edge: Edge, edges: list[Edge], units: Mapping[str, UnitPlan], height: int
+) -> dict[str, tuple[list[int], int]]:
+    """Return, of every unit behind a stream, how many rows of the stream each of its rows needs.
+
+    With it how many rows more are on the way: of every unit that looks through windows, one.
+    """
+    found: dict[str, tuple[list[int], int]] = {}
+    waiting = [(edge, list(range(1, height + 1)), 0)]
+    while waiting:
+        at, rows, more = waiting.pop()
+        unit = units[at.reader]
+        outputs = unit.stage.window[0].outputs
+        needs = [rows[min(unit.rows_needed(row), len(rows)) - 1] for row in range(outputs)]
+        if unit.stage.window[0].extent != len(rows):  # a sample, flattened, is one row
+            needs = [rows[-1]] * outputs
+        more += unit.rows_inside > 1
+        if at.reader in found:
+            before = found[at.reader]
+            needs, more = [max(pair) for pair in zip(needs, before[0], strict=True)], max(more, before[1])
+            if (needs, more) == before:
+                continue
+        found[at.reader] = needs, more
+        waiting += [(following, needs, more) for following in edges if following.source == at.reader]
+    return found

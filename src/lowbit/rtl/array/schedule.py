@@ -4,11 +4,12 @@ A unit writes its input into a memory of `ring` rows, word by word. For every ou
 taps of the window, as often as it has folds (groups of outputs that are computed together). Taps in the
 padding are not read: what is skipped costs no clock and adds nothing.
 
-    for y, x, fold, tap row, then in one run: tap column and word of the pixel           a layer
-    for y, x, fold = word of the pixel, tap row, then in one run: tap column             a pool
+    for y, x, fold, tap row, then in one run: tap column, word of the fold's part of the pixel
 
-A row of outputs starts when the rows that it reads are there, and gives those back that no later one needs.
-With as many rows as `ring` says, a row can be computed while all that the next one needs arrives.
+A layer reads all words of a pixel for every fold. The words of a grouped layer fall into as many parts as its
+folds do; of a depthwise layer and of a pool, a part is one word. A row of outputs starts when the rows that
+it reads are there, and gives those back that no later one needs. With as many rows as `ring` says, a row can
+be computed while all that the next one needs arrives.
 """
 
 from collections.abc import Iterator
@@ -61,7 +62,9 @@ class Schedule:
         kernel: taps of the window, rows and columns.
         words: of a pixel.
         folds: how often a window is read.
-        by_channel: a pool's order, see the module; then folds and words are equal.
+        groups: how many parts words and folds fall into.
+        steps: positions from one tap to the next, in rows and in columns.
+        weighted: whether each word is multiplied by one of a memory.
     """
 
     rows: tuple[Reach, ...]
@@ -71,7 +74,14 @@ class Schedule:
     kernel: tuple[int, int]
     words: int
     folds: int
-    by_channel: bool = False
+    groups: int = 1
+    steps: tuple[int, int] = (1, 1)
+    weighted: bool = True
+
+    @property
+    def part_words(self) -> int:
+        """Words of a pixel that a fold reads."""
+        return self.words // self.groups
 
     @property
     def row_words(self) -> int:
@@ -81,18 +91,33 @@ class Schedule:
     @property
     def window_words(self) -> int:
         """Words of a window without border: the beats of a layer's sum."""
-        return self.kernel[0] * self.kernel[1] * self.words
+        return self.kernel[0] * self.kernel[1] * self.part_words
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """The first row of the map that is still there when each row of outputs starts."""
+        found: list[int] = []
+        for reach in reversed(self.rows):
+            found.append(min(reach.position, *found[-1:]) if found else reach.position)
+        return tuple(reversed(found))
+
+    @property
+    def skipped(self) -> tuple[int, ...]:
+        """How many rows behind that each row of outputs begins to read."""
+        return tuple(reach.position - start for reach, start in zip(self.rows, self.starts, strict=True))
 
     @property
     def released(self) -> tuple[int, ...]:
         """How many rows of the map each row of outputs gives back."""
-        starts = [reach.position for reach in self.rows]
+        starts = self.starts
         return tuple(after - start for start, after in zip(starts, (*starts[1:], self.height), strict=True))
 
     @property
     def needed(self) -> tuple[int, ...]:
         """How many rows, from its first on, must be there before each row of outputs starts."""
-        return tuple(max(reach.taps, gone) for reach, gone in zip(self.rows, self.released, strict=True))
+        spans = ((reach.taps - 1) * self.steps[0] + 1 for reach in self.rows)
+        read = (skipped + span for skipped, span in zip(self.skipped, spans, strict=True))
+        return tuple(max(rows, gone) for rows, gone in zip(read, self.released, strict=True))
 
     @cached_property
     def ring(self) -> int:
@@ -116,7 +141,7 @@ class Schedule:
     def beats(self) -> int:
         """Clocks per picture in which something is read."""
         taps = sum(row.taps for row in self.rows) * sum(column.taps for column in self.columns)
-        return taps * (self.folds if self.by_channel else self.folds * self.words)
+        return taps * self.folds * self.part_words
 
     @property
     def cycles(self) -> int:
@@ -131,14 +156,14 @@ class Schedule:
                     yield from self._sum(row, column, fold)
 
     def _sum(self, row: Reach, column: Reach, fold: int) -> Iterator[Beat]:
-        run = column.taps if self.by_channel else column.taps * self.words
+        part, run = self.part_words, column.taps * self.part_words
+        first = column.position * self.words + fold * self.groups // self.folds * part
         for tap in range(row.taps):
             for at in range(run):
-                word = at * self.words + fold if self.by_channel else at
-                weight = ((row.tap + tap) * self.kernel[1] + column.tap) * self.words + at
+                weight = ((row.tap + tap) * self.kernel[1] + column.tap) * part + at
                 yield Beat(
-                    row=row.position + tap,
-                    word=column.position * self.words + word,
+                    row=row.position + tap * self.steps[0],
+                    word=first + at // part * self.steps[1] * self.words + at % part,
                     weight=fold * self.window_words + weight,
                     first=tap == at == 0,
                     last=(tap, at) == (row.taps - 1, run - 1),
@@ -148,7 +173,9 @@ class Schedule:
                 )
 
 
-def schedule(window: Window, words: int, folds: int, where: str, *, by_channel: bool = False) -> Schedule:
+def schedule(
+    window: Window, words: int, folds: int, where: str, *, groups: int = 1, weighted: bool = True
+) -> Schedule:
     """Return the schedule of a window over a map.
 
     Args:
@@ -156,10 +183,11 @@ def schedule(window: Window, words: int, folds: int, where: str, *, by_channel: 
         words: of a pixel.
         folds: how often a window is read.
         where: the node, for messages.
-        by_channel: a pool's order.
+        groups: how many parts words and folds fall into.
+        weighted: whether each word is multiplied by one of a memory.
 
     Raises:
-        PlanError: a window with dilation, or one that sees padding alone.
+        PlanError: a window that sees padding alone.
     """
     rows, columns = window
     return Schedule(
@@ -170,17 +198,19 @@ def schedule(window: Window, words: int, folds: int, where: str, *, by_channel: 
         (rows.kernel, columns.kernel),
         words,
         folds,
-        by_channel,
+        groups,
+        (rows.dilation, columns.dilation),
+        weighted,
     )
 
 
-WINDOWS = "windows of dilation 1, none of which sees padding alone"
-WINDOW_REMEDY = "Give the window a kernel of its full size, with zeros, or less padding."
+WINDOWS = "windows none of which sees padding alone"
+WINDOW_REMEDY = "Give the window less padding than it has taps."
 
 
 def is_read(window: Window) -> bool:
     """Return whether there is an order in which a window is read: whether it is one of `WINDOWS`."""
-    return all(axis.dilation == 1 and bool(axis.valid().any(axis=1).all()) for axis in window)
+    return all(axis.outputs > 0 and bool(axis.valid().any(axis=1).all()) for axis in window)
 
 
 def _reaches(axis: Axis, where: str) -> tuple[Reach, ...]:

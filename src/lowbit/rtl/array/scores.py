@@ -33,7 +33,7 @@ class ScorePlan:
     Attributes:
         sums: range of the sums of each class.
         gains, offsets: the score is ``gain_o · sum_o + offset_o``, int64 ``[classes]``.
-        multipliers, constants: of the rank.
+        multipliers, constants: of the rank, of the scores that the class is chosen of: the first ones.
         rank: the range of ranks.
     """
 
@@ -58,6 +58,8 @@ def plan_scores(
     scale: Floats,
     bias: Floats,
     where: str,
+    *,
+    ranked: int | None = None,
 ) -> ScorePlan:
     """Return the plan of the scores.
 
@@ -67,10 +69,16 @@ def plan_scores(
         gains, offsets: the accumulator of the graph is ``gain_o · sum_o + offset_o``.
         scale, bias: the real score is ``float32(scale_o · accumulator_o + bias_o)``.
         where: the last layer, for messages.
+        ranked: the class is that of the largest of so many scores, the first ones; of all when None.
 
     Raises:
-        PlanError: no precision keeps the order of the scores.
+        PlanError: no precision keeps the order of the scores, or a score is wider than the stream.
     """
+    _check_width(sums, gains, offsets, where)
+    ranked = len(sums) if ranked is None else ranked
+    first, scale, bias = slice(ranked), scale[:ranked], bias[:ranked]
+    whole, sums, steps = (sums, gains, offsets), sums[first], steps[first]
+    gains, offsets = gains[first], offsets[first]
     every = [np.arange(found.low, found.high + 1, step) for found, step in zip(sums, steps, strict=True)]
     if sum(map(len, every)) <= _MOST_SUMS:
         real = list(_real_scores(every, gains, offsets, scale, bias))
@@ -82,7 +90,7 @@ def plan_scores(
             ranks = [m * h + c for m, h, c in zip(multipliers, every, constants, strict=True)]
             if _keeps_order(real, ranks):
                 rank = Range(min(int(r[0]) for r in ranks), max(int(r[-1]) for r in ranks))
-                return ScorePlan(sums, gains, offsets, multipliers, constants, rank)
+                return ScorePlan(*whole, multipliers, constants, rank)
     raise PlanError(
         "the class cannot be told from integers",
         where=where,
@@ -91,6 +99,20 @@ def plan_scores(
         found=f"{sum(map(len, every))} sums in {len(every)} classes",
         remedy="Give the last layer fewer bits, or one scale for all classes.",
     )
+
+
+def _check_width(sums: tuple[Range, ...], gains: Integers, offsets: Integers, where: str) -> None:
+    """Refuse scores that the stream's words do not hold."""
+    for found, gain, offset in zip(sums, gains.tolist(), offsets.tolist(), strict=True):
+        score = Range(found.low * gain + offset, found.high * gain + offset)
+        if score.bits > SCORE_BITS:
+            raise PlanError(
+                "a score is wider than the words that go out",
+                where=where,
+                expected=f"at most {SCORE_BITS} bits",
+                found=f"{score.bits} bits, for scores in {score}",
+                remedy="Give the last layer fewer bits.",
+            )
 
 
 def _real_scores(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lowbit.rtl.design import Design, Proof
 from lowbit.rtl.lst.network import LstNetwork
-from lowbit.rtl.lst.plan import LstPlan, Variant, plan_lst
+from lowbit.rtl.lst.plan import LstPlan, Variant, plan_lst, score_bits
 from lowbit.rtl.package import write_pynq
 from lowbit.rtl.primitives.target import Target
 from lowbit.version import __version__
@@ -74,6 +74,11 @@ class LstDesign(Design):
         from lowbit.rtl.lst.engine import LstEngine
 
         return LstEngine(self.plan, self.target, counters=counters)
+
+    @property
+    def score_bits(self) -> int:
+        """Whole bytes that hold a sum."""
+        return score_bits(self.plan)
 
     @property
     def score_scale(self) -> npt.NDArray[np.float64]:

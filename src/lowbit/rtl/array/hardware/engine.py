@@ -12,15 +12,17 @@ never waits for the next picture.
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out
 
+from lowbit.rtl.array.hardware.joins import Fork
 from lowbit.rtl.array.hardware.scores import Scores
 from lowbit.rtl.array.hardware.streams import adapt, connect, words
-from lowbit.rtl.array.hardware.units import Unit
-from lowbit.rtl.array.plan import ArrayPlan, address_bits
+from lowbit.rtl.array.network import PICTURE
+from lowbit.rtl.array.plan import ArrayPlan, Edge
 from lowbit.rtl.array.scores import SCORE_BITS
+from lowbit.rtl.array.units.unit import address_bits
 from lowbit.rtl.primitives.rom import Rom
 
 
@@ -28,7 +30,7 @@ class Pixels(wiring.Component):
     """Bytes as ranks: a table, where they differ."""
 
     def __init__(self, plan: ArrayPlan) -> None:
-        self._ranks, self._bits = plan.network.pixels.tolist(), plan.pixel_bits
+        self._ranks, self._bits = plan.network.pixels, plan.pixel_bits
         super().__init__({"input": In(words(8)), "output": Out(words(plan.pixel_bits))})
 
     def elaborate(self, platform: Any) -> Module:
@@ -43,15 +45,25 @@ class Pixels(wiring.Component):
         pixel = Signal(8, reset_less=True)
         with m.If(taken):
             m.d.sync += pixel.eq(self.input.payload)
-        if self._ranks == list(range(256)):
+        if self._ranks.ndim == 1 and self._ranks.tolist() == list(range(256)):
             m.d.comb += self.output.payload.eq(pixel)
             return m
-        m.submodules.ranks = rom = Rom(self._ranks, self._bits, tables=True)
-        m.d.comb += [
-            rom.address.eq(Mux(taken, self.input.payload, pixel)),
-            self.output.payload.eq(rom.word),
-        ]
+        address = Mux(taken, self.input.payload, pixel)
+        if self._ranks.ndim == 2:
+            address = Cat(address, self._channel(m, taken))
+        m.submodules.ranks = rom = Rom(self._ranks.ravel().tolist(), self._bits, tables=self._ranks.ndim == 1)
+        m.d.comb += [rom.address.eq(address), self.output.payload.eq(rom.word)]
         return m
+
+    def _channel(self, m: Module, taken: Signal) -> Signal:
+        """Return the channel of a byte, which chooses its table, as long as the byte is there."""
+        last = len(self._ranks) - 1
+        coming, there = Signal(range(last + 1), name="coming"), Signal(range(last + 1), name="there")
+        channel = Signal(range(last + 1), name="channel")
+        with m.If(taken):
+            m.d.sync += [there.eq(coming), coming.eq(Mux(coming == last, 0, coming + 1))]
+        m.d.comb += channel.eq(Mux(taken, coming, there))
+        return channel
 
 
 class ArrayEngine(wiring.Component):
@@ -77,15 +89,18 @@ class ArrayEngine(wiring.Component):
         m, plan = Module(), self._plan
         m.submodules.pixels = pixels = Pixels(plan)
         m.submodules.ends = ends = fifo.SyncFIFO(width=1, depth=plan.pictures_inside)
-        source, lanes, bits = pixels.output, 1, plan.pixel_bits
+        streams = self._readers(m, PICTURE, "pixels", pixels.output)
         for label, unit in zip(plan.labels, plan.units, strict=True):
-            part = Unit(unit)
-            source = adapt(m, label, source, lanes, unit.in_lanes, bits)
-            m.submodules[label] = part
-            connect(m, source, part.input)
-            source, lanes, bits = part.output, unit.out_lanes, unit.out_bits
-        m.submodules.scores = scores = Scores(plan.scores, bits)
-        connect(m, adapt(m, "scores", source, lanes, 1, bits), scores.input)
+            m.submodules[label] = part = unit.draw()
+            for port, wanted in enumerate(unit.inputs):
+                edge = next(edge for edge in plan.edges if (edge.reader, edge.port) == (unit.name, port))
+                name = label if len(unit.inputs) == 1 else f"{label}_{port}"
+                stream = adapt(m, name, streams[edge], edge.words.lanes, wanted.lanes, edge.words.bits)
+                connect(m, stream, getattr(part, f"input{port}"))
+            streams |= self._readers(m, unit.name, label, part.output)
+            source, words = part.output, unit.output
+        m.submodules.scores = scores = Scores(plan.scores, words.bits, signed=words.signed)
+        connect(m, adapt(m, "scores", source, words.lanes, 1, words.bits), scores.input)
 
         last_byte = self._last_byte(m)
         may_enter = ends.w_rdy | ~last_byte
@@ -102,6 +117,16 @@ class ArrayEngine(wiring.Component):
             ends.r_en.eq(scores.is_class & self.m_axis_0_tready),
         ]
         return m
+
+    def _readers(self, m: Module, name: str, label: str, source: Any) -> dict[Edge, Any]:
+        """Return a stream for every reader of one: itself, or what comes out of a buffer for each."""
+        edges = [edge for edge in self._plan.edges if edge.source == name]
+        if len(edges) < 2:
+            return dict.fromkeys(edges, source)
+        depths = [max(2, edge.depth) for edge in edges]
+        m.submodules[f"buffer_{label}"] = fork = Fork(edges[0].words.width, depths)
+        connect(m, source, fork.input)
+        return {edge: getattr(fork, f"output{number}") for number, edge in enumerate(edges)}
 
     def _last_byte(self, m: Module) -> Any:
         """Return whether the byte that is offered is a picture's last."""

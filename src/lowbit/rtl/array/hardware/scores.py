@@ -1,14 +1,15 @@
 """Scores and class of a picture, one number after the other; see `lowbit.rtl.array.scores`."""
 
+from itertools import zip_longest
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from lowbit.rtl.array.hardware.streams import words
-from lowbit.rtl.array.plan import address_bits
 from lowbit.rtl.array.scores import SCORE_BITS, ScorePlan
+from lowbit.rtl.array.units.unit import address_bits
 from lowbit.rtl.integers import Range, pack
 from lowbit.rtl.primitives.rom import Rom
 
@@ -16,8 +17,8 @@ from lowbit.rtl.primitives.rom import Rom
 class Scores(wiring.Component):
     """Ports: ``input``, sums; ``output``, the scores of a picture, then, while ``is_class``, its class."""
 
-    def __init__(self, plan: ScorePlan, sum_bits: int) -> None:
-        self._plan, self._sum_bits = plan, sum_bits
+    def __init__(self, plan: ScorePlan, sum_bits: int, *, signed: bool) -> None:
+        self._plan, self._sum_bits, self._signed = plan, sum_bits, signed
         super().__init__({"input": In(words(sum_bits)), "output": Out(words(SCORE_BITS)), "is_class": Out(1)})
 
     def elaborate(self, platform: Any) -> Module:
@@ -25,7 +26,8 @@ class Scores(wiring.Component):
         m, plan = Module(), self._plan
         number = Signal(address_bits(plan.classes), name="number")
         best_number = Signal(address_bits(plan.classes), name="best_number")
-        total = Signal(signed(self._sum_bits), name="total", reset_less=True)
+        shape = signed(self._sum_bits) if self._signed else unsigned(self._sum_bits)
+        total = Signal(shape, name="total", reset_less=True)
         rank, best = (Signal(signed(plan.rank.bits), name=name, reset_less=True) for name in ("rank", "best"))
         score = Signal(signed(SCORE_BITS), name="score", reset_less=True)
         gain, offset, multiplier, constant = self._constants(m, number)
@@ -42,7 +44,7 @@ class Scores(wiring.Component):
             with m.State("send"):
                 m.d.comb += self.output.valid.eq(1)
                 with m.If(self.output.ready):
-                    with m.If((number == 0) | (rank > best)):
+                    with m.If(self._ranked(number) & ((number == 0) | (rank > best))):
                         m.d.sync += [best.eq(rank), best_number.eq(number)]
                     m.d.sync += number.eq(number + 1)
                     m.next = "take"
@@ -55,12 +57,17 @@ class Scores(wiring.Component):
                     m.next = "take"
         return m
 
+    def _ranked(self, number: Signal) -> Any:
+        """Return whether a score is one of those that the class is chosen of."""
+        plan = self._plan
+        return 1 if len(plan.multipliers) == plan.classes else number < len(plan.multipliers)
+
     def _constants(self, m: Module, number: Signal) -> list[Any]:
         """Return gain, offset, multiplier and constant of a class, a clock after its number."""
         plan = self._plan
         tables = (plan.gains, plan.offsets, plan.multipliers, plan.constants)
         widths = [Range.of(table).bits for table in tables]
-        rows = zip(*(table.tolist() for table in tables), strict=True)
+        rows = zip_longest(*(table.tolist() for table in tables), fillvalue=0)
         m.submodules.constants = rom = Rom([pack(row, widths) for row in rows], sum(widths), tables=True)
         m.d.comb += rom.address.eq(number)
         fields, at = [], 0

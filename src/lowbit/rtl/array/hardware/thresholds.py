@@ -12,16 +12,16 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from lowbit.rtl.array.memory import is_shallow
-from lowbit.rtl.array.plan import LayerPlan
+from lowbit.rtl.array.units.comparison import Comparison
 from lowbit.rtl.elements.hardware.component import delayed
 from lowbit.rtl.integers import pack
 from lowbit.rtl.primitives.address import join
 from lowbit.rtl.primitives.rom import Rom
 
 
-def latency(plan: LayerPlan) -> int:
+def latency(plan: Comparison) -> int:
     """Return the clocks from a sum to its rank."""
-    return 2 * plan.layer.output_bits - 1
+    return 2 * plan.bits - 1
 
 
 class Thresholds(wiring.Component):
@@ -30,25 +30,25 @@ class Thresholds(wiring.Component):
     Ports: ``place`` of the sums, a clock before ``sums``; ``ranks``, `latency` clocks after them.
     """
 
-    def __init__(self, plan: LayerPlan) -> None:
+    def __init__(self, plan: Comparison) -> None:
         self._plan = plan
-        elements, width = plan.folding.elements, plan.element.accumulator_bits
+        elements, width = plan.elements, plan.width
         super().__init__(
             {
-                "place": In(plan.schedule.place.bits),
+                "place": In(plan.place.bits),
                 "sums": In(elements * width),
-                "ranks": Out(elements * plan.layer.output_bits),
+                "ranks": Out(elements * plan.bits),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         """Return a comparator per element and bit."""
         m, plan = Module(), self._plan
-        elements, width = range(plan.folding.elements), plan.element.accumulator_bits
+        elements, width = range(plan.elements), plan.width
         place: Value = self.place
         sums = [self.sums.word_select(element, width).as_signed() for element in elements]
         ranks: list[Value] = [Const(0, 0) for _ in elements]
-        for stage in range(plan.layer.output_bits):
+        for stage in range(plan.bits):
             if stage:
                 place = delayed(m, f"place_{stage}", place, 2)
                 sums = [delayed(m, f"sum{element}_{stage}", sums[element], 2) for element in elements]
@@ -68,9 +68,9 @@ class Thresholds(wiring.Component):
         For the highest bit all elements read the same address: their memories stand side by side.
         """
         plan, width = self._plan, self._plan.threshold_bits
-        address = plan.threshold_address(stage)
+        address = plan.address(stage)
         addresses = [join(address, found=rank, place=place) for rank in ranks]
-        own = [plan.threshold_words(stage, element) for element in range(plan.folding.elements)]
+        own = [plan.words(stage, element) for element in range(plan.elements)]
         if stage == 0:
             words = [pack(fields, [width] * len(own)) for fields in zip(*own, strict=True)]
             (at, *_) = addresses

@@ -19,21 +19,22 @@ from lowbit.rtl.array.hardware.row_ring import RowRing
 from lowbit.rtl.array.hardware.sequencer import Sequencer, ring_ports
 from lowbit.rtl.array.hardware.streams import connect, recoded, words
 from lowbit.rtl.array.memory import is_shallow
-from lowbit.rtl.array.plan import LayerPlan, PoolPlan
+from lowbit.rtl.array.units.layer import LayerPlan
+from lowbit.rtl.array.units.pool import PoolPlan
 from lowbit.rtl.elements.hardware.component import delayed
 from lowbit.rtl.primitives.address import part
 from lowbit.rtl.primitives.rom import Rom
 
 
 class Unit(wiring.Component):
-    """Ring, core, streams. Ports: ``input``, words of ranks; ``output``, words of ranks, or of sums."""
+    """Ring, core, streams. Ports: ``input0``, words of ranks; ``output``, words of ranks, or of sums."""
 
     def __init__(self, plan: LayerPlan | PoolPlan) -> None:
         self._plan = plan
         super().__init__(
             {
-                "input": In(words(plan.in_lanes * plan.in_bits)),
-                "output": Out(words(plan.out_lanes * plan.out_bits)),
+                "input0": In(words(plan.inputs[0].width)),
+                "output": Out(words(plan.output.width)),
             }
         )
 
@@ -41,9 +42,9 @@ class Unit(wiring.Component):
         """Return the parts, joined."""
         m, plan, enable = Module(), self._plan, Signal(name="enable")
         core = LayerCore(plan) if isinstance(plan, LayerPlan) else PoolCore(plan)
-        m.submodules.ring = ring = RowRing(plan.schedule, plan.in_lanes * plan.in_bits)
+        m.submodules.ring = ring = RowRing(plan.schedule, plan.inputs[0].width)
         m.submodules.core = EnableInserter(enable)(core)
-        connect(m, self.input, ring.input)
+        connect(m, self.input0, ring.input)
         m.d.comb += [
             enable.eq(~self.output.valid | self.output.ready),
             core.enable.eq(enable),
@@ -68,9 +69,9 @@ class _Core(wiring.Component):
             {
                 **ring_ports(plan.schedule),
                 "enable": In(1),
-                "data": In(plan.in_lanes * plan.in_bits),
+                "data": In(plan.inputs[0].width),
                 "ready": Out(1),
-                "result": Out(plan.out_lanes * plan.out_bits),
+                "result": Out(plan.output.width),
             }
         )
 
@@ -101,11 +102,11 @@ class LayerCore(_Core):
         if plan.layer.thresholds is None:
             m.d.comb += [self.ready.eq(done), self.result.eq(sums)]
             return m
-        m.submodules.thresholds = stage = thresholds.Thresholds(plan)
+        m.submodules.thresholds = stage = thresholds.Thresholds(plan.comparison)
         m.d.comb += [
             stage.place.eq(delayed(m, "place", at.place, plan.element.latency)),
             stage.sums.eq(sums),
-            self.ready.eq(delayed(m, "ranked", done, thresholds.latency(plan))),
+            self.ready.eq(delayed(m, "ranked", done, thresholds.latency(plan.comparison))),
             self.result.eq(stage.ranks),
         ]
         return m
@@ -125,12 +126,17 @@ class LayerCore(_Core):
             m.d.comb += [
                 pe.enable.eq(self.enable),
                 pe.first.eq(first),
-                pe.activations.eq(activations),
+                pe.activations.eq(self._own(activations, number, len(pe.activations))),
                 pe.weights.eq(weights.word.word_select(number, len(pe.weights))),
                 pe.coefficients.eq(coefficients.word_select(number, len(pe.coefficients))),
             ]
             sums.append(pe.sum)
         return Cat(*sums)
+
+    def _own(self, activations: Value, number: int, width: int) -> Value:
+        """Return what an element is fed: its own group's part of a word."""
+        plan = self._plan
+        return activations.word_select(number * plan.parts // plan.folding.elements, width)
 
     def _coefficients(self, m: Module, at: Sequencer) -> Value:
         """Return the coefficients of all elements, a clock after their fold."""
@@ -145,22 +151,25 @@ class LayerCore(_Core):
 
 
 class PoolCore(_Core):
-    """The largest rank of every lane."""
+    """The largest rank, or the sum of the ranks, of every lane."""
 
     def __init__(self, plan: PoolPlan) -> None:
         self._plan = plan
         super().__init__(plan)
 
     def elaborate(self, platform: Any) -> Module:
-        """Return a comparison per lane; of one bit, it is an OR."""
-        m, bits = Module(), self._plan.in_bits
+        """Return a comparison, of one bit an OR, or an adder per lane."""
+        m, bits, own = Module(), self._plan.pool.bits, self._plan.output.bits
         at = self._sequence(m)
         first = delayed(m, "first", at.first, 1)
         m.d.comb += self.ready.eq(delayed(m, "done", at.valid & at.last, 2))
         for lane in range(self._plan.lanes):
-            rank, best = self.data.word_select(lane, bits), self.result.word_select(lane, bits)
-            largest = Signal(bits, name=f"largest{lane}", reset_less=True)
-            with m.If(first | (rank > largest)):
-                m.d.sync += largest.eq(rank)
-            m.d.comb += best.eq(largest)
+            rank, found = self.data.word_select(lane, bits), self.result.word_select(lane, own)
+            best = Signal(own, name=f"{self._plan.kind}{lane}", reset_less=True)
+            if self._plan.pool.sums:
+                m.d.sync += best.eq(rank + Mux(first, 0, best))
+            else:
+                with m.If(first | (rank > best)):
+                    m.d.sync += best.eq(rank)
+            m.d.comb += found.eq(best)
         return m

@@ -1,0 +1,108 @@
+"""Networks as people bring to hardware, at seven schemes: which are accepted, and whether they are equal.
+
+    python benchmarks/hdl_zoo.py [--seed N] [--networks 25] [--first N] [--json FILE] [--plan-only]
+
+Networks of the families in tests/rtl/families.py are drawn, quantized and planned. Each that is accepted is
+written as a project, and the project's own test bench run by `make sim` in Icarus Verilog: the pictures of
+the project, plainly and with gaps and stalls, against what the reference evaluator says of them.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.rtl.families import FAMILIES, SCHEMES, draw, samples
+
+from lowbit.api import quantize
+from lowbit.errors import LowbitError
+from lowbit.provenance import provenance
+from lowbit.rtl.hardware import hardware
+from lowbit.rtl.primitives.target import Target
+
+ROOT = Path(__file__).resolve().parents[1]
+TARGETS: tuple[Target, ...] = ("generic", "xc7", "ecp5")
+
+
+def main() -> int:
+    """Try what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--networks", type=int, default=25)
+    parser.add_argument("--first", type=int, default=0, help="The first network.")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--scheme", default="")
+    parser.add_argument("--plan-only", action="store_true")
+    asked = parser.parse_args()
+    rows = []
+    for family, scheme, number in _trials(asked.networks):
+        if number >= asked.first and asked.only in ("", family) and asked.scheme in ("", scheme):
+            row = tried(family, scheme, 1000 * asked.seed + number, simulate=not asked.plan_only)
+            rows.append({"number": number, **row})
+            print(number, family, scheme, row["found"], row["why"][:300].replace("\n", " "), flush=True)
+    for line in table(rows):
+        print(line)
+    if asked.json:
+        made = provenance(f"python benchmarks/hdl_zoo.py --seed {asked.seed} --networks {asked.networks}")
+        asked.json.write_text(json.dumps({**made, "rows": rows}, indent=1) + "\n")
+    return int(any(row["found"] in ("differs", "crashes") for row in rows))
+
+
+def _trials(networks: int) -> Iterator[tuple[str, str, int]]:
+    names = list(FAMILIES)
+    for number in range(networks):
+        for scheme in SCHEMES:
+            yield names[number % len(names)], scheme, number
+
+
+def tried(family: str, scheme: str, seed: int, *, simulate: bool = True) -> dict[str, Any]:
+    """Return what became of a network: refused, crashes, differs, equal, or accepted where nothing ran."""
+    start, row = time.process_time(), {"family": family, "scheme": scheme, "seed": seed}
+    try:
+        found, why = _outcome(family, scheme, seed, simulate=simulate)
+    except LowbitError as error:
+        found, why = "refused", str(error)
+    except Exception as error:
+        found, why = "crashes", f"{type(error).__name__}: {error}"
+    return {**row, "found": found, "why": why, "seconds": round(time.process_time() - start, 1)}
+
+
+def _outcome(family: str, scheme: str, seed: int, *, simulate: bool) -> tuple[str, str]:
+    graph = draw(family, seed)
+    low, _ = quantize(graph, samples(graph), plan=SCHEMES[scheme], check=False)
+    made = hardware(low, engine="array", cycles=2000, target=TARGETS[seed % len(TARGETS)])
+    if not simulate:
+        return "accepted", ""
+    with TemporaryDirectory() as folder:
+        project = Path(folder) / "project"
+        made.write(project)
+        command = ["make", "sim"]
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+        said = [line for line in done.stdout.splitlines() if "clocks" in line]
+        return ("equal" if done.returncode == 0 and len(said) == 2 else "differs"), "; ".join(
+            said
+        ) or done.stderr[-300:]
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """Return lines of how many are accepted, by family and by scheme."""
+    lines = []
+    for by in ("family", "scheme"):
+        tried_of = Counter(row[by] for row in rows)
+        good = Counter(row[by] for row in rows if row["found"] in ("equal", "accepted"))
+        lines += [f"{name:12} {good[name]:3} of {count:3}" for name, count in tried_of.items()]
+    lines.append(f"in all {Counter(row['found'] for row in rows)} of {len(rows)}")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,332 @@
+"""A layer as a unit: folding, schedule, widths and memory contents.
+
+A layer has `elements` processing elements with `lanes` products each; a window of n products for o outputs
+takes
+
+    folds · beats = o / elements · n / lanes        clocks per pixel without border
+
+so units with the same clocks per picture keep each other busy, whatever their size. `lanes` divides the
+channels of a group, `elements` its outputs. Elements may also be the outputs of several whole groups: then a
+word holds the channels of all of them, and every element is fed its own group's. Sums cannot overflow: their
+widths come from the codes of the weights.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lowbit.errors import PlanError
+from lowbit.rtl.array.memory import blocks, is_shallow, tables
+from lowbit.rtl.array.network import Integers, Layer
+from lowbit.rtl.array.operands import operands
+from lowbit.rtl.array.schedule import Schedule, schedule
+from lowbit.rtl.array.units.comparison import Comparison
+from lowbit.rtl.array.units.unit import UNIT_LUT, Budget, Numbers, UnitPlan, Words, divisors
+from lowbit.rtl.elements import Element
+from lowbit.rtl.elements.element import ACCUMULATOR_LUT
+from lowbit.rtl.elements.operands import Operands
+from lowbit.rtl.integers import Range, pack
+from lowbit.rtl.primitives.target import Target
+
+if TYPE_CHECKING:
+    from amaranth.lib import wiring
+
+
+@dataclass(frozen=True)
+class Folding:
+    """How a layer is laid out: ``elements`` sums at a time, ``lanes`` products of each."""
+
+    elements: int
+    lanes: int
+
+    def __str__(self) -> str:
+        return f"{self.elements}x{self.lanes}"
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPlan(UnitPlan):
+    """A layer as a unit.
+
+    Attributes:
+        layer: what it computes.
+        operands: what its elements compute with.
+        folding: how it is laid out.
+        schedule: when it reads what.
+        element: one of its elements.
+    """
+
+    layer: Layer
+    operands: Operands
+    folding: Folding
+    schedule: Schedule
+    element: Element
+
+    @property
+    def stage(self) -> Layer:  # type: ignore[override]
+        """The layer."""
+        return self.layer
+
+    @property
+    def kind(self) -> str:
+        """Of its elements."""
+        return self.operands.kind
+
+    @property
+    def layout(self) -> str:
+        """Elements and lanes."""
+        return str(self.folding)
+
+    @property
+    def parts(self) -> int:
+        """How many groups of channels stand side by side in a word; see `plan_layer`."""
+        return max(1, self.folding.elements // (self.layer.outputs // self.layer.group))
+
+    @property
+    def inputs(self) -> tuple[Words]:
+        """Ranks."""
+        return (Words(self.in_lanes, self.in_bits),)
+
+    @property
+    def output(self) -> Words:
+        """Ranks, or sums."""
+        return Words(self.out_lanes, self.out_bits, self.layer.thresholds is None)
+
+    @property
+    def cycles(self) -> int:
+        """Those of its schedule."""
+        return self.schedule.cycles
+
+    @property
+    def products(self) -> int:
+        """All of its beats."""
+        return self.schedule.beats * self.folding.elements * self.folding.lanes
+
+    @property
+    def cost(self) -> Budget:
+        """As `estimate` says."""
+        return estimate(self.layer, self.operands, self.folding)
+
+    def rows_needed(self, row: int) -> int:
+        """Return the last row that a row of outputs reads."""
+        return self.schedule.starts[row] + self.schedule.needed[row]
+
+    @property
+    def rows_inside(self) -> int:
+        """Those of its ring."""
+        return self.schedule.ring
+
+    @property
+    def in_lanes(self) -> int:
+        """Ranks in a word that comes in."""
+        return self.folding.lanes * self.parts
+
+    @property
+    def in_bits(self) -> int:
+        """Bits of a rank that comes in."""
+        return self.layer.bits
+
+    @property
+    def out_lanes(self) -> int:
+        """Ranks, or sums, in a word that goes out."""
+        return self.folding.elements
+
+    @property
+    def out_bits(self) -> int:
+        """Bits of a rank, or of a sum, that goes out."""
+        return self.layer.output_bits or self.element.accumulator_bits
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits of a word of weights."""
+        return self.folding.elements * self.folding.lanes * self.element.weight_bits
+
+    @cached_property
+    def weight_words(self) -> list[int]:
+        """The memory of the weights, by fold and beat; element e in the e-th part of a word."""
+        lanes, elements, bits = self.folding.lanes, self.folding.elements, self.element.weight_bits
+        codes = self.operands.weights.reshape(-1, elements, self.schedule.window_words, lanes)
+        rows = codes.transpose(0, 2, 1, 3).reshape(-1, elements * lanes)
+        planes = (rows[:, :, None] >> np.arange(bits) & 1).astype(np.uint8).reshape(len(rows), -1)
+        return [int.from_bytes(row, "little") for row in np.packbits(planes, axis=1, bitorder="little")]
+
+    @property
+    def coefficient_words(self) -> list[int]:
+        """The memory of the coefficients, by fold; element e in the e-th part of a word."""
+        if self.operands.coefficients is None or not self.element.coefficient_bits:
+            return []
+        fields = [self.element.pack_coefficients(row) for row in self.operands.coefficients]
+        elements, bits = self.folding.elements, self.element.coefficient_bits
+        return [pack(fields[at : at + elements], [bits] * elements) for at in range(0, len(fields), elements)]
+
+    @cached_property
+    def ranges(self) -> tuple[Range, ...]:
+        """The exact range of the element's sums, by output."""
+        rows, own = self.operands.weights.reshape(self.layer.outputs, 1, -1), self.operands.coefficients
+        coefficients = [None] * len(rows) if own is None else own[:, None]
+        return tuple(
+            self.element.sum_range(*pair, short=self.operands.short)
+            for pair in zip(rows, coefficients, strict=True)
+        )
+
+    @property
+    def sum_steps(self) -> tuple[int, ...]:
+        """What all differences of the sums of an output are multiples of."""
+        rows, own = self.operands.weights.reshape(self.layer.outputs, -1), self.operands.coefficients
+        coefficients = [None] * len(rows) if own is None else own
+        return tuple(self.element.sum_step(*pair) for pair in zip(rows, coefficients, strict=True))
+
+    @cached_property
+    def offsets(self) -> Integers:
+        """``[row classes, column classes, o]``: acc = scale · (step · sum + offset).
+
+        What the base of the levels adds, less what a sum has for the beats that it skips.
+        """
+        taps = self.operands.values.sum(axis=3)
+        patterns = [axis.classes()[1].astype(np.int64) for axis in self.layer.window]
+        valid = np.einsum("oij,ri,cj->rco", taps, *patterns)
+        missing = taps[0].size - np.einsum("ri,cj->rc", *patterns)
+        skipped_beat = self.element.skipped_beat(self.operands.coefficients)
+        skipped = missing[..., None] * self.schedule.part_words * skipped_beat
+        return np.asarray(self.operands.base * valid - self.operands.step * skipped)
+
+    @property
+    def likeness(self) -> object:
+        """What layers have in common that differ in the contents of block RAMs alone; None if others do.
+
+        Contents of look-up tables are optimized with the logic around them, so no two are alike.
+        """
+        if self.layer.thresholds is None or is_shallow(len(self.weight_words), self.weight_bits):
+            return None
+        own = self.comparison
+        places, width = len(own.words(0, 0)), self.folding.elements * own.threshold_bits
+        if is_shallow(places, width):
+            return None
+        return (self.folding, self.schedule, self.element, self.thresholds.shape, own.threshold_bits)
+
+    @cached_property
+    def thresholds(self) -> Integers:
+        """Thresholds of the element's sums ``[row classes, column classes, o, steps]``.
+
+        One below the least sum is always exceeded, one at the largest never.
+        """
+        assert self.layer.thresholds is not None
+        scale = self.operands.scale[:, None]
+        exact = (self.layer.thresholds - self.offsets[..., None] * scale) // (scale * self.operands.step)
+        least = min(found.low for found in self.ranges) - 1
+        return np.clip(exact, least, max(found.high for found in self.ranges))
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """How its sums are compared."""
+        bits = self.element.accumulator_bits
+        return Comparison(self.folding.elements, bits, self.thresholds, self.schedule.place)
+
+    @property
+    def numbers(self) -> Numbers:
+        """The sums of its elements, or ranks."""
+        if self.layer.thresholds is not None:
+            return super().numbers
+        scale = self.operands.scale
+        return Numbers(scale * self.operands.step, scale * self.offsets, self.ranges, self.sum_steps)
+
+    @property
+    def sums(self) -> Mapping[str, tuple[Range, int]]:
+        """The sums of its elements."""
+        found = Range(min(r.low for r in self.ranges), max(r.high for r in self.ranges))
+        return {f"sum of {self.name}": (found, self.element.accumulator_bits)}
+
+    def draw(self) -> "wiring.Component":
+        """Return the hardware."""
+        from lowbit.rtl.array.hardware.units import Unit
+
+        return Unit(self)
+
+
+def plan_layer(layer: Layer, folding: Folding, target: Target, kind: str | None = None) -> LayerPlan:
+    """Return the plan of one layer.
+
+    Raises:
+        PlanError: a folding that does not divide the layer; names the node.
+        NumericError: a sum wider than any adder.
+    """
+    if folding not in foldings(layer):
+        raise PlanError(
+            "the layer cannot be folded like that",
+            where=layer.name,
+            expected=f"elements that divide {layer.outputs // layer.group}, lanes that divide "
+            f"{layer.channels // layer.group}" + ("" if layer.group == 1 else ", or whole groups"),
+            found=str(folding),
+            remedy="Leave --fold out for this layer.",
+        )
+    chosen, order = operands(layer, target, kind), order_of(layer, folding)
+    element = chosen.fitted(folding.lanes, order.window_words, layer.name)
+    return LayerPlan(layer, chosen, folding, order, element)
+
+
+def foldings(layer: Layer) -> list[Folding]:
+    """Return how a layer may be folded."""
+    channels, outputs = layer.channels // layer.group, layer.outputs // layer.group
+    found = [Folding(elements, lanes) for elements in divisors(outputs) for lanes in divisors(channels)]
+    return found + [Folding(parts * outputs, channels) for parts in divisors(layer.group) if parts > 1]
+
+
+def order_of(layer: Layer, folding: Folding) -> Schedule:
+    """Return the schedule of a layer."""
+    parts = max(1, folding.elements // (layer.outputs // layer.group))
+    words, folds = layer.channels // (folding.lanes * parts), layer.outputs // folding.elements
+    return schedule(layer.window, words, folds, layer.name, groups=layer.group // parts)
+
+
+def estimate(layer: Layer, chosen: Operands, folding: Folding) -> Budget:
+    """Return what a layer takes, roughly.
+
+    Args:
+        layer: the layer.
+        chosen: its operands.
+        folding: how it is laid out.
+    """
+    element, products = chosen.element, folding.elements * folding.lanes
+    folds, order = layer.outputs // folding.elements, order_of(layer, folding)
+    lut, dsp = element.cost(folding.elements, products)
+    found = Budget(lut + folding.elements * ACCUMULATOR_LUT + UNIT_LUT, dsp, 0)
+    found += _ring(order, layer.channels // order.words * layer.bits)
+    found += read_only(folds * order.window_words, products * element.weight_bits)
+    if layer.thresholds is not None:
+        places = folds << order.place.bits - order.place.widths["fold"]
+        width = folding.elements * element.accumulator_bits
+        for stage in range(layer.output_bits):
+            found += read_only(places << stage, width)
+    return found
+
+
+def read_only(depth: int, width: int) -> Budget:
+    """Return what a read-only memory takes."""
+    if is_shallow(depth, width):
+        return Budget(tables(depth, width), 0, 0)
+    return Budget(0, 0, blocks(depth, width))
+
+
+def _ring(order: Schedule, width: int) -> Budget:
+    return Budget(0, 0, blocks(order.stored.depth, width))
+
+
+def choices(layer: Layer, target: Target, kind: str | None) -> "list[Choice]":
+    """Return every folding of a layer, what it takes, and its clocks per picture."""
+    chosen = operands(layer, target, kind)
+    chosen = replace(chosen, element=chosen.fitted(1, layer.weights[0].size, layer.name))
+    return [
+        Choice(folding, estimate(layer, chosen, folding), order_of(layer, folding).cycles)
+        for folding in foldings(layer)
+    ]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A folding of a layer, what it takes, and its clocks per picture."""
+
+    folding: Folding
+    cost: Budget
+    cycles: int

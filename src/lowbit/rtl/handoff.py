@@ -1,0 +1,73 @@
+"""What lets a project stand alone: a test bench, pictures with their results, a Makefile, a board's top.
+
+Nothing in it needs lowbit: `make sim` takes Icarus Verilog alone, `make bitstream` the open tools of ECP5.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lowbit.rtl.design import Design
+from lowbit.rtl.report import Bench
+
+_TEMPLATES = Path(__file__).parent / "kit"
+_FILES = {"testbench.v": "{top}_tb.v", "cocotb_test.py.template": "test_{top}.py", "Makefile": "Makefile"}
+_BOARD = {"ulx3s.v": "board/ulx3s.v", "ulx3s.lpf": "board/ulx3s.lpf"}
+_PATIENCE = 64
+"""Clocks that the test bench waits for each that the plan has."""
+
+GOLDEN = 4
+"""Pictures in a project."""
+
+Integers = npt.NDArray[np.int64]
+
+
+def write_kit(design: Design, golden: Bench, folder: Path) -> None:
+    """Write all of it into a project.
+
+    Args:
+        design: whose project it is.
+        golden: pictures and the reference evaluator's scores, of which `GOLDEN` are taken.
+        folder: of the project.
+    """
+    pictures, sums = _exact(design, golden)
+    if not len(pictures):
+        return
+    results = np.column_stack([sums, design.real_class(sums)])
+    vectors = folder / "vectors"
+    vectors.mkdir(exist_ok=True)
+    digits, mask = -(-design.score_bits // 4), (1 << design.score_bits) - 1
+    _write_words(vectors / "pictures.hex", [f"{byte:02x}" for byte in pictures.ravel().tolist()])
+    _write_words(vectors / "results.hex", [f"{sum_ & mask:0{digits}x}" for sum_ in results.ravel().tolist()])
+    words = {
+        "TOP": design.top,
+        "MODELS": "simulation/*.v " if (folder / "simulation").is_dir() else "",
+        "PICTURES": str(len(pictures)),
+        "BYTES": str(pictures[0].size),
+        "BEATS": str(results.shape[1]),
+        "CLASSES": str(design.classes),
+        "WIDTH": str(design.score_bits),
+        "PATIENCE": str(_PATIENCE * (len(pictures) + 4) * design.cycles_per_image),
+    }
+    for template, name in {**_FILES, **(_BOARD if design.target == "ecp5" else {})}.items():
+        text = (_TEMPLATES / template).read_text()
+        for word, value in words.items():
+            text = text.replace(f"@{word}@", value)
+        path = folder / name.format(top=design.top)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+
+def _exact(design: Design, golden: Bench) -> tuple[npt.NDArray[np.uint8], Integers]:
+    """Return pictures, and the sums that their scores are: those that no neighbouring sum has as well."""
+    exact = (golden.scores.astype(np.float64) - design.score_bias) / design.score_scale
+    sums = np.rint(exact).astype(np.int64)
+    same = design.real_scores(sums) == golden.scores
+    other = [design.real_scores(sums + step) == golden.scores for step in (-1, 1)]
+    known = (same & ~other[0] & ~other[1]).all(axis=1)
+    return golden.pictures[known][:GOLDEN], sums[known][:GOLDEN]
+
+
+def _write_words(path: Path, words: list[str]) -> None:
+    path.write_text("\n".join(words) + "\n")
