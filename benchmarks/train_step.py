@@ -1,18 +1,23 @@
-"""One training step of a 1W1A convolution block, beside the same block in Brevitas and in float torch.
+"""One training step of a 1W1A or 2W2A convolution block, beside those of Brevitas and of float torch.
 
     python benchmarks/train_step.py [--rounds 9] [--json OUT]
 
-A block is sign, 3x3 convolution with binary weights, batch normalization; a step is forward, backward and
-SGD. Two of ours: the estimator that Brevitas has (saturating, scale one, latents clamped), and the default
-(ReCU weights, quadratic sign). One interleaved run per shape, one thread, channels last. Brevitas is left out
-where it is not installed; it needs an environment of its own with the packages of the extra `train`.
+A block quantizes its input, has a 3x3 convolution of quantized weights and batch normalization; a step is
+forward, backward and SGD. Of one bit two of ours: the estimator that Brevitas has (saturating, scale one,
+latents clamped), and the default (ReCU weights, quadratic sign). Of two bits uniform grids with learned
+steps, per output of weights, and learned bases; Brevitas has uniform grids, its usual weights per output, and
+activations with a learned range. One interleaved run per shape, one thread, channels last; the time is that
+of the processor. Brevitas is left out where it is not installed; it needs an environment of its own with the
+packages of the extra `train`.
 """
 
 import argparse
 import importlib.util
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -20,16 +25,26 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from lowbit.bench.timing import interleaved_medians
+from lowbit.bench.timing import interleaved_rounds
 from lowbit.nn import Conv2d, clamp_latents
 from lowbit.provenance import provenance
 
 SHAPES = ((32, 64, 32), (32, 128, 16), (32, 256, 8), (64, 512, 4))
 """Batch, channels, rows and columns: the stages of a VGG."""
 
-OURS = {
-    "lowbit, as Brevitas": {"weight_gradient": "clip", "activation_gradient": "clip", "scale": "one"},
-    "lowbit": {},
+ONE_BIT = {"weight": "binary", "activation": "binary"}
+OURS: dict[str, dict[str, dict[str, str]]] = {
+    "1W1A": {
+        "lowbit, as Brevitas": {
+            **ONE_BIT,
+            **{"weight_gradient": "clip", "activation_gradient": "clip", "scale": "one"},
+        },
+        "lowbit": ONE_BIT,
+    },
+    "2W2A": {
+        "lowbit": {"weight": "affine:2", "activation": "affine:2"},
+        "lowbit lq:2": {"weight": "lq:2", "activation": "lq:2"},
+    },
 }
 
 
@@ -41,7 +56,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rows here")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [measure(*shape, bf16, options.rounds) for bf16 in (False, True) for shape in SHAPES]
+    every = product(OURS, (False, True), SHAPES)
+    rows = [measure(bits, *shape, bf16, options.rounds) for bits, bf16, shape in every]
     if options.json:
         facts = {**provenance("python benchmarks/train_step.py --json FILE"), "rows": rows}
         facts["torch"] = torch.__version__
@@ -49,25 +65,24 @@ def main() -> None:
     show(rows)
 
 
-def measure(batch: int, channels: int, side: int, bf16: bool, rounds: int) -> dict[str, Any]:
+def measure(bits: str, batch: int, channels: int, side: int, bf16: bool, rounds: int) -> dict[str, Any]:
     """Return milliseconds per step of every contender."""
-    blocks = {name: block(channels, **settings) for name, settings in OURS.items()}
+    blocks = {name: block(channels, **settings) for name, settings in OURS[bits].items()}
     blocks["torch, float"] = nn.Sequential(
         nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
     )
     if importlib.util.find_spec("brevitas"):
-        blocks["brevitas"] = brevitas_block(channels)
+        blocks["brevitas"] = brevitas_block(channels) if bits == "1W1A" else brevitas_two_bits(channels)
     x = torch.randn(batch, channels, side, side).to(memory_format=torch.channels_last)
     steps = {name: step(module, x, bf16) for name, module in blocks.items()}
-    found = {name: time / 1000 for name, time in interleaved_medians(steps, rounds).items()}
-    return {"batch": batch, "channels": channels, "side": side, "bf16": bf16, "ms": found}
+    times = interleaved_rounds(steps, rounds)
+    found = {name: median(each.cpu for each in rounds) / 1000 for name, rounds in times.items()}
+    return {"bits": bits, "batch": batch, "channels": channels, "side": side, "bf16": bf16, "ms": found}
 
 
 def block(channels: int, **settings: str) -> nn.Module:
     """Return our block."""
-    convolution = Conv2d(
-        channels, channels, 3, padding=1, bias=False, weight="binary", activation="binary", **settings
-    )
+    convolution = Conv2d(channels, channels, 3, padding=1, bias=False, **settings)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels))
 
 
@@ -99,6 +114,17 @@ def brevitas_block(channels: int) -> nn.Module:
     return nn.Sequential(sign, convolution, nn.BatchNorm2d(channels))
 
 
+def brevitas_two_bits(channels: int) -> nn.Module:
+    """Return Brevitas' usual quantizers at two bits: a learned range, and a scale of weights per output."""
+    from brevitas.nn import QuantConv2d, QuantIdentity
+    from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat
+
+    grid = QuantIdentity(Int8ActPerTensorFloat, bit_width=2, return_quant_tensor=False)
+    settings = {"weight_quant": Int8WeightPerChannelFloat, "weight_bit_width": 2}
+    convolution = QuantConv2d(channels, channels, 3, padding=1, bias=False, **settings)
+    return nn.Sequential(grid, convolution, nn.BatchNorm2d(channels))
+
+
 def step(module: nn.Module, x: torch.Tensor, bf16: bool) -> Callable[[], None]:
     """Return one training step of a block; its input needs a gradient, as inside a network."""
     module = module.to(memory_format=torch.channels_last).train()
@@ -119,13 +145,15 @@ def step(module: nn.Module, x: torch.Tensor, bf16: bool) -> Callable[[], None]:
 
 def show(rows: list[dict[str, Any]]) -> None:
     """Print milliseconds per step."""
-    names = list(rows[0]["ms"])
-    table = Table("block", *names, title="milliseconds per training step, one thread", title_justify="left")
-    for row in rows:
-        kind = f"{row['channels']} channels {row['side']}x{row['side']}, batch {row['batch']}"
-        times = [f"{row['ms'][name]:.2f}" for name in names]
-        table.add_row(kind + (", bf16" if row["bf16"] else ""), *times)
-    Console(width=140).print(table)
+    for bits in OURS:
+        own = [row for row in rows if row["bits"] == bits]
+        names = list(own[0]["ms"])
+        table = Table("block", *names, title=f"{bits}, ms per training step", title_justify="left")
+        for row in own:
+            kind = f"{row['channels']} channels {row['side']}x{row['side']}, batch {row['batch']}"
+            times = [f"{row['ms'][name]:.2f}" for name in names]
+            table.add_row(kind + (", bf16" if row["bf16"] else ""), *times)
+        Console(width=140).print(table)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ class BinaryWeight(WeightQuantizer):
             return centre, self.scale.abs().div(sqrt(prod(weight.shape[1:]))).view(column)
         if self.kind == "one":
             return centre, weight.new_ones(len(weight)).view(column)
-        total = centre.detach().abs().sum(tuple(range(1, weight.ndim)))
+        total = torch.linalg.vector_norm(centre.detach(), 1, tuple(range(1, weight.ndim)))
         return centre, (total * deviation[:, 0] / prod(weight.shape[1:])).view(column)
 
 

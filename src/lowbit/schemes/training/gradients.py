@@ -56,9 +56,14 @@ def recu(gradient: Tensor, x: Tensor, progress: Tensor) -> Tensor:
     first, last = _TAU
     slope = (last - first) / (e - 1)
     tau = slope * torch.exp(progress) + first - slope
-    bound = -x.abs().mean() * torch.log(2 - 2 * tau)
-    least = torch.finfo(x.dtype).tiny  # of a layer of zeros, which are inside
-    return clip(gradient, x / bound.to(x.dtype).clamp(min=least), progress).mul_(2 * sqrt(2))
+    mean = torch.linalg.vector_norm(x, 1) / x.numel()  # one pass, where magnitudes would be another tensor
+    bound = (-mean * torch.log(2 - 2 * tau)).to(x.dtype)
+    bound = bound.clamp(min=torch.finfo(x.dtype).tiny)  # of a layer of zeros, which are inside
+    if x.device.type == "cpu":  # no device to wait for, and no quotient to write
+        found: Tensor = torch.ops.aten.hardtanh_backward(gradient, x, -float(bound), float(bound))
+    else:
+        found = clip(gradient, x / bound, progress)
+    return found.mul_(2 * sqrt(2))
 
 
 _TAU = (0.85, 0.99)
@@ -116,7 +121,9 @@ class _ScaledSign(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         x, progress, of_gradient = ctx.saved_tensors
-        return RULES[ctx.name](gradient * of_gradient, x, progress), None, None, None, None
+        found = RULES[ctx.name](gradient, x, progress)
+        found = gradient * of_gradient if found is gradient else found.mul_(of_gradient)
+        return found, None, None, None, None
 
 
 class _Sign(torch.autograd.Function):
