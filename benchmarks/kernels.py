@@ -48,7 +48,7 @@ def measure(level: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     for _ in range(ROUNDS):
         peaks = {name: max(peaks.get(name, 0.0), rate) for name, rate in measure_peak(level).items()}
         for name, (_, _, program) in programs.items():
-            seconds[name] = min(seconds[name], program.profile(x, repeats=REPEATS)[1])
+            seconds[name] = min(seconds[name], program.profile((x,), repeats=REPEATS)[1])
     return [
         _row(level, name, seconds[name], pairs * float(np.prod(shape)), peaks.get(peak))
         for name, (peak, pairs, _) in programs.items()
@@ -121,10 +121,10 @@ def _words(level: str, shape: tuple[int, int, int]) -> Any:
 def _program(level: str, shape: tuple[int, int, int], *plan: steps.Step) -> Any:
     """Return the program of these steps, planes staying planes."""
     _, features, channels = shape
-    loader = _core.Loader([features], level, pairs=16)
+    loader = _core.Loader([features], level, path="popcount")
     for step in plan:
         loader.add(step)
-    return loader.finish(len(plan), [features], [channels])
+    return loader.finish([len(plan)], [("input", [1, features]), ("output", [1, channels])])
 
 
 def _options() -> argparse.Namespace:

@@ -21,6 +21,7 @@ from rich.table import Table
 
 import lowbit
 from lowbit.bench import compare
+from lowbit.bench.timing import said
 from lowbit.engine import kernel_levels
 from lowbit.ir import Graph, Node, Value, infer
 from lowbit.provenance import provenance
@@ -97,7 +98,7 @@ def show(rows: list[dict[str, Any]]) -> None:
         table.add_column(column, justify="right" if column != "network" else "left")
     for row in rows:
         ratios = [
-            f"{row['peers'][name]['ratio']:.1f} × ({row['peers'][name]['latency_us']:.1f})"
+            f"{said(row['peers'][name])} ({row['peers'][name]['latency_us']:.1f})"
             if name in row["peers"]
             else ""
             for name in peers

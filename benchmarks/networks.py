@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("files", type=Path, help="NAME.onnx, and NAME.int8.tflite for LiteRT")
     parser.add_argument("names", nargs="*", default=NETWORKS)
     parser.add_argument("--rounds", type=int, default=201)
+    parser.add_argument("--threads", type=int, default=1, help="of ours and of the peers")
     parser.add_argument("--layers", type=int, default=12, help="how many are shown; the facts have all")
     parser.add_argument("--json", type=Path, help="write the facts here; networks that it has already stay")
     options = parser.parse_intermixed_args()
@@ -61,27 +62,28 @@ def main() -> None:
     if options.json and options.json.exists():
         rows = {row["network"]: row for row in json.loads(options.json.read_text())["rows"]}
     for name in options.names:
-        rows[name] = measured(name, options.files, options.rounds)
+        rows[name] = measured(name, options.files, options.rounds, options.threads)
         show(rows[name], options.layers)
         if options.json:
             options.json.write_text(json.dumps({"bars": BARS, "rows": list(rows.values())}, indent=1) + "\n")
             options.json.with_suffix(".md").write_text(page(list(rows.values())))
 
 
-def measured(name: str, files: Path, rounds: int) -> dict[str, Any]:
+def measured(name: str, files: Path, rounds: int, threads: int = 1) -> dict[str, Any]:
     """Return latencies, ratios and layers of a network."""
     source = files / f"{name}.onnx"
     graph = lowbit.read(source)
-    programs = {"float": lowbit.load(graph)}
+    programs = {"float": lowbit.load(graph, threads=threads, pin_workers=threads > 1)}
     for plan in TOKENS if name == "transformer" else PICTURES:
-        programs[plan] = lowbit.load(quantized(graph, plan, files / f"{name}-{plan}.circle"))
+        low = quantized(graph, plan, files / f"{name}-{plan}.circle")
+        programs[plan] = lowbit.load(low, threads=threads, pin_workers=threads > 1)
     inputs = random_inputs(programs["float"], 1)
     calls: dict[str, Call] = {plan: partial(program.run, *inputs) for plan, program in programs.items()}
-    versions, absent = add_peers(calls, source, inputs, INT8 if name == "transformer" else STATIC)
+    versions, absent = add_peers(calls, source, inputs, INT8 if name == "transformer" else STATIC, threads)
     times = interleaved_rounds(calls, rounds, ROUND_SECONDS)
     return {
         "network": name,
-        **provenance(f"python benchmarks/networks.py DIR {name} --rounds {rounds}"),
+        **provenance(f"python benchmarks/networks.py DIR {name} --rounds {rounds} --threads {threads}"),
         "kernels": programs["float"].kernel_level,
         "latency_us": {name: median(each.wall for each in own) for name, own in times.items()},
         "cpu_us": {name: median(each.cpu for each in own) for name, own in times.items()},
@@ -107,14 +109,14 @@ def quantized(graph: Graph, plan: str, kept: Path) -> Graph:
 
 
 def add_peers(
-    calls: dict[str, Call], source: Path, inputs: tuple[Any, ...], int8: tuple[str, ...]
+    calls: dict[str, Call], source: Path, inputs: tuple[Any, ...], int8: tuple[str, ...], threads: int = 1
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Add the calls of the peers; return the versions of those that run, and the reasons of the others."""
     versions: dict[str, str] = {}
     absent: dict[str, str] = {}
     for name in (FLOAT, *int8):
         try:
-            versions[name], calls[name] = build_peer(name, source, inputs, 1)
+            versions[name], calls[name] = build_peer(name, source, inputs, threads)
         except Absent as reason:
             absent[name] = str(reason)
     made = source.with_suffix(".int8.tflite")
@@ -122,7 +124,7 @@ def add_peers(
         from importlib.metadata import version
 
         versions["litert-int8"] = version("ai-edge-litert")
-        calls["litert-int8"] = litert(bytearray(made.read_bytes()), inputs, 1)
+        calls["litert-int8"] = litert(bytearray(made.read_bytes()), inputs, threads)
         absent.pop("litert-int8", None)
     return versions, absent
 

@@ -25,6 +25,7 @@ import vgg16
 from freshness import MADE_OF, made_of
 
 from lowbit import api
+from lowbit.bench.timing import said
 from lowbit.cli.predict import parse_crop
 from lowbit.data import load, remembered_normalize
 from lowbit.prediction import draw_prediction
@@ -163,7 +164,7 @@ LINES: dict[str, Any] = {
     },
     "V3": lambda made: {
         "latency": f"{made['latency_us']:,.1f} µs",
-        **{f"over {name}": f"{peer['ratio']:.1f} ×" for name, peer in made["peers"].items()},
+        **{f"over {name}": said(peer) for name, peer in made["peers"].items()},
     },
     "V4": lambda made: {
         f"of {made['asked'].get('picture', 'a test picture')}": f"{made['class']} ([chart]({made['chart']}))"

@@ -20,6 +20,7 @@ from rich.table import Table
 
 import lowbit
 from lowbit.bench import compare, per_layer, random_inputs
+from lowbit.bench.timing import said
 from lowbit.provenance import provenance
 from lowbit.zoo import binary_graph, float_graph, network
 
@@ -75,7 +76,7 @@ def show(facts: dict[str, Any]) -> None:
         table.add_column(column)
     table.add_row("lowbit", facts["version"], f"{facts['latency_us']:.1f}", "1")
     for name, peer in facts["peers"].items():
-        table.add_row(name, peer["version"], f"{peer['latency_us']:.0f}", f"{peer['ratio']:.1f}")
+        table.add_row(name, peer["version"], f"{peer['latency_us']:.0f}", said(peer))
     console = Console(width=120)
     console.print(table)
     for name, reason in facts["absent"].items():

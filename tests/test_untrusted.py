@@ -7,7 +7,7 @@ import pytest
 
 from lowbit import untrusted
 from lowbit.errors import FileError, TooLargeError, UnsafeFileError, WriteError
-from lowbit.untrusted import read_file, read_start, require_writable, write_atomic
+from lowbit.untrusted import KeptFile, read_file, read_start, require_writable, write_atomic
 
 
 def _complete(error: pytest.ExceptionInfo[FileError], path) -> bool:
@@ -144,3 +144,20 @@ def test_a_place_to_write_is_tried_and_left_as_it_was(tmp_path) -> None:
             require_writable(tmp_path / name)
         assert _complete(error, tmp_path / name)
     assert sorted(tmp_path.iterdir()) == before and (tmp_path / "here").read_bytes() == b"old"
+
+
+def test_a_kept_file_is_itself_until_it_is_written_into(tmp_path) -> None:
+    path = tmp_path / "kept"
+    path.write_bytes(b"first")
+    kept = KeptFile(path)
+    write_atomic(path, b"other")
+    assert kept.read() == b"first"
+    path.unlink()
+    assert kept.read() == b"first"
+    path.write_bytes(b"first")
+    again = KeptFile(path)
+    with path.open("r+b") as file:
+        file.write(b"other longer")
+    with pytest.raises(FileError, match="was changed") as caught:
+        again.read()
+    assert caught.value.where == str(path)

@@ -7,11 +7,16 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include <algorithm>
 #include <chrono>
 #include <limits>
 
 #include "../core/loader.h"
+#include "../core/machine.h"
 #include "../core/error.h"
 #include "../core/program_file.h"
 #include "../core/sign_convolution.h"
@@ -46,28 +51,29 @@ void translate(const std::exception_ptr& thrown, void*) {
   }
 }
 
-template <class Function>
-double best_rate(Function* peak) {
-  using Clock = std::chrono::steady_clock;
-  constexpr std::uint64_t kRepeats = 100'000;
-  double best = 0;
-  for (int attempt = 0; attempt < 20; ++attempt) {
-    const Clock::time_point start = Clock::now();
-    const auto done = static_cast<double>(peak(kRepeats));
-    best = std::max(best, done / std::chrono::duration<double>(Clock::now() - start).count());
-  }
-  return best;
+nb::list described_units() {
+  nb::list all;
+  for (const MachineUnit& unit : units()) all.append(nb::make_tuple(unit.name, unit.level, unit.available));
+  return all;
 }
 
-nb::dict measure_peak(const std::string& level) {
-  const KernelSet kernels = select_kernels(level);
-  nb::dict rates;
-  rates["popcount"] = best_rate(kernels.popcount_peak.run);
-  if (kernels.pair_peak.run != nullptr) rates["pairs"] = best_rate(kernels.pair_peak.run);
-  if (kernels.dot_peak.run != nullptr) rates["dot"] = best_rate(kernels.dot_peak.run);
-  if (kernels.tiles_peak.run != nullptr) rates["tiles"] = best_rate(kernels.tiles_peak.run);
-  return rates;
+nb::list described_levels() {
+  nb::list all;
+  for (const LevelNeeds& level : level_needs()) all.append(nb::make_tuple(level.name, level.missing, level.refused));
+  return all;
 }
+
+nb::list described_costs() {
+  nb::list all;
+  for (const PathCost& cost : path_costs()) {
+    const PathTraits& can = traits(cost.path);
+    all.append(nb::make_tuple(can.name, cost.level, can.by_bits, can.input_bits, can.weight_bits, cost.fully_connected,
+                              cost.convolution, cost.ending));
+  }
+  return all;
+}
+
+nb::tuple described(const Speed& speed) { return nb::make_tuple(speed.work, speed.processor, speed.clock); }
 
 nb::dict features() {
   nb::dict out;
@@ -111,11 +117,25 @@ void bind_program(nb::module_& module) {
       .def_prop_ro("arena_bytes", [](const PythonProgram& p) { return p.program().arena_bytes(); })
       .def_prop_ro("merges_codes", [](const PythonProgram& p) { return p.program().merges_codes(); })
       .def_prop_ro("constant_bytes", [](const PythonProgram& p) { return p.program().constant_bytes(); })
+      .def_prop_ro("shared_steps", [](const PythonProgram& p) {
+        const auto& steps = p.program().steps();
+        const auto shared = std::count_if(steps.begin(), steps.end(), [](const auto& step) { return step->cost >= kWorthHanding; });
+        return nb::make_tuple(shared, steps.size());
+      }, "How many steps take long enough for one sample that several threads share them, and how many there are.")
+      .def_prop_ro("worth_sharing", [](const PythonProgram& p) { return p.program().cost(1) > kWorthSharing; },
+                   "Whether several threads share one sample at all.")
+      .def_prop_ro("alive_bytes", [](const PythonProgram& p) { return p.program().alive_bytes(); })
       .def_prop_ro("work", [](const PythonProgram& p) {
         nb::list work;
-        for (const auto& step : p.program().steps()) work.append(nb::make_tuple(step->unit, step->work));
+        const std::vector<Value>& values = p.program().values();
+        for (const auto& step : p.program().steps()) {
+          std::size_t moved = values[step->result].row;
+          for (const std::size_t source : step->sources) moved += values[source].row;
+          work.append(nb::make_tuple(step->unit, step->work, step->products, step->done, values[step->result].features, step->weight_bytes, moved));
+        }
         return work;
-      }, "By step: the peak that bounds it (popcount, dot, float, or nothing), and multiply-adds of a sample.")
+      }, "By step: the unit that it uses, or nothing, and of a sample: its multiply-adds, products, multiply-adds with padding, "
+         "outputs; bytes of weights, and of values that a sample reads and writes.")
       .def_prop_ro("steps", [](const PythonProgram& p) {
         nb::list steps;
         for (const auto& step : p.program().steps()) steps.append(nb::make_tuple(step->name, step->kernel, step->made, step->why));
@@ -177,7 +197,7 @@ nb::tuple open_program(const nb::bytes& content, const std::string& where, const
   nb::list results;
   nb::dict notes;
   for (const records::PlannedStep& step : network.steps) {
-    const std::vector<std::uint32_t> codes(step.codes.begin(), step.codes.end());
+    const nb::bytes codes(step.codes.data(), step.codes.size_bytes());
     results.append(nb::make_tuple(step.value, step.type, step.shape, step.least, codes));
   }
   for (const records::Note& note : network.notes) notes[note.key.c_str()] = note.text;
@@ -200,6 +220,19 @@ NB_MODULE(_core, module) {
   module.def("levels", &available_levels, "Kernel levels of this machine, plainest first.");
   module.def("step_fields", &step_fields, "The fields of every step, to compare with lowbit.program.steps.");
   module.def("cpu_features", &features, "The features that kernel levels need, and whether this machine has them.");
-  module.def("measure_peak", &measure_peak, "level"_a = "",
-             "Multiply-adds per second of one core: {'popcount': binary, 'dot': bytes, where there is an instruction}.");
+  module.def("units", &described_units, "What can be measured: unit, level, whether this machine has it.");
+  module.def("level_needs", &described_levels, "All levels, and the features that this machine lacks for them.");
+  module.def("path_costs", &described_costs, "The table of paths: path, level, whether it goes by bits, bits of inputs and weights; costs of layers, convolutions, endings.");
+  module.def("measure_unit", [](const std::string& unit, const std::string& level, double seconds) {
+    return described(measure_unit(unit, level, seconds));
+  }, "unit"_a, "level"_a, "seconds"_a, "Multiply-adds of the quickest attempt, seconds of the processor, and by the clock.");
+  module.def("measure_reading", [](const std::string& level, std::size_t bytes, double seconds) {
+    return described(measure_reading(level, bytes, seconds));
+  }, "level"_a, "bytes"_a, "seconds"_a, "The same of reading so many bytes again and again.");
+  module.def("measure_handing", &measure_handing, "threads"_a, "seconds"_a, "Seconds that handing nothing to threads takes at least.");
+  module.def("give_back", [] {
+#if defined(__GLIBC__)
+    malloc_trim(0);
+#endif
+  }, "Gives the system what is free, as after loading a large network.");
 }

@@ -11,15 +11,6 @@
 namespace lowbit {
 namespace {
 
-// Words [first, first + count) of bits, low bits first, of a row that has `words` words.
-std::uint32_t bits_at(const std::uint32_t* row, std::size_t words, std::size_t first, std::size_t count) {
-  const std::size_t word = first / 32, shift = first % 32;
-  std::uint64_t both = row[word];
-  if (word + 1 < words) both |= std::uint64_t{row[word + 1]} << 32;
-  const auto bits = static_cast<std::uint32_t>(both >> shift);
-  return count >= 32 ? bits : bits & ((1u << count) - 1);
-}
-
 class PlaneConvolutionStep final : public Step {
  public:
   [[gnu::cold]] PlaneConvolutionStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output,
@@ -54,10 +45,13 @@ class PlaneConvolutionStep final : public Step {
     name = where;
     kernel = kernel_.level;
     unit = "popcount";
-    work = static_cast<double>(plan_.all_taps() * depth_ * channels_ * layer_.input_planes * layer_.weight_planes);
+    products = static_cast<double>(plan_.all_taps() * depth_ * channels_);
+    work = products * layer_.input_planes * layer_.weight_planes;
+    done = work * static_cast<double>(units * 32 * groups_of(channels_) * kGroup) / static_cast<double>(depth_ * channels_);
+    weight_bytes = packed_.size() * sizeof(std::uint32_t);
     sums_each_ = needs_sums() ? output.pixels() + input.pixels() : 1;
     scratch = sums_each_ + (layer_.pairs ? input.row / sizeof(std::int32_t) : 0);
-    cost = static_cast<double>(output.pixels() * layer_.words * channels_ * layer_.input_planes * layer_.weight_planes) / 60;
+    cost = kernels.paths.nanoseconds(Path::popcount, true, done);
   }
 
   void run(const Block& block) const override {
@@ -90,18 +84,9 @@ class PlaneConvolutionStep final : public Step {
 
   // [channels][planes][bits] -> the kernel's layout; words by tap
   void pack(const PlaneWeights& w, std::size_t units) {
-    const std::size_t planes = w.factors.columns, source_words = w.planes.columns / planes;
     const PlaneLayout layout = this->layout();
     packed_.resize(layout.size());
-    for (std::size_t o = 0; o < channels_; ++o) {
-      for (std::size_t j = 0; j < planes; ++j) {
-        const std::uint32_t* row = w.planes.row(o) + j * source_words;
-        for (std::size_t k = 0; k < layer_.words; ++k) {
-          const std::size_t channel = k % units * 32, first = k / units * depth_ + channel;
-          packed_[layout.at(o, k, j)] = bits_at(row, source_words, first, depth_ - channel);
-        }
-      }
-    }
+    layout.pack(w.planes, depth_, units, 1, packed_.data());
   }
 
   // (w1, w2) -> (w1, w1 ^ w2), whose bits each ending counts.
@@ -109,6 +94,8 @@ class PlaneConvolutionStep final : public Step {
     const std::size_t planes = layer_.weight_planes;
     const PlaneLayout layout = this->layout();
     std::vector<std::int32_t> ones(plan_.taps() * planes), sums(planes);
+    std::vector<std::vector<std::size_t>> valid;
+    for (std::size_t r = 0; r < endings_.size(); ++r) valid.push_back(plan_.valid(r));
     for (std::size_t o = 0; o < channels_; ++o) {
       for (std::size_t tap = 0; tap < plan_.taps(); ++tap) {
         for (std::size_t j = 0; j < planes; ++j) {
@@ -117,7 +104,7 @@ class PlaneConvolutionStep final : public Step {
       }
       for (std::size_t r = 0; r < endings_.size(); ++r) {
         std::fill(sums.begin(), sums.end(), 0);
-        for (const std::size_t tap : plan_.valid(r)) {
+        for (const std::size_t tap : valid[r]) {
           for (std::size_t j = 0; j < planes; ++j) sums[j] += ones[tap * planes + j];
         }
         end_in_pairs(r, o, sums);
@@ -195,9 +182,12 @@ class ByteConvolutionStep final : public Step {
                nullptr, 0};
     y_pixel_ = output.pixel;
     name = where;
-    work = static_cast<double>(plan_.all_taps() * depth_ * channels_);
+    work = products = static_cast<double>(plan_.all_taps() * depth_ * channels_);
+    weight_bytes = packed_.size() + packed_taps_.size() * sizeof(std::int32_t);
+    done = packed_.empty() ? work : work * static_cast<double>(units_.count * 4 * groups_of(channels_) * kGroup) / static_cast<double>(depth_ * channels_);
     scratch = needs_sums() ? output.pixels() + input.pixels() : 1;
-    cost = static_cast<double>(output.pixels() * plan_.taps() * units_.count * 4 * channels_) / 200;
+    cost = depthwise_ != nullptr ? static_cast<double>(output.pixels() * plan_.taps() * channels_) / 50
+                                 : kernels.paths.nanoseconds(kernel_ == kernels.byte_convolution.run ? Path::dot : Path::tiles, true, done);
   }
 
   void run(const Block& block) const override { run_as(block, window_, result); }
@@ -257,19 +247,21 @@ class ByteConvolutionStep final : public Step {
     require(w.row_factor.empty() || w.row_factor.size() == channels_, where, {channels_, " row factors"},
             w.row_factor.size());
     require(window.group == 1 || w.row_factor.empty(), where, "groups without row factors", "row factors");
-    for (std::size_t o = 0; o < channels_; ++o) check_sums(o, input.top, w);
+    std::vector<std::vector<std::size_t>> valid;
+    for (std::size_t r = 0; r < plan_.region_count(); ++r) valid.push_back(plan_.valid(r));
+    for (std::size_t o = 0; o < channels_; ++o) check_sums(o, input.top, w, valid);
   }
 
   // Extremes tap by tap, then of every region's own taps with its own constant.
-  void check_sums(std::size_t o, unsigned top, const ByteWeights& w) const {
+  void check_sums(std::size_t o, unsigned top, const ByteWeights& w, const std::vector<std::vector<std::size_t>>& valid) const {
     const std::int32_t factor = w.row_factor.empty() ? 0 : w.row_factor[o];
     std::vector<Extremes> taps(plan_.taps());
-    for (std::size_t n = 0; n < w.weights.columns; ++n) {
-      taps[n / depth_].add(std::int64_t{w.weights.row(o)[n]} + factor, top);
+    for (std::size_t tap = 0, n = 0; tap < taps.size(); ++tap) {
+      for (std::size_t c = 0; c < depth_; ++c, ++n) taps[tap].add(std::int64_t{w.weights.row(o)[n]} + factor, top);
     }
     for (std::size_t r = 0; r < plan_.region_count(); ++r) {
       Extremes sums;
-      for (const std::size_t tap : plan_.valid(r)) sums.low += taps[tap].low, sums.high += taps[tap].high;
+      for (const std::size_t tap : valid[r]) sums.low += taps[tap].low, sums.high += taps[tap].high;
       const std::size_t constant = w.constant.size() > channels_ ? r * channels_ + o : o;
       require(sums.fit(w.constant[constant]), where, "accumulators below 2^31", {"larger ones in channel ", o});
     }
@@ -319,6 +311,7 @@ class EndedByteConvolution final : public Step {
     for (std::size_t r = 0; r < pixels_.size(); ++r) regions_[r].pixels = pixels_[r].data();
     window_.regions = regions_.data();
     name = layer.name, kernel = layer.kernel, unit = layer.unit, work = layer.work, cost = layer.cost;
+    products = layer.products, done = layer.done, weight_bytes = layer.weight_bytes;
   }
 
   void run(const Block& block) const override { layer_.run_as(block, window_, result); }
@@ -362,7 +355,9 @@ class FloatConvolutionStep final : public Step {
     window_ = {regions_.data(), regions_.size(), output.pixels(), depthwise ? units_.shift.data() : nullptr, nullptr, 0};
     name = where;
     unit = "float";
-    work = static_cast<double>(plan_.all_taps() * units_.count * weights.rows);
+    work = products = static_cast<double>(plan_.all_taps() * units_.count * weights.rows);
+    done = depthwise ? work : work * static_cast<double>(groups_of(weights.rows) * kGroup) / static_cast<double>(weights.rows);
+    weight_bytes = packed_.size() * sizeof(float);
     cost = static_cast<double>(output.pixels() * weights.columns * weights.rows) / 20;
   }
 
@@ -409,7 +404,8 @@ class GroupedFloatStep final : public Step {
     name = where;
     kernel = "portable";
     unit = "float";
-    work = static_cast<double>(output.pixels() * weights_.size());
+    work = products = done = static_cast<double>(output.pixels() * weights_.size());
+    weight_bytes = weights_.size() * sizeof(float);
     cost = work / 4;
   }
 

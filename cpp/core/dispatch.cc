@@ -99,6 +99,12 @@ std::vector<CpuFeature> cpu_features() {
   return all;
 }
 
+std::vector<LevelNeeds> level_needs() {
+  std::vector<LevelNeeds> levels;
+  for (const LevelEntry& level : all_levels()) levels.push_back({level.name, level.missing(), level.refused()});
+  return levels;
+}
+
 std::vector<std::string> available_levels() {
   std::vector<std::string> names;
   for (const LevelEntry& level : all_levels()) {

@@ -15,6 +15,15 @@ struct CpuFeature {
   bool refused = false;  // by the system, which has to be asked
 };
 
+struct LevelNeeds {
+  std::string name;
+  std::vector<std::string> missing;  // features that it needs and this machine lacks: none where it may run
+  bool refused = false;              // by the system, though the machine has them
+};
+
+// All levels of this build, plainest first.
+std::vector<LevelNeeds> level_needs();
+
 // Every feature that some level needs.
 std::vector<CpuFeature> cpu_features();
 
@@ -68,10 +77,6 @@ struct KernelSet {
   Kernel<word_convolution_kernel> word_convolution;
   Kernel<float_convolution_kernel> float_convolution;
   Kernel<float_depthwise_kernel> float_depthwise;
-  Kernel<popcount_peak_kernel> popcount_peak;
-  Kernel<pair_peak_kernel> pair_peak;
-  Kernel<dot_peak_kernel> dot_peak;
-  Kernel<tiles_peak_kernel> tiles_peak;
 };
 
 // Levels that this machine can run, plainest first.

@@ -35,7 +35,7 @@ class ProductStep final : public Step {
     if (right_ == 1 && left_ == shape.batches) shape_.rows *= shape.batches, shape_.batches = left_ = 1;
     kernel = kernel_.level;
     unit = "float";
-    work = static_cast<double>(shape.batches * shape.rows) * static_cast<double>(shape.depth * shape.columns);
+    work = products = done = static_cast<double>(shape.batches * shape.rows) * static_cast<double>(shape.depth * shape.columns);
     cost = work / 20;
     fixed_scratch = sizeof(float) * bias_.size() * shape.depth;
   }

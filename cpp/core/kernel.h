@@ -352,15 +352,22 @@ using byte_depthwise_kernel = void(const DepthwiseLayer&, const Window&, const R
 using word_convolution_kernel = void(const WordLayer&, const Window&, const Rows&, const Part&);
 using float_convolution_kernel = void(const FloatLayer&, const Window&, const Rows&, const Part&);
 using float_depthwise_kernel = void(const FloatLayer&, const Window&, const Rows&, const Part&);
-// Repeats the innermost step of a kernel in registers alone; returns the multiply-adds done.
-using popcount_peak_kernel = std::uint64_t(std::uint64_t repeats);
-using pair_peak_kernel = std::uint64_t(std::uint64_t repeats);
-using dot_peak_kernel = std::uint64_t(std::uint64_t repeats);
-using tiles_peak_kernel = std::uint64_t(std::uint64_t repeats);
+// Repeats the innermost step of a unit in registers alone; returns the multiply-adds done, none where this machine lacks it.
+using peak_kernel = std::uint64_t(std::uint64_t repeats);
+// Reads `bytes`, a multiple of 1024, from a cache line on.
+using read_kernel = void(const std::byte* at, std::size_t bytes);
 
 #define LOWBIT_KERNEL(operation, level) \
   namespace level {                     \
   operation##_kernel operation;         \
+  }
+#define LOWBIT_PEAK(unit, level) \
+  namespace level {              \
+  peak_kernel unit##_peak;       \
+  }
+#define LOWBIT_READER(level) \
+  namespace level {          \
+  read_kernel read_all;      \
   }
 #include "../kernels/kernels.inc"
 

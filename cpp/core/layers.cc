@@ -40,8 +40,11 @@ class PlaneStep final : public Step {
     unit = "popcount";
     tiles_.emplace(kernels, layer_, weights);
     scratch = 1 + std::max(layer_.pairs ? input.row / sizeof(std::int32_t) : 0, tiles_->scratch());
-    work = static_cast<double>(features_ * channels_ * layer_.input_planes * layer_.weight_planes);
-    cost = static_cast<double>(layer_.words * 32 * channels_ * layer_.input_planes * layer_.weight_planes) / 500;
+    products = static_cast<double>(features_ * channels_);
+    work = products * layer_.input_planes * layer_.weight_planes;
+    done = static_cast<double>(layer_.words * 32 * groups_of(channels_) * kGroup * layer_.input_planes * layer_.weight_planes);
+    weight_bytes = packed_.size() * sizeof(std::uint32_t);
+    cost = kernels.paths.nanoseconds(Path::popcount, false, done);
   }
 
   void run(const Block& block) const override {
@@ -66,9 +69,9 @@ class PlaneStep final : public Step {
             {"weights [", channels_, ", ", planes, ", ", words, "]"},
             {w.planes.rows, " rows of ", w.planes.columns, " words"});
     const std::size_t tail = input.features % 32;
-    for (std::size_t n = 0; tail != 0 && n < channels_ * planes; ++n) {
-      require(w.planes.data[(n + 1) * words - 1] >> tail == 0, where, "zero bits after the last weight", "ones");
-    }
+    std::uint32_t after = 0;
+    for (std::size_t n = 0; tail != 0 && n < channels_ * planes; ++n) after |= w.planes.data[(n + 1) * words - 1] >> tail;
+    require(after == 0, where, "zero bits after the last weight", "ones");
   }
 
   // In words of the kernel.
@@ -77,19 +80,12 @@ class PlaneStep final : public Step {
     return {channels_, words, layer_.weight_planes, kernel_.lanes, layer_.pairs ? 2u : 1u};
   }
 
-  // [channels][planes][words of 32] -> the kernel's layout.
+  // [channels][planes][words of 32] -> the kernel's layout
   void pack(const PlaneWeights& w) {
-    const std::size_t planes = w.factors.columns, source_words = w.planes.columns / planes;
     const std::size_t per_word = kernel_.word_bits / 32;
     const PlaneLayout layout = this->layout();
     packed_.resize(layout.size() * per_word);
-    for (std::size_t o = 0; o < channels_; ++o) {
-      for (std::size_t j = 0; j < planes; ++j) {
-        for (std::size_t k = 0; k < source_words; ++k) {
-          packed_[layout.at(o, k / per_word, j) * per_word + k % per_word] = w.planes.row(o)[j * source_words + k];
-        }
-      }
-    }
+    layout.pack(w.planes, features_, layer_.words, per_word, packed_.data());
   }
 
   // (w1, w2) -> (w1, w1 ^ w2), whose bits join the constants; of a bare layer, the thresholds.
@@ -150,8 +146,10 @@ class ByteStep final : public Step {
     if (tiles) choose(kernels.tile_fully_connected);
     else choose(kernels.byte_fully_connected);
     unit = tiles ? "tiles" : "dot";
-    work = static_cast<double>(features_ * channels_);
-    cost = static_cast<double>(layer_.quads * 4 * channels_) / 100;
+    work = products = static_cast<double>(features_ * channels_);
+    done = static_cast<double>(packed_.size());
+    weight_bytes = packed_.size();
+    cost = kernels.paths.nanoseconds(tiles ? Path::tiles : Path::dot, false, done);
   }
 
   void run(const Block& block) const override {
@@ -230,7 +228,9 @@ class FloatStep final : public Step {
     name = where;
     kernel = kernel_.level;
     unit = "float";
-    work = static_cast<double>(weights.rows * weights.columns * rows);
+    work = products = static_cast<double>(weights.rows * weights.columns * rows);
+    done = static_cast<double>(packed_.size() * rows);
+    weight_bytes = packed_.size() * sizeof(float);
     cost = work / 20;
   }
 
@@ -269,7 +269,10 @@ class WeightOnlyStep final : public Step {
     name = where;
     kernel = kernel_.level;
     unit = "float";
-    work = static_cast<double>(input.features * channels * planes);
+    products = static_cast<double>(input.features * channels);
+    work = products * static_cast<double>(planes);
+    done = static_cast<double>(32 * packed_.size());
+    weight_bytes = packed_.size() * sizeof(std::uint32_t);
     cost = work / 100;
   }
 

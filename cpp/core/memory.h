@@ -2,16 +2,33 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <new>
 #include <vector>
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 namespace lowbit {
 
 inline constexpr std::size_t kCacheLine = 64, kHugePage = std::size_t{1} << 21;
+
+#if defined(__linux__)
+// Pages of their own, which nothing else grows into and which go back to the system. Those that lie as one fill the second cache
+// evenly: 3 to 5 % where it holds half of a layer. The rest keeps small ones: else it would take a large one whole.
+inline void* map_pages(std::size_t bytes) {
+  void* all = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (all == MAP_FAILED) throw std::bad_alloc();
+  const auto begin = reinterpret_cast<std::uintptr_t>(all), at = (begin + kHugePage - 1) / kHugePage * kHugePage;
+  if (at != begin) munmap(all, at - begin);
+  const std::uintptr_t page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE)), end = (at + bytes + page - 1) / page * page;
+  if (begin + bytes + kHugePage > end) munmap(reinterpret_cast<void*>(end), begin + bytes + kHugePage - end);
+  madvise(reinterpret_cast<void*>(at), bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+  return reinterpret_cast<void*>(at);
+}
+#endif
 
 template <class T>
 struct CacheLineAllocator {
@@ -23,18 +40,19 @@ struct CacheLineAllocator {
 
   T* allocate(std::size_t count) {
     const std::size_t bytes = count * sizeof(T);
-    void* at = ::operator new(bytes, alignment(bytes));
 #if defined(__linux__)
-    // Pages that lie as one fill the second cache evenly: 3 to 5 % where it holds half of a layer.
-    if (bytes >= kHugePage) madvise(at, bytes, MADV_HUGEPAGE);
+    if (bytes >= kHugePage) return static_cast<T*>(map_pages(bytes));
 #endif
-    return static_cast<T*>(at);
+    return static_cast<T*>(::operator new(bytes, std::align_val_t{kCacheLine}));
   }
-  void deallocate(T* at, std::size_t count) { ::operator delete(at, alignment(count * sizeof(T))); }
+  void deallocate(T* at, std::size_t count) {
+    const std::size_t bytes = count * sizeof(T);
+#if defined(__linux__)
+    if (bytes >= kHugePage) return static_cast<void>(munmap(at, bytes));
+#endif
+    ::operator delete(at, std::align_val_t{kCacheLine});
+  }
   bool operator==(const CacheLineAllocator&) const = default;
-
- private:
-  static std::align_val_t alignment(std::size_t bytes) { return std::align_val_t{bytes >= kHugePage ? kHugePage : kCacheLine}; }
 };
 
 template <class T>

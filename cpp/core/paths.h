@@ -64,6 +64,12 @@ class Paths final {
   // Of one output, from its products to its end; infinite where the path cannot. That of a forced path is nothing.
   double cost(Path path, const Products& products) const;
 
+  // What so many multiply-adds of a path that some kernel has take, about.
+  double nanoseconds(Path path, bool convolution, double done) const {
+    const PathCost& cost = *costs_[static_cast<std::size_t>(path)];
+    return done * (convolution ? cost.convolution : cost.fully_connected) / 1000;
+  }
+
   // The cheapest of all whose inputs lie in `values`.
   Path best(Form values, const Products& products) const;
 

@@ -9,7 +9,32 @@
 namespace lowbit {
 namespace {
 
+// `count` bits from bit `first` on, low bits first, of a row that has `words` words.
+std::uint32_t bits_at(const std::uint32_t* row, std::size_t words, std::size_t first, std::size_t count) {
+  const std::size_t word = first / 32, shift = first % 32;
+  std::uint64_t both = row[word];
+  if (word + 1 < words) both |= std::uint64_t{row[word + 1]} << 32;
+  const auto bits = static_cast<std::uint32_t>(both >> shift);
+  return count >= 32 ? bits : bits & ((1u << count) - 1);
+}
+
 }  // namespace
+
+void PlaneLayout::pack(const Matrix<std::uint32_t>& bits, std::size_t depth, std::size_t units, std::size_t each,
+                       std::uint32_t* packed) const {
+  const std::size_t source = bits.columns / planes, used = (depth + 31) / 32, taps = words * each / units;
+  for (std::size_t o = 0; o < channels; ++o) {
+    for (std::size_t j = 0; j < planes; ++j) {
+      const std::uint32_t* from = bits.row(o) + j * source;
+      const Row to = row(o, j, each);
+      for (std::size_t tap = 0; tap < taps; ++tap) {
+        for (std::size_t u = 0; u < used; ++u) {
+          packed[to.at(tap * units + u)] = bits_at(from, source, tap * depth + 32 * u, depth - 32 * u);
+        }
+      }
+    }
+  }
+}
 
 const std::byte* pair_inputs(const Place& in, std::size_t rows, void* room) {
   const std::size_t count = rows * in.value->row / sizeof(std::uint64_t);
@@ -26,9 +51,10 @@ const std::byte* pair_inputs(const Place& in, std::size_t rows, void* room) {
 std::int32_t PlaneLayout::pair(std::uint32_t* weights, std::size_t channel, std::size_t plane, std::size_t first,
                                std::size_t last) const {
   std::int32_t ones = 0;
+  const Row row = this->row(channel, plane);
   for (std::size_t k = first; k < last; k += 2) {
-    std::uint32_t& second = weights[at(channel, k + 1, plane)];
-    second ^= weights[at(channel, k, plane)];
+    std::uint32_t& second = weights[row.at(k + 1)];
+    second ^= weights[row.at(k)];
     ones += std::popcount(second);
   }
   return ones;

@@ -36,6 +36,25 @@ struct PlaneLayout {
     return block * words * planes + before * width + channel - block;
   }
 
+  // Where words of 32 bits of a channel and a plane are, where the kernel's own have `each` of them, 1 or 2: without divisions.
+  struct Row {
+    std::size_t first, step, inner;  // of pairs of words, or of words
+    unsigned each, together;         // as powers of two
+
+    std::size_t at(std::size_t k) const {
+      const std::size_t word = k >> each, part = word & ((std::size_t{1} << together) - 1);
+      return ((first + (word >> together) * step + part * inner) << each) + (k & ((std::size_t{1} << each) - 1));
+    }
+  };
+  Row row(std::size_t channel, std::size_t plane, std::size_t each = 1) const {
+    const std::size_t block = channel / lanes * lanes, width = std::min(lanes, round_up(channels, kGroup) - block);
+    return {block * words * planes + plane * together * width + channel - block, planes * together * width, width,
+            each == 2 ? 1u : 0u, together == 2 ? 1u : 0u};
+  }
+
+  // Weights of planes, [channels][planes][bits], `depth` bits of every tap in `units` words of 32 bits; see Row for `each`.
+  void pack(const Matrix<std::uint32_t>& bits, std::size_t depth, std::size_t units, std::size_t each, std::uint32_t* packed) const;
+
   // Words [first, last) of a channel and a plane from (w1, w2) to (w1, W = w1 ^ w2); returns the ones of all W.
   std::int32_t pair(std::uint32_t* weights, std::size_t channel, std::size_t plane, std::size_t first, std::size_t last) const;
 };

@@ -217,6 +217,20 @@ void Program::run(std::span<std::byte* const> ports, std::size_t rows) {
   check_places(failed.load(std::memory_order_relaxed));
 }
 
+std::size_t Program::alive_bytes() const {
+  const std::vector<std::size_t> last = last_readers(values_.size(), steps_);
+  std::size_t most = 0;
+  for (std::size_t now = 0; now < steps_.size(); ++now) {
+    std::size_t alive = 0;
+    for (std::size_t n = 0; n < steps_.size(); ++n) {
+      const Value& value = values_[steps_[n]->result];
+      if (value.port == kArena && (steps_[n]->once || (n <= now && last[steps_[n]->result] >= now))) alive += value.row;
+    }
+    most = std::max(most, alive);
+  }
+  return most;
+}
+
 bool Program::merges_codes() const {
   return std::any_of(steps_.begin(), steps_.end(), [](const auto& step) { return step->merges_codes; });
 }

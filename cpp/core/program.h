@@ -18,8 +18,11 @@ namespace lowbit {
 inline constexpr std::size_t kBlockRows = 64;
 // Blocks of large maps have fewer rows: about what the second cache holds.
 inline constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
-// Work below this stays on the calling thread and keeps Python's lock: handing it over costs as much.
+// A call of less work stays on its thread and keeps Python's lock: to wake a worker that sleeps costs as much.
 inline constexpr double kWorthSharing = 20'000;  // nanoseconds
+// A step of less work is not shared: to hand a part to a worker that spins, and to hear that it is done, takes about a fifth of it
+// (`lowbit bench --machine` measures that).
+inline constexpr double kWorthHanding = 2'000;
 
 // Of one value. Far below where products of lengths could wrap.
 inline constexpr std::size_t kMaxFeatures = std::size_t{1} << 24;
@@ -144,6 +147,9 @@ class Step {
   double cost = 0;          // rough nanoseconds per row, to decide what is worth a thread
   const char* unit = "";    // the peak that bounds its products: popcount, dot, float; or nothing
   double work = 0;          // multiply-adds of that unit per row
+  double products = 0;      // of a code and a weight, whatever multiplies them; per row
+  double done = 0;          // multiply-adds of that unit with those that padding adds
+  std::size_t weight_bytes = 0;  // that every run reads
   std::size_t scratch = 1;  // sums that it needs for each row
   std::size_t fixed_scratch = 0;  // bytes that it needs instead, whatever the rows
   // Others use the place of its planes: the bits after the last feature, which it leaves, must be made zero each time.
@@ -176,6 +182,8 @@ class Program final {
   bool merges_codes() const;
   std::size_t threads() const { return pool_.threads(); }
   std::size_t arena_bytes() const { return arena_.size(); }
+  // The largest sum of bytes of values that are alive at once, of one row; inputs and outputs are the caller's.
+  std::size_t alive_bytes() const;
   std::size_t constant_bytes() const { return constant_bytes_; }
   std::size_t block_rows() const { return block_rows_; }
   double cost(std::size_t rows) const { return static_cast<double>(rows) * row_cost_; }

@@ -9,7 +9,7 @@ namespace lowbit {
 // Splits groups of channels among the threads of the block, or does them all here.
 template <class Function>
 void share_groups(const Block& block, std::size_t groups, double cost, const Function& run) {
-  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthSharing) {
+  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthHanding) {
     run(Groups{0, groups});
     return;
   }
@@ -20,7 +20,7 @@ void share_groups(const Block& block, std::size_t groups, double cost, const Fun
 // Parts of a step that have nothing in common: run(begin, end).
 template <class Function>
 void share_parts(const Block& block, std::size_t count, double cost, const Function& run) {
-  if (block.pool == nullptr || count == 1 || cost * static_cast<double>(block.rows) < kWorthSharing) return run(std::size_t{0}, count);
+  if (block.pool == nullptr || count == 1 || cost * static_cast<double>(block.rows) < kWorthHanding) return run(std::size_t{0}, count);
   const std::size_t parts = block.pool->threads();
   block.pool->run([&](std::size_t n) { run(count * n / parts, count * (n + 1) / parts); });
 }
@@ -37,7 +37,7 @@ inline constexpr std::size_t kPixelsWorthSharing = 64;
 // What one thread of a block does with maps: `run` is called with its Part.
 template <class Function>
 void share_maps(const Block& block, std::size_t groups, std::size_t pixels, double cost, const Function& run) {
-  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthSharing / 10) {
+  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthHanding) {
     run(Part{{0, groups}, 0, 1});
     return;
   }
@@ -66,7 +66,7 @@ void run_in_pieces(const Part& part, std::size_t pieces, const Function& run) {
 // Splits the outputs of a pooling step among threads as convolutions split theirs, so that each finds its own rows.
 template <class Function>
 void share_outputs(const Block& block, double cost, const Function& run) {
-  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthSharing / 40) return run(0, 1);
+  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthHanding) return run(0, 1);
   block.pool->run([&](std::size_t part) { run(part, block.pool->threads()); });
 }
 

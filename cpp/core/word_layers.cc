@@ -100,7 +100,8 @@ class WordStep final : public Step {
     layer_.epilogue = finish_.view();
     name = where;
     kernel = kernel_.level;
-    work = static_cast<double>(features * rows * channels_);
+    work = products = done = static_cast<double>(features * rows * channels_);
+    weight_bytes = packed_.size() * sizeof(std::int16_t);
     cost = work / (reach_.wide ? 10 : 60);
   }
 
@@ -166,7 +167,8 @@ class WordConvolutionStep final : public Step {
                nullptr, 0};
     name = where;
     kernel = kernel_.level;
-    work = static_cast<double>(plan_.all_taps() * depth_ * channels_);
+    work = products = done = static_cast<double>(plan_.all_taps() * depth_ * channels_);
+    weight_bytes = packed_.size() * sizeof(std::int16_t);
     cost = static_cast<double>(output.pixels() * layer_.pairs * 2 * channels_) / (reach_.wide ? 20 : 100);
   }
 

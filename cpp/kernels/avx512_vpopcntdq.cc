@@ -83,7 +83,7 @@ std::uint64_t popcount_peak(std::uint64_t repeats) {
   });
 }
 
-std::uint64_t pair_peak(std::uint64_t repeats) {
+std::uint64_t pairs_peak(std::uint64_t repeats) {
   constexpr std::size_t kChains = 16;
   __m512i count[kChains], x = _mm512_set1_epi32(static_cast<int>(repeats)), sum = x;
   for (std::size_t i = 0; i < kChains; ++i) count[i] = _mm512_setzero_si512();
@@ -99,6 +99,13 @@ std::uint64_t pair_peak(std::uint64_t repeats) {
   for (std::size_t i = 0; i < kChains; ++i) asm volatile("" ::"v"(count[i]));
   return repeats * kChains * 1024;
 }
+
+std::uint64_t float_peak(std::uint64_t repeats) {
+  return peak<16, __m512>(repeats, 16, _mm512_set1_ps(static_cast<float>(repeats)),
+                          [](__m512 sum, __m512 x) { return _mm512_fmadd_ps(x, x, sum); });
+}
+
+void read_all(const std::byte* at, std::size_t bytes) { read_vectors(at, bytes); }
 
 }  // namespace lowbit::avx512_vpopcntdq
 

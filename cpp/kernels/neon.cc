@@ -275,6 +275,11 @@ std::uint64_t popcount_peak(std::uint64_t repeats) {
                               [&](uint8x16_t count, uint8x16_t x) { return vaddq_u8(count, vcntq_u8(veorq_u8(x, w))); });
 }
 
+std::uint64_t float_peak(std::uint64_t repeats) {
+  return peak<16, float32x4_t>(repeats, 4, vdupq_n_f32(static_cast<float>(repeats)),
+                               [](float32x4_t sum, float32x4_t x) { return vfmaq_f32(sum, x, x); });
+}
+
 namespace {
 
 // A table is four vectors, in bytes: four times an index, and the numbers 0 to 3.

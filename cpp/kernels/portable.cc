@@ -279,6 +279,10 @@ std::uint64_t popcount_peak(std::uint64_t repeats) {
   return repeats * kChains * 64;
 }
 
+std::uint64_t float_peak(std::uint64_t repeats) { return plain_float_peak(repeats); }
+
+void read_all(const std::byte* at, std::size_t bytes) { read_vectors(at, bytes); }
+
 }  // namespace lowbit::portable
 
 namespace lowbit::portable {

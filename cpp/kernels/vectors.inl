@@ -512,3 +512,20 @@ LOWBIT_INLINE std::uint64_t peak(std::uint64_t repeats, std::uint64_t each, Inpu
   for (std::size_t i = 0; i < kChains; ++i) asm volatile("" ::LOWBIT_REGISTER(sum[i]));
   return repeats * kChains * each;
 }
+
+// Four vectors at a time, each with a sum of its own.
+LOWBIT_INLINE void read_vectors(const std::byte* at, std::size_t bytes) {
+  Integers sum[4] = {};
+  for (const std::byte* end = at + bytes; at != end; at += sizeof sum) {
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < 4; ++i) sum[i] ^= read_as<Integers>(at + i * kVectorBytes);
+  }
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < 4; ++i) asm volatile("" ::LOWBIT_REGISTER(sum[i]));
+}
+
+// By a product and a sum, rounded one by one.
+LOWBIT_INLINE std::uint64_t plain_float_peak(std::uint64_t repeats) {
+  return peak<8, Floats>(repeats, kVectorBytes / sizeof(float), Floats{} + static_cast<float>(repeats),
+                         [](Floats sum, Floats x) { return sum + x * x; });
+}

@@ -240,9 +240,5 @@ void test_float_convolution(const std::string& level);
 void test_apply_function(const std::string& level);
 void test_reduce(const std::string& level);
 void test_softmax(const std::string& level);
-void test_popcount_peak(const std::string& level);
-void test_pair_peak(const std::string& level);
-void test_dot_peak(const std::string& level);
-void test_tiles_peak(const std::string& level);
 
 }  // namespace lowbit::testing

@@ -29,7 +29,7 @@ from lowbit.data import (
 from lowbit.data import load as load_data
 from lowbit.data.dataset import RESCALED, Choose
 from lowbit.data.gathered import gathered, is_stream
-from lowbit.engine import Program
+from lowbit.engine import Program, give_back, kept_file
 from lowbit.errors import DataError, PlanError, UsageError
 from lowbit.fidelity import ENOUGH, Announce, Parts, Samples, fidelity, quantize_and_measure, require_measure
 from lowbit.formats import check_target, is_foreign, is_program, own_operators, read_model, write_model
@@ -324,6 +324,7 @@ def load(
     *,
     example: object = None,
     threads: int = 1,
+    path: str = "",
     memory: str | int | None = None,
     pin_workers: bool = False,
 ) -> Program:
@@ -335,18 +336,33 @@ def load(
         model: a network, or what `read` takes; or a ``.lbp``, which ``lowbit compile`` wrote.
         example: of a torch module's input; see `read`.
         threads: that share a call.
+        path: how layers of low bits multiply where they can, such as ``popcount`` or ``dot``; the cheapest
+            of each when empty. The integers are the same.
         memory: the most that it may take: bytes, or ``"8G"``; else what `LOWBIT_MEMORY` says.
         pin_workers: keep worker threads off the caller's processor; see `lowbit.engine.Program`.
 
     Raises:
-        EngineError: the engine does not run it.
+        EngineError: the engine does not run it, or this machine lacks the path.
         TooLargeError: it would take more memory than it may.
     """
+    options: dict[str, Any] = {"threads": threads, "path": path, "memory": memory, "pin_workers": pin_workers}
     with allowed(memory):
-        if is_program(model):
-            return Program.open(model, threads=threads, memory=memory, pin_workers=pin_workers)
-        graph = model if isinstance(model, Graph) else read(model, example=example)
-        return Program(graph, threads=threads, memory=memory, pin_workers=pin_workers)
+        if isinstance(model, Graph):
+            return Program(model, **options)
+        program = _opened(model, example, options)
+    give_back(program)
+    return program
+
+
+def _opened(model: Model, example: object, options: dict[str, Any]) -> Program:
+    """Return the program of a file or of another package's network; what it was read into is free then."""
+    if is_program(model):
+        return Program.open(model, **options)
+    kept = kept_file(model)  # before it is read
+    program = Program(read(model, example=example), **options)
+    if kept is not None:
+        program.keep(kept)
+    return program
 
 
 def evaluate(

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from weakref import finalize
 
 from lowbit.errors import FileError, ModelFormatError, TooLargeError, UnsafeFileError, WriteError
 
@@ -40,6 +41,43 @@ def read_file(path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> bytes:
     """
     with os.fdopen(_open(path, limit), "rb") as file:
         return file.read(os.fstat(file.fileno()).st_size)  # not limit: Python takes that memory at once
+
+
+class KeptFile:
+    """A regular file that stays open, so that it can be read again in place of keeping its bytes.
+
+    Removed or replaced by another one meanwhile it is still itself. Errors are those of `read_file`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, limit: int = MAX_BYTES) -> None:
+        self._where = str(path)
+        self._descriptor = _open(path, limit)
+        finalize(self, os.close, self._descriptor)
+        self._stamp = self._now()
+
+    def read(self) -> bytes:
+        """Return all its bytes.
+
+        Raises:
+            FileError: somebody has written into it since it was opened.
+        """
+        parts, at, size = [], 0, self._stamp[0]
+        while at < size and (part := os.pread(self._descriptor, size - at, at)):
+            parts.append(part)
+            at += len(part)
+        if self._now() != self._stamp or at != size:
+            raise FileError(
+                "the file was changed since it was opened",
+                where=self._where,
+                expected="the bytes that were read first",
+                found="others",
+                remedy="Replace files, as lowbit does, in place of writing into them; load it again.",
+            )
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _now(self) -> tuple[int, int]:
+        status = os.fstat(self._descriptor)
+        return status.st_size, status.st_mtime_ns
 
 
 @contextmanager

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lowbit.api import load
 from lowbit.engine import Program, kernel_levels
 from lowbit.errors import DataError
 from lowbit.formats import write_model
 from lowbit.ir import Graph, Node, Value, evaluate, infer
+from lowbit.program.file import write as write_program
 from lowbit.schemes import Affine
+from lowbit.untrusted import KeptFile
 from tests.ir.networks import Convolution, float_mlp, lowbit_convnet, lowbit_mlp, random_basis
 
 RUNNING = """
@@ -191,3 +194,17 @@ def test_every_encoder_finds_nan_wherever_it_is(level, encoding):
             wrong.reshape(-1)[place] = np.nan
             with pytest.raises(DataError, match=f"NaN in sample {place // (x.size // 2)}"):
                 program.run(wrong)
+
+
+@pytest.mark.parametrize("suffix", ["circle", "lbp"])
+def test_what_a_file_was_loaded_from_is_not_kept_but_read_again(suffix: str, tmp_path: Path) -> None:
+    graph = lowbit_mlp((65, 33, 10), 2, 2)
+    path, x = tmp_path / f"net.{suffix}", np.random.default_rng(0).random((3, 65), np.float32)
+    (write_program if suffix == "lbp" else write_model)(graph, path)
+    program = load(path)
+    expected = program.run(x)
+    assert isinstance(program._core.origin[0], KeptFile)
+    path.unlink()
+    copied = copy.deepcopy(program)
+    np.testing.assert_array_equal(copied.run(x), expected)
+    assert program.trace(x).keys() == copied.trace(x).keys()

@@ -2,23 +2,66 @@
 
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 Call = Callable[[], object]
 
+FEWEST = 3
+"""Rounds of each that a ratio needs."""
+
 SETTLE_SECONDS = 0.1  # until threads that spin for more work give their core back
 _ROUND_SECONDS = 0.05
+_WHOLE = 0.95
 
 
 class Latency(NamedTuple):
-    """Microseconds of a call: by the clock, and of the processor in all threads of this process."""
+    """Microseconds of a call: by the clock, and of the processor in all threads of this process.
+
+    `switches` are those of the round in which others took a processor from one of its threads.
+    """
 
     wall: float
     cpu: float
+    switches: int = 0
+
+    @property
+    def preempted(self) -> bool:
+        """Whether others had the processor meanwhile, so that the clock says nothing of the call.
+
+        One thread is then behind the clock. Of several the sum hides it, so that every switch counts.
+        """
+        return self.cpu < _WHOLE * self.wall or (self.cpu > self.wall / _WHOLE and self.switches > 0)
+
+
+def undisturbed(latencies: Sequence[Latency]) -> list[Latency]:
+    """Return the rounds in which nobody else had the processor."""
+    return [each for each in latencies if not each.preempted]
+
+
+def ratio(peer: Sequence[Latency], ours: Sequence[Latency]) -> float | None:
+    """Return the median time of a peer over ours by the clock, of rounds that nobody disturbed.
+
+    None where one of both has fewer than `FEWEST` of them: others used the machine.
+    """
+    both = undisturbed(peer), undisturbed(ours)
+    if min(map(len, both)) < FEWEST:
+        return None
+    return median(each.wall for each in both[0]) / median(each.wall for each in both[1])
+
+
+def said(peer: Mapping[str, Any]) -> str:
+    """Return a ratio by the clock as text, and the one of processor time where there is none."""
+    found = peer["ratio"]
+    return f"{peer['cpu_ratio']:.1f} × of processors" if found is None else f"{found:.1f} ×"
+
+
+def cpu_ratio(peer: Sequence[Latency], ours: Sequence[Latency]) -> float:
+    """Return the median over rounds of a peer's processor time over ours: others disturb it least."""
+    return median(theirs.cpu / own.cpu for theirs, own in zip(peer, ours, strict=True))
 
 
 def interleaved_medians(
@@ -80,9 +123,18 @@ def _count(call: Call, round_seconds: float) -> int:
 
 
 def _mean(call: Call, count: int) -> Latency:
-    repeat = range(count)
+    repeat, switches = range(count), _switches()
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in repeat:
         call()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    return Latency(wall / count * 1e6, cpu / count * 1e6)
+    return Latency(wall / count * 1e6, cpu / count * 1e6, _switches() - switches)
+
+
+def _switches() -> int:
+    """Return how often others took a processor from this process; 0 where the system does not say."""
+    try:
+        from resource import RUSAGE_SELF, getrusage
+    except ImportError:  # not on Windows
+        return 0
+    return getrusage(RUSAGE_SELF).ru_nivcsw

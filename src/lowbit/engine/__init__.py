@@ -21,6 +21,7 @@ import copyreg
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any, Self
 
@@ -32,9 +33,10 @@ from lowbit.engine.numbers import check_out, from_floats, to_floats
 from lowbit.engine.options import Options, check_threads
 from lowbit.engine.traces import Traced, code_table, samples_axis, shown
 from lowbit.errors import EngineError
+from lowbit.formats import format_of, is_program, read_bytes
 from lowbit.ir import Graph, from_text, to_text, verify
 from lowbit.program import REMEDY, Port, ProgramPlan, is_open, lengths_to_fix, plan
-from lowbit.untrusted import read_file
+from lowbit.untrusted import KeptFile, read_file
 
 __all__ = ["Memory", "Program", "StepTime", "check_threads", "kernel_levels", "measure_peak"]
 
@@ -45,15 +47,28 @@ def kernel_levels() -> list[str]:
 
 
 def measure_peak(level: str = "") -> dict[str, float]:
-    """Return multiply-adds per second of one core, in registers alone.
+    """Return multiply-adds per second of one core's time, in registers alone, by the kernels up to a level.
 
     ``popcount``: binary, word by word; ``pairs``: binary, one popcount for two words, where kernels do that;
-    ``dot``: bytes, where the level has an instruction for them; ``tiles``: bytes, by a unit for matrices.
+    ``dot``: bytes, where the level has an instruction for them; ``tiles``: bytes, by a matrix unit;
+    ``float``: float32, by a fused product and sum where there is one. `lowbit.bench` measures all levels.
 
     Raises:
         EngineError: the level is unknown or not available here.
     """
-    return dict(_core.measure_peak(level))
+    here = kernel_levels()
+    if level and level not in here:
+        expected = f"one of {', '.join(here)}"
+        raise EngineError(
+            "this machine cannot run that kernel level", where="level", expected=expected, found=level
+        )
+    usable = here[: here.index(level) + 1] if level else here
+    latest = {unit: of for unit, of, _ in _core.units() if of in usable and unit != "memory"}
+    measured = {unit: _core.measure_unit(unit, of, _PEAK_SECONDS) for unit, of in latest.items()}
+    return {unit: work / processor for unit, (work, processor, _) in measured.items() if processor}
+
+
+_PEAK_SECONDS = 0.02
 
 
 _IN_PLANES = "popcount"  # the path that tells codes of equal levels apart
@@ -69,8 +84,12 @@ class StepTime:
         kernel: the level of the kernel that ran.
         why: why this operation was chosen, where there was a choice.
         seconds: for the whole batch.
-        unit: the peak that bounds its products: ``popcount``, ``dot``, ``float``, or none.
+        unit: what multiplies: ``popcount``, ``dot``, ``tiles``, ``float``, or nothing that is measured.
         work: multiply-adds of that unit for the whole batch.
+        products: of a code and a weight, whatever multiplies them; for the whole batch.
+        done: multiply-adds of the unit with those that padding adds.
+        outputs: elements of what it makes.
+        weight_bytes, moved_bytes: of weights, and of what the whole batch reads and writes beside them.
     """
 
     value: str
@@ -80,6 +99,11 @@ class StepTime:
     seconds: float
     unit: str
     work: float
+    products: float = 0.0
+    done: float = 0.0
+    outputs: int = 0
+    weight_bytes: int = 0
+    moved_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,10 +113,12 @@ class Memory:
     Attributes:
         constants: weights, thresholds and tables.
         arena: values of one block of samples, for all threads; they share their places over time.
+        alive: the most that values of one sample take at a time; inputs and outputs are the caller's.
     """
 
     constants: int
     arena: int
+    alive: int = 0
 
 
 @dataclass(frozen=True)
@@ -219,22 +245,29 @@ class Program:
             TooLargeError: it would take more memory than it may; nothing was taken.
         """
         options = Options(threads, kernels, path, memory, pin_workers)
-        content, where = (source, "bytes") if isinstance(source, bytes) else (read_file(source), str(source))
+        origin = source if isinstance(source, bytes) else _kept(source)
+        content, where = _content(origin), "bytes" if isinstance(source, bytes) else str(source)
         with options.applied(where):
             core, *ends, results, batched, by_rows, notes = _core.open(
                 content, where, options.kernels, budget(), options.path, *options.workers
             )
         self = object.__new__(cls)
+        table = cache(code_table)  # many values have the same one, of up to 128 KB
         traced = {
-            value: Traced(tuple(shape), dtype, code_table(least, codes, dtype), batched)
+            value: Traced(tuple(shape), dtype, table(least, codes, dtype), batched)
             for value, dtype, shape, least, codes in results
             if dtype
         }
         inputs, outputs = (tuple(map(_port, ports)) for ports in ends)
         facts = Facts(inputs, outputs, by_rows, notes)
         self._take(core, facts, traced, tuple(port.name for port in inputs))
-        core.origin = content, vars(options)
+        core.origin = origin, vars(options)
         return self
+
+    def keep(self, file: KeptFile) -> None:
+        """Give up the graph, whose weights the program has for itself: this file has it, for copies."""
+        self._core.origin = file, self._options
+        del self._graph
 
     def _take(
         self,
@@ -294,7 +327,7 @@ class Program:
     @property
     def memory(self) -> Memory:
         """What the program takes."""
-        return Memory(self._core.constant_bytes, self._core.arena_bytes)
+        return Memory(self._core.constant_bytes, self._core.arena_bytes, self._core.alive_bytes)
 
     def __reduce__(self) -> tuple[Callable[..., "Program"], tuple[str | bytes, dict[str, Any]]]:
         return _reduced(self._core)
@@ -314,9 +347,14 @@ class Program:
     def profile(self, *inputs: npt.NDArray[Any], repeats: int = 100) -> list[StepTime]:
         """Return what each step takes on one thread for all samples, the best of `repeats`."""
         seconds, rows = self._core.profile(tuple(self._as_floats(inputs)), repeats), self._rows(inputs)
+
+        def scaled(facts: Sequence[Any], rows: int) -> list[Any]:
+            work, products, done, outputs, weights, moved = facts
+            return [work * rows, products * rows, done * rows, outputs * rows, weights, moved * rows]
+
         return [
-            StepTime(value, operation, level, why, time, unit, work * rows)
-            for (operation, level, value, why), (unit, work), time in zip(
+            StepTime(value, operation, level, why, time, unit, *scaled(facts, rows))
+            for (operation, level, value, why), (unit, *facts), time in zip(
                 self._core.steps, self._core.work, seconds, strict=True
             )
         ]
@@ -337,7 +375,7 @@ class Program:
     def _tracing(self) -> _core.Program:
         """Return the same program with all codes in planes, which tell equal levels apart; loaded once."""
         if self._in_planes is None:
-            source, options = self._core.origin
+            source, options = _source(self._core.origin)
             apart = {**options, "path": _IN_PLANES}
             made = Program.open(source, **apart) if isinstance(source, bytes) else Program(source, **apart)
             self._in_planes = made._core
@@ -348,8 +386,45 @@ class Program:
 
 
 def _reduced(core: Any) -> tuple[Callable[..., "Program"], tuple[str | bytes, dict[str, Any]]]:
-    source, options = core.origin
+    source, options = _source(core.origin)
     return _restored, (to_text(source) if isinstance(source, Graph) else source, options)
+
+
+_READ_AGAIN = hasattr(os, "pread")  # elsewhere an open file could not be replaced
+
+
+def _kept(path: str | os.PathLike[str]) -> KeptFile | bytes:
+    """Return what a path's bytes can be had of later: the open file, or these themselves."""
+    return KeptFile(path) if _READ_AGAIN else read_file(path)
+
+
+def kept_file(source: object) -> KeptFile | None:
+    """Return the open file of a path of our own format, of which programs keep no graph; else None."""
+    if not _READ_AGAIN or not isinstance(source, str | os.PathLike) or not format_of(source).hashed:
+        return None
+    return KeptFile(source)
+
+
+def give_back(program: Program) -> None:
+    """Give the system what loading a large program has left free."""
+    if program.memory.constants >= _LARGE:
+        _core.give_back()
+
+
+_LARGE = 1 << 22
+
+
+def _content(origin: KeptFile | bytes) -> bytes:
+    return origin if isinstance(origin, bytes) else origin.read()
+
+
+def _source(origin: tuple[Any, dict[str, Any]]) -> tuple[Graph | bytes, dict[str, Any]]:
+    """Return the graph, or the content of a program file, that a program was made of; and its options."""
+    source, options = origin
+    if not isinstance(source, KeptFile):
+        return source, options
+    content = source.read()
+    return content if is_program(content) else read_bytes(content), options
 
 
 # A pickle of `run` names the core's program and the attribute; a `Program` has that too.

@@ -12,6 +12,7 @@ from lowbit.engine import Memory, Program, StepTime, _restored
 from lowbit.ir import Graph, to_text
 from lowbit.ir.binding import bound, lengths_given, open_names
 from lowbit.program import Port, example_of, lengths_to_fix, plan, read_inputs
+from lowbit.untrusted import KeptFile
 
 KEPT = 8
 """Programs that are kept at most, those that ran last; fewer where they would take more than the budget."""
@@ -38,6 +39,9 @@ class ProgramByShape(Program):
         self.outputs = tuple(_port(graph, name) for name in graph.outputs)
         self._read = [graph.inputs.index(port.name) for port in self.inputs]
         self.run, self.run_into = self._run_shaped, self._run_shaped_into
+
+    def keep(self, file: KeptFile) -> None:
+        """Keep the graph all the same: it is planned again."""
 
     @property
     def threads(self) -> int:

@@ -60,9 +60,9 @@ def samples_axis(shape: Shape) -> int:
     return next((axis for axis, length in enumerate(shape) if isinstance(length, str)), 0)
 
 
-def code_table(least: int, codes: Iterable[int], dtype: str) -> CodeTable | None:
+def code_table(least: int, codes: bytes | npt.NDArray[np.uint16], dtype: str) -> CodeTable | None:
     """Return the table that a program file has for a value of a type, None where it is empty."""
-    numbers = np.array(list(codes), np.uint16)
+    numbers = np.frombuffer(codes, np.uint16)
     table = numbers.astype(np.uint8) if dtype != "code16" and numbers.max(initial=0) < 256 else numbers
     return CodeTable(least, table) if table.size else None
 
