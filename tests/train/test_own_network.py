@@ -37,9 +37,7 @@ def refused(network: str, data: str = "own.npz", **settings: object) -> LowbitEr
     return found.value
 
 
-def test_from_a_folder_of_pictures_to_the_engine_and_back_by_its_own_recipe(
-    here: Path, command: Command
-) -> None:
+def test_from_a_folder_of_pictures_to_the_engine(here: Path, command: Command) -> None:
     write_folder(here / "pictures", {"train": 45, "test": 12}, colour=True)
     words = ["--data", "pictures", "--resize", "8x8", "--colours", "grey", "--weights", "lq:2", "--clip", 1]
     words += ["--activations", "lq:2", "--epochs", 2, "--batch", 8, "--normalize", "measured", "--rate", 0.01]
@@ -57,10 +55,6 @@ def test_from_a_folder_of_pictures_to_the_engine_and_back_by_its_own_recipe(
         assert code == 0 and json.loads(out)["top1"] == facts["top1"]
     code, out, _ = command("predict", "run/model.circle", "pictures/test/bee/001.png", "--json")
     assert code == 0 and json.loads(out)["classes"] == list(CLASSES)
-    code, out, _ = command("train", "run/recipe.toml", "--out", "again", "--json")
-    assert code == 0 and json.loads(out)["top1"] == facts["top1"]
-    assert Path("again/weights.safetensors").read_bytes() == Path("run/weights.safetensors").read_bytes()
-    assert command("compile", "run/model.circle", "-o", "net.lbp")[0] == 0
 
 
 def test_lines_of_an_npz_with_arguments_of_the_module(here: Path) -> None:
@@ -133,8 +127,16 @@ def test_samples_in_another_form_are_refused_with_what_would_do(here: Path) -> N
     assert "It takes them with --input 1,8,8" in str(refused("mynet.py:Net"))
 
 
-def test_a_teacher_is_of_the_same_classes_and_of_code_that_the_user_names(here: Path) -> None:
-    base = {**LOW, "epochs": 1, "input": [1, 8, 8]}
+def test_a_teacher_is_of_the_same_classes_and_of_code_that_the_user_names(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lowbit.train.network.refuse_unexportable", lambda *_: None)
+    monkeypatch.setattr(
+        "lowbit.train.loop.write_networks", lambda *_: {"onnx": "left out", "circle": "left out"}
+    )
+    monkeypatch.setattr("lowbit.train.loop.agreement", lambda *_: {})
+    monkeypatch.setattr("lowbit.train.loop.file_hash", lambda *_: "")
+    base = {"epochs": 1, "batch": 8, "input": [1, 8, 8]}
     recipe = recipe_of("mynet.py:Net", "own.npz", base)
     train(recipe, load_data(recipe), out="big")
     loss = {"teacher": "big", "distillation": 0.5}
@@ -145,5 +147,7 @@ def test_a_teacher_is_of_the_same_classes_and_of_code_that_the_user_names(here: 
     assert train(taught, load_data(taught), out="small").facts["made_from"]["teacher"]
     samples, labels = pictures()
     np.savez("four.npz", x=samples, y=np.arange(len(labels)) % 4)
-    text = str(refused("mynet.py:Net(classes=4)", "four.npz", **base | {"loss": loss}))
-    assert "number of outputs than there are classes" in text or "the teacher has other classes" in text
+    four = base | {"loss": named, "arguments": {"classes": 4}}
+    write_module(here, MODULE.replace("classes=3", "classes=4"), "other.py")
+    text = str(refused("other.py:Net", "four.npz", **four))
+    assert "the teacher has other classes; expected 4 classes, as the student; found 3" in text

@@ -6,6 +6,7 @@ its quality is read from the quantization tables, by comparing them with those t
 
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterable
 from functools import cache
@@ -54,7 +55,7 @@ def open_picture(content: bytes, where: str, most_pixels: int = MOST_PIXELS) -> 
     except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
         raise _too_large(where, f"{most_pixels} pixels", str(error)) from error
     except Exception as error:
-        raise damaged_picture(where, str(error)) from error
+        raise damaged_picture(where, re.sub(r" ?<_io\.[^>]*>", "", str(error))) from error
     if image.width * image.height > most_pixels:
         raise _too_large(where, f"{most_pixels} pixels", f"{image.width}x{image.height}")
     return image

@@ -4,6 +4,8 @@ A module that asks for another translation in every step would soon run untransl
 here that is an error, too.
 """
 
+import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +20,9 @@ _OF_THE_COMPILER = ("torch._dynamo", "torch._inductor", "torch._functorch")
 def compiled(module: nn.Module) -> nn.Module:
     """Return a module whose forward and backward are translated when they are first taken."""
     torch._dynamo.config.fail_on_recompile_limit_hit = True
+    logging.getLogger("torch._dynamo").setLevel(
+        logging.ERROR
+    )  # where a graph ends is nothing that a user can do about
     made: nn.Module = torch.compile(module)  # type: ignore[assignment]
     return made
 
@@ -30,7 +35,12 @@ def translating(wanted: bool) -> Iterator[None]:
         UnsupportedError: it cannot translate the module, or finds no compiler of C++.
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            if wanted:
+                warnings.filterwarnings(
+                    "ignore", category=FutureWarning, module="torch"
+                )  # of torch about torch
+            yield
     except Exception as error:
         if not wanted or not type(error).__module__.startswith(_OF_THE_COMPILER):
             raise

@@ -119,6 +119,8 @@ def train(
         if epoch_done is not None:
             epoch_done(row)
     metrics.close()
+    if progress is not None:
+        progress(total := run.steps * recipe.epochs, total, "writing files")
     facts = {"judged_by": judges, "data": data.name, "changed": list(start.changed), "findings": found}
     return _finish(run, curve, clock, facts, command, export)
 

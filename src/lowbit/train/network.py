@@ -92,7 +92,7 @@ def teacher(recipe: Recipe, folder: Path, data: Splits | None = None) -> Teacher
     weights, found = _weights(run)
     if is_own(found.network):
         found = _named_by_the_user(recipe, found, run)
-    module = _drawn(found, data=data)
+    module = _drawn(found, data=data, learns=False)
     _load(module, weights, str(run))
     return Teacher(module.eval().requires_grad_(False), found, run / WEIGHTS)
 
@@ -156,10 +156,12 @@ def _load(module: nn.Module, weights: dict[str, Tensor], where: str) -> list[str
     return [name for name in state if name not in weights]
 
 
-def _drawn(recipe: Recipe, inputs: Interval = ANYTHING, data: Splits | None = None) -> nn.Module:
-    """Return the module with weights from torch's generator."""
+def _drawn(
+    recipe: Recipe, inputs: Interval = ANYTHING, data: Splits | None = None, *, learns: bool = True
+) -> nn.Module:
+    """Return the module with weights from torch's generator; one that learns has to fit its data."""
     if is_own(recipe.network):
-        return _drawn_of_a_file(recipe, inputs, data)
+        return _drawn_of_a_file(recipe, inputs, data, learns)
     module = Network(network(recipe.network))
     if recipe.initialization == "xavier":
         module.apply(_draw_as_xavier)
@@ -167,7 +169,7 @@ def _drawn(recipe: Recipe, inputs: Interval = ANYTHING, data: Splits | None = No
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _drawn_of_a_file(recipe: Recipe, inputs: Interval, data: Splits | None) -> nn.Module:
+def _drawn_of_a_file(recipe: Recipe, inputs: Interval, data: Splits | None, learns: bool) -> nn.Module:
     """Return a module of somebody's own: one that takes the data, and that can be written in the end."""
     own = OwnNetwork.of(recipe.network, recipe.arguments)
     module = own.build()
@@ -175,8 +177,10 @@ def _drawn_of_a_file(recipe: Recipe, inputs: Interval, data: Splits | None) -> n
         module.apply(_draw_as_xavier)
     assert data is not None
     shape = input_shape(recipe, data)
-    check_fit(module, own, shape, data)
-    if not prepare(module, Plan.of(recipe.plan), shape, inputs=inputs).changed:
+    if learns:
+        check_fit(module, own, shape, data)
+    prepared = prepare(module, Plan.of(recipe.plan), shape, inputs=inputs, exportable=learns)
+    if learns and not prepared.changed:
         refuse_unexportable(module, example_of(module, shape))
     return module
 
