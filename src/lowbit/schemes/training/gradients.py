@@ -59,7 +59,7 @@ def recu(gradient: Tensor, x: Tensor, progress: Tensor) -> Tensor:
     mean = torch.linalg.vector_norm(x, 1) / x.numel()  # one pass, where magnitudes would be another tensor
     bound = (-mean * torch.log(2 - 2 * tau)).to(x.dtype)
     bound = bound.clamp(min=torch.finfo(x.dtype).tiny)  # of a layer of zeros, which are inside
-    if x.device.type == "cpu":  # no device to wait for, and no quotient to write
+    if x.device.type == "cpu" and not torch.compiler.is_compiling():  # nothing to wait for, no quotient
         found: Tensor = torch.ops.aten.hardtanh_backward(gradient, x, -float(bound), float(bound))
     else:
         found = clip(gradient, x / bound, progress)
