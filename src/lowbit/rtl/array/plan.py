@@ -25,10 +25,11 @@ from lowbit.rtl.array.network import (
 )
 from lowbit.rtl.array.scores import ScorePlan, plan_scores
 from lowbit.rtl.array.units.joins import plan_add, plan_concat
-from lowbit.rtl.array.units.layer import Folding, LayerPlan, plan_layer
+from lowbit.rtl.array.units.layer import Folding, LayerPlan, is_unrolled, plan_layer
 from lowbit.rtl.array.units.pool import PoolPlan, plan_pool
 from lowbit.rtl.array.units.recode import plan_recode
 from lowbit.rtl.array.units.unit import Numbers, UnitPlan, Words
+from lowbit.rtl.array.units.windows import Windows, WindowsPlan, unrolled
 from lowbit.rtl.names import identifiers
 from lowbit.rtl.primitives.target import Target
 
@@ -146,7 +147,7 @@ def plan_array(
     pace = max(channels * rows * columns, *(plan.cycles for plan in layers.values()), 1)
     units: dict[str, UnitPlan] = {}
     words = {PICTURE: Words(1, _picture_bits(network))}
-    for stage in _stages(network):
+    for stage in _stages(network, folding):
         before = tuple(words[name] for name in stage.sources)
         units[stage.name] = unit = _unit(stage, before, units, layers, pace)
         words[stage.name] = unit.output
@@ -164,16 +165,20 @@ def _picture_bits(network: ArrayNetwork) -> int:
     return max(taken)
 
 
-def _stages(network: ArrayNetwork) -> Iterator[Stage]:
-    """Yield all stages; several outputs are joined."""
-    yield from network.stages
+def _stages(network: ArrayNetwork, folding: Mapping[str, Folding]) -> Iterator[Stage | Windows]:
+    """Yield all stages; before an unrolled layer, its windows; several outputs are joined."""
+    for stage in network.stages:
+        if isinstance(stage, Layer) and is_unrolled(stage, folding[stage.name]):
+            windows, stage = unrolled(stage)
+            yield windows
+        yield stage
     if len(network.heads) > 1:
         parts = tuple(len(head.scale) for head in network.heads)
         yield Concat(SCORES, parts, point(1, 1), 0, tuple(head.stage for head in network.heads))
 
 
 def _unit(
-    stage: Stage,
+    stage: Stage | Windows,
     before: tuple[Words, ...],
     units: Mapping[str, UnitPlan],
     layers: Mapping[str, LayerPlan],
@@ -188,6 +193,8 @@ def _unit(
             (name,) = stage.sources
             source = units[name].numbers if name else _ranks(stage.channels, before[0])
             return plan_recode(stage, before[0], source, pace)
+        case Windows():
+            return WindowsPlan(stage)
         case Add():
             return plan_add(stage, pace)
         case Concat():

@@ -23,7 +23,7 @@ from lowbit.rtl.integers import Range
 SCORE_BITS = 32
 
 _PRECISIONS = (1, 2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 36)
-_MOST_SUMS = 1 << 23
+_MOST_SUMS = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,8 @@ takes
     folds · beats = o / elements · n / lanes        clocks per pixel without border
 
 so units with the same clocks per picture keep each other busy, whatever their size. `lanes` divides the
-channels of a group, `elements` its outputs. Elements may also be the outputs of several whole groups: then a
+channels of a group, or is all that a window has (then whole windows stand before it, see `windows.py`);
+`elements` divides its outputs. Elements may also be the outputs of several whole groups: then a
 word holds the channels of all of them, and every element is fed its own group's. Sums cannot overflow: their
 widths come from the codes of the weights.
 """
@@ -25,6 +26,7 @@ from lowbit.rtl.array.operands import operands
 from lowbit.rtl.array.schedule import Schedule, schedule
 from lowbit.rtl.array.units.comparison import Comparison
 from lowbit.rtl.array.units.unit import UNIT_LUT, Budget, Numbers, UnitPlan, Words, divisors
+from lowbit.rtl.array.units.windows import WindowsPlan, can_unroll, unrolled
 from lowbit.rtl.elements import Element
 from lowbit.rtl.elements.element import ACCUMULATOR_LUT
 from lowbit.rtl.elements.operands import Operands
@@ -261,6 +263,7 @@ def plan_layer(layer: Layer, folding: Folding, target: Target, kind: str | None 
             found=str(folding),
             remedy="Leave --fold out for this layer.",
         )
+    layer = shaped(layer, folding)
     chosen, order = operands(layer, target, kind), order_of(layer, folding)
     element = chosen.fitted(folding.lanes, order.window_words, layer.name)
     return LayerPlan(layer, chosen, folding, order, element)
@@ -270,11 +273,24 @@ def foldings(layer: Layer) -> list[Folding]:
     """Return how a layer may be folded."""
     channels, outputs = layer.channels // layer.group, layer.outputs // layer.group
     found = [Folding(elements, lanes) for elements in divisors(outputs) for lanes in divisors(channels)]
-    return found + [Folding(parts * outputs, channels) for parts in divisors(layer.group) if parts > 1]
+    found += [Folding(parts * outputs, channels) for parts in divisors(layer.group) if parts > 1]
+    taps = layer.weights[0].size
+    return found + [Folding(elements, taps) for elements in divisors(outputs) if can_unroll(layer)]
+
+
+def is_unrolled(layer: Layer, folding: Folding) -> bool:
+    """Return whether all taps of a window are multiplied side by side."""
+    return folding.lanes > layer.channels // layer.group
+
+
+def shaped(layer: Layer, folding: Folding) -> Layer:
+    """Return a layer as it is folded: where it is unrolled, one that reads windows as pixels."""
+    return unrolled(layer)[1] if is_unrolled(layer, folding) else layer
 
 
 def order_of(layer: Layer, folding: Folding) -> Schedule:
     """Return the schedule of a layer."""
+    layer = shaped(layer, folding)
     parts = max(1, folding.elements // (layer.outputs // layer.group))
     words, folds = layer.channels // (folding.lanes * parts), layer.outputs // folding.elements
     return schedule(layer.window, words, folds, layer.name, groups=layer.group // parts)
@@ -292,7 +308,9 @@ def estimate(layer: Layer, chosen: Operands, folding: Folding) -> Budget:
     folds, order = layer.outputs // folding.elements, order_of(layer, folding)
     lut, dsp = element.cost(folding.elements, products)
     found = Budget(lut + folding.elements * ACCUMULATOR_LUT + UNIT_LUT, dsp, 0)
-    found += _ring(order, layer.channels // order.words * layer.bits)
+    if is_unrolled(layer, folding):
+        found += WindowsPlan(unrolled(layer)[0]).cost
+    found += _ring(order, shaped(layer, folding).channels // order.words * layer.bits)
     found += read_only(folds * order.window_words, products * element.weight_bits)
     if layer.thresholds is not None:
         places = folds << order.place.bits - order.place.widths["fold"]
@@ -318,9 +336,14 @@ def choices(layer: Layer, target: Target, kind: str | None) -> "list[Choice]":
     chosen = operands(layer, target, kind)
     chosen = replace(chosen, element=chosen.fitted(1, layer.weights[0].size, layer.name))
     return [
-        Choice(folding, estimate(layer, chosen, folding), order_of(layer, folding).cycles)
+        Choice(folding, estimate(layer, chosen, folding), _cycles(layer, folding))
         for folding in foldings(layer)
     ]
+
+
+def _cycles(layer: Layer, folding: Folding) -> int:
+    own = order_of(layer, folding).cycles
+    return max(own, WindowsPlan(unrolled(layer)[0]).cycles) if is_unrolled(layer, folding) else own
 
 
 @dataclass(frozen=True)

