@@ -43,8 +43,8 @@ class Command(TyperCommand):
             self.params.append(TyperOption(param_decls=["--input-shape"], multiple=True, help=about))
         self._cuts_parts = any(parameter.name == "crop" for parameter in self.params)
         if any(parameter.name == _SAMPLES for parameter in self.params):
-            self._add("resize", "Of pictures: the shorter side, such as 256, or HEIGHTxWIDTH.")
-            self._add("crop", "Of pictures, then: the middle, such as 224, or HEIGHTxWIDTH.")
+            self._add("resize", "Of pictures: the shorter side, such as 256, or 32x48: rows, columns.")
+            self._add("crop", "Of pictures, then: the middle, such as 224, or 32x48: rows, columns.")
             self._add("colours", "Of pictures: grey or rgb, which all become.")
 
     def _add(self, name: str, about: str) -> None:

@@ -74,7 +74,7 @@ Validation = Annotated[
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="0, or the recipe's.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Compile = Annotated[
-    bool, typer.Option("--compile", help="Translate by torch.compile; an error where that cannot be.")
+    bool, typer.Option("--compile", help="Compile the module by torch; an error where that cannot be.")
 ]
 
 

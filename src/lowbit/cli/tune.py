@@ -21,9 +21,7 @@ def tune(
     data: experiment.Data = None,
     search: Annotated[
         list[str] | None,
-        typer.Option(
-            "--search", help="optimizer.rate=1e-4..1e-2,log or plan.weights=lq:1,lq:2. May be repeated."
-        ),
+        typer.Option("--search", help="A setting and what to try, as in the examples. May be repeated."),
     ] = None,
     trials: Annotated[int, typer.Option("--trials", min=1, help="How many, those of before counted.")] = 20,
     plan: experiment.PlanFile = None,
