@@ -66,3 +66,24 @@ def test_missing_data_is_named(recipe: Path, command: Command, tmp_path: Path) -
     (tmp_path / "data.npz").unlink()
     code, _, err = command("train", recipe)
     assert code == 3 and "data.npz" in err
+
+
+def test_a_folder_that_is_called_as_a_data_set_is_no_trap(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "digits").mkdir()
+    code, _, err = command("train", "none.py:Net", "--data", "digits")
+    assert code == 3 and "digits is the data set of that name; the folder is ./digits" in " ".join(
+        err.split()
+    )
+
+
+def test_the_data_of_a_module_has_to_be_said(command: Command) -> None:
+    code, _, err = command("train", "mynet.py:Net")
+    assert code == 2 and "--data" in err
+
+
+@pytest.mark.parametrize(
+    "option", ["--validation=0", "--validation=1.5", "--validation=x", "--input=1,x", "--set=9"]
+)
+def test_words_that_mean_nothing_are_explained(command: Command, option: str) -> None:
+    code, _, err = command("train", "mynet.py:Net", "--data", "digits", option)
+    assert code == 2 and "expected" in err

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lowbit.cli.console import parse_normalize
+from lowbit.cli.console import parse_normalize, progress
 from lowbit.cli.specifications import said
 from lowbit.data.framing import framing_or_asked
 
@@ -105,6 +105,8 @@ def asked(
     from lowbit.train import Recipe, recipe_of
     from lowbit.train.recipe import read_table
 
+    if data in NAMES and Path(data).is_dir():
+        progress.print(f"{data} is the data set of that name; the folder is ./{data}", style="yellow")
     framing = framing_or_asked(None)
     given = {
         name: value
