@@ -158,8 +158,8 @@ def _print_machine(found: "Machine") -> None:
         if level.reads
     ]
     print_table("Reading by one core, GB/s", ("level", *found.caches), reads)
-    if found.handing_us is not None:
-        say(f"To hand work to a second thread and hear of its end takes {found.handing_us:.2f} µs.", "dim")
+    took = "no processor was free" if found.handing_us is None else f"{found.handing_us:.2f} µs"
+    say(f"To hand work to a second thread and hear of its end: {took}.", "dim")
     sizes = ", ".join(f"{name} {size >> 10} KB" for name, size in found.caches.items())
     say(f"{found.name}. Read again and again: {sizes}.", "dim")
     for unit, why in found.absent.items():

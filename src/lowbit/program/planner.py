@@ -192,6 +192,7 @@ class Planner:
         self.maps: dict[str, int] = {}
         self.lengths: dict[str, Lengths] = {}
         self.codes: dict[str, CodeTable] = {}
+        self._tables: dict[tuple[int, str, bytes], CodeTable] = {}
         self._batch, self._taken = graph.value(self._inputs[0]).shape[:1] if batched else None, 0
 
     def finished(self, graph: Graph) -> ProgramPlan:
@@ -672,7 +673,9 @@ class Planner:
         least = int(entries.min())
         table = np.zeros(int(entries.max()) - least + 1, codes)
         table[entries - least] = np.arange(len(entries))
-        self.codes[name] = CodeTable(least, table)
+        # Words have up to 128 KB of them, and many values the same.
+        made = CodeTable(least, table)
+        self.codes[name] = self._tables.setdefault((least, table.dtype.char, table.tobytes()), made)
 
 
 def _once(row: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
