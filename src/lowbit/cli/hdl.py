@@ -83,7 +83,7 @@ def hdl(
     engine: Annotated[
         Engine,
         typer.Option("--engine", help="lst: separable transforms; array: a unit per layer; auto: what fits."),
-    ] = Engine.LST,
+    ] = Engine.AUTO,
     variant: Annotated[
         Variant, typer.Option("--variant", help="lst: shared, one chain of multipliers; pipelined, two.")
     ] = Variant.SHARED,
