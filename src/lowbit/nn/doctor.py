@@ -7,7 +7,7 @@ r"""The doctor of training at low bits: watches a few steps, names what is wrong
 
 Hooks are there only while it watches. It changes nothing: weights, statistics and random numbers of a run are
 the same with and without it. What it finds are the kinds of `lowbit.nn.findings.REMEDIES`; by which figures
-it judges stands in `lowbit.nn.watches`.
+it judges stands in `lowbit.nn.watches`, `watch` and `learning_watches`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,17 +18,10 @@ from typing import Any, Self, TypeVar
 from torch import nn
 
 from lowbit.nn.findings import Finding
+from lowbit.nn.learning_watches import NormWatch, ProgressWatch, RestWatch
 from lowbit.nn.low_bit import LowBit
-from lowbit.nn.watches import (
-    InputWatch,
-    NormWatch,
-    OutputWatch,
-    ProgressWatch,
-    RestWatch,
-    Steps,
-    Watch,
-    WeightWatch,
-)
+from lowbit.nn.watch import Steps, Watch
+from lowbit.nn.watches import InputWatch, OutputWatch, WeightWatch
 from lowbit.schemes.training.quantizer import Quantizer
 
 STEPS = 16
