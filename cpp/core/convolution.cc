@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "map_layer.h"
+#include "quick_endings.h"
 #include "share.h"
 
 namespace lowbit {
@@ -178,6 +179,7 @@ class ByteConvolutionStep final : public Step {
       endings_[r].set_row_factor(w.row_factor);
     }
     regions_ = plan_.regions(endings_);
+    quick_ = QuickEndings(regions_, reach_);
     window_ = {regions_.data(), regions_.size(), output.pixels(), units_.shift.empty() ? nullptr : units_.shift.data(),
                nullptr, 0};
     y_pixel_ = output.pixel;
@@ -234,10 +236,11 @@ class ByteConvolutionStep final : public Step {
   void pack_taps(const Matrix<std::int8_t>& weights) {
     units_ = depthwise_units(channels_, 1);
     packed_taps_ = packed_lanes<std::int32_t>(weights);
-    taps_ = {weights.columns, packed_taps_.data()};
+    packed_ = unpacked_quads(weights);
+    taps_ = {weights.columns, packed_taps_.data(), packed_.data()};
   }
 
-  void check(const Value& input, const Value& output, const WindowSpec& window, const ByteWeights& w) const {
+  void check(const Value& input, const Value& output, const WindowSpec& window, const ByteWeights& w) {
     require(input.kind == Kind::bytes, where, "bytes", "another kind of value");
     check_shape(where, input, output, window, plan_, w.weights.columns);
     require(w.weights.rows == channels_, where, {channels_, " channels"}, w.weights.rows);
@@ -253,7 +256,7 @@ class ByteConvolutionStep final : public Step {
   }
 
   // Extremes tap by tap, then of every region's own taps with its own constant.
-  void check_sums(std::size_t o, unsigned top, const ByteWeights& w, const std::vector<std::vector<std::size_t>>& valid) const {
+  void check_sums(std::size_t o, unsigned top, const ByteWeights& w, const std::vector<std::vector<std::size_t>>& valid) {
     const std::int32_t factor = w.row_factor.empty() ? 0 : w.row_factor[o];
     std::vector<Extremes> taps(plan_.taps());
     for (std::size_t tap = 0, n = 0; tap < taps.size(); ++tap) {
@@ -264,6 +267,7 @@ class ByteConvolutionStep final : public Step {
       for (const std::size_t tap : valid[r]) sums.low += taps[tap].low, sums.high += taps[tap].high;
       const std::size_t constant = w.constant.size() > channels_ ? r * channels_ + o : o;
       require(sums.fit(w.constant[constant]), where, "accumulators below 2^31", {"larger ones in channel ", o});
+      reach_ = std::max(reach_, sums.reach(w.constant[constant]));
     }
   }
 
@@ -298,6 +302,8 @@ class ByteConvolutionStep final : public Step {
   ByteLayer layer_{};
   DepthwiseLayer taps_{};
   std::vector<Region> regions_;
+  std::int64_t reach_ = 0;  // no sum is further from zero
+  QuickEndings quick_;
   Window window_{};
   std::size_t y_pixel_;
 };
@@ -306,8 +312,8 @@ class ByteConvolutionStep final : public Step {
 class EndedByteConvolution final : public Step {
  public:
   EndedByteConvolution(const ByteConvolutionStep& layer, const Window& window, std::vector<Region> regions,
-                       std::vector<std::vector<Pixel>> pixels)
-      : layer_(layer), regions_(std::move(regions)), pixels_(std::move(pixels)), window_(window) {
+                       std::vector<std::vector<Pixel>> pixels, QuickEndings quick)
+      : layer_(layer), regions_(std::move(regions)), pixels_(std::move(pixels)), quick_(std::move(quick)), window_(window) {
     for (std::size_t r = 0; r < pixels_.size(); ++r) regions_[r].pixels = pixels_[r].data();
     window_.regions = regions_.data();
     name = layer.name, kernel = layer.kernel, unit = layer.unit, work = layer.work, cost = layer.cost;
@@ -320,6 +326,7 @@ class EndedByteConvolution final : public Step {
   const ByteConvolutionStep& layer_;
   std::vector<Region> regions_;
   std::vector<std::vector<Pixel>> pixels_;
+  QuickEndings quick_;
   Window window_;
 };
 
@@ -331,7 +338,8 @@ std::unique_ptr<Step> ByteConvolutionStep::followed(const Following& next, const
     std::vector<Pixel>& places = pixels.emplace_back(region.pixels, region.pixels + region.pixel_count);
     for (Pixel& place : places) place.y = static_cast<std::uint32_t>(place.y / y_pixel_ * last.pixel);
   }
-  return std::make_unique<EndedByteConvolution>(*this, window_, std::move(regions), std::move(pixels));
+  QuickEndings quick(regions, reach_);
+  return std::make_unique<EndedByteConvolution>(*this, window_, std::move(regions), std::move(pixels), std::move(quick));
 }
 
 // In one group, or depthwise.

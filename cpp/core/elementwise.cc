@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "error.h"
+#include "following.h"
 #include "transpose.h"
 
 namespace lowbit {
@@ -136,10 +137,11 @@ class AffineEncodeStep final : public Step {
  public:
   [[gnu::cold]] AffineEncodeStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output, double scale,
                    double zero, double top)
-      : kernel_(kernels.encode_affine), x_(x), encoder_{row_features(output), scale, zero, top} {
+      : kernel_(kernels.encode_affine), x_(x), encoder_{row_features(output), scale, zero, top, 0} {
     require_real(where, input);
     require(scale > 0 && std::isfinite(scale) && std::isfinite(zero) && top >= 0 && top <= 255, where,
             "a positive scale and codes within a byte", "others");
+    if (is_whole()) encoder_.rate = rate_of_floats(scale, -zero, top - zero);
     name = where;
     kernel = kernel_.level;
     cost = static_cast<double>(input.features);
@@ -152,11 +154,16 @@ class AffineEncodeStep final : public Step {
 
   bool follows(Following& what) const override {
     what.encodes = true, what.scale = encoder_.scale, what.zero = encoder_.zero, what.top = encoder_.top;
-    return std::nearbyint(what.zero) == what.zero && std::abs(what.zero) < 0x1p30 && std::nearbyint(what.top) == what.top;
+    what.encoder = &encoder_, what.encode = kernel_.run;
+    return is_whole();
   }
 
  private:
   static constexpr const char* where = "encode_affine";
+
+  bool is_whole() const {
+    return std::nearbyint(encoder_.zero) == encoder_.zero && std::abs(encoder_.zero) < 0x1p30 && std::nearbyint(encoder_.top) == encoder_.top;
+  }
 
   Kernel<encode_affine_kernel> kernel_;
   std::size_t x_;

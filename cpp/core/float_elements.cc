@@ -1,6 +1,7 @@
 #include "float_elements.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <optional>
 #include <variant>
@@ -76,21 +77,29 @@ struct Link {
   }
 };
 
-void run_links(std::span<const Link> links, const Block& block, std::size_t result) {
+// Where a run of the last link's results goes: place(row, first), until done(row, first, count) is called.
+template <class Where, class Done>
+void run_links(std::span<const Link> links, const Block& block, std::size_t features, const Where& place, const Done& done) {
   alignas(kCacheLine) float slots[kSlots][kChunk];
-  const Place out = block.place(result);
   const auto begin = [&](const Operand& operand, std::size_t row) { return block.place(operand.value).real(row); };
   for (std::size_t row = 0; row < block.rows; ++row) {
-    for (std::size_t first = 0; first < out.value->features; first += kChunk) {
-      const std::size_t count = std::min(kChunk, out.value->features - first);
+    for (std::size_t first = 0; first < features; first += kChunk) {
+      const std::size_t count = std::min(kChunk, features - first);
       for (const Link& link : links) {
         const bool held = link.y.slot.has_value();  // a slot has this run alone
         const float* a = link.x.slot ? slots[*link.x.slot] : begin(link.x, row) + first;
         const float* b = !link.row.empty() ? link.row.data() : held ? slots[*link.y.slot] : begin(link.y, row);
-        link.run(a, b, held ? 0 : first, count, &link == &links.back() ? out.real(row) + first : slots[link.slot]);
+        link.run(a, b, held ? 0 : first, count, &link == &links.back() ? place(row, first) : slots[link.slot]);
       }
+      done(row, first, count);
     }
   }
+}
+
+void run_links(std::span<const Link> links, const Block& block, std::size_t result) {
+  const Place out = block.place(result);
+  run_links(links, block, out.value->features, [&](std::size_t row, std::size_t first) { return out.real(row) + first; },
+            [](std::size_t, std::size_t, std::size_t) {});
 }
 
 class ElementStep final : public Step {
@@ -123,6 +132,33 @@ class ElementStep final : public Step {
   std::size_t features;
 };
 
+// Links whose results are encoded run by run, so that floats never reach memory.
+class EncodedChainStep final : public Step {
+ public:
+  [[gnu::cold]] EncodedChainStep(std::vector<Link> links, const Step& chain, const Following& next)
+      : links_(std::move(links)), encoder_(*next.encoder), encode_(next.encode) {
+    name = chain.name;
+    kernel = chain.kernel;
+  }
+
+  void run(const Block& block) const override {
+    alignas(kCacheLine) float run[kChunk];
+    const Place out = block.place(result);
+    AffineEncoder encoder = encoder_;
+    run_links(links_, block, out.value->features, [&](std::size_t, std::size_t) { return run; },
+              [&](std::size_t row, std::size_t first, std::size_t count) {
+                encoder.features = count;
+                const auto at = [](auto* bytes) { return reinterpret_cast<std::byte*>(bytes); };
+                encode_(encoder, {1, at(run), 0, 0, nullptr, at(out.bytes(row) + first), 0, 0});
+              });
+  }
+
+ private:
+  std::vector<Link> links_;
+  AffineEncoder encoder_;
+  encode_affine_kernel* encode_;
+};
+
 class ChainStep final : public Step {
  public:
   [[gnu::cold]] ChainStep(std::vector<Link> links, const Step& last) : links_(std::move(links)) {
@@ -132,6 +168,12 @@ class ChainStep final : public Step {
   }
 
   void run(const Block& block) const override { run_links(links_, block, result); }
+
+  std::unique_ptr<Step> followed(const Following& next, const Value& last) const override {
+    const float most = std::numeric_limits<float>::infinity();
+    if (!next.encodes || !last.dense() || next.low != -most || next.high != most) return nullptr;
+    return std::make_unique<EncodedChainStep>(links_, *this, next);
+  }
 
  private:
   std::vector<Link> links_;

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "error.h"
 #include "share.h"
+#include "transpose.h"
 
 namespace lowbit {
 namespace {
@@ -12,7 +14,19 @@ namespace {
 // [channels][features], or [features][channels] where the strides say so -> [groups][features][16].
 void pack_rows(const float* from, std::size_t channels, std::size_t features, std::size_t channel_step, std::size_t feature_step,
                float* to) {
-  for (std::size_t group = 0; group < groups_of(channels); ++group) {
+  const std::size_t whole = channels / kGroup * kGroup;
+  if (channel_step == 1) {
+    for (std::size_t first = 0; first < whole; first += kGroup) {
+      for (std::size_t n = 0; n < features; ++n, to += kGroup) std::memcpy(to, from + n * feature_step + first, kGroup * sizeof(float));
+    }
+  } else if (feature_step == 1) {
+    for (std::size_t first = 0; first < whole; first += kGroup, to += features * kGroup) {
+      transpose(from + first * channel_step, kGroup, features, channel_step, to, kGroup);
+    }
+  }
+  // What is left of a group, or lies neither way.
+  const std::size_t done = channel_step == 1 || feature_step == 1 ? whole / kGroup : 0;
+  for (std::size_t group = done; group < groups_of(channels); ++group) {
     const std::size_t first = group * kGroup, count = std::min(kGroup, channels - first);
     for (std::size_t n = 0; n < features; ++n, to += kGroup) {
       const float* at = from + first * channel_step + n * feature_step;

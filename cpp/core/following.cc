@@ -30,21 +30,6 @@ bool fits(const Epilogue& e, double rate) {
   return true;
 }
 
-// A monotone function of floats that divides is one that multiplies, if they agree on the floats nearest to where they step. One of
-// three rates does, as some of these are halfway between two codes. None: 0.
-double rate_of_floats(double scale, double low, double high) {
-  const double middle = 1 / scale;
-  for (const double rate : {middle, std::nextafter(middle, 0), std::nextafter(middle, HUGE_VAL)}) {
-    bool right = true;
-    for (double code = low - 0.5; code <= high + 0.5 && right; ++code) {
-      const double x = static_cast<float>(code * scale);
-      right = nearest(x / scale) == nearest(x * rate);
-    }
-    if (right) return rate;
-  }
-  return 0;
-}
-
 std::int32_t code_of(const Following& next, float x) {
   return static_cast<std::int32_t>(std::clamp(std::nearbyint(static_cast<double>(x) / next.scale) + next.zero, 0.0, next.top));
 }
@@ -111,6 +96,21 @@ bool look_up(Epilogue& e, const std::uint8_t* table) {
 
 }  // namespace
 
+// A monotone function of floats that divides is one that multiplies, if they agree on the floats nearest to where they step. One of
+// three rates does, as some of these are halfway between two codes. None: 0.
+double rate_of_floats(double scale, double low, double high) {
+  const double middle = 1 / scale;
+  for (const double rate : {middle, std::nextafter(middle, 0), std::nextafter(middle, HUGE_VAL)}) {
+    bool right = true;
+    for (double code = low - 0.5; code <= high + 0.5 && right; ++code) {
+      const double x = static_cast<float>(code * scale);
+      right = nearest(x / scale) == nearest(x * rate);
+    }
+    if (right) return rate;
+  }
+  return 0;
+}
+
 bool is_one_rate(double scale, double out_scale, double low, double high) {
   const double rate = scale / out_scale, each = 1 / rate;
   if (!(rate > kNear && rate <= kMostRate)) return false;
@@ -143,11 +143,16 @@ void join_endings(const std::vector<std::unique_ptr<Step>>& steps, const std::ve
       members.push_back(behind[0]);
     }
     const std::size_t last = members.back();
-    const bool taken = std::any_of(members.begin(), members.end(), [&](std::size_t m) { return steps[m]->turn || turns[m]; });
-    if (last == n || taken) continue;
-    turns[last] = steps[n]->followed(next, values[steps[last]->result]);
-    if (!turns[last]) continue;
-    turns[last]->result = steps[last]->result, turns[last]->timed = steps[n]->result;
+    const bool chain = turns[n] != nullptr;
+    const bool taken = std::any_of(members.begin() + (chain ? 1 : 0), members.end(), [&](std::size_t m) { return steps[m]->turn || turns[m]; });
+    if (last == n || taken || (!chain && steps[n]->turn)) continue;
+    std::unique_ptr<Step> ended = (chain ? turns[n] : steps[n])->followed(next, values[steps[last]->result]);
+    if (!ended) continue;
+    for (const std::unique_ptr<Step>& step : steps) {
+      if (chain && step->turn == n) step->turn = last;
+    }
+    ended->result = steps[last]->result, ended->timed = steps[n]->result;
+    turns[n] = nullptr, turns[last] = std::move(ended);
     for (const std::size_t member : members) steps[member]->turn = last;
   }
 }

@@ -41,6 +41,27 @@ enum class Function : std::uint8_t {
 // Of a row of floats, in float64, then rounded once. maximum, minimum: NaN before all else.
 enum class Reduction : std::uint8_t { sum, mean, maximum, minimum, product, sum_of_squares, absolute_sum };
 
+// Of a group of channels: clip(floor(rate n + (rest n + first)), low, high) + zero of n = start + (what the kernel summed up), which
+// is all of what such a layer ends in. The inner sum is rounded once, the outer one not at all; see lines.h.
+struct LineGroup {
+  std::int32_t start[kGroup];
+  float rate[kGroup], rest[kGroup], first[kGroup];
+};
+
+// Of two groups of channels: ranks among up to fifteen thresholds, from sums that are narrowed to words,
+//   word = ((start + (what the kernel summed up)) >> shift), saturated.
+// It has the rank that the sum has unless it is the word of a threshold; then the sum is compared. Words of both groups lie as
+// vectors of sums are packed: four of the first group, four of the second, and so on. Fewer thresholds are followed by the highest word.
+inline constexpr std::size_t kNarrow = 2 * kGroup, kNarrowSteps = 15;
+
+struct NarrowRanks {
+  std::int32_t start[kNarrow], shift[kNarrow];
+  std::int16_t thresholds[kNarrowSteps][kNarrow];
+  alignas(64) std::uint32_t shifted;  // the words of channels whose sums are shifted; others have their ranks always
+  bool upper;  // there are fifteen thresholds, and all sums exceed the first seven
+  bool alone;  // there is no second group, and what there would be of it is the first one's
+};
+
 // From the accumulator to the output. Arrays by channel are padded to whole groups.
 //   acc = constant[o] + row_factor[o] * row_sum + (what the kernel summed up)
 struct Epilogue {
@@ -63,6 +84,10 @@ struct Epilogue {
   float line_rate, line_first;
   std::int32_t line_low, line_high;
   const Ending* ending;             // other; of layers of words always
+  const NarrowRanks* narrow;        // [pairs of groups]: bytes of up to 4 bits, where there are such; else null
+  const LineGroup* lines;           // [groups, in whole blocks]: affine and other endings that have them, in bytes or words; else null
+  std::int32_t lines_low, lines_high, lines_zero;
+  bool lines_words;
 };
 
 // A block of samples. Row r of the input starts at x + r * x_row, its plane i at + i * x_plane (bytes).
@@ -149,6 +174,9 @@ struct WordLayer {
 struct DepthwiseLayer {
   std::size_t taps;
   const std::int32_t* weights;  // [groups][taps][16], within 16 bits
+  // For kernels that sum four taps of a channel at once: [channels / 64][taps / 4][4][16][4], zero where padded. Lane 4 i + j of
+  // vector v is channel 16 i + 4 v + j, as bytes of 64 channels that are unpacked lie.
+  const std::int8_t* quads;
 };
 
 // y = x w^T + bias in float32, summed in the order of n. Depthwise, n are the taps.
@@ -262,6 +290,7 @@ struct Encoder {
 struct AffineEncoder {
   std::size_t features;
   double scale, zero, top;
+  double rate;  // if it is not 0: x * rate rounds as x / scale does, where it matters
 };
 
 // clip(round(x / step), low, high) - base as bytes or words; NaN gives `low`. See Rule.

@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "plane_tiles.h"
+#include "quick_endings.h"
 #include "share.h"
 
 namespace lowbit {
@@ -140,6 +141,7 @@ class ByteStep final : public Step {
     finish_.set_row_factor(w.row_factor);
     layer_.weights = packed_.data();
     layer_.epilogue = finish_.view();
+    quick_ = QuickEndings(layer_.epilogue, reach_);
     name = where;
     const bool tiles = kernels.takes_tiles({false, features_, 1, kMaxBits, kMaxBits}, channels_);
     const auto choose = [&](const auto& of) { kernel_ = of.run, kernel = of.level; };
@@ -161,7 +163,7 @@ class ByteStep final : public Step {
  private:
   static constexpr const char* where = "byte_fully_connected";
 
-  void check(const Value& input, const ByteWeights& w) const {
+  void check(const Value& input, const ByteWeights& w) {
     require(input.kind == Kind::bytes && input.dense(), where, "bytes without gaps", "another kind of value");
     require(channels_ >= 1 && w.weights.columns == features_, where, {"weights of ", features_, " inputs"},
             w.weights.columns);
@@ -174,6 +176,7 @@ class ByteStep final : public Step {
       const std::int32_t factor = w.row_factor.empty() ? 0 : w.row_factor[o];
       for (std::size_t n = 0; n < features_; ++n) sums.add(std::int64_t{w.weights.row(o)[n]} + factor, input.top);
       require(sums.fit(w.constant[o]), where, "accumulators below 2^31", {"larger ones in channel ", o});
+      reach_ = std::max(reach_, sums.reach(w.constant[o]));
     }
   }
 
@@ -205,6 +208,8 @@ class ByteStep final : public Step {
   byte_fully_connected_kernel* kernel_ = nullptr;
   std::size_t x_, features_, channels_;
   Finish finish_;
+  std::int64_t reach_ = 0;  // no sum is further from zero
+  QuickEndings quick_;
   Aligned<std::int8_t> packed_;
   ByteLayer layer_{};
 };

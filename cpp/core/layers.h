@@ -1,6 +1,8 @@
 // Fully connected steps: their constants are checked, folded and laid out for the kernel once, at load.
 #pragma once
 
+#include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <span>
 
@@ -32,6 +34,8 @@ struct Extremes {
   bool fit(std::int64_t constant) const {
     return constant + low > -kAccumulatorLimit && constant + high < kAccumulatorLimit;
   }
+  // The most that it is from zero then.
+  std::int64_t reach(std::int64_t constant) const { return std::max(std::abs(constant + low), std::abs(constant + high)); }
 };
 
 std::unique_ptr<Step> plane_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,

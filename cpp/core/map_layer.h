@@ -52,6 +52,9 @@ inline bool is_depthwise(const Value& input, const Value& output, const WindowSp
 // Of a depthwise layer: a unit for each tap, and where sixteen channels begin in a pixel whose elements have so many bytes.
 GroupUnits depthwise_units(std::size_t channels, std::size_t element);
 
+// [channels][taps] -> the quads of a DepthwiseLayer.
+Aligned<std::int8_t> unpacked_quads(const Matrix<std::int8_t>& weights);
+
 // [channels][columns] -> [groups][columns][16]
 template <class To, class From>
 Aligned<To> packed_lanes(const Matrix<From>& weights) {

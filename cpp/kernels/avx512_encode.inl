@@ -24,28 +24,6 @@ bool holds_nan(const float* x, std::size_t count) {
   return _kortestz_mask16_u8(found, more) == 0;
 }
 
-bool encode_affine(const AffineEncoder& encoder, const Rows& rows) {
-  __mmask8 nan = 0;
-  const __m512d scale = _mm512_set1_pd(encoder.scale), zero = _mm512_set1_pd(encoder.zero);
-  const __m512d top = _mm512_set1_pd(encoder.top);
-  for (std::size_t row = 0; row < rows.count; ++row) {
-    for (std::size_t first = 0; first < encoder.features; first += 8) {
-      const std::size_t left = encoder.features - first;
-      const auto valid = static_cast<__mmask8>(first_lanes(left < 8 ? left : 8));
-      const __m256 x = _mm256_maskz_loadu_ps(valid, rows.x + row * rows.x_row + 4 * first);
-      nan = _kor_mask8(nan, _mm256_cmp_ps_mask(x, x, _CMP_UNORD_Q));
-      const __m512d ratio = _mm512_div_pd(_mm512_cvtps_pd(x), scale);
-      const __m512d code =
-          _mm512_add_pd(_mm512_roundscale_pd(ratio, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), zero);
-      // max returns its second operand for a NaN, so it becomes code 0 on every level.
-      const __m512d clipped = _mm512_min_pd(_mm512_max_pd(code, _mm512_setzero_pd()), top);
-      const __m256i bytes = _mm512_cvtpd_epi32(clipped);
-      _mm256_mask_cvtepi32_storeu_epi8(rows.y + row * rows.y_row + first, valid, bytes);
-    }
-  }
-  return nan != 0;
-}
-
 // The high half of a byte says which sixteen entries, the low half which of them.
 void look_up(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, std::size_t count) {
   constexpr std::size_t kPart = 16, kBytes = 64;

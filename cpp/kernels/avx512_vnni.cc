@@ -18,6 +18,8 @@ namespace {
 
 #include "avx512.inl"
 
+#include "avx512_lines.inl"
+
 // Sums [groups][spots].
 [[gnu::noinline]] void end_tile(const Task& task, Group* sum, const Spot* spots, std::size_t rows, Groups groups) {
   for (std::size_t group = groups.begin; group < groups.end; ++group, sum += rows) {
@@ -25,6 +27,8 @@ namespace {
     finish(*task.epilogue, sum, {group, rows, spots, task.y_plane});
   }
 }
+
+#include "avx512_depthwise.inl"
 
 // One threshold and one plane: straight from registers to bits.
 template <std::size_t kRows, std::size_t kGroups>
@@ -66,51 +70,45 @@ inline void load_weights(const std::int8_t* w, std::size_t w_step, __m512i* weig
   for (std::size_t g = 0; g < kGroups; ++g) weight[g] = _mm512_load_si512(w + g * w_step);
 }
 
-// kRows spots times kGroups groups of channels: all sums live in registers. kUnits: runs are short, one loop for all.
-template <std::size_t kRows, std::size_t kGroups, bool kUnits>
-[[gnu::noinline]] void sum_tile(const ByteLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
+// kRows spots times kGroups groups of channels: all sums live in registers. kEnds: there they also end in lines; else out of line.
+template <std::size_t kRows, std::size_t kGroups, bool kEnds>
+[[gnu::noinline]] void tile(const ByteLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
   __m512i sum[kGroups * kRows], weight[kGroups];
   const std::byte* x[kRows];
   const std::size_t w_step = layer.quads * kGroup * 4;
   const std::int8_t* weights = layer.weights + group * w_step;
-#pragma GCC unroll 16
-  for (std::size_t n = 0; n < kGroups * kRows; ++n) sum[n] = _mm512_setzero_si512();
+  start_sums<kRows, kGroups>(*task.epilogue, group, sum);
 #pragma GCC unroll 16
   for (std::size_t r = 0; r < kRows; ++r) x[r] = spots[r].x;
-  if constexpr (kUnits) {
-    for (const Unit* unit = task.units; unit != task.units + task.unit_count; ++unit) {
-      load_weights<kGroups>(weights + std::size_t{unit->weight} * kGroup * 4, w_step, weight);
-      add_quad<kRows, kGroups>(x, unit->x, weight, sum);
-    }
-  } else {
-    for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
-      const std::int8_t* w = weights + run->weight * kGroup * 4;
-      for (std::size_t at = run->x; at < run->x + 4 * std::size_t{run->length}; at += 4, w += kGroup * 4) {
-        load_weights<kGroups>(w, w_step, weight);
-        add_quad<kRows, kGroups>(x, at, weight, sum);
-      }
+  for (const Run* run = task.runs; run != task.runs + task.run_count; ++run) {
+    const std::int8_t* w = weights + run->weight * kGroup * 4;
+    for (std::size_t at = run->x; at < run->x + 4 * std::size_t{run->length}; at += 4, w += kGroup * 4) {
+      load_weights<kGroups>(w, w_step, weight);
+      add_quad<kRows, kGroups>(x, at, weight, sum);
     }
   }
   if (task.epilogue->output == Output::planes && task.epilogue->bits == 1 && task.epilogue->rank_is_code &&
       task.epilogue->row_factor == nullptr) {
     return write_bits<kRows, kGroups>(*task.epilogue, spots, group, sum);
   }
-  Group acc[kGroups * kRows];
-#pragma GCC unroll 16
-  for (std::size_t n = 0; n < kGroups * kRows; ++n) acc[n] = group_of(sum[n]);
-  end_tile(task, acc, spots, kRows, {group, group + kGroups});
-}
-
-template <std::size_t kRows, std::size_t kGroups>
-inline void tile(const ByteLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
-  if (task.units != nullptr) return sum_tile<kRows, kGroups, true>(layer, task, spots, group);
-  sum_tile<kRows, kGroups, false>(layer, task, spots, group);
+  // Copies of their own, so that the sums, and lines, stay in registers.
+  if constexpr (kEnds) {
+    if (task.epilogue->lines != nullptr) {
+      __m512i line[kGroups * kRows];
+      copy_sums<kGroups * kRows>(sum, line);
+      return end_in_lines<kRows, kGroups>(*task.epilogue, spots, group, line);
+    }
+  }
+  __m512i own[kGroups * kRows];
+  copy_sums<kGroups * kRows>(sum, own);
+  if (end_from_memory(*task.epilogue, spots, kRows, {group, group + kGroups}, own)) return;
+  end_tile(task, reinterpret_cast<Group*>(own), spots, kRows, {group, group + kGroups});
 }
 
 template <std::size_t kRows, std::size_t kGroups>
 void sweep_rows(const ByteLayer& layer, const Task& task, const Rows& rows, std::size_t first, std::size_t group) {
   visit_rows<kRows>(task, rows, first, [&]<std::size_t>(const Task& all, const Spot* spots) {
-    tile<kRows, kGroups>(layer, all, spots, group);
+    tile<kRows, kGroups, kRows * kGroups == 16>(layer, all, spots, group);
   });
 }
 
@@ -124,6 +122,17 @@ std::size_t sweep(const ByteLayer& layer, const Rows& rows, std::size_t row, Gro
   }
   for (; group < groups.end; ++group) sweep_rows<kRows, 1>(layer, task, rows, row, group);
   return row + (rows.count - row) / kRows * kRows;
+}
+
+// So many groups at a time, from `group` on, while there are as many; returns the first one that is left.
+template <std::size_t kMost, std::size_t kGroups>
+std::size_t convolve(const ByteLayer& layer, const Window& window, const Rows& maps, const Part& part, std::size_t group) {
+  for (; group + kGroups <= part.groups.end; group += kGroups) {
+    visit_regions<kMost>(window, maps, part, group, [&]<std::size_t kSpots>(const Task& task, const Spot* spots) {
+      tile<kSpots, kGroups, kSpots == kMost>(layer, task, spots, group);
+    });
+  }
+  return group;
 }
 
 constexpr std::size_t kParts = 1;
@@ -150,20 +159,15 @@ void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups group
 
 void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& maps, const Part& part) {
   std::size_t group = part.groups.begin;
-  for (; window.shift == nullptr && group + 4 <= part.groups.end; group += 4) {
-    visit_regions<4>(window, maps, part, group, [&]<std::size_t kSpots>(const Task& task, const Spot* spots) {
-      tile<kSpots, 4>(layer, task, spots, group);
-    });
+  if (window.shift == nullptr) {
+    group = convolve<4, 4>(layer, window, maps, part, group);
+    group = convolve<8, 2>(layer, window, maps, part, group);
   }
-  for (; group < part.groups.end; ++group) {
-    visit_regions<4>(window, maps, part, group, [&]<std::size_t kSpots>(const Task& task, const Spot* spots) {
-      tile<kSpots, 1>(layer, task, spots, group);
-    });
-  }
+  convolve<8, 1>(layer, window, maps, part, group);
 }
 
 void byte_depthwise(const DepthwiseLayer& layer, const Window& window, const Rows& maps, const Part& part) {
-  depthwise(layer, window, maps, part);
+  depthwise_by_quads(layer, window, maps, part);
 }
 
 void word_fully_connected(const WordLayer& layer, const Rows& rows, Groups groups) {

@@ -2,14 +2,11 @@
 // a group, and four pixels share their weights. One text over vectors.inl. Included inside an anonymous namespace, behind
 // finish.inl.
 
+// Adds the products of a group to its sums of some pixels.
 template <std::size_t kRows, bool kWhole>
-[[gnu::noinline]] void depthwise_tile(const DepthwiseLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
-  const Epilogue& e = *task.epilogue;
-  const std::size_t left = e.channels - group * kGroup;
+LOWBIT_INLINE void add_taps(const DepthwiseLayer& layer, const Task& task, const Spot* spots, std::size_t group, Group* sum) {
+  const std::size_t left = task.epilogue->channels - group * kGroup;
   const std::int32_t* weights = layer.weights + group * layer.taps * kGroup;
-  Group sum[kRows];
-#pragma GCC unroll 4
-  for (std::size_t r = 0; r < kRows; ++r) sum[r] = load_group(e.constant + group * kGroup);
   for (const Unit* unit = task.units; unit != task.units + task.unit_count; ++unit) {
     const Group weight = load_group(weights + unit->weight * kGroup);
 #pragma GCC unroll 4
@@ -18,6 +15,15 @@ template <std::size_t kRows, bool kWhole>
       sum[r] = add_products(sum[r], group_of(kWhole ? read_as<Bytes>(at) : load_bytes(at, left)), weight);
     }
   }
+}
+
+template <std::size_t kRows, bool kWhole>
+[[gnu::noinline]] void depthwise_tile(const DepthwiseLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
+  const Epilogue& e = *task.epilogue;
+  Group sum[kRows];
+#pragma GCC unroll 4
+  for (std::size_t r = 0; r < kRows; ++r) sum[r] = load_group(e.constant + group * kGroup);
+  add_taps<kRows, kWhole>(layer, task, spots, group, sum);
   Group acc[kRows];  // another one, so that the sums stay in registers
 #pragma GCC unroll 4
   for (std::size_t r = 0; r < kRows; ++r) acc[r] = sum[r];

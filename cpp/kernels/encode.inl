@@ -86,6 +86,19 @@ inline Mask encode_many_ranks(const Encoder& encoder, const std::byte* x, std::b
   return nan;
 }
 
+// Sixteen floats as codes of an affine encoding; a NaN has code 0. Ends are whole, so that what is clipped before it is rounded leaves
+// nothing out.
+LOWBIT_INLINE Group affine_codes(const AffineEncoder& encoder, const Reals& value) {
+  const double low = -encoder.zero, high = encoder.top - encoder.zero;
+  if (encoder.rate != 0) {
+    const auto zero = static_cast<std::int32_t>(encoder.zero);
+    return each_half(value, [&](Doubles x, std::size_t) { return integers_nearest(clipped(x * encoder.rate, low, high)); }) + same(zero);
+  }
+  return each_half(value, [&](Doubles x, std::size_t) {
+    return integers_nearest(clipped(nearest(x / encoder.scale) + encoder.zero, 0.0, encoder.top));
+  });
+}
+
 }  // namespace
 
 bool encode(const Encoder& encoder, const Rows& rows) {
@@ -99,6 +112,19 @@ bool encode(const Encoder& encoder, const Rows& rows) {
       case 3: nan = either(nan, encode_row<3>(encoder, x, y, rows.y_plane)); break;
       case 4: nan = either(nan, encode_row<4>(encoder, x, y, rows.y_plane)); break;
       default: nan = either(nan, encode_many_ranks(encoder, x, y)); break;
+    }
+  }
+  return bits_of(nan) != 0;
+}
+
+bool encode_affine(const AffineEncoder& encoder, const Rows& rows) {
+  Mask nan{};
+  for (std::size_t row = 0; row < rows.count; ++row) {
+    for (std::size_t first = 0; first < encoder.features; first += kGroup) {
+      const std::size_t count = encoder.features - first;
+      const Reals value = load_first(rows.x + row * rows.x_row + 4 * first, count);
+      nan = either(nan, unordered(value, value));
+      store_first(rows.y + row * rows.y_row + first, bytes_of(affine_codes(encoder, value)), count);
     }
   }
   return bits_of(nan) != 0;

@@ -196,21 +196,6 @@ bool holds_nan(const float* x, std::size_t count) {
   return most > kInfinity;
 }
 
-bool encode_affine(const AffineEncoder& encoder, const Rows& rows) {
-  bool nan = false;
-  for (std::size_t row = 0; row < rows.count; ++row) {
-    for (std::size_t n = 0; n < encoder.features; ++n) {
-      const double value = read<float>(rows.x + row * rows.x_row + 4 * n);
-      const double code = std::nearbyint(value / encoder.scale) + encoder.zero;
-      nan |= value != value;
-      // fmax drops a NaN, so it becomes code 0 on every level.
-      const double clipped = std::fmin(std::fmax(code, 0.0), encoder.top);
-      write(rows.y + row * rows.y_row + n, static_cast<std::uint8_t>(clipped));
-    }
-  }
-  return nan;
-}
-
 void look_up(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, std::size_t count) {
   for (std::size_t n = 0; n < count; ++n) y[n] = table[x[n]];
 }

@@ -102,9 +102,10 @@ struct Ending {
     if (output == Output::planes || output == Output::bytes) {
       draw_thresholds(random, rows, channels, acc, binary);
     } else {
-      const bool plain = draw(random, 0, 3) == 0;
+      // Scales that meet ties, and any others.
+      const bool plain = draw(random, 0, 3) == 0, any = draw(random, 0, 1) == 0;
       for (std::size_t o = 0; o < channels; ++o) {
-        scale.push_back(std::ldexp(draw(random, 1, 4000), -9));
+        scale.push_back(any ? std::uniform_real_distribution<double>(0.01, 2.0)(random) : std::ldexp(draw(random, 1, 4000), -9));
         bias.push_back(plain ? 0.0 : draw(random, -1000, 1000) / 7.0);
       }
       spec.scale = scale, spec.bias = bias;

@@ -61,3 +61,29 @@ def test_a_run_equals_a_trace(kind, group):
         joined += any(step.seconds == 0 for step in program.profile(samples, repeats=1))
         assert len(np.unique(expected)) > 3
     assert (joined > 0) == (kind != "none")
+
+
+def gated(channels, seed):
+    """Return x -> x sigmoid(x) -> codes -> y, and samples; ties are among the largest."""
+    graph = Graph("gated", ("x",), ("y",), values={"x": Value("x", "float32", ("n", channels, 5, 7))})
+    graph.add(Value("codes", "code", (), None, Affine(8, np.array([0.25]), np.array([3]))))
+    graph.nodes = [
+        Node("Sigmoid", ("x",), ("gate",), {}, "gate", ""),
+        Node("Mul", ("x", "gate"), ("gated",), {}, "gated", ""),
+        Node("Encode", ("gated",), ("codes",), {}, "encode", "lowbit"),
+        Node("Decode", ("codes",), ("y",), {}, "decode", "lowbit"),
+    ]
+    infer(graph)
+    verify(graph)
+    samples = np.random.default_rng(seed).integers(-400, 4000, (3, channels, 5, 7)) / 64
+    return graph, samples.astype(np.float32)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 40])  # pixels with gaps; more than one run of floats
+def test_chains_end_in_codes(channels):
+    graph, samples = gated(channels, channels)
+    expected = evaluate(graph, {"x": samples})["y"]
+    for level in ("portable", "avx2", ""):
+        program = Program(graph, kernels=level)
+        np.testing.assert_array_equal(program.trace(samples)["y"], expected)
+        np.testing.assert_array_equal(program.run(samples), expected)
