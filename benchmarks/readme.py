@@ -1,4 +1,4 @@
-"""Writes README's tables and two pages of `results/` from `results/`: no figure there is typed by hand.
+"""Writes README's figures, `docs/results.md` and two pages of `results/`: no figure there is typed by hand.
 
     python benchmarks/readme.py [--check]
 
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import figures
 import power_of_two
 import speed
 
@@ -19,7 +20,7 @@ from lowbit.zoo.published import LST1_ACCURACY
 
 ROOT = Path(__file__).parent.parent
 ROWS = read_rows(ROOT / "recipes")
-START, END = "<!-- tables: made by benchmarks/readme.py from results/ -->", "<!-- end of tables -->"
+START, END = "<!-- figures: made by benchmarks/readme.py from results/ -->", "<!-- end of figures -->"
 NETWORKS = {"mnist-97.2": "MNIST", "mnist-98.2": "MNIST", "fashion-88": "Fashion-MNIST"}
 PENDING = "pending"
 PEERS = ("onnxruntime-fp32", "onnxruntime-int8", "litert-int8")
@@ -34,7 +35,8 @@ def main() -> int:
     readme = ROOT / "README.md"
     before, _, rest = readme.read_text().partition(START)
     wanted = {
-        readme: f"{before}{START}\n\n{tables()}\n{END}{rest.partition(END)[2]}",
+        readme: f"{before}{START}\n\n{in_short()}\n\n{END}{rest.partition(END)[2]}",
+        ROOT / "docs" / "results.md": f"# What is gained\n\n{tables()}\n",
         ROOT / "results" / "reproduced.md": reproduced(),
         ROOT / "results" / "power-of-two.md": power_of_two.page(),
     }
@@ -43,6 +45,11 @@ def main() -> int:
     for path, text in wanted.items():
         path.write_text(text)
     return 0
+
+
+def in_short() -> str:
+    """Return README's figures."""
+    return figures.table(result, ROWS, lambda row: kept(row, ROOT / "results"))
 
 
 def tables() -> str:
@@ -60,10 +67,10 @@ def tables() -> str:
 
 
 def headlines() -> str:
-    """Return the rows of `recipes/rows.toml` that are meant for README: theirs and ours."""
+    """Return the rows of `recipes/rows.toml` that are meant for the page of results: theirs and ours."""
     lines = [
         "Published by four systems, and ours; all rows, with data, seeds and commands, are in",
-        "[results/reproduced.md](results/reproduced.md), and `lowbit reproduce` prints them:",
+        "[results/reproduced.md](../results/reproduced.md), and `lowbit reproduce` prints them:",
         "",
         "| row | what | published | ours |",
         "|---|---|---|---|",
@@ -95,7 +102,7 @@ def accuracy(made: dict[str, Any]) -> str:
     rows = [ROWS[f"Q10-{name}"] for name in ("float", "3", "2", "1")]
     published = " | ".join(row.text(row.published) for row in rows)
     lines.append(f"| published, MNIST | {published} | |")
-    more = "All methods and widths: [results/ptq-mlp.md](results/ptq-mlp.md)."
+    more = "All methods and widths: [results/ptq-mlp.md](../results/ptq-mlp.md)."
     lines += ["", f"`{made['command']}`, {made['machine']}. {more}"]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""README's tables of latencies beside other runtimes: a network, convolutions, matrix-vector products."""
+"""Tables of latencies beside other runtimes: a network, convolutions, matrix-vector products."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""README says what results say, and its Python runs."""
+"""README and the pages that it leads to say what results say, and their Python runs."""
 
 import os
 import re
@@ -59,13 +59,19 @@ def test_the_first_python_can_be_pasted_with_the_core_alone(tmp_path: Path) -> N
 
 def test_the_training_example_runs() -> None:
     pytest.importorskip("torch")
-    names = run_example("lowbit.nn")
+    names = run_example("lowbit.nn", "docs/training.md")
     assert [node.op for node in names["graph"].nodes].count("Convolution") == 5
 
 
-def blocks(language: str) -> list[str]:
+def test_every_link_leads_somewhere() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+        assert not [link for link in links if not (page.parent / link).exists()], page.name
+
+
+def blocks(language: str, page: str = "README.md") -> list[str]:
     """Return what stands between fences of a language, in order."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / page).read_text()
     return [
         body
         for kind, body in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.M)
@@ -73,8 +79,9 @@ def blocks(language: str) -> list[str]:
     ]
 
 
-def run_example(about: str) -> dict[str, Any]:
-    """Run the first example that mentions something and return its names."""
+def run_example(about: str, page: str) -> dict[str, Any]:
+    """Run the first example of a page that mentions something and return its names."""
     names: dict[str, Any] = {}
-    exec(compile(next(text for text in blocks("python") if about in text), "README.md", "exec"), names)  # noqa: S102
+    code = next(text for text in blocks("python", page) if about in text)
+    exec(compile(code, page, "exec"), names)  # noqa: S102
     return names

@@ -40,7 +40,7 @@ def test_no_row_says_ours_without_a_result(tmp_path: Path) -> None:
         if ours is not None:
             assert ours.files and all(path.parent == RESULTS and path.is_file() for path in ours.files)
             assert row.text(ours.value) in said_by(ours.files, row)
-    for name, published, figure in table(RESULTS / "reproduced.md") + table(ROOT / "README.md"):
+    for name, published, figure in table(RESULTS / "reproduced.md") + table(ROOT / "docs/results.md"):
         ours = kept(ROWS[name], RESULTS)
         assert figure == ("pending" if ours is None else ROWS[name].text(ours.value))
         assert published == ROWS[name].text(ROWS[name].published)

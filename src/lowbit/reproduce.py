@@ -48,7 +48,7 @@ class Row:
         source: who published it.
         goal: what ours shall reach at least, where we set ourselves more than they have.
         command: what makes it.
-        headline: whether README shows it.
+        headline: whether `docs/results.md` shows it.
     """
 
     name: str

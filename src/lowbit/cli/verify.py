@@ -42,7 +42,7 @@ def verify(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The certificate to write; NETWORK.certificate.json without it."),
+        typer.Option("--output", "-o", help="The certificate to write; beside the network without it."),
     ] = None,
     certificate: Annotated[
         Path | None, typer.Option("--certificate", help="Check this certificate instead, made elsewhere.")
