@@ -307,7 +307,7 @@ inline __m256 look_up_eight(__m256i word, int q, __m256 low, __m256 high) {
 }
 
 template <std::size_t kGroups>
-void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const float* tables, float* sums) {
+void sum_tables(const std::uint32_t* w, std::size_t step, std::size_t words, const float* tables, float* sums) {
   __m256 sum[2 * kGroups];
 #pragma GCC unroll 16
   for (std::size_t n = 0; n < 2 * kGroups; ++n) sum[n] = _mm256_setzero_ps();
@@ -332,6 +332,7 @@ void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const 
 #include "functions.inl"
 #include "float_elements.inl"
 #include "float_layers.inl"
+#include "float_tables.inl"
 #include "weight_only.inl"
 #include "round_words.inl"
 #include "word_elements.inl"

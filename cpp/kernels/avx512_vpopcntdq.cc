@@ -111,41 +111,11 @@ void read_all(const std::byte* at, std::size_t bytes) { read_vectors(at, bytes);
 
 #include "avx512_encode.inl"
 
-namespace lowbit::avx512_vpopcntdq {
-namespace {
-
-// vpermps reads the low four bits of an index and no others: loads that start at each byte of a word save half of the
-// shifts. The limit is the permutation, one a cycle.
-template <std::size_t kGroups>
-void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const float* tables, float* sums) {
-  __m512 sum[2 * kGroups];
-#pragma GCC unroll 16
-  for (std::size_t n = 0; n < 2 * kGroups; ++n) sum[n] = _mm512_setzero_ps();
-  for (std::size_t k = 0; k < words; ++k, w += kGroup, tables += 8 * 16) {
-#pragma GCC unroll 4
-    for (std::size_t byte = 0; byte < 4; ++byte) {
-      const __m512 even = _mm512_load_ps(tables + 2 * byte * 16), odd = _mm512_load_ps(tables + (2 * byte + 1) * 16);
-#pragma GCC unroll 16
-      for (std::size_t g = 0; g < kGroups; ++g) {
-        const __m512i index = _mm512_loadu_si512(reinterpret_cast<const std::byte*>(w + g * step) + byte);
-        sum[2 * g] = _mm512_add_ps(sum[2 * g], _mm512_permutexvar_ps(index, even));
-        sum[2 * g + 1] = _mm512_add_ps(sum[2 * g + 1], _mm512_permutexvar_ps(_mm512_srli_epi32(index, 4), odd));
-      }
-    }
-  }
-#pragma GCC unroll 16
-  for (std::size_t g = 0; g < kGroups; ++g) {
-    _mm512_store_ps(sums + g * kGroup, _mm512_add_ps(sum[2 * g], sum[2 * g + 1]));
-  }
-}
-
-}  // namespace
-}  // namespace lowbit::avx512_vpopcntdq
-
 #define LOWBIT_NAMESPACE avx512_vpopcntdq
 #include "functions.inl"
 #include "float_elements.inl"
 #include "float_layers.inl"
+#include "avx512_byte_tables.inl"
 #include "weight_only.inl"
 #include "round_words.inl"
 #include "word_elements.inl"

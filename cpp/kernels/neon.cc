@@ -284,7 +284,7 @@ namespace {
 
 // A table is four vectors, in bytes: four times an index, and the numbers 0 to 3.
 template <std::size_t kGroups>
-void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const float* tables, float* sums) {
+void sum_tables(const std::uint32_t* w, std::size_t step, std::size_t words, const float* tables, float* sums) {
   constexpr std::size_t kAll = kGroups * kQuarters;
   float32x4_t sum[kAll];
 #pragma GCC unroll 16
@@ -311,4 +311,5 @@ void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const 
 }  // namespace lowbit::neon
 
 #define LOWBIT_NAMESPACE neon
+#include "float_tables.inl"
 #include "weight_only.inl"

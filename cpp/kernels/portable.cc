@@ -274,7 +274,7 @@ namespace lowbit::portable {
 namespace {
 
 template <std::size_t kGroups>
-void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const float* tables, float* sums) {
+void sum_tables(const std::uint32_t* w, std::size_t step, std::size_t words, const float* tables, float* sums) {
   for (std::size_t g = 0; g < kGroups; ++g, w += step, sums += kGroup) {
     for (std::size_t lane = 0; lane < kGroup; ++lane) sums[lane] = 0;
     for (std::size_t k = 0; k < words; ++k) {
@@ -294,6 +294,7 @@ void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, const 
 #include "functions.inl"
 #include "float_elements.inl"
 #include "float_layers.inl"
+#include "float_tables.inl"
 #include "weight_only.inl"
 #include "round_words.inl"
 #include "word_elements.inl"

@@ -1,0 +1,131 @@
+// Tables of whole numbers, byte by byte; see weight_only.inl. Sixteen entries of four tables are 64 bytes, which vpermb reaches:
+// the four bytes of a word of weights look up at once, sixteen channels side by side, and a dot product with ones adds them up.
+//
+// The sums T of four inputs are rounded to whole multiples of max |T| / top, max |T| that of the chunk. With two
+// bytes, an entry is wrong by at most 2^-16 max |T|, and n_c inputs of a chunk by n_c 2^-18 max |T| together, for weights of
+// one. Half of what the definition allows (ir/weight_only.py), n 2^-25 sum |x|, is kept to wherever
+//   n_c max |T| <= n 2^-7 sum |x|;
+// other chunks take three bytes, of which n_c 2^-26 max |T| is no more in any case. Additions of whole numbers are exact.
+
+namespace lowbit::avx512_vpopcntdq {
+namespace {
+
+class Tables {
+ public:
+  // Of the fours of `words` words from x on; inputs from `count` on are zeros. The layer has so many features.
+  void fill(const float* x, std::size_t count, std::size_t words, std::size_t features) {
+    x_ = x, count_ = count < 32 * words ? count : 32 * words;
+    __m512 largest = _mm512_setzero_ps(), total = largest;
+    for (std::size_t n = 0; n < count_; n += 16) {
+      const __m512 size = _mm512_abs_ps(_mm512_maskz_loadu_ps(first_lanes(count_ - n), x + n));
+      const __m512 pairs = _mm512_add_ps(size, _mm512_permute_ps(size, 0xb1));
+      const __m512 fours = _mm512_add_ps(pairs, _mm512_permute_ps(pairs, 0x4e));
+      largest = _mm512_max_ps(fours, largest);  // the second where one is NaN: the sum finds that
+      total = _mm512_add_ps(total, fours);
+    }
+    const float most = _mm512_reduce_max_ps(largest), sum = _mm512_reduce_add_ps(total) / 4;
+    finite_ = sum <= std::numeric_limits<float>::max();
+    if (!finite_) return;
+    bytes_ = static_cast<float>(count_) * most <= static_cast<float>(features) * 0x1p-7f * sum ? 2 : 3;
+    const float top = bytes_ == 2 ? 32767.0f : 8388600.0f;  // roundings of floats stay within three bytes
+    const float raise = most < 0x1p-60f ? 0x1p64f : 1.0f;  // inverses of small numbers are no floats
+    lower_ = 1 / raise;
+    scale_ = most * raise / top;
+    const float rate = most == 0 ? 0.0f : top / (most * raise);
+    bytes_ == 2 ? fill_tables<2>(words, raise, rate) : fill_tables<3>(words, raise, rate);
+  }
+
+  template <std::size_t kGroups>
+  void look_up(const std::uint32_t* w, std::size_t step, std::size_t words, float* sums) const {
+    if (!finite_) return add_up(w, step, kGroups, sums);
+    bytes_ == 2 ? sum_up<kGroups, 2>(w, step, words, sums) : sum_up<kGroups, 3>(w, step, words, sums);
+  }
+
+ private:
+  template <unsigned kBytes>
+  void fill_tables(std::size_t words, float raise, float rate) {
+    constexpr std::uint32_t kTurn = 1u << (8 * kBytes - 1);
+    const auto signs = [](unsigned bit) {
+      const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+      const __mmask16 up = _mm512_test_epi32_mask(lane, _mm512_set1_epi32(1 << bit));
+      return _mm512_mask_blend_ps(up, _mm512_set1_ps(-1), _mm512_set1_ps(1));
+    };
+    const __m512 sign[4] = {signs(0), signs(1), signs(2), signs(3)};
+    for (std::size_t k = 0; k < words; ++k) {
+      alignas(64) float some[32];
+      for (std::size_t n = 0; n < 32; n += 16) {
+        const std::size_t first = 32 * k + n, left = count_ > first ? count_ - first : 0;
+        const __m512 x = _mm512_maskz_loadu_ps(first_lanes(left), x_ + first);
+        _mm512_store_ps(some + n, _mm512_mul_ps(_mm512_mul_ps(x, _mm512_set1_ps(raise)), _mm512_set1_ps(rate)));
+      }
+      for (std::size_t q = 0; q < 8; ++q) {
+        __m512 sum = _mm512_mul_ps(sign[0], _mm512_set1_ps(some[4 * q]));
+        for (std::size_t n = 1; n < 4; ++n) sum = _mm512_fmadd_ps(sign[n], _mm512_set1_ps(some[4 * q + n]), sum);
+        __m512i entry = _mm512_add_epi32(_mm512_cvtps_epi32(sum), _mm512_set1_epi32(static_cast<int>(kTurn)));
+        for (unsigned b = 0; b < kBytes; ++b, entry = _mm512_srli_epi32(entry, 8)) {
+          const __m128i bytes = _mm512_cvtepi32_epi8(entry);
+          _mm_store_si128(reinterpret_cast<__m128i*>(tables_[k][q % 2][b] + q / 2 * 16), bytes);
+        }
+      }
+    }
+  }
+
+  template <std::size_t kGroups, unsigned kBytes>
+  void sum_up(const std::uint32_t* w, std::size_t step, std::size_t words, float* sums) const {
+    const __m512i four = _mm512_set1_epi8(15), table = _mm512_set1_epi32(0x30201000), ones = _mm512_set1_epi8(1);
+    const auto place = [&](__m512i bits) { return _mm512_ternarylogic_epi32(bits, four, table, 0xea); };  // bits & four | table
+    __m512i sum[kGroups][kBytes];
+#pragma GCC unroll 16
+    for (std::size_t g = 0; g < kGroups; ++g) {
+#pragma GCC unroll 3
+      for (unsigned b = 0; b < kBytes; ++b) sum[g][b] = _mm512_setzero_si512();
+    }
+    for (std::size_t k = 0; k < words; ++k, w += kGroup) {
+      __m512i entries[2][kBytes];
+#pragma GCC unroll 2
+      for (std::size_t odd = 0; odd < 2; ++odd) {
+#pragma GCC unroll 3
+        for (unsigned b = 0; b < kBytes; ++b) entries[odd][b] = _mm512_load_si512(tables_[k][odd][b]);
+      }
+#pragma GCC unroll 16
+      for (std::size_t g = 0; g < kGroups; ++g) {
+        const __m512i bits = _mm512_loadu_si512(w + g * step);
+        const __m512i even = place(bits), odd = place(_mm512_srli_epi32(bits, 4));
+#pragma GCC unroll 3
+        for (unsigned b = 0; b < kBytes; ++b) {
+          sum[g][b] = _mm512_dpbusd_epi32(sum[g][b], _mm512_permutexvar_epi8(even, entries[0][b]), ones);
+          sum[g][b] = _mm512_dpbusd_epi32(sum[g][b], _mm512_permutexvar_epi8(odd, entries[1][b]), ones);
+        }
+      }
+    }
+    const auto turned = static_cast<std::uint32_t>(8 * words) << (8 * kBytes - 1);
+#pragma GCC unroll 16
+    for (std::size_t g = 0; g < kGroups; ++g) {
+      __m512i whole = _mm512_set1_epi32(-static_cast<int>(turned));
+#pragma GCC unroll 3
+      for (unsigned b = 0; b < kBytes; ++b) whole = _mm512_add_epi32(whole, _mm512_slli_epi32(sum[g][b], 8 * b));
+      const __m512 real = _mm512_mul_ps(_mm512_cvtepi32_ps(whole), _mm512_set1_ps(scale_));
+      _mm512_store_ps(sums + g * kGroup, _mm512_mul_ps(real, _mm512_set1_ps(lower_)));
+    }
+  }
+
+  // One by one: infinity and what is no number have no table.
+  [[gnu::noinline]] void add_up(const std::uint32_t* w, std::size_t step, std::size_t groups, float* sums) const {
+    for (std::size_t g = 0; g < groups; ++g, w += step, sums += kGroup) {
+      for (std::size_t lane = 0; lane < kGroup; ++lane) {
+        sums[lane] = 0;
+        for (std::size_t n = 0; n < count_; ++n) sums[lane] += (w[n / 32 * kGroup + lane] >> n % 32 & 1) != 0 ? x_[n] : -x_[n];
+      }
+    }
+  }
+
+  alignas(64) std::uint8_t tables_[kChunkWords][2][3][64];  // [word][odd fours][byte][four][16]
+  const float* x_;
+  std::size_t count_;
+  unsigned bytes_;
+  bool finite_;
+  float scale_, lower_;
+};
+
+}  // namespace
+}  // namespace lowbit::avx512_vpopcntdq
