@@ -42,6 +42,19 @@ class Tables {
   }
 
  private:
+  struct Indices {
+    alignas(64) std::uint8_t byte[64];
+  };
+
+  // Of two vectors of sixteen numbers: byte `first` of each, then byte `second`.
+  static constexpr Indices bytes_of_tables(std::uint8_t first, std::uint8_t second) {
+    Indices from{};
+    for (std::size_t n = 0; n < 64; ++n) {
+      from.byte[n] = static_cast<std::uint8_t>(n % 32 / 16 * 64 + n % 16 * 4 + (n < 32 ? first : second));
+    }
+    return from;
+  }
+
   template <unsigned kBytes>
   void fill_tables(std::size_t words, float raise, float rate) {
     constexpr std::uint32_t kTurn = 1u << (8 * kBytes - 1);
@@ -58,17 +71,34 @@ class Tables {
         const __m512 x = _mm512_maskz_loadu_ps(first_lanes(left), x_ + first);
         _mm512_store_ps(some + n, _mm512_mul_ps(_mm512_mul_ps(x, _mm512_set1_ps(raise)), _mm512_set1_ps(rate)));
       }
-      for (std::size_t q = 0; q < 8; ++q) {
-        __m512 sum = _mm512_mul_ps(sign[0], _mm512_set1_ps(some[4 * q]));
-        for (std::size_t n = 1; n < 4; ++n) sum = _mm512_fmadd_ps(sign[n], _mm512_set1_ps(some[4 * q + n]), sum);
-        __m512i entry = _mm512_add_epi32(_mm512_cvtps_epi32(sum), _mm512_set1_epi32(static_cast<int>(kTurn)));
-        for (unsigned b = 0; b < kBytes; ++b, entry = _mm512_srli_epi32(entry, 8)) {
-          const __m128i bytes = _mm512_cvtepi32_epi8(entry);
-          _mm_store_si128(reinterpret_cast<__m128i*>(tables_[k][q % 2][b] + q / 2 * 16), bytes);
+      // The low bytes of two tables, then those above; and the third bytes.
+      alignas(64) static constexpr Indices kLow = bytes_of_tables(0, 1), kHigh = bytes_of_tables(2, 2);
+#pragma GCC unroll 2
+      for (std::size_t odd = 0; odd < 2; ++odd) {
+        __m512i entries[4];
+#pragma GCC unroll 4
+        for (std::size_t four = 0; four < 4; ++four) {
+          const float* in = some + 8 * four + 4 * odd;
+          __m512 sum = _mm512_mul_ps(sign[0], _mm512_set1_ps(in[0]));
+#pragma GCC unroll 3
+          for (std::size_t n = 1; n < 4; ++n) sum = _mm512_fmadd_ps(sign[n], _mm512_set1_ps(in[n]), sum);
+          entries[four] = _mm512_add_epi32(_mm512_cvtps_epi32(sum), _mm512_set1_epi32(static_cast<int>(kTurn)));
+        }
+        const auto pick = [&](const Indices& from, std::size_t n) {
+          return _mm512_permutex2var_epi8(entries[n], _mm512_load_si512(from.byte), entries[n + 1]);
+        };
+        const __m512i first = pick(kLow, 0), second = pick(kLow, 2);
+        _mm512_store_si512(tables_[k][odd][0], _mm512_shuffle_i64x2(first, second, 0x44));
+        _mm512_store_si512(tables_[k][odd][1], _mm512_shuffle_i64x2(first, second, 0xee));
+        if constexpr (kBytes == 3) {
+          _mm512_store_si512(tables_[k][odd][2], _mm512_shuffle_i64x2(pick(kHigh, 0), pick(kHigh, 2), 0x44));
         }
       }
     }
   }
+
+  // As _mm512_dpbusd_epi32, which the compiler surrounds with copies.
+  LOWBIT_INLINE static void add(__m512i& sum, __m512i bytes, __m512i ones) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(ones)); }
 
   template <std::size_t kGroups, unsigned kBytes>
   void sum_up(const std::uint32_t* w, std::size_t step, std::size_t words, float* sums) const {
@@ -93,8 +123,8 @@ class Tables {
         const __m512i even = place(bits), odd = place(_mm512_srli_epi32(bits, 4));
 #pragma GCC unroll 3
         for (unsigned b = 0; b < kBytes; ++b) {
-          sum[g][b] = _mm512_dpbusd_epi32(sum[g][b], _mm512_permutexvar_epi8(even, entries[0][b]), ones);
-          sum[g][b] = _mm512_dpbusd_epi32(sum[g][b], _mm512_permutexvar_epi8(odd, entries[1][b]), ones);
+          add(sum[g][b], _mm512_permutexvar_epi8(even, entries[0][b]), ones);
+          add(sum[g][b], _mm512_permutexvar_epi8(odd, entries[1][b]), ones);
         }
       }
     }

@@ -10,18 +10,44 @@ namespace {
 
 constexpr std::size_t kLookUpGroups = 4;  // that share each table while it is in a register
 
+LOWBIT_INLINE const std::byte* bytes_at(const float* x) { return reinterpret_cast<const std::byte*>(x); }
+
+LOWBIT_INLINE Reals add_product(const Reals& first, const float* factor, const Reals& second) {
+  const Reals factors = read_as<Reals>(factor);
+  return each<Reals>([&](std::size_t n) { return first.part[n] + factors.part[n] * second.part[n]; });
+}
+
+LOWBIT_INLINE void store_reals(float* y, const Reals& reals, std::size_t count) {
+  const Group bits = each([&](std::size_t n) { return reinterpret_cast<Integers>(reals.part[n]); });
+  store_first(reinterpret_cast<std::byte*>(y), bits, count);
+}
+
 // Adds to one group of a row what a chunk gives, plane by plane.
-void add_group(const WeightOnlyLayer& layer, std::size_t group, std::size_t plane, const float* sums, float* y) {
-  const std::size_t first = group * kGroup, left = layer.channels - first, count = left < kGroup ? left : kGroup;
+LOWBIT_INLINE void add_group(const WeightOnlyLayer& layer, std::size_t group, std::size_t plane, const float* sums, float* y) {
+  const std::size_t first = group * kGroup, left = layer.channels - first;
   const float* factor = layer.factor + (group * layer.planes + plane) * kGroup;
-  for (std::size_t lane = 0; lane < count; ++lane) y[first + lane] += factor[lane] * sums[lane];
+  store_reals(y + first, add_product(load_first(bytes_at(y + first), left), factor, read_as<Reals>(sums)), left);
+}
+
+float sum_of(const float* x, std::size_t count) {
+  Reals sum = same(0.0f);
+  for (std::size_t n = 0; n < count; n += kGroup) {
+    const Reals some = load_first(bytes_at(x + n), count - n);
+    sum = each<Reals>([&](std::size_t part) { return sum.part[part] + some.part[part]; });
+  }
+  float lanes[kGroup], total = 0;
+  write_as(lanes, sum);
+  for (const float lane : lanes) total += lane;
+  return total;
 }
 
 void start_row(const WeightOnlyLayer& layer, const float* x, Groups groups, float* y) {
-  float total = 0;
-  for (std::size_t n = 0; layer.offset != nullptr && n < layer.features; ++n) total += x[n];
-  for (std::size_t o = groups.begin * kGroup; o < groups.end * kGroup && o < layer.channels; ++o) {
-    y[o] = layer.bias[o] + (layer.offset == nullptr ? 0.0f : layer.offset[o] * total);
+  const Reals total = same(layer.offset == nullptr ? 0.0f : sum_of(x, layer.features));
+  for (std::size_t group = groups.begin; group < groups.end; ++group) {
+    const std::size_t first = group * kGroup;
+    Reals start = read_as<Reals>(layer.bias + first);
+    if (layer.offset != nullptr) start = add_product(start, layer.offset + first, total);
+    store_reals(y + first, start, layer.channels - first);
   }
 }
 
