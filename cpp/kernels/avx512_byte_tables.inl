@@ -1,14 +1,33 @@
 // Tables of whole numbers, byte by byte; see weight_only.inl. Sixteen entries of four tables are 64 bytes, which vpermb reaches:
 // the four bytes of a word of weights look up at once, sixteen channels side by side, and a dot product with ones adds them up.
 //
-// The sums T of four inputs are rounded to whole multiples of max |T| / top, max |T| that of the chunk. With two
-// bytes, an entry is wrong by at most 2^-16 max |T|, and n_c inputs of a chunk by n_c 2^-18 max |T| together, for weights of
-// one. Half of what the definition allows (ir/weight_only.py), n 2^-25 sum |x|, is kept to wherever
-//   n_c max |T| <= n 2^-7 sum |x|;
-// other chunks take three bytes, of which n_c 2^-26 max |T| is no more in any case. Additions of whole numbers are exact.
+// The sums T of four inputs are rounded to multiples of a unit, the smallest power of two for which they fit b bytes. An entry
+// is wrong by half a unit, a chunk of n_c inputs by n_c / 8 units, for weights of one. Two bytes are enough where that is no
+// more than three quarters of what the definition allows (ir/weight_only.py), n 2^-24 sum |x|; three always are, since
+// a unit is then 2^-22 max |T| at most. Additions of whole numbers are exact.
 
 namespace lowbit::avx512_vpopcntdq {
 namespace {
+
+// As _mm512_dpbusd_epi32, which the compiler surrounds with copies.
+LOWBIT_INLINE void add_dot(__m512i& sum, __m512i bytes, __m512i signed_bytes) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(signed_bytes));
+}
+
+// x * 2^by, whatever the exponents are.
+LOWBIT_INLINE __m512 shifted(__m512 x, float by) { return _mm512_scalef_ps(x, _mm512_set1_ps(by)); }
+
+// The exponent that brings what is at most `most` below 2^bits.
+inline float shift_to(float most, int bits) {
+  const float exponent = _mm_cvtss_f32(_mm_getexp_ss(_mm_setzero_ps(), _mm_set_ss(most)));
+  return most == 0 ? 0.0f : static_cast<float>(bits - 1) - exponent;
+}
+
+// Whether `error`, of numbers shifted to whole ones, is within the tolerance of a layer of so many features.
+inline bool is_near(float error, float by, std::size_t features, float sum) {
+  const float real = _mm_cvtss_f32(_mm_scalef_ss(_mm_set_ss(error), _mm_set_ss(-by)));
+  return real <= 0.75f * 0x1p-24f * static_cast<float>(features) * sum;
+}
 
 class Tables {
  public:
@@ -23,16 +42,12 @@ class Tables {
       largest = _mm512_max_ps(fours, largest);  // the second where one is NaN: the sum finds that
       total = _mm512_add_ps(total, fours);
     }
-    const float most = _mm512_reduce_max_ps(largest), sum = _mm512_reduce_add_ps(total) / 4;
-    finite_ = sum <= std::numeric_limits<float>::max();
+    const float sum = _mm512_reduce_add_ps(total) / 4, most = _mm512_reduce_max_ps(largest) * (1 + 0x1p-14f);  // rounded up
+    finite_ = sum <= std::numeric_limits<float>::max() && most <= std::numeric_limits<float>::max();
     if (!finite_) return;
-    bytes_ = static_cast<float>(count_) * most <= static_cast<float>(features) * 0x1p-7f * sum ? 2 : 3;
-    const float top = bytes_ == 2 ? 32767.0f : 8388600.0f;  // roundings of floats stay within three bytes
-    const float raise = most < 0x1p-60f ? 0x1p64f : 1.0f;  // inverses of small numbers are no floats
-    lower_ = 1 / raise;
-    scale_ = most * raise / top;
-    const float rate = most == 0 ? 0.0f : top / (most * raise);
-    bytes_ == 2 ? fill_tables<2>(words, raise, rate) : fill_tables<3>(words, raise, rate);
+    by_ = shift_to(most, 15), bytes_ = 2;
+    if (!is_near(static_cast<float>(count_) / 8, by_, features, sum)) by_ += 8, bytes_ = 3;
+    bytes_ == 2 ? fill_tables<2>(words) : fill_tables<3>(words);
   }
 
   template <std::size_t kGroups>
@@ -56,8 +71,9 @@ class Tables {
   }
 
   template <unsigned kBytes>
-  void fill_tables(std::size_t words, float raise, float rate) {
-    constexpr std::uint32_t kTurn = 1u << (8 * kBytes - 1);
+  void fill_tables(std::size_t words) {
+    static constexpr Indices kLow = bytes_of_tables(0, 1), kHigh = bytes_of_tables(2, 2);
+    const __m512i turn = _mm512_set1_epi32(1 << (8 * kBytes - 1));
     const auto signs = [](unsigned bit) {
       const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
       const __mmask16 up = _mm512_test_epi32_mask(lane, _mm512_set1_epi32(1 << bit));
@@ -68,11 +84,8 @@ class Tables {
       alignas(64) float some[32];
       for (std::size_t n = 0; n < 32; n += 16) {
         const std::size_t first = 32 * k + n, left = count_ > first ? count_ - first : 0;
-        const __m512 x = _mm512_maskz_loadu_ps(first_lanes(left), x_ + first);
-        _mm512_store_ps(some + n, _mm512_mul_ps(_mm512_mul_ps(x, _mm512_set1_ps(raise)), _mm512_set1_ps(rate)));
+        _mm512_store_ps(some + n, shifted(_mm512_maskz_loadu_ps(first_lanes(left), x_ + first), by_));
       }
-      // The low bytes of two tables, then those above; and the third bytes.
-      alignas(64) static constexpr Indices kLow = bytes_of_tables(0, 1), kHigh = bytes_of_tables(2, 2);
 #pragma GCC unroll 2
       for (std::size_t odd = 0; odd < 2; ++odd) {
         __m512i entries[4];
@@ -82,7 +95,7 @@ class Tables {
           __m512 sum = _mm512_mul_ps(sign[0], _mm512_set1_ps(in[0]));
 #pragma GCC unroll 3
           for (std::size_t n = 1; n < 4; ++n) sum = _mm512_fmadd_ps(sign[n], _mm512_set1_ps(in[n]), sum);
-          entries[four] = _mm512_add_epi32(_mm512_cvtps_epi32(sum), _mm512_set1_epi32(static_cast<int>(kTurn)));
+          entries[four] = _mm512_add_epi32(_mm512_cvtps_epi32(sum), turn);
         }
         const auto pick = [&](const Indices& from, std::size_t n) {
           return _mm512_permutex2var_epi8(entries[n], _mm512_load_si512(from.byte), entries[n + 1]);
@@ -96,9 +109,6 @@ class Tables {
       }
     }
   }
-
-  // As _mm512_dpbusd_epi32, which the compiler surrounds with copies.
-  LOWBIT_INLINE static void add(__m512i& sum, __m512i bytes, __m512i ones) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(ones)); }
 
   template <std::size_t kGroups, unsigned kBytes>
   void sum_up(const std::uint32_t* w, std::size_t step, std::size_t words, float* sums) const {
@@ -123,8 +133,8 @@ class Tables {
         const __m512i even = place(bits), odd = place(_mm512_srli_epi32(bits, 4));
 #pragma GCC unroll 3
         for (unsigned b = 0; b < kBytes; ++b) {
-          add(sum[g][b], _mm512_permutexvar_epi8(even, entries[0][b]), ones);
-          add(sum[g][b], _mm512_permutexvar_epi8(odd, entries[1][b]), ones);
+          add_dot(sum[g][b], _mm512_permutexvar_epi8(even, entries[0][b]), ones);
+          add_dot(sum[g][b], _mm512_permutexvar_epi8(odd, entries[1][b]), ones);
         }
       }
     }
@@ -134,8 +144,7 @@ class Tables {
       __m512i whole = _mm512_set1_epi32(-static_cast<int>(turned));
 #pragma GCC unroll 3
       for (unsigned b = 0; b < kBytes; ++b) whole = _mm512_add_epi32(whole, _mm512_slli_epi32(sum[g][b], 8 * b));
-      const __m512 real = _mm512_mul_ps(_mm512_cvtepi32_ps(whole), _mm512_set1_ps(scale_));
-      _mm512_store_ps(sums + g * kGroup, _mm512_mul_ps(real, _mm512_set1_ps(lower_)));
+      _mm512_store_ps(sums + g * kGroup, shifted(_mm512_cvtepi32_ps(whole), -by_));
     }
   }
 
@@ -154,7 +163,7 @@ class Tables {
   std::size_t count_;
   unsigned bytes_;
   bool finite_;
-  float scale_, lower_;
+  float by_;
 };
 
 }  // namespace
