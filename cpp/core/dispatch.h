@@ -70,6 +70,7 @@ struct KernelSet {
   Kernel<word_fully_connected_kernel> word_fully_connected;
   Kernel<float_fully_connected_kernel> float_fully_connected;
   Kernel<weight_only_fully_connected_kernel> weight_only_fully_connected;
+  Kernel<weight_code_fully_connected_kernel> weight_code_fully_connected;  // of few levels alone
   PlaneKernel<plane_convolution_kernel> plane_convolution;
   Kernel<byte_convolution_kernel> byte_convolution;
   Kernel<tile_convolution_kernel> tile_convolution;

@@ -200,6 +200,18 @@ struct WeightOnlyLayer {
   const float* bias;             // [groups * 16]
 };
 
+// The same where factors double from plane to plane:
+//   y = factor_o sum_n (2 c_on - top) x_n + offset_o sum_n x_n + bias_o, codes c up to top = 2^planes - 1.
+struct WeightCodeLayer {
+  std::size_t features, channels;
+  int top;
+  bool halves;                  // two codes in a byte, of 4 bits: of a quad of inputs, then of the next
+  const std::uint8_t* weights;  // [chunks][groups][pairs of quads of the chunk][2, or 1 of halves][16][4]
+  const float* factor;          // [groups * 16]
+  const float* offset;          // [groups * 16], or null
+  const float* bias;            // [groups * 16]
+};
+
 // A convolution is the same product with the inputs of a window: for each output pixel, some runs of the input map.
 // Maps lie pixel by pixel, channels innermost, so a row of the kernel is one run. Units are 32-bit words of
 // planes, quads of bytes, or floats.
@@ -374,6 +386,7 @@ using tile_planes_kernel = void(const PlaneTileLayer&, const Rows& bytes, Groups
 using word_fully_connected_kernel = void(const WordLayer&, const Rows&, Groups);
 using float_fully_connected_kernel = void(const FloatLayer&, const Rows&, Groups);
 using weight_only_fully_connected_kernel = void(const WeightOnlyLayer&, const Rows&, Groups);
+using weight_code_fully_connected_kernel = void(const WeightCodeLayer&, const Rows&, Groups);
 using plane_convolution_kernel = void(const PlaneLayer&, const Window&, const Rows&, const Part&);
 using byte_convolution_kernel = void(const ByteLayer&, const Window&, const Rows&, const Part&);
 using tile_convolution_kernel = byte_convolution_kernel;

@@ -254,69 +254,143 @@ class FloatStep final : public Step {
   FloatLayer layer_{};
 };
 
-class WeightOnlyStep final : public Step {
+// Floats times codes: what both layouts of weights have in common.
+class WeightsAloneStep : public Step {
+ public:
+  WeightsAloneStep(std::size_t x, const Value& input, const WeightOnlyWeights& weights, std::span<const float> bias)
+      : x_(x), features_(input.features), channels_(weights.factors.rows), planes_(weights.factors.columns),
+        words_(round_up(input.features, 32) / 32), offset_(padded(weights.offsets)), bias_(padded(bias)) {
+    require(input.kind == Kind::real, where, "floats", "another kind of value");
+    require(planes_ >= 1 && planes_ <= kMaxBits, where, "1 to 8 planes", planes_);
+    require(channels_ >= 1 && weights.planes.rows == channels_ && weights.planes.columns == planes_ * words_, where,
+            {"weights [", channels_, ", ", planes_, ", ", words_, "]"},
+            {weights.planes.rows, " rows of ", weights.planes.columns, " words"});
+    require(bias.size() == channels_ && (weights.offsets.empty() || weights.offsets.size() == channels_), where,
+            {channels_, " biases and offsets"}, bias.size());
+    name = where;
+    products = static_cast<double>(features_ * channels_);
+    work = products * static_cast<double>(planes_);
+    cost = work / 100;
+  }
+
+ protected:
+  static constexpr const char* where = "weight_only_fully_connected";
+
+  const float* offset() const { return offset_.empty() ? nullptr : offset_.data(); }
+
+  std::size_t x_, features_, channels_, planes_, words_;
+  Aligned<float> factor_, offset_, bias_;
+};
+
+class WeightOnlyStep final : public WeightsAloneStep {
  public:
   WeightOnlyStep(const KernelSet& kernels, std::size_t x, const Value& input, const WeightOnlyWeights& weights,
                  std::span<const float> bias)
-      : kernel_(kernels.weight_only_fully_connected), x_(x), offset_(padded(weights.offsets)), bias_(padded(bias)) {
-    const std::size_t channels = weights.factors.rows, planes = weights.factors.columns;
-    const std::size_t words = round_up(input.features, 32) / 32;
-    require(input.kind == Kind::real, where, "floats", "another kind of value");
-    require(planes >= 1 && planes <= kMaxBits, where, "1 to 8 planes", planes);
-    require(channels >= 1 && weights.planes.rows == channels && weights.planes.columns == planes * words, where,
-            {"weights [", channels, ", ", planes, ", ", words, "]"},
-            {weights.planes.rows, " rows of ", weights.planes.columns, " words"});
-    require(bias.size() == channels && (weights.offsets.empty() || weights.offsets.size() == channels), where,
-            {channels, " biases and offsets"}, bias.size());
-    pack(weights, planes, words);
-    layer_ = {input.features, channels,       static_cast<unsigned>(planes),                    words,
-              packed_.data(), factor_.data(), offset_.empty() ? nullptr : offset_.data(), bias_.data()};
-    name = where;
+      : WeightsAloneStep(x, input, weights, bias), kernel_(kernels.weight_only_fully_connected) {
+    pack(weights);
+    layer_ = {features_,      channels_,      static_cast<unsigned>(planes_), words_,
+              packed_.data(), factor_.data(), offset(),                       bias_.data()};
     kernel = kernel_.level;
     unit = "float";
-    products = static_cast<double>(input.features * channels);
-    work = products * static_cast<double>(planes);
     done = static_cast<double>(32 * packed_.size());
     weight_bytes = packed_.size() * sizeof(std::uint32_t);
-    cost = work / 100;
   }
 
   void run(const Block& block) const override {
     const Rows rows = rows_of(block, x_, result);
-    share_groups(block, groups_of(layer_.channels), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
+    share_groups(block, groups_of(channels_), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
   }
 
  private:
-  static constexpr const char* where = "weight_only_fully_connected";
-
   // [channels][planes][words] -> [chunks][groups][planes][words of the chunk][16]; factors [groups][planes][16].
-  void pack(const WeightOnlyWeights& w, std::size_t planes, std::size_t words) {
-    const std::size_t groups = groups_of(w.factors.rows);
-    packed_.resize(groups * planes * words * kGroup + 1);
-    factor_.resize(groups * planes * kGroup);
-    for (std::size_t o = 0; o < w.factors.rows; ++o) {
-      for (std::size_t j = 0; j < planes; ++j) {
-        factor_[(o / kGroup * planes + j) * kGroup + o % kGroup] = w.factors.row(o)[j];
-        for (std::size_t k = 0; k < words; ++k) {
-          const std::size_t first = k / kChunkWords * kChunkWords, chunk = std::min(words - first, kChunkWords);
-          const std::size_t before = (first * groups + o / kGroup * chunk) * planes + j * chunk + k - first;
-          packed_[before * kGroup + o % kGroup] = w.planes.row(o)[j * words + k];
+  void pack(const WeightOnlyWeights& w) {
+    const std::size_t groups = groups_of(channels_);
+    packed_.resize(groups * planes_ * words_ * kGroup + 1);
+    factor_.resize(groups * planes_ * kGroup);
+    for (std::size_t o = 0; o < channels_; ++o) {
+      for (std::size_t j = 0; j < planes_; ++j) {
+        factor_[(o / kGroup * planes_ + j) * kGroup + o % kGroup] = w.factors.row(o)[j];
+        for (std::size_t k = 0; k < words_; ++k) {
+          const std::size_t first = k / kChunkWords * kChunkWords, chunk = std::min(words_ - first, kChunkWords);
+          const std::size_t before = (first * groups + o / kGroup * chunk) * planes_ + j * chunk + k - first;
+          packed_[before * kGroup + o % kGroup] = w.planes.row(o)[j * words_ + k];
         }
       }
     }
   }
 
   Kernel<weight_only_fully_connected_kernel> kernel_;
-  std::size_t x_;
   Aligned<std::uint32_t> packed_;
-  Aligned<float> factor_, offset_, bias_;
   WeightOnlyLayer layer_{};
 };
+
+class WeightCodeStep final : public WeightsAloneStep {
+ public:
+  WeightCodeStep(const KernelSet& kernels, std::size_t x, const Value& input, const WeightOnlyWeights& weights,
+                 std::span<const float> bias)
+      : WeightsAloneStep(x, input, weights, bias), kernel_(kernels.weight_code_fully_connected) {
+    pack(weights);
+    layer_ = {features_, channels_, (1 << planes_) - 1, halves(), packed_.data(), factor_.data(), offset(), bias_.data()};
+    kernel = kernel_.level;
+    unit = "dot";
+    work = 2 * products;  // inputs are two bytes
+    done = static_cast<double>((halves() ? 4 : 2) * packed_.size());
+    weight_bytes = packed_.size();
+  }
+
+  void run(const Block& block) const override {
+    const Rows rows = rows_of(block, x_, result);
+    share_groups(block, groups_of(channels_), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
+  }
+
+ private:
+  bool halves() const { return planes_ <= 4; }
+
+  // [channels][planes][words] -> [chunks][groups][pairs of quads][2, or 1 of halves][16][4].
+  void pack(const WeightOnlyWeights& w) {
+    constexpr std::size_t kChunk = 32 * kChunkWords;
+    const std::size_t groups = groups_of(channels_), wide = halves() ? 1 : 2;
+    packed_.resize(groups * round_up(features_, 8) / 8 * wide * kGroup * 4);
+    factor_.resize(groups * kGroup);
+    for (std::size_t o = 0; o < channels_; ++o) {
+      factor_[o] = w.factors.row(o)[0];
+      for (std::size_t n = 0; n < features_; ++n) {
+        unsigned code = 0;
+        for (std::size_t j = 0; j < planes_; ++j) code |= (w.planes.row(o)[j * words_ + n / 32] >> n % 32 & 1) << j;
+        const std::size_t first = n / kChunk * kChunk, chunk = round_up(std::min(features_ - first, kChunk), 8) / 8;
+        const std::size_t pair = first / 8 * groups + o / kGroup * chunk + (n - first) / 8, odd = n / 4 % 2;
+        std::uint8_t& byte = packed_[((pair * wide + (halves() ? 0 : odd)) * kGroup + o % kGroup) * 4 + n % 4];
+        byte = static_cast<std::uint8_t>(byte | code << (halves() ? 4 * odd : 0));
+      }
+    }
+  }
+
+  Kernel<weight_code_fully_connected_kernel> kernel_;
+  Aligned<std::uint8_t> packed_;
+  WeightCodeLayer layer_{};
+};
+
+// Codes cost as much as two planes of four bits, or four of eight.
+bool rather_codes(const KernelSet& kernels, const WeightOnlyWeights& weights) {
+  const auto doubles = [&](std::size_t o) {
+    const float* factor = weights.factors.row(o);
+    for (std::size_t j = 1; j < weights.factors.columns; ++j) {
+      if (factor[j] != 2 * factor[j - 1]) return false;
+    }
+    return true;
+  };
+  if (kernels.weight_code_fully_connected.run == nullptr || weights.factors.columns < 3) return false;
+  for (std::size_t o = 0; o < weights.factors.rows; ++o) {
+    if (!doubles(o)) return false;
+  }
+  return true;
+}
 
 }  // namespace
 
 std::unique_ptr<Step> weight_only_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
                                                   const WeightOnlyWeights& weights, std::span<const float> bias) {
+  if (rather_codes(kernels, weights)) return std::make_unique<WeightCodeStep>(kernels, x, input, weights, bias);
   return std::make_unique<WeightOnlyStep>(kernels, x, input, weights, bias);
 }
 

@@ -117,6 +117,7 @@ void read_all(const std::byte* at, std::size_t bytes) { read_vectors(at, bytes);
 #include "float_layers.inl"
 #include "avx512_byte_tables.inl"
 #include "weight_only.inl"
+#include "avx512_weight_dots.inl"
 #include "round_words.inl"
 #include "word_elements.inl"
 

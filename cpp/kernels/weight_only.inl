@@ -22,10 +22,10 @@ LOWBIT_INLINE void store_reals(float* y, const Reals& reals, std::size_t count) 
   store_first(reinterpret_cast<std::byte*>(y), bits, count);
 }
 
-// Adds to one group of a row what a chunk gives, plane by plane.
-LOWBIT_INLINE void add_group(const WeightOnlyLayer& layer, std::size_t group, std::size_t plane, const float* sums, float* y) {
+// Adds to one group of a row what a chunk gives.
+template <class Layer>
+LOWBIT_INLINE void add_group(const Layer& layer, std::size_t group, const float* factor, const float* sums, float* y) {
   const std::size_t first = group * kGroup, left = layer.channels - first;
-  const float* factor = layer.factor + (group * layer.planes + plane) * kGroup;
   store_reals(y + first, add_product(load_first(bytes_at(y + first), left), factor, read_as<Reals>(sums)), left);
 }
 
@@ -41,7 +41,8 @@ float sum_of(const float* x, std::size_t count) {
   return total;
 }
 
-void start_row(const WeightOnlyLayer& layer, const float* x, Groups groups, float* y) {
+template <class Layer>
+void start_row(const Layer& layer, const float* x, Groups groups, float* y) {
   const Reals total = same(layer.offset == nullptr ? 0.0f : sum_of(x, layer.features));
   for (std::size_t group = groups.begin; group < groups.end; ++group) {
     const std::size_t first = group * kGroup;
@@ -59,7 +60,9 @@ std::size_t sweep(const WeightOnlyLayer& layer, const std::uint32_t* weights, st
     for (unsigned j = 0; j < layer.planes; ++j) {
       alignas(64) float sums[kGroups * kGroup];
       tables.template look_up<kGroups>(weights + group * step + j * plane_step, step, words, sums);
-      for (std::size_t g = 0; g < kGroups; ++g) add_group(layer, group + g, j, sums + g * kGroup, y);
+      for (std::size_t g = 0; g < kGroups; ++g) {
+        add_group(layer, group + g, layer.factor + ((group + g) * layer.planes + j) * kGroup, sums + g * kGroup, y);
+      }
     }
   }
   return group;

@@ -203,7 +203,7 @@ void test_float_fully_connected(const std::string& level) {
 
 // Small multiples of powers of two: every order of summation gives the same floats.
 static void weight_only_case(const std::string& level, Random& random, unsigned bits, std::size_t features,
-                             std::size_t channels, std::size_t rows) {
+                             std::size_t channels, std::size_t rows, bool doubling) {
   const std::size_t words = round_up(features, 32) / 32;
   std::vector<std::uint32_t> planes(channels * bits * words, 0);
   std::vector<unsigned> codes(channels * features);
@@ -215,6 +215,9 @@ static void weight_only_case(const std::string& level, Random& random, unsigned 
   }
   std::vector<float> factors(channels * bits), offsets(draw(random, 0, 1) ? channels : 0), bias(channels);
   for (float& factor : factors) factor = static_cast<float>(draw(random, 1, 9));
+  for (std::size_t n = 0; doubling && n < factors.size(); ++n) {
+    if (n % bits != 0) factors[n] = 2 * factors[n - 1];
+  }
   for (float& offset : offsets) offset = static_cast<float>(draw(random, -9, 9));
   for (float& value : bias) value = static_cast<float>(draw(random, -9, 9));
   const Value in = real_value(features), out = real_value(channels);
@@ -247,7 +250,18 @@ void test_weight_only_fully_connected(const std::string& level) {
   for (unsigned bits = 1; bits <= 8; ++bits) {
     for (const std::size_t features : kFeatures) {
       for (const std::size_t channels : kChannels) {
-        weight_only_case(level, random, bits, features, channels, pick(random, kRowCounts));
+        weight_only_case(level, random, bits, features, channels, pick(random, kRowCounts), false);
+      }
+    }
+  }
+}
+
+void test_weight_code_fully_connected(const std::string& level) {
+  Random random(7);
+  for (unsigned bits = 3; bits <= 8; ++bits) {
+    for (const std::size_t features : kFeatures) {
+      for (const std::size_t channels : kChannels) {
+        weight_only_case(level, random, bits, features, channels, pick(random, kRowCounts), true);
       }
     }
   }
