@@ -78,10 +78,13 @@ void sum_codes(const Digits& x, const std::uint8_t* w, std::size_t step, std::si
       for (unsigned b = 0; b < kBytes; ++b) add_dot(sum[g][b], even, input[0][b]), add_dot(sum[g][b], odd, input[1][b]);
     }
   }
+#pragma GCC unroll 4
   for (std::size_t g = 0; g < kGroups; ++g) {
     __m512 real = _mm512_setzero_ps();
-    for (unsigned b = kBytes; b-- > 0;) {  // each of them exact
-      const __m512i whole = _mm512_sub_epi32(_mm512_add_epi32(sum[g][b], sum[g][b]), _mm512_set1_epi32(top * x.sum[b]));
+#pragma GCC unroll 3
+    for (unsigned n = 1; n <= kBytes; ++n) {  // from the highest, each of them exact
+      const __m512i twice = _mm512_add_epi32(sum[g][kBytes - n], sum[g][kBytes - n]);
+      const __m512i whole = _mm512_sub_epi32(twice, _mm512_set1_epi32(top * x.sum[kBytes - n]));
       real = _mm512_fmadd_ps(real, _mm512_set1_ps(256), _mm512_cvtepi32_ps(whole));
     }
     sums[g] = shifted(real, -x.by);
