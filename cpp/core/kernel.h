@@ -116,7 +116,8 @@ struct PlaneLayer {
   unsigned input_planes, weight_planes;
   std::size_t words;                   // 32-bit words per plane; whole words of the kernel
   std::size_t groups;                  // of channels
-  const void* weights;                 // [channels / lanes][words][weight_planes][lanes] of the kernel's Word; see PlaneLayout
+  const void* weights;                 // [channels / lanes][words][weight_planes][lanes] of the kernel's Word; see PlaneLayout;
+                                       // where that is a byte, [groups][weight_planes][bytes][16]
   const std::int32_t* weight_factor;   // [groups][weight_planes][16]
   std::int32_t input_factor[kMaxPlanes];
   bool bare;                           // one plane each, both factors 1: acc = -popcount, but for the constant of pairs

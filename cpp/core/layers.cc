@@ -27,9 +27,9 @@ class PlaneStep final : public Step {
     layer_.input_planes = input.bits;
     layer_.weight_planes = static_cast<unsigned>(weights.factors.columns);
     layer_.pairs = kernel_.pairs;
-    layer_.words = round_up(input.features, layer_.pairs ? 64 : kernel_.word_bits) / 32;
+    layer_.words = round_up(input.features, layer_.pairs ? 64u : std::max(kernel_.word_bits, 32u)) / 32;
     layer_.groups = groups_of(channels_);
-    pack(weights);
+    kernel_.word_bits == 8 ? pack_bytes(weights) : pack(weights);
     for (std::size_t o = 0; o < channels_; ++o) finish_[0].constant()[o] = factors_.constant(o, features_);
     finish_[0].set_row_factor(weights.offsets);
     factors_.place(layer_, finish_);
@@ -87,6 +87,19 @@ class PlaneStep final : public Step {
     const PlaneLayout layout = this->layout();
     packed_.resize(layout.size() * per_word);
     layout.pack(w.planes, features_, layer_.words, per_word, packed_.data());
+  }
+
+  // [channels][planes][words] -> [groups][planes][bytes][16].
+  void pack_bytes(const PlaneWeights& w) {
+    const std::size_t planes = w.factors.columns, bytes = 4 * layer_.words;
+    packed_.resize(groups_of(channels_) * planes * bytes * kGroup / sizeof packed_[0]);
+    auto* packed = reinterpret_cast<std::uint8_t*>(packed_.data());
+    for (std::size_t o = 0; o < channels_; ++o) {
+      for (std::size_t j = 0; j < planes; ++j) {
+        std::uint8_t* to = packed + (o / kGroup * planes + j) * bytes * kGroup + o % kGroup;
+        for (std::size_t b = 0; b < bytes; ++b) to[b * kGroup] = static_cast<std::uint8_t>(w.planes.row(o)[j * layer_.words + b / 4] >> b % 4 * 8);
+      }
+    }
   }
 
   // (w1, w2) -> (w1, w1 ^ w2), whose bits join the constants; of a bare layer, the thresholds.

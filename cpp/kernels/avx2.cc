@@ -20,6 +20,8 @@ namespace {
 
 #include "depthwise.inl"
 
+#include "plane_tables.inl"
+
 #include "encode.inl"
 
 inline __m256i load(const void* at) { return _mm256_loadu_si256(static_cast<const __m256i*>(at)); }
@@ -87,15 +89,6 @@ template <std::size_t kX>
     acc = acc + sum * load_group(factor + j * kGroup);
   }
   finish(*task.epilogue, &acc, {group, 1, &spot, task.y_plane});
-}
-
-template <std::size_t kX>
-void fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
-  const Run whole{0, 0, static_cast<std::uint32_t>(layer.words)};
-  const Task task{&whole, 1, &layer.epilogue, rows.x_plane, rows.y_plane};
-  for (std::size_t group = groups.begin; group < groups.end; ++group) {
-    visit_rows<1>(task, rows, 0, [&]<std::size_t>(const Task& all, const Spot* spot) { plane_spot<kX>(layer, all, *spot, group); });
-  }
 }
 
 template <std::size_t kX>
@@ -223,14 +216,7 @@ bool holds_nan(const float* x, std::size_t count) {
   return _mm256_movemask_ps(found) != 0;
 }
 
-void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
-  switch (layer.input_planes) {
-    case 1: return fully_connected<1>(layer, rows, groups);
-    case 2: return fully_connected<2>(layer, rows, groups);
-    case 3: return fully_connected<3>(layer, rows, groups);
-    default: return fully_connected<4>(layer, rows, groups);
-  }
-}
+void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) { table_fully_connected(layer, rows, groups); }
 
 void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups groups) {
   layer.fours_fit ? sum_bytes<true>(layer, rows, groups) : sum_bytes<false>(layer, rows, groups);

@@ -53,53 +53,7 @@ void write(std::byte* at, T value) {
   std::memcpy(at, &value, sizeof value);
 }
 
-// From the sums of one group of channels to its outputs.
-void finish_sums(const Epilogue& e, const std::int32_t* acc, std::size_t group, const Spot& spot, std::size_t y_plane) {
-  const Group sums = load_group(acc) + constants(e, spot.sum, group);
-  finish(e, &sums, {group, 1, &spot, y_plane});
-}
-
-// Channels counted side by side: as many as the general registers hold.
-constexpr std::size_t kLanes = 8;
-
-// Popcounts of x ^ w for eight channels of one weight plane. Out of line, or gcc runs out of registers.
-[[gnu::noinline]] void count_lanes(const std::byte* x, const std::uint64_t* w, std::size_t words, std::size_t w_step,
-                                   std::int32_t* count) {
-  std::int32_t c0 = 0, c1 = 0, c2 = 0, c3 = 0, c4 = 0, c5 = 0, c6 = 0, c7 = 0;
-  for (const std::byte* end = x + 8 * words; x != end; x += 8, w += w_step) {
-    const auto word = read<std::uint64_t>(x);
-    c0 += std::popcount(word ^ w[0]);
-    c1 += std::popcount(word ^ w[1]);
-    c2 += std::popcount(word ^ w[2]);
-    c3 += std::popcount(word ^ w[3]);
-    c4 += std::popcount(word ^ w[4]);
-    c5 += std::popcount(word ^ w[5]);
-    c6 += std::popcount(word ^ w[6]);
-    c7 += std::popcount(word ^ w[7]);
-  }
-  count[0] = c0, count[1] = c1, count[2] = c2, count[3] = c3;
-  count[4] = c4, count[5] = c5, count[6] = c6, count[7] = c7;
-}
-
-// The weighted sum of all pairs of planes for one group of channels.
-void sum_planes(const PlaneLayer& layer, const std::byte* x, std::size_t x_plane, std::size_t group,
-                std::int32_t* acc) {
-  const std::size_t words = layer.words / 2, step = layer.weight_planes * kLanes;
-  const std::int32_t* factor = layer.weight_factor + group * layer.weight_planes * kGroup;
-  for (std::size_t lane = 0; lane < kGroup; lane += kLanes) {
-    const auto* weights =
-        static_cast<const std::uint64_t*>(layer.weights) + (group * kGroup + lane) * layer.weight_planes * words;
-    for (unsigned j = 0; j < layer.weight_planes; ++j) {
-      std::int32_t sum[kLanes] = {};
-      for (unsigned i = 0; i < layer.input_planes; ++i) {
-        std::int32_t count[kLanes];
-        count_lanes(x + i * x_plane, weights + j * kLanes, words, step, count);
-        for (std::size_t n = 0; n < kLanes; ++n) sum[n] -= layer.input_factor[i] * count[n];
-      }
-      for (std::size_t n = 0; n < kLanes; ++n) acc[lane + n] += factor[j * kGroup + lane + n] * sum[n];
-    }
-  }
-}
+#include "plane_tables.inl"
 
 // Bits in each byte.
 LOWBIT_INLINE Integers count_bytes(Integers bits) {
@@ -200,17 +154,7 @@ void look_up(const std::uint8_t* table, const std::uint8_t* x, std::uint8_t* y, 
   for (std::size_t n = 0; n < count; ++n) y[n] = table[x[n]];
 }
 
-void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) {
-  const Run whole{0, 0, static_cast<std::uint32_t>(layer.words)};
-  const Task task{&whole, 1, &layer.epilogue, rows.x_plane, rows.y_plane};
-  for (std::size_t group = groups.begin; group < groups.end; ++group) {
-    visit_rows<1>(task, rows, 0, [&]<std::size_t>(const Task&, const Spot* spot) {
-      std::int32_t acc[kGroup] = {};
-      sum_planes(layer, spot->x, rows.x_plane, group, acc);
-      finish_sums(layer.epilogue, acc, group, *spot, rows.y_plane);
-    });
-  }
-}
+void plane_fully_connected(const PlaneLayer& layer, const Rows& rows, Groups groups) { table_fully_connected(layer, rows, groups); }
 
 void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups groups) {
   const Run whole{0, 0, static_cast<std::uint32_t>(layer.quads)};
