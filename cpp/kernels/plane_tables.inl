@@ -64,6 +64,18 @@ LOWBIT_INLINE Group join_channels(Pieces even, Pieces odd) {
 #endif
 }
 
+typedef std::uint8_t Table __attribute__((vector_size(16)));
+
+// popcount(a ^ b) of four bits each.
+struct Ones {
+  alignas(16) std::uint8_t of[16][16];
+};
+constexpr Ones kOnes = [] {
+  Ones ones{};
+  for (unsigned n = 0; n < 256; ++n) ones.of[n / 16][n % 16] = static_cast<std::uint8_t>(__builtin_popcount(n / 16 ^ n % 16));
+  return ones;
+}();
+
 // Of the inputs of up to kTableWords words.
 struct PlaneTables {
   alignas(32) std::uint8_t low[kTableBytes][16], high[kTableBytes][16];  // of the lower four bits of each byte, of the upper
@@ -75,17 +87,12 @@ struct PlaneTables {
     std::int32_t top = 0;
     for (unsigned i = 0; i < planes; ++i) {
       top += factor[i];
-      for (unsigned bits = 0; bits < 16; ++bits) {
-        for (unsigned at = 0; at < 16; ++at) {
-          pattern[i][bits][at] = static_cast<std::uint8_t>(factor[i] * __builtin_popcount(at ^ bits));
-        }
-      }
+      for (unsigned bits = 0; bits < 16; ++bits) write_as(pattern[i][bits], read_as<Table>(kOnes.of[bits]) * static_cast<std::uint8_t>(factor[i]));
     }
     vectors = static_cast<std::size_t>(255 / (8 * (top > 0 ? top : 1)));
   }
 
   void fill(const std::byte* x, std::size_t x_plane, unsigned planes, std::size_t bytes) {
-    typedef std::uint8_t Table __attribute__((vector_size(16)));
     for (std::size_t b = 0; b < bytes; ++b) {
       Table lower{}, upper{};
       for (unsigned i = 0; i < planes; ++i) {

@@ -55,6 +55,12 @@ LOWBIT_INLINE All each(const Apply& apply) {
   }
 }
 
+// Vector by vector: a copy as a whole goes through memory, in pieces that are slow to read together.
+template <>
+LOWBIT_INLINE Reals read_as<Reals>(const void* at) {
+  return each<Reals>([&](std::size_t n) { return read_as<Floats>(static_cast<const std::byte*>(at) + n * kVectorBytes); });
+}
+
 LOWBIT_INLINE Group load_group(const std::int32_t* at) {
   return each([&](std::size_t n) { return read_as<Integers>(at + n * kVectorBytes / 4); });
 }
