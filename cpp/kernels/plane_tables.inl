@@ -149,7 +149,7 @@ struct PlaneTables {
       const Octets lower = load_once(low[0] + at + n * kVectorBytes), upper = load_once(high[0] + at + n * kVectorBytes);
 #pragma GCC unroll 2
       for (std::size_t g = 0; g < kGroups; ++g) {
-        const Octets bits = load_once(w + g * step + n * kVectorBytes);
+        const auto bits = read_as<Octets>(w + g * step + n * kVectorBytes);
         const Octets fours = upper_fours(bits);
         const Octets found = look_up_octets(lower, bits & 15) + look_up_octets(upper, fours);
         sum[g] = n == 0 ? found : sum[g] + found;
