@@ -128,6 +128,8 @@ KernelSet select_kernels(std::string level, const std::string& path) {
   set.paths = Paths({available.begin(), bound}, path);
 #define LOWBIT_KERNEL(operation, level) \
   if (usable(#level)) set.operation = {#level, level::operation};
+#define LOWBIT_TABLE_KERNEL(operation, level, planes) \
+  if (usable(#level)) set.operation = {{#level, level::operation}, planes};
 #define LOWBIT_PLANE_KERNEL(operation, level, Word, lanes, pairs) \
   if (usable(#level)) set.operation = {{#level, level::operation}, 8 * sizeof(Word), lanes, pairs};
 #include "../kernels/kernels.inc"

@@ -40,6 +40,11 @@ struct PlaneKernel : Kernel<Function> {
   bool pairs = false;
 };
 
+template <class Function>
+struct TableKernel : Kernel<Function> {
+  std::size_t planes = 0;
+};
+
 struct KernelSet {
   Paths paths;  // of these kernels
 
@@ -69,7 +74,7 @@ struct KernelSet {
   Kernel<tile_planes_kernel> tile_planes;
   Kernel<word_fully_connected_kernel> word_fully_connected;
   Kernel<float_fully_connected_kernel> float_fully_connected;
-  Kernel<weight_only_fully_connected_kernel> weight_only_fully_connected;
+  TableKernel<weight_only_fully_connected_kernel> weight_only_fully_connected;
   Kernel<weight_code_fully_connected_kernel> weight_code_fully_connected;  // of few levels alone
   PlaneKernel<plane_convolution_kernel> plane_convolution;
   Kernel<byte_convolution_kernel> byte_convolution;

@@ -273,17 +273,22 @@ class WeightsAloneStep : public Step {
   WeightsAloneStep(std::size_t x, const Value& input, const WeightOnlyWeights& weights, std::span<const float> bias)
       : x_(x), features_(input.features), channels_(weights.factors.rows), planes_(weights.factors.columns),
         words_(round_up(input.features, 32) / 32), offset_(padded(weights.offsets)), bias_(padded(bias)) {
-    require(input.kind == Kind::real, where, "floats", "another kind of value");
-    require(planes_ >= 1 && planes_ <= kMaxBits, where, "1 to 8 planes", planes_);
-    require(channels_ >= 1 && weights.planes.rows == channels_ && weights.planes.columns == planes_ * words_, where,
-            {"weights [", channels_, ", ", planes_, ", ", words_, "]"},
-            {weights.planes.rows, " rows of ", weights.planes.columns, " words"});
-    require(bias.size() == channels_ && (weights.offsets.empty() || weights.offsets.size() == channels_), where,
-            {channels_, " biases and offsets"}, bias.size());
+    check(input, weights, bias);
     name = where;
     products = static_cast<double>(features_ * channels_);
     work = products * static_cast<double>(planes_);
     cost = work / 100;
+  }
+
+  static void check(const Value& input, const WeightOnlyWeights& weights, std::span<const float> bias) {
+    const std::size_t channels = weights.factors.rows, planes = weights.factors.columns, words = round_up(input.features, 32) / 32;
+    require(input.kind == Kind::real, where, "floats", "another kind of value");
+    require(planes >= 1 && planes <= kMaxBits, where, "1 to 8 planes", planes);
+    require(channels >= 1 && weights.planes.rows == channels && weights.planes.columns == planes * words, where,
+            {"weights [", channels, ", ", planes, ", ", words, "]"},
+            {weights.planes.rows, " rows of ", weights.planes.columns, " words"});
+    require(bias.size() == channels && (weights.offsets.empty() || weights.offsets.size() == channels), where,
+            {channels, " biases and offsets"}, bias.size());
   }
 
  protected:
@@ -332,7 +337,7 @@ class WeightOnlyStep final : public WeightsAloneStep {
     }
   }
 
-  Kernel<weight_only_fully_connected_kernel> kernel_;
+  TableKernel<weight_only_fully_connected_kernel> kernel_;
   Aligned<std::uint32_t> packed_;
   WeightOnlyLayer layer_{};
 };
@@ -383,6 +388,24 @@ class WeightCodeStep final : public WeightsAloneStep {
   WeightCodeLayer layer_{};
 };
 
+// The levels of weights, [channels][features].
+std::vector<float> decoded(const WeightOnlyWeights& w, std::size_t features) {
+  const std::size_t words = round_up(features, 32) / 32;
+  std::vector<float> levels;
+  levels.reserve(w.factors.rows * features);
+  for (std::size_t o = 0; o < w.factors.rows; ++o) {
+    for (std::size_t n = 0; n < features; ++n) {
+      double level = w.offsets.empty() ? 0 : w.offsets[o];
+      for (std::size_t j = 0; j < w.factors.columns; ++j) {
+        const double factor = w.factors.row(o)[j];
+        level += (w.planes.row(o)[j * words + n / 32] >> n % 32 & 1) != 0 ? factor : -factor;
+      }
+      levels.push_back(static_cast<float>(level));
+    }
+  }
+  return levels;
+}
+
 // Codes cost as much as two planes of four bits, or four of eight.
 bool rather_codes(const KernelSet& kernels, const WeightOnlyWeights& weights) {
   const auto doubles = [&](std::size_t o) {
@@ -403,7 +426,13 @@ bool rather_codes(const KernelSet& kernels, const WeightOnlyWeights& weights) {
 
 std::unique_ptr<Step> weight_only_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
                                                   const WeightOnlyWeights& weights, std::span<const float> bias) {
+  const std::size_t planes = weights.factors.columns;
   if (rather_codes(kernels, weights)) return std::make_unique<WeightCodeStep>(kernels, x, input, weights, bias);
+  if (planes > kernels.weight_only_fully_connected.planes && planes <= kMaxBits) {
+    WeightsAloneStep::check(input, weights, bias);
+    const std::vector<float> levels = decoded(weights, input.features);
+    return std::make_unique<FloatStep>(kernels, x, input, Matrix<float>{levels.data(), weights.factors.rows, input.features}, bias, 1);
+  }
   return std::make_unique<WeightOnlyStep>(kernels, x, input, weights, bias);
 }
 

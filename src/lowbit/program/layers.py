@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.ir import Graph, Node
-from lowbit.ir.deployed import DeployedLayer, basis_of, deployed_layer
+from lowbit.ir.deployed import DeployedLayer, basis_of, codes_of, deployed_layer
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.weight_only import weight_levels
 from lowbit.ir.window import Window
+from lowbit.planes import pack
 from lowbit.program.endings import LayerSums, ending_of
 from lowbit.program.layout import Layout, in_units, require_words
 from lowbit.program.representation import level_step, lowest_level, rows_of
@@ -113,19 +114,20 @@ def is_weight_only(graph: Graph, node: Node) -> bool:
 def weight_only_layer(graph: Graph, node: Node, *, batched: bool = True) -> tuple[Rows, str]:
     """Return the step and the reason, for a ``Linear`` on floats; see `lowbit.ir.weight_only`.
 
-    Planes are looked up; what has others, or reads rows of a sample, is decoded.
+    Levels that are sums of planes are looked up; others, and rows of a sample, are decoded.
     """
     source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
     bias = np.asarray(graph.constant(node.inputs[2]), np.float32)
     rows = rows_of(source.shape, batched=batched)
-    if weights.dtype != "planes" or len(source.shape) != 2 or rows != 1:
+    basis = None if weights.encoding is None else weights.encoding.as_basis()
+    if basis is None or len(source.shape) != 2 or rows != 1:
         decoded = weight_levels(weights).astype(np.float32)
         return FloatFullyConnected(decoded, bias, rows), _DECODED
-    basis = basis_of(weights)
     factors, offsets = (
         np.broadcast_to(array, (len(bias), *array.shape[1:])) for array in (basis.basis, basis.offset)
     )
-    planes = np.asarray(weights.data, np.uint32)
+    stored = weights.data if weights.dtype == "planes" else pack(codes_of(weights), basis.bits)
+    planes = np.asarray(stored, np.uint32)
     given = offsets if offsets.any() else offsets[:0]
     return WeightOnlyFullyConnected(planes, factors, given, bias), _LOOKED_UP
 
