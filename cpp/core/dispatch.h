@@ -72,6 +72,7 @@ struct KernelSet {
   Kernel<tile_fully_connected_kernel> tile_fully_connected;
   Kernel<tile_inputs_kernel> tile_inputs;
   Kernel<tile_planes_kernel> tile_planes;
+  Kernel<byte_code_fully_connected_kernel> byte_code_fully_connected;  // of few levels alone
   Kernel<word_fully_connected_kernel> word_fully_connected;
   Kernel<float_fully_connected_kernel> float_fully_connected;
   TableKernel<weight_only_fully_connected_kernel> weight_only_fully_connected;

@@ -159,6 +159,16 @@ struct ByteLayer {
   Epilogue epilogue;
 };
 
+// The same with weights of few levels, w_on = low_o + step_o c_on, in codes c of 2 or 4 bits; low_o is in the row_factor.
+struct ByteCodeLayer {
+  std::size_t features, groups;
+  unsigned bits;
+  std::size_t lines;            // of 32 / bits inputs of sixteen channels
+  const std::uint8_t* weights;  // [blocks of kBlock groups][lines][groups of the block][16][4]; a byte holds codes of quads that follow
+  const std::int32_t* step;     // [groups * 16]
+  Epilogue epilogue;
+};
+
 // acc = constant[o] + sum_n x_n w_on, words of 16 bits with a sign: whole levels, so that nothing has to be taken off. Input
 // words are readable to a multiple of two. Where the sums fit int32 they may wrap on the way, else `chunk` pairs do fit.
 struct WordLayer {
@@ -384,6 +394,7 @@ using tile_fully_connected_kernel = byte_fully_connected_kernel;
 // Rows of planes to bytes, `stride` apart; of many rows of these the layer.
 using tile_inputs_kernel = void(const PlaneTileLayer&, const Rows& planes, std::byte* to, std::size_t stride);
 using tile_planes_kernel = void(const PlaneTileLayer&, const Rows& bytes, Groups);
+using byte_code_fully_connected_kernel = void(const ByteCodeLayer&, const Rows&, Groups);
 using word_fully_connected_kernel = void(const WordLayer&, const Rows&, Groups);
 using float_fully_connected_kernel = void(const FloatLayer&, const Rows&, Groups);
 using weight_only_fully_connected_kernel = void(const WeightOnlyLayer&, const Rows&, Groups);

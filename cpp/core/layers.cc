@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <optional>
 
 #include "error.h"
@@ -140,12 +141,20 @@ class PlaneStep final : public Step {
   mutable std::atomic<unsigned> turn_{0};  // a row after another reads what the caches kept of the last one's weights first
 };
 
+void sum_bytes(const Rows& rows, std::size_t features, std::int32_t* sums) {
+  for (std::size_t row = 0; row < rows.count; ++row) {
+    const auto* x = reinterpret_cast<const std::uint8_t*>(rows.x + row * rows.x_row);
+    sums[row] = 0;
+    for (std::size_t n = 0; n < features; ++n) sums[row] += x[n];
+  }
+}
+
 class ByteStep final : public Step {
  public:
   ByteStep(const KernelSet& kernels, std::size_t x, const Value& input, const ByteWeights& w,
            const EpilogueSpec& epilogue)
       : x_(x), features_(input.features), channels_(w.weights.rows), finish_(where, channels_, epilogue) {
-    check(input, w);
+    reach_ = check(input, w);
     layer_.quads = round_up(features_, 8) / 4;
     layer_.fours_fit = fours_fit(input, w.weights);
     layer_.small = input.top <= 127;
@@ -169,14 +178,16 @@ class ByteStep final : public Step {
 
   void run(const Block& block) const override {
     const Rows rows = rows_of(block, x_, result);
-    if (finish_.needs_sums()) sum_inputs(rows, block.sums);
+    if (finish_.needs_sums()) sum_bytes(rows, features_, block.sums);
     share_groups(block, groups_of(channels_), cost, [&](Groups groups) { kernel_(layer_, rows, groups); });
   }
 
- private:
   static constexpr const char* where = "byte_fully_connected";
 
-  void check(const Value& input, const ByteWeights& w) {
+  // Returns how far from zero a sum can be.
+  static std::int64_t check(const Value& input, const ByteWeights& w) {
+    const std::size_t channels_ = w.weights.rows, features_ = input.features;
+    std::int64_t reach_ = 0;
     require(input.kind == Kind::bytes && input.dense(), where, "bytes without gaps", "another kind of value");
     require(channels_ >= 1 && w.weights.columns == features_, where, {"weights of ", features_, " inputs"},
             w.weights.columns);
@@ -191,8 +202,10 @@ class ByteStep final : public Step {
       require(sums.fit(w.constant[o]), where, "accumulators below 2^31", {"larger ones in channel ", o});
       reach_ = std::max(reach_, sums.reach(w.constant[o]));
     }
+    return reach_;
   }
 
+ private:
   static bool fours_fit(const Value& input, const Matrix<std::int8_t>& weights) {
     int largest = 0;
     for (std::size_t n = 0; n < weights.rows * weights.columns; ++n) {
@@ -210,14 +223,6 @@ class ByteStep final : public Step {
     }
   }
 
-  void sum_inputs(const Rows& rows, std::int32_t* sums) const {
-    for (std::size_t row = 0; row < rows.count; ++row) {
-      const auto* x = reinterpret_cast<const std::uint8_t*>(rows.x + row * rows.x_row);
-      sums[row] = 0;
-      for (std::size_t n = 0; n < features_; ++n) sums[row] += x[n];
-    }
-  }
-
   byte_fully_connected_kernel* kernel_ = nullptr;
   std::size_t x_, features_, channels_;
   Finish finish_;
@@ -225,6 +230,81 @@ class ByteStep final : public Step {
   QuickEndings quick_;
   Aligned<std::int8_t> packed_;
   ByteLayer layer_{};
+};
+
+// Weights of so many bytes wait for the memory, so that codes of few bits are multiplied sooner.
+constexpr std::size_t kPackedFrom = std::size_t{1} << 18;
+
+// Weights of few levels, w = low + step * code.
+struct FewLevels {
+  unsigned bits = 0;  // of codes: 2 or 4, or 0 where there are more levels
+  std::vector<std::int32_t> low, step;
+
+  explicit FewLevels(const Matrix<std::int8_t>& weights) {
+    int top = 0;
+    for (std::size_t o = 0; o < weights.rows; ++o) {
+      const std::int8_t *row = weights.row(o), *end = row + weights.columns;
+      const auto [least, most] = std::minmax_element(row, end);
+      int unit = 0;
+      for (const std::int8_t* w = row; w != end && unit != 1; ++w) unit = std::gcd(unit, *w - *least);
+      low.push_back(*least), step.push_back(std::max(unit, 1));
+      top = std::max(top, (*most - *least) / step.back());
+    }
+    // Sums of 2 bits are 16 times what they will be.
+    const bool fits = weights.columns < (std::size_t{1} << 17);
+    if (fits && weights.columns != 0 && top <= 15) bits = top <= 3 ? 2 : 4;
+  }
+};
+
+class ByteCodeStep final : public Step {
+ public:
+  ByteCodeStep(const KernelSet& kernels, std::size_t x, const Value& input, const ByteWeights& w, const EpilogueSpec& epilogue,
+               const FewLevels& levels)
+      : kernel_(kernels.byte_code_fully_connected), x_(x), finish_(ByteStep::where, w.weights.rows, epilogue) {
+    ByteStep::check(input, w);
+    const std::size_t channels = w.weights.rows, inputs = 32 / levels.bits;
+    std::copy(w.constant.begin(), w.constant.end(), finish_.constant().begin());
+    std::vector<std::int32_t> factor = levels.low;
+    for (std::size_t o = 0; o < w.row_factor.size(); ++o) factor[o] += w.row_factor[o];
+    finish_.set_row_factor(factor);
+    step_ = padded(std::span<const std::int32_t>(levels.step));
+    layer_ = {input.features, groups_of(channels), levels.bits, round_up(input.features, inputs) / inputs, nullptr, step_.data(), finish_.view()};
+    pack(w.weights, levels);
+    layer_.weights = packed_.data();
+    name = ByteStep::where;
+    kernel = kernel_.level;
+    unit = "dot";
+    work = static_cast<double>(input.features * channels);
+    cost = work / 100;
+  }
+
+  void run(const Block& block) const override {
+    const Rows rows = rows_of(block, x_, result);
+    if (finish_.needs_sums()) sum_bytes(rows, layer_.features, block.sums);
+    share_groups(block, layer_.groups, cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
+  }
+
+ private:
+  void pack(const Matrix<std::int8_t>& weights, const FewLevels& levels) {
+    const std::size_t inputs = 32 / levels.bits;
+    packed_.resize(layer_.groups * layer_.lines * kGroup * 4);
+    for (std::size_t o = 0; o < weights.rows; ++o) {
+      const std::size_t group = o / kGroup, block = group / kBlock * kBlock, width = std::min(layer_.groups - block, kBlock);
+      for (std::size_t n = 0; n < weights.columns; ++n) {
+        const std::size_t line = block * layer_.lines + n / inputs * width + group - block;
+        const auto code = static_cast<unsigned>((weights.row(o)[n] - levels.low[o]) / levels.step[o]);
+        std::uint8_t& byte = packed_[(line * kGroup + o % kGroup) * 4 + n % 4];
+        byte = static_cast<std::uint8_t>(byte | code << (n % inputs / 4 * levels.bits));
+      }
+    }
+  }
+
+  Kernel<byte_code_fully_connected_kernel> kernel_;
+  std::size_t x_;
+  Finish finish_;
+  Aligned<std::int32_t> step_;
+  Aligned<std::uint8_t> packed_;
+  ByteCodeLayer layer_{};
 };
 
 class FloatStep final : public Step {
@@ -441,8 +521,19 @@ std::unique_ptr<Step> plane_fully_connected(const KernelSet& kernels, std::size_
   return std::make_unique<PlaneStep>(kernels, x, input, weights, epilogue);
 }
 
+std::unique_ptr<Step> byte_code_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
+                                                const ByteWeights& weights, const EpilogueSpec& epilogue) {
+  if (kernels.byte_code_fully_connected.run == nullptr) return nullptr;
+  const FewLevels levels(weights.weights);
+  return levels.bits == 0 ? nullptr : std::make_unique<ByteCodeStep>(kernels, x, input, weights, epilogue, levels);
+}
+
 std::unique_ptr<Step> byte_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
                                            const ByteWeights& weights, const EpilogueSpec& epilogue) {
+  const bool tiles = kernels.takes_tiles({false, input.features, 1, kMaxBits, kMaxBits}, weights.weights.rows);
+  if (!tiles && weights.weights.rows * weights.weights.columns >= kPackedFrom) {
+    if (auto step = byte_code_fully_connected(kernels, x, input, weights, epilogue)) return step;
+  }
   return std::make_unique<ByteStep>(kernels, x, input, weights, epilogue);
 }
 

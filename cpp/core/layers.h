@@ -44,6 +44,10 @@ std::unique_ptr<Step> plane_fully_connected(const KernelSet& kernels, std::size_
 std::unique_ptr<Step> byte_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
                                            const ByteWeights& weights, const EpilogueSpec& epilogue);
 
+// The same by codes of few bits; null where weights have more than sixteen levels, not evenly spaced, or no kernel has it.
+std::unique_ptr<Step> byte_code_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
+                                                const ByteWeights& weights, const EpilogueSpec& epilogue);
+
 // `rows` of a sample lie one after another, and so do their results.
 std::unique_ptr<Step> float_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
                                             Matrix<float> weights, std::span<const float> bias, std::size_t rows = 1);

@@ -135,6 +135,8 @@ std::size_t convolve(const ByteLayer& layer, const Window& window, const Rows& m
   return group;
 }
 
+#include "avx512_byte_codes.inl"
+
 constexpr std::size_t kParts = 1;
 using Sums = __m512i;
 using Pair = __m512i;
@@ -155,6 +157,10 @@ void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups group
   std::size_t row = 0;
   if (rows.count >= 4) row = sweep<4, 4>(layer, rows, row, groups);
   if (row < rows.count) sweep<1, 8>(layer, rows, row, groups);
+}
+
+void byte_code_fully_connected(const ByteCodeLayer& layer, const Rows& rows, Groups groups) {
+  layer.bits == 2 ? multiply_codes<2>(layer, rows, groups) : multiply_codes<4>(layer, rows, groups);
 }
 
 void byte_convolution(const ByteLayer& layer, const Window& window, const Rows& maps, const Part& part) {

@@ -119,7 +119,7 @@ void test_tile_planes(const std::string& level) {
 }
 
 static void byte_case(const std::string& level, Random& random, std::size_t features, std::size_t channels,
-               std::size_t rows, const std::string& path = {}) {
+               std::size_t rows, const std::string& path = {}, int levels = 0) {
   // Small bytes let a kernel sum in 16 bits, extreme ones would saturate there.
   const unsigned bits = static_cast<unsigned>(draw(random, 1, 8));
   const int reach = draw(random, 0, 1) ? 127 : draw(random, 1, 20);
@@ -129,6 +129,10 @@ static void byte_case(const std::string& level, Random& random, std::size_t feat
   std::vector<std::int8_t> w(channels * features);
   for (std::int8_t& weight : w) {
     weight = static_cast<std::int8_t>(extreme ? (draw(random, 0, 9) ? -reach - 1 : reach) : draw(random, -reach - 1, reach));
+  }
+  for (std::size_t o = 0; levels != 0 && o < channels; ++o) {
+    const int step = draw(random, 1, 255 / (levels - 1)), low = draw(random, -128, 127 - step * (levels - 1));
+    for (std::size_t n = 0; n < features; ++n) w[o * features + n] = static_cast<std::int8_t>(low + step * draw(random, 0, levels - 1));
   }
   std::vector<std::int32_t> constant(channels), row_factor(channels, 0);
   for (std::int32_t& value : constant) value = draw(random, -100000, 100000);
@@ -150,7 +154,8 @@ static void byte_case(const std::string& level, Random& random, std::size_t feat
   const Ending end(random, any_output(random), rows, channels, acc);
   run_layer(random, in, x, end, acc, rows, channels, describe(level, features, channels, rows, "bytes"), [&] {
     const ByteWeights weights{{w.data(), channels, features}, constant, row_factor};
-    return byte_fully_connected(select_kernels(level, path), 0, in, weights, end.spec);
+    const auto make = levels == 0 ? byte_fully_connected : byte_code_fully_connected;
+    return make(select_kernels(level, path), 0, in, weights, end.spec);
   });
 }
 
@@ -159,6 +164,15 @@ void test_byte_fully_connected(const std::string& level) {
   for (int repeat = 0; repeat < 6; ++repeat) {
     for (const std::size_t features : kFeatures) {
       for (const std::size_t channels : kChannels) byte_case(level, random, features, channels, pick(random, kRowCounts));
+    }
+  }
+}
+
+void test_byte_code_fully_connected(const std::string& level) {
+  Random random(22);
+  for (const int levels : {2, 3, 4, 5, 15, 16}) {
+    for (const std::size_t features : kFeatures) {
+      for (const std::size_t channels : kChannels) byte_case(level, random, features, channels, pick(random, kRowCounts), {}, levels);
     }
   }
 }

@@ -227,6 +227,7 @@ void test_word_fully_connected(const std::string& level);
 void test_word_convolution(const std::string& level);
 void test_plane_fully_connected(const std::string& level);
 void test_byte_fully_connected(const std::string& level);
+void test_byte_code_fully_connected(const std::string& level);
 void test_tile_fully_connected(const std::string& level);
 void test_tile_inputs(const std::string& level);
 void test_tile_planes(const std::string& level);
