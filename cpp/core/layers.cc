@@ -250,8 +250,7 @@ struct FewLevels {
       low.push_back(*least), step.push_back(std::max(unit, 1));
       top = std::max(top, (*most - *least) / step.back());
     }
-    // Sums of 2 bits are 16 times what they will be.
-    const bool fits = weights.columns < (std::size_t{1} << 17);
+    const bool fits = weights.columns < (std::size_t{1} << 17);  // sums on the way too, of which some are four times as large
     if (fits && weights.columns != 0 && top <= 15) bits = top <= 3 ? 2 : 4;
   }
 };

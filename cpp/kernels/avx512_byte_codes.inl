@@ -1,14 +1,14 @@
-// Bytes times weights of few levels, packed: four codes of two bits to a byte, or two of four. What lies above the lowest bits of
-// a byte is not shifted down before it is multiplied, its sum is. Included inside an anonymous namespace.
+// Bytes times weights of few levels, packed: four codes of two bits to a byte, or two of four. Two bits above the lowest
+// are not shifted down before they are multiplied, their sum is. Included inside an anonymous namespace.
 
-// Codes of quads k, k + 1, … of sixteen channels from one line: times 1, 4, 16 and 16, or times one.
+// Codes of quads k, k + 1, … of sixteen channels from one line: of two bits times 1, 4, 1 and 4.
 template <unsigned kBits>
 inline void unpack_codes(const std::uint8_t* w, __m512i* codes) {
   const __m512i packed = _mm512_load_si512(w);
   if constexpr (kBits == 2) {
-    codes[0] = _mm512_and_si512(packed, _mm512_set1_epi8(3)), codes[1] = _mm512_and_si512(packed, _mm512_set1_epi8(3 << 2));
-    codes[2] = _mm512_and_si512(packed, _mm512_set1_epi8(3 << 4));
-    codes[3] = _mm512_and_si512(_mm512_srli_epi16(packed, 2), _mm512_set1_epi8(3 << 4));  // bytes have signs
+    const __m512i upper = _mm512_srli_epi16(packed, 4);
+    codes[0] = _mm512_and_si512(packed, _mm512_set1_epi8(3)), codes[1] = _mm512_and_si512(packed, _mm512_set1_epi8(12));
+    codes[2] = _mm512_and_si512(upper, _mm512_set1_epi8(3)), codes[3] = _mm512_and_si512(upper, _mm512_set1_epi8(12));
   } else {
     codes[0] = _mm512_and_si512(packed, _mm512_set1_epi8(15));
     codes[1] = _mm512_and_si512(_mm512_srli_epi16(packed, 4), _mm512_set1_epi8(15));
@@ -18,7 +18,7 @@ inline void unpack_codes(const std::uint8_t* w, __m512i* codes) {
 // Adds the quads of one line of codes of each group at `x` of every spot.
 template <std::size_t kRows, std::size_t kGroups, unsigned kBits>
 inline void add_line(const std::byte* const* x, std::size_t at, const std::uint8_t* w, __m512i* sum) {
-  constexpr std::size_t kQuads = 8 / kBits, kSums = kBits == 2 ? 3 : 1;
+  constexpr std::size_t kQuads = 8 / kBits, kSums = kBits == 2 ? 2 : 1;
 #pragma GCC unroll 4
   for (std::size_t g = 0; g < kGroups; ++g) {
     __m512i codes[kQuads];
@@ -30,7 +30,7 @@ inline void add_line(const std::byte* const* x, std::size_t at, const std::uint8
         std::int32_t quad;
         __builtin_memcpy(&quad, x[r] + at + 4 * q, sizeof quad);
         const __m512i input = _mm512_set1_epi32(quad);
-        __m512i& to = sum[(g * kRows + r) * kSums + (q < kSums ? q : kSums - 1)];
+        __m512i& to = sum[(g * kRows + r) * kSums + q % kSums];
         asm("vpdpbusd %2, %1, %0" : "+v"(to) : "v"(input), "v"(codes[q]));
       }
     }
@@ -39,7 +39,7 @@ inline void add_line(const std::byte* const* x, std::size_t at, const std::uint8
 
 template <std::size_t kRows, std::size_t kGroups, unsigned kBits>
 [[gnu::noinline]] void code_tile(const ByteCodeLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
-  constexpr std::size_t kSums = kBits == 2 ? 3 : 1, kInputs = 32 / kBits;  // of a line
+  constexpr std::size_t kSums = kBits == 2 ? 2 : 1, kInputs = 32 / kBits;  // of a line
   __m512i sum[kGroups * kRows * kSums];
 #pragma GCC unroll 32
   for (std::size_t n = 0; n < kGroups * kRows * kSums; ++n) sum[n] = _mm512_setzero_si512();
@@ -63,9 +63,7 @@ template <std::size_t kRows, std::size_t kGroups, unsigned kBits>
     for (std::size_t r = 0; r < kRows; ++r) {
       const __m512i* of = sum + (g * kRows + r) * kSums;
       __m512i all = of[0];
-      if constexpr (kSums == 3) {
-        all = _mm512_add_epi32(all, _mm512_add_epi32(_mm512_srai_epi32(of[1], 2), _mm512_srai_epi32(of[2], 4)));
-      }
+      if constexpr (kSums == 2) all = _mm512_add_epi32(all, _mm512_srai_epi32(of[1], 2));
       acc[g * kRows + r] = group_of(all) * factor;
     }
   }
