@@ -273,8 +273,10 @@ class ByteCodeStep final : public Step {
     name = ByteStep::where;
     kernel = kernel_.level;
     unit = "dot";
-    work = static_cast<double>(input.features * channels);
-    cost = work / 100;
+    work = products = static_cast<double>(input.features * channels);
+    done = static_cast<double>(packed_.size() * 8 / levels.bits);
+    weight_bytes = packed_.size();
+    cost = kernels.paths.nanoseconds(Path::dot, false, done);
   }
 
   void run(const Block& block) const override {
