@@ -96,7 +96,7 @@ WORDS = [
     ["quantize", "EVIL", "-o", "OUT.txt", "--scheme", "fixed:4.8"],
     ["convert", "EVIL", "OUT.txt"],
     ["bench", "EVIL", "--repeats", "1"],
-    ["bench", "EVIL", "--per-layer"],
+    ["bench", "EVIL", "--layers"],
     ["predict", "EVIL", "--data", "DATA", "--classes", "CLASSES"],
     ["report", "EVIL", "--data", "DATA", "-o", "OUT.html"],
     ["plot", "levels", "EVIL", "--scheme", "fixed:4.8", "-o", "OUT.png"],

@@ -82,7 +82,7 @@ def test_commands_take_an_npz_of_all_inputs(tmp_path: Path, command: Command) ->
         ["eval", str(model), "--data", str(file)],
         ["run", str(model), "--data", str(file), "-o", str(out)],
         ["bench", str(model)],
-        ["bench", str(model), "--per-layer"],
+        ["bench", str(model), "--layers"],
     ):
         code, _, err = command(*words)
         assert code == 0, err

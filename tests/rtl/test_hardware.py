@@ -191,7 +191,7 @@ def test_choices_of_the_command_are_those_of_the_call() -> None:
     choices = {command_line.Engine: Engine, command_line.Variant: Variant}
     for words, known in choices.items():
         assert {word.value for word in words} == set(get_args(known))
-    assert {word.value for word in command_line.Family} == set(get_args(Target)) - {"generic"}
+    assert {word.value for word in command_line.Family} == set(get_args(Target))
 
 
 @needs_tools

@@ -23,7 +23,7 @@ def bench(
     ] = 5,
     per_layer: Annotated[
         bool,
-        typer.Option("--layers", "--per-layer", help="Every step: its kernel, time and share of the peak."),
+        typer.Option("--layers", help="Every step: its kernel, time and share of the peak."),
     ] = False,
     path: Annotated[
         str,
@@ -34,7 +34,7 @@ def bench(
     ] = False,
     write: Annotated[
         Path | None,
-        typer.Option("--write", help="With --machine: measure what paths cost, for LOWBIT_COSTS=FILE."),
+        typer.Option("--write", help="With --machine: a file of what paths cost here, for LOWBIT_COSTS."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

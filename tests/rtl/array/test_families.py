@@ -43,4 +43,6 @@ def test_some_equal_the_reference_clock_by_clock(family: str, scheme: str) -> No
     made = hardware(graph, engine="array", cycles=2500, target="generic")
     shape = samples(graph, 3).shape
     report = made.simulate(np.random.default_rng(1).integers(0, 256, shape, np.uint8))
-    assert report.mismatches == 0 and report.cycles_per_image == made.design.cycles_per_image
+    planned = made.design.cycles_per_image
+    # Rows at borders of maps take fewer clocks, so that units of equal clocks may wait for each other.
+    assert report.mismatches == 0 and planned <= report.cycles_per_image <= 1.1 * planned

@@ -48,9 +48,9 @@ def _blockers(graph: Graph) -> list[Blocker]:
         lowering.head(name)
     if not lowering.errors and not lowering.encoder:
         lowering.refuse(None, "an encoder of pixels first", "nothing that reads the input", INPUT)
-    found = dict.fromkeys(
-        (error.where, error.expected, error.found, error.remedy) for error in lowering.errors
-    )
+    place = {node.name: number for number, node in enumerate(graph.nodes)}
+    errors = sorted(lowering.errors, key=lambda error: place.get(error.where, 0))
+    found = dict.fromkeys((error.where, error.expected, error.found, error.remedy) for error in errors)
     return [
         _blocker(graph, UnsupportedError("", where=w, expected=e, found=f, remedy=r)) for w, e, f, r in found
     ]

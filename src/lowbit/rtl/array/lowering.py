@@ -80,9 +80,8 @@ class Lowering:
             stream = self.sums(node)
             scale, bias, addend = self._scaled(node)
         else:
-            self.refuse(
-                node, "a last layer with a real output", self._called(node), said.last(self.graph, node)
-            )
+            why = "a last layer with a real output", self._called(node), said.last(self.graph, node)
+            self.refuse(node, *why) if node is None else self._refused(node, why)
             return Scores(PICTURE, np.ones(1), np.zeros(1), np.zeros(1, np.int64))
         if stream.shape[1:] != (1, 1):
             self.refuse(node, "one score per class", f"maps {stream.shape}", said.ONE_SCORE)
