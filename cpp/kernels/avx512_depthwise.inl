@@ -68,7 +68,7 @@ LOWBIT_INLINE void sum_taps(const Taps& taps, const std::byte* x, const std::int
   for (std::size_t r = 0; r < count; ++r) {
     __m512i sum[kBlock];
     sum_taps(taps, spots[r].x, weights, sum);
-    for (std::size_t g = 0; g < kBlock; ++g) sums[g * count + r] = _mm512_add_epi32(sum[g], start_of(e, groups.begin + g));
+    for (std::size_t g = 0; g < groups.end - groups.begin; ++g) sums[g * count + r] = _mm512_add_epi32(sum[g], start_of(e, groups.begin + g));
   }
   if (end_from_memory(e, spots, count, groups, sums)) return;
   end_tile(task, reinterpret_cast<Group*>(sums), spots, count, groups);
