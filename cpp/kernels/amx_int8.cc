@@ -19,6 +19,8 @@ namespace {
 
 #include "finish.inl"
 
+#include "block_weights.inl"
+
 constexpr std::size_t kTileRows = 16, kTileBytes = 64, kTile = kTileRows * kTileBytes;
 constexpr std::size_t kTileQuads = kTileBytes / 4;
 constexpr std::size_t kSpots = 2 * kTileRows;  // of a block: two tiles of inputs
@@ -189,19 +191,6 @@ void multiply_all(const ByteLayer& layer, Block& block, Groups groups) {
   else multiply_all<1>(layer, block, groups);
   block.count = block.shares = 0;
 }
-
-// Of a layer of planes: where the weights of a group start, and how many words of 32 bits the groups of its block have side by side.
-struct BlockWeights {
-  const std::uint32_t* at;
-  std::size_t width;
-
-  BlockWeights(const PlaneLayer& layer, std::size_t group) {
-    const std::size_t first = group / kBlock * kBlock, left = layer.groups - first;
-    width = (left < kBlock ? left : kBlock) * kGroup;
-    at = static_cast<const std::uint32_t*>(layer.weights) + first * kGroup * layer.words * layer.weight_planes +
-         (group - first) * kGroup;
-  }
-};
 
 // The same byte for the four inputs of each channel of a group.
 inline __m512i four_times(const std::uint8_t* group) {

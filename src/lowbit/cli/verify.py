@@ -1,5 +1,6 @@
 """``lowbit verify``: whether a network means the same integers in every back end, with a certificate."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,7 +98,8 @@ def _print(made: "Verification", target: Path) -> None:
         classes = "" if agreement is None else f"the same class on {agreement:.1%}, "
         say(f"beside the float network: {classes}{near.output_snr_db:.1f} dB")
     if made.equal:
-        say(f"{target}: the certificate; check it elsewhere: lowbit verify {made.network} --certificate FILE")
+        again = shlex.join(["lowbit", "verify", made.network, "--certificate"])
+        say(f"{target}: the certificate; check it elsewhere: {again} FILE")
 
 
 def _check(model: Path, certificate: Path, as_json: bool) -> None:

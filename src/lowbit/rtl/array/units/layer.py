@@ -25,7 +25,7 @@ from lowbit.rtl.array.network import Integers, Layer
 from lowbit.rtl.array.operands import operands
 from lowbit.rtl.array.schedule import Schedule, schedule
 from lowbit.rtl.array.units.comparison import Comparison
-from lowbit.rtl.array.units.unit import UNIT_LUT, Budget, Numbers, UnitPlan, Words, divisors
+from lowbit.rtl.array.units.unit import UNIT_LUT, Budget, Numbers, RingPlan, Words, divisors
 from lowbit.rtl.array.units.windows import WindowsPlan, can_unroll, unrolled
 from lowbit.rtl.elements import Element
 from lowbit.rtl.elements.element import ACCUMULATOR_LUT
@@ -49,7 +49,7 @@ class Folding:
 
 
 @dataclass(frozen=True, eq=False)
-class LayerPlan(UnitPlan):
+class LayerPlan(RingPlan):
     """A layer as a unit.
 
     Attributes:
@@ -110,15 +110,6 @@ class LayerPlan(UnitPlan):
     def cost(self) -> Budget:
         """As `estimate` says."""
         return estimate(self.layer, self.operands, self.folding)
-
-    def rows_needed(self, row: int) -> int:
-        """Return the last row that a row of outputs reads."""
-        return self.schedule.starts[row] + self.schedule.needed[row]
-
-    @property
-    def rows_inside(self) -> int:
-        """Those of its ring."""
-        return self.schedule.ring
 
     @property
     def in_lanes(self) -> int:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from lowbit.rtl.array.memory import blocks
 from lowbit.rtl.array.network import Pool, output_shape
 from lowbit.rtl.array.schedule import Schedule, schedule
-from lowbit.rtl.array.units.unit import UNIT_LUT, Budget, UnitPlan, Words, lanes_for
+from lowbit.rtl.array.units.unit import UNIT_LUT, Budget, RingPlan, Words, lanes_for
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
 
 
 @dataclass(frozen=True, eq=False)
-class PoolPlan(UnitPlan):
+class PoolPlan(RingPlan):
     """A pool as a unit.
 
     Attributes:
@@ -61,15 +61,6 @@ class PoolPlan(UnitPlan):
         """A ring, and a comparison or sum per lane."""
         memory = blocks(self.schedule.stored.depth, self.inputs[0].width)
         return Budget(UNIT_LUT + self.output.width, 0, memory)
-
-    def rows_needed(self, row: int) -> int:
-        """Return the last row that a row of outputs reads."""
-        return self.schedule.starts[row] + self.schedule.needed[row]
-
-    @property
-    def rows_inside(self) -> int:
-        """Those of its ring."""
-        return self.schedule.ring
 
     def draw(self) -> "wiring.Component":
         """Return the hardware."""

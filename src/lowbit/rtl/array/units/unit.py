@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.rtl.array.network import Stage, output_shape
+from lowbit.rtl.array.schedule import Schedule
 from lowbit.rtl.integers import Range
 
 if TYPE_CHECKING:
@@ -163,3 +164,18 @@ def lanes_for(channels: int, pixels: int, cycles: int) -> int:
     """Return the fewest lanes with which all channels of so many pixels take at most so many clocks."""
     every = divisors(channels)
     return next((lanes for lanes in every if pixels * channels // lanes <= cycles), every[-1])
+
+
+class RingPlan(UnitPlan):
+    """A unit that looks through windows at rows it keeps in a ring."""
+
+    schedule: Schedule
+
+    def rows_needed(self, row: int) -> int:
+        """Return the last row that a row of outputs reads."""
+        return self.schedule.starts[row] + self.schedule.needed[row]
+
+    @property
+    def rows_inside(self) -> int:
+        """Those of its ring."""
+        return self.schedule.ring

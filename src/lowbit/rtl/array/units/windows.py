@@ -13,7 +13,7 @@ from lowbit.ir.window import Window
 from lowbit.rtl.array.memory import blocks, is_shallow, tables
 from lowbit.rtl.array.network import PICTURE, Layer, point
 from lowbit.rtl.array.schedule import Schedule, schedule
-from lowbit.rtl.array.units.unit import UNIT_LUT, Budget, UnitPlan, Words
+from lowbit.rtl.array.units.unit import UNIT_LUT, Budget, RingPlan, Words
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
@@ -58,7 +58,7 @@ def unrolled(layer: Layer) -> tuple[Windows, Layer]:
 
 
 @dataclass(frozen=True, eq=False)
-class WindowsPlan(UnitPlan):
+class WindowsPlan(RingPlan):
     """The windows of a map as a unit."""
 
     windows: Windows
@@ -74,7 +74,7 @@ class WindowsPlan(UnitPlan):
         return "windows"
 
     @cached_property
-    def schedule(self) -> Schedule:
+    def schedule(self) -> Schedule:  # type: ignore[override]  # derived here, a field elsewhere
         """Which rows are there when."""
         return schedule(self.windows.window, 1, 1, self.name, weighted=False)
 
@@ -98,15 +98,6 @@ class WindowsPlan(UnitPlan):
     def cycles(self) -> int:
         """A column per clock, and one to start a row."""
         return len(self.schedule.rows) * (self.columns + 1)
-
-    def rows_needed(self, row: int) -> int:
-        """Return the last row that a row of outputs reads."""
-        return self.schedule.starts[row] + self.schedule.needed[row]
-
-    @property
-    def rows_inside(self) -> int:
-        """Those of its memories."""
-        return self.schedule.ring
 
     @property
     def cost(self) -> Budget:
