@@ -156,7 +156,7 @@ class Hardware:
         """
         bench = None if pictures is None else self._bench(pictures, split, limit)
         chosen = options or Options()
-        golden = self._golden() if bench is None else bench
+        golden = self.golden() if bench is None else bench
         self.report = make_project(self.report, self.design, Path(folder), chosen, bench, progress, golden)
         require_equal(self.report, str(folder))
         return self.report
@@ -165,7 +165,7 @@ class Hardware:
     def _compiled(self) -> Compiled:
         return Compiled(self.design)
 
-    def _golden(self) -> Bench:
+    def golden(self) -> Bench:
         """Return pictures of noise, and what the reference makes of them, for the project's test bench."""
         lengths = sample_lengths(self.graph)
         noise = np.random.default_rng(0).integers(0, 256, (GOLDEN, *lengths), np.uint8)
