@@ -68,6 +68,7 @@ _ROWS = (
     ("FF", "ff"),
     ("DSP", "dsp"),
     ("RAMB18", "ramb18"),
+    ("counted by", "counted_by"),
     ("clock, MHz", "fmax_mhz"),
     ("signal changes per image", "toggles_per_image"),
     ("images simulated", "images"),

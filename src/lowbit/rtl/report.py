@@ -61,6 +61,7 @@ class HardwareReport:
         cycles_per_image: clocks from picture to picture.
         latency_cycles: clocks from the first pixel to the class.
         lut: resources, as `lowbit.rtl.synthesize` counts them; also ``ff``, ``dsp``, ``ramb18``.
+        counted_by: the program that counted them.
         fmax_mhz: clock after place and route.
         toggles_per_image: changes of signals of the Verilog, from end to end of each clock.
         blocks: resources by module.
@@ -86,6 +87,7 @@ class HardwareReport:
     ff: int | None = None
     dsp: int | None = None
     ramb18: int | None = None
+    counted_by: str | None = None
     fmax_mhz: float | None = None
     toggles_per_image: float | None = None
     blocks: dict[str, dict[str, int]] | None = None

