@@ -1,12 +1,12 @@
 """Networks as people bring to hardware, at seven schemes: which are accepted, and whether they are equal.
 
-    python benchmarks/hdl_zoo.py [--seed N] [--networks 25] [--first N] [--json FILE] [--keep FILE]
+    python benchmarks/hdl_zoo.py [--seed N] [--networks 25] [--part I/N] [--json FILE] [--keep FILE]
 
 Networks of the families in tests/rtl/families.py are drawn, quantized and planned. Each that is accepted is
-written as a project, and the project's own test bench run by `make sim` in Icarus Verilog: the pictures of
-the project, plainly and with gaps and stalls, against what the reference evaluator says of them. Every
-seventh trial runs in the test bench of tests/rtl/fuzz as well, whose wires are unknown where they say
-nothing, and which resets in the midst of a picture. Rows in the file of `--keep` are not tried again.
+written as a project, and the project's own test bench run in Icarus Verilog: its pictures against what the
+reference evaluator says of them. Every sixth trial is disturbed: it runs with gaps and stalls, and then in
+the test bench of tests/rtl/fuzz, whose wires are unknown where they say nothing, and which resets in the
+midst of a picture. Rows in the file of `--keep` are not tried again; `--part 1/3` tries every third network.
 """
 
 import argparse
@@ -34,8 +34,8 @@ from lowbit.rtl.primitives.target import Target
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS: tuple[Target, ...] = ("generic", "xc7", "ecp5")
-RESET_EVERY = 6
-"""Of so many trials one is simulated with a reset, and unknown wires; prime to the number of schemes."""
+DISTURBED_EVERY = 6
+"""Of so many trials one has gaps, stalls, a reset and unknown wires; the number of schemes is prime to it."""
 
 
 def main() -> int:
@@ -43,7 +43,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--networks", type=int, default=25)
-    parser.add_argument("--first", type=int, default=0, help="The first network.")
+    parser.add_argument("--part", type=_part, default=(0, 1), help="I/N: every N-th network from I.")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", default="")
     parser.add_argument("--scheme", default="")
@@ -54,11 +54,17 @@ def main() -> int:
     known = {(row["number"], row["scheme"], row["seed"]): row for row in map(json.loads, kept)}
     rows = []
     for at, (family, scheme, number) in enumerate(_trials(asked.networks)):
-        if number >= asked.first and asked.only in ("", family) and asked.scheme in ("", scheme):
+        if (
+            number % asked.part[1] == asked.part[0]
+            and asked.only in ("", family)
+            and asked.scheme in ("", scheme)
+        ):
             seed = 1000 * asked.seed + number
             row = known.get((number, scheme, seed))
             if row is None:
-                made = tried(family, scheme, seed, simulate=not asked.plan_only, reset=at % RESET_EVERY == 0)
+                made = tried(
+                    family, scheme, seed, simulate=not asked.plan_only, disturbed=at % DISTURBED_EVERY == 0
+                )
                 row = {"number": number, **made}
                 _append(asked.keep, row)
             rows.append(row)
@@ -85,29 +91,29 @@ def _append(path: Path | None, row: dict[str, Any]) -> None:
 
 
 def tried(
-    family: str, scheme: str, seed: int, *, simulate: bool = True, reset: bool = False
+    family: str, scheme: str, seed: int, *, simulate: bool = True, disturbed: bool = False
 ) -> dict[str, Any]:
     """Return what became of a network: refused, crashes, differs, equal, or accepted where nothing ran."""
     start, row = time.process_time(), {"family": family, "scheme": scheme, "seed": seed}
     try:
-        found, why = _outcome(family, scheme, seed, simulate=simulate, reset=reset)
+        found, why = _outcome(family, scheme, seed, simulate=simulate, disturbed=disturbed)
     except LowbitError as error:
         found, why = "refused", str(error)
     except Exception as error:
         found, why = "crashes", f"{type(error).__name__}: {error}"
     seconds = round(time.process_time() - start, 1)
-    return {**row, "found": found, "why": why, "reset": simulate and reset, "seconds": seconds}
+    return {**row, "found": found, "why": why, "disturbed": simulate and disturbed, "seconds": seconds}
 
 
-def _outcome(family: str, scheme: str, seed: int, *, simulate: bool, reset: bool) -> tuple[str, str]:
+def _outcome(family: str, scheme: str, seed: int, *, simulate: bool, disturbed: bool) -> tuple[str, str]:
     graph = draw(family, seed)
     low, _ = quantize(graph, samples(graph), plan=SCHEMES[scheme], check=False)
     made = hardware(low, engine="array", cycles=2000, target=TARGETS[seed % len(TARGETS)])
     if not simulate:
         return "accepted", ""
     with TemporaryDirectory() as folder:
-        found, why = _by_itself(made, Path(folder) / "project")
-        if found == "equal" and reset:
+        found, why = _by_itself(made, Path(folder) / "project", disturbed)
+        if found == "equal" and disturbed:
             (Path(folder) / "bench").mkdir()
             case = Case(graph.name, made.design, made.golden())
             wrong, objections = icarus.different_pictures(case, Path(folder) / "bench", seed=seed)
@@ -116,14 +122,23 @@ def _outcome(family: str, scheme: str, seed: int, *, simulate: bool, reset: bool
     return found, why
 
 
-def _by_itself(made: Hardware, project: Path) -> tuple[str, str]:
+def _by_itself(made: Hardware, project: Path, disturbed: bool) -> tuple[str, str]:
     """Return what a project's own test bench says."""
     made.write(project)
-    command = ["make", "sim"]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
-    said = [line for line in done.stdout.splitlines() if "clocks" in line]
-    equal = done.returncode == 0 and len(said) == 2
-    return ("equal" if equal else "differs"), "; ".join(said) or done.stderr[-300:]
+    bench = f"{made.design.top}_tb.vvp"
+    runs = [["make", bench], ["vvp", "-n", bench], ["vvp", "-n", bench, "+gap=40", "+stall=50"]]
+    said = []
+    for command in runs if disturbed else runs[:2]:
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+        said += [line for line in done.stdout.splitlines() if "clocks" in line]
+        if done.returncode or (command[0] == "vvp" and done.stdout.split()[-1] != "PASS"):
+            return "differs", "; ".join(said) or done.stderr[-300:]
+    return "equal", "; ".join(said)
+
+
+def _part(text: str) -> tuple[int, int]:
+    first, _, count = text.partition("/")
+    return int(first), int(count)
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:

@@ -48,7 +48,7 @@ def test_a_project_simulates_itself_and_finds_a_wrong_result(tmp_path: Path) -> 
 
 def test_a_layer_may_be_unrolled_over_its_taps(tmp_path: Path) -> None:
     graph = quantized(Plan(weight_bits=4, activation_bits=4, scheme="pow2"))
-    made = hardware(graph, engine="array", cycles=300, fold=["conv2=2x27"], target="generic")
+    made = hardware(graph, engine="array", cycles=300, fold=["conv2=2x27b"], target="generic")
     assert [unit["element"] for unit in made.design.units][1:3] == ["windows", "shift"]
     made.write(tmp_path / "made")
     done = simulated(tmp_path / "made")

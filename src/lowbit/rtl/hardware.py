@@ -201,7 +201,8 @@ def hardware(
         pe: of ``array``: the processing element of layers that it can run; the cheapest when None.
         budget: of ``array``: a device, such as ``xc7z020``, or ``lut=N,dsp=N,ramb18=N``; the fastest engine
             within it is taken.
-        cycles: of ``array``: clocks per picture; the cheapest engine that reaches them is taken.
+        cycles: of ``array``: clocks per picture; the cheapest engine that reaches them is taken, by what
+            is scarcest in a budget where one is given.
         fold: of ``array``: foldings of single layers, ``LAYER=ELEMENTSxLANES``.
         target: the family: ``xc7``, ``xcup``, ``ecp5``, ``ice40``, ``gowin`` or ``generic`` (names no block).
         scheme: of ``lst``: the format that a float network is rounded to, such as ``fixed:6.7``.
@@ -225,8 +226,6 @@ def hardware(
         _refuse("array", chosen, {"pe": pe, "budget": budget, "cycles": cycles, "fold": fold})
         return _lst(graph, variant, target, scheme, normalize, byte)
     _refuse("lst", chosen, {"scheme": scheme, "variant": None if variant == "shared" else variant})
-    if budget and cycles:
-        raise UsageError("a budget and cycles exclude each other", where="hardware", expected="one of them")
     return _array(graph, pe, budget, cycles, fold, target, normalize, byte)
 
 
@@ -284,7 +283,7 @@ def _array(
     ends, chosen = scored(graph), picture_normalize(graph, normalize, None)
     network = array_network(ends.scored, chosen, byte)
     if cycles:
-        found = fold_for_cycles(network, cycles, target, pe)
+        found = fold_for_cycles(network, cycles, target, pe, None if budget is None else device(budget))
     else:
         found = fold_for_budget(network, device(budget or MIDDLING[target]), target, pe)
     plan = plan_array(network, {**found, **folding_of(network, fold)}, target, pe)

@@ -1,11 +1,15 @@
 """Plans without hardware: what a schedule reads, what memories hold, foldings chosen and refused."""
 
+from dataclasses import replace
+from typing import get_args
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lowbit.api import quantize
 from lowbit.errors import PlanError
 from lowbit.ir.window import Axis
 from lowbit.rtl.array.budget import Budget, device, fold_for_budget, fold_for_cycles, folding_of
@@ -13,8 +17,11 @@ from lowbit.rtl.array.from_graph import from_graph
 from lowbit.rtl.array.plan import Folding, LayerPlan, PoolPlan, plan_array
 from lowbit.rtl.array.schedule import schedule
 from lowbit.rtl.array.scores import plan_scores
+from lowbit.rtl.array.units.unit import NOTHING
 from lowbit.rtl.integers import Range
-from tests.rtl.array.networks import network_and_bench, small
+from lowbit.rtl.primitives.target import Target
+from tests.rtl.array.networks import conv, convolutional, network_and_bench, small
+from tests.rtl.families import SCHEMES, draw, samples
 
 Integers = npt.NDArray[np.int64]
 
@@ -114,8 +121,34 @@ def test_the_cheapest_folding_is_fast_enough_and_no_budget_is_exceeded() -> None
     slow = plan_array(network, fold_for_cycles(network, 4000)).cycles_per_image
     assert fast <= 600 < slow <= 4000
     rich = plan_array(network, fold_for_budget(network, device("xc7z020"))).cycles_per_image
-    poor = plan_array(network, fold_for_budget(network, Budget(1100, 0, 50))).cycles_per_image
+    poor = plan_array(network, fold_for_budget(network, Budget(1200, 2, 50))).cycles_per_image
     assert 168 <= rich < poor
+
+
+def test_weights_go_where_there_is_room_for_them() -> None:
+    """A layer whose weights would take many look-up tables has them in block RAM where those are scarce."""
+    network = from_graph(convolutional((3, 6, 6), *conv(16, padding=1), *conv(16)), None)
+    free = fold_for_cycles(network, 300)
+    scarce = fold_for_cycles(network, 300, budget=Budget(5000, 10, 100000))
+    assert not free["conv2"].in_blocks and scarce["conv2"].in_blocks
+    costs = [plan_array(network, folding).cost for folding in (free, scarce)]
+    assert costs[0].lut > costs[1].lut and costs[0].ramb18 < costs[1].ramb18
+    with pytest.raises(PlanError, match="1 too many") as error:
+        fold_for_cycles(network, 300, budget=replace(costs[1], lut=costs[1].lut - 1))
+    assert "xc7z010" in error.value.remedy
+    assert folding_of(network, ["conv2=4x4b"])["conv2"] == Folding(4, 4, in_blocks=True)
+
+
+def test_everything_is_counted() -> None:
+    """Sums, roundings, buffers and scores take resources, without a multiplier where a family has none."""
+    graph = draw("residual", 3)
+    low, _ = quantize(graph, samples(graph, 8), plan=SCHEMES["affine8"], check=False)
+    network = from_graph(low, None)
+    for target in get_args(Target):
+        plan = plan_array(network, fold_for_cycles(network, 3000, target), target)
+        layers = sum((unit.cost for unit in plan.units if isinstance(unit, LayerPlan)), NOTHING)
+        assert plan.cost.lut > layers.lut + 300 and (plan.cost.dsp > layers.dsp) == (target != "ice40")
+    assert plan_array(network, fold_for_budget(network, Budget(20000, 0, 60), "ice40"), "ice40").cost.dsp == 0
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ being slower. What a folding costs is estimated here, from counts of synthesized
 synthesis tells (`lowbit.rtl.synthesize`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 
 from lowbit.errors import PlanError
 from lowbit.rtl.array.network import ArrayNetwork
-from lowbit.rtl.array.units.layer import Choice, Folding, choices, estimate
-from lowbit.rtl.array.units.unit import UNIT_LUT, Budget
+from lowbit.rtl.array.plan import ArrayPlan, plan_array
+from lowbit.rtl.array.units.layer import Choice, Folding, LayerPlan, choices, estimate
+from lowbit.rtl.array.units.unit import NOTHING, Budget
 from lowbit.rtl.primitives.target import Target
 
 __all__ = [
@@ -50,6 +51,20 @@ MIDDLING: Mapping[Target, str] = {
 }
 """What is planned for where no device is named."""
 
+OF_FAMILY: Mapping[Target, tuple[str, ...]] = {
+    "xc7": ("xc7z010", "xc7z020", "xc7z045"),
+    "xcup": ("xczu3eg", "xczu9eg"),
+    "ecp5": ("ecp5-45k", "ecp5-85k"),
+    "ice40": ("ice40-up5k", "ice40-hx8k"),
+    "gowin": ("gw1nr-9", "gw2a-18"),
+    "generic": tuple(DEVICES),
+}
+"""The devices of a family, the smallest first."""
+
+_MIDDLING = DEVICES["xc7z020"]
+_SCARCE = 16
+"""How much scarcer a resource is taken to be where it is what does not fit."""
+
 _FILL = 0.8
 """Part of a device's look-up tables that is planned for: a full device is not placed."""
 
@@ -79,7 +94,7 @@ def device(name: str) -> Budget:
 
 
 def folding_of(network: ArrayNetwork, words: Sequence[str]) -> dict[str, Folding]:
-    """Return foldings written as ``conv1=16x3``.
+    """Return foldings written as ``conv1=16x3``; ``16x3b`` has its weights in block RAM.
 
     Raises:
         PlanError: no such layer, or no such form.
@@ -88,27 +103,42 @@ def folding_of(network: ArrayNetwork, words: Sequence[str]) -> dict[str, Folding
     found = {}
     for word in words:
         name, _, sizes = word.partition("=")
-        parts = sizes.split("x")
+        parts = sizes.removesuffix("b").split("x")
         if name not in layers or len(parts) != 2 or not all(part.isdigit() for part in parts):
             raise PlanError(
                 "no such folding",
                 where="--fold",
-                expected=f"LAYER=ELEMENTSxLANES for {', '.join(layers)}",
+                expected=f"LAYER=ELEMENTSxLANES (and a b for weights in block RAM) for {', '.join(layers)}",
                 found=word,
             )
-        found[name] = Folding(int(parts[0]), int(parts[1]))
+        found[name] = Folding(int(parts[0]), int(parts[1]), sizes.endswith("b"))
     return found
 
 
 def fold_for_cycles(
-    network: ArrayNetwork, cycles: int, target: Target = "xc7", kind: str | None = None
+    network: ArrayNetwork,
+    cycles: int,
+    target: Target = "xc7",
+    kind: str | None = None,
+    budget: Budget | None = None,
 ) -> dict[str, Folding]:
     """Return the cheapest folding of every layer with which a picture takes at most so many clocks.
 
+    Args:
+        network: the integers.
+        cycles: clocks per picture.
+        target: the family.
+        kind: the element of all layers that it can run.
+        budget: what it must fit, and whose resources are weighed against each other; any when None.
+
     Raises:
-        PlanError: a layer cannot be that fast; names it.
+        PlanError: a layer cannot be that fast, or it does not fit; names it.
     """
-    return _Search(network, target, kind).folding(cycles)
+    search = _Search(network, target, kind, budget)
+    found = search.folding(cycles)
+    if budget is not None:
+        search.require(found, budget, f"of {cycles} clocks per picture")
+    return found
 
 
 def fold_for_budget(
@@ -119,9 +149,9 @@ def fold_for_budget(
     Raises:
         PlanError: the smallest engine does not fit; names the layer that needs most, and what it needs.
     """
-    search = _Search(network, target, kind)
+    search = _Search(network, target, kind, budget)
     found = search.slowest()
-    search.require(found, budget)
+    search.require(found, budget, "that is smallest")
     low, high = search.fastest_cycles, search.cycles(found)
     while low <= high:
         middle = (low + high) // 2
@@ -136,9 +166,13 @@ def fold_for_budget(
 class _Search:
     """All foldings of all layers."""
 
-    def __init__(self, network: ArrayNetwork, target: Target, kind: str | None) -> None:
+    def __init__(
+        self, network: ArrayNetwork, target: Target, kind: str | None, budget: Budget | None
+    ) -> None:
+        self._network, self._target, self._kind = network, target, kind
+        self._budget = budget
         self._choices = {layer.name: choices(layer, target, kind) for layer in network.layers}
-        self._fixed = Budget(2 * UNIT_LUT, 0, 0)
+        self._known: dict[tuple[str, Folding], LayerPlan] = {}
         channels, rows, columns = network.shape
         self._least = channels * rows * columns
 
@@ -150,13 +184,29 @@ class _Search:
 
     def slowest(self) -> dict[str, Folding]:
         """Return the smallest engine."""
-        return {name: min(found, key=_size).folding for name, found in self._choices.items()}
+        return self.folding(max(choice.cycles for found in self._choices.values() for choice in found))
 
     def folding(self, cycles: int) -> dict[str, Folding]:
-        """Return the cheapest folding of each layer; see `fold_for_cycles`."""
-        return {name: self._cheapest(name, cycles).folding for name in self._choices}
+        """Return the cheapest folding of each layer; see `fold_for_cycles`.
 
-    def _cheapest(self, name: str, cycles: int) -> Choice:
+        What is cheap is a matter of what is scarce: of several weighings that is taken which fits best.
+        """
+        ways = [
+            {name: self._cheapest(name, cycles, weighed).folding for name in self._choices}
+            for weighed in self._weighings()
+        ]
+        budget = self._budget
+        return ways[0] if budget is None else min(ways, key=lambda way: self.total(way).excess(budget))
+
+    def _weighings(self) -> list[Budget]:
+        """Return what resources are compared with: the budget, then each of them as if it were scarcer."""
+        own = self._budget
+        if own is None:
+            return [_MIDDLING]
+        scarce = [{field.name: -(-getattr(own, field.name) // _SCARCE)} for field in fields(Budget)]
+        return [own, *(replace(own, **changed) for changed in scarce)]
+
+    def _cheapest(self, name: str, cycles: int, weighed: Budget) -> Choice:
         fast = [choice for choice in self._choices[name] if choice.cycles <= cycles]
         if not fast:
             least = min(choice.cycles for choice in self._choices[name])
@@ -167,40 +217,43 @@ class _Search:
                 found=f"{least} clocks with all its outputs and channels side by side",
                 remedy=f"Allow {least} clocks with --cycles.",
             )
-        return min(fast, key=lambda choice: (_size(choice), choice.cycles))
+        return min(fast, key=lambda own: (own.cost.share(weighed), own.cost.share(_MIDDLING), own.cycles))
 
     def cycles(self, folding: Mapping[str, Folding]) -> int:
         """Return the clocks per picture of the slowest layer."""
-        return max(self._least, *(choice.cycles for choice in self._chosen(folding)))
+        return max(self._least, *(self._choice(*item).cycles for item in folding.items()))
 
     def total(self, folding: Mapping[str, Folding]) -> Budget:
         """Return what the engine takes."""
-        return sum((choice.cost for choice in self._chosen(folding)), self._fixed)
+        return self._plan(folding).cost
 
-    def require(self, folding: Mapping[str, Folding], budget: Budget) -> None:
+    def _plan(self, folding: Mapping[str, Folding]) -> ArrayPlan:
+        return plan_array(self._network, folding, self._target, self._kind, self._known)
+
+    def require(self, folding: Mapping[str, Folding], budget: Budget, which: str) -> None:
         """Refuse what does not fit."""
-        total = self.total(folding)
+        costs = self._plan(folding).costs
+        total = sum(costs.values(), NOTHING)
         if name := total.exceeded(budget):
-            most = max(folding, key=lambda layer: getattr(self._cost(layer, folding), name))
-            need = getattr(self._cost(most, folding), name)
+            most = max(costs, key=lambda part: getattr(costs[part], name))
+            need, limit, found = (getattr(own, name) for own in (costs[most], budget, total))
             raise PlanError(
                 "the network does not fit the budget",
                 where=most,
-                expected=f"at most {getattr(budget, name)} {name}",
-                found=f"{getattr(total, name)} {name} for the smallest engine, {need} of them for this layer",
-                remedy="Choose a larger device, or a smaller network.",
+                expected=f"at most {limit} {name}",
+                found=f"{found} {name}, {found - limit} too many, for the engine {which}, "
+                f"{need} of them for this part",
+                remedy=f"{_larger(total, self._target)} Or choose a smaller network.",
             )
 
-    def _chosen(self, folding: Mapping[str, Folding]) -> Iterator[Choice]:
-        for name, found in folding.items():
-            yield next(choice for choice in self._choices[name] if choice.folding == found)
-
-    def _cost(self, name: str, folding: Mapping[str, Folding]) -> Budget:
-        return next(choice.cost for choice in self._choices[name] if choice.folding == folding[name])
+    def _choice(self, name: str, folding: Folding) -> Choice:
+        return next(choice for choice in self._choices[name] if choice.folding == folding)
 
 
-def _size(choice: Choice) -> float:
-    """Return the part of a middling device that a choice takes."""
-    device = DEVICES["xc7z020"]
-    cost = choice.cost
-    return cost.lut / device.lut + cost.dsp / device.dsp + cost.ramb18 / device.ramb18
+def _larger(total: Budget, target: Target) -> str:
+    """Return the smallest device of a family that has enough, or what would do."""
+    own = [name for name in OF_FAMILY[target] if not total.exceeded(device(name))]
+    if own:
+        return f"--budget {own[0]} has enough."
+    numbers = ",".join(f"{field.name}={getattr(total, field.name)}" for field in fields(total))
+    return f"No {target} device that is known has enough; --budget {numbers} would be."

@@ -5,7 +5,7 @@ picture takes. What several units read goes into a buffer for each of them: wher
 shorter one must hold as many rows as the longer one needs before it gives its first.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -24,11 +24,11 @@ from lowbit.rtl.array.network import (
     point,
 )
 from lowbit.rtl.array.scores import ScorePlan, plan_scores
-from lowbit.rtl.array.units.joins import plan_add, plan_concat
+from lowbit.rtl.array.units.joins import buffer_cost, plan_add, plan_concat
 from lowbit.rtl.array.units.layer import Folding, LayerPlan, is_unrolled, plan_layer
 from lowbit.rtl.array.units.pool import PoolPlan, plan_pool
 from lowbit.rtl.array.units.recode import plan_recode
-from lowbit.rtl.array.units.unit import Numbers, UnitPlan, Words
+from lowbit.rtl.array.units.unit import NOTHING, Budget, Numbers, UnitPlan, Words
 from lowbit.rtl.array.units.windows import Windows, WindowsPlan, unrolled
 from lowbit.rtl.names import identifiers
 from lowbit.rtl.primitives.target import Target
@@ -37,6 +37,9 @@ __all__ = ["ArrayPlan", "Edge", "Folding", "LayerPlan", "PoolPlan", "plan_array"
 
 SCORE_CYCLES = 3
 """Clocks that a score takes; the class takes one."""
+
+STREAM_LUT = 8
+"""Look-up tables of a stream, which is often split or gathered."""
 
 SCORES = "all scores"
 """Name of the join of several outputs."""
@@ -113,6 +116,20 @@ class ArrayPlan:
         return [*found, *(unit.cycles for unit in self.units), SCORE_CYCLES * self.network.classes + 1]
 
     @property
+    def cost(self) -> Budget:
+        """What all of it takes, roughly."""
+        return sum(self.costs.values(), NOTHING)
+
+    @property
+    def costs(self) -> Mapping[str, Budget]:
+        """What every unit takes, and streams with their buffers, and the scores."""
+        streams = Budget(STREAM_LUT, 0, 0) * len(self.edges)
+        for edge in self.edges:
+            streams += buffer_cost(edge.depth, edge.words.width) if edge.rows else NOTHING
+        units = {unit.name: unit.cost for unit in self.units}
+        return {**units, "streams": streams, "scores": self.scores.cost(self.target)}
+
+    @property
     def cycles_per_image(self) -> int:
         """Clocks from one picture to the next: those of the slowest part."""
         return max(self.cycles)
@@ -129,6 +146,7 @@ def plan_array(
     folding: Mapping[str, Folding],
     target: Target = "xc7",
     kind: str | None = None,
+    known: MutableMapping[tuple[str, Folding], LayerPlan] | None = None,
 ) -> ArrayPlan:
     """Return the plan of an engine.
 
@@ -137,23 +155,38 @@ def plan_array(
         folding: of every layer, by its name.
         target: the family.
         kind: the element of all layers that it can run; the others, and all by default, get the cheapest.
+        known: plans of layers that were made before; those that are made are added.
 
     Raises:
         PlanError: a folding that does not divide the layer; names the node.
         NumericError: a sum wider than any adder.
     """
     channels, rows, columns = network.shape
-    layers = {layer.name: plan_layer(layer, folding[layer.name], target, kind) for layer in network.layers}
+    layers = _layers(network, folding, target, kind, {} if known is None else known)
     pace = max(channels * rows * columns, *(plan.cycles for plan in layers.values()), 1)
     units: dict[str, UnitPlan] = {}
     words = {PICTURE: Words(1, _picture_bits(network))}
     for stage in _stages(network, folding):
         before = tuple(words[name] for name in stage.sources)
-        units[stage.name] = unit = _unit(stage, before, units, layers, pace)
+        units[stage.name] = unit = _unit(stage, before, units, layers, pace, target)
         words[stage.name] = unit.output
     plans = tuple(units.values())
     scores = _scores(network, units)
     return ArrayPlan(network, target, plans, tuple(_edges(network, plans, words)), scores)
+
+
+def _layers(
+    network: ArrayNetwork,
+    folding: Mapping[str, Folding],
+    target: Target,
+    kind: str | None,
+    known: MutableMapping[tuple[str, Folding], LayerPlan],
+) -> dict[str, LayerPlan]:
+    for layer in network.layers:
+        at = layer.name, folding[layer.name]
+        if at not in known:
+            known[at] = plan_layer(layer, folding[layer.name], target, kind)
+    return {layer.name: known[layer.name, folding[layer.name]] for layer in network.layers}
 
 
 def _picture_bits(network: ArrayNetwork) -> int:
@@ -183,6 +216,7 @@ def _unit(
     units: Mapping[str, UnitPlan],
     layers: Mapping[str, LayerPlan],
     pace: int,
+    target: Target,
 ) -> UnitPlan:
     match stage:
         case Layer():
@@ -192,7 +226,7 @@ def _unit(
         case Recode():
             (name,) = stage.sources
             source = units[name].numbers if name else _ranks(stage.channels, before[0])
-            return plan_recode(stage, before[0], source, pace)
+            return plan_recode(stage, before[0], source, pace, target)
         case Windows():
             return WindowsPlan(stage)
         case Add():

@@ -18,9 +18,13 @@ import numpy.typing as npt
 
 from lowbit.errors import PlanError
 from lowbit.rtl.array.network import Floats, Integers
+from lowbit.rtl.array.units.unit import Budget
 from lowbit.rtl.integers import Range
+from lowbit.rtl.primitives.target import Target, multiplier_cost
 
 SCORE_BITS = 32
+_LUT = 150
+"""Look-up tables of adders, comparison and states."""
 
 _PRECISIONS = (1, 2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 36)
 _MOST_SUMS = 1 << 24
@@ -48,6 +52,15 @@ class ScorePlan:
     def classes(self) -> int:
         """How many scores there are."""
         return len(self.gains)
+
+    def cost(self, target: Target) -> Budget:
+        """Return what multiplies, compares and counts the scores, roughly."""
+        bits, found = max(own.bits for own in self.sums), Budget(_LUT, 0, 0)
+        for factors in (self.gains, self.multipliers):
+            if factors.max() > 1 or factors.min() < 0:
+                found += Budget(*multiplier_cost(target, bits, Range.of(factors).bits), 0)
+        tables = (self.gains, self.offsets, self.multipliers, self.constants)
+        return found + Budget(sum(Range.of(table).bits for table in tables), 0, 0)
 
 
 def plan_scores(

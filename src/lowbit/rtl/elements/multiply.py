@@ -7,22 +7,18 @@ with a register per level, an accumulator.
 """
 
 from dataclasses import dataclass
-from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from lowbit.rtl.elements.element import Element
 from lowbit.rtl.elements.operands import Integers, Numbers, Operands, reduced
-from lowbit.rtl.primitives.target import WITHOUT_MULTIPLIERS, Target
+from lowbit.rtl.primitives.target import Target, multiplier_cost
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
 
     from lowbit.rtl.array.network import Layer
-
-_LUT = 1.3
-"""Look-up tables of a multiplier per bit of both operands."""
 
 PRODUCT_LATENCY = 2
 """Clocks from the ports to a product."""
@@ -50,9 +46,8 @@ class MultiplyElement(Element):
 
     def cost(self, elements: int, products: int) -> tuple[int, int]:
         """Return a multiplier per product, of look-up tables where a family has none."""
-        if self.target in WITHOUT_MULTIPLIERS:
-            return ceil(products * self.activation_bits * self.weight_bits * _LUT), 0
-        return 0, products
+        lut, dsp = multiplier_cost(self.target, self.activation_bits + 1, self.weight_bits)
+        return products * lut, products * dsp
 
     @property
     def latency(self) -> int:

@@ -20,7 +20,7 @@ from lowbit.rtl.elements.element import ACCUMULATOR_LUT, Element
 from lowbit.rtl.elements.operands import Integers, Operands
 from lowbit.rtl.elements.xnor import AGREEING_LUT
 from lowbit.rtl.integers import Range, pack
-from lowbit.rtl.primitives.target import ECP5_MULTIPLIER_BITS, Target
+from lowbit.rtl.primitives.target import ECP5_MULTIPLIER_BITS, Target, multiplier_cost
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
@@ -79,7 +79,10 @@ class PlanesElement(Element):
         """Return counters and totals of all pairs of planes, and multipliers of the coefficients."""
         pairs = self.activation_bits * self.weight_bits
         lut = ceil(products * pairs * AGREEING_LUT) + elements * pairs * ACCUMULATOR_LUT
-        return lut, elements * self.weight_bits if self.coefficient_bits else 0
+        if not self.coefficient_bits:
+            return lut, 0
+        own, dsp = multiplier_cost(self.target, self.total_bits, self.largest_coefficient.bit_length() + 1)
+        return lut + elements * self.weight_bits * own, elements * self.weight_bits * dsp
 
     @property
     def all_signs(self) -> int:

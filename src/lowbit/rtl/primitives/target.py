@@ -1,6 +1,7 @@
 """The families of devices there are mappings for."""
 
 from collections.abc import Mapping
+from math import ceil
 from pathlib import Path
 from typing import Literal
 
@@ -10,11 +11,30 @@ Target = Literal["xc7", "xcup", "ecp5", "ice40", "gowin", "generic"]
 NAMED_TABLES = frozenset({"xc7", "xcup"})
 """Families whose look-up tables are named, because synthesizers take the structure apart again."""
 
-WITHOUT_MULTIPLIERS: frozenset[Target] = frozenset({"ice40"})
-"""Families that multiply in look-up tables."""
+MULTIPLIERS: Mapping[Target, tuple[int, int]] = {
+    "xc7": (25, 18),
+    "xcup": (27, 18),
+    "ecp5": (18, 18),
+    "gowin": (18, 18),
+    "generic": (25, 18),
+}
+"""Bits of both sides of a family's signed multipliers; of others, look-up tables multiply."""
+
+_PRODUCT_LUT = 1.4
+"""Look-up tables of a multiplier per bit of one side and bit of the other."""
 
 ECP5_MULTIPLIER_BITS = 18
 """Width of an input of MULT18X18D."""
+
+
+def multiplier_cost(target: Target, left: int, right: int) -> tuple[int, int]:
+    """Return about how many look-up tables and blocks a signed product of so many bits takes."""
+    if target not in MULTIPLIERS:
+        return ceil(left * right * _PRODUCT_LUT), 0
+    wide, narrow = MULTIPLIERS[target]
+    ways = ((left, right), (right, left))
+    return 0, min(ceil(one / wide) * ceil(other / narrow) for one, other in ways)
+
 
 _MODELS = Path(__file__).parents[1] / "models"
 

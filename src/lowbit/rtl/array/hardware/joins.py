@@ -8,12 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from lowbit.rtl.array.hardware.recode import scaled_rank
 from lowbit.rtl.array.hardware.streams import words
-from lowbit.rtl.array.units.joins import AddPlan, ConcatPlan
+from lowbit.rtl.array.units.joins import SMALL_BUFFER, AddPlan, ConcatPlan
 from lowbit.rtl.array.units.unit import address_bits
 from lowbit.rtl.elements.hardware.component import delayed
-
-_SMALL = 32
-"""Words up to which a buffer is made of look-up tables."""
 
 
 class AddUnit(wiring.Component):
@@ -96,7 +93,7 @@ class Fork(wiring.Component):
         """Return the buffers."""
         m, room, taken = Module(), Const(1, 1), Signal(name="taken")
         for number, depth in enumerate(self._depths):
-            kind = fifo.SyncFIFO if depth <= _SMALL else fifo.SyncFIFOBuffered
+            kind = fifo.SyncFIFO if depth <= SMALL_BUFFER else fifo.SyncFIFOBuffered
             m.submodules[f"buffer{number}"] = buffer = kind(width=self._width, depth=depth)
             output, room = getattr(self, f"output{number}"), room & buffer.w_rdy
             m.d.comb += [

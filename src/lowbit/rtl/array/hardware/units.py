@@ -113,8 +113,7 @@ class LayerCore(_Core):
 
     def _sums(self, m: Module, at: Sequencer) -> Any:
         plan, element = self._plan, self._plan.element
-        depth, width = len(plan.weight_words), plan.weight_bits
-        m.submodules.weights = weights = Rom(plan.weight_words, width, tables=is_shallow(depth, width))
+        m.submodules.weights = weights = Rom(plan.weight_words, plan.weight_bits, tables=plan.in_tables)
         m.d.comb += weights.address.eq(at.weight)
         codes = plan.operands.activations
         table = None if codes is None else codes.tolist()

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lowbit.rtl.array.memory import blocks
 from lowbit.rtl.array.network import Add, Concat
-from lowbit.rtl.array.units.unit import UNIT_LUT, Budget, UnitPlan, Words, divisors, lanes_for
+from lowbit.rtl.array.units.unit import UNIT_LUT, Budget, UnitPlan, Words, address_bits, divisors, lanes_for
 from lowbit.rtl.integers import Range
 
 if TYPE_CHECKING:
@@ -116,6 +117,18 @@ class ConcatPlan(UnitPlan):
         from lowbit.rtl.array.hardware.joins import ConcatUnit
 
         return ConcatUnit(self)
+
+
+SMALL_BUFFER = 32
+"""Words up to which a buffer is made of look-up tables."""
+
+
+def buffer_cost(depth: int, width: int) -> Budget:
+    """Return what a buffer of words takes: a memory with a port for each end, and its counters."""
+    counters = Budget(4 * max(1, address_bits(depth)), 0, 0)
+    if depth <= SMALL_BUFFER:
+        return counters + Budget(width + width // 3, 0, 0)
+    return counters + Budget(0, 0, blocks(depth, width))
 
 
 def plan_add(add: Add, cycles: int) -> AddPlan:

@@ -39,13 +39,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Folding:
-    """How a layer is laid out: ``elements`` sums at a time, ``lanes`` products of each."""
+    """How a layer is laid out.
+
+    Attributes:
+        elements: sums at a time.
+        lanes: products of each.
+        in_blocks: whether weights are in block RAM where look-up tables would hold them as well.
+    """
 
     elements: int
     lanes: int
+    in_blocks: bool = False
 
     def __str__(self) -> str:
-        return f"{self.elements}x{self.lanes}"
+        return f"{self.elements}x{self.lanes}" + ("b" if self.in_blocks else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +143,12 @@ class LayerPlan(RingPlan):
         """Bits of a word of weights."""
         return self.folding.elements * self.folding.lanes * self.element.weight_bits
 
+    @property
+    def in_tables(self) -> bool:
+        """Whether the weights are in look-up tables."""
+        words = self.schedule.folds * self.schedule.window_words
+        return is_shallow(words, self.weight_bits) and not self.folding.in_blocks
+
     @cached_property
     def weight_words(self) -> list[int]:
         """The memory of the weights, by fold and beat; element e in the e-th part of a word."""
@@ -191,7 +204,7 @@ class LayerPlan(RingPlan):
 
         Contents of look-up tables are optimized with the logic around them, so no two are alike.
         """
-        if self.layer.thresholds is None or is_shallow(len(self.weight_words), self.weight_bits):
+        if self.layer.thresholds is None or self.in_tables:
             return None
         own = self.comparison
         places, width = len(own.words(0, 0)), self.folding.elements * own.threshold_bits
@@ -245,7 +258,7 @@ def plan_layer(layer: Layer, folding: Folding, target: Target, kind: str | None 
         PlanError: a folding that does not divide the layer; names the node.
         NumericError: a sum wider than any adder.
     """
-    if folding not in foldings(layer):
+    if replace(folding, in_blocks=False) not in foldings(layer):
         raise PlanError(
             "the layer cannot be folded like that",
             where=layer.name,
@@ -302,7 +315,8 @@ def estimate(layer: Layer, chosen: Operands, folding: Folding) -> Budget:
     if is_unrolled(layer, folding):
         found += WindowsPlan(unrolled(layer)[0]).cost
     found += _ring(order, shaped(layer, folding).channels // order.words * layer.bits)
-    found += read_only(folds * order.window_words, products * element.weight_bits)
+    depth, width = _weight_memory(layer, element, folding)
+    found += Budget(0, 0, blocks(depth, width)) if folding.in_blocks else read_only(depth, width)
     if layer.thresholds is not None:
         places = folds << order.place.bits - order.place.widths["fold"]
         width = folding.elements * element.accumulator_bits
@@ -318,6 +332,10 @@ def read_only(depth: int, width: int) -> Budget:
     return Budget(0, 0, blocks(depth, width))
 
 
+_MANY_TABLES = 128
+"""Look-up tables of weights from which on block RAM is a choice."""
+
+
 def _ring(order: Schedule, width: int) -> Budget:
     return Budget(0, 0, blocks(order.stored.depth, width))
 
@@ -327,9 +345,23 @@ def choices(layer: Layer, target: Target, kind: str | None) -> "list[Choice]":
     chosen = operands(layer, target, kind)
     chosen = replace(chosen, element=chosen.fitted(1, layer.weights[0].size, layer.name))
     return [
-        Choice(folding, estimate(layer, chosen, folding), _cycles(layer, folding))
+        Choice(own, estimate(layer, chosen, own), _cycles(layer, folding))
         for folding in foldings(layer)
+        for own in _memories(layer, chosen.element, folding)
     ]
+
+
+def _memories(layer: Layer, element: Element, folding: Folding) -> list[Folding]:
+    """Return a folding with its weights in either memory, where there are many of them in look-up tables."""
+    depth, width = _weight_memory(layer, element, folding)
+    many = is_shallow(depth, width) and tables(depth, width) >= _MANY_TABLES
+    return [folding, replace(folding, in_blocks=True)] if many else [folding]
+
+
+def _weight_memory(layer: Layer, element: Element, folding: Folding) -> tuple[int, int]:
+    """Return words and bits of a word."""
+    order = order_of(layer, folding)
+    return order.folds * order.window_words, folding.elements * folding.lanes * element.weight_bits
 
 
 def _cycles(layer: Layer, folding: Folding) -> int:

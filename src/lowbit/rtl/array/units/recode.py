@@ -15,6 +15,7 @@ from lowbit.rtl.array.units.comparison import Comparison
 from lowbit.rtl.array.units.layer import read_only
 from lowbit.rtl.array.units.unit import UNIT_LUT, Budget, Numbers, UnitPlan, Words, lanes_for
 from lowbit.rtl.integers import Range, pack
+from lowbit.rtl.primitives.target import Target, multiplier_cost
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
@@ -31,12 +32,14 @@ class RecodePlan(UnitPlan):
         before: the words that come, but for their lanes.
         lanes: numbers at a time.
         source: what the numbers are that come.
+        target: the family.
     """
 
     recode: Recode
     before: Words
     lanes: int
     source: Numbers
+    target: Target = "xc7"
 
     @property
     def stage(self) -> Recode:  # type: ignore[override]
@@ -155,11 +158,10 @@ class RecodePlan(UnitPlan):
             for stage in range(own.bits):
                 found += read_only(1 << (self.place.bits + stage), self.lanes * own.threshold_bits)
             return found
-        blocks = -(-self.widths[0] // 17) * -(-self.width // 24)
-        adders = self.lanes * (self.widths[0] + self.width + self.output.bits)
-        return Budget(UNIT_LUT // 2 + adders, self.lanes * blocks, 0) + read_only(
-            len(self.words), self.lanes * sum(self.widths)
-        )
+        lut, dsp = multiplier_cost(self.target, self.widths[0], self.width)
+        lut += max(self.widths[0] + self.width, self.widths[1]) + 2 * self.output.bits
+        memory = read_only(1 << self.place.bits, self.lanes * sum(self.widths))
+        return Budget(UNIT_LUT // 2, 0, 0) + Budget(lut, dsp, 0) * self.lanes + memory
 
     @property
     def sums(self) -> Mapping[str, tuple[Range, int]]:
@@ -176,8 +178,10 @@ class RecodePlan(UnitPlan):
         return RecodeUnit(self)
 
 
-def plan_recode(recode: Recode, before: Words, source: Numbers, cycles: int) -> RecodePlan:
+def plan_recode(
+    recode: Recode, before: Words, source: Numbers, cycles: int, target: Target = "xc7"
+) -> RecodePlan:
     """Return a recoding with as few lanes as are quick enough."""
     rows, columns = recode.window
     lanes = lanes_for(recode.channels, rows.outputs * columns.outputs, cycles)
-    return RecodePlan(recode, before, lanes, source)
+    return RecodePlan(recode, before, lanes, source, target)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +31,19 @@ class Budget:
 
     def __add__(self, other: "Budget") -> "Budget":
         return Budget(self.lut + other.lut, self.dsp + other.dsp, self.ramb18 + other.ramb18)
+
+    def __mul__(self, count: int) -> "Budget":
+        return Budget(*(count * number for number in astuple(self)))
+
+    def share(self, limit: "Budget") -> float:
+        """Return the parts of a limit that this takes, added up; of what is not there any is too much."""
+        pairs = zip(astuple(self), astuple(limit), strict=True)
+        return sum(found / most if most else float("inf") if found else 0.0 for found, most in pairs)
+
+    def excess(self, limit: "Budget") -> float:
+        """Return by how much this is more than a limit, in parts of it; 0 where it fits."""
+        pairs = zip(astuple(self), astuple(limit), strict=True)
+        return sum(max(0, found - most) / max(most, 1) for found, most in pairs)
 
     def exceeded(self, limit: "Budget") -> str:
         """Return the first resource of which there is more than the limit, or nothing."""
