@@ -28,6 +28,7 @@ MOST = 255
 
 _NARROWEST, _WIDEST = 4, 44  # bits of a multiplier
 _TOGETHER = 1 << 20  # steps that are looked at in one go
+_KEPT = 8  # of those that are kept for the next try: 64 MB
 _LARGEST = 1 << 62
 
 Function = Callable[[Integers, npt.NDArray[np.intp]], Integers]
@@ -144,7 +145,7 @@ def scaled(meaning: Meaning) -> Scaled | None:
     low, top = meaning.reached()
     rows = np.unique(np.linspace(0, len(meaning.slope) - 1, 16).astype(np.intp))
     ranks = np.unique(np.linspace(low, max(low, top - 1), 200).astype(np.int64))
-    some = meaning.steps(rows, ranks)
+    some, known = meaning.steps(rows, ranks), dict[int, Integers]()
     for bits in range(_NARROWEST, _WIDEST + 1):
         shift = bits - 1 - int(np.floor(np.log2(meaning.slope.max())))
         if shift < 0 or (meaning.top + 2) << shift >= _LARGEST:
@@ -153,7 +154,7 @@ def scaled(meaning: Meaning) -> Scaled | None:
         if int(multiplier.max()) * (max(meaning.most, -meaning.least) + 2) >= _LARGEST:
             return None
         least, most = _between(meaning, ranks, some, multiplier[rows], shift)
-        found = None if (least > most).any() else _proved(meaning, multiplier, shift, low, top)
+        found = None if (least > most).any() else _proved(meaning, multiplier, shift, low, top, known)
         if found is not None:
             return found
     return None
@@ -170,13 +171,22 @@ def _between(
     return least, most
 
 
-def _proved(meaning: Meaning, multiplier: Integers, shift: int, low: int, top: int) -> Scaled | None:
-    """Return the multiplication if there is an addend for every row with which all steps come out."""
+def _proved(
+    meaning: Meaning, multiplier: Integers, shift: int, low: int, top: int, known: dict[int, Integers]
+) -> Scaled | None:
+    """Return the multiplication if there is an addend for every row with which all steps come out.
+
+    The first steps that were looked for are kept in ``known``, for the next try.
+    """
     addend, ranks = np.zeros(len(multiplier), np.int64), np.arange(low, max(top, low + 1))
     together = max(1, _TOGETHER // len(ranks))
     for first in range(0, len(multiplier), together):
         rows = np.arange(first, min(first + together, len(multiplier)))
-        steps = meaning.steps(rows, ranks)
+        steps = known.get(first)
+        if steps is None:
+            steps = meaning.steps(rows, ranks)
+            if len(known) < _KEPT:
+                known[first] = steps
         least, most = _between(meaning, ranks, steps, multiplier[rows], shift)
         if (least > most).any():
             return None

@@ -43,7 +43,7 @@ class Budget:
     def excess(self, limit: "Budget") -> float:
         """Return by how much this is more than a limit, in parts of it; 0 where it fits."""
         pairs = zip(astuple(self), astuple(limit), strict=True)
-        return sum(max(0, found - most) / max(most, 1) for found, most in pairs)
+        return float(sum(max(0, found - most) / max(most, 1) for found, most in pairs))
 
     def exceeded(self, limit: "Budget") -> str:
         """Return the first resource of which there is more than the limit, or nothing."""
