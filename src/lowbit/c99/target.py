@@ -82,7 +82,7 @@ def write(
     """
     target = Path(path)
     source = generated(graph, identifier(target.stem), given=input, integers=integer_output)
-    sizes = _sizes(source)
+    sizes = sizes_of(source)
     for line in _lines(sizes):
         _tell(say, line)
     if not source.proved:
@@ -127,7 +127,8 @@ def _lines(sizes: dict[str, int]) -> tuple[str, str]:
     )
 
 
-def _sizes(source: Source) -> dict[str, int]:
+def sizes_of(source: Source) -> dict[str, int]:
+    """Return bytes of weights, other constants, code, all of these in flash, RAM, and stack."""
     flash = source.weights + source.constants + source.code_size
     return {
         "weights": source.weights,

@@ -15,6 +15,7 @@ from lowbit.cli.data import data
 from lowbit.cli.evaluate import evaluate
 from lowbit.cli.hdl import hdl
 from lowbit.cli.inspect import inspect
+from lowbit.cli.plan import plan
 from lowbit.cli.plot import plot
 from lowbit.cli.predict import predict
 from lowbit.cli.quantize import quantize
@@ -39,6 +40,7 @@ app = Application(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
 )
+app.command()(plan)
 app.command()(quantize)
 app.command("eval")(evaluate)
 app.command()(run)

@@ -8,6 +8,7 @@ draw_front            accuracy against size and latency
 draw_hidden           hidden codes under their pictures
 draw_embedding        t-SNE
 draw_confusions       confusion matrices side by side
+draw_mixtures         mixed bits against uniform ones
 draw_search           what trials of settings reached, and what their differences come from
 """
 
@@ -15,6 +16,7 @@ from lowbit.drawing.curves import draw_bits, draw_fraction_bits, draw_front
 from lowbit.drawing.distributions import draw_distributions
 from lowbit.drawing.inside import draw_embedding, draw_hidden
 from lowbit.drawing.matrices import draw_confusions
+from lowbit.drawing.mixtures import draw_mixtures
 from lowbit.drawing.neurons import draw_levels
 from lowbit.drawing.searches import draw_search
 from lowbit.drawing.style import check_suffix, save
@@ -29,6 +31,7 @@ __all__ = [
     "draw_front",
     "draw_hidden",
     "draw_levels",
+    "draw_mixtures",
     "draw_search",
     "save",
 ]

@@ -28,6 +28,7 @@ from lowbit.rtl.array.design import ArrayDesign
 from lowbit.rtl.array.ends import Ends, scored
 from lowbit.rtl.array.from_graph import from_graph as array_network
 from lowbit.rtl.array.plan import plan_array
+from lowbit.rtl.array.units.unit import Budget
 from lowbit.rtl.design import Design
 from lowbit.rtl.elements import ELEMENTS
 from lowbit.rtl.handoff import GOLDEN
@@ -93,6 +94,16 @@ class Hardware:
         self.report = simulate(self.report, self._compiled, self._bench(pictures, split, limit))
         require_equal(self.report, self.graph.name)
         return self.report
+
+    def estimate(self) -> Budget:
+        """Return what the engine ``array`` takes, estimated from counts of synthesized units.
+
+        Raises:
+            PlanError: of another engine, which `synthesize` counts.
+        """
+        if isinstance(self.design, ArrayDesign):
+            return self.design.plan.cost
+        raise PlanError("only the engine array estimates", where=self.graph.name, remedy="Synthesize it.")
 
     def run(self, stream: npt.NDArray[np.uint8]) -> SimulatedRun:
         """Return what comes out for bytes of the stream; `design.real_scores` makes the scores of it.

@@ -16,21 +16,20 @@ import numpy as np
 from lowbit import api
 from lowbit.analysis.comparison import TOLERANCE, Divergence, first_divergence, named_trace
 from lowbit.analysis.traces import Trace, Values
-from lowbit.data import Dataset, Normalize
+from lowbit.data import Normalize
 from lowbit.errors import LowbitError, MismatchError
 from lowbit.fidelity import Fidelity, fidelity
 from lowbit.ir import Graph
-from lowbit.ir.graph import DTYPES, Array
+from lowbit.ir.graph import Array
+from lowbit.sampling import RANDOM, Data, samples_of
 from lowbit.verification.certificate import Certificate, certify
 from lowbit.verification.contenders import DEFINITION, Contender, contenders, too_long
 
 Status = Literal["equal", "rounded", "differs", "not run"]
 Progress = Callable[[int, int, str], None]
-Data = str | Dataset | Array | Mapping[str, Array] | None
 
 SAMPLES = 32
 RULE = f"codes exactly; reals within {TOLERANCE:g} of the largest magnitude of a value"
-_PIXELS = 256
 
 
 @dataclass(frozen=True)
@@ -168,41 +167,13 @@ def verify(
     if progress:
         progress(len(chosen), len(chosen), "")
     near = None if against is None else _near(against, graph, inputs)
-    about = data if isinstance(data, str) else "given samples" if data is not None else "random pixels"
+    about = data if isinstance(data, str) else "given samples" if data is not None else RANDOM
     path = None if isinstance(network, Graph) else Path(network)
     count = len(next(iter(inputs.values())))
     facts: dict[str, Any] = {"data": about, "split": split, "samples": count, "rule": RULE}
     facts["rows"] = [_summary(row) for row in rows]
     made = certify(graph, path, inputs, facts)
     return Verification(str(path or graph.name), about, count, tuple(rows), near, made)
-
-
-def samples_of(
-    graph: Graph, data: Data, count: int, split: str = "test", normalize: Normalize = None
-) -> dict[str, Array]:
-    """Return at most so many samples, an array for each input."""
-    given = api.load_inputs(graph, _random(graph, count) if data is None else data, split, normalize)
-    return {name: np.asarray(array[:count]) for name, array in given.arrays.items()}
-
-
-def _random(graph: Graph, count: int) -> Any:
-    """Return bytes for one input of reals, normalized as its file remembers; else small integers."""
-    random = np.random.default_rng(0)
-    made = {}
-    for name in graph.inputs:
-        value = graph.value(name)
-        lengths = [length if isinstance(length, int) else 1 for length in value.shape]
-        shape = [count, *lengths[1:]]
-        if value.dtype == "float32":
-            made[name] = random.integers(0, _PIXELS, shape).astype(np.uint8)
-        else:
-            made[name] = random.integers(0, 2, shape).astype(DTYPES[value.dtype])
-    if len(made) == 1:
-        return next(iter(made.values()))
-    return {
-        name: array.astype(np.float32) / (_PIXELS - 1) if array.dtype == np.uint8 else array
-        for name, array in made.items()
-    }
 
 
 def _remembered(trace: Trace) -> Trace:

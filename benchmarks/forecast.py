@@ -1,0 +1,122 @@
+"""How near `lowbit plan` comes: bytes, time, risk and classes kept, beside what quantization then gives.
+
+    python benchmarks/forecast.py NET.onnx=DATA … --json results/forecast.json
+
+A float network and the data set that it was trained on. Every setting is forecast from 256 samples of the
+training set, then made by its own method from 1,024 others, and measured on 1,000 of the test set: bytes of
+the file, time of a call (in one interleaved run with the forecast's own network, so that the machine's mood
+falls on both), share of classes that agree with the float network. Sensitivity is measured likewise: each
+layer alone at each setting. The rank correlation is Spearman's, over layers and settings, of the expected
+error with the measured one, and with the share of classes that change.
+"""
+
+import argparse
+import json
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lowbit
+from lowbit.bench import random_inputs
+from lowbit.bench.timing import interleaved_medians
+from lowbit.engine import Program
+from lowbit.fidelity import fidelity
+from lowbit.forecast import Forecast, forecast
+from lowbit.forecast.forecast import file_bytes
+from lowbit.forecast.outline import outline
+from lowbit.forecast.risk import alone
+from lowbit.provenance import provenance
+from lowbit.quantization import quantize
+from lowbit.sampling import samples_of, scattered
+
+CALIBRATED, MEASURED = 1024, 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("networks", nargs="+", metavar="NET=DATA")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    made, rows = provenance("python benchmarks/forecast.py NET=DATA … --json FILE"), []
+    for each in options.networks:
+        rows.append(row(*each.rsplit("=", 1)))
+        print(json.dumps({key: value for key, value in rows[-1].items() if key != "layers"}), file=sys.stderr)
+        if options.json:
+            options.json.write_text(json.dumps({**made, "rows": rows}, indent=1) + "\n")
+
+
+def row(path: str, data: str) -> dict[str, Any]:
+    """Return what was forecast of a network, and what came."""
+    started = time.process_time()
+    found = forecast(path, data, targets=())
+    seconds = time.process_time() - started
+    graph = found.graph
+    calibrate = samples_of(graph, data, CALIBRATED, "train", choose=scattered(CALIBRATED, seed=1))
+    check = samples_of(graph, data, MEASURED, "test", choose=scattered(MEASURED, seed=2))
+    settings = [_setting(found, number, calibrate, check) for number in range(len(found.uniform))]
+    layers = _sensitivity(found, calibrate, check)
+    return {
+        "network": graph.name,
+        "data": Path(data).name,
+        "layer_count": len(found.risks.layers),
+        "forecast_seconds": seconds,
+        "settings": settings,
+        "rank_of_error": _spearman([(each["expected"], each["error"]) for each in layers]),
+        "rank_of_classes": _spearman([(each["expected"], each["changed"]) for each in layers]),
+        "layers": layers,
+    }
+
+
+def _setting(found: Forecast, number: int, calibrate: Any, check: Any) -> dict[str, Any]:
+    outlook = found.uniform[number]
+    low, _ = lowbit.quantize(found.graph, calibrate, plan=outlook.plan, check=False)
+    programs = {"forecast": Program(outline(found.graph, outlook.plan, found.samples)), "made": Program(low)}
+    calls = {name: partial(program.run, *random_inputs(program, 1)) for name, program in programs.items()}
+    times = interleaved_medians(calls, 15)
+    near = fidelity(found.graph, low, check)
+    return {
+        "setting": outlook.name,
+        "bytes": [outlook.bytes, file_bytes(low)],
+        "us": [times["forecast"], times["made"]],
+        "agreement": [outlook.agreement, near.agreement],
+    }
+
+
+def _sensitivity(found: Forecast, calibrate: Any, check: Any) -> list[dict[str, Any]]:
+    layers = []
+    for (layer, setting), expected in found.risks.errors.items():
+        low, _ = quantize(found.graph, calibrate, alone(found.base, layer, setting, found.risks.layers))
+        near = fidelity(found.graph, low, check)
+        changed = None if near.agreement is None else 1 - near.agreement
+        error = 10 ** (-near.output_snr_db / 10)
+        layers.append(
+            {
+                "layer": layer,
+                "setting": setting.label,
+                "expected": expected,
+                "error": error,
+                "changed": changed,
+            }
+        )
+    return layers
+
+
+def _spearman(pairs: list[tuple[float, float | None]]) -> float | None:
+    """Return the correlation of ranks, ties in the middle; None where nothing was measured."""
+    if any(second is None for _, second in pairs):
+        return None
+    first, second = (_ranks(np.array(each, np.float64)) for each in zip(*pairs, strict=True))
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def _ranks(values: Any) -> Any:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+
+if __name__ == "__main__":
+    main()
