@@ -35,6 +35,7 @@ class PlaneConvolutionStep final : public Step {
       endings_[r].set_row_factor(weights.offsets);
     }
     factors_.place(layer_, endings_);
+    factors_.narrow(layer_);
     if (layer_.pairs) pair_weights(units);
     layer_.weights = packed_.data();
     set_shift(window.group, units);

@@ -120,6 +120,8 @@ struct PlaneLayer {
                                        // where that is a byte, [groups][weight_planes][bytes][16]
   const std::int32_t* weight_factor;   // [groups][weight_planes][16]
   std::int32_t input_factor[kMaxPlanes];
+  const std::int32_t* narrow_factor;   // of two planes by two in pairs, [groups][3][16], or null where they need more bits: for each plane of
+                                       // weights both factors of -P as words; then what all weights' factors add up to
   bool bare;                           // one plane each, both factors 1: acc = -popcount, but for the constant of pairs
   bool binary;                         // bare, and its single threshold gives the single plane of the output
   bool pairs;                          // words in pairs: see below

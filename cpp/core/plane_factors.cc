@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 
 #include "error.h"
 
@@ -104,6 +105,24 @@ void PlaneFactors::place(PlaneLayer& layer, std::vector<Finish>& endings) {
   layer.bare = true;
   const Epilogue end = any.view();
   layer.binary = end.output == Output::planes && end.bits == 1 && end.rank_is_code;
+}
+
+void PlaneFactors::narrow(PlaneLayer& layer) {
+  constexpr std::int32_t kMost = std::numeric_limits<std::int16_t>::max();
+  constexpr std::size_t kPlanes = 2;
+  if (!layer.pairs || layer.input_planes != kPlanes || layer.weight_planes != kPlanes || layer.words * 16 > kMost) return;
+  const std::int64_t inputs = 2 * std::max(std::abs(std::int64_t{input_[0]}), std::abs(std::int64_t{input_[1]}));
+  for (const std::int32_t factor : weight_) {
+    if (inputs * std::abs(std::int64_t{factor}) > kMost) return;
+  }
+  narrow_.resize(weight_.size() / kPlanes * 3);
+  for (std::size_t n = 0; n < weight_.size(); ++n) {
+    const std::size_t group = n / (kPlanes * kGroup), rest = n % (kPlanes * kGroup), at = group * 3 * kGroup + n % kGroup;
+    const std::int32_t low = 2 * input_[0] * weight_[n], high = 2 * input_[1] * weight_[n];
+    narrow_[group * 3 * kGroup + rest] = static_cast<std::int32_t>(static_cast<std::uint32_t>(high) << 16 | (static_cast<std::uint32_t>(low) & 0xffff));
+    narrow_[at + kPlanes * kGroup] += weight_[n];
+  }
+  layer.narrow_factor = narrow_.data();
 }
 
 std::int32_t PlaneFactors::pair_constant(const PlaneLayer& layer, std::size_t channel,

@@ -76,6 +76,9 @@ class PlaneFactors final {
   // One weight plane as well, and thresholds: both go into the thresholds of all the endings.
   void place(PlaneLayer& layer, std::vector<Finish>& endings);
 
+  // Of a layer in pairs that has been placed: its narrow factors, if there are such.
+  void narrow(PlaneLayer& layer);
+
   // Of a layer in pairs that has been placed: minus the weighted popcount(W), by weight plane.
   std::int32_t pair_constant(const PlaneLayer& layer, std::size_t channel, std::span<const std::int32_t> ones) const;
 
@@ -85,7 +88,7 @@ class PlaneFactors final {
   std::size_t channels_;
   std::int64_t inputs_ = 0;
   std::vector<std::int64_t> sums_;
-  Aligned<std::int32_t> weight_;
+  Aligned<std::int32_t> weight_, narrow_;
   std::array<std::int32_t, kMaxPlanes> input_{};
 };
 

@@ -29,6 +29,8 @@ namespace {
 
 #include "avx512_tiles.inl"
 
+#include "avx512_two_planes.inl"
+
 #include "avx512_row.inl"
 
 #include "avx512_strips.inl"
@@ -59,7 +61,7 @@ void plane_convolution(const PlaneLayer& layer, const Window& window, const Rows
   if (layer.binary) return binary_convolution(layer, window, maps, part);
   switch (layer.input_planes) {
     case 1: return convolution<1>(layer, window, maps, part);
-    case 2: return convolution<2>(layer, window, maps, part);
+    case 2: return layer.narrow_factor != nullptr ? two_planes(layer, window, maps, part) : convolution<2>(layer, window, maps, part);
     case 3: return convolution<3>(layer, window, maps, part);
     default: return convolution<4>(layer, window, maps, part);
   }
@@ -73,20 +75,21 @@ std::uint64_t popcount_peak(std::uint64_t repeats) {
 }
 
 std::uint64_t pairs_peak(std::uint64_t repeats) {
-  constexpr std::size_t kChains = 16;
-  __m512i count[kChains], x = _mm512_set1_epi32(static_cast<int>(repeats)), sum = x;
-  for (std::size_t i = 0; i < kChains; ++i) count[i] = _mm512_setzero_si512();
-  const __m512i w = _mm512_set1_epi32(0x55aa55aa);
+  __m512i count[4 * kBlock], weight[2 * kBlock];
+  const std::uint64_t pair = repeats;
+#pragma GCC unroll 16
+  for (__m512i& each : count) each = _mm512_setzero_si512();
+#pragma GCC unroll 16
+  for (__m512i& each : weight) each = _mm512_set1_epi32(static_cast<int>(repeats));
   for (std::uint64_t n = 0; n < repeats; ++n) {
 #pragma GCC unroll 16
-    for (std::size_t i = 0; i < kChains; ++i) {
-      asm volatile("" : "+v"(x), "+v"(sum));
-      const __m512i both = _mm512_ternarylogic_epi32(_mm512_xor_si512(x, w), sum, w, kMajority);
-      count[i] = _mm512_sub_epi32(count[i], _mm512_popcnt_epi32(both));
+    for (std::size_t i = 0; i < 4; ++i) {
+      count_pair<kBlock, 1>(reinterpret_cast<const std::byte*>(&pair), weight, weight + kBlock, count + i * kBlock);
     }
   }
-  for (std::size_t i = 0; i < kChains; ++i) asm volatile("" ::"v"(count[i]));
-  return repeats * kChains * 1024;
+#pragma GCC unroll 16
+  for (const __m512i& each : count) asm volatile("" ::"v"(each));
+  return repeats * 4 * kBlock * 1024;
 }
 
 std::uint64_t float_peak(std::uint64_t repeats) {

