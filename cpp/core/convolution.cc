@@ -435,20 +435,39 @@ class GroupedFloatStep final : public Step {
  private:
   static constexpr const char* where = "float_convolution";
 
-  void pixel(const float* x, std::size_t from, const std::vector<std::uint32_t>& taps, const std::vector<std::size_t>& valid, float* y) const {
-    std::copy(bias_.begin(), bias_.end(), y);
-    const std::size_t count = weights_.size() / bias_.size();
+  using Taps = std::vector<std::uint32_t>;
+  typedef float Four __attribute__((vector_size(16)));
+
+  void pixel(const float* x, std::size_t from, const Taps& taps, const std::vector<std::size_t>& valid, float* y) const {
     for (std::size_t first = 0; first < bias_.size(); first += each_) {
       const float* group = x + first / each_ * depth_;
-      for (std::size_t t = 0; t < taps.size(); ++t) {
-        const float* w = weights_.data() + first * count + valid[t] * depth_ * each_;
-        for (std::size_t c = 0; c < depth_; ++c, w += each_) scale(group[taps[t] * from + c], w, each_, y + first);
+      std::size_t o = first;
+      for (const std::size_t end = first + each_; o != end;) {
+        if (end - o >= 16) o += sum<Four, 4>(group, from, taps, valid, o, y);
+        else if (end - o >= 12) o += sum<Four, 3>(group, from, taps, valid, o, y);
+        else if (end - o >= 8) o += sum<Four, 2>(group, from, taps, valid, o, y);
+        else if (end - o >= 4) o += sum<Four, 1>(group, from, taps, valid, o, y);
+        else o += sum<float, 1>(group, from, taps, valid, o, y);
       }
     }
   }
 
-  static void scale(float x, const float* w, std::size_t count, float* __restrict y) {
-    for (std::size_t n = 0; n < count; ++n) y[n] += x * w[n];
+  // Some outputs of a group from `o` on, whose sums stay in registers; returns how many.
+  template <class Vector, std::size_t kVectors>
+  std::size_t sum(const float* x, std::size_t from, const Taps& taps, const std::vector<std::size_t>& valid, std::size_t o, float* y) const {
+    Vector sums[kVectors], weights[kVectors];
+    std::memcpy(sums, bias_.data() + o, sizeof sums);
+    const std::size_t count = weights_.size() / bias_.size();
+    for (std::size_t t = 0; t < taps.size(); ++t) {
+      const float* w = weights_.data() + o / each_ * each_ * count + valid[t] * depth_ * each_ + o % each_;
+      for (std::size_t c = 0; c < depth_; ++c, w += each_) {
+        std::memcpy(weights, w, sizeof weights);
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < kVectors; ++v) sums[v] += x[taps[t] * from + c] * weights[v];
+      }
+    }
+    std::memcpy(y + o, sums, sizeof sums);
+    return kVectors * (sizeof(Vector) / sizeof(float));
   }
 
   std::size_t x_, depth_, each_ = 1;

@@ -61,12 +61,25 @@ struct Link {
   }
 
  private:
+  // `count` elements of what repeats b, from its element `at` on: once, then what is there already, twice as much each time.
+  void repeat(const float* b, std::size_t at, std::size_t count, float* to) const {
+    std::size_t done = std::min(period - at, count);
+    std::copy_n(b + at, done, to);
+    const std::size_t before = std::min(at, count - done);
+    std::copy_n(b, before, to + done);
+    for (done += before; done < count;) {
+      const std::size_t more = std::min(done, count - done);
+      std::copy_n(to, more, to + done);
+      done += more;
+    }
+  }
+
   void combine(Arithmetic arithmetic, const float* a, const float* b, std::size_t first, std::size_t count, float* out) const {
     const auto& run = *kernels.arithmetic.run;
     if (period == 1) return run(arithmetic, a, b, true, out, count);
     float spread[kChunk];
     if (period < kShort) {
-      for (std::size_t n = 0, at = first % period; n < count; ++n, at = at + 1 == period ? 0 : at + 1) spread[n] = b[at];
+      repeat(b, first % period, count, spread);
       return run(arithmetic, a, spread, false, out, count);
     }
     for (std::size_t n = 0; n < count;) {

@@ -66,12 +66,12 @@ GroupUnits group_units(const Value& input, std::size_t channels, std::size_t gro
 
 Aligned<std::int8_t> unpacked_quads(const Matrix<std::int8_t>& weights) {
   constexpr std::size_t kBytes = 64;
-  const std::size_t quads = round_up(weights.columns, 4) / 4;
+  const std::size_t quads = round_up(weights.columns, 4) / 4, lanes = std::max(kBytes / weights.rows, std::size_t{1}) * weights.rows;
   Aligned<std::int8_t> packed(round_up(weights.rows, kBytes) * quads * 4);
-  for (std::size_t o = 0; o < weights.rows; ++o) {
+  for (std::size_t o = 0; o < lanes; ++o) {
     const std::size_t vector = o % 16 / 4, lane = o % kBytes / 16 * 4 + o % 4;
     for (std::size_t n = 0; n < weights.columns; ++n) {
-      packed[(((o / kBytes * quads + n / 4) * 4 + vector) * 16 + lane) * 4 + n % 4] = weights.row(o)[n];
+      packed[(((o / kBytes * quads + n / 4) * 4 + vector) * 16 + lane) * 4 + n % 4] = weights.row(o % weights.rows)[n];
     }
   }
   return packed;

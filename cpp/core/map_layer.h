@@ -52,7 +52,7 @@ inline bool is_depthwise(const Value& input, const Value& output, const WindowSp
 // Of a depthwise layer: a unit for each tap, and where sixteen channels begin in a pixel whose elements have so many bytes.
 GroupUnits depthwise_units(std::size_t channels, std::size_t element);
 
-// [channels][taps] -> the quads of a DepthwiseLayer.
+// [channels][taps] -> the quads of a DepthwiseLayer; of few channels those of as many pixels as 64 lanes hold.
 Aligned<std::int8_t> unpacked_quads(const Matrix<std::int8_t>& weights);
 
 // [channels][columns] -> [groups][columns][16]

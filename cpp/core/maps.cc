@@ -265,18 +265,26 @@ class AveragePoolStep final : public Step {
       for (std::size_t r = 0; r < plan_.region_count(); ++r) {
         const auto count = static_cast<double>(count_all_ ? plan_.taps() : plan_.taps(r));
         plan_.each_pixel(r, 0, 1, [&](const std::vector<std::uint32_t>& taps, std::size_t first, std::size_t at) {
-          for (std::size_t c = 0; c < channels; ++c) {
-            const float* x = in.real(row) + first * channels + c;
-            double sum = 0;
-            for (const std::uint32_t tap : taps) sum += x[tap * channels];
-            out.real(row)[at * channels + c] = static_cast<float>(sum / count);
-          }
+          average(in.real(row) + first * channels, taps, channels, count, out.real(row) + at * channels);
         });
       }
     }
   }
 
  private:
+  // Some channels at a time, so that their sums are vectors; each of them in the order of the taps.
+  static void average(const float* x, const std::vector<std::uint32_t>& taps, std::size_t channels, double count, float* y) {
+    constexpr std::size_t kTogether = 64;
+    for (std::size_t first = 0; first < channels; first += kTogether) {
+      const std::size_t some = std::min(kTogether, channels - first);
+      double sums[kTogether] = {};
+      for (const std::uint32_t tap : taps) {
+        for (std::size_t c = 0; c < some; ++c) sums[c] += x[tap * channels + first + c];
+      }
+      for (std::size_t c = 0; c < some; ++c) y[first + c] = static_cast<float>(sums[c] / count);
+    }
+  }
+
   std::size_t x_;
   WindowPlan plan_;
   bool count_all_;

@@ -122,17 +122,140 @@ inline void depthwise_groups(const DepthwiseLayer& layer, const Window& window, 
   }
 }
 
+// Lanes of which the pixels of a line fill the 64 of a quad: what they end in, from that of one pixel.
+class WideEnding final {
+ public:
+  // Of bytes alone, and with the words of ranks as they are: else there is none.
+  static bool suits(const Epilogue& e) {
+    return e.lines != nullptr ? !e.lines_words : e.narrow != nullptr && e.narrow->shifted == 0;
+  }
+
+  WideEnding(const Epilogue& e, std::size_t pixels) : ending_(e) {
+    const std::size_t channels = e.channels;
+    ending_.channels = channels * pixels;
+    alignas(64) std::int32_t from[kBlockChannels];
+    for (std::size_t lane = 0; lane < kBlockChannels; ++lane) from[lane] = static_cast<std::int32_t>(lane % channels);
+    e.lines != nullptr ? repeat_lines(e, from) : repeat_ranks(e, from);
+  }
+  WideEnding(const WideEnding&) = delete;
+
+  const Epilogue& ending() const { return ending_; }
+
+ private:
+  static __m512i taken(const void* first, const void* second, const std::int32_t* from) {
+    return _mm512_permutex2var_epi32(_mm512_loadu_si512(first), _mm512_load_si512(from), _mm512_loadu_si512(second));
+  }
+
+  void repeat_lines(const Epilogue& e, const std::int32_t* from) {
+    const LineGroup *first = e.lines, *second = e.lines + 1;
+    for (LineGroup& line : lines_) {
+      _mm512_store_si512(line.start, taken(first->start, second->start, from));
+      _mm512_store_si512(line.rate, taken(first->rate, second->rate, from));
+      _mm512_store_si512(line.rest, taken(first->rest, second->rest, from));
+      _mm512_store_si512(line.first, taken(first->first, second->first, from));
+      from += kGroup;
+    }
+    ending_.lines = lines_;
+  }
+
+  // Words lie as vectors of sums are packed.
+  void repeat_ranks(const Epilogue& e, const std::int32_t* from) {
+    const auto place = [](std::size_t n) { return n % kGroup / 4 * 8 + n / kGroup * 4 + n % 4; };
+    for (NarrowRanks& pair : narrow_) {
+      alignas(64) std::int16_t order[kNarrow];
+      for (std::size_t n = 0; n < kNarrow; ++n) order[place(n)] = static_cast<std::int16_t>(place(static_cast<std::size_t>(from[n])));
+      const __m512i words = _mm512_load_si512(order);
+      for (std::size_t c = 0; c < kNarrowSteps; ++c) {
+        _mm512_storeu_si512(pair.thresholds[c], _mm512_permutexvar_epi16(words, _mm512_loadu_si512(e.narrow->thresholds[c])));
+      }
+      for (std::size_t half = 0; half < kNarrow; half += kGroup) {
+        _mm512_storeu_si512(pair.start + half, taken(e.narrow->start, e.narrow->start + kGroup, from + half));
+      }
+      pair.shifted = 0, pair.upper = e.narrow->upper, pair.alone = false;
+      from += kNarrow;
+    }
+    ending_.narrow = narrow_;
+  }
+
+  Epilogue ending_;
+  alignas(64) LineGroup lines_[kBlock];
+  alignas(64) NarrowRanks narrow_[kBlock / 2];
+};
+
 constexpr std::size_t kFewGroups = 2;
+
+// One thread's share of a region, for each sample: single(x, y) for a pixel, wide(x, y) for `count` that follow each other in maps
+// without gaps, some of them twice where a line is no multiple.
+template <class Single, class Wide>
+LOWBIT_INLINE void visit_lines(const Region& region, const Rows& maps, const Part& part, std::size_t channels, std::size_t count,
+                               const Single& single, const Wide& wide) {
+  const Pixel* const begin = region.pixels + region.pixel_count * part.part / part.parts;
+  const Pixel* const end = region.pixels + region.pixel_count * (part.part + 1) / part.parts;
+  const auto follow = [&](const Pixel* pixel, std::size_t pixels) {
+    const std::size_t bytes = (pixels - 1) * channels;
+    return pixel[pixels - 1].x - pixel->x == bytes && pixel[pixels - 1].y - pixel->y == bytes;
+  };
+  for (std::size_t sample = 0; sample < maps.count; ++sample) {
+    const std::byte* x = maps.x + sample * maps.x_row;
+    std::byte* y = maps.y + sample * maps.y_row;
+    for (const Pixel* pixel = begin; pixel != end;) {
+      const auto left = static_cast<std::size_t>(end - pixel);
+      std::size_t length = left < count ? left : count;
+      while (!follow(pixel, length)) --length;
+      const Pixel* const last = pixel + length;
+      if (static_cast<std::size_t>(last - begin) >= count && follow(last - count, count)) {
+        wide(x + (last - count)->x, y + (last - count)->y);
+      } else {
+        for (const Pixel* one = pixel; one != last; ++one) single(x + one->x, y + one->y);
+      }
+      pixel = last;
+    }
+  }
+}
+
+// Few channels of a region; false: its pixels do not follow each other, and nothing was done.
+inline bool depthwise_lines(const DepthwiseLayer& layer, const Region& region, const Rows& maps, const Part& part, std::size_t groups) {
+  const Epilogue& e = region.epilogue;
+  const std::size_t count = kBlockChannels / e.channels, bytes = (count - 1) * e.channels;
+  if (region.pixel_count < 2 * count || layer.taps > kMostTaps || !WideEnding::suits(e)) return false;
+  if (region.pixels[count - 1].x - region.pixels->x != bytes || region.pixels[count - 1].y - region.pixels->y != bytes) return false;
+  const WideEnding wide(e, count);
+  const Task task{nullptr, 0, &e, maps.x_plane, maps.y_plane, region.units, region.unit_count};
+  const Task wide_task{nullptr, 0, &wide.ending(), maps.x_plane, maps.y_plane};
+  const Taps taps = taps_of(layer, region, count * e.channels);
+  const Groups all{0, (count * e.channels + kGroup - 1) / kGroup};
+  Spot spots[kBlock] = {};
+  std::size_t held = 0;
+  const auto end = [&] {
+    if (held != 0) depthwise_pixels(taps, wide_task, spots, held, all, layer.quads);
+    held = 0;
+  };
+  visit_lines(region, maps, part, e.channels, count,
+      [&](const std::byte* x, std::byte* y) {
+        for (std::size_t group = 0; group < groups; ++group) {
+          const Spot one{x + group * kGroup, y, 0};
+          depthwise_group<1, false>(layer, task, &one, group);
+        }
+      },
+      [&](const std::byte* x, std::byte* y) {
+        spots[held++] = {x, y, 0};
+        if (e.lines != nullptr) held = 0, depthwise_in_lines(taps, wide.ending(), *spots, 0, layer.quads);
+        else if (held == kBlock) end();
+      });
+  end();
+  return true;
+}
 
 inline void depthwise_by_quads(const DepthwiseLayer& layer, const Window& window, const Rows& maps, const Part& part) {
   for (std::size_t group = part.groups.begin; group < part.groups.end; group += kBlock) {
     const std::size_t end = group + kBlock < part.groups.end ? group + kBlock : part.groups.end;
-    if (end - group <= kFewGroups || layer.taps > kMostTaps) {
-      depthwise_groups(layer, window, maps, part, {group, end});
-      continue;
-    }
+    const bool few = end - group <= kFewGroups, alone = few && window.regions->epilogue.channels <= kFewGroups * kGroup;
     for (const Region* region = window.regions; region != window.regions + window.region_count; ++region) {
-      depthwise_region(layer, window, *region, maps, part, {group, end});
+      if (alone && depthwise_lines(layer, *region, maps, part, end)) continue;
+      Window one = window;
+      one.regions = region, one.region_count = 1;
+      if (few || layer.taps > kMostTaps) depthwise_groups(layer, one, maps, part, {group, end});
+      else depthwise_region(layer, window, *region, maps, part, {group, end});
     }
   }
 }

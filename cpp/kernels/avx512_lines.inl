@@ -140,9 +140,8 @@ struct NarrowRank {
 
 // kUpper: the thresholds below the middle one are always exceeded, as by what a ReLU leaves.
 template <bool kShifted, bool kUpper>
-LOWBIT_INLINE NarrowRank narrow_rank(__m512i word, const NarrowRanks& ranks) {
+LOWBIT_INLINE NarrowRank narrow_rank(__m512i word, const __m512i* thresholds) {
   constexpr int kHalf = 7;
-  const auto* thresholds = reinterpret_cast<const __m512i*>(ranks.thresholds);
   __mmask32 above, unsure = 0;
   const auto compare = [&](__m512i threshold) {
     above = _mm512_cmpgt_epi16_mask(word, threshold);
@@ -183,6 +182,9 @@ void end_pair_in_ranks(const Epilogue& e, const Spot* spots, const PairOfSums& s
   const std::size_t group = 2 * sums.pair, other_group = alone ? group : group + 1;
   const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(e.table)));
   const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+  __m512i thresholds[kNarrowSteps];  // here, as what is stored might be theirs for all that a compiler knows
+#pragma GCC unroll 16
+  for (std::size_t c = kUpper ? kNarrowSteps / 2 : 0; c < kNarrowSteps; ++c) thresholds[c] = _mm512_loadu_si512(ranks.thresholds[c]);
   for (std::size_t r = 0; r < sums.rows; ++r) {
     const __m512i* low = sums.low == nullptr ? nullptr : sums.low + r;
     const __m512i* high = sums.high == nullptr ? nullptr : sums.high + r;
@@ -193,7 +195,7 @@ void end_pair_in_ranks(const Epilogue& e, const Spot* spots, const PairOfSums& s
     if constexpr (kShifted) {
       first = _mm512_srav_epi32(first, _mm512_load_si512(ranks.shift)), last = _mm512_srav_epi32(last, _mm512_load_si512(ranks.shift + kGroup));
     }
-    const NarrowRank found = narrow_rank<kShifted, kUpper>(_mm512_packs_epi32(first, last), ranks);
+    const NarrowRank found = narrow_rank<kShifted, kUpper>(_mm512_packs_epi32(first, last), thresholds);
     if (kShifted && (found.unsure & ranks.shifted) != 0) {
       if (low != nullptr) end_one(e, spot, group, _mm512_sub_epi32(*low, _mm512_load_si512(ranks.start)));
       if (high != nullptr) end_one(e, other, other_group, _mm512_sub_epi32(*high, _mm512_load_si512(ranks.start + kGroup)));
