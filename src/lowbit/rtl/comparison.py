@@ -45,7 +45,8 @@ def traced(
     shape = (design.classes, design.cycles_per_image)
     sources = [folder / f"{design.top}.v", *MODELS[design.target]]
     with TemporaryDirectory() as build:
-        simulation = Simulation(compile_design(sources, design.top, Path(build), "verilator", waveforms=True))
+        library = compile_design(sources, design.top, Path(build), "verilator", waveforms=True)
+        simulation = Simulation(library, whole_beats=design.whole_beats)
         if options.waveform:
             around = bench.pictures[max(0, (report.first_mismatch or 0) - 1) :][:2]
             simulation.run(around, *shape, waveform=folder / "waveform.vcd")

@@ -73,6 +73,16 @@ class Design(ABC):
         return False
 
     @property
+    def whole_beats(self) -> bool:
+        """Whether a beat is a picture, and all its results; else a byte, and a word."""
+        return False
+
+    @property
+    def text(self) -> str:
+        """Verilog of modules that are written as they are."""
+        return ""
+
+    @property
     def parts(self) -> Mapping[str, str]:
         """Modules that are synthesized each for itself; none where the whole is.
 

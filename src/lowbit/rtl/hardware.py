@@ -41,13 +41,17 @@ from lowbit.rtl.primitives.target import Target
 from lowbit.rtl.project import Compiled, Progress, count, make_project, simulate
 from lowbit.rtl.report import Bench, HardwareReport, Options, planned, require_equal
 from lowbit.rtl.simulate import SimulatedRun
+from lowbit.rtl.unroll.design import UnrollDesign
+from lowbit.rtl.unroll.forecast import LARGEST
+from lowbit.rtl.unroll.plan import plan_unroll
 from lowbit.schemes import FixedPoint
 from lowbit.schemes.specification import specification
 
-Engine = Literal["auto", "lst", "array"]
+Engine = Literal["auto", "lst", "array", "unroll"]
+Stream = Literal["picture", "bytes"]
 Pictures = str | PathLike[str] | npt.ArrayLike | Dataset
 
-__all__ = ["Engine", "Hardware", "HardwareReport", "Options", "hardware"]
+__all__ = ["Engine", "Hardware", "HardwareReport", "Options", "Stream", "hardware"]
 
 
 @dataclass(eq=False)
@@ -197,6 +201,8 @@ def hardware(
     budget: str | None = None,
     cycles: int | None = None,
     fold: Sequence[str] = (),
+    pipeline: int | None = None,
+    stream: Stream | None = None,
     target: Target = "xc7",
     scheme: str | None = None,
     normalize: Normalize = None,
@@ -206,8 +212,9 @@ def hardware(
 
     Args:
         network: a graph, or its file.
-        engine: ``lst`` for one learned separable transform in fixed point, ``array`` for a chain of low-bit
-            layers, a unit each; ``auto`` takes ``array`` where layers have codes that are not fixed point.
+        engine: ``lst`` for one learned separable transform in fixed point, ``array`` for a graph of low-bit
+            layers, a unit each, ``unroll`` for a small one as adders, a picture per clock; ``auto`` takes
+            what fits, and the report says why.
         variant: of ``lst``: ``shared``, one chain of multipliers, or ``pipelined``, two.
         pe: of ``array``: the processing element of layers that it can run; the cheapest when None.
         budget: of ``array``: a device, such as ``xc7z020``, or ``lut=N,dsp=N,ramb18=N``; the fastest engine
@@ -215,6 +222,8 @@ def hardware(
         cycles: of ``array``: clocks per picture; the cheapest engine that reaches them is taken, by what
             is scarcest in a budget where one is given.
         fold: of ``array``: foldings of single layers, ``LAYER=ELEMENTSxLANES``.
+        pipeline: of ``unroll``: operations in a row between registers; by default results alone have some.
+        stream: of ``unroll``: ``picture``, a beat is a picture and all its results, or ``bytes``, as of the others.
         target: the family: ``xc7``, ``xcup``, ``ecp5``, ``ice40``, ``gowin`` or ``generic`` (names no block).
         scheme: of ``lst``: the format that a float network is rounded to, such as ``fixed:6.7``.
         normalize: mean and deviation of pixels; else what the network's file remembers.
@@ -231,12 +240,21 @@ def hardware(
         variant=(variant, get_args(Variant)),
         pe=(pe, ELEMENTS),
         target=(target, get_args(Target)),
+        stream=(stream, get_args(Stream)),
     )
-    chosen = engine if engine != "auto" else engine_of(graph)
+    folded = {"pe": pe, "cycles": cycles, "fold": fold}
+    unrolled = {"pipeline": pipeline, "stream": stream}
+    asked: Engine = "unroll" if any(unrolled.values()) else "array" if any(folded.values()) else "auto"
+    chosen = engine if engine != "auto" else engine_of(graph, asked, target, budget)
     if chosen == "lst":
-        _refuse("array", chosen, {"pe": pe, "budget": budget, "cycles": cycles, "fold": fold})
+        _refuse("array", chosen, {**folded, "budget": budget})
+        _refuse("unroll", chosen, unrolled)
         return _lst(graph, variant, target, scheme, normalize, byte)
     _refuse("lst", chosen, {"scheme": scheme, "variant": None if variant == "shared" else variant})
+    if chosen == "unroll":
+        _refuse("array", chosen, folded)
+        return _unroll(graph, pipeline, stream or "picture", budget, target, normalize, byte)
+    _refuse("unroll", chosen, unrolled)
     return _array(graph, pe, budget, cycles, fold, target, normalize, byte)
 
 
@@ -254,10 +272,20 @@ def _graph(network: Graph | str | PathLike[str]) -> Graph:
     return read_model(network)
 
 
-def engine_of(graph: Graph) -> Engine:
-    """Return the engine that a network is for: floats and fixed point are LST's."""
+def engine_of(
+    graph: Graph, asked: Engine = "auto", target: Target = "xc7", budget: str | None = None
+) -> Engine:
+    """Return the engine that a network is for: floats and fixed point are LST's.
+
+    Args:
+        graph: the network.
+        asked: what settings ask for, of engines of low-bit networks.
+        target, budget: that it should fit.
+    """
     low_bit = any(is_low_bit(node) for node in graph.nodes)
-    return "array" if low_bit and not is_fixed_point(graph) else "lst"
+    if not low_bit or is_fixed_point(graph):
+        return "lst"
+    return "array" if asked == "auto" else asked
 
 
 def _lst(
@@ -299,6 +327,22 @@ def _array(
         found = fold_for_budget(network, device(budget or MIDDLING[target]), target, pe)
     plan = plan_array(network, {**found, **folding_of(network, fold)}, target, pe)
     return Hardware(ends.scored, ArrayDesign(plan), chosen, byte, ends)
+
+
+def _unroll(
+    graph: Graph,
+    pipeline: int | None,
+    stream: Stream,
+    budget: str | None,
+    target: Target,
+    normalize: Normalize,
+    byte: float | None,
+) -> Hardware:
+    ends, chosen = scored(graph), picture_normalize(graph, normalize, None)
+    network = array_network(ends.scored, chosen, byte)
+    most = device(budget or LARGEST[target]).lut
+    plan = plan_unroll(network, target, whole=stream == "picture", pipeline=pipeline, most=most)
+    return Hardware(ends.scored, UnrollDesign(plan), chosen, byte, ends)
 
 
 def _check(**choices: tuple[str | None, Iterable[str]]) -> None:

@@ -163,7 +163,8 @@ class Compiled:
 
 def _compiled(design: Design, folder: Path, build: Path) -> Simulation:
     sources = [folder / f"{design.top}.v", *MODELS[design.target]]
-    return Simulation(compile_design(sources, design.top, build, available_simulator()))
+    library = compile_design(sources, design.top, build, available_simulator())
+    return Simulation(library, whole_beats=design.whole_beats)
 
 
 def _check_tools(design: Design, options: Options, simulate: bool) -> None:
@@ -232,7 +233,8 @@ def write_sources(design: Design, options: Options, folder: Path) -> None:
     if design.large_memories:
         write_verilog(component, design.top, design.header, folder)
     else:
-        (folder / f"{design.top}.v").write_text(to_verilog(component, design.top, design.header))
+        text = to_verilog(component, design.top, design.header)
+        (folder / f"{design.top}.v").write_text("\n".join(filter(None, (text, design.text))))
 
 
 def _simulated(

@@ -70,9 +70,11 @@ class Simulation:
     Args:
         library: made by `lowbit.rtl.compiled.compile_design`; it must stay while the simulation is used.
         function: of the library, where it has several designs.
+        whole_beats: whether a beat is a picture, and all its results; else a byte, and a word.
     """
 
-    def __init__(self, library: Path, function: str = "run") -> None:
+    def __init__(self, library: Path, function: str = "run", *, whole_beats: bool = False) -> None:
+        self._whole = whole_beats
         self._run = getattr(ctypes.CDLL(str(library)), function)
 
     def run(
@@ -110,6 +112,8 @@ class Simulation:
             reset_after=-1 if disturbance.reset_after is None else disturbance.reset_after,
             most_cycles=_SLOWEST * (count + 4) * cycles_per_image,
             pictures_per_packet=disturbance.packet,
+            beat_pixels=pixels.size // count if self._whole else 1,
+            beat_words=classes + 1 if self._whole else 1,
             waveform=str(waveform).encode() if waveform else None,
         )
         answer = _Answer(beats.ctypes.data, lasts.ctypes.data, cycles.ctypes.data, started.ctypes.data, 0, 0)
@@ -141,6 +145,8 @@ class _Request(ctypes.Structure):
         ("reset_after", ctypes.c_int64),
         ("most_cycles", ctypes.c_int64),
         ("pictures_per_packet", ctypes.c_int64),
+        ("beat_pixels", ctypes.c_int64),
+        ("beat_words", ctypes.c_int64),
         ("waveform", ctypes.c_char_p),
     ]
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <type_traits>
+#include <vector>
 
 #include "Vdesign.h"
 #include "verilated.h"
@@ -20,6 +21,25 @@ struct Random {  // xorshift64*
   }
 };
 
+// Ports of up to 64 bits are integers, wider ones have words of 32 bits.
+template <typename Port>
+void put(Port& port, const uint8_t* bytes, int64_t count) {
+  if constexpr (std::is_integral_v<Port>) {
+    port = 0;
+    for (int64_t i = 0; i < count; ++i) port |= Port(Port(bytes[i]) << 8 * i);
+  } else {
+    for (int64_t i = 0; i < (count + 3) / 4; ++i) port[i] = 0;
+    for (int64_t i = 0; i < count; ++i) port[i / 4] |= uint32_t(bytes[i]) << 8 * (i % 4);
+  }
+}
+
+template <typename Port>
+int64_t word(const Port& port, int64_t index, int64_t words) {
+  if constexpr (!std::is_integral_v<Port>) return int32_t(port[index]);
+  else if (words == 1) return std::make_signed_t<Port>(port);
+  else return int32_t(uint64_t(port) >> 32 * index);
+}
+
 }  // namespace
 
 extern "C" {
@@ -33,6 +53,7 @@ struct Request {
   int64_t reset_after;   // pixels, after which it is reset and everything starts again; -1 for never
   int64_t most_cycles;
   int64_t pictures_per_packet;
+  int64_t beat_pixels, beat_words;  // of a beat that goes in, and out; words of 32 bits where there are several
   const char* waveform;  // a VCD file, or null
 };
 
@@ -55,7 +76,7 @@ int run(const Request* request, Answer* answer) {
     waveform.open(request->waveform);
   }
 #endif
-  using Data = std::remove_reference_t<decltype(design->m_axis_0_tdata)>;
+  const std::vector<uint8_t> nothing(request->beat_pixels, 0xAA);
   const int64_t packet = request->pixels_per_picture * request->pictures_per_packet;
   Random random{request->seed * 2 + 1};
   int64_t at = 0, beats = 0, cycle = 0, reset = 4, reset_after = request->reset_after;
@@ -72,24 +93,26 @@ int run(const Request* request, Answer* answer) {
     // A stream that offers something keeps offering it until it is taken.
     offered = offered || (at < request->pixel_count && !random.happens(request->gap));
     design->s_axis_0_tvalid = offered && reset == 0;
-    design->s_axis_0_tdata = offered ? request->pixels[at] : 0xAA;
-    design->s_axis_0_tlast = offered && (at + 1) % packet == 0;
+    put(design->s_axis_0_tdata, offered ? request->pixels + at : nothing.data(), request->beat_pixels);
+    design->s_axis_0_tlast = offered && (at + request->beat_pixels) % packet == 0;
     design->m_axis_0_tready = !random.happens(request->stall);
     half_clock(0);
     const bool taken = design->s_axis_0_tvalid && design->s_axis_0_tready;
     const bool given = reset == 0 && design->m_axis_0_tvalid && design->m_axis_0_tready;
     if (given) {
-      answer->beats[beats] = std::make_signed_t<Data>(design->m_axis_0_tdata);
-      answer->lasts[beats] = design->m_axis_0_tlast;
-      answer->cycles[beats++] = cycle;
+      for (int64_t i = 0; i < request->beat_words; ++i) {
+        answer->beats[beats] = word(design->m_axis_0_tdata, i, request->beat_words);
+        answer->lasts[beats] = design->m_axis_0_tlast && i + 1 == request->beat_words;
+        answer->cycles[beats++] = cycle;
+      }
     }
     if (taken) {
       if (at % request->pixels_per_picture == 0) answer->started[at / request->pixels_per_picture] = cycle;
-      ++at, offered = false;
+      at += request->beat_pixels, offered = false;
     }
     half_clock(1);
     if (reset > 0) --reset;
-    if (at == reset_after) at = beats = 0, reset = 3, reset_after = -1, offered = false;
+    if (reset_after >= 0 && at >= reset_after) at = beats = 0, reset = 3, reset_after = -1, offered = false;
   }
 #if VM_TRACE
   if (request->waveform) waveform.close();

@@ -1,14 +1,16 @@
 """The array engine as a design."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import UnsupportedError
+from lowbit.rtl.array.network import ArrayNetwork
 from lowbit.rtl.array.plan import ArrayPlan, LayerPlan
 from lowbit.rtl.array.scores import SCORE_BITS
 from lowbit.rtl.array.units.unit import UnitPlan
@@ -21,17 +23,72 @@ if TYPE_CHECKING:
     from amaranth.lib import wiring
 
 
+class NetworkDesign(Design):
+    """An engine of the integers of a network: what its scores mean is the same for all of them."""
+
+    plan: Any
+
+    @property
+    @abstractmethod
+    def network(self) -> ArrayNetwork:
+        """What it computes."""
+
+    @property
+    def target(self) -> Target:  # type: ignore[override]
+        """The family."""
+        return cast(Target, self.plan.target)
+
+    @property
+    def classes(self) -> int:
+        """Scores per picture."""
+        return self.network.classes
+
+    @property
+    def picture(self) -> tuple[int, int, int]:
+        """Channels, rows and columns of a picture."""
+        return self.network.shape
+
+    @property
+    def score_bits(self) -> int:
+        """Those of all engines of this kind."""
+        return SCORE_BITS
+
+    @property
+    def score_scale(self) -> npt.NDArray[np.float64]:
+        """Of the last layer, with that of its input."""
+        return self.network.scale
+
+    @property
+    def score_bias(self) -> npt.NDArray[np.float64]:
+        """Of the last layer."""
+        return self.network.bias
+
+    def real_class(self, scores: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the first of the largest, as reals."""
+        return np.asarray(self.real_scores(scores)[:, : self.network.ranked].argmax(axis=1))
+
+    def write_package(self, folder: Path, *, counters: bool) -> None:
+        """Refuse: there is a package of the LST engine only."""
+        raise UnsupportedError(
+            "no package of this engine is written",
+            where=self.top,
+            expected="the LST engine",
+            found=f"the {self.variant} engine",
+            remedy="Leave --package out, and use the Verilog.",
+        )
+
+
 @dataclass(frozen=True, eq=False)
-class ArrayDesign(Design):
+class ArrayDesign(NetworkDesign):
     """A planned array engine."""
 
     plan: ArrayPlan
     top: ClassVar[str] = "array_engine"
 
     @property
-    def target(self) -> Target:  # type: ignore[override]
-        """The family."""
-        return self.plan.target
+    def network(self) -> ArrayNetwork:
+        """What it computes."""
+        return self.plan.network
 
     @property
     def variant(self) -> str:
@@ -43,11 +100,6 @@ class ArrayDesign(Design):
         """The elements that there are."""
         kinds = (unit.operands.kind for unit in self.plan.units if isinstance(unit, LayerPlan))
         return ", ".join(dict.fromkeys(kinds))
-
-    @property
-    def classes(self) -> int:
-        """Scores per picture."""
-        return self.plan.network.classes
 
     @property
     def cycles_per_image(self) -> int:
@@ -104,11 +156,6 @@ class ArrayDesign(Design):
         ]
 
     @property
-    def picture(self) -> tuple[int, int, int]:
-        """Channels, rows and columns of a picture."""
-        return self.plan.network.shape
-
-    @property
     def large_memories(self) -> bool:
         """The weights of all layers."""
         return True
@@ -134,32 +181,3 @@ class ArrayDesign(Design):
         from lowbit.rtl.array.hardware.engine import ArrayEngine
 
         return ArrayEngine(self.plan)
-
-    @property
-    def score_bits(self) -> int:
-        """Those of all engines of this kind."""
-        return SCORE_BITS
-
-    @property
-    def score_scale(self) -> npt.NDArray[np.float64]:
-        """Of the last layer, with that of its input."""
-        return self.plan.network.scale
-
-    @property
-    def score_bias(self) -> npt.NDArray[np.float64]:
-        """Of the last layer."""
-        return self.plan.network.bias
-
-    def real_class(self, scores: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the first of the largest, as reals."""
-        return np.asarray(self.real_scores(scores)[:, : self.plan.network.ranked].argmax(axis=1))
-
-    def write_package(self, folder: Path, *, counters: bool) -> None:
-        """Refuse: there is a package of the LST engine only."""
-        raise UnsupportedError(
-            "no package of this engine is written",
-            where=self.top,
-            expected="the LST engine",
-            found="the array engine",
-            remedy="Leave --package out, and use the Verilog.",
-        )

@@ -19,7 +19,7 @@ from amaranth.lib.wiring import In, Out
 from lowbit.rtl.array.hardware.joins import Fork
 from lowbit.rtl.array.hardware.scores import Scores
 from lowbit.rtl.array.hardware.streams import adapt, connect, words
-from lowbit.rtl.array.network import PICTURE
+from lowbit.rtl.array.network import PICTURE, Integers
 from lowbit.rtl.array.plan import ArrayPlan, Edge
 from lowbit.rtl.array.scores import SCORE_BITS
 from lowbit.rtl.array.units.unit import address_bits
@@ -29,9 +29,9 @@ from lowbit.rtl.primitives.rom import Rom
 class Pixels(wiring.Component):
     """Bytes as ranks: a table, where they differ."""
 
-    def __init__(self, plan: ArrayPlan) -> None:
-        self._ranks, self._bits = plan.network.pixels, plan.pixel_bits
-        super().__init__({"input": In(words(8)), "output": Out(words(plan.pixel_bits))})
+    def __init__(self, ranks: Integers, bits: int) -> None:
+        self._ranks, self._bits = ranks, bits
+        super().__init__({"input": In(words(8)), "output": Out(words(bits))})
 
     def elaborate(self, platform: Any) -> Module:
         """Return a register, or the memory with the table."""
@@ -87,7 +87,7 @@ class ArrayEngine(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         """Return pixels, units and scores in a row, and the ends of packets beside them."""
         m, plan = Module(), self._plan
-        m.submodules.pixels = pixels = Pixels(plan)
+        m.submodules.pixels = pixels = Pixels(plan.network.pixels, plan.pixel_bits)
         m.submodules.ends = ends = fifo.SyncFIFO(width=1, depth=plan.pictures_inside)
         streams = self._readers(m, PICTURE, "pixels", pixels.output)
         for label, unit in zip(plan.labels, plan.units, strict=True):

@@ -1,0 +1,1 @@
+"""The unrolled engine: constant weights as adders, a picture per clock."""
