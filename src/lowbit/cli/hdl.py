@@ -35,6 +35,14 @@ class Engine(StrEnum):
     AUTO = "auto"
     LST = "lst"
     ARRAY = "array"
+    UNROLL = "unroll"
+
+
+class Stream(StrEnum):
+    """What `--stream` may say."""
+
+    PICTURE = "picture"
+    BYTES = "bytes"
 
 
 class Variant(StrEnum):
@@ -83,7 +91,11 @@ def hdl(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the project.")],
     engine: Annotated[
         Engine,
-        typer.Option("--engine", help="lst: separable transforms; array: a unit per layer; auto: what fits."),
+        typer.Option(
+            "--engine",
+            help="lst: separable transforms; array: a unit per layer; unroll: weights as adders, a picture per "
+            "clock; auto: what fits.",
+        ),
     ] = Engine.AUTO,
     variant: Annotated[
         Variant, typer.Option("--variant", help="lst: shared, one chain of multipliers; pipelined, two.")
@@ -106,6 +118,12 @@ def hdl(
     ] = None,
     fold: Annotated[
         list[str] | None, typer.Option("--fold", help="array: LAYER=4x2, elements x lanes; may be repeated.")
+    ] = None,
+    pipeline: Annotated[
+        int | None, typer.Option("--pipeline", min=1, help="unroll: operations in a row between registers.")
+    ] = None,
+    stream: Annotated[
+        Stream | None, typer.Option("--stream", help="unroll: a beat is a whole picture, or a byte.")
     ] = None,
     target: Annotated[
         Family, typer.Option("--target", help="The family; generic names no block.")
@@ -154,6 +172,8 @@ def hdl(
         budget=budget,
         cycles=cycles,
         fold=fold or (),
+        pipeline=pipeline,
+        stream=None if stream is None else stream.value,
         target=target.value,
         scheme=None if form is None else str(form),
         normalize=parse_normalize(normalize),

@@ -4,6 +4,7 @@ Nothing in it needs lowbit: `make sim` takes Icarus Verilog alone, `make bitstre
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,20 +38,24 @@ def write_kit(design: Design, golden: Bench, folder: Path) -> None:
     results = np.column_stack([sums, design.real_class(sums)])
     vectors = folder / "vectors"
     vectors.mkdir(exist_ok=True)
-    digits, mask = -(-design.score_bits // 4), (1 << design.score_bits) - 1
-    _write_words(vectors / "pictures.hex", [f"{byte:02x}" for byte in pictures.ravel().tolist()])
-    _write_words(vectors / "results.hex", [f"{sum_ & mask:0{digits}x}" for sum_ in results.ravel().tolist()])
+    mask = (1 << design.score_bits) - 1
+    sent = _beats(pictures.reshape(len(pictures), -1), 8, design)
+    given = _beats(results & mask, design.score_bits, design)
+    _write_words(vectors / "pictures.hex", sent)
+    _write_words(vectors / "results.hex", given)
     words = {
         "TOP": design.top,
         "MODELS": "simulation/*.v " if (folder / "simulation").is_dir() else "",
         "PICTURES": str(len(pictures)),
-        "BYTES": str(pictures[0].size),
-        "BEATS": str(results.shape[1]),
+        "BYTES": str(len(sent) // len(pictures)),
+        "BITS": str(4 * len(sent[0])),
+        "BEATS": str(len(given) // len(pictures)),
         "CLASSES": str(design.classes),
-        "WIDTH": str(design.score_bits),
+        "WIDTH": str(design.score_bits * (results.shape[1] if design.whole_beats else 1)),
         "PATIENCE": str(_PATIENCE * (len(pictures) + 4) * design.cycles_per_image),
     }
-    for template, name in {**_FILES, **(_BOARD if design.target == "ecp5" else {})}.items():
+    board = _BOARD if design.target == "ecp5" and not design.whole_beats else {}
+    for template, name in {**_FILES, **board}.items():
         text = (_TEMPLATES / template).read_text()
         for word, value in words.items():
             text = text.replace(f"@{word}@", value)
@@ -67,6 +72,14 @@ def _exact(design: Design, golden: Bench) -> tuple[npt.NDArray[np.uint8], Intege
     other = [design.real_scores(sums + step) == golden.scores for step in (-1, 1)]
     known = (same & ~other[0] & ~other[1]).all(axis=1)
     return golden.pictures[known][:GOLDEN], sums[known][:GOLDEN]
+
+
+def _beats(numbers: npt.NDArray[Any], bits: int, design: Design) -> list[str]:
+    """Return numbers ``[n, ...]`` as beats in hexadecimal: one each, or all of a row, the first lowest."""
+    each = numbers.shape[1] if design.whole_beats else 1
+    rows = numbers.reshape(-1, each).tolist()
+    words = (sum(number << bits * at for at, number in enumerate(row)) for row in rows)
+    return [f"{word:0{-(-bits * each // 4)}x}" for word in words]
 
 
 def _write_words(path: Path, words: list[str]) -> None:

@@ -223,7 +223,8 @@ def hardware(
             is scarcest in a budget where one is given.
         fold: of ``array``: foldings of single layers, ``LAYER=ELEMENTSxLANES``.
         pipeline: of ``unroll``: operations in a row between registers; by default results alone have some.
-        stream: of ``unroll``: ``picture``, a beat is a picture and all its results, or ``bytes``, as of the others.
+        stream: of ``unroll``: ``picture``, a beat is a picture, and all its results; or ``bytes``, as of
+            the others.
         target: the family: ``xc7``, ``xcup``, ``ecp5``, ``ice40``, ``gowin`` or ``generic`` (names no block).
         scheme: of ``lst``: the format that a float network is rounded to, such as ``fixed:6.7``.
         normalize: mean and deviation of pixels; else what the network's file remembers.
@@ -242,8 +243,8 @@ def hardware(
         target=(target, get_args(Target)),
         stream=(stream, get_args(Stream)),
     )
-    folded = {"pe": pe, "cycles": cycles, "fold": fold}
-    unrolled = {"pipeline": pipeline, "stream": stream}
+    folded: dict[str, object] = {"pe": pe, "cycles": cycles, "fold": fold}
+    unrolled: dict[str, object] = {"pipeline": pipeline, "stream": stream}
     asked: Engine = "unroll" if any(unrolled.values()) else "array" if any(folded.values()) else "auto"
     chosen = engine if engine != "auto" else engine_of(graph, asked, target, budget)
     if chosen == "lst":

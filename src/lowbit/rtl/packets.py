@@ -35,8 +35,8 @@ class Packets(wiring.Component):
         pictures: more than can be inside at a time.
         width: bits of a result.
 
-    Ports: ``s_axis_0_…`` and ``m_axis_0_…``, outside; ``input``, bytes of whole pictures; ``output``, what the
-    engine gives for them, ``is_last`` with the last word of each; ``cut``, in a clock in which a picture is cut.
+    Ports: ``s_axis_0_…`` and ``m_axis_0_…``, outside; ``input``, bytes of whole pictures; ``output``, what
+    the engine gives for them, ``is_last`` with the last word of each; ``cut``, while a picture is cut.
     """
 
     def __init__(self, picture_bytes: int, pictures: int, width: int) -> None:

@@ -10,16 +10,17 @@
 
 module @TOP@_tb;
   localparam PICTURES = @PICTURES@;  // each is a packet of its own, with TLAST
-  localparam BYTES = @BYTES@;  // of a picture
+  localparam BYTES = @BYTES@;  // beats of a picture
+  localparam BITS = @BITS@;  // of such a beat
   localparam BEATS = @BEATS@;  // of its results: @CLASSES@ sums, then the class
-  localparam WIDTH = @WIDTH@;  // bits of a sum
+  localparam WIDTH = @WIDTH@;  // bits of such a beat
   localparam PATIENCE = @PATIENCE@;  // clocks
 
-  reg [7:0] pictures [0:PICTURES * BYTES - 1];
+  reg [BITS - 1:0] pictures [0:PICTURES * BYTES - 1];
   reg [WIDTH - 1:0] results [0:PICTURES * BEATS - 1];
 
   reg clock = 0, reset_n = 0;
-  reg [7:0] in_data = 0;
+  reg [BITS - 1:0] in_data = 0;
   reg in_valid = 0, in_last = 0, out_ready = 0;
   wire in_ready, out_valid, out_last;
   wire [WIDTH - 1:0] out_data;

@@ -24,7 +24,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Sum:
-    """``left * 2**left_shift ± right * 2**right_shift``, one of the shifts 0; ``minus`` for the difference."""
+    """``left * 2**left_shift ± right * 2**right_shift``; one of the shifts is 0, ``minus`` is for ``-``."""
 
     left: int
     left_shift: int
@@ -117,9 +117,7 @@ class Constant:
     number: int
 
 
-Operation = (
-    Input | Sum | Offset | Shift | Clip | Above | Count | Table | Larger | Greater | Choice | Constant
-)
+Operation = Input | Sum | Offset | Shift | Clip | Above | Count | Table | Larger | Greater | Choice | Constant
 
 
 def operands(operation: Operation) -> tuple[int, ...]:

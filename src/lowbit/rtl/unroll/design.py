@@ -67,7 +67,7 @@ class UnrollDesign(NetworkDesign):
         """What the Verilog says about itself."""
         plan, shape = self.plan, " x ".join(map(str, self.network.shape))
         how = (
-            "a picture per beat, the first byte in the lowest bits; m_axis_0: the scores, 32 bits each, then the class."
+            "a picture per beat, the first byte lowest. m_axis_0: the scores, 32 bits each, then the class."
             if plan.whole
             else "one byte per element, pixel by pixel, channels together. "
             "m_axis_0: the sums of the last layer, then the class with TLAST."
@@ -76,7 +76,7 @@ class UnrollDesign(NetworkDesign):
             f"Unrolled engine of {self.network.name}, for {plan.target}; made by lowbit {__version__}.",
             "",
             f"Picture {shape} (channels, rows, columns), {self.classes} classes; "
-            f"{self.cycles_per_image} clocks per picture, {plan.pipeline.stages} from a picture to its results, "
+            f"{self.cycles_per_image} clocks per picture, {plan.pipeline.stages} to its results, "
             f"{plan.pipeline.depth} operations in a row.",
             f"s_axis_0: {how}",
             "",
@@ -93,7 +93,12 @@ class UnrollDesign(NetworkDesign):
             if isinstance(stage, Layer):
                 adders, bits = self.plan.adders(stage.name)
                 cycles = self.plan.cycles_per_image
-                row = {"name": stage.name, "module": stage.name, "element": "adders", "folding": f"{bits} bits"}
+                row = {
+                    "name": stage.name,
+                    "module": stage.name,
+                    "element": "adders",
+                    "folding": f"{bits} bits",
+                }
                 found.append({**row, "cycles": cycles, "products": adders})
         return found
 
@@ -104,11 +109,7 @@ class UnrollDesign(NetworkDesign):
 
         plan = self.plan
         widths = [plan.input_bits] * plan.picture_bytes
-        notes = {
-            values.start: f"{name}"
-            for name, values in plan.made.added.items()
-            if len(values)
-        }
+        notes = {values.start: f"{name}" for name, values in plan.made.added.items() if len(values)}
         return "\n".join(Text(CORE, plan.circuit, plan.results, plan.pipeline, widths, notes).lines()) + "\n"
 
     def draw(self, *, counters: bool) -> "wiring.Component":

@@ -2,7 +2,7 @@
 
 Either is equal to the thresholds: rank = #{r : number > T_r}. What a multiplication must be follows from them,
 
-    T_r m + a < (r + 1) 2**s <= (T_r + 1) m + a     for all r
+    T_r m + a < (r + 1) 2**s <= (T_r + 1) m + a    for all r
 
 and of all m and s with which an ``a`` exists the ones with the fewest signed digits are taken: a power of two
 is a shift. This is the proof, too: nothing else is asked of the multiplication.
@@ -76,11 +76,12 @@ class Place:
     column: int
     channel: int
 
-    def of(self, constants: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def of(self, constants: Integers) -> Integers:
         """Return what belongs to the place, of constants that may be the same for all."""
         at = (self.row, self.column, self.channel)
         own = constants.reshape((1,) * (3 - constants.ndim) + constants.shape)
-        return own[tuple(min(index, extent - 1) for index, extent in zip(at, own.shape, strict=False))]
+        place = tuple(min(index, extent - 1) for index, extent in zip(at, own.shape, strict=False))
+        return np.asarray(own[place])
 
 
 def coded(circuit: Circuit, number: Number, ending: Ending, place: Place) -> Number:
@@ -154,7 +155,7 @@ def _cost_of_line(line: Line, width: int, top: int) -> int:
 
 @lru_cache(1 << 14)
 def _line(steps: tuple[int, ...]) -> Line | None:
-    """Return the multiplication of fewest digits whose ranks 1, 2, … begin behind the steps, if there is one."""
+    """Return the multiplication of fewest digits whose ranks begin behind the steps, if there is one."""
     if len(steps) < 2 or steps[0] == steps[-1]:
         return None
     numbers = np.array(steps, np.int64)

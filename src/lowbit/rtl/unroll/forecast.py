@@ -43,8 +43,8 @@ def check_size(network: ArrayNetwork, most: int) -> None:
         "this network is too large to be unrolled",
         where=layer,
         expected=f"at most {most:,} look-up tables",
-        found=f"about {total:,}, {total / most:.1f} times as many; {found[layer]:,} of them in this layer",
-        remedy="Take --engine array, which folds layers; or fewer bits or channels; or a larger --budget lut=N.",
+        found=f"about {total:,}, {total / most:.1f} times as many; {found[layer]:,} of them here",
+        remedy="Take --engine array, which folds layers, or fewer bits or channels, or a larger --budget lut=N.",
     )
 
 

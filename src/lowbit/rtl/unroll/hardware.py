@@ -1,7 +1,7 @@
 """The unrolled engine: the circuit between AXI-Streams; see `lowbit.rtl.unroll.text` for the circuit itself.
 
-    whole     s_axis_0 a picture per beat, m_axis_0 its scores and its class, each a word: a picture per clock
-    else      as of the other engines: a byte per beat, then a word per beat
+whole     s_axis_0 a picture per beat, m_axis_0 its scores and its class, each a word: a picture per clock
+else      as of the other engines: a byte per beat, then a word per beat
 """
 
 from typing import Any

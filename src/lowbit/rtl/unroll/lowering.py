@@ -1,20 +1,24 @@
 """All stages of a network as one circuit: every pixel, every channel, at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import gcd
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from lowbit.ir.window import Window
-from lowbit.rtl.array.endings import Steps
+from lowbit.rtl.array.endings import Ending, Steps
 from lowbit.rtl.array.network import PICTURE, Add, ArrayNetwork, Concat, Layer, Pool, Recode, Stage
 from lowbit.rtl.integers import Range
 from lowbit.rtl.unroll.circuit import Circuit, Input
 from lowbit.rtl.unroll.endings import Number, Place, coded
 from lowbit.rtl.unroll.sharing import Row, Term, shared
 
-Map = np.ndarray  # type: ignore[type-arg]
+Integers = npt.NDArray[np.int64]
+
+Map = np.ndarray[tuple[int, ...], Any]
 """Numbers ``[rows, columns, channels]``, of objects."""
 
 ONE = Place(0, 0, 0)
@@ -63,10 +67,12 @@ def _picture(circuit: Circuit, network: ArrayNetwork, *, bytes_in: bool) -> Map:
     return found
 
 
-def _byte_as_rank(circuit: Circuit, byte: Number, ranks: np.ndarray) -> Number:  # type: ignore[type-arg]
+def _byte_as_rank(circuit: Circuit, byte: Number, ranks: Integers) -> Number:
     """Return the rank of a byte: by steps where it rises, else by a table."""
     if (np.diff(ranks) >= 0).all():
-        steps = [np.searchsorted(ranks, rank, "right") - 1 for rank in range(int(ranks.min()), int(ranks.max()))]
+        steps = [
+            np.searchsorted(ranks, rank, "right") - 1 for rank in range(int(ranks.min()), int(ranks.max()))
+        ]
         rank = coded(circuit, byte, Steps(np.array(steps, np.int64).reshape(1, 1, 1, -1)), ONE)
         return Number(rank.term, rank.constant + int(ranks.min()))
     return Number.rank(circuit, circuit.table(byte.value, dict(enumerate(ranks.tolist()))))
@@ -92,7 +98,7 @@ def _layer(circuit: Circuit, layer: Layer, source: Map) -> Map:
     source = source.reshape(rows.extent, columns.extent, -1)
     levels = np.empty(source.shape, object)
     for at in np.ndindex(source.shape):
-        levels[at] = _level(circuit, source[at], layer.levels.tolist())
+        levels[at] = _level(circuit, _at(source, at), layer.levels.tolist())
     weights, each = layer.weights.tolist(), layer.outputs // layer.group
     width = int(layer.weights.shape[3])
     wanted = []
@@ -111,7 +117,13 @@ def _layer(circuit: Circuit, layer: Layer, source: Map) -> Map:
     found = np.empty((rows.outputs, columns.outputs, layer.outputs), object)
     for at, total in zip(np.ndindex(found.shape), sums, strict=True):
         found[at] = total
-    return found if layer.thresholds is None else _ended(circuit, found, layer.window, Steps(layer.thresholds))
+    return (
+        found if layer.thresholds is None else _ended(circuit, found, layer.window, Steps(layer.thresholds))
+    )
+
+
+def _at(numbers: Map, place: tuple[int, ...]) -> Number:
+    return cast(Number, numbers[place])
 
 
 def _level(circuit: Circuit, rank: Number, levels: Sequence[int]) -> Number:
@@ -155,13 +167,13 @@ def _combined(circuit: Circuit, wanted: Sequence[Sequence[tuple[Number, int]]]) 
     return [Number(*each) for each in zip(terms_of, constants, gains, strict=True)]
 
 
-def _ended(circuit: Circuit, numbers: Map, window: Window, ending: object) -> Map:
+def _ended(circuit: Circuit, numbers: Map, window: Window, ending: Ending) -> Map:
     """Return the ranks of numbers that a window gave."""
     row_of, column_of = (axis.classes()[0].tolist() for axis in window)
     found = np.empty(numbers.shape, object)
     for y, x, channel in np.ndindex(numbers.shape):
         place = Place(row_of[y], column_of[x], channel)
-        found[y, x, channel] = coded(circuit, numbers[y, x, channel], ending, place)  # type: ignore[arg-type]
+        found[y, x, channel] = coded(circuit, _at(numbers, (y, x, channel)), ending, place)
     return found
 
 
@@ -206,7 +218,7 @@ def _larger(circuit: Circuit, numbers: Sequence[Number]) -> Number:
 
 
 def _added(circuit: Circuit, stage: Add, one: Map, other: Map) -> Map:
-    wanted = [[(one[at], 1), (other[at], 1)] for at in np.ndindex(one.shape)]
+    wanted = [[(_at(one, at), 1), (_at(other, at), 1)] for at in np.ndindex(one.shape)]
     found = np.empty(one.shape, object)
     for at, total in zip(np.ndindex(one.shape), _combined(circuit, wanted), strict=True):
         found[at] = total
@@ -216,6 +228,3 @@ def _added(circuit: Circuit, stage: Add, one: Map, other: Map) -> Map:
 def numbers_of(made: Unrolled, network: ArrayNetwork) -> list[Number]:
     """Return the numbers of the last stages, output after output."""
     return [number for head in network.heads for number in made.numbers[head.stage].reshape(-1)]
-
-
-Labels = Mapping[str, range]

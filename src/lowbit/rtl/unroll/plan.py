@@ -70,7 +70,9 @@ class UnrollPlan:
             if alive[value] and isinstance(self.circuit.operations[value], Sum)
         ]
         shifts = [self.circuit.operations[value].right_shift for value in sums]  # type: ignore[union-attr]
-        bits = [bits_of(self.circuit.ranges[value]) - shift for value, shift in zip(sums, shifts, strict=True)]
+        bits = [
+            bits_of(self.circuit.ranges[value]) - shift for value, shift in zip(sums, shifts, strict=True)
+        ]
         return len(sums), sum(bits)
 
     @cached_property
@@ -79,7 +81,12 @@ class UnrollPlan:
 
 
 def plan_unroll(
-    network: ArrayNetwork, target: Target = "xc7", *, whole: bool = True, pipeline: int | None = None, most: int
+    network: ArrayNetwork,
+    target: Target = "xc7",
+    *,
+    whole: bool = True,
+    pipeline: int | None = None,
+    most: int,
 ) -> UnrollPlan:
     """Return the plan of an engine.
 
@@ -108,9 +115,7 @@ def plan_unroll(
     ]
     results = (*words, _first_largest(circuit, ranks))
     made.added["scores"] = range(before, len(circuit))
-    return UnrollPlan(
-        network, target, whole, made, results, scores, pipelined(circuit, results, pipeline)
-    )
+    return UnrollPlan(network, target, whole, made, results, scores, pipelined(circuit, results, pipeline))
 
 
 def _score_plan(circuit: Circuit, network: ArrayNetwork, numbers: Sequence[Number]) -> ScorePlan:
@@ -158,4 +163,3 @@ def _first_largest(circuit: Circuit, ranks: Sequence[int]) -> int:
 def _better(circuit: Circuit, one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
     above = circuit.greater(other[0], one[0])
     return circuit.larger(one[0], other[0]), circuit.choice(above, other[1], one[1])
-

@@ -218,7 +218,9 @@ def _total(sums: _Sums, terms: Sequence[Term]) -> Term | None:
     waiting = [(key(term), term.sign) for term in terms]
     heapify(waiting)
     while len(waiting) > 1:
-        one, other = (Term(value, shift, sign) for (_, value, shift), sign in (heappop(waiting), heappop(waiting)))
+        one, other = (
+            Term(value, shift, sign) for (_, value, shift), sign in (heappop(waiting), heappop(waiting))
+        )
         made = sums.add(one, other)
         heappush(waiting, (key(made), made.sign))
     return Term(waiting[0][0][1], waiting[0][0][2], waiting[0][1]) if waiting else None

@@ -156,13 +156,11 @@ def constant(number: int) -> str:
 def _sum(text: Text, op: Sum, stage: int, value: int) -> str:
     """Return a sum; the bits below the shifted operand are the other's."""
     left, right, sign = text.read(op.left, stage), text.read(op.right, stage), "-" if op.minus else "+"
-    width, shift = max(1, bits_of(text.range(value))), op.right_shift
+    shift = op.right_shift
     if op.left_shift:
         return f"({left} <<< {op.left_shift}) {sign} {right}"
     if not shift:
         return f"{left} {sign} {right}"
-    if bits_of(text.range(op.left)) <= shift or width <= shift:
-        return f"{left} {sign} ({right} <<< {shift})"
     return f"{left} {sign} ({right} <<< {shift})"
 
 
@@ -179,7 +177,11 @@ def _clip(text: Text, op: Clip, stage: int, value: int) -> str:
     if high > op.high:
         made = f"{number} >= {constant((op.high + 1) << op.shift)} ? {constant(op.high)} : {made}"
     if low < op.low:
-        below = f"{text.plain(op.value, stage)}[{_top(found)}]" if op.low == 0 else f"{number} < {constant(op.low << op.shift)}"
+        below = (
+            f"{text.plain(op.value, stage)}[{_top(found)}]"
+            if op.low == 0
+            else f"{number} < {constant(op.low << op.shift)}"
+        )
         made = f"{below} ? {constant(op.low)} : {made}"
     return made
 
@@ -198,10 +200,7 @@ def _above(text: Text, op: Above, stage: int, _: int) -> str:
         bit, is_one = f"{name}[{at}]", bool(bits >> at & 1)
         if at == width - 1 and found.low < 0:  # the sign counts the other way round
             bit, is_one = f"~{bit}", not is_one
-        if not made:
-            made = "" if is_one else bit
-        else:
-            made = f"({bit} {'&' if is_one else '|'} {made})"
+        made = f"({bit} {'&' if is_one else '|'} {made})" if made else "" if is_one else bit
     return f"~{made}" if op.inverted else made
 
 
@@ -241,6 +240,10 @@ def _table(text: Text, op: Table, stage: int, value: int) -> str:
     return chosen(width, 0)
 
 
+def _choice(text: Text, op: Choice, stage: int, _: int) -> str:
+    return f"{text.plain(op.bit, stage)} ? {text.read(op.one, stage)} : {text.read(op.zero, stage)}"
+
+
 _WRITE: Mapping[type, Callable[..., str]] = {
     Input: lambda text, op, stage, _: f"numbers[{text.start(op.number)} +: {text.width(op.number)}]",
     Sum: _sum,
@@ -254,7 +257,5 @@ _WRITE: Mapping[type, Callable[..., str]] = {
         text.read(op.left, stage), text.read(op.right, stage)
     ),
     Greater: lambda text, op, stage, _: f"{text.read(op.left, stage)} > {text.read(op.right, stage)}",
-    Choice: lambda text, op, stage, _: "{} ? {} : {}".format(
-        text.plain(op.bit, stage), text.read(op.one, stage), text.read(op.zero, stage)
-    ),
+    Choice: _choice,
 }
