@@ -93,8 +93,8 @@ def hdl(
         Engine,
         typer.Option(
             "--engine",
-            help="lst: separable transforms; array: a unit per layer; unroll: weights as adders, a picture per "
-            "clock; auto: what fits.",
+            help="lst: separable transforms; array: a unit per layer; unroll: weights as adders, "
+            "a picture per clock; auto: what fits.",
         ),
     ] = Engine.AUTO,
     variant: Annotated[

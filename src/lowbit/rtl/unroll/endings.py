@@ -1,6 +1,6 @@
-"""How a number becomes a rank in a circuit: by comparisons, or by a multiplication of few digits.
+"""How a number becomes a rank in a circuit: by comparisons, or a multiplication of few digits.
 
-Either is equal to the thresholds: rank = #{r : number > T_r}. What a multiplication must be follows from them,
+Either is equal to the thresholds: rank = #{r : number > T_r}. What a multiplication must be follows,
 
     T_r m + a < (r + 1) 2**s <= (T_r + 1) m + a    for all r
 

@@ -44,7 +44,7 @@ def check_size(network: ArrayNetwork, most: int) -> None:
         where=layer,
         expected=f"at most {most:,} look-up tables",
         found=f"about {total:,}, {total / most:.1f} times as many; {found[layer]:,} of them here",
-        remedy="Take --engine array, which folds layers, or fewer bits or channels, or a larger --budget lut=N.",
+        remedy="Take --engine array, which folds layers, or fewer bits, or a larger --budget lut=N.",
     )
 
 
