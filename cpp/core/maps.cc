@@ -1,7 +1,6 @@
 #include "maps.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "error.h"
@@ -169,21 +168,42 @@ class MaxPoolStep final : public Step {
     }
   }
 
+  // The last of what is not less; a NaN is the largest of all.
   static void real(const float* x, const Taps& taps, std::size_t channels, float* y) {
-    std::memcpy(y, x, channels * sizeof *y);
-    for (const std::uint32_t tap : taps) {
-      const float* other = x + tap * channels;
-      for (std::size_t c = 0; c < channels; ++c) y[c] = other[c] <= y[c] || std::isnan(y[c]) ? y[c] : other[c];
-    }
+    pooled(x, taps, channels, y, [](auto most, auto other) { return ((other <= most) | (most != most)) ? most : other; });
   }
 
   // Bytes and words rise with their levels; what pads a pixel goes along.
   template <class Element>
   static void largest(const Element* x, const Taps& taps, std::size_t pixel, Element* y) {
-    std::memcpy(y, x, pixel * sizeof *y);
-    for (const std::uint32_t tap : taps) {
-      for (std::size_t c = 0; c < pixel; ++c) y[c] = std::max(y[c], x[tap * pixel + c]);
+    pooled(x, taps, pixel, y, [](auto most, auto other) { return other > most ? other : most; });
+  }
+
+  // A vector of channels at a time, the last of which may hold some for a second time.
+  template <class Element, class Choose>
+  static void pooled(const Element* x, const Taps& taps, std::size_t channels, Element* y, const Choose& choose) {
+    constexpr std::size_t kLanes = 16 / sizeof(Element);
+    typedef Element Vector __attribute__((vector_size(16)));
+    if (channels < kLanes) {
+      for (std::size_t c = 0; c < channels; ++c) y[c] = pooled_at<Element>(x + c, taps, channels, choose);
+      return;
     }
+    for (std::size_t c = 0; c < channels; c += kLanes) {
+      const std::size_t first = std::min(c, channels - kLanes);
+      const auto most = pooled_at<Vector>(x + first, taps, channels, choose);
+      std::memcpy(y + first, &most, sizeof most);
+    }
+  }
+
+  template <class Some, class Element, class Choose>
+  static Some pooled_at(const Element* x, const Taps& taps, std::size_t channels, const Choose& choose) {
+    Some most, other;
+    std::memcpy(&most, x + taps[0] * channels, sizeof most);
+    for (std::size_t n = 1; n < taps.size(); ++n) {
+      std::memcpy(&other, x + taps[n] * channels, sizeof other);
+      most = choose(most, other);
+    }
+    return most;
   }
 
   // The largest of single bits is any of them.
