@@ -6,7 +6,8 @@ A float network and the data set that it was trained on. Every setting is foreca
 training set, then made by its own method from 1,024 others, and measured on 1,000 of the test set: bytes of
 the file, time of a call (in one interleaved run with the forecast's own network, so that the machine's mood
 falls on both), share of classes that agree with the float network. Sensitivity is measured likewise: each
-layer alone at each setting. The rank correlation is Spearman's, over layers and settings, of the expected
+layer alone at each setting. A mixture is made for the file of every uniform setting but the largest, at most
+as large, and stands beside it. The rank correlation is Spearman's, over layers and settings, of the expected
 error with the measured one, and with the share of classes that change.
 """
 
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 import lowbit
+from lowbit.api import load_samples
 from lowbit.bench import random_inputs
 from lowbit.bench.timing import interleaved_medians
 from lowbit.engine import Program
@@ -32,6 +34,7 @@ from lowbit.forecast.risk import alone
 from lowbit.provenance import provenance
 from lowbit.quantization import quantize
 from lowbit.sampling import samples_of, scattered
+from lowbit.scores import score
 
 CALIBRATED, MEASURED = 1024, 1000
 
@@ -65,6 +68,7 @@ def row(path: str, data: str) -> dict[str, Any]:
         "layer_count": len(found.risks.layers),
         "forecast_seconds": seconds,
         "settings": settings,
+        "mixtures": mixtures(found, calibrate, check, labels(graph, data)),
         "rank_of_error": _spearman([(each["expected"], each["error"]) for each in layers]),
         "rank_of_classes": _spearman([(each["expected"], each["changed"]) for each in layers]),
         "layers": layers,
@@ -84,6 +88,30 @@ def _setting(found: Forecast, number: int, calibrate: Any, check: Any) -> dict[s
         "us": [times["forecast"], times["made"]],
         "agreement": [outlook.agreement, near.agreement],
     }
+
+
+def mixtures(found: Forecast, calibrate: Any, check: Any, right: Any) -> list[dict[str, Any]]:
+    """Return for every uniform setting but the largest file's what it and a mixture of its size keep."""
+    rows = []
+    for row in sorted(found.uniform, key=lambda row: row.bytes)[:-1]:
+        beside = found.mixed(row.bytes)
+        both = {}
+        for name, each in {"uniform": row, "mixed": beside}.items():
+            low, _ = lowbit.quantize(found.graph, calibrate, plan=each.plan, check=False)
+            near, top1 = fidelity(found.graph, low, check), None
+            if right is not None:
+                top1 = float((score(low, check).values.argmax(axis=1) == right).mean())
+            layers = {layer: setting.label for layer, setting in each.chosen.items()}
+            figures = {"agreement": near.agreement, "snr_db": near.output_snr_db, "top1": top1}
+            both[name] = {"bytes": file_bytes(low), "expected_error": each.error, **figures, "layers": layers}
+        rows.append({"setting": row.name, **both})
+    return rows
+
+
+def labels(graph: Any, data: str) -> Any:
+    """Return the labels of the samples that measure, or None."""
+    found = load_samples(graph, data, "test", choose=scattered(MEASURED, seed=2)).labels
+    return None if found is None else found[:MEASURED]
 
 
 def _sensitivity(found: Forecast, calibrate: Any, check: Any) -> list[dict[str, Any]]:

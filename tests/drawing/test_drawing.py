@@ -69,6 +69,12 @@ def matrices() -> list[analysis.Confusion]:
     ]
 
 
+def mixtures() -> list[dict[str, Any]]:
+    return [
+        {"name": HOSTILE, "bytes": 1000 * n, "error": error} for n, error in ((2, 0.5), (5, 0.02), (9, 0.0))
+    ]
+
+
 FIGURES: dict[str, Any] = {
     "levels": lambda: drawing.draw_levels(neuron()),
     "weights": lambda: drawing.draw_distributions({"a": distribution(), HOSTILE: distribution(0.5)}),
@@ -80,6 +86,7 @@ FIGURES: dict[str, Any] = {
     "tsne": lambda: drawing.draw_embedding(embedding(), ["a", HOSTILE]),
     "tsne without labels": lambda: drawing.draw_embedding(embedding(labels=False)),
     "confusion": lambda: drawing.draw_confusions(matrices()),
+    "mixtures": lambda: drawing.draw_mixtures(mixtures(), mixtures()),
 }
 
 

@@ -171,10 +171,7 @@ def _print_advice(found: "Forecast", chosen: "Outlook | None") -> None:
         say(f"Mixed: {chosen.bytes:,} bytes, {_kept(chosen)} of classes kept, by {about}.", "bold")
     else:
         say(f"Take {chosen.name}: the smallest that keeps {found.kept:.1%} of classes, by {about}.", "bold")
-    say(
-        "Bytes are exact, times of this machine; errors are of rounding alone: restoring makes them less.",
-        "dim",
-    )
+    say("Bytes are exact, times are of this machine, risk is right to first order.", "dim")
 
 
 def _print_next(model: Path, data: str | None, output: Path | None) -> None:

@@ -8,7 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.analysis.kullback_leibler import BINS
-from lowbit.drawing.style import BLUE, ORANGE, RED, SERIES, SOFT, grid_lines, new_figure, styled
+from lowbit.drawing.style import (
+    BLUE,
+    ORANGE,
+    RED,
+    SERIES,
+    SOFT,
+    grid_lines,
+    new_figure,
+    plain_numbers,
+    styled,
+)
 from lowbit.errors import PlanError
 from lowbit.schemes.registry import title
 from lowbit.sweep import Point, Sweep, front, points
@@ -96,8 +106,7 @@ def draw_front(sweep: Sweep) -> "Figure":
             _draw_costs(axes, found, cost, unit)
             _draw_floats(axes, sweep)
             axes.set_xscale("log")
-            for formatted in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-                formatted(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
+            plain_numbers(axes.xaxis)
             axes.set_xlabel(label)
             _by_mistakes(axes, sweep, found)
         figure.suptitle(f"{_networks(sweep)} on {sweep.data}", fontsize=10, x=0.01, ha="left")

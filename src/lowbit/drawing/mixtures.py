@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lowbit.drawing.style import BLUE, INK, ORANGE, grid_lines, new_figure, styled
+from lowbit.drawing.style import BLUE, INK, ORANGE, grid_lines, new_figure, plain_numbers, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,6 +36,8 @@ def draw_mixtures(uniform: Sequence[Mapping[str, Any]], mixed: Sequence[Mapping[
             )
         axes.set_xscale("log")
         axes.set_yscale("log")
+        plain_numbers(axes.xaxis)
+        plain_numbers(axes.yaxis, lambda error: f"{100 * error:g} %")
         axes.set_xlabel("file, kB")
         axes.set_ylabel("expected error of the output")
         axes.legend(loc="best")

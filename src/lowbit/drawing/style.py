@@ -5,6 +5,7 @@ Figures belong to nobody's global state: no pyplot, no window. Equal figures giv
 
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from lowbit.visible import visible_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 INK, SOFT, PALE = "#1b1d21", "#585f68", "#d9dde2"
@@ -121,3 +123,9 @@ def grid_lines(axes: "Axes", axis: str = "y") -> None:
 def percent(value: float) -> str:
     """Return a fraction as per cent."""
     return f"{100 * value:.2f} %"
+
+
+def plain_numbers(axis: "Axis", text: Callable[[float], str] = "{:g}".format) -> None:
+    """Let a logarithmic axis have plain numbers, at 1, 2 and 5 of each decade."""
+    for formatted in (axis.set_major_formatter, axis.set_minor_formatter):
+        formatted(lambda value, _: text(value) if f"{value:e}"[0] in "125" else "")
