@@ -18,6 +18,7 @@ from lowbit.version import __version__
 if TYPE_CHECKING:
     from lowbit.api import evaluate, load, quantize, read, write
     from lowbit.ir import Graph
+    from lowbit.networks import pretrained
     from lowbit.plan import Plan
     from lowbit.rtl.hardware import hardware
 
@@ -27,12 +28,24 @@ _PUBLIC = {
     "evaluate": "lowbit.api",
     "hardware": "lowbit.rtl.hardware",
     "load": "lowbit.api",
+    "pretrained": "lowbit.networks",
     "quantize": "lowbit.api",
     "read": "lowbit.api",
     "write": "lowbit.api",
 }
 
-__all__ = ["Graph", "Plan", "__version__", "evaluate", "hardware", "load", "quantize", "read", "write"]
+__all__ = [
+    "Graph",
+    "Plan",
+    "__version__",
+    "evaluate",
+    "hardware",
+    "load",
+    "pretrained",
+    "quantize",
+    "read",
+    "write",
+]
 
 
 def __getattr__(name: str) -> Any:

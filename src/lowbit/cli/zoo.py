@@ -29,9 +29,9 @@ def zoo(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List networks, or write one: `digits` with trained weights, the others with random ones.
+    """List networks, or write one: pretrained at low bits, `digits` in float, others with random weights.
 
-    Example: `lowbit zoo digits -o mlp.onnx` and `lowbit zoo vgg16 -o vgg16.onnx --weights binary`
+    Example: `lowbit zoo mnist-mlp-1bit -o mlp.circle` and `lowbit zoo vgg16 -o vgg16.onnx --weights binary`
     """
     binary = _is_binary(weights or scheme or "float", activations or weights or scheme or "float")
     if name is None:
@@ -63,24 +63,39 @@ def _is_binary(weights: str, activations: str) -> bool:
 
 
 def _list(as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from lowbit.networks import pretrained_networks
     from lowbit.zoo import NETWORKS, parameter_count
 
+    ready = pretrained_networks()
     rows = [(key, parameter_count(item), item.input_shape, item.about) for key, item in NETWORKS.items()]
     if as_json:
         names = ("name", "parameters", "input_shape", "about")
-        print_json({"networks": [dict(zip(names, row, strict=True)) for row in rows]})
+        made = [{"name": name, **asdict(row), "here": row.here} for name, row in ready.items()]
+        print_json({"networks": [dict(zip(names, row, strict=True)) for row in rows], "pretrained": made})
         return
+    cells = [
+        (name, f"{row.top1:.2%}", f"{row.bytes:,}", row.about if row.here else f"{row.about} (not here)")
+        for name, row in ready.items()
+    ]
+    print_table("pretrained, low bits: top-1 of MNIST's test set", ("name", "top-1", "bytes", "what"), cells)
     shown = [(name, f"{count:,}", "×".join(map(str, shape)), about) for name, count, shape, about in rows]
-    print_table("networks", ("name", "parameters", "input", "what"), shown)
+    print_table(
+        "to train, or with random weights (digits: trained)", ("name", "parameters", "input", "what"), shown
+    )
 
 
 def _write(name: str, output: Path, binary: bool, seed: int | None, as_json: bool) -> None:
     from lowbit import api
+    from lowbit.networks import pretrained, pretrained_networks
     from lowbit.zoo import TRAINED, binary_graph, float_graph, network, trained
 
-    known = name in TRAINED and not binary and seed is None
-    build = binary_graph if binary else float_graph
-    graph = trained(name) if known else build(network(name), seed=seed or 0)
+    known = (name in TRAINED or name in pretrained_networks()) and not binary and seed is None
+    if known:
+        graph = trained(name) if name in TRAINED else pretrained(name)
+    else:
+        graph = (binary_graph if binary else float_graph)(network(name), seed=seed or 0)
     api.write(graph, output)
     size = output.stat().st_size
     if as_json:
