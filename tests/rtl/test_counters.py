@@ -49,7 +49,7 @@ def test_pictures_and_busy_clocks() -> None:
     async def bench(context):  # type: ignore[no-untyped-def]
         for started, finished in ((1, 0), (0, 0), (1, 0), (0, 1), (0, 1), (0, 0), (1, 0), (0, 1), (0, 0)):
             context.set(counters.started, started)
-            context.set(counters.finished, finished)
+            context.set(counters.left, finished)
             await context.tick()
         assert [await read(context, counters, address, patience=address) for address in (0, 4, 8, 12)] == [
             *(IDENTITY, 3, 7, 1568)

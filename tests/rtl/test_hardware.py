@@ -144,7 +144,7 @@ def test_the_engine_follows_from_the_network() -> None:
         ({"engine": "lst", "fold": ["fc1=1x1"], "pe": "xnor"}, "pe, fold: only the engine array"),
         ({"scheme": "fixed:6.7"}, "scheme: only the engine lst"),
         ({"variant": "pipelined"}, "variant: only the engine lst"),
-        ({"engine": "unroll"}, "no such engine"),
+        ({"engine": "systolic"}, "no such engine"),
         ({"target": "xc8"}, "no such target"),
         ({"pe": "lut"}, "no such pe"),
     ],

@@ -145,7 +145,9 @@ def hdl(
     package: Annotated[
         Package | None, typer.Option("--package", help="pynq: scripts for the vendor's tool, and a driver.")
     ] = None,
-    counters: Annotated[bool, typer.Option("--counters", help="lst: counters behind AXI-Lite.")] = False,
+    counters: Annotated[
+        bool, typer.Option("--counters", help="Start, status, errors and counters, by AXI-Lite.")
+    ] = False,
     normalize: NormalizeOption = None,
     byte: Annotated[
         str | None, typer.Option("--byte", help="What bytes are multiplied by, such as 1/16; else 1/255.")

@@ -19,13 +19,14 @@ _ACTIVE_PICTURES = 2
 
 
 def compared(report: HardwareReport, design: Design, simulation: Simulation, bench: Bench) -> HardwareReport:
-    """Simulate all pictures undisturbed, then the first ones with gaps, stalls and a reset."""
+    """Simulate all pictures undisturbed, then the first ones with gaps, stalls, a reset and cut packets."""
     pictures, disturbed = bench.pictures, bench.pictures[: _disturbed(design)]
     shape = (design.classes, design.cycles_per_image)
     clean = simulation.run(pictures, *shape)
     bad = _differ(design, clean, bench.scores)
     for packet, reset_after in ((7, None), (3, pictures[0].size * 3 // 2)):
-        disturbance = Disturbance(0.05, 0.05, reset_after if len(disturbed) > 1 else None, packet)
+        reset = reset_after if len(disturbed) > 1 else None
+        disturbance = Disturbance(0.05, 0.05, reset, packet, cut=0.5)
         run = simulation.run(disturbed, *shape, disturbance)
         bad[: len(disturbed)] |= _differ(design, run, bench.scores[: len(disturbed)])
     return replace(

@@ -27,6 +27,8 @@ class Disturbance:
         stall: chance that no score is taken.
         reset_after: pixels, after which the design is reset and all pictures are sent from the first.
         packet: pictures per packet, that is, per TLAST.
+        cut: chance, per packet, that another one comes before it that ends inside its picture; where a beat
+            is a byte.
         seed: of the chances.
     """
 
@@ -34,6 +36,7 @@ class Disturbance:
     stall: float = 0.0
     reset_after: int | None = None
     packet: int = 1
+    cut: float = 0.0
     seed: int = 1
 
 
@@ -114,6 +117,7 @@ class Simulation:
             pictures_per_packet=disturbance.packet,
             beat_pixels=pixels.size // count if self._whole else 1,
             beat_words=classes + 1 if self._whole else 1,
+            cut=0.0 if self._whole or pixels.size == count else disturbance.cut,
             waveform=str(waveform).encode() if waveform else None,
         )
         answer = _Answer(beats.ctypes.data, lasts.ctypes.data, cycles.ctypes.data, started.ctypes.data, 0, 0)
@@ -147,6 +151,7 @@ class _Request(ctypes.Structure):
         ("pictures_per_packet", ctypes.c_int64),
         ("beat_pixels", ctypes.c_int64),
         ("beat_words", ctypes.c_int64),
+        ("cut", ctypes.c_double),
         ("waveform", ctypes.c_char_p),
     ]
 

@@ -54,6 +54,7 @@ struct Request {
   int64_t most_cycles;
   int64_t pictures_per_packet;
   int64_t beat_pixels, beat_words;  // of a beat that goes in, and out; words of 32 bits where there are several
+  double cut;            // probability, per packet, that a packet of a piece of its first picture comes before it
   const char* waveform;  // a VCD file, or null
 };
 
@@ -80,7 +81,8 @@ int run(const Request* request, Answer* answer) {
   const int64_t packet = request->pixels_per_picture * request->pictures_per_packet;
   Random random{request->seed * 2 + 1};
   int64_t at = 0, beats = 0, cycle = 0, reset = 4, reset_after = request->reset_after;
-  bool offered = false;
+  int64_t piece = 0, piece_at = 0;  // bytes of a piece of a picture that is sent before it, and how many went
+  bool offered = false, pieced = false;  // whether it was decided for this packet
   const auto half_clock = [&](int level) {
     design->ap_clk = level;
     design->eval();
@@ -91,10 +93,16 @@ int run(const Request* request, Answer* answer) {
   for (; cycle < request->most_cycles && beats < request->beats_wanted; ++cycle) {
     design->ap_rst_n = reset == 0;
     // A stream that offers something keeps offering it until it is taken.
-    offered = offered || (at < request->pixel_count && !random.happens(request->gap));
+    const bool offers = !offered && at < request->pixel_count && !random.happens(request->gap);
+    if (offers && piece == 0 && at % packet == 0 && !pieced && random.happens(request->cut)) {
+      piece = 1 + int64_t(random.state % uint64_t(request->pixels_per_picture - 1)), piece_at = 0;
+    }
+    pieced = pieced || (offers && at % packet == 0);
+    offered = offered || offers;
     design->s_axis_0_tvalid = offered && reset == 0;
-    put(design->s_axis_0_tdata, offered ? request->pixels + at : nothing.data(), request->beat_pixels);
-    design->s_axis_0_tlast = offered && (at + request->beat_pixels) % packet == 0;
+    put(design->s_axis_0_tdata, offered ? request->pixels + at + piece_at : nothing.data(), request->beat_pixels);
+    design->s_axis_0_tlast =
+        offered && (piece ? piece_at + 1 == piece : (at + request->beat_pixels) % packet == 0);
     design->m_axis_0_tready = !random.happens(request->stall);
     half_clock(0);
     const bool taken = design->s_axis_0_tvalid && design->s_axis_0_tready;
@@ -106,13 +114,16 @@ int run(const Request* request, Answer* answer) {
         answer->cycles[beats++] = cycle;
       }
     }
-    if (taken) {
+    if (taken && piece) {
+      offered = false;
+      if (++piece_at == piece) piece = piece_at = 0;
+    } else if (taken) {
       if (at % request->pixels_per_picture == 0) answer->started[at / request->pixels_per_picture] = cycle;
-      at += request->beat_pixels, offered = false;
+      at += request->beat_pixels, offered = pieced = false;
     }
     half_clock(1);
     if (reset > 0) --reset;
-    if (reset_after >= 0 && at >= reset_after) at = beats = 0, reset = 3, reset_after = -1, offered = false;
+    if (reset_after >= 0 && at >= reset_after) at = beats = piece = piece_at = 0, reset = 3, reset_after = -1, offered = pieced = false;
   }
 #if VM_TRACE
   if (request->waveform) waveform.close();

@@ -180,4 +180,4 @@ class ArrayDesign(NetworkDesign):
         """Return the engine."""
         from lowbit.rtl.array.hardware.engine import ArrayEngine
 
-        return ArrayEngine(self.plan)
+        return ArrayEngine(self.plan, counters=counters)

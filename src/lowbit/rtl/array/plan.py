@@ -135,6 +135,12 @@ class ArrayPlan:
         return max(self.cycles)
 
     @property
+    def ends_early(self) -> bool:
+        """Whether results may come before the last byte of their picture: not all of a map is read."""
+        axes = [axis for unit in self.units for axis in unit.stage.window]
+        return any(int(axis.positions()[-1, -1]) < axis.extent - 1 for axis in axes)
+
+    @property
     def pictures_inside(self) -> int:
         """More pictures than can be inside at a time."""
         units = sum(unit.rows_inside // unit.stage.window[0].extent + 3 for unit in self.units)

@@ -14,14 +14,18 @@ from amaranth.hdl import EnableInserter, Module, Mux, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from lowbit.rtl.counters import AXI_LITE, Counters
+from lowbit.rtl.counters import Counters
 from lowbit.rtl.lst.output_layer import OutputLayer
 from lowbit.rtl.lst.pixel import PixelCode
 from lowbit.rtl.lst.plan import SUM_DELAY, TABLE_DELAY, LstPlan, score_bits
 from lowbit.rtl.lst.sequencer import PipelinedSequencer, SharedSequencer, delay, follow
 from lowbit.rtl.lst.transform import ActivationTable, Transform
+from lowbit.rtl.packets import Packets, join_outside, ports
 from lowbit.rtl.primitives.address import join
 from lowbit.rtl.primitives.target import Target
+
+PICTURES_INSIDE = 4
+"""More than can be inside at a time."""
 
 
 class LstCore(wiring.Component):
@@ -37,13 +41,10 @@ class LstCore(wiring.Component):
             {
                 "pixel": In(8),
                 "waiting": In(1),
-                "ends": In(1),
                 "start": Out(1),
                 "wanted": Out(1),
                 "score": Out(signed(plan.output.read_out_bits)),
                 "score_valid": Out(1),
-                "is_class": Out(1),
-                "last": Out(1),
                 "enable": In(1),
             }
         )
@@ -59,7 +60,7 @@ class LstCore(wiring.Component):
         pixel = Signal(8, reset_less=True)
         with m.If(self.waiting & (self.wanted | self.start)):
             # What is on the wires between pixels goes nowhere, not even to weights of zero.
-            m.d.sync += [at.ends.eq(self.ends), pixel.eq(self.pixel)]
+            m.d.sync += pixel.eq(self.pixel)
         m.submodules.pixel_code = code = PixelCode(network)
         m.d.comb += code.pixel.eq(pixel)
         x_pixel = code.code
@@ -120,14 +121,11 @@ class LstCore(wiring.Component):
             output.address.eq(join(plan.address, slot=slot, row=row.index)),
             output.valid.eq(row.by_columns & (slot < plan.b)),
             output.first.eq((slot == 0) & (row.index == 0)),
-            output.ends.eq(row.ends),
             output.last.eq((slot == plan.b - 1) & (row.index == plan.a - 1)),
             output.y.eq(y),
             output.enable.eq(self.enable),
             self.score.eq(output.score),
             self.score_valid.eq(output.score_valid),
-            self.is_class.eq(output.is_class),
-            self.last.eq(output.is_class & output.ended),
         ]
 
 
@@ -136,55 +134,33 @@ class LstEngine(wiring.Component):
 
     def __init__(self, plan: LstPlan, target: Target = "xc7", *, counters: bool = False) -> None:
         self._plan, self._target, self._counters = plan, target, counters
-        super().__init__(
-            {
-                **(AXI_LITE if counters else {}),
-                "s_axis_0_tdata": In(8),
-                "s_axis_0_tvalid": In(1),
-                "s_axis_0_tlast": In(1),
-                "s_axis_0_tready": Out(1),
-                "m_axis_0_tdata": Out(score_bits(plan)),
-                "m_axis_0_tvalid": Out(1),
-                "m_axis_0_tlast": Out(1),
-                "m_axis_0_tready": In(1),
-            }
-        )
+        super().__init__(ports(score_bits(plan), counters=counters))
 
     def elaborate(self, platform: Any) -> Module:
-        """Return the core and the enable."""
+        """Return the core and the enable, between the ends of packets."""
         m, enable = Module(), Signal(name="enable")
         blocked, taken = Signal(name="blocked"), Signal(name="taken")
-        core = LstCore(self._plan, self._target)
+        core, network = LstCore(self._plan, self._target), self._plan.network
         m.submodules.core = EnableInserter(enable)(core)
+        picture, results = network.rows * network.columns, network.classes + 1
+        m.submodules.packets = packets = Packets(picture, PICTURES_INSIDE, results, score_bits(self._plan))
+        pixels, scores = packets.input, packets.output
         m.d.comb += [
-            blocked.eq(self.m_axis_0_tvalid & ~self.m_axis_0_tready),
-            enable.eq(~blocked & (self.s_axis_0_tvalid | ~core.wanted)),
-            self.s_axis_0_tready.eq((core.wanted | core.start) & ~blocked),
+            blocked.eq(scores.valid & ~scores.ready),
+            enable.eq(~blocked & (pixels.valid | ~core.wanted)),
+            pixels.ready.eq((core.wanted | core.start) & ~blocked),
             core.enable.eq(enable),
-            core.pixel.eq(self.s_axis_0_tdata),
-            core.waiting.eq(self.s_axis_0_tvalid),
-            core.ends.eq(self.s_axis_0_tlast),
+            core.pixel.eq(pixels.payload),
+            core.waiting.eq(pixels.valid),
         ]
         # A score that was taken while the core stood still must not be offered again.
         with m.If(enable):
             m.d.sync += taken.eq(0)
-        with m.Elif(self.m_axis_0_tready):
+        with m.Elif(scores.ready):
             m.d.sync += taken.eq(1)
-        m.d.comb += [
-            self.m_axis_0_tvalid.eq(core.score_valid & ~taken),
-            self.m_axis_0_tdata.eq(core.score),
-            self.m_axis_0_tlast.eq(core.last),
-        ]
-        if self._counters:
-            self._count(m, core)
+        m.d.comb += [scores.valid.eq(core.score_valid & ~taken), scores.payload.eq(core.score)]
+        registers = Counters(self._plan.cycles_per_image) if self._counters else None
+        if registers is not None:
+            m.submodules.counters = registers
+        join_outside(m, self, packets, registers)
         return m
-
-    def _count(self, m: Module, core: LstCore) -> None:
-        m.submodules.counters = counters = Counters(self._plan.cycles_per_image)
-        m.d.comb += [
-            counters.started.eq(core.start & self.s_axis_0_tvalid & self.s_axis_0_tready),
-            counters.finished.eq(core.is_class & self.m_axis_0_tvalid & self.m_axis_0_tready),
-        ]
-        for name, member in AXI_LITE.items():
-            outer, inner = getattr(self, name), getattr(counters, name)
-            m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)

@@ -21,8 +21,7 @@ class OutputLayer(wiring.Component):
     """The layer with its weights.
 
     Ports: ``address``, ``valid``, ``first`` and ``last``, a clock before their ``y``. Then, one per clock
-    while ``score_valid``, ``score``: the scores, and at last, while ``is_class``, the class. ``ended`` is
-    what ``ends`` was with ``last``.
+    while ``score_valid``, ``score``: the scores, and at last, while ``is_class``, the class.
     """
 
     def __init__(self, plan: OutputPlan, target: Target) -> None:
@@ -33,12 +32,10 @@ class OutputLayer(wiring.Component):
                 "valid": In(1),
                 "first": In(1),
                 "last": In(1),
-                "ends": In(1),
                 "y": In(signed(plan.inputs.bits)),
                 "score": Out(signed(plan.read_out_bits)),
                 "score_valid": Out(1),
                 "is_class": Out(1),
-                "ended": Out(1),
                 "enable": In(1),
             }
         )
@@ -58,9 +55,6 @@ class OutputLayer(wiring.Component):
         valid = delay(m, "valid", self.valid, 3, reset_less=False)
         first = delay(m, "first", self.first, 3)
         done = delay(m, "last", self.last & self.valid, 4, reset_less=False)
-        ends = delay(m, "ends", self.ends, 4)
-        with m.If(done):
-            m.d.sync += self.ended.eq(ends)
         y, totals, at = self.y, [], 0
         for lane, width in enumerate(widths):
             weight = weights.word[at : at + width].as_signed()

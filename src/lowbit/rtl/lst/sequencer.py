@@ -16,10 +16,10 @@ from lowbit.rtl.lst.plan import LstPlan
 
 
 def row_layout(plan: LstPlan) -> data.StructLayout:
-    """Return what is known of a row: pass, number, half of the memory, and whether a packet ends."""
+    """Return what is known of a row: pass, number, and half of the memory."""
     rows = max(plan.image_rows if plan.variant == "pipelined" else plan.gap, plan.network.rows, plan.output.a)
     return data.StructLayout(
-        {"by_rows": 1, "by_columns": 1, "index": max(1, (rows - 1).bit_length()), "half": 1, "ends": 1}
+        {"by_rows": 1, "by_columns": 1, "index": max(1, (rows - 1).bit_length()), "half": 1}
     )
 
 
@@ -31,8 +31,8 @@ def slot_bits(plan: LstPlan) -> int:
 class SharedSequencer(wiring.Component):
     """Rows of the picture, `gap` empty rows, then columns, in the same chain.
 
-    ``waiting``: a pixel is there; ``ends``: the pixel taken last had TLAST; ``start``: a picture may start
-    now; ``first`` and ``second``: what this row is to the pass by rows and to the one by columns.
+    ``waiting``: a pixel is there; ``start``: a picture may start now; ``first`` and ``second``: what this row
+    is to the pass by rows and to the one by columns.
     """
 
     def __init__(self, plan: LstPlan) -> None:
@@ -48,8 +48,6 @@ class SharedSequencer(wiring.Component):
         with m.If(may_start):
             m.d.sync += [may_start.eq(0), row.by_rows.eq(self.waiting)]
         row_end = count(m, self.slot, plan.period)
-        with m.If((self.slot == 0) & row.by_columns & (row.index == 0)):
-            m.d.sync += row.ends.eq(self.ends)
         picture_end = row.by_columns & (row.index == plan.output.a - 1)
         with m.If(row_end):
             m.d.sync += row.index.eq(row.index + 1)
@@ -93,8 +91,6 @@ class PipelinedSequencer(wiring.Component):
                 first.half.eq(first.half ^ self.waiting),
             ]
         row_end = count(m, self.slot, plan.period)
-        with m.If((self.slot == 0) & second.by_columns & (second.index == 0)):
-            m.d.sync += second.ends.eq(self.ends)
         with m.If(row_end):
             m.d.sync += [first.index.eq(first.index + 1), second.index.eq(second.index + 1)]
             with m.If(~first.by_rows | (first.index == plan.image_rows - 1)):
@@ -149,7 +145,6 @@ def _ports(plan: LstPlan) -> dict[str, wiring.Member]:
     """Return what a sequencer is told and tells; `SharedSequencer` says what each port means."""
     return {
         "waiting": In(1),
-        "ends": In(1),
         "start": Out(1),
         "slot": Out(slot_bits(plan), init=plan.period - 1),
         "first": Out(row_layout(plan)),

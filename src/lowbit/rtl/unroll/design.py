@@ -116,7 +116,7 @@ class UnrollDesign(NetworkDesign):
         """Return the engine."""
         from lowbit.rtl.unroll.hardware import UnrollEngine
 
-        return UnrollEngine(self.plan)
+        return UnrollEngine(self.plan, counters=counters)
 
     @property
     def score_bits(self) -> int:

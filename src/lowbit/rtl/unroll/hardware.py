@@ -6,13 +6,14 @@ else      as of the other engines: a byte per beat, then a word per beat
 
 from typing import Any
 
-from amaranth.hdl import Cat, ClockSignal, Instance, Module, Mux, Signal
+from amaranth.hdl import Cat, ClockSignal, Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from lowbit.rtl.array.hardware.engine import Pixels
 from lowbit.rtl.array.hardware.streams import Gather, Split, connect, words
-from lowbit.rtl.packets import STREAMS, Packets
+from lowbit.rtl.counters import AXI_LITE, Counters
+from lowbit.rtl.packets import Packets, join, join_outside, ports
 from lowbit.rtl.unroll.plan import UnrollPlan
 from lowbit.rtl.unroll.text import WORD
 
@@ -58,55 +59,52 @@ class Core(wiring.Component):
 class UnrollEngine(wiring.Component):
     """The circuit as an engine."""
 
-    def __init__(self, plan: UnrollPlan) -> None:
-        self._plan = plan
+    def __init__(self, plan: UnrollPlan, *, counters: bool = False) -> None:
+        self._plan, self._counters = plan, counters
         lanes, results = (plan.picture_bytes, len(plan.results)) if plan.whole else (1, 1)
         super().__init__(
-            {
-                **STREAMS,
-                "s_axis_0_tdata": In(8 * lanes),
-                "m_axis_0_tdata": Out(WORD * results),
-                "m_axis_0_tvalid": Out(1),
-                "m_axis_0_tlast": Out(1),
-                "m_axis_0_tready": In(1),
-            }
+            {**ports(WORD * results, counters=counters), "s_axis_0_tdata": In(8 * lanes)},
         )
 
     def elaborate(self, platform: Any) -> Module:
         """Return the circuit, with bytes gathered and words split where a beat is no picture."""
-        m = Module()
+        m, registers = Module(), None
         m.submodules.core = core = Core(self._plan)
-        (self._whole if self._plan.whole else self._serial)(m, core)
+        if self._counters:
+            inside = self._plan.pipeline.stages + 4
+            m.submodules.registers = registers = Counters(self._plan.cycles_per_image, inside)
+        (self._whole if self._plan.whole else self._serial)(m, core, registers)
         return m
 
-    def _whole(self, m: Module, core: Core) -> None:
+    def _whole(self, m: Module, core: Core, registers: Counters | None) -> None:
+        run = 1 if registers is None else registers.run
         m.d.comb += [
             core.input.payload.eq(self.s_axis_0_tdata),
-            core.input.valid.eq(self.s_axis_0_tvalid),
+            core.input.valid.eq(self.s_axis_0_tvalid & run),
             core.last_in.eq(self.s_axis_0_tlast),
-            self.s_axis_0_tready.eq(core.input.ready),
+            self.s_axis_0_tready.eq(core.input.ready & run),
             self.m_axis_0_tdata.eq(core.output.payload),
             self.m_axis_0_tvalid.eq(core.output.valid),
             self.m_axis_0_tlast.eq(core.last_out),
             core.output.ready.eq(self.m_axis_0_tready),
         ]
+        if registers is not None:
+            m.d.comb += [
+                registers.started.eq(core.input.valid & core.input.ready),
+                registers.left.eq(core.output.valid & core.output.ready),
+            ]
+            join(m, self, registers, AXI_LITE)
 
-    def _serial(self, m: Module, core: Core) -> None:
+    def _serial(self, m: Module, core: Core, registers: Counters | None) -> None:
         plan = self._plan
-        inside = plan.pipeline.stages + 4
-        m.submodules.packets = packets = Packets(plan.picture_bytes, inside, WORD)
+        inside, results = plan.pipeline.stages + 4, len(plan.results)
+        m.submodules.packets = packets = Packets(plan.picture_bytes, inside, results, WORD)
         m.submodules.pixels = pixels = Pixels(plan.network.pixels, plan.input_bits)
         m.submodules.gather = gather = Gather(plan.input_bits, plan.picture_bytes)
-        m.submodules.split = split = Split(WORD, len(plan.results))
+        m.submodules.split = split = Split(WORD, results)
         connect(m, packets.input, pixels.input)
         connect(m, pixels.output, gather.input)
         connect(m, gather.output, core.input)
         connect(m, core.output, split.input)
         connect(m, split.output, packets.output)
-        word = Signal(range(len(plan.results)), name="word")
-        with m.If(split.output.valid & split.output.ready):
-            m.d.sync += word.eq(Mux(packets.is_last, 0, word + 1))
-        m.d.comb += packets.is_last.eq(word == len(plan.results) - 1)
-        for name, member in self.signature.members.items():
-            outer, inner = getattr(self, name), getattr(packets, name)
-            m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
+        join_outside(m, self, packets, registers)

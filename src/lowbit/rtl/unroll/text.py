@@ -125,6 +125,18 @@ class Text:
         operation = self._circuit.operations[value]
         return constant(operation.number) if isinstance(operation, Constant) else self._named(value, stage)
 
+    def bits(self, value: int, stage: int, first: int, end: int) -> str:
+        """Return some bits of a value, its sign as often as they ask for it."""
+        found, name = self._circuit.ranges[value], self.plain(value, stage)
+        width = max(1, bits_of(found))
+        top = min(end, width)
+        own = [f"{name}[{top - 1}:{first}]" if (first, top) != (0, width) else name] if top > first else []
+        missing = end - max(first, width)
+        if missing > 0:
+            sign = f"{name}[{width - 1}]" if found.low < 0 else "1'b0"
+            own.insert(0, f"{{{missing}{{{sign}}}}}")
+        return f"{{{', '.join(own)}}}" if len(own) > 1 else own[0]
+
     def range(self, value: int) -> Range:
         """Return the range of a value."""
         return self._circuit.ranges[value]
@@ -154,14 +166,18 @@ def constant(number: int) -> str:
 
 
 def _sum(text: Text, op: Sum, stage: int, value: int) -> str:
-    """Return a sum; the bits below the shifted operand are the other's."""
-    left, right, sign = text.read(op.left, stage), text.read(op.right, stage), "-" if op.minus else "+"
-    shift = op.right_shift
+    """Return a sum; the bits below the shifted operand are the other's.
+
+    Signs are written out, so that Yosys makes a carry chain of every sum: where it sees sums of sums it takes
+    compressors, which need more look-up tables.
+    """
+    width, shift, sign = max(1, bits_of(text.range(value))), op.right_shift, "-" if op.minus else "+"
     if op.left_shift:
-        return f"({left} <<< {op.left_shift}) {sign} {right}"
-    if not shift:
-        return f"{left} {sign} {right}"
-    return f"{left} {sign} ({right} <<< {shift})"
+        left = f"({text.read(op.left, stage)} <<< {op.left_shift})"
+        return f"{left} {sign} {text.read(op.right, stage)}"
+    high = text.bits(op.left, stage, shift, width)
+    made = f"{high} {sign} {text.bits(op.right, stage, 0, width - shift)}" if width > shift else ""
+    return f"{{{made}, {text.bits(op.left, stage, 0, shift)}}}" if shift else made
 
 
 def _offset(text: Text, op: Offset, stage: int, _: int) -> str:

@@ -1,10 +1,9 @@
 """The array engine: picture in, scores and class out, as AXI-Streams.
 
     s_axis_0   one byte per element, pixel by pixel, the channels of a pixel together; TLAST with the last
-    byte of
-               a packet of pictures
+               byte of a packet of pictures
     m_axis_0   the sums of the last layer, then the class; 32 bits; TLAST with the class of the packet's last
-    picture
+               picture
 
 Every unit waits for its input and for its reader, so several pictures are inside at a time, and a result
 never waits for the next picture.
@@ -22,7 +21,8 @@ from lowbit.rtl.array.hardware.streams import adapt, connect, words
 from lowbit.rtl.array.network import PICTURE, Integers
 from lowbit.rtl.array.plan import ArrayPlan, Edge
 from lowbit.rtl.array.scores import SCORE_BITS
-from lowbit.rtl.array.units.unit import address_bits
+from lowbit.rtl.counters import Counters
+from lowbit.rtl.packets import Packets, join_outside, ports
 from lowbit.rtl.primitives.rom import Rom
 
 
@@ -69,26 +69,18 @@ class Pixels(wiring.Component):
 class ArrayEngine(wiring.Component):
     """All units, between AXI-Streams."""
 
-    def __init__(self, plan: ArrayPlan) -> None:
-        self._plan = plan
-        super().__init__(
-            {
-                "s_axis_0_tdata": In(8),
-                "s_axis_0_tvalid": In(1),
-                "s_axis_0_tlast": In(1),
-                "s_axis_0_tready": Out(1),
-                "m_axis_0_tdata": Out(SCORE_BITS),
-                "m_axis_0_tvalid": Out(1),
-                "m_axis_0_tlast": Out(1),
-                "m_axis_0_tready": In(1),
-            }
-        )
+    def __init__(self, plan: ArrayPlan, *, counters: bool = False) -> None:
+        self._plan, self._counters = plan, counters
+        super().__init__(ports(SCORE_BITS, counters=counters))
 
     def elaborate(self, platform: Any) -> Module:
-        """Return pixels, units and scores in a row, and the ends of packets beside them."""
+        """Return pixels, units and scores in a row, between the ends of packets."""
         m, plan = Module(), self._plan
+        m.submodules.packets = packets = Packets(
+            plan.picture_bytes, plan.pictures_inside, plan.network.classes + 1, SCORE_BITS
+        )
         m.submodules.pixels = pixels = Pixels(plan.network.pixels, plan.pixel_bits)
-        m.submodules.ends = ends = fifo.SyncFIFO(width=1, depth=plan.pictures_inside)
+        connect(m, packets.input, pixels.input)
         streams = self._readers(m, PICTURE, "pixels", pixels.output)
         for label, unit in zip(plan.labels, plan.units, strict=True):
             m.submodules[label] = part = unit.draw()
@@ -102,21 +94,23 @@ class ArrayEngine(wiring.Component):
         m.submodules.scores = scores = Scores(plan.scores, words.bits, signed=words.signed)
         connect(m, adapt(m, "scores", source, words.lanes, 1, words.bits), scores.input)
 
-        last_byte = self._last_byte(m)
-        may_enter = ends.w_rdy | ~last_byte
-        m.d.comb += [
-            pixels.input.payload.eq(self.s_axis_0_tdata),
-            pixels.input.valid.eq(self.s_axis_0_tvalid & may_enter),
-            self.s_axis_0_tready.eq(pixels.input.ready & may_enter),
-            ends.w_en.eq(self.s_axis_0_tvalid & self.s_axis_0_tready & last_byte),
-            ends.w_data.eq(self.s_axis_0_tlast),
-            self.m_axis_0_tdata.eq(scores.output.payload),
-            self.m_axis_0_tvalid.eq(scores.output.valid),
-            self.m_axis_0_tlast.eq(scores.is_class & ends.r_data),
-            scores.output.ready.eq(self.m_axis_0_tready),
-            ends.r_en.eq(scores.is_class & self.m_axis_0_tready),
-        ]
+        connect(m, self._held(m, scores.output) if plan.ends_early else scores.output, packets.output)
+        registers = Counters(plan.cycles_per_image, plan.pictures_inside) if self._counters else None
+        if registers is not None:
+            m.submodules.registers = registers
+        join_outside(m, self, packets, registers)
         return m
+
+    def _held(self, m: Module, source: Any) -> Any:
+        """Return results that may wait until their picture is known as whole: its last byte is in."""
+        width, depth = SCORE_BITS, self._plan.network.classes + 1
+        m.submodules.held = held = fifo.SyncFIFOBuffered(width=width, depth=depth)
+        m.d.comb += [
+            held.w_data.eq(source.payload),
+            held.w_en.eq(source.valid),
+            source.ready.eq(held.w_rdy),
+        ]
+        return held.r_stream
 
     def _readers(self, m: Module, name: str, label: str, source: Any) -> dict[Edge, Any]:
         """Return a stream for every reader of one: itself, or what comes out of a buffer for each."""
@@ -127,11 +121,3 @@ class ArrayEngine(wiring.Component):
         m.submodules[f"buffer_{label}"] = fork = Fork(edges[0].words.width, depths)
         connect(m, source, fork.input)
         return {edge: getattr(fork, f"output{number}") for number, edge in enumerate(edges)}
-
-    def _last_byte(self, m: Module) -> Any:
-        """Return whether the byte that is offered is a picture's last."""
-        count = Signal(max(1, address_bits(self._plan.picture_bytes)), name="position")
-        last = count == self._plan.picture_bytes - 1
-        with m.If(self.s_axis_0_tvalid & self.s_axis_0_tready):
-            m.d.sync += count.eq(Mux(last, 0, count + 1))
-        return last
