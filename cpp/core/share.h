@@ -57,10 +57,11 @@ inline std::size_t pieces_of(const Value& input, const Value& output, std::size_
   return bytes > 8 * kPieceBytes && weight_bytes <= kPieceBytes ? bytes / kPieceBytes : 1;
 }
 
-// Runs a part of a layer on maps in so many pieces.
+// Runs a part of a layer on maps in its share of so many pieces.
 template <class Function>
 void run_in_pieces(const Part& part, std::size_t pieces, const Function& run) {
-  for (std::size_t n = 0; n < pieces; ++n) run(Part{part.groups, part.part * pieces + n, part.parts * pieces});
+  const std::size_t own = (pieces + part.parts - 1) / part.parts;
+  for (std::size_t n = 0; n < own; ++n) run(Part{part.groups, part.part * own + n, part.parts * own});
 }
 
 // Splits the outputs of a pooling step among threads as convolutions split theirs, so that each finds its own rows.

@@ -251,6 +251,8 @@ inline void depthwise_by_quads(const DepthwiseLayer& layer, const Window& window
     const std::size_t end = group + kBlock < part.groups.end ? group + kBlock : part.groups.end;
     const bool few = end - group <= kFewGroups, alone = few && window.regions->epilogue.channels <= kFewGroups * kGroup;
     for (const Region* region = window.regions; region != window.regions + window.region_count; ++region) {
+      const bool empty = region->pixel_count * part.part / part.parts == region->pixel_count * (part.part + 1) / part.parts;
+      if (empty) continue;  // as most of a piece's shares of borders are
       if (alone && depthwise_lines(layer, *region, maps, part, end)) continue;
       Window one = window;
       one.regions = region, one.region_count = 1;
