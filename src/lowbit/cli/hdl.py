@@ -216,6 +216,8 @@ def _print(report: "HardwareReport", output: Path) -> None:
 
     proof = [(name, found, taken, bits) for name, found, taken, bits in report.proof]
     print_table("what is stored and summed", ("", "range", "bits", "of"), proof)
+    if report.why:
+        out.print(report.why, markup=False)
     for name in report.left_out or ():
         out.print(
             f"not in hardware: {name}, behind the scores; the class is the same without it", markup=False

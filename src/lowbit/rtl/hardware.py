@@ -8,7 +8,7 @@ made.write("cnv")                     # Verilog, what scores mean, and the repor
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -42,7 +42,7 @@ from lowbit.rtl.project import Compiled, Progress, count, make_project, simulate
 from lowbit.rtl.report import Bench, HardwareReport, Options, planned, require_equal
 from lowbit.rtl.simulate import SimulatedRun
 from lowbit.rtl.unroll.design import UnrollDesign
-from lowbit.rtl.unroll.forecast import LARGEST
+from lowbit.rtl.unroll.forecast import LARGEST, unrolls
 from lowbit.rtl.unroll.plan import plan_unroll
 from lowbit.schemes import FixedPoint
 from lowbit.schemes.specification import specification
@@ -63,6 +63,7 @@ class Hardware:
         design: the plan: widths in bits, schedule in clocks, contents of memories.
         normalize: mean and deviation that the table of pixels has built in, or None.
         byte: what a byte of the stream is multiplied by; None is 1/255.
+        why: why it has this engine, where that was chosen for it.
         ends: what of the network is not in hardware: functions behind its scores, which `graph` ends in.
         report: see `lowbit.rtl.report.HardwareReport`; `simulate`, `synthesize` and `write` fill it in.
     """
@@ -72,17 +73,19 @@ class Hardware:
     normalize: Normalize
     byte: float | None = None
     ends: Ends | None = None
+    why: str | None = None
     report: HardwareReport = field(init=False)
 
     def __post_init__(self) -> None:
-        self.report = planned(self.design, () if self.ends is None else self.ends.left_out)
+        left_out = () if self.ends is None else self.ends.left_out
+        self.report = replace(planned(self.design, left_out), why=self.why)
 
     def simulate(
         self, pictures: Pictures, *, split: str = "test", limit: int | None = None
     ) -> HardwareReport:
         """Run pictures through the hardware clock by clock, and return the report.
 
-        All run undisturbed, the first ones again with gaps, stalls and a reset.
+        All run undisturbed, the first ones again with gaps, stalls, a reset and cut packets.
 
         Args:
             pictures: a data set, its name or path, or an array ``[n, ...]`` of bytes or of pixels in [0, 1],
@@ -245,8 +248,11 @@ def hardware(
     )
     folded: dict[str, object] = {"pe": pe, "cycles": cycles, "fold": fold}
     unrolled: dict[str, object] = {"pipeline": pipeline, "stream": stream}
-    asked: Engine = "unroll" if any(unrolled.values()) else "array" if any(folded.values()) else "auto"
-    chosen = engine if engine != "auto" else engine_of(graph, asked, target, budget)
+    if pipeline is not None and pipeline < 1:
+        raise UsageError("no such pipeline", where="hardware", expected="1 or more", found=str(pipeline))
+    chosen = engine if engine != "auto" else engine_of(graph)
+    if engine == "auto" and chosen == "array" and any(unrolled.values()):
+        chosen = "unroll"
     if chosen == "lst":
         _refuse("array", chosen, {**folded, "budget": budget})
         _refuse("unroll", chosen, unrolled)
@@ -256,7 +262,7 @@ def hardware(
         _refuse("array", chosen, folded)
         return _unroll(graph, pipeline, stream or "picture", budget, target, normalize, byte)
     _refuse("unroll", chosen, unrolled)
-    return _array(graph, pe, budget, cycles, fold, target, normalize, byte)
+    return _array(graph, pe, budget, cycles, fold, target, normalize, byte, auto=engine == "auto")
 
 
 def _graph(network: Graph | str | PathLike[str]) -> Graph:
@@ -273,20 +279,10 @@ def _graph(network: Graph | str | PathLike[str]) -> Graph:
     return read_model(network)
 
 
-def engine_of(
-    graph: Graph, asked: Engine = "auto", target: Target = "xc7", budget: str | None = None
-) -> Engine:
-    """Return the engine that a network is for: floats and fixed point are LST's.
-
-    Args:
-        graph: the network.
-        asked: what settings ask for, of engines of low-bit networks.
-        target, budget: that it should fit.
-    """
+def engine_of(graph: Graph) -> Engine:
+    """Return the engine that a network is for: floats and fixed point are LST's."""
     low_bit = any(is_low_bit(node) for node in graph.nodes)
-    if not low_bit or is_fixed_point(graph):
-        return "lst"
-    return "array" if asked == "auto" else asked
+    return "array" if low_bit and not is_fixed_point(graph) else "lst"
 
 
 def _lst(
@@ -319,15 +315,22 @@ def _array(
     target: Target,
     normalize: Normalize,
     byte: float | None,
+    *,
+    auto: bool,
 ) -> Hardware:
     ends, chosen = scored(graph), picture_normalize(graph, normalize, None)
     network = array_network(ends.scored, chosen, byte)
+    most = device(budget or LARGEST[target]).lut
+    instead, why = unrolls(network, cycles, most) if auto and not (pe or fold) else (False, None)
+    if instead:
+        unrolled = plan_unroll(network, target, most=most)
+        return Hardware(ends.scored, UnrollDesign(unrolled), chosen, byte, ends, why)
     if cycles:
         found = fold_for_cycles(network, cycles, target, pe, None if budget is None else device(budget))
     else:
         found = fold_for_budget(network, device(budget or MIDDLING[target]), target, pe)
     plan = plan_array(network, {**found, **folding_of(network, fold)}, target, pe)
-    return Hardware(ends.scored, ArrayDesign(plan), chosen, byte, ends)
+    return Hardware(ends.scored, ArrayDesign(plan), chosen, byte, ends, why)
 
 
 def _unroll(

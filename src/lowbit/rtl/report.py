@@ -68,6 +68,7 @@ class HardwareReport:
         proof: see `Design.proof`.
         units: see `Design.units`.
         left_out: functions at the end of the network that are not in hardware: they change no class.
+        why: why it has this engine, where that was chosen for it.
         warnings: of the linter, see `lowbit.rtl.lint`.
     """
 
@@ -78,6 +79,7 @@ class HardwareReport:
     proof: Proof
     units: list[dict[str, Any]] | None = None
     left_out: list[str] | None = None
+    why: str | None = None
     warnings: list[str] | None = None
     images: int | None = None
     mismatches: int | None = None

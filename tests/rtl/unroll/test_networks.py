@@ -95,3 +95,14 @@ def test_settings_of_other_engines_are_refused() -> None:
         hardware(graph, engine="unroll", cycles=100)
     with pytest.raises(UsageError, match="pipeline: only the engine unroll"):
         hardware(graph, engine="array", pipeline=3)
+
+
+def test_auto_unrolls_where_bytes_are_too_slow_and_says_why() -> None:
+    graph = quantized("perceptron", "lq2", 301)
+    fast, slow = hardware(graph, cycles=2), hardware(graph, cycles=5000)
+    assert isinstance(fast.design, UnrollDesign) and fast.report.cycles_per_image == 1
+    assert "engine unroll: a byte per clock" in str(fast.report.why)
+    assert not isinstance(slow.design, UnrollDesign) and "--engine unroll" in str(slow.report.why)
+    assert isinstance(hardware(graph, pipeline=3).design, UnrollDesign)
+    with pytest.raises(UsageError, match="no such pipeline"):
+        hardware(graph, engine="unroll", pipeline=0)

@@ -48,6 +48,26 @@ def check_size(network: ArrayNetwork, most: int) -> None:
     )
 
 
+def unrolls(network: ArrayNetwork, cycles: int | None, most: int) -> tuple[bool, str]:
+    """Return whether a network is better unrolled than folded, and why.
+
+    Args:
+        network: its integers.
+        cycles: clocks per picture that are wanted, or None.
+        most: look-up tables that there are.
+    """
+    channels, rows, columns = network.shape
+    pixels, size = channels * rows * columns, sum(forecast(network).values())
+    about = f"about {size:,} of {most:,} look-up tables"
+    if cycles is not None and cycles < pixels:
+        fits = size <= most
+        why = f"a byte per clock takes {pixels} clocks per picture, {cycles} are wanted"
+        return fits, f"engine {'unroll' if fits else 'array'}: {why}; unrolled, it takes {about}"
+    if size <= most:
+        return False, f"engine array: unrolled (--engine unroll), it would take {about}, a picture per clock"
+    return False, f"engine array: unrolled, it would take {about}"
+
+
 def _layer(layer: Layer) -> int:
     pixels = layer.window[0].outputs * layer.window[1].outputs
     numbers, counts = np.unique(layer.weights, return_counts=True)
