@@ -9,14 +9,14 @@ WHOLE = 100.0
 """The percentile that leaves nothing out."""
 
 _CHOICES = {
-    "method": ("auto", "gptq", "bias", "rtn"),
+    "method": ("auto", "gptq", "bias", "rtn", "reconstruct", "distill"),
     "update": ("least-squares", "gradient"),
     "clip": ("mse", "minmax"),
     "sums": ("auto", "fixed", "real"),
     "before_sign": ("identity", "hardtanh", "prelu", "rprelu"),
 }
 _ALSO = {"method": " (earlier plans: restore or plain)"}
-_LEAST = {"samples": 1, "patches": 1, "seed": 0, "restarts": 0, "rounds": 1}
+_LEAST = {"samples": 1, "patches": 1, "seed": 0, "restarts": 0, "rounds": 1, "passes": 0}
 
 
 def check_settings(settings: Iterable[tuple[str, Any, object]]) -> None:

@@ -44,6 +44,9 @@ PLENTY = 8
 WINDOW_DAMPING = 0.2
 """Of `Plan.damping`, for convolutions."""
 
+LEARNING = ("reconstruct", "distill")
+"""Methods by which what was calibrated learns on, without labels."""
+
 USUAL = f"lq:{USUAL_BITS}"
 """What calibration makes of weights and inputs where a plan says nothing of them."""
 
@@ -52,7 +55,7 @@ TRAINING = ("weight_gradient", "activation_gradient", "scale", "before_sign")
 """Settings that calibration does not read."""
 CALIBRATION = (
     *("method", "samples", "patches", "seed", "weight_offset", "activation_offset", "update", "restarts"),
-    *("rounds", "damping", "equalize", "symmetric", "per_channel", "clip", "percentile", "sums"),
+    *("passes", "rounds", "damping", "equalize", "symmetric", "per_channel", "clip", "percentile", "sums"),
 )
 """Settings that training does not read."""
 
@@ -88,7 +91,9 @@ class Plan:
         method: of calibration: `gptq` (codes, basis and bias restore the layer's float output, by error
             feedback as in GPTQ and coordinate descent), `rtn` (round to nearest: weights as near as
             possible to the float weights, the published method for `lq`), `bias` (the same, with biases that
-            restore the mean of every output: Nagel et al., ICCV 2019), or `auto`: `gptq`, but `bias` where
+            restore the mean of every output: Nagel et al., ICCV 2019), `reconstruct` and `distill` (`gptq`,
+            after which codes, encodings and biases learn, without labels, to give the float network's values
+            behind every block, or its scores: `lowbit.reconstruction`), or `auto`: `gptq`, but `bias` where
             neither weights nor inputs have less than `PLENTY` bits, which leaves little to restore; layers
             that stay float are restored.
         samples: the most calibration samples that are used.
@@ -102,6 +107,7 @@ class Plan:
         update: how QEM updates a basis.
         restarts: random starts of QEM.
         rounds: how often basis and codes are refined in turn.
+        passes: how often `reconstruct` and `distill` see every sample; 0 leaves it to them.
         damping: how strongly restoration keeps to the float weights, in mean variances of the input; less
             for convolutions, which are seen through many more windows than there are samples.
         equalize: `lq`: channels are made equally large where that costs nothing; when None, unless the
@@ -138,6 +144,7 @@ class Plan:
     update: str = "least-squares"
     restarts: int = 8
     rounds: int = 3
+    passes: int = 0
     damping: float = 0.5
     equalize: bool | None = None
     symmetric: bool = True
@@ -225,7 +232,12 @@ class Plan:
     @property
     def restores(self) -> bool:
         """Whether layers are to give their float output, and not weights that are nearest."""
-        return self.chosen_method == "gptq"
+        return self.chosen_method == "gptq" or self.learns
+
+    @property
+    def learns(self) -> bool:
+        """Whether what was calibrated learns on."""
+        return self.method in LEARNING
 
     @property
     def chosen_method(self) -> str:

@@ -21,6 +21,7 @@ from lowbit.budget import budget
 from lowbit.calibrate import BLOCK, Run, moment_bytes, prefix, sample_bytes, widest_cut
 from lowbit.ir import Graph, Node
 from lowbit.quantization import equalize, smooth
+from lowbit.quantization.learning import Learner
 from lowbit.quantization.observe import MOST_VALUES, RANGED
 from lowbit.quantization.plan import Plan
 from lowbit.quantization.rehearsal import Counted, Rehearsal, work
@@ -80,7 +81,7 @@ class Estimate:
     Attributes:
         seconds: of one processor.
         bytes: the most that is resident.
-        layers: seconds of every layer that is quantized, in order.
+        layers: seconds of every layer that is quantized, in order, and of the steps of what learns on.
     """
 
     seconds: float
@@ -89,6 +90,12 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"about {_duration(self.seconds)} of one processor, {self.bytes / 2**30:.1f} GiB of memory"
+
+    def and_learning(self, learner: Learner) -> "Estimate":
+        """Return it with what letting layers learn on will take."""
+        more = learner.seconds()
+        steps = (more / len(learner.steps),) * len(learner.steps)
+        return replace(self, seconds=self.seconds + more, layers=(*self.layers, *steps))
 
     def share(self, done: int) -> float:
         """Return which part of the time so many layers take, in [0, 1]."""

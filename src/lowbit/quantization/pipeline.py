@@ -49,6 +49,7 @@ from lowbit.quantization.estimate import Estimate, estimate
 from lowbit.quantization.fixed_point import blockers as fixed_point_blockers
 from lowbit.quantization.fixed_point import to_fixed_point
 from lowbit.quantization.kept import kept_float
+from lowbit.quantization.learning import Learner, learner_of
 from lowbit.quantization.node import add_encoder, low_bit_node
 from lowbit.quantization.observe import RANGED, Observer, Target, Windows
 from lowbit.quantization.plan import Plan
@@ -98,7 +99,8 @@ def quantize(
             the plan is one format of fixed point throughout, which is rounding alone (`to_fixed_point`);
             a network with layers that have no such form, as convolutions, is calibrated.
         plan: what to do; at most `plan.samples` samples are used, chosen by `plan.seed`.
-        progress: called with layers done, layers in all, and the next layer's name.
+        progress: called with layers done, layers in all, and the next layer's name; where layers learn on,
+            the steps of that are counted as well.
         run: what runs a network.
         unfinished: the file with which an interrupted calibration goes on.
         announce: called with what it will take, before it starts.
@@ -106,6 +108,7 @@ def quantize(
     Raises:
         DataError: samples are missing, misshapen or not finite.
         NumericError: weights or activations that are not finite, or sums that leave int32.
+        MissingExtra: layers are to learn on, which needs torch.
         PlanError: the plan names a layer that does not exist, or asks of layers what nothing runs.
         TooLargeError: restoring layers of that many inputs takes more memory than `lowbit.budget` allows.
         UnsupportedError: there is no layer to quantize.
@@ -125,24 +128,35 @@ def quantize(
     check_layers(network, layers, plan)
     kept = kept_float(network, layer_names(network), plan)
     chosen = chosen_samples(network, samples, plan)
+    learner = learner_of(network, {name: teams(network)[name] for name in names}, plan, chosen)
     before = unfinished.begin(network, plan, chosen) if unfinished else None
     if announce:
-        announce(estimate(network, layers, plan.for_layer, chosen, run, _most_windows, budget() // _HELD))
+        found = estimate(network, layers, plan.for_layer, chosen, run, _most_windows, budget() // _HELD)
+        announce(found.and_learning(learner) if learner else found)
     network = equalize(network, chosen, run, lambda name: name in names and plan.for_layer(name).equalizes)
     network = smooth(network, chosen, run, {name: plan.for_layer(name) for name in names}, plan.seed)
     shared = teams(network)
     members = [each.name for name in names for each in shared[name]]
     work = _Work(network, chosen, run, members, before)
+    total = len(layers) + (len(learner.steps) if learner else 0)
+
+    def say(what: str) -> None:
+        if progress:
+            progress(work.finished_steps(learner), total, what)
+
     for name, team in shared.items():
-        if name in work.progressed.done:
-            continue
-        if progress and name in names:
-            progress(len(work.progressed.reports), len(layers), name)
-        work.take_layers(team, plan.for_layer(name))
-        if unfinished:
-            unfinished.after(work.progressed)
+        if name not in work.progressed.done:
+            if name in names:
+                say(name)
+            work.take_layers(team, plan.for_layer(name))
+            if unfinished:
+                unfinished.after(work.progressed)
+        if learner:
+            work.learn(learner, name, say, unfinished)
+    if learner:
+        work.learn(learner, "", say, unfinished)
     if progress:
-        progress(len(layers), len(layers), "done")
+        progress(total, total, "done")
     sums = work.sum_formats() if plan.sums != "real" else []
     result = work.finished(sums)
     said = sums_reports((each.region.sums, str(each.form or ""), each.why) for each in sums)
@@ -177,6 +191,24 @@ class _Work:
         else:
             self._adapt_layer(team, plan)
         self.progressed.done += [each.name for each in team]
+
+    def finished_steps(self, learner: Learner | None) -> int:
+        """Return how many layers are quantized, and how many steps of what learns on are done with."""
+        learned = 0 if learner is None else len(learner.done(self.progressed.done))
+        return len(self.progressed.reports) + learned
+
+    def learn(
+        self, learner: Learner, after: str, say: Callable[[str], None], unfinished: Unfinished | None
+    ) -> None:
+        """Let the layers learn on that may now; what comes behind them is looked at anew."""
+        low, done = self._low, self.progressed.done
+        for _ in learner.learn(self._float, low, after, done, say):
+            if unfinished:
+                unfinished.after(self.progressed)
+            pending, usual = self._seen.pending, self.progressed.usual
+            self._seen = Observer(
+                self._float, low, self._samples, self._run, budget() // _HELD, pending, usual
+            )
 
     def _quantize_layer(self, team: Sequence[Node], plan: Plan) -> LayerReport:
         """Replace one layer of the low-bit network, or all that share its weights, by the quantized form."""

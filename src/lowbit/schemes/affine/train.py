@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowbit.errors import PlanError
+from lowbit.errors import PlanError, UnsupportedError
 from lowbit.schemes.affine.encoding import Affine
 from lowbit.schemes.affine.published import LsqPlusInput, PactInput
 from lowbit.schemes.coded import CodedWeights
@@ -40,6 +40,7 @@ from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer
 from lowbit.schemes.training.statistics import largest, summed
 
 WEIGHT_GRADIENTS = ("steps", "lsq", "lsq+", "freeze")
+CALIBRATED_WEIGHTS = CALIBRATED_INPUTS = {"gradient": "lsq"}
 INPUT_GRADIENTS = ("steps", "lsq", "lsq+", "pact")
 
 
@@ -74,6 +75,13 @@ class AffineWeight(LearnedScale, WeightQuantizer):
         found = getattr(self, "oscillations", None)  # not there yet while the base is made
         if found is not None:
             found.forget()
+
+    def begin_at(self, encoding: Encoding) -> None:
+        """Begin with the step of every output; the zero is in the middle."""
+        step, zero = _grid(encoding)
+        if (zero != 1 << (self.bits - 1)).any():
+            raise UnsupportedError("weights whose zero is not in the middle are not learned on")
+        self.begin(step.expand_as(self.start))
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return levels."""
@@ -142,6 +150,12 @@ class AffineInput(LearnedScale, InputQuantizer):
         # A float, since a moving average of integers would be cut down at every step.
         self.register_buffer("zero_point", torch.zeros(1))
 
+    def begin_at(self, encoding: Encoding) -> None:
+        """Begin with the step and the zero point of an encoding."""
+        step, zero = _grid(encoding)
+        self.begin(step)
+        self.zero_point.copy_(zero)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return levels."""
         self._begin(x)
@@ -181,6 +195,13 @@ class AffineInput(LearnedScale, InputQuantizer):
         self.begin(step.view(1))
         if self.has_begun():
             self.zero_point.copy_(zero.view(1))
+
+
+def _grid(encoding: Encoding) -> tuple[Tensor, Tensor]:
+    """Return step and zero point of every row of levels that are evenly apart, however they are stored."""
+    levels = np.sort(encoding.levels(), axis=1)
+    step = (levels[:, -1] - levels[:, 0]) / (levels.shape[1] - 1)
+    return torch.from_numpy(step).float(), torch.from_numpy(np.rint(-levels[:, 0] / step)).float()
 
 
 def _where(found: Tensor, usual: float) -> Tensor:

@@ -39,6 +39,7 @@ STANDARDIZING = ("ede", "recu")
 WEIGHT_GRADIENTS = tuple(gradients.RULES)
 INPUT_GRADIENTS = ("quadratic", "ste", "clip", "ede", "recu", "rsign")
 SCALES = ("mean", "one", "learned")
+CALIBRATED_WEIGHTS, CALIBRATED_INPUTS = {"gradient": "ste", "scale": "learned"}, {"gradient": "quadratic"}
 
 _OF_SIGNS = ("ste", "clip", "ede")
 """The rules of inputs that are no more than one of `lowbit.schemes.training.gradients`."""
@@ -63,6 +64,17 @@ class BinaryWeight(WeightQuantizer):
             raise PlanError("unknown scale", expected=" or ".join(SCALES), found=repr(scale))
         self.gradient, self.kind, self.follows = gradient, scale, gradient in STANDARDIZING
         self.scale = nn.Parameter(torch.ones(outputs)) if scale == "learned" else None
+
+    @torch.no_grad()
+    def begin_at(self, encoding: Encoding) -> None:
+        """Begin with the scale of every output, which is learned."""
+        assert self.scale is not None
+        found = torch.from_numpy(encoding.integer_scale()).float()
+        self.scale.copy_(found * sqrt(self.inputs))
+
+    def shaped(self, shape: torch.Size) -> None:
+        """Learn how many weights an output has."""
+        self.inputs = prod(shape[1:])
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return `a_o sign(w')`."""
@@ -129,6 +141,10 @@ class BinaryInput(InputQuantizer):
         """Learn a threshold for each channel, where the rule does."""
         if self.gradient == "rsign":
             self.threshold = nn.Parameter(torch.zeros(channels, *[1] * sides))
+
+    def begin_at(self, encoding: Encoding) -> None:
+        """Begin with signs, whose magnitude in the encoding is the factor."""
+        self.factor = float(encoding.integer_scale()[0])
 
     def before(self, x: Tensor) -> Tensor:
         """Return the input about the learned thresholds, if there are any."""

@@ -15,8 +15,12 @@ from lowbit.errors import NumericError
 from lowbit.schemes.codebook.encoding import snapped
 from lowbit.schemes.codebook.fit import centres
 from lowbit.schemes.coded import CodedWeights
+from lowbit.schemes.encoding import Encoding
 from lowbit.schemes.specification import Specification
 from lowbit.schemes.training.quantizer import WeightQuantizer, ranks
+
+CALIBRATED_WEIGHTS: dict[str, str] = {}
+"""By which settings what was calibrated is learned on: there is no choice."""
 
 
 class CodebookWeight(WeightQuantizer):
@@ -40,6 +44,12 @@ class CodebookWeight(WeightQuantizer):
         """Begin again with the next weights."""
         self.ready.fill_(False)
         self._begun = False
+
+    @torch.no_grad()
+    def begin_at(self, encoding: Encoding) -> None:
+        """Begin with the table of every output."""
+        self.table.copy_(torch.from_numpy(np.sort(encoding.levels(), axis=1)).to(self.table))
+        self.ready.fill_(True)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the nearest levels; the gradient passes to the weights and to the table."""

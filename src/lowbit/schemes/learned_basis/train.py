@@ -30,6 +30,8 @@ from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer, r
 from lowbit.schemes.training.statistics import sampled, summed
 
 UPDATES = ("qem", "exact")
+CALIBRATED_WEIGHTS = CALIBRATED_INPUTS = {"gradient": "exact"}
+"""By which settings what was calibrated is learned on."""
 WEIGHT_GRADIENTS = INPUT_GRADIENTS = (*UPDATES, "adabin")
 
 MOMENTUM = 0.9
@@ -69,6 +71,16 @@ class Basis(nn.Module):
         """Begin again with the next values."""
         self.ready.fill_(False)
         self._follows = self._seen = False
+
+    @torch.no_grad()
+    def begin_at(self, encoding: Encoding) -> None:
+        """Begin with the basis and the offset of an encoding, a row each or one for all."""
+        found = encoding.as_basis()
+        assert found is not None
+        self.basis.copy_(torch.from_numpy(found.basis))
+        self.offset.copy_(torch.from_numpy(found.offset))
+        self.ready.fill_(True)
+        self._seen = True
 
     def follow(self, values: Tensor, shared: bool) -> None:
         """Take one step of QEM, or, the first time, as many as it takes to begin.
@@ -165,6 +177,10 @@ class LearnedBasisWeight(WeightQuantizer):
         """Begin again with the next weights."""
         self.learned.forget()
 
+    def begin_at(self, encoding: Encoding) -> None:
+        """Begin with the basis and the offset of an encoding."""
+        self.learned.begin_at(encoding)
+
     def forward(self, weight: Tensor) -> Tensor:
         """Return the nearest levels; the gradient passes straight through."""
         rows = weight.flatten(1)
@@ -196,6 +212,10 @@ class LearnedBasisInput(InputQuantizer):
     def forget(self) -> None:
         """Begin again with the next batch."""
         self.learned.forget()
+
+    def begin_at(self, encoding: Encoding) -> None:
+        """Begin with the basis and the offset of an encoding."""
+        self.learned.begin_at(encoding)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the nearest levels; the gradient passes between the lowest and the highest."""

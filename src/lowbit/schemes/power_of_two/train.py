@@ -23,6 +23,7 @@ from torch import Tensor
 
 from lowbit.errors import PlanError
 from lowbit.schemes.coded import CodedWeights
+from lowbit.schemes.encoding import Encoding
 from lowbit.schemes.power_of_two.encoding import PowerOfTwo
 from lowbit.schemes.power_of_two.fit import power_of_two_encoding
 from lowbit.schemes.specification import Specification
@@ -32,6 +33,7 @@ from lowbit.schemes.training.quantizer import WeightQuantizer, ranked_values
 
 WEIGHT_GRADIENTS = ("ste", "blend", "staircase", "ttq")
 SCALES = ("learned", "power")
+CALIBRATED_WEIGHTS = {"gradient": "ste"}
 
 STAIRS = (0.02, 0.07, 0.14)
 TERNARY = 0.05
@@ -63,6 +65,10 @@ class PowerOfTwoWeight(LearnedScale, WeightQuantizer):
         ranked = unit.levels()[0][unit.code_of_rank()[0].astype(np.intp)].astype(np.float32)
         self.register_buffer("levels_of_rank", torch.from_numpy(ranked), persistent=False)
         self.register_buffer("steps", torch.from_numpy(unit.thresholds()[0]), persistent=False)
+
+    def begin_at(self, encoding: Encoding) -> None:
+        """Begin with the scale of every output."""
+        self.begin(torch.from_numpy(np.array(encoding.fields()["scale"])))
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return levels, or, with `blend`, levels blended with the weights."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from lowbit.errors import UnsupportedError
 from lowbit.schemes.coded import CodedWeights
 from lowbit.schemes.encoding import Encoding, table_decode
 from lowbit.schemes.learned_basis import WEIGHT_BOUND
@@ -24,11 +25,13 @@ class Quantizer(nn.Module, ABC):
     """A quantizer that may follow the progress of training.
 
     Attributes:
+        factor: what levels of the encoding that it began at are, in its own.
         gives_signs: whether levels are one magnitude per output, or one for all, with both signs.
         decays: whether its paper has weight decay on what it learns.
         follows: whether its rule follows the progress of training.
     """
 
+    factor = 1.0
     gives_signs = False
     decays = False
     follows = False
@@ -41,6 +44,14 @@ class Quantizer(nn.Module, ABC):
 
     def forget(self) -> None:
         """Begin again with the next values, as after other weights were loaded."""
+
+    def begin_at(self, encoding: Encoding) -> None:
+        """Begin with what an encoding of the scheme says, instead of the next values.
+
+        Raises:
+            UnsupportedError: what is learned here has no such form.
+        """
+        raise UnsupportedError("nothing that is calibrated can be learned on here", found=encoding.scheme)
 
     def set_progress(self, progress: float) -> None:
         """Say how much of training is over, in [0, 1]."""
