@@ -34,7 +34,10 @@ SCHEME_NAMES = frozenset(REGISTRY) - {"float"}  # which is a type of numbers as 
 ENCODING_CLASSES = frozenset(kind.__name__ for kind in SCHEMES.values())
 
 # Where back ends and formats keep their tables; the words of torch are a format as well.
-TABLES = ("backends/", "bench/litert_int8.py", "formats/", "nn/functions.py", "program/", "rtl/")
+TABLES = (
+    *("backends/", "bench/litert_int8.py", "formats/", "nn/functions.py", "program/"),
+    *("reconstruction/functions.py", "rtl/"),
+)
 
 # What other formats call their own operators, some of them as we do.
 VOCABULARIES = ("formats/circle/operator_names.py",)

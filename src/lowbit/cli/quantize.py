@@ -53,8 +53,9 @@ def quantize(
         str | None,
         typer.Option(
             "--method",
-            help="gptq (restores outputs), rtn (nearest: the published method), bias (rtn, and means), or "
-            "auto: bias for 8 bits, else gptq.",
+            help="gptq (restores outputs), rtn (nearest: the published method), bias (rtn, and means), "
+            "reconstruct or distill (gptq, then learns on without labels, in minutes; needs extra train), "
+            "or auto: bias for 8 bits, else gptq.",
         ),
     ] = None,
     scheme: OldSchemeOption = None,

@@ -120,7 +120,8 @@ class Piece:
     def _computed(self, call: Call, known: Mapping[str, Tensor]) -> Tensor:
         node = call.node
         if node.outputs[0] in self.inputs:
-            return self.inputs[node.outputs[0]](known[node.inputs[0]])
+            levels: Tensor = self.inputs[node.outputs[0]](known[node.inputs[0]])
+            return levels
         if is_low_bit(node):
             layer = self.weights[node.inputs[1]]
             x, weight = known[node.inputs[0]], layer()
