@@ -1,6 +1,7 @@
 """Unrolled networks beside da4ml's: look-up tables and carry chains by the same Yosys script.
 
-    python benchmarks/unroll.py [--da4ml PYTHON] [--seeds 3] [--json FILE]
+    python benchmarks/unroll.py [--da4ml PYTHON] [--seeds N] [--keep]
+    python benchmarks/unroll.py --page    # results/unroll.md of results/unroll.json
 
 Networks of 16-64-32-32-5 (jet tagging's shape) with random weights of 6 bits, half of them 0, ranks of 6 bits
 between layers and inputs of 8 bits. Both tools get the same integers; da4ml's is checked on samples against
@@ -30,6 +31,7 @@ from lowbit.rtl.unroll.text import Text
 
 SHAPE = (16, 64, 32, 32, 5)
 BITS = 6
+RESULT = Path(__file__).resolve().parents[1] / "results" / "unroll.json"
 YOSYS = shutil.which("yosys") or "yosys"
 SCRIPT = "read_verilog {sources}; synth_xilinx -family xc7 -noiopad -noclkbuf -flatten -top {top}; stat"
 _COUNT = re.compile(r"^\s+(\w+)\s+(\d+)$", re.MULTILINE)
@@ -122,20 +124,56 @@ def row(seed: int, python: str | None) -> dict[str, Any]:
     return {"seed": seed, "lowbit": ours, "da4ml": theirs}
 
 
+def _version(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def write_page() -> None:
+    """Write the table of the figures that are kept."""
+    kept = json.loads(RESULT.read_text())
+    lines = [
+        "# Unrolled networks",
+        "",
+        "A network of 16-64-32-32-5 with random weights of 6 bits, half of them 0, inputs of 8 bits, and 6",
+        "between layers, as adders from inputs to scores, without registers. Both circuits compute the",
+        f"same integers (200 samples). Yosys {kept['yosys']}, `synth_xilinx -family xc7 -flatten`. Depth is",
+        "operations in a row, of da4ml in its own units; neither was asked for speed.",
+        f"Made by `{kept['command']}` at {kept['commit'][:7]}, da4ml {kept.get('da4ml', '')}.",
+        "",
+        "| seed | | LUT | CARRY4 | DSP | depth |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in kept["rows"]:
+        for name in ("lowbit", "da4ml"):
+            if found := one[name]:
+                cells = (found[key] for key in ("lut", "carry4", "dsp", "depth"))
+                row = " | ".join(f"{cell:,.0f}" for cell in cells)
+                lines.append(f"| {one['seed']} | {name} | {row} |")
+    RESULT.with_suffix(".md").write_text("\n".join(lines) + "\n")
+
+
 def main() -> int:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--da4ml", help="A Python that has da4ml.")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--page", action="store_true")
     asked = parser.parse_args()
+    if asked.page:
+        write_page()
+        return 0
     rows = []
     for seed in range(asked.seeds):
         rows.append(row(seed, asked.da4ml))
         print(rows[-1], flush=True)
-    if asked.json:
-        made = provenance(f"python benchmarks/unroll.py --da4ml PYTHON --seeds {asked.seeds}")
-        asked.json.write_text(json.dumps({**made, "rows": rows}, indent=1) + "\n")
+    if asked.keep:
+        made = provenance(f"python benchmarks/unroll.py --da4ml PYTHON --seeds {asked.seeds} --keep")
+        tools = {"yosys": _version([YOSYS, "-V"]).split()[1]}
+        if asked.da4ml:
+            tools["da4ml"] = _version([asked.da4ml, "-c", "import da4ml; print(da4ml.__version__)"])
+        RESULT.write_text(json.dumps({**made, **tools, "rows": rows}, indent=1) + "\n")
+        write_page()
     return 0
 
 
