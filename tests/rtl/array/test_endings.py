@@ -32,7 +32,7 @@ def made(ending: Scaled | Steps, numbers: Integers) -> Integers:
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize(("top", "low"), [(7, 0), (255, 0), (255, 100), (1000, 500)])
+@pytest.mark.parametrize(("top", "low"), [(7, 0), (255, 0), (255, 100), (1000, 500), (9000, 200)])
 def test_an_ending_equals_its_function_at_every_number(seed: int, top: int, low: int) -> None:
     meaning = rounding(seed, top, low)
     ending, numbers = ending_of(meaning), np.arange(-3000, 3001)

@@ -102,6 +102,11 @@ class Meaning:
     most: int
     shape: tuple[int, int, int]
 
+    @property
+    def is_short(self) -> bool:
+        """Whether there are fewer numbers than ranks: then the ranks of all are sooner known than steps."""
+        return self.most - self.least < self.top
+
     def steps(self, rows: npt.NDArray[np.intp], ranks: Integers) -> Integers:
         """Return the largest number of each of some ranks, ``[rows, ranks]``."""
         wanted = np.broadcast_to(ranks, (len(rows), len(ranks)))
@@ -171,23 +176,42 @@ def _between(
     return least, most
 
 
+def _every_rank(meaning: Meaning, rows: npt.NDArray[np.intp]) -> Integers:
+    numbers = np.arange(meaning.least, meaning.most + 1)
+    return meaning.rank(np.broadcast_to(numbers, (len(rows), len(numbers))), rows)
+
+
+def _between_ranks(
+    meaning: Meaning, ranks: Integers, multiplier: Integers, shift: int, low: int, top: int
+) -> tuple[Integers, Integers]:
+    """Return what `_between` does, from the ranks of all numbers."""
+    edge = ranks << shift
+    edge -= np.arange(meaning.least, meaning.most + 1) * multiplier[:, None]
+    most = np.where(ranks < top, edge, _LARGEST - (1 << shift)).min(axis=1) + (1 << shift) - 1
+    return np.where(ranks > low, edge, -_LARGEST).max(axis=1), most
+
+
 def _proved(
     meaning: Meaning, multiplier: Integers, shift: int, low: int, top: int, known: dict[int, Integers]
 ) -> Scaled | None:
     """Return the multiplication if there is an addend for every row with which all steps come out.
 
-    The first steps that were looked for are kept in ``known``, for the next try.
+    What was looked for first is kept in ``known``, for the next try: steps, or ranks of all numbers.
     """
     addend, ranks = np.zeros(len(multiplier), np.int64), np.arange(low, max(top, low + 1))
-    together = max(1, _TOGETHER // len(ranks))
+    width = meaning.most - meaning.least + 1 if meaning.is_short else len(ranks)
+    together = max(1, _TOGETHER // width)
     for first in range(0, len(multiplier), together):
         rows = np.arange(first, min(first + together, len(multiplier)))
-        steps = known.get(first)
-        if steps is None:
-            steps = meaning.steps(rows, ranks)
+        found = known.get(first)
+        if found is None:
+            found = _every_rank(meaning, rows) if meaning.is_short else meaning.steps(rows, ranks)
             if len(known) < _KEPT:
-                known[first] = steps
-        least, most = _between(meaning, ranks, steps, multiplier[rows], shift)
+                known[first] = found
+        if meaning.is_short:
+            least, most = _between_ranks(meaning, found, multiplier[rows], shift, low, top)
+        else:
+            least, most = _between(meaning, ranks, found, multiplier[rows], shift)
         if (least > most).any():
             return None
         exact = np.rint((meaning.start[rows] + 0.5) * 2.0**shift)
