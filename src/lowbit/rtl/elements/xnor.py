@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lowbit.rtl.array.network import Layer
 
-AGREEING_LUT = 1.45
+AGREEING_LUT = 1.1
 """Look-up tables to count a pair of bits."""
 
 

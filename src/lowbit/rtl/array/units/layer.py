@@ -25,7 +25,7 @@ from lowbit.rtl.array.network import Integers, Layer
 from lowbit.rtl.array.operands import operands
 from lowbit.rtl.array.schedule import Schedule, schedule
 from lowbit.rtl.array.units.comparison import Comparison
-from lowbit.rtl.array.units.unit import UNIT_LUT, Budget, Numbers, RingPlan, Words, divisors
+from lowbit.rtl.array.units.unit import Budget, Numbers, RingPlan, Words, divisors
 from lowbit.rtl.array.units.windows import WindowsPlan, can_unroll, unrolled
 from lowbit.rtl.elements import Element
 from lowbit.rtl.elements.element import ACCUMULATOR_LUT
@@ -116,7 +116,7 @@ class LayerPlan(RingPlan):
     @property
     def cost(self) -> Budget:
         """As `estimate` says."""
-        return estimate(self.layer, self.operands, self.folding)
+        return estimate(self.layer, replace(self.operands, element=self.element), self.folding)
 
     @property
     def in_lanes(self) -> int:
@@ -311,7 +311,7 @@ def estimate(layer: Layer, chosen: Operands, folding: Folding) -> Budget:
     element, products = chosen.element, folding.elements * folding.lanes
     folds, order = layer.outputs // folding.elements, order_of(layer, folding)
     lut, dsp = element.cost(folding.elements, products)
-    found = Budget(lut + folding.elements * ACCUMULATOR_LUT + UNIT_LUT, dsp, 0)
+    found = Budget(lut + folding.elements * ACCUMULATOR_LUT + _LAYER_LUT, dsp, 0)
     if is_unrolled(layer, folding):
         found += WindowsPlan(unrolled(layer)[0]).cost
     found += _ring(order, shaped(layer, folding).channels // order.words * layer.bits)
@@ -331,6 +331,9 @@ def read_only(depth: int, width: int) -> Budget:
         return Budget(tables(depth, width), 0, 0)
     return Budget(0, 0, blocks(depth, width))
 
+
+_LAYER_LUT = 180
+"""Look-up tables of ring, sequencer and streams of a layer."""
 
 _MANY_TABLES = 128
 """Look-up tables of weights from which on block RAM is a choice."""

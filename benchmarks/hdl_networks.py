@@ -1,0 +1,172 @@
+"""Networks that people have, as hardware: simulated, counted, clocks per picture.
+
+    python benchmarks/hdl_networks.py NAME … [--json results/hdl-networks.json] [--pictures 20] [--count]
+
+Each is simulated by Verilator, all pictures against the reference evaluator and the first ones again with
+gaps, stalls and a reset. Resources are Yosys', a part at a time, out of context. Weights of the zoo's
+networks are random, calibrated on noise: that changes neither equality nor clocks. A table is written beside
+the JSON.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowbit.api import quantize, read
+from lowbit.ir import Graph
+from lowbit.provenance import provenance
+from lowbit.quantization import Plan
+from lowbit.rtl.hardware import hardware
+from lowbit.rtl.pictures import sample_lengths
+from lowbit.zoo.architecture import Architecture, Convolution, Pool
+from lowbit.zoo.binary_graph import binary_graph
+from lowbit.zoo.float_graph import float_graph
+from lowbit.zoo.networks import network
+
+ROOT = Path(__file__).resolve().parents[1]
+EIGHT = {"first": {"activations": "affine:8"}}
+SHIFTS = Plan("pow2:4", "fixed:4.11", layers=EIGHT)
+COUNTS = ("lut", "ff", "dsp", "ramb18")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network, and how it becomes hardware."""
+
+    graph: Callable[[], Graph]
+    weights: str
+    settings: Mapping[str, Any]
+
+
+def noise(graph: Graph, count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return pictures of noise, the first all black and the second all white."""
+    pictures = np.random.default_rng(5).integers(0, 256, (count, *sample_lengths(graph)), np.uint8)
+    pictures[0], pictures[1] = 0, 255
+    return pictures
+
+
+def low(graph: Graph, plan: Plan) -> Graph:
+    """Return a network at few bits, calibrated on noise."""
+    samples = (noise(graph, 32) / np.float32(255)).astype(np.float32)
+    return quantize(graph, samples, plan=plan, check=False)[0]
+
+
+def zoo(name: str, plan: Plan) -> Callable[[], Graph]:
+    """Return what makes a network of the zoo."""
+    return lambda: low(float_graph(network(name), seed=0), plan)
+
+
+def trained(name: str, plan: Plan) -> Callable[[], Graph]:
+    """Return what makes a network of results/networks."""
+    return lambda: low(read(ROOT / "results" / "networks" / f"{name}-seed0.onnx"), plan)
+
+
+def strided(name: str) -> Architecture:
+    """Return a network of the zoo whose convolutions step by two where pools were: 16-bit codes have none."""
+    layers = [
+        replace(own, stride=2) if isinstance(own, Convolution) else own
+        for own in network(name).layers
+        if not isinstance(own, Pool)
+    ]
+    return replace(network(name), layers=tuple(layers))
+
+
+def shifts() -> Graph:
+    """Return LeNet-5 with strides, powers of two of four bits and activations of sixteen."""
+    return low(float_graph(strided("lenet"), seed=0), SHIFTS)
+
+
+NETWORKS: Mapping[str, Row] = {
+    "lenet-784": Row(
+        zoo("lenet", Plan("pow2:4", "affine:4", layers=EIGHT)), "random", {"cycles": 800, "target": "xcup"}
+    ),
+    "ds_cnn-affine8": Row(trained("ds_cnn", Plan("affine:8", "affine:8")), "trained", {"cycles": 40000}),
+    "mobilenet_v1_025-lq4": Row(
+        trained("mobilenet_v1_025", Plan("lq:4", "lq:4", layers=EIGHT)), "trained", {"cycles": 120000}
+    ),
+    "resnet20-lq2": Row(zoo("resnet20", Plan("lq:2", "lq:2", layers=EIGHT)), "random", {"cycles": 100000}),
+    "resnet20-binary": Row(lambda: binary_graph(network("resnet20"), seed=0), "random", {"cycles": 40000}),
+    "lenet-16-bit-shift": Row(shifts, "random", {"cycles": 20000, "pe": "shift"}),
+    "lenet-16-bit-multiply": Row(shifts, "random", {"cycles": 20000, "pe": "multiply"}),
+}
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", default=list(NETWORKS), help=", ".join(NETWORKS))
+    parser.add_argument("--pictures", type=int, default=20, help="that are simulated")
+    parser.add_argument("--count", action="store_true", help="count resources")
+    parser.add_argument("--json", type=Path, required=True, help="where rows go; others there are kept")
+    asked = parser.parse_args()
+    for name in asked.names:
+        row = measured(NETWORKS[name], asked.pictures, count=asked.count)
+        rows = json.loads(asked.json.read_text())["rows"] if asked.json.exists() else {}
+        rows[name] = {**rows.get(name, {}), **row}
+        made = provenance("python benchmarks/hdl_networks.py NAME --count --json results/hdl-networks.json")
+        asked.json.write_text(json.dumps({**made, "rows": rows}, indent=1) + "\n")
+        asked.json.with_suffix(".md").write_text(table(rows))
+
+
+def measured(row: Row, pictures: int, *, count: bool) -> dict[str, Any]:
+    """Return what is found of a network."""
+    start = time.process_time()
+    made = hardware(row.graph(), engine="array", **row.settings)
+    cost = made.design.plan.cost
+    found: dict[str, Any] = {"weights": row.weights, **row.settings, "planned_s": time.process_time() - start}
+    found |= {f"estimated_{name}": getattr(cost, name) for name in COUNTS if name != "ff"}
+    if pictures:
+        report = made.simulate(noise(made.graph, pictures), limit=pictures)
+        found |= {key: getattr(report, key) for key in ("images", "mismatches", "latency_cycles")}
+    if count:
+        report = made.synthesize()
+        found |= {key: getattr(report, key) for key in (*COUNTS, "counted_by", "blocks")}
+    report = made.report
+    return {
+        **found,
+        "target": report.target,
+        "cycles_per_image": report.cycles_per_image,
+        "units": report.units,
+    }
+
+
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return rows as Markdown."""
+    heads = (
+        "network",
+        "weights",
+        "target",
+        "clocks per picture",
+        "LUT",
+        "FF",
+        "DSP",
+        "RAMB18",
+        "pictures",
+        "differ",
+    )
+    keys = ("weights", "target", "cycles_per_image", *COUNTS, "images", "mismatches")
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for name, row in rows.items():
+        cells = [row.get(key) for key in keys]
+        shown = (
+            "" if cell is None else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells
+        )
+        lines.append("| " + " | ".join([name, *shown]) + " |")
+    return "\n".join([*lines, "", *_NOTES]) + "\n"
+
+
+_NOTES = (
+    "Simulated by Verilator on noise, the first pictures again with gaps, stalls and a reset. Resources:",
+    "Yosys, out of context, every layer for itself; no placement. Random weights: calibrated on noise.",
+)
+
+if __name__ == "__main__":
+    main()
