@@ -31,7 +31,7 @@ from lowbit.zoo.networks import network
 
 ROOT = Path(__file__).resolve().parents[1]
 EIGHT = {"first": {"activations": "affine:8"}}
-SHIFTS = Plan("pow2:4", "fixed:4.11", layers=EIGHT)
+SHIFTS = Plan("pow2:4", "fixed:4.11", layers={**EIGHT, "fc3": {"activations": "affine:6"}})
 COUNTS = ("lut", "ff", "dsp", "ramb18")
 
 

@@ -47,9 +47,11 @@ def test_a_project_simulates_itself_and_finds_a_wrong_result(tmp_path: Path) -> 
 
 
 def test_a_layer_may_be_unrolled_over_its_taps(tmp_path: Path) -> None:
-    graph = quantized(Plan(weight_bits=4, activation_bits=4, scheme="pow2"))
-    made = hardware(graph, engine="array", cycles=300, fold=["conv2=2x27b"], target="generic")
-    assert [unit["element"] for unit in made.design.units][1:3] == ["windows", "shift"]
+    graph = quantized(Plan("pow2:4", "affine:4", layers={"first": {"activations": "affine:8"}}))
+    folds = ["conv1=3x18", "conv2=2x27b"]  # the first one is padded
+    made = hardware(graph, engine="array", cycles=300, fold=folds, target="generic")
+    assert [unit["element"] for unit in made.design.units][:4] == ["windows", "shift"] * 2
+    assert [unit["cycles"] for unit in made.design.units][:2] == [30, 30]  # a clock per output
     made.write(tmp_path / "made")
     done = simulated(tmp_path / "made")
     assert done.returncode == 0 and done.stdout.count("\nPASS\n") == 2, done.stdout + done.stderr

@@ -38,7 +38,7 @@ __all__ = ["ArrayPlan", "Edge", "Folding", "LayerPlan", "PoolPlan", "plan_array"
 SCORE_CYCLES = 3
 """Clocks that a score takes; the class takes one."""
 
-STREAM_LUT = 8
+STREAM_LUT = 12
 """Look-up tables of a stream, which is often split or gathered."""
 
 SCORES = "all scores"

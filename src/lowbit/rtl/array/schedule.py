@@ -144,9 +144,15 @@ class Schedule:
         return taps * self.folds * self.part_words
 
     @property
+    def is_direct(self) -> bool:
+        """Whether every word is read once, as it comes: then no row need be kept."""
+        whole = len(self.rows) == self.height and len(self.columns) == self.width
+        return self.weighted and whole and self.kernel == (1, 1) and self.words == self.folds == 1
+
+    @property
     def cycles(self) -> int:
         """Clocks per picture: a row of outputs takes one to start."""
-        return self.beats + len(self.rows)
+        return self.beats if self.is_direct else self.beats + len(self.rows)
 
     def order(self) -> Iterator[Beat]:
         """Yield every beat of a picture; rows count from the picture's first."""

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from lowbit.rtl.array.network import Layer
 
+_PAIR_LUT = 4
+"""Look-up tables that add a pair of planes to its total."""
+
 TOTAL_LATENCY = 3
 """Clocks from the ports to the totals: registers at the inputs, the counts, the totals."""
 
@@ -78,7 +81,9 @@ class PlanesElement(Element):
     def cost(self, elements: int, products: int) -> tuple[int, int]:
         """Return counters and totals of all pairs of planes, and multipliers of the coefficients."""
         pairs = self.activation_bits * self.weight_bits
-        lut = ceil(products * pairs * AGREEING_LUT) + elements * pairs * ACCUMULATOR_LUT
+        lut = ceil(products * pairs * AGREEING_LUT) + elements * (
+            pairs * _PAIR_LUT + self.weight_bits * ACCUMULATOR_LUT
+        )
         if not self.coefficient_bits:
             return lut, 0
         own, dsp = multiplier_cost(self.target, self.total_bits, self.largest_coefficient.bit_length() + 1)

@@ -42,20 +42,28 @@ class Unit(wiring.Component):
         """Return the parts, joined."""
         m, plan, enable = Module(), self._plan, Signal(name="enable")
         core = LayerCore(plan) if isinstance(plan, LayerPlan) else PoolCore(plan)
-        m.submodules.ring = ring = RowRing(plan.schedule, plan.inputs[0].width)
         m.submodules.core = EnableInserter(enable)(core)
-        connect(m, self.input0, ring.input)
         m.d.comb += [
             enable.eq(~self.output.valid | self.output.ready),
             core.enable.eq(enable),
+            self.output.valid.eq(core.ready),
+            self.output.payload.eq(core.result),
+        ]
+        if plan.schedule.is_direct:
+            held = Signal(len(core.data), name="held", reset_less=True)
+            with m.If(enable):
+                m.d.sync += held.eq(self.input0.payload)
+            m.d.comb += [core.stored.eq(self.input0.valid), self.input0.ready.eq(enable), core.data.eq(held)]
+            return m
+        m.submodules.ring = ring = RowRing(plan.schedule, plan.inputs[0].width)
+        connect(m, self.input0, ring.input)
+        m.d.comb += [
             core.stored.eq(ring.stored),
             ring.released.eq(Mux(enable, core.released, 0)),
             ring.read.eq(enable),
             ring.row.eq(core.row),
             ring.word.eq(core.word),
             core.data.eq(ring.data),
-            self.output.valid.eq(core.ready),
-            self.output.payload.eq(core.result),
         ]
         return m
 

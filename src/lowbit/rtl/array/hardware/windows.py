@@ -3,11 +3,14 @@
 clock 0   a column's address
 clock 1   the column, from the memories of the window's rows, into the last register; the others move on
 clock 2   a window, if enough columns of its row are there and the stride comes to it
+
+A row's columns follow those of the row before where its rows are there; else columns of nothing complete the
+windows that reach into the padding on the right.
 """
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -27,11 +30,13 @@ class WindowsUnit(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         """Return memories, counters and registers."""
         m, plan, order = Module(), self._plan, self._plan.schedule
-        rows, columns = plan.windows.window
-        enable, running = Signal(name="enable"), Signal(name="running")
+        enable, running, owed = (Signal(name=name) for name in ("enable", "running", "owed"))
         stored, base = Signal(range(order.ring + 1), name="stored"), Signal(range(order.ring), name="base")
         x, y = Signal(range(plan.columns), name="x"), Signal(address_bits(len(order.rows)), name="y")
-        row_end, released = Signal(name="row_end"), Signal(range(order.ring + 1), name="released")
+        released = Signal(range(order.ring + 1), name="released")
+        row_end, flushing = Signal(name="row_end"), Signal(name="flushing")
+        next_y = Mux(y == len(order.rows) - 1, 0, y + 1)
+        following = [gone + more for gone, more in zip(order.released, _next(order.needed), strict=True)]
         m.d.comb += [
             enable.eq(~self.output.valid | self.output.ready),
             row_end.eq(running & enable & (x == plan.columns - 1)),
@@ -40,30 +45,71 @@ class WindowsUnit(wiring.Component):
         with m.If(running & enable):
             m.d.sync += x.eq(Mux(row_end, 0, x + 1))
         with m.If(row_end):
-            m.d.sync += [
-                running.eq(0),
-                y.eq(Mux(y == len(order.rows) - 1, 0, y + 1)),
-                base.eq(wrapped(base + released, order.ring)),
-            ]
-        with m.If(~running):
+            more = stored >= choose(following, y)
+            m.d.sync += [running.eq(more), y.eq(next_y), base.eq(wrapped(base + released, order.ring))]
+            if plan.late:
+                m.d.sync += [owed.eq(1), flushing.eq(~more)]
+        with m.If(flushing & enable):
+            m.d.sync += x.eq(x + 1)
+            with m.If(x == plan.late - 1):
+                m.d.sync += [flushing.eq(0), owed.eq(0), x.eq(0)]
+        with m.If(~running & ~flushing):
             m.d.sync += running.eq(stored >= choose(order.needed, y))
+        self._shift(
+            m, enable, running | flushing, owed, x, self._column(m, x, y, base, enable, stored, released)
+        )
+        return m
+
+    def _column(
+        self, m: Module, x: Signal, y: Signal, base: Signal, enable: Signal, stored: Signal, released: Signal
+    ) -> list[Any]:
+        """Return a column of the window, a clock later: rank 0 where its rows are in the padding."""
+        order, kernel = self._plan.schedule, self._plan.windows.window[0].kernel
         data = self._rows(m, x, enable, stored, released)
-        first = Signal(range(order.ring), name="first_row")
-        moved, whole = Signal(name="moved"), Signal(name="whole")
-        at_stride = self._at_stride(m, x, running & enable)
-        with m.If(enable):
-            m.d.sync += [first.eq(base), moved.eq(running), whole.eq(at_stride)]
-            m.d.sync += self.output.valid.eq(moved & whole)
-        column = [Array(data)[wrapped(first + tap, order.ring)] for tap in range(rows.kernel)]
-        registers = [
-            [Signal(len(word), name=f"window{i}_{j}", reset_less=True) for j in range(columns.kernel)]
-            for i, word in enumerate(column)
+        first, there = Signal(range(order.ring), name="first_row"), Signal(kernel, name="rows_there")
+        ahead = [
+            (skipped - row.tap) % order.ring for skipped, row in zip(order.skipped, order.rows, strict=True)
         ]
+        masks = [((1 << row.taps) - 1) << row.tap for row in order.rows]
+        with m.If(enable):
+            m.d.sync += [
+                first.eq(wrapped(base + choose(ahead, y), order.ring)),
+                there.eq(choose(masks, y)),
+            ]
+        rows = [Array(data)[wrapped(first + tap, order.ring)] for tap in range(kernel)]
+        if len(set(masks)) == 1:
+            return rows
+        return [Mux(there[tap], word, 0) for tap, word in enumerate(rows)]
+
+    def _shift(
+        self, m: Module, enable: Signal, moving: Any, owed: Signal, x: Signal, column: list[Any]
+    ) -> None:
+        """Let columns move through registers, and give a window where one is whole."""
+        plan, columns = self._plan, self._plan.windows.window[1]
+        width = self._plan.inputs[0].width
+        mask, moved, whole = Signal(columns.kernel, name="mask"), Signal(name="moved"), Signal(name="whole")
+        inside = Signal(columns.kernel, name="inside")
+        taps = choose(plan.whole, x)
+        mine = taps != 0
+        if plan.late:
+            mine = mine & ((x >= plan.late) | owed)
+        registers = [
+            [Signal(width, name=f"window{i}_{j}", reset_less=True) for j in range(columns.kernel)]
+            for i in range(len(column))
+        ]
+        with m.If(enable):
+            m.d.sync += [mask.eq(taps), inside.eq(mask), moved.eq(moving), whole.eq(mine)]
+            m.d.sync += self.output.valid.eq(moved & whole)
         with m.If(enable & moved):
             for own, word in zip(registers, column, strict=True):
                 m.d.sync += [left.eq(right) for left, right in zip(own, [*own[1:], word], strict=True)]
-        m.d.comb += self.output.payload.eq(Cat(*(register for own in registers for register in own)))
-        return m
+        padded = any(found not in (0, (1 << columns.kernel) - 1) for found in plan.whole)
+        shown = [
+            Mux(inside[j], register, 0) if padded else register
+            for own in registers
+            for j, register in enumerate(own)
+        ]
+        m.d.comb += self.output.payload.eq(Cat(*shown))
 
     def _rows(self, m: Module, x: Signal, enable: Signal, stored: Signal, released: Signal) -> list[Any]:
         """Return what the memory of each row has at a column, a clock later; rows are written in turn."""
@@ -95,13 +141,6 @@ class WindowsUnit(wiring.Component):
             data.append(read.data)
         return data
 
-    def _at_stride(self, m: Module, x: Signal, step: Any) -> Any:
-        """Return whether the column that is read is the last of a window."""
-        columns = self._plan.windows.window[1]
-        if columns.stride == 1:
-            return x >= columns.kernel - 1
-        last = [
-            at >= columns.kernel - 1 and (at - columns.kernel + 1) % columns.stride == 0
-            for at in range(self._plan.columns)
-        ]
-        return Array(Const(int(one), 1) for one in last)[x]
+
+def _next(values: tuple[int, ...]) -> tuple[int, ...]:
+    return (*values[1:], values[0])

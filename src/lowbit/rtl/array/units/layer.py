@@ -25,7 +25,7 @@ from lowbit.rtl.array.network import Integers, Layer
 from lowbit.rtl.array.operands import operands
 from lowbit.rtl.array.schedule import Schedule, schedule
 from lowbit.rtl.array.units.comparison import Comparison
-from lowbit.rtl.array.units.unit import Budget, Numbers, RingPlan, Words, divisors
+from lowbit.rtl.array.units.unit import NOTHING, Budget, Numbers, RingPlan, Words, address_bits, divisors
 from lowbit.rtl.array.units.windows import WindowsPlan, can_unroll, unrolled
 from lowbit.rtl.elements import Element
 from lowbit.rtl.elements.element import ACCUMULATOR_LUT
@@ -311,7 +311,9 @@ def estimate(layer: Layer, chosen: Operands, folding: Folding) -> Budget:
     element, products = chosen.element, folding.elements * folding.lanes
     folds, order = layer.outputs // folding.elements, order_of(layer, folding)
     lut, dsp = element.cost(folding.elements, products)
-    found = Budget(lut + folding.elements * ACCUMULATOR_LUT + _LAYER_LUT, dsp, 0)
+    counters = 0 if order.is_direct else order.stored.bits + address_bits(folds * order.window_words)
+    lut += folding.elements * ACCUMULATOR_LUT + _LAYER_LUT + _COUNTER_LUT * counters
+    found = Budget(lut, dsp, 0)
     if is_unrolled(layer, folding):
         found += WindowsPlan(unrolled(layer)[0]).cost
     found += _ring(order, shaped(layer, folding).channels // order.words * layer.bits)
@@ -332,15 +334,22 @@ def read_only(depth: int, width: int) -> Budget:
     return Budget(0, 0, blocks(depth, width))
 
 
-_LAYER_LUT = 180
-"""Look-up tables of ring, sequencer and streams of a layer."""
+_LAYER_LUT, _COUNTER_LUT = 40, 6
+"""Look-up tables of ring, sequencer and streams of a layer, and of each bit of their counters."""
+
+_SMALL_RING = 1024
+"""Bits up to which rows stand in look-up tables."""
 
 _MANY_TABLES = 128
 """Look-up tables of weights from which on block RAM is a choice."""
 
 
 def _ring(order: Schedule, width: int) -> Budget:
-    return Budget(0, 0, blocks(order.stored.depth, width))
+    if order.is_direct:
+        return NOTHING
+    depth = order.stored.depth
+    small = depth * width <= _SMALL_RING
+    return Budget(width * -(-depth // 48), 0, 0) if small else Budget(0, 0, blocks(depth, width))
 
 
 def choices(layer: Layer, target: Target, kind: str | None) -> "list[Choice]":

@@ -154,14 +154,14 @@ class RecodePlan(UnitPlan):
         """Multipliers, or comparisons, and their memory."""
         if isinstance(self.recode.ending, Steps):
             own = self.comparison
-            found = Budget(UNIT_LUT // 2 + self.lanes * own.bits * own.width, 0, 0)
+            found = Budget(UNIT_LUT // 8 + self.lanes * own.bits * own.width // 2, 0, 0)
             for stage in range(own.bits):
                 found += read_only(1 << (self.place.bits + stage), self.lanes * own.threshold_bits)
             return found
         lut, dsp = multiplier_cost(self.target, self.widths[0], self.width)
         lut += max(self.widths[0] + self.width, self.widths[1]) + 2 * self.output.bits
         memory = read_only(1 << self.place.bits, self.lanes * sum(self.widths))
-        return Budget(UNIT_LUT // 2, 0, 0) + Budget(lut, dsp, 0) * self.lanes + memory
+        return Budget(UNIT_LUT // 4, 0, 0) + Budget(lut, dsp, 0) * self.lanes + memory
 
     @property
     def sums(self) -> Mapping[str, tuple[Range, int]]:

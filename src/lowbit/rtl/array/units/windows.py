@@ -1,13 +1,16 @@
 """Whole windows, one per clock: what stands before a layer whose taps are all multiplied side by side.
 
 A layer that is unrolled over its taps is one of a single tap that reads windows as pixels. Rows stand in
-memories of their own, so that a column of the window is read in one clock; columns move through registers.
-Windows without padding only: a padded tap would have to be taken off again.
+memories of their own, so that a column of the window is read in one clock; columns move through registers,
+those of a row right behind those of the row before, so that padding costs no clock: where a window leaves
+the map it has rank 0, which must then be the number 0.
 """
 
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from lowbit.ir.window import Window
 from lowbit.rtl.array.memory import blocks, is_shallow, tables
@@ -39,7 +42,19 @@ def can_unroll(layer: Layer) -> bool:
     """Return whether a layer can be unrolled over its taps."""
     taps = layer.window[0].kernel * layer.window[1].kernel
     dense = all(axis.dilation == 1 for axis in layer.window)
-    return taps > 1 and dense and layer.group == 1 and not layer.has_border
+    return taps > 1 and dense and layer.group == 1 and (not layer.has_border or _can_be_padded(layer))
+
+
+def _can_be_padded(layer: Layer) -> bool:
+    """Return whether a tap in the padding may be one of rank 0, and windows of rows meet as they should."""
+    steps, own = np.diff(layer.levels), layer.thresholds
+    zero = layer.levels[0] == 0 and (steps == steps[0]).all() and layer.basis is None
+    alike = own is None or bool((own == own[:1, :1]).all())
+    fits = all(
+        axis.before + axis.after < axis.kernel <= axis.extent and axis.valid().any(axis=1).all()
+        for axis in layer.window
+    )
+    return bool(zero) and alike and fits
 
 
 def unrolled(layer: Layer) -> tuple[Windows, Layer]:
@@ -52,6 +67,7 @@ def unrolled(layer: Layer) -> tuple[Windows, Layer]:
         layer,
         weights=layer.weights.reshape(shape),
         window=point(rows.outputs, columns.outputs),
+        thresholds=None if layer.thresholds is None else layer.thresholds[:1, :1],
         basis=None if basis is None else replace(basis, codes=basis.codes.reshape(shape)),
         sources=(windows.name,),
     )
@@ -79,10 +95,33 @@ class WindowsPlan(RingPlan):
         return schedule(self.windows.window, 1, 1, self.name, weighted=False)
 
     @property
+    def _end(self) -> int:
+        """The column behind the last one of a row of outputs, which may be one of the padding."""
+        axis = self.windows.window[1]
+        return (axis.outputs - 1) * axis.stride - axis.before + axis.kernel
+
+    @property
     def columns(self) -> int:
         """Columns that are read for a row of outputs."""
-        axis = self.windows.window[1]
-        return (axis.outputs - 1) * axis.stride + axis.kernel
+        return min(self._end, self.windows.window[1].extent)
+
+    @property
+    def late(self) -> int:
+        """Columns of padding behind them: their windows are whole while the next row's columns come."""
+        return self._end - self.columns
+
+    @property
+    def whole(self) -> list[int]:
+        """Which taps of a window's columns are in the map, bit by bit, when a column has come; 0 if none is.
+
+        Those of the columns before ``late`` are the windows that the row before still lacks.
+        """
+        axis, taps = self.windows.window[1], 1 << np.arange(self.windows.window[1].kernel)
+        found = [0] * self.columns
+        for output, valid in enumerate(axis.valid()):
+            at = output * axis.stride - axis.before + axis.kernel - 1
+            found[at % axis.extent if at >= axis.extent else at] = int((valid * taps).sum())
+        return found
 
     @property
     def inputs(self) -> tuple[Words]:
@@ -96,8 +135,8 @@ class WindowsPlan(RingPlan):
 
     @property
     def cycles(self) -> int:
-        """A column per clock, and one to start a row."""
-        return len(self.schedule.rows) * (self.columns + 1)
+        """A column per clock."""
+        return len(self.schedule.rows) * self.columns
 
     @property
     def cost(self) -> Budget:
