@@ -24,13 +24,14 @@ GOLDEN = 4
 Integers = npt.NDArray[np.int64]
 
 
-def write_kit(design: Design, golden: Bench, folder: Path) -> None:
+def write_kit(design: Design, golden: Bench, folder: Path, *, counters: bool = False) -> None:
     """Write all of it into a project.
 
     Args:
         design: whose project it is.
         golden: pictures and the reference evaluator's scores, of which `GOLDEN` are taken.
         folder: of the project.
+        counters: whether the design has registers, which nobody asks here.
     """
     pictures, sums = _exact(design, golden)
     if not len(pictures):
@@ -43,6 +44,7 @@ def write_kit(design: Design, golden: Bench, folder: Path) -> None:
     given = _beats(results & mask, design.score_bits, design)
     _write_words(vectors / "pictures.hex", sent)
     _write_words(vectors / "results.hex", given)
+    idle = _registers() if counters else {}
     words = {
         "TOP": design.top,
         "MODELS": "simulation/*.v " if (folder / "simulation").is_dir() else "",
@@ -52,6 +54,8 @@ def write_kit(design: Design, golden: Bench, folder: Path) -> None:
         "BEATS": str(len(given) // len(pictures)),
         "CLASSES": str(design.classes),
         "WIDTH": str(design.score_bits * (results.shape[1] if design.whole_beats else 1)),
+        "IDLE": "".join(f",\n    .{name}({width}'d0)" for name, width in idle.items()),
+        "IDLE_NAMES": "".join(f'"{name}", ' for name in idle).rstrip(),
         "PATIENCE": str(_PATIENCE * (len(pictures) + 4) * design.cycles_per_image),
     }
     board = _BOARD if design.target == "ecp5" and not design.whole_beats else {}
@@ -72,6 +76,16 @@ def _exact(design: Design, golden: Bench) -> tuple[npt.NDArray[np.uint8], Intege
     other = [design.real_scores(sums + step) == golden.scores for step in (-1, 1)]
     known = (same & ~other[0] & ~other[1]).all(axis=1)
     return golden.pictures[known][:GOLDEN], sums[known][:GOLDEN]
+
+
+def _registers() -> dict[str, int]:
+    """Return the inputs of AXI-Lite with their widths."""
+    from amaranth.hdl import Shape
+    from amaranth.lib.wiring import In
+
+    from lowbit.rtl.counters import AXI_LITE
+
+    return {name: Shape.cast(member.shape).width for name, member in AXI_LITE.items() if member.flow is In}
 
 
 def _beats(numbers: npt.NDArray[Any], bits: int, design: Design) -> list[str]:

@@ -88,7 +88,7 @@ def make_project(
             (made / SIMULATION).mkdir(exist_ok=True)
             shutil.copy(model, made / SIMULATION)
         if golden is not None:
-            write_kit(design, golden, made)
+            write_kit(design, golden, made, counters=options.counters)
         if options.pynq:
             design.write_package(made, counters=options.counters)
         if options.lint:

@@ -39,7 +39,7 @@ module @TOP@_tb;
     .m_axis_0_tdata(out_data),
     .m_axis_0_tvalid(out_valid),
     .m_axis_0_tlast(out_last),
-    .m_axis_0_tready(out_ready)
+    .m_axis_0_tready(out_ready)@IDLE@
   );
 
   initial begin

@@ -65,7 +65,7 @@ module ulx3s (
     .m_axis_0_tdata(result),
     .m_axis_0_tvalid(out_valid),
     .m_axis_0_tlast(out_last),
-    .m_axis_0_tready(out_ready)
+    .m_axis_0_tready(out_ready)@IDLE@
   );
 
   // The class, which comes with TLAST, goes out; the sums before it do not.
