@@ -3,6 +3,7 @@
 //
 //     iverilog -o sim @TOP@_tb.v @TOP@.v @MODELS@&& vvp sim
 //     vvp sim +gap=40 +stall=50     with gaps of the input and of the output, in percent of clocks
+//     vvp sim +cut=50               with packets that end inside a picture before others, in percent
 //     vvp sim +vcd                  writes @TOP@_tb.vcd
 //
 // The last line that it prints is PASS or FAIL.
@@ -25,7 +26,9 @@ module @TOP@_tb;
   wire in_ready, out_valid, out_last;
   wire [WIDTH - 1:0] out_data;
 
-  integer sent = 0, taken = 0, wrong = 0, clocks = 0, gap = 0, stall = 0, seed = 1;
+  integer sent = 0, taken = 0, wrong = 0, clocks = 0, gap = 0, stall = 0, cut = 0, seed = 1;
+  integer piece = 0, piece_at = 0;  // beats of a cut packet, and how many of them went
+  reg decided = 0;  // whether one comes before this picture
 
   always #5 clock = ~clock;
 
@@ -47,6 +50,7 @@ module @TOP@_tb;
     $readmemh("vectors/results.hex", results);
     if (!$value$plusargs("gap=%d", gap)) gap = 0;
     if (!$value$plusargs("stall=%d", stall)) stall = 0;
+    if (!$value$plusargs("cut=%d", cut)) cut = 0;
     if ($test$plusargs("vcd")) begin
       $dumpfile("@TOP@_tb.vcd");
       $dumpvars(0, @TOP@_tb);
@@ -55,12 +59,22 @@ module @TOP@_tb;
     reset_n = 1;
   end
 
+  // The next beat: of a picture, or of a piece of it that ends too early, before it.
+  task offer;
+    begin
+      if (cut > 0 && BYTES > 1 && !decided && sent % BYTES == 0 && $unsigned($random(seed)) % 100 < cut)
+        piece = 1 + $unsigned($random(seed)) % (BYTES - 1);
+      decided = 1;
+      in_valid <= 1;
+      in_data <= pictures[sent + piece_at];
+      in_last <= piece == 0 ? sent % BYTES == BYTES - 1 : piece_at == piece - 1;
+    end
+  endtask
+
   // Signals change at the falling edge, so that no race decides what the rising one sees.
   always @(negedge clock) if (reset_n) begin
     if (!in_valid && sent < PICTURES * BYTES && $unsigned($random(seed)) % 100 >= gap) begin
-      in_valid <= 1;
-      in_data <= pictures[sent];
-      in_last <= sent % BYTES == BYTES - 1;
+      offer;
     end
     out_ready <= $unsigned($random(seed)) % 100 >= stall;
   end
@@ -68,13 +82,18 @@ module @TOP@_tb;
   always @(posedge clock) if (reset_n) begin
     clocks = clocks + 1;
     if (in_valid && in_ready) begin
-      sent = sent + 1;
-      in_valid <= 0;
-      if (gap == 0 && sent < PICTURES * BYTES) begin
-        in_valid <= 1;
-        in_data <= pictures[sent];
-        in_last <= sent % BYTES == BYTES - 1;
+      if (piece == 0) begin
+        sent = sent + 1;
+        decided = 0;
+      end else begin
+        piece_at = piece_at + 1;
+        if (piece_at == piece) begin
+          piece = 0;
+          piece_at = 0;
+        end
       end
+      in_valid <= 0;
+      if (gap == 0 && sent < PICTURES * BYTES) offer;
     end
     if (out_valid === 1'bx) begin
       $display("picture %0d: the design offers something unknown", taken / BEATS);
