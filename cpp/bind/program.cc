@@ -160,10 +160,8 @@ nb::object run_into_function(nb::handle program) {
 }
 
 void set_python_error(const Error& error) {
-  const bool large = dynamic_cast<const TooLarge*>(&error) != nullptr;
-  constexpr const char* kNames[] = {"EngineError", "DataError", "ModelFormatError", "UnsupportedError"};  // by kind
-  const char* name = large ? "TooLargeError" : kNames[static_cast<std::size_t>(error.kind)];
-  const nb::object type = nb::module_::import_("lowbit.errors").attr(name);
+  constexpr const char* kNames[] = {"EngineError", "DataError", "ModelFormatError", "UnsupportedError", "TooLargeError"};  // by kind
+  const nb::object type = nb::module_::import_("lowbit.errors").attr(kNames[static_cast<std::size_t>(error.kind)]);
   const nb::object instance = type(error.what(), "where"_a = error.where, "expected"_a = error.expected,
                                    "found"_a = error.found, "remedy"_a = error.remedy);
   PyErr_SetObject(type.ptr(), instance.ptr());

@@ -3,7 +3,7 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(sources cpp/capi/lowbit.cc cpp/capi/content.cc)
-set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS "-Os;${smaller}")
+set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS "-Os;-fno-rtti;${smaller}")
 set(exports ${CMAKE_CURRENT_LIST_DIR}/exports.map)
 set(templates ${CMAKE_CURRENT_LIST_DIR})
 

@@ -24,13 +24,8 @@ constexpr float kExact = 16'777'216;  // the largest integer that float32 holds 
 constexpr std::size_t kMemory = static_cast<std::size_t>(std::min<std::uint64_t>(std::uint64_t{4} << 30, SIZE_MAX / 2));
 constexpr const char* kInPlanes = "popcount";  // the path that tells codes of equal levels apart
 
-// An argument of the caller's.
-struct Misuse : Error {
-  using Error::Error;
-};
-
 [[noreturn]] void misused(const char* where, const std::string& expected, const std::string& found) {
-  throw Misuse(Error::Kind::engine, "this cannot be meant", where, expected, found, "See lowbit.h.");
+  throw Error(Error::Kind::usage, "this cannot be meant", where, expected, found, "See lowbit.h.");
 }
 
 // Of this thread; a text that does not fit is cut.
@@ -44,9 +39,9 @@ lowbit_status fail(lowbit_status status, const char* text) {
 lowbit_status fail(const Error& error) {
   std::snprintf(last_error, sizeof last_error, "%s: %s; expected %s; found %s. %s", error.where.c_str(), error.what(),
                 error.expected.c_str(), error.found.c_str(), error.remedy.c_str());
-  if (dynamic_cast<const Misuse*>(&error) != nullptr) return LOWBIT_ERROR_USAGE;
-  if (dynamic_cast<const TooLarge*>(&error) != nullptr) return LOWBIT_ERROR_MEMORY;
   switch (error.kind) {
+    case Error::Kind::usage: return LOWBIT_ERROR_USAGE;
+    case Error::Kind::memory: return LOWBIT_ERROR_MEMORY;
     case Error::Kind::file: return LOWBIT_ERROR_FILE;
     case Error::Kind::data: return LOWBIT_ERROR_DATA;
     default: return LOWBIT_ERROR_UNSUPPORTED;

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "error.h"
+#include "float_products.h"
 #include "visit.h"
 
 namespace lowbit {

@@ -209,7 +209,7 @@ class ByteConvolutionStep final : public Step {
     });
   }
 
-  std::unique_ptr<Step> followed(const Following& next, const Value& last) const override;
+  [[gnu::cold]] std::unique_ptr<Step> followed(const Following& next, const Value& last) const override;
 
  private:
   static constexpr const char* where = "byte_convolution";
@@ -312,7 +312,7 @@ class ByteConvolutionStep final : public Step {
 // The same with what follows it.
 class EndedByteConvolution final : public Step {
  public:
-  EndedByteConvolution(const ByteConvolutionStep& layer, const Window& window, std::vector<Region> regions,
+  [[gnu::cold]] EndedByteConvolution(const ByteConvolutionStep& layer, const Window& window, std::vector<Region> regions,
                        std::vector<std::vector<Pixel>> pixels, QuickEndings quick)
       : layer_(layer), regions_(std::move(regions)), pixels_(std::move(pixels)), quick_(std::move(quick)), window_(window) {
     for (std::size_t r = 0; r < pixels_.size(); ++r) regions_[r].pixels = pixels_[r].data();

@@ -58,12 +58,17 @@ struct LevelEntry {
 };
 
 std::vector<LevelEntry> all_levels() {
-  return {
-#define LOWBIT_HAS(feature) CpuFeature{#feature, LOWBIT_SUPPORTS(feature)},
-#define LOWBIT_ASKS(feature) CpuFeature{#feature, may_use_tiles(), has_tiles() && !may_use_tiles()},
-#define LOWBIT_LEVEL(level, needs) LevelEntry{#level, {needs}},
-#include "../kernels/kernels.inc"
+  std::vector<LevelEntry> all;
+  [[maybe_unused]] const auto need = [&](const char* feature, bool available, bool refused) {
+    all.back().needs.push_back({feature, available, refused});
   };
+#define LOWBIT_HAS(feature) need(#feature, LOWBIT_SUPPORTS(feature), false);
+#define LOWBIT_ASKS(feature) need(#feature, may_use_tiles(), has_tiles() && !may_use_tiles());
+#define LOWBIT_LEVEL(level, needs) \
+  all.push_back({#level, {}});     \
+  needs
+#include "../kernels/kernels.inc"
+  return all;
 }
 
 std::string join(const std::vector<std::string>& names) {
@@ -121,17 +126,18 @@ KernelSet select_kernels(std::string level, const std::string& path) {
   }
   check_level(level, available);
   const auto bound = std::find(available.begin(), available.end(), level) + 1;
-  const auto usable = [&](const char* name) { return std::find(available.begin(), bound, name) != bound; };
 
-  // The list goes from the plainest level up, so the last usable entry of an operation wins.
+  // The list goes from the plainest level up, each with its kernels, so the last usable entry of an operation wins.
   KernelSet set;
   set.paths = Paths({available.begin(), bound}, path);
+  bool usable = false;
+#define LOWBIT_LEVEL(level, needs) usable = std::find(available.begin(), bound, #level) != bound;
 #define LOWBIT_KERNEL(operation, level) \
-  if (usable(#level)) set.operation = {#level, level::operation};
+  if (usable) set.operation = {#level, level::operation};
 #define LOWBIT_TABLE_KERNEL(operation, level, planes) \
-  if (usable(#level)) set.operation = {{#level, level::operation}, planes};
+  if (usable) set.operation = {{#level, level::operation}, planes};
 #define LOWBIT_PLANE_KERNEL(operation, level, Word, lanes, pairs) \
-  if (usable(#level)) set.operation = {{#level, level::operation}, 8 * sizeof(Word), lanes, pairs};
+  if (usable) set.operation = {{#level, level::operation}, 8 * sizeof(Word), lanes, pairs};
 #include "../kernels/kernels.inc"
   return set;
 }

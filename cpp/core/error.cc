@@ -9,7 +9,7 @@ Error::Error(Kind kind_, const std::string& message, std::string where_, std::st
       remedy(std::move(remedy_)) {}
 
 TooLarge::TooLarge(const std::string& what, std::size_t needed_, std::size_t allowed_)
-    : Error(Kind::engine, what + " would take too much memory", "engine", "at most " + std::to_string(allowed_) + " bytes",
+    : Error(Kind::memory, what + " would take too much memory", "engine", "at most " + std::to_string(allowed_) + " bytes",
             std::to_string(needed_) + " bytes", "Allow more, or run fewer threads."),
       needed(needed_), allowed(allowed_) {}
 

@@ -11,8 +11,8 @@
 namespace lowbit {
 
 struct Error : std::runtime_error {
-  // file: bytes that break a rule; unsupported: of another version.
-  enum class Kind { engine, data, file, unsupported };
+  // file: bytes that break a rule; unsupported: of another version; memory: more than it may take; usage: an argument of a C caller.
+  enum class Kind { engine, data, file, unsupported, memory, usage };
 
   Error(Kind kind_, const std::string& message, std::string where_, std::string expected_, std::string found_, std::string remedy_);
 

@@ -23,6 +23,7 @@ struct EpilogueSpec {
 
 // One of `parts` shares of all groups, in whole blocks.
 inline Groups groups_of_part(std::size_t groups, std::size_t part, std::size_t parts) {
+  if (parts == 1) return {0, groups};
   const std::size_t blocks = round_up(groups, kBlock) / kBlock;
   return {std::min(blocks * part / parts * kBlock, groups), std::min(blocks * (part + 1) / parts * kBlock, groups)};
 }

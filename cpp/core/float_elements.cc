@@ -123,6 +123,7 @@ class ElementStep final : public Step {
     kernel = level;
     cost = static_cast<double>(input.features) * nanoseconds;
     features = input.features;
+    by_elements = true;
   }
 
   void run(const Block& block) const override { run_links({&link, 1}, block, result); }
@@ -182,7 +183,7 @@ class ChainStep final : public Step {
 
   void run(const Block& block) const override { run_links(links_, block, result); }
 
-  std::unique_ptr<Step> followed(const Following& next, const Value& last) const override {
+  [[gnu::cold]] std::unique_ptr<Step> followed(const Following& next, const Value& last) const override {
     const float most = std::numeric_limits<float>::infinity();
     if (!next.encodes || !last.dense() || next.low != -most || next.high != most) return nullptr;
     return std::make_unique<EncodedChainStep>(links_, *this, next);
@@ -194,7 +195,7 @@ class ChainStep final : public Step {
 
 using Steps = std::vector<std::unique_ptr<Step>>;
 
-const ElementStep* element(const Step& step) { return dynamic_cast<const ElementStep*>(&step); }
+const ElementStep* element(const Step& step) { return step.by_elements ? static_cast<const ElementStep*>(&step) : nullptr; }
 
 // The steps that read each value.
 std::map<std::size_t, std::vector<std::size_t>> readers_of(const Steps& steps) {

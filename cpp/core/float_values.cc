@@ -14,7 +14,7 @@ void require_real(const char* where, const Value& value) {
 
 class SelectStep final : public Step {
  public:
-  SelectStep(const std::vector<std::size_t>& x, const std::vector<Value>& inputs) : x_(x) {
+  [[gnu::cold]] SelectStep(const std::vector<std::size_t>& x, const std::vector<Value>& inputs) : x_(x) {
     std::size_t features = 0;
     for (const Value& input : inputs) require_real("select", input), features = std::max(features, input.features);
     for (const Value& input : inputs) {

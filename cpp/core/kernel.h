@@ -261,9 +261,12 @@ struct Region {
 // borders included: every word of the window goes to those pixels of the strip whose window holds it.
 inline constexpr std::size_t kStrip = 4;
 
+// Pixels of a strip that read a word at once, bit r for pixel r: all, those up to an end, or one. Any others do so in several reads.
+inline constexpr std::uint8_t kReaders[] = {15, 14, 7, 12, 3, 8, 4, 2, 1};
+
 // Words, or pairs of words, that the same pixels of a strip read.
 struct Reads {
-  unsigned pixels;    // bit r: pixel r reads them
+  unsigned pixels;    // one of kReaders
   const Unit* units;  // x from the window's first tap, inside the map or not
   std::size_t unit_count;
 };

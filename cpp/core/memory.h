@@ -18,7 +18,7 @@ inline constexpr std::size_t kCacheLine = 64, kHugePage = std::size_t{1} << 21;
 #if defined(__linux__)
 // Pages of their own, which nothing else grows into and which go back to the system. Those that lie as one fill the second cache
 // evenly: 3 to 5 % where it holds half of a layer. The rest keeps small ones: else it would take a large one whole.
-inline void* map_pages(std::size_t bytes) {
+[[gnu::noinline, gnu::cold]] inline void* map_pages(std::size_t bytes) {
   void* all = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (all == MAP_FAILED) throw std::bad_alloc();
   const auto begin = reinterpret_cast<std::uintptr_t>(all), at = (begin + kHugePage - 1) / kHugePage * kHugePage;

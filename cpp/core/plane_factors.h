@@ -65,7 +65,7 @@ const std::byte* pair_inputs(const Place& in, std::size_t rows, void* room);
 class PlaneFactors final {
  public:
   // Checks the weights' shape, and that the accumulators of `most` inputs fit.
-  PlaneFactors(const char* where, const PlaneWeights& weights, unsigned input_planes, std::size_t most);
+  [[gnu::cold]] PlaneFactors(const char* where, const PlaneWeights& weights, unsigned input_planes, std::size_t most);
 
   // n sum_i mx_i sum_j mw_j
   std::int32_t constant(std::size_t channel, std::size_t n) const {
@@ -74,7 +74,7 @@ class PlaneFactors final {
 
   // Fills in what the layer has of factors, which stay here. One input plane: its factor joins the weights'.
   // One weight plane as well, and thresholds: both go into the thresholds of all the endings.
-  void place(PlaneLayer& layer, std::vector<Finish>& endings);
+  [[gnu::cold]] void place(PlaneLayer& layer, std::vector<Finish>& endings);
 
   // Of a layer in pairs that has been placed: its narrow factors, if there are such.
   void narrow(PlaneLayer& layer);

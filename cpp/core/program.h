@@ -154,19 +154,20 @@ class Step {
   std::size_t fixed_scratch = 0;  // bytes that it needs instead, whatever the rows
   // Others use the place of its planes: the bits after the last feature, which it leaves, must be made zero each time.
   bool clear = false;
+  bool by_elements = false;  // it is an ElementStep, which chains take
   bool once = false;       // its result is the same in every run: made at load, and kept
   bool finds_nan = false;  // where it reads samples: for the price of a compare that needs no load
 };
 
 // Gives every value without a port its place in a lane of the arena, behind `first` bytes; returns where the lane ends. A value has its bytes from the step that fills it to the last one that reads it; then they are another's.
-std::size_t place_values(std::vector<Value>& values, const std::vector<std::unique_ptr<Step>>& steps, std::size_t rows,
+[[gnu::cold]] std::size_t place_values(std::vector<Value>& values, const std::vector<std::unique_ptr<Step>>& steps, std::size_t rows,
                          std::size_t first);
 
 class Program final {
  public:
   // The first values are the inputs, and no step makes them. Throws TooLarge where constants and arena together exceed
   // `allowed` bytes.
-  Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps,
+  [[gnu::cold]] Program(Kernel<holds_nan_kernel> holds_nan, std::vector<Value> values, std::vector<std::unique_ptr<Step>> steps,
           std::vector<std::size_t> outputs, std::size_t threads, bool pinned, std::size_t constant_bytes, std::size_t allowed);
 
   std::size_t inputs() const { return inputs_; }
@@ -210,7 +211,7 @@ class Program final {
 
  private:
   // Sets what blocks and lanes are; returns the bytes of all lanes.
-  std::size_t plan_arena(std::size_t threads, std::size_t allowed);
+  [[gnu::cold]] std::size_t plan_arena(std::size_t threads, std::size_t allowed);
 
   bool holds_nan(std::size_t input, const std::byte* x, std::size_t rows) const {
     return holds_nan_.run != nullptr && holds_nan_.run(reinterpret_cast<const float*>(x), rows * values_[input].features);

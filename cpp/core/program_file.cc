@@ -332,7 +332,7 @@ std::unique_ptr<Program> load_program(const records::Network& network, const std
   try {
     return loaded(network, where, options);
   } catch (const Error& error) {
-    if (error.kind != Error::Kind::engine || dynamic_cast<const TooLarge*>(&error) != nullptr) throw;
+    if (error.kind != Error::Kind::engine) throw;
     throw Error(Error::Kind::file, std::string("the program file is damaged: ") + error.what(), where + "/" + error.where, error.expected,
                 error.found, kAgain);
   }

@@ -6,23 +6,29 @@
 
 namespace lowbit {
 
+// Into how many parts a step is split that takes so many nanoseconds a row: one is done here.
+inline std::size_t parts_of(const Block& block, double cost) {
+  return block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthHanding ? 1 : block.pool->threads();
+}
+
+// part(0) … part(parts - 1), each by its thread.
+inline void each_part(const Block& block, std::size_t parts, PartFunction part) {
+  if (parts == 1) part(0);
+  else block.pool->run(part);
+}
+
 // Splits groups of channels among the threads of the block, or does them all here.
 template <class Function>
 void share_groups(const Block& block, std::size_t groups, double cost, const Function& run) {
-  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthHanding) {
-    run(Groups{0, groups});
-    return;
-  }
-  const std::size_t parts = block.pool->threads();
-  block.pool->run([&](std::size_t part) { run(groups_of_part(groups, part, parts)); });
+  const std::size_t parts = parts_of(block, cost);
+  each_part(block, parts, [&](std::size_t n) { run(groups_of_part(groups, n, parts)); });
 }
 
 // Parts of a step that have nothing in common: run(begin, end).
 template <class Function>
 void share_parts(const Block& block, std::size_t count, double cost, const Function& run) {
-  if (block.pool == nullptr || count == 1 || cost * static_cast<double>(block.rows) < kWorthHanding) return run(std::size_t{0}, count);
-  const std::size_t parts = block.pool->threads();
-  block.pool->run([&](std::size_t n) { run(count * n / parts, count * (n + 1) / parts); });
+  const std::size_t parts = count == 1 ? 1 : parts_of(block, cost);
+  each_part(block, parts, [&](std::size_t n) { run(count * n / parts, count * (n + 1) / parts); });
 }
 
 inline Rows rows_of(const Block& block, std::size_t x, std::size_t y) {
@@ -37,12 +43,8 @@ inline constexpr std::size_t kPixelsWorthSharing = 64;
 // What one thread of a block does with maps: `run` is called with its Part.
 template <class Function>
 void share_maps(const Block& block, std::size_t groups, std::size_t pixels, double cost, const Function& run) {
-  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthHanding) {
-    run(Part{{0, groups}, 0, 1});
-    return;
-  }
-  const std::size_t parts = block.pool->threads();
-  block.pool->run([&](std::size_t n) {
+  const std::size_t parts = parts_of(block, cost);
+  each_part(block, parts, [&](std::size_t n) {
     const bool by_pixels = pixels >= kPixelsWorthSharing || groups < parts * kBlock;
     run(by_pixels ? Part{{0, groups}, n, parts} : Part{groups_of_part(groups, n, parts), 0, 1});
   });
@@ -67,8 +69,8 @@ void run_in_pieces(const Part& part, std::size_t pieces, const Function& run) {
 // Splits the outputs of a pooling step among threads as convolutions split theirs, so that each finds its own rows.
 template <class Function>
 void share_outputs(const Block& block, double cost, const Function& run) {
-  if (block.pool == nullptr || cost * static_cast<double>(block.rows) < kWorthHanding) return run(0, 1);
-  block.pool->run([&](std::size_t part) { run(part, block.pool->threads()); });
+  const std::size_t parts = parts_of(block, cost);
+  each_part(block, parts, [&](std::size_t n) { run(n, parts); });
 }
 
 inline Rows maps_of(const Block& block, std::size_t x, std::size_t y, bool sums) {

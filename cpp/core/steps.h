@@ -10,7 +10,7 @@
 #include "fields.h"
 #include "float_axes.h"
 #include "float_elements.h"
-#include "float_products.h"
+#include "recurrent.h"
 #include "float_values.h"
 #include "maps.h"
 #include "movement.h"
@@ -289,7 +289,7 @@ struct PutElements {
   LOWBIT_FIELDS(PutElements, first, lengths, strides, inner, writing)
 };
 
-// Products: see float_products.h.
+// Products: see float_products.h and recurrent.h.
 struct MatrixProduct {
   std::size_t batches, rows, depth, columns;
   bool transposed;

@@ -180,8 +180,12 @@ Strips WindowPlan::lay_strips(StripPlan& plan, std::size_t units, std::size_t ea
   for (std::size_t tap = 0; tap < taps(); ++tap) {
     const std::size_t row = tap / columns_.kernel() * rows_.dilation(), column = tap % columns_.kernel() * columns_.dilation();
     const std::size_t x = (row * input_width_ + column) * input_pixel_;
-    for (std::size_t n = 0; n < units && readers[tap] != 0; n += each) {
-      plan.units[readers[tap]].push_back({static_cast<std::uint32_t>(x + 4 * n), static_cast<std::uint32_t>(tap * units + n)});
+    for (std::size_t left = readers[tap]; left != 0;) {
+      const std::size_t some = *std::find_if(std::begin(kReaders), std::end(kReaders), [&](std::size_t one) { return (one & ~left) == 0; });
+      for (std::size_t n = 0; n < units; n += each) {
+        plan.units[some].push_back({static_cast<std::uint32_t>(x + 4 * n), static_cast<std::uint32_t>(tap * units + n)});
+      }
+      left &= ~some;
     }
   }
   for (std::size_t pixels = plan.units.size(); pixels-- > 1;) {

@@ -6,7 +6,7 @@
 #include "../tests/emulated_tiles.h"
 #endif
 
-#include "../core/kernel.h"
+#include "spots.h"
 
 namespace lowbit::amx_int8 {
 namespace {
@@ -17,6 +17,7 @@ namespace {
 
 #include "ending.inl"
 
+#define LOWBIT_ENDS_AS avx512_vnni
 #include "finish.inl"
 
 #include "block_weights.inl"

@@ -5,7 +5,7 @@
 #include <limits>
 #include <type_traits>
 
-#include "../core/kernel.h"
+#include "spots.h"
 
 namespace lowbit::avx2 {
 namespace {

@@ -69,15 +69,9 @@ template <std::size_t kGroups, bool kPairs>
       case 2: count_reads<2, kGroups, kPairs>(*reads, x, task.block, count, sum); break;
       case 3: count_reads<3, kGroups, kPairs>(*reads, x, task.block, count, sum); break;
       case 4: count_reads<4, kGroups, kPairs>(*reads, x, task.block, count, sum); break;
-      case 5: count_reads<5, kGroups, kPairs>(*reads, x, task.block, count, sum); break;
-      case 6: count_reads<6, kGroups, kPairs>(*reads, x, task.block, count, sum); break;
       case 7: count_reads<7, kGroups, kPairs>(*reads, x, task.block, count, sum); break;
       case 8: count_reads<8, kGroups, kPairs>(*reads, x, task.block, count, sum); break;
-      case 9: count_reads<9, kGroups, kPairs>(*reads, x, task.block, count, sum); break;
-      case 10: count_reads<10, kGroups, kPairs>(*reads, x, task.block, count, sum); break;
-      case 11: count_reads<11, kGroups, kPairs>(*reads, x, task.block, count, sum); break;
       case 12: count_reads<12, kGroups, kPairs>(*reads, x, task.block, count, sum); break;
-      case 13: count_reads<13, kGroups, kPairs>(*reads, x, task.block, count, sum); break;
       case 14: count_reads<14, kGroups, kPairs>(*reads, x, task.block, count, sum); break;
       default: count_reads<15, kGroups, kPairs>(*reads, x, task.block, count, sum); break;
     }

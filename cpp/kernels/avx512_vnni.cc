@@ -1,7 +1,7 @@
 // AVX-512 with VNNI: unsigned by signed bytes, four at a time, summed exactly into int32 lanes.
 #include <immintrin.h>
 
-#include "../core/kernel.h"
+#include "spots.h"
 
 namespace lowbit::avx512_vnni {
 namespace {
@@ -70,7 +70,13 @@ inline void load_weights(const std::int8_t* w, std::size_t w_step, __m512i* weig
   for (std::size_t g = 0; g < kGroups; ++g) weight[g] = _mm512_load_si512(w + g * w_step);
 }
 
-// kRows spots times kGroups groups of channels: all sums live in registers. kEnds: there they also end in lines; else out of line.
+[[gnu::noinline]] void write_all_bits(const Epilogue& e, const Spot* spots, std::size_t rows, Groups groups, const __m512i* sums) {
+  for (std::size_t group = groups.begin; group < groups.end; ++group) {
+    for (std::size_t r = 0; r < rows; ++r) write_bits<1, 1>(e, spots + r, group, sums++);
+  }
+}
+
+// kRows spots times kGroups groups of channels: all sums live in registers. kEnds: there they also end in lines and single bits; else out of line.
 template <std::size_t kRows, std::size_t kGroups, bool kEnds>
 [[gnu::noinline]] void tile(const ByteLayer& layer, const Task& task, const Spot* spots, std::size_t group) {
   __m512i sum[kGroups * kRows], weight[kGroups];
@@ -87,12 +93,11 @@ template <std::size_t kRows, std::size_t kGroups, bool kEnds>
       add_quad<kRows, kGroups>(x, at, weight, sum);
     }
   }
-  if (task.epilogue->output == Output::planes && task.epilogue->bits == 1 && task.epilogue->rank_is_code &&
-      task.epilogue->row_factor == nullptr) {
-    return write_bits<kRows, kGroups>(*task.epilogue, spots, group, sum);
-  }
+  const bool binary = task.epilogue->output == Output::planes && task.epilogue->bits == 1 && task.epilogue->rank_is_code &&
+                      task.epilogue->row_factor == nullptr;
   // Copies of their own, so that the sums, and lines, stay in registers.
   if constexpr (kEnds) {
+    if (binary) return write_bits<kRows, kGroups>(*task.epilogue, spots, group, sum);
     if (task.epilogue->lines != nullptr) {
       __m512i line[kGroups * kRows];
       copy_sums<kGroups * kRows>(sum, line);
@@ -101,6 +106,7 @@ template <std::size_t kRows, std::size_t kGroups, bool kEnds>
   }
   __m512i own[kGroups * kRows];
   copy_sums<kGroups * kRows>(sum, own);
+  if (binary) return write_all_bits(*task.epilogue, spots, kRows, {group, group + kGroups}, own);
   if (end_from_memory(*task.epilogue, spots, kRows, {group, group + kGroups}, own)) return;
   end_tile(task, reinterpret_cast<Group*>(own), spots, kRows, {group, group + kGroups});
 }
@@ -152,6 +158,8 @@ inline void store_sums(std::int32_t* at, Sums sum) { _mm512_store_si512(at, sum)
 #include "word_layers.inl"
 
 }  // namespace
+
+void finish_sums(const Epilogue& e, const std::int32_t* sums, const Target& to) { finish(e, reinterpret_cast<const Group*>(sums), to); }
 
 void byte_fully_connected(const ByteLayer& layer, const Rows& rows, Groups groups) {
   std::size_t row = 0;

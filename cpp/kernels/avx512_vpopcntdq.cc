@@ -6,7 +6,7 @@
 #include <limits>
 #include <type_traits>
 
-#include "../core/kernel.h"
+#include "spots.h"
 
 namespace lowbit::avx512_vpopcntdq {
 namespace {
@@ -17,6 +17,7 @@ namespace {
 
 #include "ending.inl"
 
+#define LOWBIT_ENDS_AS avx512_vnni
 #include "finish.inl"
 
 #include "encode.inl"

@@ -14,7 +14,7 @@ struct Digits {
   float by;
 
   // Of `count` floats; the rest are zeros.
-  void fill(const float* x, std::size_t count, std::size_t features) {
+  [[gnu::noinline]] void fill(const float* x, std::size_t count, std::size_t features) {
     __m512 largest = _mm512_setzero_ps(), total = largest;
     for (std::size_t n = 0; n < count; n += 16) {
       const __m512 size = _mm512_abs_ps(_mm512_maskz_loadu_ps(first_lanes(count - n), x + n));
@@ -133,7 +133,9 @@ void multiply_codes(const WeightCodeLayer& layer, const Rows& rows, Groups group
           add_group(layer, group + g, layer.factor + (group + g) * kGroup, reinterpret_cast<const float*>(sums + g), output(row));
         }
       };
-      visit_groups<4>(groups.begin, groups.end, sum);
+      std::size_t group = groups.begin;
+      for (; group + 4 <= groups.end; group += 4) sum.template operator()<4>(group);
+      for (; group < groups.end; ++group) sum.template operator()<1>(group);
     }
   }
 }

@@ -53,7 +53,7 @@ inline Group corrected(const Encoder& encoder, const Reals& value, const Group& 
   return choose(inner, choose(stays, upper, lower), upper);
 }
 
-// A rank beyond four bits; a NaN is above nothing.
+// A rank that is not found by halves; a NaN is above nothing.
 LOWBIT_INLINE Group rank_of_many(const Encoder& encoder, const Reals& value) {
   const unsigned top = (1u << encoder.bits) - 1;
   if (encoder.divisor != 0) {
@@ -74,16 +74,30 @@ LOWBIT_INLINE Group rank_of_many(const Encoder& encoder, const Reals& value) {
   return rank;
 }
 
-inline Mask encode_many_ranks(const Encoder& encoder, const std::byte* x, std::byte* y) {
+inline Mask encode_counted_ranks(const Encoder& encoder, const std::byte* x, std::byte* y, std::size_t y_plane) {
   Mask nan{};
   for (std::size_t first = 0; first < encoder.features; first += kGroup) {
     const std::size_t count = encoder.features - first;
     const Reals value = load_first(x + 4 * first, count);
     nan = either(nan, unordered(value, value));
     const Bytes ranks = bytes_of(rank_of_many(encoder, value));
-    store_first(y + first, encoder.rank_is_code ? ranks : look_up_any(encoder.table, ranks), count);
+    const Bytes codes = encoder.rank_is_code ? ranks : look_up_ranks(encoder.table, encoder.bits, ranks);
+    if (encoder.output == Output::planes) write_planes(encoder.bits, codes, count, y + first / 8, y_plane);
+    else store_first(y + first, codes, count);
   }
   return nan;
+}
+
+inline Mask encode_one(const Encoder& encoder, const std::byte* x, std::byte* y, std::size_t y_plane) {
+  if (encoder.bits == 1) return encode_row<1>(encoder, x, y, y_plane);
+  if (encoder.bits == 2) return encode_row<2>(encoder, x, y, y_plane);
+  if constexpr (kHalved > 2) {
+    if (encoder.bits == 3) return encode_row<3>(encoder, x, y, y_plane);
+  }
+  if constexpr (kHalved > 3) {
+    if (encoder.bits == 4) return encode_row<4>(encoder, x, y, y_plane);
+  }
+  return encode_counted_ranks(encoder, x, y, y_plane);
 }
 
 // Sixteen floats as codes of an affine encoding; a NaN has code 0. Ends are whole, so that what is clipped before it is rounded leaves
@@ -106,13 +120,7 @@ bool encode(const Encoder& encoder, const Rows& rows) {
   for (std::size_t row = 0; row < rows.count; ++row) {
     const std::byte* x = rows.x + row * rows.x_row;
     std::byte* y = rows.y + row * rows.y_row;
-    switch (encoder.bits) {
-      case 1: nan = either(nan, encode_row<1>(encoder, x, y, rows.y_plane)); break;
-      case 2: nan = either(nan, encode_row<2>(encoder, x, y, rows.y_plane)); break;
-      case 3: nan = either(nan, encode_row<3>(encoder, x, y, rows.y_plane)); break;
-      case 4: nan = either(nan, encode_row<4>(encoder, x, y, rows.y_plane)); break;
-      default: nan = either(nan, encode_many_ranks(encoder, x, y)); break;
-    }
+    nan = either(nan, encode_one(encoder, x, y, rows.y_plane));
   }
   return bits_of(nan) != 0;
 }

@@ -1,12 +1,5 @@
 // The end of a layer by its Epilogue, one text for all levels over vectors.inl. Included inside an anonymous namespace, behind
-// window.inl, vectors.inl and ending.inl.
-
-// Where the results of a tile go: one group of channels in several spots.
-struct Target {
-  std::size_t group, rows;
-  const Spot* spots;
-  std::size_t y_plane;
-};
+// window.inl, vectors.inl and ending.inl. A level may say that another one, whose features it has, ends its tiles: LOWBIT_ENDS_AS.
 
 // The bits of rank = #{thresholds below the value}, highest first: each halves the thresholds that are left, so
 // 2^b - 1 thresholds take b compares.
@@ -29,6 +22,10 @@ inline Bytes look_up_any(const std::uint8_t* table, Bytes bytes) {
   write_as(lanes, bytes);
   for (std::uint8_t& lane : lanes) lane = table[lane];
   return read_as<Bytes>(lanes);
+}
+
+inline Bytes look_up_ranks(const std::uint8_t* table, unsigned bits, Bytes ranks) {
+  return bits > 4 ? look_up_any(table, ranks) : look_up(table, ranks);
 }
 
 template <unsigned kBits>
@@ -67,14 +64,29 @@ void finish_ranks(const Epilogue& e, const Group* acc, const Target& to) {
   }
 }
 
-// Beyond four bits the thresholds are simply counted, and the bytes looked up one by one.
-inline void finish_many_ranks(const Epilogue& e, const Group* acc, const Target& to) {
+// Up to how many bits a rank is found by halves. The more vectors a group takes, the less that saves.
+constexpr unsigned kHalved = kVectors == 1 ? 4 : kVectors == 2 ? 3 : 2;
+
+inline void write_planes(unsigned bits, Bytes codes, std::size_t count, std::byte* y, std::size_t y_plane) {
+  for (unsigned bit = 0; bit < bits; ++bit) {
+    write_as(y + bit * y_plane, static_cast<std::uint16_t>(bits_of(codes, bit) & first_bits(count)));
+  }
+}
+
+// Of up to four bits as by halves; beyond them the bytes are looked up one by one.
+inline void finish_counted_ranks(const Epilogue& e, const Group* acc, const Target& to) {
   const std::size_t levels = (std::size_t{1} << e.bits) - 1, first = to.group * kGroup;
   for (std::size_t r = 0; r < to.rows; ++r) {
     const std::int32_t* threshold = e.thresholds + to.group * levels * kGroup;
     Group rank = same(0);
     for (std::size_t c = 0; c < levels; ++c, threshold += kGroup) rank = add_if(above(acc[r], load_group(threshold)), rank, 1);
-    store_first(to.spots[r].y + first, look_up_any(e.table, bytes_of(rank)), e.channels - first);
+    const Bytes ranks = bytes_of(rank);
+    std::byte* y = to.spots[r].y;
+    if (e.output == Output::planes) {
+      write_planes(e.bits, e.rank_is_code ? ranks : look_up_ranks(e.table, e.bits, ranks), e.channels - first, y + first / 8, to.y_plane);
+    } else {
+      store_first(y + first, look_up_ranks(e.table, e.bits, ranks), e.channels - first);
+    }
   }
 }
 
@@ -167,19 +179,27 @@ inline void finish_other(const Epilogue& e, const Group* acc, const Target& to) 
   }
 }
 
+#if defined(LOWBIT_ENDS_AS)
+inline void finish(const Epilogue& e, const Group* acc, const Target& to) {
+  LOWBIT_ENDS_AS::finish_sums(e, reinterpret_cast<const std::int32_t*>(acc), to);
+}
+#else
 // From accumulators, one per row, to outputs. Out of line: a tile must not repeat it for each of its rows.
 [[gnu::noinline]] void finish(const Epilogue& e, const Group* acc, const Target& to) {
   if (e.output == Output::affine) return finish_affine(e, acc, to);
   if (e.output == Output::real) return finish_real(e, acc, to);
   if (e.output == Output::other) return finish_other(e, acc, to);
-  switch (e.bits) {
-    case 1: return finish_ranks<1>(e, acc, to);
-    case 2: return finish_ranks<2>(e, acc, to);
-    case 3: return finish_ranks<3>(e, acc, to);
-    case 4: return finish_ranks<4>(e, acc, to);
-    default: return finish_many_ranks(e, acc, to);
+  if (e.bits == 1) return finish_ranks<1>(e, acc, to);
+  if (e.bits == 2) return finish_ranks<2>(e, acc, to);
+  if constexpr (kHalved > 2) {
+    if (e.bits == 3) return finish_ranks<3>(e, acc, to);
   }
+  if constexpr (kHalved > 3) {
+    if (e.bits == 4) return finish_ranks<4>(e, acc, to);
+  }
+  finish_counted_ranks(e, acc, to);
 }
+#endif
 
 // constant + row_factor * row_sum.
 inline Group constants(const Epilogue& e, std::int32_t sum, std::size_t group) {

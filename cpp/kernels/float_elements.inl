@@ -1,4 +1,4 @@
-// Arithmetic and clips of floats, one text for every level: a vector of the level at a time, each lane as IEEE 754 rounds it.
+// Arithmetic and clips of floats (comparisons, logic and divisions with a rest are plain code's, for all levels), one text for every level: a vector of the level at a time, each lane as IEEE 754 rounds it.
 // y may be a or b. It comes behind functions.inl. The file that includes this defines LOWBIT_NAMESPACE, the level it is compiled for.
 
 namespace lowbit::LOWBIT_NAMESPACE {
@@ -22,6 +22,7 @@ LOWBIT_INLINE void each_lanes(const float* a, const float* b, bool one, float* y
   each_vector<kElementLanes>(loop_of_lanes<Apply>, &apply, a, b, one, y, count);
 }
 
+#if defined(LOWBIT_RARE_FUNCTIONS)
 // 1 where the condition holds.
 template <class Holds>
 void each_answer(const float* a, const float* b, bool one, float* y, std::size_t count, const Holds& holds) {
@@ -36,6 +37,13 @@ void each_number(const float* a, const float* b, bool one, float* y, std::size_t
   for (std::size_t n = 0; n < count; ++n) y[n] = apply(a[n], b[n * step]);
 }
 
+// Of IEEE 754, which is exact; here with the divisor's sign.
+inline float modulo_of(float a, float b) {
+  const float left = __builtin_fmodf(a, b);
+  return left != 0 && (left < 0) != (b < 0) ? left + b : left;
+}
+#endif
+
 void each_power(const float* a, const float* b, bool one, float* y, std::size_t count) {
   each_lanes(a, b, one, y, count, [](ElementLanes& r, const ElementLanes& p, const ElementLanes& q) {
     for (std::size_t half = 0; half < kElementLanes; half += kDoubleLanes) {
@@ -47,12 +55,6 @@ void each_power(const float* a, const float* b, bool one, float* y, std::size_t 
       __builtin_memcpy(reinterpret_cast<float*>(&r) + half, &x, sizeof x);
     }
   });
-}
-
-// Of IEEE 754, which is exact; here with the divisor's sign.
-inline float modulo_of(float a, float b) {
-  const float left = __builtin_fmodf(a, b);
-  return left != 0 && (left < 0) != (b < 0) ? left + b : left;
 }
 
 }  // namespace
@@ -77,6 +79,7 @@ void arithmetic(Arithmetic operation, const float* a, const float* b, bool one, 
     case Arithmetic::maximum:
       return each_lanes(a, b, one, y, count, [](Lanes& r, const Lanes& p, const Lanes& q) { r = ((p > q) | (p != p)) ? p : q; });
     case Arithmetic::power: return each_power(a, b, one, y, count);
+#if defined(LOWBIT_RARE_FUNCTIONS)
     case Arithmetic::modulo: return each_number(a, b, one, y, count, modulo_of);
     case Arithmetic::remainder:
       return each_number(a, b, one, y, count, [](float p, float q) { return __builtin_fmodf(p, q); });
@@ -95,6 +98,9 @@ void arithmetic(Arithmetic operation, const float* a, const float* b, bool one, 
       return each_answer(a, b, one, y, count, [](const Lanes& p, const Lanes& q) { return (p != 0.0f) | (q != 0.0f); });
     case Arithmetic::one_alone:
       return each_answer(a, b, one, y, count, [](const Lanes& p, const Lanes& q) { return (p != 0.0f) ^ (q != 0.0f); });
+#else
+    default: return portable::arithmetic(operation, a, b, one, y, count);
+#endif
   }
 }
 

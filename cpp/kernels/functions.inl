@@ -332,8 +332,6 @@ void apply_function(Function function, const float* x, float* y, std::size_t cou
     case Function::square_root: return each_float(x, y, count, [](float a) { return __builtin_sqrtf(a); });
     case Function::reciprocal: return each_float(x, y, count, [](float a) { return 1.0f / a; });
     case Function::error: return each_double(x, y, count, [](D a) { return error_function(a); });
-    case Function::sine: return each_double(x, y, count, [](D a) { return sine(a, 0); });
-    case Function::cosine: return each_double(x, y, count, [](D a) { return sine(a, 1); });
     case Function::floor: return each_float(x, y, count, [](float a) { return __builtin_floorf(a); });
     case Function::ceiling: return each_float(x, y, count, [](float a) { return __builtin_ceilf(a); });
     case Function::truncate: return each_float(x, y, count, [](float a) { return __builtin_truncf(a); });
@@ -353,6 +351,8 @@ void apply_function(Function function, const float* x, float* y, std::size_t cou
 void apply_rare_function(Function function, const float* x, float* y, std::size_t count) {
   using D = Doubles;
   switch (function) {
+    case Function::sine: return each_double(x, y, count, [](D a) { return sine(a, 0); });
+    case Function::cosine: return each_double(x, y, count, [](D a) { return sine(a, 1); });
     case Function::tangent: return each_double(x, y, count, [](D a) { return tangent(a); });
     case Function::arc_sine: return each_double(x, y, count, [](D a) { return arc_sine(a); });
     case Function::arc_cosine: return each_double(x, y, count, [](D a) { return arc_cosine(a); });
@@ -441,17 +441,16 @@ double reduced_row(const float* x, std::size_t count) {
   Doubles all[kRowVectors];
 #pragma GCC unroll 8
   for (Doubles& lanes : all) lanes = spread(Rule::kStart);
-  std::size_t n = 0;
-  for (; n + kRowLanes <= count; n += kRowLanes) {
-#pragma GCC unroll 8
-    for (std::size_t v = 0; v < kRowVectors; ++v) Rule::add(all[v], wide(x + n + v * kDoubleLanes));
-  }
   float left[kRowLanes];
-  if (n < count) {
-    for (float& lane : left) lane = static_cast<float>(Rule::kStart);
-    __builtin_memcpy(left, x + n, sizeof(float) * (count - n));
+  for (std::size_t n = 0; n < count; n += kRowLanes) {
+    const float* from = x + n;
+    if (count - n < kRowLanes) {
+      for (float& lane : left) lane = static_cast<float>(Rule::kStart);
+      __builtin_memcpy(left, from, sizeof(float) * (count - n));
+      from = left;
+    }
 #pragma GCC unroll 8
-    for (std::size_t v = 0; v < kRowVectors; ++v) Rule::add(all[v], wide(left + v * kDoubleLanes));
+    for (std::size_t v = 0; v < kRowVectors; ++v) Rule::add(all[v], wide(from + v * kDoubleLanes));
   }
   return joined<Rule>(all);
 }
@@ -602,7 +601,6 @@ void log_soft_rows(const float* x, float* y, std::size_t axis, std::size_t inner
     __builtin_memcpy(y + n * inner, &lanes, sizeof(float) * count);
   }
 }
-#endif
 
 void log_soft_row(const float* x, float* y, std::size_t count) {
   const double top = reduced_row<Maximum>(x, count);
@@ -617,20 +615,23 @@ void log_soft_row(const float* x, float* y, std::size_t count) {
   const double shift = top + logarithm(spread(joined<Sum>(sums)))[0];
   for (std::size_t n = 0; n < count; ++n) y[n] = static_cast<float>(x[n] - shift);
 }
+#endif
 
 }  // namespace
 
 void softmax(bool logarithm, const float* x, std::size_t axis, std::size_t inner, float* y) {
-  if (inner == 1) return logarithm ? log_soft_row(x, y, axis) : soft_row(x, y, axis);
   const auto each = [&](std::size_t lanes, auto rows) {
     for (std::size_t n = 0; n < inner; n += lanes) rows(x + n, y + n, axis, inner, inner - n < lanes ? inner - n : lanes);
   };
-  if (!logarithm) return each(kSoftLanes, soft_rows);
+  if (logarithm) {
 #if defined(LOWBIT_RARE_FUNCTIONS)
-  each(kDoubleLanes, log_soft_rows);
+    inner == 1 ? log_soft_row(x, y, axis) : each(kDoubleLanes, log_soft_rows);
 #else
-  portable::softmax(logarithm, x, axis, inner, y);
+    portable::softmax(logarithm, x, axis, inner, y);
 #endif
+  } else {
+    inner == 1 ? soft_row(x, y, axis) : each(kSoftLanes, soft_rows);
+  }
 }
 
 }  // namespace lowbit::LOWBIT_NAMESPACE

@@ -3,7 +3,7 @@
 // Bytes: products of 16 bits, two at a time summed into lanes of 32.
 #include <arm_neon.h>
 
-#include "../core/kernel.h"
+#include "spots.h"
 
 namespace lowbit::neon {
 namespace {

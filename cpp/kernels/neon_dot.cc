@@ -1,7 +1,7 @@
 // 64-bit ARM with dot products of bytes: four products to a lane, sixteen multiply-adds an instruction.
 #include <arm_neon.h>
 
-#include "../core/kernel.h"
+#include "spots.h"
 
 namespace lowbit::neon_dot {
 namespace {

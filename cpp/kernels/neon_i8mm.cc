@@ -2,7 +2,7 @@
 // instruction; inputs have no sign and weights have one. A single row takes dot products of both kinds.
 #include <arm_neon.h>
 
-#include "../core/kernel.h"
+#include "spots.h"
 
 namespace lowbit::neon_i8mm {
 namespace {

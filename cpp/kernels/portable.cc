@@ -11,7 +11,7 @@
 #include <immintrin.h>
 #endif
 
-#include "../core/kernel.h"
+#include "spots.h"
 
 namespace lowbit::portable {
 namespace {

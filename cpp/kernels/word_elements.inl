@@ -4,8 +4,8 @@
 namespace lowbit::LOWBIT_NAMESPACE {
 namespace {
 
-// Channels whose sums are kept together: enough that no addition waits for the one before.
-constexpr std::size_t kTogether = 4;
+// Groups of channels whose sums are kept together: enough that no addition waits for the one before.
+constexpr std::size_t kTogether = 4 / kVectors;
 
 template <std::size_t kGroups>
 inline void sum_taps(const std::int16_t* x, const std::uint32_t* taps, std::size_t tap_count, std::size_t pixel, std::size_t count,
@@ -88,7 +88,7 @@ void average_words(const WordMean& mean, const std::int16_t* x, const std::uint3
                    std::size_t pixel, std::size_t channels, std::int16_t* y) {
   for (std::size_t first = 0; first < channels;) {
     const std::size_t left = channels - first, count = left < kGroup ? left : kGroup;
-    const bool many = !mean.wide && left >= kTogether * kGroup;
+    const bool many = kTogether > 1 && !mean.wide && left >= kTogether * kGroup;
     (mean.wide ? average_wide : many ? average_narrow<kTogether> : average_narrow<1>)(mean, x + first, taps, tap_count, pixel, count, y + first);
     first += many ? kTogether * kGroup : count;
   }

@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 CC = shutil.which("cc") or ""
 INSTALLED = ROOT / "build/library/installed"
-"""What scripts/c-library made."""
+ONE_LEVEL = ROOT / "build/library-one"
+"""What scripts/c-library made: with all levels, and with one beside portable."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="is tried on Linux")
 needs_cc = pytest.mark.skipif(not CC, reason="needs a C compiler")
@@ -223,3 +224,23 @@ def test_the_example_is_built_with_what_is_installed(way: str, tmp_path: Path) -
     )
     found = [[float.fromhex(number) for number in line.split()] for line in done.stdout.splitlines()]
     np.testing.assert_array_equal(np.array(found, np.float32), expected)
+
+
+@needs_cc
+@pytest.mark.skipif(not ONE_LEVEL.exists(), reason="needs scripts/c-library")
+def test_a_library_of_one_level_runs_it_and_refuses_others(tmp_path: Path) -> None:
+    net, samples, expected = written(lowbit_mlp((65, 33, 10), 3, 2), tmp_path, 9)
+    made = compiled("examples/c/run.c", tmp_path)
+    environment = {**os.environ, "LD_PRELOAD": str(next(ONE_LEVEL.glob("liblowbit.so")))}
+
+    def run(level: str) -> subprocess.CompletedProcess[str]:
+        chosen = {**environment, "LOWBIT_KERNELS": level}
+        return subprocess.run([made, net, samples], capture_output=True, text=True, env=chosen)
+
+    for level in ("", "portable"):
+        done = run(level)
+        found = [[float.fromhex(number) for number in line.split()] for line in done.stdout.splitlines()]
+        np.testing.assert_array_equal(np.array(found, np.float32), expected)
+    refused = run("avx512_vnni")
+    assert refused.returncode != 0
+    assert re.search(r"no such kernel level.*one of portable, (avx2|neon); found avx512_vnni", refused.stderr)
