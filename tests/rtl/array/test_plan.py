@@ -134,7 +134,7 @@ def test_weights_go_where_there_is_room_for_them() -> None:
     costs = [plan_array(network, folding).cost for folding in (free, scarce)]
     assert costs[0].lut > costs[1].lut and costs[0].ramb18 < costs[1].ramb18
     with pytest.raises(PlanError, match="1 too many") as error:
-        fold_for_cycles(network, 300, budget=replace(costs[1], lut=costs[1].lut - 1))
+        fold_for_cycles(network, 300, budget=replace(costs[1], lut=costs[1].lut - 1, ramb18=100))
     assert "xc7z010" in error.value.remedy
     assert folding_of(network, ["conv2=4x4b"])["conv2"] == Folding(4, 4, in_blocks=True)
 
