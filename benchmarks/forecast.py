@@ -6,9 +6,10 @@ A float network and the data set that it was trained on. Every setting is foreca
 training set, then made by its own method from 1,024 others, and measured on 1,000 of the test set: bytes of
 the file, time of a call (in one interleaved run with the forecast's own network, so that the machine's mood
 falls on both), share of classes that agree with the float network. Sensitivity is measured likewise: each
-layer alone at each setting. A mixture is made for the file of every uniform setting but the largest, at most
-as large, and stands beside it. The rank correlation is Spearman's, over layers and settings, of the expected
-error with the measured one, and with the share of classes that change.
+layer alone at each setting. Between the files of neighbouring settings, at the geometric mean of their bytes,
+a mixture is made and stands beside the smaller one: the best uniform one of its size. The rank correlation is
+Spearman's, over layers and settings, of the expected error with the measured one, and with the share of
+classes that change.
 """
 
 import argparse
@@ -16,6 +17,8 @@ import json
 import sys
 import time
 from functools import partial
+from itertools import pairwise
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +94,10 @@ def _setting(found: Forecast, number: int, calibrate: Any, check: Any) -> dict[s
 
 
 def mixtures(found: Forecast, calibrate: Any, check: Any, right: Any) -> list[dict[str, Any]]:
-    """Return for every uniform setting but the largest file's what it and a mixture of its size keep."""
+    """Return what uniform settings keep, each beside a mixture of a size between it and the next larger."""
     rows = []
-    for row in sorted(found.uniform, key=lambda row: row.bytes)[:-1]:
-        beside = found.mixed(row.bytes)
+    for row, larger in pairwise(sorted(found.uniform, key=lambda row: row.bytes)):
+        beside = found.mixed(isqrt(row.bytes * larger.bytes))
         both = {}
         for name, each in {"uniform": row, "mixed": beside}.items():
             low, _ = lowbit.quantize(found.graph, calibrate, plan=each.plan, check=False)
