@@ -51,7 +51,7 @@ def test_simulation_is_that_of_the_command(command: Command, tmp_path: Path) -> 
     np.save(tmp_path / "x.npy", pictures(graph))
     words = ("hdl", tmp_path / "net.txt", "-o", tmp_path / "one", "--engine", "array")
     code, out, _ = command(*words, "--simulate", "--data", tmp_path / "x.npy", "--json")
-    made = lowbit.hardware(graph)
+    made = lowbit.hardware(graph, engine="array")
     found = made.simulate(pictures(graph))
     assert code == 0 and found.images == 9 and found.mismatches == 0
     same_as_command(made, json.loads(out), tmp_path)

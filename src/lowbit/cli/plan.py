@@ -34,7 +34,7 @@ def plan(
         list[str] | None,
         typer.Option(
             "--target",
-            help="cpu (this machine), c99:flash=64K,ram=16K, or an FPGA such as xc7z020; may be repeated.",
+            help="cpu (this machine), c99, xc7z020 or another FPGA; limits as in c99:flash=8K. May be repeated.",
         ),
     ] = None,
     setting: Annotated[

@@ -81,7 +81,7 @@ class RecodePlan(UnitPlan):
     def by_place(self) -> bool:
         """Whether border classes differ."""
         ending = self.recode.ending
-        own = ending.thresholds[..., 0] if isinstance(ending, Steps) else ending.addend
+        own = ending.thresholds if isinstance(ending, Steps) else ending.addend
         places = own.shape[:2], self.source.offset.shape[:2]
         return any(rows * columns > 1 for rows, columns in places)
 
