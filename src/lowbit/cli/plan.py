@@ -34,7 +34,7 @@ def plan(
         list[str] | None,
         typer.Option(
             "--target",
-            help="cpu (this machine), c99, xc7z020 or another FPGA; limits as in c99:flash=8K. May be repeated.",
+            help="cpu (this machine), c99, or an FPGA: xc7z020; limits: c99:flash=8K. May be repeated.",
         ),
     ] = None,
     setting: Annotated[
