@@ -1,4 +1,5 @@
 // The emulated tiles by the manual: what they compute, what they leave, and what they refuse.
+#if defined(__x86_64__)
 #include <immintrin.h>
 
 #include <numeric>
@@ -136,3 +137,4 @@ TEST(emulated_tiles_refuse_what_the_processor_refuses) {
 
 }  // namespace
 }  // namespace lowbit::testing
+#endif
