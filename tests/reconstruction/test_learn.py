@@ -49,7 +49,18 @@ def network(family: str, seed: int = 5) -> tuple[Graph, dict[str, np.ndarray]]:
     return graph, {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
-@pytest.mark.parametrize(("family", "passes"), [("residual", 8), ("dense", 8), ("mlp", 40), ("mixer", 8)])
+_LONG = pytest.mark.nightly
+
+
+@pytest.mark.parametrize(
+    ("family", "passes"),
+    [
+        pytest.param("residual", 8, marks=_LONG),
+        pytest.param("dense", 8, marks=_LONG),
+        ("mlp", 40),
+        ("mixer", 8),
+    ],
+)
 def test_blocks_come_nearer_to_the_float_network(
     family: str, passes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
