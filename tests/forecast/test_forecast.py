@@ -136,3 +136,9 @@ def _regression() -> Graph:
     graph.outputs = ("a2",)
     del graph.values["y"]
     return graph
+
+
+def test_a_target_that_is_said_twice_is_refused() -> None:
+    """Of two limits of one target one would be lost."""
+    with pytest.raises(UsageError, match="c99:flash=100 and c99:flash=90K"):
+        forecast(trained("digits"), targets=("c99:flash=100", "cpu", "c99:flash=90K"))

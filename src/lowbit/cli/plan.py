@@ -102,6 +102,8 @@ def plan(
         print_json({**found.to_dict(), "chosen": told, "front": written})
         return
     _print(found, chosen)
+    if output is not None and chosen is None:
+        say(f"{output}: no plan was written", "yellow")
     if written:
         say(f"{front}: {len(written)} plans, the smallest first, and front.png")
     _print_next(model, data, None if chosen is None else output)
@@ -159,31 +161,22 @@ def _print_risks(found: "Forecast") -> None:
 
 
 def _print_advice(found: "Forecast", chosen: "Outlook | None") -> None:
-    about = f"{found.risks.samples} samples of {found.data}"
+    about = f"by {found.risks.samples} samples of {found.data}"
+    classes = found.uniform[0].agreement is not None
+    enough = f"{found.kept:.1%} of classes" if classes else "nearly all of the output"
     if chosen is None:
         nearest = max(found.uniform, key=lambda row: (row.works, -row.error))
-        say(
-            f"None of these works everywhere and keeps {found.kept:.1%} of classes; nearest: {nearest.name}.",
-            "yellow",
-        )
+        say(f"None of these works everywhere and keeps {enough}; nearest: {nearest.name}.", "yellow")
         say("Try others (--try), a mixture (--budget), or train at low bits (lowbit train).", "dim")
     elif chosen.name == "mixed":
-        say(f"Mixed: {chosen.bytes:,} bytes, {_kept(chosen)} of classes kept, by {about}.", "bold")
+        kept = f"{_kept(chosen)} of classes kept" if classes else f"{_kept(chosen)} of the output"
+        say(f"Mixed: {chosen.bytes:,} bytes, {kept}, {about}.", "bold")
     else:
-        say(f"Take {chosen.name}: the smallest that keeps {found.kept:.1%} of classes, by {about}.", "bold")
+        say(f"Take {chosen.name}: the smallest that keeps {enough}, {about}.", "bold")
     say("Bytes are exact, times are of this machine, risk is right to first order.", "dim")
 
 
 def _print_next(model: Path, data: str | None, output: Path | None) -> None:
-    plan_option = ["--plan", str(output)] if output is not None else []
-    words = [
-        "lowbit",
-        "quantize",
-        str(model),
-        "-o",
-        f"{model.stem}.circle",
-        "--data",
-        data or "…",
-        *plan_option,
-    ]
-    say(f"Next: {shlex.join(words) if data else ' '.join(words)}", "dim")
+    words = ["lowbit", "quantize", str(model), "-o", f"{model.stem}.circle"]
+    words += ["--plan", str(output)] if output is not None else []
+    say(f"Next: {shlex.join(words)} --data {'…' if data is None else shlex.quote(data)}", "dim")

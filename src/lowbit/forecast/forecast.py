@@ -10,7 +10,7 @@ from typing import Any
 from lowbit import api
 from lowbit.analysis import layer_bytes
 from lowbit.data import Normalize
-from lowbit.errors import PlanError
+from lowbit.errors import PlanError, UsageError
 from lowbit.forecast.allocation import Allocation, front, within
 from lowbit.forecast.outline import SAMPLES, Samples, outline
 from lowbit.forecast.purposes import Cost, Purpose, purpose
@@ -209,9 +209,9 @@ def forecast(
         DataError: samples do not fit.
         PlanError: a setting is impossible.
         UnsupportedError: there is no layer to quantize.
-        UsageError: there is no such target.
+        UsageError: there is no such target, or it is said twice.
     """
-    purposes = tuple(purpose(text) for text in targets)
+    purposes = _purposes(targets)
     chosen, plan = settings_of(settings), Plan().keeping(keep)
     graph = network if isinstance(network, Graph) else api.read(network)
     layers = _layers(graph, plan, chosen[0])
@@ -222,6 +222,20 @@ def forecast(
     made = Forecast(graph, plan, purposes, found, (), few, about, kept)
     uniform = [(setting.label, dict.fromkeys(layers, setting)) for setting in chosen]
     return replace(made, uniform=tuple(_outlooks(made, uniform)))
+
+
+def _purposes(targets: Sequence[str]) -> tuple[Purpose, ...]:
+    """Return what a network is for, each once: of two limits of one target one would be lost."""
+    found = tuple(purpose(text) for text in targets)
+    names = [each.name for each in found]
+    if twice := [text for text, name in zip(targets, names, strict=True) if names.count(name) > 1]:
+        raise UsageError(
+            "a target is said twice",
+            where="--target",
+            expected="each once, with all its limits, as in c99:flash=64K,ram=16K",
+            found=" and ".join(twice),
+        )
+    return found
 
 
 def _layers(graph: Graph, plan: Plan, setting: Setting) -> list[str]:

@@ -20,7 +20,7 @@ from lowbit.c99.target import generated, sizes_of
 from lowbit.engine import Program
 from lowbit.errors import LowbitError, UsageError
 from lowbit.ir import Graph
-from lowbit.rtl.array.budget import DEVICES
+from lowbit.rtl.array.budget import DEVICES, OF_FAMILY
 from lowbit.rtl.hardware import hardware
 from lowbit.rtl.primitives.target import Target
 
@@ -113,15 +113,8 @@ def _device(name: str, graphs: Sequence[Graph]) -> list[Cost]:
 
 
 def _family(name: str) -> Target:
-    """Return the family of a device, of its name."""
-    begins: dict[str, Target] = {
-        "xc7": "xc7",
-        "xczu": "xcup",
-        "ecp5": "ecp5",
-        "ice40": "ice40",
-        "gw": "gowin",
-    }
-    return next(family for start, family in begins.items() if name.startswith(start))
+    """Return the family of a device; `generic`, which has all of them, is the last."""
+    return next(family for family, devices in OF_FAMILY.items() if name in devices)
 
 
 def _tried(make: Callable[[Graph], _Made], graph: Graph) -> _Made | Cost:

@@ -4,8 +4,8 @@
     block    the nodes between two cuts, with one quantized layer at least; what follows it, as activation and
              pooling, is of its block up to the last cut before another quantized layer
 
-So a residual block is one, and a chain of layers falls into its layers (BRECQ: Li et al., ICLR 2021, sections
-3.2 and 4.1, whose blocks are those of the architecture).
+So a residual block is one, and a chain of layers falls into its layers (BRECQ: Li et al., ICLR 2021, whose
+blocks are those of the architecture).
 """
 
 from collections.abc import Collection, Sequence
