@@ -7,10 +7,14 @@ from itertools import product
 import numpy as np
 import pytest
 
+from lowbit.api import quantize
 from lowbit.engine import Program
 from lowbit.ir import Graph
 from lowbit.ir.graph import Array
 from lowbit.program.steps import PlaneEnding, PlaneFullyConnected, Step
+from lowbit.quantization import Plan
+from lowbit.zoo.architecture import Activation, Architecture, Convolution, Flatten, Linear, Pool
+from lowbit.zoo.float_graph import float_graph
 from tests.conformance.backends import BACKENDS, check_backend, engine
 from tests.formats.networks import affine_mlp
 from tests.ir.networks import float_mlp, lowbit_mlp
@@ -44,6 +48,23 @@ def test_odd_sizes(backend: str, size: int) -> None:
 def test_activations(backend: str, activation: str) -> None:
     graph = lowbit_mlp((40, 20, 5), 2, 3, activation=activation, softmax=False)
     check_backend(BACKENDS[backend], graph, samples(graph))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_pools_of_words(backend: str) -> None:
+    """Codes of 16 bits stand between layer and pool as well: the layer rounds once, the pool compares."""
+    layers = (Convolution(3, 3, 1, 1), Activation(), Pool("max", 3, 2), Convolution(4, 3), Activation())
+    shape = (2, 11, 9)
+    graph = float_graph(Architecture("words", shape, (*layers, Pool(), Flatten(), Linear(3)), ""), seed=6)
+    x = np.random.default_rng(6).random((40, *shape)).astype(np.float32)
+    low, _ = quantize(
+        graph, x, plan=Plan("pow2:4", "fixed:4.11", layers={"first": {"activations": "affine:8"}})
+    )
+    between = [
+        low.value(node.outputs[0]).dtype for node in low.nodes if node.op in ("Convolution", "MaxPool")
+    ]
+    assert between == ["code16"] * 4
+    check_backend(BACKENDS[backend], low, x[:5])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -23,7 +23,14 @@ from lowbit.formats import read_model
 from lowbit.ir import Graph
 from lowbit.ir.graph import Array
 from lowbit.ir.layers import is_low_bit
-from lowbit.rtl.array.budget import MIDDLING, device, fold_for_budget, fold_for_cycles, folding_of
+from lowbit.rtl.array.budget import (
+    MIDDLING,
+    device,
+    fold_for_budget,
+    fold_for_cycles,
+    folding_of,
+    is_without_multipliers,
+)
 from lowbit.rtl.array.design import ArrayDesign
 from lowbit.rtl.array.ends import Ends, scored
 from lowbit.rtl.array.from_graph import from_graph as array_network
@@ -325,11 +332,14 @@ def _array(
     if instead:
         unrolled = plan_unroll(network, target, most=most)
         return Hardware(ends.scored, UnrollDesign(unrolled), chosen, byte, ends, why)
+    own = None if cycles and budget is None else device(budget or MIDDLING[target])
     if cycles:
-        found = fold_for_cycles(network, cycles, target, pe, None if budget is None else device(budget))
+        found = fold_for_cycles(network, cycles, target, pe, own)
     else:
-        found = fold_for_budget(network, device(budget or MIDDLING[target]), target, pe)
-    plan = plan_array(network, {**found, **folding_of(network, fold)}, target, pe)
+        assert own is not None
+        found = fold_for_budget(network, own, target, pe)
+    found |= folding_of(network, fold)
+    plan = plan_array(network, found, target, pe, shifts=is_without_multipliers(own))
     return Hardware(ends.scored, ArrayDesign(plan), chosen, byte, ends, why)
 
 

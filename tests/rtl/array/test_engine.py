@@ -17,6 +17,7 @@ from lowbit.rtl.array.from_graph import from_graph
 from lowbit.rtl.array.hardware.engine import ArrayEngine
 from lowbit.rtl.array.network import ArrayNetwork, Layer
 from lowbit.rtl.array.plan import ArrayPlan, Folding, LayerPlan, plan_array
+from lowbit.rtl.array.units.recode import RecodePlan
 from lowbit.rtl.report import Bench
 from lowbit.zoo.architecture import Pool
 from tests.rtl.array.networks import conv, convolutional, network_and_bench, perceptron, quantized, small
@@ -145,6 +146,26 @@ def test_quantized_networks_on_the_elements_meant_for_them(
     network, bench = network_and_bench(quantized(plan), 3)
     array = plan_array(network, foldings(network, Random(2)), "generic", kind)  # noqa: S311
     assert {unit.operands.kind for unit in array.units if isinstance(unit, LayerPlan)} == expected
+    stream(array, bench, gap=0.1, stall=0.2)
+
+
+WORDS = Plan(
+    "pow2:4", "fixed:4.11", layers={"first": {"activations": "affine:8"}, "fc2": {"activations": "affine:6"}}
+)
+
+
+@pytest.mark.parametrize(
+    ("plan", "wide"), [(Plan("affine:8", "affine:8"), True), (WORDS, False)], ids=["bytes", "words"]
+)
+def test_products_of_shifts_and_adders(plan: Plan, wide: bool) -> None:
+    """Roundings take one clock or several; of 16 bits they stand behind a layer that a pool follows."""
+    network, bench = network_and_bench(quantized(plan), 2)
+    own = {layer.name: Folding(layer.outputs if wide else 1, layer.channels) for layer in network.layers}
+    array = plan_array(network, own, "generic", "multiply", shifts=True)
+    scaled = [unit.steps for unit in array.units if isinstance(unit, RecodePlan) and unit.digits]
+    assert min(scaled) == 1 if wide else min(scaled) > 1
+    assert not any(unit.cost.dsp for unit in array.units if isinstance(unit, RecodePlan))
+    assert array.scores.steps > 1 or not array.scores.multiplies
     stream(array, bench, gap=0.1, stall=0.2)
 
 

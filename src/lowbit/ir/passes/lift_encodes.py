@@ -8,7 +8,7 @@ elements are left to encode behind a pool.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from lowbit.ir.graph import Graph, Node, Value
+from lowbit.ir.graph import Graph, Node
 from lowbit.ir.layers import activation_of, gives_bytes, rounds_uniform, takes_over
 from lowbit.ir.operators import Trait, carried, has
 from lowbit.ir.passes.infrastructure import Pass
@@ -40,16 +40,11 @@ def _liftable(graph: Graph) -> Iterator[tuple[Node, Node]]:
 def _mover_before(graph: Graph, encoder: Node) -> Node | None:
     """Return the node before an encoder, if it only moves elements and nobody else reads what it gives."""
     mover = graph.producer(encoder.inputs[0])
-    if mover is None or not _moves_codes(mover, graph.value(encoder.outputs[0])):
+    if mover is None or not has(mover, Trait.CARRIES):
         return None
     if not _comes_from(graph, encoder, _absorbers(encoder)):
         return None
     return mover if only_encoder(graph, mover) is encoder else None
-
-
-def _moves_codes(node: Node, codes: Value) -> bool:
-    """Return whether a node moves or compares codes; those of 16 bits are compared in no ONNX runtime."""
-    return has(node, Trait.CARRIES) and not (has(node, Trait.COMPARES) and codes.dtype == "code16")
 
 
 def _absorbers(encoder: Node) -> Chosen:

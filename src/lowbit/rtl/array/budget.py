@@ -24,6 +24,7 @@ __all__ = [
     "fold_for_budget",
     "fold_for_cycles",
     "folding_of",
+    "is_without_multipliers",
 ]
 
 DEVICES: Mapping[str, Budget] = {
@@ -91,6 +92,11 @@ def device(name: str) -> Budget:
         )
     most = DEVICES["xc7z045"]
     return Budget(**{key: int(given[key]) if key in given else getattr(most, key) for key in allowed})
+
+
+def is_without_multipliers(budget: Budget | None) -> bool:
+    """Return whether roundings are to be made of shifts and adders, because there is no DSP block."""
+    return budget is not None and budget.dsp == 0
 
 
 def folding_of(network: ArrayNetwork, words: Sequence[str]) -> dict[str, Folding]:
@@ -228,7 +234,8 @@ class _Search:
         return self._plan(folding).cost
 
     def _plan(self, folding: Mapping[str, Folding]) -> ArrayPlan:
-        return plan_array(self._network, folding, self._target, self._kind, self._known)
+        shifts = is_without_multipliers(self._budget)
+        return plan_array(self._network, folding, self._target, self._kind, self._known, shifts=shifts)
 
     def require(self, folding: Mapping[str, Folding], budget: Budget, which: str) -> None:
         """Refuse what does not fit."""

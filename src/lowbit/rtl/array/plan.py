@@ -31,12 +31,9 @@ from lowbit.rtl.array.units.recode import plan_recode
 from lowbit.rtl.array.units.unit import NOTHING, Budget, Numbers, UnitPlan, Words
 from lowbit.rtl.array.units.windows import Windows, WindowsPlan, unrolled
 from lowbit.rtl.names import identifiers
-from lowbit.rtl.primitives.target import Target
+from lowbit.rtl.primitives.target import MULTIPLIERS, Target
 
 __all__ = ["ArrayPlan", "Edge", "Folding", "LayerPlan", "PoolPlan", "plan_array", "plan_layer"]
-
-SCORE_CYCLES = 3
-"""Clocks that a score takes; the class takes one."""
 
 STREAM_LUT = 12
 """Look-up tables of a stream, which is often split or gathered."""
@@ -113,7 +110,7 @@ class ArrayPlan:
             common = int(np.gcd(before, after))
             if common < before:
                 found.append(words * before // common)
-        return [*found, *(unit.cycles for unit in self.units), SCORE_CYCLES * self.network.classes + 1]
+        return [*found, *(unit.cycles for unit in self.units), self.scores.cycles]
 
     @property
     def cost(self) -> Budget:
@@ -153,6 +150,8 @@ def plan_array(
     target: Target = "xc7",
     kind: str | None = None,
     known: MutableMapping[tuple[str, Folding], LayerPlan] | None = None,
+    *,
+    shifts: bool = False,
 ) -> ArrayPlan:
     """Return the plan of an engine.
 
@@ -162,11 +161,14 @@ def plan_array(
         target: the family.
         kind: the element of all layers that it can run; the others, and all by default, get the cheapest.
         known: plans of layers that were made before; those that are made are added.
+        shifts: whether roundings and scores are made of shifts and adders, as they are in a family without
+            multipliers.
 
     Raises:
         PlanError: a folding that does not divide the layer; names the node.
         NumericError: a sum wider than any adder.
     """
+    shifts = shifts or target not in MULTIPLIERS
     channels, rows, columns = network.shape
     layers = _layers(network, folding, target, kind, {} if known is None else known)
     pace = max(channels * rows * columns, *(plan.cycles for plan in layers.values()), 1)
@@ -174,10 +176,10 @@ def plan_array(
     words = {PICTURE: Words(1, _picture_bits(network))}
     for stage in _stages(network, folding):
         before = tuple(words[name] for name in stage.sources)
-        units[stage.name] = unit = _unit(stage, before, units, layers, pace, target)
+        units[stage.name] = unit = _unit(stage, before, units, layers, pace, target, shifts=shifts)
         words[stage.name] = unit.output
     plans = tuple(units.values())
-    scores = _scores(network, units)
+    scores = _scores(network, units, shifts=shifts)
     return ArrayPlan(network, target, plans, tuple(_edges(network, plans, words)), scores)
 
 
@@ -223,6 +225,8 @@ def _unit(
     layers: Mapping[str, LayerPlan],
     pace: int,
     target: Target,
+    *,
+    shifts: bool,
 ) -> UnitPlan:
     match stage:
         case Layer():
@@ -232,7 +236,7 @@ def _unit(
         case Recode():
             (name,) = stage.sources
             source = units[name].numbers if name else _ranks(stage.channels, before[0])
-            return plan_recode(stage, before[0], source, pace, target)
+            return plan_recode(stage, before[0], source, pace, target, shifts=shifts)
         case Windows():
             return WindowsPlan(stage)
         case Add():
@@ -246,7 +250,7 @@ def _ranks(channels: int, words: Words) -> Numbers:
     return Numbers(np.ones(channels, np.int64), zeros, (), ())
 
 
-def _scores(network: ArrayNetwork, units: Mapping[str, UnitPlan]) -> ScorePlan:
+def _scores(network: ArrayNetwork, units: Mapping[str, UnitPlan], *, shifts: bool) -> ScorePlan:
     numbers = [units[head.stage].numbers for head in network.heads]
     where = network.heads[0].stage
     return plan_scores(
@@ -260,6 +264,7 @@ def _scores(network: ArrayNetwork, units: Mapping[str, UnitPlan]) -> ScorePlan:
         network.bias,
         where,
         ranked=network.ranked,
+        shifts=shifts,
     )
 
 

@@ -20,7 +20,7 @@ from lowbit.errors import PlanError
 from lowbit.rtl.array.network import Floats, Integers
 from lowbit.rtl.array.units.unit import Budget
 from lowbit.rtl.integers import Range
-from lowbit.rtl.primitives.target import Target, multiplier_cost
+from lowbit.rtl.primitives.target import Target, digit_cost, digits_of, multiplier_cost
 
 SCORE_BITS = 32
 _LUT = 150
@@ -39,6 +39,7 @@ class ScorePlan:
         gains, offsets: the score is ``gain_o · sum_o + offset_o``, int64 ``[classes]``.
         multipliers, constants: of the rank, of the scores that the class is chosen of: the first ones.
         rank: the range of ranks.
+        shifts: whether products are made of shifts and adders.
     """
 
     sums: tuple[Range, ...]
@@ -47,20 +48,48 @@ class ScorePlan:
     multipliers: Integers
     constants: Integers
     rank: Range
+    shifts: bool = False
 
     @property
     def classes(self) -> int:
         """How many scores there are."""
         return len(self.gains)
 
+    @property
+    def sum_bits(self) -> int:
+        """Bits of a sum."""
+        return max(own.bits for own in self.sums)
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether there are factors but ones."""
+        return any(_multiplies(factors) for factors in (self.gains, self.multipliers))
+
+    @property
+    def steps(self) -> int:
+        """Clocks of a product."""
+        if not (self.shifts and self.multiplies):
+            return 1
+        return max(digits_of(Range.of(factors).bits) for factors in (self.gains, self.multipliers)) + 1
+
+    @property
+    def cycles(self) -> int:
+        """Clocks of a picture's scores: each is taken, multiplied and sent; then the class."""
+        return (2 + self.steps) * self.classes + 1
+
     def cost(self, target: Target) -> Budget:
         """Return what multiplies, compares and counts the scores, roughly."""
-        bits, found = max(own.bits for own in self.sums), Budget(_LUT, 0, 0)
-        for factors in (self.gains, self.multipliers):
-            if factors.max() > 1 or factors.min() < 0:
-                found += Budget(*multiplier_cost(target, bits, Range.of(factors).bits), 0)
+        found = Budget(_LUT, 0, 0)
+        for factors in filter(_multiplies, (self.gains, self.multipliers)):
+            of_shifts = digit_cost(target, self.sum_bits), 0
+            of_blocks = multiplier_cost(target, self.sum_bits, Range.of(factors).bits)
+            found += Budget(*(of_shifts if self.shifts else of_blocks), 0)
         tables = (self.gains, self.offsets, self.multipliers, self.constants)
         return found + Budget(sum(Range.of(table).bits for table in tables), 0, 0)
+
+
+def _multiplies(factors: Integers) -> bool:
+    return bool(factors.max() > 1 or factors.min() < 0)
 
 
 def plan_scores(
@@ -73,6 +102,7 @@ def plan_scores(
     where: str,
     *,
     ranked: int | None = None,
+    shifts: bool = False,
 ) -> ScorePlan:
     """Return the plan of the scores.
 
@@ -83,6 +113,7 @@ def plan_scores(
         scale, bias: the real score is ``float32(scale_o · accumulator_o + bias_o)``.
         where: the last layer, for messages.
         ranked: the class is that of the largest of so many scores, the first ones; of all when None.
+        shifts: whether products are made of shifts and adders.
 
     Raises:
         PlanError: no precision keeps the order of the scores, or a score is wider than the stream.
@@ -103,7 +134,7 @@ def plan_scores(
             ranks = [m * h + c for m, h, c in zip(multipliers, every, constants, strict=True)]
             if _keeps_order(real, ranks):
                 rank = Range(min(int(r[0]) for r in ranks), max(int(r[-1]) for r in ranks))
-                return ScorePlan(*whole, multipliers, constants, rank)
+                return ScorePlan(*whole, multipliers, constants, rank, shifts)
     raise PlanError(
         "the class cannot be told from integers",
         where=where,

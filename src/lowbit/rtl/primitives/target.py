@@ -36,6 +36,26 @@ def multiplier_cost(target: Target, left: int, right: int) -> tuple[int, int]:
     return 0, min(ceil(one / wide) * ceil(other / narrow) for one, other in ways)
 
 
+DIGIT_BITS = 2
+"""Bits of a digit of a multiplier, where shifts and adders multiply."""
+
+_GUARD = 3
+"""Bits that the adder of a digit has more than its number."""
+
+_SMALL_TABLES = 3
+"""Look-up tables of four inputs that choose a multiple and add it, for a bit; one of six does both."""
+
+
+def digits_of(bits: int) -> int:
+    """Return how many digits a multiplier of so many bits has, its sign among them."""
+    return -(-bits // DIGIT_BITS)
+
+
+def digit_cost(target: Target, bits: int) -> int:
+    """Return about how many look-up tables a digit of a multiplier takes, of numbers of so many bits."""
+    return (1 if target in NAMED_TABLES else _SMALL_TABLES) * (bits + _GUARD)
+
+
 _MODELS = Path(__file__).parents[1] / "models"
 
 MODELS: Mapping[Target, tuple[Path, ...]] = {

@@ -3,7 +3,7 @@
 from itertools import zip_longest
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,6 +12,8 @@ from lowbit.rtl.array.scores import SCORE_BITS, ScorePlan
 from lowbit.rtl.array.units.unit import address_bits
 from lowbit.rtl.integers import Range, pack
 from lowbit.rtl.primitives.rom import Rom
+from lowbit.rtl.primitives.shift_add import ShiftAddProduct
+from lowbit.rtl.primitives.target import DIGIT_BITS
 
 
 class Scores(wiring.Component):
@@ -22,7 +24,7 @@ class Scores(wiring.Component):
         super().__init__({"input": In(words(sum_bits)), "output": Out(words(SCORE_BITS)), "is_class": Out(1)})
 
     def elaborate(self, platform: Any) -> Module:
-        """Return a machine of four states per score: take, multiply, compare, send."""
+        """Return a machine of three states per score: take, multiply, and compare and send."""
         m, plan = Module(), self._plan
         number = Signal(address_bits(plan.classes), name="number")
         best_number = Signal(address_bits(plan.classes), name="best_number")
@@ -38,9 +40,13 @@ class Scores(wiring.Component):
                 m.d.sync += total.eq(self.input.payload)
                 with m.If(self.input.valid):
                     m.next = "multiply"
-            with m.State("multiply"):
-                m.d.sync += [score.eq(total * gain + offset), rank.eq(total * multiplier + constant)]
-                m.next = "send"
+            if plan.steps == 1:
+                with m.State("multiply"):
+                    m.d.sync += [score.eq(total * gain + offset), rank.eq(total * multiplier + constant)]
+                    m.next = "send"
+            else:
+                pairs = [(score, gain, offset), (rank, multiplier, constant)]
+                self._multiply(m, Cat(total, Const(0, not self._signed)).as_signed(), pairs)
             with m.State("send"):
                 m.d.comb += self.output.valid.eq(1)
                 with m.If(self.output.ready):
@@ -56,6 +62,23 @@ class Scores(wiring.Component):
                 with m.If(self.output.ready):
                     m.next = "take"
         return m
+
+    def _multiply(self, m: Module, total: Value, pairs: list[tuple[Signal, Value, Value]]) -> None:
+        """Add states that start products of a total, and step them; the last sums have their constants."""
+        steps = self._plan.steps - 1
+        left = Signal(range(self._plan.steps), name="steps_left")
+        parts = [ShiftAddProduct(target.name, len(total), DIGIT_BITS * steps, 1) for target, _, _ in pairs]
+        with m.State("multiply"):
+            for own, (_, factor, _) in zip(parts, pairs, strict=True):
+                m.d.sync += own.start(total, factor)
+            m.d.sync += left.eq(steps - 1)
+            m.next = "step"
+        with m.State("step"):
+            m.d.sync += left.eq(left - 1)
+            for own, (target, _, constant) in zip(parts, pairs, strict=True):
+                m.d.sync += [*own.step(), target.eq(own.result + constant)]
+            with m.If(left == 0):
+                m.next = "send"
 
     def _ranked(self, number: Signal) -> Any:
         """Return whether a score is one of those that the class is chosen of."""

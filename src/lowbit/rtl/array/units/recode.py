@@ -1,7 +1,10 @@
-"""Numbers become ranks: by a multiplier for each lane, or by comparisons."""
+"""Numbers become ranks: by a multiplier for each lane, by shifts and adders, or by comparisons.
+
+Where there are no multipliers, a word takes as many clocks as its pace allows, with the fewest adders.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,12 +18,15 @@ from lowbit.rtl.array.units.comparison import Comparison
 from lowbit.rtl.array.units.layer import read_only
 from lowbit.rtl.array.units.unit import UNIT_LUT, Budget, Numbers, UnitPlan, Words, lanes_for
 from lowbit.rtl.integers import Range, pack
-from lowbit.rtl.primitives.target import Target, multiplier_cost
+from lowbit.rtl.primitives.target import Target, digit_cost, digits_of, multiplier_cost
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
 
 Integers = npt.NDArray[np.int64]
+
+_UNHURRIED = 0.6
+"""Part of the clocks of a picture that words may take together: they do not come evenly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +39,7 @@ class RecodePlan(UnitPlan):
         lanes: numbers at a time.
         source: what the numbers are that come.
         target: the family.
+        digits: of a multiplier that shifts and adders take in a clock; 0 where a multiplier takes all.
     """
 
     recode: Recode
@@ -40,6 +47,7 @@ class RecodePlan(UnitPlan):
     lanes: int
     source: Numbers
     target: Target = "xc7"
+    digits: int = 0
 
     @property
     def stage(self) -> Recode:  # type: ignore[override]
@@ -68,9 +76,14 @@ class RecodePlan(UnitPlan):
 
     @property
     def cycles(self) -> int:
-        """A word per clock."""
+        """A word per clock, or per so many as its digits take."""
         rows, columns = self.recode.window
-        return rows.outputs * columns.outputs * self.folds
+        return rows.outputs * columns.outputs * self.folds * self.steps
+
+    @property
+    def steps(self) -> int:
+        """Clocks of a word."""
+        return -(-digits_of(self.widths[0]) // self.digits) if self.digits else 1
 
     @property
     def width(self) -> int:
@@ -159,6 +172,8 @@ class RecodePlan(UnitPlan):
                 found += read_only(1 << (self.place.bits + stage), self.lanes * own.threshold_bits)
             return found
         lut, dsp = multiplier_cost(self.target, self.widths[0], self.width)
+        if self.digits:
+            lut, dsp = self.digits * digit_cost(self.target, self.width), 0
         lut += max(self.widths[0] + self.width, self.widths[1]) + 2 * self.output.bits
         memory = read_only(1 << self.place.bits, self.lanes * sum(self.widths))
         return Budget(UNIT_LUT // 4, 0, 0) + Budget(lut, dsp, 0) * self.lanes + memory
@@ -179,9 +194,20 @@ class RecodePlan(UnitPlan):
 
 
 def plan_recode(
-    recode: Recode, before: Words, source: Numbers, cycles: int, target: Target = "xc7"
+    recode: Recode,
+    before: Words,
+    source: Numbers,
+    cycles: int,
+    target: Target = "xc7",
+    *,
+    shifts: bool = False,
 ) -> RecodePlan:
-    """Return a recoding with as few lanes as are quick enough."""
+    """Return a recoding with as few lanes as are quick enough; of shifts and adders, with as few of these."""
     rows, columns = recode.window
-    lanes = lanes_for(recode.channels, rows.outputs * columns.outputs, cycles)
-    return RecodePlan(recode, before, lanes, source, target)
+    pixels = rows.outputs * columns.outputs
+    lanes = lanes_for(recode.channels, pixels, cycles)
+    plan = RecodePlan(recode, before, lanes, source, target)
+    if not shifts or isinstance(recode.ending, Steps):
+        return plan
+    every, words = digits_of(plan.widths[0]), pixels * plan.folds
+    return replace(plan, digits=-(-every // max(1, int(cycles * _UNHURRIED) // words)))
