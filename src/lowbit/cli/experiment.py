@@ -56,7 +56,9 @@ Batch = Annotated[int | None, typer.Option("--batch", min=1, help="32, or the re
 Rate = Annotated[float | None, typer.Option("--rate", help="Of the optimizer: 0.001, or the recipe's.")]
 OptimizerName = Annotated[str | None, typer.Option("--optimizer", help="adamw, adam or sgd.")]
 Clip = Annotated[float | None, typer.Option("--clip", help="The most that the norm of all gradients may be.")]
-Precision = Annotated[str | None, typer.Option("--precision", help="float32 or bf16.")]
+Precision = Annotated[
+    str | None, typer.Option("--precision", help="float32 or bf16, in place of the recipe's.")
+]
 Sample = Annotated[
     str | None, typer.Option("--input", help="Lengths of a sample as your module takes it: 1,28,28.")
 ]

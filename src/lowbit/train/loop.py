@@ -27,6 +27,7 @@ from lowbit.train.identity import file_hash
 from lowbit.train.judging import judged_splits
 from lowbit.train.loss import loss_of
 from lowbit.train.metrics import Metrics, Row
+from lowbit.train.precision import cost_of
 from lowbit.train.recipe import Recipe
 from lowbit.train.result import WEIGHTS, Result
 from lowbit.train.run import Clock, Position, Run, prepare_run
@@ -72,7 +73,8 @@ def train(
         resume: go on from the folder's checkpoint, where there is one.
         force: go on although recipe, data or code are not those it began with; the result says what differed.
         progress: called after every step.
-        tell: called when the doctor (`lowbit.nn.Doctor`) finds something at the beginning of an epoch.
+        tell: called when the doctor (`lowbit.nn.Doctor`) finds something at the beginning of an epoch, and
+            before the first where bfloat16 is slower here than float32 (`lowbit.train.precision`).
         epoch_done: called after every epoch, when its checkpoint is written; what it raises ends the run.
         tensorboard: write the learning curve for TensorBoard too.
         command: what the result says it was made by.
@@ -89,6 +91,8 @@ def train(
     """
     data, judges = judged_splits(recipe, data)
     run = prepare_run(recipe, data, Path(out), device)
+    if tell is not None and (cost := cost_of(recipe.precision, run.fabric.device)):
+        tell(cost)
     start = run.restore(force) if resume else Position()
     metrics = Metrics(run.folder, start.curve, tensorboard and run.fabric.is_global_zero)
     clock, doctor, found = Clock(start), Doctor(run.module), list(start.findings)

@@ -1,7 +1,7 @@
 """What training makes small, as the mean over samples.
 
     cross-entropy    -sum_c t_c log softmax(z)_c,   t = (1 - s) onehot(y) + s / classes
-    squared-hinge    mean_c max(0, 1 - t_c z_c)^2,  t_c = +1 for c = y, else -1     (BinaryNet 2016)
+    squared-hinge    mean_c max(0, 1 - t_c z_c)^2,  t_c = +1 for c = y, else -1     (Courbariaux et al. 2016)
     distillation     (1 - d) loss + d T^2 KL(softmax(z' / T) || softmax(z / T))     (Hinton et al. 2015)
 
 with logits z, those of the teacher z', smoothing s, weight d and temperature T.

@@ -2,7 +2,8 @@
 
     a = sum_n h_n |w_n| / sum_n h_n          (Rastegari et al., XNOR-Net 2016, eq. 6, h = 1)
 
-which is the scale of least squared error for the signs of w.
+which is the scale of least squared error for the signs of w. The paper: Rastegari, Ordonez, Redmon and
+Farhadi, XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks, ECCV 2016.
 """
 
 import numpy as np

@@ -16,6 +16,9 @@ whose weights are zero, is 1 / sqrt n to the gradient, so that they leave it. St
 `ede` and `recu` of `lowbit.schemes.training.gradients`) have the gradient of the standardization too:
 
     dL/dw = (G - mean G - z mean(G z)) / deviation,   G = dL/dz
+
+XNOR-Net is Rastegari, Ordonez, Redmon and Farhadi: XNOR-Net: ImageNet Classification Using Binary
+Convolutional Neural Networks, ECCV 2016.
 """
 
 from math import prod, sqrt

@@ -2,7 +2,8 @@
 
     level(code) = o + sum_i a_i s_i,   s_i = 2 * bit_i(code) - 1,   a_0 <= a_1 <= ... <= a_{k-1}
 
-(LQ-Nets, Zhang et al. 2018, eq. 3; the offset is ours and also covers their {0, 1} activations.)
+(Zhang, Yang, Ye and Hua: LQ-Nets: Learned Quantization for Highly Accurate and Compact Deep Neural Networks,
+ECCV 2018, eq. 3; the offset is ours and also covers their {0, 1} activations.)
 A value equal to a threshold, the midpoint of two neighbouring levels, takes the lower level.
 
 Deployed bases are *snapped* to a scale times small integers:

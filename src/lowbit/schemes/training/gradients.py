@@ -11,6 +11,9 @@ With g the gradient that arrives and x what the sign was taken of, a rule gives
                 Q = -mean|x| ln(2 - 2 tau),  tau = A e^p + B from 0.85 to 0.99 as in the authors' code, who
                 scale x by 2 sqrt 2 before they clamp it
 
+BinaryNet is Courbariaux, Hubara, Soudry, El-Yaniv and Bengio: Binarized Neural Networks: Training Deep Neural
+Networks with Weights and Activations Constrained to +1 or -1, 2016; Hubara first in NIPS 2016.
+
 The sign is +1 for x >= 0, as everywhere in lowbit.
 """
 
