@@ -11,7 +11,18 @@ import numpy as np
 
 from lowbit.errors import UnsupportedError
 from lowbit.formats.batch import BATCH
-from lowbit.formats.circle import functions, maps, movers, recurrent, reductions, resizing
+from lowbit.formats.circle import (
+    choices,
+    exchanges,
+    functions,
+    maps,
+    moving,
+    recurrent,
+    reductions,
+    resizing,
+    shapes,
+    slices,
+)
 from lowbit.formats.circle.any_codes import OPERATORS
 from lowbit.formats.circle.calls import CALLING
 from lowbit.formats.circle.file_tensors import lengths_of, unsupported
@@ -176,7 +187,7 @@ def _reshape(importer: Importer, operator: Operator, place: str) -> None:
         name = importer.value(index) if target.dtype == object else importer.int64(index)
         if importer.foreign and _is_undone(importer, operator, target):
             return
-    movers.moved(importer, "Reshape", operator.inputs[0], (name,), output)
+    moving.moved(importer, "Reshape", operator.inputs[0], (name,), output)
 
 
 def _is_undone(importer: Importer, operator: Operator, target: Array) -> bool:
@@ -309,7 +320,7 @@ def _on_tokens(
     )
     _fully_connected(importer, again, place)
     row = importer.integers([-1, wide[-1]], f"{importer.name(output)}_shape")
-    movers.moved(importer, "Reshape", result, (row,), output)
+    moving.moved(importer, "Reshape", result, (row,), output)
 
 
 def _product(importer: Importer, operator: Operator, options: FullyConnectedOptions, place: str) -> None:
@@ -406,9 +417,9 @@ _IMPORTS: dict[str, tuple[int, int, Import]] = {
     "ARG_MIN": (2, 2, reductions.place_of("ArgMin")),
     "AVERAGE_POOL_2D": (1, 1, maps.pool("AveragePool")),
     "BATCH_MATMUL": (2, 2, resizing.product),
-    "BATCH_TO_SPACE_ND": (3, 3, movers.from_samples),
-    "BROADCAST_ARGS": (2, 2, movers.broadcast_shape),
-    "BROADCAST_TO": (2, 2, movers.broadcast),
+    "BATCH_TO_SPACE_ND": (3, 3, exchanges.from_samples),
+    "BROADCAST_ARGS": (2, 2, shapes.broadcast_shape),
+    "BROADCAST_TO": (2, 2, choices.broadcast),
     "CAST": (1, 1, _cast),
     "CONCATENATION": (1, 4096, maps.concatenation),
     "CONV_2D": (2, 3, maps.convolution),
@@ -416,17 +427,17 @@ _IMPORTS: dict[str, tuple[int, int, Import]] = {
     "Convolution2DTransposeBias": (3, 3, resizing.transposed_with_bias),
     "DENSIFY": (1, 1, _densify),
     "DEPTHWISE_CONV_2D": (2, 3, maps.depthwise),
-    "DEPTH_TO_SPACE": (1, 1, movers.channels_to_places),
+    "DEPTH_TO_SPACE": (1, 1, exchanges.channels_to_places),
     "DEQUANTIZE": (1, 1, _dequantize),
     "DIV": (2, 2, functions.binary("Div", DivOptions())),
-    "EMBEDDING_LOOKUP": (2, 2, movers.lookup),
-    "EXPAND_DIMS": (2, 2, movers.widened),
-    "FILL": (2, 2, movers.filled),
+    "EMBEDDING_LOOKUP": (2, 2, choices.lookup),
+    "EXPAND_DIMS": (2, 2, shapes.widened),
+    "FILL": (2, 2, choices.filled),
     "FLOOR_DIV": (2, 2, functions.paired(functions.floor_quotient)),
     "FLOOR_MOD": (2, 2, functions.paired(functions.floor_rest)),
     "FULLY_CONNECTED": (2, 3, _fully_connected),
-    "GATHER": (2, 2, movers.gather),
-    "GATHER_ND": (2, 2, movers.gather_places),
+    "GATHER": (2, 2, choices.gather),
+    "GATHER_ND": (2, 2, choices.gather_places),
     "GELU": (1, 1, functions.gelu),
     "L2_NORMALIZATION": (1, 1, functions.normalized),
     "L2_POOL_2D": (1, 1, maps.pool("AveragePool", squares=True)),
@@ -438,38 +449,38 @@ _IMPORTS: dict[str, tuple[int, int, Import]] = {
     "MAX_POOL_2D": (1, 1, maps.pool("MaxPool")),
     "MEAN": (2, 2, reductions.pooled("GlobalAveragePool", "ReduceMean")),
     "MINIMUM": (2, 2, functions.bound("MINIMUM")),
-    "MIRROR_PAD": (2, 2, movers.mirrored),
+    "MIRROR_PAD": (2, 2, choices.mirrored),
     "MUL": (2, 2, functions.binary("Mul", MulOptions())),
     "NEG": (1, 1, functions.negative),
     "NOT_EQUAL": (2, 2, functions.paired(functions.unequal)),
-    "ONE_HOT": (4, 4, movers.one_hot),
-    "PACK": (1, 4096, movers.pack),
+    "ONE_HOT": (4, 4, choices.one_hot),
+    "PACK": (1, 4096, slices.pack),
     "PAD": (2, 2, maps.pad),
     "PADV2": (3, 3, maps.pad),
     "QUANTIZE": (1, 1, _quantize),
-    "RANGE": (3, 3, movers.ranged),
-    "RANK": (1, 1, movers.rank),
+    "RANGE": (3, 3, choices.ranged),
+    "RANK": (1, 1, shapes.rank),
     "REDUCE_MAX": (2, 2, reductions.pooled("GlobalMaxPool", "ReduceMax")),
     "RELU": (1, 1, functions.on_codes("Relu")),
     "RESHAPE": (1, 2, _reshape),
     "RESIZE_BILINEAR": (2, 2, resizing.resize("linear")),
     "RESIZE_NEAREST_NEIGHBOR": (2, 2, resizing.resize("nearest")),
-    "REVERSE_V2": (2, 2, movers.reversed_along),
+    "REVERSE_V2": (2, 2, slices.reversed_along),
     "RSQRT": (1, 1, functions.composed(functions.reciprocal_root)),
     "SELECT": (3, 3, functions.select(rows=True)),
     "SELECT_V2": (3, 3, functions.select(rows=False)),
-    "SHAPE": (1, 1, movers.shape),
-    "SLICE": (3, 3, movers.part),
+    "SHAPE": (1, 1, shapes.shape),
+    "SLICE": (3, 3, slices.part),
     "SOFTMAX": (1, 1, _softmax),
-    "SPACE_TO_BATCH_ND": (3, 3, movers.to_samples),
-    "SPACE_TO_DEPTH": (1, 1, movers.places_to_channels),
+    "SPACE_TO_BATCH_ND": (3, 3, exchanges.to_samples),
+    "SPACE_TO_DEPTH": (1, 1, exchanges.places_to_channels),
     "SQUARE": (1, 1, functions.composed(functions.square)),
     "SQUARED_DIFFERENCE": (2, 2, functions.paired(functions.squared_difference)),
-    "SQUEEZE": (1, 1, movers.squeezed),
-    "STRIDED_SLICE": (4, 4, movers.strided),
+    "SQUEEZE": (1, 1, shapes.squeezed),
+    "STRIDED_SLICE": (4, 4, slices.strided),
     "SUB": (2, 2, functions.binary("Sub", SubOptions())),
     "TANH": (1, 1, functions.on_codes("Tanh")),
-    "TILE": (2, 2, movers.repeated),
+    "TILE": (2, 2, choices.repeated),
     "TRANSPOSE": (2, 2, maps.transpose),
     "TRANSPOSE_CONV": (3, 4, resizing.transposed_convolution),
     "ZEROS_LIKE": (1, 1, functions.composed(functions.zeros)),
@@ -477,9 +488,9 @@ _IMPORTS: dict[str, tuple[int, int, Import]] = {
 """Least and most inputs, and what reads the operator."""
 
 _OF_SEVERAL: dict[str, tuple[int, int, Import]] = {
-    "SPLIT": (2, 2, movers.split),
-    "SPLIT_V": (3, 3, movers.split_by),
+    "SPLIT": (2, 2, slices.split),
+    "SPLIT_V": (3, 3, slices.split_by),
     "TOPK_V2": (2, 2, reductions.largest),
-    "UNPACK": (1, 1, movers.unpack),
+    "UNPACK": (1, 1, slices.unpack),
 }
 """The same of operators that give several results."""

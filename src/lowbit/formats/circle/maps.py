@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.formats.circle import functions, movers
+from lowbit.formats.circle import functions, moving
 from lowbit.formats.circle.coded_values import as_int8
 from lowbit.formats.circle.file_tensors import LOWEST, unsupported
 from lowbit.formats.circle.importer import Importer, options_of
@@ -157,7 +157,7 @@ def transpose(importer: Importer, operator: Operator, place: str) -> None:
     elif perm == TO_NHWC and not importer.is_map(source):
         importer.alias(output, importer.value(source), as_map=True)
     else:
-        movers.moved(importer, "Transpose", source, (), output, perm=perm)
+        moving.moved(importer, "Transpose", source, (), output, perm=perm)
 
 
 def concatenation(importer: Importer, operator: Operator, place: str) -> None:

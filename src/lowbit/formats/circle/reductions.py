@@ -9,7 +9,7 @@ from lowbit.formats.circle.file_tensors import lengths_of, unsupported
 from lowbit.formats.circle.foreign_options import CumsumOptions
 from lowbit.formats.circle.functions import only_operand, operand
 from lowbit.formats.circle.importer import Importer, options_of
-from lowbit.formats.circle.movers import axis_of, numbers, there
+from lowbit.formats.circle.moving import axis_of, numbers, there
 from lowbit.formats.circle.schema import Operator, ReducerOptions
 from lowbit.formats.circle.structure import require
 from lowbit.ir.graph import Attribute, Shape

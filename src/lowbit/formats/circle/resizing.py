@@ -14,7 +14,7 @@ from lowbit.formats.circle.foreign_options import (
 )
 from lowbit.formats.circle.functions import operand
 from lowbit.formats.circle.importer import Importer, options_of
-from lowbit.formats.circle.movers import numbers
+from lowbit.formats.circle.moving import numbers
 from lowbit.formats.circle.schema import SAME, VALID, Operator
 from lowbit.formats.circle.structure import require
 from lowbit.ir.graph import Attribute, Shape

@@ -1,4 +1,4 @@
-"""Operators on tensors of any shape as the file's: the mirror of `movers`, `reductions` and `resizing`.
+"""Operators on tensors of any shape as the file's: the mirror of the modules that read them.
 
 Axes are those of the graph: a map is moved to its layout where it is read. What an operator of the file does
 not say, such as an open length that is cut, is refused here and then written in the graph's own words.
