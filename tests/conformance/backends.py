@@ -55,6 +55,12 @@ def onnxruntime(graph: Graph, x: Array) -> Values:
     return traced("onnxruntime", graph, x)
 
 
+def torch(graph: Graph, x: Array) -> Values:
+    """Run the network as torch computes it."""
+    pytest.importorskip("torch")
+    return traced("torch", graph, x)
+
+
 def c99(graph: Graph, x: Array) -> Values:
     """Run the generated C; a network that floats keep from it is skipped."""
     blockers = backends.BACKENDS["c99"].blockers(graph)
@@ -99,6 +105,7 @@ BACKENDS: dict[str, Backend] = {
     "onnx": partial(through_file, suffix=".onnx"),
     "text": partial(through_file, suffix=".txt"),
     "onnxruntime": onnxruntime,
+    "torch": torch,
 }
 
 

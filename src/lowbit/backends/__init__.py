@@ -21,6 +21,7 @@ _ROWS = (
     Backend("library", "the C library, without Python, on the network's .lbp"),
     Backend("c99", "the network's C for microcontrollers, compiled on this machine"),
     Backend("onnxruntime", "the network's .onnx in an unmodified ONNX Runtime"),
+    Backend("torch", "the network's arithmetic said once more in torch"),
     Backend("litert", "the network's .tflite in LiteRT"),
     Backend("hardware", "the network's Verilog, simulated clock by clock"),
 )
