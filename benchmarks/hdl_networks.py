@@ -4,27 +4,27 @@
 
 Each is simulated by Verilator, all pictures against the reference evaluator and the first ones again with
 gaps, stalls and a reset. Resources are Yosys', a part at a time, out of context. Weights of the zoo's
-networks are random, calibrated on noise: that changes neither equality nor clocks. A table is written beside
-the JSON.
+networks are random, calibrated on noise: that changes neither equality nor clocks. The perceptron of digits
+is trained here, on features that are standardized each for itself. A table is written beside the JSON.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from lowbit.api import quantize, read
-from lowbit.ir import Graph
+from lowbit.ir import Graph, Node, Value, infer
 from lowbit.provenance import provenance
 from lowbit.quantization import Plan
-from lowbit.rtl.hardware import hardware
+from lowbit.rtl.hardware import Options, hardware
 from lowbit.rtl.pictures import sample_lengths
-from lowbit.zoo.architecture import Architecture, Convolution, Pool
 from lowbit.zoo.binary_graph import binary_graph
 from lowbit.zoo.float_graph import float_graph
 from lowbit.zoo.networks import network
@@ -32,6 +32,7 @@ from lowbit.zoo.networks import network
 ROOT = Path(__file__).resolve().parents[1]
 EIGHT = {"first": {"activations": "affine:8"}}
 SHIFTS = Plan("pow2:4", "fixed:4.11", layers={**EIGHT, "fc3": {"activations": "affine:6"}})
+NO_DSP = "lut=53200,dsp=0,ramb18=280"
 COUNTS = ("lut", "ff", "dsp", "ramb18")
 
 
@@ -42,6 +43,7 @@ class Row:
     graph: Callable[[], Graph]
     weights: str
     settings: Mapping[str, Any]
+    activity: bool = False
 
 
 def noise(graph: Graph, count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -67,19 +69,26 @@ def trained(name: str, plan: Plan) -> Callable[[], Graph]:
     return lambda: low(read(ROOT / "results" / "networks" / f"{name}-seed0.onnx"), plan)
 
 
-def strided(name: str) -> Architecture:
-    """Return a network of the zoo whose convolutions step by two where pools were: 16-bit codes have none."""
-    layers = [
-        replace(own, stride=2) if isinstance(own, Convolution) else own
-        for own in network(name).layers
-        if not isinstance(own, Pool)
-    ]
-    return replace(network(name), layers=tuple(layers))
+def digits() -> Graph:
+    """Return a perceptron of scikit-learn's digits that standardizes its 64 features itself, at 8 bits."""
+    from sklearn.datasets import load_digits
+    from sklearn.neural_network import MLPClassifier
 
-
-def shifts() -> Graph:
-    """Return LeNet-5 with strides, powers of two of four bits and activations of sixteen."""
-    return low(float_graph(strided("lenet"), seed=0), SHIFTS)
+    data, classes = load_digits(return_X_y=True)
+    mean, deviation = data.mean(axis=0), np.maximum(data.std(axis=0), 1)
+    fitted = MLPClassifier((32,), max_iter=60, random_state=0).fit((data - mean) / deviation, classes)
+    graph = Graph("digits", ("x",), (), values={"x": Value("x", "float32", ("n", 64))})
+    weights = [("Gemm", layer) for layer in zip(fitted.coefs_, fitted.intercepts_, strict=True)]
+    steps = [("Sub", (mean,)), ("Div", (deviation,)), weights[0], ("Relu", ()), *weights[1:]]
+    at = "x"
+    for op, constants in steps:
+        name = graph.fresh_name(op)
+        given = (graph.add_constant(graph.fresh_name("c"), np.float32(each)) for each in constants)
+        graph.nodes.append(Node(op, (at, *given), (name,), {}, name))
+        infer(graph)
+        at = name
+    graph.outputs = (at,)
+    return quantize(graph, data.astype(np.float32), plan=Plan("affine:8", "affine:8"), check=False)[0]
 
 
 NETWORKS: Mapping[str, Row] = {
@@ -92,8 +101,13 @@ NETWORKS: Mapping[str, Row] = {
     ),
     "resnet20-lq2": Row(zoo("resnet20", Plan("lq:2", "lq:2", layers=EIGHT)), "random", {"cycles": 100000}),
     "resnet20-binary": Row(lambda: binary_graph(network("resnet20"), seed=0), "random", {"cycles": 40000}),
-    "lenet-16-bit-shift": Row(shifts, "random", {"cycles": 20000, "pe": "shift"}),
-    "lenet-16-bit-multiply": Row(shifts, "random", {"cycles": 20000, "pe": "multiply"}),
+    "lenet-16-bit-shift": Row(
+        zoo("lenet", SHIFTS), "random", {"cycles": 20000, "pe": "shift", "budget": NO_DSP}, activity=True
+    ),
+    "lenet-16-bit-multiply": Row(
+        zoo("lenet", SHIFTS), "random", {"cycles": 20000, "pe": "multiply"}, activity=True
+    ),
+    "digits-affine8": Row(digits, "trained", {"cycles": 500, "byte": 1.0}),
 }
 
 
@@ -123,12 +137,21 @@ def measured(row: Row, pictures: int, *, count: bool) -> dict[str, Any]:
     cost = made.design.plan.cost
     found: dict[str, Any] = {"weights": row.weights, **row.settings, "planned_s": time.process_time() - start}
     found |= {f"estimated_{name}": getattr(cost, name) for name in COUNTS if name != "ff"}
-    if pictures:
-        report = made.simulate(noise(made.graph, pictures), limit=pictures)
-        found |= {key: getattr(report, key) for key in ("images", "mismatches", "latency_cycles")}
-    if count:
-        report = made.synthesize()
-        found |= {key: getattr(report, key) for key in (*COUNTS, "counted_by", "blocks")}
+    if pictures or count:
+        options = Options(synthesize=count, activity=row.activity and bool(pictures))
+        bytes_ = noise(made.graph, pictures) * np.float64(row.settings.get("byte", 1 / 255))
+        with TemporaryDirectory() as folder:
+            report = made.write(Path(folder) / "project", options, pictures=bytes_ if pictures else None)
+        keys = (
+            "images",
+            "mismatches",
+            "latency_cycles",
+            "toggles_per_image",
+            *COUNTS,
+            "counted_by",
+            "blocks",
+        )
+        found |= {key: getattr(report, key) for key in keys if getattr(report, key) is not None}
     report = made.report
     return {
         **found,
@@ -151,16 +174,18 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
         "RAMB18",
         "pictures",
         "differ",
+        "signal changes per picture",
     )
-    keys = ("weights", "target", "cycles_per_image", *COUNTS, "images", "mismatches")
+    keys = ("weights", "target", "cycles_per_image", *COUNTS, "images", "mismatches", "toggles_per_image")
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for name, row in rows.items():
-        cells = [row.get(key) for key in keys]
-        shown = (
-            "" if cell is None else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells
-        )
+        shown = (_cell(row.get(key)) for key in keys)
         lines.append("| " + " | ".join([name, *shown]) + " |")
     return "\n".join([*lines, "", *_NOTES]) + "\n"
+
+
+def _cell(found: object) -> str:
+    return "" if found is None else f"{found:,.0f}" if isinstance(found, int | float) else str(found)
 
 
 _NOTES = (

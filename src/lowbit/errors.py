@@ -185,16 +185,17 @@ class MissingExtra(LowbitError):  # noqa: N818 - what is missing is an extra
 
     Args:
         package: the package that could not be imported.
-        extra: the extra of ``lowbit`` that brings it.
+        extra: the extra of ``lowbit`` that brings it; "" where none does.
     """
 
     code = "MISSING-EXTRA"
     exit_code = ExitCode.EXTRA
 
     def __init__(self, package: str, extra: str) -> None:
+        wanted = f"'lowbit[{extra}]'" if extra else package
         super().__init__(
             f"this needs the package {package}, which is not installed",
-            remedy=f"Install it with: pip install 'lowbit[{extra}]'",
+            remedy=f"Install it with: pip install {wanted}",
         )
         self.package, self.extra = package, extra
 

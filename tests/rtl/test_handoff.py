@@ -9,6 +9,7 @@ import pytest
 
 from lowbit.quantization import Plan
 from lowbit.rtl.hardware import hardware
+from lowbit.rtl.primitives.target import Target
 from tests.rtl.array.networks import perceptron, quantized
 
 pytestmark = [
@@ -35,7 +36,7 @@ def test_a_project_simulates_itself_and_finds_a_wrong_result(tmp_path: Path) -> 
     shutil.copytree(tmp_path / "made", alone)
     done = simulated(alone)
     assert done.returncode == 0 and done.stdout.count("\nPASS\n") == 2, done.stdout + done.stderr
-    assert {path.name for path in (alone / "board").iterdir()} == {"ulx3s.v", "ulx3s.lpf"}
+    assert {path.name for path in (alone / "board").iterdir()} == {"serial.v", "ulx3s.v", "ulx3s.lpf"}
     compile(next(alone.glob("test_*.py")).read_text(), "test", "exec")
 
     results = alone / "vectors" / "results.hex"
@@ -44,6 +45,42 @@ def test_a_project_simulates_itself_and_finds_a_wrong_result(tmp_path: Path) -> 
     results.write_text("\n".join(words) + "\n")
     done = simulated(alone)
     assert done.returncode != 0 and "FAIL" in done.stdout and "picture 1, result 1" in done.stdout
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    """A simulator that is not there, and a family whose bitstreams no open tool makes."""
+    hardware(perceptron(6, 4), engine="array", target="gowin").write(tmp_path / "made")
+    (tmp_path / "bin").mkdir()
+    for tool in ("make", "sh", "bash", "tee", "tail", "grep"):
+        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool))  # type: ignore[arg-type]
+    for goal, said in (
+        ("sim", "needs Icarus Verilog"),
+        ("bitstream", "no open tools make bitstreams of gowin"),
+    ):
+        command, path = ["make", goal], {"PATH": str(tmp_path / "bin")}
+        done = subprocess.run(
+            command, cwd=tmp_path / "made", env=path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode != 0 and said in done.stderr
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("target", "tools", "bitstream"),
+    [("ice40", ("yosys", "nextpnr-ice40", "icepack"), "hx8k.bin"), ("ecp5", (), "ulx3s.bit")],
+)
+def test_a_project_makes_its_own_bitstream(
+    tmp_path: Path, target: Target, tools: tuple[str, ...], bitstream: str
+) -> None:
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+    made = hardware(quantized(Plan("affine:8", "affine:8")), engine="array", cycles=900, target=target)
+    made.write(tmp_path / "made")
+    done = subprocess.run(
+        ["make", "bitstream"], cwd=tmp_path / "made", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and (tmp_path / "made" / bitstream).stat().st_size > 10_000, done.stderr
 
 
 def test_a_layer_may_be_unrolled_over_its_taps(tmp_path: Path) -> None:

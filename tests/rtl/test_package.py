@@ -7,9 +7,14 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from lowbit.rtl.lst.plan import plan_lst
+from lowbit.errors import PlanError
+from lowbit.quantization import Plan
+from lowbit.rtl.design import Design
+from lowbit.rtl.hardware import hardware
+from lowbit.rtl.lst.design import lst_design
 from lowbit.rtl.package import write_pynq
 from lowbit.rtl.report import Bench
+from tests.rtl.array.networks import perceptron, quantized
 from tests.rtl.networks import expected_beats, network_and_bench
 
 
@@ -54,17 +59,39 @@ class Dma:
             self._waiting = None
 
 
+def driver_of(design: Design, folder: Path) -> ModuleType:
+    """Return the driver that is written for a design."""
+    write_pynq(design, folder)
+    specification = importlib.util.spec_from_file_location("driver", folder / "driver.py")
+    assert specification is not None and specification.loader is not None
+    driver = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(driver)
+    return driver
+
+
 @pytest.fixture(params=[(6, 7), (2, 10)], ids=str)
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ModuleType, Bench, Dma]:
     m, n = request.param
     network, bench = network_and_bench(9, 4, 6, 3, 5, 3, m=m, n=n, reach=0.8)
-    write_pynq(plan_lst(network), "lst_engine", tmp_path)
-    specification = importlib.util.spec_from_file_location("driver", tmp_path / "driver.py")
-    assert specification is not None and specification.loader is not None
-    driver = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(driver)
+    driver = driver_of(lst_design(network), tmp_path)
     beats = np.array(expected_beats(network, bench), driver.SCORE_DTYPE)
     return driver, bench, Dma(beats, bench.pictures)
+
+
+def test_a_driver_of_an_array_engine_has_channels_and_real_scores(tmp_path: Path) -> None:
+    made = hardware(quantized(Plan("affine:8", "affine:8")), engine="array", cycles=900)
+    driver, bench = driver_of(made.design, tmp_path), made.golden()
+    sums = np.rint((bench.scores - made.design.score_bias) / made.design.score_scale).astype(np.int64)
+    beats = np.column_stack([sums, made.design.real_class(sums)]).astype(driver.SCORE_DTYPE)
+    scores, classes = driver.execute(Dma(beats, bench.pictures), allocate, bench.pictures)
+    assert driver.SHAPE == (6, 5, 2)
+    assert np.array_equal(scores, bench.scores) and np.array_equal(classes, beats[:, -1])
+
+
+def test_beats_that_are_pictures_have_no_package(tmp_path: Path) -> None:
+    made = hardware(perceptron(6, 4), engine="unroll")
+    with pytest.raises(PlanError, match="--stream bytes"):
+        made.design.write_package(tmp_path, counters=False)
 
 
 def test_the_driver_gives_scores_and_classes(case: tuple[ModuleType, Bench, Dma]) -> None:
@@ -108,7 +135,7 @@ def test_counters_are_read_and_cleared(case: tuple[ModuleType, Bench, Dma]) -> N
 
 def test_scripts_are_filled_and_say_that_they_are_untested(tmp_path: Path) -> None:
     network, _ = network_and_bench(1)
-    write_pynq(plan_lst(network, "pipelined"), "lst_engine", tmp_path, counters=True)
+    write_pynq(lst_design(network, "pipelined"), tmp_path, counters=True)
     assert "engine/s_axi_0" in (tmp_path / "block_design.tcl").read_text()
     for name in ("package_ip.tcl", "block_design.tcl", "driver.py"):
         text = (tmp_path / name).read_text()

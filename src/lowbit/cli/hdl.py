@@ -141,7 +141,7 @@ def hdl(
     ] = False,
     lint: Annotated[bool, typer.Option("--lint", help="Verilator's warnings of the Verilog.")] = False,
     synthesize: Annotated[bool, typer.Option("--synthesize", help="Count resources.")] = False,
-    bitstream: Annotated[bool, typer.Option("--bitstream", help="Place and route (ecp5).")] = False,
+    bitstream: Annotated[bool, typer.Option("--bitstream", help="Place and route (ecp5, ice40).")] = False,
     package: Annotated[
         Package | None, typer.Option("--package", help="pynq: scripts for the vendor's tool, and a driver.")
     ] = None,

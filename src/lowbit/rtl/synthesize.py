@@ -2,8 +2,9 @@
 
 ``xc7``   Yosys ``synth_xilinx``, out of context: no vendor tool, no placement, no clock frequency
 ``xcup``  the same for UltraScale+
-``ice40`` Yosys ``synth_ice40``; ``gowin`` ``synth_gowin``: resources only
+``gowin`` Yosys ``synth_gowin``: resources only
 ``ecp5``  Yosys ``synth_ecp5``, then nextpnr-ecp5 for LFE5U-45F, speed grade 6: frequency and bitstream
+``ice40`` Yosys ``synth_ice40``, then nextpnr-ice40 for ICE40HX8K: frequency and bitstream
 
 LUTs are the sum of LUT1 … LUT6 (an upper bound on sites) and of look-up tables used as memory or shift
 registers; carry chains of ECP5 count two each. RAMB18 equivalents: a RAMB36 is two; a DP16KD, or a block of
@@ -142,29 +143,51 @@ def synthesize_parts(
     return Synthesis(target, total, blocks)
 
 
-def place_and_route(folder: Path, name: str, *, seed: int = 1) -> float:
-    """Make ``NAME.bit`` of ``synthesis.json`` for ECP5 and return the highest clock frequency in MHz.
+@dataclass(frozen=True)
+class Placement:
+    """How a family is placed and routed by open tools.
+
+    Attributes:
+        device: what is placed on, for people.
+        placer: the program, and its arguments but for files and the seed.
+        placed: what the option of its result is called, and how the result's file name ends.
+        packer: what makes a bitstream of it, with its arguments, and how that file's name ends.
+    """
+
+    device: str
+    placer: tuple[str, ...]
+    placed: tuple[str, str]
+    packer: tuple[tuple[str, ...], str]
+
+
+PLACED: Mapping[Target, Placement] = {
+    "ecp5": Placement(
+        "LFE5U-45F, speed grade 6",
+        ("nextpnr-ecp5", "--45k", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained"),
+        ("--textcfg", "config"),
+        (("ecppack", "--compress"), "bit"),
+    ),
+    "ice40": Placement(
+        "ICE40HX8K",
+        ("nextpnr-ice40", "--hx8k", "--package", "ct256", "--pcf-allow-unconstrained"),
+        ("--asc", "asc"),
+        (("icepack",), "bin"),
+    ),
+}
+"""Families whose bitstreams open tools make."""
+
+
+def place_and_route(folder: Path, name: str, target: Target, *, seed: int = 1) -> float:
+    """Make a bitstream, ``NAME.bit`` or ``NAME.bin``, of ``synthesis.json``; return the highest clock in MHz.
 
     Pins are left to the tool: the bitstream proves fit and speed; a board needs a constraint file.
     """
-    device = ["--45k", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained"]
-    said = run_tool(
-        fastest("nextpnr-ecp5"),
-        [
-            *device,
-            "--json",
-            "synthesis.json",
-            "--textcfg",
-            f"{name}.config",
-            "--freq",
-            "100",
-            "--seed",
-            str(seed),
-            "--timing-allow-fail",
-        ],
-        folder,
-    )
-    run_tool(fastest("ecppack"), ["--compress", f"{name}.config", f"{name}.bit"], folder)
+    how = PLACED[target]
+    (placer, *options), (option, middle), ((packer, *more), ending) = how.placer, how.placed, how.packer
+    files = ["--json", "synthesis.json", option, f"{name}.{middle}"]
+    freely = ["--freq", "100", "--seed", str(seed), "--timing-allow-fail"]
+    said = run_tool(fastest(placer), [*options, *files, *freely], folder)
+    run_tool(fastest(packer), [*more, f"{name}.{middle}", f"{name}.{ending}"], folder)
     found = _CLOCK.findall(said)
     if not found:
         raise PlanError("the design has no clock", where=name, found="no frequency in the report of nextpnr")

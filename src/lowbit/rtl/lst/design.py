@@ -1,7 +1,6 @@
 """The LST engine as a design."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy.typing as npt
 from lowbit.rtl.design import Design, Proof
 from lowbit.rtl.lst.network import LstNetwork
 from lowbit.rtl.lst.plan import LstPlan, Variant, plan_lst, score_bits
-from lowbit.rtl.package import write_pynq
 from lowbit.rtl.primitives.target import Target
 from lowbit.version import __version__
 
@@ -94,9 +92,10 @@ class LstDesign(Design):
         """Return the first of the largest at full width."""
         return np.asarray(scores.argmax(axis=1))
 
-    def write_package(self, folder: Path, *, counters: bool) -> None:
-        """Write scripts for the vendor's tool, and a driver."""
-        write_pynq(self.plan, self.top, folder, counters=counters)
+    @property
+    def stream_shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return self.plan.network.rows, self.plan.network.columns
 
 
 def lst_design(network: LstNetwork, variant: Variant = "shared", target: Target = "xc7") -> LstDesign:

@@ -1,6 +1,7 @@
 # Builds a Zynq system: processor, AXI DMA, engine; writes engine.bit and engine.hwh.
 # Usage, after package_ip.tcl, in this folder:  vivado -mode batch -source block_design.tcl
-# The part is that of the Zybo Z7-10; for another board set PART, and BOARD to its preset where installed.
+# The part is that of the Zybo Z7-10; PART=xc7z020clg400-1 is that of the Zybo Z7-20, PYNQ-Z1 and PYNQ-Z2. Set
+# BOARD to the board's preset where it is installed, as digilentinc.com:zybo-z7-20:part0:1.2.
 # Made by lowbit; not tested with the vendor's tool or on a board.
 set here [file normalize [file dirname [info script]]]
 set part [expr {[info exists ::env(PART)] ? $::env(PART) : "xc7z010clg400-1"}]
