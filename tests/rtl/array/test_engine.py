@@ -16,7 +16,7 @@ from lowbit.quantization import Plan
 from lowbit.rtl.array.from_graph import from_graph
 from lowbit.rtl.array.hardware.engine import ArrayEngine
 from lowbit.rtl.array.network import ArrayNetwork, Layer
-from lowbit.rtl.array.plan import ArrayPlan, Folding, LayerPlan, plan_array
+from lowbit.rtl.array.plan import ArrayPlan, Folding, LayerPlan, PoolPlan, plan_array
 from lowbit.rtl.array.units.recode import RecodePlan
 from lowbit.rtl.report import Bench
 from lowbit.zoo.architecture import Pool
@@ -147,6 +147,19 @@ def test_quantized_networks_on_the_elements_meant_for_them(
     array = plan_array(network, foldings(network, Random(2)), "generic", kind)  # noqa: S311
     assert {unit.operands.kind for unit in array.units if isinstance(unit, LayerPlan)} == expected
     stream(array, bench, gap=0.1, stall=0.2)
+
+
+@pytest.mark.parametrize(("rows", "columns", "pool"), [(5, 6, Pool()), (7, 5, Pool("max", 2, 3))])
+def test_windows_that_do_not_overlap_are_taken_as_they_come(rows: int, columns: int, pool: Pool) -> None:
+    """Rows and columns may be left over, or lie between windows; a channel at a time, and all together."""
+    graph = convolutional((1, rows, columns), *conv(4, 1), pool)
+    network, bench = network_and_bench(graph, 2)
+    for lanes in (1, 4):
+        own = {layer.name: Folding(lanes if layer.outputs == 4 else 1, 1) for layer in network.layers}
+        plan = plan_array(network, own, "generic")
+        (unit,) = (unit for unit in plan.units if isinstance(unit, PoolPlan))
+        assert unit.runs and unit.cycles == rows * columns * 4 // lanes
+        stream(plan, bench, gap=0.2, stall=0.3)
 
 
 WORDS = Plan(
