@@ -79,7 +79,9 @@ def write_kit(design: Design, golden: Bench, folder: Path, *, counters: bool = F
     }
     board = _NO_BOARD if design.whole_beats else _BOARDS.get(design.target, _NO_BOARD)
     words |= {"BITSTREAM": board.said, "TARGET": design.target}
-    files = {name.format(top=design.top): (template,) for template, name in _FILES.items()}
+    files: dict[str, tuple[str, ...]] = {
+        name.format(top=design.top): (template,) for template, name in _FILES.items()
+    }
     files |= {f"board/{name}": (name,) for name in board.files}
     files["Makefile"] = ("Makefile", board.rules, "end.mk")
     for name, templates in files.items():
