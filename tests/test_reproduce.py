@@ -2,13 +2,13 @@
 
 import json
 import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from lowbit.errors import DataError, FileError, PlanError
-from lowbit.reproduce import Row, find_rows, kept, read_rows, remake
+from lowbit.recipes import read_recipe
+from lowbit.reproduce import Row, find_rows, kept, read_rows, remake, steps
 from lowbit.zoo import NETWORKS
 from lowbit.zoo.published import FIGURES, LST1_ACCURACY, LST1_ENGINE
 
@@ -26,7 +26,7 @@ def test_every_row_is_whole(row: Row) -> None:
     )
     ours = kept(row, RESULTS)
     if row.recipe:
-        assert tomllib.loads((RECIPES / f"{row.recipe}.toml").read_text())["network"] in NETWORKS
+        assert read_recipe(RECIPES / f"{row.recipe}.toml")["network"] in NETWORKS
         assert row.published is None or 0.5 < row.published < 1
     else:
         assert ours is not None and row.published and row.source
@@ -114,6 +114,30 @@ def test_a_goal_that_is_not_reached_is_said() -> None:
         assert f"(goal {row.text(row.goal)}{word})" in of_row[row.name]
 
 
+def test_what_is_missing_is_trained_first_and_takes_so_long(tmp_path: Path) -> None:
+    named = [(step.recipe, step.cpu_s) for step in steps(ROWS["L3-rounded-6.7"], RECIPES, tmp_path, RESULTS)]
+    assert [name for name, _ in named] == ["lst1"] and named[0][1] and named[0][1] > 100
+    blend = steps(ROWS["P2-alexnet-3"], RECIPES, tmp_path, RESULTS)
+    assert [step.recipe for step in blend] == ["alexnet-fashion", "alexnet-fashion-pow2-3-blend"]
+    for name in ("alexnet-fashion", "lst1"):
+        (tmp_path / f"{name}-seed0").mkdir()
+        (tmp_path / f"{name}-seed0/result.json").write_text("{}")
+    assert [step.recipe for step in steps(ROWS["P2-alexnet-3"], RECIPES, tmp_path)] == [
+        ROWS["P2-alexnet-3"].recipe
+    ]
+    assert steps(ROWS["L3-rounded-6.7"], RECIPES, tmp_path) == [] == steps(ROWS["V2"], RECIPES, tmp_path)
+    assert [step.recipe for step in steps(ROWS["L8-6.3"], RECIPES, tmp_path)] == ["lst1-fixed-6.3"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "same", "other"),
+    [("%", 0.9049, 0.894), ("KB", 0.9, 0.9001), ("×", 1.1, 0.6), ("clocks", 0.92, 0.84)],
+)
+def test_a_figure_agrees_within_what_its_unit_is_repeated_to(unit: str, same: float, other: float) -> None:
+    row = Row("a", "a", unit=unit)
+    assert row.agrees(0.9, 0.9) and row.agrees(same, 0.9) and not row.agrees(other, 0.9)
+
+
 def test_figures_are_for_people() -> None:
     assert Row("a", "a").text(0.98765) == "98.77 %" and Row("a", "a").text(None) == ""
     assert Row("a", "a", unit="KB").text(12.34) == "12.3 KB"
@@ -153,7 +177,7 @@ def test_a_command_makes_its_figure_again(tmp_path: Path) -> None:
     row = Row("a", "a", command=f"python {script} --json {{json}}")
     assert remake(row, tmp_path, tmp_path) == 0.25
     with pytest.raises(DataError, match="exit code 3"):
-        script.write_text("raise SystemExit(3)")
+        script.write_text("import sys; print('Traceback …', file=sys.stderr); raise SystemExit(3)")
         remake(row, tmp_path, tmp_path)
     with pytest.raises(PlanError, match="nets"):
         remake(Row("a", "a", command="python a.py --nets {nets}"), tmp_path, tmp_path)

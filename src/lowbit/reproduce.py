@@ -1,35 +1,38 @@
 """Rows of the published systems: what they published, what we kept, and how to make it again.
 
 ``recipes/rows.toml`` declares them. A row either names a recipe, which holds the published figure, or a file
-of ``results/`` and the place in it. A figure of several seeds is their median.
+of ``results/`` and the place in it. A figure of several seeds is their median. What a row needs is trained
+first, its parents before it (`steps` says what, and how long it took here).
 """
 
 import difflib
+import re
 import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lowbit.errors import DataError, FileError, PlanError
+from lowbit.recipes import ROWS, SUFFIX, carried, read_recipe, read_toml
 from lowbit.state import parsed
 from lowbit.untrusted import read_file
 from lowbit.zoo.published import FIGURES
 
 if TYPE_CHECKING:
-    from lowbit.train import Recipe
     from lowbit.train.loop import Progress
 
-ROWS = "rows.toml"
 _RUN = "result.json"  # of a run's folder
 _MOST_BYTES = 1 << 22
 _MEASURED = ("KB", "×")  # other units are counted
 _YOURS = {"data": "--data DIR"}
+_TRAINED = re.compile(r"\{runs\}/([\w.-]+)-seed(\d+)/")
+_TOLERANCE = {"%": 0.005, "KB": 0.0, "×": 0.25}
+_COUNTED = 0.05
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Row:
         source: who published it.
         goal: what ours shall reach at least, where we set ourselves more than they have.
         command: what makes it.
+        needs: recipes whose networks the command takes from the folder of runs, besides those it names.
         headline: whether `docs/results.md` shows it.
     """
 
@@ -62,6 +66,7 @@ class Row:
     source: str = ""
     goal: float | None = None
     command: str = ""
+    needs: Sequence[str] = ()
     headline: bool = False
 
     def text(self, value: float | None) -> str:
@@ -71,6 +76,30 @@ class Row:
         if self.unit == "%":
             return f"{100 * value:.2f} %"
         return f"{value:,.1f} {self.unit}" if self.unit in _MEASURED else f"{value:,.0f} {self.unit}"
+
+    def agrees(self, made: float, kept: float) -> bool:
+        """Return whether a figure made again is the one that was kept, within what its unit is repeated to.
+
+        Half a point of a share (another machine sums floats in another order), the same bytes, a quarter of
+        a ratio of times, and a twentieth of what tools count, which are of other versions elsewhere.
+        """
+        allowed = _TOLERANCE.get(self.unit, _COUNTED) * (1 if self.unit == "%" else abs(kept))
+        return abs(made - kept) <= allowed
+
+
+@dataclass(frozen=True)
+class Step:
+    """A network that is trained before a row can be made.
+
+    Attributes:
+        recipe: its name.
+        seed: of the run.
+        cpu_s: seconds of processor time that it took where its result was kept; None where none was.
+    """
+
+    recipe: str
+    seed: int
+    cpu_s: float | None
 
 
 @dataclass(frozen=True)
@@ -99,7 +128,7 @@ def read_rows(recipes: Path) -> dict[str, Row]:
     """
     known = {entry.name for entry in fields(Row)} - {"name"}
     rows = {}
-    for name, table in _toml(recipes / ROWS).items():
+    for name, table in read_toml(recipes / ROWS, "the list of rows").items():
         unknown = set(table) - known
         if unknown or "what" not in table:
             raise PlanError(
@@ -159,6 +188,45 @@ def kept(row: Row, results: Path) -> Kept | None:
     return Kept(statistics.median(values), tuple(found), ", ".join(data), cpu_s)
 
 
+def steps(row: Row, recipes: Path, runs: Path, results: Path | None = None) -> list[Step]:
+    """Return what is trained for a row, in order: what it needs and is not there yet, then itself.
+
+    Args:
+        row, recipes, runs: as of `remake`.
+        results: says how long trainings took.
+
+    Raises:
+        FileError, PlanError: a recipe is missing or wrong.
+    """
+    wanted = [(name, 0) for name in row.needs]
+    wanted += [(name, int(seed)) for name, seed in _TRAINED.findall(row.command)]
+    found: dict[tuple[str, int], None] = {}
+    for name, seed in [(row.recipe, _seed(recipes, row.recipe))] if row.recipe else wanted:
+        for each in _with_parents(recipes, name, seed):
+            itself = bool(row.recipe) and each[0] == row.recipe
+            if itself or not (runs / f"{each[0]}-seed{each[1]}" / _RUN).exists():
+                found[each] = None
+    return [Step(name, seed, None if results is None else _seconds(name, results)) for name, seed in found]
+
+
+def _with_parents(recipes: Path, name: str, seed: int) -> Iterator[tuple[str, int]]:
+    """Yield the networks that a recipe starts with or learns from, and then itself."""
+    table = read_recipe(recipes / f"{name}{SUFFIX}")
+    for parent in sorted({table.get("initial", ""), table.get("loss", {}).get("teacher", "")} - {""}):
+        yield from _with_parents(recipes, parent, 0)
+    yield name, seed
+
+
+def _seed(recipes: Path, name: str) -> int:
+    return int(read_recipe(recipes / f"{name}{SUFFIX}").get("seed", 0))
+
+
+def _seconds(recipe: str, results: Path) -> float | None:
+    made = (_json(path) for path in sorted(results.glob(f"{recipe}-*-seed[0-9]*.json")))
+    found = [float(each["cpu_s"]) for each in made if each.get("recipe") == recipe and "cpu_s" in each]
+    return statistics.median(found) if found else None
+
+
 def remake(
     row: Row, recipes: Path, runs: Path, data: Path | None = None, progress: "Progress | None" = None
 ) -> float:
@@ -167,31 +235,25 @@ def remake(
     Args:
         row: which.
         recipes: the folder of recipes.
-        runs: where trained networks go; parents that are there are not trained again.
+        runs: where trained networks go; those that are there are not trained again, the row's own is.
         data: where data sets are; else the usual places are searched.
         progress: called after every training step.
 
     Raises:
         PlanError: the command needs something that nobody gave.
-        DataError: data is missing, or the command fails.
-        MissingExtra: a row of a recipe needs torch.
+        DataError: data is missing, or the command fails: with the last line that it said.
+        MissingExtra: a network must be trained and torch is not installed.
     """
+    for step in steps(row, recipes, runs):
+        folder = _train(recipes, step, runs, data, progress)
     if row.recipe:
-        folder = _train(recipes, row.recipe, runs, data, progress)
         return _figure(row, _json(folder / _RUN), folder / _RUN)
     return _run(row, runs, data)
 
 
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(read_file(path, limit=_MOST_BYTES).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PlanError("this is not TOML", where=str(path), found=str(error)) from error
-
-
 def _of_recipe(recipes: Path, name: str) -> dict[str, Any]:
     """Return what a recipe says of its row."""
-    recipe = _toml(recipes / f"{name}.toml")
+    recipe = read_recipe(recipes / f"{name}{SUFFIX}")
     published = recipe.get("published", {})
     return {
         "result": f"{name}-*-seed[0-9]*",
@@ -225,43 +287,52 @@ def _figure(row: Row, entry: dict[str, Any], path: Path) -> float:
     return value / 1024 if row.unit == "KB" else float(value)
 
 
-def _train(recipes: Path, name: str, runs: Path, data: Path | None, progress: "Progress | None") -> Path:
-    """Train a recipe, its parents first, and return the run's folder."""
+def _train(recipes: Path, step: Step, runs: Path, data: Path | None, progress: "Progress | None") -> Path:
+    """Train a recipe and return the run's folder."""
     from lowbit.train import Recipe, Splits, train
 
-    recipe = Recipe.read(recipes / f"{name}.toml")
-    for parent in _parents(recipe):
-        if not (runs / f"{parent}-seed0" / _RUN).exists():
-            _train(recipes, parent, runs, data, progress)
+    recipe = Recipe.read(recipes / f"{step.recipe}{SUFFIX}", seed=step.seed)
     splits = Splits.load(recipe.data, folder=data)
     return train(recipe, splits, out=runs / f"{recipe.name}-seed{recipe.seed}", progress=progress).folder
 
 
-def _parents(recipe: "Recipe") -> list[str]:
-    return sorted({recipe.initial, recipe.loss.teacher} - {""})
-
-
 def _run(row: Row, runs: Path, data: Path | None) -> float:
     """Run a benchmark of the repository and return the figure of the file that it writes."""
-    from lowbit.data.published import find_published
-
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "result.json"
-        places = {"json": str(file), "runs": str(runs)} | ({} if data is None else {"data": str(data)})
-        for name in ("mnist", "fashion"):
-            if f"{{{name}}}" in row.command:
-                places[name] = str(find_published(name, data))
-        try:
-            words = [word.format_map(places) for word in shlex.split(row.command)]
-        except KeyError as error:
-            raise PlanError(
-                "the row needs something that only you have",
-                where=row.name,
-                expected=_YOURS.get(error.args[0], error.args[0]),
-                remedy=f"Run it by hand: {row.command}",
-            ) from error
-        done = subprocess.run([sys.executable, *words[1:]], check=False)  # noqa: S603 - of our own table
+        words = _words(row, {"json": str(file), "runs": str(runs)}, data)
+        script = Path(words[1])
+        script = script if script.exists() else carried(script.parent.name) / script.name
+        done = subprocess.run(  # noqa: S603 - of our own table
+            [sys.executable, str(script), *words[2:]], check=False, capture_output=True, text=True
+        )
         if done.returncode or not file.exists():
-            raise DataError("the command failed", where=row.command, found=f"exit code {done.returncode}")
+            said = [line for line in done.stderr.splitlines() if line.strip()]
+            raise DataError(
+                "the command failed",
+                where=row.command,
+                found=f"exit code {done.returncode}{f', {said[-1].strip()}' if said else ''}",
+                remedy="Run it by hand to see all that it says.",
+            )
         made = _json(file)
         return _figure(row, entry_of(row, made) or {}, file)
+
+
+def _words(row: Row, places: dict[str, str], data: Path | None) -> list[str]:
+    """Return a row's command with the places of runs, results and data in it."""
+    from lowbit.data.published import PUBLISHED, find_published
+
+    if data is not None:
+        places["data"] = str(data)
+    for name in PUBLISHED:
+        if f"{{{name}}}" in row.command:
+            places[name] = str(find_published(name, data))
+    try:
+        return [word.format_map(places) for word in shlex.split(row.command)]
+    except KeyError as error:
+        raise PlanError(
+            "the row needs something that only you have",
+            where=row.name,
+            expected=_YOURS.get(error.args[0], error.args[0]),
+            remedy=f"Run it by hand: {row.command}",
+        ) from error

@@ -1,6 +1,5 @@
 """One plan: words of before mean what they meant, contradictions are named, layers are said in one way."""
 
-import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
@@ -18,12 +17,16 @@ from lowbit.plan import BITS, Plan
 from lowbit.plan.plan import CALIBRATION, TRAINING
 from lowbit.plan.words import OLD_WORDS
 from lowbit.quantization import quantize
+from lowbit.recipes import read_recipe, recipe_names
 from lowbit.schemes.specification import every, specification
 from lowbit.zoo.architecture import Activation, Architecture, Convolution, Flatten, Linear
 from lowbit.zoo.float_graph import float_graph
 
 ROOT = Path(__file__).parents[2]
-RECIPES = [*ROOT.glob("recipes/*.toml"), *ROOT.glob("tests/golden/lowbit-0.1/recipes/*.toml")]
+RECIPES = [
+    *(ROOT / f"recipes/{name}.toml" for name in recipe_names(ROOT / "recipes")),
+    *ROOT.glob("tests/golden/lowbit-0.1/recipes/*.toml"),
+]
 NAMES = ("conv1", "conv2", "fc1", "fc2")
 
 
@@ -245,7 +248,7 @@ def test_settings_of_any_kind_are_read_or_refused() -> None:
 
 
 def tables_of(path: Path) -> Mapping[str, Mapping[str, str]]:
-    found: Mapping[str, Mapping[str, str]] = tomllib.loads(path.read_text()).get("plan", {})
+    found: Mapping[str, Mapping[str, str]] = read_recipe(path).get("plan", {})
     return found
 
 

@@ -10,12 +10,12 @@ from lowbit.errors import FileError, PlanError
 pytest.importorskip("lightning_fabric")
 
 from lowbit.nn import Network, Plan, prepare
+from lowbit.recipes import recipe_names
 from lowbit.train import Recipe
 from lowbit.zoo import network
 
-RECIPES = sorted(
-    path for path in (Path(__file__).parents[2] / "recipes").glob("*.toml") if path.stem != "rows"
-)
+FOLDER = Path(__file__).parents[2] / "recipes"
+RECIPES = [FOLDER / f"{name}.toml" for name in recipe_names(FOLDER)]
 LEAST = {"network": "lenet", "data": "fashion", "epochs": 1}
 NO_NAMES = (
     "../../x",

@@ -99,13 +99,24 @@ def settings(normalize: str | None, step: Mapping[str, Any], **named: Any) -> di
     }
 
 
+def variant_of(what: str, variant: str | None) -> str:
+    """Return the path of a recipe's variant; what was said where none was."""
+    if variant is None:
+        return what
+    from lowbit.recipes import variant_path
+
+    if not what.endswith(".toml"):
+        raise typer.BadParameter("only recipes have variants", param_hint="--variant")
+    return str(variant_path(what, variant))
+
+
 def asked(
     what: str, data: str | None, named: Mapping[str, Any], forms: Mapping[str, str]
 ) -> tuple["Recipe", str | None]:
     """Return the recipe of what was said, and the folder of its data, where that is a name."""
     from lowbit.data import NAMES
+    from lowbit.recipes import read_toml
     from lowbit.train import Recipe, recipe_of
-    from lowbit.train.recipe import read_table
 
     if data in NAMES and Path(data).is_dir():
         progress.print(f"{data} is the data set of that name; the folder is ./{data}", style="yellow")
@@ -120,7 +131,7 @@ def asked(
         given |= {name: "x".join(map(str, size)) for name, size in sizes.items() if size}
         given |= {"colours": framing.colours} if framing.colours else {}
     if named.get("plan") is not None:
-        given["plan"] = read_table(named["plan"], "the plan")
+        given["plan"] = read_toml(named["plan"], "the plan")
     if what.endswith(".toml"):
         chosen, place = Recipe.read(what, **given), data
         if data is not None and chosen.data not in NAMES and not Path(chosen.data).is_file():

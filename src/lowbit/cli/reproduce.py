@@ -21,16 +21,22 @@ def reproduce(
         Path | None, typer.Option("--data", help="Where data sets are; else they are looked for.")
     ] = None,
     runs: Annotated[Path, typer.Option("--runs", help="Where trained networks go.")] = Path("runs"),
-    recipes: Annotated[Path, typer.Option("--recipes", help="The folder of recipes.")] = Path("recipes"),
-    results: Annotated[Path, typer.Option("--results", help="The folder of results.")] = Path("results"),
+    recipes: Annotated[
+        Path | None, typer.Option("--recipes", help="The folder of recipes; ./recipes, or the package's own.")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option("--results", help="The folder of results; ./results, or the package's own.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List published figures beside ours, or make one again.
+    """List published figures beside ours, or make one again: what it needs is trained first.
 
     Example: `lowbit reproduce L2 --data DIR`
     """
+    from lowbit.recipes import carried
     from lowbit.reproduce import find_rows, read_rows
 
+    recipes, results = recipes or carried("recipes"), results or carried("results")
     rows = read_rows(recipes)
     if name is None:
         _list(list(rows.values()), results, as_json)
@@ -85,17 +91,37 @@ def _facts(row: "Row", results: Path) -> dict[str, Any]:
 def _remake(
     rows: "list[Row]", data: Path | None, runs: Path, recipes: Path, results: Path, as_json: bool
 ) -> None:
-    from lowbit.reproduce import remake
+    from lowbit.reproduce import remake, steps
 
     found = []
     for row in rows:
+        for step in steps(row, recipes, runs, results) if not as_json else ():
+            say(f"{row.name}: trains {step.recipe}, seed {step.seed}; {_time(step.cpu_s)}", "dim")
         with tracked(row.name, hidden=as_json) as advance:
-            found.append(_facts(row, results) | {"remade": remake(row, recipes, runs, data, advance)})
+            facts = _facts(row, results) | {"remade": remake(row, recipes, runs, data, advance)}
+        found.append(facts | {"agrees": _agrees(row, facts)})
     if as_json:
         print_json({"rows": found})
         return
     shown = [
-        (row.name, row.what, *(row.text(facts[key]) for key in ("published", "ours", "remade")), row.source)
+        (
+            row.name,
+            row.what,
+            *(row.text(facts[key]) for key in ("published", "ours", "remade")),
+            {True: "yes", False: "no", None: ""}[facts["agrees"]],
+            row.source,
+        )
         for row, facts in zip(rows, found, strict=True)
     ]
-    print_table("made again", ("row", "what", "published", "ours, kept", "now", "source"), shown)
+    print_table("made again", ("row", "what", "published", "ours, kept", "now", "agrees", "source"), shown)
+
+
+def _agrees(row: "Row", facts: dict[str, Any]) -> bool | None:
+    return None if facts["ours"] is None else row.agrees(facts["remade"], facts["ours"])
+
+
+def _time(seconds: float | None) -> str:
+    """Return how long a training took where its result was kept, for people."""
+    if seconds is None:
+        return "how long is not known"
+    return f"it took {seconds:.0f} s" if seconds < 120 else f"it took {seconds / 60:.0f} min"

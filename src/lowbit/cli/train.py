@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 def train(
     what: experiment.What,
     data: experiment.Data = None,
+    variant: Annotated[
+        str | None, typer.Option("--variant", help="Of the recipe's file, such as pow2-4.")
+    ] = None,
     plan: experiment.PlanFile = None,
     weights: experiment.Weights = None,
     activations: experiment.Activations = None,
@@ -67,11 +70,13 @@ def train(
     Example: `lowbit train mynet.py:Net --data pictures --resize 32x32 --weights lq:2 --activations lq:2`
     Example: `lowbit train 'mynet.py:Net(width=16)' --data sensors.npz --seeds 3 --normalize measured`
     Example: `lowbit train recipes/lenet.toml --data /path/to/fashion-mnist`
+    Example: `lowbit train recipes/resnet20.toml --variant fashion-pow2-4 --data /path/to/fashion-mnist`
     """
     from lowbit.train import load_data, measured, train_seeds
     from lowbit.train import train as run
     from lowbit.train.experiment import default_folder
 
+    what = experiment.variant_of(what, variant)
     step = {"name": optimizer, "rate": rate, "clip": clip}
     named = experiment.settings(
         normalize,

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
@@ -14,10 +13,9 @@ from lowbit.errors import DataError, PlanError
 from lowbit.plan import Plan
 from lowbit.plan.layers import is_by_pattern
 from lowbit.plan.plan import CALIBRATION
+from lowbit.recipes import read_recipe
 from lowbit.train.settings import Augmentation, Loss, Optimizer, Published, Schedule, Table, choose, within
-from lowbit.untrusted import read_file
 
-_LARGEST_FILE = 1 << 20
 _LARGEST_SEED = 1 << 40  # epochs have seeds of their own, of 64 bits
 
 
@@ -120,7 +118,7 @@ class Recipe(Table):
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], **given: Any) -> "Recipe":
-        """Return the recipe of a TOML file; `given` settings win.
+        """Return the recipe of a TOML file or a variant (`lowbit.recipes`); `given` settings win.
 
         Paths of a module's file and of data are those beside the recipe, where there are such.
 
@@ -128,11 +126,11 @@ class Recipe(Table):
             FileError: the file cannot be read.
             PlanError: it is not TOML, or a setting is missing, unknown or impossible.
         """
-        table, beside = read_table(path, "the recipe"), Path(path).parent
+        table, beside = read_recipe(path), Path(path).parent
         near: dict[str, Any] = {
             name: _beside(table[name], beside) for name in ("network", "data") if name in table
         }
-        return cls.of({"name": Path(path).stem, **table, **near, **given}, str(path))
+        return cls.of({**table, **near, **given}, str(path))
 
     @classmethod
     def of(cls, table: Mapping[str, Any], where: str) -> "Recipe":
@@ -178,20 +176,6 @@ class Recipe(Table):
             texts.append(weight if activation in (weight, "float") else f"{weight}/{activation}")
         low = [text for text in dict.fromkeys(texts) if text != "float"]
         return "+".join(low) or "float"
-
-
-def read_table(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
-    """Return the table of a TOML file.
-
-    Raises:
-        FileError: the file cannot be read.
-        PlanError: it is not TOML.
-    """
-    content = read_file(path, limit=_LARGEST_FILE)
-    try:
-        return tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as error:
-        raise PlanError(f"{what} is not TOML", where=str(path), found=str(error)) from error
 
 
 def _check_sizes(recipe: Recipe) -> None:
