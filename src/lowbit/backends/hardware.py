@@ -1,6 +1,6 @@
 """Hardware, simulated clock by clock: the Verilog that is written, with the pixels that the network takes."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,14 @@ from lowbit.errors import DataError
 from lowbit.ir import Graph
 from lowbit.ir.graph import Array
 
+if TYPE_CHECKING:
+    from lowbit.rtl.pictures import AnyByte
+
 _AS_IT_IS = (0.0, 1.0)
 _NEAR = 1e-5
 
 
-def load(graph: Graph, /, *, threads: int = 1, byte: float | None = None, **settings: Any) -> Runner:
+def load(graph: Graph, /, *, threads: int = 1, byte: "AnyByte" = None, **settings: Any) -> Runner:
     """Return the runner of a verified graph; the simulator's only thread is the caller's.
 
     Samples are what the network takes: numbers that a byte stands for, normalized as its file remembers.
@@ -24,7 +27,7 @@ def load(graph: Graph, /, *, threads: int = 1, byte: float | None = None, **sett
     Args:
         graph: what to run.
         threads: of other back ends.
-        byte: what a byte of the stream is multiplied by; 1/255 when None.
+        byte: what a byte of the stream is multiplied by, 1/255 when None; or a `Byte`, which may be signed.
         settings: further ones of `lowbit.hardware`: ``engine``, ``cycles``, ``target`` …
 
     Raises:

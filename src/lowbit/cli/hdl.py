@@ -26,6 +26,7 @@ from lowbit.cli.specifications import (
 )
 
 if TYPE_CHECKING:
+    from lowbit.rtl.pictures import Byte
     from lowbit.rtl.report import HardwareReport
 
 
@@ -150,7 +151,8 @@ def hdl(
     ] = False,
     normalize: NormalizeOption = None,
     byte: Annotated[
-        str | None, typer.Option("--byte", help="What bytes are multiplied by, such as 1/16; else 1/255.")
+        str | None,
+        typer.Option("--byte", help="What bytes are times: 1/16, signed:1/64; else 1/255."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -179,7 +181,7 @@ def hdl(
         target=target.value,
         scheme=None if form is None else str(form),
         normalize=parse_normalize(normalize),
-        byte=parse_scale(byte),
+        byte=_byte(byte),
     )
     options = Options(
         lint=lint,
@@ -203,6 +205,18 @@ def hdl(
         print_json({"output": str(output), **_json(report)})
         return
     _print(report, output)
+
+
+def _byte(text: str | None) -> "Byte | None":
+    """Return what ``1/16`` or ``signed:1/64`` says that a byte stands for."""
+    from lowbit.rtl.pictures import Byte
+
+    if text is None:
+        return None
+    signed, _, step = text.rpartition(":")
+    if signed not in ("", "signed"):
+        raise typer.BadParameter(f"expected a step such as 1/16 or signed:1/64, found {text!r}")
+    return Byte(parse_scale(step), bool(signed))
 
 
 def _json(report: "HardwareReport") -> dict[str, Any]:

@@ -43,7 +43,14 @@ from lowbit.rtl.lst.design import lst_design
 from lowbit.rtl.lst.from_graph import from_graph as lst_network
 from lowbit.rtl.lst.from_graph import in_fixed_point, is_fixed_point
 from lowbit.rtl.lst.plan import Variant
-from lowbit.rtl.pictures import picture_normalize, reference_scores, sample_lengths, to_pictures
+from lowbit.rtl.pictures import (
+    AnyByte,
+    Byte,
+    picture_normalize,
+    reference_scores,
+    sample_lengths,
+    to_pictures,
+)
 from lowbit.rtl.primitives.target import Target
 from lowbit.rtl.project import Compiled, Progress, count, make_project, simulate
 from lowbit.rtl.report import Bench, HardwareReport, Options, planned, require_equal
@@ -58,7 +65,7 @@ Engine = Literal["auto", "lst", "array", "unroll"]
 Stream = Literal["picture", "bytes"]
 Pictures = str | PathLike[str] | npt.ArrayLike | Dataset
 
-__all__ = ["Engine", "Hardware", "HardwareReport", "Options", "Stream", "hardware"]
+__all__ = ["Byte", "Engine", "Hardware", "HardwareReport", "Options", "Stream", "hardware"]
 
 
 @dataclass(eq=False)
@@ -69,7 +76,7 @@ class Hardware:
         graph: what it computes: the network, in fixed point where it was rounded for the hardware.
         design: the plan: widths in bits, schedule in clocks, contents of memories.
         normalize: mean and deviation that the table of pixels has built in, or None.
-        byte: what a byte of the stream is multiplied by; None is 1/255.
+        byte: what a byte of the stream stands for; a number is its step, None is 1/255.
         why: why it has this engine, where that was chosen for it.
         ends: what of the network is not in hardware: functions behind its scores, which `graph` ends in.
         report: see `lowbit.rtl.report.HardwareReport`; `simulate`, `synthesize` and `write` fill it in.
@@ -78,7 +85,7 @@ class Hardware:
     graph: Graph
     design: Design
     normalize: Normalize
-    byte: float | None = None
+    byte: AnyByte = None
     ends: Ends | None = None
     why: str | None = None
     report: HardwareReport = field(init=False)
@@ -194,8 +201,7 @@ class Hardware:
         """Return pictures of noise, and what the reference makes of them, for the project's test bench."""
         lengths = sample_lengths(self.graph)
         noise = np.random.default_rng(0).integers(0, 256, (GOLDEN, *lengths), np.uint8)
-        step = 1 / 255 if self.byte is None else self.byte
-        return self._bench((noise * np.float64(step)).astype(np.float32), "test", None)
+        return self._bench(Byte.of(self.byte).samples(noise), "test", None)
 
     def _bench(self, pictures: Pictures, split: str, limit: int | None) -> Bench:
         stream = self.stream(pictures, split=split, limit=limit)
@@ -216,7 +222,7 @@ def hardware(
     target: Target = "xc7",
     scheme: str | None = None,
     normalize: Normalize = None,
-    byte: float | None = None,
+    byte: AnyByte = None,
 ) -> Hardware:
     """Return planned hardware of a network: byte pixels in, scores and the class out, by AXI-Streams.
 
@@ -238,7 +244,7 @@ def hardware(
         target: the family: ``xc7``, ``xcup``, ``ecp5``, ``ice40``, ``gowin`` or ``generic`` (names no block).
         scheme: of ``lst``: the format that a float network is rounded to, such as ``fixed:6.7``.
         normalize: mean and deviation of pixels; else what the network's file remembers.
-        byte: what a byte of the stream is multiplied by; 1/255 when None.
+        byte: what a byte of the stream is multiplied by, 1/255 when None; or a `Byte`, which may be signed.
 
     Raises:
         UsageError: settings that do not go together.
@@ -298,7 +304,7 @@ def _lst(
     target: Target,
     scheme: str | None,
     normalize: Normalize,
-    byte: float | None,
+    byte: AnyByte,
 ) -> Hardware:
     fixed = in_fixed_point(graph, None if scheme is None else _format(scheme))
     chosen = picture_normalize(fixed, normalize)
@@ -321,7 +327,7 @@ def _array(
     fold: Sequence[str],
     target: Target,
     normalize: Normalize,
-    byte: float | None,
+    byte: AnyByte,
     *,
     auto: bool,
 ) -> Hardware:
@@ -350,7 +356,7 @@ def _unroll(
     budget: str | None,
     target: Target,
     normalize: Normalize,
-    byte: float | None,
+    byte: AnyByte,
 ) -> Hardware:
     ends, chosen = scored(graph), picture_normalize(graph, normalize, None)
     network = array_network(ends.scored, chosen, byte)

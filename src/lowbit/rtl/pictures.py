@@ -1,5 +1,6 @@
 """Samples as the bytes that an engine takes, and what the reference evaluator says of those."""
 
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -36,15 +37,67 @@ def picture_normalize(graph: Graph, asked: Normalize, default: Normalize = NORMA
     return remembered_normalize(graph, asked, default)
 
 
-def pixel_values(normalize: Normalize, byte: float | None = None) -> npt.NDArray[np.float32]:
+@dataclass(frozen=True)
+class Byte:
+    """What a byte of the stream stands for: a number times a step.
+
+    Attributes:
+        step: what the number is multiplied by; None is 1/255, by the conventions of pictures.
+        signed: whether the number is the byte in two's complement, −128 to 127; else 0 to 255.
+    """
+
+    step: float | None = None
+    signed: bool = False
+
+    @classmethod
+    def of(cls, byte: "AnyByte") -> "Byte":
+        """Return what is meant: a step alone is that of unsigned bytes."""
+        return byte if isinstance(byte, Byte) else cls(byte)
+
+    @property
+    def steps(self) -> float:
+        """How many steps make 1."""
+        return 255.0 if self.step is None else 1 / self.step
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The least and the largest number."""
+        return (-128, 127) if self.signed else (0, 255)
+
+    def numbers(self, stream: Bytes) -> npt.NDArray[np.int8] | Bytes:
+        """Return the numbers of bytes."""
+        return stream.view(np.int8) if self.signed else stream
+
+    def samples(self, stream: Bytes) -> npt.NDArray[np.float32]:
+        """Return the numbers times their step, as a data set has them before normalization."""
+        return np.asarray(self.numbers(stream) * np.float64(1 / self.steps)).astype(np.float32)
+
+    def holds(self, numbers: npt.NDArray[np.float64]) -> bool:
+        """Return whether all are, about, whole numbers that a byte has."""
+        whole, (low, high) = np.rint(numbers), self.range
+        return bool(whole.min() >= low and whole.max() <= high and np.abs(numbers - whole).max() < 1e-3)
+
+    def __str__(self) -> str:
+        """Return the word of the command line."""
+        each = f"1/{self.steps:g}" if self.steps != 1 else "1"
+        return f"signed:{each}" if self.signed else each
+
+
+AnyByte = float | Byte | None
+"""A step, all of it, or the conventions of pictures."""
+
+
+def pixel_values(normalize: Normalize, byte: AnyByte = None) -> npt.NDArray[np.float32]:
     """Return the sample that every byte stands for, by the conventions of data, float32 ``[256]``.
 
     Args:
         normalize: mean and deviation, or None.
-        byte: what bytes are multiplied by before; None is 1/255, as for pictures.
+        byte: what a byte stands for before.
     """
-    every = np.arange(256, dtype=np.uint8).reshape(-1, 1)
-    return load(every, normalize=normalize, scale=byte).samples.reshape(256)
+    own = Byte.of(byte)
+    every = own.numbers(np.arange(256, dtype=np.uint8)).reshape(-1, 1)
+    scale = 1 / own.steps if own.signed else own.step
+    return load(every, normalize=normalize, scale=scale).samples.reshape(256)
 
 
 def sample_lengths(graph: Graph) -> tuple[int, ...]:
@@ -65,14 +118,14 @@ def sample_lengths(graph: Graph) -> tuple[int, ...]:
 
 
 def to_pictures(
-    dataset: Dataset, graph: Graph, byte: float | None = None, shape: tuple[int, int, int] | None = None
+    dataset: Dataset, graph: Graph, byte: AnyByte = None, shape: tuple[int, int, int] | None = None
 ) -> Bytes:
     """Return samples as the stream has them, bytes ``[n, rows, columns, channels]``.
 
     Args:
         dataset: the samples.
         graph: whose they are.
-        byte: what bytes are multiplied by; see `pixel_values`.
+        byte: what a byte stands for; see `pixel_values`.
         shape: channels, rows and columns of a picture; as the sample's axes say when None.
 
     Raises:
@@ -84,7 +137,7 @@ def to_pictures(
 
 
 def reference_scores(
-    graph: Graph, pictures: Bytes, normalize: Normalize, byte: float | None = None
+    graph: Graph, pictures: Bytes, normalize: Normalize, byte: AnyByte = None
 ) -> npt.NDArray[np.float32]:
     """Return the reference evaluator's scores ``[n, classes]`` of pictures as `to_pictures` gives them.
 
@@ -107,36 +160,31 @@ def _picture(lengths: tuple[int, ...]) -> tuple[int, int, int]:
     return (lengths[0], 1, 1) if len(lengths) == 1 else (1, 1, *lengths)[-3:]  # type: ignore[return-value]
 
 
-def to_bytes(dataset: Dataset, *shape: int, byte: float | None = None) -> Bytes:
+def to_bytes(dataset: Dataset, *shape: int, byte: AnyByte = None) -> Bytes:
     """Return samples as the bytes ``[n, *shape]`` that stand for them; see `pixel_values`.
 
     Raises:
         DataError: another shape, or numbers that no byte stands for.
     """
     samples = dataset.fit_to(shape).samples.astype(np.float64)
-    steps = 255.0 if byte is None else 1 / byte
-    if not _are_bytes(samples * steps):
+    own = Byte.of(byte)
+    numbers, (low, high) = samples * own.steps, own.range
+    if not own.holds(numbers):
         raise misfit(
             dataset.name,
-            f"bytes: pixels of 0 to 255, or multiples of {_fraction(steps)} from 0 to {255 / steps:g}",
+            f"bytes: {'pixels of 0 to 255' if byte is None else f'{low} to {high}'}, or multiples of "
+            f"{str(own).removeprefix('signed:')} from {low / own.steps:g} to {high / own.steps:g}",
             f"numbers from {samples.min():g} to {samples.max():g}",
             _cure(samples),
         )
-    return np.rint(samples * steps).astype(np.uint8)
-
-
-def _are_bytes(numbers: npt.NDArray[np.float64]) -> bool:
-    whole = np.rint(numbers)
-    return bool(whole.min() >= 0 and whole.max() <= 255 and np.abs(numbers - whole).max() < 1e-3)
+    return (np.rint(numbers).astype(np.int64) & 255).astype(np.uint8)
 
 
 def _cure(samples: npt.NDArray[np.float64]) -> str:
     """Return what to do: a step of which all samples are multiples, where there is one."""
-    found = next((steps for steps in range(1, 256) if _are_bytes(samples * steps)), None)
-    if found is not None:
-        return f"They are multiples of {_fraction(found)}: say so with --byte {_fraction(found)}."
+    for signed in (False, True):
+        for steps in range(1, 256):
+            byte = Byte(1 / steps, signed)
+            if byte.holds(samples * steps):
+                return f"They are multiples of 1/{steps}: say so with --byte {byte}."
     return "Give the pictures as they are; the network's own normalization happens in hardware."
-
-
-def _fraction(steps: float) -> str:
-    return f"1/{steps:g}" if steps != 1 else "1"

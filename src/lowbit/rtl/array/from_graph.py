@@ -14,16 +14,16 @@ from lowbit.rtl.array.blockers import INPUT, refuse
 from lowbit.rtl.array.functions import applied, parameters_of
 from lowbit.rtl.array.lowering import Lowering, as_map
 from lowbit.rtl.array.network import ArrayNetwork, Integers, Shape
-from lowbit.rtl.pictures import pixel_values
+from lowbit.rtl.pictures import AnyByte, pixel_values
 
 
-def from_graph(graph: Graph, normalize: Normalize, byte: float | None = None) -> ArrayNetwork:
+def from_graph(graph: Graph, normalize: Normalize, byte: AnyByte = None) -> ArrayNetwork:
     """Return the integers of a graph; one input ``[n, c, h, w]``, ``[n, c, w]`` or ``[n, features]``.
 
     Args:
         graph: the network; its outputs are scores (`lowbit.rtl.array.ends` leaves what is behind them out).
         normalize: mean and deviation of pixels in [0, 1], as in training, or None.
-        byte: what bytes are multiplied by; see `lowbit.rtl.pictures.pixel_values`.
+        byte: what a byte stands for; see `lowbit.rtl.pictures.Byte`.
 
     Raises:
         UnsupportedError: an operator, or a shape, that the engine does not run; names the node.

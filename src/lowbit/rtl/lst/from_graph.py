@@ -20,7 +20,7 @@ from lowbit.quantization.fixed_point import blockers as fixed_point_blockers
 from lowbit.quantization.fixed_point import to_fixed_point
 from lowbit.rtl.chain import chain
 from lowbit.rtl.lst.network import Layer, LstNetwork
-from lowbit.rtl.pictures import NORMALIZE, pixel_values
+from lowbit.rtl.pictures import NORMALIZE, AnyByte, pixel_values
 from lowbit.schemes import FixedPoint
 
 _MESSAGE = "the LST engine does not run this network"
@@ -66,13 +66,13 @@ def is_fixed_point(graph: Graph) -> bool:
     return any(_is_layer(graph, node) for node in graph.nodes)
 
 
-def from_graph(graph: Graph, normalize: Normalize, byte: float | None = None) -> LstNetwork:
+def from_graph(graph: Graph, normalize: Normalize, byte: AnyByte = None) -> LstNetwork:
     """Return the integers of a fixed-point graph with one input, ``[n, (1,) rows, columns]``.
 
     Args:
         graph: the network.
         normalize: mean and deviation of pixels in [0, 1], as in training.
-        byte: what bytes are multiplied by; see `lowbit.rtl.pictures.pixel_values`.
+        byte: what a byte stands for; see `lowbit.rtl.pictures.Byte`.
 
     Raises:
         UnsupportedError: it is not one learned separable transform and a fully connected layer.
