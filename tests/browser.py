@@ -6,7 +6,7 @@ Screenshots stay in the folder that ``LOWBIT_ARTIFACTS`` names, else in ``build/
 import base64
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,6 +75,26 @@ class Browser:
     def run(self, script: str) -> Any:
         """Return what a script returns; the page itself has none."""
         return self._driver.execute_script(script)
+
+    def run_async(self, script: str) -> Any:
+        """Return what a script gives to ``done``."""
+        return self._driver.execute_async_script(f"const done = arguments[arguments.length - 1]; {script}")
+
+    def draw(self, selector: str, places: Sequence[tuple[float, float]]) -> None:
+        """Draw a line with the mouse, through places from (0, 0), an element's upper left, to (1, 1)."""
+        box = self.run(
+            f"const b = document.querySelector({selector!r}).getBoundingClientRect();"
+            "return [b.x, b.y, b.width, b.height]"
+        )
+        for number, (x, y) in enumerate((*places, places[-1])):
+            kind = "Pressed" if number == 0 else "Released" if number == len(places) else "Moved"
+            place = {"x": box[0] + x * box[2], "y": box[1] + y * box[3], "button": "left", "clickCount": 1}
+            event = {"type": f"mouse{kind}", "buttons": 1, **place}
+            self._driver.execute_cdp_cmd("Input.dispatchMouseEvent", event)
+
+    def choose(self, selector: str, file: Path) -> None:
+        """Choose a file, as somebody would in the window that an input opens."""
+        self._driver.find_element("css selector", selector).send_keys(str(file.absolute()))
 
     def keep(self, name: str) -> Path:
         """Keep a screenshot of the whole page and return its file."""

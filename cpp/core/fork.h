@@ -1,9 +1,24 @@
 // What a fork leaves behind in the child: memory of all threads, and none of them but the caller.
 #pragma once
 
+#if !defined(LOWBIT_ONE_THREAD)
 #include <mutex>
+#endif
 
 namespace lowbit {
+
+#if defined(LOWBIT_ONE_THREAD)
+
+// Neither threads nor forks, as in WebAssembly.
+inline unsigned forks() { return 0; }
+
+struct ForkMutex final {
+  void lock() {}
+  bool try_lock() { return true; }
+  void unlock() {}
+};
+
+#else
 
 // How many forks led to this process. To ask the system for the process's number would cost a call for each layer.
 unsigned forks();
@@ -24,5 +39,7 @@ class ForkMutex final {
   friend struct ForkRegistry;
   std::mutex mutex_;
 };
+
+#endif
 
 }  // namespace lowbit

@@ -13,11 +13,6 @@ namespace {
 constexpr const char* kManyPlanes = "many planes, or an input shared with such a layer";
 constexpr const char* kAsked = "the path that was asked for";
 
-// A value that has to stay in planes: a layer's weights do not fit bytes.
-struct Keep {
-  std::size_t group;
-};
-
 template <class Step, class Found = std::conditional_t<std::is_const_v<Step>, const steps::Ending, steps::Ending>>
 Found* ending_of(Step& step) {
   return visit_held([](auto& s) -> Found* {
@@ -116,10 +111,17 @@ class Loader::Pass final {
     }
   }
 
+  // Nothing where a group turns out to have to stay in planes.
   std::unique_ptr<Program> finish(const std::vector<std::size_t>& outputs, std::size_t threads, bool pinned) {
-    for (std::size_t n = 0; n < planned_.size(); ++n) load(n);
+    for (std::size_t n = 0; n < planned_.size(); ++n) {
+      load(n);
+      if (keep_) return nullptr;
+    }
     return builder_.finish(numbers(outputs), threads, pinned);
   }
+
+  // The group that has to stay in planes: a layer's weights do not fit bytes.
+  std::optional<std::size_t> keep() const { return keep_; }
 
  private:
   // What an ending looks into.
@@ -314,8 +316,9 @@ class Loader::Pass final {
       x = number(one.sources[0]);
     }
     const std::size_t features = builder_.value(x).features;
-    ByteForm form = in_bytes(one.sources[0], layer.weights, *input, {features, features, {{0}}}, order);
-    number_[inputs_ + n] = put(n, {x}, steps::ByteFullyConnected{form.weights(), form.ending(layer.ending)}, why_bytes());
+    std::optional<ByteForm> form = in_bytes(layer.weights, *input, {features, features, {{0}}}, order);
+    if (!form) return static_cast<void>(keep_ = root(one.sources[0]));
+    number_[inputs_ + n] = put(n, {x}, steps::ByteFullyConnected{form->weights(), form->ending(layer.ending)}, why_bytes());
   }
 
   void load(std::size_t n, const Planned& one, const steps::PlaneConvolution& step) {
@@ -324,20 +327,19 @@ class Loader::Pass final {
     const ByteCodes* input = one.sources.size() == 1 ? codes(one.sources[0]) : nullptr;
     if (input == nullptr) return static_cast<void>(number_[inputs_ + n] = put(n, numbers(one.sources), layer));
     const std::size_t x = number(one.sources[0]);
-    ByteForm form = in_bytes(one.sources[0], layer.weights, *input, regions_of(builder_.value(x), layer), {});
-    if (layer.group > 1 && form.has_row_factor()) throw Keep{root(one.sources[0])};
-    const steps::ByteConvolution bytes{layer.rows, layer.columns, layer.group, form.weights(), form.ending(layer.ending)};
+    std::optional<ByteForm> form = in_bytes(layer.weights, *input, regions_of(builder_.value(x), layer), {});
+    if (!form || (layer.group > 1 && form->has_row_factor())) return static_cast<void>(keep_ = root(one.sources[0]));
+    const steps::ByteConvolution bytes{layer.rows, layer.columns, layer.group, form->weights(), form->ending(layer.ending)};
     number_[inputs_ + n] = put(n, {x}, bytes, why_bytes());
   }
 
   const char* why_bytes() const { return builder_.paths().forced() ? kAsked : kManyPlanes; }
 
-  ByteForm in_bytes(std::size_t source, const PlaneWeights& weights, const ByteCodes& input, const TapRegions& taps,
-                    std::span<const std::uint32_t> order) {
+  // Nothing where the weights do not fit.
+  std::optional<ByteForm> in_bytes(const PlaneWeights& weights, const ByteCodes& input, const TapRegions& taps,
+                                   std::span<const std::uint32_t> order) {
     builder_.take(weights.factors.rows * taps.inputs);
-    std::optional<ByteForm> form = ByteForm::of(weights, input, taps, order);
-    if (!form) throw Keep{root(source)};
-    return std::move(*form);
+    return ByteForm::of(weights, input, taps, order);
   }
 
   // Lets a layer end in bytes, where its result lies in bytes; returns the table, which must live on.
@@ -365,6 +367,7 @@ class Loader::Pass final {
   std::map<std::size_t, Group> groups_;
   std::map<std::size_t, ByteCodes> codes_;  // of groups that become bytes
   std::map<std::size_t, Later> later_;
+  std::optional<std::size_t> keep_;
 };
 
 Loader::Loader(std::vector<std::size_t> features, const std::string& level, std::size_t allowed, const std::string& path)
@@ -390,11 +393,9 @@ std::unique_ptr<Program> Loader::finish(const std::vector<std::size_t>& outputs,
   }
   std::set<std::size_t> kept;
   while (true) {
-    try {
-      return Pass(*this, kept).finish(outputs, threads, pinned);
-    } catch (const Keep& keep) {
-      kept.insert(keep.group);
-    }
+    Pass pass(*this, kept);
+    if (std::unique_ptr<Program> program = pass.finish(outputs, threads, pinned)) return program;
+    kept.insert(*pass.keep());
   }
 }
 

@@ -3,10 +3,13 @@
 // caller is done with its own, the caller does too: nobody waits for a thread that has no processor to run on.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
+
+#if !defined(LOWBIT_ONE_THREAD)
+#include <atomic>
 #include <thread>
 #include <vector>
+#endif
 
 #include "fork.h"
 
@@ -25,6 +28,25 @@ class PartFunction final {
   const void* function_;
   void (*call_)(const void*, std::size_t);
 };
+
+#if defined(LOWBIT_ONE_THREAD)
+
+// Parts run one after another.
+class Pool final {
+ public:
+  explicit Pool(std::size_t threads, bool = false) : threads_(threads) {}
+
+  std::size_t threads() const { return threads_; }
+
+  void run(PartFunction part) {
+    for (std::size_t n = 0; n < threads_; ++n) part(n);
+  }
+
+ private:
+  std::size_t threads_;
+};
+
+#else
 
 class Pool final {
  public:
@@ -65,5 +87,7 @@ class Pool final {
   alignas(64) std::atomic<std::uint32_t> round_{0};
   std::atomic<bool> stop_{false};
 };
+
+#endif
 
 }  // namespace lowbit

@@ -242,7 +242,7 @@ class Record final {
     }
     const std::uint64_t rows = section.lengths[0];
     if (rows > kMaxLength || section.bytes != rows * columns * each) refuse("as many elements as its lengths say");
-    return {records_.at(section), section.axes, rows, columns};
+    return {records_.at(section), static_cast<std::size_t>(section.axes), static_cast<std::size_t>(rows), static_cast<std::size_t>(columns)};
   }
 
   Records& records_;

@@ -19,6 +19,8 @@ LOWBIT_INLINE Octets look_up_octets(Octets table, Octets index) {
   return reinterpret_cast<Octets>(_mm_shuffle_epi8(reinterpret_cast<__m128i>(table), reinterpret_cast<__m128i>(index)));
 #elif defined(__aarch64__)
   return reinterpret_cast<Octets>(vqtbl1q_u8(reinterpret_cast<uint8x16_t>(table), reinterpret_cast<uint8x16_t>(index)));
+#elif defined(__wasm_simd128__)
+  return reinterpret_cast<Octets>(wasm_i8x16_swizzle(reinterpret_cast<v128_t>(table), reinterpret_cast<v128_t>(index)));
 #else
   Octets found{};
   for (std::size_t n = 0; n < 16; ++n) found[n] = table[index[n]];

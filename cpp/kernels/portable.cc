@@ -9,6 +9,8 @@
 #include <arm_neon.h>
 #elif defined(__SSE4_1__)
 #include <immintrin.h>
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
 #endif
 
 #include "spots.h"
@@ -36,6 +38,8 @@ typedef std::int16_t Words __attribute__((vector_size(kVectorBytes)));
 LOWBIT_INLINE Integers sums_of_pairs(Integers x, Integers w) {
 #if defined(__SSE4_1__)
   return reinterpret_cast<Integers>(_mm_madd_epi16(reinterpret_cast<__m128i>(x), reinterpret_cast<__m128i>(w)));
+#elif defined(__wasm_simd128__)
+  return reinterpret_cast<Integers>(wasm_i32x4_dot_i16x8(reinterpret_cast<v128_t>(x), reinterpret_cast<v128_t>(w)));
 #else
   return (x << 16 >> 16) * (w << 16 >> 16) + (x >> 16) * (w >> 16);
 #endif
@@ -57,11 +61,13 @@ void write(std::byte* at, T value) {
 
 // Bits in each byte.
 LOWBIT_INLINE Integers count_bytes(Integers bits) {
-  const Integers fours = Integers{} + 0x0f0f0f0f;
+  [[maybe_unused]] const Integers fours = Integers{} + 0x0f0f0f0f;
 #if defined(__SSE4_1__)
   const __m128i counts = _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
   const auto of = [&](Integers nibbles) { return reinterpret_cast<Integers>(_mm_shuffle_epi8(counts, reinterpret_cast<__m128i>(nibbles))); };
   return of(bits & fours) + of(bits >> 4 & fours);
+#elif defined(__wasm_simd128__)
+  return reinterpret_cast<Integers>(wasm_i8x16_popcnt(reinterpret_cast<v128_t>(bits)));
 #else
   bits = bits - (bits >> 1 & 0x55555555);
   bits = (bits & 0x33333333) + (bits >> 2 & 0x33333333);

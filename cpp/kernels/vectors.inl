@@ -367,6 +367,41 @@ LOWBIT_INLINE HalfIntegers integers_nearest(Doubles v) { return whole(nearest(v)
 LOWBIT_INLINE HalfIntegers integers_below(Doubles v) { return whole(_mm_floor_pd(v)); }
 LOWBIT_INLINE HalfIntegers integers_above(Doubles v) { return whole(_mm_ceil_pd(v)); }
 
+#elif defined(__wasm_simd128__)
+
+LOWBIT_INLINE v128_t words_of(const Group& group, std::size_t half) {
+  return wasm_i16x8_narrow_i32x4(reinterpret_cast<v128_t>(group.part[2 * half]), reinterpret_cast<v128_t>(group.part[2 * half + 1]));
+}
+LOWBIT_INLINE Bytes bytes_of(const Group& group) {
+  return reinterpret_cast<Bytes>(wasm_u8x16_narrow_i16x8(words_of(group, 0), words_of(group, 1)));
+}
+LOWBIT_INLINE unsigned bits_of(const Mask& mask) {
+  return wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(words_of(mask, 0), words_of(mask, 1)));
+}
+LOWBIT_INLINE unsigned bits_of(Bytes bytes, unsigned bit) {
+  return wasm_i8x16_bitmask(wasm_i8x16_shl(reinterpret_cast<v128_t>(bytes), 7 - bit));
+}
+LOWBIT_INLINE Bytes look_up(const std::uint8_t* table, Bytes bytes) {
+  return reinterpret_cast<Bytes>(wasm_i8x16_swizzle(wasm_v128_load(table), reinterpret_cast<v128_t>(bytes)));
+}
+LOWBIT_INLINE void store_words(std::byte* at, const Group& group, std::size_t count) {
+  struct {
+    v128_t low, high;
+  } const words{words_of(group, 0), words_of(group, 1)};
+  store_first(at, words, count);
+}
+LOWBIT_INLINE HalfIntegers half(Integers v, std::size_t n) { return HalfIntegers{v[2 * n], v[2 * n + 1]}; }
+LOWBIT_INLINE Integers join(HalfIntegers low, HalfIntegers high) { return Integers{low[0], low[1], high[0], high[1]}; }
+LOWBIT_INLINE Floats nearest(Floats v) { return reinterpret_cast<Floats>(wasm_f32x4_nearest(reinterpret_cast<v128_t>(v))); }
+LOWBIT_INLINE Doubles nearest(Doubles v) { return reinterpret_cast<Doubles>(wasm_f64x2_nearest(reinterpret_cast<v128_t>(v))); }
+LOWBIT_INLINE HalfIntegers whole(v128_t v) {
+  const v128_t integers = wasm_i32x4_trunc_sat_f64x2_zero(v);
+  return read_as<HalfIntegers>(&integers);
+}
+LOWBIT_INLINE HalfIntegers integers_nearest(Doubles v) { return whole(wasm_f64x2_nearest(reinterpret_cast<v128_t>(v))); }
+LOWBIT_INLINE HalfIntegers integers_below(Doubles v) { return whole(wasm_f64x2_floor(reinterpret_cast<v128_t>(v))); }
+LOWBIT_INLINE HalfIntegers integers_above(Doubles v) { return whole(wasm_f64x2_ceil(reinterpret_cast<v128_t>(v))); }
+
 #else
 
 // Codes in bytes to pieces of planes, in plain C++. Included inside an anonymous namespace.
@@ -496,6 +531,8 @@ LOWBIT_INLINE Group each_half(const All& group, const Apply& apply) {
 #define LOWBIT_REGISTER "w"
 #elif defined(__AVX512F__)
 #define LOWBIT_REGISTER "v"
+#elif defined(__wasm__)
+#define LOWBIT_REGISTER "r"
 #else
 #define LOWBIT_REGISTER "x"
 #endif

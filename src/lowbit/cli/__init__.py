@@ -26,6 +26,7 @@ from lowbit.cli.sweep import sweep
 from lowbit.cli.terminal import say
 from lowbit.cli.train import train
 from lowbit.cli.tune import tune
+from lowbit.cli.ui import ui
 from lowbit.cli.verify import verify
 from lowbit.cli.zoo import zoo
 from lowbit.errors import ExitCode
@@ -51,6 +52,7 @@ app.command()(analyze)
 app.command()(verify)
 app.command()(sweep)
 app.command()(report)
+app.command()(ui)
 app.command()(convert)
 app.command("compile")(compile_network)
 app.command()(train)

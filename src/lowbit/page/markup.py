@@ -10,7 +10,7 @@ import html
 import re
 from collections.abc import Iterable
 
-_VOID = frozenset({"meta", "br"})
+_VOID = frozenset({"meta", "br", "input"})
 _EMPTY = frozenset({"rect", "line", "path", "circle"})  # of SVG
 # What no document may hold: control characters, halves of surrogate pairs, noncharacters.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
