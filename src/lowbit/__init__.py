@@ -7,7 +7,8 @@
     lowbit.write(small, "mlp.circle")
     probabilities = lowbit.load("mlp.circle").run(images)
 
-Names below are imported on first use, so that ``import lowbit`` stays light.
+Every command has a call, in `lowbit.measuring` those that measure. Names below are imported on first use, so
+that ``import lowbit`` stays light.
 """
 
 from importlib import import_module
@@ -16,8 +17,16 @@ from typing import TYPE_CHECKING, Any
 from lowbit.version import __version__
 
 if TYPE_CHECKING:
-    from lowbit.api import evaluate, load, quantize, read, write
+    from lowbit.api import evaluate, inspect, load, predict, quantize, read, write
     from lowbit.ir import Graph
+    from lowbit.measuring import (
+        analyze,
+        compare_speed,
+        plan_ahead,
+        try_settings,
+        verify,
+        write_report,
+    )
     from lowbit.networks import pretrained
     from lowbit.plan import Plan
     from lowbit.rtl.hardware import hardware
@@ -25,26 +34,42 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Graph": "lowbit.ir",
     "Plan": "lowbit.plan",
+    "analyze": "lowbit.measuring",
+    "compare_speed": "lowbit.measuring",
     "evaluate": "lowbit.api",
     "hardware": "lowbit.rtl.hardware",
+    "inspect": "lowbit.api",
     "load": "lowbit.api",
+    "plan_ahead": "lowbit.measuring",
+    "predict": "lowbit.api",
     "pretrained": "lowbit.networks",
     "quantize": "lowbit.api",
     "read": "lowbit.api",
+    "try_settings": "lowbit.measuring",
+    "verify": "lowbit.measuring",
     "write": "lowbit.api",
+    "write_report": "lowbit.measuring",
 }
 
 __all__ = [
     "Graph",
     "Plan",
     "__version__",
+    "analyze",
+    "compare_speed",
     "evaluate",
     "hardware",
+    "inspect",
     "load",
+    "plan_ahead",
+    "predict",
     "pretrained",
     "quantize",
     "read",
+    "try_settings",
+    "verify",
     "write",
+    "write_report",
 ]
 
 

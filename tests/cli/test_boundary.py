@@ -14,6 +14,7 @@ import lowbit
 from lowbit import api
 from lowbit.cli import app
 from lowbit.cli.command import Command as OurCommand
+from lowbit.cli.console import SCHEMA
 from lowbit.errors import ExitCode
 from lowbit.visible import visible_lines
 from tests.command import Command
@@ -216,3 +217,13 @@ def test_a_place_that_cannot_be_written_is_said_before_work(
     code, _, err = command(*words, place)
     assert code == 3 and f"WRITE {place}" in " ".join(err.split())
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_scripts_read_is_one_envelope(command: Command, tmp_path: Path) -> None:
+    """Results and errors alike: an object with the schema and the version."""
+    missing = str(tmp_path / "none.onnx")
+    for words in (("zoo", "--json"), ("inspect", missing, "--json"), ("nonsense", "--json")):
+        _, out, _ = command(*words)
+        found = json.loads(out)
+        assert (found["schema"], found["lowbit"]) == (SCHEMA, lowbit.__version__)
+        assert ("error" in found) == (words[0] != "zoo")

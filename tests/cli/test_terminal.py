@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 import lowbit
+from lowbit.cli import terminal
 from lowbit.cli.terminal import Terminal, cell, in_lines
 from lowbit.ir import Graph, Node
 from lowbit.visible import visible, visible_lines
@@ -205,3 +207,22 @@ def test_progress_and_colours_on_a_terminal_carry_none(
     require_harmless(
         *(re.sub(r"\x1b\[[0-9;]*m|\x1b\[\?25[lh]|\x1b\[\d*[AKG]|\r", "", text) for text in texts)
     )
+
+
+NUMBERS = ("12,345.6", "123456.7", "12.0")
+NAME = "model/conv2d_1/very_long_name_of_a_layer/Conv2D"
+
+
+@pytest.mark.parametrize("width", [200, 84, 68, 60, 40, 20])
+def test_no_width_breaks_a_number_or_loses_a_part_of_a_name(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(terminal, "out", terminal.Terminal())
+    columns = ("layer", "weights", "KB", "moved", "× less")
+    terminal.print_table("a title", columns, [(NAME, "lq 2 or more", *NUMBERS), ("fc", "", None, "7", "")])
+    text = capsys.readouterr().out
+    assert all(cell_len(line) <= width for line in text.splitlines())
+    assert all(number in text for number in NUMBERS) and "…" not in text
+    bare = re.sub(r"[│ \n]", "", re.sub(r"│ +lq.*", "", text))
+    assert all(part in bare for part in ("model/conv", "2D")) and "fc" in bare

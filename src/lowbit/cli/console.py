@@ -13,6 +13,7 @@ from lowbit.backends import BACKENDS
 from lowbit.cli.terminal import cell, out, print_table, printing, progress, say, tracked, working
 from lowbit.data import Normalize
 from lowbit.data.normalize import means_and_deviations
+from lowbit.version import __version__
 
 __all__ = [
     "BackendOption",
@@ -39,6 +40,9 @@ __all__ = [
     "working",
 ]
 
+SCHEMA = 1
+"""Of what commands print with ``--json``."""
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 DataOption = Annotated[
     str, typer.Option("--data", help="A path, or the name of a data set (digits, mnist, fashion, cifar10).")
@@ -60,9 +64,13 @@ ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of
 
 
 def print_json(result: dict[str, Any]) -> None:
-    """Print a result for scripts: one JSON object on standard output."""
+    """Print a result for scripts, or what went wrong (``error``): one JSON object on standard output.
+
+    All have ``schema``, which changes when a field goes away or means another thing, and lowbit's version.
+    """
     with printing():
-        sys.stdout.write(json.dumps(result).replace("\x7f", "\\u007f") + "\n")
+        envelope = {"schema": SCHEMA, "lowbit": __version__}
+        sys.stdout.write(json.dumps(envelope | result).replace("\x7f", "\\u007f") + "\n")
 
 
 def parse_normalize(text: str | None) -> Normalize:

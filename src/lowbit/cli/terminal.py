@@ -8,8 +8,9 @@ is printed goes through `Terminal`, which writes them as Python would (``\\x1b``
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
@@ -100,14 +101,49 @@ def cell(value: object, style: str = "") -> Text:
     return Text("" if value is None else visible(value), style)
 
 
+_NAME = 12
+"""The least width of a first column whose names are broken into lines."""
+
+_FRAME = 3
+"""What a table's lines and blanks take of each column; one more at the end."""
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows; every column but the first is right-aligned."""
+    """Print rows; every column but the first is right-aligned, and no word of those is broken.
+
+    Where the terminal is too narrow for that, each row is a paragraph of lines, a column each.
+    """
+    cells = [[cell(value) for value in row] for row in rows]
+    heads = [cell(column) for column in columns]
+    widths = [max(_longest_word(row[index]) for row in [heads, *cells]) for index in range(len(heads))]
+    least = sum(widths[1:]) + min(widths[0], _NAME) + _FRAME * len(widths) + 1 if widths else 0
+    if least > out.width:
+        _print_paragraphs(title, heads, cells)
+        return
     table = Table(title=cell(title), title_justify="left", header_style="bold")
-    for index, column in enumerate(columns):
-        table.add_column(cell(column), justify="right" if index else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(cell, row))
+    spare = out.width - least
+    for index, head in enumerate(heads):
+        whole = max(row[index].cell_len for row in [heads, *cells])
+        wide = min(whole, widths[index] + spare) if index else None
+        spare -= wide - widths[index] if wide is not None else 0
+        justify: Literal["left", "right"] = "right" if index else "left"
+        table.add_column(head, justify=justify, overflow="fold", min_width=wide, max_width=wide)
+    for row in cells:
+        table.add_row(*row)
     out.print(table)
+
+
+def _longest_word(text: Text) -> int:
+    return max((cell_len(word) for word in text.plain.split()), default=0)
+
+
+def _print_paragraphs(title: str, heads: Sequence[Text], cells: Sequence[Sequence[Text]]) -> None:
+    say(title, "italic")
+    for row in cells:
+        say(row[0].plain, "bold")
+        for head, value in zip(heads[1:], row[1:], strict=True):
+            if value.plain:
+                say(f"  {head.plain}: {value.plain}")
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-import lowbit
 from lowbit.errors import FileError, WriteError, translated
 from lowbit.state import digest, parsed
 from lowbit.untrusted import read_file, write_atomic
@@ -72,7 +71,7 @@ def program_digest() -> str:
     """Return a hash of lowbit itself: every source file, the compiled engine, and NumPy's version."""
     from lowbit.engine import _core
 
-    root = Path(lowbit.__file__).parent
+    root = Path(__file__).parents[1]
     sources = [part for file in sorted(root.rglob("*.py")) for part in (str(file.relative_to(root)), file)]
     files = [*sources, Path(_core.__file__)]
     contents = (part.read_bytes() if isinstance(part, Path) else part for part in files)
