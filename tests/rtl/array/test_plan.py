@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lowbit.api import quantize
 from lowbit.errors import PlanError
+from lowbit.ir import Node, infer
 from lowbit.ir.window import Axis
 from lowbit.rtl.array.budget import Budget, device, fold_for_budget, fold_for_cycles, folding_of
 from lowbit.rtl.array.from_graph import from_graph
@@ -149,6 +150,21 @@ def test_everything_is_counted() -> None:
         layers = sum((unit.cost for unit in plan.units if isinstance(unit, LayerPlan)), NOTHING)
         assert plan.cost.lut > layers.lut + 300 and (plan.cost.dsp > layers.dsp) == (target != "ice40")
     assert plan_array(network, fold_for_budget(network, Budget(20000, 0, 60), "ice40"), "ice40").cost.dsp == 0
+
+
+def test_tables_of_every_feature_are_counted() -> None:
+    """Features that are standardized each for itself have a table each, in block RAM together."""
+    graph = draw("perceptron", 2)
+    (length,) = (int(extent) for extent in graph.value("x").shape[1:])
+    steps = graph.add_constant("steps", np.linspace(0.5, 2, length, dtype=np.float32))
+    graph.nodes.insert(0, Node("Mul", ("x", steps), ("scaled",), {}, "scale"))
+    graph.nodes[1] = replace(graph.nodes[1], inputs=("scaled", *graph.nodes[1].inputs[1:]))
+    infer(graph)
+    low, _ = quantize(graph, samples(graph, 16), plan=SCHEMES["lq4"], check=False)
+    network = from_graph(low, None)
+    plan = plan_array(network, fold_for_cycles(network, 500))
+    assert network.pixels.shape == (length, 256)
+    assert plan.costs["pixels"].ramb18 == -(-length * 256 * plan.pixel_bits // (1 << 14)) >= 1
 
 
 @pytest.mark.parametrize(

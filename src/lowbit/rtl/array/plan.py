@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from lowbit.rtl.array.memory import tables
 from lowbit.rtl.array.network import (
     PICTURE,
     Add,
@@ -25,7 +26,7 @@ from lowbit.rtl.array.network import (
 )
 from lowbit.rtl.array.scores import ScorePlan, plan_scores
 from lowbit.rtl.array.units.joins import buffer_cost, plan_add, plan_concat
-from lowbit.rtl.array.units.layer import Folding, LayerPlan, is_unrolled, plan_layer
+from lowbit.rtl.array.units.layer import Folding, LayerPlan, is_unrolled, plan_layer, read_only
 from lowbit.rtl.array.units.pool import PoolPlan, plan_pool
 from lowbit.rtl.array.units.recode import plan_recode
 from lowbit.rtl.array.units.unit import NOTHING, Budget, Numbers, UnitPlan, Words
@@ -119,12 +120,22 @@ class ArrayPlan:
 
     @property
     def costs(self) -> Mapping[str, Budget]:
-        """What every unit takes, and streams with their buffers, and the scores."""
+        """What every unit takes, and the table of bytes, streams with their buffers, and the scores."""
         streams = Budget(STREAM_LUT, 0, 0) * len(self.edges)
         for edge in self.edges:
             streams += buffer_cost(edge.depth, edge.words.width) if edge.rows else NOTHING
         units = {unit.name: unit.cost for unit in self.units}
-        return {**units, "streams": streams, "scores": self.scores.cost(self.target)}
+        ends = {"pixels": self._pixel_cost, "streams": streams, "scores": self.scores.cost(self.target)}
+        return {**units, **ends}
+
+    @property
+    def _pixel_cost(self) -> Budget:
+        """What the table of bytes takes: look-up tables, or a memory where every channel has its own."""
+        pixels = self.network.pixels
+        if pixels.ndim == 1:
+            plain = pixels.tolist() == list(range(len(pixels)))
+            return Budget(0 if plain else tables(len(pixels), self.pixel_bits), 0, 0)
+        return read_only(pixels.size, self.pixel_bits)
 
     @property
     def cycles_per_image(self) -> int:
