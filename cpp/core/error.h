@@ -75,6 +75,7 @@ inline void require(bool holds, const char* where, const char* expected, const c
   if (!holds) [[unlikely]] refuse_program(where, expected, found);
 }
 
+// Phrases are made ready whether it holds or not: loops over channels ask first, and refuse.
 inline void require(bool holds, const char* where, const Phrase& expected, const Phrase& found) {
   if (!holds) [[unlikely]] refuse_program(where, expected, found);
 }

@@ -93,8 +93,7 @@ void Finish::set_thresholds(const char* where, std::size_t channels, const Epilo
   thresholds_.resize(groups_of(channels) * count * kGroup, std::numeric_limits<std::int32_t>::max());
   for (std::size_t o = 0; o < channels; ++o) {
     const std::int32_t* row = spec.thresholds.row(o);
-    require(std::is_sorted(row, row + count), where, "rising thresholds",
-            {"falling ones in channel ", o});
+    if (!std::is_sorted(row, row + count)) refuse_program(where, "rising thresholds", {"falling ones in channel ", o});
     for (std::size_t c = 0; c < count; ++c) {
       thresholds_[(o / kGroup * count + c) * kGroup + o % kGroup] = row[c];
     }

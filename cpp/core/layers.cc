@@ -97,8 +97,11 @@ class PlaneStep final : public Step {
     auto* packed = reinterpret_cast<std::uint8_t*>(packed_.data());
     for (std::size_t o = 0; o < channels_; ++o) {
       for (std::size_t j = 0; j < planes; ++j) {
+        const std::uint32_t* from = w.planes.row(o) + j * layer_.words;
         std::uint8_t* to = packed + (o / kGroup * planes + j) * bytes * kGroup + o % kGroup;
-        for (std::size_t b = 0; b < bytes; ++b) to[b * kGroup] = static_cast<std::uint8_t>(w.planes.row(o)[j * layer_.words + b / 4] >> b % 4 * 8);
+        for (std::size_t k = 0; k < layer_.words; ++k, to += 4 * kGroup) {
+          for (std::size_t b = 0; b < 4; ++b) to[b * kGroup] = static_cast<std::uint8_t>(from[k] >> 8 * b);
+        }
       }
     }
   }

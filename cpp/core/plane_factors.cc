@@ -77,13 +77,13 @@ PlaneFactors::PlaneFactors(const char* where, const PlaneWeights& w, unsigned in
     std::int64_t sum = 0, reach = w.offsets.empty() ? 0 : std::abs(std::int64_t{w.offsets[o]});
     for (std::size_t j = 0; j < planes; ++j) {
       const std::int32_t m = w.factors.row(o)[j];
-      require(std::abs(std::int64_t{m}) < (1 << 24), where, "weight factors below 2^24", m);
+      if (std::abs(std::int64_t{m}) >= 1 << 24) refuse_program(where, "weight factors below 2^24", Phrase(m));
       sum += m, reach += std::abs(std::int64_t{m});
       weight_[(o / kGroup * planes + j) * kGroup + o % kGroup] = 2 * m;
     }
     const auto n = static_cast<std::int64_t>(std::max<std::size_t>(most, 1));
-    require(input_reach < (1 << 24) && reach < (1 << 30) && input_reach * reach <= (kAccumulatorLimit - 1) / n,
-            where, "accumulators below 2^31", {"larger ones in channel ", o});
+    const bool fits = input_reach < (1 << 24) && reach < (1 << 30) && input_reach * reach <= (kAccumulatorLimit - 1) / n;
+    if (!fits) refuse_program(where, "accumulators below 2^31", {"larger ones in channel ", o});
     sums_.push_back(sum);
   }
 }

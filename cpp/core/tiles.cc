@@ -39,14 +39,20 @@ std::uint64_t saved_states() {
 
 constexpr unsigned kTileConfiguration = 17, kTileData = 18;  // state components
 
-}  // namespace
-
-bool has_tiles() {
+bool finds_tiles() {
   const unsigned features = Leaf(7, 0).edx;
   const std::uint64_t saved = saved_states(), needed = std::uint64_t{1} << kTileConfiguration | std::uint64_t{1} << kTileData;
   if (!has(features, 24) || !has(features, 25) || (saved & needed) != needed) return false;  // AMX-TILE, AMX-INT8
   const Leaf palette(0x1d, 1);  // bytes of a tile; of a row, and tiles; rows
   return palette.eax >> 16 >= 1024 && (palette.ebx & 0xffff) >= 64 && palette.ebx >> 16 >= 8 && (palette.ecx & 0xffff) >= 16;
+}
+
+}  // namespace
+
+// Asked once: under a hypervisor every question takes microseconds.
+bool has_tiles() {
+  static const bool found = finds_tiles();
+  return found;
 }
 
 bool may_use_tiles() {
