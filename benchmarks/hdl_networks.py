@@ -124,8 +124,8 @@ def main() -> None:
     for name in asked.names:
         row = measured(NETWORKS[name], asked.pictures, count=asked.count)
         rows = json.loads(asked.json.read_text())["rows"] if asked.json.exists() else {}
-        rows[name] = {**rows.get(name, {}), **row}
         made = provenance("python benchmarks/hdl_networks.py NAME --count --json results/hdl-networks.json")
+        rows[name] = {**rows.get(name, {}), **row, "commit": made["commit"]}
         asked.json.write_text(json.dumps({**made, "rows": rows}, indent=1) + "\n")
         asked.json.with_suffix(".md").write_text(table(rows))
 
