@@ -211,3 +211,18 @@ def test_too_many_values_are_refused() -> None:
     """Reconstruction says what it would take; distillation holds nothing."""
     with allowed(1 << 16):
         assert isinstance(refused(Plan("lq:2", "lq:2", method="reconstruct")), TooLargeError)
+
+
+def test_blends_lie_between_samples_and_leave_integers_alone() -> None:
+    from lowbit.reconstruction.learn import _blended
+
+    chance, x = torch.Generator().manual_seed(4), torch.randn(6, 3, 2)
+    found = _blended({"x": x, "y": 2 * x}, chance)
+    assert found["x"].shape == x.shape and not torch.equal(found["x"], x)
+    torch.testing.assert_close(
+        found["y"], 2 * found["x"]
+    )  # both inputs of a sample have its partner and share
+    low, high = x.amin(0), x.amax(0)
+    assert bool(((found["x"] >= low - 1e-6) & (found["x"] <= high + 1e-6)).all())
+    mixed = {"x": x, "tokens": torch.arange(6)}
+    assert all(_blended(mixed, chance)[name] is array for name, array in mixed.items())

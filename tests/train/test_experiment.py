@@ -281,6 +281,14 @@ def test_what_torch_cannot_compile_ends_the_run_with_its_reason(monkeypatch: pyt
         train(recipe(compile=True), three(), out="run")
 
 
+def test_low_bit_layers_are_translated_in_one_part(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What begins with the first values asks about numbers, which would cut what is translated."""
+    whole = lambda module: torch.compile(module, backend="eager", fullgraph=True)
+    monkeypatch.setattr("lowbit.train.run.compiled", whole)
+    settings = recipe(compile=True, plan={"weights": "lq:2", "activations": "lq:2"}, epochs=2)
+    assert train(settings, three(), out="run").facts["curve"][-1]["loss"] < 2
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_a_recipe_that_is_written_is_read_as_the_same(here: Path, seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -52,6 +52,7 @@ class Course:
         rate: of latent weights, relative to the mean magnitude of a layer's.
         rate_of_encodings: of what encodings learn, relative to its magnitude, and of biases.
         dropped: the share of values that are not quantized, by chance.
+        blended: the share of batches whose samples are blended with others (see `_blended`).
     """
 
     passes: int
@@ -59,9 +60,10 @@ class Course:
     rate: float = 0.1
     rate_of_encodings: float = 0.01
     dropped: float = 0.0
+    blended: float = 0.0
 
 
-COURSES = {"reconstruct": Course(20, rate=0.05, dropped=0.5), "distill": Course(40)}
+COURSES = {"reconstruct": Course(20, rate=0.05, dropped=0.5), "distill": Course(40, blended=0.5)}
 """By method: first settings, tried on pictures outside calibration of two small networks; no search."""
 
 _STEPS, _WARM = 8, 0.1
@@ -202,8 +204,12 @@ class Learner:
         teacher, student = float_piece(self._float, block), self._student(low, block)
         outputs = len(block.outputs)
 
+        chance = self._chance(0)
+
         def loss(at: Tensor) -> Tensor:
             values = {name: array[at] for name, array in self._samples.items()}
+            if torch.rand((), generator=chance) < self.course.blended:
+                values = _blended(values, chance)
             with torch.no_grad():
                 wanted = teacher(values, between)
             found = student(values, between)
@@ -217,7 +223,7 @@ class Learner:
             done.extend(self.steps[max(number - 1, 0) : number])
             say(self.steps[number])
 
-        self._learn(student, self._chance(0), loss, begins)
+        self._learn(student, chance, loss, begins)
         write_back(low, student, self._plans)
         if not self._apart(low, block) < before[0]:
             _take_back(low, before[1])
@@ -303,6 +309,20 @@ def _mixed(at: Tensor, right: Values, got: Values, share: float, chance: torch.G
             chosen = torch.where(left, right[name][at], chosen)
         made[name] = chosen
     return made
+
+
+def _blended(values: Values, chance: torch.Generator) -> Values:
+    """Return every sample blended with another of its batch, each pair at a share of its own.
+
+    The float network says what is right for a blend, so few samples show it many (mixup: Zhang et al., ICLR
+    2018, whose labels are blended; here there are none). Integers stay, and what belongs to them does.
+    """
+    if not all(array.is_floating_point() for array in values.values()):
+        return values
+    count = len(next(iter(values.values())))
+    share, others = torch.rand(count, generator=chance), torch.randperm(count, generator=chance)
+    column = {name: share.view(-1, *[1] * (array.ndim - 1)) for name, array in values.items()}
+    return {name: array.lerp(array[others], column[name]) for name, array in values.items()}
 
 
 def _groups(piece: Piece, course: Course) -> list[dict[str, object]]:

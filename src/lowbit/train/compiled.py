@@ -2,6 +2,11 @@
 
 A module that asks for another translation in every step would soon run untranslated, with a line in a log;
 here that is an error, too.
+
+The first step of an epoch is taken as it is written. In that of a process every quantizer begins with the
+values that it sees, and asks whether it has begun. A question about numbers cuts what is translated: forward
+of three layers, of which one has learned bases, was eleven parts, each translated and built on its own; after
+a step it is one.
 """
 
 import logging
@@ -25,6 +30,13 @@ def compiled(module: nn.Module) -> nn.Module:
     )  # where a graph ends is nothing that a user can do about
     made: nn.Module = torch.compile(module)  # type: ignore[assignment]
     return made
+
+
+@contextmanager
+def as_written(wanted: bool) -> Iterator[None]:
+    """Let what is compiled run untranslated, if wanted."""
+    with torch.compiler.set_stance("force_eager" if wanted else "default"):
+        yield
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from lowbit.provenance import provenance
 from lowbit.train.agreement import agreement, by_engine
 from lowbit.train.augmentation import augment
 from lowbit.train.checkpoint import write_tensors
-from lowbit.train.compiled import translating
+from lowbit.train.compiled import as_written, translating
 from lowbit.train.export import Remembered, write_networks
 from lowbit.train.finite import first_not_finite
 from lowbit.train.identity import file_hash
@@ -162,7 +162,7 @@ def _steps(run: Run, epoch: int) -> Iterator[Tensor]:
     shown = run.train if view is None else view_of(run.train, recipe.augmentation, recipe.seed, view)
     total = run.steps * recipe.epochs
     for index, chosen in enumerate(batches):
-        with translating(recipe.compile):
+        with translating(recipe.compile), as_written(recipe.compile and index == 0):
             loss = step(run, shown, view, chosen, (epoch * run.steps + index) / total, random)
         yield loss
 

@@ -147,6 +147,11 @@ def ranked_values(x: Tensor, steps: Tensor, values: Tensor) -> Tensor:
         steps: ascending, `[s]`.
         values: `[s + 1]`.
     """
+    if len(steps) <= FEW_STEPS:  # choices keep any memory format, and their gradients are sums
+        found = torch.where(x > steps[0], values[1], values[0])
+        for step in range(1, len(steps)):
+            found = torch.where(x > steps[step], values[step + 1], found)
+        return found
     if x.is_contiguous():
         return values[ranks(x, steps)]
     moved = x.movedim(1, -1).contiguous()  # no copy where channels are innermost
