@@ -15,6 +15,9 @@ FOLLOWED = {
 }
 """What each needs: packages, or programs."""
 
+LONG = ("docs/tutorials/torch.md", "docs/tutorials/board.md")
+"""Those that take many seconds."""
+
 ELSEWHERE = {
     "README.md": "tests/test_readme.py",
     "docs/training.md": "tests/test_readme.py",
@@ -47,7 +50,9 @@ def test_every_page_with_something_to_run_is_known() -> None:
     assert not [name for name in known if not (ROOT / name).exists()]
 
 
-@pytest.mark.parametrize("name", FOLLOWED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.nightly if name in LONG else ()) for name in FOLLOWED]
+)
 def test_a_page_does_what_it_says(name: str, tmp_path: Path) -> None:
     for need in FOLLOWED[name]:
         if need == "torch":

@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,13 @@ def test_the_engine_is_what_was_made_and_small() -> None:
     assert hashlib.sha256(engine_module()).hexdigest() == noted["sha256"]
     assert engine_module()[:8] == b"\0asm\1\0\0\0" and len(engine_module()) == noted["bytes"]
     assert (PLACE / "engine.wasm.gz").stat().st_size <= MOST
+
+
+@pytest.mark.nightly
+def test_the_engine_is_made_of_the_sources_of_today() -> None:
+    made = runpy.run_path(str(Path(__file__).parents[2] / "scripts/wasm_module.py"))
+    noted = json.loads((PLACE / "engine.json").read_text())["sources"]
+    assert noted == made["sources_hash"](), "the C++ changed: run scripts/wasm"
 
 
 def test_another_engine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
