@@ -90,7 +90,8 @@ nb::dict step_fields() {
   nb::dict all;
   describe(all, static_cast<const steps::Any*>(nullptr));
   describe(all, static_cast<const steps::Ending*>(nullptr));
-  describe<PlaneWeights>(all), describe<ByteWeights>(all), describe<WordWeights>(all), describe<AxisSpec>(all);
+  describe<PlaneWeights>(all), describe<ByteWeights>(all), describe<WordWeights>(all), describe<WeightGroups>(all);
+  describe<AxisSpec>(all);
   return all;
 }
 

@@ -166,6 +166,14 @@ struct Builder::Adder {
                weight_only_fully_connected(kernels(), one(), input(), {s.planes, s.factors, s.offsets}, s.bias));
   }
 
+  std::size_t operator()(const steps::GroupedFullyConnected& s) const {
+    const std::size_t channels = s.weights.factors.rows;
+    require(channels >= 1 && s.rows >= 1 && s.rows <= kMaxFeatures / channels, "weight_group_fully_connected", "up to 2^24 outputs",
+            "more");
+    return put(real_value(s.rows * channels),
+               weight_group_fully_connected(kernels(), one(), input(), s.weights, s.bias, s.rows));
+  }
+
   std::size_t operator()(const steps::Arrange& s) const {
     require(std::max({s.channels, s.height, s.width}) <= kMaxFeatures && std::min({s.channels, s.height, s.width}) >= 1,
             "arrange", "1 to 2^24 channels, rows and columns", "others");

@@ -77,6 +77,7 @@ struct KernelSet {
   Kernel<float_fully_connected_kernel> float_fully_connected;
   TableKernel<weight_only_fully_connected_kernel> weight_only_fully_connected;
   Kernel<weight_code_fully_connected_kernel> weight_code_fully_connected;  // of few levels alone
+  Kernel<weight_group_fully_connected_kernel> weight_group_fully_connected;
   PlaneKernel<plane_convolution_kernel> plane_convolution;
   Kernel<byte_convolution_kernel> byte_convolution;
   Kernel<tile_convolution_kernel> tile_convolution;

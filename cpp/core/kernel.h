@@ -225,6 +225,29 @@ struct WeightCodeLayer {
   const float* bias;            // [groups * 16]
 };
 
+// The same with a factor and an offset for every group of inputs, codes of 2, 4 or 8 bits:
+//   y = sum_g (factor_og sum_{n in g} (c_on - middle) x_n + offset_og sum_{n in g} x_n) + bias_o
+// Groups lie in pieces of at most 128 inputs, pieces in chunks whose inputs stay in the first cache. Of a byte of codes the lowest
+// bits are of a first quad of inputs, the next of the quad behind it.
+inline constexpr std::size_t kPieceInputs = 128, kChunkPieces = 16;
+
+struct Piece {
+  std::uint32_t first, count;  // inputs
+  std::uint32_t vector;        // how many vectors of codes, of 16 channels times four bytes, a group of channels has before it
+};
+
+struct WeightGroupLayer {
+  std::size_t features, channels;
+  unsigned width;               // bits of a code
+  int middle;
+  const Piece* pieces;          // and one behind the last
+  std::size_t piece_count;
+  const std::uint8_t* weights;  // [chunks][groups][vectors of the chunk][16][4]
+  const float* factor;          // [chunks][groups][pieces of the chunk][16]
+  const float* offset;          // likewise, or null
+  const float* bias;            // [groups * 16]
+};
+
 // A convolution is the same product with the inputs of a window: for each output pixel, some runs of the input map.
 // Maps lie pixel by pixel, channels innermost, so a row of the kernel is one run. Units are 32-bit words of
 // planes, quads of bytes, or floats.
@@ -402,6 +425,7 @@ using tile_planes_kernel = void(const PlaneTileLayer&, const Rows& bytes, Groups
 using byte_code_fully_connected_kernel = void(const ByteCodeLayer&, const Rows&, Groups);
 using word_fully_connected_kernel = void(const WordLayer&, const Rows&, Groups);
 using float_fully_connected_kernel = void(const FloatLayer&, const Rows&, Groups);
+using weight_group_fully_connected_kernel = void(const WeightGroupLayer&, const Rows&, Groups);
 using weight_only_fully_connected_kernel = void(const WeightOnlyLayer&, const Rows&, Groups);
 using weight_code_fully_connected_kernel = void(const WeightCodeLayer&, const Rows&, Groups);
 using plane_convolution_kernel = void(const PlaneLayer&, const Window&, const Rows&, const Part&);

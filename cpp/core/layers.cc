@@ -472,6 +472,111 @@ class WeightCodeStep final : public WeightsAloneStep {
   WeightCodeLayer layer_{};
 };
 
+class WeightGroupStep final : public Step {
+ public:
+  WeightGroupStep(const KernelSet& kernels, std::size_t x, const Value& input, const WeightGroups& weights,
+                  std::span<const float> bias, std::size_t rows)
+      : kernel_(kernels.weight_group_fully_connected), x_(x), rows_(rows), features_(input.features / rows), bias_(padded(bias)) {
+    check(input, weights, bias, rows);
+    const std::size_t channels = weights.factors.rows;
+    unsigned width = 2;
+    while (width < bits_) width *= 2;
+    cut(weights.group, 32 / width);
+    pack(weights, width);
+    layer_ = {features_, channels, width, 1 << (bits_ - 1), pieces_.data(), pieces_.size() - 1, packed_.data(), factor_.data(),
+              offset_.empty() ? nullptr : offset_.data(), bias_.data()};
+    name = where;
+    kernel = kernel_.level;
+    unit = "dot";
+    products = static_cast<double>(features_ * channels * rows);
+    work = 2 * products;  // inputs are two bytes
+    done = static_cast<double>(packed_.size() * (16 / width) * rows);
+    weight_bytes = packed_.size() + (factor_.size() + offset_.size()) * sizeof(float);
+    cost = work / 100;
+  }
+
+  void run(const Block& block) const override {
+    Rows rows = rows_of(block, x_, result);
+    rows.count *= rows_, rows.x_row /= rows_, rows.y_row /= rows_;
+    share_groups(block, groups_of(layer_.channels), cost, [&](Groups groups) { kernel_.run(layer_, rows, groups); });
+  }
+
+ private:
+  static constexpr const char* where = "weight_group_fully_connected";
+
+  void check(const Value& input, const WeightGroups& w, std::span<const float> bias, std::size_t rows) {
+    const std::size_t channels = w.factors.rows, words = round_up(features_, 32) / 32;
+    require(input.kind == Kind::real && features_ >= 1 && features_ * rows == input.features, where, "rows of floats", "others");
+    require(w.group >= 1 && channels >= 1 && w.factors.columns == (features_ + w.group - 1) / w.group, where,
+            {"factors of groups of ", features_, " inputs"}, w.factors.columns);
+    require(w.planes.rows == channels && w.planes.columns % words == 0 && w.planes.columns / words - 1 < kMaxBits, where,
+            {"weights [", channels, ", 1 to 8 planes, ", words, "]"}, {w.planes.rows, " rows of ", w.planes.columns, " words"});
+    require(bias.size() == channels && (w.offsets.rows == 0 || (w.offsets.rows == channels && w.offsets.columns == w.factors.columns)),
+            where, {channels, " biases, and as many offsets as factors"}, bias.size());
+    words_ = words, bits_ = static_cast<unsigned>(w.planes.columns / words);
+  }
+
+  // Cuts groups into pieces, whose codes fill vectors of so many inputs.
+  void cut(std::size_t group, std::size_t inputs) {
+    std::size_t vector = 0;
+    for (std::size_t first = 0; first < features_; first += group) {
+      const std::size_t end = std::min(first + std::min(group, features_), features_);
+      for (std::size_t from = first; from < end; from += kPieceInputs) {
+        const std::size_t count = std::min(end - from, kPieceInputs);
+        pieces_.push_back({static_cast<std::uint32_t>(from), static_cast<std::uint32_t>(count), static_cast<std::uint32_t>(vector)});
+        vector += (count + inputs - 1) / inputs;
+      }
+    }
+    pieces_.push_back({static_cast<std::uint32_t>(features_), 0, static_cast<std::uint32_t>(vector)});
+  }
+
+  // The codes of an output, a byte each.
+  void unpack(const std::uint32_t* row, std::vector<std::uint8_t>& codes) const {
+    std::fill(codes.begin(), codes.end(), std::uint8_t{0});
+    for (unsigned j = 0; j < bits_; ++j) {
+      for (std::size_t k = 0; k < words_; ++k) {
+        const std::uint32_t word = row[j * words_ + k];
+        for (unsigned bit = 0; bit < 32; ++bit) {
+          codes[32 * k + bit] = static_cast<std::uint8_t>(codes[32 * k + bit] | (word >> bit & 1) << j);
+        }
+      }
+    }
+  }
+
+  void pack(const WeightGroups& w, unsigned width) {
+    const std::size_t groups = groups_of(w.factors.rows), count = pieces_.size() - 1, inputs = 32 / width;
+    std::vector<std::uint8_t> codes(32 * words_);
+    packed_.resize(groups * pieces_.back().vector * kGroup * 4);
+    factor_.resize(groups * count * kGroup);
+    if (w.offsets.rows != 0) offset_.resize(factor_.size());
+    for (std::size_t o = 0; o < w.factors.rows; ++o) {
+      unpack(w.planes.row(o), codes);
+      for (std::size_t chunk = 0; chunk < count; chunk += kChunkPieces) {
+        const std::size_t end = std::min(chunk + kChunkPieces, count), width_of = pieces_[end].vector - pieces_[chunk].vector;
+        for (std::size_t p = chunk; p < end; ++p) {
+          const std::size_t of_group = chunk * groups + o / kGroup * (end - chunk) + p - chunk, of = pieces_[p].first / w.group;
+          factor_[of_group * kGroup + o % kGroup] = w.factors.row(o)[of];
+          if (w.offsets.rows != 0) offset_[of_group * kGroup + o % kGroup] = w.offsets.row(o)[of];
+          std::uint8_t* at = packed_.data() +
+                             (pieces_[chunk].vector * groups + o / kGroup * width_of + pieces_[p].vector - pieces_[chunk].vector) * kGroup * 4;
+          for (std::size_t n = 0; n < pieces_[p].count; ++n) {
+            std::uint8_t& byte = at[(n / inputs * kGroup + o % kGroup) * 4 + n % 4];
+            byte = static_cast<std::uint8_t>(byte | codes[pieces_[p].first + n] << (n % inputs / 4 * width));
+          }
+        }
+      }
+    }
+  }
+
+  Kernel<weight_group_fully_connected_kernel> kernel_;
+  std::size_t x_, rows_, features_, words_ = 0;
+  unsigned bits_ = 0;
+  std::vector<Piece> pieces_;
+  Aligned<std::uint8_t> packed_;
+  Aligned<float> factor_, offset_, bias_;
+  WeightGroupLayer layer_{};
+};
+
 // The levels of weights, [channels][features].
 std::vector<float> decoded(const WeightOnlyWeights& w, std::size_t features) {
   const std::size_t words = round_up(features, 32) / 32;
@@ -518,6 +623,11 @@ std::unique_ptr<Step> weight_only_fully_connected(const KernelSet& kernels, std:
     return std::make_unique<FloatStep>(kernels, x, input, Matrix<float>{levels.data(), weights.factors.rows, input.features}, bias, 1);
   }
   return std::make_unique<WeightOnlyStep>(kernels, x, input, weights, bias);
+}
+
+std::unique_ptr<Step> weight_group_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
+                                                   const WeightGroups& weights, std::span<const float> bias, std::size_t rows) {
+  return std::make_unique<WeightGroupStep>(kernels, x, input, weights, bias, rows);
 }
 
 std::unique_ptr<Step> plane_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,

@@ -25,6 +25,13 @@ struct WeightOnlyWeights {
   std::span<const float> offsets;  // [channels], or empty
 };
 
+struct WeightGroups {
+  Matrix<std::uint32_t> planes;    // [channels, planes * words]
+  Matrix<float> factors, offsets;  // [channels, groups of inputs]; no offsets: none
+  std::size_t group;               // inputs that share a factor
+  LOWBIT_FIELDS(WeightGroups, planes, factors, offsets, group)
+};
+
 // The least and the largest sum that weights can give with bytes from 0 to `top`.
 struct Extremes {
   std::int64_t low = 0, high = 0;
@@ -54,5 +61,9 @@ std::unique_ptr<Step> float_fully_connected(const KernelSet& kernels, std::size_
 
 std::unique_ptr<Step> weight_only_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
                                                   const WeightOnlyWeights& weights, std::span<const float> bias);
+
+// `rows` of a sample as those of floats.
+std::unique_ptr<Step> weight_group_fully_connected(const KernelSet& kernels, std::size_t x, const Value& input,
+                                                   const WeightGroups& weights, std::span<const float> bias, std::size_t rows = 1);
 
 }  // namespace lowbit

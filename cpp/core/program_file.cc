@@ -273,7 +273,8 @@ records::Network read_program_file(std::span<const std::byte> content, const std
 
 std::vector<std::string> program_file_lines() {
   std::vector<std::string> lines;
-  add_lines<records::Network, records::Port, records::PlannedStep, records::Note, PlaneWeights, ByteWeights, WordWeights, AxisSpec>(lines);
+  add_lines<records::Network, records::Port, records::PlannedStep, records::Note, PlaneWeights, ByteWeights, WordWeights, WeightGroups,
+            AxisSpec>(lines);
   add_lines(lines, static_cast<const steps::Any*>(nullptr));
   add_lines(lines, static_cast<const steps::Ending*>(nullptr));
   return lines;

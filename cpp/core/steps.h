@@ -125,6 +125,13 @@ struct WeightOnlyFullyConnected {
   LOWBIT_FIELDS(WeightOnlyFullyConnected, planes, factors, offsets, bias)
 };
 
+struct GroupedFullyConnected {
+  WeightGroups weights;
+  std::span<const float> bias;
+  std::size_t rows;
+  LOWBIT_FIELDS(GroupedFullyConnected, weights, bias, rows)
+};
+
 // Maps: made by Arrange, or by an encoding or a layer that reads one.
 struct Arrange {
   std::size_t channels, height, width;
@@ -374,7 +381,7 @@ struct RankWords {
 };
 
 using Any = std::variant<EncodePlanes, EncodeBytes, EncodeAffine, PlaneFullyConnected, ByteFullyConnected,
-                         FloatFullyConnected, WeightOnlyFullyConnected, Arrange, Flatten, PlaneConvolution, ByteConvolution,
+                         FloatFullyConnected, WeightOnlyFullyConnected, GroupedFullyConnected, Arrange, Flatten, PlaneConvolution, ByteConvolution,
                          FloatConvolution, MaxPool, AveragePool, ScaleChannels, Concatenate, LookUp, Decode, Activate, Clip,
                          Combine, CombineConstant, Gather, Constant, Softmax, Reduce, FindExtreme, SortExtremes, Accumulate, Resample, Select,
                          TakeRows, TakeElements, PutElements, MatrixProduct, Recurrent, WordFullyConnected, WordConvolution, Round, Rank,

@@ -320,6 +320,8 @@ void sum_tables(const std::uint32_t* w, std::size_t step, std::size_t words, con
 #include "float_layers.inl"
 #include "float_tables.inl"
 #include "weight_only.inl"
+#include "weight_groups.inl"
+#include "avx2_weight_groups.inl"
 #include "round_words.inl"
 #include "word_elements.inl"
 

@@ -246,7 +246,28 @@ void sum_tables(const std::uint32_t* w, std::size_t step, std::size_t words, con
 #include "float_layers.inl"
 #include "float_tables.inl"
 #include "weight_only.inl"
+#include "weight_groups.inl"
 #include "round_words.inl"
 #include "word_elements.inl"
 
 #include "portable_word_elements.inl"
+
+namespace lowbit::portable {
+
+void weight_group_fully_connected(const WeightGroupLayer& layer, const Rows& rows, Groups groups) {
+  for (std::size_t row = 0; row < rows.count; ++row) {
+    const auto* x = reinterpret_cast<const float*>(rows.x + row * rows.x_row);
+    auto* y = reinterpret_cast<float*>(rows.y + row * rows.y_row);
+    visit_chunks(layer, [&](const Piece* first, const Piece* end) {
+      for (std::size_t group = groups.begin; group < groups.end; ++group) {
+        const GroupOfChunk at(layer, first, end, group);
+        float lanes[kGroup];
+        load_lanes(layer, group, first == layer.pieces, y, lanes);
+        add_pieces(layer, first, end, x, at.w, at.factor, at.offset, lanes);
+        store_lanes(layer, group, lanes, y);
+      }
+    });
+  }
+}
+
+}  // namespace lowbit::portable

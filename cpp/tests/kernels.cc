@@ -281,6 +281,59 @@ void test_weight_code_fully_connected(const std::string& level) {
   }
 }
 
+// Multiples of an eighth and powers of two: sums are exact in any order, in digits as well.
+static void weight_group_case(const std::string& level, Random& random, unsigned bits, std::size_t features, std::size_t channels,
+                              std::size_t group, std::size_t rows) {
+  const std::size_t words = round_up(features, 32) / 32, groups = (features + group - 1) / group;
+  std::vector<std::uint32_t> planes(channels * bits * words, 0);
+  std::vector<unsigned> codes(channels * features);
+  for (std::size_t n = 0; n < codes.size(); ++n) {
+    codes[n] = static_cast<unsigned>(draw(random, 0, (1 << bits) - 1));
+    for (unsigned j = 0; j < bits; ++j) {
+      planes[(n / features * bits + j) * words + n % features / 32] |= ((codes[n] >> j) & 1u) << (n % features % 32);
+    }
+  }
+  std::vector<float> factors(channels * groups), offsets(draw(random, 0, 1) ? channels * groups : 0), bias(channels);
+  for (float& factor : factors) factor = static_cast<float>(1 << draw(random, 0, 2));
+  for (float& offset : offsets) offset = static_cast<float>(draw(random, -3, 3));
+  for (float& value : bias) value = static_cast<float>(draw(random, -9, 9));
+  const Value in = real_value(features), out = real_value(channels);
+  const Guarded x(rows * in.row, Against::back), y(rows * out.row, Against::back);
+  auto* input = reinterpret_cast<float*>(x.data());
+  for (std::size_t n = 0; n < rows * features; ++n) input[n] = static_cast<float>(draw(random, -40, 40)) / 8;
+  const auto step = weight_group_fully_connected(select_kernels(level), 0, in,
+                                                 {{planes.data(), channels, bits * words},
+                                                  {factors.data(), channels, groups},
+                                                  {offsets.data(), offsets.empty() ? 0 : channels, groups},
+                                                  group},
+                                                 bias);
+  run_step(*step, in, out, rows, x.data(), y.data());
+  bool equal = true;
+  for (std::size_t row = 0; row < rows; ++row) {
+    for (std::size_t o = 0; o < channels; ++o) {
+      double sum = bias[o];
+      for (std::size_t n = 0; n < features; ++n) {
+        const std::size_t of = o * groups + n / group;
+        const double code = static_cast<double>(codes[o * features + n]) - (1 << (bits - 1));
+        sum += (factors[of] * code + (offsets.empty() ? 0 : offsets[of])) * input[row * features + n];
+      }
+      equal &= reinterpret_cast<const float*>(y.data())[row * channels + o] == static_cast<float>(sum);
+    }
+  }
+  CHECK(equal, describe(level, features, channels, rows, "weight groups of " + std::to_string(group) + " bits=" + std::to_string(bits)));
+}
+
+void test_weight_group_fully_connected(const std::string& level) {
+  Random random(8);
+  for (unsigned bits = 1; bits <= 8; ++bits) {
+    for (const std::size_t features : kFeatures) {
+      for (const std::size_t group : {std::size_t{1}, std::size_t{32}, std::size_t{48}, std::size_t{200}, features}) {
+        weight_group_case(level, random, bits, features, pick(random, kChannels), group, pick(random, kRowCounts));
+      }
+    }
+  }
+}
+
 void test_holds_nan(const std::string& level) {
   const auto holds_nan = select_kernels(level).holds_nan.run;
   const float most = std::numeric_limits<float>::max(), infinity = std::numeric_limits<float>::infinity();

@@ -233,6 +233,7 @@ void test_tile_inputs(const std::string& level);
 void test_tile_planes(const std::string& level);
 void test_float_fully_connected(const std::string& level);
 void test_weight_only_fully_connected(const std::string& level);
+void test_weight_group_fully_connected(const std::string& level);
 void test_weight_code_fully_connected(const std::string& level);
 void test_plane_convolution(const std::string& level);
 void test_byte_convolution(const std::string& level);

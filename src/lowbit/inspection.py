@@ -89,7 +89,8 @@ def _constant_bytes(graph: Graph, layer: Layer) -> int:
         assert value.data is not None
         total += value.data.nbytes
         if value.encoding is not None:
-            total += 4 * value.encoding.channels * (value.encoding.bits if value.dtype == "planes" else 1)
+            planes = value.dtype == "planes" and not value.encoding.group
+            total += 4 * value.encoding.channels * (value.encoding.bits if planes else 1)
     return total
 
 

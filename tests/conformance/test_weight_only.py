@@ -12,7 +12,7 @@ from lowbit.ir.graph import Array
 from lowbit.ir.weight_only import tolerance
 from lowbit.program.steps import Step, WeightOnlyFullyConnected
 from tests.conformance.backends import BACKENDS, Backend, reference
-from tests.ir.networks import Convolution, weight_only_convnet, weight_only_mlp
+from tests.ir.networks import Convolution, grouped_layer, weight_only_convnet, weight_only_mlp
 
 LEVELS = kernel_levels()
 SIZES = [1, 31, 32, 33, 63, 65, 513]
@@ -35,6 +35,31 @@ def check_values(backend: Backend, graph: Graph, x: Array) -> None:
     for name in found.keys() & expected.keys():
         shaped, largest = found[name].reshape(expected[name].shape), np.abs(expected[name]).max()
         np.testing.assert_allclose(shaped, expected[name], rtol=0, atol=1e-5 * largest, err_msg=name)
+
+
+@pytest.mark.parametrize("backend", RUNNING)
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 8])
+def test_groups(backend: str, bits: int) -> None:
+    for inputs, outputs in ((1, 1), (33, 17), (300, 40)):
+        for group in (1, 24, 32, 200, inputs):
+            graph = grouped_layer(inputs, outputs, bits, group, bits + group, symmetric=group == 32)
+            for count in (1, 5):
+                check_layer(BACKENDS[backend], graph, samples(count, inputs))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_groups_of_rows_that_vary_in_size(level: str) -> None:
+    """Rows of zeros, of numbers that are nearly none, of one that outweighs all, and of such differences."""
+    graph, x = grouped_layer(700, 33, 4, 32), samples(6, 700)
+    x[1], x[2], x[3, 5], x[4, :32] = 0, x[2] * np.float32(1e-38), 1e30, x[4, :32] * np.float32(1e-20)
+    x[5] *= np.float32(10) ** np.random.default_rng(0).integers(-9, 9, 700).astype(np.float32)
+    check_layer(lambda g, rows: {"y": Program(g, kernels=level).run(rows)}, graph, x)
+
+
+@pytest.mark.parametrize("backend", RUNNING)
+def test_groups_of_tokens(backend: str) -> None:
+    graph = grouped_layer(70, 33, 4, 32, tokens=9)
+    check_values(BACKENDS[backend], graph, samples(3, 9, 70))
 
 
 def samples(count: int, *shape: int) -> Array:

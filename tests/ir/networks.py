@@ -13,7 +13,16 @@ from lowbit.ir.activations import preimage_thresholds
 from lowbit.ir.graph import Attribute
 from lowbit.ir.infer import infer_node
 from lowbit.planes import pack
-from lowbit.schemes import ACTIVATION_BOUND, WEIGHT_BOUND, LearnedBasis, PowerOfTwo, snap, snap_weights
+from lowbit.schemes import (
+    ACTIVATION_BOUND,
+    WEIGHT_BOUND,
+    Affine,
+    Grouped,
+    LearnedBasis,
+    PowerOfTwo,
+    snap,
+    snap_weights,
+)
 
 
 def beyond_the_engine(graph: Graph) -> Graph:
@@ -167,6 +176,24 @@ def weight_only_mlp(
         current = "y" if index == len(sizes) - 1 else f"h{index}"
         attributes = {"activation": activation}
         graph.nodes.append(Node("Linear", inputs, (current,), attributes, f"fc{index}", "lowbit"))
+    infer(graph)
+    verify(graph)
+    return graph
+
+
+def grouped_layer(
+    inputs: int, outputs: int, bits: int, group: int, seed: int = 0, tokens: int = 0, symmetric: bool = False
+) -> Graph:
+    """Return one Linear on floats whose weights have groups; on rows of tokens, if some are said."""
+    random, axes = np.random.default_rng(seed), (tokens,) if tokens else ()
+    sets = outputs * -(-inputs // group)
+    zero = np.full(sets, 1 << (bits - 1)) if symmetric else random.integers(0, 1 << bits, sets)
+    encoding = Grouped(Affine(bits, random.uniform(0.5, 2, sets), zero), group)
+    codes = random.integers(0, 1 << bits, (outputs, inputs)).astype(np.uint8)
+    graph = Graph("groups", ("x",), ("y",), values={"x": Value("x", "float32", ("n", *axes, inputs))})
+    weights = graph.add(Value("fc/weights", "planes", codes.shape, pack(codes, bits), encoding))
+    bias = graph.add_constant("fc/bias", random.normal(size=outputs))
+    graph.nodes.append(Node("Linear", ("x", weights, bias), ("y",), {}, "fc", "lowbit"))
     infer(graph)
     verify(graph)
     return graph

@@ -226,13 +226,18 @@ def test_the_plain_method_takes_no_moments(monkeypatch: pytest.MonkeyPatch, acti
     ("settings", "message"),
     [
         ({"activations": "lq:2"}, "fc0, fc1: inputs of lq:2 go with no float weights"),
-        ({"weights": "affine:4:group=2"}, "fc0, fc1: affine:4:group=2 of weights"),
+        (
+            {"weights": "affine:4:group=2", "activations": "lq:2"},
+            "fc0, fc1: affine:4:group=2 beside inputs of lq:2: groups go with floats",
+        ),
+        ({"weights": "affine:4:group=2", "per_channel": False}, "groups have scales"),
+        ({"weights": "affine:4:group=2", "method": "distill"}, "groups do not learn"),
         ({"weights": "lq:2", "activations": "affine:4:group=2"}, "fc0, fc1: affine:4:group=2 of the input"),
         ({"weights": "lq:2", "scale": "mean"}, "settings of training.*found scale"),
         ({"layers": {"fc0": {"scale": "one"}, "fc1": {"scale": "one"}}}, r"fc0\.scale, layers\.fc1\.scale"),
         (
             {"activations": "affine:4:group=2", "layers": {"fc1": {"weights": "affine:4:group=2"}}},
-            "fc0: inputs of affine:4:group=2 go.*; fc0, fc1: affine.*; fc1: affine:4:group=2 of weights",
+            "fc0: inputs of affine:4:group=2 go.*; fc0, fc1: affine.*; fc1: affine:4:group=2 beside inputs",
         ),
     ],
 )

@@ -1,15 +1,19 @@
 """Quantization of weights alone: activations stay float, in the graph and behind every file."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from lowbit import c99, read, write
 from lowbit.engine import Program
-from lowbit.errors import PlanError
+from lowbit.errors import PlanError, UnsupportedError
 from lowbit.ir import Graph, evaluate
 from lowbit.ir.graph import Array
 from lowbit.quantization import Plan, quantize
 from lowbit.zoo import NETWORKS, float_graph
 from tests.ir.networks import float_mlp
+from tests.quantization.test_robustness import two_layers
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +77,43 @@ def test_a_convolutional_network() -> None:
 def test_powers_of_two_need_codes() -> None:
     with pytest.raises(PlanError, match="32 leaves activations float, with lq and affine"):
         Plan("pow2", 4, 32)
+
+
+@pytest.mark.parametrize("method", ["rtn", "gptq", "bias"])
+def test_groups_come_nearer(method: str, samples: Array) -> None:
+    graph, found = float_mlp((33, 40, 20, 5)), []
+    for weights in ("affine:3", "affine:3:group=16", "affine:3:group=4"):
+        low, report = quantize(graph, samples, Plan(weights=weights, method=method))
+        assert [node.op for node in low.nodes] == ["Linear"] * 3 + ["Softmax"]
+        assert {layer.weight_bits for layer in report.layers} == {3}
+        found.append(error(low, graph, samples))
+    assert found[2] < found[1] < found[0]
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".circle", ".onnx", ".qdq.onnx"])
+@pytest.mark.parametrize("kind", ["fully connected", "convolution"])
+def test_groups_survive_files(kind: str, suffix: str, tmp_path: Path) -> None:
+    graph = float_mlp((33, 20, 5)) if kind == "fully connected" else two_layers("convolution")
+    shape = [int(length) for length in graph.value(graph.inputs[0]).shape[1:]]
+    x = np.random.default_rng(3).normal(size=(20, *shape)).astype(np.float32)
+    low, _ = quantize(graph, x, Plan(weights="affine:3:group=5", symmetric=False, method="rtn"))
+    write(low, path := tmp_path / f"net{suffix}")
+    back, source = read(path), graph.inputs[0]
+    before, after = (
+        [net.value(node.inputs[1]).encoding for node in net.nodes if node.op in ("Linear", "Convolution")]
+        for net in (low, back)
+    )
+    assert len(before) == len(after) == 2 and all(each is not None and each.group == 5 for each in after)
+    expected = evaluate(low, {source: x})[low.outputs[0]]
+    np.testing.assert_array_equal(evaluate(back, {back.inputs[0]: x})[back.outputs[0]], expected)
+    run = Program(back).run(x)
+    first = run if isinstance(run, np.ndarray) else run[0]
+    np.testing.assert_allclose(first, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_groups_have_no_qonnx_and_no_c(samples: Array, tmp_path: Path) -> None:
+    low, _ = quantize(float_mlp((33, 5)), samples, Plan(weights="affine:4:group=16"))
+    with pytest.raises(UnsupportedError, match="groups of weights"):
+        write(low, tmp_path / "net.qonnx.onnx")
+    with pytest.raises(UnsupportedError, match="C99 has no step GroupedFullyConnected"):
+        c99.write(low, tmp_path / "net.c")

@@ -112,12 +112,12 @@ def test_descent_is_the_cyclic_one_written_out(inputs, outputs, kind):
         if kind == "even"
         else LevelGrid(levels)
     )
-    start = np.stack([grid.nearest(row) for row in random.normal(size=(inputs, outputs))])
+    start = np.stack([grid.nearest(row, 0) for row in random.normal(size=(inputs, outputs))])
     values, metric = start.copy(), problem.metric
     for _ in range(3):
         for j in range(inputs):
             pull = metric[j] @ (values - problem.target)
-            values[j] = grid.nearest(values[j] - pull / metric[j, j])
+            values[j] = grid.nearest(values[j] - pull / metric[j, j], j)
     assert np.array_equal(descend(problem, start, grid, 3), values)
 
 

@@ -105,7 +105,8 @@ def _constant_bytes(value: Value) -> int:
 def _encoding_bytes(value: Value) -> int:
     if value.encoding is None:
         return 0
-    scales = value.encoding.bits if value.dtype == "planes" else 1
+    planes = value.dtype == "planes" and not value.encoding.group
+    scales = value.encoding.bits if planes else 1
     return 4 * value.encoding.channels * (scales + 1)
 
 

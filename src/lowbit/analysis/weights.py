@@ -2,19 +2,20 @@
 
 import difflib
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lowbit.errors import PlanError
 from lowbit.ir import Graph, Node, Value
-from lowbit.ir.deployed import row_length
+from lowbit.ir.deployed import codes_of
 from lowbit.ir.layers import layers_of, outputs_last
-from lowbit.planes import unpack
-from lowbit.schemes import Encoding, table_decode
+from lowbit.schemes import Encoding, decoded
 
 Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.generic]
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,8 @@ class LayerWeights:
         if self.encoding is None:
             return np.zeros(0)
         rows = self.encoding.levels()
+        if self.encoding.group:
+            rows = rows.reshape(len(self.values), -1)
         return np.unique(rows[output % len(rows)])
 
 
@@ -82,23 +85,17 @@ def unknown_name(what: str, name: str, known: list[str], graph: Graph) -> PlanEr
 
 def _weights(graph: Graph, node: Node) -> LayerWeights:
     value = graph.value(node.inputs[1])
-    codes = None if value.encoding is None else _codes(value)
-    if codes is not None:
-        assert value.encoding is not None
-        reals = table_decode(codes, value.encoding.levels()).astype(np.float32)
-        return LayerWeights(node.name, reals, codes, value.encoding)
+    if value.encoding is not None:
+        codes = codes_of(value)
+        reals = decoded(value.encoding, codes).astype(np.float32)
+        return LayerWeights(node.name, _rows(value, reals), _rows(value, codes), value.encoding)
     data = np.asarray(value.data, np.float32)
     rows = np.moveaxis(data, -1, 0) if outputs_last(node) else data
     return LayerWeights(node.name, np.ascontiguousarray(rows.reshape(len(rows), -1)), None, None)
 
 
-def _codes(value: Value) -> Codes:
-    assert value.data is not None
-    if value.dtype == "planes":
-        codes: Codes = unpack(value.data, row_length(value))
-    else:
-        codes = value.data.reshape(len(value.data), -1)
+def _rows(value: Value, rows: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    """Return rows of weights in the order of floats: convolutions pack theirs as (o, kh, kw, c)."""
     if len(value.shape) < 4:
-        return codes
-    maps = codes.reshape([int(extent) for extent in value.shape])  # (o, kh, kw, c), as convolutions pack them
-    return np.moveaxis(maps, -1, 1).reshape(codes.shape)
+        return rows
+    return np.moveaxis(rows.reshape([int(extent) for extent in value.shape]), -1, 1).reshape(rows.shape)

@@ -1,8 +1,10 @@
 """Constants of codes behind what moves them: a decoder of foreign weights, transposed or reshaped."""
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
+import numpy.typing as npt
 
 from lowbit.ir.graph import Array, Graph, Node, Value
 from lowbit.ir.operators import Trait, has
@@ -17,7 +19,7 @@ class CodedConstant:
 
     Attributes:
         codes: two axes or more.
-        encoding: of one channel, or one for each index of the axis.
+        encoding: of one channel, or one for each index of the axis, or with groups of what follows it.
         axis: the first or the last; 0 where there is one channel.
     """
 
@@ -30,7 +32,8 @@ class CodedConstant:
         codes, axis = self.codes, self.axis
         if outputs_last:
             codes, axis = np.ascontiguousarray(np.moveaxis(codes, -1, 0)), codes.ndim - 1 - axis
-        fits = self.encoding.channels == 1 or (axis == 0 and self.encoding.channels == len(codes))
+        alone = self.encoding.channels == 1 and not self.encoding.group
+        fits = alone or (axis == 0 and (self.encoding.group or self.encoding.channels == len(codes)))
         return CodedConstant(codes, self.encoding, 0) if fits else None
 
 
@@ -59,8 +62,17 @@ def coded_constant(graph: Graph, name: str) -> CodedConstant | None:
 def _channels(value: Value) -> Array:
     """Return the channel of every element."""
     assert value.data is not None and value.encoding is not None
+    if value.encoding.group:
+        return _sets(value.data.shape, value.encoding)
     rows = np.arange(len(value.data)) if value.encoding.channels > 1 else np.zeros(1, np.int64)
     return np.broadcast_to(rows.reshape(-1, *[1] * (value.data.ndim - 1)), value.data.shape)
+
+
+def _sets(shape: tuple[int, ...], encoding: Encoding) -> npt.NDArray[np.int64]:
+    """Return the set of every element of rows with groups."""
+    numbers = np.arange(prod(shape[1:])) // encoding.group
+    first = np.arange(shape[0])[:, None] * (encoding.channels // shape[0])
+    return (first + numbers).reshape(shape)
 
 
 def _moved(graph: Graph, mover: Node, array: Array) -> Array:
@@ -73,9 +85,14 @@ def _located(codes: Array, channels: Array, encoding: Encoding) -> CodedConstant
     """Return codes whose channels are along the first or the last axis."""
     if codes.ndim < 2 or not codes.size:
         return None
-    if encoding.channels == 1:
+    if encoding.channels == 1 and not encoding.group:
         return CodedConstant(codes, encoding, 0)  # type: ignore[arg-type]
     for axis in (0, codes.ndim - 1):
+        if encoding.group:
+            front = np.moveaxis(np.moveaxis(channels, axis, 0), 1, -1)  # groups lie along rows, channels last
+            if encoding.channels % len(front) == 0 and np.array_equal(front, _sets(front.shape, encoding)):
+                return CodedConstant(codes, encoding, axis)  # type: ignore[arg-type]
+            continue
         rows = np.moveaxis(channels, axis, 0).reshape(codes.shape[axis], -1)
         if (rows == np.arange(len(rows))[:, None]).all() and len(rows) == encoding.channels:
             return CodedConstant(codes, encoding, axis)  # type: ignore[arg-type]

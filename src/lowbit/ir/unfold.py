@@ -149,15 +149,33 @@ class _Unfolding:
         if name in self.reals:
             return
         value = self.before.value(name)
+        assert value.encoding is not None
+        if windowed and value.encoding.group:
+            yield from self._grouped_maps(value)
+            return
         codes = codes_of(value).reshape([int(extent) for extent in value.shape])
         if windowed:
             codes = np.ascontiguousarray(codes.transpose(0, 3, 1, 2))
-        assert value.encoding is not None
         dtype = "code16" if codes.dtype.itemsize > 1 else "code"
         stored = Value(self.graph.fresh_name(f"{name}/codes"), dtype, codes.shape, codes, value.encoding)
         self.reals[name] = self._float(f"{name}/real", codes.shape)
         label = self.graph.fresh_name(f"{name}/decode")
         yield Node("Decode", (self.graph.add(stored),), (self.reals[name],), {}, label, "lowbit")
+
+    def _grouped_maps(self, value: Value) -> Iterator[Node]:
+        """Decode weights of a convolution with groups as rows; what is behind puts them in ONNX's order."""
+        name, lengths = value.name, tuple(int(extent) for extent in value.shape)
+        codes = codes_of(value)
+        stored = self.graph.add(
+            Value(self.graph.fresh_name(f"{name}/codes"), "code", codes.shape, codes, value.encoding)
+        )
+        made = [self._float(f"{name}/{stem}", ()) for stem in ("rows", "maps", "real")]
+        shape = self.graph.add_constant(self.graph.fresh_name(f"{name}/shape"), lengths, "int64")
+        labels = [self.graph.fresh_name(f"{name}/{stem}") for stem in ("decode", "split", "turn")]
+        yield Node("Decode", (stored,), (made[0],), {}, labels[0], "lowbit")
+        yield Node("Reshape", (made[0], shape), (made[1],), {}, labels[1])
+        yield Node("Transpose", (made[1],), (made[2],), {"perm": (0, 3, 1, 2)}, labels[2])
+        self.reals[name] = made[2]
 
     def _bias(self, node: Node, name: str) -> str:
         value = self.before.value(name)

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from lowbit.ir.deployed import codes_of, row_length
 from lowbit.ir.graph import Value
-from lowbit.schemes import table_decode
+from lowbit.schemes import decoded
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,7 +35,7 @@ _UNIT, _EXTRA = 2.0**-24, 16
 def weight_levels(weights: Value) -> Floats:
     """Return ``w_on``, the levels of constant weights, float64 ``[o, n]``."""
     assert weights.encoding is not None
-    return table_decode(codes_of(weights), weights.encoding.levels())
+    return decoded(weights.encoding, codes_of(weights))
 
 
 def tolerance(weights: Value, bias: npt.ArrayLike, magnitudes: npt.ArrayLike) -> Floats:
@@ -50,7 +50,8 @@ def tolerance(weights: Value, bias: npt.ArrayLike, magnitudes: npt.ArrayLike) ->
         float64 ``[..., o]``.
     """
     assert weights.encoding is not None
-    offset = weights.encoding.integer_offset()
+    offset, outputs = weights.encoding.integer_offset(), int(weights.shape[0])
     reach = np.abs(weights.encoding.levels() - offset[:, None]).max(axis=1) + np.abs(offset)
+    reach = reach.reshape(outputs, -1).max(axis=1) if weights.encoding.group else reach
     total = np.asarray(magnitudes, np.float64)[..., None] * reach + np.abs(np.asarray(bias, np.float64))
     return np.asarray((row_length(weights) + _EXTRA) * _UNIT * total)

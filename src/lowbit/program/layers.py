@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.ir import Graph, Node
+from lowbit.ir import Graph, Node, Value
 from lowbit.ir.deployed import DeployedLayer, basis_of, codes_of, deployed_layer
 from lowbit.ir.deployed_convolution import deployed_convolution
 from lowbit.ir.weight_only import weight_levels
@@ -30,9 +30,11 @@ from lowbit.program.steps import (
     ByteWeights,
     FloatConvolution,
     FloatFullyConnected,
+    GroupedFullyConnected,
     PlaneConvolution,
     PlaneFullyConnected,
     PlaneWeights,
+    WeightGroups,
     WeightOnlyFullyConnected,
     WordConvolution,
     WordFullyConnected,
@@ -47,6 +49,7 @@ Rows = (
     | ByteFullyConnected
     | WordFullyConnected
     | FloatFullyConnected
+    | GroupedFullyConnected
     | WeightOnlyFullyConnected
 )
 Maps = PlaneConvolution | ByteConvolution | WordConvolution
@@ -56,6 +59,7 @@ _BYTES = "levels fit bytes"
 _WORDS = "levels, weights or rows that bytes do not hold"
 _LOOKED_UP = "float input"
 _DECODED = "float input: weights are decoded at load"
+_GROUPED = "float input: codes with groups"
 
 
 def linear(graph: Graph, node: Node, layout: Layout) -> tuple[Rows, str]:
@@ -114,12 +118,16 @@ def is_weight_only(graph: Graph, node: Node) -> bool:
 def weight_only_layer(graph: Graph, node: Node, *, batched: bool = True) -> tuple[Rows, str]:
     """Return the step and the reason, for a ``Linear`` on floats; see `lowbit.ir.weight_only`.
 
-    Levels that are sums of planes are looked up; others, and rows of a sample, are decoded.
+    Levels that are sums of planes are looked up, grids with groups are multiplied as codes; others, and rows
+    of a sample without groups, are decoded.
     """
     source, weights = graph.value(node.inputs[0]), graph.value(node.inputs[1])
     bias = np.asarray(graph.constant(node.inputs[2]), np.float32)
     rows = rows_of(source.shape, batched=batched)
-    basis = None if weights.encoding is None else weights.encoding.as_basis()
+    assert weights.encoding is not None  # verified
+    if weights.encoding.group and weights.encoding.linear:
+        return GroupedFullyConnected(_weight_groups(weights), bias, rows), _GROUPED
+    basis = weights.encoding.as_basis()
     if basis is None or len(source.shape) != 2 or rows != 1:
         decoded = weight_levels(weights).astype(np.float32)
         return FloatFullyConnected(decoded, bias, rows), _DECODED
@@ -130,6 +138,16 @@ def weight_only_layer(graph: Graph, node: Node, *, batched: bool = True) -> tupl
     planes = np.asarray(stored, np.uint32)
     given = offsets if offsets.any() else offsets[:0]
     return WeightOnlyFullyConnected(planes, factors, given, bias), _LOOKED_UP
+
+
+def _weight_groups(weights: Value) -> WeightGroups:
+    """Return codes with groups as a factor and an offset for each, around the middle code."""
+    assert weights.encoding is not None and weights.data is not None
+    levels, bits, outputs = weights.encoding.levels(), weights.encoding.bits, int(weights.shape[0])
+    factors = (levels[:, 1] - levels[:, 0]).astype(np.float32).reshape(outputs, -1)
+    offsets = levels[:, 1 << (bits - 1)].astype(np.float32).reshape(outputs, -1)
+    given = offsets if offsets.any() else offsets[:0]
+    return WeightGroups(np.asarray(weights.data, np.uint32), factors, given, weights.encoding.group)
 
 
 def weight_only_convolution(graph: Graph, node: Node, window: Window) -> tuple[FloatConvolution, str]:
@@ -151,6 +169,7 @@ def columns_by_pixels(step: Rows, lengths: tuple[int, int, int]) -> Rows:
         step: for inputs in the order (channel, height, width).
         lengths: channels, height, width.
     """
+    assert not isinstance(step, GroupedFullyConnected)  # groups follow the order of inputs
     channels, height, width = lengths
     if height * width == 1 or channels == 1:
         return step

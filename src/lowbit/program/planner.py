@@ -45,6 +45,7 @@ from lowbit.program.steps import (
     Constant,
     Flatten,
     Gather,
+    GroupedFullyConnected,
     Operation,
     Port,
     ProgramPlan,
@@ -429,6 +430,7 @@ class Planner:
         """Add a fully connected step. A map without gaps is read as it lies, by weights in its order."""
         name = node.inputs[0]
         flattened = len(self.sample_shape(name)) == 1 or not self.batched
+        flattened = flattened and not isinstance(step, GroupedFullyConnected)  # groups follow its order
         if name not in self.maps or name in self.numbers or not flattened or not self._dense(name):
             self.add(node, step, why)
             return

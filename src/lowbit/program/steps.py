@@ -288,6 +288,28 @@ class WeightOnlyFullyConnected(Step):
 
 
 @dataclass(frozen=True, eq=False)
+class WeightGroups(Constants):
+    """Codes with a factor for every group of inputs: level = factor * (code - 2**(bits - 1)) + offset.
+
+    Planes ``[o, bits, words]``, factors and offsets ``[o, groups]``; no offsets where all are zero.
+    """
+
+    planes: Words
+    factors: Floats
+    offsets: Floats
+    group: int
+
+
+@dataclass(frozen=True, eq=False)
+class GroupedFullyConnected(Step):
+    """Floats times coded weights with groups; see `lowbit.ir.weight_only`."""
+
+    weights: WeightGroups
+    bias: Floats
+    rows: int = 1
+
+
+@dataclass(frozen=True, eq=False)
 class Arrange(Step):
     """Elements in the order (channel, height, width) as a map, channels innermost."""
 

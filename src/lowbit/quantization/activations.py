@@ -25,8 +25,8 @@ def encode_activation(histogram: Histogram, plan: Plan) -> Encoding:
     elif histogram.targets[0] == histogram.targets[1]:
         low = high = histogram.targets[0]  # whatever arrives stands for this
     if low == high:
-        return form.row.fit.constant(low, form, plan)
-    return form.row.fit.activations(Observed(sums, low, high), form, plan)
+        return form.fit.constant(low, form, plan)
+    return form.fit.activations(Observed(sums, low, high), form, plan)
 
 
 def _within(histogram: Histogram, percentile: float) -> tuple[Array, float, float]:

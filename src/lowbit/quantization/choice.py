@@ -99,7 +99,7 @@ def _check_range(network: Graph, layers: Sequence[Node], plans: Mapping[str, Pla
     for layer in layers:
         form = plans[layer.name].weight_form
         weights = network.constant(layer.inputs[1]).astype(np.float64)
-        if clipped := int(form.row.fit.clipped(weights, form).sum()):
+        if clipped := int(form.fit.clipped(weights, form).sum()):
             beyond.append(f"{clipped} of {layer.name} in {form}, up to {np.abs(weights).max():.6g}")
     if beyond:
         raise NumericError(

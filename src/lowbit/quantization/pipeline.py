@@ -361,7 +361,7 @@ class _Work:
 
     def _add_encoder(self, layer: Node, encoding: Encoding, plan: Plan) -> str:
         """Insert `Encode` before a layer and return the name of the codes."""
-        graph, thresholds = self._low, plan.input_form.row.fit.thresholds(encoding)
+        graph, thresholds = self._low, plan.input_form.fit.thresholds(encoding)
         node = add_encoder(graph, layer.inputs[0], encoding, thresholds, f"{layer.name}/encode")
         graph.nodes.insert(_position(graph, layer.name), node)
         return node.outputs[0]

@@ -38,7 +38,7 @@ def nearest(weights: Array, plan: Plan) -> CodedWeights:
     """Return the codes and encoding nearest to the float weights `[o, n]`."""
     dead, form = np.asarray(~weights.any(axis=1)), plan.weight_form
     alive = np.where(dead[:, None], 1.0, weights)
-    encoding = form.row.fit.weights(alive, form, plan)
+    encoding = form.fit.weights(alive, form, plan)
     return CodedWeights(encoding, encoding.encode(alive)).silenced(dead)
 
 
@@ -51,7 +51,7 @@ def restored(problem: Problem, plan: Plan) -> CodedWeights:
 
 def _restored(problem: Problem, plan: Plan) -> CodedWeights:
     form = plan.weight_form
-    encoding, found = form.row.fit.restored(problem, form, plan)
+    encoding, found = form.fit.restored(problem, form, plan)
     coded = CodedWeights(encoding, encoding.encode(found.T))
     values = np.ascontiguousarray(coded.values(), np.float64)
     products = values @ problem.metric

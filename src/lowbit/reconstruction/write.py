@@ -50,7 +50,7 @@ def _encode(graph: Graph, codes: str, module: Inputs, plan: Plan) -> None:
     encoder = graph.producer(codes)
     assert encoder is not None
     if len(encoder.inputs) > 1:
-        thresholds = plan.input_form.row.fit.thresholds(encoding)
+        thresholds = plan.input_form.fit.thresholds(encoding)
         graph.update(encoder.inputs[1], data=np.asarray(thresholds, np.float32))
 
 

@@ -9,12 +9,14 @@ from lowbit.schemes.check import check_scheme
 from lowbit.schemes.encoding import (
     Encoding,
     EncodingBase,
+    decoded,
     largest_float32_below,
     rank_encode,
     table_decode,
 )
 from lowbit.schemes.fields import Fields
 from lowbit.schemes.fixed_point import FixedPoint
+from lowbit.schemes.grouped import GROUP, Grouped
 from lowbit.schemes.learned_basis import (
     ACTIVATION_BOUND,
     WEIGHT_BOUND,
@@ -37,7 +39,11 @@ def encoding_from_dict(fields: Any) -> Encoding:
         SchemeError: the scheme is unknown or a field is missing or of the wrong kind.
     """
     name = fields.get("scheme") if isinstance(fields, dict) else None
-    return _made(name, fields, lambda scheme: scheme.from_dict(fields))
+
+    def made(scheme: type[Encoding]) -> Encoding:
+        return Grouped.of_dict(scheme, fields) if GROUP in fields else scheme.from_dict(fields)
+
+    return _made(name, fields, made)
 
 
 def encoding_from_fields(scheme: str, fields: Fields) -> Encoding:
@@ -46,7 +52,11 @@ def encoding_from_fields(scheme: str, fields: Fields) -> Encoding:
     Raises:
         SchemeError: the scheme is unknown or a field is missing or of the wrong kind.
     """
-    return _made(scheme, fields, lambda known: known.from_fields(fields))
+
+    def made(known: type[Encoding]) -> Encoding:
+        return Grouped.of_fields(known, fields) if GROUP in fields else known.from_fields(fields)
+
+    return _made(scheme, fields, made)
 
 
 def _made(name: object, fields: object, make: Callable[[type[Encoding]], Encoding]) -> Encoding:
@@ -66,9 +76,11 @@ __all__ = [
     "Encoding",
     "EncodingBase",
     "FixedPoint",
+    "Grouped",
     "LearnedBasis",
     "PowerOfTwo",
     "check_scheme",
+    "decoded",
     "encoding_from_dict",
     "encoding_from_fields",
     "largest_float32_below",

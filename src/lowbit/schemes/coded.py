@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lowbit.schemes.encoding import Codes, Encoding, Floats, Rows, table_decode
+from lowbit.schemes.encoding import Codes, Encoding, Floats, Rows, decoded
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +17,7 @@ class CodedWeights:
 
     def values(self) -> Floats:
         """Return the levels of the codes, `[o, n]`."""
-        return table_decode(self.codes, self.encoding.levels())
+        return decoded(self.encoding, self.codes)
 
     def silenced(self, rows: Rows) -> "CodedWeights":
         """Return the weights with those of some outputs zero, or next to nothing."""

@@ -13,6 +13,7 @@ layer multiplies. Nobody outside `lowbit.schemes` asks for its class.
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
@@ -62,6 +63,13 @@ class Encoding(Protocol):
     @property
     def channels(self) -> int:
         """Sets of parameters: 1 for a whole tensor, else the length of axis 0."""
+
+    @property
+    def group(self) -> int:
+        """How many numbers of a row, in order, share a set of parameters; 0: all of them do.
+
+        See `lowbit.schemes.grouped`.
+        """
 
     @property
     def storage(self) -> Storage:
@@ -219,6 +227,11 @@ class EncodingBase:
         return ""
 
     @property
+    def group(self) -> int:
+        """How many numbers of a row share a set of parameters: all of them."""
+        return 0
+
+    @property
     def snapped(self) -> bool:
         """Whether there is an integer form: yes."""
         return True
@@ -257,7 +270,7 @@ class EncodingBase:
 
     def decode(self: Encoding, codes: npt.ArrayLike) -> Floats32:
         """Return the levels of codes, float32."""
-        return table_decode(codes, self.levels()).astype(np.float32)
+        return decoded(self, codes).astype(np.float32)
 
     def integer_offset(self: Encoding) -> Floats:
         """Return zeros: there is no offset."""
@@ -341,6 +354,30 @@ def table_decode(codes: npt.ArrayLike, table: npt.NDArray[Number]) -> npt.NDArra
         return np.asarray(table[0][array])
     rows = np.arange(len(table)).reshape(-1, *[1] * (array.ndim - 1))
     return np.asarray(table[rows, array])
+
+
+def decoded(encoding: Encoding, codes: npt.ArrayLike) -> Floats:
+    """Return the levels of codes, float64; channels along axis 0 when there are several."""
+    array = np.asarray(codes)
+    if not encoding.group:
+        return table_decode(array, encoding.levels())
+    return out_of_groups(table_decode(in_groups(array, encoding.group), encoding.levels()), array.shape)
+
+
+def in_groups(rows: npt.NDArray[Number], group: int) -> npt.NDArray[Number]:
+    """Return rows ``[r, …]`` as groups of their numbers in order, ``[r * ceil(n / group), group]``.
+
+    Zeros stand behind the numbers of a last group that is shorter.
+    """
+    flat = rows.reshape(len(rows), -1)
+    padded = np.pad(flat, ((0, 0), (0, -flat.shape[1] % group)))
+    return padded.reshape(-1, group)
+
+
+def out_of_groups(groups: npt.NDArray[Number], shape: tuple[int, ...]) -> npt.NDArray[Number]:
+    """Return the rows of that shape that `in_groups` cut; the inverse of it."""
+    rows, length = shape[0], prod(shape[1:])
+    return np.ascontiguousarray(groups.reshape(rows, -1)[:, :length]).reshape(shape)
 
 
 def per_row(parameter: npt.NDArray[Number], rows: int) -> npt.NDArray[Number]:

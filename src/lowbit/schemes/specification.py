@@ -17,11 +17,15 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
 from lowbit.errors import PlanError
 from lowbit.schemes.fixed_point import FixedPoint
+from lowbit.schemes.grouped import GROUP
 from lowbit.schemes.registry import FLOAT_BITS, REGISTRY, Scheme
+
+if TYPE_CHECKING:
+    from lowbit.schemes.fitting import Fit
 
 Use = Literal["weights", "activations"]
 
@@ -77,6 +81,14 @@ class Specification:
         words = {"": (), "bits": (f"{self.bits}",), "format": (f"{whole}.{self.fraction}",)}
         written = (f"{name}={value}" if f"{name}=" in row.options else name for name, value in self.options)
         return ":".join([self.scheme, *words[row.parameter], *written])
+
+    @property
+    def fit(self) -> "Fit":
+        """How weights and inputs are fitted to it after training."""
+        from lowbit.schemes.fitting.grouped import GroupedFit
+
+        group = self.option(GROUP)
+        return GroupedFit(self.row.fit, group) if group else self.row.fit
 
     @property
     def row(self) -> Scheme:

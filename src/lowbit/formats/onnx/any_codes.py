@@ -36,7 +36,7 @@ from lowbit.ir.graph import Array, Attribute
 from lowbit.ir.infer import call_of
 from lowbit.ir.operators.windows import windows_of
 from lowbit.ir.window import Window
-from lowbit.schemes import Encoding, encoding_from_dict
+from lowbit.schemes import Encoding, encoding_from_dict, encoding_from_fields
 
 if TYPE_CHECKING:
     from onnx import FunctionProto
@@ -64,6 +64,7 @@ class AnyLayer:
         storage: of the weights.
         end: "codes", a rounding, or an activation of floats.
         clips: whether rounded codes stay within an activation's ends.
+        group: whether weights have groups: scales and zero points are tensors, one of each for every group.
     """
 
     op: str
@@ -71,13 +72,15 @@ class AnyLayer:
     storage: str
     end: str
     clips: bool = False
+    group: bool = False
 
     @property
     def name(self) -> str:
         """The node's ``op_type``."""
         end = ("Rounded" if self.end in ROUNDINGS else "To") + self.end.replace("none", "floats").capitalize()
         end += "Clipped" if self.clips else ""
-        return f"{self.op}{'' if self.source else 'FromFloats'}{self.storage.capitalize()}{end}"
+        source = "" if self.source else "FromFloats"
+        return f"{self.op}{source}{'Groups' if self.group else ''}{self.storage.capitalize()}{end}"
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -87,7 +90,8 @@ class AnyLayer:
     @property
     def tables(self) -> tuple[str, ...]:
         """Inputs that follow from the encodings."""
-        names = ["weights_table", "weights_rows", "scale", "bias_table", "addend"]
+        weights = [*_GROUP_FIELDS, *_GROUP_SHAPES] if self.group else ["weights_table", "weights_rows"]
+        names = [*weights, "scale", "bias_table", "addend"]
         names += ["input_table"] if self.source else []
         if self.op == "Convolution":
             names += ["edges", "rows", "columns", "split", "patch_shape", "group_shape", "map_shape"]
@@ -109,7 +113,8 @@ class AnyLayer:
     @property
     def steps(self) -> str:
         """The body."""
-        return _codes(self.storage) + _FACTORS[self.source] + _SUMS[self.op] + _end(self.end, self.clips)
+        codes = _codes(self.storage) + (_GROUP_LEVELS if self.group else _LEVELS)
+        return codes + _FACTORS[self.source] + _SUMS[self.op] + _end(self.end, self.clips)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -135,6 +140,7 @@ def layers() -> dict[str, AnyLayer]:
     made = [AnyLayer(op, True, form, end) for op, form, end in product(_SUMS, STORAGES, ends)]
     made += [AnyLayer(op, True, form, end, True) for op, form, end in product(_SUMS, STORAGES, ROUNDINGS)]
     made += [AnyLayer(op, False, form, end) for op, form, end in product(_SUMS, STORAGES, FUSED)]
+    made += [AnyLayer(op, False, "planes", end, group=True) for op, end in product(_SUMS, FUSED)]
     return {layer.name: layer for layer in made}
 
 
@@ -147,7 +153,7 @@ def layer_of(graph: Graph, node: Node) -> AnyLayer:
     activation, coded = str(node.attributes.get("activation", "none")), any(node.inputs[3:])
     end = activation if target is None else "codes" if coded else target.rounding
     clips = end in ROUNDINGS and activation != "none"
-    return AnyLayer(node.op, source is not None, weights.storage, end, clips)
+    return AnyLayer(node.op, source is not None, weights.storage, end, clips, bool(weights.group))
 
 
 def tables_of(graph: Graph, node: Node) -> dict[str, Array]:
@@ -157,6 +163,8 @@ def tables_of(graph: Graph, node: Node) -> dict[str, Array]:
     outputs, channels = int(weights.shape[0]), weights.encoding.channels
     rows = (np.arange(channels) << weights.encoding.bits)[:, None]
     tables: dict[str, Array] = {"weights_rows": rows.astype(np.int64)}
+    if weights.encoding.group:
+        tables |= _groups(weights)
     if source.encoding is None:
         real = np.asarray(graph.constant(bias.name), np.float64)
         tables |= {"weights_table": weights.encoding.levels().astype(np.float32).reshape(-1)}
@@ -177,6 +185,24 @@ def tables_of(graph: Graph, node: Node) -> dict[str, Array]:
         tables |= {"output_lowest": np.array([lowest]), "output_most": np.array([most])}
         tables |= {"output_least": np.array([least])}
     return {name: tables[name] for name in layer_of(graph, node).tables}
+
+
+def _groups(weights: Value) -> dict[str, Array]:
+    """Return scale and zero point of every group, and the shapes that codes take on the way to levels."""
+    assert weights.encoding is not None
+    outputs, length, group = int(weights.shape[0]), row_length(weights), weights.encoding.group
+    groups = -(-length // group)
+    shapes = {
+        "group_edges": (0, 0, 0, groups * group - length),
+        "group_parts": (outputs, groups, group),
+        "group_ends": (outputs, groups, 1),
+        "group_whole": (outputs, groups * group),
+        "group_length": (length,),
+    }
+    fields = {
+        f"weights_{name}": np.asarray(weights.encoding.fields()[name]) for name in ("scale", "zero_point")
+    }
+    return {**fields, **{name: np.array(shape, np.int64) for name, shape in shapes.items()}}
 
 
 def _geometry(graph: Graph, node: Node, tables: Mapping[str, Array]) -> dict[str, Array]:
@@ -220,6 +246,11 @@ def attributes_of(graph: Graph, node: Node) -> dict[str, Attribute]:
         for prefix, value in owners.items()
         if value.encoding is not None
     }
+    if weights.encoding is not None and weights.encoding.group:
+        fields = {
+            name: each for name, each in weights.encoding.fields().items() if not isinstance(each, np.ndarray)
+        }
+        stated["weights_encoding"] = json.dumps({"scheme": weights.encoding.scheme, **fields})
     layer, target = layer_of(graph, node), owners["output"].encoding
     settings: dict[str, Attribute] = {"weights_shape": tuple(int(extent) for extent in weights.shape)}
     settings["accumulator_type"] = FLOAT if _is_narrow(graph, node) else DOUBLE
@@ -239,19 +270,38 @@ def _is_narrow(graph: Graph, node: Node) -> bool:
     return deployed_layer(source, weights, np.zeros(weights.shape[0])).largest < _EXACT_IN_FLOAT32
 
 
-def encodings_in(attributes: Mapping[str, object]) -> Iterator[tuple[str, Encoding]]:
-    """Yield the encodings that a node states, by prefix.
+def encodings_in(
+    attributes: Mapping[str, object], without: tuple[str, ...] = ()
+) -> Iterator[tuple[str, Encoding]]:
+    """Yield the encodings that a node states, by prefix, but for some attributes.
 
     Raises:
         ModelFormatError: one of them is none.
     """
     for name, text in attributes.items():
-        if not name.endswith("_encoding"):
+        if not name.endswith("_encoding") or name in without:
             continue
         try:
             yield name.removesuffix("_encoding"), encoding_from_dict(json.loads(str(text)))
         except (ValueError, TypeError, RecursionError) as error:
             raise ModelFormatError("an encoding cannot be read", where=name, found=str(error)[:80]) from error
+
+
+def with_groups(text: object, arrays: Mapping[str, Array | None]) -> Encoding:
+    """Return the encoding of weights with groups, whose scales and zero points are tensors of the file.
+
+    Raises:
+        ModelFormatError: it cannot be read.
+    """
+    try:
+        stated = json.loads(str(text))
+        given = {name: arrays[f"weights_{name}"] for name in ("scale", "zero_point")}
+        fields = {name: each for name, each in {**stated, **given}.items() if name != "scheme"}
+        return encoding_from_fields(str(stated["scheme"]), fields)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ModelFormatError(
+            "an encoding cannot be read", where="weights_encoding", found=str(error)[:80]
+        ) from error
 
 
 def own_attributes(attributes: Mapping[str, object]) -> dict[str, object]:
@@ -278,7 +328,7 @@ _UINT8, _UINT16 = 2, 4  # TensorProto.DataType
 
 
 def _codes(storage: str) -> str:
-    """Return steps that give ``codes``, int64 ``[o, n]``, and ``levels``, as the table has them."""
+    """Return steps that give ``codes``, int64 ``[o, n]``."""
     if storage in STORAGES[:2]:
         kind = "PlaneCodes" if storage == "planes" else "HalfCodes"
         steps = f"""
@@ -290,14 +340,31 @@ def _codes(storage: str) -> str:
   row_shape = Constant<value_ints = [0, -1]>()
   codes = Reshape(weights_wide, row_shape)
 """
-    return (
-        steps
-        + """
+    return steps
+
+
+_LEVELS = """
   weights_index = Add(codes, weights_rows)
   levels = Gather(weights_table, weights_index)
   weights_typed = Cast<to: int = @accumulator_type>(levels)
 """
-    )
+_GROUP_FIELDS = ("weights_scale", "weights_zero_point")
+_GROUP_SHAPES = ("group_edges", "group_parts", "group_ends", "group_whole", "group_length")
+_GROUP_LEVELS = """
+  codes_padded = Pad(codes, group_edges)
+  codes_apart = Reshape(codes_padded, group_parts)
+  codes_real = Cast<to = 1>(codes_apart)
+  zero_real = Cast<to = 1>(weights_zero_point)
+  zero_apart = Reshape(zero_real, group_ends)
+  scale_apart = Reshape(weights_scale, group_ends)
+  from_zero_point = Sub(codes_real, zero_apart)
+  levels_apart = Mul(from_zero_point, scale_apart)
+  levels_whole = Reshape(levels_apart, group_whole)
+  first_axis = Constant<value_ints = [1]>()
+  from_first = Constant<value_ints = [0]>()
+  levels = Slice(levels_whole, from_first, group_length, first_axis)
+  weights_typed = Cast<to: int = @accumulator_type>(levels)
+"""
 
 
 _FACTORS = {

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowbit.errors import ModelFormatError
-from lowbit.formats.onnx.any_codes import encodings_in, layer_of, layers, tables_of, weights_value
+from lowbit.formats.onnx.any_codes import (
+    encodings_in,
+    layer_of,
+    layers,
+    tables_of,
+    weights_value,
+    with_groups,
+)
 from lowbit.formats.onnx.by_table import ByTable
 from lowbit.formats.onnx.functions import (
     AFFINE_LAYERS,
@@ -120,7 +127,8 @@ def read_layer(
         ModelFormatError: inputs, attributes or tensors that are not what we write.
         SchemeError: an encoding with impossible parameters.
     """
-    kind, encodings = layers()[proto.op_type], dict(encodings_in(attributes))
+    kind = layers()[proto.op_type]
+    encodings = dict(encodings_in(attributes, ("weights_encoding",) if kind.group else ()))
     names = (*kind.tensors, *kind.tables)
     require(len(proto.input) == len(names) and all(proto.input), "inputs", ", ".join(names), proto.input)
     source = values.get(proto.input[0])
@@ -129,6 +137,8 @@ def read_layer(
     require(source.encoding == encodings.get("input"), "the encoding of the input", "its own", "another")
     found = {name: constants.get(label) for name, label in zip(names, proto.input, strict=True)}
     weights, bias = found["weights"], found["bias"]
+    if kind.group:
+        encodings["weights"] = with_groups(attributes.get("weights_encoding"), found)
     require("weights" in encodings and weights is not None, "weights", "constant codes", "others")
     assert weights is not None
     shape = attributes.get("weights_shape")

@@ -91,7 +91,12 @@ def _require_weights(call: Call, weights: Value) -> None:
     assert weights.data is not None
     stored, channels = storage_dtype(encoding), encoding.channels
     call.require(weights.dtype == stored, "weights", f"constant {stored}", weights.dtype)
-    call.require(channels in (1, outputs), "weight channels", f"1 or {outputs}", channels)
+    if encoding.group:
+        call.require(call.input(0).encoding is None, "groups of weights", "an input of floats", "codes")
+        groups = int(outputs) * -(-row_length(weights) // encoding.group)
+        call.require(channels == groups, "groups of weights", str(groups), channels)
+    else:
+        call.require(channels in (1, outputs), "weight channels", f"1 or {outputs}", channels)
     packed: tuple[int | str, ...] = weights.shape
     if stored == "planes":
         packed = (outputs, encoding.bits, word_count(row_length(weights)))

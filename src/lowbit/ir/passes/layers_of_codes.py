@@ -113,7 +113,9 @@ def _replace(graph: Graph, found: _Found) -> None:
     node, last = found.node, found.add or found.node
     maker = graph.producer(node.inputs[0])
     source = node.inputs[0]
-    if maker is not None and is_decoder(maker) and graph.value(maker.inputs[0]).encoding.channels == 1:  # type: ignore[union-attr]
+    coded = None if maker is None or not is_decoder(maker) else graph.value(maker.inputs[0]).encoding
+    alike = not found.weights.encoding.group  # what has groups reads floats
+    if alike and maker is not None and coded is not None and coded.channels == 1:
         source = maker.inputs[0]
     windowed = has(node, Trait.WINDOW)
     codes = found.weights.codes

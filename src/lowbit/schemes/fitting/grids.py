@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from lowbit.schemes.encoding import Encoding
 from lowbit.schemes.fitting import _descent
+from lowbit.schemes.grouped import Grouped
 
 Array = npt.NDArray[np.float64]
 
@@ -14,8 +15,8 @@ Array = npt.NDArray[np.float64]
 class Grid(Protocol):
     """The values that the weights of each output may take."""
 
-    def nearest(self, values: Array) -> Array:
-        """Return the grid value nearest to every entry of `values [o]`, one per output."""
+    def nearest(self, values: Array, column: int) -> Array:
+        """Return the grid value nearest to every entry of `values [o]`, one per output, of a column."""
 
     def descend(self, metric: Array, values: Array, residual: Array, sweeps: int) -> None:
         """Move `values [o, d]` on the grid by cyclic coordinate descent; the error of no output rises.
@@ -37,7 +38,7 @@ class LevelGrid:
         self._thresholds = np.ascontiguousarray(((levels[:, 1:] + levels[:, :-1]) / 2).T)
         self._outputs = np.arange(len(levels)) if len(levels) > 1 else 0
 
-    def nearest(self, values: Array) -> Array:
+    def nearest(self, values: Array, column: int) -> Array:
         """Return the nearest levels; a tie takes the lower one."""
         return np.asarray(self._levels[(values > self._thresholds).sum(axis=0), self._outputs])
 
@@ -53,7 +54,7 @@ class EvenGrid:
         self._bounds = np.ascontiguousarray(np.stack([scale, least, most]), np.float64)
         self._scale, self._least, self._most = self._bounds
 
-    def nearest(self, values: Array) -> Array:
+    def nearest(self, values: Array, column: int) -> Array:
         """Return the nearest multiples; a tie takes the even one."""
         return np.asarray(self._scale * np.clip(np.rint(values / self._scale), self._least, self._most))
 
@@ -62,8 +63,40 @@ class EvenGrid:
         _descent.descend_even(metric, self._bounds, values, residual, sweeps)
 
 
+class GroupedGrid:
+    """A grid for each group of columns."""
+
+    def __init__(self, encoding: Grouped) -> None:
+        self._encoding = encoding
+        self._grids: dict[int, Grid] = {}
+
+    def nearest(self, values: Array, column: int) -> Array:
+        """Return the nearest of the column's group."""
+        return self._grid(column // self._encoding.group, len(values)).nearest(values, column)
+
+    def descend(self, metric: Array, values: Array, residual: Array, sweeps: int) -> None:
+        """Move `values [o, d]` by coordinate descent, see `Grid`, a group at a time."""
+        group, (outputs, columns) = self._encoding.group, values.shape
+        for _ in range(sweeps):
+            for index, start in enumerate(range(0, columns, group)):
+                part = slice(start, start + group)
+                own, left = values[:, part].copy(), residual[:, part].copy()
+                inner = np.ascontiguousarray(metric[part, part])
+                self._grid(index, outputs).descend(inner, own, left, 1)
+                residual += (own - values[:, part]) @ metric[part]
+                values[:, part] = own
+
+    def _grid(self, index: int, outputs: int) -> Grid:
+        if index not in self._grids:
+            block = self._encoding.block(index, self._encoding.channels // outputs)
+            self._grids[index] = grid_of(block)
+        return self._grids[index]
+
+
 def grid_of(encoding: Encoding) -> Grid:
     """Return the levels of an encoding as a grid."""
+    if isinstance(encoding, Grouped):
+        return GroupedGrid(encoding)
     if not encoding.rounds:
         return LevelGrid(np.sort(encoding.levels(), axis=1))
     whole = encoding.whole_levels()

@@ -118,7 +118,7 @@ def feed_back(problem: Problem, grid: Grid) -> Array:
         wanted = factor[start:stop, :start] @ errors[:start]
         for row, j in enumerate(range(start, stop)):
             pull = wanted[row] + factor[j, start:j] @ errors[start:j]
-            values[j] = grid.nearest(target[j] + pull / factor[j, j])
+            values[j] = grid.nearest(target[j] + pull / factor[j, j], j)
             errors[j] = target[j] - values[j]
     return values
 

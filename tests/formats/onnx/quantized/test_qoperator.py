@@ -89,17 +89,21 @@ def test_networks_at_random(seed: int) -> None:
     check(graph, onnxruntime_output(proto, samples), samples)
 
 
-@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("bits", [2, 4, 8])
 @pytest.mark.parametrize(("inner", "block"), [(32, 32), (48, 16), (40, 32)])
 @pytest.mark.parametrize("zeros", [False, True])
-def test_weights_in_blocks(bits: int, inner: int, block: int, zeros: bool) -> None:
+@pytest.mark.parametrize("least", [0.01, -0.1])
+def test_weights_in_blocks(bits: int, inner: int, block: int, zeros: bool, least: float) -> None:
+    """Scales may be negative, as ONNX Runtime's own quantizer makes them, or zero."""
     model = Model(np.random.default_rng(bits + inner))
     count, outputs, random = -(-inner // block), 5, model.random
     inputs = [
         "x",
         model.constant(random.integers(0, 256, (outputs, count, block * bits // 8)).astype(np.uint8)),
     ]
-    inputs.append(model.constant(random.uniform(0.01, 0.1, (outputs, count)).astype(np.float32)))
+    scale = random.uniform(least, 0.1, (outputs, count)).astype(np.float32)
+    scale[0, 0] = max(least, 0)
+    inputs.append(model.constant(scale))
     if zeros:
         inputs.append(
             model.constant(random.integers(0, 256, (outputs, -(-count * bits // 8))).astype(np.uint8))
@@ -107,8 +111,9 @@ def test_weights_in_blocks(bits: int, inner: int, block: int, zeros: bool) -> No
     sizes = {"K": inner, "N": outputs, "bits": bits, "block_size": block}
     proto = model.proto(("n", inner), model.node("MatMulNBits", inputs, MICROSOFT, **sizes))
     graph = from_proto(proto)
-    assert any(is_low_bit(node) for node in graph.nodes) == (count == 1)
-    assert bool(graph.notes) == (count > 1)
+    assert any(is_low_bit(node) for node in graph.nodes) and not graph.notes
+    weights = next(graph.value(node.inputs[1]) for node in graph.nodes if node.op == "Linear")
+    assert weights.encoding is not None and weights.encoding.group == (block if count > 1 else 0)
     samples = random.standard_normal((6, inner)).astype(np.float32)
     expected = onnxruntime_output(proto, samples)
     from lowbit.ir.reference import evaluate

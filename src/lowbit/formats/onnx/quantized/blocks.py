@@ -3,8 +3,7 @@
     w[n, k] = scale[n, k / block] (q[n, k] - zero[n, k / block]),  y = x w^T
 
 ``B`` is ``[n, blocks, block * bits / 8]``, lower bits first; zero points are packed alike, the middle of the
-range where there are none. One block per row is an encoding per output; more are floats here, exactly those
-that they stand for.
+range where there are none. One block per row is an encoding per output; more are groups of an encoding.
 """
 
 from typing import TYPE_CHECKING
@@ -16,10 +15,9 @@ from lowbit.errors import ModelFormatError, UnsupportedError
 from lowbit.formats.onnx.attributes import integer
 from lowbit.formats.onnx.importer import Importer
 from lowbit.formats.onnx.quantized.grid import Grid
-from lowbit.formats.onnx.quantized.linear import spread
 from lowbit.formats.onnx.quantized.operators import inputs_of
-from lowbit.formats.onnx.quantized.parameters import known, scale_of
-from lowbit.formats.onnx.quantized.values import decode_constant
+from lowbit.formats.onnx.quantized.parameters import known, scales_of_groups, upright
+from lowbit.formats.onnx.quantized.values import decode_constant, decode_groups
 from lowbit.ir.graph import Array, Attribute
 
 if TYPE_CHECKING:
@@ -43,18 +41,16 @@ def matmul_nbits(reader: Importer, proto: "NodeProto", attributes: dict[str, Att
     scale = known(reader, scales, "a scale")
     if scale.size != outputs * count:
         _mismatch(scales, outputs * count, scale.size)
-    scale = scale_of(scales, scale.reshape(-1)).reshape(outputs, count)
+    scale = scales_of_groups(scales, scale).reshape(outputs, count)
     zero = _middle(bits, outputs, count)
     if zeros:
         zero = _zero_points(known(reader, zeros, "a zero point"), bits, outputs, count, zeros)
     weights = reader.free_name(f"{b}/real")
     if count == 1:
+        numbers, scale, zero = upright(numbers, scale, zero, block)
         decode_constant(reader, numbers, Grid(0, (1 << bits) - 1, scale[:, 0], zero[:, 0]), weights)
     else:
-        reader.constants[weights] = spread(numbers, scale, zero, 1, block)
-        reader.note(
-            f"{b}: weights with a scale for each {block} numbers are floats here, exactly what they stand for"
-        )
+        decode_groups(reader, numbers, scale, zero, block, 1, weights)
     turned = reader.free_name(f"{b}/turned")
     reader.read("Transpose", [weights], turned, perm=[1, 0])
     product = reader.free_name(f"{proto.output[0]}/product") if bias else proto.output[0]

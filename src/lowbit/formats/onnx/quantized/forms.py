@@ -91,6 +91,17 @@ class FormWriter(Writer):
         """Add a constant and return its name."""
         return self._extra(owner, field, np.asarray(array))
 
+    def halves(self, owner: str, field: str, numbers: npt.NDArray[np.uint8]) -> str:
+        """Add a constant of four bits to a number, the even ones in the lower halves, and return its name."""
+        from onnx import TensorProto, helper
+
+        name = self._extra(owner, field, numbers)
+        if name in self.tensors:
+            flat = np.pad(numbers.reshape(-1), (0, numbers.size % 2))
+            content = (flat[::2] | flat[1::2] << 4).astype(np.uint8).tobytes()
+            self.tensors[name] = helper.make_tensor(name, TensorProto.UINT4, numbers.shape, content, raw=True)
+        return name
+
 
 def _coded_end(graph: Graph, name: str) -> Blocker | None:
     if graph.value(name).encoding is None:

@@ -8,10 +8,10 @@ import numpy as np
 from lowbit.errors import ModelFormatError, UnsupportedError
 from lowbit.formats.onnx.attributes import integer
 from lowbit.formats.onnx.importer import Importer
-from lowbit.formats.onnx.quantized.parameters import RANGES, grid, known, scale_of
-from lowbit.formats.onnx.quantized.values import dequantize, quantize, scalar, whole
+from lowbit.formats.onnx.quantized.parameters import RANGES, grid, known, scales_of_groups
+from lowbit.formats.onnx.quantized.values import decode_groups, dequantize, quantize, scalar, whole
 from lowbit.formats.onnx.tensors import type_name
-from lowbit.ir.graph import Array, Attribute
+from lowbit.ir.graph import Attribute
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -141,24 +141,8 @@ def _blocks(
             expected=f"{wanted or 'as many axes as the tensor'}, block_size above 0",
             found=f"{scale.shape} for {numbers.shape}, axis {axis}, block_size {size}",
         )
-    scale_of(names[0], scale.reshape(-1))
-    reader.constants[output] = spread(numbers, scale, zero, axis % rank, size)
-    reader.note(in_blocks(output, size))
-
-
-def in_blocks(name: str, size: int) -> str:
-    """Return what people are told of weights in blocks."""
-    return (
-        f"{name}: weights with a scale for each {size} numbers are floats here, exactly what they stand for"
-    )
-
-
-def spread(numbers: Array, scale: Array, zero: Array, axis: int, size: int) -> Array:
-    """Return ``scale (q - zero)`` in float32, scale and zero repeated along an axis."""
-    length = numbers.shape[axis]
-    wide, origin = (np.repeat(each, size, axis).take(range(length), axis) for each in (scale, zero))
-    difference = numbers.astype(np.int64) - origin.astype(np.int64)
-    return np.asarray(difference.astype(np.float32) * wide.astype(np.float32), np.float32)
+    scale = scales_of_groups(names[0], scale)
+    decode_groups(reader, numbers, scale, zero, size, axis % rank, output)
 
 
 def _quantize_by_computed_scale(reader: Importer, proto: "NodeProto", kind: str) -> None:

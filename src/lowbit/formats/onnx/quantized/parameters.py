@@ -41,6 +41,47 @@ def scale_of(name: str, array: Array) -> np.ndarray[tuple[int, ...], np.dtype[np
     return scale
 
 
+def scales_of_groups(name: str, array: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Return scales of groups in float32, in their shape; they may be negative, or zero.
+
+    Raises:
+        ModelFormatError: they are no numbers.
+        NumericError: one is not finite.
+    """
+    if array.dtype.kind != "f" or not array.size:
+        _refuse("scales are no numbers", name, "floats", f"{array.dtype} {array.shape}")
+    with np.errstate(over="ignore", under="ignore"):
+        scale = array.astype(np.float32)
+    if not np.isfinite(scale).all():
+        _refuse(
+            "a scale is not finite", name, "finite numbers", str(array[~np.isfinite(scale)][0]), NumericError
+        )
+    return scale
+
+
+def upright(numbers: Array, scale: Array, zero: Array, group: int) -> tuple[Wide, Floats32, Wide]:
+    """Return the same reals of rows with groups, every scale positive.
+
+        -s (q - z) = s ((R - q) - (R - z)),   0 (q - z) = 1 (z - z)
+
+    Quantizers of runtimes give the larger end of a group the wider half of the codes, by a scale's sign.
+
+    Args:
+        numbers: ``[o, …]``, in the order of groups.
+        scale: finite, ``[o, groups, …]``.
+        zero: likewise, whole numbers.
+        group: how many numbers share a scale.
+    """
+    whole, origin, scales = numbers.astype(np.int64), zero.astype(np.int64), scale.astype(np.float32)
+    of_numbers, middle = (
+        np.repeat(each, group, axis=1)[:, : numbers.shape[1]] for each in (np.sign(scales), origin)
+    )
+    both = int(whole.min(initial=0)) + int(whole.max(initial=0))
+    whole = np.where(of_numbers < 0, both - whole, np.where(of_numbers == 0, middle, whole))
+    origin = np.where(scales < 0, both - origin, origin)
+    return whole, np.where(scales == 0, np.float32(1), np.abs(scales)).astype(np.float32), origin
+
+
 def zeros_of(
     name: str, array: Array, count: int, low: int, high: int
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:

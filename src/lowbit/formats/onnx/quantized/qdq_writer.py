@@ -15,6 +15,7 @@ from lowbit.formats.onnx.quantized.forms import (
     range_of,
     thresholds_of,
 )
+from lowbit.formats.onnx.quantized.grid import Grid
 from lowbit.formats.onnx.writer import make_node
 from lowbit.ir import Node, Trait, Value, has
 from lowbit.ir.coded_constants import is_decoder
@@ -24,7 +25,7 @@ from lowbit.ir.passes.readers import is_encoder
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-_WIDE_OPSET = 21  # the first that quantizes to 16 bits
+_WIDE_OPSET = 21  # the first that quantizes to 16 bits, to 4, and in blocks
 
 
 class QdqWriter(FormWriter):
@@ -33,8 +34,11 @@ class QdqWriter(FormWriter):
     name = "QDQ"
 
     def opsets(self) -> dict[str, int]:
-        """Return the versions of the operators: 21 where there are 16 bits, else those of other files."""
-        wide = any(value.dtype == "code16" for value in self.graph.values.values())
+        """Return the versions of the operators: 21 where there are 16 bits or groups, else others'."""
+        wide = any(
+            value.dtype == "code16" or (value.encoding is not None and value.encoding.group)
+            for value in self.graph.values.values()
+        )
         return super().opsets() | ({"": _WIDE_OPSET} if wide else {})
 
     def add_constant(self, value: Value) -> None:
@@ -115,6 +119,8 @@ class QdqWriter(FormWriter):
             dtype = np.uint8 if encoding.bits <= 8 else np.uint16
             parameters = self._parameters(value.name, grid.scale[0], grid.zero[0].astype(dtype))
             return self.part("DequantizeLinear", [value.name, *parameters], node.outputs[0])
+        if encoding.group:
+            return self._decode_groups(node, value, grid)
         # Weights are signed: kernels of runtimes multiply unsigned by signed bytes.
         middle, signed = 1 << (encoding.bits - 1), np.int8 if encoding.bits <= 8 else np.int16
         numbers = self.number(value.name, "integers", (value.data.astype(np.int64) - middle).astype(signed))
@@ -125,6 +131,19 @@ class QdqWriter(FormWriter):
         )
         axis = 0 if several else 1  # what files have where nobody asks
         return self.part("DequantizeLinear", [numbers, *parameters], node.outputs[0], axis=axis)
+
+    def _decode_groups(self, node: Node, value: Value, grid: Grid) -> "NodeProto":
+        """Return what dequantizes rows in blocks, two codes to a byte where they fit."""
+        assert value.data is not None and value.encoding is not None
+        rows = len(value.data)
+        zero = grid.zero.reshape(rows, -1)
+        add = self.halves if value.encoding.bits <= 4 else self.number
+        inputs = [
+            add(value.name, "integers", value.data.astype(np.uint8)),
+            self.number(value.name, "scale", grid.scale.reshape(rows, -1)),
+            add(value.name, "zero", zero.astype(np.uint8)),
+        ]
+        return self.part("DequantizeLinear", inputs, node.outputs[0], axis=1, block_size=value.encoding.group)
 
     def _parameters(self, owner: str, scale: object, zero: object) -> list[str]:
         return [self.number(owner, "scale", scale), self.number(owner, "zero", zero)]

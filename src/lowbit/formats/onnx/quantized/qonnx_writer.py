@@ -95,6 +95,8 @@ class QonnxWriter(FormWriter):
         value, output = self.graph.value(node.inputs[0]), node.outputs[0]
         encoding = encoding_of(self.graph, value.name)
         assert value.data is not None
+        if encoding.group:
+            raise no_form(self.graph, node, "groups of weights")
         reals = self.number(value.name, "reals", encoding.decode(value.data))
         shape = (encoding.channels, *[1] * (value.data.ndim - 1)) if encoding.channels > 1 else ()
         if _is_sign(encoding):

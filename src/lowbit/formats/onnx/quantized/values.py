@@ -8,16 +8,19 @@ What a file calls a tensor of int8, uint8, int4 or uint4 is here one of
   that are computed themselves. float32 holds them exactly.
 """
 
+from math import prod
+
 import numpy as np
 
 from lowbit.errors import ModelFormatError, UnsupportedError
 from lowbit.formats.onnx.importer import Importer
 from lowbit.formats.onnx.quantized.grid import Grid, Rounding
-from lowbit.formats.onnx.quantized.parameters import RANGES
+from lowbit.formats.onnx.quantized.parameters import RANGES, upright
 from lowbit.ir import Trait, Value, has
 from lowbit.ir.graph import Array
 from lowbit.ir.input_type import InputType
 from lowbit.ir.operators import carried
+from lowbit.schemes import Grouped
 
 _READS_NUMBERS = ("DequantizeLinear", "QLinear", "QGemm")
 """How operators begin that read whole numbers with their scale."""
@@ -154,6 +157,59 @@ def decode_constant(reader: Importer, numbers: Array, grid: Grid, output: str) -
     turned = reader.insert("Decode", [name], domain="lowbit")
     back = np.argsort([grid.axis, *(axis for axis in range(array.ndim) if axis != grid.axis)])
     reader.append("Transpose", [turned], output, perm=tuple(int(axis) for axis in back))
+
+
+def decode_groups(
+    reader: Importer, numbers: Array, scale: Array, zero: Array, group: int, axis: int, output: str
+) -> None:
+    """Add what decodes a constant with a scale for each group of numbers along an axis.
+
+    Where a layer can read it, its codes are kept; else it becomes the floats that it stands for.
+
+    Args:
+        reader: of the file.
+        numbers: the whole numbers.
+        scale: of every group, with the axes of the numbers.
+        zero: likewise.
+        group: how many numbers share a scale, fewer at the end.
+        axis: along which groups lie.
+        output: what is decoded.
+    """
+    turned = axis == 0 and numbers.ndim == 2
+    rows, scales, zeros = (each.T if turned else each for each in (numbers, scale, zero))
+    flat = turned or (axis == 1 and prod(numbers.shape[2:]) == 1)
+    if flat:
+        rows, scales, zeros = upright(rows, scales, zeros, group)
+    whole = np.asarray(rows, np.int64)
+    ends = int(whole.min(initial=0)), int(whole.max(initial=0))
+    grid = Grid(*ends, scales.astype(np.float32).reshape(-1), zeros.astype(np.int64).reshape(-1))
+    encoding = grid.encoding() if flat and rows.size else None
+    if encoding is None:
+        reader.constants[output] = spread(numbers, scale, zero, axis, group)
+        reader.note(in_blocks(output, group))
+        return
+    codes, kept = np.ascontiguousarray(whole - grid.base).astype(np.uint8), Grouped(encoding, group)
+    name = reader.result.add(Value(reader.free_name(f"{output}/codes"), "code", codes.shape, codes, kept))
+    if not turned:
+        reader.append("Decode", [name], output, domain="lowbit")
+        return
+    decoded = reader.insert("Decode", [name], domain="lowbit")
+    reader.append("Transpose", [decoded], output, perm=(1, 0))
+
+
+def in_blocks(name: str, size: int) -> str:
+    """Return what people are told of a constant in blocks that no layer reads as codes."""
+    return (
+        f"{name}: weights with a scale for each {size} numbers are floats here, exactly what they stand for"
+    )
+
+
+def spread(numbers: Array, scale: Array, zero: Array, axis: int, size: int) -> Array:
+    """Return ``scale (q - zero)`` in float32, scale and zero repeated along an axis."""
+    length = numbers.shape[axis]
+    wide, origin = (np.repeat(each, size, axis).take(range(length), axis) for each in (scale, zero))
+    difference = numbers.astype(np.int64) - origin.astype(np.int64)
+    return np.asarray(difference.astype(np.float32) * wide.astype(np.float32), np.float32)
 
 
 def _quantize_in_floats(reader: Importer, source: str, grid: Grid, output: str) -> None:
