@@ -9,6 +9,7 @@ import pytest
 
 import lowbit
 from lowbit.cli import guarded
+from lowbit.cli.console import SCHEMA
 from lowbit.ir.layers import layers_of
 from tests.command import Command
 from tests.ir.networks import float_mlp
@@ -104,7 +105,8 @@ def test_eval_keys_and_agreement(small: Path, command: Command, backend: str) ->
     code, out, _ = command("eval", small, "--data", "digits", "--backend", backend, "--json")
     result = json.loads(out)
     asked = {"model": str(small), "data": "digits", "split": "test", "backend": backend}
-    assert code == 0 and result == asked | lowbit.evaluate(small, "digits", backend=backend)
+    envelope = {"schema": SCHEMA, "lowbit": lowbit.__version__}
+    assert code == 0 and result == envelope | asked | lowbit.evaluate(small, "digits", backend=backend)
 
 
 def test_run_writes_what_the_network_says(small: Path, tmp_path: Path, command: Command) -> None:
