@@ -11,6 +11,7 @@ pytest.importorskip("amaranth")
 from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.sim import Simulator
 
+from lowbit.api import quantize
 from lowbit.errors import PlanError
 from lowbit.quantization import Plan
 from lowbit.rtl.array.from_graph import from_graph
@@ -19,7 +20,8 @@ from lowbit.rtl.array.network import ArrayNetwork, Layer
 from lowbit.rtl.array.plan import ArrayPlan, Folding, LayerPlan, PoolPlan, plan_array
 from lowbit.rtl.array.units.recode import RecodePlan
 from lowbit.rtl.report import Bench
-from lowbit.zoo.architecture import Pool
+from lowbit.zoo.architecture import Activation, Architecture, Convolution, Flatten, Linear, Pool
+from lowbit.zoo.float_graph import float_graph
 from tests.rtl.array.networks import conv, convolutional, network_and_bench, perceptron, quantized, small
 
 # No shrinking: it takes minutes.
@@ -160,6 +162,18 @@ def test_windows_that_do_not_overlap_are_taken_as_they_come(rows: int, columns: 
         (unit,) = (unit for unit in plan.units if isinstance(unit, PoolPlan))
         assert unit.runs and unit.cycles == rows * columns * 4 // lanes
         stream(plan, bench, gap=0.2, stall=0.3)
+
+
+def test_whole_windows_keep_up_with_a_pixel_per_clock() -> None:
+    """At the end of a picture rows are left to compute while the next one's come: none of it waits."""
+    layers = (Convolution(2, 5, 1, 2), Activation(), Pool(), Flatten(), Linear(3))
+    graph = float_graph(Architecture("windows", (1, 8, 8), layers, ""), seed=0)
+    x = np.random.default_rng(0).random((32, 1, 8, 8)).astype(np.float32)
+    plan = Plan("pow2:4", "affine:4", layers={"first": {"activations": "affine:8"}})
+    network, bench = network_and_bench(quantize(graph, x, plan=plan)[0], 4)
+    conv1, fc1 = network.layers
+    array = plan_array(network, {conv1.name: Folding(2, 25), fc1.name: Folding(3, 2)}, "generic")
+    assert np.diff(stream(array, bench)).tolist() == [array.cycles_per_image] * 3 == [64] * 3
 
 
 WORDS = Plan(

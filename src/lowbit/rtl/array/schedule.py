@@ -65,6 +65,7 @@ class Schedule:
         groups: how many parts words and folds fall into.
         steps: positions from one tap to the next, in rows and in columns.
         weighted: whether each word is multiplied by one of a memory.
+        spare: rows that the memory has more than it must, for input that never waits.
     """
 
     rows: tuple[Reach, ...]
@@ -77,6 +78,7 @@ class Schedule:
     groups: int = 1
     steps: tuple[int, int] = (1, 1)
     weighted: bool = True
+    spare: int = 0
 
     @property
     def part_words(self) -> int:
@@ -124,7 +126,7 @@ class Schedule:
         """Rows in the memory."""
         ahead = (*self.needed[1:], self.needed[0])
         both = (gone + more for gone, more in zip(self.released, ahead, strict=True))
-        return max(*both, *self.needed)
+        return max(*both, *self.needed) + self.spare
 
     @property
     def stored(self) -> Address:
@@ -180,7 +182,14 @@ class Schedule:
 
 
 def schedule(
-    window: Window, words: int, folds: int, where: str, *, groups: int = 1, weighted: bool = True
+    window: Window,
+    words: int,
+    folds: int,
+    where: str,
+    *,
+    groups: int = 1,
+    weighted: bool = True,
+    spare: int = 0,
 ) -> Schedule:
     """Return the schedule of a window over a map.
 
@@ -191,6 +200,7 @@ def schedule(
         where: the node, for messages.
         groups: how many parts words and folds fall into.
         weighted: whether each word is multiplied by one of a memory.
+        spare: rows more in its memory.
 
     Raises:
         PlanError: a window that sees padding alone.
@@ -207,6 +217,7 @@ def schedule(
         groups,
         (rows.dilation, columns.dilation),
         weighted,
+        spare,
     )
 
 

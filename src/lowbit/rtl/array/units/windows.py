@@ -91,8 +91,8 @@ class WindowsPlan(RingPlan):
 
     @cached_property
     def schedule(self) -> Schedule:  # type: ignore[override]  # derived here, a field elsewhere
-        """Which rows are there when."""
-        return schedule(self.windows.window, 1, 1, self.name, weighted=False)
+        """Which rows are there when; with a row to spare, a picture's end does not hold up the next one."""
+        return schedule(self.windows.window, 1, 1, self.name, weighted=False, spare=1)
 
     @property
     def _end(self) -> int:
