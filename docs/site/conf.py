@@ -18,4 +18,5 @@ html_copy_source = html_show_sourcelink = False
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 highlight_language = "none"
+smartquotes = False  # -- is how options begin
 suppress_warnings = ["myst.header"]  # pages of results begin with a table

@@ -35,7 +35,7 @@ def lay_out(place: Path) -> None:
         text = source.read_text()
         target.write_text(titled(text, source.stem))
         waiting += [(source.parent / link).resolve() for link, _ in LINK.findall(text)]
-    in_navigation = set(re.findall(r"^[\w/.-]+$", (HERE / "index.md").read_text(), re.M))
+    in_navigation = set(re.findall(r"^(?:.* <)?([\w/.-]+)>?$", (HERE / "index.md").read_text(), re.M))
     for page in place.rglob("*.md"):
         name = page.relative_to(place).with_suffix("").as_posix()
         if name not in in_navigation:

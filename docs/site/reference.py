@@ -121,13 +121,14 @@ def _entry(name: str, found: Any, level: str = "###") -> Iterator[str]:
 
 
 def _signature(name: str, found: Any) -> str:
+    """Return a call with its defaults; what each argument is, its docstring says."""
+    short = name.rsplit(".", 1)[-1]
     try:
-        text = str(inspect.signature(found))
+        signature = inspect.signature(found)
     except (TypeError, ValueError):
-        return name.rsplit(".", 1)[-1]
-    text = re.sub(r"(?:\w+\.)+(\w+)", r"\1", text).replace("'", '"')
-    short = name.rsplit(".", 1)[-1] + text
-    return short if len(short) < 100 else short.replace("(", "(\n    ", 1).replace(", ", ",\n    ")
+        return short
+    bare = [one.replace(annotation=one.empty) for key, one in signature.parameters.items() if key != "self"]
+    return short + str(signature.replace(parameters=bare, return_annotation=signature.empty))
 
 
 def errors() -> Iterator[str]:
@@ -156,26 +157,28 @@ def _kinds(kind: type[LowbitError]) -> Iterator[type[LowbitError]]:
 def _prose(text: str) -> str:
     """Return a docstring as Markdown: sections as lists, what is indented as code."""
     lines: list[str] = []
-    section = code = False
+    section, code = "", False
     for line in text.splitlines():
         heading = re.fullmatch(rf"({'|'.join(SECTIONS)}):", line)
         indented = line.startswith("    ") and not section
         if code and line and not indented:
             code, lines = False, [*lines[:-1], "```", ""] if not lines[-1] else [*lines, "```"]
         if heading:
-            section = True
+            section = heading[1]
             lines += [f"**{heading[1]}**", ""]
         elif indented:
             if not code:
                 lines.append("```text")
             code = True
             lines.append(line[4:])
+        elif section in ("Returns", "Yields") and line.startswith("    "):
+            lines.append(_plain(line.strip()))
         elif section and line.startswith("    ") and not line.startswith("     "):
             lines.append("* " + re.sub(r"^([\w*, .]+): ", r"`\1`: ", _plain(line.strip())))
         elif section and line.startswith("     "):
             lines.append("  " + _plain(line.strip()))
         else:
-            section = section and not line
+            section = section if not line else ""
             lines.append(_plain(line))
     return "\n".join([*lines, "```"] if code else lines)
 
