@@ -41,7 +41,8 @@ def analyze(
         typer.Option("--backend", help=f"Where it leaves the reference: {', '.join(BACKENDS)}."),
     ] = None,
     sensitivity: Annotated[
-        str | None, typer.Option("--sensitivity", help="4,2,1: accuracy with one layer at so many bits.")
+        str | None,
+        typer.Option("--sensitivity", help="4,2,1: accuracy with one layer at that many bits."),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Samples per call, for the bytes moved.")] = 1,
     split: SplitOption = None,

@@ -16,7 +16,7 @@ def convert(
     source: Annotated[str, typer.Argument(help="A path, or the name of a data set.")],
     target: Annotated[Path, typer.Argument(help="The .h5 to write, in the layout of Samsung ONE.")],
     split: SplitOption = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many samples.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="The most samples to use.")] = None,
     input_name: Annotated[str, typer.Option("--input-name", help="The network's input.")] = "input",
     normalize: NormalizeOption = None,
     as_json: JsonFlag = False,
@@ -38,7 +38,9 @@ def convert(
 @data.command("fetch")
 def fetch(
     name: Annotated[str, typer.Argument(help="mnist, fashion or cifar10.")],
-    address: Annotated[str, typer.Option("--from", help="Of the folder that has the files: https.")],
+    address: Annotated[
+        str, typer.Option("--from", help="Address of the folder that has the files: https://…")
+    ],
     target: Annotated[Path, typer.Option("--to", help="Where the data set gets a folder of its own.")],
     as_json: JsonFlag = False,
 ) -> None:

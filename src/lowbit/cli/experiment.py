@@ -38,11 +38,11 @@ PlanFile = Annotated[Path | None, typer.Option("--plan", help="A TOML plan of lo
 Weights = Annotated[
     str | None,
     typer.Option(
-        "--weights", callback=said, help="Of all layers, such as lq:2; those that the plan names stay."
+        "--weights", callback=said, help="What all weights become, such as lq:2; the plan's own layers stay."
     ),
 ]
 Activations = Annotated[
-    str | None, typer.Option("--activations", callback=said, help="Of all layers' inputs, likewise.")
+    str | None, typer.Option("--activations", callback=said, help="What inputs of layers become, likewise.")
 ]
 Arguments = Annotated[
     list[str] | None,
@@ -53,7 +53,7 @@ Folder = Annotated[
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="10, or the recipe's.")]
 Batch = Annotated[int | None, typer.Option("--batch", min=1, help="32, or the recipe's.")]
-Rate = Annotated[float | None, typer.Option("--rate", help="Of the optimizer: 0.001, or the recipe's.")]
+Rate = Annotated[float | None, typer.Option("--rate", help="Learning rate: 0.001, or the recipe's.")]
 OptimizerName = Annotated[str | None, typer.Option("--optimizer", help="adamw, adam or sgd.")]
 Clip = Annotated[float | None, typer.Option("--clip", help="The most that the norm of all gradients may be.")]
 Precision = Annotated[

@@ -135,7 +135,7 @@ def hdl(
     simulate: Annotated[bool, typer.Option("--simulate", help="Compare every picture of --data.")] = False,
     data: Annotated[str | None, typer.Option("--data", help="A path, or the name of a data set.")] = None,
     split: SplitOption = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many pictures.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="The most pictures to use.")] = None,
     waveform: Annotated[bool, typer.Option("--waveform", help="VCD of the first differing picture.")] = False,
     activity: Annotated[
         bool, typer.Option("--activity", help="SAIF of the first pictures, for a vendor's power report.")

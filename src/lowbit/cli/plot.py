@@ -204,7 +204,7 @@ def tsne(
     scheme: OldSchemeOption = None,
     samples: Annotated[int, typer.Option("--samples", min=2, help="How many samples.")] = 2000,
     perplexity: Annotated[float, typer.Option("--perplexity", min=1, help="Neighbours that count.")] = 30,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the start.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the random start.")] = 0,
     split: SplitOption = None,
     normalize: NormalizeOption = None,
     as_json: JsonFlag = False,
@@ -239,7 +239,7 @@ def confusion(
     hardware: Annotated[
         bool, typer.Option("--hardware", help="And its hardware, simulated clock by clock (LST engines).")
     ] = False,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many samples.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="The most samples to use.")] = None,
     split: SplitOption = None,
     normalize: NormalizeOption = None,
     as_json: JsonFlag = False,

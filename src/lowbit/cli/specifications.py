@@ -53,7 +53,7 @@ ActivationsOption = Annotated[
 FixedWeightsOption = Annotated[
     str | None,
     typer.Option(
-        "--weights", callback=said, help="Of a float network: fixed:M.N, rounded; with :floor, truncated."
+        "--weights", callback=said, help="What weights become: fixed:M.N, rounded; with :floor, truncated."
     ),
 ]
 FixedActivationsOption = Annotated[

@@ -57,21 +57,24 @@ def sweep(
         typer.Option(
             "--bits",
             callback=said,
-            help="Of --schemes: 8-1, or 7,5,3; of fixed point those behind the point.",
+            help="Bits to try: 8-1, or 7,5,3; of fixed point those behind the point.",
         ),
     ] = None,
     rounding: Annotated[
         str | None,
-        typer.Option("--rounding", help="Of nearest, floor (fixed point) and gptq, rtn (the others)."),
+        typer.Option("--rounding", help="How: nearest, floor (fixed point); gptq, rtn (the others)."),
     ] = None,
-    seeds: Annotated[str, typer.Option("--seeds", help="Of calibration: 0, or 0,1,2.")] = "0",
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds of the calibration: 0, or 0,1,2.")] = "0",
     samples: Annotated[int, typer.Option("--samples", min=1, help="How many samples calibrate.")] = 1024,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Count over at most so many.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="The most samples to measure on.")
+    ] = None,
     latency: Annotated[bool, typer.Option("--latency", help="Measure latencies too, at the end.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="How many settings at a time.")] = 1,
     backend: Annotated[str, typer.Option("--backend", help="loky, dask or ray.")] = "loky",
     address: Annotated[
-        str | None, typer.Option("--address", help="Of Dask's or Ray's scheduler; else workers start here.")
+        str | None,
+        typer.Option("--address", help="A Dask or Ray scheduler; else workers start here."),
     ] = None,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Where results are kept; else in the user's cache folder.")

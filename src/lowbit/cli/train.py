@@ -20,7 +20,7 @@ def train(
     what: experiment.What,
     data: experiment.Data = None,
     variant: Annotated[
-        str | None, typer.Option("--variant", help="Of the recipe's file, such as pow2-4.")
+        str | None, typer.Option("--variant", help="Variant in the recipe's file, such as pow2-4.")
     ] = None,
     plan: experiment.PlanFile = None,
     weights: experiment.Weights = None,

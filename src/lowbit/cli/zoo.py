@@ -25,7 +25,7 @@ def zoo(
     scheme: OldSchemeOption = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", min=0, help="Of random weights; else trained ones where there are."),
+        typer.Option("--seed", min=0, help="Seed of random weights; else trained ones where there are."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
