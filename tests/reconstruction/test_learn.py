@@ -58,7 +58,7 @@ _LONG = pytest.mark.nightly
         pytest.param("residual", 8, marks=_LONG),
         pytest.param("dense", 8, marks=_LONG),
         ("mlp", 40),
-        ("mixer", 8),
+        ("mixer", 16),
     ],
 )
 def test_blocks_come_nearer_to_the_float_network(
@@ -73,7 +73,7 @@ def test_blocks_come_nearer_to_the_float_network(
 
     measured = Learner._behind
     monkeypatch.setattr(Learner, "_behind", behind)
-    monkeypatch.setitem(COURSES, "reconstruct", Course(passes, rate=0.03, rate_of_encodings=0.005))
+    monkeypatch.setitem(COURSES, "reconstruct", Course(passes, rate=0.01, rate_of_encodings=0.005))
     graph, samples = network(family)
     low, _ = quantize(graph, samples, Plan("lq:2", "lq:2", layers=ENDS, method="reconstruct"))
     before, after = seen[::2], [min(pair) for pair in zip(seen[::2], seen[1::2], strict=True)]
@@ -81,6 +81,18 @@ def test_blocks_come_nearer_to_the_float_network(
     found, expected = Program(low).run(*(samples[name] for name in low.inputs)), evaluate(low, samples)
     for name, array in zip(low.outputs, found if isinstance(found, tuple) else (found,), strict=True):
         np.testing.assert_array_equal(array, expected[name])
+
+
+def test_blocks_of_layers_that_share_weights_learn() -> None:
+    """A block may end with a layer that was calibrated with an earlier one."""
+    graph, samples = network("mixer", 6)
+    said: list[str] = []
+    plan = Plan("lq:2", "lq:2", layers=ENDS, method="reconstruct", passes=1)
+    low, report = quantize(graph, samples, plan, progress=lambda done, total, what: said.append(what))
+    assert any(each.uses > 1 for each in report.layers)
+    assert sum(what.startswith("reconstruct ") for what in said) == 3
+    expected = evaluate(low, samples)[low.outputs[0]]
+    np.testing.assert_array_equal(Program(low).run(samples["x"]), expected)
 
 
 def test_what_is_no_nearer_stays_as_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:

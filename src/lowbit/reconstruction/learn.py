@@ -154,8 +154,10 @@ class Learner:
             yield self.steps[-1]
 
     def _block(self, low: Graph, after: str, done: list[str], say: Callable[[str], None]) -> Iterator[str]:
-        """Let the block that ends with a layer learn to give its float output."""
-        numbers = [number for number, block in enumerate(self._blocks) if block.layers[-1] == after]
+        """Let the block whose layers are all calibrated now learn to give its float output."""
+        numbers = [
+            number for number, block in enumerate(self._blocks) if self._calibrated_last(block) == after
+        ]
         for number in numbers:
             block, name = blocks_of(self._network, self._teams)[number], self.steps[number]
             right, got = self._before or (self._samples, self._samples)
@@ -167,6 +169,11 @@ class Learner:
                 yield name
             found = self._run(self._student(low, block), got)
             self._before = tuple(dict(zip(block.outputs, each, strict=True)) for each in (wanted, found))
+
+    def _calibrated_last(self, block: Block) -> str:
+        """Return with which layer all of a block are calibrated: of those that share weights, the first."""
+        first = {team[0] for team in self._teams}
+        return [name for name in block.layers if name in first][-1]
 
     def _learn_block(
         self,
