@@ -135,7 +135,7 @@ def _based(file: Path, own: Mapping[str, Any], path: Path, depth: int) -> dict[s
         variants = read_toml(file).get("variants", {})
         below = _settings(beside if base in variants else file.with_name(f"{base}{SUFFIX}"), depth + 1)
     kept = {key: value for key, value in below.items() if key not in (_OWN, "name")}
-    return {**merged(kept, settings), "name": path.stem}
+    return {"name": path.stem, **merged(kept, settings)}
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class Kind:
 
 def kinds() -> dict[str, Kind]:
     """Return every kind by name."""
-    recipe = (ROOT / "recipes" / "lst1-fixed-6.3.toml").read_bytes()
+    recipe = (ROOT / "recipes" / "lst1.toml").read_bytes()
     result = (ROOT / "results" / "fixed-point.json").read_bytes()
     hardware = {"variant": "shared", "target": "xc7", "cycles_per_image": 1568, "lut": 271}
     return {

@@ -24,7 +24,7 @@ def test_outputs_and_gradients_are_those_of_torch(settings, scale):
     x = torch.randn(5, 24, 9, 8)
     inputs = [x.clone().requires_grad_(), x.to(memory_format=torch.channels_last).requires_grad_()]
     results = [module(given) for module, given in zip((multiplies, counts), inputs, strict=True)]
-    torch.testing.assert_close(*results, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(*results, rtol=1e-6, atol=4e-6)  # processors add floats in orders of their own
     gradient = torch.randn_like(results[0])
     for result in results:
         result.backward(gradient)
