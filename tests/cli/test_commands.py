@@ -163,8 +163,11 @@ def test_bench_without_peers_says_how_to_get_them(small: Path, command: Command)
     assert result["peers"] == {} and "--against" in result["absent"]["onnxruntime-fp32"]
 
 
-def test_bench_beside_onnx_runtime(small: Path, model: Path, tmp_path: Path, command: Command) -> None:
+def test_bench_beside_onnx_runtime(
+    small: Path, model: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("lowbit.bench.timing.Latency.preempted", False)  # whoever else runs meanwhile
     source = tmp_path / "float.onnx"
     command("convert", model, source)
     result = json.loads(command("bench", small, "--against", source, "--repeats", 1, "--json")[1])
