@@ -107,6 +107,13 @@ def session(
     options.add_session_config_entry("session.x64quantprecision", str(int(exact)))
     given = str(model) if isinstance(model, Path) else model
     content = given if isinstance(given, str | bytes) else given.SerializeToString()
+    try:
+        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except runtime.capi.onnxruntime_pybind11_state.NotImplemented:
+        if not exact or "graph_optimization_level" in settings:
+            raise
+    # without VNNI its exact kernels lack a QGemm of int8 inputs, into which its own optimizer fuses
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
