@@ -179,6 +179,7 @@ class _Search:
         self._budget = budget
         self._choices = {layer.name: choices(layer, target, kind) for layer in network.layers}
         self._known: dict[tuple[str, Folding], LayerPlan] = {}
+        self._plans: dict[frozenset[tuple[str, Folding]], ArrayPlan] = {}
         channels, rows, columns = network.shape
         self._least = channels * rows * columns
 
@@ -234,8 +235,12 @@ class _Search:
         return self._plan(folding).cost
 
     def _plan(self, folding: Mapping[str, Folding]) -> ArrayPlan:
-        shifts = is_without_multipliers(self._budget)
-        return plan_array(self._network, folding, self._target, self._kind, self._known, shifts=shifts)
+        """Return the plan of a folding; several weighings often agree on one, which is planned once."""
+        shifts, key = is_without_multipliers(self._budget), frozenset(folding.items())
+        if key not in self._plans:
+            own = self._network, folding, self._target, self._kind, self._known
+            self._plans[key] = plan_array(*own, shifts=shifts)
+        return self._plans[key]
 
     def require(self, folding: Mapping[str, Folding], budget: Budget, which: str) -> None:
         """Refuse what does not fit."""

@@ -125,14 +125,16 @@ def plan_scores(
     gains, offsets = gains[first], offsets[first]
     every = [np.arange(found.low, found.high + 1, step) for found, step in zip(sums, steps, strict=True)]
     if sum(map(len, every)) <= _MOST_SUMS:
-        real = list(_real_scores(every, gains, offsets, scale, bias))
+        order, below = _ascending(list(_real_scores(every, gains, offsets, scale, bias)))
+        classes = np.repeat(np.arange(ranked), list(map(len, every)))[order]
         slope, start = scale * gains, scale * offsets + bias
         for bits in _PRECISIONS:
             unit = float(slope.max()) / (1 << (bits - 1))
             multipliers = np.rint(slope / unit).astype(np.int64)
             constants = np.rint(start / unit).astype(np.int64)
             ranks = [m * h + c for m, h, c in zip(multipliers, every, constants, strict=True)]
-            if _keeps_order(real, ranks):
+            flat = np.flatnonzero(multipliers == 0).tolist()
+            if _keeps_order(np.concatenate(ranks)[order], below, classes, flat):
                 rank = Range(min(int(r[0]) for r in ranks), max(int(r[-1]) for r in ranks))
                 return ScorePlan(*whole, multipliers, constants, rank, shifts)
     raise PlanError(
@@ -166,19 +168,30 @@ def _real_scores(
         yield (factor * (gain * sums + offset) + constant).astype(np.float32)
 
 
-def _keeps_order(real: list[npt.NDArray[np.float32]], ranks: list[Integers]) -> bool:
-    """Return whether of any two scores of two classes the larger has the larger rank; both ascend."""
-    return all(
-        _orders(real[i], real[j], ranks[i], ranks[j])
-        for i in range(len(real))
-        for j in range(len(real))
-        if i != j
+def _ascending(real: list[npt.NDArray[np.float32]]) -> tuple[Integers, Integers]:
+    """Return the order of the scores of all classes, and how many are smaller than each, in that order."""
+    scores = np.concatenate(real)
+    order = np.argsort(scores, kind="stable")
+    return order, np.searchsorted(scores[order], scores[order], side="left")
+
+
+def _keeps_order(ranks: Integers, below: Integers, classes: Integers, flat: list[int]) -> bool:
+    """Return whether of any two scores of two classes the larger has the larger rank.
+
+    Args:
+        ranks: of all scores, in the order of the scores.
+        below: how many scores are smaller than each.
+        classes: of all scores.
+        flat: classes whose ranks are all equal. Those of others ascend, so they are above their own, too.
+    """
+    lowest = ranks.min() - 1
+    ascend = _above(ranks, ranks, below, ~np.isin(classes, flat))
+    return ascend and all(
+        _above(ranks, np.where(classes == own, lowest, ranks), below, classes == own) for own in flat
     )
 
 
-def _orders(
-    real: npt.NDArray[np.float32], other: npt.NDArray[np.float32], rank: Integers, other_rank: Integers
-) -> bool:
-    below = np.searchsorted(other, real, side="left")
-    any_below = below > 0
-    return bool((other_rank[below[any_below] - 1] < rank[any_below]).all())
+def _above(ranks: Integers, others: Integers, below: Integers, asked: npt.NDArray[np.bool_]) -> bool:
+    """Return whether the ranks that are asked for are above those of all smaller scores of others."""
+    some = asked & (below > 0)
+    return bool((np.maximum.accumulate(others)[below[some] - 1] < ranks[some]).all())
