@@ -24,6 +24,10 @@ from lowbit.ir.window import Axis
 Function = Callable[..., Tensor]
 
 _CONVOLUTIONS: dict[int, Function] = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
+NARROW = 16
+"""Channels up to which maps are convolved with channels last, which is faster for few alone: 32 maps of 8
+channels, 28 x 28, forward and backward 4.5 against 11.6 ms, of 32 channels 40 against 29 (Zen 3, AVX2)."""
+
 _LARGEST: dict[int, Function] = {1: functional.max_pool1d, 2: functional.max_pool2d, 3: functional.max_pool3d}
 
 
@@ -31,6 +35,9 @@ def convolution(call: Call, x: Tensor, weight: Tensor, bias: Tensor | None = Non
     """Return a convolution, of weights `[o, c / group, ...]`, with zero padding."""
     axes = windows_of(call, tuple(weight.shape[2:]))
     padded, pads = _padded(x, axes, 0.0)
+    if x.ndim == 4 and 1 < x.shape[1] <= NARROW:
+        padded = padded.contiguous(memory_format=torch.channels_last)
+        weight = weight.contiguous(memory_format=torch.channels_last)
     strides, dilations = [axis.stride for axis in axes], [axis.dilation for axis in axes]
     return _CONVOLUTIONS[len(axes)](padded, weight, bias, strides, pads, dilations, call.integer("group"))
 

@@ -193,14 +193,17 @@ class Learner:
 
     def _behind(self, low: Graph, block: Block, got: Values, wanted: list[Tensor]) -> float:
         """Return how far a block is from what is wanted of it, over all samples."""
-        return float(_difference(self._run(self._student(low, block), got), wanted))
+        found = self._run(self._student(low, block), got)
+        return float(_difference(found, wanted, _spreads(wanted)))
 
     def _of_block(
         self, student: Piece, right: Values, got: Values, wanted: list[Tensor], chance: torch.Generator
     ) -> Loss:
+        spreads = _spreads(wanted)
+
         def loss(at: Tensor) -> Tensor:
             found = student(_mixed(at, right, got, self.course.dropped, chance))
-            return _difference(found, [each[at] for each in wanted])
+            return _difference(found, [each[at] for each in wanted], spreads)
 
         return loss
 
@@ -210,7 +213,7 @@ class Learner:
         block, between = whole_of(self._network, self._plans), [each.outputs[0] for each in blocks[:-1]]
         teacher, student = float_piece(self._float, block), self._student(low, block)
         outputs = len(block.outputs)
-
+        spreads = _spreads(self._run(teacher, self._first(_BATCH), between))
         chance = self._chance(0)
 
         def loss(at: Tensor) -> Tensor:
@@ -220,9 +223,8 @@ class Learner:
             with torch.no_grad():
                 wanted = teacher(values, between)
             found = student(values, between)
-            scores = [_divergence(*pair) for pair in zip(found[:outputs], wanted[:outputs], strict=True)]
-            behind = _difference(found[outputs:], wanted[outputs:]) / max(len(between), 1)
-            return torch.stack(scores).sum() + behind
+            behind = _difference(found[outputs:], wanted[outputs:], spreads[outputs:]) / max(len(between), 1)
+            return _divergence(found[:outputs], wanted[:outputs], spreads[:outputs]) + behind
 
         before = self._apart(low, block), low.copy()
 
@@ -242,7 +244,13 @@ class Learner:
             self._run(piece, self._samples)
             for piece in (float_piece(self._float, block), self._student(low, block))
         )
-        return float(sum(_divergence(*pair) for pair in zip(got, right, strict=True)))
+        return float(_divergence(got, right, _spreads(right)))
+
+    def _first(self, count: int) -> Values:
+        """Return about so many samples, in whole batches."""
+        return {
+            name: array[: max(count // self._batch, 1) * self._batch] for name, array in self._samples.items()
+        }
 
     def _student(self, low: Graph, block: Block) -> Piece:
         return low_bit_piece(runnable(low), self._network, block, self._plans)
@@ -269,11 +277,11 @@ class Learner:
         piece.drop(0.0, chance)
 
     @torch.no_grad()
-    def _run(self, piece: Piece, values: Values) -> list[Tensor]:
-        """Return the outputs of a block for all samples."""
+    def _run(self, piece: Piece, values: Values, more: Sequence[str] = ()) -> list[Tensor]:
+        """Return the outputs of a block for all samples, and others of its values by name."""
         size = max(_BATCH // self._batch, 1) * self._batch if self._is_open else self._batch
-        starts = range(0, self.count, size)
-        parts = [piece({name: each[at : at + size] for name, each in values.items()}) for at in starts]
+        starts = range(0, len(next(iter(values.values()))), size)
+        parts = [piece({name: each[at : at + size] for name, each in values.items()}, more) for at in starts]
         return [torch.cat(each) for each in zip(*parts, strict=True)]
 
     @property
@@ -349,19 +357,29 @@ def _groups(piece: Piece, course: Course) -> list[dict[str, object]]:
     return found
 
 
-def _difference(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """Return the sum of squared differences, relative to how much what is wanted varies over samples."""
-    pairs = [(got, right) for got, right in zip(found, wanted, strict=True) if right.is_floating_point()]
-    losses = [functional.mse_loss(*pair) / pair[1].var(0).mean().clamp(min=1e-12) for pair in pairs]
+def _spreads(wanted: Sequence[Tensor]) -> list[Tensor]:
+    """Return how much what is wanted varies over samples: the mean variance of its elements."""
+    return [each.float().var(0, correction=0).mean().clamp(min=1e-12) for each in wanted]
+
+
+def _difference(found: Sequence[Tensor], wanted: Sequence[Tensor], spreads: Sequence[Tensor]) -> Tensor:
+    """Return the sum of squared differences, each relative to a spread; integers have none."""
+    every = zip(found, wanted, spreads, strict=True)
+    floats = [each for each in every if each[1].is_floating_point()]
+    losses = [functional.mse_loss(got, right) / spread for got, right, spread in floats]
     return torch.stack(losses).sum() if losses else torch.zeros(())
 
 
-def _divergence(found: Tensor, wanted: Tensor) -> Tensor:
-    """Return the divergence of scores; of what is no row of scores, the squared difference."""
-    if wanted.ndim != 2 or wanted.shape[1] < 2:
-        return _difference([found], [wanted])
-    logarithms = found.log_softmax(1), wanted.log_softmax(1)
-    return functional.kl_div(*logarithms, reduction="batchmean", log_target=True)
+def _divergence(found: Sequence[Tensor], wanted: Sequence[Tensor], spreads: Sequence[Tensor]) -> Tensor:
+    """Return the divergence of rows of scores; of what is none, the squared difference as above."""
+
+    def of(got: Tensor, right: Tensor, spread: Tensor) -> Tensor:
+        if right.ndim != 2 or right.shape[1] < 2:
+            return _difference([got], [right], [spread])
+        logarithms = got.log_softmax(1), right.log_softmax(1)
+        return functional.kl_div(*logarithms, reduction="batchmean", log_target=True)
+
+    return torch.stack([of(*each) for each in zip(found, wanted, spreads, strict=True)]).sum()
 
 
 def _refuse_schemes(network: Graph, plans: Mapping[str, Plan]) -> None:
