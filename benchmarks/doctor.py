@@ -1,6 +1,6 @@
 """How often the doctor finds something in runs that are well: on digits, and with networks of many kinds.
 
-    python benchmarks/doctor.py [--digits 2] [--families 1] [--json results/doctor.json]
+    python benchmarks/doctor.py [--digits 2] [--families 1] [--from 0] [--json results/doctor.json]
 
 Digits (8 x 8, of scikit-learn): five networks by eight plans, four epochs of Adam. Networks of
 `tests/nn/networks.py` by six plans: the float network teaches its low-bit copy for 48 steps. A run is well
@@ -154,14 +154,16 @@ def _tensors(given: Any) -> Iterator[Tensor]:
     return (each for each in _pytree.tree_leaves(given) if isinstance(each, Tensor))
 
 
-def runs(digits: int, families: int) -> Iterator[dict[str, Any]]:
+def runs(digits: int, families: int, first: int) -> Iterator[dict[str, Any]]:
     """Yield what became of every run, of so many seeds each."""
-    for seed, network, (name, plan) in product(range(digits), digit_networks(), DIGIT_PLANS.items()):
+    for seed, network, (name, plan) in product(
+        range(first, first + digits), digit_networks(), DIGIT_PLANS.items()
+    ):
         torch.manual_seed(seed)
         well, said = on_digits(digit_networks()[network], plan, seed)
         facts = {"of": "digits", "network": network, "plan": name, "seed": seed}
         yield facts | {"well": well, "said": said}
-    for seed, family, (name, plan) in product(range(families), FAMILIES, PLANS.items()):
+    for seed, family, (name, plan) in product(range(first, first + families), FAMILIES, PLANS.items()):
         found = taught(family, plan, 7000 + seed)
         if found is not None:
             facts = {"of": "families", "network": family, "plan": name, "seed": seed}
@@ -173,11 +175,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--digits", type=int, default=2)
     parser.add_argument("--families", type=int, default=1)
+    parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
-    for row in runs(given.digits, given.families):
+    for row in runs(given.digits, given.families, given.first):
         rows.append(row)
         print(
             row["of"],
@@ -194,11 +197,8 @@ def main() -> int:
     summary = {"runs": len(rows), "well": len(well), "alarms": len(alarms), "kinds": dict(kinds)}
     print(summary)
     if given.json:
-        facts = (
-            provenance(f"python benchmarks/doctor.py --digits {given.digits} --families {given.families}")
-            | summary
-            | {"rows": rows}
-        )
+        asked = f"--digits {given.digits} --families {given.families} --from {given.first}"
+        facts = provenance(f"python benchmarks/doctor.py {asked}") | summary | {"rows": rows}
         given.json.write_text(json.dumps(facts, indent=1) + "\n")
     return 0
 

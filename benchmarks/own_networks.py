@@ -33,14 +33,15 @@ def main() -> int:
     torch.set_num_threads(1)
     kept: dict[str, Any] = json.loads(JSON.read_text()) if JSON.exists() else {"rows": []}
     if "--page" not in sys.argv:
+        made = provenance("")  # before the file changes, which is part of the checkout
         for seed in map(int, sys.argv[1:]):
             for number in range(COUNT):
-                _try(kept, seed, number)
+                _try(kept, made, seed, number)
     PAGE.write_text(page(kept))
     return 0
 
 
-def _try(kept: dict[str, Any], seed: int, number: int) -> None:
+def _try(kept: dict[str, Any], made: dict[str, Any], seed: int, number: int) -> None:
     if any((row["seed"], row["number"]) == (seed, number) for row in kept["rows"]):
         return
     family = list(FAMILIES)[number % len(FAMILIES)]
@@ -53,14 +54,14 @@ def _try(kept: dict[str, Any], seed: int, number: int) -> None:
             facts = {"seed": seed, "number": number, "family": family, "plan": name}
             kept["rows"].append(facts | asdict(found))
             print(family, number, name, found.stage, found.wrong, found.why[:200], flush=True)
-    JSON.write_text(_text(kept["rows"]))
+    JSON.write_text(_text(made, kept["rows"]))
 
 
-def _text(rows: list[dict[str, Any]]) -> str:
-    """Return the file of all that was tried, a line for each."""
+def _text(made: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """Return the file of all that was tried, a line for each; `made` is by what."""
     seeds = dict.fromkeys(str(row["seed"]) for row in rows)
-    made = json.dumps(provenance(f"python benchmarks/own_networks.py {' '.join(seeds)}"))
-    return f'{made[:-1]}, "rows": [\n' + ",\n".join(map(json.dumps, rows)) + "\n]}\n"
+    facts = json.dumps(made | {"command": f"python benchmarks/own_networks.py {' '.join(seeds)}"})
+    return f'{facts[:-1]}, "rows": [\n' + ",\n".join(map(json.dumps, rows)) + "\n]}\n"
 
 
 def reached(row: dict[str, Any]) -> bool:

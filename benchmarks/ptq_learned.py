@@ -46,7 +46,7 @@ def measure(graph: Graph, sets: tuple[Dataset, Dataset], bits: int, method: str,
     held = train.samples[np.random.default_rng(seed).permutation(unused)[:HELD]]
     return {
         **score(low, test),
-        "agreement": score(low, Dataset("held", held, scores_of(graph, held)))["top1"],
+        "agreement": score(low, Dataset(held, scores_of(graph, held), "held"))["top1"],
         "float": score(graph, test)["top1"],
         "samples": report.samples,
         "cpu_seconds": round(seconds, 1),
