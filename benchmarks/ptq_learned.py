@@ -28,17 +28,20 @@ from lowbit.formats import read_model
 from lowbit.ir import Graph
 from lowbit.provenance import provenance
 from lowbit.quantization import Plan, chosen_indices, quantize
+from lowbit.reconstruction import COURSES
 
 METHODS = ("gptq", "reconstruct", "distill")
 END = {"weights": "affine:8", "activations": "affine:8"}
 HELD = 2000
 
 
-def measure(graph: Graph, sets: tuple[Dataset, Dataset], bits: int, method: str, seed: int) -> dict[str, Any]:
+def measure(
+    graph: Graph, sets: tuple[Dataset, Dataset], bits: int, method: str, passes: int, seed: int
+) -> dict[str, Any]:
     """Return the row of one seed."""
     train, test = sets
     form = f"lq:{bits}"
-    plan = Plan(form, form, method=method, seed=seed, layers={"first": END, "last": END})
+    plan = Plan(form, form, method=method, seed=seed, passes=passes, layers={"first": END, "last": END})
     started, clock = time.process_time(), time.monotonic()
     low, report = quantize(graph, train.samples, plan)
     seconds, wall = time.process_time() - started, time.monotonic() - clock
@@ -64,13 +67,14 @@ def scores_of(graph: Graph, samples: Any) -> Any:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return a Markdown table: mean and deviation of the points lost, and processor seconds."""
-    lines = ["| network | bits | method | seeds | float | top-1 | lost | CPU s |", "|---" * 8 + "|"]
-    key = ("network", "bits", "method")
+    lines = ["| network | bits | method | passes | seeds | float | top-1 | lost | CPU s |", "|---" * 9 + "|"]
+    key = ("network", "bits", "method", "passes")
     for names, group in groupby(rows, lambda row: tuple(row[name] for name in key)):
         found = list(group)
         lost = [100 * (row["float"] - row["top1"]) for row in found]
         top1 = mean(100 * row["top1"] for row in found)
-        cells = [*names, len(found), f"{100 * found[0]['float']:.2f}", f"{top1:.2f}"]
+        passes = names[3] or getattr(COURSES.get(names[2]), "passes", "")
+        cells = [*names[:3], passes, len(found), f"{100 * found[0]['float']:.2f}", f"{top1:.2f}"]
         cells += [
             f"{mean(lost):.2f} ± {pstdev(lost):.2f}",
             f"{mean(row['cpu_seconds'] for row in found):.0f}",
@@ -85,7 +89,10 @@ def main() -> None:
     given = _options()
     known = json.loads(given.json.read_text())["rows"] if given.json.exists() else []
     wanted = [
-        (seed, bits, method) for seed in range(given.seeds) for bits in given.bits for method in given.only
+        (seed, bits, method, given.passes if method in COURSES else 0)
+        for seed in range(given.seeds)
+        for bits in given.bits
+        for method in given.only
     ]
     for name, path in (entry.split("=", 1) for entry in given.networks):
         graph = read_model(Path(path))
@@ -94,18 +101,20 @@ def main() -> None:
             load(given.data, "train").fit_to(shape),
             load(given.data, "test", limit=given.test).fit_to(shape),
         )
-        for seed, bits, method in wanted:
-            key = {"network": name, "bits": bits, "method": method, "seed": seed}
+        for seed, bits, method, passes in wanted:
+            key = {"network": name, "bits": bits, "method": method, "passes": passes, "seed": seed}
             if any(key.items() <= row.items() for row in known):
                 continue
-            known.append(key | measure(graph, sets, bits, method, seed))
+            known.append(key | measure(graph, sets, bits, method, passes, seed))
             print(json.dumps(known[-1]), file=sys.stderr, flush=True)
-            known.sort(
-                key=lambda row: (row["network"], -row["bits"], METHODS.index(row["method"]), row["seed"])
-            )
+            known.sort(key=_place)
             made = provenance("python benchmarks/ptq_learned.py NAME=FILE… --data DIR --json FILE")
             given.json.write_text(json.dumps({**made, "rows": known}, indent=1) + "\n")
             given.json.with_suffix(".md").write_text(table(known))
+
+
+def _place(row: dict[str, Any]) -> tuple[str, int, int, int, int]:
+    return row["network"], -row["bits"], METHODS.index(row["method"]), row["passes"], row["seed"]
 
 
 def _options() -> argparse.Namespace:
@@ -117,6 +126,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--bits", type=int, nargs="+", default=[3, 2, 1])
     parser.add_argument("--only", nargs="+", choices=METHODS, default=METHODS, help="methods")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument(
+        "--passes", type=int, default=0, help="of learning; 0 is what the method usually does"
+    )
     parser.add_argument("--test", type=int, default=10_000, help="how many test pictures")
     parser.add_argument("--json", type=Path, required=True, help="where the rows go")
     return parser.parse_args()

@@ -1,6 +1,6 @@
 """One training step of a 1W1A or 2W2A convolution block, beside those of Brevitas and of float torch.
 
-    python benchmarks/train_step.py [--rounds 9] [--json OUT]
+    python benchmarks/train_step.py [--rounds 9] [--precisions float32 bf16] [--json OUT]
 
 A block quantizes its input, has a 3x3 convolution of quantized weights and batch normalization; a step is
 forward, backward and SGD. Of one bit two of ours: the estimator that Brevitas has (saturating, scale one,
@@ -32,6 +32,9 @@ from lowbit.provenance import provenance
 SHAPES = ((32, 64, 32), (32, 128, 16), (32, 256, 8), (64, 512, 4))
 """Batch, channels, rows and columns: the stages of a VGG."""
 
+PRECISIONS = ("float32", "bf16")
+"""Of autocast; bf16 takes 5 to 20 times as long on processors without it."""
+
 ONE_BIT = {"weight": "binary", "activation": "binary"}
 OURS: dict[str, dict[str, dict[str, str]]] = {
     "1W1A": {
@@ -53,13 +56,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     parser.add_argument("--json", type=Path, help="write the rows here")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    every = product(OURS, (False, True), SHAPES)
-    rows = [measure(bits, *shape, bf16, options.rounds) for bits, bf16, shape in every]
+    made = provenance(f"python benchmarks/train_step.py --rounds {options.rounds} --json FILE")
+    every = product(OURS, options.precisions, SHAPES)
+    rows = [measure(bits, *shape, name == "bf16", options.rounds) for bits, name, shape in every]
     if options.json:
-        facts = {**provenance("python benchmarks/train_step.py --json FILE"), "rows": rows}
+        facts = {**made, "rows": rows}
         facts["torch"] = torch.__version__
         options.json.write_text(json.dumps(facts, indent=1) + "\n")
     show(rows)
