@@ -41,6 +41,7 @@ class PlaneConvolutionStep final : public Step {
     set_shift(window.group, units);
     plan_.lay(units, window.group == 1, output.pixel);
     regions_ = plan_.regions(endings_);
+    if (!needs_sums()) plan_.forget_pixels();
     if (layer_.binary) strips_ = plan_.strips(units, layer_.pairs ? 2 : 1, output.pixel, endings_);
     window_ = {regions_.data(), regions_.size(), output.pixels(), shift_.empty() ? nullptr : shift_.data(), strips_.data(),
                strips_.size()};
@@ -180,7 +181,8 @@ class ByteConvolutionStep final : public Step {
       endings_[r].set_row_factor(w.row_factor);
     }
     regions_ = plan_.regions(endings_);
-    quick_ = QuickEndings(regions_, reach_);
+    if (!needs_sums()) plan_.forget_pixels();
+    if (takes_quick_) quick_ = QuickEndings(regions_, reach_);
     window_ = {regions_.data(), regions_.size(), output.pixels(), units_.shift.empty() ? nullptr : units_.shift.data(),
                nullptr, 0};
     y_pixel_ = output.pixel;
@@ -216,7 +218,7 @@ class ByteConvolutionStep final : public Step {
 
   void choose(const KernelSet& kernels, bool depthwise, std::size_t group) {
     const bool tiles = group == 1 && kernels.takes_tiles({true, depth_, plan_.taps(), kMaxBits, kMaxBits}, channels_);
-    const auto take = [&](auto& run, const auto& of) { run = of.run, kernel = of.level; };
+    const auto take = [&](auto& run, const auto& of) { run = of.run, kernel = of.level, takes_quick_ = of.quick; };
     if (tiles) take(kernel_, kernels.tile_convolution);
     else take(kernel_, kernels.byte_convolution);
     if (depthwise && kernels.byte_depthwise.run != nullptr) take(depthwise_, kernels.byte_depthwise);
@@ -305,6 +307,7 @@ class ByteConvolutionStep final : public Step {
   std::vector<Region> regions_;
   std::int64_t reach_ = 0;  // no sum is further from zero
   QuickEndings quick_;
+  bool takes_quick_ = false;  // the kernel does
   Window window_{};
   std::size_t y_pixel_;
 };
@@ -339,7 +342,8 @@ std::unique_ptr<Step> ByteConvolutionStep::followed(const Following& next, const
     std::vector<Pixel>& places = pixels.emplace_back(region.pixels, region.pixels + region.pixel_count);
     for (Pixel& place : places) place.y = static_cast<std::uint32_t>(place.y / y_pixel_ * last.pixel);
   }
-  QuickEndings quick(regions, reach_);
+  QuickEndings quick;
+  if (takes_quick_) quick = QuickEndings(regions, reach_);
   return std::make_unique<EndedByteConvolution>(*this, window_, std::move(regions), std::move(pixels), std::move(quick));
 }
 
@@ -361,6 +365,7 @@ class FloatConvolutionStep final : public Step {
     layer_ = {weights.columns, weights.rows, packed_.data(), bias_.data()};
     plan_.lay(units_.count, !depthwise, output.pixel);
     regions_ = plan_.regions({});
+    plan_.forget_pixels();
     window_ = {regions_.data(), regions_.size(), output.pixels(), depthwise ? units_.shift.data() : nullptr, nullptr, 0};
     name = where;
     unit = "float";

@@ -134,6 +134,8 @@ KernelSet select_kernels(std::string level, const std::string& path) {
 #define LOWBIT_LEVEL(level, needs) usable = std::find(available.begin(), bound, #level) != bound;
 #define LOWBIT_KERNEL(operation, level) \
   if (usable) set.operation = {#level, level::operation};
+#define LOWBIT_QUICK_KERNEL(operation, level) \
+  if (usable) set.operation = {#level, level::operation, true};
 #define LOWBIT_TABLE_KERNEL(operation, level, planes) \
   if (usable) set.operation = {{#level, level::operation}, planes};
 #define LOWBIT_PLANE_KERNEL(operation, level, Word, lanes, pairs) \

@@ -31,6 +31,7 @@ template <class Function>
 struct Kernel {
   const char* level = nullptr;
   Function* run = nullptr;
+  bool quick = false;  // it takes quick endings
 };
 
 template <class Function>

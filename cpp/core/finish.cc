@@ -68,7 +68,7 @@ Epilogue Finish::view() const {
   view.constant = constant_.data();
   view.row_factor = row_factor_.empty() ? nullptr : row_factor_.data();
   view.thresholds = thresholds_.data();
-  view.scale = scale_.data();
+  view.scale = scale_->data();
   view.bias = bias_.empty() ? nullptr : bias_.data();
   view.ending = ending_.get();
   return view;
@@ -102,10 +102,11 @@ void Finish::set_thresholds(const char* where, std::size_t channels, const Epilo
 
 void Finish::set_scales(const char* where, std::size_t channels, const EpilogueSpec& spec) {
   require(spec.scale.size() == channels, where, {channels, " scales"}, spec.scale.size());
-  scale_ = padded(spec.scale);
+  Aligned<double> scales = padded(spec.scale);
   if (spec.output == Output::real) {
     require(spec.bias.size() == channels, where, {channels, " biases"}, spec.bias.size());
     if (!std::all_of(spec.bias.begin(), spec.bias.end(), is_plus_zero)) bias_ = padded(spec.bias);
+    scale_ = std::make_shared<const Aligned<double>>(std::move(scales));
     return;
   }
   const auto is_whole = [](double number) { return std::abs(number) < 0x1p30 && std::nearbyint(number) == number; };
@@ -118,7 +119,8 @@ void Finish::set_scales(const char* where, std::size_t channels, const EpilogueS
   epilogue_.quick = std::all_of(spec.scale.begin(), spec.scale.end(), [&](double scale) {
     return is_one_rate(scale, spec.out_scale, epilogue_.out_low, epilogue_.out_high);
   });
-  for (double& scale : scale_) scale = epilogue_.quick ? scale / spec.out_scale : scale;
+  for (double& scale : scales) scale = epilogue_.quick ? scale / spec.out_scale : scale;
+  scale_ = std::make_shared<const Aligned<double>>(std::move(scales));
 }
 
 }  // namespace lowbit

@@ -35,6 +35,10 @@ class Finish final {
   Finish(const char* where, std::size_t channels, const EpilogueSpec& spec, bool wide = false);
 
   Aligned<std::int32_t>& constant() { return constant_; }
+  // Has one array of scales with another ending of the layer, where they are equal.
+  void share_scales(const Finish& other) {
+    if (*scale_ == *other.scale_) scale_ = other.scale_;
+  }
   void set_row_factor(std::span<const std::int32_t> factor);
   bool has_thresholds() const { return !thresholds_.empty(); }
   bool needs_sums() const { return !row_factor_.empty(); }
@@ -54,7 +58,8 @@ class Finish final {
 
   Epilogue epilogue_;
   Aligned<std::int32_t> constant_, row_factor_, thresholds_;
-  Aligned<double> scale_, bias_;
+  std::shared_ptr<const Aligned<double>> scale_ = std::make_shared<const Aligned<double>>();
+  Aligned<double> bias_;
   std::unique_ptr<LayerEnding> other_;
   std::unique_ptr<Ending> ending_;  // a place of its own, which kernels are told
 };

@@ -43,6 +43,7 @@ std::vector<Finish> endings_of(const char* where, std::size_t channels, std::siz
     if (own_thresholds) one.other.thresholds = rows_of_region(other.thresholds, channels, r);
     if (own_bias) one.bias = of_region(spec.bias, channels, r), one.other.bias = of_region(other.bias, channels, r);
     endings.emplace_back(where, channels, one, wide);
+    endings.back().share_scales(endings.front());
     if (!apart && !own_thresholds && !own_bias) break;
   }
   return endings;

@@ -1,4 +1,5 @@
-// What kernels may do instead of an ending as it is given, proven to be equal when a layer is made.
+// What kernels may do instead of an ending as it is given, proven to be equal when a layer is made. Only those that would take
+// it are worth the proof, which is long, and its memory.
 #pragma once
 
 #include <map>

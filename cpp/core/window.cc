@@ -71,6 +71,7 @@ WindowPlan::WindowPlan(const char* where, const Value& input, const WindowSpec& 
     }
   }
   pixels_.resize(offsets_.size());
+  for (std::size_t r = 0; r < pixels_.size(); ++r) pixels_[r].reserve(outputs(r));
   for (std::size_t y = 0; y < height(); ++y) {
     for (std::size_t x = 0; x < width(); ++x) {
       const std::size_t region = rows_.class_of(y) * columns_.classes().size() + columns_.class_of(x);
@@ -80,9 +81,14 @@ WindowPlan::WindowPlan(const char* where, const Value& input, const WindowSpec& 
   }
 }
 
+std::size_t WindowPlan::outputs(std::size_t region) const {
+  const std::size_t columns = columns_.classes().size();
+  return rows_.outputs_of(region / columns) * columns_.outputs_of(region % columns);
+}
+
 std::size_t WindowPlan::all_taps() const {
   std::size_t taps = 0;
-  for (std::size_t r = 0; r < region_count(); ++r) taps += pixels_[r].size() * offsets_[r].size();
+  for (std::size_t r = 0; r < region_count(); ++r) taps += outputs(r) * offsets_[r].size();
   return taps;
 }
 
@@ -122,6 +128,7 @@ void WindowPlan::lay(std::size_t units, bool whole, std::size_t y_pixel) {
   }
   for (const std::vector<Pixel>& pixels : pixels_) {
     std::vector<Pixel>& places = places_.emplace_back();
+    places.reserve(pixels.size());
     for (const Pixel& pixel : pixels) {
       places.push_back({static_cast<std::uint32_t>(pixel.x * input_pixel_), static_cast<std::uint32_t>(pixel.y * y_pixel)});
     }

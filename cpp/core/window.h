@@ -4,6 +4,7 @@
 // Outputs with the same taps form a region; regions are numbered rows first, in the order in which they appear.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -35,6 +36,7 @@ class Axis final {
 
   std::size_t outputs() const { return class_of_.size(); }
   std::size_t class_of(std::size_t output) const { return class_of_[output]; }
+  std::size_t outputs_of(std::size_t one) const { return static_cast<std::size_t>(std::count(class_of_.begin(), class_of_.end(), one)); }
   const std::vector<Taps>& classes() const { return classes_; }
   std::size_t all_taps() const;  // of all classes together
   // Where the first tap of an output is; of an output without taps, 0.
@@ -71,7 +73,7 @@ class WindowPlan final {
   std::size_t height() const { return rows_.outputs(); }
   std::size_t width() const { return columns_.outputs(); }
   std::size_t taps() const { return rows_.kernel() * columns_.kernel(); }  // valid or not
-  std::size_t region_count() const { return pixels_.size(); }
+  std::size_t region_count() const { return offsets_.size(); }
   std::size_t taps(std::size_t region) const { return offsets_[region].size(); }
 
   // Taps of all outputs together.
@@ -79,6 +81,12 @@ class WindowPlan final {
 
   // The numbers of its valid taps among all of the kernel's.
   std::vector<std::size_t> valid(std::size_t region) const;
+
+  // How many outputs a region has.
+  std::size_t outputs(std::size_t region) const;
+
+  // Lets go of what only each_pixel, each_output and sum_windows need, once it is laid.
+  void forget_pixels() { pixels_.clear(), pixels_.shrink_to_fit(); }
 
   // Fills in runs of `units` of four bytes a tap; `whole` when they are all of a pixel. Output pixels have `y_pixel` bytes.
   void lay(std::size_t units, bool whole, std::size_t y_pixel);

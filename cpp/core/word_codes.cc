@@ -13,13 +13,19 @@ class EntryStep final : public Step {
  public:
   EntryStep(const KernelSet& kernels, std::size_t x, const Value& input, const Value& output, std::int32_t least,
             std::span<const std::uint16_t> table)
-      : kernel_(kernels.line_words), x_(x), least_(least), words_(table.begin(), table.end()), bytes_(table.size()) {
+      : kernel_(kernels.line_words), x_(x), least_(least) {
     name = "look_up_entries";
     require_covered(name, input, least, table.size());
     require((output.kind == Kind::words || output.kind == Kind::bytes) && output.features == input.features, name,
             "bytes or words", "another kind of value");
-    std::transform(table.begin(), table.end(), bytes_.begin(), [](std::uint16_t entry) { return static_cast<std::uint8_t>(entry); });
+    if (output.kind == Kind::words) {
+      words_.assign(table.begin(), table.end());
+    } else {
+      bytes_.resize(table.size());
+      std::transform(table.begin(), table.end(), bytes_.begin(), [](std::uint16_t entry) { return static_cast<std::uint8_t>(entry); });
+    }
     if (input.kind == Kind::words && output.kind == Kind::bytes) find_line(input);
+    if (on_line_) bytes_.clear(), bytes_.shrink_to_fit();
     kernel = on_line_ ? kernel_.level : "portable";
     cost = static_cast<double>(input.features) / (on_line_ ? 10 : 2);
   }
@@ -84,7 +90,7 @@ class EntryStep final : public Step {
   std::int32_t least_;
   WordLine line_{};
   bool on_line_ = false;
-  std::vector<std::uint16_t> words_;
+  std::vector<std::uint16_t> words_;  // the table, in the form of the output; none on a line
   std::vector<std::uint8_t> bytes_;
 };
 

@@ -163,6 +163,7 @@ class WordConvolutionStep final : public Step {
     constants_.place(layer_, reach_);
     layer_.weights = packed_.data();
     regions_ = plan_.regions(endings_);
+    plan_.forget_pixels();
     window_ = {regions_.data(), regions_.size(), output.pixels(), units_.shift.empty() ? nullptr : units_.shift.data(),
                nullptr, 0};
     name = where;

@@ -10,6 +10,7 @@
 
 #include "../core/elementwise.h"
 #include "../core/float_elements.h"
+#include "../core/float_input_layers.h"
 #include "../core/layers.h"
 #include "check.h"
 #include "guarded.h"
