@@ -3,6 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -181,6 +182,20 @@ def test_a_command_makes_its_figure_again(tmp_path: Path) -> None:
         remake(row, tmp_path, tmp_path)
     with pytest.raises(PlanError, match="nets"):
         remake(Row("a", "a", command="python a.py --nets {nets}"), tmp_path, tmp_path)
+
+
+def test_rows_of_one_command_are_made_by_one_run(tmp_path: Path) -> None:
+    script, made = tmp_path / "made.py", dict[str, dict[str, Any]]()
+    script.write_text(
+        "import json, sys\nfrom pathlib import Path\nruns = Path(__file__).with_name('runs.txt')\n"
+        "runs.open('a').write('.')\nrows = [{'bits': bits, 'top1': bits / 8} for bits in (1, 2)]\n"
+        "json.dump({'rows': rows}, open(sys.argv[2], 'w'))"
+    )
+    rows = [
+        Row("a", "a", select={"bits": bits}, command=f"python {script} --json {{json}}") for bits in (1, 2)
+    ]
+    assert [remake(row, tmp_path, tmp_path, made=made) for row in rows] == [1 / 8, 2 / 8]
+    assert (tmp_path / "runs.txt").read_text() == "."
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -228,7 +228,12 @@ def _seconds(recipe: str, results: Path) -> float | None:
 
 
 def remake(
-    row: Row, recipes: Path, runs: Path, data: Path | None = None, progress: "Progress | None" = None
+    row: Row,
+    recipes: Path,
+    runs: Path,
+    data: Path | None = None,
+    progress: "Progress | None" = None,
+    made: MutableMapping[str, dict[str, Any]] | None = None,
 ) -> float:
     """Make a row again and return its figure.
 
@@ -238,17 +243,20 @@ def remake(
         runs: where trained networks go; those that are there are not trained again, the row's own is.
         data: where data sets are; else the usual places are searched.
         progress: called after every training step.
+        made: results of commands that were run already, which are not run again; this one's is added. Many
+            rows are figures of one run.
 
     Raises:
         PlanError: the command needs something that nobody gave.
         DataError: data is missing, or the command fails: with the last line that it said.
         MissingExtra: a network must be trained and torch is not installed.
     """
-    for step in steps(row, recipes, runs):
-        folder = _train(recipes, step, runs, data, progress)
-    if row.recipe:
-        return _figure(row, _json(folder / _RUN), folder / _RUN)
-    return _run(row, runs, data)
+    made = {} if made is None else made
+    if row.command not in made:
+        for step in steps(row, recipes, runs):
+            folder = _train(recipes, step, runs, data, progress)
+        made[row.command] = _json(folder / _RUN) if row.recipe else _run(row, runs, data)
+    return _figure(row, entry_of(row, made[row.command]) or {}, row.command)
 
 
 def _of_recipe(recipes: Path, name: str) -> dict[str, Any]:
@@ -274,14 +282,14 @@ def entry_of(row: Row, made: dict[str, Any]) -> dict[str, Any] | None:
     return next((each for each in rows if all(each.get(k) == v for k, v in row.select.items())), None)
 
 
-def _figure(row: Row, entry: dict[str, Any], path: Path) -> float:
+def _figure(row: Row, entry: dict[str, Any], where: Path | str) -> float:
     value: Any = entry
     for name in row.figure.split("."):
         value = value.get(name) if isinstance(value, dict) else None
     if not isinstance(value, int | float):
         raise FileError(
             "the result has no such figure",
-            where=f"{path}, row {row.name}",
+            where=f"{where}, row {row.name}",
             expected=row.figure,
         )
     return value / 1024 if row.unit == "KB" else float(value)
@@ -296,8 +304,8 @@ def _train(recipes: Path, step: Step, runs: Path, data: Path | None, progress: "
     return train(recipe, splits, out=runs / f"{recipe.name}-seed{recipe.seed}", progress=progress).folder
 
 
-def _run(row: Row, runs: Path, data: Path | None) -> float:
-    """Run a benchmark of the repository and return the figure of the file that it writes."""
+def _run(row: Row, runs: Path, data: Path | None) -> dict[str, Any]:
+    """Run a benchmark of the repository and return what it writes."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "result.json"
         words = _words(row, {"json": str(file), "runs": str(runs)}, data)
@@ -314,8 +322,7 @@ def _run(row: Row, runs: Path, data: Path | None) -> float:
                 found=f"exit code {done.returncode}{f', {said[-1].strip()}' if said else ''}",
                 remedy="Run it by hand to see all that it says.",
             )
-        made = _json(file)
-        return _figure(row, entry_of(row, made) or {}, file)
+        return _json(file)
 
 
 def _words(row: Row, places: dict[str, str], data: Path | None) -> list[str]:

@@ -93,12 +93,13 @@ def _remake(
 ) -> None:
     from lowbit.reproduce import remake, steps
 
-    found = []
+    found: list[dict[str, Any]] = []
+    made: dict[str, dict[str, Any]] = {}
     for row in rows:
-        for step in steps(row, recipes, runs, results) if not as_json else ():
+        for step in () if as_json or row.command in made else steps(row, recipes, runs, results):
             say(f"{row.name}: trains {step.recipe}, seed {step.seed}; {_time(step.cpu_s)}", "dim")
         with tracked(row.name, hidden=as_json) as advance:
-            facts = _facts(row, results) | {"remade": remake(row, recipes, runs, data, advance)}
+            facts = _facts(row, results) | {"remade": remake(row, recipes, runs, data, advance, made)}
         found.append(facts | {"agrees": _agrees(row, facts)})
     if as_json:
         print_json({"rows": found})
