@@ -16,6 +16,7 @@ from lowbit.data.normalize import means_and_deviations
 from lowbit.version import __version__
 
 __all__ = [
+    "NORMALIZE_HELP",
     "BackendOption",
     "DataOption",
     "JsonFlag",
@@ -23,6 +24,7 @@ __all__ = [
     "ScaleOption",
     "SplitOption",
     "ThreadsOption",
+    "TrainSplitOption",
     "cell",
     "kilobytes",
     "model_names",
@@ -43,14 +45,21 @@ __all__ = [
 SCHEMA = 1
 """Of what commands print with ``--json``."""
 
+NORMALIZE_HELP = "MEAN,STD after scaling to [0, 1]; by channel M,M,M,S,S,S."
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 DataOption = Annotated[
     str, typer.Option("--data", help="A path, or the name of a data set (digits, mnist, fashion, cifar10).")
 ]
-SplitOption = Annotated[str | None, typer.Option("--split", help="train or test.")]
+SplitOption = Annotated[str | None, typer.Option("--split", show_default="test", help="train or test.")]
+TrainSplitOption = Annotated[str | None, typer.Option("--split", show_default="train", help="train or test.")]
+"""Of what learns from samples, or keeps them to learn from."""
 NormalizeOption = Annotated[
     str | None,
-    typer.Option("--normalize", help="MEAN,STD after scaling to [0, 1]; by channel M,M,M,S,S,S."),
+    typer.Option(
+        "--normalize",
+        show_default="what the network's file remembers",
+        help=NORMALIZE_HELP,
+    ),
 ]
 ScaleOption = Annotated[
     str | None,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lowbit.cli.command import Application
-from lowbit.cli.console import JsonFlag, NormalizeOption, SplitOption, parse_normalize, print_json, say
+from lowbit.cli.console import NORMALIZE_HELP, JsonFlag, TrainSplitOption, parse_normalize, print_json, say
 
 data = Application(name="data", help="Get data sets and convert them.", no_args_is_help=True)
 
@@ -15,10 +15,14 @@ data = Application(name="data", help="Get data sets and convert them.", no_args_
 def convert(
     source: Annotated[str, typer.Argument(help="A path, or the name of a data set.")],
     target: Annotated[Path, typer.Argument(help="The .h5 to write, in the layout of Samsung ONE.")],
-    split: SplitOption = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="The most samples to use.")] = None,
+    split: TrainSplitOption = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, show_default="all", help="The most samples to use.")
+    ] = None,
     input_name: Annotated[str, typer.Option("--input-name", help="The network's input.")] = "input",
-    normalize: NormalizeOption = None,
+    normalize: Annotated[
+        str | None, typer.Option("--normalize", show_default="none", help=NORMALIZE_HELP)
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Write samples as HDF5 in ONE's layout: group `value`, then `<record>/<input>`.

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 MEASURED = "measured"
 """As a normalization: mean and deviation of the training samples."""
 
+
+def _own(default: str) -> str:
+    """Return how help says a default that a recipe may have set."""
+    return f"{default}, or the recipe's"
+
+
 What = Annotated[
     str,
     typer.Argument(
@@ -49,15 +55,30 @@ Arguments = Annotated[
     typer.Option("--set", help="What your module is called with: --set width=16. May be repeated."),
 ]
 Folder = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Folder; when not said, in runs, by name and seed.")
+    Path | None,
+    typer.Option("--out", "-o", show_default="in runs, by name and seed", help="Folder of the run."),
 ]
-Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="10, or the recipe's.")]
-Batch = Annotated[int | None, typer.Option("--batch", min=1, help="32, or the recipe's.")]
-Rate = Annotated[float | None, typer.Option("--rate", help="Learning rate: 0.001, or the recipe's.")]
-OptimizerName = Annotated[str | None, typer.Option("--optimizer", help="adamw, adam or sgd.")]
-Clip = Annotated[float | None, typer.Option("--clip", help="The most that the norm of all gradients may be.")]
+Epochs = Annotated[
+    int | None,
+    typer.Option("--epochs", min=1, show_default=_own("10"), help="How often every sample is learned."),
+]
+Batch = Annotated[
+    int | None, typer.Option("--batch", min=1, show_default=_own("32"), help="Samples of a step.")
+]
+Rate = Annotated[float | None, typer.Option("--rate", show_default=_own("0.001"), help="Learning rate.")]
+OptimizerName = Annotated[
+    str | None, typer.Option("--optimizer", show_default=_own("adamw"), help="adamw, adam or sgd.")
+]
+Clip = Annotated[
+    float | None,
+    typer.Option(
+        "--clip",
+        show_default=_own("no bound"),
+        help="The most that the norm of all gradients may be.",
+    ),
+]
 Precision = Annotated[
-    str | None, typer.Option("--precision", help="float32 or bf16, in place of the recipe's.")
+    str | None, typer.Option("--precision", show_default=_own("float32"), help="float32 or bf16.")
 ]
 Sample = Annotated[
     str | None, typer.Option("--input", help="Lengths of a sample as your module takes it: 1,28,28.")
@@ -71,9 +92,13 @@ NormalizeOrMeasured = Annotated[
 ]
 Validation = Annotated[
     str | None,
-    typer.Option("--validation", help="Training samples that judge every epoch: 500, 0.2 or 20%."),
+    typer.Option(
+        "--validation", show_default="none", help="Training samples that judge every epoch: 500, 0.2 or 20%."
+    ),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="0, or the recipe's.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, show_default=_own("0"), help="Of weights and order.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Compile = Annotated[
     bool, typer.Option("--compile", help="Compile the module by torch; an error where that cannot be.")

@@ -104,7 +104,9 @@ def hdl(
     pe: Annotated[
         str | None,
         typer.Option(
-            "--pe", help="array: the element of layers that it can run, such as shift; else the cheapest."
+            "--pe",
+            show_default="the cheapest",
+            help="array: the element of layers that it can run, such as shift.",
         ),
     ] = None,
     budget: Annotated[
@@ -135,7 +137,9 @@ def hdl(
     simulate: Annotated[bool, typer.Option("--simulate", help="Compare every picture of --data.")] = False,
     data: Annotated[str | None, typer.Option("--data", help="A path, or the name of a data set.")] = None,
     split: SplitOption = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="The most pictures to use.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, show_default="all", help="The most pictures to use.")
+    ] = None,
     waveform: Annotated[bool, typer.Option("--waveform", help="VCD of the first differing picture.")] = False,
     activity: Annotated[
         bool, typer.Option("--activity", help="SAIF of the first pictures, for a vendor's power report.")
@@ -152,7 +156,7 @@ def hdl(
     normalize: NormalizeOption = None,
     byte: Annotated[
         str | None,
-        typer.Option("--byte", help="What bytes are times: 1/16, signed:1/64; else 1/255."),
+        typer.Option("--byte", show_default="1/255", help="What bytes are times: 1/16, signed:1/64."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

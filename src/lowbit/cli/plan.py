@@ -10,7 +10,7 @@ from lowbit.cli.console import (
     JsonFlag,
     NormalizeOption,
     ScaleOption,
-    SplitOption,
+    TrainSplitOption,
     kilobytes,
     parse_normalize,
     parse_scale,
@@ -34,13 +34,16 @@ def plan(
         list[str] | None,
         typer.Option(
             "--target",
+            show_default="cpu",
             help="cpu (this machine), c99, or an FPGA: xc7z020; limits: c99:flash=8K. May be repeated.",
         ),
     ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option(
-            "--try", help="lq:2, or lq:2/affine:8: weights and inputs; may be repeated. Else 8 to 1 bits."
+            "--try",
+            show_default="8 to 1 bits",
+            help="lq:2, or lq:2/affine:8: weights and inputs; may be repeated.",
         ),
     ] = None,
     budget: Annotated[
@@ -63,7 +66,7 @@ def plan(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write the recommended plan, as TOML.")
     ] = None,
-    split: SplitOption = None,
+    split: TrainSplitOption = None,
     normalize: NormalizeOption = None,
     scale: ScaleOption = None,
     as_json: JsonFlag = False,

@@ -239,7 +239,9 @@ def confusion(
     hardware: Annotated[
         bool, typer.Option("--hardware", help="And its hardware, simulated clock by clock (LST engines).")
     ] = False,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="The most samples to use.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, show_default="all", help="The most samples to use.")
+    ] = None,
     split: SplitOption = None,
     normalize: NormalizeOption = None,
     as_json: JsonFlag = False,

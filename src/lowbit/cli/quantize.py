@@ -10,7 +10,7 @@ from lowbit.cli.console import (
     JsonFlag,
     NormalizeOption,
     ScaleOption,
-    SplitOption,
+    TrainSplitOption,
     kilobytes,
     parse_normalize,
     parse_scale,
@@ -42,7 +42,7 @@ def quantize(
     ] = None,
     bits: Annotated[
         int | None,
-        typer.Option("--bits", help="Short for both: 1-4 mean lq:BITS, 5-8 affine:BITS."),
+        typer.Option("--bits", show_default="3", help="Short for both: 1-4 mean lq:BITS, 5-8 affine:BITS."),
     ] = None,
     weights: WeightsOption = None,
     activations: ActivationsOption = None,
@@ -53,6 +53,7 @@ def quantize(
         str | None,
         typer.Option(
             "--method",
+            show_default="auto",
             help="gptq (restores outputs), rtn (nearest: the published method), bias (rtn, and means), "
             "reconstruct or distill (gptq, then learns on without labels, in minutes; needs extra train), "
             "or auto: bias for 8 bits, else gptq.",
@@ -62,21 +63,25 @@ def quantize(
     weight_bits: Annotated[int | None, typer.Option("--weight-bits", hidden=True)] = None,
     activation_bits: Annotated[int | None, typer.Option("--activation-bits", hidden=True)] = None,
     samples: Annotated[
-        int | None, typer.Option("--samples", min=1, help="How many samples to calibrate with.")
+        int | None,
+        typer.Option("--samples", min=1, show_default="1024", help="How many samples to calibrate with."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="For the choice of samples and restarts.")
+        int | None, typer.Option("--seed", show_default="0", help="For the choice of samples and restarts.")
     ] = None,
     percentile: Annotated[
         float | None,
         typer.Option(
-            "--percentile", help="Clip layers' inputs beyond it, such as 99.9, before ranges are set."
+            "--percentile",
+            show_default="100, nothing",
+            help="Clip layers' inputs beyond it, such as 99.9, before ranges are set.",
         ),
     ] = None,
     sums: Annotated[
         str | None,
         typer.Option(
             "--sums",
+            show_default="auto",
             help="Sums and means between low-bit layers: fixed (fixed point, 16 bits), real, or auto: "
             "real in .tflite.",
         ),
@@ -101,7 +106,7 @@ def quantize(
         typer.Option("--strict", help="End with exit code 10 where less than half of the classes agree."),
     ] = False,
     plan: Annotated[Path | None, typer.Option("--plan", help="A TOML plan; options given here win.")] = None,
-    split: SplitOption = None,
+    split: TrainSplitOption = None,
     normalize: NormalizeOption = None,
     scale: ScaleOption = None,
     as_json: JsonFlag = False,

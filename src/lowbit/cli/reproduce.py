@@ -18,14 +18,20 @@ def reproduce(
         str | None, typer.Argument(help="A row, such as L2, or several, such as L10; without one, the list.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Where data sets are; else they are looked for.")
+        Path | None, typer.Option("--data", show_default="looked for", help="Where data sets are.")
     ] = None,
     runs: Annotated[Path, typer.Option("--runs", help="Where trained networks go.")] = Path("runs"),
     recipes: Annotated[
-        Path | None, typer.Option("--recipes", help="The folder of recipes; ./recipes, or the package's own.")
+        Path | None,
+        typer.Option(
+            "--recipes", show_default="./recipes, or the package's own", help="The folder of recipes."
+        ),
     ] = None,
     results: Annotated[
-        Path | None, typer.Option("--results", help="The folder of results; ./results, or the package's own.")
+        Path | None,
+        typer.Option(
+            "--results", show_default="./results, or the package's own", help="The folder of results."
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

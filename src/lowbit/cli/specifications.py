@@ -58,7 +58,7 @@ FixedWeightsOption = Annotated[
 ]
 FixedActivationsOption = Annotated[
     str | None,
-    typer.Option("--activations", callback=said, help="Likewise, and the same: as --weights when not said."),
+    typer.Option("--activations", callback=said, show_default="as --weights", help="Likewise, and the same."),
 ]
 OldSchemeOption = Annotated[str | None, typer.Option("--scheme", hidden=True, callback=said)]
 """Of before: a specification of weights and inputs together."""

@@ -41,7 +41,10 @@ def sweep(
     activations: Annotated[
         str | None,
         typer.Option(
-            "--activations", callback=said, help="Each beside each of --weights; the same when not said."
+            "--activations",
+            callback=said,
+            show_default="as --weights",
+            help="Each beside each of --weights.",
         ),
     ] = None,
     schemes: Annotated[
@@ -49,7 +52,8 @@ def sweep(
         typer.Option(
             "--schemes",
             callback=said,
-            help="With --bits, of lq, affine, pow2, fixed:M; lq,affine when not said.",
+            show_default="lq,affine",
+            help="With --bits, of lq, affine, pow2, fixed:M.",
         ),
     ] = None,
     bits: Annotated[
@@ -67,7 +71,7 @@ def sweep(
     seeds: Annotated[str, typer.Option("--seeds", help="Seeds of the calibration: 0, or 0,1,2.")] = "0",
     samples: Annotated[int, typer.Option("--samples", min=1, help="How many samples calibrate.")] = 1024,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="The most samples to measure on.")
+        int | None, typer.Option("--limit", min=1, show_default="all", help="The most samples to measure on.")
     ] = None,
     latency: Annotated[bool, typer.Option("--latency", help="Measure latencies too, at the end.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="How many settings at a time.")] = 1,

@@ -39,7 +39,9 @@ def train(
     judge: Annotated[
         str | None,
         typer.Option(
-            "--judge", help="test; both: validation every epoch, test the end; or training: what is learned."
+            "--judge",
+            show_default="test",
+            help="test; both: validation every epoch, test the end; or training: what is learned.",
         ),
     ] = None,
     best: Annotated[

@@ -38,12 +38,13 @@ def verify(
         list[str] | None,
         typer.Option(
             "--backend",
+            show_default="all",
             help=f"Only this one, such as engine, engine:avx2 or {', '.join(BACKENDS)}. May be repeated.",
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The certificate to write; beside the network without it."),
+        typer.Option("--output", "-o", show_default="beside the network", help="The certificate to write."),
     ] = None,
     certificate: Annotated[
         Path | None, typer.Option("--certificate", help="Check this certificate instead, made elsewhere.")
@@ -51,7 +52,10 @@ def verify(
     split: SplitOption = None,
     normalize: NormalizeOption = None,
     byte: Annotated[
-        str | None, typer.Option("--byte", help="Hardware: what a byte is multiplied by; 1/16 for digits.")
+        str | None,
+        typer.Option(
+            "--byte", show_default="1/255", help="Hardware: what a byte is multiplied by; 1/16 for digits."
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
