@@ -5,6 +5,7 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -82,6 +83,19 @@ def test_the_usual_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert published.find_published("mnist") == tmp_path / "mine" / "mnist"
     with pytest.raises(DataError, match="absent"):
         load("mnist", folder=tmp_path / "absent")
+
+
+def test_a_folder_of_other_data_sets_is_not_taken_for_one(tmp_path: Path) -> None:
+    write(tmp_path / "system" / "mnist")
+    (tmp_path / "some" / "small-images").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        other = replace(published.PUBLISHED["mnist"], folders=("small-images",))
+        patch.setitem(published.PUBLISHED, "other", other)
+        assert published.find_published("mnist", tmp_path / "some") == tmp_path / "system" / "mnist"
+        assert published.find_published("other", tmp_path / "some") == tmp_path / "some" / "small-images"
+        (tmp_path / "system" / "mnist").rename(tmp_path / "gone")
+        with pytest.raises(DataError, match=r"some.*system"):
+            published.find_published("mnist", tmp_path / "some")
 
 
 def test_another_file_is_named(tmp_path: Path) -> None:

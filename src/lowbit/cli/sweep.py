@@ -22,6 +22,7 @@ from lowbit.cli.console import (
 )
 from lowbit.cli.plot import KindOption, PublishedOption, draw_sweep
 from lowbit.cli.specifications import said
+from lowbit.plan.words import ALIKE
 
 if TYPE_CHECKING:
     from lowbit.sweep import Setting, Sweep
@@ -52,7 +53,7 @@ def sweep(
         typer.Option(
             "--schemes",
             callback=said,
-            show_default="lq,affine",
+            show_default=",".join(ALIKE),
             help="With --bits, of lq, affine, pow2, fixed:M.",
         ),
     ] = None,
@@ -154,7 +155,6 @@ def _settings(
     seeds: list[int],
 ) -> "tuple[Setting, ...]":
     """Return the settings of specifications, and those of schemes and bits."""
-    from lowbit.plan.words import ALIKE
     from lowbit.sweep import grid, pairs
 
     found: list[Setting] = []

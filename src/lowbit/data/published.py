@@ -111,17 +111,19 @@ def find_published(name: str, folder: Path | None = None) -> Path:
 
     Args:
         name: one of `PUBLISHED`.
-        folder: that of the data set, or one that holds it; else the usual places are searched.
+        folder: that of the data set, or one that holds it; else, and where it holds only others, the usual
+            places are searched.
 
     Raises:
         DataError: it is in none of them; they are listed.
     """
     published = PUBLISHED[name]
-    places = _places() if folder is None else [folder]
+    several = folder is not None and _holds_data_sets(folder)
+    places = ([] if folder is None else [folder]) + (_places() if folder is None or several else [])
     found = [place / usual for place in places for usual in published.folders if (place / usual).is_dir()]
     if found:
         return found[0]
-    if folder is not None and folder.is_dir():
+    if folder is not None and folder.is_dir() and not several:
         return folder
     raise DataError(
         f"{published.title} is not here",
@@ -130,6 +132,11 @@ def find_published(name: str, folder: Path | None = None) -> Path:
         found="none",
         remedy=f"Set {VARIABLE} to the folder that holds it, or get it with lowbit data fetch.",
     )
+
+
+def _holds_data_sets(folder: Path) -> bool:
+    """Return whether a folder is one of data sets, not a data set itself."""
+    return any((folder / usual).is_dir() for each in PUBLISHED.values() for usual in each.folders)
 
 
 def checked(name: str, folder: Path, split: str, raw: Raw) -> Raw:
