@@ -1,9 +1,8 @@
-"""Prints what an environment takes, in millions of bytes: its packages, without pip and setuptools that venv brings.
+"""Prints what an environment takes, in millions of bytes: its packages, but pip and setuptools.
 
     ENVIRONMENT/bin/python scripts/installed_size.py
 
-Counted are the lengths of files, not blocks of a disk. Byte code is what Python writes beside them, in a file system
-that it may write to: as much again as the Python it is made of.
+Counted are lengths of files, not blocks of a disk. Byte code is what Python writes beside them.
 """
 
 import sysconfig
