@@ -25,13 +25,13 @@ from lowbit.provenance import provenance
 from lowbit.quantization import Plan
 from lowbit.rtl.hardware import Options, hardware
 from lowbit.rtl.pictures import sample_lengths
-from lowbit.zoo.binary_graph import binary_graph
 from lowbit.zoo.float_graph import float_graph
 from lowbit.zoo.networks import network
 
 ROOT = Path(__file__).resolve().parents[1]
 EIGHT = {"first": {"activations": "affine:8"}}
 SHIFTS = Plan("pow2:4", "fixed:4.11", layers={**EIGHT, "fc3": {"activations": "affine:6"}})
+BINARY = Plan("binary", "binary", layers={"first": {"activations": "pixels"}})
 NO_DSP = "lut=53200,dsp=0,ramb18=280"
 COUNTS = ("lut", "ff", "dsp", "ramb18")
 
@@ -100,7 +100,7 @@ NETWORKS: Mapping[str, Row] = {
         trained("mobilenet_v1_025", Plan("lq:4", "lq:4", layers=EIGHT)), "trained", {"cycles": 120000}
     ),
     "resnet20-lq2": Row(zoo("resnet20", Plan("lq:2", "lq:2", layers=EIGHT)), "random", {"cycles": 100000}),
-    "resnet20-binary": Row(lambda: binary_graph(network("resnet20"), seed=0), "random", {"cycles": 40000}),
+    "resnet20-binary": Row(zoo("resnet20", BINARY), "random", {"cycles": 40000}),
     "lenet-16-bit-shift": Row(
         zoo("lenet", SHIFTS), "random", {"cycles": 20000, "pe": "shift", "budget": NO_DSP}, activity=True
     ),

@@ -182,6 +182,14 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | bytearray | Iter
     _sync_folder(target.parent)
 
 
+def cache_folder(name: str) -> Path | None:
+    """Return the user's folder of what can be made again, or None where the user has no home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lowbit" / name
+    except RuntimeError:
+        return None
+
+
 def require_writable(path: str | os.PathLike[str]) -> None:
     """Refuse a place where `write_atomic` could not write, before work is done for it; nothing is changed.
 

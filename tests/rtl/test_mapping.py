@@ -36,6 +36,7 @@ def _check(library: Path, bench: Bench, beats: list[list[int]], cycles: int) -> 
     assert np.column_stack([run.scores, run.classes]).tolist() == beats
 
 
+@pytest.mark.nightly
 def test_the_netlist_for_7_series_computes_the_same(tmp_path: Path) -> None:
     """DSP48E1 with the registers that Yosys packs, LUTs, flip-flops; by Yosys' models of them."""
     bench, beats, cycles = _write(tmp_path, "xc7", 60)
@@ -52,7 +53,7 @@ def test_the_netlist_for_7_series_computes_the_same(tmp_path: Path) -> None:
     _check(library, bench, beats, cycles)
 
 
-@pytest.mark.parametrize("target", ["ecp5", "xc7"])
+@pytest.mark.parametrize("target", ["ecp5", pytest.param("xc7", marks=pytest.mark.nightly)])
 def test_cxxrtl_computes_the_same(tmp_path: Path, target: Target) -> None:
     """The second simulator, and ECP5 multipliers by our model of them."""
     bench, beats, cycles = _write(tmp_path, target, 60)

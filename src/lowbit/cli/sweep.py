@@ -104,7 +104,7 @@ def sweep(
     from lowbit.drawing import check_suffix
     from lowbit.sweep import Workers
     from lowbit.sweep import sweep as run
-    from lowbit.sweep.cache import default_folder
+    from lowbit.untrusted import cache_folder
 
     if plot is not None:
         check_suffix(plot)
@@ -127,7 +127,7 @@ def sweep(
             calibration,
             samples=samples,
             workers=Workers(backend, jobs, address),
-            cache=cache or default_folder(),
+            cache=cache or cache_folder("sweep"),
             latency=latency,
             command=_command(
                 len(models), data, weights, activations, schemes, bits, rounding, seeds, normalize

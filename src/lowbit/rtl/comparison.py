@@ -7,9 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.rtl.compiled import compile_design
 from lowbit.rtl.design import Design
-from lowbit.rtl.primitives.target import MODELS
 from lowbit.rtl.report import Bench, HardwareReport, Options
 from lowbit.rtl.saif import vcd_to_saif
 from lowbit.rtl.simulate import Disturbance, SimulatedRun, Simulation
@@ -40,22 +38,24 @@ def compared(report: HardwareReport, design: Design, simulation: Simulation, ben
 
 
 def traced(
-    report: HardwareReport, design: Design, folder: Path, bench: Bench, options: Options
+    report: HardwareReport,
+    design: Design,
+    simulation: Simulation,
+    folder: Path,
+    bench: Bench,
+    options: Options,
 ) -> HardwareReport:
-    """Write the waveform around the first picture that differs, and the activity of the first ones."""
+    """Write the waveform around the first picture that differs, and the activity of the first ones.
+
+    The simulation was compiled for waveforms.
+    """
     shape = (design.classes, design.cycles_per_image)
-    sources = [folder / f"{design.top}.v", *MODELS[design.target]]
-    with TemporaryDirectory() as build:
-        library = compile_design(sources, design.top, Path(build), "verilator", waveforms=True)
-        simulation = Simulation(library, whole_beats=design.whole_beats)
-        if options.waveform:
-            around = bench.pictures[max(0, (report.first_mismatch or 0) - 1) :][:2]
-            simulation.run(around, *shape, waveform=folder / "waveform.vcd")
-        if options.activity:
-            first = bench.pictures[:_ACTIVE_PICTURES]
-            report = replace(
-                report, toggles_per_image=_activity(simulation, first, shape, Path(build), folder)
-            )
+    if options.waveform:
+        around = bench.pictures[max(0, (report.first_mismatch or 0) - 1) :][:2]
+        simulation.run(around, *shape, waveform=folder / "waveform.vcd")
+    if options.activity:
+        first = bench.pictures[:_ACTIVE_PICTURES]
+        report = replace(report, toggles_per_image=_activity(simulation, first, shape, folder))
     return report
 
 
@@ -63,12 +63,13 @@ def _activity(
     traced: Simulation,
     pictures: npt.NDArray[np.uint8],
     shape: tuple[int, int],
-    build: Path,
     folder: Path,
 ) -> float:
     """Write the activity of pictures and return how often signals change per picture."""
-    traced.run(pictures, *shape, waveform=build / "activity.vcd")
-    return vcd_to_saif(build / "activity.vcd", folder / "activity.saif") / len(pictures)
+    with TemporaryDirectory() as build:
+        waveform = Path(build) / "activity.vcd"
+        traced.run(pictures, *shape, waveform=waveform)
+        return vcd_to_saif(waveform, folder / "activity.saif") / len(pictures)
 
 
 def _disturbed(design: Design) -> int:

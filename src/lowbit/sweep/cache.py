@@ -5,7 +5,6 @@ an entry that was cut short, or changed, is no entry: it is measured again and r
 """
 
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,14 +55,6 @@ class Cache:
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.json"
-
-
-def default_folder() -> Path | None:
-    """Return the user's cache folder for sweeps, or None where the user has no home."""
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lowbit" / "sweep"
-    except RuntimeError:
-        return None
 
 
 @cache
