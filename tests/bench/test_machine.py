@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -49,10 +50,20 @@ def test_what_others_disturb_gives_no_ratio() -> None:
 
 
 def test_a_call_that_waits_is_behind_the_clock() -> None:
-    from time import sleep
-
     (round_,) = interleaved_rounds({"waits": lambda: sleep(0.002)}, 1, 0.004)["waits"]
     assert round_.wall > 2000 and round_.preempted
+
+
+def test_a_call_that_was_disturbed_once_is_not_taken_for_a_long_one() -> None:
+    calls: list[None] = []
+
+    def quick() -> None:
+        calls.append(None)
+        if len(calls) == 1:
+            sleep(0.02)
+
+    interleaved_rounds({"quick": quick}, 1, 0.004)
+    assert len(calls) > 500
 
 
 def test_written_costs_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
