@@ -23,7 +23,7 @@ bool is_plus_zero(double value) { return std::bit_cast<std::uint64_t>(value) == 
 
 }  // namespace
 
-Finish::Finish(const char* where, std::size_t channels, const EpilogueSpec& spec, bool wide) : epilogue_{} {
+Finish::Finish(const char* where, std::size_t channels, const EpilogueSpec& spec, bool wide, const Finish* other) : epilogue_{} {
   epilogue_.output = spec.output;
   epilogue_.channels = channels;
   constant_.resize(round_up(channels, kGroup));
@@ -32,6 +32,8 @@ Finish::Finish(const char* where, std::size_t channels, const EpilogueSpec& spec
     ending_ = std::make_unique<Ending>(other_->view());
   } else if (spec.output == Output::planes || spec.output == Output::bytes) {
     set_thresholds(where, channels, spec);
+  } else if (other != nullptr && spec.output == Output::affine) {
+    epilogue_ = other->epilogue_, scale_ = other->scale_;  // an affine ending has no bias: nothing differs
   } else {
     set_scales(where, channels, spec);
   }
@@ -68,7 +70,7 @@ Epilogue Finish::view() const {
   view.constant = constant_.data();
   view.row_factor = row_factor_.empty() ? nullptr : row_factor_.data();
   view.thresholds = thresholds_.data();
-  view.scale = scale_->data();
+  view.scale = scale_ == nullptr ? nullptr : scale_->data();
   view.bias = bias_.empty() ? nullptr : bias_.data();
   view.ending = ending_.get();
   return view;
@@ -106,9 +108,13 @@ void Finish::set_scales(const char* where, std::size_t channels, const EpilogueS
   if (spec.output == Output::real) {
     require(spec.bias.size() == channels, where, {channels, " biases"}, spec.bias.size());
     if (!std::all_of(spec.bias.begin(), spec.bias.end(), is_plus_zero)) bias_ = padded(spec.bias);
-    scale_ = std::make_shared<const Aligned<double>>(std::move(scales));
-    return;
+  } else {
+    set_rounding(where, spec, scales);
   }
+  scale_ = std::make_shared<const Aligned<double>>(std::move(scales));
+}
+
+void Finish::set_rounding(const char* where, const EpilogueSpec& spec, Aligned<double>& scales) {
   const auto is_whole = [](double number) { return std::abs(number) < 0x1p30 && std::nearbyint(number) == number; };
   const bool usable = spec.out_scale > 0 && std::isfinite(spec.out_scale) && spec.out_top >= 0 &&
                       spec.out_top <= 255 && is_whole(spec.out_top) && is_whole(spec.out_zero);
@@ -120,7 +126,6 @@ void Finish::set_scales(const char* where, std::size_t channels, const EpilogueS
     return is_one_rate(scale, spec.out_scale, epilogue_.out_low, epilogue_.out_high);
   });
   for (double& scale : scales) scale = epilogue_.quick ? scale / spec.out_scale : scale;
-  scale_ = std::make_shared<const Aligned<double>>(std::move(scales));
 }
 
 }  // namespace lowbit

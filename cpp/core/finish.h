@@ -31,14 +31,11 @@ inline Groups groups_of_part(std::size_t groups, std::size_t part, std::size_t p
 // The arrays behind an Epilogue.
 class Finish final {
  public:
-  // wide: the sums have 64 bits, as only layers of words do.
-  Finish(const char* where, std::size_t channels, const EpilogueSpec& spec, bool wide = false);
+  // wide: the sums have 64 bits, as only layers of words do. other: an ending of the same layer in another region, with
+  // which this one has what does not differ.
+  Finish(const char* where, std::size_t channels, const EpilogueSpec& spec, bool wide = false, const Finish* other = nullptr);
 
   Aligned<std::int32_t>& constant() { return constant_; }
-  // Has one array of scales with another ending of the layer, where they are equal.
-  void share_scales(const Finish& other) {
-    if (*scale_ == *other.scale_) scale_ = other.scale_;
-  }
   void set_row_factor(std::span<const std::int32_t> factor);
   bool has_thresholds() const { return !thresholds_.empty(); }
   bool needs_sums() const { return !row_factor_.empty(); }
@@ -55,10 +52,11 @@ class Finish final {
  private:
   void set_thresholds(const char* where, std::size_t channels, const EpilogueSpec& spec);
   void set_scales(const char* where, std::size_t channels, const EpilogueSpec& spec);
+  void set_rounding(const char* where, const EpilogueSpec& spec, Aligned<double>& scales);
 
   Epilogue epilogue_;
   Aligned<std::int32_t> constant_, row_factor_, thresholds_;
-  std::shared_ptr<const Aligned<double>> scale_ = std::make_shared<const Aligned<double>>();
+  std::shared_ptr<const Aligned<double>> scale_;
   Aligned<double> bias_;
   std::unique_ptr<LayerEnding> other_;
   std::unique_ptr<Ending> ending_;  // a place of its own, which kernels are told

@@ -37,13 +37,13 @@ std::vector<Finish> endings_of(const char* where, std::size_t channels, std::siz
   const bool own_thresholds = std::max(spec.thresholds.rows, other.thresholds.rows) == channels * regions;
   const bool own_bias = std::max(spec.bias.size(), other.bias.size()) == channels * regions;
   std::vector<Finish> endings;
+  endings.reserve(regions);
   for (std::size_t r = 0; r < regions; ++r) {
     EpilogueSpec one = spec;
     if (own_thresholds) one.thresholds = rows_of_region(spec.thresholds, channels, r);
     if (own_thresholds) one.other.thresholds = rows_of_region(other.thresholds, channels, r);
     if (own_bias) one.bias = of_region(spec.bias, channels, r), one.other.bias = of_region(other.bias, channels, r);
-    endings.emplace_back(where, channels, one, wide);
-    endings.back().share_scales(endings.front());
+    endings.emplace_back(where, channels, one, wide, endings.empty() ? nullptr : &endings.front());
     if (!apart && !own_thresholds && !own_bias) break;
   }
   return endings;
