@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 from lowbit.budget import allowed  # noqa: E402
 from lowbit.engine import Program  # noqa: E402
 from lowbit.errors import LowbitError, PlanError, TooLargeError, UnsupportedError  # noqa: E402
-from lowbit.ir import Graph, Node, evaluate, infer, to_text  # noqa: E402
+from lowbit.ir import Graph, Node, Value, evaluate, infer, to_text  # noqa: E402
 from lowbit.nn import to_graph  # noqa: E402
 from lowbit.quantization import Plan, Unfinished, quantize  # noqa: E402
 from lowbit.quantization.shared import layer_form, layer_names, teams  # noqa: E402
@@ -94,6 +94,29 @@ def test_blocks_of_layers_that_share_weights_learn() -> None:
     assert sum(what.startswith("reconstruct ") for what in said) == 3
     expected = evaluate(low, samples)[low.outputs[0]]
     np.testing.assert_array_equal(Program(low).run(samples["x"]), expected)
+
+
+@pytest.mark.parametrize(("batch", "method"), [(1, "reconstruct"), (1, "distill"), (3, "distill")])
+def test_a_fixed_batch_learns(batch: int, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one sample at a time as well: what is wanted has no variance in it."""
+    monkeypatch.setitem(COURSES, method, Course(3, rate=0.01))
+    graph, random = Graph("net", ("x",), ("y",)), np.random.default_rng(4)
+    graph.add(Value("x", "float32", (batch, 6)))
+    for layer, (outputs, inputs) in enumerate([(12, 6), (12, 12), (4, 12)]):
+        weight = random.standard_normal((outputs, inputs)).astype(np.float32)
+        graph.add_constant(f"w{layer}", weight)
+        graph.add_constant(f"b{layer}", random.standard_normal(outputs).astype(np.float32))
+        read, made = f"r{layer - 1}" if layer else "x", "y" if layer == 2 else f"a{layer}"
+        graph.nodes.append(
+            Node("Gemm", (read, f"w{layer}", f"b{layer}"), (made,), {"transB": 1}, f"f{layer}")
+        )
+        if layer < 2:
+            graph.nodes.append(Node("Relu", (made,), (f"r{layer}",), {}, f"relu{layer}"))
+    infer(graph)
+    samples = {"x": random.standard_normal((48, 6)).astype(np.float32)}
+    low, _ = quantize(graph, samples, Plan("lq:1", "lq:1", method=method))
+    plain, _ = quantize(graph, samples, Plan("lq:1", "lq:1", method="gptq"))
+    assert to_text(low) != to_text(plain)
 
 
 def test_what_is_no_nearer_stays_as_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,14 +194,15 @@ class OutputWatch(Watch):
 def _of_counts(name: str, what: str, counts: Counts, zero: int | None = None) -> Iterator[Finding]:
     """Yield what is wrong with how often every code occurs, in the order of their levels."""
     total, number = int(counts.sum()), len(counts)
-    used = int((counts >= max(1.0, LEAST_SHARE * total)).sum())
-    if used <= min(number, 1 << COUNTED_BITS) // 4 + 1 and used < number:
-        yield Finding("unused codes", name, f"{what} takes {used} of {number} codes")
-    elif zero is not None and number > 4:
+    if zero is not None and number > 4:
         others = total - int(counts[zero])
         ends = sum(int(counts[end]) for end in (0, number - 1) if end != zero)
         if others and ends > CLIPPED * others:
             yield Finding("clipped", name, f"{ends / others:.0%} of {what} lies at the ends of its grid")
+            return  # that few codes are used besides follows from it
+    used = int((counts >= max(1.0, LEAST_SHARE * total)).sum())
+    if used <= min(number, 1 << COUNTED_BITS) // 4 + 1 and used < number:
+        yield Finding("unused codes", name, f"{what} takes {used} of {number} codes")
 
 
 def _moved(name: str, what: str, moves: Sequence[float]) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ value of the first batch, and its bound decays as weights do (its paper's L2 ter
 
 from math import sqrt
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -167,7 +168,7 @@ class PactInput(InputQuantizer):
                 remedy="Run the model once on a batch of samples in training mode, or load trained weights.",
             )
         step = (self._positive() / self.top).cpu().numpy()
-        return Affine(self.bits, step, step.astype("int32") * 0)
+        return Affine(self.bits, step, np.zeros_like(step, np.int32))
 
     def extra_repr(self) -> str:
         """Return the settings."""
