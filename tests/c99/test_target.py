@@ -7,10 +7,12 @@ from shutil import which
 import numpy as np
 import pytest
 
+import lowbit
 from lowbit.c99.target import generated
 from lowbit.errors import PlanError, UnsupportedError, UsageError
 from lowbit.quantization import Plan, quantize
 from lowbit.targets import TARGETS
+from tests.command import Command
 from tests.conformance.pairs import Case, network
 from tests.ir.networks import float_mlp, lowbit_mlp
 
@@ -133,3 +135,14 @@ def test_what_pads_bytes_stands_for_zero() -> None:
 def test_options_belong_to_targets(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--flash"):
         TARGETS["program"].write(lowbit_mlp((5, 4, 3), 2, 2), tmp_path / "net.lbp", None, flash=5)
+
+
+def test_limits_are_written_as_people_write_them(command: Command, tmp_path: Path) -> None:
+    model, words = str(tmp_path / "net.circle"), ("-o", str(tmp_path / "net.c"), "--input", "float")
+    lowbit.write(lowbit_mlp((33, 17, 9), 2, 2), model)
+    code, _, said = command("compile", model, *words, "--flash", "0.1K")
+    assert code != 0 and "102" in said and not (tmp_path / "net.c").exists()
+    code, said, _ = command("compile", model, *words, "--flash", "64K", "--ram", "65536")
+    assert code == 0, said
+    code, _, said = command("compile", model, *words, "--ram", "much")
+    assert code != 0 and "such as" in said and "--ram" in said

@@ -1,6 +1,7 @@
 """What is forecast beside what quantization then gives: equal bytes, kept budgets, errors in their order."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,24 @@ def test_the_command(command: Command, tmp_path: Path) -> None:
     code, said, _ = command(*words, "--json", "--budget", "100")
     assert code == 6
     assert "bytes at least" in json.loads(said)["error"]["found"]
+
+
+def test_the_next_command_makes_what_is_recommended(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lowbit.write(trained("digits"), "digits.onnx")
+    options = ("--data", "digits", "--try", "lq:2/affine:8", "--keep", "last", "--samples", "64")
+    code, said, _ = command("plan", "digits.onnx", *options, "--agreement", "0.9")
+    assert code == 0, said
+    words = shlex.split(said.partition("Next: lowbit ")[2])
+    assert words[:4] == ["quantize", "digits.onnx", "-o", "digits.circle"]
+    code, said, _ = command(*words)
+    assert code == 0, said
+    made = str(lowbit.read("digits.circle").metadata["quantization"])
+    assert "lq:2" in made and "affine:8" in made
+    code, said, _ = command("plan", "digits.onnx", *options, "--try", "lq:3", "--budget", "20K")
+    assert "-o plan.toml" in said
 
 
 def _noise(graph: Graph, count: int) -> np.ndarray:

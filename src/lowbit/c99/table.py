@@ -59,7 +59,7 @@ EMITTERS: dict[type[steps.Step], Emit] = {
 ENCODERS = (steps.EncodePlanes, steps.EncodeBytes, steps.Rank, steps.EncodeAffine, steps.Round)
 """Steps that make codes of reals."""
 
-REMEDY = "Quantize it again so that codes go in: lowbit quantize; what stays float is named in its report."
+REMEDY = "Quantize it so that codes go in: lowbit quantize; what stays float is named in its report."
 FLOATS = "Let floats go in: --input float, without --integer-output."
 FUNCTIONS = (
     "Between layers take a function that thresholds hold: ReLU, leaky or parametric ReLU, hard swish, hard"

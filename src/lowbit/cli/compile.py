@@ -28,9 +28,13 @@ def compile_network(
         ),
     ] = "",
     flash: Annotated[
-        int, typer.Option("--flash", metavar="<bytes>", help="c99: the most bytes of flash.")
-    ] = 0,
-    ram: Annotated[int, typer.Option("--ram", metavar="<bytes>", help="c99: the most bytes of RAM.")] = 0,
+        str | None,
+        typer.Option("--flash", metavar="<bytes>", help="c99: the most flash it may take, such as 16K."),
+    ] = None,
+    ram: Annotated[
+        str | None,
+        typer.Option("--ram", metavar="<bytes>", help="c99: the most RAM it may take, such as 4K."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Compile a network for where there is no Python: a program file, or C for microcontrollers.
@@ -38,10 +42,14 @@ def compile_network(
     Example: `lowbit compile mlp.circle -o mlp.lbp`, `lowbit compile mlp.circle -o mlp.c`
     """
     from lowbit import api
+    from lowbit.budget import size_of
     from lowbit.targets import target_of
 
     row = target_of(purpose, output)
-    options = {"input": given, "integer_output": integer_output, "flash": flash, "ram": ram}
+    limits = {
+        name: size_of(text, f"--{name}") if text else 0 for name, text in (("flash", flash), ("ram", ram))
+    }
+    options = {"input": given, "integer_output": integer_output, **limits}
     sizes = row.write(api.read(model), output, None if as_json else say, **options)
     size = output.stat().st_size
     if as_json:

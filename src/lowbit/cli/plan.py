@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -109,7 +109,9 @@ def plan(
         say(f"{output}: no plan was written", "yellow")
     if written:
         say(f"{front}: {len(written)} plans, the smallest first, and front.png")
-    _print_next(model, data, None if chosen is None else output)
+    if chosen is not None:
+        alike = {"--keep": keep or [], "--split": split, "--normalize": normalize, "--scale": scale}
+        _print_next(model, data, chosen, output, alike)
 
 
 def _write_front(found: "Forecast", folder: Path) -> list[str]:
@@ -179,7 +181,24 @@ def _print_advice(found: "Forecast", chosen: "Outlook | None") -> None:
     say("Bytes are exact, times are of this machine, risk is right to first order.", "dim")
 
 
-def _print_next(model: Path, data: str | None, output: Path | None) -> None:
-    words = ["lowbit", "quantize", str(model), "-o", f"{model.stem}.circle"]
-    words += ["--plan", str(output)] if output is not None else []
+def _print_next(
+    model: Path, data: str | None, chosen: "Outlook", output: Path | None, alike: dict[str, Any]
+) -> None:
+    """Say the command that makes what was chosen; `alike` are options that both commands have."""
+    if output is None and chosen.name == "mixed":
+        say("Next: the same with -o plan.toml, which lowbit quantize --plan takes", "dim")
+        return
+    words = ["lowbit", "quantize", str(model), "-o", f"{model.stem}.circle", *_says(chosen, output)]
+    for name, value in alike.items():
+        words += [
+            word for each in (value if isinstance(value, list) else [value]) if each for word in (name, each)
+        ]
     say(f"Next: {shlex.join(words)} --data {'…' if data is None else shlex.quote(data)}", "dim")
+
+
+def _says(chosen: "Outlook", output: Path | None) -> list[str]:
+    """Return the options that say a plan: its file, or what all layers become."""
+    if output is not None:
+        return ["--plan", str(output)]
+    setting = next(iter(chosen.chosen.values()))
+    return ["--weights", setting.weights, "--activations", setting.activations]
