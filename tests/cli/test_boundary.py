@@ -14,7 +14,7 @@ import lowbit
 from lowbit import api
 from lowbit.cli import app
 from lowbit.cli.command import Command as OurCommand
-from lowbit.cli.console import SCHEMA
+from lowbit.cli.envelope import SCHEMA
 from lowbit.errors import ExitCode
 from lowbit.visible import visible_lines
 from tests.command import Command

@@ -9,7 +9,7 @@ import pytest
 
 import lowbit
 from lowbit.cli import guarded
-from lowbit.cli.console import SCHEMA
+from lowbit.cli.envelope import SCHEMA
 from lowbit.ir.layers import layers_of
 from tests.command import Command
 from tests.ir.networks import float_mlp

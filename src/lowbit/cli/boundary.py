@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import typer
 from rich.text import Text
 
-from lowbit.cli.console import print_json
+from lowbit.cli.envelope import print_json
 from lowbit.cli.terminal import in_lines, printing, progress
 from lowbit.errors import ExitCode, UsageError, WriteError, translated
 from lowbit.visible import visible_lines

@@ -1,19 +1,17 @@
 """What every command shares: options, their texts, and output for scripts."""
 
-import json
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from lowbit.backends import BACKENDS
-from lowbit.cli.terminal import cell, out, print_table, printing, progress, say, tracked, working
+from lowbit.cli.envelope import print_json
+from lowbit.cli.terminal import cell, out, print_table, progress, say, tracked, working
 from lowbit.data import Normalize
 from lowbit.data.normalize import means_and_deviations
-from lowbit.version import __version__
 
 __all__ = [
     "NORMALIZE_HELP",
@@ -41,8 +39,6 @@ __all__ = [
     "tracked",
     "working",
 ]
-
-SCHEMA = 1
 """Of what commands print with ``--json``."""
 
 NORMALIZE_HELP = "MEAN,STD after scaling to [0, 1]; by channel M,M,M,S,S,S."
@@ -70,16 +66,6 @@ BackendOption = Annotated[
     typer.Option("--backend", help=f"auto: the engine, else the reference; or {', '.join(BACKENDS)}."),
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of the engine.")]
-
-
-def print_json(result: dict[str, Any]) -> None:
-    """Print a result for scripts, or what went wrong (``error``): one JSON object on standard output.
-
-    All have ``schema``, which changes when a field goes away or means another thing, and lowbit's version.
-    """
-    with printing():
-        envelope = {"schema": SCHEMA, "lowbit": __version__}
-        sys.stdout.write(json.dumps(envelope | result).replace("\x7f", "\\u007f") + "\n")
 
 
 def parse_normalize(text: str | None) -> Normalize:
