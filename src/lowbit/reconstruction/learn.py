@@ -49,8 +49,9 @@ class Course:
     Attributes:
         passes: how often every sample is seen.
         batch: samples of a step; fewer where there are few, for `_STEPS` steps in a pass.
-        rate: of latent weights, relative to the mean magnitude of a layer's.
-        rate_of_encodings: of what encodings learn, relative to its magnitude, and of biases.
+        rate: of latent weights of one bit, relative to the mean magnitude of a layer's; of finer levels by as
+            much less as they lie nearer to each other.
+        rate_of_encodings: of what encodings learn, relative to its magnitude, likewise; and of biases.
         dropped: the share of values that are not quantized, by chance.
         blended: the share of batches whose samples are blended with others (see `_blended`).
     """
@@ -350,10 +351,10 @@ def _groups(piece: Piece, course: Course) -> list[dict[str, object]]:
 
     for module in piece.learned():
         if isinstance(module, Weights):
-            add(module.latent, course.rate)
+            add(module.latent, course.rate * module.fineness)
             add(module.bias, course.rate_of_encodings)
         for parameter in module.quantizer.parameters():
-            add(parameter, course.rate_of_encodings)
+            add(parameter, course.rate_of_encodings * module.fineness)
     return found
 
 

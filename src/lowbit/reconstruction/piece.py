@@ -26,7 +26,7 @@ from lowbit.plan.plan import PLENTY
 from lowbit.reconstruction.blocks import Block
 from lowbit.reconstruction.functions import convolution, function_of, has_function
 from lowbit.schemes import Encoding
-from lowbit.schemes.encoding import table_decode
+from lowbit.schemes.encoding import SMALLEST, table_decode
 from lowbit.schemes.pair import FEW_BITS
 from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer
 
@@ -50,6 +50,13 @@ def latents(coded: Encoding, codes: npt.NDArray[np.unsignedinteger], weights: Ar
     return level + NEARER * (inside - level)
 
 
+def fineness(encoding: Encoding) -> float:
+    """Return half the mean distance of neighbouring levels, relative to their mean magnitude: 1 of signs."""
+    levels = encoding.levels().astype(np.float64)
+    half = np.ptp(levels, axis=1).mean() / (2 * (levels.shape[1] - 1))
+    return float(half / max(np.abs(levels).mean(), SMALLEST))
+
+
 class Weights(nn.Module):
     """The weights of a layer, and its bias.
 
@@ -58,11 +65,14 @@ class Weights(nn.Module):
         latent: `[o, ...]` in the order of torch.
         bias: `[o]`.
         quantizer: of the weights.
+        fineness: of their levels.
     """
 
-    def __init__(self, quantizer: WeightQuantizer, latent: Tensor, bias: Tensor, learned: bool) -> None:
+    def __init__(
+        self, quantizer: WeightQuantizer, latent: Tensor, bias: Tensor, fineness: float, learned: bool
+    ) -> None:
         super().__init__()
-        self.quantizer, self.learned = quantizer, learned
+        self.quantizer, self.fineness, self.learned = quantizer, fineness, learned
         self.latent, self.bias = nn.Parameter(latent), nn.Parameter(bias)
 
     def forward(self) -> Tensor:
@@ -76,12 +86,13 @@ class Inputs(nn.Module):
 
     Attributes:
         quantizer: of it.
+        fineness: of its levels.
         dropped: the share of values that stay as they are, by chance, while learning.
     """
 
-    def __init__(self, quantizer: InputQuantizer, learned: bool) -> None:
+    def __init__(self, quantizer: InputQuantizer, fineness: float, learned: bool) -> None:
         super().__init__()
-        self.quantizer, self.learned, self.dropped = quantizer, learned, 0.0
+        self.quantizer, self.fineness, self.learned, self.dropped = quantizer, fineness, learned, 0.0
         self.chance: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -208,7 +219,7 @@ def _weights(low: Graph, node: Node, plan: Plan, original: npt.NDArray[np.generi
     found = latents(value.encoding, codes_of(value), rows).reshape(packed)  # type: ignore[arg-type]
     latent = torch.from_numpy(np.ascontiguousarray(np.moveaxis(found, -1, 1), np.float32))
     bias = torch.from_numpy(real_bias(low, node).astype(np.float32))
-    return Weights(quantizer, latent, bias, plan.learns)
+    return Weights(quantizer, latent, bias, fineness(value.encoding), plan.learns)
 
 
 def _inputs(low: Graph, codes: str, plan: Plan) -> Inputs:
@@ -216,7 +227,7 @@ def _inputs(low: Graph, codes: str, plan: Plan) -> Inputs:
     assert encoding is not None
     quantizer = form.row.train.inputs(form, **form.row.train.CALIBRATED_INPUTS)
     quantizer.begin_at(encoding)
-    return Inputs(quantizer, plan.learns and form.bits < PLENTY)
+    return Inputs(quantizer, fineness(encoding), plan.learns and form.bits < PLENTY)
 
 
 def real_bias(low: Graph, node: Node) -> Array:
