@@ -83,6 +83,8 @@ def _flags(parameter: Any) -> str:
 def _default(parameter: Any) -> str:
     if parameter.required:
         return "required"
+    if isinstance(getattr(parameter, "show_default", None), str):
+        return _cell(parameter.show_default)
     value = parameter.default
     empty = value is None or value is False or value == "" or value == () or callable(value)
     return "" if empty else f"`{value}`"

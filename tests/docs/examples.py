@@ -2,7 +2,7 @@
 
 a first line "# name.py", "/* name.c */", "# name.toml"    a file
 ```python otherwise    runs, after the blocks before it
-```sh                  commands, each line by a shell; "lowbit" is this one
+```sh                  commands, each line by a shell; "lowbit" is this one; a backslash continues a line
 ```text                what is printed: every line of it was, before
 others                 are read by people
 """
@@ -68,7 +68,7 @@ def follow(page: Path, folder: Path, less: tuple[tuple[str, str], ...] = ()) -> 
             python += text
             printed += _run([sys.executable, "-c", python], work, environment)
         elif block.language == "sh":
-            for line in text.splitlines():
+            for line in text.replace("\\\n", " ").splitlines():
                 printed += _run(["sh", "-ec", line], work, environment)
         elif block.language == "text" and not less:
             missing = [line for line in text.splitlines() if _bare(line) not in _bare(printed)]
