@@ -213,7 +213,7 @@ def test_rows_that_are_not_as_they_should_be(text: str, says: str, tmp_path: Pat
 def test_a_recipe_is_trained_again_with_its_parents(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("lightning_fabric")
-    small = 'network = "mlp-8x8"\ndata = "digits"\nepochs = 4\n'
+    small = 'network = "mlp-8x8"\ndata = "digits"\nepochs = 4\nprecision = "bf16"\n'
     rate = "[optimizer]\nrate = 0.02\n"
     (tmp_path / "parent.toml").write_text(small + rate)
     (tmp_path / "child.toml").write_text(small + f'initial = "parent"\n{rate}[published]\ntop1 = 0.9\n')
@@ -222,8 +222,10 @@ def test_a_recipe_is_trained_again_with_its_parents(tmp_path: Path) -> None:
     assert row.published == 0.9
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(NETWORKS, "mlp-8x8", _small())
-        assert remake(row, tmp_path, tmp_path / "runs") > 0.8
-    assert (tmp_path / "runs" / "parent-seed0" / "result.json").exists()
+        assert remake(row, tmp_path, tmp_path / "runs", precision="float32") > 0.8
+    for name in ("parent", "child"):
+        made = json.loads((tmp_path / "runs" / f"{name}-seed0" / "result.json").read_text())
+        assert made["settings"]["precision"] == "float32"
 
 
 def _small():  # type: ignore[no-untyped-def]

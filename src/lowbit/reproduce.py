@@ -234,6 +234,7 @@ def remake(
     data: Path | None = None,
     progress: "Progress | None" = None,
     made: MutableMapping[str, dict[str, Any]] | None = None,
+    precision: str | None = None,
 ) -> float:
     """Make a row again and return its figure.
 
@@ -245,6 +246,7 @@ def remake(
         progress: called after every training step.
         made: results of commands that were run already, which are not run again; this one's is added. Many
             rows are figures of one run.
+        precision: of training, in place of the recipes': ``float32`` where a processor has no bfloat16.
 
     Raises:
         PlanError: the command needs something that nobody gave.
@@ -254,7 +256,7 @@ def remake(
     made = {} if made is None else made
     if row.command not in made:
         for step in steps(row, recipes, runs):
-            folder = _train(recipes, step, runs, data, progress)
+            folder = _train(recipes, step, runs, data, progress, precision)
         made[row.command] = _json(folder / _RUN) if row.recipe else _run(row, runs, data)
     return _figure(row, entry_of(row, made[row.command]) or {}, row.command)
 
@@ -295,11 +297,19 @@ def _figure(row: Row, entry: dict[str, Any], where: Path | str) -> float:
     return value / 1024 if row.unit == "KB" else float(value)
 
 
-def _train(recipes: Path, step: Step, runs: Path, data: Path | None, progress: "Progress | None") -> Path:
+def _train(
+    recipes: Path,
+    step: Step,
+    runs: Path,
+    data: Path | None,
+    progress: "Progress | None",
+    precision: str | None,
+) -> Path:
     """Train a recipe and return the run's folder."""
     from lowbit.train import Recipe, Splits, train
 
-    recipe = Recipe.read(recipes / f"{step.recipe}{SUFFIX}", seed=step.seed)
+    own: dict[str, Any] = {} if precision is None else {"precision": precision}
+    recipe = Recipe.read(recipes / f"{step.recipe}{SUFFIX}", seed=step.seed, **own)
     splits = Splits.load(recipe.data, folder=data)
     return train(recipe, splits, out=runs / f"{recipe.name}-seed{recipe.seed}", progress=progress).folder
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lowbit.cli.console import JsonFlag, out, print_json, print_table, say, tracked
+from lowbit.cli.experiment import Precision
 
 if TYPE_CHECKING:
     from lowbit.reproduce import Row
@@ -33,6 +34,7 @@ def reproduce(
             "--results", show_default="./results, or the package's own", help="The folder of results."
         ),
     ] = None,
+    precision: Precision = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List published figures beside ours, or make one again: what it needs is trained first.
@@ -47,7 +49,7 @@ def reproduce(
     if name is None:
         _list(list(rows.values()), results, as_json)
     else:
-        _remake(find_rows(rows, name), data, runs, recipes, results, as_json)
+        _remake(find_rows(rows, name), data, runs, recipes, results, precision, as_json)
 
 
 def _list(rows: "list[Row]", results: Path, as_json: bool) -> None:
@@ -95,7 +97,13 @@ def _facts(row: "Row", results: Path) -> dict[str, Any]:
 
 
 def _remake(
-    rows: "list[Row]", data: Path | None, runs: Path, recipes: Path, results: Path, as_json: bool
+    rows: "list[Row]",
+    data: Path | None,
+    runs: Path,
+    recipes: Path,
+    results: Path,
+    precision: str | None,
+    as_json: bool,
 ) -> None:
     from lowbit.reproduce import remake, steps
 
@@ -105,7 +113,9 @@ def _remake(
         for step in () if as_json or row.command in made else steps(row, recipes, runs, results):
             say(f"{row.name}: trains {step.recipe}, seed {step.seed}; {_time(step.cpu_s)}", "dim")
         with tracked(row.name, hidden=as_json) as advance:
-            facts = _facts(row, results) | {"remade": remake(row, recipes, runs, data, advance, made)}
+            facts = _facts(row, results) | {
+                "remade": remake(row, recipes, runs, data, advance, made, precision)
+            }
         found.append(facts | {"agrees": _agrees(row, facts)})
     if as_json:
         print_json({"rows": found})
