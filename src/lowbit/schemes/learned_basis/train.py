@@ -13,8 +13,6 @@ mode the basis is snapped to a scale times small integers, as it is deployed. `a
 offset: `lowbit.schemes.learned_basis.adaptive`.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -28,13 +26,7 @@ from lowbit.schemes.learned_basis.encoding import ACTIVATION_BOUND, LearnedBasis
 from lowbit.schemes.learned_basis.fit import snapped_basis
 from lowbit.schemes.specification import Specification
 from lowbit.schemes.training.gradients import chosen
-from lowbit.schemes.training.quantizer import (
-    FEW_STEPS,
-    InputQuantizer,
-    WeightQuantizer,
-    ranked_values,
-    ranks,
-)
+from lowbit.schemes.training.quantizer import InputQuantizer, WeightQuantizer, ranked_values, ranks
 from lowbit.schemes.training.statistics import sampled, summed
 
 UPDATES = ("qem", "exact")
@@ -230,8 +222,6 @@ class LearnedBasisInput(InputQuantizer):
         if self.training:
             self.learned.follow(sampled(x.detach()).float()[None], shared=True)
         levels, steps = self.learned.grid()
-        if steps.shape[1] <= FEW_STEPS:
-            return _Nearest.apply(x, levels[0], steps[0])  # type: ignore[no-any-return, no-untyped-call]
         found = ranked_values(x.detach().float(), steps[0], levels[0]).to(x.dtype)
         ends = levels.detach().to(x.dtype)[0, [0, -1]]
         inside = x.clamp(ends[0], ends[1])
@@ -244,32 +234,6 @@ class LearnedBasisInput(InputQuantizer):
         return snap(
             LearnedBasis(basis, fit.offset.astype(np.float32), np.zeros(1, np.int32)), ACTIVATION_BOUND
         )
-
-
-class _Nearest(torch.autograd.Function):
-    """Takes values to few levels, in few passes over them: a network has more activations than all else.
-
-    The gradient of a value passes between the lowest and the highest level; that of a level is the sum over
-    the values that are at it.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, levels: Tensor, steps: Tensor) -> Tensor:
-        ctx.save_for_backward(x, levels, steps)
-        return ranked_values(x.float(), steps, levels).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, levels, steps = ctx.saved_tensors
-        of_values = of_levels = None
-        if ctx.needs_input_grad[0]:
-            ends = levels.to(x.dtype)
-            of_values = gradient * ((x >= ends[0]) & (x <= ends[-1]))
-        if ctx.needs_input_grad[1]:
-            wide = gradient.float()
-            above = [wide.sum(), *((wide * (x > step)).sum() for step in steps)]
-            of_levels = torch.stack([*above, torch.zeros_like(above[0])]).diff().neg()
-        return of_values, of_levels, None
 
 
 def _least_squares(counts: Tensor, sums: Tensor, columns: Tensor, old: Tensor) -> Tensor:
