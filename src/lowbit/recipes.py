@@ -16,6 +16,8 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +51,15 @@ def read_toml(path: str | os.PathLike[str], what: str = "the recipe") -> dict[st
     """
     content = read_file(path, limit=_LARGEST)
     try:
-        return tomllib.loads(content.decode())
+        return deepcopy(_parsed(content))
     except (ValueError, RecursionError) as error:
         raise PlanError(f"{what} is not TOML", where=str(path), found=str(error)) from error
+
+
+@lru_cache(maxsize=32)
+def _parsed(content: bytes) -> dict[str, Any]:
+    """Return a table: all variants of a family, and what is based on them, ask for the same file."""
+    return tomllib.loads(content.decode())
 
 
 def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
