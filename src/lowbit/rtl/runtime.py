@@ -18,8 +18,11 @@ from lowbit.errors import WriteError
 from lowbit.rtl.tools import run
 from lowbit.untrusted import cache_folder, write_atomic
 
-FLAGS = ("-std=c++20", "-w", "-fPIC", "-pthread", "-O1", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0")
-"""Those of designs, too."""
+FLAGS = ("-std=c++20", "-w", "-fPIC", "-pthread", "-O1")
+"""Those of designs, too, of either simulator."""
+
+VERILATED = ("-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0")
+"""What Verilator's designs are told besides."""
 
 _ALWAYS = '#include "verilated.cpp"\n#include "verilated_threads.cpp"\n'
 
@@ -45,7 +48,8 @@ def runtime(root: Path, compile_command: tuple[str, ...], waveforms: bool) -> tu
     if waveforms:  # bears no company in one file
         parts["waveforms"] = '#include "verilated_vcd_c.cpp"\n'
     include = root / "include"
-    command = [*compile_command, *FLAGS, *tracing(waveforms), f"-I{include}", f"-I{include / 'vltstd'}"]
+    folders = f"-I{include}", f"-I{include / 'vltstd'}"
+    command = [*compile_command, *FLAGS, *VERILATED, *tracing(waveforms), *folders]
     return tuple(_compiled(name, text, command) for name, text in parts.items())
 
 
